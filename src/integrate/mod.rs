@@ -1,0 +1,1 @@
+//! Engines' own configuration. (helper E)

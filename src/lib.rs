@@ -1,0 +1,18 @@
+//! boundary-shim: containers that reach the network only as a written policy allows.
+//!
+//! The crate is one program with four personalities (`main.rs` chooses). `ARCHITECTURE.md` is the map.
+
+pub mod audit;
+pub mod bundle;
+pub mod cli;
+pub mod gateway;
+pub mod hook;
+pub mod integrate;
+pub mod plan;
+pub mod policy;
+pub mod proxy;
+pub mod runtime;
+pub mod settings;
+pub mod spec;
+pub mod state;
+pub mod sys;

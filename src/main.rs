@@ -1,0 +1,3 @@
+//! Chooses the personality. Nothing else happens here.
+
+fn main() {}

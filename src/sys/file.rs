@@ -1,0 +1,44 @@
+//! Files, written so that nobody ever sees half of one and no link leads us astray.
+
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Replaces a file's content atomically: a new file beside it, then `rename(2)`. An existing file's mode and owner are
+/// kept; a new one gets `mode`. A reader sees the old content or the new.
+///
+/// # Errors
+/// Whatever creating, writing or renaming gives; the old file is then as it was, and no other is left.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let old = match std::fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_file() => return Err(io::Error::other("not a regular file")),
+        Ok(meta) => Some(meta),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let fresh = beside(path)?;
+    let result = (|| {
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(content)?;
+        if let Some(old) = &old {
+            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        let mode = old.as_ref().map_or(mode, |meta| meta.mode() & 0o7777);
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        std::fs::rename(&fresh, path)
+    })();
+    if result.is_err() {
+        // Best effort: the error that matters is the one being returned.
+        let _ = std::fs::remove_file(&fresh);
+    }
+    result
+}
+
+/// A name in the same directory that nobody else uses.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("no file name"))?;
+    let mut fresh = std::ffi::OsString::from(".");
+    fresh.push(name);
+    fresh.push(format!(".{}", std::process::id()));
+    Ok(path.with_file_name(fresh))
+}
