@@ -15,6 +15,8 @@ pub struct Plan {
     pub container: String,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
+    /// Whether the engine will call `start` when the network is complete (else, with `run`, it is complete at the hook).
+    pub starts_by_verb: bool,
     /// Whether the container's capabilities are bounded by a user namespace of its own (or its owner's, when joining).
     pub user_namespace: bool,
     /// Host path of the file mounted over the container's `/etc/resolv.conf`, looked at again at `start`.

@@ -5,3 +5,4 @@ pub mod netlink;
 pub mod netns;
 pub mod process;
 pub mod socket;
+pub mod sysctl;
