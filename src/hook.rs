@@ -37,7 +37,8 @@ pub fn run() -> anyhow::Result<()> {
     if plan.container != state.id {
         bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
     }
-    let init = ProcessId { pid: state.pid, started: process::start_time(state.pid).context("find the container's init")? };
+    let init =
+        ProcessId { pid: state.pid, started: process::start_time(state.pid).context("find the container's init")? };
     match plan.gateway {
         Gateway::Own => start_proxy(&Order { plan, init }),
         Gateway::Joined => {

@@ -17,6 +17,9 @@ use super::link::{Link, address_of, next_hop};
 use super::{DUMMY, Gateway, Side, descriptor, ruleset};
 use crate::sys::netns::Namespace;
 
+/// The numbers of inside links begin here, beyond any that an uplink brings along.
+const INSIDE_NUMBERS: u32 = 1_000_000;
+
 /// An interface that was adopted.
 #[derive(Debug, Clone)]
 pub struct Adopted {
@@ -61,7 +64,7 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
         gateway
             .side
             .links
-            .make_pair(&inside, &before.link, descriptor(&container.namespace))
+            .make_pair(INSIDE_NUMBERS + number, &inside, &before.link, descriptor(&container.namespace))
             .context("put a veth in its place")?;
         before.restore(container).context("give the veth its settings")?;
         let (inside, outside) = before.connect(gateway, &inside, &outside).context("route through the gateway")?;
@@ -94,9 +97,10 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         tied_to: None,
         tied_in: None,
     };
-    let name = format!("{}{}", ruleset::INSIDE, gateway.take_number());
+    let number = gateway.take_number();
+    let name = format!("{}{number}", ruleset::INSIDE);
     let mut steps = || -> io::Result<Adopted> {
-        gateway.side.links.make_pair(&name, &far, descriptor(&container.namespace))?;
+        gateway.side.links.make_pair(INSIDE_NUMBERS + number, &name, &far, descriptor(&container.namespace))?;
         let inside = gateway.side.links.by_name(&name)?;
         let inner = container.links.by_name(&far.name)?;
         let mut addresses = Vec::new();
@@ -117,7 +121,14 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
             container.links.route_to(here, inner.index, None)?;
             container.links.route_by_default(here, inner.index)?;
         }
-        Ok(Adopted { name: far.name.clone(), addresses, on_link: Vec::new(), inner: inner.index, outside: inside.clone(), inside })
+        Ok(Adopted {
+            name: far.name.clone(),
+            addresses,
+            on_link: Vec::new(),
+            inner: inner.index,
+            outside: inside.clone(),
+            inside,
+        })
     };
     steps().context("give the container a link of its own")
 }
@@ -262,4 +273,3 @@ fn read_settings(side: &Side, interface: &str) -> Vec<(String, String)> {
     }
     settings
 }
-

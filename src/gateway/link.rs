@@ -176,12 +176,12 @@ impl Links {
         self.0.request(RouteNetlinkMessage::DelLink(link(index)), 0)
     }
 
-    /// Makes a pair of veths: `name` here, and the far end in another namespace, looking like `far`: its name, its number,
-    /// its station, MTU and queue.
+    /// Makes a pair of veths: `name` here, under a number that is free, and the far end in another namespace, looking like
+    /// `far`: its name, its number (which the kernel heeds only where this end's is given, too), its station, MTU and queue.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn make_pair(&mut self, name: &str, far: &Link, namespace: i32) -> io::Result<()> {
+    pub fn make_pair(&mut self, index: u32, name: &str, far: &Link, namespace: i32) -> io::Result<()> {
         let mut peer = link(far.index);
         peer.attributes = vec![
             LinkAttribute::IfName(far.name.clone()),
@@ -192,7 +192,7 @@ impl Links {
         if far.station.len() == 6 {
             peer.attributes.push(LinkAttribute::Address(far.station.clone()));
         }
-        let mut message = link(0);
+        let mut message = link(index);
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::Mtu(far.mtu),
@@ -279,6 +279,8 @@ impl Links {
         let mut message = route(address, LOCAL_TABLE);
         message.header.destination_prefix_length = full_length(address);
         message.header.kind = RouteType::Local;
+        // Whoever made it: the kernel did.
+        message.header.protocol = RouteProtocol::Unspec;
         message.header.scope = if address.is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
         message.attributes.push(RouteAttribute::Destination(destination(address)));
         message.attributes.push(RouteAttribute::Oif(index));

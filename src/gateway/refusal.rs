@@ -132,7 +132,9 @@ fn addresses(packet: &[u8]) -> Option<(Kind, SocketAddr, SocketAddr)> {
         }
         _ => return None,
     };
-    let port = |offset: usize| rest.get(offset..offset + 2).map_or(0, |bytes| bytes.iter().fold(0, |all, byte| all << 8 | u16::from(*byte)));
+    let port = |offset: usize| {
+        rest.get(offset..offset + 2).map_or(0, |bytes| bytes.iter().fold(0, |all, byte| all << 8 | u16::from(*byte)))
+    };
     let (kind, from, to) = match protocol {
         6 => (Kind::Tcp, port(0), port(2)),
         17 => (Kind::Udp, port(0), port(2)),

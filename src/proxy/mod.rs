@@ -22,7 +22,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-use tokio::io::unix::AsyncFd;
 
 use crate::audit::Journal;
 use crate::gateway::Gateway;
@@ -31,6 +30,7 @@ use crate::policy::Policy;
 use crate::state::{ProcessId, Record};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
+use crate::sys::readiness;
 use wire::Wire;
 
 /// Descriptors that a proxy may hold: some thousand connections of six each.
@@ -131,7 +131,7 @@ fn prepare() -> anyhow::Result<Prepared> {
     let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
     let network_namespace = container.inode()?;
     let policy = compile(plan)?;
-    let mut gateway = Gateway::create()?;
+    let gateway = Gateway::create()?;
     let sockets = gateway.side.namespace.inside(capture::Sockets::open).context("open the proxy's sockets")?;
     gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
     let mut wire = Wire::open(gateway, container, plan.exit)?;
@@ -147,7 +147,10 @@ fn prepare() -> anyhow::Result<Prepared> {
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
-    let proxy = ProcessId { pid: std::process::id().cast_signed(), started: process::start_time(std::process::id().cast_signed())? };
+    let proxy = ProcessId {
+        pid: std::process::id().cast_signed(),
+        started: process::start_time(std::process::id().cast_signed())?,
+    };
     Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
     wire.listen(&plan.state)?;
     process::allow_open_files(OPEN_FILES)?;
@@ -169,12 +172,18 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
 }
 
 /// Serves until the container's init is gone.
-fn serve(gate: Arc<Gate>, init: Process, sockets: capture::Sockets, wire: Wire, starts_by_verb: bool) -> anyhow::Result<()> {
+fn serve(
+    gate: Arc<Gate>,
+    init: Process,
+    sockets: capture::Sockets,
+    wire: Wire,
+    starts_by_verb: bool,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async {
-        let init = AsyncFd::new(init)?;
+        let end = readiness::of(&init)?;
         tokio::select! {
-            gone = init.readable() => gone.map(drop).map_err(anyhow::Error::from),
+            gone = end.readable() => gone.map(drop).map_err(anyhow::Error::from),
             failed = capture::serve(Arc::clone(&gate), sockets) => failed,
             failed = wire.tend(gate, starts_by_verb) => failed,
         }

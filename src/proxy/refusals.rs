@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use super::Gate;
@@ -15,6 +14,7 @@ use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::refusal::{self, Packet, Why};
 use crate::policy::{Attempt, Denial, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
+use crate::sys::readiness;
 
 /// How long a flow must be quiet before its next packet is a new attempt.
 const QUIET: Duration = Duration::from_secs(10);
@@ -23,11 +23,11 @@ const FLOWS: usize = 4096;
 
 /// Reads reports until the socket fails.
 pub(super) async fn record(gate: Arc<Gate>, reports: Netfilter) -> anyhow::Result<()> {
-    let reports = AsyncFd::new(reports)?;
+    let arrived = readiness::of(&reports)?;
     let mut seen = Seen::default();
     loop {
-        let mut ready = reports.readable().await?;
-        match ready.try_io(|reports| reports.get_ref().take()) {
+        let mut ready = arrived.readable().await?;
+        match ready.try_io(|_| reports.take()) {
             Ok(Ok(datagram)) => {
                 for packet in refusal::packets(&datagram).filter(|packet| seen.is_new(*packet, Instant::now())) {
                     write(&gate, packet);

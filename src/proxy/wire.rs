@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::gateway::{DUMMY, Gateway, Side};
 use crate::plan::Exit;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
-use crate::sys::socket;
+use crate::sys::{readiness, socket};
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -113,7 +114,7 @@ impl Wire {
     /// Follows what happens to the container's interfaces, until something fails.
     pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
         let Ears { inner, outer, control } = self.ears.take().context("not listening")?;
-        let (inner, outer) = (AsyncFd::new(inner)?, AsyncFd::new(outer)?);
+        let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
         let mut running = !starts_by_verb;
         let mut complete_at: Option<Instant> = None;
@@ -127,7 +128,7 @@ impl Wire {
                     self.publish(&gate);
                     caller?.answer(&outcome).await;
                 }
-                announced = take(&inner) => {
+                announced = inner.next() => {
                     announced?;
                     if running && self.exit == Exit::Uplink {
                         self.hold_plugged_in()?;
@@ -140,7 +141,7 @@ impl Wire {
                     self.follow_default_routes();
                     self.publish(&gate);
                 }
-                announced = take(&outer) => {
+                announced = outer.next() => {
                     if self.forget_unplugged(&announced?) {
                         self.publish(&gate);
                     }
@@ -219,7 +220,8 @@ impl Wire {
                 continue;
             };
             for hop in theirs.iter().filter(|route| is_default(route)).filter_map(next_hop) {
-                let known = ours.iter().filter(|route| is_default(route)).filter_map(next_hop).any(|known| known == hop);
+                let known =
+                    ours.iter().filter(|route| is_default(route)).filter_map(next_hop).any(|known| known == hop);
                 if !known && host.contains(&hop) {
                     // It fails where the network went away meanwhile; then there is nothing to follow.
                     let _ = self.gateway.side.links.route_by_default(hop, adopted.outside.index);
@@ -235,7 +237,8 @@ impl Wire {
                 matches!(message, RouteNetlinkMessage::DelLink(message) if message.header.index == link.index)
             })
         };
-        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.adopted).into_iter().partition(|adopted| gone(&adopted.inside));
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.adopted).into_iter().partition(|adopted| gone(&adopted.inside));
         self.adopted = kept;
         for adopted in &gone {
             // The engine may have taken it away already, with its other end.
@@ -256,11 +259,23 @@ impl Wire {
     }
 }
 
-async fn take(announcements: &AsyncFd<Announcements>) -> io::Result<Vec<RouteNetlinkMessage>> {
-    loop {
-        let mut ready = announcements.readable().await?;
-        if let Ok(taken) = ready.try_io(|announcements| announcements.get_ref().take()) {
-            return taken;
+/// One namespace's announcements, awaited.
+struct Ear {
+    arrived: AsyncFd<OwnedFd>,
+    announcements: Announcements,
+}
+
+impl Ear {
+    fn new(announcements: Announcements) -> io::Result<Self> {
+        Ok(Self { arrived: readiness::of(&announcements)?, announcements })
+    }
+
+    async fn next(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
+        loop {
+            let mut ready = self.arrived.readable().await?;
+            if let Ok(taken) = ready.try_io(|_| self.announcements.take()) {
+                return taken;
+            }
         }
     }
 }

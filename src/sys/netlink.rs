@@ -2,11 +2,9 @@
 //! Each socket belongs to the namespace it was opened in and is used from anywhere.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
@@ -127,9 +125,9 @@ impl Announcements {
     }
 }
 
-impl AsRawFd for Announcements {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+impl AsFd for Announcements {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -181,12 +179,6 @@ impl Netfilter {
     /// `WouldBlock`; `ENOBUFS` where messages were lost because we were too slow.
     pub fn take(&self) -> io::Result<Vec<u8>> {
         receive(&self.0, libc::MSG_DONTWAIT)
-    }
-}
-
-impl AsRawFd for Netfilter {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
     }
 }
 

@@ -40,12 +40,6 @@ impl AsFd for Process {
     }
 }
 
-impl std::os::fd::AsRawFd for Process {
-    fn as_raw_fd(&self) -> i32 {
-        self.0.as_raw_fd()
-    }
-}
-
 /// When a process started, in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
 ///
 /// # Errors

@@ -88,18 +88,13 @@ pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSo
 pub fn receive_captured(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
     let mut control = nix::cmsg_space!(libc::sockaddr_in6);
     let mut parts = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(
-        socket.as_fd().as_raw_fd(),
-        &mut parts,
-        Some(&mut control),
-        MsgFlags::MSG_DONTWAIT,
-    )?;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
     let source = message.address.as_ref().and_then(socket_address);
     let destination = message.cmsgs()?.find_map(|cmsg| match cmsg {
-        ControlMessageOwned::Ipv4OrigDstAddr(raw) => Some(SocketAddr::new(
-            Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(),
-            u16::from_be(raw.sin_port),
-        )),
+        ControlMessageOwned::Ipv4OrigDstAddr(raw) => {
+            Some(SocketAddr::new(Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(), u16::from_be(raw.sin_port)))
+        }
         ControlMessageOwned::Ipv6OrigDstAddr(raw) => {
             Some(SocketAddr::new(Ipv6Addr::from(raw.sin6_addr.s6_addr).into(), u16::from_be(raw.sin6_port)))
         }

@@ -45,7 +45,8 @@ impl Sysctls {
     /// # Errors
     /// `NotFound` where there is no such directory.
     pub fn names(&self, directory: &str) -> io::Result<Vec<String>> {
-        let mut directory = nix::dir::Dir::openat(self.0.as_fd(), directory, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let mut directory =
+            nix::dir::Dir::openat(self.0.as_fd(), directory, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let names = directory.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
         Ok(names.filter(|name| !name.starts_with('.')).collect())
     }
