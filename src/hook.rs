@@ -1,1 +1,7 @@
 //! (tbd)
+
+/// Stub.
+#[must_use]
+pub fn run() -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}
