@@ -18,8 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
     name = "boundary-shim",
     about = "Lets containers reach the network only as a written policy allows",
     after_help = "With runc's arguments (create, start, exec, state, ...) it is an OCI runtime; engines call it so.\n\
-                  Policies: /etc/boundary/policies/NAME.yaml",
-    disable_help_flag = false
+                  Policies: /etc/boundary/policies/NAME.yaml"
 )]
 struct Operator {
     #[command(subcommand)]

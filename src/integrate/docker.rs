@@ -12,18 +12,19 @@
 //! absent: which version will read the file is unknown while none runs, and where it isn't needed it says what dockerd
 //! would use anyway.
 
+mod config_file;
 pub mod daemon_json;
 pub mod dockerd;
 pub mod resolvers;
 
-use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use self::config_file::ConfigFile;
+pub use self::config_file::RuntimeName;
 use self::daemon_json::{DaemonJson, Malformed};
 use self::dockerd::Daemon;
-use super::binary::{self, BinaryError, NameError, PolicyName};
+use super::binary::{self, BinaryError, PolicyName};
 use super::step::{Step, missing_directories};
 
 /// Where things are on this host.
@@ -40,10 +41,6 @@ pub struct Places {
     /// Where the host's DNS servers are written, the best first.
     pub resolv_confs: Vec<PathBuf>,
 }
-
-/// The name that `docker run --runtime=` takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeName(String);
 
 /// What is to be done, in order, and what the user should know afterwards.
 #[derive(Debug, Default)]
@@ -106,7 +103,7 @@ pub fn install(places: &Places, name: &RuntimeName, policy: &PolicyName) -> Resu
     plan.steps.extend(missing_directories(&places.policies));
     plan.steps.extend(link);
     let runtime = file.add_runtime(name, &path)?;
-    let dns = file.add_dns(&places.resolv_confs, &daemons, &mut plan);
+    let dns = file.add_dns(&places.resolv_confs, &daemons, &mut plan.notes);
     plan.write(file);
     if runtime {
         plan.reload(&daemons);
@@ -142,99 +139,6 @@ const RESTART: &str = "systemctl restart docker";
 
 fn running(config: &Path) -> Result<Vec<Daemon>, DockerError> {
     dockerd::reading(config).map_err(|source| DockerError::Read { path: "/proc".into(), source })
-}
-
-/// The configuration file, and what has been changed in it so far.
-struct ConfigFile {
-    path: PathBuf,
-    before: Option<String>,
-    json: DaemonJson,
-    changes: Vec<String>,
-}
-
-impl ConfigFile {
-    /// Where the path is a link, the file it leads to is meant, so that the link stays one.
-    fn read(path: &Path) -> Result<Self, DockerError> {
-        let unreadable = |source| DockerError::Read { path: path.to_owned(), source };
-        let (path, before) = match path.canonicalize() {
-            Ok(real) => (real.clone(), Some(read_bounded(&real).map_err(unreadable)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => (path.to_owned(), None),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let malformed = |source| DockerError::Malformed { path: path.clone(), source };
-        let json = DaemonJson::parse(before.as_deref().unwrap_or_default()).map_err(malformed)?;
-        Ok(Self { path, before, json, changes: Vec::new() })
-    }
-
-    /// Says whether something had to be changed.
-    fn add_runtime(&mut self, name: &RuntimeName, path: &Path) -> Result<bool, DockerError> {
-        let path = path.to_str().ok_or_else(|| DockerError::NotText(path.to_owned()))?;
-        match self.json.runtime(&name.0) {
-            Some(found) if found == path => return Ok(false),
-            Some(found) if !binary::is_ours(&found) => {
-                return Err(DockerError::Foreign { name: name.clone(), path: found });
-            }
-            Some(found) => self.changes.push(format!("runtime {name}: {path} (was {found})")),
-            None => self.changes.push(format!("runtime {name}: {path}")),
-        }
-        self.json.set_runtime(&name.0, path);
-        Ok(true)
-    }
-
-    /// Says whether something had to be changed.
-    fn add_dns(&mut self, resolv_confs: &[PathBuf], daemons: &[Daemon], plan: &mut Plan) -> bool {
-        if !self.json.dns().is_empty() || daemons.iter().any(|daemon| !daemon.flag("--dns").is_empty()) {
-            return false;
-        }
-        let servers = resolvers::of_host(resolv_confs);
-        if servers.is_empty() {
-            plan.notes.push(
-                "`dns` isn't set: this host names no DNS server that a container could ask. Add `\"dns\": [\"ADDRESS\"]` \
-                 yourself, or containers on user-defined networks are refused"
-                    .to_owned(),
-            );
-            return false;
-        }
-        self.json.set_dns(&servers);
-        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
-        self.changes.push(format!(
-            "dns {}: this host's servers, named so that Docker's resolver asks them through the container's network, \
-             where the filter is, and not from the host's",
-            servers.join(", ")
-        ));
-        if daemons.is_empty() {
-            plan.notes
-                .push("should dockerd be started with --dns, remove `dns`: it doesn't start with both".to_owned());
-        }
-        true
-    }
-
-    /// Gives the path that the runtime had; none where there is no such runtime.
-    fn remove_runtime(&mut self, name: &RuntimeName, daemons: &[Daemon]) -> Result<Option<String>, DockerError> {
-        let Some(path) = self.json.runtime(&name.0) else { return Ok(None) };
-        if !binary::is_ours(&path) {
-            return Err(DockerError::Foreign { name: name.clone(), path });
-        }
-        let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.0.as_str());
-        if self.json.default_runtime().is_some_and(|default| default == name.0) || daemons.iter().any(by_flag) {
-            return Err(DockerError::IsDefault(name.clone()));
-        }
-        self.json.remove_runtime(&name.0);
-        self.changes.push(format!("no runtime {name} (was {path})"));
-        Ok(Some(path))
-    }
-}
-
-fn read_bounded(path: &Path) -> io::Result<String> {
-    /// Far above any real one; a device or a mistaken path is not read to its end.
-    const LARGEST: u64 = 1024 * 1024;
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
-        Ok(text)
-    } else {
-        Err(io::ErrorKind::FileTooLarge.into())
-    }
 }
 
 impl Plan {
@@ -292,25 +196,6 @@ impl Plan {
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }
-    }
-}
-
-impl FromStr for RuntimeName {
-    type Err = NameError;
-
-    /// dockerd keeps `runc` and its aliases to itself.
-    fn from_str(name: &str) -> Result<Self, NameError> {
-        binary::check_spelling(name)?;
-        if name == "runc" || name.starts_with("io.containerd.") {
-            return Err(NameError::Taken(name.to_owned()));
-        }
-        Ok(Self(name.to_owned()))
-    }
-}
-
-impl fmt::Display for RuntimeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

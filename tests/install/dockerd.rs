@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 /// Starting takes a second or two; a loaded machine more.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Dockerd {
+pub(crate) struct Dockerd {
     directory: PathBuf,
     flags: Vec<String>,
     process: Child,
 }
 
 /// Whether the tests can run here at all.
-pub fn can_run() -> bool {
+pub(crate) fn can_run() -> bool {
     let works =
         |program: &str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     nix::unistd::geteuid().is_root() && works("dockerd") && works("docker")
@@ -24,7 +24,7 @@ pub fn can_run() -> bool {
 
 impl Dockerd {
     /// Starts one that reads `daemon.json` in the directory, and waits until it answers.
-    pub fn start(directory: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(directory: &Path, flags: &[&str]) -> Self {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let process = spawn(directory, &flags);
         let mut dockerd = Self { directory: directory.to_owned(), flags, process };
@@ -32,19 +32,19 @@ impl Dockerd {
         dockerd
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.stop();
         self.process = spawn(&self.directory, &self.flags);
         self.wait_until_it_answers();
     }
 
     /// What `docker info` lists.
-    pub fn runtimes(&self) -> Map<String, Value> {
+    pub(crate) fn runtimes(&self) -> Map<String, Value> {
         self.try_runtimes().expect("it answers")
     }
 
     /// Waits for a state of the runtimes, and gives it.
-    pub fn wait_for(&self, what: &str, state: impl Fn(&Map<String, Value>) -> bool) -> Map<String, Value> {
+    pub(crate) fn wait_for(&self, what: &str, state: impl Fn(&Map<String, Value>) -> bool) -> Map<String, Value> {
         let start = Instant::now();
         loop {
             let runtimes = self.runtimes();

@@ -4,6 +4,8 @@
 //! machine's dockerd (and any other test's) is neither seen nor touched. Needs root, dockerd and docker; without them the
 //! tests are reported as ignored, or fail where `CI` is set.
 
+#![expect(clippy::disallowed_methods, reason = "the tests start the program itself, dockerd and docker")]
+
 mod dockerd;
 
 use std::os::unix::fs::symlink;
@@ -30,6 +32,7 @@ fn main() {
         trial("runtimes_of_the_command_line_are_not_lost_to_a_reload", keeps_flagged_runtimes),
         trial("a_dockerd_with_dns_on_its_command_line_still_starts", keeps_dns_flag),
         trial("the_default_runtime_of_the_command_line_is_not_removed", keeps_flagged_default),
+        trial("the_command_tells_each_step_and_is_idempotent", command_for_real),
         trial("a_dry_run_changes_nothing", dry_run),
         trial("a_malformed_file_is_left_alone_with_code_1", malformed),
         trial("a_binary_that_others_could_replace_is_refused", replaceable),
@@ -160,6 +163,35 @@ fn keeps_flagged_default() {
     assert!(error.to_string().contains("default runtime"), "{error}");
 }
 
+/// In a mount namespace with a layer over `/etc`, since the command makes `/etc/boundary`.
+fn command_for_real() {
+    const PRIVATE_ETC: &str = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
+        mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
+        rm -rf /etc/boundary
+        for verb in install install uninstall uninstall; do $0 $verb docker --daemon-config $1; done
+        stat -c %a /etc/boundary/policies $1";
+    let here = Installation::new();
+    here.put_config("{\"dns\": [\"192.0.2.53\"]}");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", PRIVATE_ETC]).arg(&here.binary).arg(here.config());
+    let output = command.output().expect("unshare runs");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    let (config, binary) = (here.config(), here.binary.display());
+    let config = config.display();
+    let later = "note: no dockerd that reads this file is running: it counts from its next start\n";
+    let policy = "note: no policy yet, so everything is denied. To begin one: \
+                  printf 'allow:\\n  - domain=example.com\\n' | sudo tee /etc/boundary/policies/default.yaml\n";
+    let example = "try: docker run --rm --runtime=boundary IMAGE COMMAND\n";
+    let expected = format!(
+        "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}\n{later}{policy}{example}\
+         already installed\n{policy}{example}\
+         write {config}\n  no runtime boundary (was {binary})\n\
+         note: `dns` stays (192.0.2.53): whose it is can't be told\n{later}\
+         not installed\n755\n644\n"
+    );
+    assert_eq!(text(&output.stdout), expected);
+}
+
 fn dry_run() {
     let here = Installation::new();
     here.put_config("{\"log-level\": \"warn\"}");
@@ -199,15 +231,16 @@ fn replaceable() {
     std::os::unix::fs::chown(&here.binary, Some(0), None).expect("chown");
     let link = tempfile::tempdir().expect("a directory").keep().join("boundary-shim");
     symlink(&here.binary, &link).expect("a link");
-    let output = Command::new(&link).args(["install", "docker", "--dry-run"]).arg("--daemon-config").arg(here.config());
-    let output = { output }.output().expect("it runs");
+    let mut command = Command::new(&link);
+    command.args(["install", "docker", "--dry-run", "--daemon-config"]).arg(here.config());
+    let output = command.output().expect("it runs");
     assert!(text(&output.stdout).contains(here.binary.to_str().expect("text")), "the file itself is named");
     std::fs::remove_dir_all(link.parent().expect("its directory")).expect("removed");
 }
 
 fn not_root() {
     let here = Installation::new();
-    let readable = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(here.directory.path(), readable).expect("a mode");
     let output = here.prepared(&["install", "docker"]).uid(65534).gid(65534).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));

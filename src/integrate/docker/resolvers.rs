@@ -2,10 +2,9 @@
 //!
 //! Only the file format of resolv.conf(5) is known here. A loopback server (`127.0.0.53`) is the host's alone.
 
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
-
-use std::io::Read;
 
 /// glibc asks no more than three servers (resolv.conf(5), `MAXNS`).
 const MOST: usize = 3;
