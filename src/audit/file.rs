@@ -68,10 +68,12 @@ impl LineFile {
         if status.nlink() > 0 && status.len() < self.rotate_at {
             return Ok(());
         }
-        match std::fs::rename(&self.path, set_aside(&self.path)) {
-            // Somebody removed or moved it: nothing of ours is in the way.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            outcome => outcome?,
+        if status.nlink() > 0 {
+            match std::fs::rename(&self.path, set_aside(&self.path)) {
+                // Somebody moved it: nothing of ours is in the way.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
         }
         self.file = append_to(&self.path)?;
         self.torn = false;
