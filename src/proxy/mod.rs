@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod dial;
 pub mod dns;
+mod expiring;
 pub mod http;
 pub mod identify;
 pub mod splice;
