@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 /// A non-blocking TCP socket that will connect to an address of `to`'s family. With `source`, it is transparent and bound
 /// to that (foreign) address, port chosen at connect.
-pub fn tcp_from(_source: Option<IpAddr>, _to: SocketAddr) -> io::Result<std::net::TcpStream> {
-    todo!()
+pub fn tcp_from(_source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let s = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM.nonblocking(), None)?;
+    Ok(s.into())
 }
 
 /// A non-blocking UDP socket connected to `to`; with `source`, transparent and bound to that address. Port random.
@@ -30,6 +31,6 @@ pub fn receive_captured(
 }
 
 /// Makes the close of this connection a reset (`SO_LINGER` 0): the peer fails at once instead of reading an end.
-pub fn reset_on_close(_stream: &impl std::os::fd::AsFd) -> io::Result<()> {
-    todo!()
+pub fn reset_on_close(stream: &impl std::os::fd::AsFd) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
 }
