@@ -53,6 +53,12 @@ pub enum Mode {
     Observe,
 }
 
+/// Whether an address is simply on the internet: neither always refused nor private to some network.
+#[must_use]
+pub fn is_public(address: std::net::IpAddr) -> bool {
+    net::classify(address) == net::Class::Public
+}
+
 impl Mode {
     /// Reads `enforce` or `observe`.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -8,6 +8,7 @@ pub mod connection;
 mod control;
 pub mod dial;
 pub mod dns;
+mod expiring;
 pub mod http;
 pub mod identify;
 mod neighbours;

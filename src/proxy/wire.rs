@@ -104,7 +104,7 @@ impl Wire {
     pub(super) fn interfaces(&mut self) -> Interfaces {
         let sources: Vec<IpAddr> = self.adopted.iter().flat_map(|adopted| adopted.addresses.iter().copied()).collect();
         // The host's private addresses are refused like all private ones, unless a rule names them.
-        let public = |address: &IpAddr| !crate::policy::net::is_private(*address);
+        let public = |address: &IpAddr| crate::policy::is_public(*address);
         let host = self.host.links.every_address().unwrap_or_default().into_iter().filter(public);
         let own = sources.iter().copied().chain([IpAddr::V4(DUMMY)]).chain(host).collect();
         let on_link = self.adopted.iter().flat_map(|adopted| adopted.on_link.iter().copied()).collect();
