@@ -4,4 +4,5 @@ pub mod file;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod signal;
 pub mod socket;
