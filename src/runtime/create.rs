@@ -1,6 +1,5 @@
 //! `create`, `run`, `restore`: decides the container's plan and rewrites its bundle.
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -9,11 +8,8 @@ use super::{Container, delete, embedded_resolver, namespaces, resolvers};
 use crate::bundle::Bundle;
 use crate::plan::{Gateway, Plan};
 use crate::policy::{PolicySource, select, text};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::spec::{self, Situation};
-
-/// The most that is read of a policy file.
-const POLICY_LIMIT: u64 = 1 << 20;
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
 /// `starts_by_verb`: the engine will call `start`.
@@ -90,18 +86,7 @@ fn look_around<'a>(
 /// The policy that host, runtime name and annotations select.
 fn policy(settings: &Settings, container: &Container<'_>, bundle: &Bundle) -> anyhow::Result<PolicySource> {
     let annotations = spec::annotations(&bundle.config.value);
-    select::select(settings, container.policy, &annotations, read_policy).map_err(|all| text::all_of(&all))
-}
-
-/// Reads a policy file, none where there is none. Links are followed: the directory is the administrator's.
-fn read_policy(path: &Path) -> io::Result<Option<String>> {
-    let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut text = String::new();
-    let read = file.take(POLICY_LIMIT + 1).read_to_string(&mut text)? as u64;
-    if read > POLICY_LIMIT { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(Some(text)) }
+    select::select(settings, container.policy, &annotations, settings::read_trusted).map_err(|all| text::all_of(&all))
 }
 
 /// This program's path, for the hook: the very file that runs now.

@@ -101,8 +101,8 @@ const STARTING: [&str; 5] = ["create", "run", "restore", "start", "exec"];
 /// Reads a command line, the program's name included.
 #[must_use]
 pub fn scan(words: &[OsString]) -> Invocation {
-    let (program, words) =
-        words.split_first().map_or((OsStr::new(""), words), |(first, rest)| (first.as_os_str(), rest));
+    let program = words.first().map(OsString::as_os_str).unwrap_or_default();
+    let words = words.get(1..).unwrap_or_default();
     let mut globals = Globals { policy: policy_of(program), ..Globals::default() };
     let head = globals.read(words);
     let command = match (head.mistake, head.doubt) {
@@ -147,7 +147,7 @@ impl Globals {
             head.rest = rest;
             match item {
                 Item::Value(name @ (flags::CONFIG | flags::POLICY), value) => {
-                    head.mistake = head.mistake.or(self.note_own(name, value).err());
+                    head.mistake = head.mistake.or_else(|| self.note_own(name, value).err());
                     continue;
                 }
                 Item::Value(name, value) => self.note(name, value),

@@ -53,7 +53,7 @@ pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<Path
 pub(super) fn nameservers(text: &str) -> Vec<IpAddr> {
     let server = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        words.next().filter(|word| *word == "nameserver").and(words.next())?.parse().ok()
+        if words.next()? == "nameserver" { words.next()?.parse().ok() } else { None }
     };
     text.lines().filter_map(server).collect()
 }

@@ -132,15 +132,16 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
 pub fn check(spec: &Value) -> Result<(), SpecError> {
     let top = spec.as_object().ok_or(SpecError::Type("config.json", "an object"))?;
     keys::check(top)?;
-    for section in ["annotations", "hooks", "linux", "process"] {
-        if let Some(section) = object(spec, section)? {
-            // Annotations are free words: a case variant of ours is simply not ours.
-            keys::check(section)?;
-        }
+    // Annotations are free words; Go reads them into a map, in which case counts.
+    object(spec, "annotations")?;
+    for section in ["hooks", "linux", "process"] {
+        object(spec, section)?.map_or(Ok(()), keys::check)?;
     }
-    for (section, list) in [("linux", "namespaces"), ("", "mounts")] {
-        let holder = if section.is_empty() { Some(top) } else { object(spec, section)? };
-        for entry in holder.map(|holder| array(holder, list)).transpose()?.unwrap_or_default() {
+    let linux = spec.get("linux").unwrap_or(&Value::Null);
+    let resources = object(linux, "resources")?;
+    resources.map_or(Ok(()), keys::check)?;
+    for (holder, list) in [(Some(top), "mounts"), (linux.as_object(), "namespaces"), (resources, "devices")] {
+        for entry in holder.map_or(Ok(&[][..]), |holder| array(holder, list))? {
             keys::check(entry.as_object().ok_or(SpecError::Type(list, "a list of objects"))?)?;
         }
     }

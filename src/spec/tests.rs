@@ -259,7 +259,9 @@ fn our_hook_comes_last_once() {
 
 #[test]
 fn what_go_would_read_otherwise_is_refused() {
-    let cases: [(&str, Value); 9] = [
+    let cases: [(&str, Value); 11] = [
+        ("/linux/resources/Devices", json!([])),
+        ("/linux/resources/devices/0/Allow", json!(true)),
         ("/Linux", json!({})),
         ("/hoo\u{212a}s", json!({})),
         ("/linux/Namespaces", json!([])),
@@ -276,6 +278,15 @@ fn what_go_would_read_otherwise_is_refused() {
         spec.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.into(), value);
         assert!(matches!(rewrite(&mut spec, &situation()), Err(SpecError::AmbiguousKey { .. })), "{pointer}");
     }
+}
+
+#[test]
+fn annotations_are_free_words() {
+    let mut spec = plain();
+    spec["annotations"] = json!({"Path": "x", "ENV": "y", network::MARKER: "z"});
+    assert_eq!(annotations(&spec).into_keys().collect::<Vec<_>>(), ["ENV", "Path"]);
+    spec["annotations"].as_object_mut().unwrap().remove(network::MARKER);
+    assert!(rewrite(&mut spec, &situation()).is_ok());
 }
 
 #[test]

@@ -95,3 +95,17 @@ pub fn parse_map(text: &str) -> Option<Vec<[u64; 3]>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_id_maps_are_read_and_nothing_else() {
+        let map = "         0     100000      65536\n     65536          0          1\n";
+        assert_eq!(parse_map(map), Some(vec![[0, 100_000, 65_536], [65_536, 0, 1]]));
+        for text in ["0 0\n", "0 0 x\n", "-1 0 1\n", "\n"] {
+            assert_eq!(parse_map(text), None, "{text:?}");
+        }
+    }
+}

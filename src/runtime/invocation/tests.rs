@@ -14,7 +14,15 @@ fn command_of(text: &str) -> Result<Command, InvocationError> {
 
 fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     let bundle = Some(bundle).filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-    Ok(Command::Create { bundle, id: id.to_owned() })
+    Ok(Command::Create { bundle, id: id.to_owned(), waits: true })
+}
+
+/// As [`created`], by a verb that also starts.
+fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
+    created(bundle, id).map(|command| match command {
+        Command::Create { bundle, id, .. } => Command::Create { bundle, id, waits: false },
+        other => other,
+    })
 }
 
 #[test]
@@ -31,14 +39,14 @@ fn the_lines_of_engines_are_read() {
     let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![] };
     assert_eq!(command_of(&format!("{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID")), Ok(exec));
     let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
-    assert_eq!(command_of(restore), created("B", "ID"));
+    assert_eq!(command_of(restore), ran("B", "ID"));
 }
 
 #[test]
 fn the_bundle_is_found_however_it_is_written() {
     for bundle in ["--bundle B", "--bundle=B", "-bundle B", "-bundle=B", "-b B", "-b=B", "--b=B", "-bB"] {
         assert_eq!(command_of(&format!("create {bundle} ID")), created("B", "ID"), "{bundle}");
-        assert_eq!(command_of(&format!("run ID {bundle}")), created("B", "ID"), "{bundle}");
+        assert_eq!(command_of(&format!("run ID {bundle}")), ran("B", "ID"), "{bundle}");
     }
     assert_eq!(command_of("create -b A --bundle B ID"), created("B", "ID"));
     assert_eq!(command_of("create ID"), created("", "ID"));
