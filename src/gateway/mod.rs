@@ -105,6 +105,8 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         ("ipv4/conf/default/accept_local", "1"),
         // Apart from the ports that clients in the container use by default (32768 and up).
         ("ipv4/ip_local_port_range", "10000 32000"),
+        // DNS is answered from port 53; nobody but the proxy lives here.
+        ("ipv4/ip_unprivileged_port_start", "0"),
         ("ipv4/conf/default/forwarding", "1"),
         ("ipv4/ip_forward", "1"),
     ];

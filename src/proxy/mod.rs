@@ -17,8 +17,8 @@ pub mod splice;
 pub mod udp;
 mod wire;
 
-use std::io::{Read, Write};
-use std::net::IpAddr;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -30,9 +30,9 @@ use crate::gateway::Gateway;
 use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
 use crate::state::{ProcessId, Record};
-use crate::sys::netns::Namespace;
+use crate::sys::netns::{Namespace, Resident};
 use crate::sys::process::{self, Process};
-use crate::sys::readiness;
+use crate::sys::{readiness, socket};
 use wire::Wire;
 
 /// Descriptors that a proxy may hold: some thousand connections of six each.
@@ -58,6 +58,8 @@ pub struct Gate {
     pub resolver: dns::Resolver,
     /// How sockets to the outside are made.
     pub exit: dial::Exit,
+    /// The way into the gateway, where the proxy doesn't live there.
+    pub inside: Option<Resident>,
     /// What is known of the interfaces that were adopted so far.
     pub interfaces: RwLock<Arc<Interfaces>>,
 }
@@ -78,6 +80,18 @@ impl Gate {
     #[must_use]
     pub fn interfaces(&self) -> Arc<Interfaces> {
         Arc::clone(&self.interfaces.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A socket in the gateway that sends to the container in the name of the address it wrote to; see
+    /// [`socket::udp_answering`].
+    ///
+    /// # Errors
+    /// What making it gives.
+    pub fn udp_answering(&self, from: SocketAddr, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
+        match &self.inside {
+            None => socket::udp_answering(from, to),
+            Some(resident) => resident.run(move || socket::udp_answering(from, to)),
+        }
     }
 
     /// The address to dial `to` from, so that the outside sees the container: the client's own where the family fits,
@@ -107,7 +121,7 @@ fn filter() -> anyhow::Result<()> {
         Ok(_) => "ok\n".to_owned(),
         Err(error) => format!("error {error:#}\n"),
     };
-    std::io::stdout().write_all(word.as_bytes())?;
+    io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
     let Prepared { order, gate, init, sockets, wire } = ready?;
     let state = order.plan.state.clone();
@@ -142,14 +156,16 @@ fn prepare() -> anyhow::Result<Prepared> {
     gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
     let mut wire = Wire::open(gateway, container, plan.exit)?;
     wire.settle()?;
+    let (exit, inside) = match plan.exit {
+        Exit::Uplink => (dial::Exit::AsClient, None),
+        Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
+    };
     let gate = Arc::new(Gate {
         journal: Journal::open(&plan.audit, &plan.container, policy.name())
             .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
         resolver: dns::Resolver::new(plan.resolvers.clone()),
-        exit: match plan.exit {
-            Exit::Uplink => dial::Exit::AsClient,
-            Exit::Host => dial::Exit::AsHost,
-        },
+        exit,
+        inside,
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
@@ -164,7 +180,7 @@ fn prepare() -> anyhow::Result<Prepared> {
 
 fn read_order() -> anyhow::Result<Order> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
+    io::stdin().read_to_string(&mut text)?;
     serde_json::from_str(&text).context("read the order")
 }
 

@@ -193,7 +193,7 @@ async fn open(
     entry.allowed(permit.rule(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(gate.source_for(client, upstream.ip()), upstream)?;
-        let inside = sys::socket::udp_answering(flow.destination, flow.source)?;
+        let inside = gate.udp_answering(flow.destination, flow.source)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
     sockets().map_err(|error| denial(format!("no socket for it: {error}")))
