@@ -7,6 +7,8 @@ mod expiring;
 pub mod http;
 pub mod identify;
 pub mod splice;
+#[cfg(test)]
+mod test_gate;
 pub mod udp;
 
 use std::net::IpAddr;
