@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::audit::{Kind, Record, clean, set_aside};
+use crate::settings;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -21,28 +22,39 @@ const MAX_LINE: usize = 64 << 10;
 /// Candidates listed where an abbreviation means several containers.
 const MAX_LISTED: usize = 10;
 
-/// Show what a container tried to reach, and what became of it.
+/// What `logs` is told.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Wait for more.
+pub struct LogsArguments {
+    /// Wait for more
     #[arg(short, long)]
     follow: bool,
-    /// The records as they stand in the file, one JSON object a line.
+    /// Show the records as they stand in the file, one JSON object a line
     #[arg(long)]
     json: bool,
-    /// The container's id, or its beginning.
+    /// The container's id, or its beginning
     id: String,
 }
 
-/// Runs the command on the audit files in `directory`. A closed stdout (`| head`) ends it quietly.
+/// Shows the records of one container.
 ///
 /// # Errors
-/// No such container, an ambiguous id (with the candidates), a file that cannot be read.
-pub fn run(args: &Args, directory: &Path) -> Result<()> {
-    let path = find(directory, &args.id)?;
-    match show(args, &path, &mut io::stdout().lock()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+/// A broken configuration, no such container, an ambiguous id (with the candidates), a file that cannot be read. Where the
+/// reader of standard output is gone (`| head`), that very error, bare: the caller takes it for success.
+pub fn run(arguments: &LogsArguments) -> Result<()> {
+    let path = find(&audit_directory()?, &arguments.id)?;
+    match show(arguments, &path, &mut io::stdout().lock()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error.into()),
         outcome => outcome.with_context(|| format!("cannot show {}", path.display())),
+    }
+}
+
+fn audit_directory() -> Result<PathBuf> {
+    match settings::load(None) {
+        Ok(settings) => Ok(settings.audit_directory),
+        Err(mistakes) => {
+            let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            bail!("{}", all.join("; "))
+        }
     }
 }
 
@@ -83,35 +95,40 @@ fn recorded(directory: &Path) -> io::Result<Vec<String>> {
     Ok(ids)
 }
 
-fn show(args: &Args, path: &Path, out: &mut impl Write) -> io::Result<()> {
+fn show(arguments: &LogsArguments, path: &Path, out: &mut impl Write) -> io::Result<()> {
     // In this order: a file put aside in between is then seen twice, not missed.
     let mut current = open(path)?;
     if let Some(mut old) = open(&set_aside(path))?
         && current.as_ref().is_none_or(|current| current.inode != old.inode)
     {
-        old.show_rest(args, out)?;
+        old.show_rest(arguments, out)?;
     }
     loop {
         if let Some(tail) = &mut current {
-            tail.show_rest(args, out)?;
+            tail.show_rest(arguments, out)?;
         }
         out.flush()?;
-        if !args.follow {
+        if !arguments.follow {
             return Ok(());
         }
-        current = newer(path, current, args, out)?;
+        current = newer(path, current, arguments, out)?;
         std::thread::sleep(POLL);
     }
 }
 
 /// Changes over to the file that took the followed one's place, once the old one is shown to its end.
-fn newer(path: &Path, current: Option<Tail>, args: &Args, out: &mut impl Write) -> io::Result<Option<Tail>> {
+fn newer(
+    path: &Path,
+    current: Option<Tail>,
+    arguments: &LogsArguments,
+    out: &mut impl Write,
+) -> io::Result<Option<Tail>> {
     let fresh = open(path)?;
     let same = |fresh: &Tail| current.as_ref().is_some_and(|current| current.inode == fresh.inode);
     match fresh {
         Some(fresh) if !same(&fresh) => {
             if let Some(mut current) = current {
-                current.show_rest(args, out)?;
+                current.show_rest(arguments, out)?;
             }
             Ok(Some(fresh))
         }
@@ -142,7 +159,7 @@ fn open(path: &Path) -> io::Result<Option<Tail>> {
 
 impl Tail {
     /// Shows every whole line that there is by now.
-    fn show_rest(&mut self, args: &Args, out: &mut impl Write) -> io::Result<()> {
+    fn show_rest(&mut self, arguments: &LogsArguments, out: &mut impl Write) -> io::Result<()> {
         loop {
             let chunk = self.reader.fill_buf()?;
             if chunk.is_empty() {
@@ -154,7 +171,7 @@ impl Tail {
             self.begun.extend(part.iter().take(room));
             self.reader.consume(used);
             if end.is_some() {
-                show_line(&std::mem::take(&mut self.begun), args.json, out)?;
+                show_line(&std::mem::take(&mut self.begun), arguments.json, out)?;
             }
         }
     }
@@ -184,7 +201,9 @@ fn for_people(record: &Record) -> String {
     };
     line.push_str(&method);
     line.push_str(&target);
-    for (before, text) in [(" by ", &record.rule), (": ", &record.reason), ("; would be allowed by ", &record.suggestion)] {
+    for (before, text) in
+        [(" by ", &record.rule), (": ", &record.reason), ("; would be allowed by ", &record.suggestion)]
+    {
         if let Some(text) = text {
             line.push_str(before);
             line.push_str(text);

@@ -23,9 +23,7 @@ impl TestGate {
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", "test").unwrap(),
             resolver: dns::Resolver::new(resolvers),
             exit: dial::Exit::AsHost,
-            sources: RwLock::new(Arc::from([])),
-            own: RwLock::new(Arc::from([])),
-            on_link: RwLock::new(Arc::from([])),
+            interfaces: RwLock::default(),
         });
         Self { gate, directory }
     }

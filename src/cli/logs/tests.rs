@@ -4,8 +4,8 @@ use super::*;
 use crate::audit::{Direction, Journal, Subject};
 use crate::policy::Denial;
 
-fn args(id: &str, json: bool, follow: bool) -> Args {
-    Args { follow, json, id: id.to_owned() }
+fn args(id: &str, json: bool, follow: bool) -> LogsArguments {
+    LogsArguments { follow, json, id: id.to_owned() }
 }
 
 fn subject(name: &str) -> Subject {
@@ -25,7 +25,7 @@ fn deny(journal: &Journal, name: &str) {
     journal.begin(subject(name)).deny(&Denial { reason, rule: None, suggestion });
 }
 
-fn shown(args: &Args, path: &Path) -> String {
+fn shown(args: &LogsArguments, path: &Path) -> String {
     let mut out = Vec::new();
     show(args, path, &mut out).unwrap();
     String::from_utf8(out).unwrap()
