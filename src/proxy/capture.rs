@@ -19,8 +19,6 @@ use crate::sys::socket;
 const DNS: u16 = 53;
 /// Connections of one container at a time; more wait in the listener's queue.
 const CONNECTIONS: usize = 4096;
-/// DNS queries of one container at a time; more are not answered (the client asks again).
-const QUERIES: usize = 128;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_535;
 /// Room for reports of refused packets that we have not read yet: about a thousand.
@@ -77,12 +75,8 @@ impl Sockets {
 /// Takes connections, datagrams and reports until one of them fails for good.
 pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let datagrams = Arc::new(Datagrams {
-        relay: udp::Relay::new(Arc::clone(&gate)),
-        queries: Arc::new(Semaphore::new(QUERIES)),
-        icmp: sockets.icmp,
-        gate: Arc::clone(&gate),
-    });
+    let datagrams =
+        Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
         loops.spawn(accept(Arc::clone(&gate), TcpListener::from_std(listener)?, Arc::clone(&connections)));
@@ -137,7 +131,6 @@ fn passing(error: &io::Error) -> bool {
 struct Datagrams {
     gate: Arc<Gate>,
     relay: udp::Relay,
-    queries: Arc<Semaphore>,
     icmp: Vec<(bool, socket2::Socket)>,
 }
 
@@ -160,15 +153,9 @@ async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {
 impl Datagrams {
     fn take(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
         if destination.port() == DNS {
-            let Ok(place) = Arc::clone(&self.queries).try_acquire_owned() else { return };
-            let query = dns::serve_datagram(Arc::clone(&self.gate), payload.to_vec(), source, destination);
-            tokio::spawn(async move {
-                query.await;
-                drop(place);
-            });
-            return;
-        }
-        if self.relay.datagram(payload.to_vec(), source, destination) == udp::Fate::Refused {
+            // It bounds itself, and records what it drops.
+            tokio::spawn(dns::serve_datagram(Arc::clone(&self.gate), payload.to_vec(), source, destination));
+        } else if self.relay.datagram(payload, source, destination).is_err() {
             self.refuse(source, destination, payload.len());
         }
     }

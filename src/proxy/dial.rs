@@ -94,16 +94,24 @@ async fn dial(
 }
 
 /// The addresses to try, in order, each passed by the permit. Never empty.
-async fn permitted_addresses(
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn permitted_addresses(
     gate: &Gate,
     permit: &Permit,
     client: SocketAddr,
     destination: SocketAddr,
 ) -> Result<Vec<UpstreamAddr>, DialError> {
+    let mut candidates = candidates(gate, permit, client, destination).await?;
+    // The address that the client chose, if the name has it: servers behind one name may not share their state. Then its
+    // family, which works for it.
+    let chosen = destination.ip();
+    candidates.sort_by_key(|address| (*address != chosen, address.is_ipv4() != chosen.is_ipv4()));
     let interfaces = gate.interfaces();
     let mut denial = None;
     let mut permitted = Vec::with_capacity(1);
-    for address in candidates(gate, permit, client, destination).await? {
+    for address in candidates {
         match permit.upstream(address, &interfaces.own) {
             Ok(address) => permitted.push(address),
             Err(denied) => denial = denial.or(Some(denied)),

@@ -12,8 +12,11 @@ mod expiring;
 pub mod http;
 pub mod identify;
 mod neighbours;
+mod opaque;
 mod refusals;
 pub mod splice;
+#[cfg(test)]
+mod test_gate;
 pub mod udp;
 mod wire;
 
@@ -87,10 +90,10 @@ impl Gate {
     ///
     /// # Errors
     /// What making it gives.
-    pub fn udp_answering(&self, from: SocketAddr, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    pub fn udp_answering(&self, from: SocketAddr) -> io::Result<std::net::UdpSocket> {
         match &self.inside {
-            None => socket::udp_answering(from, to),
-            Some(resident) => resident.run(move || socket::udp_answering(from, to)),
+            None => socket::udp_answering(from),
+            Some(resident) => resident.run(move || socket::udp_answering(from)),
         }
     }
 

@@ -1,13 +1,12 @@
 //! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one decision, one record.
 //!
-//! Owns flows; what may pass is the policy's word, and addresses come from `dns` and `Permit::upstream` only. Not to be
+//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed by the permit. Not to be
 //! forgotten: a datagram costs its sender nothing, so flows, their queues and the memory of refusals are all bounded, and
 //! a refused flow's repeats within ten seconds belong to the attempt already recorded.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +14,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
-use super::Gate;
+use super::dial::{DialError, permitted_addresses};
 use super::expiring::Expiring;
+use super::{Gate, opaque};
 use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::{Attempt, Denial, Permit, Protocol, UpstreamAddr, Verdict};
+use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
 use crate::sys;
 
 /// Flows at the same time: each costs two sockets.
@@ -37,15 +37,9 @@ const PROBLEMS: usize = 64;
 /// The largest datagram, in bytes.
 const DATAGRAM: usize = 65_535;
 
-/// What became of a datagram.
+/// A datagram goes nowhere: its sender is to be told. It has been recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a refused datagram is answered with an ICMP error, so that the client fails at once"]
-pub enum Fate {
-    /// It was sent on, or waits to be.
-    Taken,
-    /// It goes nowhere: tell its sender. It has been recorded.
-    Refused,
-}
+pub struct Refused;
 
 /// The relay of one proxy.
 #[derive(Debug)]
@@ -70,14 +64,18 @@ impl Relay {
         Self { gate, flows: Mutex::default(), refused: Arc::new(Mutex::new(Expiring::new(REFUSED))) }
     }
 
-    /// Takes one captured datagram. Never waits; must be called within the proxy's runtime.
-    pub fn datagram(&self, payload: Vec<u8>, source: SocketAddr, destination: SocketAddr) -> Fate {
+    /// Takes one captured datagram: it is sent on, or waits to be. Never waits itself, so datagrams keep their order; must be
+    /// called within the proxy's runtime.
+    ///
+    /// # Errors
+    /// [`Refused`]: answer it with an ICMP error, so that the client fails at once.
+    pub fn datagram(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) -> Result<(), Refused> {
         let flow = Flow { source, destination };
         if locked(&self.refused).get(&flow).is_some() {
-            return Fate::Refused;
+            return Err(Refused);
         }
-        match self.pass_on(flow, payload) {
-            None => Fate::Taken,
+        match self.pass_on(flow, payload.to_vec()) {
+            None => Ok(()),
             Some(payload) => self.begin(flow, payload),
         }
     }
@@ -92,14 +90,14 @@ impl Relay {
         }
     }
 
-    fn begin(&self, flow: Flow, payload: Vec<u8>) -> Fate {
+    fn begin(&self, flow: Flow, payload: Vec<u8>) -> Result<(), Refused> {
         let mut entry = self.gate.journal.begin(flow.subject());
         let permit = match self.room().and_then(|()| decide(&self.gate, flow, &mut entry)) {
             Ok(permit) => permit,
             Err(denial) => {
                 entry.deny(&denial);
                 locked(&self.refused).insert(flow, (), REFUSED_FOR);
-                return Fate::Refused;
+                return Err(Refused);
             }
         };
         entry.allowed(permit.rule(), None);
@@ -108,7 +106,7 @@ impl Relay {
         let _ = queue.try_send(payload);
         locked(&self.flows).insert(flow, queue);
         tokio::spawn(run(Arc::clone(&self.gate), Arc::clone(&self.refused), flow, permit, entry, waiting));
-        Fate::Taken
+        Ok(())
     }
 
     /// Whether there may be another flow.
@@ -135,27 +133,21 @@ impl Flow {
     }
 }
 
-/// Judges a flow by each name that its address was resolved from, then by the address alone.
+/// Judges a flow by the names that its address was resolved from, and by the address.
 fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
     if !gate.journal.healthy() {
-        return Err(denial("the audit file cannot be written"));
+        return Err(denial("the audit file can't be written"));
     }
     let names = gate.resolver.names_of(flow.destination.ip());
-    entry.subject().name = names.first().map(ToString::to_string);
-    let mut denied = None;
-    for name in names.iter().map(Some).chain([None]) {
-        let attempt =
-            Attempt { protocol: Protocol::Udp, name, destination: flow.destination, method: None, path: None };
-        match gate.policy.decide(&attempt) {
-            Verdict::Allow(permit) => {
-                entry.subject().name = permit.name().map(ToString::to_string);
-                return Ok(permit);
-            }
-            // The freshest name's denial says most.
-            Verdict::Deny(denial) => denied = denied.or(Some(denial)),
+    let (name, permit) = opaque::decide(&names, |name| {
+        let (protocol, destination) = (Protocol::Udp, flow.destination);
+        match gate.policy.decide(&Attempt { protocol, name, destination, method: None, path: None }) {
+            Verdict::Allow(permit) => Ok(permit),
+            Verdict::Deny(denial) => Err(denial),
         }
-    }
-    Err(denied.unwrap_or_else(|| denial("no rule allows it")))
+    });
+    entry.subject().name = name.map(ToString::to_string);
+    permit
 }
 
 /// The life of an allowed flow.
@@ -186,34 +178,19 @@ async fn open(
     permit: &Permit,
     entry: &mut Entry,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
-    let client = flow.source.ip();
-    let addresses = gate.resolver.lookup(gate, permit, client).await.map_err(|error| denial(error.to_string()))?;
-    let own = &gate.interfaces().own;
-    let upstream = choose(permit, preferring(flow.destination.ip(), addresses), own)?.socket_addr();
+    let addresses =
+        permitted_addresses(gate, permit, flow.source, flow.destination).await.map_err(|error| match error {
+            DialError::Denied(denial) => denial,
+            DialError::Unreachable(problem) => denial(problem),
+        })?;
+    let upstream = addresses.first().ok_or_else(|| denial("the name has no address"))?.socket_addr();
     entry.allowed(permit.rule(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
-        let outside = sys::socket::udp_from(gate.source_for(client, upstream.ip()), upstream)?;
-        let inside = gate.udp_answering(flow.destination, flow.source)?;
+        let outside = sys::socket::udp_from(gate.source_for(flow.source.ip(), upstream.ip()), upstream)?;
+        let inside = gate.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
     sockets().map_err(|error| denial(format!("no socket for it: {error}")))
-}
-
-/// The address that the client chose first, if the name has it: several servers behind one name may not share their state.
-fn preferring(chosen: IpAddr, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    addresses.sort_by_key(|address| *address != chosen);
-    addresses
-}
-
-fn choose(permit: &Permit, addresses: Vec<IpAddr>, own: &[IpAddr]) -> Result<UpstreamAddr, Denial> {
-    let mut denied = None;
-    for address in addresses {
-        match permit.upstream(address, own) {
-            Ok(upstream) => return Ok(upstream),
-            Err(denial) => denied = denied.or(Some(denial)),
-        }
-    }
-    Err(denied.unwrap_or_else(|| denial("the name has no address")))
 }
 
 /// What went through a flow.
@@ -250,10 +227,8 @@ async fn relay(
             }
         };
         match timeout(IDLE, event).await {
-            Ok(Some(Some(payload))) => match outside.try_send(&payload) {
+            Ok(Some(Some(payload))) => match outside.send(&payload).await {
                 Ok(sent) => traffic.bytes_out += bytes(sent),
-                // A full buffer drops datagrams here as everywhere.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => traffic.note(&error),
             },
             Ok(Some(None)) => pass_back(outside, inside, client, &mut traffic),

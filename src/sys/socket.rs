@@ -39,17 +39,19 @@ pub fn udp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::
     Ok(socket.into())
 }
 
-/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to) to `to`.
-/// Several may exist for one `from`.
+/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to), with
+/// `send_to`. Several may exist for one `from`.
+///
+/// It must not be connected: `tproxy` gives a packet to a socket *connected* to its two ends before it gives it to the
+/// listener, so the client's next datagram would end up in here (seen on kernel 6.18; `NF_TPROXY_LOOKUP_ESTABLISHED`).
 ///
 /// # Errors
-/// What `bind(2)` and `connect(2)` give.
-pub fn udp_answering(from: SocketAddr, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+/// What `bind(2)` gives.
+pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(from), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
     set_transparent(&socket, from.ip())?;
     socket.bind(&from.into())?;
-    socket.connect(&to.into())?;
     Ok(socket.into())
 }
 

@@ -160,6 +160,7 @@ impl World {
         let plan = Plan {
             container: self.id.clone(),
             gateway,
+            starts_by_verb: true,
             user_namespace: false,
             resolv_conf: None,
             state: self.state(),
