@@ -1,1 +1,52 @@
-fn main(){}
+//! End to end: real dockerd, containerd and runc in a private bed, a little internet behind it, and captures on the wire.
+//!
+//! `cargo test --test docker` needs root; without it every test is reported as ignored, and with `CI` set that is a
+//! failure. `BED_ENGINE_ROOT=DIR` takes Docker from another root file system (`scripts/newer-docker`), and
+//! `BOUNDARY_TEST_RUNTIME=runc` runs only what proves the bed itself.
+//!
+//! Every test is a function of its own, takes the shared bed, and uses names that nobody else uses.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+#![expect(clippy::print_stderr, reason = "what a failed run needs is told on standard error")]
+#![expect(clippy::disallowed_methods, reason = "the bed is made of other programs")]
+
+#[path = "../support/bed.rs"]
+mod bed;
+mod control;
+#[path = "../support/little_internet/zone.rs"]
+mod zone;
+
+use std::sync::{Arc, OnceLock};
+
+use bed::Bed;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// One test: what it proves, and how.
+type Test = (&'static str, fn(&Bed));
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let privileged = nix::unistd::geteuid().is_root();
+    if !privileged && !arguments.list && std::env::var_os("CI").is_some() {
+        eprintln!("these tests need root, and with CI set that is a failure");
+        std::process::exit(1);
+    }
+    let shared = Arc::new(OnceLock::new());
+    let tests: Vec<Test> = control::TESTS.to_vec();
+    let trials = tests
+        .into_iter()
+        .map(|(name, test)| {
+            let shared = Arc::clone(&shared);
+            Trial::test(name, move || run(&shared, test)).with_ignored_flag(!privileged)
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Here, and not at exit: nobody drops what is alive when a process exits.
+    drop(shared);
+    conclusion.exit();
+}
+
+fn run(shared: &OnceLock<Bed>, test: fn(&Bed)) -> Result<(), Failed> {
+    test(shared.get_or_init(Bed::up));
+    Ok(())
+}
