@@ -39,7 +39,8 @@ fn capture_sees(bed: &Bed) {
     let words: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(words, ["connected", "answered", "answered", "answered", "nxdomain"]);
     let packets = capture.stop().join("\n");
-    for sign in ["198.51.100.20.22: Flags [S]", "198.51.100.20.9999: UDP", "ICMP echo request", "IP6 ", "secret.denied"] {
+    for sign in ["198.51.100.20.22: Flags [S]", "198.51.100.20.9999: UDP", "ICMP echo request", "IP6 ", "secret.denied"]
+    {
         assert!(packets.contains(sign), "no {sign} in:\n{packets}");
     }
 }

@@ -10,9 +10,17 @@
 #![expect(clippy::print_stderr, reason = "what a failed run needs is told on standard error")]
 #![expect(clippy::disallowed_methods, reason = "the bed is made of other programs")]
 
+mod attacks;
+mod audit;
 #[path = "../support/bed.rs"]
 mod bed;
 mod control;
+mod endings;
+mod filter;
+mod networks;
+mod refusals;
+mod transparency;
+mod wire;
 #[path = "../support/little_internet/zone.rs"]
 mod zone;
 
@@ -31,10 +39,22 @@ fn main() {
         eprintln!("these tests need root, and with CI set that is a failure");
         std::process::exit(1);
     }
-    let shared = Arc::new(OnceLock::new());
-    let tests: Vec<Test> = control::TESTS.to_vec();
-    let trials = tests
-        .into_iter()
+    let shared = Arc::new(SharedBed::new());
+    let filtered: [&[Test]; 7] = [
+        filter::TESTS,
+        attacks::TESTS,
+        transparency::TESTS,
+        networks::TESTS,
+        endings::TESTS,
+        audit::TESTS,
+        refusals::TESTS,
+    ];
+    // Under plain runc there is no filter to test, but what it must not change can be tried.
+    let tests = if bed::runtime() == "runc" { transparency::TESTS.to_vec() } else { filtered.concat() };
+    let trials = control::TESTS
+        .iter()
+        .copied()
+        .chain(tests)
         .map(|(name, test)| {
             let shared = Arc::clone(&shared);
             Trial::test(name, move || run(&shared, test)).with_ignored_flag(!privileged)
@@ -46,7 +66,11 @@ fn main() {
     conclusion.exit();
 }
 
-fn run(shared: &OnceLock<Bed>, test: fn(&Bed)) -> Result<(), Failed> {
-    test(shared.get_or_init(Bed::up));
+/// A bed that doesn't come up is tried once, not by every test.
+type SharedBed = OnceLock<Option<Bed>>;
+
+fn run(shared: &SharedBed, test: fn(&Bed)) -> Result<(), Failed> {
+    let bed = shared.get_or_init(|| std::panic::catch_unwind(Bed::up).ok());
+    test(bed.as_ref().ok_or("the bed did not come up: see the first failure")?);
     Ok(())
 }

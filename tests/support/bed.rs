@@ -205,6 +205,7 @@ fn install_programs(directory: &Path) {
         fs::copy(source, directory.join(program)).expect("a copy");
     }
     fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
+    symlink("boundary-shim", directory.join("boundary-unwritten")).expect("a link without a policy");
     for policy in fs::read_dir(Path::new(REPOSITORY).join("tests/docker/etc/boundary/policies")).expect("policies") {
         let name = policy.expect("an entry").path();
         let stem = name.file_stem().expect("a name").to_string_lossy().into_owned();

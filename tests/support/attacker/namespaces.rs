@@ -48,10 +48,7 @@ pub(crate) fn reach(interface: &str) -> anyhow::Result<()> {
 
 /// A veth here whose other end is born in namespace `number`.
 fn veth(number: i32) -> LinkMessage {
-    let peer = link(vec![
-        LinkAttribute::IfName(format!("evilpeer{number}")),
-        LinkAttribute::IfNetnsId(number),
-    ]);
+    let peer = link(vec![LinkAttribute::IfName(format!("evilpeer{number}")), LinkAttribute::IfNetnsId(number)]);
     let data = InfoData::Veth(InfoVeth::Peer(peer));
     link(vec![LinkAttribute::IfName(format!("evilveth{number}")), kind(InfoKind::Veth, Some(data))])
 }
