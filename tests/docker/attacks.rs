@@ -3,7 +3,7 @@
 use crate::Test;
 use crate::bed::Bed;
 use crate::filter::{denied_probes, nothing_leaks_while};
-use crate::zone::ATTACKER;
+use crate::hosts::ATTACKER;
 
 /// Docker's flags that hand out the capabilities.
 const ARMED: &[&str] = &["--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW"];

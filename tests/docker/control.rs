@@ -3,7 +3,7 @@
 
 use crate::Test;
 use crate::bed::{Bed, Capture};
-use crate::zone::{ATTACKER, DENIED};
+use crate::hosts::{ATTACKER, DENIED};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_container_reaches_every_host", every_host),

@@ -3,8 +3,8 @@
 
 use crate::Test;
 use crate::bed::{Bed, Capture, Container};
+use crate::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
 use crate::wire::{leaks, must_show_allowed_traffic};
-use crate::zone::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_name_works_over_http_and_https", allowed_name),
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_name_that_resolves_to_a_special_range_is_refused", rebinding),
     ("everything_else_fails_fast_and_not_one_packet_leaves", everything_else),
     ("rules_for_ports_protocols_and_ranges_open_just_that", ports),
+    ("a_restarted_container_is_filtered", restarted),
     ("large_transfers_arrive_whole", large),
 ];
 
@@ -147,6 +148,14 @@ fn is_cut(container: &Container<'_>, probe: &str) -> bool {
     let Some(target) = probe.strip_prefix("tcp ") else { return false };
     let target = target.replace(':', " ");
     container.exec(&format!("echo hello | timeout 3 nc {target}")).stdout.is_empty()
+}
+
+fn restarted(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    for verb in [&["restart", "--time", "0"][..], &["stop", "--time", "0"], &["start"]] {
+        bed.docker(&[verb, &[&container.name]].concat()).must_succeed();
+    }
+    nothing_leaks_while(bed, &container, || denied_probes(&container));
 }
 
 fn large(bed: &Bed) {

@@ -17,12 +17,12 @@ mod bed;
 mod control;
 mod endings;
 mod filter;
+#[path = "../support/little_internet/hosts.rs"]
+mod hosts;
 mod networks;
 mod refusals;
 mod transparency;
 mod wire;
-#[path = "../support/little_internet/zone.rs"]
-mod zone;
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,6 +1,6 @@
 //! Reading captures: which packets of a filtered container may be on its uplink under the default test policy.
 
-use crate::zone::{ALLOWED, RESOLVER, WILD};
+use crate::hosts::{ALLOWED, RESOLVER, WILD};
 
 /// Packets that nothing allows. Allowed are: finding neighbours, DNS for allowed names, web ports of allowed hosts.
 pub(crate) fn leaks(packets: &[String]) -> Vec<&str> {

@@ -1,4 +1,4 @@
-//! A little internet in one process: name server, web servers and echo services for the hosts of `zone.rs`.
+//! A little internet in one process: name server, web servers and echo services for the hosts of `hosts.rs`.
 //!
 //! It runs in a network namespace where every address of the zone is local (`scripts/bed` makes it) and prints one line
 //! for each connection, request, datagram and query that reaches it: the outside's word on what got out. It knows nothing
@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "its log is its standard output")]
 
 mod echo;
+mod hosts;
 mod names;
 mod web;
 mod zone;
