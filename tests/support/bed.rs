@@ -301,7 +301,8 @@ impl Capture {
     pub(crate) fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
         let file = bed.path(&format!("{}.pcap", unique("capture")));
         let mut tcpdump = Command::new("nsenter")
-            .args(["--target", &bed.first.to_string(), "--net", "--", "tcpdump", "-i", interface, "-Q", direction])
+            .args(["--target", &bed.first.to_string(), "--net", "--"])
+            .args(["timeout", "--signal=INT", "300", "tcpdump", "-i", interface, "-Q", direction])
             .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
             .arg(&file)
             .stderr(Stdio::piped())
@@ -326,6 +327,14 @@ impl Capture {
         let file = self.file.to_str().expect("a plain path");
         let text = run(COMMAND_SECONDS, &["tcpdump", "-r", file, "-nn", "-t"]).must_succeed().stdout.clone();
         text.lines().filter(|line| !line.starts_with(char::is_whitespace)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // For a test that failed before `stop`; after it there is nobody to kill.
+        self.tcpdump.kill().ok();
+        self.tcpdump.wait().ok();
     }
 }
 
