@@ -15,6 +15,8 @@ pub struct Plan {
     pub container: String,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
+    /// Whether the engine will call `start` when the network is complete (else, with `run`, it is complete at the hook).
+    pub starts_by_verb: bool,
     /// Whether the container's capabilities are bounded by a user namespace of its own (or its owner's, when joining).
     pub user_namespace: bool,
     /// Host path of the file mounted over the container's `/etc/resolv.conf`, looked at again at `start`.
@@ -49,4 +51,9 @@ pub enum Exit {
     Uplink,
     /// From the host's namespace (`--network host`): the container gets a private link, the proxy dials as the host.
     Host,
+}
+impl Plan {
+    pub fn read(_: &std::path::Path) -> anyhow::Result<Self> {
+        todo!()
+    }
 }

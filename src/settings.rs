@@ -1,1 +1,160 @@
 //! The host's configuration file, `/etc/boundary/config.toml`: what an administrator decides for every container.
+//!
+//! Owns the file's form, its defaults, and reading files that must be the administrator's own. Knows nothing of
+//! containers. To remember: nothing in here comes from the environment, and a key that is not understood is an error,
+//! because a mistyped setting would leave a host as open as before.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
+
+use crate::policy::Mode;
+use crate::policy::select::PolicyName;
+use crate::policy::text::Mistake;
+
+mod parse;
+
+/// The configuration file where no other is named.
+pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
+/// Longest configuration or policy file, in bytes.
+pub const MAX_FILE: u64 = 1 << 20;
+
+/// What the administrator decided; defaults where nothing was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `runtime`: the real runtime: a name to be found in PATH, or an absolute path.
+    pub runtime: PathBuf,
+    /// `policy`: the policy of containers for which no other was chosen.
+    pub policy: PolicyName,
+    /// Directory of the policies: `policies` beside the configuration file.
+    pub policies: PathBuf,
+    /// `resolvers`: whom the proxy asks, in order. Empty: it is for the caller to find out.
+    pub resolvers: Vec<SocketAddr>,
+    /// `audit-directory`: where the records go.
+    pub audit_directory: PathBuf,
+    /// `user-namespace`.
+    pub user_namespace: UserNamespace,
+    /// `privileged`.
+    pub privileged: Privileged,
+    /// `host-network`.
+    pub host_network: HostNetwork,
+    /// `[annotations]`.
+    pub annotations: Annotations,
+}
+
+/// What happens to a container with a capability that reaches beyond it, where user namespaces are off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UserNamespace {
+    /// `auto`: it gets a user namespace where it can, else it loses those capabilities.
+    #[default]
+    Auto,
+    /// `require`: it gets a user namespace or isn't started.
+    Require,
+    /// `never`: it loses those capabilities.
+    Never,
+}
+
+/// What happens to `--privileged` containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Privileged {
+    /// `refuse`: not started.
+    #[default]
+    Refuse,
+    /// `allow`: started, though no filter holds them.
+    Allow,
+}
+
+/// What happens to containers that ask for the host's network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HostNetwork {
+    /// `filter`: a network of their own, from which the proxy dials as the host.
+    #[default]
+    Filter,
+    /// `refuse`: not started.
+    Refuse,
+}
+
+/// What a container's annotations may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotations {
+    /// `policies`: what `boundary.policy` may name.
+    pub policies: Vec<PolicyName>,
+    /// `modes`: what `boundary.mode` may be.
+    pub modes: Vec<Mode>,
+    /// `ceiling`: the policy beyond which `boundary.allow` can't go; without one it is not open at all.
+    pub ceiling: Option<PolicyName>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            runtime: PathBuf::from("runc"),
+            policy: PolicyName::parse("default").expect("a policy's name by its form"),
+            policies: PathBuf::from("/etc/boundary/policies"),
+            resolvers: Vec::new(),
+            audit_directory: PathBuf::from("/var/log/boundary"),
+            user_namespace: UserNamespace::default(),
+            privileged: Privileged::default(),
+            host_network: HostNetwork::default(),
+            annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
+        }
+    }
+}
+
+/// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence means defaults.
+///
+/// # Errors
+/// Every mistake in the file; or, as one, why the file can't be read or trusted.
+pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
+    let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let origin = file.display().to_string();
+    let failed =
+        |message: String| Err(vec![Mistake { origin: origin.clone(), line: None, key: String::new(), message }]);
+    match read_trusted(file) {
+        Ok(Some(content)) => {
+            let beside = file.with_file_name("policies");
+            parse::parse(&origin, &content).map(|settings| Settings { policies: beside, ..settings })
+        }
+        Ok(None) if path.is_none() => Ok(Settings::default()),
+        Ok(None) => failed("does not exist".to_owned()),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+/// Reads a file that decides what containers may do: the configuration, or a policy. `None` where there is none.
+///
+/// # Errors
+/// What opening and reading give; and where it is no regular file, is longer than [`MAX_FILE`], isn't UTF-8, or could
+/// have been written by someone other than root and (without root, for one's own jail) oneself.
+pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
+    // Without O_NONBLOCK a FIFO in its place would keep us waiting for ever.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match File::options().read(true).custom_flags(flags.bits()).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
+        return Err(io::Error::other(format!("belongs to user {}, not to root", meta.uid())));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(io::Error::other(format!("mode {:04o} lets others write it", meta.mode() & 0o7777)));
+    }
+    let mut content = String::new();
+    file.take(MAX_FILE + 1).read_to_string(&mut content)?;
+    if content.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
+    }
+    Ok(Some(content))
+}
+
+#[cfg(test)]
+mod tests;

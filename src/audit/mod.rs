@@ -1,7 +1,11 @@
 //! The record: exactly one line for every attempt, allowed or denied.
+//!
+//! `record` is the line and its cleaning, `file` the append-only file it goes to, `journal` the guard that makes sure of
+//! "exactly one". Nothing in here knows what a policy decided or why: it is told.
 
+mod file;
 pub mod journal;
 pub mod record;
 
 pub use journal::{Entry, Journal};
-pub use record::{Direction, Kind, Record, Subject};
+pub use record::{Direction, Kind, Record, Subject, clean};

@@ -3,16 +3,24 @@
 //! Pure: no I/O, no clock. Only this module can make a [`Permit`] or an [`UpstreamAddr`], and the dialler takes nothing
 //! else, so a connection that nobody decided about cannot be written.
 
+mod decide;
+mod domain;
+mod explain;
 pub mod host;
-pub mod net;
+mod net;
+mod path;
+mod permit;
+mod ports;
 pub mod rule;
 pub mod select;
 pub mod text;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::fmt;
+use std::net::SocketAddr;
 
+pub use decide::Policy;
 pub use host::Hostname;
+pub use permit::{Permit, UpstreamAddr};
 
 /// What a policy is made from: rules as their authors wrote them, already read from files and annotations.
 /// Travels from the shim to the proxy as JSON.
@@ -43,6 +51,32 @@ pub enum Mode {
     Enforce,
     /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut.
     Observe,
+}
+
+/// Whether an address is simply on the internet: neither always refused nor private to some network.
+#[must_use]
+pub fn is_public(address: std::net::IpAddr) -> bool {
+    net::classify(address) == net::Class::Public
+}
+
+impl Mode {
+    /// Reads `enforce` or `observe`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "enforce" => Some(Self::Enforce),
+            "observe" => Some(Self::Observe),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        })
+    }
 }
 
 /// What was recognised on the wire.
@@ -83,22 +117,6 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Leave to reach one target. Made only by [`Policy::decide`].
-#[derive(Debug, Clone)]
-pub struct Permit {
-    rule: Arc<str>,
-    target: PermittedTarget,
-    port: u16,
-    /// Ranges that the deciding rules name: these private addresses are meant.
-    named_ranges: Arc<[ipnet::IpNet]>,
-}
-
-#[derive(Debug, Clone)]
-enum PermittedTarget {
-    Name(Hostname),
-    Address(IpAddr),
-}
-
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
@@ -110,18 +128,6 @@ pub struct Denial {
     pub suggestion: Option<String>,
 }
 
-/// An address that may be connected to. Made only by [`Permit::upstream`], and demanded by `proxy::dial`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UpstreamAddr(SocketAddr);
-
-impl UpstreamAddr {
-    /// The address to connect to.
-    #[must_use]
-    pub fn socket_addr(self) -> SocketAddr {
-        self.0
-    }
-}
-
 /// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedPorts {
@@ -129,81 +135,4 @@ pub struct CapturedPorts {
     pub tcp: Vec<(u16, u16)>,
     /// UDP port ranges, inclusive, sorted, disjoint. 53 is not in it: DNS is always captured.
     pub udp: Vec<(u16, u16)>,
-}
-
-/// A compiled policy.
-#[derive(Debug)]
-pub struct Policy {
-    // helper A: private fields
-}
-
-impl Policy {
-    /// Compiles rules; every mistake is reported, not only the first.
-    pub fn compile(_source: &PolicySource) -> Result<Self, Vec<text::Mistake>> {
-        todo!()
-    }
-
-    /// The policy's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        todo!()
-    }
-
-    /// Decides one attempt.
-    #[must_use]
-    pub fn decide(&self, _attempt: &Attempt<'_>) -> Verdict {
-        todo!()
-    }
-
-    /// Whether a name may be looked up: true where some rule could let a connection to it through.
-    /// Gives the rule's text, or why not.
-    pub fn decide_lookup(&self, _name: &Hostname) -> Result<Arc<str>, Denial> {
-        todo!()
-    }
-
-    /// What the gateway must hand to the proxy.
-    #[must_use]
-    pub fn captured_ports(&self) -> CapturedPorts {
-        todo!()
-    }
-
-    /// Whether an attempt on this port can be decided without its name, method or path (so nothing need be read from it
-    /// before dialling: protocols in which the server speaks first).
-    #[must_use]
-    pub fn speaks_first(&self, _destination: SocketAddr) -> bool {
-        todo!()
-    }
-}
-
-impl Permit {
-    /// The rule that allowed it, as written (`observe` mode: `would deny: …`).
-    #[must_use]
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
-    }
-
-    /// The name to resolve, where the permit is for a name.
-    #[must_use]
-    pub fn name(&self) -> Option<&Hostname> {
-        match &self.target {
-            PermittedTarget::Name(name) => Some(name),
-            PermittedTarget::Address(_) => None,
-        }
-    }
-
-    /// The address, where the permit is for one (a `cidr` rule): resolve nothing.
-    #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
-        match self.target {
-            PermittedTarget::Name(_) => None,
-            PermittedTarget::Address(address) => Some(address),
-        }
-    }
-
-    /// Checks one resolved address against the special ranges and the deny rules' ranges.
-    /// `own`: addresses of the gateway, the container and the host, never dialled.
-    pub fn upstream(&self, _address: IpAddr, _own: &[IpAddr]) -> Result<UpstreamAddr, Denial> {
-        let _ = (self.port, &self.named_ranges);
-        todo!()
-    }
 }

@@ -1,1 +1,172 @@
-//! (helper A)
+//! One rule: `key=value` words, what they mean, and what an attempt must be for a rule to fit it.
+//!
+//! Owns the rule language. Knows nothing of files, of which list a rule stands in, or of denials' wording. To remember:
+//! a key that isn't written means *the usual* in a rule that allows (ports 80 and 443, HTTP and HTTPS) and *any* in a
+//! rule that denies; and what can't be read (the path of an HTTPS request) never fits an allowance and always fits a
+//! denial.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::domain::DomainPattern;
+use super::host::Hostname;
+use super::path::PathPattern;
+pub use super::path::normalise_path;
+use super::ports::Ports;
+use super::{Attempt, Protocol, net};
+
+mod words;
+
+pub use words::WordMistake;
+pub(super) use words::shown;
+
+/// Longest text of one rule, in bytes.
+pub const MAX_RULE: usize = 8 * 1024;
+
+/// A rule, checked. A field that is `None` (or, of `networks`, empty) was not written, or was written as `*`.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    text: Arc<str>,
+    domains: Option<Vec<DomainPattern>>,
+    methods: Option<Vec<String>>,
+    paths: Option<Vec<PathPattern>>,
+    ports: Option<Ports>,
+    protocols: Option<Vec<Protocol>>,
+    networks: Arc<[IpNet]>,
+}
+
+impl Rule {
+    /// The rule as written, with single blanks.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Whether it asks for the method or the path, so that it fits only what can be read.
+    pub(super) fn reads_request(&self) -> bool {
+        self.methods.is_some() || self.paths.is_some()
+    }
+
+    /// Whether it allows connections to this name, if the name leads where [`Self::leads_to`] says.
+    pub(super) fn allows_name(&self, name: &Hostname) -> bool {
+        match &self.domains {
+            Some(domains) => domains.iter().any(|domain| domain.matches(name)),
+            None => self.networks.is_empty(),
+        }
+    }
+
+    /// Whether it allows connections to this address, whatever name they bear.
+    pub(super) fn allows_address(&self, address: IpAddr) -> bool {
+        self.domains.is_none() && self.leads_to(address)
+    }
+
+    /// Whether it is for addresses, by their ranges, and not for names.
+    pub(super) fn is_for_addresses(&self) -> bool {
+        self.domains.is_none() && !self.networks.is_empty()
+    }
+
+    /// Whether the address is in its ranges, or it has none.
+    pub(super) fn leads_to(&self, address: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether it means this address by a private range that it holds.
+    pub(super) fn names_private(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|range| range.contains(&address) && net::names_private(range))
+    }
+
+    /// Whether the address, or the IPv4 address wrapped in it, is in its ranges.
+    pub(super) fn touches(&self, address: IpAddr) -> bool {
+        let unwrapped = net::unwrapped(address);
+        self.networks.iter().any(|range| range.contains(&address) || range.contains(&unwrapped))
+    }
+
+    /// Whether it allows this protocol on this port.
+    pub(super) fn allows_port(&self, protocol: Protocol, port: u16) -> bool {
+        self.usual_protocols().iter().any(|&written| {
+            // TCP is what HTTP and TLS run over: who allows all of it, allows them.
+            let covers = written == protocol || (written == Protocol::Tcp && protocol != Protocol::Udp);
+            covers && self.usual_ports(written).iter().any(|&(first, last)| (first..=last).contains(&port))
+        })
+    }
+
+    /// Whether it allows a server-first protocol on this port: any TCP, and not merely because it names no port at all
+    /// and so covers the two on which clients always speak first.
+    pub(super) fn expects_server_first(&self, port: u16) -> bool {
+        self.allows_port(Protocol::Tcp, port) && (self.ports.is_some() || !matches!(port, 80 | 443))
+    }
+
+    /// Whether the request's method and path are such as it allows.
+    pub(super) fn allows_request(&self, attempt: &Attempt<'_>) -> bool {
+        !self.reads_request()
+            || attempt.protocol == Protocol::Http
+                && attempt.method.is_some_and(|method| self.method_fits(method))
+                && attempt.path.is_some_and(|path| self.path_fits(path))
+    }
+
+    /// The TCP or UDP ports on which it could allow something.
+    pub(super) fn allowed_ports(&self, udp: bool) -> impl Iterator<Item = (u16, u16)> {
+        let protocols = self.usual_protocols().iter().filter(move |&&written| (written == Protocol::Udp) == udp);
+        protocols.flat_map(|&written| self.usual_ports(written)).copied()
+    }
+
+    /// Whether, standing in a list of denials, it forbids this attempt.
+    pub(super) fn forbids(&self, attempt: &Attempt<'_>) -> bool {
+        self.forbids_but_for_address(attempt) && (self.networks.is_empty() || self.touches(attempt.destination.ip()))
+    }
+
+    /// The same before it is known which address will be connected to.
+    pub(super) fn forbids_but_for_address(&self, attempt: &Attempt<'_>) -> bool {
+        let forbidden: &[Protocol] = match &self.protocols {
+            Some(written) => written,
+            None if self.reads_request() => &[Protocol::Http, Protocol::Https],
+            None => &[Protocol::Tcp, Protocol::Udp],
+        };
+        let over_tcp = forbidden.contains(&Protocol::Tcp) && attempt.protocol != Protocol::Udp;
+        (over_tcp || forbidden.contains(&attempt.protocol))
+            && self.ports.as_ref().is_none_or(|ports| ports.contains(attempt.destination.port()))
+            && self.domains.as_ref().is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
+            && attempt.method.is_none_or(|method| self.method_fits(method))
+            && attempt.path.is_none_or(|path| self.path_fits(path))
+    }
+
+    /// Whether, standing in a list of denials, it forbids every connection to the name, so that the name need not be
+    /// looked up.
+    pub(super) fn forbids_name(&self, name: &Hostname) -> bool {
+        let whole = self.ports.is_none() && self.protocols.is_none() && self.networks.is_empty();
+        whole && !self.reads_request() && self.domains.is_some() && self.allows_name(name)
+    }
+
+    fn method_fits(&self, method: &str) -> bool {
+        // Methods are case-sensitive (RFC 9110, 9.1), but servers exist that take `post`.
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|wanted| wanted.eq_ignore_ascii_case(method)))
+    }
+
+    fn path_fits(&self, path: &str) -> bool {
+        self.paths.as_ref().is_none_or(|paths| paths.iter().any(|wanted| wanted.matches(path)))
+    }
+
+    /// What `proto` means to a rule that allows, where it isn't written.
+    fn usual_protocols(&self) -> &[Protocol] {
+        match &self.protocols {
+            Some(written) => written,
+            None if self.is_for_addresses() && !self.reads_request() => &[Protocol::Tcp],
+            None => &[Protocol::Http, Protocol::Https],
+        }
+    }
+
+    /// What `port` means to a rule that allows this protocol, where it isn't written.
+    fn usual_ports(&self, protocol: Protocol) -> &[(u16, u16)] {
+        match (&self.ports, protocol) {
+            (Some(ports), _) => ports.ranges(),
+            (None, Protocol::Http) => &[(80, 80)],
+            (None, Protocol::Https) => &[(443, 443)],
+            (None, Protocol::Tcp | Protocol::Udp) => &[(0, u16::MAX)],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

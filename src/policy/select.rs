@@ -1,1 +1,225 @@
-//! (helper A)
+//! Chooses the policy of one container: the host's settings, the runtime's name or argument, the annotations, most
+//! trusted first.
+//!
+//! Reads files only through a function it is given, so it stays pure. To remember: who starts a container may be less
+//! trusted than who runs the host; an annotation picks only what the settings list, and its rules count only under the
+//! host's ceiling.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::rule::shown;
+use super::text::{self, Mistake, RuleFile};
+use super::{Mode, PolicySource};
+use crate::settings::Settings;
+
+/// Longest `boundary.allow`, in bytes.
+pub const MAX_ANNOTATION: usize = 8 * 1024;
+
+const POLICY: &str = "boundary.policy";
+const ALLOW: &str = "boundary.allow";
+const MODE: &str = "boundary.mode";
+/// Written by the shim itself for its later calls; says nothing about policy.
+const ORIGINAL_NETWORK: &str = "boundary.original-network";
+
+/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names a file, so it can
+/// lead nowhere but into the directory of policies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyName(String);
+
+impl PolicyName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        if !first || text.len() > 64 || !text.bytes().all(rest) || text.contains("..") {
+            return Err(format!("\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)", shown(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn file(&self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.yaml", self.0))
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Chooses and reads a container's policy.
+///
+/// `named`: from the runtime's name (`boundary-NAME`) or `--boundary-policy NAME`. `annotations`: the container's; only
+/// those that begin with `boundary.` are looked at. `read` gives a file's text, or `None` where there is no such file.
+///
+/// Only the settings' own default may lack its file: then everything is denied, and the source's note says why.
+///
+/// # Errors
+/// Every mistake in all of them.
+pub fn select(
+    settings: &Settings,
+    named: Option<&str>,
+    annotations: &BTreeMap<String, String>,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
+    let mut selection = Selection { settings, annotations, read, mistakes: Vec::new() };
+    selection.check_keys();
+    let source = selection.policy(named);
+    let mode = selection.mode();
+    let source = selection.widened(PolicySource { mode, ..source });
+    if selection.mistakes.is_empty() { Ok(source) } else { Err(selection.mistakes) }
+}
+
+struct Selection<'a, Read> {
+    settings: &'a Settings,
+    annotations: &'a BTreeMap<String, String>,
+    read: Read,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
+    /// A mistyped annotation must not be silent: its author believes that it does something.
+    fn check_keys(&mut self) {
+        let ours = self.annotations.keys().filter(|key| key.starts_with("boundary."));
+        for key in ours.filter(|key| ![POLICY, ALLOW, MODE, ORIGINAL_NETWORK].contains(&key.as_str())) {
+            self.mistakes.push(mistake(&shown(key), format!("unknown; there are {POLICY}, {ALLOW} and {MODE}")));
+        }
+    }
+
+    /// The policy itself: the annotation's choice, else the runtime's, else the settings'.
+    fn policy(&mut self, named: Option<&str>) -> PolicySource {
+        let named = named.map(|name| PolicyName::parse(name).map_err(|error| mistake("runtime", error)));
+        let (name, chosen) = match (self.annotated_policy(), named) {
+            (Some(Ok(name)), None | Some(Ok(_))) | (None, Some(Ok(name))) => (name, true),
+            (None, None) => (self.settings.policy.clone(), self.settings.policy != Settings::default().policy),
+            (annotated, named) => {
+                let errors = [annotated.and_then(Result::err), named.and_then(Result::err)];
+                self.mistakes.extend(errors.into_iter().flatten());
+                return PolicySource::default();
+            }
+        };
+        let (rules, note) = match self.rules_of(&name) {
+            Some(rules) => (rules, None),
+            None if chosen => {
+                self.missing(&name);
+                (RuleFile::default(), None)
+            }
+            None => (RuleFile::default(), Some(format!("no policy: {} does not exist", self.file(&name).display()))),
+        };
+        PolicySource { name: name.to_string(), allow: rules.allow, deny: rules.deny, note, ..PolicySource::default() }
+    }
+
+    fn annotated_policy(&self) -> Option<Result<PolicyName, Mistake>> {
+        let text = self.annotations.get(POLICY)?;
+        let open = &self.settings.annotations.policies;
+        let name = PolicyName::parse(text).and_then(|name| match open.contains(&name) {
+            true => Ok(name),
+            false => {
+                Err(format!("{name} may not be chosen here: the host's setting annotations.policies {}", listed(open)))
+            }
+        });
+        Some(name.map_err(|error| mistake(POLICY, error)))
+    }
+
+    fn mode(&mut self) -> Mode {
+        let Some(text) = self.annotations.get(MODE) else {
+            return Mode::Enforce;
+        };
+        let Some(mode) = Mode::parse(text) else {
+            self.mistakes.push(mistake(MODE, format!("\"{}\" is no mode; there are enforce and observe", shown(text))));
+            return Mode::Enforce;
+        };
+        let open = &self.settings.annotations.modes;
+        if !open.contains(&mode) {
+            let message =
+                format!("{mode} may not be chosen here: the host's setting annotations.modes {}", listed(open));
+            self.mistakes.push(mistake(MODE, message));
+        }
+        mode
+    }
+
+    /// The policy with `boundary.allow` and the ceiling over it. A denial in the ceiling's file holds as one in the
+    /// policy's: denials beat every allowance, wherever either is written.
+    fn widened(&mut self, mut source: PolicySource) -> PolicySource {
+        let Some(text) = self.annotations.get(ALLOW) else {
+            return source;
+        };
+        if text.len() > MAX_ANNOTATION {
+            self.mistakes.push(mistake(ALLOW, format!("longer than {MAX_ANNOTATION} bytes")));
+            return source;
+        }
+        match text::parse_list(&format!("annotation {ALLOW}"), text) {
+            Ok(rules) => source.annotated = rules,
+            Err(mistakes) => self.mistakes.extend(mistakes),
+        }
+        let Some(ceiling) = &self.settings.annotations.ceiling else {
+            let message = "not open here: the host's setting annotations.ceiling names no policy as its limit";
+            self.mistakes.push(mistake(ALLOW, message.to_owned()));
+            return source;
+        };
+        match self.rules_of(ceiling) {
+            Some(rules) => {
+                source.ceiling = rules.allow;
+                source.deny.extend(rules.deny);
+            }
+            None => self.missing(ceiling),
+        }
+        source
+    }
+
+    /// A policy's rules; `None` where it has no file. Mistakes in the file are noted.
+    fn rules_of(&mut self, name: &PolicyName) -> Option<RuleFile> {
+        let file = self.file(name);
+        let origin = file.display().to_string();
+        match (self.read)(&file) {
+            Ok(None) => None,
+            Ok(Some(content)) => Some(text::parse_file(&origin, &content).unwrap_or_else(|mistakes| {
+                self.mistakes.extend(mistakes);
+                RuleFile::default()
+            })),
+            Err(error) => {
+                self.mistakes.push(Mistake { origin, line: None, key: String::new(), message: error.to_string() });
+                Some(RuleFile::default())
+            }
+        }
+    }
+
+    fn missing(&mut self, name: &PolicyName) {
+        let (origin, message) = (self.file(name).display().to_string(), format!("policy {name} has no file"));
+        self.mistakes.push(Mistake { origin, line: None, key: String::new(), message });
+    }
+
+    fn file(&self, name: &PolicyName) -> PathBuf {
+        name.file(&self.settings.policies)
+    }
+}
+
+fn mistake(key: &str, message: String) -> Mistake {
+    let origin = if key == "runtime" { "policy's name" } else { "annotation" };
+    Mistake { origin: origin.to_owned(), line: None, key: key.to_owned(), message }
+}
+
+fn listed<T: fmt::Display>(open: &[T]) -> String {
+    match open {
+        [] => "lists none".to_owned(),
+        _ => format!("lists {}", open.iter().map(T::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

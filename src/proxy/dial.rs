@@ -1,4 +1,18 @@
 //! The only place that opens connections to the outside. Takes an `UpstreamAddr`, which only the policy makes.
+//!
+//! Must not know what was recognised on the wire. Resolves a permitted *name* itself, whatever address the client had
+//! chosen, and connects to nothing that the permit didn't pass, address by address.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Gate;
+use crate::policy::{Denial, Permit, UpstreamAddr};
+use crate::sys::socket::tcp_from;
 
 /// How sockets to the outside are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,4 +21,125 @@ pub enum Exit {
     AsClient,
     /// In this (the host's) namespace, from whatever address the kernel chooses.
     AsHost,
+}
+
+/// A connection to the outside.
+#[derive(Debug)]
+pub struct Upstream {
+    /// It.
+    pub stream: TcpStream,
+    /// Where it goes.
+    pub address: UpstreamAddr,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum DialError {
+    /// The name leads only to addresses that may not be reached.
+    Denied(Denial),
+    /// It was permitted, but couldn't be resolved or connected to. In words for the record and the client.
+    Unreachable(String),
+}
+
+/// Addresses tried for one name. Most have one to four; more would only draw out a failure.
+const ADDRESSES: usize = 6;
+/// For one address: three SYNs (1 + 2 + 4 s) and some.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// For all of it, looking up included.
+const DIAL_WITHIN: Duration = Duration::from_secs(30);
+
+/// Connects to what the permit is for. `client` asked, and had addressed its packets to `destination`.
+pub async fn dial(
+    gate: &Gate,
+    permit: &Permit,
+    client: SocketAddr,
+    destination: SocketAddr,
+) -> Result<Upstream, DialError> {
+    let dialling = async {
+        let addresses = permitted_addresses(gate, permit, client, destination).await?;
+        connect_first(gate, client, &addresses).await
+    };
+    let late = || DialError::Unreachable(format!("not connected within {} s", DIAL_WITHIN.as_secs()));
+    timeout(DIAL_WITHIN, dialling).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The addresses to try, in order, each passed by the permit. Never empty.
+async fn permitted_addresses(
+    gate: &Gate,
+    permit: &Permit,
+    client: SocketAddr,
+    destination: SocketAddr,
+) -> Result<Vec<UpstreamAddr>, DialError> {
+    let mut candidates = candidates(gate, permit, client, destination).await?;
+    // The family that the client chose works for it.
+    candidates.sort_by_key(|address| address.is_ipv4() != destination.is_ipv4());
+    let interfaces = gate.interfaces();
+    let mut denial = None;
+    let mut permitted = Vec::with_capacity(1);
+    for address in candidates {
+        match permit.upstream(address, &interfaces.own) {
+            Ok(address) => permitted.push(address),
+            Err(denied) => denial = denial.or(Some(denied)),
+        }
+    }
+    permitted.truncate(ADDRESSES);
+    match denial {
+        _ if !permitted.is_empty() => Ok(permitted),
+        Some(denial) => Err(DialError::Denied(denial)),
+        None => Err(DialError::Unreachable("the name has no address".to_owned())),
+    }
+}
+
+/// The addresses that the permit's target has.
+async fn candidates(
+    gate: &Gate,
+    permit: &Permit,
+    client: SocketAddr,
+    destination: SocketAddr,
+) -> Result<Vec<IpAddr>, DialError> {
+    if let Some(address) = permit.address() {
+        return Ok(vec![address]);
+    }
+    let Some(name) = permit.name() else {
+        return Err(DialError::Unreachable("a permit for nothing".to_owned()));
+    };
+    // Names of one label are the engine's own (`db`), and only its resolver inside the container knows them. The address
+    // that it gave is taken where it is a neighbour's; anywhere else it would be the client's free choice.
+    if !name.as_str().contains('.') && is_on_link(gate, destination.ip()) {
+        return Ok(vec![destination.ip()]);
+    }
+    let unknown = |error| DialError::Unreachable(format!("looking up {name}: {error}"));
+    gate.resolver.lookup(gate, permit, client.ip()).await.map_err(unknown)
+}
+
+fn is_on_link(gate: &Gate, address: IpAddr) -> bool {
+    gate.interfaces().on_link.iter().any(|prefix| prefix.contains(&address))
+}
+
+/// Connects to the first address that answers.
+async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAddr]) -> Result<Upstream, DialError> {
+    let mut failure = String::new();
+    for address in addresses {
+        let target = address.socket_addr();
+        match connect(gate.source_for(client.ip(), target.ip()), *address).await {
+            Ok(stream) => return Ok(Upstream { stream, address: *address }),
+            Err(error) => failure = format!("connecting to {target}: {error}"),
+        }
+    }
+    Err(DialError::Unreachable(failure))
+}
+
+async fn connect(source: Option<IpAddr>, address: UpstreamAddr) -> io::Result<TcpStream> {
+    let connecting = tcp_connected(source, address.socket_addr());
+    timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Waits for what `sys::socket::tcp_from` began.
+///
+/// # Errors
+/// Why the connection was not made, connect(2).
+pub(super) async fn tcp_connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(tcp_from(source, to)?)?;
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(stream), Err)
 }

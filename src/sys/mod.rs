@@ -4,4 +4,6 @@ pub mod file;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod readiness;
 pub mod socket;
+pub mod sysctl;

@@ -1,1 +1,134 @@
-//! (helper)
+//! Is this HTTP/1? Looks at the request line only.
+//!
+//! Must not know what the request means: the strict parsing is the HTTP server's (`proxy::http`), which answers 400 to
+//! what is malformed. So this is generous: whatever claims to be HTTP/1 goes there and can't slip through as opaque bytes.
+
+use super::Answer;
+
+/// The longest request line that is waited for. Servers commonly stop at 8 KiB; twice that leaves nobody out.
+pub const LINE_LIMIT: usize = 16 * 1024;
+
+/// The longest method that is believed (the longest registered one, `UPDATEREDIRECTREF`, has 17 letters). Keeps opaque
+/// protocols that start with letters from being waited for.
+const METHOD_LIMIT: usize = 32;
+
+/// Whether the bytes begin an HTTP/1 request.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Answer<()> {
+    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let text = bytes.get(start..).unwrap_or_default();
+    let end = text.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n');
+    let answer = match end.and_then(|end| text.get(..end)) {
+        Some(line) => whole_line(line),
+        None => part_of_line(text),
+    };
+    match answer {
+        Answer::NeedMore if bytes.len() >= LINE_LIMIT => Answer::Refused("the request line is over 16 KiB"),
+        answer => answer,
+    }
+}
+
+fn whole_line(line: &[u8]) -> Answer<()> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if let early @ (Answer::Not | Answer::Refused(_)) = part_of_line(line) {
+        return early;
+    }
+    let version = line.windows(VERSION.len()).rposition(|window| window.eq_ignore_ascii_case(VERSION));
+    match version.and_then(|at| line.get(at + VERSION.len())) {
+        Some(b'1') => Answer::Found(()),
+        Some(_) => Answer::Refused("HTTP, but not version 1"),
+        None => Answer::Not,
+    }
+}
+
+/// What precedes the version number. Any letter case: some servers don't mind either.
+const VERSION: &[u8] = b" HTTP/";
+
+/// What can be told while the line may go on: never `Found`.
+fn part_of_line(line: &[u8]) -> Answer<()> {
+    let method = line.iter().take_while(|byte| is_token(**byte)).count();
+    match line.get(method) {
+        _ if method > METHOD_LIMIT => Answer::Not,
+        None => Answer::NeedMore,
+        Some(b' ') if method > 0 => target(line),
+        Some(b'\r') if method > 0 && line.len() == method + 1 => Answer::NeedMore,
+        Some(_) => Answer::Not,
+    }
+}
+
+fn target(line: &[u8]) -> Answer<()> {
+    // RFC 9113 3.4: the preface of HTTP/2 without TLS. Its requests can't be read here.
+    if line.starts_with(b"PRI * HTTP/2") {
+        return Answer::Refused("HTTP/2 without TLS");
+    }
+    let text = line.strip_suffix(b"\r").unwrap_or(line);
+    if text.iter().any(u8::is_ascii_control) { Answer::Not } else { Answer::NeedMore }
+}
+
+/// RFC 9110 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOT_1: Answer<()> = Answer::Refused("HTTP, but not version 1");
+
+    #[test]
+    fn whatever_claims_to_be_http_1_is_found() {
+        for line in [
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.0\n",
+            "\r\nGET / HTTP/1.1\r\n",
+            "M-SEARCH * HTTP/1.1\r\n",
+            "GET  /two  HTTP/1.1 \r\n",
+            "get / http/1.1\r\n",
+            "GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\n",
+            "CONNECT a.example:443 HTTP/1.1\r\n",
+        ] {
+            assert_eq!(read(line.as_bytes()), Answer::Found(()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn other_versions_of_http_are_refused() {
+        assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Answer::Refused("HTTP/2 without TLS"));
+        assert_eq!(read(b"GET / HTTP/2.0\r\n"), NOT_1);
+        assert_eq!(read(b"GET / HTTP/0.9\r\n"), NOT_1);
+    }
+
+    #[test]
+    fn other_protocols_are_not_http() {
+        for line in [
+            "GET /\r\n",
+            "QUIT\r\n",
+            "EHLO client.example\r\n",
+            "OPTIONS rtsp://a.example RTSP/1.0\r\n",
+            "\0\0\0",
+            " GET / HTTP/1.1\r\n",
+            "GET\t/ HTTP/1.1\r\n",
+            "GET /\0 HTTP/1.1\r\n",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert!(matches!(read(line.as_bytes()), Answer::Not), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_request_line_needs_more() {
+        let line = b"GET /some/path?q=1 HTTP/1.1\r\n";
+        for end in 0..line.len() {
+            assert_eq!(read(&line[..end]), Answer::NeedMore, "{end}");
+        }
+    }
+
+    #[test]
+    fn the_limit_on_the_request_line_holds_to_the_byte() {
+        let line = |length: usize| [b"GET /".to_vec(), vec![b'a'; length - 5]].concat();
+        assert_eq!(read(&line(LINE_LIMIT - 1)), Answer::NeedMore);
+        assert!(matches!(read(&line(LINE_LIMIT)), Answer::Refused(_)));
+        assert!(matches!(read(&vec![b'\n'; LINE_LIMIT]), Answer::Refused(_)));
+    }
+}

@@ -1,0 +1,134 @@
+//! The file that lines are appended to: opened safely, bounded in size, continued after a crash.
+//!
+//! Knows lines and their sequence numbers, nothing of what they say. Not to be forgotten: one line is one `write(2)` of a
+//! file opened with `O_APPEND`, so a killed process leaves at most one torn line, the last; a number once taken is never
+//! given again, so whatever was lost shows as a gap.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Size at which the file is put aside as `.1`, in bytes: with the one kept, a container's records take twice this at most.
+pub(super) const ROTATE_AT: u64 = 64 << 20;
+
+/// How much of a file's end is read to find its last sequence number, in bytes: several of the longest lines, each of
+/// which is under 16 KiB (the limits in `record`, every byte escaped).
+const TAIL: u64 = 64 << 10;
+
+/// An open audit file.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    path: PathBuf,
+    file: File,
+    rotate_at: u64,
+    /// The next line's number.
+    next: u64,
+    /// Whether the file ends in the middle of a line.
+    torn: bool,
+}
+
+impl LineFile {
+    /// Opens or makes the file, and its directory (0750) where that is missing.
+    pub(super) fn open(path: &Path, rotate_at: u64) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
+        }
+        let file = append_to(path)?;
+        let mut end = read_end(&file)?;
+        if end == End::default() {
+            // Nothing in it: perhaps we were killed between putting the old file aside and the first line.
+            end.last = match open_plain(OpenOptions::new().read(true), &set_aside(path)) {
+                Ok(old) => read_end(&old)?.taken(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(Self { path: path.to_owned(), file, rotate_at, next: end.taken() + 1, torn: end.torn })
+    }
+
+    /// Appends the line that `render` makes of its number. The number is used up even when writing fails.
+    pub(super) fn append(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<()> {
+        let number = self.next;
+        self.next += 1;
+        self.keep_within_bounds()?;
+        let mut line = render(number);
+        line.push(b'\n');
+        if self.torn {
+            line.insert(0, b'\n');
+        }
+        let written = self.file.write(&line)?;
+        self.torn = written < line.len();
+        if self.torn { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+    }
+
+    /// Puts a full file aside; takes a new one where ours was removed by somebody.
+    fn keep_within_bounds(&mut self) -> io::Result<()> {
+        let status = self.file.metadata()?;
+        if status.nlink() > 0 && status.len() < self.rotate_at {
+            return Ok(());
+        }
+        if status.nlink() > 0 {
+            match std::fs::rename(&self.path, set_aside(&self.path)) {
+                // Somebody moved it: nothing of ours is in the way.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
+        }
+        self.file = append_to(&self.path)?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+/// Where a full file goes: `x.jsonl` to `x.jsonl.1`.
+#[must_use]
+pub(crate) fn set_aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    PathBuf::from(name)
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    open_plain(OpenOptions::new().read(true).append(true).create(true).mode(0o640), path)
+}
+
+/// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.
+fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// What a file's end tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct End {
+    /// The last whole line's number; 0 where there is none.
+    last: u64,
+    /// Whether something without a line's end follows.
+    torn: bool,
+}
+
+impl End {
+    /// The last number taken: a torn line took one.
+    fn taken(&self) -> u64 {
+        self.last.saturating_add(u64::from(self.torn))
+    }
+}
+
+fn read_end(mut file: &File) -> io::Result<End> {
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail)?;
+    let last = tail.split(|byte| *byte == b'\n').rev().find_map(number_of).unwrap_or(0);
+    Ok(End { last, torn: tail.last().is_some_and(|byte| *byte != b'\n') })
+}
+
+/// A line's number; none for what is no record (torn, or zeroes after a power cut).
+fn number_of(line: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    serde_json::from_slice::<Numbered>(line).ok().map(|numbered| numbered.seq)
+}

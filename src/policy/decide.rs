@@ -1,0 +1,237 @@
+//! The decision: one attempt in, a permit or a denial out.
+//!
+//! Owns the order: denials first, then rules for the name, then rules for the address. Pure. To remember: a rule for a
+//! name gives leave to reach that *name*, which the proxy resolves itself; the address that the client chose counts
+//! only for rules that hold addresses and no names.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::net::{self, Class};
+use super::permit::{Permit, PermittedTarget, Route};
+use super::rule::{Rule, normalise_path};
+use super::text::{self, Mistake};
+use super::{Attempt, CapturedPorts, Denial, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports};
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    name: String,
+    mode: Mode,
+    note: Option<String>,
+    allow: Vec<Arc<Rule>>,
+    deny: Vec<Arc<Rule>>,
+    annotated: Vec<Arc<Rule>>,
+    ceiling: Vec<Arc<Rule>>,
+}
+
+impl Policy {
+    /// Compiles rules.
+    ///
+    /// # Errors
+    /// Every mistake in every rule.
+    pub fn compile(source: &PolicySource) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut rules = |texts: &[String]| text::compile(&format!("policy {}", source.name), texts, &mut mistakes);
+        let policy = Self {
+            name: source.name.clone(),
+            mode: source.mode,
+            note: source.note.clone(),
+            allow: rules(&source.allow),
+            deny: rules(&source.deny),
+            annotated: rules(&source.annotated),
+            ceiling: rules(&source.ceiling),
+        };
+        if mistakes.is_empty() { Ok(policy) } else { Err(mistakes) }
+    }
+
+    /// The policy's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Decides one attempt.
+    #[must_use]
+    pub fn decide(&self, attempt: &Attempt<'_>) -> Verdict {
+        let attempt = canonical(attempt);
+        match self.judge(&attempt) {
+            Ok(permit) => Verdict::Allow(permit),
+            Err(denial) if self.mode == Mode::Observe && !is_shut(&attempt) => {
+                Verdict::Allow(self.observed(&attempt, &denial))
+            }
+            Err(denial) => Verdict::Deny(denial),
+        }
+    }
+
+    /// Whether a name may be looked up: true where some rule could let a connection to it through.
+    /// Gives the rule's text (`observe` mode: `would deny: …`).
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn decide_lookup(&self, name: &Hostname) -> Result<Arc<str>, Denial> {
+        match self.judge_lookup(name) {
+            Err(denial) if self.mode == Mode::Observe => Ok(would_deny(&denial)),
+            verdict => verdict,
+        }
+    }
+
+    /// What the gateway must hand to the proxy: every port on which something could be allowed.
+    #[must_use]
+    pub fn captured_ports(&self) -> CapturedPorts {
+        const ALL: (u16, u16) = (0, u16::MAX);
+        let of = |udp: bool| self.allow.iter().chain(&self.annotated).flat_map(move |rule| rule.allowed_ports(udp));
+        let (tcp, udp) = match self.mode {
+            Mode::Enforce => (of(false).chain([(80, 80), (443, 443)]).collect(), of(true).collect()),
+            Mode::Observe => (vec![ALL], vec![ALL]),
+        };
+        CapturedPorts { tcp: ports::merge(tcp), udp: ports::merge(udp).into_iter().flat_map(without_dns).collect() }
+    }
+
+    /// Whether a client that says nothing on this connection may be waiting for the server (SSH, SMTP, MySQL), so that
+    /// waiting for its first bytes must be short.
+    ///
+    /// True where a rule could allow *any* TCP there: a `cidr` that holds the address, or `proto=tcp`, for whatever
+    /// name the client may have resolved. Ports 80 and 443 need a rule that names them, since clients speak first there.
+    #[must_use]
+    pub fn speaks_first(&self, destination: SocketAddr) -> bool {
+        let (address, port) = (destination.ip().to_canonical(), destination.port());
+        let expects = |rule: &Arc<Rule>| rule.expects_server_first(port) && rule.leads_to(address);
+        let observed = self.mode == Mode::Observe && !matches!(port, 80 | 443);
+        observed || self.allow.iter().chain(&self.annotated).any(expects)
+    }
+
+    fn judge(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
+        if is_shut(attempt) {
+            return Err(self.shut(attempt));
+        }
+        if let Some(rule) = self.deny.iter().find(|rule| rule.forbids(attempt)) {
+            return Err(explain::forbidden(rule, attempt));
+        }
+        let fits = |rule: &Rule| allows_port(rule, attempt) && rule.allows_request(attempt);
+        let address = attempt.destination.ip();
+        let by_name = attempt.name.map(|name| self.routes(|rule| rule.allows_name(name) && fits(rule)));
+        let by_address = || self.routes(|rule| rule.allows_address(address) && fits(rule));
+        let (target, routes) = match (attempt.name, by_name) {
+            (Some(name), Some(routes)) if !routes.is_empty() => (PermittedTarget::Name(name.clone()), routes),
+            _ => (PermittedTarget::Address(address), by_address()),
+        };
+        let Some(rule) = routes.first().and_then(|route| route.0.first()).map(|rule| rule.text().clone()) else {
+            return Err(self.unmatched(attempt));
+        };
+        let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
+        let forbidden = self.deny.iter().filter(forbids).cloned().collect();
+        Ok(Permit { forbidden, ..self.permit(attempt, rule, target, routes) })
+    }
+
+    fn judge_lookup(&self, name: &Hostname) -> Result<Arc<str>, Denial> {
+        if let Some(rule) = self.deny.iter().find(|rule| rule.forbids_name(name)) {
+            return Err(explain::name_forbidden(rule));
+        }
+        let routes = self.routes(|rule| rule.allows_name(name));
+        let rule = routes.first().and_then(|route| route.0.first());
+        rule.map(|rule| rule.text().clone()).ok_or_else(|| {
+            explain::unmatched("no rule allows it".to_owned(), self.note.as_deref(), Some(format!("domain={name}")))
+        })
+    }
+
+    /// The rules that fit; of annotated ones only those under a rule of the ceiling that fits as well.
+    fn routes(&self, fits: impl Fn(&Rule) -> bool) -> Vec<Route> {
+        let fitting = |rules: &[Arc<Rule>]| rules.iter().filter(|rule| fits(rule)).cloned().collect::<Vec<_>>();
+        let ceiling = fitting(&self.ceiling);
+        let annotated = fitting(&self.annotated).into_iter();
+        let bounded =
+            annotated.flat_map(|rule| ceiling.iter().map(move |over| Route(vec![rule.clone(), over.clone()])));
+        fitting(&self.allow).into_iter().map(|rule| Route(vec![rule])).chain(bounded).collect()
+    }
+
+    fn permit(&self, attempt: &Attempt<'_>, rule: Arc<str>, target: PermittedTarget, routes: Vec<Route>) -> Permit {
+        let opens = |rule: &Rule| rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt);
+        let narrowest = match &target {
+            PermittedTarget::Name(_) => self.narrowest(attempt),
+            PermittedTarget::Address(address) => explain::narrowest_for_address(*address, attempt),
+        };
+        let port = attempt.destination.port();
+        Permit { rule, target, port, routes, openings: self.routes(opens), forbidden: Vec::new(), narrowest }
+    }
+
+    /// What `observe` mode lets pass: the target as it was asked for, but still no special or unnamed private address.
+    fn observed(&self, attempt: &Attempt<'_>, denial: &Denial) -> Permit {
+        let address = PermittedTarget::Address(attempt.destination.ip());
+        let target = attempt.name.map_or(address, |name| PermittedTarget::Name(name.clone()));
+        self.permit(attempt, would_deny(denial), target, vec![Route(Vec::new())])
+    }
+
+    fn shut(&self, attempt: &Attempt<'_>) -> Denial {
+        let address = attempt.destination.ip();
+        match net::classify(address) {
+            Class::Special(what) => explain::unmatched(format!("{address} is {what}"), None, None),
+            Class::Public | Class::Private(_) => self.unmatched(attempt),
+        }
+    }
+
+    fn unmatched(&self, attempt: &Attempt<'_>) -> Denial {
+        let for_name = |rule: &&Arc<Rule>| attempt.name.is_some_and(|name| rule.allows_name(name));
+        let fits = |rule: &&Arc<Rule>| {
+            let target = for_name(rule) || rule.allows_address(attempt.destination.ip());
+            target && allows_port(rule, attempt)
+        };
+        let beyond = self.annotated.iter().filter(fits).find(|rule| rule.allows_request(attempt));
+        let unread = self.allow.iter().chain(&self.annotated).filter(fits).find(|rule| rule.reads_request());
+        let reason = match (beyond, unread) {
+            (Some(rule), _) => {
+                format!("no rule allows it: «{}» of boundary.allow is beyond the host's ceiling", rule.text())
+            }
+            (None, Some(rule)) if attempt.protocol != Protocol::Http => {
+                format!("no rule allows it: «{}» needs a method and a path that can't be read here", rule.text())
+            }
+            _ => "no rule allows it".to_owned(),
+        };
+        explain::unmatched(reason, self.note.as_deref(), self.narrowest(attempt))
+    }
+
+    /// The narrowest rule that would allow the attempt.
+    fn narrowest(&self, attempt: &Attempt<'_>) -> Option<String> {
+        let Some(name) = attempt.name else {
+            return explain::narrowest_for_address(attempt.destination.ip(), attempt);
+        };
+        let restricted =
+            |rule: &Arc<Rule>| rule.allows_name(name) && allows_port(rule, attempt) && rule.reads_request();
+        let with_request =
+            attempt.protocol == Protocol::Http && self.allow.iter().chain(&self.annotated).any(restricted);
+        explain::narrowest_for_name(name, attempt, with_request)
+    }
+}
+
+/// The attempt as rules compare it: an IPv4 address as such, and a path only if it is in its canonical form (any other
+/// counts as unread, so that a caller's slip closes rather than opens).
+fn canonical<'a>(attempt: &Attempt<'a>) -> Attempt<'a> {
+    let destination = SocketAddr::new(attempt.destination.ip().to_canonical(), attempt.destination.port());
+    let path = attempt.path.filter(|&path| normalise_path(path).as_deref() == Some(path));
+    Attempt { destination, path, ..*attempt }
+}
+
+fn allows_port(rule: &Rule, attempt: &Attempt<'_>) -> bool {
+    rule.allows_port(attempt.protocol, attempt.destination.port())
+}
+
+/// Whether it is at an address, under no name, that is never open.
+fn is_shut(attempt: &Attempt<'_>) -> bool {
+    attempt.name.is_none() && matches!(net::classify(attempt.destination.ip()), Class::Special(_))
+}
+
+fn would_deny(denial: &Denial) -> Arc<str> {
+    format!("would deny: {}", denial.reason).into()
+}
+
+/// DNS is captured by rules of its own.
+fn without_dns((first, last): (u16, u16)) -> Vec<(u16, u16)> {
+    const DNS: u16 = 53;
+    if !(first..=last).contains(&DNS) {
+        return vec![(first, last)];
+    }
+    [(first, DNS - 1), (DNS + 1, last)].into_iter().filter(|(first, last)| first <= last).collect()
+}
+
+#[cfg(test)]
+mod tests;

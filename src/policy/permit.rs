@@ -1,0 +1,142 @@
+//! Leave to reach one target, and the last look at the address it really leads to.
+//!
+//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only in here and in [`super::decide`]. Knows nothing of
+//! sockets or of DNS. To remember: the rules decided about a name; only [`Permit::upstream`] has seen the address.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::net::{self, Class};
+use super::rule::Rule;
+use super::{Denial, Hostname};
+
+/// Leave to reach one target. Made only by [`super::Policy::decide`].
+#[derive(Debug, Clone)]
+pub struct Permit {
+    pub(super) rule: Arc<str>,
+    pub(super) target: PermittedTarget,
+    pub(super) port: u16,
+    /// Where it may lead; one of them is enough.
+    pub(super) routes: Vec<Route>,
+    /// Routes for addresses: the private ranges that they name are open to names too.
+    pub(super) openings: Vec<Route>,
+    /// Rules that deny some addresses to this attempt.
+    pub(super) forbidden: Vec<Arc<Rule>>,
+    /// The narrowest rule for this target and port, where one can be written.
+    pub(super) narrowest: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum PermittedTarget {
+    Name(Hostname),
+    Address(IpAddr),
+}
+
+/// The rules that together allow something: one, or one of an annotation and one of the ceiling over it. None at all:
+/// `observe` mode lets it pass.
+#[derive(Debug, Clone)]
+pub(super) struct Route(pub(super) Vec<Arc<Rule>>);
+
+impl Route {
+    fn leads_to(&self, address: IpAddr) -> bool {
+        self.0.iter().all(|rule| rule.leads_to(address))
+    }
+
+    fn names_private(&self, address: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|rule| rule.names_private(address))
+    }
+}
+
+/// An address that may be connected to. Made only by [`Permit::upstream`], and demanded by `proxy::dial`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamAddr(SocketAddr);
+
+impl UpstreamAddr {
+    /// The address to connect to.
+    #[must_use]
+    pub fn socket_addr(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Permit {
+    /// The rule that allowed it, as written (`observe` mode: `would deny: …`).
+    #[must_use]
+    pub fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    /// The name to resolve, where the permit is for a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&Hostname> {
+        match &self.target {
+            PermittedTarget::Name(name) => Some(name),
+            PermittedTarget::Address(_) => None,
+        }
+    }
+
+    /// The address, where the permit is for one (a `cidr` rule): resolve nothing.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.target {
+            PermittedTarget::Name(_) => None,
+            PermittedTarget::Address(address) => Some(address),
+        }
+    }
+
+    /// Checks one resolved address against the special ranges and the rules' ranges. `::ffff:a.b.c.d` becomes `a.b.c.d`.
+    /// `own`: addresses of the gateway, the container and the host, never dialled.
+    ///
+    /// # Errors
+    /// Why this address may not be connected to, in `observe` mode too; another address of the same name may be.
+    pub fn upstream(&self, address: IpAddr, own: &[IpAddr]) -> Result<UpstreamAddr, Denial> {
+        let address = address.to_canonical();
+        if self.address().is_some_and(|permitted| permitted != address) {
+            return Err(self.denial(address, "not the address that was allowed"));
+        }
+        let unwrapped = net::unwrapped(address);
+        if own.iter().map(IpAddr::to_canonical).any(|own| own == address || own == unwrapped) {
+            return Err(self.denial(address, "this container's, its gateway's or its host's own"));
+        }
+        let class = net::classify(address);
+        if let Class::Special(what) = &class {
+            return Err(self.denial(address, what));
+        }
+        if let Some(rule) = self.forbidden.iter().find(|rule| rule.touches(address)) {
+            let denial = self.denial(address, &format!("forbidden by rule «deny {}»", rule.text()));
+            return Err(Denial { rule: Some(rule.text().to_string()), ..denial });
+        }
+        if !self.routes.iter().any(|route| route.leads_to(address)) {
+            let denial = self.denial(address, "outside the cidr of the rules for it");
+            return Err(Denial { suggestion: self.suggestion(address), ..denial });
+        }
+        if let Class::Private(what) = &class
+            && !self.routes.iter().chain(&self.openings).any(|route| route.names_private(address))
+        {
+            let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
+            return Err(Denial { suggestion: self.suggestion(address), ..denial });
+        }
+        Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
+    }
+
+    fn denial(&self, address: IpAddr, is: &str) -> Denial {
+        let reason = match self.name() {
+            Some(name) => format!("{name} leads to {address}, which is {is}"),
+            None => format!("{address} is {is}"),
+        };
+        Denial { reason, rule: None, suggestion: None }
+    }
+
+    /// The narrowest rule that would let it lead to this address.
+    fn suggestion(&self, address: IpAddr) -> Option<String> {
+        let range = IpNet::from(address);
+        let can_be_named = net::classify(address) == Class::Public || net::names_private(&range);
+        let narrowest = self.narrowest.as_ref().filter(|_| can_be_named)?;
+        Some(match self.target {
+            PermittedTarget::Name(_) => format!("{narrowest} cidr={range}"),
+            PermittedTarget::Address(_) => narrowest.clone(),
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! DNS: every question that the container sends to port 53, UDP or TCP, whatever the address, is answered here.
+//!
+//! Owns the story of a question: hear, judge, ask our own resolvers, answer, record. Who the container addressed does not
+//! matter: an attacker's server must not get labels to read, so the proxy asks the resolvers it was given, and the answer
+//! comes from the address that was asked. Not to be forgotten: a denied name causes no packet, and the policy decides
+//! before anything else looks at the name.
+//!
+//! Answers may hold addresses that the container will not be let to (loopback, metadata): they are passed on unfiltered, for
+//! what is dialled is checked by the dialler, each time, and a filtered answer would explain nothing.
+
+mod pace;
+mod pins;
+mod question;
+mod reply;
+mod resolver;
+mod upstream;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+pub use resolver::{LookupError, Resolver};
+
+use self::pace::{Admission, QUESTIONS_A_SECOND};
+use self::question::{Judgement, Malformed, Question, denial};
+use self::reply::Transport;
+use super::Gate;
+use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::policy::Hostname;
+use crate::sys;
+
+/// How long a connection may be silent, or take to bring one question or to take one answer.
+const IDLE: Duration = Duration::from_secs(10);
+/// Questions on one connection.
+const QUESTIONS_A_CONNECTION: usize = 100;
+/// The longest question, in bytes: a name is at most 255, and all else in it is ignored.
+const MAX_QUESTION: usize = 4096;
+
+/// Answers one datagram. A lost answer is like any lost packet: the client asks again.
+pub async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
+    let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else { return };
+    if let Ok(socket) = sys::socket::udp_answering(destination, source) {
+        let _ = socket.send_to(&reply, source);
+    }
+}
+
+/// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or has had its share.
+pub async fn serve_stream(gate: Arc<Gate>, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
+    if converse(&gate, stream, source, destination).await == 0 {
+        let nothing = denial("a connection for DNS that asked nothing");
+        gate.journal.begin(subject(source, destination)).deny(&nothing);
+    }
+}
+
+/// Gives the number of questions that were recorded.
+async fn converse(
+    gate: &Gate,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    source: SocketAddr,
+    destination: SocketAddr,
+) -> usize {
+    for asked in 0..QUESTIONS_A_CONNECTION {
+        let Ok(Some(message)) = timeout(IDLE, read_question(&mut stream)).await else { return asked };
+        let reply = answer(gate, &message, source, destination, Transport::Tcp).await;
+        let Some(reply) = reply else { return asked + 1 };
+        if !matches!(timeout(IDLE, stream.write_all(&framed(&reply))).await, Ok(Ok(()))) {
+            return asked + 1;
+        }
+    }
+    QUESTIONS_A_CONNECTION
+}
+
+async fn read_question(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let length = usize::from(stream.read_u16().await.ok()?);
+    if length > MAX_QUESTION {
+        return None;
+    }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
+}
+
+/// A message as it travels in a stream: its length before it (RFC 1035, 4.2.2).
+fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(message.iter().take(length.into()));
+    bytes
+}
+
+/// The story of one question. Gives the answer to send, if there is to be one.
+async fn answer(
+    gate: &Gate,
+    message: &[u8],
+    source: SocketAddr,
+    destination: SocketAddr,
+    transport: Transport,
+) -> Option<Vec<u8>> {
+    if !admitted(gate, source, destination) {
+        return None;
+    }
+    let mut entry = gate.journal.begin(subject(source, destination));
+    let question = match Question::read(message) {
+        Ok(question) => question,
+        Err(malformed) => return refuse_malformed(entry, &malformed),
+    };
+    entry.subject().name = Some(question.name());
+    entry.subject().method = Some(question.kind());
+    let judgement = if gate.journal.healthy() {
+        question.judge(&gate.policy)
+    } else {
+        Judgement::Refuse(denial("the audit file cannot be written"))
+    };
+    let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
+    match judgement {
+        Judgement::Refuse(denial) => {
+            entry.deny(&denial);
+            encoded(&reply::refused(&question, &denial))
+        }
+        Judgement::Unsupported(denial) => {
+            entry.deny(&denial);
+            encoded(&reply::unsupported(&question, &denial))
+        }
+        Judgement::Empty(rule) => {
+            entry.allowed(&rule, None);
+            let reply = encoded(&reply::empty(&question));
+            let problem = format!("{} records are answered as empty", question.kind());
+            entry.finish(size(message), reply.as_deref().map_or(0, size), Some(&problem));
+            reply
+        }
+        Judgement::Forward(name, rule) => {
+            entry.allowed(&rule, None);
+            let (forwarded, problem) = forward(gate, &mut entry, &question, &name, &rule, source.ip()).await;
+            let reply = encoded(&forwarded);
+            entry.finish(size(message), reply.as_deref().map_or(0, size), problem.as_deref());
+            reply
+        }
+    }
+}
+
+/// Asks our resolvers. Gives the answer for the container, and what went wrong.
+async fn forward(
+    gate: &Gate,
+    entry: &mut Entry,
+    question: &Question,
+    name: &Hostname,
+    rule: &str,
+    client: IpAddr,
+) -> (Message, Option<String>) {
+    match gate.resolver.ask(gate, name, question.asked.query_type, client).await {
+        Ok(answer) => {
+            entry.allowed(rule, Some(answer.server.ip()));
+            gate.resolver.remember(name, &answer);
+            let problem = (!answer.exists).then(|| LookupError::NoSuchName.to_string());
+            (reply::answered(question, &answer), problem)
+        }
+        Err(error) => (reply::failed(question, &error.to_string()), Some(error.to_string())),
+    }
+}
+
+/// Whether a question is heard at all; records, once a second, that some are not.
+fn admitted(gate: &Gate, source: SocketAddr, destination: SocketAddr) -> bool {
+    match gate.resolver.pace.admit() {
+        Admission::Hear => true,
+        Admission::Drop => false,
+        Admission::DropAndRecord { dropped } => {
+            let reason = format!(
+                "more than {QUESTIONS_A_SECOND} questions a second: those left of this second are dropped \
+                 ({dropped} were, unrecorded, before)"
+            );
+            gate.journal.begin(subject(source, destination)).deny(&denial(reason));
+            false
+        }
+    }
+}
+
+fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {
+    entry.deny(&denial(malformed.reason));
+    let (id, operation, code) = malformed.answer?;
+    reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp)
+}
+
+fn subject(source: SocketAddr, destination: SocketAddr) -> Subject {
+    let (kind, direction) = (Kind::Dns, Direction::Out);
+    Subject { kind, direction, source, destination, name: None, method: None, path: None }
+}
+
+fn size(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

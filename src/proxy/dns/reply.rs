@@ -1,0 +1,185 @@
+//! What the container is told: answers built from scratch, with nothing in them that we didn't put there. No I/O.
+//!
+//! Owns the form of an answer, not the choice of it. Not to be forgotten: an answer by UDP must fit what the client said it
+//! takes (512 bytes without EDNS), or its resolver library may read half of one.
+
+use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::opt::EdnsOption;
+
+use super::question::Question;
+use super::upstream::Answer;
+use crate::policy::Denial;
+
+/// The largest message we send or take by UDP: no fragmentation on any usual path (DNS flag day 2020).
+pub(super) const UDP_PAYLOAD: u16 = 1232;
+/// The largest answer without EDNS (RFC 1035, 2.3.4).
+const PLAIN_PAYLOAD: u16 = 512;
+/// The option number of an Extended DNS Error (RFC 8914, 2).
+const EXTENDED_ERROR: u16 = 15;
+/// The longest text in an Extended DNS Error, in bytes, so that a refusal fits even the smallest answer.
+const MAX_ERROR_TEXT: usize = 160;
+
+/// How the answer travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// A datagram: cut down to what the client takes.
+    Udp,
+    /// A stream: up to 65,535 bytes.
+    Tcp,
+}
+
+/// Info codes of Extended DNS Errors (RFC 8914, 4).
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    Blocked = 15,
+    NotSupported = 21,
+    NetworkError = 23,
+}
+
+/// Answers a denied name.
+pub(super) fn refused(question: &Question, denial: &Denial) -> Message {
+    explained(question, ResponseCode::Refused, Why::Blocked, &denial.reason)
+}
+
+/// Answers a type that is not looked up: the name exists, with no such record.
+pub(super) fn unsupported(question: &Question, denial: &Denial) -> Message {
+    explained(question, ResponseCode::NoError, Why::NotSupported, &denial.reason)
+}
+
+/// Answers when no resolver did.
+pub(super) fn failed(question: &Question, reason: &str) -> Message {
+    explained(question, ResponseCode::ServFail, Why::NetworkError, reason)
+}
+
+/// Answers with no record.
+pub(super) fn empty(question: &Question) -> Message {
+    bare(question, ResponseCode::NoError)
+}
+
+/// Passes on what a resolver said.
+pub(super) fn answered(question: &Question, answer: &Answer) -> Message {
+    let code = if answer.exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
+    let mut message = bare(question, code);
+    let ttl = answer.remaining_ttl();
+    message.add_answers(answer.records.iter().cloned().map(|mut record| {
+        record.ttl = ttl;
+        // The client's own spelling of its name, for clients that compare it byte for byte.
+        if record.name == question.asked.name {
+            record.name = question.asked.name.clone();
+        }
+        record
+    }));
+    message
+}
+
+/// Answers what was no question.
+pub(super) fn malformed(id: u16, operation: OpCode, code: ResponseCode) -> Message {
+    Message::error_msg(id, operation, code)
+}
+
+/// The bytes to send: with nothing but the question and the mark for "ask by TCP" where all of it doesn't fit.
+pub(super) fn encode(message: &Message, payload: Option<u16>, transport: Transport) -> Option<Vec<u8>> {
+    let limit = match transport {
+        Transport::Udp => payload.unwrap_or(PLAIN_PAYLOAD).clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
+        Transport::Tcp => u16::MAX,
+    };
+    let bytes = message.to_vec().ok()?;
+    if bytes.len() <= usize::from(limit) { Some(bytes) } else { message.truncate().to_vec().ok() }
+}
+
+fn bare(question: &Question, code: ResponseCode) -> Message {
+    let mut message = Message::error_msg(question.id, OpCode::Query, code);
+    message.metadata.recursion_desired = question.recursion_desired;
+    message.metadata.recursion_available = true;
+    message.add_query(question.asked.clone());
+    if question.payload.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_PAYLOAD);
+        message.set_edns(edns);
+    }
+    message
+}
+
+fn explained(question: &Question, code: ResponseCode, why: Why, text: &str) -> Message {
+    let mut message = bare(question, code);
+    if let Some(edns) = &mut message.edns {
+        let mut data = (why as u16).to_be_bytes().to_vec();
+        data.extend_from_slice(crate::audit::clean(text, MAX_ERROR_TEXT).as_bytes());
+        edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{MessageType, Query};
+    use hickory_proto::rr::rdata::{A, CNAME};
+    use hickory_proto::rr::{Name, RData, Record, RecordType};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn question(payload: Option<u16>) -> Question {
+        let asked = Query::query(Name::from_ascii("A.tEst.").unwrap(), RecordType::A);
+        Question { id: 7, recursion_desired: true, asked, payload }
+    }
+
+    fn answer(records: usize) -> Answer {
+        let alias = Record::from_rdata(
+            Name::from_ascii("a.test.").unwrap(),
+            1,
+            RData::CNAME(CNAME(Name::from_ascii("b.test.").unwrap())),
+        );
+        let address = Record::from_rdata(Name::from_ascii("b.test.").unwrap(), 1, RData::A(A::new(192, 0, 2, 1)));
+        let records = std::iter::once(alias).chain(std::iter::repeat_n(address, records)).collect();
+        let server = "192.0.2.53:53".parse().unwrap();
+        Answer { exists: true, records, ttl: 100, received: Instant::now(), server }
+    }
+
+    fn sent(message: &Message, payload: Option<u16>, transport: Transport) -> (usize, Message) {
+        let bytes = encode(message, payload, transport).unwrap();
+        (bytes.len(), Message::from_vec(&bytes).unwrap())
+    }
+
+    #[test]
+    fn a_refusal_says_why_to_those_who_understand_it() {
+        let denial = Denial { reason: "no rule allows it".to_owned(), rule: None, suggestion: None };
+        let (_, plain) = sent(&refused(&question(None), &denial), None, Transport::Udp);
+        assert_eq!((plain.metadata.response_code, plain.metadata.id), (ResponseCode::Refused, 7));
+        assert_eq!(plain.edns, None);
+        let (_, explained) = sent(&refused(&question(Some(4096)), &denial), Some(4096), Transport::Udp);
+        let edns = explained.edns.unwrap();
+        let options = edns.options().as_ref();
+        let said = options.iter().find_map(|(_, option)| match option {
+            EdnsOption::Unknown(EXTENDED_ERROR, data) => Some(data.clone()),
+            _ => None,
+        });
+        assert_eq!(said.unwrap(), b"\0\x0fno rule allows it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_spelled_as_asked_and_ages_in_the_cache() {
+        let answer = answer(1);
+        tokio::time::advance(std::time::Duration::from_secs(30)).await;
+        let (_, message) = sent(&answered(&question(None), &answer), None, Transport::Udp);
+        assert_eq!(message.metadata.message_type, MessageType::Response);
+        assert!(message.answers[0].name.eq_case(&Name::from_ascii("A.tEst.").unwrap()));
+        assert!(message.queries[0].name.eq_case(&Name::from_ascii("A.tEst.").unwrap()));
+        assert_eq!(message.answers[1].name, Name::from_ascii("b.test.").unwrap());
+        assert!(message.answers.iter().all(|record| record.ttl == 70));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_a_datagram_is_marked_as_cut() {
+        for (payload, records, cut) in
+            [(None, 10, false), (None, 60, true), (Some(4096), 60, false), (Some(4096), 90, true), (Some(0), 60, true)]
+        {
+            let message = answered(&question(payload), &answer(records));
+            let (length, sent_by_udp) = sent(&message, payload, Transport::Udp);
+            assert_eq!(sent_by_udp.metadata.truncation, cut, "{payload:?} {records}");
+            assert_eq!(sent_by_udp.answers.is_empty(), cut);
+            assert!(length <= usize::from(UDP_PAYLOAD));
+            assert!(!sent(&message, payload, Transport::Tcp).1.metadata.truncation);
+        }
+    }
+}

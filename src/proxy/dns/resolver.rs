@@ -1,0 +1,175 @@
+//! Asks the proxy's own resolvers, for the container and for the dialler, and remembers what they said.
+//!
+//! Owns the choice of server, the bounds of waiting and the memory; the bytes are `upstream`'s. Not to be forgotten: a name
+//! comes in here only after the policy allowed it: with a [`Permit`], or through the judgement of a question.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hickory_proto::rr::RecordType;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout;
+
+use super::pace::Pace;
+use super::pins::Pins;
+use super::upstream::{self, Answer};
+use crate::policy::{Hostname, Permit};
+use crate::proxy::Gate;
+use crate::proxy::expiring::Expiring;
+
+/// How long one server is waited for, once.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long all of them together are: resolver libraries ask again after five seconds.
+const OVERALL: Duration = Duration::from_millis(4_900);
+/// How often each server is asked.
+const ROUNDS: usize = 2;
+/// Questions that wait for resolvers at the same time: each costs a socket.
+const IN_FLIGHT: usize = 128;
+
+/// Answers remembered.
+const CACHE: usize = 512;
+/// How long an answer is used again, at most.
+const KEEP: Duration = Duration::from_secs(60);
+/// How long an answer is used again, at least: a failure (RFC 9520, 3.2), and a name whose server says "don't keep", so that
+/// the dialler's look-up right after the container's doesn't ask again.
+const KEEP_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Why a name gave no address. Cheap to clone: callers who asked together share it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The proxy was given no resolvers.
+    #[error("no resolver is configured")]
+    NoResolver,
+    /// Too many questions wait already.
+    #[error("too many lookups at once")]
+    Busy,
+    /// No resolver gave an answer; what the last one did instead.
+    #[error("no resolver answered: {0}")]
+    Failed(Arc<str>),
+    /// The name does not exist.
+    #[error("no such name")]
+    NoSuchName,
+    /// The name has no address.
+    #[error("the name has no address")]
+    NoAddress,
+}
+
+type Outcome = Result<Arc<Answer>, LookupError>;
+/// Filled by whoever asks first; those who come meanwhile wait for it.
+type Pending = Arc<OnceCell<Outcome>>;
+
+/// Asks resolvers and remembers answers.
+#[derive(Debug)]
+pub struct Resolver {
+    servers: Vec<SocketAddr>,
+    cache: Mutex<Expiring<(Hostname, RecordType), Pending>>,
+    pins: Mutex<Pins>,
+    in_flight: Semaphore,
+    pub(super) pace: Pace,
+}
+
+impl Resolver {
+    /// A resolver that asks these servers, in this order. With none, every lookup fails and says so.
+    #[must_use]
+    pub fn new(servers: Vec<SocketAddr>) -> Self {
+        Self {
+            servers,
+            cache: Mutex::new(Expiring::new(CACHE)),
+            pins: Mutex::new(Pins::new()),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            pace: Pace::new(),
+        }
+    }
+
+    /// The names that the container was told this address for, the latest first.
+    #[must_use]
+    pub fn names_of(&self, address: IpAddr) -> Vec<Hostname> {
+        locked(&self.pins).names_of(address)
+    }
+
+    /// The addresses that a permit means: its own, or its name's. Those of `client`'s family; of the other only where it has
+    /// none. Not yet checked: [`Permit::upstream`] is asked about each.
+    ///
+    /// # Errors
+    /// See [`LookupError`]; within five seconds.
+    pub async fn lookup(&self, gate: &Gate, permit: &Permit, client: IpAddr) -> Result<Vec<IpAddr>, LookupError> {
+        let Some(name) = permit.name() else { return Ok(permit.address().into_iter().collect()) };
+        let (first, second) =
+            if client.is_ipv4() { (RecordType::A, RecordType::AAAA) } else { (RecordType::AAAA, RecordType::A) };
+        let mut exists = false;
+        for kind in [first, second] {
+            let answer = self.ask(gate, name, kind, client).await?;
+            let addresses: Vec<_> = answer.addresses().collect();
+            if !addresses.is_empty() {
+                return Ok(addresses);
+            }
+            exists |= answer.exists;
+        }
+        Err(if exists { LookupError::NoAddress } else { LookupError::NoSuchName })
+    }
+
+    /// Remembers what the container is about to be told.
+    pub(super) fn remember(&self, name: &Hostname, answer: &Answer) {
+        let mut pins = locked(&self.pins);
+        let ttl = Duration::from_secs(answer.remaining_ttl().into());
+        for address in answer.addresses() {
+            pins.remember(address, name, ttl);
+        }
+    }
+
+    /// Asks about a name that the policy allows to look up; or answers from memory.
+    pub(super) async fn ask(&self, gate: &Gate, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+        let key = (name.clone(), kind);
+        let pending = self.pending(&key);
+        let fill = || async {
+            let outcome = self.ask_servers(gate, name, kind, client).await;
+            locked(&self.cache).insert(key, Arc::clone(&pending), keep(&outcome));
+            outcome
+        };
+        pending.get_or_init(fill).await.clone()
+    }
+
+    fn pending(&self, key: &(Hostname, RecordType)) -> Pending {
+        let mut cache = locked(&self.cache);
+        if let Some(pending) = cache.get(key) {
+            return Arc::clone(pending);
+        }
+        let pending = Pending::default();
+        cache.insert(key.clone(), Arc::clone(&pending), OVERALL + PATIENCE);
+        pending
+    }
+
+    async fn ask_servers(&self, gate: &Gate, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+        if self.servers.is_empty() {
+            return Err(LookupError::NoResolver);
+        }
+        let _turn = self.in_flight.try_acquire().map_err(|_| LookupError::Busy)?;
+        let mut problem = String::from("timed out");
+        let each = async {
+            for server in std::iter::repeat_n(&self.servers, ROUNDS).flatten() {
+                let asking = upstream::ask(gate, *server, client, name, kind);
+                match timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    Ok(answer) => return Some(answer),
+                    Err(error) => problem = format!("{}: {error}", server.ip()),
+                }
+            }
+            None
+        };
+        match timeout(OVERALL, each).await {
+            Ok(Some(answer)) => Ok(Arc::new(answer)),
+            Ok(None) | Err(_) => Err(LookupError::Failed(problem.into())),
+        }
+    }
+}
+
+/// How long an outcome is used again.
+fn keep(outcome: &Outcome) -> Duration {
+    let ttl = outcome.as_ref().map_or(0, |answer| answer.ttl);
+    Duration::from_secs(ttl.into()).clamp(KEEP_AT_LEAST, KEEP)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,76 @@
+//! A map that forgets: bounded in count and in time, for what strangers can make us remember.
+//!
+//! Knows nothing of what it keeps. Not to be forgotten: when it is full, what would end soonest goes first, so a flood of
+//! short-lived entries cannot push out long-lived ones for long. Making room costs one pass over the map.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// At most `capacity` values, each until its time is up.
+#[derive(Debug)]
+pub(super) struct Expiring<K, V> {
+    entries: HashMap<K, (V, Instant)>,
+    capacity: usize,
+}
+
+impl<K: Eq + Hash + Clone, V> Expiring<K, V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { entries: HashMap::new(), capacity }
+    }
+
+    /// The value, unless its time is up.
+    pub(super) fn get(&mut self, key: &K) -> Option<&mut V> {
+        let now = Instant::now();
+        self.entries.get_mut(key).filter(|(_, until)| *until > now).map(|(value, _)| value)
+    }
+
+    /// Keeps a value for so long, in place of an older one.
+    pub(super) fn insert(&mut self, key: K, value: V, keep: Duration) {
+        if self.entries.len() >= self.capacity && !self.entries.contains_key(&key) {
+            self.make_room();
+        }
+        self.entries.insert(key, (value, Instant::now() + keep));
+    }
+
+    fn make_room(&mut self) {
+        let now = Instant::now();
+        self.entries.retain(|_, (_, until)| *until > now);
+        while self.entries.len() >= self.capacity {
+            let soonest = self.entries.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| key.clone());
+            let Some(key) = soonest else { return };
+            self.entries.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_is_forgotten_when_its_time_is_up() {
+        let mut map = Expiring::new(4);
+        map.insert("a", 1, Duration::from_secs(10));
+        tokio::time::advance(Duration::from_millis(9_999)).await;
+        assert_eq!(map.get(&"a"), Some(&mut 1));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(map.get(&"a"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_map_forgets_first_what_would_end_soonest() {
+        let mut map = Expiring::new(2);
+        map.insert("long", 1, Duration::from_secs(100));
+        map.insert("short", 2, Duration::from_secs(5));
+        map.insert("new", 3, Duration::from_secs(10));
+        assert_eq!(
+            (map.get(&"long").copied(), map.get(&"short").copied(), map.get(&"new").copied()),
+            (Some(1), None, Some(3))
+        );
+        map.insert("new", 4, Duration::from_secs(10));
+        assert_eq!((map.entries.len(), map.get(&"new").copied()), (2, Some(4)));
+    }
+}

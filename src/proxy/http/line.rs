@@ -1,0 +1,114 @@
+//! One HTTP/1 connection to a server: requests go out, answers come back, and it may end as a tunnel.
+//!
+//! Must not know policies or who dialled. It reports what became of each request; what to make of that is the session's.
+
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+
+use http_body_util::{Either, Full};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answer::Reply;
+use super::converse::BUFFER;
+use super::hop;
+use super::recorded::{Count, Counted, counted, response_head, uncounted};
+use crate::audit::Entry;
+use crate::proxy::splice::{Early, splice_both};
+
+/// A connection to a server.
+#[derive(Debug)]
+pub(super) struct Line {
+    sender: SendRequest<Counted>,
+}
+
+/// What became of a request.
+pub(super) enum Sent {
+    /// It was answered; its body may still be on its way out.
+    Answered(Response<Incoming>, Count),
+    /// The server agreed to an upgrade that was asked for.
+    Switched(Reply, Tunnel),
+    /// Not a byte of it went out: the connection had ended before.
+    Unsent(Request<Incoming>),
+    /// It went out, in part at least, and no answer came.
+    Failed(String),
+}
+
+/// How long the line may take to get over the last exchange before a new connection is the better choice.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
+impl Line {
+    /// Speaks HTTP over a new connection.
+    pub(super) async fn over(stream: TcpStream) -> hyper::Result<Self> {
+        let _ = stream.set_nodelay(true);
+        let mut http = Builder::new();
+        http.preserve_header_case(true).max_buf_size(BUFFER);
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
+        // Ends when `sender` and the last answer's body are gone. Its error is also the request's, and told there.
+        tokio::spawn(connection.with_upgrades());
+        Ok(Self { sender })
+    }
+
+    /// Whether another request can be sent.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        matches!(timeout(READY_WITHIN, self.sender.ready()).await, Ok(Ok(())))
+    }
+
+    /// Sends one request. `upgrade`: whether it asks for one.
+    pub(super) async fn send(&mut self, request: Request<Incoming>, upgrade: bool) -> Sent {
+        let (request, count) = counted(request);
+        match self.sender.try_send_request(request).await {
+            Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, count),
+            Ok(response) if upgrade => switched(response, &count),
+            Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned()),
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => Sent::Unsent(uncounted(unsent)),
+                None => Sent::Failed(format!("no answer: {}", error.into_error())),
+            },
+        }
+    }
+}
+
+fn switched(mut response: Response<Incoming>, count: &Count) -> Sent {
+    let upgraded = hyper::upgrade::on(&mut response);
+    let (mut parts, _nothing) = response.into_parts();
+    let (out, back) = (count.total(), response_head(&parts) as u64);
+    parts.headers = hop::end_to_end(parts.headers, true);
+    let reply = Response::from_parts(parts, Either::Right(Full::default()));
+    Sent::Switched(reply, Tunnel { upgraded, out, back, entry: None })
+}
+
+/// What a connection becomes after a 101: bytes, spliced.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    upgraded: OnUpgrade,
+    out: u64,
+    back: u64,
+    entry: Option<Entry>,
+}
+
+impl Tunnel {
+    /// The record of the request that made it, which ends with it.
+    pub(super) fn recorded_by(self, entry: Entry) -> Self {
+        Self { entry: Some(entry), ..self }
+    }
+
+    /// Moves bytes until both sides have ended. `unread` are the client's that came with the request.
+    pub(super) async fn run(self, client: TcpStream, unread: Vec<u8>) {
+        let Some(entry) = self.entry else { return };
+        let upgraded = match self.upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>()) {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(_)) => return entry.finish(self.out, self.back, Some("the upgraded connection is no socket")),
+            Err(error) => return entry.finish(self.out, self.back, Some(&format!("the upgrade broke off: {error}"))),
+        };
+        let early = Early { out: unread, back: upgraded.read_buf.to_vec() };
+        let spliced = splice_both(client, upgraded.io.into_inner(), early).await;
+        let problem = spliced.problem.map(|error| error.to_string());
+        entry.finish(self.out + spliced.bytes_out, self.back + spliced.bytes_in, problem.as_deref());
+    }
+}

@@ -1,0 +1,188 @@
+//! Plain HTTP/1: every request of a connection is judged by itself, and forwarded as we understood it.
+//!
+//! Owns the order of steps for one request and what is kept between requests (one connection to the last upstream).
+//! The one fact: bytes are never passed on as they came. The request is parsed strictly and written anew, so the server
+//! can't understand it otherwise than the policy did.
+
+mod answer;
+mod asked;
+mod converse;
+mod hop;
+mod line;
+mod recorded;
+
+use std::sync::{Mutex, PoisonError};
+
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+use tokio::net::TcpStream;
+
+use self::answer::Reply;
+use self::asked::{Asked, BadRequest};
+use self::converse::{Ended, converse};
+use self::line::{Line, Sent, Tunnel};
+use super::connection::{Captured, because, close_gently};
+use super::dial::{DialError, Upstream};
+use crate::audit::{Entry, Kind};
+use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
+
+/// Serves a connection that began with `early`. `first` becomes the record of its first request.
+pub(super) async fn serve(captured: &Captured, client: TcpStream, early: Vec<u8>, mut first: Entry) {
+    first.subject().kind = Kind::Http;
+    let session = Session { captured, first: Mutex::new(Some(first)), kept: Mutex::default(), tunnel: Mutex::default() };
+    let ended = converse(client, early, |request| session.exchange(request)).await;
+    session.finish(ended).await;
+}
+
+/// What lasts from one request to the next.
+struct Session<'a> {
+    captured: &'a Captured,
+    /// The record that was begun with the connection, until a request takes it.
+    first: Mutex<Option<Entry>>,
+    /// The upstream connection of the last request.
+    kept: Mutex<Option<Kept>>,
+    /// What the connection becomes after a 101.
+    tunnel: Mutex<Option<Tunnel>>,
+}
+
+/// An upstream connection, and what it was made for.
+struct Kept {
+    name: Option<Hostname>,
+    address: UpstreamAddr,
+    line: Line,
+}
+
+/// The connection ends without an answer, as the server's did.
+#[derive(Debug, thiserror::Error)]
+#[error("the server broke off")]
+struct BrokenOff;
+
+impl Session<'_> {
+    /// One request: understand, decide, connect, forward, record.
+    async fn exchange(&self, request: Request<Incoming>) -> Result<Reply, BrokenOff> {
+        let mut entry = self.entry();
+        entry.subject().method = Some(request.method().to_string());
+        let asked = match asked::read(&request, self.captured.destination()) {
+            Ok(asked) => asked,
+            Err(bad) => return Ok(refuse(&request, bad, entry)),
+        };
+        entry.subject().name = Some(asked.host().to_owned());
+        entry.subject().path = Some(asked.path.clone());
+        let permit = match self.decide(request.method(), &asked) {
+            Ok(permit) => permit,
+            Err(denial) => return Ok(deny(request.method(), &asked, &denial, entry)),
+        };
+        self.forward(request, asked, &permit, entry).await
+    }
+
+    /// The record for the request that has just begun.
+    fn entry(&self) -> Entry {
+        take(&self.first).unwrap_or_else(|| self.captured.begin(Kind::Http))
+    }
+
+    fn decide(&self, method: &Method, asked: &Asked) -> Result<Permit, Denial> {
+        if method == Method::CONNECT {
+            return Err(because("CONNECT would make a tunnel to a place that no rule sees"));
+        }
+        self.captured.decide(Protocol::Http, asked.name.as_ref(), Some((method.as_str(), &asked.path)))
+    }
+
+    /// Sends a permitted request. A kept connection that turns out to have ended costs one more try, on a new one.
+    async fn forward(
+        &self,
+        request: Request<Incoming>,
+        asked: Asked,
+        permit: &Permit,
+        mut entry: Entry,
+    ) -> Result<Reply, BrokenOff> {
+        let method = request.method().clone();
+        let mut request = match asked::rewrite(request, &asked) {
+            Ok(request) => request,
+            Err(bad) => return Ok(answer::bad_request(bad, entry)),
+        };
+        let mut kept = self.reuse(permit).await;
+        loop {
+            let reused = kept.is_some();
+            let Kept { name, address, mut line } = match kept.take() {
+                Some(kept) => kept,
+                None => match self.dial(permit).await {
+                    Ok(kept) => kept,
+                    Err(DialError::Denied(denial)) => return Ok(deny(&method, &asked, &denial, entry)),
+                    Err(DialError::Unreachable(problem)) => {
+                        entry.allowed(permit.rule(), None);
+                        return Ok(answer::bad_gateway(asked.host(), &problem, entry));
+                    }
+                },
+            };
+            entry.allowed(permit.rule(), Some(address.socket_addr().ip()));
+            match line.send(request, asked.upgrade).await {
+                Sent::Answered(response, count) => {
+                    put(&self.kept, Kept { name, address, line });
+                    return Ok(answer::passed_on(response, count, entry));
+                }
+                Sent::Switched(response, tunnel) => {
+                    put(&self.tunnel, tunnel.recorded_by(entry));
+                    return Ok(response);
+                }
+                Sent::Unsent(unsent) if reused => request = unsent,
+                // Asked directly, the client would have seen its own kept connection end, and known to ask again.
+                Sent::Failed(problem) if reused => {
+                    entry.finish(0, 0, Some(&problem));
+                    return Err(BrokenOff);
+                }
+                Sent::Unsent(_) => return Ok(answer::bad_gateway(asked.host(), "the server closed at once", entry)),
+                Sent::Failed(problem) => return Ok(answer::bad_gateway(asked.host(), &problem, entry)),
+            }
+        }
+    }
+
+    /// The last upstream connection, where this permit would have made the same one.
+    async fn reuse(&self, permit: &Permit) -> Option<Kept> {
+        let mut kept = take(&self.kept)?;
+        let same = kept.name.as_ref() == permit.name() && self.captured.would_dial(permit, kept.address);
+        (same && kept.line.is_ready().await).then_some(kept)
+    }
+
+    async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
+        let Upstream { stream, address } = self.captured.dial(permit).await?;
+        let line = Line::over(stream).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+        Ok(Kept { name: permit.name().cloned(), address, line })
+    }
+
+    /// What remains when no more requests come: a tunnel, a complaint, or a farewell.
+    async fn finish(self, ended: Ended) {
+        if let Some(tunnel) = take(&self.tunnel) {
+            return tunnel.run(ended.client, ended.unread).await;
+        }
+        let unserved = take(&self.first);
+        if let Some(problem) = ended.malformed {
+            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&because(problem));
+        } else if let Some(entry) = unserved {
+            entry.deny(&because("the request's head never became complete"));
+        }
+        close_gently(ended.client).await;
+    }
+}
+
+fn deny(method: &Method, asked: &Asked, denial: &Denial, entry: Entry) -> Reply {
+    let reply = answer::forbidden(method.as_str(), asked.host(), &asked.path, denial);
+    entry.deny(denial);
+    reply
+}
+
+fn refuse(request: &Request<Incoming>, bad: BadRequest, mut entry: Entry) -> Reply {
+    entry.subject().name = asked::claimed_host(request);
+    entry.subject().path = Some(request.uri().path().to_owned());
+    answer::bad_request(bad, entry)
+}
+
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn put<T>(slot: &Mutex<Option<T>>, value: T) {
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+}
+
+#[cfg(test)]
+mod tests;

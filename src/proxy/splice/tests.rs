@@ -1,0 +1,123 @@
+//! Over loopback, with real sockets: a client and a server program's ends, and our two between them.
+
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// Two connected sockets.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    let (near, far) = tokio::join!(socket.connect(listener.local_addr().unwrap()), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+/// The client's end, the server's end, and what comes of the splice between them.
+async fn spliced(early: Early) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
+    let (client, ours) = pair().await;
+    let (our_other, server) = pair().await;
+    (client, server, tokio::spawn(splice_both(ours, our_other, early)))
+}
+
+async fn read_all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut all = vec![];
+    stream.read_to_end(&mut all).await.map(|_| all)
+}
+
+#[tokio::test]
+async fn each_direction_ends_by_itself_and_bytes_are_counted() {
+    let (mut client, mut server, task) = spliced(Early::default()).await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await.unwrap(), b"question");
+    server.write_all(b"a longer answer").await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), b"a longer answer");
+    let spliced = task.await.unwrap();
+    assert_eq!((spliced.bytes_out, spliced.bytes_in), (8, 15));
+    assert!(spliced.problem.is_none(), "{:?}", spliced.problem);
+}
+
+#[tokio::test]
+async fn a_server_may_end_first_and_still_be_written_to() {
+    let (mut client, mut server, task) = spliced(Early::default()).await;
+    server.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut client).await.unwrap(), b"");
+    client.write_all(b"after the end").await.unwrap();
+    drop(client);
+    assert_eq!(read_all(&mut server).await.unwrap(), b"after the end");
+    assert!(task.await.unwrap().problem.is_none());
+}
+
+#[tokio::test]
+async fn early_bytes_come_first_and_count() {
+    let (mut client, mut server, task) =
+        spliced(Early { out: b"hello ".to_vec(), back: b"220 ".to_vec() }).await;
+    client.write_all(b"world").await.unwrap();
+    client.shutdown().await.unwrap();
+    server.write_all(b"ready").await.unwrap();
+    server.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await.unwrap(), b"hello world");
+    assert_eq!(read_all(&mut client).await.unwrap(), b"220 ready");
+    let spliced = task.await.unwrap();
+    assert_eq!((spliced.bytes_out, spliced.bytes_in), (11, 9));
+}
+
+#[tokio::test]
+async fn more_than_every_buffer_holds_arrives_whole_in_both_directions_at_once() {
+    const SIZE: usize = 24 * 1024 * 1024;
+    let (client, server, task) = spliced(Early::default()).await;
+    let exchange = |stream: TcpStream, byte: u8| async move {
+        let (mut read, mut write) = stream.into_split();
+        let send = async {
+            write.write_all(&vec![byte; SIZE]).await.unwrap();
+            write.shutdown().await.unwrap();
+        };
+        let mut got = vec![];
+        let ((), count) = tokio::join!(send, read.read_to_end(&mut got));
+        assert_eq!(count.unwrap(), SIZE);
+        assert!(got.iter().all(|got| *got == byte ^ 1));
+    };
+    tokio::join!(exchange(client, 2), exchange(server, 3));
+    let spliced = task.await.unwrap();
+    assert_eq!((spliced.bytes_out, spliced.bytes_in), (SIZE as u64, SIZE as u64));
+}
+
+#[tokio::test]
+async fn a_reset_by_the_server_reaches_the_client_as_a_reset() {
+    let (mut client, server, task) = spliced(Early::default()).await;
+    reset_on_close(&server).unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert!(task.await.unwrap().problem.is_some());
+}
+
+#[tokio::test]
+async fn a_reset_by_the_client_reaches_the_server_and_what_was_moved_stays_counted() {
+    let (mut client, mut server, task) = spliced(Early::default()).await;
+    client.write_all(b"abc").await.unwrap();
+    let mut three = [0; 3];
+    server.read_exact(&mut three).await.unwrap();
+    reset_on_close(&client).unwrap();
+    drop(client);
+    assert_eq!(read_all(&mut server).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    let spliced = task.await.unwrap();
+    assert_eq!(spliced.bytes_out, 3);
+    assert!(spliced.problem.is_some());
+}
+
+#[tokio::test]
+async fn an_idle_connection_holds_no_pipe() {
+    let (mut client, mut server, task) = spliced(Early::default()).await;
+    client.write_all(b"x").await.unwrap();
+    server.read_u8().await.unwrap();
+    // The byte has passed, so the pipe that carried it is spare again once the pump has seen that nothing follows.
+    while SPARE.with_borrow(Vec::is_empty) {
+        tokio::task::yield_now().await;
+    }
+    drop((client, server));
+    task.await.unwrap();
+    assert_eq!(SPARE.with_borrow(Vec::len), 1, "one pipe served all");
+}

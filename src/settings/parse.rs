@@ -1,0 +1,163 @@
+//! From the configuration file's text to [`Settings`]: every key is checked, every mistake has its line.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Annotations, HostNetwork, Privileged, Settings, UserNamespace};
+use crate::policy::Mode;
+use crate::policy::select::PolicyName;
+use crate::policy::text::Mistake;
+
+/// Mistakes that are listed before the rest is left out.
+const MAX_MISTAKES: usize = 50;
+/// Port of DNS.
+const DNS: u16 = 53;
+
+/// Reads the settings from a file's text; `origin` names it in mistakes.
+pub(super) fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
+    let (table, errors) = DeTable::parse_recoverable(content);
+    let mut reader = Reader { origin, content, mistakes: Vec::new() };
+    for error in &errors {
+        reader.mistake(error.span().map_or(0, |span| span.start), "", error.message().to_owned());
+    }
+    let mut settings = Settings::default();
+    for (key, value) in table.get_ref() {
+        reader.setting(key, value, &mut settings);
+    }
+    // The table is sorted by key; people read from top to bottom.
+    reader.mistakes.sort_by_key(|mistake| mistake.line);
+    if reader.mistakes.is_empty() { Ok(settings) } else { Err(reader.mistakes) }
+}
+
+type Key<'a> = Spanned<Cow<'a, str>>;
+type Value<'a> = Spanned<DeValue<'a>>;
+
+struct Reader<'a> {
+    origin: &'a str,
+    content: &'a str,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn setting(&mut self, key: &Key<'_>, value: &Value<'_>, settings: &mut Settings) {
+        match key.get_ref().as_ref() {
+            "runtime" => self.set(key, value, &mut settings.runtime, runtime),
+            "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
+            "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
+            "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
+            "user-namespace" => self.set(key, value, &mut settings.user_namespace, |text| match text {
+                "auto" => Ok(UserNamespace::Auto),
+                "require" => Ok(UserNamespace::Require),
+                "never" => Ok(UserNamespace::Never),
+                _ => Err("write \"auto\", \"require\" or \"never\"".to_owned()),
+            }),
+            "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
+                "refuse" => Ok(Privileged::Refuse),
+                "allow" => Ok(Privileged::Allow),
+                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+            }),
+            "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
+                "filter" => Ok(HostNetwork::Filter),
+                "refuse" => Ok(HostNetwork::Refuse),
+                _ => Err("write \"filter\" or \"refuse\"".to_owned()),
+            }),
+            "annotations" => match value.get_ref() {
+                DeValue::Table(table) => {
+                    for (key, value) in table {
+                        self.annotation(key, value, &mut settings.annotations);
+                    }
+                }
+                _ => self.mistake(value.span().start, "annotations", "a table: write [annotations]"),
+            },
+            unknown => self.unknown(key, unknown, &TOP),
+        }
+    }
+
+    fn annotation(&mut self, key: &Key<'_>, value: &Value<'_>, annotations: &mut Annotations) {
+        match key.get_ref().as_ref() {
+            "policies" => self.set_list(key, value, &mut annotations.policies, PolicyName::parse),
+            "modes" => self.set_list(key, value, &mut annotations.modes, |text| {
+                Mode::parse(text).ok_or_else(|| "write \"enforce\" or \"observe\"".to_owned())
+            }),
+            "ceiling" => {
+                let mut ceiling = None;
+                self.set(key, value, &mut ceiling, |text| PolicyName::parse(text).map(Some));
+                annotations.ceiling = ceiling;
+            }
+            unknown => self.unknown(key, unknown, &["policies", "modes", "ceiling"]),
+        }
+    }
+
+    fn set<T>(&mut self, key: &Key<'_>, value: &Value<'_>, to: &mut T, read: impl Fn(&str) -> Result<T, String>) {
+        let text = value.get_ref().as_str().ok_or_else(|| "a text in quotes belongs here".to_owned());
+        match text.and_then(read) {
+            Ok(meant) => *to = meant,
+            Err(error) => self.mistake(value.span().start, key.get_ref(), error),
+        }
+    }
+
+    fn set_list<T>(
+        &mut self,
+        key: &Key<'_>,
+        value: &Value<'_>,
+        to: &mut Vec<T>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let Some(items) = value.get_ref().as_array() else {
+            return self.mistake(value.span().start, key.get_ref(), "a list of texts belongs here: [\"…\", \"…\"]");
+        };
+        to.clear();
+        for item in items.iter() {
+            let text = item.get_ref().as_str().ok_or_else(|| "a text in quotes belongs here".to_owned());
+            match text.and_then(&read) {
+                Ok(meant) => to.push(meant),
+                Err(error) => self.mistake(item.span().start, key.get_ref(), error),
+            }
+        }
+    }
+
+    fn unknown(&mut self, key: &Key<'_>, name: &str, known: &[&str]) {
+        self.mistake(key.span().start, name, format!("unknown; there are {}", known.join(", ")));
+    }
+
+    fn mistake(&mut self, at: usize, key: &str, message: impl Into<String>) {
+        if self.mistakes.len() == MAX_MISTAKES {
+            return;
+        }
+        let before = self.content.as_bytes().get(..at).unwrap_or_default();
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let key = key.chars().take(60).collect::<String>().escape_debug().to_string();
+        self.mistakes.push(Mistake { origin: self.origin.to_owned(), line: Some(line), key, message: message.into() });
+    }
+}
+
+const TOP: [&str; 8] = [
+    "runtime",
+    "policy",
+    "resolvers",
+    "audit-directory",
+    "user-namespace",
+    "privileged",
+    "host-network",
+    "annotations",
+];
+
+fn runtime(text: &str) -> Result<PathBuf, String> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte));
+    if is_name && !matches!(text, "." | "..") { Ok(PathBuf::from(text)) } else { absolute(text) }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let plain = text.starts_with('/') && text.split('/').all(|part| part != "..") && !text.contains('\0');
+    plain.then(|| PathBuf::from(text)).ok_or_else(|| "write an absolute path without ..".to_owned())
+}
+
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS));
+    let address = address.or_else(|_| text.parse::<SocketAddr>());
+    address.ok().filter(|address| address.port() != 0).ok_or_else(|| "write an address, or address:port".to_owned())
+}
