@@ -67,3 +67,55 @@ fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
     }
     !u16::try_from(sum).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A solicitation as the kernel sends it, for fd30::1 from fd30::2.
+    fn asked() -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 32, ICMPV6, HOP_LIMIT];
+        packet.extend("fd30::2".parse::<Ipv6Addr>().unwrap().octets());
+        packet.extend("ff02::1:ff00:1".parse::<Ipv6Addr>().unwrap().octets());
+        packet.extend([SOLICITATION, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend("fd30::1".parse::<Ipv6Addr>().unwrap().octets());
+        packet.extend([1, 1, 2, 0x42, 0, 0, 0, 2]);
+        packet
+    }
+
+    #[test]
+    fn a_solicitation_is_answered_for_its_target() {
+        let of = solicitation(&asked()).unwrap();
+        let answer = advertisement(of, [2, 3, 4, 5, 6, 7]);
+        assert_eq!(answer.len(), 72);
+        assert_eq!(&answer[8..24], of.target.octets());
+        assert_eq!(&answer[24..40], of.asker.octets());
+        assert_eq!(answer[40], ADVERTISEMENT);
+        assert_eq!(&answer[66..72], [2, 3, 4, 5, 6, 7]);
+        // A right checksum adds up to nothing (RFC 1071, 3).
+        assert_eq!(checksum(of.target, of.asker, &answer[40..]), 0);
+    }
+
+    #[test]
+    fn a_container_that_tries_on_an_address_is_left_alone() {
+        let mut packet = asked();
+        packet[8..24].fill(0);
+        assert_eq!(solicitation(&packet), None);
+    }
+
+    #[test]
+    fn a_solicitation_that_a_router_passed_on_is_none() {
+        let mut packet = asked();
+        packet[7] = 254;
+        assert_eq!(solicitation(&packet), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = solicitation(&packet);
+        }
+    }
+}

@@ -165,3 +165,81 @@ fn beyond_extensions(mut protocol: u8, mut rest: &[u8]) -> (u8, &[u8]) {
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn report(prefix: &str, packet: &[u8]) -> Vec<u8> {
+        let mut body = vec![0, 0, 0, 1];
+        body.extend(attribute(10, format!("{prefix}\0").as_bytes()));
+        body.extend(attribute(9, packet));
+        let mut message = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
+        message.extend((4_u16 << 8).to_ne_bytes());
+        message.extend([0; 10]);
+        message.extend(body);
+        message
+    }
+
+    fn udp_v4() -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7];
+        packet.extend([0x9c, 0x40, 0x27, 0x0f, 0, 8, 0, 0]);
+        packet
+    }
+
+    #[test]
+    fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
+        let found: Vec<_> = packets(&report("refused", &udp_v4())).collect();
+        let packet = Packet {
+            why: Why::Refused,
+            kind: Kind::Udp,
+            source: "172.17.0.2:40000".parse().unwrap(),
+            destination: "198.51.100.7:9999".parse().unwrap(),
+        };
+        assert_eq!(found, [packet]);
+    }
+
+    #[test]
+    fn extension_headers_hide_no_port() {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 24, 0, 64];
+        packet.extend([0xfd; 16]);
+        packet.extend([0x20; 16]);
+        packet.extend([60, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
+        let found: Vec<_> = packets(&report("refused", &packet)).collect();
+        assert_eq!(found.first().map(|packet| (packet.kind, packet.destination.port())), Some((Kind::Tcp, 22)));
+    }
+
+    #[test]
+    fn a_word_that_is_not_ours_is_no_report() {
+        assert_eq!(packets(&report("else", &udp_v4())).count(), 0);
+    }
+
+    #[test]
+    fn several_reports_come_in_one_datagram() {
+        let mut both = report("refused", &udp_v4());
+        both.resize(both.len().next_multiple_of(4), 0);
+        both.extend(report("inbound", &udp_v4()));
+        let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
+        assert_eq!(why, [Why::Refused, Why::Inbound]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = packets(&report("spoofed", &packet)).count();
+            let _ = packets(&packet).count();
+        }
+    }
+}

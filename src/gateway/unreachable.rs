@@ -50,3 +50,24 @@ fn checksum(message: &[u8]) -> u16 {
     }
     !u16::try_from(sum).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_quotes_the_datagram_it_is_about() {
+        let message = prohibited("172.17.0.2:40000".parse().unwrap(), "198.51.100.7:443".parse().unwrap(), 5);
+        assert_eq!(message.get(..2), Some([3, 13].as_slice()));
+        assert_eq!(checksum(&message), 0, "a right checksum adds up to nothing");
+        assert_eq!(message.get(8 + 12..8 + 20), Some([172, 17, 0, 2, 198, 51, 100, 7].as_slice()));
+        assert_eq!(message.get(28..34), Some([0x9c, 0x40, 1, 0xbb, 0, 13].as_slice()));
+    }
+
+    #[test]
+    fn an_ipv6_error_is_an_icmpv6_one() {
+        let message = prohibited("[fd30::2]:40000".parse().unwrap(), "[2001:db8::7]:443".parse().unwrap(), 5);
+        assert_eq!(message.get(..2), Some([1, 1].as_slice()));
+        assert_eq!(message.len(), 8 + 40 + 8);
+    }
+}

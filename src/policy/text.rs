@@ -40,6 +40,13 @@ pub struct Mistake {
 }
 
 /// `FILE:LINE: KEY: message`.
+/// All mistakes as one error, on one line.
+#[must_use]
+pub fn all_of(mistakes: &[Mistake]) -> anyhow::Error {
+    let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    anyhow::Error::msg(all.join("; "))
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;

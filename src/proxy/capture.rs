@@ -158,7 +158,7 @@ async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {
 }
 
 impl Datagrams {
-    fn take(self: &Arc<Self>, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
+    fn take(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
         if destination.port() == DNS {
             let Ok(place) = Arc::clone(&self.queries).try_acquire_owned() else { return };
             let query = dns::serve_datagram(Arc::clone(&self.gate), payload.to_vec(), source, destination);
@@ -168,12 +168,9 @@ impl Datagrams {
             });
             return;
         }
-        let (to, payload) = (Arc::clone(self), payload.to_vec());
-        tokio::spawn(async move {
-            if to.relay.datagram(&payload, source, destination).await.is_err() {
-                to.refuse(source, destination, payload.len());
-            }
-        });
+        if self.relay.datagram(payload.to_vec(), source, destination) == udp::Fate::Refused {
+            self.refuse(source, destination, payload.len());
+        }
     }
 
     /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and nothing opens.

@@ -19,6 +19,7 @@ mod wire;
 
 use std::io::{Read, Write};
 use std::net::IpAddr;
+use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, bail};
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Journal;
 use crate::gateway::Gateway;
 use crate::plan::{Exit, Plan};
-use crate::policy::Policy;
+use crate::policy::{Policy, text};
 use crate::state::{ProcessId, Record};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
@@ -93,11 +94,14 @@ impl Gate {
     }
 }
 
-/// The proxy personality, from start to end. Says `ok` or `error …` on standard output, once.
-///
-/// # Errors
-/// What kept it from being ready (already said on standard output), or from serving.
-pub fn run() -> anyhow::Result<()> {
+/// The proxy personality. Its exit code is for whoever looks at processes; the hook listens to its words.
+#[must_use]
+pub fn run() -> ExitCode {
+    filter().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// From start to end. Says `ok` or `error …` on standard output, once.
+fn filter() -> anyhow::Result<()> {
     let ready = prepare();
     let word = match &ready {
         Ok(_) => "ok\n".to_owned(),
@@ -108,8 +112,9 @@ pub fn run() -> anyhow::Result<()> {
     let Prepared { order, gate, init, sockets, wire } = ready?;
     let state = order.plan.state.clone();
     let outcome = serve(gate, init, sockets, wire, order.plan.starts_by_verb);
-    crate::state::remove(&state);
-    outcome
+    let removed = crate::state::remove(&state);
+    outcome?;
+    Ok(removed?)
 }
 
 struct Prepared {
@@ -126,7 +131,7 @@ fn prepare() -> anyhow::Result<Prepared> {
     let order = read_order()?;
     let plan = &order.plan;
     let init = Process::open(order.init.pid).context("watch the container's init")?;
-    if process::start_time(order.init.pid)? != order.init.started {
+    if !order.init.alive() {
         bail!("the container's init is gone");
     }
     let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
@@ -148,10 +153,8 @@ fn prepare() -> anyhow::Result<Prepared> {
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
-    let proxy = ProcessId {
-        pid: std::process::id().cast_signed(),
-        started: process::start_time(std::process::id().cast_signed())?,
-    };
+    let proxy = ProcessId::of(std::process::id().cast_signed())?;
+    crate::state::create(&plan.state)?;
     Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
     wire.listen(&plan.state)?;
     process::allow_open_files(OPEN_FILES)?;
@@ -166,10 +169,8 @@ fn read_order() -> anyhow::Result<Order> {
 }
 
 fn compile(plan: &Plan) -> anyhow::Result<Policy> {
-    Policy::compile(&plan.policy).map_err(|mistakes| {
-        let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("policy {}: {}", plan.policy.name, all.join("; "))
-    })
+    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
+    Policy::compile(&plan.policy).map_err(failed)
 }
 
 /// Serves until the container's init is gone.

@@ -30,6 +30,7 @@ fn main() {
         ),
         Trial::test("a_connection_from_outside_reaches_the_container", inbound),
         Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
+        Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
     let trials =
@@ -236,6 +237,21 @@ fn nothing_left() -> Result<(), Failed> {
         std::thread::yield_now();
     }
     drop(container);
+    Ok(())
+}
+
+/// `nft` reads back what we wrote: `testdata/gateway.nft` is the ruleset as people read it.
+fn ruleset_as_meant() -> Result<(), Failed> {
+    let gateway = Gateway::create().unwrap();
+    let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443), (5000, 5010)], udp: vec![(4500, 4500)] };
+    gateway.enforce(&captured, ProxyPorts { tcp: 40001, udp: 40002 }).unwrap();
+    let listing = gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.nft");
+    let listing = String::from_utf8(listing.stdout)?;
+    if std::env::var_os("UPDATE_TESTDATA").is_some() {
+        std::fs::write(path, &listing)?;
+    }
+    assert_eq!(listing, std::fs::read_to_string(path)?);
     Ok(())
 }
 
