@@ -104,6 +104,6 @@ fn mark(bed: &Bed) {
 
 fn own_namespace(bed: &Bed) {
     let script =
-        "ip link add d0 type dummy && ip link set d0 up && ip addr add 10.9.9.9/24 dev d0 && nft add table inet mine";
+        "ip link add d0 type bridge && ip link set d0 up && ip addr add 10.9.9.9/24 dev d0 && nft add table inet mine";
     bed.run(ARMED, script).must_succeed();
 }

@@ -50,6 +50,8 @@ fn rtnetlink_works(bed: &Bed) {
     let said = &answer.must_succeed().stdout;
     assert!(said.contains("list links in 0: permitted"), "{said}");
     assert!(said.contains("make a veth into 0: permitted"), "{said}");
+    assert!(said.contains("make a link in 0: permitted"), "{said}");
+    assert!(said.contains("delete evil0 in 0: permitted"), "{said}");
 }
 
 fn frames_on_the_wire(bed: &Bed) {

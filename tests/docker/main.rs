@@ -32,6 +32,29 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// One test: what it proves, and how.
 type Test = (&'static str, fn(&Bed));
 
+/// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter` runs one group.
+struct Group {
+    name: &'static str,
+    tests: &'static [Test],
+    /// Whether its tests have to pass without any filter.
+    proves_the_bed: bool,
+}
+
+const fn group(name: &'static str, tests: &'static [Test], proves_the_bed: bool) -> Group {
+    Group { name, tests, proves_the_bed }
+}
+
+const GROUPS: [Group; 8] = [
+    group("control", control::TESTS, true),
+    group("transparency", transparency::TESTS, true),
+    group("filter", filter::TESTS, false),
+    group("attacks", attacks::TESTS, false),
+    group("networks", networks::TESTS, false),
+    group("endings", endings::TESTS, false),
+    group("audit", audit::TESTS, false),
+    group("refusals", refusals::TESTS, false),
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     let privileged = nix::unistd::geteuid().is_root();
@@ -40,21 +63,10 @@ fn main() {
         std::process::exit(1);
     }
     let shared = Arc::new(SharedBed::new());
-    let filtered: [&[Test]; 7] = [
-        filter::TESTS,
-        attacks::TESTS,
-        transparency::TESTS,
-        networks::TESTS,
-        endings::TESTS,
-        audit::TESTS,
-        refusals::TESTS,
-    ];
-    // Under plain runc there is no filter to test, but what it must not change can be tried.
-    let tests = if bed::runtime() == "runc" { transparency::TESTS.to_vec() } else { filtered.concat() };
-    let trials = control::TESTS
+    let trials = GROUPS
         .iter()
-        .copied()
-        .chain(tests)
+        .filter(|group| group.proves_the_bed || bed::runtime() != "runc")
+        .flat_map(|group| group.tests.iter().map(|(name, test)| (format!("{}::{name}", group.name), *test)))
         .map(|(name, test)| {
             let shared = Arc::clone(&shared);
             Trial::test(name, move || run(&shared, test)).with_ignored_flag(!privileged)

@@ -115,5 +115,5 @@ fn joined_unfiltered(bed: &Bed) {
     let plain = bed.start_with("runc", &[], &["sleep", "600"]);
     let network = format!("container:{}", plain.name);
     let answer = bed.docker(&["run", "--rm", "--runtime", &runtime(), "--network", &network, IMAGE, "true"]);
-    answer.must_fail();
+    assert!(answer.must_fail().stderr.contains("gateway"), "{}", answer.stderr);
 }

@@ -245,7 +245,8 @@ fn ruleset_as_meant() -> Result<(), Failed> {
     let gateway = Gateway::create().unwrap();
     let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443), (5000, 5010)], udp: vec![(4500, 4500)] };
     gateway.enforce(&captured, ProxyPorts { tcp: 40001, udp: 40002 }).unwrap();
-    let listing = gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
+    let listing =
+        gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.nft");
     let listing = String::from_utf8(listing.stdout)?;
     if std::env::var_os("UPDATE_TESTDATA").is_some() {

@@ -36,7 +36,8 @@ pub(super) fn passed_on(response: Response<Incoming>, count: Count, entry: Entry
 
 /// 403: the policy denies it.
 pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -> Reply {
-    let mut text = format!("denied: {} {}{}\nreason: {}\n", clean(method), clean(host), clean(path), clean(&denial.reason));
+    let mut text =
+        format!("denied: {} {}{}\nreason: {}\n", clean(method), clean(host), clean(path), clean(&denial.reason));
     if let Some(rule) = &denial.suggestion {
         text.push_str(&format!("a rule that would allow it: {}\n", clean(rule)));
     }
@@ -94,7 +95,8 @@ mod tests {
         };
         let reply = forbidden("GET", "evil.example", "/x", &denial);
         assert_eq!(reply.status(), StatusCode::FORBIDDEN);
-        let expected = "denied: GET evil.example/x\nreason: no rule allows it\na rule that would allow it: domain=evil.example\n";
+        let expected =
+            "denied: GET evil.example/x\nreason: no rule allows it\na rule that would allow it: domain=evil.example\n";
         assert_eq!(text(reply).await, expected);
     }
 

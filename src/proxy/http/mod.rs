@@ -29,7 +29,8 @@ use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 /// Serves a connection that began with `early`. `first` becomes the record of its first request.
 pub(super) async fn serve(captured: &Captured, client: TcpStream, early: Vec<u8>, mut first: Entry) {
     first.subject().kind = Kind::Http;
-    let session = Session { captured, first: Mutex::new(Some(first)), kept: Mutex::default(), tunnel: Mutex::default() };
+    let session =
+        Session { captured, first: Mutex::new(Some(first)), kept: Mutex::default(), tunnel: Mutex::default() };
     let ended = converse(client, early, |request| session.exchange(request)).await;
     session.finish(ended).await;
 }

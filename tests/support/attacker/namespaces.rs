@@ -32,7 +32,7 @@ pub(crate) fn reach(interface: &str) -> anyhow::Result<()> {
         let get = link(vec![there.clone()]);
         tell(&format!("list links in {number}"), Message::GetLink(get), NLM_F_DUMP)?;
         let name = format!("evil{number}");
-        let new = link(vec![there.clone(), LinkAttribute::IfName(name.clone()), kind(InfoKind::Dummy, None)]);
+        let new = link(vec![there.clone(), LinkAttribute::IfName(name.clone()), kind(InfoKind::Bridge, None)]);
         tell(&format!("make a link in {number}"), Message::NewLink(new), CREATE)?;
         tell(&format!("make a veth into {number}"), Message::NewLink(veth(number)), CREATE)?;
         let moved = link(vec![LinkAttribute::IfName(interface.to_owned()), LinkAttribute::NetNsFd(1), there.clone()]);
