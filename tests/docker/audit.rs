@@ -1,0 +1,111 @@
+//! Exactly one audit line for every attempt, with the fields that the schema promises.
+
+use serde_json::Value;
+
+use crate::Test;
+use crate::bed::{Bed, Container, wait_for};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("an_allowed_request_is_one_record_with_all_fields", allowed),
+    ("each_denied_attempt_is_one_record", denied),
+    ("sequence_numbers_have_no_gap", sequence),
+    ("logs_reads_the_records_by_a_short_id", logs),
+];
+
+/// Fields that every record has.
+const FIELDS: [&str; 13] = [
+    "v",
+    "seq",
+    "time",
+    "container",
+    "policy",
+    "protocol",
+    "direction",
+    "source",
+    "address",
+    "port",
+    "verdict",
+    "bytes_out",
+    "bytes_in",
+];
+
+fn allowed(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec("curl -4 -sS -m 5 http://allowed.test/some/path").must_succeed();
+    let record = the_one(&container, |record| record["protocol"] == "http");
+    for field in FIELDS {
+        assert!(!record[field].is_null(), "no {field} in {record}");
+    }
+    assert_eq!(record["name"], "allowed.test");
+    assert_eq!(record["method"], "GET");
+    assert_eq!(record["path"], "/some/path");
+    assert_eq!(record["verdict"], "allow");
+    assert_eq!(record["address"], "198.51.100.10");
+    assert_eq!(record["port"], 80);
+    assert_eq!(record["container"], container.id().as_str());
+    assert!(record["rule"].as_str().is_some_and(|rule| rule.contains("domain=allowed.test")), "{record}");
+    assert!(record["bytes_in"].as_u64() > Some(30), "{record}");
+    container.exec("curl -4 -sS -m 5 https://allowed.test/").must_succeed();
+    let record = the_one(&container, |record| record["protocol"] == "https");
+    assert_eq!((record["name"].as_str(), record["verdict"].as_str()), (Some("allowed.test"), Some("allow")));
+}
+
+fn denied(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec(
+        "attacker probe tcp 203.0.113.66:22; attacker probe udp 203.0.113.66:9999; attacker probe icmp 203.0.113.66;
+         attacker dns udp 198.51.100.53:53 secret.denied.test; attacker probe tcp [2001:db8:2::66]:8080;
+         curl -sS -m 5 http://203.0.113.66/; curl -ksS -m 5 --resolve denied.test:443:198.51.100.20 https://denied.test/",
+    );
+    let is = |record: &Value, protocol: &str, address: &str, port: u64| {
+        record["protocol"] == protocol && record["address"] == address && record["port"] == port
+    };
+    for (protocol, address, port) in [
+        ("tcp", "203.0.113.66", 22),
+        ("udp", "203.0.113.66", 9999),
+        ("icmp", "203.0.113.66", 0),
+        ("tcp", "2001:db8:2::66", 8080),
+        ("http", "203.0.113.66", 80),
+        ("https", "198.51.100.20", 443),
+        ("dns", "198.51.100.53", 53),
+    ] {
+        let record = the_one(&container, |record| is(record, protocol, address, port));
+        assert_eq!(record["verdict"], "deny", "{record}");
+        assert!(record["reason"].is_string(), "{record}");
+    }
+}
+
+fn sequence(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec(
+        "for i in 1 2 3 4 5; do curl -sS -m 5 http://allowed.test/ & done; wait; attacker probe tcp 203.0.113.66:22",
+    );
+    wait_for("the records", || container.records().iter().filter(|record| record["protocol"] == "http").count() == 5);
+    let numbers: Vec<u64> = container.records().iter().filter_map(|record| record["seq"].as_u64()).collect();
+    let first = *numbers.first().unwrap();
+    let expected: Vec<u64> = (first..).take(numbers.len()).collect();
+    assert_eq!(numbers, expected);
+}
+
+fn logs(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec("curl -sS -m 5 http://allowed.test/; attacker probe tcp 203.0.113.66:22");
+    wait_for("the records", || container.records().len() >= 2);
+    let id: String = container.id().chars().take(12).collect();
+    let text = bed.exec(&["boundary-shim", "logs", &id]).must_succeed().stdout.clone();
+    assert!(text.contains("allowed.test") && text.contains("203.0.113.66"), "{text}");
+    let json = bed.exec(&["boundary-shim", "logs", "--json", &id]).must_succeed().stdout.clone();
+    assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{json}");
+}
+
+/// The only record that fits, once it is there.
+#[track_caller]
+fn the_one(container: &Container<'_>, fits: impl Fn(&Value) -> bool) -> Value {
+    let mut found = Vec::new();
+    wait_for("the record", || {
+        found = container.records().into_iter().filter(&fits).collect();
+        !found.is_empty()
+    });
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found.remove(0)
+}

@@ -1,0 +1,109 @@
+//! How it ends: killed proxies open nothing, and nothing is left behind, whatever died.
+
+use std::thread;
+
+use crate::Test;
+use crate::bed::{Bed, Capture, IMAGE, runtime, unique, wait_for};
+use crate::wire::leaks;
+
+/// Containers in the start race, and how many start at a time.
+const RACERS: usize = 200;
+const AT_A_TIME: usize = 8;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("nothing_is_left_after_rm_force", removed),
+    ("nothing_is_left_of_a_container_that_never_started", never_started),
+    ("nothing_is_left_after_a_killed_proxy", killed_then_removed),
+    ("a_killed_proxy_opens_nothing", killed),
+    ("a_stopped_proxy_opens_nothing", stopped),
+    ("the_first_instruction_of_200_containers_gets_nothing_through", race),
+];
+
+fn removed(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let id = container.id();
+    container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
+    container.remove();
+    nothing_left(bed, &id);
+}
+
+fn never_started(bed: &Bed) {
+    let name = unique("never");
+    bed.docker(&["create", "--name", &name, "--runtime", &runtime(), IMAGE, "/no/such/program"]).must_succeed();
+    let id = bed.docker(&["inspect", "-f", "{{.Id}}", &name]).must_succeed().stdout.trim().to_owned();
+    bed.docker(&["start", &name]).must_fail();
+    bed.docker(&["rm", "--force", &name]).must_succeed();
+    nothing_left(bed, &id);
+}
+
+fn killed_then_removed(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let id = container.id();
+    signal_proxy(bed, &id, "KILL");
+    container.remove();
+    nothing_left(bed, &id);
+}
+
+/// No process, state directory, link or namespace that belongs to a removed container.
+fn nothing_left(bed: &Bed, id: &str) {
+    wait_for("traces to go", || bed.traces_of(id).is_empty());
+}
+
+fn killed(bed: &Bed) {
+    under_load(bed, "KILL");
+}
+
+fn stopped(bed: &Bed) {
+    under_load(bed, "STOP");
+}
+
+/// A container that connects all the time loses its proxy: from then on nothing gets through, and nothing leaks.
+fn under_load(bed: &Bed, signal: &str) {
+    let container = bed.sleeper(&[]);
+    let capture = Capture::start(bed, &container.uplink(), "in");
+    bed.docker(&["exec", "--detach", &container.name, "curl", "-sS", "-o", "/dev/null", "http://allowed.test/slow"])
+        .must_succeed();
+    bed.docker(&["exec", "--detach", &container.name, "attacker", "storm", "203.0.113.66:443", "4"]).must_succeed();
+    container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
+    signal_proxy(bed, &container.id(), signal);
+    for probe in ["tcp 203.0.113.66:22", "tcp 203.0.113.66:80", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
+        let said = container.exec(&format!("attacker probe {probe}")).stdout;
+        assert!(!said.starts_with("answered"), "{probe}: {said}");
+    }
+    container.exec("curl -sS -m 2 http://203.0.113.66/").must_fail();
+    container.exec("curl -sS -m 2 http://allowed.test/").must_fail();
+    assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
+    container.remove();
+}
+
+/// The proxy is the process that names the container and isn't Docker's or the container's own.
+fn signal_proxy(bed: &Bed, id: &str, signal: &str) {
+    let script = "for p in /proc/[0-9]*; do
+        case $(readlink $p/exe) in */boundary-shim*)
+            if tr '\\0' ' ' <$p/cmdline | grep -q \"$1\"; then kill -\"$2\" ${p#/proc/} && echo done; fi;;
+        esac; done";
+    let answer = bed.exec(&["bash", "-c", script, "find", id, signal]);
+    assert_eq!(answer.stdout.trim(), "done", "no proxy of {id} found");
+}
+
+fn race(bed: &Bed) {
+    let capture = Capture::start(bed, "docker0", "in");
+    let mark = "race-attempt";
+    let script = format!("attacker probe udp 203.0.113.66:5353; attacker probe tcp 198.51.100.20:8080; echo {mark}");
+    let batch = |_| {
+        thread::scope(|scope| {
+            let starts: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(|| bed.run(&[], &script))).collect();
+            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    for answer in (0..RACERS / AT_A_TIME).flat_map(batch) {
+        assert!(answer.must_succeed().stdout.contains(mark));
+        assert!(!answer.stdout.contains("connected") && !answer.stdout.contains("answered"), "{}", answer.stdout);
+    }
+    let through: Vec<String> = capture
+        .stop()
+        .into_iter()
+        .filter(|packet| packet.contains("203.0.113.66.5353") || packet.contains("198.51.100.20.8080"))
+        .collect();
+    assert_eq!(through, Vec::<String>::new());
+}

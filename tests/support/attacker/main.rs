@@ -1,0 +1,67 @@
+//! What hostile code in a container would try, as one program; each attempt prints one line with what came of it.
+//!
+//! It runs inside test containers. Under plain runc its attempts succeed: that is how the tests know that the weapons
+//! are loaded. It knows nothing of the filter.
+//!
+//! - `probe tcp|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it took, in milliseconds
+//! - `dns udp|tcp SERVER NAME`: one query: the response code and how long it took
+//! - `frames INTERFACE ADDRESS`: whole Ethernet frames, past the container's own firewall and queues
+//! - `raw ADDRESS`: IP protocols that nobody thinks of
+//! - `rtnetlink INTERFACE`: reaching for other network namespaces
+//! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
+
+#![expect(clippy::print_stdout, reason = "its findings are its standard output")]
+
+mod frames;
+mod namespaces;
+mod probe;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["probe", "tcp", target] => report(|| probe::tcp(target.parse()?)),
+        ["probe", "udp", target] => report(|| probe::udp(target.parse()?)),
+        ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
+        ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
+        ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),
+        ["frames", interface, target] => frames::send_all(interface, target.parse()?)?,
+        ["raw", target] => raw_protocols(target.parse()?)?,
+        ["rtnetlink", interface] => namespaces::reach(interface)?,
+        ["storm", target, seconds] => {
+            let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
+            println!("connections: {made}");
+        }
+        _ => bail!("no such attack; see the head of its source"),
+    }
+    Ok(())
+}
+
+/// `OUTCOME MILLISECONDS`.
+fn report(attempt: impl FnOnce() -> anyhow::Result<String>) {
+    let start = std::time::Instant::now();
+    let outcome = attempt().unwrap_or_else(|error| format!("{error:#}").replace(' ', "-"));
+    println!("{outcome} {}", start.elapsed().as_millis());
+}
+
+/// ICMP, IGMP, TCP and UDP by hand, GRE, ESP, OSPF, SCTP, and one that means nothing.
+const PROTOCOLS: [i32; 9] = [1, 2, 6, 17, 47, 50, 89, 132, 253];
+
+fn raw_protocols(target: IpAddr) -> anyhow::Result<()> {
+    let domain = if target.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    for protocol in PROTOCOLS {
+        let sent = socket2::Socket::new(domain, socket2::Type::RAW, Some(protocol.into()))
+            .context("socket")
+            .and_then(|socket| Ok(socket.send_to(&[0x5a; 64], &std::net::SocketAddr::new(target, 0).into())?));
+        match sent {
+            Ok(_) => println!("protocol {protocol}: sent"),
+            Err(error) => println!("protocol {protocol}: {error:#}"),
+        }
+    }
+    Ok(())
+}

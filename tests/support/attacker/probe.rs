@@ -1,0 +1,107 @@
+//! Polite attempts, each with an outcome in one word and a deadline.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{Name, RecordType};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Longer than any refusal may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+pub(crate) fn tcp(target: SocketAddr) -> anyhow::Result<String> {
+    Ok(word(TcpStream::connect_timeout(&target, DEADLINE), "connected"))
+}
+
+pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
+    let socket = udp_socket(target)?;
+    let answer = socket.send(b"anyone there?").and_then(|_| socket.recv(&mut [0; 64]));
+    Ok(word(answer, "answered"))
+}
+
+/// An echo request through a ping socket: no capability needed.
+pub(crate) fn icmp(target: IpAddr) -> anyhow::Result<String> {
+    let (domain, protocol, kind) = match target {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
+    };
+    let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.connect(&SocketAddr::new(target, 0).into())?;
+    // Type, code, checksum (the kernel's), identifier (the kernel's), sequence number.
+    let answer = socket.send(&[kind, 0, 0, 0, 0, 0, 0, 1]).and_then(|_| (&socket).read(&mut [0; 64]));
+    Ok(word(answer, "answered"))
+}
+
+pub(crate) fn dns_udp(server: SocketAddr, name: &str) -> anyhow::Result<String> {
+    let socket = udp_socket(server)?;
+    let mut buffer = [0; 4096];
+    let length = match socket.send(&question(name)?).and_then(|_| socket.recv(&mut buffer)) {
+        Ok(length) => length,
+        Err(error) => return Ok(failure(&error)),
+    };
+    response_code(buffer.get(..length).unwrap_or_default())
+}
+
+pub(crate) fn dns_tcp(server: SocketAddr, name: &str) -> anyhow::Result<String> {
+    let mut stream = match TcpStream::connect_timeout(&server, DEADLINE) {
+        Ok(stream) => stream,
+        Err(error) => return Ok(failure(&error)),
+    };
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let question = question(name)?;
+    stream.write_all(&u16::try_from(question.len())?.to_be_bytes())?;
+    stream.write_all(&question)?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer)?;
+    response_code(&answer)
+}
+
+/// How many connections came about.
+pub(crate) fn storm(target: SocketAddr, length: Duration) -> u64 {
+    let end = Instant::now() + length;
+    let mut made = 0;
+    while Instant::now() < end {
+        made += u64::from(TcpStream::connect_timeout(&target, DEADLINE).is_ok());
+    }
+    made
+}
+
+fn udp_socket(target: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    // Connected, so that ICMP errors are told to us.
+    socket.connect(target)?;
+    Ok(socket)
+}
+
+fn question(name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name)?, RecordType::A));
+    Ok(message.to_vec()?)
+}
+
+fn response_code(answer: &[u8]) -> anyhow::Result<String> {
+    let message = Message::from_vec(answer)?;
+    Ok(format!("{:?}", message.metadata.response_code).to_lowercase())
+}
+
+fn word<T>(result: std::io::Result<T>, success: &str) -> String {
+    result.map_or_else(|error| failure(&error), |_| success.to_owned())
+}
+
+fn failure(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "refused".to_owned(),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "timeout".to_owned(),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable".to_owned(),
+        ErrorKind::PermissionDenied => "prohibited".to_owned(),
+        kind => format!("{kind:?}").to_lowercase(),
+    }
+}

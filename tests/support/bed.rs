@@ -1,0 +1,408 @@
+//! The test bed as Rust sees it: `scripts/bed` started and stopped, Docker commands in it, captures of its wires.
+//!
+//! Every command has a deadline, every wait is for a state. Nothing here may assume that a container runs under the
+//! filter: `BOUNDARY_TEST_RUNTIME=runc` runs the same commands under plain runc, to prove the bed itself.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Where the repository is; the test binary runs from there.
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+/// The product under test, as cargo built it for the tests.
+const PRODUCT: &str = env!("CARGO_BIN_EXE_boundary-shim");
+/// The image's name in the bed.
+pub(crate) const IMAGE: &str = "bed";
+/// What a single command may take, unless it says otherwise, in seconds.
+const COMMAND_SECONDS: u64 = 60;
+/// What a state may take to come about.
+const STATE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// Makes names unique within a bed.
+static COUNTER: AtomicUsize = AtomicUsize::new(0);
+
+/// A name nobody else in this run uses.
+pub(crate) fn unique(prefix: &str) -> String {
+    format!("{prefix}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The runtime that containers get.
+pub(crate) fn runtime() -> String {
+    std::env::var("BOUNDARY_TEST_RUNTIME").unwrap_or_else(|_| "boundary".to_owned())
+}
+
+/// A running bed; stopped and removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    directory: tempfile::TempDir,
+    supervisor: Child,
+    first: i32,
+}
+
+impl Bed {
+    /// Starts a bed whose `/etc` gets what `tests/docker/etc` holds, and makes the image in it.
+    pub(crate) fn up() -> Self {
+        let directory = tempfile::Builder::new().prefix("bed").tempdir_in("/var/tmp").expect("a directory for the bed");
+        install_programs(&directory.path().join("bin"));
+        shell("cp -RT \"$1\" \"$2\"", &[Path::new(REPOSITORY).join("tests/docker/etc"), directory.path().join("etc")]);
+        let log = fs::File::create(directory.path().join("bed.log")).expect("a log");
+        let supervisor = Command::new(Path::new(REPOSITORY).join("scripts/bed"))
+            .arg(directory.path())
+            // The bed ends when this pipe does: not even SIGKILL of the tests leaves it behind.
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("a second descriptor"))
+            .stderr(log)
+            .spawn()
+            .expect("scripts/bed starts");
+        let mut bed = Self { directory, supervisor, first: 0 };
+        bed.wait_until_ready();
+        bed.import_image();
+        bed
+    }
+
+    fn wait_until_ready(&mut self) {
+        wait_for_within(Duration::from_secs(90), "the bed", || {
+            if let Ok(Some(status)) = self.supervisor.try_wait() {
+                panic!("scripts/bed ended with {status}: {}", self.read("bed.log"));
+            }
+            self.path("ready").exists()
+        });
+        self.first = self.read("pid").trim().parse().expect("a pid");
+    }
+
+    fn import_image(&self) {
+        let script = "\"$1\" \"$2\" curl ip nft \"$3\" | docker --host \"unix://$4\" import - \"$5\"";
+        let image = Path::new(REPOSITORY).join("scripts/bed-image");
+        let arguments =
+            [image, self.path("ca/ca.pem"), self.path("bin/attacker"), self.path("docker.sock"), IMAGE.into()];
+        shell(script, &arguments);
+    }
+
+    /// A file of the bed's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A file inside the bed.
+    pub(crate) fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.first))
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// What reached the little internet, one line each.
+    pub(crate) fn internet_log(&self) -> String {
+        self.read("internet.log")
+    }
+
+    /// Runs a Docker command; panics only if it exceeds its deadline.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Answer {
+        self.docker_within(COMMAND_SECONDS, arguments)
+    }
+
+    /// The same with another deadline, in seconds.
+    pub(crate) fn docker_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
+        let host = format!("unix://{}", self.path("docker.sock").display());
+        let mut command = vec!["docker", "--host", &host];
+        command.extend(arguments);
+        run(seconds, &command)
+    }
+
+    /// Runs a program of the bed's file system in all of its namespaces.
+    pub(crate) fn exec(&self, arguments: &[&str]) -> Answer {
+        let target = self.first.to_string();
+        let mut command = vec!["nsenter", "--target", &target, "--mount", "--net", "--pid", "--"];
+        command.extend(arguments);
+        run(COMMAND_SECONDS, &command)
+    }
+
+    /// Runs a program of this machine in the bed's network namespace.
+    fn on_the_wire(&self, arguments: &[&str]) -> Answer {
+        let target = self.first.to_string();
+        let mut command = vec!["nsenter", "--target", &target, "--net", "--"];
+        command.extend(arguments);
+        run(COMMAND_SECONDS, &command)
+    }
+
+    /// Starts a container that sleeps; `flags` go before the image.
+    pub(crate) fn sleeper(&self, flags: &[&str]) -> Container<'_> {
+        self.start(flags, &["sleep", "600"])
+    }
+
+    /// Starts a container with a command, detached.
+    pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Container<'_> {
+        self.start_with(&runtime(), flags, command)
+    }
+
+    /// The same with a runtime of the caller's choice.
+    pub(crate) fn start_with(&self, runtime: &str, flags: &[&str], command: &[&str]) -> Container<'_> {
+        let container = Container { bed: self, name: unique("c") };
+        let mut arguments = vec!["run", "--detach", "--runtime", runtime, "--name", &container.name];
+        arguments.extend(flags);
+        arguments.push(IMAGE);
+        arguments.extend(command);
+        self.docker(&arguments).must_succeed();
+        container
+    }
+
+    /// Runs a shell script in a container of its own to the end.
+    pub(crate) fn run(&self, flags: &[&str], script: &str) -> Answer {
+        self.run_with(&runtime(), flags, script)
+    }
+
+    /// The same with a runtime of the caller's choice.
+    pub(crate) fn run_with(&self, runtime: &str, flags: &[&str], script: &str) -> Answer {
+        let name = unique("r");
+        let mut arguments = vec!["run", "--rm", "--runtime", runtime, "--name", &name];
+        arguments.extend(flags);
+        arguments.extend([IMAGE, "sh", "-c", script]);
+        self.docker(&arguments)
+    }
+
+    /// Links, processes, state directories that outlive no container: compare before and after.
+    pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
+        let mut traces = Vec::new();
+        for entry in fs::read_dir(self.inside("/run/boundary")).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.contains(id) {
+                traces.push(format!("/run/boundary/{name}"));
+            }
+        }
+        let processes = self.exec(&["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout;
+        traces.extend(processes.split_inclusive(' ').filter(|word| word.contains(id)).map(str::to_owned));
+        traces
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        let end = Instant::now() + Duration::from_secs(30);
+        while matches!(self.supervisor.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.supervisor.kill().ok();
+        self.supervisor.wait().ok();
+        if std::env::var_os("BED_KEEP_LOGS").is_some() {
+            eprintln!("--- dockerd\n{}\n--- little internet\n{}", self.read("dockerd.log"), self.internet_log());
+        }
+    }
+}
+
+/// Puts what the bed offers into its directory. Copies: a rebuild doesn't change a running bed.
+fn install_programs(directory: &Path) {
+    fs::create_dir_all(directory).expect("a directory for programs");
+    let examples = Path::new(PRODUCT).parent().expect("a target directory").join("examples");
+    for program in ["little-internet", "attacker"] {
+        let source = examples.join(program);
+        assert!(source.exists(), "{} is missing: run `cargo build --examples`", source.display());
+        fs::copy(source, directory.join(program)).expect("a copy");
+    }
+    fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
+    symlink("boundary-shim", directory.join("boundary-unwritten")).expect("a link without a policy");
+    for policy in fs::read_dir(Path::new(REPOSITORY).join("tests/docker/etc/boundary/policies")).expect("policies") {
+        let name = policy.expect("an entry").path();
+        let stem = name.file_stem().expect("a name").to_string_lossy().into_owned();
+        symlink("boundary-shim", directory.join(format!("boundary-{stem}"))).expect("a link");
+    }
+}
+
+/// A container of the bed, removed by force when dropped.
+#[derive(Debug)]
+pub(crate) struct Container<'bed> {
+    bed: &'bed Bed,
+    /// Its name.
+    pub(crate) name: String,
+}
+
+impl Container<'_> {
+    /// `docker exec` of a shell script.
+    pub(crate) fn exec(&self, script: &str) -> Answer {
+        self.bed.docker(&["exec", &self.name, "sh", "-c", script])
+    }
+
+    /// One value of `docker inspect`.
+    pub(crate) fn inspect(&self, format: &str) -> String {
+        let answer = self.bed.docker(&["inspect", "--format", format, &self.name]);
+        answer.must_succeed().stdout.trim().to_owned()
+    }
+
+    /// Its full id.
+    pub(crate) fn id(&self) -> String {
+        self.inspect("{{.Id}}")
+    }
+
+    /// Its address on the default bridge.
+    pub(crate) fn address(&self) -> String {
+        self.inspect("{{.NetworkSettings.IPAddress}}")
+    }
+
+    /// Runs a Docker verb on it.
+    pub(crate) fn docker(&self, verb: &str) -> Answer {
+        self.bed.docker(&[verb, &self.name])
+    }
+
+    /// Removes it by force.
+    pub(crate) fn remove(&self) {
+        self.bed.docker(&["rm", "--force", &self.name]).must_succeed();
+    }
+
+    /// The audit file's records, as JSON.
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
+        records(self.bed, &self.id())
+    }
+
+    /// The host's end of its uplink, on the default bridge: found by the address that the bridge learnt it has.
+    pub(crate) fn uplink(&self) -> String {
+        let poke = format!("echo > /dev/udp/{}/9", self.address());
+        let mac = self.inspect("{{.NetworkSettings.MacAddress}}");
+        let mut port = None;
+        wait_for("the bridge to learn the container's address", || {
+            self.bed.on_the_wire(&["bash", "-c", &poke]);
+            let table = self.bed.on_the_wire(&["bridge", "fdb", "show", "br", "docker0", "dynamic"]).stdout;
+            port = table
+                .lines()
+                .find(|line| line.starts_with(&mac))
+                .and_then(|line| line.split_whitespace().nth(2))
+                .map(str::to_owned);
+            port.is_some()
+        });
+        port.expect("waited for it")
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        self.bed.docker(&["rm", "--force", &self.name]);
+    }
+}
+
+/// The audit records of a container, which may be gone.
+pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(bed.inside(&format!("/var/log/boundary/{id}.jsonl"))).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Packets that a container sends, as they arrive at the host's end of its uplink.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    tcpdump: Child,
+    file: PathBuf,
+}
+
+impl Capture {
+    /// Listens on an interface of the bed. `direction` is tcpdump's: `in` is from the container.
+    pub(crate) fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
+        let file = bed.path(&format!("{}.pcap", unique("capture")));
+        let mut tcpdump = Command::new("nsenter")
+            .args(["--target", &bed.first.to_string(), "--net", "--"])
+            .args(["timeout", "--signal=INT", "300", "tcpdump", "-i", interface, "-Q", direction])
+            .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
+            .arg(&file)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tcpdump starts");
+        let mut said = BufReader::new(tcpdump.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        // It says so when the socket is bound: from then on nothing is missed.
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(said.read_line(&mut line).expect("tcpdump's words") > 0, "tcpdump ended on {interface}");
+        }
+        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
+        Self { tcpdump, file }
+    }
+
+    /// Stops listening and gives the packets, one line each.
+    pub(crate) fn stop(mut self) -> Vec<String> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.tcpdump.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("tcpdump runs");
+        self.tcpdump.wait().expect("tcpdump ends");
+        let file = self.file.to_str().expect("a plain path");
+        let text = run(COMMAND_SECONDS, &["tcpdump", "-r", file, "-nn", "-t"]).must_succeed().stdout.clone();
+        text.lines().filter(|line| !line.starts_with(char::is_whitespace)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // For a test that failed before `stop`; after it there is nobody to kill.
+        self.tcpdump.kill().ok();
+        self.tcpdump.wait().ok();
+    }
+}
+
+/// What a command answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// Its exit code; 128 and the signal's number where one ended it.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Answer {
+    /// Panics with its words unless the exit code was 0.
+    #[track_caller]
+    pub(crate) fn must_succeed(&self) -> &Self {
+        assert!(self.code == 0, "exit code {}: {}{}", self.code, self.stdout, self.stderr);
+        self
+    }
+
+    /// Panics if the exit code was 0.
+    #[track_caller]
+    pub(crate) fn must_fail(&self) -> &Self {
+        assert!(self.code != 0, "it succeeded: {}{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Runs a command to its end or its deadline.
+pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
+    let start = Instant::now();
+    let output: Output = Command::new("timeout")
+        .args(["--kill-after=2", &seconds.to_string()])
+        .args(command)
+        .stdin(Stdio::null())
+        .output()
+        .expect("timeout starts");
+    let code = output.status.code().unwrap_or(255);
+    assert!(code != 124 && code != 137 || start.elapsed().as_secs() < seconds, "no end after {seconds} s: {command:?}");
+    Answer {
+        code,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: start.elapsed(),
+    }
+}
+
+fn shell(script: &str, arguments: &[PathBuf]) {
+    let mut command = vec!["bash", "-o", "pipefail", "-c", script, "bed"];
+    command.extend(arguments.iter().map(|path| path.to_str().expect("a plain path")));
+    run(COMMAND_SECONDS, &command).must_succeed();
+}
+
+/// Waits for a state; panics with its name if it doesn't come about.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, state: impl FnMut() -> bool) {
+    wait_for_within(STATE_DEADLINE, what, state);
+}
+
+#[track_caller]
+fn wait_for_within(deadline: Duration, what: &str, mut state: impl FnMut() -> bool) {
+    let end = Instant::now() + deadline;
+    while !state() {
+        assert!(Instant::now() < end, "waited {} s for {what}", deadline.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

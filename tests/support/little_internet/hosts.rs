@@ -1,0 +1,33 @@
+//! Who lives in the little internet: names and addresses. Shared by the server and by the tests that visit it.
+//!
+//! Documentation ranges (RFC 5737, RFC 3849) play the public internet. Keep in step with the ranges that `scripts/bed`
+//! routes here.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// One host: its name and its addresses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Host {
+    /// Name; a leading `*.` stands for any labels.
+    pub(crate) name: &'static str,
+    /// IPv4 address.
+    pub(crate) v4: Ipv4Addr,
+    /// IPv6 address.
+    pub(crate) v6: Ipv6Addr,
+}
+
+const fn host(name: &'static str, v4: [u8; 4], v6: (u16, u16)) -> Host {
+    let [a, b, c, d] = v4;
+    Host { name, v4: Ipv4Addr::new(a, b, c, d), v6: Ipv6Addr::new(0x2001, 0xdb8, v6.0, 0, 0, 0, 0, v6.1) }
+}
+
+/// The name server.
+pub(crate) const RESOLVER: Host = host("ns.test", [198, 51, 100, 53], (1, 0x53));
+/// What the test policies allow.
+pub(crate) const ALLOWED: Host = host("allowed.test", [198, 51, 100, 10], (1, 0x10));
+/// What they don't.
+pub(crate) const DENIED: Host = host("denied.test", [198, 51, 100, 20], (1, 0x20));
+/// Any name below it has the same address.
+pub(crate) const WILD: Host = host("*.wild.test", [198, 51, 100, 30], (1, 0x30));
+/// Wants to be taken for `allowed.test`; runs a name server too.
+pub(crate) const ATTACKER: Host = host("attacker.test", [203, 0, 113, 66], (2, 0x66));

@@ -1,0 +1,75 @@
+//! The name server: answers for the zone over UDP and TCP, on every address, and prints every question.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{RData, Record, RecordType};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::Ends;
+use crate::zone::{REBINDING, by_name};
+
+/// How long an answer may be kept, in seconds.
+const TTL: u32 = 60;
+
+pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
+    let socket = UdpSocket::bind(address).await.with_context(|| format!("udp {address}"))?;
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
+            let ends = Ends { client, server: address };
+            if let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), &ends) {
+                socket.send_to(&answer, client).await.ok();
+            }
+        }
+    });
+    Ok(())
+}
+
+pub(crate) async fn serve_tcp(mut stream: TcpStream, ends: Ends) -> anyhow::Result<()> {
+    loop {
+        let length = stream.read_u16().await?;
+        let mut question = vec![0; usize::from(length)];
+        stream.read_exact(&mut question).await?;
+        let answer = answer(&question, &ends).context("no DNS message")?;
+        stream.write_u16(u16::try_from(answer.len())?).await?;
+        stream.write_all(&answer).await?;
+    }
+}
+
+fn answer(question: &[u8], ends: &Ends) -> Option<Vec<u8>> {
+    let request = Message::from_vec(question).ok()?;
+    let query = request.queries.first()?.clone();
+    let name = query.name().to_ascii();
+    ends.log("dns", &format!("{} {name}", query.query_type()));
+    let mut response = Message::response(request.metadata.id, request.metadata.op_code);
+    response.metadata.message_type = MessageType::Response;
+    response.metadata.recursion_desired = request.metadata.recursion_desired;
+    response.metadata.recursion_available = true;
+    let records = records(&name, query.query_type());
+    if records.is_none() {
+        response.metadata.response_code = ResponseCode::NXDomain;
+    }
+    for data in records.unwrap_or_default() {
+        response.add_answer(Record::from_rdata(query.name().clone(), TTL, data));
+    }
+    response.add_query(query);
+    response.to_vec().ok()
+}
+
+/// None: there is no such name.
+fn records(name: &str, kind: RecordType) -> Option<Vec<RData>> {
+    let bare = name.trim_end_matches('.').to_ascii_lowercase();
+    if let Some((_, address)) = REBINDING.iter().find(|(name, _)| *name == bare) {
+        return Some(if kind == RecordType::A { vec![RData::A(A(*address))] } else { Vec::new() });
+    }
+    let host = by_name(name)?;
+    Some(match kind {
+        RecordType::A => vec![RData::A(A(host.v4))],
+        RecordType::AAAA => vec![RData::AAAA(AAAA(host.v6))],
+        _ => Vec::new(),
+    })
+}

@@ -1,0 +1,29 @@
+//! The zone: who a name or an address belongs to.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD};
+
+/// Everyone who answers.
+pub(crate) const HOSTS: [Host; 5] = [RESOLVER, ALLOWED, DENIED, WILD, ATTACKER];
+
+/// Names whose addresses nobody ought to follow: an allowed name that points at the inside (DNS rebinding).
+pub(crate) const REBINDING: [(&str, Ipv4Addr); 3] = [
+    ("metadata.rebind.test", Ipv4Addr::new(169, 254, 169, 254)),
+    ("loopback.rebind.test", Ipv4Addr::LOCALHOST),
+    ("private.rebind.test", Ipv4Addr::new(10, 1, 2, 3)),
+];
+
+/// The host that a name belongs to.
+pub(crate) fn by_name(name: &str) -> Option<Host> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    HOSTS.into_iter().find(|host| match host.name.strip_prefix('*') {
+        Some(suffix) => name.ends_with(suffix),
+        None => name == host.name,
+    })
+}
+
+/// The host that owns an address.
+pub(crate) fn by_address(address: IpAddr) -> Option<Host> {
+    HOSTS.into_iter().find(|host| address == IpAddr::V4(host.v4) || address == IpAddr::V6(host.v6))
+}
