@@ -3,16 +3,18 @@
 //! It returns only when the gateway is ready, so the container's first instruction already meets the filter. Its standard
 //! streams are the runtime's; it must leave no process behind that holds them.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::plan::{Gateway, Plan};
+use crate::bundle;
+use crate::plan::Gateway;
 use crate::proxy::Order;
-use crate::state::{ProcessId, Record};
+use crate::state::{self, ProcessId, Record};
 use crate::sys::netns::Namespace;
 use crate::sys::process;
 
@@ -27,23 +29,33 @@ struct State {
     bundle: PathBuf,
 }
 
-/// Makes the gateway of the container that standard input names.
-///
-/// # Errors
-/// Whatever kept it from being ready: the runtime then does not start the container.
-pub fn run() -> anyhow::Result<()> {
+/// Makes the gateway of the container that standard input names. What keeps it from being ready is said on stderr, which
+/// the runtime puts into its own error, and the runtime does not start the container.
+#[must_use]
+pub fn run() -> ExitCode {
+    match prepare() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "boundary-shim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare() -> anyhow::Result<()> {
     let state = read_state().context("read the container's state from the runtime")?;
-    let plan = Plan::read(&state.bundle)?;
+    let plan = bundle::read_plan(&state.bundle)?;
     if plan.container != state.id {
         bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
     }
-    let init =
-        ProcessId { pid: state.pid, started: process::start_time(state.pid).context("find the container's init")? };
+    let init = ProcessId::of(state.pid).context("find the container's init")?;
     match plan.gateway {
         Gateway::Own => start_proxy(&Order { plan, init }),
         Gateway::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
-            Record { plan, init, proxy: None, network_namespace }.write()
+            state::create(&plan.state)?;
+            Ok(Record { plan, init, proxy: None, network_namespace }.write()?)
         }
     }
 }

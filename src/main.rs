@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Some(first) if first == "proxy" => proxy::run(),
         Some(first) if cli::has_command(first) => cli::run(arguments),
         Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => cli::run(arguments),
-        Some(_) => runtime::run(arguments),
+        Some(_) => runtime::run(&arguments),
     }
 }
 

@@ -195,7 +195,11 @@ impl Snapshot {
 
     /// The gateway's side: the container's addresses are asked for in its name on the uplink, and lead inside.
     fn connect(&self, gateway: &mut Gateway, inside: &str, outside: &str) -> io::Result<(Link, Link)> {
-        let links = &mut gateway.side.links;
+        let Side { links, sysctls, .. } = &mut gateway.side;
+        for link in [inside, outside] {
+            // Else the kernel waits up to 0.8 s before it answers for somebody else, and this setting has no default.
+            sysctls.write(&format!("ipv4/neigh/{link}/proxy_delay"), "0")?;
+        }
         let (inside, outside) = (links.by_name(inside)?, links.by_name(outside)?);
         links.set_up(inside.index)?;
         for address in self.routable() {

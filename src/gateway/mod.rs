@@ -99,13 +99,14 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         ("ipv4/conf/default/accept_redirects", "0"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        // Each side asks us for the other's addresses, and is answered at once.
+        // Each side asks us for the other's addresses.
         ("ipv4/conf/default/proxy_arp", "1"),
-        ("ipv4/neigh/default/proxy_delay", "0"),
         // The container's source address is also the uplink's: it must not be taken for a martian on the inside.
         ("ipv4/conf/default/accept_local", "1"),
         // Apart from the ports that clients in the container use by default (32768 and up).
         ("ipv4/ip_local_port_range", "10000 32000"),
+        // DNS is answered from port 53; nobody but the proxy lives here.
+        ("ipv4/ip_unprivileged_port_start", "0"),
         ("ipv4/conf/default/forwarding", "1"),
         ("ipv4/ip_forward", "1"),
     ];

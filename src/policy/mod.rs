@@ -49,7 +49,8 @@ pub enum Mode {
     /// What the rules don't allow fails.
     #[default]
     Enforce,
-    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut.
+    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut, and private ones that no
+    /// rule names.
     Observe,
 }
 
@@ -120,7 +121,7 @@ pub enum Verdict {
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is link-local`.
+    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is link-local (169.254.0.0/16)`.
     pub reason: String,
     /// The deny rule that matched, if one did.
     pub rule: Option<String>,

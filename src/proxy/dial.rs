@@ -3,8 +3,10 @@
 //! Must not know what was recognised on the wire. Resolves a permitted *name* itself, whatever address the client had
 //! chosen, and connects to nothing that the permit didn't pass, address by address.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -41,6 +43,35 @@ pub enum DialError {
     Unreachable(String),
 }
 
+/// The way out, so that a test can stand a server of its own in for the internet: loopback is never permitted.
+pub(super) trait Outside: fmt::Debug + Send + Sync {
+    /// Connects to what the permit is for. `client` asked, and had addressed its packets to `destination`.
+    fn dial<'a>(
+        &'a self,
+        gate: &'a Gate,
+        permit: &'a Permit,
+        client: SocketAddr,
+        destination: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send + 'a>>;
+}
+
+/// The outside as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network;
+
+impl Outside for Network {
+    // Boxed: a connection in use doesn't carry the room that its dialling took.
+    fn dial<'a>(
+        &'a self,
+        gate: &'a Gate,
+        permit: &'a Permit,
+        client: SocketAddr,
+        destination: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send + 'a>> {
+        Box::pin(dial(gate, permit, client, destination))
+    }
+}
+
 /// Addresses tried for one name. Most have one to four; more would only draw out a failure.
 const ADDRESSES: usize = 6;
 /// For one address: three SYNs (1 + 2 + 4 s) and some.
@@ -48,8 +79,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// For all of it, looking up included.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
 
-/// Connects to what the permit is for. `client` asked, and had addressed its packets to `destination`.
-pub async fn dial(
+async fn dial(
     gate: &Gate,
     permit: &Permit,
     client: SocketAddr,
@@ -102,18 +132,13 @@ async fn candidates(
     client: SocketAddr,
     destination: SocketAddr,
 ) -> Result<Vec<IpAddr>, DialError> {
-    if let Some(address) = permit.address() {
-        return Ok(vec![address]);
-    }
-    let Some(name) = permit.name() else {
-        return Err(DialError::Unreachable("a permit for nothing".to_owned()));
-    };
     // Names of one label are the engine's own (`db`), and only its resolver inside the container knows them. The address
     // that it gave is taken where it is a neighbour's; anywhere else it would be the client's free choice.
-    if !name.as_str().contains('.') && is_on_link(gate, destination.ip()) {
+    let single_label = permit.name().is_some_and(|name| !name.as_str().contains('.'));
+    if single_label && is_on_link(gate, destination.ip()) {
         return Ok(vec![destination.ip()]);
     }
-    let unknown = |error| DialError::Unreachable(format!("looking up {name}: {error}"));
+    let unknown = |error| DialError::Unreachable(format!("looking up the name: {error}"));
     gate.resolver.lookup(gate, permit, client.ip()).await.map_err(unknown)
 }
 

@@ -20,8 +20,9 @@ mod test_gate;
 pub mod udp;
 mod wire;
 
-use std::io::{Read, Write};
-use std::net::IpAddr;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, bail};
@@ -30,11 +31,11 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Journal;
 use crate::gateway::Gateway;
 use crate::plan::{Exit, Plan};
-use crate::policy::Policy;
+use crate::policy::{Policy, text};
 use crate::state::{ProcessId, Record};
-use crate::sys::netns::Namespace;
+use crate::sys::netns::{Namespace, Resident};
 use crate::sys::process::{self, Process};
-use crate::sys::readiness;
+use crate::sys::{readiness, socket};
 use wire::Wire;
 
 /// Descriptors that a proxy may hold: some thousand connections of six each.
@@ -60,6 +61,8 @@ pub struct Gate {
     pub resolver: dns::Resolver,
     /// How sockets to the outside are made.
     pub exit: dial::Exit,
+    /// The way into the gateway, where the proxy doesn't live there.
+    pub inside: Option<Resident>,
     /// What is known of the interfaces that were adopted so far.
     pub interfaces: RwLock<Arc<Interfaces>>,
 }
@@ -82,6 +85,18 @@ impl Gate {
         Arc::clone(&self.interfaces.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A socket in the gateway that sends to the container in the name of the address it wrote to; see
+    /// [`socket::udp_answering`].
+    ///
+    /// # Errors
+    /// What making it gives.
+    pub fn udp_answering(&self, from: SocketAddr) -> io::Result<std::net::UdpSocket> {
+        match &self.inside {
+            None => socket::udp_answering(from),
+            Some(resident) => resident.run(move || socket::udp_answering(from)),
+        }
+    }
+
     /// The address to dial `to` from, so that the outside sees the container: the client's own where the family fits,
     /// else the container's first of that family. None: let the kernel choose (`Exit::AsHost`).
     #[must_use]
@@ -96,23 +111,27 @@ impl Gate {
     }
 }
 
-/// The proxy personality, from start to end. Says `ok` or `error …` on standard output, once.
-///
-/// # Errors
-/// What kept it from being ready (already said on standard output), or from serving.
-pub fn run() -> anyhow::Result<()> {
+/// The proxy personality. Its exit code is for whoever looks at processes; the hook listens to its words.
+#[must_use]
+pub fn run() -> ExitCode {
+    filter().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// From start to end. Says `ok` or `error …` on standard output, once.
+fn filter() -> anyhow::Result<()> {
     let ready = prepare();
     let word = match &ready {
         Ok(_) => "ok\n".to_owned(),
         Err(error) => format!("error {error:#}\n"),
     };
-    std::io::stdout().write_all(word.as_bytes())?;
+    io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
     let Prepared { order, gate, init, sockets, wire } = ready?;
     let state = order.plan.state.clone();
     let outcome = serve(gate, init, sockets, wire, order.plan.starts_by_verb);
-    crate::state::remove(&state);
-    outcome
+    let removed = crate::state::remove(&state);
+    outcome?;
+    Ok(removed?)
 }
 
 struct Prepared {
@@ -129,7 +148,7 @@ fn prepare() -> anyhow::Result<Prepared> {
     let order = read_order()?;
     let plan = &order.plan;
     let init = Process::open(order.init.pid).context("watch the container's init")?;
-    if process::start_time(order.init.pid)? != order.init.started {
+    if !order.init.alive() {
         bail!("the container's init is gone");
     }
     let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
@@ -140,21 +159,21 @@ fn prepare() -> anyhow::Result<Prepared> {
     gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
     let mut wire = Wire::open(gateway, container, plan.exit)?;
     wire.settle()?;
+    let (exit, inside) = match plan.exit {
+        Exit::Uplink => (dial::Exit::AsClient, None),
+        Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
+    };
     let gate = Arc::new(Gate {
         journal: Journal::open(&plan.audit, &plan.container, policy.name())
             .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
         resolver: dns::Resolver::new(plan.resolvers.clone()),
-        exit: match plan.exit {
-            Exit::Uplink => dial::Exit::AsClient,
-            Exit::Host => dial::Exit::AsHost,
-        },
+        exit,
+        inside,
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
-    let proxy = ProcessId {
-        pid: std::process::id().cast_signed(),
-        started: process::start_time(std::process::id().cast_signed())?,
-    };
+    let proxy = ProcessId::of(std::process::id().cast_signed())?;
+    crate::state::create(&plan.state)?;
     Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
     wire.listen(&plan.state)?;
     process::allow_open_files(OPEN_FILES)?;
@@ -164,15 +183,13 @@ fn prepare() -> anyhow::Result<Prepared> {
 
 fn read_order() -> anyhow::Result<Order> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text)?;
+    io::stdin().read_to_string(&mut text)?;
     serde_json::from_str(&text).context("read the order")
 }
 
 fn compile(plan: &Plan) -> anyhow::Result<Policy> {
-    Policy::compile(&plan.policy).map_err(|mistakes| {
-        let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("policy {}: {}", plan.policy.name, all.join("; "))
-    })
+    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
+    Policy::compile(&plan.policy).map_err(failed)
 }
 
 /// Serves until the container's init is gone.

@@ -23,6 +23,7 @@ impl TestGate {
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", "test").unwrap(),
             resolver: dns::Resolver::new(resolvers),
             exit: dial::Exit::AsHost,
+            inside: None,
             interfaces: RwLock::default(),
         });
         Self { gate, directory }

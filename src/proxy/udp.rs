@@ -187,7 +187,7 @@ async fn open(
     entry.allowed(permit.rule(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(gate.source_for(flow.source.ip(), upstream.ip()), upstream)?;
-        let inside = sys::socket::udp_answering(flow.destination)?;
+        let inside = gate.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
     sockets().map_err(|error| denial(format!("no socket for it: {error}")))

@@ -26,8 +26,8 @@ use crate::gateway::link::{Link, is_default, next_hop};
 use crate::gateway::{DUMMY, Gateway, Side};
 use crate::plan::Exit;
 use crate::sys::netlink::Announcements;
-use crate::sys::netns::Namespace;
-use crate::sys::{readiness, socket};
+use crate::sys::netns::{Namespace, Resident};
+use crate::sys::{process, readiness, socket};
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -98,6 +98,11 @@ impl Wire {
             None => Ok(()),
             Some(link) => bail!("interface {} appeared while the container's network was being taken over", link.name),
         }
+    }
+
+    /// A thread in the gateway, as unprivileged as this process is about to be.
+    pub(super) fn resident(&self) -> io::Result<Resident> {
+        Resident::move_in(&self.gateway.side.namespace, process::harden)
     }
 
     /// What is known of the interfaces now.

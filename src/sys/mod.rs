@@ -5,5 +5,6 @@ pub mod netlink;
 pub mod netns;
 pub mod process;
 pub mod readiness;
+pub mod signal;
 pub mod socket;
 pub mod sysctl;

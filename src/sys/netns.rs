@@ -7,8 +7,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 
 use nix::sched::{CloneFlags, setns, unshare};
+
+/// Room for a thread that opens sockets and talks netlink.
+const STACK: usize = 256 * 1024;
 
 /// An open network namespace. It lives at least as long as this handle.
 #[derive(Debug)]
@@ -79,6 +83,49 @@ impl Namespace {
     }
 }
 
+/// A thread that lives in a namespace and runs tasks there, one by one: for a process that lives elsewhere and has given up
+/// the privilege to enter. It ends when this handle is dropped.
+#[derive(Debug)]
+pub struct Resident(Sender<Box<dyn FnOnce() + Send>>);
+
+impl Resident {
+    /// Starts the thread, which moves in and then runs `settle` before its first task.
+    ///
+    /// # Errors
+    /// Those of entering and of `settle`.
+    pub fn move_in(namespace: &Namespace, settle: fn() -> io::Result<()>) -> io::Result<Self> {
+        let (sender, tasks) = channel::<Box<dyn FnOnce() + Send>>();
+        let (settled, outcome) = channel();
+        let namespace = namespace.0.try_clone()?;
+        std::thread::Builder::new().name("resident".into()).stack_size(STACK).spawn(move || {
+            let entered =
+                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from).and_then(|()| settle());
+            let failed = entered.is_err();
+            // Whoever started us waits for this; where it doesn't any more, there will be no tasks either.
+            let _ = settled.send(entered);
+            if !failed {
+                tasks.iter().for_each(|task| task());
+            }
+        })?;
+        outcome.recv().map_err(io::Error::other)??;
+        Ok(Self(sender))
+    }
+
+    /// Runs a task there and waits for it.
+    ///
+    /// # Errors
+    /// The task's; `BrokenPipe` where the thread is gone.
+    pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let (answer, outcome) = channel();
+        let task = move || {
+            let _ = answer.send(task());
+        };
+        self.0.send(Box::new(task)).map_err(|_| gone())?;
+        outcome.recv().map_err(|_| gone())?
+    }
+}
+
 impl AsFd for Namespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -89,7 +136,7 @@ fn on_own_thread<T: Send>(task: impl FnOnce() -> io::Result<T> + Send) -> io::Re
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("netns".into())
-            .stack_size(256 * 1024)
+            .stack_size(STACK)
             .spawn_scoped(scope, task)?
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread inside the namespace panicked")))

@@ -17,7 +17,7 @@ use nix::sys::resource::{Resource, setrlimit};
 pub struct Process(OwnedFd);
 
 impl Process {
-    /// Opens a handle. The caller compares [`start_time`] afterwards where the pid may have been reused before.
+    /// Opens a handle. The caller checks afterwards that it is the process meant: the pid may have been reused before.
     ///
     /// # Errors
     /// `ESRCH` where there is none.
@@ -38,19 +38,6 @@ impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// When a process started, in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
-///
-/// # Errors
-/// `NotFound` where it is gone; `InvalidData` where the line is not as documented.
-pub fn start_time(pid: i32) -> io::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The command name (field 2) may hold spaces and parentheses: fields are counted from its last `)`.
-    stat.rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_whitespace().nth(19))
-        .and_then(|field| field.parse().ok())
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Starts a program with nothing of ours but `input` on its standard input and a pipe on its standard output; reads what

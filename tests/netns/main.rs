@@ -31,6 +31,7 @@ fn main() {
         Trial::test("a_connection_from_outside_reaches_the_container", inbound),
         Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
         Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
+        Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
     let trials =
@@ -245,13 +246,32 @@ fn ruleset_as_meant() -> Result<(), Failed> {
     let gateway = Gateway::create().unwrap();
     let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443), (5000, 5010)], udp: vec![(4500, 4500)] };
     gateway.enforce(&captured, ProxyPorts { tcp: 40001, udp: 40002 }).unwrap();
-    let listing = gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
+    let listing =
+        gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.nft");
     let listing = String::from_utf8(listing.stdout)?;
     if std::env::var_os("UPDATE_TESTDATA").is_some() {
         std::fs::write(path, &listing)?;
     }
     assert_eq!(listing, std::fs::read_to_string(path)?);
+    Ok(())
+}
+
+/// Written from outside, through directories opened inside: nothing of it may reach the namespace we are in.
+fn settings_are_its_own() -> Result<(), Failed> {
+    let read = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let ours = read()?;
+    let mut gateway = Gateway::create().unwrap();
+    assert_eq!(gateway.side.namespace.inside(read)?.split_whitespace().collect::<Vec<_>>(), ["10000", "32000"]);
+    assert_eq!(read()?, ours);
+    let wire = Wire::new();
+    let mut container = wire.side();
+    container.sysctls.write("ipv4/conf/eth0/log_martians", "1")?;
+    let inside = container.namespace.inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/log_martians"))?;
+    assert_eq!(inside.trim(), "1");
+    let link = container.links.by_name("eth0")?;
+    adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    assert_eq!(container.sysctls.read("ipv4/conf/eth0/log_martians")?, "1", "carried over");
     Ok(())
 }
 

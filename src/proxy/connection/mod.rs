@@ -16,16 +16,20 @@ use tokio::time::timeout;
 
 pub(super) use farewell::close_gently;
 
-use super::dial::{DialError, Upstream, dial};
+use super::dial::{DialError, Network, Outside, Upstream};
 use super::identify::{self, Answer, Identity};
 use super::splice::{Early, splice_both};
 use super::{Gate, http, opaque};
 use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, Verdict};
+use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, Verdict};
 
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub async fn serve(gate: Arc<Gate>, client: TcpStream, source: SocketAddr, destination: SocketAddr) {
-    let captured = Captured { gate, source: canonical(source), destination: canonical(destination) };
+    let (source, destination) = (canonical(source), canonical(destination));
+    serve_captured(Captured { gate, outside: Box::new(Network), source, destination }, client).await;
+}
+
+async fn serve_captured(captured: Captured, client: TcpStream) {
     let entry = captured.begin(Kind::Tcp);
     let _ = client.set_nodelay(true);
     let (identity, early) = captured.identify(&client).await;
@@ -44,15 +48,15 @@ pub async fn serve(gate: Arc<Gate>, client: TcpStream, source: SocketAddr, desti
 #[derive(Debug)]
 pub(super) struct Captured {
     gate: Arc<Gate>,
+    outside: Box<dyn Outside>,
     source: SocketAddr,
     destination: SocketAddr,
 }
 
 /// How long a client may take to show what it is. Real ones speak within a round trip.
 const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
-/// The same where the server may be the one to speak first, and where nothing that is read would change the verdict:
-/// only the record gets better by waiting.
-const IDENTIFY_BRIEFLY: Duration = Duration::from_millis(300);
+/// How long it may say nothing at all where the server may be the one to speak first.
+const SILENT_WITHIN: Duration = Duration::from_millis(300);
 
 impl Captured {
     /// Where the client's packets were addressed to.
@@ -86,23 +90,24 @@ impl Captured {
 
     /// Connects to what a permit is for.
     pub(super) async fn dial(&self, permit: &Permit) -> Result<Upstream, DialError> {
-        dial(&self.gate, permit, self.source, self.destination).await
+        self.outside.dial(&self.gate, permit, self.source, self.destination).await
     }
 
     /// Whether a connection to this address, made under another permit, would also have been made under this one.
-    pub(super) fn would_dial(&self, permit: &Permit, address: crate::policy::UpstreamAddr) -> bool {
+    pub(super) fn would_dial(&self, permit: &Permit, address: UpstreamAddr) -> bool {
         permit.upstream(address.socket_addr().ip(), &self.gate.interfaces().own) == Ok(address)
     }
 
     /// Reads until it is clear what the connection is; gives the bytes read too. Bounded by the parsers' limits and time.
     async fn identify(&self, client: &TcpStream) -> (Result<Identity, Denial>, Vec<u8>) {
-        let undemanding = self.gate.policy.speaks_first(self.destination);
-        let patience = if undemanding { IDENTIFY_BRIEFLY } else { IDENTIFY_WITHIN };
         let mut seen = Vec::new();
-        let identity = match timeout(patience, read_identity(client, &mut seen)).await {
+        let server_first = self.gate.policy.speaks_first(self.destination);
+        if server_first && timeout(SILENT_WITHIN, client.readable()).await.is_err() {
+            return (Ok(Identity::Opaque), seen);
+        }
+        let identity = match timeout(IDENTIFY_WITHIN, read_identity(client, &mut seen)).await {
             Ok(identity) => identity,
-            // Silent, or anything at all where anything may pass.
-            Err(_) if seen.is_empty() || undemanding => Ok(Identity::Opaque),
+            Err(_) if seen.is_empty() => Ok(Identity::Opaque),
             // It may yet become HTTP to a path that a rule denies: not opaque.
             Err(_) => Err(because("what it is could not be told within 5 s")),
         };
@@ -215,5 +220,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+#[cfg(test)]
+pub(super) mod rig;
 #[cfg(test)]
 mod tests;

@@ -1,1 +1,150 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::rig::Rig;
+use super::*;
+
+/// A ClientHello for this name, without anything that isn't needed.
+fn hello(name: &str) -> Vec<u8> {
+    let vector = |data: &[u8]| [&u16::try_from(data.len()).unwrap().to_be_bytes()[..], data].concat();
+    let server_name = vector(&[&[0], &vector(name.as_bytes())[..]].concat());
+    let extensions = vector(&[&[0, 0], &vector(&server_name)[..]].concat());
+    let body = [&[3, 3], &[9; 32][..], &[0, 0, 2, 0x13, 1, 1, 0], &extensions].concat();
+    let message = [&[1, 0], &vector(&body)[..]].concat();
+    [&[22, 3, 1], &vector(&message)[..]].concat()
+}
+
+async fn read_all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut all = vec![];
+    stream.read_to_end(&mut all).await.map(|_| all)
+}
+
+async fn assert_reset(mut client: TcpStream) {
+    assert_eq!(read_all(&mut client).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_served_connection_can_move_between_threads() {
+    fn is_send<F: Send>(_: impl Fn(Arc<Gate>, TcpStream, SocketAddr, SocketAddr) -> F) {}
+    is_send(serve);
+}
+
+#[tokio::test]
+async fn tls_to_an_allowed_name_is_dialled_by_name_and_passed_unread() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client(443).await;
+    let (start, end) = (hello("A.example"), b"and more");
+    client.write_all(&start[..20]).await.unwrap();
+    client.write_all(&[&start[20..], end].concat()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(read_all(&mut server).await.unwrap(), [&start[..], end].concat());
+    server.write_all(b"reply").await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), b"reply");
+    assert_eq!(rig.dialled(), ["a.example"]);
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.protocol), ("allow", Kind::Https));
+    assert_eq!((record.name.as_deref(), record.rule.is_some()), (Some("a.example"), true));
+    assert_eq!((record.bytes_out, record.bytes_in), ((start.len() + end.len()) as u64, 5));
+}
+
+#[tokio::test]
+async fn tls_to_a_denied_name_gets_an_alert_although_more_was_sent() {
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(443, &[hello("b.example"), vec![0; 3000]].concat()).await;
+    assert_eq!(read_all(&mut client).await.unwrap(), [21, 3, 3, 0, 2, 2, 49]);
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.name.as_deref()), ("deny", Some("b.example")));
+    assert!(rig.dialled().is_empty());
+}
+
+#[tokio::test]
+async fn tls_without_a_name_is_not_allowed_by_a_rule_for_names() {
+    let (rig, _outside) = Rig::new(&["domain=*"], &[]).await;
+    let nameless = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[9; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    let mut client = rig.client_saying(443, &nameless).await;
+    assert_eq!(read_all(&mut client).await.unwrap().len(), 7);
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn what_nobody_could_decide_about_is_reset_and_recorded_with_the_reason() {
+    let (rig, _outside) = Rig::new(&["domain=*"], &[]).await;
+    assert_reset(rig.client_saying(80, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.reason.as_deref()), ("deny", Some("HTTP/2 without TLS")));
+}
+
+#[tokio::test]
+async fn opaque_bytes_are_decided_by_the_address_where_no_name_is_known() {
+    let (rig, outside) = Rig::new(&["cidr=192.0.2.0/24 proto=tcp port=9000"], &[]).await;
+    let mut client = rig.client_saying(9000, b"\0\0\0\x08").await;
+    client.shutdown().await.unwrap();
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(read_all(&mut server).await.unwrap(), b"\0\0\0\x08");
+    drop(server);
+    read_all(&mut client).await.unwrap();
+    assert_eq!(rig.dialled(), ["192.0.2.1"]);
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.protocol, record.bytes_out), ("allow", Kind::Tcp, 4));
+}
+
+#[tokio::test]
+async fn denied_opaque_bytes_are_reset() {
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    assert_reset(rig.client_saying(443, b"SSH-2.0-x\r\n").await).await;
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_speaks_first_is_heard_by_a_client_that_waits() {
+    let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32 proto=tcp port=25"], &[]).await;
+    let mut client = rig.client(25).await;
+    let mut server = outside.accept().await.unwrap().0;
+    server.write_all(b"220 ready").await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), b"220 ready");
+    drop(client);
+    assert_eq!(rig.record().await.bytes_in, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_request_is_never_taken_for_opaque_bytes() {
+    // A rule for any TCP there, but not for this path: what is to come could be just that.
+    let allow = ["cidr=192.0.2.0/24 proto=tcp port=80", "domain=a.example"];
+    let (rig, _outside) = Rig::new(&allow, &["domain=a.example path=/secret"]).await;
+    let client = rig.client_saying(80, b"GET /secr").await;
+    let began = tokio::time::Instant::now();
+    assert_reset(client).await;
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "deny", "{record:?}");
+    assert!(began.elapsed() >= IDENTIFY_WITHIN, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_and_leaves_is_recorded_once() {
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    drop(rig.client(443).await);
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn an_address_that_the_permit_refuses_is_a_denial() {
+    let (rig, _outside) = Rig::new(&["domain=a.example cidr=198.51.100.0/24"], &[]).await;
+    let mut client = rig.client_saying(443, &hello("a.example")).await;
+    assert_eq!(read_all(&mut client).await.unwrap().len(), 7);
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_is_a_reset_and_an_allowed_attempt_with_a_reason() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    drop(outside);
+    assert_reset(rig.client_saying(443, &hello("a.example")).await).await;
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "allow");
+    assert!(record.reason.unwrap().contains("refused"));
+}

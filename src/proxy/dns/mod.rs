@@ -32,7 +32,6 @@ use self::reply::Transport;
 use super::Gate;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::Hostname;
-use crate::sys;
 
 /// How long a connection may be silent, or take to bring one question or to take one answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -44,7 +43,7 @@ const MAX_QUESTION: usize = 4096;
 /// Answers one datagram. A lost answer is like any lost packet: the client asks again.
 pub async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
     let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else { return };
-    if let Ok(socket) = sys::socket::udp_answering(destination) {
+    if let Ok(socket) = gate.udp_answering(destination) {
         let _ = socket.send_to(&reply, source);
     }
 }
