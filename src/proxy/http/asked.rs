@@ -227,7 +227,19 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_host_are_refused() {
-        let texts = ["", ":80", "a.example:x", "a.example:99999", "a:80:80", "user@a.example", "a.example/", "[::1", "::1", "[192.0.2.7]", "a b"];
+        let texts = [
+            "",
+            ":80",
+            "a.example:x",
+            "a.example:99999",
+            "a:80:80",
+            "user@a.example",
+            "a.example/",
+            "[::1",
+            "::1",
+            "[192.0.2.7]",
+            "a b",
+        ];
         for host in texts {
             assert!(asked("/", host, 80).is_err(), "{host}");
         }

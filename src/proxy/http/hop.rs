@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn only_a_lone_websocket_is_an_upgrade() {
-        let asks = |connection, upgrade| asks_for_websocket(&request(&[("connection", connection), ("upgrade", upgrade)]));
+        let asks =
+            |connection, upgrade| asks_for_websocket(&request(&[("connection", connection), ("upgrade", upgrade)]));
         assert!(asks("keep-alive, Upgrade", "WebSocket"));
         assert!(!asks("upgrade, http2-settings", "h2c"));
         assert!(!asks("upgrade", "websocket, h2c"));

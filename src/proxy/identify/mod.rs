@@ -56,7 +56,13 @@ mod tests {
 
     #[test]
     fn server_first_and_binary_protocols_are_opaque_at_their_first_bytes() {
-        for bytes in [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"EHLO me\r\n", b"\x00\x00\x00\x08", b"*1\r\n$4\r\nPING\r\n", b"\xff\xfb\x03"] {
+        for bytes in [
+            &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+            b"EHLO me\r\n",
+            b"\x00\x00\x00\x08",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"\xff\xfb\x03",
+        ] {
             assert_eq!(identify(bytes), Answer::Found(Identity::Opaque), "{bytes:?}");
         }
     }

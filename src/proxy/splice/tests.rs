@@ -53,8 +53,7 @@ async fn a_server_may_end_first_and_still_be_written_to() {
 
 #[tokio::test]
 async fn early_bytes_come_first_and_count() {
-    let (mut client, mut server, task) =
-        spliced(Early { out: b"hello ".to_vec(), back: b"220 ".to_vec() }).await;
+    let (mut client, mut server, task) = spliced(Early { out: b"hello ".to_vec(), back: b"220 ".to_vec() }).await;
     client.write_all(b"world").await.unwrap();
     client.shutdown().await.unwrap();
     server.write_all(b"ready").await.unwrap();

@@ -185,7 +185,8 @@ fn other_first_bytes_are_not_tls() {
 #[test]
 fn every_split_of_every_hello_needs_more_until_the_end() {
     let by_hand = [Parts::default(), Parts { extensions: None, ..Parts::default() }];
-    let hellos = by_hand.iter().map(|parts| record(&parts.message())).chain(rustls_hellos().into_iter().map(|(_, hello)| hello));
+    let hellos =
+        by_hand.iter().map(|parts| record(&parts.message())).chain(rustls_hellos().into_iter().map(|(_, hello)| hello));
     for hello in hellos {
         for end in 0..hello.len() {
             assert_eq!(read(&hello[..end]), Answer::NeedMore, "{end} of {}", hello.len());
