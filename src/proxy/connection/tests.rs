@@ -32,7 +32,7 @@ fn a_served_connection_can_move_between_threads() {
 async fn a_connection_in_waiting_takes_under_four_kilobytes() {
     let (rig, _outside) = Rig::new(&[], &[]).await;
     let client = rig.client(443).await;
-    let somewhere = SocketAddr::from((super::rig::SERVER, 443));
+    let somewhere = SocketAddr::from((rig::SERVER, 443));
     let size = size_of_val(&serve(Arc::clone(&rig.gate), client, somewhere, somewhere));
     assert!(size < 4096, "{size}");
 }
