@@ -1,1 +1,80 @@
-//! (tbd)
+//! The hook personality: the real runtime calls it when the container's namespaces exist and nothing runs in them yet.
+//!
+//! It returns only when the gateway is ready, so the container's first instruction already meets the filter. Its standard
+//! streams are the runtime's; it must leave no process behind that holds them.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::bundle;
+use crate::plan::Gateway;
+use crate::proxy::Order;
+use crate::state::{self, ProcessId, Record};
+use crate::sys::netns::Namespace;
+use crate::sys::process;
+
+/// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
+const READY: Duration = Duration::from_secs(20);
+
+/// What the runtime tells a hook on standard input (OCI runtime-spec, runtime.md, «State»).
+#[derive(Debug, Deserialize)]
+struct State {
+    id: String,
+    pid: i32,
+    bundle: PathBuf,
+}
+
+/// Makes the gateway of the container that standard input names. What keeps it from being ready is said on stderr, which
+/// the runtime puts into its own error, and the runtime does not start the container.
+#[must_use]
+pub fn run() -> ExitCode {
+    match prepare() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where stderr is closed there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "boundary-shim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare() -> anyhow::Result<()> {
+    let state = read_state().context("read the container's state from the runtime")?;
+    let plan = bundle::read_plan(&state.bundle)?;
+    if plan.container != state.id {
+        bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
+    }
+    let init = ProcessId::of(state.pid).context("find the container's init")?;
+    match plan.gateway {
+        Gateway::Own => start_proxy(&Order { plan, init }),
+        Gateway::Joined => {
+            let network_namespace = Namespace::of_process(init.pid)?.inode()?;
+            state::create(&plan.state)?;
+            Ok(Record { plan, init, proxy: None, network_namespace }.write()?)
+        }
+    }
+}
+
+fn read_state() -> anyhow::Result<State> {
+    /// A state with many annotations has some kilobytes.
+    const MOST: u64 = 1024 * 1024;
+    let mut text = String::new();
+    std::io::stdin().take(MOST).read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn start_proxy(order: &Order) -> anyhow::Result<()> {
+    let order = serde_json::to_vec(order)?;
+    let program = std::fs::read_link("/proc/self/exe").context("find our own program")?;
+    let said = process::start_detached(&program, &["proxy"], &order, READY).context("start the proxy")?;
+    match said.trim_end().strip_prefix("error ") {
+        None if said.trim_end() == "ok" => Ok(()),
+        Some(reason) => bail!("{reason}"),
+        None => bail!("the proxy ended before it was ready"),
+    }
+}

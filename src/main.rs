@@ -1,3 +1,44 @@
 //! Chooses the personality. Nothing else happens here.
+//!
+//! The **first argument** alone decides, never a later word: engines put options with values before the verb
+//! (`--root logs state ID`), and telling a value from a verb takes runc's whole grammar, which is the runtime's business.
+//! No runc verb is an operator's word, so what an engine says always reaches the runtime, `--version` included.
+//!
+//! What engines rely on is left as it came: no descriptor is closed, no environment variable read, no mask or
+//! directory changed; nothing is written to stdout but by the operator's commands.
 
-fn main() {}
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use boundary_shim::{cli, hook, proxy, runtime};
+
+const USAGE: &str = "\
+boundary-shim is an OCI runtime: container engines call it with runc's own arguments.
+For people: boundary-shim install docker, boundary-shim help.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let called_as = arguments.first().and_then(|path| Path::new(path).file_name());
+    match arguments.get(1).map(OsString::as_os_str) {
+        None => usage(),
+        Some(first) if first == "hook" => hook::run(),
+        Some(first) if first == "proxy" => proxy::run(),
+        Some(first) if cli::has_command(first) => cli::run(arguments),
+        Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => cli::run(arguments),
+        Some(_) => runtime::run(&arguments),
+    }
+}
+
+/// Called by another name (`boundary-npm --help`), it stands for the runtime, whose help is the real runtime's.
+fn is_help(word: &OsStr) -> bool {
+    word == "help" || word == "--help" || word == "-h"
+}
+
+fn usage() -> ExitCode {
+    // Where stderr is closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(USAGE.as_bytes());
+    ExitCode::from(2)
+}

@@ -2,7 +2,7 @@
 //! touched. Written as `boundary.json` beside the bundle's `config.json`, so that it goes when the bundle goes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,8 @@ pub struct Plan {
     pub container: String,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
+    /// Whether the engine will call `start` when the network is complete (else, with `run`, it is complete at the hook).
+    pub starts_by_verb: bool,
     /// Whether the container's capabilities are bounded by a user namespace of its own (or its owner's, when joining).
     pub user_namespace: bool,
     /// Host path of the file mounted over the container's `/etc/resolv.conf`, looked at again at `start`.
@@ -32,7 +34,7 @@ pub struct Plan {
 }
 
 /// Whose gateway filters this container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gateway {
     /// One of its own, made by the hook.
@@ -49,4 +51,62 @@ pub enum Exit {
     Uplink,
     /// From the host's namespace (`--network host`): the container gets a private link, the proxy dials as the host.
     Host,
+}
+
+/// The longest id: with `.jsonl` behind it, it must stay a file's name (255 bytes). Engines use at most 64.
+const LONGEST_ID: usize = 200;
+
+/// A container's id that may stand in paths: letters, digits, `_`, `+`, `-`, `.`, as runc has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerId(String);
+
+/// Why a text is no container id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a container id: 1 to {LONGEST_ID} letters, digits or any of _+-. are")]
+pub struct ContainerIdError;
+
+impl ContainerId {
+    /// Checks an id.
+    ///
+    /// # Errors
+    /// [`ContainerIdError`] for what could leave a directory (`.`, `..`, anything with a slash) or isn't a plain word.
+    pub fn parse(text: &str) -> Result<Self, ContainerIdError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+        let fits = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(plain) && text != "." && text != "..";
+        if fits { Ok(Self(text.to_owned())) } else { Err(ContainerIdError) }
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The container's audit file.
+    #[must_use]
+    pub fn audit_file(&self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.jsonl", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_could_leave_its_directory_is_none() {
+        let long = "a".repeat(LONGEST_ID + 1);
+        for text in ["", ".", "..", "a/b", "../a", "a\0", "a b", "ä", "a\n", &long] {
+            assert_eq!(ContainerId::parse(text), Err(ContainerIdError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_ids_of_engines_are_ids() {
+        for text in ["47cf662283cef6a19c06f060ca09dbd0450be99e6c7c062e0826716a659cb39b", "a", "a.b_c+d-e", "...", "-x"]
+        {
+            let id = ContainerId::parse(text).unwrap();
+            assert_eq!(id.audit_file(Path::new("/d")).parent(), Some(Path::new("/d")));
+        }
+    }
 }

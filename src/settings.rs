@@ -15,14 +15,12 @@ use nix::unistd::geteuid;
 
 use crate::policy::Mode;
 use crate::policy::select::PolicyName;
-use crate::policy::text::Mistake;
+use crate::policy::text::{MAX_FILE, Mistake};
 
 mod parse;
 
 /// The configuration file where no other is named.
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
-/// Longest configuration or policy file, in bytes.
-pub const MAX_FILE: u64 = 1 << 20;
 
 /// What the administrator decided; defaults where nothing was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,8 +147,8 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
         return Err(io::Error::other(format!("mode {:04o} lets others write it", meta.mode() & 0o7777)));
     }
     let mut content = String::new();
-    file.take(MAX_FILE + 1).read_to_string(&mut content)?;
-    if content.len() as u64 > MAX_FILE {
+    file.take(MAX_FILE as u64 + 1).read_to_string(&mut content)?;
+    if content.len() > MAX_FILE {
         return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
     }
     Ok(Some(content))

@@ -3,12 +3,29 @@
 //! Written by the hook's side when the gateway is ready, removed when the container's init is gone. Everything in here
 //! may be stale (a process was killed): a record counts only while its init and its proxy are the processes it names.
 
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::file;
+
 /// Where the state lives. Root's, mode 0700.
 pub const DIRECTORY: &str = "/run/boundary";
+
+/// The record's name in a state directory.
+const RECORD: &str = "record.json";
+
+/// The most that is read of a record: a plan carries a whole policy.
+const RECORD_LIMIT: u64 = 4 << 20;
+
+/// State directories looked at in one listing: what a host could really run, and a bound on the work of a `create`.
+const LISTING_LIMIT: usize = 4096;
+
+/// Characters of an id in a directory's name. `sockaddr_un` has 108 bytes: with the directory, the hash and `/control`
+/// 103 are used.
+const ID_IN_NAME: usize = 64;
 
 /// A process, named so that a reused pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +34,37 @@ pub struct ProcessId {
     pub pid: i32,
     /// Its start time in clock ticks since boot (proc(5), field 22 of `/proc/PID/stat`).
     pub started: u64,
+}
+
+impl ProcessId {
+    /// Names a process that is there now.
+    ///
+    /// # Errors
+    /// `NotFound` where it is gone or a zombie; else what reading `/proc` gives.
+    pub fn of(pid: i32) -> io::Result<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let started = start_time(&stat).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { pid, started })
+    }
+
+    /// Whether that very process is still there (a zombie is not).
+    #[must_use]
+    pub fn alive(self) -> bool {
+        Self::of(self.pid).is_ok_and(|now| now == self)
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`; none for a zombie. The name in field 2 may hold spaces and parentheses: fields are
+/// counted from the last one.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") {
+        return None;
+    }
+    // Field 3 was taken; 22 is the nineteenth from there.
+    fields.nth(18)?.parse().ok()
 }
 
 /// One container's record.
@@ -32,9 +80,147 @@ pub struct Record {
     pub network_namespace: u64,
 }
 
+impl Record {
+    /// Reads the record in a state directory. None where there is no directory, or none in it yet.
+    ///
+    /// # Errors
+    /// What reading gives, and `InvalidData` for what is no record.
+    pub fn read(directory: &Path) -> io::Result<Option<Self>> {
+        match file::read_regular(&directory.join(RECORD), RECORD_LIMIT) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes it into its plan's state directory, which must be there.
+    ///
+    /// # Errors
+    /// What [`file::replace`] gives.
+    pub fn write(&self) -> io::Result<()> {
+        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        file::replace(&self.plan.state.join(RECORD), &text, 0o600)
+    }
+
+    /// Whether a live proxy of its own filters this record's network namespace. It outlives the container's init where
+    /// others joined, so the init is not asked.
+    #[must_use]
+    pub fn filters(&self) -> bool {
+        self.proxy.is_some_and(ProcessId::alive)
+    }
+
+    /// Whether nothing of it runs any more.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        !self.init.alive() && !self.filters()
+    }
+}
+
 /// The state directory of one container: by the runtime's root and the id, since ids are unique only within a root.
+/// Short enough for a socket's path in it (unix(7): 108 bytes).
 #[must_use]
 pub fn directory(root: &Path, id: &str) -> PathBuf {
-    let _ = (root, id);
-    todo!("helper B: DIRECTORY/<id>-<16 hex digits of a hash of root>")
+    use std::os::unix::ffi::OsStrExt;
+    let shown: String = id.chars().take(ID_IN_NAME).collect();
+    let hash = fnv1a(&[root.as_os_str().as_bytes(), b"\0", id.as_bytes()]);
+    Path::new(DIRECTORY).join(format!("{shown}-{hash:016x}"))
+}
+
+/// FNV-1a, 64 bits: the same in every build of this program, which the standard library's hashes don't promise.
+fn fnv1a(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// All records that can be read, at most as many as a host can run. Half-made and broken ones are passed over.
+///
+/// # Errors
+/// What listing the directory gives; a missing one is empty.
+pub fn list() -> io::Result<Vec<Record>> {
+    let entries = match std::fs::read_dir(DIRECTORY) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let directories = entries.filter_map(Result::ok).take(LISTING_LIMIT).map(|entry| entry.path());
+    // A record may name only the directory it stands in: `remove` follows that name.
+    let own = |path: PathBuf| Record::read(&path).ok().flatten().filter(|record| record.plan.state == path);
+    Ok(directories.filter_map(own).collect())
+}
+
+/// The record whose live proxy filters this network namespace.
+///
+/// # Errors
+/// What [`list`] gives.
+pub fn filtering(network_namespace: u64) -> io::Result<Option<Record>> {
+    Ok(list()?.into_iter().find(|record| record.network_namespace == network_namespace && record.filters()))
+}
+
+/// Makes a state directory, empty and root's alone; what stood there is a dead container's and goes.
+///
+/// # Errors
+/// What removing and making give, and `InvalidInput` for a path that is no state directory.
+pub fn create(directory: &Path) -> io::Result<()> {
+    remove(directory)?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true).create(DIRECTORY)?;
+    builder.recursive(false).create(directory)
+}
+
+/// Removes a state directory and all in it; one that is not there is fine.
+///
+/// # Errors
+/// What removing gives, and `InvalidInput` for a path that is no state directory.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    if directory.parent() != Some(Path::new(DIRECTORY)) || directory.file_name().is_none() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_a_reused_pid_is_not_it() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let me = ProcessId::of(pid).unwrap();
+        assert!(me.alive());
+        assert!(!ProcessId { started: me.started + 1, ..me }.alive());
+    }
+
+    #[test]
+    fn a_name_full_of_parentheses_hides_no_field() {
+        let rest = "1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
+        assert_eq!(start_time(&format!("7 (a) Z (b)) S {rest}")), Some(777));
+        assert_eq!(start_time(&format!("7 (sh) Z {rest}")), None);
+        assert_eq!(start_time("7 (sh"), None);
+    }
+
+    #[test]
+    fn the_same_id_under_another_root_is_another_container() {
+        assert_ne!(directory(Path::new("/a"), "x"), directory(Path::new("/b"), "x"));
+        assert_eq!(directory(Path::new("/a"), "x"), directory(Path::new("/a"), "x"));
+    }
+
+    #[test]
+    fn a_long_id_keeps_the_socket_path_within_its_limit_and_stays_unique() {
+        let (one, two) = (format!("{}1", "i".repeat(199)), format!("{}2", "i".repeat(199)));
+        let path = directory(Path::new("/run"), &one);
+        assert!(path.join("control").as_os_str().len() < 108);
+        assert_ne!(path, directory(Path::new("/run"), &two));
+    }
+
+    #[test]
+    fn only_a_state_directory_can_be_removed() {
+        for path in ["/", "/run", DIRECTORY, "/run/boundary/..", "/run/boundary/a/b"] {
+            assert!(remove(Path::new(path)).is_err(), "{path}");
+        }
+    }
 }

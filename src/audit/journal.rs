@@ -139,7 +139,10 @@ impl Entry {
         let cut_short_undecided = self.allowed.is_none() && ending.problem == Some(CUT_SHORT);
         let denied = ending.denial.is_some() || cut_short_undecided;
         let allowed = self.allowed.as_ref().filter(|_| !denied);
-        let rule = ending.denial.map_or(allowed.map(|allowed| &allowed.rule), |denial| denial.rule.as_ref());
+        let rule = match ending.denial {
+            Some(denial) => denial.rule.as_deref(),
+            None => allowed.map(|allowed| allowed.rule.as_str()),
+        };
         let reason = ending.denial.map_or(ending.problem, |denial| Some(denial.reason.as_str()));
         Record {
             v: SCHEMA,

@@ -7,5 +7,6 @@ mod file;
 pub mod journal;
 pub mod record;
 
+pub(crate) use file::set_aside;
 pub use journal::{Entry, Journal};
 pub use record::{Direction, Kind, Record, Subject, clean};

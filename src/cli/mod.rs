@@ -1,1 +1,120 @@
-//! Operator commands. (helper E)
+//! The operator personality: commands for people, parsed with clap.
+//!
+//! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how anything is done.
+//! A command's word must never be one of runc's verbs: `main` would take it away from the engines.
+
+pub mod install;
+pub mod logs;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// What `boundary-shim help` shows.
+#[derive(Debug, Parser)]
+#[command(
+    name = "boundary-shim",
+    about = "Lets containers reach the network only as a written policy allows",
+    after_help = "With runc's arguments (create, start, exec, state, ...) it is an OCI runtime; engines call it so.\n\
+                  Policies: /etc/boundary/policies/NAME.yaml"
+)]
+struct Operator {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an engine offer the runtime
+    Install(install::InstallArguments),
+    /// Take the runtime out of an engine's configuration
+    Uninstall(install::UninstallArguments),
+    /// Show what a container attempted, and what became of it
+    Logs(logs::LogsArguments),
+}
+
+/// Whether a first argument is an operator's command.
+#[must_use]
+pub fn has_command(word: &OsStr) -> bool {
+    word.to_str().is_some_and(|word| Operator::command().find_subcommand(word).is_some())
+}
+
+/// Runs the command in `arguments` (the program's name first).
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let command = match Operator::try_parse_from(arguments) {
+        Ok(operator) => operator.command,
+        Err(error) => {
+            // Help goes to stdout with code 0, a mistake to stderr with code 2; a closed stream is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match command {
+        Command::Install(arguments) => install::install(&arguments),
+        Command::Uninstall(arguments) => install::uninstall(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "boundary-shim: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `boundary-shim logs ID | head`: the reader has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_with_the_definitions() {
+        Operator::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_takes_a_verb_of_runc_away_from_the_runtime() {
+        for verb in [
+            "checkpoint",
+            "create",
+            "delete",
+            "events",
+            "exec",
+            "features",
+            "init",
+            "kill",
+            "list",
+            "pause",
+            "ps",
+            "restore",
+            "resume",
+            "run",
+            "spec",
+            "start",
+            "state",
+            "update",
+            "--version",
+            "-v",
+            "--root",
+            "",
+        ] {
+            assert!(!has_command(OsStr::new(verb)), "{verb}");
+        }
+    }
+
+    #[test]
+    fn every_command_is_the_operators() {
+        for word in ["install", "uninstall", "logs"] {
+            assert!(has_command(OsStr::new(word)), "{word}");
+        }
+    }
+}

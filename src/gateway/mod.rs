@@ -1,1 +1,148 @@
-//! (founder)
+//! The gateway: the second network namespace on the wire between a container and its uplink.
+//!
+//! Nothing pins it: it lives in the proxy's descriptors, so that whatever ends the proxy ends the gateway, its links, the
+//! container's inside links with them, and so the container's network. That is how it fails closed and leaves nothing behind.
+
+pub mod adopt;
+pub mod link;
+pub mod neighbour;
+pub mod nft;
+pub mod refusal;
+pub mod ruleset;
+pub mod unreachable;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+
+use anyhow::Context;
+
+use crate::policy::CapturedPorts;
+use crate::sys::netlink::{Netfilter, Route};
+use crate::sys::netns::Namespace;
+use crate::sys::sysctl::Sysctls;
+use link::Links;
+
+/// The gateway's own address: the source of the ICMP errors that a container sees. RFC 7600 sets it aside for nodes that
+/// must send ICMP and have no address of their own.
+pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// The routing table that delivers marked packets to this namespace's own sockets.
+const LOCAL_DELIVERY: u8 = 100;
+
+/// One side of the wire: a namespace with the doors to it opened once.
+#[derive(Debug)]
+pub struct Side {
+    /// The namespace itself.
+    pub namespace: Namespace,
+    /// Its links, addresses and routes.
+    pub links: Links,
+    /// Its settings.
+    pub sysctls: Sysctls,
+}
+
+impl Side {
+    /// Opens the doors to a namespace.
+    ///
+    /// # Errors
+    /// What entering it and opening sockets gives.
+    pub fn open(namespace: Namespace) -> io::Result<Self> {
+        let (links, sysctls) = namespace.inside(|| Ok((Links::new(Route::open()?), Sysctls::open()?)))?;
+        Ok(Self { namespace, links, sysctls })
+    }
+}
+
+/// A gateway that is ready for links.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The gateway's side of the wire.
+    pub side: Side,
+    /// Links made so far: the number of the next one.
+    next: u32,
+}
+
+impl Gateway {
+    /// Makes a namespace and everything in it but the ruleset: from here on it forwards nothing, since it has no link.
+    ///
+    /// # Errors
+    /// Whatever step failed, named.
+    pub fn create() -> anyhow::Result<Self> {
+        let namespace = Namespace::create().context("make the gateway's network namespace")?;
+        let mut side = Side::open(namespace).context("open the gateway's network namespace")?;
+        settings(&side.sysctls).context("set up the gateway's network namespace")?;
+        plumbing(&mut side.links).context("set up the gateway's routing")?;
+        Ok(Self { side, next: 0 })
+    }
+
+    /// Brings the ruleset into force.
+    ///
+    /// # Errors
+    /// What nf_tables says.
+    pub fn enforce(&self, captured: &CapturedPorts, ports: ruleset::ProxyPorts) -> anyhow::Result<()> {
+        let (batch, acknowledged) = ruleset::build(captured, ports);
+        let netfilter = self.side.namespace.inside(Netfilter::open)?;
+        netfilter.transact(&batch, acknowledged).context("load the gateway's nf_tables ruleset")
+    }
+
+    fn take_number(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+/// Settings of the namespace, and defaults that every link inherits when it arrives.
+fn settings(sysctls: &Sysctls) -> io::Result<()> {
+    const V4: &[(&str, &str)] = &[
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+        ("ipv4/conf/all/accept_redirects", "0"),
+        ("ipv4/conf/default/accept_redirects", "0"),
+        ("ipv4/conf/all/rp_filter", "0"),
+        ("ipv4/conf/default/rp_filter", "0"),
+        // Each side asks us for the other's addresses.
+        ("ipv4/conf/default/proxy_arp", "1"),
+        // The container's source address is also the uplink's: it must not be taken for a martian on the inside.
+        ("ipv4/conf/default/accept_local", "1"),
+        // Apart from the ports that clients in the container use by default (32768 and up).
+        ("ipv4/ip_local_port_range", "10000 32000"),
+        // DNS is answered from port 53; nobody but the proxy lives here.
+        ("ipv4/ip_unprivileged_port_start", "0"),
+        ("ipv4/conf/default/forwarding", "1"),
+        ("ipv4/ip_forward", "1"),
+    ];
+    const V6: &[(&str, &str)] = &[
+        ("ipv6/conf/default/accept_ra", "0"),
+        ("ipv6/conf/default/accept_redirects", "0"),
+        ("ipv6/conf/default/accept_dad", "0"),
+        ("ipv6/conf/default/dad_transmits", "0"),
+        // Errors to the container come from the link itself, not from the container's own address on the uplink.
+        ("ipv6/conf/default/use_oif_addrs_only", "1"),
+        ("ipv6/conf/default/disable_ipv6", "0"),
+        ("ipv6/conf/all/disable_ipv6", "0"),
+        ("ipv6/conf/all/forwarding", "1"),
+    ];
+    V4.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
+    // A kernel without IPv6 has none of these, and then there is nothing to filter.
+    if sysctls.read("ipv6/conf/all/forwarding").is_ok() {
+        V6.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
+    }
+    Ok(())
+}
+
+/// Loopback, the gateway's own address, and the delivery of marked packets.
+fn plumbing(links: &mut Links) -> io::Result<()> {
+    let lo = links.by_name("lo")?.index;
+    links.set_up(lo)?;
+    links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;
+    links.deliver_marked(ruleset::MARK, LOCAL_DELIVERY, lo, false)?;
+    match links.deliver_marked(ruleset::MARK, LOCAL_DELIVERY, lo, true) {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The descriptor number of a namespace, as rtnetlink wants it.
+fn descriptor(namespace: &Namespace) -> i32 {
+    use std::os::fd::AsRawFd;
+    namespace.as_fd().as_raw_fd()
+}

@@ -57,7 +57,7 @@ impl Policy {
         let attempt = canonical(attempt);
         match self.judge(&attempt) {
             Ok(permit) => Verdict::Allow(permit),
-            Err(denial) if self.mode == Mode::Observe && !is_shut(&attempt) => {
+            Err(denial) if self.mode == Mode::Observe && shut(&attempt).is_none() => {
                 Verdict::Allow(self.observed(&attempt, &denial))
             }
             Err(denial) => Verdict::Deny(denial),
@@ -102,8 +102,8 @@ impl Policy {
     }
 
     fn judge(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
-        if is_shut(attempt) {
-            return Err(self.shut(attempt));
+        if let Some(denial) = shut(attempt) {
+            return Err(denial);
         }
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids(attempt)) {
             return Err(explain::forbidden(rule, attempt));
@@ -162,14 +162,6 @@ impl Policy {
         self.permit(attempt, would_deny(denial), target, vec![Route(Vec::new())])
     }
 
-    fn shut(&self, attempt: &Attempt<'_>) -> Denial {
-        let address = attempt.destination.ip();
-        match net::classify(address) {
-            Class::Special(what) => explain::unmatched(format!("{address} is {what}"), None, None),
-            Class::Public | Class::Private(_) => self.unmatched(attempt),
-        }
-    }
-
     fn unmatched(&self, attempt: &Attempt<'_>) -> Denial {
         let for_name = |rule: &&Arc<Rule>| attempt.name.is_some_and(|name| rule.allows_name(name));
         let fits = |rule: &&Arc<Rule>| {
@@ -215,9 +207,15 @@ fn allows_port(rule: &Rule, attempt: &Attempt<'_>) -> bool {
     rule.allows_port(attempt.protocol, attempt.destination.port())
 }
 
-/// Whether it is at an address, under no name, that is never open.
-fn is_shut(attempt: &Attempt<'_>) -> bool {
-    attempt.name.is_none() && matches!(net::classify(attempt.destination.ip()), Class::Special(_))
+/// The denial of an attempt at an address, under no name, that is never open.
+fn shut(attempt: &Attempt<'_>) -> Option<Denial> {
+    let address = attempt.destination.ip();
+    match net::classify(address) {
+        Class::Special(what) if attempt.name.is_none() => {
+            Some(explain::unmatched(format!("{address} is {what}"), None, None))
+        }
+        _ => None,
+    }
 }
 
 fn would_deny(denial: &Denial) -> Arc<str> {

@@ -49,8 +49,15 @@ pub enum Mode {
     /// What the rules don't allow fails.
     #[default]
     Enforce,
-    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut.
+    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut, and private ones that no
+    /// rule names.
     Observe,
+}
+
+/// Whether an address is simply on the internet: neither always refused nor private to some network.
+#[must_use]
+pub fn is_public(address: std::net::IpAddr) -> bool {
+    net::classify(address) == net::Class::Public
 }
 
 impl Mode {
@@ -114,7 +121,7 @@ pub enum Verdict {
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is link-local`.
+    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is link-local (169.254.0.0/16)`.
     pub reason: String,
     /// The deny rule that matched, if one did.
     pub rule: Option<String>,

@@ -6,13 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::rule::{Rule, shown};
+use super::rule::Rule;
 
 mod yaml;
 
 pub use yaml::parse_file;
 
-/// Longest policy file, in bytes.
+/// Longest policy or configuration file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
 /// Mistakes that are listed before the rest is left out.
 const MAX_MISTAKES: usize = 50;
@@ -40,6 +40,13 @@ pub struct Mistake {
 }
 
 /// `FILE:LINE: KEY: message`.
+/// All mistakes as one error, on one line.
+#[must_use]
+pub fn all_of(mistakes: &[Mistake]) -> anyhow::Error {
+    let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    anyhow::Error::msg(all.join("; "))
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;
@@ -101,7 +108,7 @@ impl Mistakes {
 
     fn add(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {
         let (line, key, message) = match self.found.len() {
-            ..MAX_MISTAKES => (line, shown(key), message.into()),
+            ..MAX_MISTAKES => (line, key.to_owned(), message.into()),
             MAX_MISTAKES => (None, String::new(), "there are more mistakes, not listed".to_owned()),
             _ => return,
         };

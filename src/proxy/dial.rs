@@ -7,10 +7,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Gate;
@@ -95,17 +94,25 @@ async fn dial(
 }
 
 /// The addresses to try, in order, each passed by the permit. Never empty.
-async fn permitted_addresses(
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn permitted_addresses(
     gate: &Gate,
     permit: &Permit,
     client: SocketAddr,
     destination: SocketAddr,
 ) -> Result<Vec<UpstreamAddr>, DialError> {
-    let own = own_addresses(gate);
+    let mut candidates = candidates(gate, permit, client, destination).await?;
+    // The address that the client chose, if the name has it: servers behind one name may not share their state. Then its
+    // family, which works for it.
+    let chosen = destination.ip();
+    candidates.sort_by_key(|address| (*address != chosen, address.is_ipv4() != chosen.is_ipv4()));
+    let interfaces = gate.interfaces();
     let mut denial = None;
     let mut permitted = Vec::with_capacity(1);
-    for address in candidates(gate, permit, client, destination).await? {
-        match permit.upstream(address, &own) {
+    for address in candidates {
+        match permit.upstream(address, &interfaces.own) {
             Ok(address) => permitted.push(address),
             Err(denied) => denial = denial.or(Some(denied)),
         }
@@ -116,11 +123,6 @@ async fn permitted_addresses(
         Some(denial) => Err(DialError::Denied(denial)),
         None => Err(DialError::Unreachable("the name has no address".to_owned())),
     }
-}
-
-/// The addresses that are never dialled, as they are now.
-pub(super) fn own_addresses(gate: &Gate) -> Arc<[IpAddr]> {
-    Arc::clone(&gate.own.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The addresses that the permit's target has.
@@ -141,8 +143,7 @@ async fn candidates(
 }
 
 fn is_on_link(gate: &Gate, address: IpAddr) -> bool {
-    let prefixes = gate.on_link.read().unwrap_or_else(PoisonError::into_inner);
-    prefixes.iter().any(|prefix| prefix.contains(&address))
+    gate.interfaces().on_link.iter().any(|prefix| prefix.contains(&address))
 }
 
 /// Connects to the first address that answers.
@@ -159,7 +160,16 @@ async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAdd
 }
 
 async fn connect(source: Option<IpAddr>, address: UpstreamAddr) -> io::Result<TcpStream> {
-    let target = address.socket_addr();
-    let socket = TcpSocket::from_std_stream(tcp_from(source, target)?);
-    timeout(CONNECT_WITHIN, socket.connect(target)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let connecting = tcp_connected(source, address.socket_addr());
+    timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Waits for what `sys::socket::tcp_from` began.
+///
+/// # Errors
+/// Why the connection was not made, connect(2).
+pub(super) async fn tcp_connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(tcp_from(source, to)?)?;
+    stream.writable().await?;
+    stream.take_error()?.map_or(Ok(stream), Err)
 }

@@ -1,19 +1,54 @@
-//! The filter: one process per gateway. (founder: wiring)
+//! The filter: one process per gateway, as long as the container's first process.
+//!
+//! It sets everything up before it says that it is ready, then gives up every privilege that serving doesn't need. It lives
+//! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
 
+mod capture;
 pub mod connection;
+mod control;
 pub mod dial;
 pub mod dns;
 mod expiring;
 pub mod http;
 pub mod identify;
+mod neighbours;
+mod opaque;
+mod refusals;
 pub mod splice;
+#[cfg(test)]
+mod test_gate;
 pub mod udp;
+mod wire;
 
-use std::net::IpAddr;
-use std::sync::{Arc, RwLock};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::audit::Journal;
-use crate::policy::Policy;
+use crate::gateway::Gateway;
+use crate::plan::{Exit, Plan};
+use crate::policy::{Policy, text};
+use crate::state::{ProcessId, Record};
+use crate::sys::netns::{Namespace, Resident};
+use crate::sys::process::{self, Process};
+use crate::sys::{readiness, socket};
+use wire::Wire;
+
+/// Descriptors that a proxy may hold: some thousand connections of six each.
+const OPEN_FILES: u64 = 65_536;
+
+/// What the hook tells the proxy on standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// What was decided for the container.
+    pub plan: Plan,
+    /// The container's first process.
+    pub init: ProcessId,
+}
 
 /// What every connection needs; one per proxy.
 #[derive(Debug)]
@@ -26,15 +61,42 @@ pub struct Gate {
     pub resolver: dns::Resolver,
     /// How sockets to the outside are made.
     pub exit: dial::Exit,
+    /// The way into the gateway, where the proxy doesn't live there.
+    pub inside: Option<Resident>,
+    /// What is known of the interfaces that were adopted so far.
+    pub interfaces: RwLock<Arc<Interfaces>>,
+}
+
+/// What is known of the interfaces that were adopted so far.
+#[derive(Debug, Default)]
+pub struct Interfaces {
     /// The container's own addresses, in the order its interfaces were adopted.
-    pub sources: RwLock<Arc<[IpAddr]>>,
-    /// Addresses that are never dialled: the gateway's, the container's, the host's. Grows with adopted interfaces.
-    pub own: RwLock<Arc<[IpAddr]>>,
+    pub sources: Vec<IpAddr>,
+    /// Addresses that are never dialled: the gateway's, the container's, the host's public ones.
+    pub own: Vec<IpAddr>,
     /// Prefixes on the uplinks' own wires: single-label names (Docker's own) may be dialled there.
-    pub on_link: RwLock<Arc<[ipnet::IpNet]>>,
+    pub on_link: Vec<ipnet::IpNet>,
 }
 
 impl Gate {
+    /// What is known of the interfaces now.
+    #[must_use]
+    pub fn interfaces(&self) -> Arc<Interfaces> {
+        Arc::clone(&self.interfaces.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A socket in the gateway that sends to the container in the name of the address it wrote to; see
+    /// [`socket::udp_answering`].
+    ///
+    /// # Errors
+    /// What making it gives.
+    pub fn udp_answering(&self, from: SocketAddr) -> io::Result<std::net::UdpSocket> {
+        match &self.inside {
+            None => socket::udp_answering(from),
+            Some(resident) => resident.run(move || socket::udp_answering(from)),
+        }
+    }
+
     /// The address to dial `to` from, so that the outside sees the container: the client's own where the family fits,
     /// else the container's first of that family. None: let the kernel choose (`Exit::AsHost`).
     #[must_use]
@@ -43,9 +105,108 @@ impl Gate {
             dial::Exit::AsHost => None,
             dial::Exit::AsClient if client.is_ipv4() == to.is_ipv4() => Some(client),
             dial::Exit::AsClient => {
-                let sources = self.sources.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-                sources.iter().copied().find(|source| source.is_ipv4() == to.is_ipv4())
+                self.interfaces().sources.iter().copied().find(|source| source.is_ipv4() == to.is_ipv4())
             }
         }
     }
+}
+
+/// The proxy personality. Its exit code is for whoever looks at processes; the hook listens to its words.
+#[must_use]
+pub fn run() -> ExitCode {
+    filter().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// From start to end. Says `ok` or `error …` on standard output, once.
+fn filter() -> anyhow::Result<()> {
+    let ready = prepare();
+    let word = match &ready {
+        Ok(_) => "ok\n".to_owned(),
+        Err(error) => format!("error {error:#}\n"),
+    };
+    io::stdout().write_all(word.as_bytes())?;
+    process::detach()?;
+    let Prepared { order, gate, init, sockets, wire } = ready?;
+    let state = order.plan.state.clone();
+    let outcome = serve(gate, init, sockets, wire, order.plan.starts_by_verb);
+    let removed = crate::state::remove(&state);
+    outcome?;
+    Ok(removed?)
+}
+
+struct Prepared {
+    order: Order,
+    gate: Arc<Gate>,
+    init: Process,
+    sockets: capture::Sockets,
+    wire: Wire,
+}
+
+/// Everything that needs privileges, and everything that can fail, in order.
+fn prepare() -> anyhow::Result<Prepared> {
+    process::new_session()?;
+    let order = read_order()?;
+    let plan = &order.plan;
+    let init = Process::open(order.init.pid).context("watch the container's init")?;
+    if !order.init.alive() {
+        bail!("the container's init is gone");
+    }
+    let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
+    let network_namespace = container.inode()?;
+    let policy = compile(plan)?;
+    let gateway = Gateway::create()?;
+    let sockets = gateway.side.namespace.inside(capture::Sockets::open).context("open the proxy's sockets")?;
+    gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
+    let mut wire = Wire::open(gateway, container, plan.exit)?;
+    wire.settle()?;
+    let (exit, inside) = match plan.exit {
+        Exit::Uplink => (dial::Exit::AsClient, None),
+        Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
+    };
+    let gate = Arc::new(Gate {
+        journal: Journal::open(&plan.audit, &plan.container, policy.name())
+            .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
+        resolver: dns::Resolver::new(plan.resolvers.clone()),
+        exit,
+        inside,
+        interfaces: RwLock::new(Arc::new(wire.interfaces())),
+        policy,
+    });
+    let proxy = ProcessId::of(std::process::id().cast_signed())?;
+    crate::state::create(&plan.state)?;
+    Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
+    wire.listen(&plan.state)?;
+    process::allow_open_files(OPEN_FILES)?;
+    process::harden().context("give up privileges")?;
+    Ok(Prepared { order, gate, init, sockets, wire })
+}
+
+fn read_order() -> anyhow::Result<Order> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    serde_json::from_str(&text).context("read the order")
+}
+
+fn compile(plan: &Plan) -> anyhow::Result<Policy> {
+    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
+    Policy::compile(&plan.policy).map_err(failed)
+}
+
+/// Serves until the container's init is gone.
+fn serve(
+    gate: Arc<Gate>,
+    init: Process,
+    sockets: capture::Sockets,
+    wire: Wire,
+    starts_by_verb: bool,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    runtime.block_on(async {
+        let end = readiness::of(&init)?;
+        tokio::select! {
+            gone = end.readable() => gone.map(drop).map_err(anyhow::Error::from),
+            failed = capture::serve(Arc::clone(&gate), sockets) => failed,
+            failed = wire.tend(gate, starts_by_verb) => failed,
+        }
+    })
 }

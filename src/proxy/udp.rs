@@ -1,1 +1,271 @@
-//! (helper)
+//! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one decision, one record.
+//!
+//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed by the permit. Not to be
+//! forgotten: a datagram costs its sender nothing, so flows, their queues and the memory of refusals are all bounded, and
+//! a refused flow's repeats within ten seconds belong to the attempt already recorded.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::timeout;
+
+use super::dial::{DialError, permitted_addresses};
+use super::expiring::Expiring;
+use super::{Gate, opaque};
+use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
+use crate::sys;
+
+/// Flows at the same time: each costs two sockets.
+const FLOWS: usize = 512;
+/// Datagrams waiting for one flow (while its name is looked up): more are dropped, as by any full buffer.
+const QUEUE: usize = 32;
+/// A flow ends when nothing came either way for so long.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long, and how many, refused flows are remembered.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+const REFUSED: usize = 1024;
+/// Datagrams passed back in one go, so that no flow starves the others.
+const BATCH: usize = 32;
+/// Errors of the outside (ICMP, mostly) after which a flow is given up.
+const PROBLEMS: usize = 64;
+/// The largest datagram, in bytes.
+const DATAGRAM: usize = 65_535;
+
+/// A datagram goes nowhere: its sender is to be told. It has been recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+/// The relay of one proxy.
+#[derive(Debug)]
+pub struct Relay {
+    gate: Arc<Gate>,
+    /// By flow, the way to its task. A task that ended has closed its end; its place is taken when needed.
+    flows: Mutex<HashMap<Flow, mpsc::Sender<Vec<u8>>>>,
+    refused: Arc<Mutex<Expiring<Flow, ()>>>,
+}
+
+/// Who speaks to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Flow {
+    source: SocketAddr,
+    destination: SocketAddr,
+}
+
+impl Relay {
+    /// A relay without flows.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, flows: Mutex::default(), refused: Arc::new(Mutex::new(Expiring::new(REFUSED))) }
+    }
+
+    /// Takes one captured datagram: it is sent on, or waits to be. Never waits itself, so datagrams keep their order; must be
+    /// called within the proxy's runtime.
+    ///
+    /// # Errors
+    /// [`Refused`]: answer it with an ICMP error, so that the client fails at once.
+    pub fn datagram(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) -> Result<(), Refused> {
+        let flow = Flow { source, destination };
+        if locked(&self.refused).get(&flow).is_some() {
+            return Err(Refused);
+        }
+        match self.pass_on(flow, payload.to_vec()) {
+            None => Ok(()),
+            Some(payload) => self.begin(flow, payload),
+        }
+    }
+
+    /// Gives the datagram to its flow's task; gives it back where there is none.
+    fn pass_on(&self, flow: Flow, payload: Vec<u8>) -> Option<Vec<u8>> {
+        let flows = locked(&self.flows);
+        let Some(queue) = flows.get(&flow) else { return Some(payload) };
+        match queue.try_send(payload) {
+            Ok(()) | Err(TrySendError::Full(_)) => None,
+            Err(TrySendError::Closed(payload)) => Some(payload),
+        }
+    }
+
+    fn begin(&self, flow: Flow, payload: Vec<u8>) -> Result<(), Refused> {
+        let mut entry = self.gate.journal.begin(flow.subject());
+        let permit = match self.room().and_then(|()| decide(&self.gate, flow, &mut entry)) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                entry.deny(&denial);
+                locked(&self.refused).insert(flow, (), REFUSED_FOR);
+                return Err(Refused);
+            }
+        };
+        entry.allowed(permit.rule(), None);
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        // Room for one is certain: nothing else is in it yet.
+        let _ = queue.try_send(payload);
+        locked(&self.flows).insert(flow, queue);
+        tokio::spawn(run(Arc::clone(&self.gate), Arc::clone(&self.refused), flow, permit, entry, waiting));
+        Ok(())
+    }
+
+    /// Whether there may be another flow.
+    fn room(&self) -> Result<(), Denial> {
+        let mut flows = locked(&self.flows);
+        if flows.len() >= FLOWS {
+            flows.retain(|_, queue| !queue.is_closed());
+        }
+        if flows.len() < FLOWS { Ok(()) } else { Err(denial(format!("more than {FLOWS} UDP flows at once"))) }
+    }
+}
+
+impl Flow {
+    fn subject(self) -> Subject {
+        Subject {
+            kind: Kind::Udp,
+            direction: Direction::Out,
+            source: self.source,
+            destination: self.destination,
+            name: None,
+            method: None,
+            path: None,
+        }
+    }
+}
+
+/// Judges a flow by the names that its address was resolved from, and by the address.
+fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
+    if !gate.journal.healthy() {
+        return Err(denial("the audit file can't be written"));
+    }
+    let names = gate.resolver.names_of(flow.destination.ip());
+    let (name, permit) = opaque::decide(&names, |name| {
+        let (protocol, destination) = (Protocol::Udp, flow.destination);
+        match gate.policy.decide(&Attempt { protocol, name, destination, method: None, path: None }) {
+            Verdict::Allow(permit) => Ok(permit),
+            Verdict::Deny(denial) => Err(denial),
+        }
+    });
+    entry.subject().name = name.map(ToString::to_string);
+    permit
+}
+
+/// The life of an allowed flow.
+async fn run(
+    gate: Arc<Gate>,
+    refused: Arc<Mutex<Expiring<Flow, ()>>>,
+    flow: Flow,
+    permit: Permit,
+    mut entry: Entry,
+    waiting: mpsc::Receiver<Vec<u8>>,
+) {
+    match open(&gate, flow, &permit, &mut entry).await {
+        Ok((outside, inside)) => {
+            let traffic = relay(&outside, &inside, flow.source, waiting).await;
+            entry.finish(traffic.bytes_out, traffic.bytes_in, traffic.problem.as_deref());
+        }
+        Err(denial) => {
+            entry.deny(&denial);
+            locked(&refused).insert(flow, (), REFUSED_FOR);
+        }
+    }
+}
+
+/// Resolves, checks, and makes the two sockets: to the outside, and back to the container.
+async fn open(
+    gate: &Gate,
+    flow: Flow,
+    permit: &Permit,
+    entry: &mut Entry,
+) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
+    let addresses =
+        permitted_addresses(gate, permit, flow.source, flow.destination).await.map_err(|error| match error {
+            DialError::Denied(denial) => denial,
+            DialError::Unreachable(problem) => denial(problem),
+        })?;
+    let upstream = addresses.first().ok_or_else(|| denial("the name has no address"))?.socket_addr();
+    entry.allowed(permit.rule(), Some(upstream.ip()));
+    let sockets = || -> io::Result<_> {
+        let outside = sys::socket::udp_from(gate.source_for(flow.source.ip(), upstream.ip()), upstream)?;
+        let inside = gate.udp_answering(flow.destination)?;
+        Ok((UdpSocket::from_std(outside)?, inside))
+    };
+    sockets().map_err(|error| denial(format!("no socket for it: {error}")))
+}
+
+/// What went through a flow.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Traffic {
+    bytes_out: u64,
+    bytes_in: u64,
+    /// The last error of the outside, in words.
+    problem: Option<String>,
+    problems: usize,
+}
+
+impl Traffic {
+    /// Counts an error that ends nothing: the next datagram may get through.
+    fn note(&mut self, error: &io::Error) {
+        self.problems += 1;
+        self.problem = Some(error.to_string());
+    }
+}
+
+/// Passes datagrams both ways until nothing comes any more.
+async fn relay(
+    outside: &UdpSocket,
+    inside: &std::net::UdpSocket,
+    client: SocketAddr,
+    mut waiting: mpsc::Receiver<Vec<u8>>,
+) -> Traffic {
+    let mut traffic = Traffic::default();
+    while traffic.problems < PROBLEMS {
+        let event = async {
+            tokio::select! {
+                payload = waiting.recv() => payload.map(Some),
+                _ = outside.readable() => Some(None),
+            }
+        };
+        match timeout(IDLE, event).await {
+            Ok(Some(Some(payload))) => match outside.send(&payload).await {
+                Ok(sent) => traffic.bytes_out += bytes(sent),
+                Err(error) => traffic.note(&error),
+            },
+            Ok(Some(None)) => pass_back(outside, inside, client, &mut traffic),
+            // Nothing came for long; or the relay itself is gone.
+            Err(_) | Ok(None) => break,
+        }
+    }
+    traffic
+}
+
+fn pass_back(outside: &UdpSocket, inside: &std::net::UdpSocket, client: SocketAddr, traffic: &mut Traffic) {
+    let mut buffer = Vec::with_capacity(DATAGRAM);
+    for _ in 0..BATCH {
+        buffer.clear();
+        match outside.try_recv_buf(&mut buffer) {
+            Ok(length) => {
+                traffic.bytes_in += bytes(length);
+                // The container's own full buffer, or an answer to a socket it has closed: as on any network.
+                let _ = inside.send_to(&buffer, client);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => return traffic.note(&error),
+        }
+    }
+}
+
+fn bytes(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn denial(reason: impl Into<String>) -> Denial {
+    Denial { reason: reason.into(), rule: None, suggestion: None }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

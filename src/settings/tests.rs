@@ -1,1 +1,173 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
+use proptest::prelude::*;
+
+use super::*;
+
+fn parsed(content: &str) -> Settings {
+    parse::parse("c.toml", content).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
+fn mistakes(content: &str) -> Vec<String> {
+    parse::parse("c.toml", content).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+fn write(path: &Path, content: &str, mode: u32) {
+    let mut file = File::create(path).unwrap();
+    io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    assert_eq!(parsed(""), Settings::default());
+    assert_eq!(parsed("[annotations]\n"), Settings::default());
+}
+
+#[test]
+fn every_key_is_understood() {
+    let settings = parsed(concat!(
+        "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
+        "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
+    ));
+    let name = |text| PolicyName::parse(text).unwrap();
+    assert_eq!(
+        settings,
+        Settings {
+            runtime: PathBuf::from("/usr/bin/crun"),
+            policy: name("corp"),
+            policies: PathBuf::from("/etc/boundary/policies"),
+            resolvers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
+            audit_directory: PathBuf::from("/srv/audit"),
+            user_namespace: UserNamespace::Require,
+            privileged: Privileged::Allow,
+            host_network: HostNetwork::Refuse,
+            annotations: Annotations {
+                policies: vec![name("npm"), name("pip")],
+                modes: vec![Mode::Enforce, Mode::Observe],
+                ceiling: Some(name("top")),
+            },
+        }
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_line() {
+    let found = mistakes(concat!(
+        "runtme = \"runc\"\n",
+        "runtime = \"../runc\"\n",
+        "policy = \"a/b\"\n",
+        "resolvers = [\"192.0.2.1\",\n  \"dns.test\", 5, \"192.0.2.1:0\"]\n",
+        "audit-directory = \"log\"\n",
+        "user-namespace = \"no\"\n",
+        "privileged = true\n",
+        "host-network = [\"filter\"]\n",
+        "[annotations]\n",
+        "modes = \"enforce\"\n",
+        "policy = []\n",
+        "ceiling = \"..\"\n",
+    ));
+    let starts = [
+        "c.toml:1: runtme: unknown; there are runtime, policy,",
+        "c.toml:2: runtime: write an absolute path",
+        "c.toml:3: policy: \"a/b\" is no policy's name",
+        "c.toml:5: resolvers: write an address",
+        "c.toml:5: resolvers: a text in quotes",
+        "c.toml:5: resolvers: write an address",
+        "c.toml:6: audit-directory: write an absolute path",
+        "c.toml:7: user-namespace: write \"auto\", \"require\" or \"never\"",
+        "c.toml:8: privileged: a text in quotes",
+        "c.toml:9: host-network: a text in quotes",
+        "c.toml:11: modes: a list of texts",
+        "c.toml:12: policy: unknown; there are policies, modes, ceiling",
+        "c.toml:13: ceiling: ",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found}\n{start}");
+    }
+}
+
+#[test]
+fn broken_toml_is_told_with_its_line() {
+    let found = mistakes("policy = \"corp\"\npolicy = \"npm\"\nruntime =\nprivileged = \"no\"\n");
+    for line in ["c.toml:2: ", "c.toml:3: ", "c.toml:4: privileged: "] {
+        assert!(found.iter().any(|mistake| mistake.starts_with(line)), "{line}: {found:#?}");
+    }
+    assert!(mistakes("annotations = 1")[0].starts_with("c.toml:1: annotations: "));
+    assert!(!mistakes(&"[".repeat(100_000)).is_empty());
+    assert_eq!(mistakes(&"x\n".repeat(100_000)).len(), 50);
+}
+
+#[test]
+fn the_policies_are_beside_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    write(&file, "policy = \"corp\"\n", 0o644);
+    let settings = load(Some(&file)).unwrap();
+    assert_eq!(settings.policies, directory.path().join("policies"));
+    assert_eq!(settings.policy.as_str(), "corp");
+}
+
+#[test]
+fn a_file_that_was_named_must_exist() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    let found = load(Some(&file)).unwrap_err();
+    assert_eq!(found[0].to_string(), format!("{}: does not exist", file.display()));
+}
+
+#[test]
+fn a_file_that_others_could_have_written_is_not_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    for (mode, trusted) in [(0o600, true), (0o644, true), (0o664, false), (0o646, false), (0o622, false)] {
+        write(&file, "", mode);
+        assert_eq!(read_trusted(&file).is_ok(), trusted, "{mode:o}");
+    }
+    write(&file, "", 0o644);
+    if geteuid().is_root() {
+        nix::unistd::chown(&file, Some(12345.into()), None).unwrap();
+        assert_eq!(read_trusted(&file).unwrap_err().to_string(), "belongs to user 12345, not to root");
+    }
+}
+
+#[test]
+fn what_is_no_plain_file_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    symlink("/dev/zero", at("zero")).unwrap();
+    write(&at("binary"), "", 0o600);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(at("binary"))
+        .and_then(|mut file| io::Write::write_all(&mut file, b"\xff"))
+        .unwrap();
+    write(&at("big"), &"#".repeat(MAX_FILE + 1), 0o600);
+    write(&at("full"), &"#".repeat(MAX_FILE), 0o600);
+    for name in ["fifo", "zero", "binary", "big", "."] {
+        assert!(read_trusted(&at(name)).is_err(), "{name}");
+    }
+    assert!(read_trusted(&at("full")).unwrap().is_some());
+    assert!(read_trusted(&at("none")).unwrap().is_none());
+    write(&at("real"), "policy = \"corp\"", 0o600);
+    symlink("real", at("link")).unwrap();
+    assert!(read_trusted(&at("link")).unwrap().is_some());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_judged_without_a_panic(text in any::<String>()) {
+        let _ = parse::parse("c.toml", &text);
+    }
+
+    #[test]
+    fn texts_that_look_like_settings_are_judged_without_a_panic(
+        text in "((runtime|policy|resolvers|modes|annotations|x)( = | )?(\"[a-z/.:0-9]{0,6}\"|\\[|\\]|\\{|\\}|true|1)?\n?){0,8}",
+    ) {
+        let _ = parse::parse("c.toml", &text);
+    }
+}

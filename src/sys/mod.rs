@@ -4,4 +4,7 @@ pub mod file;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod readiness;
+pub mod signal;
 pub mod socket;
+pub mod sysctl;

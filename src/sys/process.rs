@@ -1,1 +1,135 @@
-//! (founder)
+//! Processes: named so that a reused pid is not mistaken, watched by descriptor, started detached, made small.
+#![expect(clippy::disallowed_methods, reason = "the one module that starts programs")]
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
+
+/// A handle on one process (pidfd_open(2)): readable when it has ended, never another process.
+#[derive(Debug)]
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// Opens a handle. The caller checks afterwards that it is the process meant: the pid may have been reused before.
+    ///
+    /// # Errors
+    /// `ESRCH` where there is none.
+    #[expect(unsafe_code, reason = "no wrapper for pidfd_open in libc or nix")]
+    pub fn open(pid: i32) -> io::Result<Self> {
+        // SAFETY: pidfd_open takes a pid and flags by value and touches no memory of ours.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Starts a program with nothing of ours but `input` on its standard input and a pipe on its standard output; reads what
+/// it says there until it closes it or `deadline` passes. The program goes on running; nobody waits for it.
+///
+/// # Errors
+/// What starting it gives; `TimedOut` (the program is then killed).
+pub fn start_detached(program: &Path, arguments: &[&str], input: &[u8], deadline: Duration) -> io::Result<String> {
+    let mut child = Command::new(program)
+        .arg0("boundary-shim")
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let said = (|| {
+        stdin.ok_or(io::ErrorKind::BrokenPipe)?.write_all(input)?;
+        read_until(stdout.ok_or(io::ErrorKind::BrokenPipe)?, deadline)
+    })();
+    if said.is_err() {
+        // It didn't become ready: nothing of it may stay. Both calls fail only where it is gone already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    said
+}
+
+/// Reads at most 4 KiB of text until the end or the deadline.
+fn read_until(mut from: impl Read + AsFd, deadline: Duration) -> io::Result<String> {
+    let end = Instant::now() + deadline;
+    let mut said = Vec::new();
+    let mut chunk = [0; 1024];
+    while said.len() < 4096 {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, timeout)? == 0 {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        match from.read(&mut chunk)? {
+            0 => break,
+            length => said.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+        }
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Leaves the caller's session, points standard input, output and error at `/dev/null`.
+///
+/// # Errors
+/// What `setsid(2)`, `open(2)` and `dup2(2)` give.
+pub fn detach() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    Ok(())
+}
+
+/// Leaves the caller's session and process group, so that no terminal and no signal to its group reaches us.
+///
+/// # Errors
+/// `EPERM` for a process group leader.
+pub fn new_session() -> io::Result<()> {
+    nix::unistd::setsid().map(drop).map_err(io::Error::from)
+}
+
+/// Gives up what the proxy never needs: core dumps, ptrace by others of our uid, gaining privileges by `exec`, and every
+/// capability but the two for its sockets and links.
+///
+/// # Errors
+/// What the system calls give: the caller must not go on then.
+pub fn harden() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    nix::sys::prctl::set_dumpable(false)?;
+    nix::sys::prctl::set_no_new_privs()?;
+    let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into_iter().collect();
+    caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Effective, &keep).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Permitted, &keep).map_err(io::Error::other)
+}
+
+/// Raises the soft limit of open files to the hard one, at most to `most`.
+///
+/// # Errors
+/// What `setrlimit(2)` gives.
+pub fn allow_open_files(most: u64) -> io::Result<u64> {
+    let (_, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_NOFILE)?;
+    let soft = hard.min(most);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    Ok(soft)
+}

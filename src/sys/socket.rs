@@ -1,36 +1,202 @@
-//! Sockets with the options that a transparent proxy needs. (founder implements; these signatures are fixed)
+//! Sockets with the options that a transparent proxy needs.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 
-/// A non-blocking TCP socket that will connect to an address of `to`'s family. With `source`, it is transparent and bound
-/// to that (foreign) address, port chosen at connect.
-pub fn tcp_from(_source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
-    let s = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM.nonblocking(), None)?;
-    Ok(s.into())
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// Connections that wait to be accepted, at most.
+const BACKLOG: i32 = 512;
+
+/// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that (foreign)
+/// address, the port chosen at connect.
+///
+/// # Errors
+/// What `bind(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
+pub fn tcp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        bind_foreign(&socket, source)?;
+    }
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
 }
 
-/// A non-blocking UDP socket connected to `to`; with `source`, transparent and bound to that address. Port random.
-pub fn udp_from(_source: Option<IpAddr>, _to: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    todo!()
+/// A non-blocking UDP socket connected to `to`; with `source`, transparent and bound to that address. Its port is random.
+///
+/// # Errors
+/// What `bind(2)` and `connect(2)` give.
+pub fn udp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    if let Some(source) = source {
+        bind_foreign(&socket, source)?;
+    }
+    socket.connect(&to.into())?;
+    Ok(socket.into())
 }
 
-/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to) to `to`.
-/// Several may exist for one `from`.
-pub fn udp_answering(_from: SocketAddr, _to: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    todo!()
+/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to), with
+/// `send_to`. Several may exist for one `from`.
+///
+/// It must not be connected: `tproxy` gives a packet to a socket *connected* to its two ends before it gives it to the
+/// listener, so the client's next datagram would end up in here (seen on kernel 6.18; `NF_TPROXY_LOOKUP_ESTABLISHED`).
+///
+/// # Errors
+/// What `bind(2)` gives.
+pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(from), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    set_transparent(&socket, from.ip())?;
+    socket.bind(&from.into())?;
+    Ok(socket.into())
 }
 
-/// Receives one datagram from a listening transparent socket: length, sender, and the address it was sent to.
-/// `WouldBlock` where there is none.
-pub fn receive_captured(
-    _socket: &impl std::os::fd::AsFd,
-    _buffer: &mut [u8],
-) -> io::Result<(usize, SocketAddr, SocketAddr)> {
-    todo!()
+/// A listener on a free port of every address, for connections that a `tproxy` rule hands over.
+///
+/// # Errors
+/// What `socket(2)`, `setsockopt(2)` (`EPERM` without `CAP_NET_ADMIN`) and `bind(2)` give.
+pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListener> {
+    let socket = captured_socket(any, Type::STREAM, Protocol::TCP)?;
+    socket.bind(&SocketAddr::new(any, port).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
-/// Makes the close of this connection a reset (`SO_LINGER` 0): the peer fails at once instead of reading an end.
-pub fn reset_on_close(stream: &impl std::os::fd::AsFd) -> io::Result<()> {
-    socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
+/// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see [`receive_captured`].
+///
+/// # Errors
+/// As [`listen_captured`].
+pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSocket> {
+    let socket = captured_socket(any, Type::DGRAM, Protocol::UDP)?;
+    // Replies leave by sockets bound to the very address that was asked (udp_answering): both must fit on one port.
+    socket.set_reuse_address(true)?;
+    if any.is_ipv4() {
+        setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
+    } else {
+        setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?;
+    }
+    socket.bind(&SocketAddr::new(any, port).into())?;
+    Ok(socket.into())
+}
+
+/// Receives one datagram from such a socket: its length, its sender, and the address it was sent to.
+///
+/// # Errors
+/// `WouldBlock` where there is none; `InvalidData` where the kernel didn't say whereto.
+pub fn receive_captured(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+    let mut control = nix::cmsg_space!(libc::sockaddr_in6);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let source = message.address.as_ref().and_then(socket_address);
+    let destination = message.cmsgs()?.find_map(|cmsg| match cmsg {
+        ControlMessageOwned::Ipv4OrigDstAddr(raw) => {
+            Some(SocketAddr::new(Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(), u16::from_be(raw.sin_port)))
+        }
+        ControlMessageOwned::Ipv6OrigDstAddr(raw) => {
+            Some(SocketAddr::new(Ipv6Addr::from(raw.sin6_addr.s6_addr).into(), u16::from_be(raw.sin6_port)))
+        }
+        _ => None,
+    });
+    match (source, destination) {
+        (Some(source), Some(destination)) => Ok((message.bytes, source, destination)),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+    }
+}
+
+/// Makes the close of this connection a reset (`SO_LINGER` 0, socket(7)): the peer fails at once instead of reading an end.
+///
+/// # Errors
+/// What `setsockopt(2)` gives.
+pub fn reset_on_close(stream: &impl AsFd) -> io::Result<()> {
+    SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
+}
+
+/// A packet socket on one interface that sees IPv6 frames without their link-layer header, non-blocking (packet(7)).
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_RAW`.
+pub fn packets_ipv6(interface: u32) -> io::Result<Socket> {
+    const ETH_P_IPV6: u16 = 0x86dd;
+    let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
+    socket.bind(&link_address(interface, ETH_P_IPV6, [0; 6])?)?;
+    Ok(socket)
+}
+
+/// The address of a station on one interface's wire, for [`packets_ipv6`] sockets.
+///
+/// # Errors
+/// None in practice; the type is shared with other system calls.
+pub fn link_address(interface: u32, protocol: u16, station: [u8; 6]) -> io::Result<socket2::SockAddr> {
+    let mut address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET.unsigned_abs().try_into().unwrap_or_default(),
+        sll_protocol: protocol.to_be(),
+        sll_ifindex: interface.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 6,
+        sll_addr: [0; 8],
+    };
+    for (to, from) in address.sll_addr.iter_mut().zip(station) {
+        *to = from;
+    }
+    raw_address(&address)
+}
+
+/// A raw ICMP (or ICMPv6) socket that only sends, for errors in answer to datagrams.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_RAW`.
+pub fn icmp(any: IpAddr) -> io::Result<Socket> {
+    let protocol = if any.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+    let socket =
+        Socket::new(Domain::for_address(SocketAddr::new(any, 0)), Type::RAW.nonblocking().cloexec(), Some(protocol))?;
+    socket.set_recv_buffer_size(0)?;
+    Ok(socket)
+}
+
+fn captured_socket(any: IpAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket =
+        Socket::new(Domain::for_address(SocketAddr::new(any, 0)), kind.nonblocking().cloexec(), Some(protocol))?;
+    if any.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    set_transparent(&socket, any)?;
+    Ok(socket)
+}
+
+fn bind_foreign(socket: &Socket, source: IpAddr) -> io::Result<()> {
+    set_transparent(socket, source)?;
+    // The port is chosen when the peer is known (ip(7)), else 28,000 connections in all would use up the range.
+    setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
+    socket.bind(&SocketAddr::new(source, 0).into())
+}
+
+fn set_transparent(socket: &Socket, address: IpAddr) -> io::Result<()> {
+    if address.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
+}
+
+fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    storage
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::new(v4.ip().into(), v4.port()))
+        .or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::new(v6.ip().into(), v6.port())))
+}
+
+#[expect(unsafe_code, reason = "socket2 has no safe constructor for link-layer addresses")]
+fn raw_address(address: &libc::sockaddr_ll) -> io::Result<socket2::SockAddr> {
+    // SAFETY: `try_init` hands out storage for any address family, zeroed and aligned for it; a `sockaddr_ll` (20 bytes)
+    // fits, and the length written is its own.
+    let ((), address) = unsafe {
+        socket2::SockAddr::try_init(|storage, length| {
+            storage.cast::<libc::sockaddr_ll>().write(*address);
+            length.write(size_of::<libc::sockaddr_ll>().try_into().unwrap_or_default());
+            Ok(())
+        })
+    }?;
+    Ok(address)
 }

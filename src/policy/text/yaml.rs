@@ -2,6 +2,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
+use super::super::rule::shown;
 use super::{MAX_FILE, Mistake, Mistakes, RuleFile};
 
 /// Settings of coder/boundary's own configuration, which may stand in the same file. They are about its jail and its
@@ -89,7 +90,7 @@ impl<'a> Walk<'a> {
                 "deny" => self.rules((&key, line), &mut rules.deny)?,
                 foreign if FOREIGN_KEYS.contains(&foreign) => self.value()?,
                 _ => {
-                    self.mistakes.add(Some(line), &key, "unknown key; a policy has allow and deny");
+                    self.mistakes.add(Some(line), &shown(&key), "unknown key; a policy has allow and deny");
                     self.value()?;
                     continue;
                 }

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 pub(super) use farewell::close_gently;
 
-use super::dial::{DialError, Network, Outside, Upstream, own_addresses};
+use super::dial::{DialError, Network, Outside, Upstream};
 use super::identify::{self, Answer, Identity};
 use super::splice::{Early, splice_both};
-use super::{Gate, http};
+use super::{Gate, http, opaque};
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, Verdict};
 
@@ -96,7 +96,7 @@ impl Captured {
 
     /// Whether a connection to this address, made under another permit, would also have been made under this one.
     pub(super) fn would_dial(&self, permit: &Permit, address: UpstreamAddr) -> bool {
-        permit.upstream(address.socket_addr().ip(), &own_addresses(&self.gate)) == Ok(address)
+        permit.upstream(address.socket_addr().ip(), &self.gate.interfaces().own) == Ok(address)
     }
 
     /// Reads until it is clear what the connection is; gives the bytes read too. Bounded by the parsers' limits and time.
@@ -165,7 +165,7 @@ async fn tunnel_tls(captured: &Captured, client: TcpStream, early: Vec<u8>, sni:
 /// Anything else: decided by the names that this container resolved to the address, else by the address.
 async fn tunnel_opaque(captured: &Captured, client: TcpStream, early: Vec<u8>, mut entry: Entry) {
     let names = captured.gate.resolver.names_of(captured.destination.ip());
-    let (name, permit) = decide_opaque(captured, &names);
+    let (name, permit) = opaque::decide(&names, |name| captured.decide(Protocol::Tcp, name, None));
     entry.subject().name = name.map(Hostname::to_string);
     match open(captured, permit, &mut entry).await {
         Ok(upstream) => tunnel(client, upstream, early, entry).await,
@@ -174,28 +174,6 @@ async fn tunnel_opaque(captured: &Captured, client: TcpStream, early: Vec<u8>, m
             farewell::reset(client);
         }
         Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
-    }
-}
-
-/// Names that are tried for one address: more than this share it only on the largest hosters.
-const NAMES: usize = 16;
-
-/// The first name that is allowed; else the address where it is allowed and no deny rule is about one of its names; else
-/// the freshest name's denial, which is about what the client most probably meant.
-fn decide_opaque<'a>(captured: &Captured, names: &'a [Hostname]) -> (Option<&'a Hostname>, Result<Permit, Denial>) {
-    let mut forbidden = None;
-    let mut unmatched = None;
-    for name in names.iter().take(NAMES) {
-        match captured.decide(Protocol::Tcp, Some(name), None) {
-            Ok(permit) if permit.name().is_some() => return (Some(name), Ok(permit)),
-            Ok(_for_the_address) => {}
-            Err(denial) if denial.rule.is_some() => forbidden = forbidden.or(Some((name, denial))),
-            Err(denial) => unmatched = unmatched.or(Some((name, denial))),
-        }
-    }
-    match (forbidden, captured.decide(Protocol::Tcp, None, None), unmatched) {
-        (Some((name, denial)), ..) | (None, Err(_), Some((name, denial))) => (Some(name), Err(denial)),
-        (None, verdict, _) => (None, verdict),
     }
 }
 

@@ -36,9 +36,8 @@ impl Rig {
             journal,
             resolver: Resolver::new(vec![]),
             exit: Exit::AsHost,
-            sources: RwLock::new(Arc::new([])),
-            own: RwLock::new(Arc::new([])),
-            on_link: RwLock::new(Arc::new([])),
+            inside: None,
+            interfaces: RwLock::default(),
         };
         let outside = LoopbackOutside { server: listener.local_addr().unwrap(), dialled: Arc::default() };
         (Self { gate: Arc::new(gate), folder, outside, served: Mutex::default() }, listener)

@@ -32,7 +32,6 @@ use self::reply::Transport;
 use super::Gate;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::Hostname;
-use crate::sys;
 
 /// How long a connection may be silent, or take to bring one question or to take one answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -44,7 +43,7 @@ const MAX_QUESTION: usize = 4096;
 /// Answers one datagram. A lost answer is like any lost packet: the client asks again.
 pub async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
     let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else { return };
-    if let Ok(socket) = sys::socket::udp_answering(destination, source) {
+    if let Ok(socket) = gate.udp_answering(destination) {
         let _ = socket.send_to(&reply, source);
     }
 }
@@ -57,7 +56,7 @@ pub async fn serve_stream(gate: Arc<Gate>, stream: TcpStream, source: SocketAddr
     }
 }
 
-/// Gives the number of questions that were recorded.
+/// Gives the number of questions that were heard.
 async fn converse(
     gate: &Gate,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -114,7 +113,7 @@ async fn answer(
     let judgement = if gate.journal.healthy() {
         question.judge(&gate.policy)
     } else {
-        Judgement::Refuse(denial("the audit file cannot be written"))
+        Judgement::Refuse(denial("the audit file can't be written"))
     };
     let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
     match judgement {

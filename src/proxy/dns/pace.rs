@@ -66,7 +66,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_dropped_with_one_record_a_second_that_counts_the_rest() {
         let pace = Pace::new();
-        let mut flood = || (0..QUESTIONS_A_SECOND + 10).map(|_| pace.admit()).collect::<Vec<_>>();
+        let flood = || (0..QUESTIONS_A_SECOND + 10).map(|_| pace.admit()).collect::<Vec<_>>();
         let first = flood();
         assert!(first.iter().take(1000).all(|admission| *admission == Admission::Hear));
         assert_eq!(first.get(1000), Some(&Admission::DropAndRecord { dropped: 0 }));

@@ -1,1 +1,359 @@
+//! Whole questions, against a resolver on loopback that does what its script says.
 
+use std::sync::Mutex;
+
+use hickory_proto::op::{Edns, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use tokio::net::{TcpListener, UdpSocket};
+
+use super::*;
+use crate::policy::{Attempt, Permit, Protocol, Verdict};
+use crate::proxy::test_gate::TestGate;
+
+/// What the resolver does with a question by UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Script {
+    Answer,
+    /// First what an attacker off the path could send, then the answer.
+    ForgedFirst,
+    /// Only by TCP.
+    Truncate,
+    Refuse,
+    Silent,
+}
+
+#[derive(Debug, Clone)]
+struct Server {
+    address: SocketAddr,
+    heard: Arc<Mutex<Vec<Message>>>,
+}
+
+const ALLOW: &[&str] = &["domain=allowed.test"];
+const SOURCE: &str = "10.0.0.2:4000";
+const ASKED: &str = "198.51.100.53:53";
+
+impl Server {
+    async fn start(script: Script) -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let udp = UdpSocket::bind(address).await.unwrap();
+        let server = Self { address, heard: Arc::default() };
+        tokio::spawn(server.clone().serve_udp(udp, script));
+        tokio::spawn(server.clone().serve_tcp(tcp));
+        server
+    }
+
+    async fn serve_udp(self, socket: UdpSocket, script: Script) {
+        let mut buffer = [0; 1500];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            self.heard.lock().unwrap().push(query.clone());
+            for reply in script_replies(&query, script) {
+                socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+            }
+        }
+    }
+
+    async fn serve_tcp(self, listener: TcpListener) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let length = stream.read_u16().await.unwrap();
+            let mut bytes = vec![0; length.into()];
+            stream.read_exact(&mut bytes).await.unwrap();
+            let query = Message::from_vec(&bytes).unwrap();
+            self.heard.lock().unwrap().push(query.clone());
+            stream.write_all(&framed(&reply_to(&query).to_vec().unwrap())).await.unwrap();
+        }
+    }
+
+    fn heard(&self) -> Vec<Message> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn script_replies(query: &Message, script: Script) -> Vec<Message> {
+    let good = reply_to(query);
+    let mut other = good.clone();
+    match script {
+        Script::Silent => vec![],
+        Script::Answer => vec![good],
+        Script::Truncate => vec![good.truncate()],
+        Script::Refuse => {
+            other.metadata.response_code = ResponseCode::Refused;
+            vec![other]
+        }
+        Script::ForgedFirst => {
+            other.metadata.id ^= 1;
+            other.answers[0].data = RData::A(A::new(203, 0, 113, 66));
+            vec![other, good]
+        }
+    }
+}
+
+fn reply_to(query: &Message) -> Message {
+    let asked = query.queries[0].clone();
+    let mut reply = Message::response(query.metadata.id, OpCode::Query);
+    match asked.query_type {
+        RecordType::A => reply.add_answer(Record::from_rdata(asked.name.clone(), 30, RData::A(A::new(192, 0, 2, 1)))),
+        RecordType::AAAA => {
+            let address = AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+            reply.add_answer(Record::from_rdata(asked.name.clone(), 30, RData::AAAA(address)))
+        }
+        _ => &mut reply,
+    };
+    reply.add_query(asked);
+    reply
+}
+
+fn question(name: &str, kind: RecordType) -> Vec<u8> {
+    let mut message = Message::new(4711, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    message.set_edns(Edns::new());
+    message.to_vec().unwrap()
+}
+
+async fn ask_as(bench: &TestGate, message: &[u8]) -> Option<Message> {
+    let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
+    let reply = answer(&bench.gate, message, source, destination, Transport::Udp).await?;
+    Some(Message::from_vec(&reply).unwrap())
+}
+
+async fn ask(bench: &TestGate, name: &str, kind: RecordType) -> Message {
+    let reply = ask_as(bench, &question(name, kind)).await.unwrap();
+    assert_eq!((reply.metadata.id, reply.metadata.message_type), (4711, MessageType::Response));
+    reply
+}
+
+fn first_address(message: &Message) -> Option<IpAddr> {
+    message.answers.iter().find_map(|record| match record.data {
+        RData::A(address) => Some(address.0.into()),
+        RData::AAAA(address) => Some(address.0.into()),
+        _ => None,
+    })
+}
+
+fn good_address() -> IpAddr {
+    "192.0.2.1".parse().unwrap()
+}
+
+fn permit(gate: &Gate, name: &str) -> Permit {
+    let name = Hostname::parse(name).unwrap();
+    let destination = "192.0.2.1:443".parse().unwrap();
+    let attempt = Attempt { protocol: Protocol::Https, name: Some(&name), destination, method: None, path: None };
+    match gate.policy.decide(&attempt) {
+        Verdict::Allow(permit) => permit,
+        Verdict::Deny(denial) => panic!("{denial:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
+    let server = Server::start(Script::Answer).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let reply = ask(&bench, "Allowed.TEST.", RecordType::A).await;
+    assert_eq!(first_address(&reply), Some(good_address()));
+
+    let heard = server.heard();
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0].queries[0].name.eq_case(&Name::from_ascii("allowed.test.").unwrap()));
+    assert!(heard[0].edns.as_ref().unwrap().options().as_ref().is_empty());
+
+    assert_eq!(bench.gate.resolver.names_of(good_address()), [Hostname::parse("allowed.test").unwrap()]);
+    let record = &bench.records()[0];
+    assert_eq!((record.verdict.as_str(), record.method.as_deref()), ("allow", Some("A")));
+    assert_eq!((record.name.as_deref(), record.address), (Some("Allowed.TEST"), server.address.ip()));
+    assert!(record.bytes_out > 0 && record.bytes_in > 0);
+}
+
+#[tokio::test]
+async fn a_denied_name_is_refused_recorded_and_asked_of_nobody() {
+    let server = Server::start(Script::Answer).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    for (name, kind) in [
+        ("secret.evil.test.", RecordType::A),
+        ("secret.evil.test.", RecordType::TXT),
+        ("evil.allowed.test.evil.test.", RecordType::AAAA),
+        ("1.2.0.192.in-addr.arpa.", RecordType::PTR),
+        ("xallowed.test.", RecordType::HTTPS),
+        (".", RecordType::NS),
+    ] {
+        let reply = ask(&bench, name, kind).await;
+        assert_eq!(reply.metadata.response_code, ResponseCode::Refused, "{name}");
+        assert!(reply.answers.is_empty());
+    }
+    assert_eq!(server.heard(), []);
+    assert!(bench.records().iter().all(|record| record.verdict == "deny"));
+    assert_eq!(bench.records().len(), 6);
+}
+
+#[tokio::test]
+async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
+    let server = Server::start(Script::Answer).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    for (kind, verdict) in [
+        (RecordType::HTTPS, "allow"),
+        (RecordType::SVCB, "allow"),
+        (RecordType::TXT, "deny"),
+        (RecordType::NULL, "deny"),
+        (RecordType::MX, "deny"),
+        (RecordType::ANY, "deny"),
+        (RecordType::Unknown(65_400), "deny"),
+    ] {
+        let reply = ask(&bench, "allowed.test.", kind).await;
+        assert_eq!((reply.metadata.response_code, reply.answers.len()), (ResponseCode::NoError, 0), "{kind}");
+        assert_eq!(bench.records().last().unwrap().verdict, verdict, "{kind}");
+    }
+    assert_eq!(server.heard(), []);
+}
+
+#[tokio::test]
+async fn a_forged_answer_is_waited_out() {
+    let server = Server::start(Script::ForgedFirst).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+}
+
+#[tokio::test]
+async fn an_answer_too_big_for_a_datagram_is_fetched_by_tcp() {
+    let server = Server::start(Script::Truncate).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[tokio::test]
+async fn the_next_resolver_is_asked_where_one_refuses() {
+    let (refusing, good) = (Server::start(Script::Refuse).await, Server::start(Script::Answer).await);
+    let bench = TestGate::new(ALLOW, vec![refusing.address, good.address]);
+    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+    assert_eq!((refusing.heard().len(), good.heard().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_resolvers_are_given_up_before_the_client_gives_up_on_us() {
+    let server = Server::start(Script::Silent).await;
+    let bench = TestGate::new(ALLOW, vec![server.address, server.address]);
+    let began = tokio::time::Instant::now();
+    let reply = ask(&bench, "allowed.test.", RecordType::A).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(bench.records()[0].reason.as_deref().unwrap().contains("timed out"));
+}
+
+#[tokio::test]
+async fn without_resolvers_the_answer_says_so() {
+    let bench = TestGate::new(ALLOW, Vec::new());
+    let reply = ask(&bench, "allowed.test.", RecordType::A).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(bench.records()[0].reason.as_deref(), Some("no resolver is configured"));
+}
+
+#[tokio::test]
+async fn what_was_answered_once_is_not_asked_again_by_the_dialler() {
+    let server = Server::start(Script::Answer).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    ask(&bench, "allowed.test.", RecordType::A).await;
+    let permit = permit(&bench.gate, "allowed.test");
+    let found = bench.gate.resolver.lookup(&bench.gate, &permit, "10.0.0.2".parse().unwrap()).await;
+    assert_eq!(found, Ok(vec![good_address()]));
+    assert_eq!(server.heard().len(), 1);
+    let found = bench.gate.resolver.lookup(&bench.gate, &permit, "fd00::2".parse().unwrap()).await;
+    assert_eq!(found, Ok(vec!["2001:db8::1".parse().unwrap()]));
+    assert_eq!(server.heard().len(), 2);
+}
+
+#[tokio::test]
+async fn lookups_of_one_name_at_once_are_one_question() {
+    let server = Server::start(Script::Answer).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let permit = permit(&bench.gate, "allowed.test");
+    let client = "10.0.0.2".parse().unwrap();
+    let lookup = || bench.gate.resolver.lookup(&bench.gate, &permit, client);
+    let (first, second, third) = tokio::join!(lookup(), lookup(), lookup());
+    assert!(first.is_ok() && first == second && second == third);
+    assert_eq!(server.heard().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_forgotten_after_a_second() {
+    let server = Server::start(Script::Silent).await;
+    let bench = TestGate::new(ALLOW, vec![server.address]);
+    ask(&bench, "allowed.test.", RecordType::A).await;
+    let asked = server.heard().len();
+    ask(&bench, "allowed.test.", RecordType::A).await;
+    assert_eq!(server.heard().len(), asked);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    ask(&bench, "allowed.test.", RecordType::A).await;
+    assert!(server.heard().len() > asked);
+}
+
+#[tokio::test]
+async fn hostile_bytes_are_recorded_and_answered_only_where_that_is_safe() {
+    let bench = TestGate::new(ALLOW, Vec::new());
+    let mut answer_to_us = question("allowed.test.", RecordType::A);
+    answer_to_us[2] |= 0x80;
+    for silent in [&b""[..], b"GET / HTTP/1.0\r\n\r\n".get(..11).unwrap(), &answer_to_us] {
+        assert!(ask_as(&bench, silent).await.is_none());
+    }
+    let mut cut = question("allowed.test.", RecordType::A);
+    cut.truncate(20);
+    assert_eq!(ask_as(&bench, &cut).await.unwrap().metadata.response_code, ResponseCode::FormErr);
+    assert_eq!(bench.records().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_questions_is_dropped_and_leaves_a_few_records() {
+    let bench = TestGate::new(ALLOW, Vec::new());
+    let denied = question("evil.test.", RecordType::A);
+    let mut answered = 0_u32;
+    for _ in 0..3000 {
+        answered += u32::from(ask_as(&bench, &denied).await.is_some());
+    }
+    assert_eq!(answered, QUESTIONS_A_SECOND);
+    let records = bench.records();
+    assert_eq!(records.len(), 1001);
+    assert!(records.last().unwrap().reason.as_deref().unwrap().starts_with("more than 1000 questions a second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_takes_several_questions_and_ends_when_silent() {
+    let bench = TestGate::new(ALLOW, Vec::new());
+    let (mut client, ours) = tokio::io::duplex(4096);
+    let talk = async {
+        for _ in 0..3 {
+            client.write_all(&framed(&question("evil.test.", RecordType::A))).await.unwrap();
+            let length = client.read_u16().await.unwrap();
+            let mut reply = vec![0; length.into()];
+            client.read_exact(&mut reply).await.unwrap();
+            assert_eq!(Message::from_vec(&reply).unwrap().metadata.response_code, ResponseCode::Refused);
+        }
+        assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    };
+    let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
+    let (asked, ()) = tokio::join!(converse(&bench.gate, ours, source, destination), talk);
+    assert_eq!((asked, bench.records().len()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_after_its_share_of_questions() {
+    let bench = TestGate::new(ALLOW, Vec::new());
+    let (mut client, ours) = tokio::io::duplex(1 << 20);
+    for _ in 0..QUESTIONS_A_CONNECTION + 5 {
+        client.write_all(&framed(&question("evil.test.", RecordType::A))).await.unwrap();
+    }
+    let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
+    assert_eq!(converse(&bench.gate, ours, source, destination).await, QUESTIONS_A_CONNECTION);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_question_or_one_too_long_ends_the_connection() {
+    for bytes in [&[0][..], &[0, 50, 1, 2], &[0xff, 0xff, 0, 0]] {
+        let bench = TestGate::new(ALLOW, Vec::new());
+        let (mut client, ours) = tokio::io::duplex(4096);
+        client.write_all(bytes).await.unwrap();
+        let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
+        assert_eq!(converse(&bench.gate, ours, source, destination).await, 0);
+    }
+}

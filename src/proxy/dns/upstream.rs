@@ -10,12 +10,12 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::reply::UDP_PAYLOAD;
 use crate::policy::Hostname;
-use crate::proxy::Gate;
+use crate::proxy::{Gate, dial};
 use crate::sys;
 
 /// Aliases followed in one answer. Resolvers themselves give up at about this many.
@@ -120,11 +120,7 @@ async fn by_udp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> 
 }
 
 async fn by_tcp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
-    let mut stream = TcpStream::from_std(sys::socket::tcp_from(source, server)?)?;
-    stream.writable().await?;
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
+    let mut stream = dial::tcp_connected(source, server).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
     stream.write_all(&super::framed(&query_bytes)).await?;
     let length = stream.read_u16().await?;

@@ -1,0 +1,139 @@
+//! `install` and `uninstall`: make an engine offer the runtime, or not any more.
+//!
+//! Owns the words; `integrate` knows the engines. A dry run prints the very steps that would be applied.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use clap::{Args, Subcommand};
+
+use crate::integrate::binary::{DEFAULT_POLICY, PolicyName};
+use crate::integrate::docker::{self, Places, Plan, RuntimeName, dockerd};
+use crate::integrate::step::{self, Step};
+use crate::state;
+
+/// Where policies are kept.
+const POLICIES: &str = "/etc/boundary/policies";
+
+/// systemd-resolved names the real servers in a file of its own, and itself (127.0.0.53) in the usual one.
+const RESOLV_CONFS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/// `install ENGINE`.
+#[derive(Debug, Args)]
+pub struct InstallArguments {
+    #[command(subcommand)]
+    engine: InstallEngine,
+}
+
+#[derive(Debug, Subcommand)]
+enum InstallEngine {
+    /// Add the runtime to dockerd's daemon.json, and tell a running dockerd
+    Docker {
+        #[command(flatten)]
+        common: DockerArguments,
+        /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
+        policy: PolicyName,
+    },
+}
+
+/// `uninstall ENGINE`.
+#[derive(Debug, Args)]
+pub struct UninstallArguments {
+    #[command(subcommand)]
+    engine: UninstallEngine,
+}
+
+#[derive(Debug, Subcommand)]
+enum UninstallEngine {
+    /// Take the runtime out of dockerd's daemon.json, and tell a running dockerd
+    Docker {
+        #[command(flatten)]
+        common: DockerArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DockerArguments {
+    /// What `docker run --runtime=` takes
+    #[arg(long, default_value = "boundary")]
+    name: RuntimeName,
+    /// The file that dockerd reads (its --config-file)
+    #[arg(long, value_name = "FILE", default_value = dockerd::DEFAULT_CONFIG)]
+    daemon_config: PathBuf,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `install`.
+///
+/// # Errors
+/// Not root, or why the engine's configuration was left alone.
+pub fn install(arguments: &InstallArguments) -> anyhow::Result<()> {
+    let InstallEngine::Docker { common, policy } = &arguments.engine;
+    require_root()?;
+    let plan = docker::install(&common.places()?, &common.name, policy)?;
+    carry_out(&plan, common.dry_run, "already installed")?;
+    writeln!(io::stdout(), "try: docker run --rm --runtime={} IMAGE COMMAND", common.name)?;
+    Ok(())
+}
+
+/// Runs `uninstall`.
+///
+/// # Errors
+/// Not root, or why the engine's configuration was left alone.
+pub fn uninstall(arguments: &UninstallArguments) -> anyhow::Result<()> {
+    let UninstallEngine::Docker { common } = &arguments.engine;
+    require_root()?;
+    let plan = docker::uninstall(&common.places()?, &common.name)?;
+    carry_out(&plan, common.dry_run, "not installed")
+}
+
+impl DockerArguments {
+    fn places(&self) -> anyhow::Result<Places> {
+        Ok(Places {
+            binary: std::env::current_exe().context("can't find this program's own file")?,
+            daemon_config: self.daemon_config.clone(),
+            policies: POLICIES.into(),
+            running: state::DIRECTORY.into(),
+            resolv_confs: RESOLV_CONFS.map(PathBuf::from).to_vec(),
+        })
+    }
+}
+
+/// A dry run too: other users' processes can't be looked at, so what it said could be wrong.
+fn require_root() -> anyhow::Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), "only root may change an engine's configuration: use sudo");
+    Ok(())
+}
+
+fn carry_out(plan: &Plan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if plan.steps.is_empty() {
+        writeln!(out, "{nothing_to_do}")?;
+    } else if dry_run {
+        writeln!(out, "this would be done:")?;
+        plan.steps.iter().try_for_each(|step| preview(&mut out, step))?;
+    } else {
+        step::apply(&plan.steps, |step| tell(&mut out, step))?;
+    }
+    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    Ok(())
+}
+
+fn tell(out: &mut impl Write, step: &Step) -> io::Result<()> {
+    writeln!(out, "{step}")?;
+    step.changes().iter().try_for_each(|change| writeln!(out, "  {change}"))
+}
+
+fn preview(out: &mut impl Write, step: &Step) -> io::Result<()> {
+    tell(out, step)?;
+    match step {
+        Step::Write { before, after, .. } => {
+            writeln!(out, "--- before\n{}+++ after\n{after}", before.as_deref().unwrap_or("(no file)\n"))
+        }
+        _ => Ok(()),
+    }
+}

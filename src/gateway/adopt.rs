@@ -1,0 +1,279 @@
+//! Adoption: an interface of the container becomes the gateway's uplink, and a veth takes its place, looking the same.
+//!
+//! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here undoes: a step that fails
+//! ends the proxy, the gateway goes with it, and the container is left with no way out at all.
+
+use std::io;
+use std::net::IpAddr;
+
+use anyhow::Context;
+use ipnet::IpNet;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::InfoKind;
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
+
+use super::link::{Link, address_of, next_hop};
+use super::{DUMMY, Gateway, Side, descriptor, ruleset};
+use crate::sys::netns::Namespace;
+
+/// The numbers of inside links begin here, beyond any that an uplink brings along.
+const INSIDE_NUMBERS: u32 = 1_000_000;
+
+/// An interface that was adopted.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// Its name in the container.
+    pub name: String,
+    /// The container's addresses on it.
+    pub addresses: Vec<IpAddr>,
+    /// The networks on its wire.
+    pub on_link: Vec<IpNet>,
+    /// The number of our link in the container, which took its place.
+    pub inner: u32,
+    /// The link to the container, in the gateway.
+    pub inside: Link,
+    /// The interface itself, in the gateway.
+    pub outside: Link,
+}
+
+/// Everything of an interface that must look the same afterwards.
+#[derive(Debug)]
+struct Snapshot {
+    link: Link,
+    addresses: Vec<AddressMessage>,
+    routes: Vec<RouteMessage>,
+    neighbours: Vec<NeighbourMessage>,
+    settings: Vec<(String, String)>,
+}
+
+/// Adopts one interface.
+///
+/// # Errors
+/// The step that failed, with the interface's name. The caller must not let the container run then.
+pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow::Result<Adopted> {
+    let name = link.name.clone();
+    let number = gateway.take_number();
+    let (inside, outside) = (format!("{}{number}", ruleset::INSIDE), format!("{}{number}", ruleset::OUTSIDE));
+    let steps = || -> anyhow::Result<Adopted> {
+        let before = Snapshot::take(container, link).context("read its settings")?;
+        container
+            .links
+            .give_away(before.link.index, descriptor(&gateway.side.namespace), &outside)
+            .context("move it to the gateway")?;
+        gateway
+            .side
+            .links
+            .make_pair(INSIDE_NUMBERS + number, &inside, &before.link, descriptor(&container.namespace))
+            .context("put a veth in its place")?;
+        before.restore(container).context("give the veth its settings")?;
+        let (inside, outside) = before.connect(gateway, &inside, &outside).context("route through the gateway")?;
+        Ok(before.summary(inside, outside))
+    };
+    steps().with_context(|| format!("adopt interface {name}"))
+}
+
+/// Gives a container that had the host's network a link of its own to the gateway. There is no uplink: the proxy dials
+/// from the host's namespace.
+///
+/// # Errors
+/// The step that failed.
+pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Result<Adopted> {
+    // RFC 6333 sets 192.0.0.0/29 aside for a link between two ends that nobody else sees; the IPv6 pair is a random ULA
+    // prefix (RFC 4193), fixed, since it is never seen by anybody else either.
+    const CONTAINER_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 2));
+    const GATEWAY_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 1));
+    const CONTAINER_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 2));
+    const GATEWAY_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 1));
+    let far = Link {
+        index: 0,
+        name: "eth0".into(),
+        kind: None,
+        loopback: false,
+        up: true,
+        mtu: 1500,
+        station: Vec::new(),
+        queue: 1000,
+        tied_to: None,
+        tied_in: None,
+    };
+    let number = gateway.take_number();
+    let name = format!("{}{number}", ruleset::INSIDE);
+    let mut steps = || -> io::Result<Adopted> {
+        gateway.side.links.make_pair(INSIDE_NUMBERS + number, &name, &far, descriptor(&container.namespace))?;
+        let inside = gateway.side.links.by_name(&name)?;
+        let inner = container.links.by_name(&far.name)?;
+        let mut addresses = Vec::new();
+        for (here, there) in [(GATEWAY_V4, CONTAINER_V4), (GATEWAY_V6, CONTAINER_V6)] {
+            let full = if here.is_ipv4() { 32 } else { 128 };
+            if here.is_ipv6() && gateway.side.sysctls.read("ipv6/conf/all/forwarding").is_err() {
+                continue;
+            }
+            gateway.side.links.add_own_address(inside.index, here, full)?;
+            container.links.add_own_address(inner.index, there, full)?;
+            addresses.extend([here, there]);
+        }
+        gateway.side.links.set_up(inside.index)?;
+        container.links.set_up(inner.index)?;
+        for pair in addresses.chunks_exact(2) {
+            let &[here, there] = pair else { continue };
+            gateway.side.links.route_to(there, inside.index, Some(here).filter(IpAddr::is_ipv4))?;
+            container.links.route_to(here, inner.index, None)?;
+            container.links.route_by_default(here, inner.index)?;
+        }
+        Ok(Adopted {
+            name: far.name.clone(),
+            addresses,
+            on_link: Vec::new(),
+            inner: inner.index,
+            outside: inside.clone(),
+            inside,
+        })
+    };
+    steps().context("give the container a link of its own")
+}
+
+/// Whether an interface leads out of the container and is not one of ours: everything but the loopback and the fallback
+/// devices of tunnel modules, which exist in every namespace and whose packets come back to its own routing.
+#[must_use]
+pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
+    use InfoKind::{ErSpan, GreTap, GreTap6, GreTun, GreTun6, Ip6ErSpan, Ip6Tnl, IpIp, SitTun, Vti, Vti6};
+    let fallback = matches!(
+        link.kind,
+        Some(ErSpan | GreTap | GreTap6 | GreTun | GreTun6 | Ip6ErSpan | Ip6Tnl | IpIp | SitTun | Vti | Vti6)
+    ) && link.tied_in.is_none();
+    !link.loopback && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
+}
+
+/// Whether an interface that appears while the container's own programs run was plugged in from outside: its other end is
+/// in the host's namespace, or it is hardware. What the container makes itself is not ours to adopt: its own veth as an
+/// uplink would let it answer our resolver's questions.
+///
+/// # Errors
+/// The kernel's.
+pub fn plugged_in(container: &mut Side, link: &Link, host: &Namespace) -> io::Result<bool> {
+    match (&link.kind, link.tied_in) {
+        (None, _) => Ok(true),
+        (Some(_), None) => Ok(false),
+        (Some(_), Some(number)) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
+    }
+}
+
+impl Snapshot {
+    fn take(container: &mut Side, link: Link) -> io::Result<Self> {
+        Ok(Self {
+            addresses: container.links.addresses(link.index)?,
+            routes: container.links.routes(link.index)?,
+            neighbours: container.links.permanent_neighbours(link.index)?,
+            settings: read_settings(container, &link.name),
+            link,
+        })
+    }
+
+    /// The container's side, so that it sees what it saw before.
+    fn restore(&self, container: &mut Side) -> io::Result<()> {
+        let index = container.links.by_name(&self.link.name)?.index;
+        // Before addresses: with IPv6 off on the interface, the kernel must not give it any.
+        let now = read_settings(container, &self.link.name);
+        for (setting, value) in self.settings.iter().filter(|pair| !now.contains(pair)) {
+            container.sysctls.write(setting, value)?;
+        }
+        for address in &self.addresses {
+            container.links.add_address(index, address)?;
+        }
+        if self.link.up {
+            container.links.set_up(index)?;
+        }
+        for route in &self.routes {
+            container.links.add_route(index, route)?;
+        }
+        for neighbour in &self.neighbours {
+            container.links.add_neighbour(index, neighbour)?;
+        }
+        Ok(())
+    }
+
+    /// The gateway's side: the container's addresses are asked for in its name on the uplink, and lead inside.
+    fn connect(&self, gateway: &mut Gateway, inside: &str, outside: &str) -> io::Result<(Link, Link)> {
+        let Side { links, sysctls, .. } = &mut gateway.side;
+        for link in [inside, outside] {
+            // Else the kernel waits up to 0.8 s before it answers for somebody else, and this setting has no default.
+            sysctls.write(&format!("ipv4/neigh/{link}/proxy_delay"), "0")?;
+        }
+        let (inside, outside) = (links.by_name(inside)?, links.by_name(outside)?);
+        links.set_up(inside.index)?;
+        for address in self.routable() {
+            let full = if address.is_ipv4() { 32 } else { 128 };
+            links.add_own_address(outside.index, address, full)?;
+        }
+        links.set_up(outside.index)?;
+        for address in self.routable() {
+            links.stop_delivery(outside.index, address)?;
+            let preferred = address.is_ipv4().then_some(IpAddr::V4(DUMMY));
+            links.route_to(address, inside.index, preferred)?;
+        }
+        for route in &self.routes {
+            links.add_route(outside.index, &without_source(route))?;
+        }
+        for neighbour in &self.neighbours {
+            links.add_neighbour(outside.index, neighbour)?;
+        }
+        Ok((inside, outside))
+    }
+
+    /// The container's addresses that mean something beyond the wire.
+    fn routable(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.addresses.iter().filter_map(address_of).filter(|address| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => !address.is_unicast_link_local(),
+        })
+    }
+
+    fn summary(&self, inside: Link, outside: Link) -> Adopted {
+        let on_link = self.routes.iter().filter(|route| next_hop(route).is_none()).filter_map(prefix).collect();
+        Adopted {
+            name: self.link.name.clone(),
+            addresses: self.routable().collect(),
+            on_link,
+            inner: self.link.index,
+            inside,
+            outside,
+        }
+    }
+}
+
+/// In the gateway the container's addresses are not local, and so can't be a route's preferred source.
+fn without_source(route: &RouteMessage) -> RouteMessage {
+    use netlink_packet_route::route::RouteAttribute;
+    let mut route = route.clone();
+    route.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
+    route
+}
+
+fn prefix(route: &RouteMessage) -> Option<IpNet> {
+    use netlink_packet_route::route::{RouteAddress, RouteAttribute};
+    let length = route.header.destination_prefix_length;
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) if !address.is_unicast_link_local() => {
+            Some(IpAddr::V6(*address))
+        }
+        _ => None,
+    })?;
+    IpNet::new(address, length).ok().filter(|_| length > 0)
+}
+
+/// The interface's own settings, both families. Those that can't be read (write-only, secret) are not carried over.
+fn read_settings(side: &Side, interface: &str) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    for family in ["ipv4", "ipv6"] {
+        let directory = format!("{family}/conf/{interface}");
+        for name in side.sysctls.names(&directory).unwrap_or_default() {
+            let setting = format!("{directory}/{name}");
+            if let Ok(value) = side.sysctls.read(&setting) {
+                settings.push((setting, value));
+            }
+        }
+    }
+    settings
+}

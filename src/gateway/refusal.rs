@@ -1,0 +1,245 @@
+//! What the kernel tells about packets that it refused or let in by itself: nfnetlink_log messages, read into the facts that
+//! a record needs. Pure; the bytes are the container's own packets and are believed in nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::audit::Kind;
+use crate::gateway::ruleset;
+
+/// Why the kernel tells us about a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// No rule lets it out.
+    Refused,
+    /// Its source address is not the container's.
+    Spoofed,
+    /// It opens a connection from outside, and was let in.
+    Inbound,
+}
+
+/// One packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Packet {
+    /// Why we are told.
+    pub why: Why,
+    /// What it carries.
+    pub kind: Kind,
+    /// From; port 0 where the protocol has none.
+    pub source: SocketAddr,
+    /// To.
+    pub destination: SocketAddr,
+}
+
+/// The socket option that makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with `NFULNL_CFG_CMD_BIND`, then
+/// a copy mode that keeps `bytes` of each packet. Two messages, two acknowledgements.
+#[must_use]
+pub fn subscription(group: u16, bytes: u32) -> (Vec<u8>, usize) {
+    const NFULA_CFG_CMD: u16 = 1;
+    const NFULA_CFG_MODE: u16 = 2;
+    const BIND: u8 = 1;
+    const COPY_PACKET: u8 = 2;
+    let mut mode = bytes.to_be_bytes().to_vec();
+    mode.extend([COPY_PACKET, 0]);
+    let mut message = configuration(group, NFULA_CFG_CMD, &[BIND]);
+    message.extend(configuration(group, NFULA_CFG_MODE, &mode));
+    (message, 2)
+}
+
+/// One `NFULNL_MSG_CONFIG` (linux/netfilter/nfnetlink_log.h) with one attribute.
+fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
+    const NFNL_SUBSYS_ULOG_CONFIG: u16 = (4 << 8) | 1;
+    const REQUEST_AND_ACK: u16 = 0x5;
+    let padded = value.len().next_multiple_of(4);
+    let length = u32::try_from(24 + padded).unwrap_or_default();
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(NFNL_SUBSYS_ULOG_CONFIG.to_ne_bytes());
+    message.extend(REQUEST_AND_ACK.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend([0, 0]);
+    message.extend(group.to_be_bytes());
+    message.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
+    message.extend(attribute.to_ne_bytes());
+    message.extend(value);
+    message.resize(24 + padded, 0);
+    message
+}
+
+/// The packets of one datagram of messages.
+pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        loop {
+            let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+            let message = rest.get(..length.max(16))?;
+            rest = rest.get(length.max(16).next_multiple_of(4)..).unwrap_or_default();
+            if let Some(packet) = packet(message) {
+                return Some(packet);
+            }
+        }
+    })
+}
+
+/// One message: `nlmsghdr`, `nfgenmsg`, attributes.
+fn packet(message: &[u8]) -> Option<Packet> {
+    const NFULNL_MSG_PACKET: [u8; 2] = (4_u16 << 8).to_ne_bytes();
+    const NFULA_PAYLOAD: u16 = 9;
+    const NFULA_PREFIX: u16 = 10;
+    if message.get(4..6)? != NFULNL_MSG_PACKET {
+        return None;
+    }
+    let (mut why, mut payload) = (None, None);
+    let mut rest = message.get(20..)?;
+    while let (Some(length), Some(kind)) = (u16_at(rest, 0), u16_at(rest, 2)) {
+        let length = usize::from(length).max(4);
+        let value = rest.get(4..length)?;
+        match kind {
+            NFULA_PAYLOAD => payload = Some(value),
+            NFULA_PREFIX => why = reason(value),
+            _ => {}
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    let (kind, source, destination) = addresses(payload?)?;
+    Some(Packet { why: why?, kind, source, destination })
+}
+
+fn reason(prefix: &[u8]) -> Option<Why> {
+    let word = std::str::from_utf8(prefix).ok()?.trim_end_matches('\0');
+    match word {
+        ruleset::REFUSED => Some(Why::Refused),
+        ruleset::SPOOFED => Some(Why::Spoofed),
+        ruleset::INBOUND => Some(Why::Inbound),
+        _ => None,
+    }
+}
+
+/// Reads the head of an IP packet.
+fn addresses(packet: &[u8]) -> Option<(Kind, SocketAddr, SocketAddr)> {
+    let (protocol, source, destination, rest) = match packet.first()? >> 4 {
+        4 => {
+            let header = usize::from(packet.first()? & 0x0f) * 4;
+            let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+            let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+            let (source, destination) = (Ipv4Addr::from(source), Ipv4Addr::from(destination));
+            (*packet.get(9)?, IpAddr::V4(source), IpAddr::V4(destination), packet.get(header..).unwrap_or_default())
+        }
+        6 => {
+            let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
+            let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+            let (protocol, rest) = beyond_extensions(*packet.get(6)?, packet.get(40..).unwrap_or_default());
+            let (source, destination) = (Ipv6Addr::from(source), Ipv6Addr::from(destination));
+            (protocol, IpAddr::V6(source), IpAddr::V6(destination), rest)
+        }
+        _ => return None,
+    };
+    let port = |offset: usize| {
+        rest.get(offset..offset + 2).map_or(0, |bytes| bytes.iter().fold(0, |all, byte| all << 8 | u16::from(*byte)))
+    };
+    let (kind, from, to) = match protocol {
+        6 => (Kind::Tcp, port(0), port(2)),
+        17 => (Kind::Udp, port(0), port(2)),
+        1 | 58 => (Kind::Icmp, 0, 0),
+        _ => (Kind::Other, 0, 0),
+    };
+    Some((kind, SocketAddr::new(source, from), SocketAddr::new(destination, to)))
+}
+
+/// Walks IPv6 extension headers (RFC 8200, 4.1), at most eight, to the transport protocol.
+fn beyond_extensions(mut protocol: u8, mut rest: &[u8]) -> (u8, &[u8]) {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const DESTINATION: u8 = 60;
+    for _ in 0..8 {
+        let length = match (protocol, rest.get(1)) {
+            (HOP_BY_HOP | ROUTING | DESTINATION, Some(units)) => (usize::from(*units) + 1) * 8,
+            (FRAGMENT, Some(_)) => 8,
+            _ => break,
+        };
+        protocol = rest.first().copied().unwrap_or_default();
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    (protocol, rest)
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn report(prefix: &str, packet: &[u8]) -> Vec<u8> {
+        let mut body = vec![0, 0, 0, 1];
+        body.extend(attribute(10, format!("{prefix}\0").as_bytes()));
+        body.extend(attribute(9, packet));
+        let mut message = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
+        message.extend((4_u16 << 8).to_ne_bytes());
+        message.extend([0; 10]);
+        message.extend(body);
+        message
+    }
+
+    fn udp_v4() -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7];
+        packet.extend([0x9c, 0x40, 0x27, 0x0f, 0, 8, 0, 0]);
+        packet
+    }
+
+    #[test]
+    fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
+        let found: Vec<_> = packets(&report("refused", &udp_v4())).collect();
+        let packet = Packet {
+            why: Why::Refused,
+            kind: Kind::Udp,
+            source: "172.17.0.2:40000".parse().unwrap(),
+            destination: "198.51.100.7:9999".parse().unwrap(),
+        };
+        assert_eq!(found, [packet]);
+    }
+
+    #[test]
+    fn extension_headers_hide_no_port() {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 24, 0, 64];
+        packet.extend([0xfd; 16]);
+        packet.extend([0x20; 16]);
+        packet.extend([60, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
+        let found: Vec<_> = packets(&report("refused", &packet)).collect();
+        assert_eq!(found.first().map(|packet| (packet.kind, packet.destination.port())), Some((Kind::Tcp, 22)));
+    }
+
+    #[test]
+    fn a_word_that_is_not_ours_is_no_report() {
+        assert_eq!(packets(&report("else", &udp_v4())).count(), 0);
+    }
+
+    #[test]
+    fn several_reports_come_in_one_datagram() {
+        let mut both = report("refused", &udp_v4());
+        both.resize(both.len().next_multiple_of(4), 0);
+        both.extend(report("inbound", &udp_v4()));
+        let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
+        assert_eq!(why, [Why::Refused, Why::Inbound]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = packets(&report("spoofed", &packet)).count();
+            let _ = packets(&packet).count();
+        }
+    }
+}

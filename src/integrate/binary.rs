@@ -1,0 +1,218 @@
+//! The program's own file, as engines are told of it: where it is, who could replace it, and its links.
+//!
+//! An engine runs this file as root for years. Whoever can write to it, or to a directory on the way to it, is root; that
+//! is checked here, once, before any engine is told the path.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::step::Step;
+
+/// The policy that the binary itself stands for, without a link.
+pub const DEFAULT_POLICY: &str = "default";
+
+/// Links to the binary are called this and the policy's name.
+const LINK_PREFIX: &str = "boundary-";
+
+/// The name of a policy: one path component, safe in a link's name and a file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyName(String);
+
+/// What is wrong with a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
+    #[error("a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit")]
+    Spelling,
+    /// It means something else already.
+    #[error("`{0}` is taken")]
+    Taken(String),
+}
+
+/// Why an engine must not be told of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// It or a directory above it can't be looked at.
+    #[error("can't look at {path}")]
+    Unreadable {
+        /// What was looked at.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody else than root could replace it.
+    #[error("{path} {why}: whoever may write there could become root; {ADVICE}")]
+    Replaceable {
+        /// The file, or the directory on the way to it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Something else has the link's name.
+    #[error("{path} exists and is no link to {binary}: remove it or choose another policy name")]
+    Occupied {
+        /// The link's path.
+        path: PathBuf,
+        /// What it should point to.
+        binary: PathBuf,
+    },
+}
+
+const ADVICE: &str = "run `sudo install -m 755 boundary-shim /usr/local/bin/` and call that one";
+
+/// This program's file, links resolved, where nobody but root can replace it.
+///
+/// # Errors
+/// The file or a directory above it isn't root's, or others may write to it.
+pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
+    let unreadable = |source| BinaryError::Unreadable { path: binary.to_owned(), source };
+    let binary = binary.canonicalize().map_err(unreadable)?;
+    for path in binary.ancestors() {
+        let meta = path.metadata().map_err(|source| BinaryError::Unreadable { path: path.to_owned(), source })?;
+        // Debian's /usr/local may be writable for the group `staff`, which is root's equal there by policy.
+        let writers = if path == binary { 0o022 } else { 0o002 };
+        let why = match &meta {
+            meta if meta.uid() != 0 => "isn't owned by root",
+            meta if meta.mode() & writers != 0 => "is writable for others",
+            _ => continue,
+        };
+        return Err(BinaryError::Replaceable { path: path.to_owned(), why });
+    }
+    Ok(binary)
+}
+
+/// The path that makes the runtime follow `policy`, and the step that makes it where it isn't there.
+///
+/// # Errors
+/// Something else is in the link's place.
+pub fn path_for(binary: &Path, policy: &PolicyName) -> Result<(PathBuf, Option<Step>), BinaryError> {
+    if policy.0 == DEFAULT_POLICY {
+        return Ok((binary.to_owned(), None));
+    }
+    let link = binary.with_file_name(format!("{LINK_PREFIX}{policy}"));
+    match link.symlink_metadata() {
+        Ok(meta) if meta.is_symlink() && link.canonicalize().is_ok_and(|target| target == binary) => Ok((link, None)),
+        Ok(_) => Err(BinaryError::Occupied { path: link, binary: binary.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Relative, so that it holds where the directory is seen under another path.
+            let target = binary.file_name().map_or_else(|| binary.to_owned(), PathBuf::from);
+            Ok((link.clone(), Some(Step::Link { link, target })))
+        }
+        Err(source) => Err(BinaryError::Unreadable { path: link, source }),
+    }
+}
+
+/// Whether a path in an engine's configuration is this program, by its name: the file may be gone already.
+#[must_use]
+pub fn is_ours(path: &str) -> bool {
+    Path::new(path).file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(LINK_PREFIX))
+}
+
+/// Whether `path` is one of our links (which `uninstall` takes away) and not the program's file (which it doesn't).
+#[must_use]
+pub fn is_link(path: &Path) -> bool {
+    path.to_str().is_some_and(is_ours) && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
+}
+
+/// The spelling that names of policies and runtimes share.
+///
+/// # Errors
+/// [`NameError::Spelling`].
+pub fn check_spelling(name: &str) -> Result<(), NameError> {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let good = name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(is_inner);
+    if good { Ok(()) } else { Err(NameError::Spelling) }
+}
+
+impl FromStr for PolicyName {
+    type Err = NameError;
+
+    /// `shim` is taken: `boundary-shim` is the program's file and follows the default policy.
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        check_spelling(name)?;
+        if name == "shim" { Err(NameError::Taken(name.to_owned())) } else { Ok(Self(name.to_owned())) }
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_systems_own_programs_are_trusted() {
+        let shell = Path::new("/bin/sh");
+        assert_eq!(trusted(shell).expect("root owns it"), shell.canonicalize().expect("it exists"));
+    }
+
+    #[test]
+    fn a_file_below_a_directory_that_anyone_may_write_to_is_refused() {
+        let directory = tempfile::tempdir_in("/tmp").expect("a directory");
+        let file = directory.path().join("boundary-shim");
+        std::fs::File::create(&file).expect("a file");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).expect("a mode");
+        let error = trusted(&file).expect_err("/tmp is on the way").to_string();
+        assert!(error.contains("install -m 755"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_that_names_it() {
+        assert_eq!(
+            trusted(Path::new("/nonexistent/shim")).expect_err("not there").to_string(),
+            "can't look at /nonexistent/shim"
+        );
+    }
+
+    #[test]
+    fn a_policy_is_followed_through_a_link_beside_the_binary() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let binary = directory.path().canonicalize().expect("a path").join("boundary-shim");
+        std::fs::File::create(&binary).expect("a file");
+        let npm: PolicyName = "npm".parse().expect("a name");
+
+        let (path, step) = path_for(&binary, &npm).expect("free");
+        assert_eq!(step, Some(Step::Link { link: path.clone(), target: "boundary-shim".into() }));
+        symlink("boundary-shim", &path).expect("a link");
+        assert_eq!(path_for(&binary, &npm).expect("ours"), (path.clone(), None));
+        assert!(is_link(&path) && !is_link(&binary));
+
+        std::fs::remove_file(&path).expect("removed");
+        symlink("/bin/sh", &path).expect("a link");
+        assert!(matches!(path_for(&binary, &npm), Err(BinaryError::Occupied { .. })));
+    }
+
+    #[test]
+    fn the_default_policy_needs_no_link() {
+        let binary = Path::new("/usr/local/bin/boundary-shim");
+        let policy = DEFAULT_POLICY.parse().expect("a name");
+        assert_eq!(path_for(binary, &policy).expect("nothing to look at"), (binary.to_owned(), None));
+    }
+
+    #[test]
+    fn names_that_could_leave_the_directory_or_confuse_are_refused() {
+        for name in ["", ".", "..", "a/b", "-x", "shim", "a b", "ä", "a\n", &"a".repeat(65)] {
+            assert!(name.parse::<PolicyName>().is_err(), "{name:?}");
+        }
+        for name in ["npm", "npm-2.1_x", "0", &"a".repeat(64)] {
+            assert!(name.parse::<PolicyName>().is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_names_are_ours() {
+        assert!(is_ours("/opt/boundary-shim") && is_ours("/usr/local/bin/boundary-npm"));
+        assert!(
+            !is_ours("/usr/bin/runc") && !is_ours("/opt/boundary-shim/runc") && !is_ours("") && !is_ours("boundary")
+        );
+    }
+}

@@ -1,0 +1,249 @@
+//! `daemon.json`: dockerd's configuration file, edited without touching what we don't know.
+//!
+//! Pure text in, text out. Every value that isn't ours keeps its very text (numbers too: `serde_json::Value` would turn
+//! `1e2` into `100.0`), and every key its place. What dockerd itself would refuse, or two readers could read differently,
+//! is an error: a key given twice (Go takes the last or merges, others take the first), and `Runtimes` for `runtimes`
+//! (dockerd 20.10: "don't match any configuration option").
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// A checked `daemon.json`.
+#[derive(Debug)]
+pub struct DaemonJson {
+    root: Object,
+    indent: String,
+}
+
+/// Why a `daemon.json` is left alone.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON, or not an object.
+    #[error("it isn't a JSON object")]
+    NotAnObject(#[source] serde_json::Error),
+    /// A member of the wrong type.
+    #[error("`{key}` isn't {expected}")]
+    WrongType {
+        /// Its key, with dots.
+        key: String,
+        /// What dockerd wants there.
+        expected: &'static str,
+    },
+    /// The same key twice in one object.
+    #[error("it has the key `{0}` twice")]
+    Twice(String),
+    /// A key that dockerd knows only in lower case.
+    #[error("it has `{found}`, which dockerd knows only as `{known}`")]
+    Case {
+        /// As written.
+        found: String,
+        /// As dockerd wants it.
+        known: &'static str,
+    },
+}
+
+impl DaemonJson {
+    /// Reads a file's text; nothing but white space counts as an empty object, as it does for newer dockerds.
+    ///
+    /// # Errors
+    /// What dockerd would refuse in the parts that we read, and keys given twice there.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let indent = indentation(text).to_owned();
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        let root: Object = serde_json::from_str(text).map_err(Malformed::NotAnObject)?;
+        root.refuse_twice()?;
+        for known in ["runtimes", "dns", "default-runtime"] {
+            if let Some(found) = root.keys().find(|key| key.eq_ignore_ascii_case(known) && *key != known) {
+                return Err(Malformed::Case { found: found.to_owned(), known });
+            }
+        }
+        let config = Self { root, indent };
+        let runtimes = config.check_type::<Object>("runtimes", "an object")?.unwrap_or_default();
+        runtimes.refuse_twice()?;
+        for (name, runtime) in &runtimes.0 {
+            let wrong = || Malformed::WrongType { key: format!("runtimes.{name}"), expected: "an object" };
+            runtime.value::<Object>().ok_or_else(wrong)?.refuse_twice()?;
+        }
+        config.check_type::<Vec<String>>("dns", "a list of strings")?;
+        config.check_type::<String>("default-runtime", "a string")?;
+        Ok(config)
+    }
+
+    fn check_type<T: DeserializeOwned>(&self, key: &str, expected: &'static str) -> Result<Option<T>, Malformed> {
+        let wrong = || Malformed::WrongType { key: key.to_owned(), expected };
+        self.root.get(key).map(|node| node.value().ok_or_else(wrong)).transpose()
+    }
+
+    /// The path of a runtime: none where there is no such runtime, empty where it has no path (a `runtimeType`).
+    #[must_use]
+    pub fn runtime(&self, name: &str) -> Option<String> {
+        let runtime = self.runtimes().value::<Object>(name)?;
+        Some(runtime.value("path").unwrap_or_default())
+    }
+
+    /// Whether some runtime's path is this.
+    #[must_use]
+    pub fn mentions(&self, path: &str) -> bool {
+        self.runtimes().keys().any(|name| self.runtime(name).as_deref() == Some(path))
+    }
+
+    /// Adds a runtime, or changes the path of the one that has the name; its other members stay.
+    pub fn set_runtime(&mut self, name: &str, path: &str) {
+        let mut runtimes = self.runtimes();
+        let mut runtime: Object = runtimes.value(name).unwrap_or_default();
+        runtime.set("path", Node::of(path));
+        runtimes.set(name, Node::Object(runtime));
+        self.root.set("runtimes", Node::Object(runtimes));
+    }
+
+    /// Removes a runtime. The key `runtimes` stays, even empty: without it a reload removes nothing (dockerd takes an
+    /// absent key for "as before"; tried with 20.10.24).
+    pub fn remove_runtime(&mut self, name: &str) {
+        let mut runtimes = self.runtimes();
+        runtimes.0.retain(|(key, _)| key != name);
+        self.root.set("runtimes", Node::Object(runtimes));
+    }
+
+    /// The DNS servers that are set; empty where none is, which for dockerd is the same as `[]`.
+    #[must_use]
+    pub fn dns(&self) -> Vec<String> {
+        self.root.value("dns").unwrap_or_default()
+    }
+
+    /// Sets the DNS servers.
+    pub fn set_dns(&mut self, servers: &[IpAddr]) {
+        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        self.root.set("dns", Node::of(&servers));
+    }
+
+    /// The runtime that counts where `docker run` names none.
+    #[must_use]
+    pub fn default_runtime(&self) -> Option<String> {
+        self.root.value("default-runtime")
+    }
+
+    /// The file's text: indented as it was (two spaces where that can't be seen), a line break at the end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        self.root.render(&self.indent, 0, &mut text);
+        text.push('\n');
+        text
+    }
+
+    fn runtimes(&self) -> Object {
+        self.root.value("runtimes").unwrap_or_default()
+    }
+}
+
+/// White space before the first key that stands on a line of its own.
+fn indentation(text: &str) -> &str {
+    let of_line = |line: &'_ str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let found = text.lines().map(|line| line.split_at(of_line(line)));
+    found.skip(1).find(|(white, rest)| !white.is_empty() && rest.starts_with('"')).map_or("  ", |(white, _)| white)
+}
+
+/// A JSON object in the order of its text.
+#[derive(Debug, Default)]
+struct Object(Vec<(String, Node)>);
+
+/// A value: its text as it was, or an object that we changed.
+#[derive(Debug)]
+enum Node {
+    Verbatim(Box<RawValue>),
+    Object(Object),
+}
+
+impl Object {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+
+    fn get(&self, key: &str) -> Option<&Node> {
+        self.0.iter().find(|(found, _)| found == key).map(|(_, node)| node)
+    }
+
+    fn value<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.get(key).and_then(Node::value)
+    }
+
+    fn set(&mut self, key: &str, value: Node) {
+        match self.0.iter_mut().find(|(found, _)| found == key) {
+            Some((_, node)) => *node = value,
+            None => self.0.push((key.to_owned(), value)),
+        }
+    }
+
+    fn refuse_twice(&self) -> Result<(), Malformed> {
+        let mut seen = std::collections::HashSet::new();
+        match self.keys().find(|key| !seen.insert(*key)) {
+            Some(key) => Err(Malformed::Twice(key.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn render(&self, indent: &str, depth: usize, text: &mut String) {
+        if self.0.is_empty() {
+            return text.push_str("{}");
+        }
+        for (index, (key, node)) in self.0.iter().enumerate() {
+            text.push_str(if index == 0 { "{\n" } else { ",\n" });
+            text.push_str(&indent.repeat(depth + 1));
+            text.push_str(&serde_json::Value::from(key.as_str()).to_string());
+            text.push_str(": ");
+            node.render(indent, depth + 1, text);
+        }
+        text.push('\n');
+        text.push_str(&indent.repeat(depth));
+        text.push('}');
+    }
+}
+
+impl Node {
+    fn of<T: serde::Serialize + ?Sized>(value: &T) -> Self {
+        Self::Verbatim(to_raw_value(value).expect("strings and lists of strings are JSON"))
+    }
+
+    /// None where the value isn't a `T`.
+    fn value<T: DeserializeOwned>(&self) -> Option<T> {
+        let mut text = String::new();
+        self.render("", 0, &mut text);
+        serde_json::from_str(&text).ok()
+    }
+
+    fn render(&self, indent: &str, depth: usize, text: &mut String) {
+        match self {
+            Self::Verbatim(raw) => text.push_str(raw.get()),
+            Self::Object(object) => object.render(indent, depth, text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, raw)) = map.next_entry()? {
+                    members.push((key, Node::Verbatim(raw)));
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+#[path = "daemon_json/tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+//! One change to the host, as a value: printed by `--dry-run`, applied otherwise, undone where a later one fails.
+//!
+//! Must not know any engine. A step is planned only where it is needed, so applying an empty list is "already done".
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::docker::dockerd::Daemon;
+use crate::sys::file;
+
+/// Mode of a file that wasn't there: engines' configuration is everyone's to read.
+const NEW_FILE: u32 = 0o644;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make a directory that isn't there, mode 0755.
+    Directory(PathBuf),
+    /// Make a symbolic link that isn't there.
+    Link {
+        /// The link.
+        link: PathBuf,
+        /// What it points to, relative to the link's directory.
+        target: PathBuf,
+    },
+    /// Replace a file, or make it with mode 0644.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// All of its content now; none where it isn't there.
+        before: Option<String>,
+        /// All of its new content.
+        after: String,
+        /// What is different, one line each.
+        changes: Vec<String>,
+    },
+    /// Have a running dockerd read its file again.
+    Reload(Daemon),
+    /// Remove a symbolic link.
+    Unlink(PathBuf),
+}
+
+/// A step that failed; those before it are undone as far as they can be.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {step}")]
+pub struct StepError {
+    /// In the imperative: `make /etc/boundary`.
+    step: String,
+    source: io::Error,
+}
+
+/// Applies steps in order, telling each as it is done.
+///
+/// # Errors
+/// The first failure. What was made before it is gone again, and a written file is as it was.
+pub fn apply(steps: &[Step], mut done: impl FnMut(&Step) -> io::Result<()>) -> Result<(), StepError> {
+    for (index, step) in steps.iter().enumerate() {
+        if let Err(source) = step.apply() {
+            steps.iter().take(index).rev().for_each(Step::undo);
+            return Err(StepError { step: step.to_string(), source });
+        }
+        // The world's state matters more than a closed stdout.
+        let _ = done(step);
+    }
+    Ok(())
+}
+
+/// The directories that must be made for `path` to be one, outermost first.
+#[must_use]
+pub fn missing_directories(path: &Path) -> Vec<Step> {
+    let mut missing: Vec<_> = path
+        .ancestors()
+        .take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists())
+        .map(|directory| Step::Directory(directory.to_owned()))
+        .collect();
+    missing.reverse();
+    missing
+}
+
+impl Step {
+    /// What will be different in a written file, one line each.
+    #[must_use]
+    pub fn changes(&self) -> &[String] {
+        match self {
+            Self::Write { changes, .. } => changes,
+            _ => &[],
+        }
+    }
+
+    fn apply(&self) -> io::Result<()> {
+        match self {
+            Self::Directory(path) => std::fs::DirBuilder::new().mode(0o755).create(path),
+            Self::Link { link, target } => std::os::unix::fs::symlink(target, link),
+            Self::Write { path, after, .. } => file::replace(path, after.as_bytes(), NEW_FILE),
+            Self::Reload(daemon) => daemon.reload(),
+            Self::Unlink(link) => std::fs::remove_file(link),
+        }
+    }
+
+    /// Best effort: the error that matters is the one that led here. A directory that others filled meanwhile stays.
+    fn undo(&self) {
+        let _ = match self {
+            Self::Directory(path) => std::fs::remove_dir(path),
+            Self::Link { link, .. } => std::fs::remove_file(link),
+            Self::Write { path, before: Some(before), .. } => file::replace(path, before.as_bytes(), NEW_FILE),
+            Self::Write { path, before: None, .. } => std::fs::remove_file(path),
+            Self::Reload(_) | Self::Unlink(_) => Ok(()),
+        };
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "make {}", path.display()),
+            Self::Link { link, target } => write!(f, "link {} to {}", link.display(), target.display()),
+            Self::Write { path, .. } => write!(f, "write {}", path.display()),
+            Self::Reload(daemon) => write!(f, "tell dockerd (pid {}) to read its file again", daemon.pid()),
+            Self::Unlink(link) => write!(f, "remove {}", link.display()),
+        }
+    }
+}

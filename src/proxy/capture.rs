@@ -1,0 +1,171 @@
+//! The sockets that captured packets are handed to, and the loops that take from them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use tokio::io::Interest;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::Semaphore;
+
+use super::{Gate, connection, dns, refusals, udp};
+use crate::gateway::refusal;
+use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
+use crate::sys::netlink::Netfilter;
+use crate::sys::socket;
+
+/// The port of DNS, whatever the server.
+const DNS: u16 = 53;
+/// Connections of one container at a time; more wait in the listener's queue.
+const CONNECTIONS: usize = 4096;
+/// The largest datagram there is.
+const DATAGRAM: usize = 65_535;
+/// Room for reports of refused packets that we have not read yet: about a thousand.
+const REPORTS: usize = 512 * 1024;
+
+/// Everything that the gateway's packets come in by. Opened inside the gateway, used from wherever the proxy lives.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    streams: Vec<std::net::TcpListener>,
+    datagrams: Vec<std::net::UdpSocket>,
+    icmp: Vec<(bool, socket2::Socket)>,
+    reports: Netfilter,
+}
+
+impl Sockets {
+    /// Opens them in the namespace of this thread: both families on one port each, IPv6 where the kernel has it.
+    pub(super) fn open() -> io::Result<Self> {
+        let v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let stream = socket::listen_captured(v4, 0)?;
+        let datagram = socket::receive_captured_on(v4, 0)?;
+        let (tcp, udp) = (stream.local_addr()?.port(), datagram.local_addr()?.port());
+        let mut sockets = Self {
+            streams: vec![stream],
+            datagrams: vec![datagram],
+            icmp: vec![(true, socket::icmp(v4)?)],
+            reports: Netfilter::open()?,
+        };
+        match socket::listen_captured(v6, tcp) {
+            Ok(stream) => {
+                sockets.streams.push(stream);
+                sockets.datagrams.push(socket::receive_captured_on(v6, udp)?);
+                sockets.icmp.push((false, socket::icmp(v6)?));
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            Err(error) => return Err(error),
+        }
+        let (subscription, acknowledged) = refusal::subscription(LOG_GROUP, 128);
+        sockets.reports.transact(&subscription, acknowledged)?;
+        sockets.reports.listen(REPORTS)?;
+        Ok(sockets)
+    }
+
+    /// The ports that rules hand packets to.
+    pub(super) fn ports(&self) -> io::Result<ProxyPorts> {
+        let none = || io::Error::from(io::ErrorKind::NotConnected);
+        Ok(ProxyPorts {
+            tcp: self.streams.first().ok_or_else(none)?.local_addr()?.port(),
+            udp: self.datagrams.first().ok_or_else(none)?.local_addr()?.port(),
+        })
+    }
+}
+
+/// Takes connections, datagrams and reports until one of them fails for good.
+pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<()> {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let datagrams =
+        Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
+    let mut loops = tokio::task::JoinSet::new();
+    for listener in sockets.streams {
+        loops.spawn(accept(Arc::clone(&gate), TcpListener::from_std(listener)?, Arc::clone(&connections)));
+    }
+    for socket in sockets.datagrams {
+        loops.spawn(receive(Arc::clone(&datagrams), UdpSocket::from_std(socket)?));
+    }
+    loops.spawn(refusals::record(gate, sockets.reports));
+    match loops.join_next().await {
+        Some(ended) => ended?,
+        None => Ok(()),
+    }
+}
+
+async fn accept(gate: Arc<Gate>, listener: TcpListener, connections: Arc<Semaphore>) -> anyhow::Result<()> {
+    loop {
+        let place = Arc::clone(&connections).acquire_owned().await?;
+        let (stream, source) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if passing(&error) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(destination) = stream.local_addr() else { continue };
+        let gate = Arc::clone(&gate);
+        tokio::spawn(async move {
+            if destination.port() == DNS {
+                dns::serve_stream(gate, stream, source, destination).await;
+            } else {
+                connection::serve(gate, stream, source, destination).await;
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Errors of `accept(2)` that are about one connection, or pass: the listener goes on.
+fn passing(error: &io::Error) -> bool {
+    const PASSING: [i32; 8] = [
+        libc::ECONNABORTED,
+        libc::EINTR,
+        libc::EPROTO,
+        libc::EPERM,
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOBUFS,
+        libc::ENOMEM,
+    ];
+    error.raw_os_error().is_some_and(|code| PASSING.contains(&code))
+}
+
+#[derive(Debug)]
+struct Datagrams {
+    gate: Arc<Gate>,
+    relay: udp::Relay,
+    icmp: Vec<(bool, socket2::Socket)>,
+}
+
+async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        socket.readable().await?;
+        let taken = socket.try_io(Interest::READABLE, || socket::receive_captured(&socket.as_fd(), &mut buffer));
+        match taken {
+            Ok((length, source, destination)) => {
+                to.take(buffer.get(..length).unwrap_or_default(), source, destination);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // An ICMP error about an earlier answer, or a datagram without its address: nothing to do with the next one.
+            Err(_) => {}
+        }
+    }
+}
+
+impl Datagrams {
+    fn take(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
+        if destination.port() == DNS {
+            // It bounds itself, and records what it drops.
+            tokio::spawn(dns::serve_datagram(Arc::clone(&self.gate), payload.to_vec(), source, destination));
+        } else if self.relay.datagram(payload, source, destination).is_err() {
+            self.refuse(source, destination, payload.len());
+        }
+    }
+
+    /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and nothing opens.
+    fn refuse(&self, source: SocketAddr, destination: SocketAddr, length: usize) {
+        let message = crate::gateway::unreachable::prohibited(source, destination, length);
+        let socket = self.icmp.iter().find(|(v4, _)| *v4 == source.is_ipv4());
+        if let Some((_, socket)) = socket {
+            let _ = socket.send_to(&message, &SocketAddr::new(source.ip(), 0).into());
+        }
+    }
+}

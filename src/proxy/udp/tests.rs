@@ -1,0 +1,99 @@
+use super::*;
+use crate::proxy::test_gate::TestGate;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+const CLIENT: &str = "10.0.0.2:4000";
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_flow_is_recorded_once_in_ten_seconds() {
+    let bench = TestGate::new(&[], Vec::new());
+    let relay = Relay::new(Arc::clone(&bench.gate));
+    let send = |destination: &str| relay.datagram(&[1], address(CLIENT), address(destination));
+    for _ in 0..5 {
+        assert_eq!(send("192.0.2.1:4433"), Err(Refused));
+    }
+    assert_eq!(bench.records().len(), 1);
+    assert_eq!(send("192.0.2.1:4434"), Err(Refused));
+    assert_eq!(bench.records().len(), 2);
+    tokio::time::advance(REFUSED_FOR).await;
+    assert_eq!(send("192.0.2.1:4433"), Err(Refused));
+    let records = bench.records();
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| record.verdict == "deny" && record.protocol == Kind::Udp));
+}
+
+#[tokio::test]
+async fn a_flood_of_refused_flows_takes_bounded_memory_and_records_each() {
+    let bench = TestGate::new(&[], Vec::new());
+    let relay = Relay::new(Arc::clone(&bench.gate));
+    for port in 1..=2000 {
+        assert_eq!(
+            relay.datagram(&[1], SocketAddr::new("10.0.0.2".parse().unwrap(), port), address("192.0.2.1:9")),
+            Err(Refused)
+        );
+    }
+    assert_eq!(bench.records().len(), 2000);
+}
+
+/// An outside with a server, an inside with a client, and the relay's two sockets between them.
+struct Wire {
+    server: UdpSocket,
+    client: UdpSocket,
+    outside: UdpSocket,
+    inside: std::net::UdpSocket,
+}
+
+impl Wire {
+    async fn new() -> Self {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        outside.connect(server.local_addr().unwrap()).await.unwrap();
+        Self { server, client, outside, inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap() }
+    }
+}
+
+#[tokio::test]
+async fn datagrams_pass_both_ways_whole_and_are_counted() {
+    let wire = Wire::new().await;
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    let talk = async {
+        let mut buffer = vec![0; DATAGRAM];
+        queue.send(b"question".to_vec()).await.unwrap();
+        let (length, from) = wire.server.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], b"question");
+        let answer = vec![7; 40_000];
+        wire.server.send_to(&answer, from).await.unwrap();
+        let length = wire.client.recv(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..length], answer);
+        drop(queue);
+    };
+    let relaying = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting);
+    let (traffic, ()) = tokio::join!(relaying, talk);
+    assert_eq!(traffic, Traffic { bytes_out: 8, bytes_in: 40_000, problem: None, problems: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_flow_ends() {
+    let wire = Wire::new().await;
+    let (_queue, waiting) = mpsc::channel(QUEUE);
+    let began = tokio::time::Instant::now();
+    relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting).await;
+    assert_eq!(began.elapsed().as_secs(), IDLE.as_secs());
+}
+
+#[tokio::test]
+async fn a_port_closed_outside_is_noted_but_does_not_end_the_flow_at_once() {
+    let wire = Wire::new().await;
+    let (queue, waiting) = mpsc::channel(QUEUE);
+    drop(wire.server);
+    for _ in 0..3 {
+        queue.send(vec![1]).await.unwrap();
+    }
+    drop(queue);
+    let traffic = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting).await;
+    assert!(traffic.problem.unwrap().contains("refused"));
+}

@@ -1,0 +1,302 @@
+//! The container's interfaces over time: adopted when the container is made, when it starts, and when one is plugged in
+//! while it runs; taken off again when the engine takes them.
+//!
+//! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while the container runs,
+//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, and only next hops
+//! that are the host's own addresses are followed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::InfoKind;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
+use tokio::time::Instant;
+
+use super::{Gate, Interfaces, control, neighbours};
+use crate::audit::{Direction, Kind, Subject};
+use crate::gateway::adopt::{self, Adopted};
+use crate::gateway::link::{Link, is_default, next_hop};
+use crate::gateway::{DUMMY, Gateway, Side};
+use crate::plan::Exit;
+use crate::sys::netlink::Announcements;
+use crate::sys::netns::{Namespace, Resident};
+use crate::sys::{process, readiness, socket};
+
+/// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The interfaces of one container.
+#[derive(Debug)]
+pub(super) struct Wire {
+    gateway: Gateway,
+    container: Side,
+    host: Side,
+    exit: Exit,
+    adopted: Vec<Adopted>,
+    /// Sockets for links whose neighbours nobody answers for yet.
+    unanswered: Vec<(Link, socket2::Socket)>,
+    /// Interfaces plugged in and held until they are complete: their number, and the host's end if it was taken down.
+    held: Vec<(u32, Option<u32>, Instant)>,
+    ears: Option<Ears>,
+}
+
+/// What the proxy listens to: changes in the container's namespace, changes in the gateway, and `start`.
+#[derive(Debug)]
+struct Ears {
+    inner: Announcements,
+    outer: Announcements,
+    control: std::os::unix::net::UnixListener,
+}
+
+impl Wire {
+    /// Takes hold of both sides. From here on this process lives where it dials from.
+    pub(super) fn open(gateway: Gateway, container: Namespace, exit: Exit) -> anyhow::Result<Self> {
+        let host = Side::open(Namespace::current()?)?;
+        if exit == Exit::Uplink {
+            gateway.side.namespace.enter().context("enter the gateway")?;
+        }
+        Ok(Self {
+            container: Side::open(container)?,
+            gateway,
+            host,
+            exit,
+            adopted: Vec::new(),
+            unanswered: Vec::new(),
+            held: Vec::new(),
+            ears: None,
+        })
+    }
+
+    /// Begins to listen for what [`Self::tend`] will follow. Needs privileges that serving doesn't.
+    pub(super) fn listen(&mut self, state: &Path) -> anyhow::Result<()> {
+        self.ears = Some(Ears {
+            inner: self.container.namespace.inside(Announcements::open)?,
+            outer: self.gateway.side.namespace.inside(Announcements::open)?,
+            control: control::bind(state).context("open the control socket")?,
+        });
+        Ok(())
+    }
+
+    /// Adopts everything that leads out of a container whose programs don't run yet.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        if self.exit == Exit::Host && self.adopted.is_empty() {
+            let adopted = adopt::private_link(&mut self.gateway, &mut self.container)?;
+            self.keep(adopted)?;
+        }
+        for link in self.leading_out()? {
+            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
+            self.keep(adopted)?;
+        }
+        match self.leading_out()?.first() {
+            None => Ok(()),
+            Some(link) => bail!("interface {} appeared while the container's network was being taken over", link.name),
+        }
+    }
+
+    /// A thread in the gateway, as unprivileged as this process is about to be.
+    pub(super) fn resident(&self) -> io::Result<Resident> {
+        Resident::move_in(&self.gateway.side.namespace, process::harden)
+    }
+
+    /// What is known of the interfaces now.
+    pub(super) fn interfaces(&mut self) -> Interfaces {
+        let sources: Vec<IpAddr> = self.adopted.iter().flat_map(|adopted| adopted.addresses.iter().copied()).collect();
+        // The host's private addresses are refused like all private ones, unless a rule names them.
+        let public = |address: &IpAddr| crate::policy::is_public(*address);
+        let host = self.host.links.every_address().unwrap_or_default().into_iter().filter(public);
+        let own = sources.iter().copied().chain([IpAddr::V4(DUMMY)]).chain(host).collect();
+        let on_link = self.adopted.iter().flat_map(|adopted| adopted.on_link.iter().copied()).collect();
+        Interfaces { sources, own, on_link }
+    }
+
+    /// Follows what happens to the container's interfaces, until something fails.
+    pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
+        let Ears { inner, outer, control } = self.ears.take().context("not listening")?;
+        let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
+        let listener = UnixListener::from_std(control)?;
+        let mut running = !starts_by_verb;
+        let mut complete_at: Option<Instant> = None;
+        loop {
+            self.answer_neighbours();
+            let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
+            tokio::select! {
+                caller = control::next(&listener) => {
+                    let outcome = self.settle();
+                    running = true;
+                    self.publish(&gate);
+                    caller?.answer(&outcome).await;
+                }
+                announced = inner.next() => {
+                    announced?;
+                    if running && self.exit == Exit::Uplink {
+                        self.hold_plugged_in()?;
+                        complete_at = Some(Instant::now() + QUIET);
+                    }
+                }
+                () = complete, if complete_at.is_some() => {
+                    complete_at = None;
+                    self.adopt_held(&gate)?;
+                    self.follow_default_routes();
+                    self.publish(&gate);
+                }
+                announced = outer.next() => {
+                    if self.forget_unplugged(&announced?) {
+                        self.publish(&gate);
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, adopted: Adopted) -> io::Result<()> {
+        let link = adopted.inside.clone();
+        let open = || socket::packets_ipv6(link.index);
+        let socket = match self.exit {
+            Exit::Uplink => open()?,
+            Exit::Host => self.gateway.side.namespace.inside(open)?,
+        };
+        self.unanswered.push((link, socket));
+        self.adopted.push(adopted);
+        Ok(())
+    }
+
+    fn leading_out(&mut self) -> io::Result<Vec<Link>> {
+        let links = self.container.links.list()?;
+        Ok(links.into_iter().filter(|link| adopt::leads_out(link, &self.adopted)).collect())
+    }
+
+    fn plugged_in(&mut self) -> io::Result<Vec<Link>> {
+        let mut found = Vec::new();
+        for link in self.leading_out()? {
+            if adopt::plugged_in(&mut self.container, &link, &self.host.namespace)? {
+                found.push(link);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes the host's end of a plugged-in veth down until it is ours: until then it carries nothing, whatever the
+    /// container does.
+    fn hold_plugged_in(&mut self) -> io::Result<()> {
+        for link in self.plugged_in()? {
+            if self.held.iter().any(|(index, ..)| *index == link.index) {
+                continue;
+            }
+            let far = link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth));
+            if let Some(far) = far {
+                self.host.links.set_down(far)?;
+            }
+            self.held.push((link.index, far, Instant::now()));
+        }
+        Ok(())
+    }
+
+    fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {
+        let links = self.plugged_in()?;
+        self.held.retain(|(index, ..)| links.iter().any(|link| link.index == *index));
+        for link in links.into_iter().filter(|link| link.up) {
+            let Some(place) = self.held.iter().position(|(index, ..)| *index == link.index) else { continue };
+            let (_, far, since) = self.held.remove(place);
+            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
+            if let Some(far) = far {
+                self.host.links.set_up(far)?;
+            }
+            plugged(gate, &adopted, since);
+            self.keep(adopted)?;
+        }
+        Ok(())
+    }
+
+    /// When an engine moves the container's default route to another of our links, the gateway's moves too, if the next
+    /// hop is the host itself.
+    fn follow_default_routes(&mut self) {
+        let Ok(host) = self.host.links.every_address() else { return };
+        for adopted in &self.adopted {
+            let (Ok(theirs), Ok(ours)) =
+                (self.container.links.routes(adopted.inner), self.gateway.side.links.routes(adopted.outside.index))
+            else {
+                continue;
+            };
+            for hop in theirs.iter().filter(|route| is_default(route)).filter_map(next_hop) {
+                let known =
+                    ours.iter().filter(|route| is_default(route)).filter_map(next_hop).any(|known| known == hop);
+                if !known && host.contains(&hop) {
+                    // It fails where the network went away meanwhile; then there is nothing to follow.
+                    let _ = self.gateway.side.links.route_by_default(hop, adopted.outside.index);
+                }
+            }
+        }
+    }
+
+    /// A link whose container end the engine took away is gone on our side, too: its uplink goes with it.
+    fn forget_unplugged(&mut self, announced: &[RouteNetlinkMessage]) -> bool {
+        let gone = |link: &Link| {
+            announced.iter().any(|message| {
+                matches!(message, RouteNetlinkMessage::DelLink(message) if message.header.index == link.index)
+            })
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.adopted).into_iter().partition(|adopted| gone(&adopted.inside));
+        self.adopted = kept;
+        for adopted in &gone {
+            // The engine may have taken it away already, with its other end.
+            let _ = self.gateway.side.links.remove(adopted.outside.index);
+        }
+        !gone.is_empty()
+    }
+
+    fn publish(&mut self, gate: &Gate) {
+        let interfaces = Arc::new(self.interfaces());
+        *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = interfaces;
+    }
+
+    fn answer_neighbours(&mut self) {
+        for (link, socket) in self.unanswered.drain(..) {
+            tokio::spawn(neighbours::answer(link, socket));
+        }
+    }
+}
+
+/// One namespace's announcements, awaited.
+struct Ear {
+    arrived: AsyncFd<OwnedFd>,
+    announcements: Announcements,
+}
+
+impl Ear {
+    fn new(announcements: Announcements) -> io::Result<Self> {
+        Ok(Self { arrived: readiness::of(&announcements)?, announcements })
+    }
+
+    async fn next(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
+        loop {
+            let mut ready = self.arrived.readable().await?;
+            if let Ok(taken) = ready.try_io(|_| self.announcements.take()) {
+                return taken;
+            }
+        }
+    }
+}
+
+/// Records that an interface was plugged in, and how long it was held.
+fn plugged(gate: &Gate, adopted: &Adopted, since: Instant) {
+    let address = adopted.addresses.first().copied().unwrap_or(IpAddr::V4(DUMMY));
+    let mut entry = gate.journal.begin(Subject {
+        kind: Kind::Other,
+        direction: Direction::In,
+        source: SocketAddr::new(address, 0),
+        destination: SocketAddr::new(address, 0),
+        name: Some(adopted.name.clone()),
+        method: None,
+        path: None,
+    });
+    entry.allowed("plugged in", Some(address));
+    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
+}

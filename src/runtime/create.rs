@@ -1,0 +1,99 @@
+//! `create`, `run`, `restore`: decides the container's plan and rewrites its bundle.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::{Container, delete, embedded_resolver, namespaces, resolvers};
+use crate::bundle::Bundle;
+use crate::plan::{Gateway, Plan};
+use crate::policy::{PolicySource, select, text};
+use crate::settings::{self, Settings};
+use crate::spec::{self, Situation};
+
+/// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
+/// `starts_by_verb`: the engine will call `start`.
+pub(super) fn prepare(
+    settings: &Settings,
+    container: &Container<'_>,
+    bundle: Option<&Path>,
+    starts_by_verb: bool,
+) -> anyhow::Result<()> {
+    delete::forget(container);
+    delete::sweep();
+    let mut bundle = Bundle::read(directory(bundle)?)?;
+    spec::check(&bundle.config.value)?;
+    let policy = policy(settings, container, &bundle)?;
+    let program = program()?;
+    let situation = look_around(settings, container, &bundle, &program)?;
+    let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
+
+    let docker = resolvers::docker_directory(&bundle, &container.id);
+    let docker_dns = resolvers::docker_dns(docker.as_deref());
+    // A joined namespace's resolver was looked at when its owner was made.
+    let resolv_conf = docker.filter(|_| outcome.gateway == Gateway::Own).map(|directory| directory.join("resolv.conf"));
+    if let Some(resolv_conf) = &resolv_conf {
+        embedded_resolver::refuse_if_from_host(resolv_conf)?;
+    }
+    let plan = Plan {
+        container: container.id.as_str().to_owned(),
+        gateway: outcome.gateway,
+        starts_by_verb,
+        user_namespace: outcome.user_namespace,
+        resolv_conf,
+        state: container.state.clone(),
+        audit: container.id.audit_file(&settings.audit_directory),
+        exit: outcome.exit,
+        resolvers: resolvers::choose(&settings.resolvers, docker_dns),
+        policy,
+    };
+    Ok(bundle.write(&plan)?)
+}
+
+/// The bundle's directory, absolute, as the hook will be told of it.
+fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let here = || std::env::current_dir().context("can't tell the working directory");
+    Ok(match given {
+        Some(given) if given.is_absolute() => given.to_owned(),
+        Some(given) => here()?.join(given),
+        None => here()?,
+    })
+}
+
+/// What the rewrite must know of the host.
+fn look_around<'a>(
+    settings: &Settings,
+    container: &Container<'_>,
+    bundle: &Bundle,
+    program: &'a str,
+) -> anyhow::Result<Situation<'a>> {
+    let spec = &bundle.config.value;
+    let earlier = bundle.earlier_plan().filter(|plan| plan.container == container.id.as_str());
+    let user_namespace = spec::user_namespace::path(spec)?;
+    let host_user_namespace = user_namespace.map(|path| namespaces::is_host_user_namespace(&path)).transpose()?;
+    Ok(Situation {
+        place: spec::network::path(spec)?.map(|path| namespaces::place(&path)).transpose()?,
+        was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
+        host_user_namespace: host_user_namespace.unwrap_or(false),
+        user_namespaces: namespaces::user_namespaces(),
+        host_network: settings.host_network,
+        user_namespace: settings.user_namespace,
+        privileged: settings.privileged,
+        program,
+    })
+}
+
+/// The policy that host, runtime name and annotations select.
+fn policy(settings: &Settings, container: &Container<'_>, bundle: &Bundle) -> anyhow::Result<PolicySource> {
+    let annotations = spec::annotations(&bundle.config.value);
+    select::select(settings, container.policy, &annotations, settings::read_trusted).map_err(|all| text::all_of(&all))
+}
+
+/// This program's path, for the hook: the very file that runs now.
+fn program() -> anyhow::Result<String> {
+    let path = std::fs::read_link("/proc/self/exe").context("can't tell this program's path")?;
+    // Replaced or removed while it runs, the kernel says `… (deleted)`, and another file may stand there by now.
+    let same = super::handoff::is_this_program(&path);
+    anyhow::ensure!(same, "this program was replaced while it ran ({}): try again", path.display());
+    path.into_os_string().into_string().ok().context("this program's path is not valid UTF-8")
+}

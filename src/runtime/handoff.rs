@@ -1,0 +1,118 @@
+//! Becomes the real runtime: same process, same environment, directory, descriptors, signals; only argv is ours to pass.
+//!
+//! `exec`, never spawn: pid files, console sockets, LISTEN_FDS, PDEATHSIG, exit codes and signals stay right that way without
+//! a line of code. What must not be forgotten: a runtime that is this very program would call itself for ever.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::sys::signal;
+
+/// Where a runtime given by name is looked for after `PATH`: podman calls some verbs with no environment at all.
+const DIRECTORIES: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// This program, whatever name it was called by.
+const OURSELVES: &str = "/proc/self/exe";
+
+/// Why the real runtime can't be called.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HandoffError {
+    #[error("the runtime «{}» is neither a name nor an absolute path", .0.display())]
+    Relative(PathBuf),
+    #[error("no runtime «{}» in PATH or {DIRECTORIES}: install it, or name another in the host's configuration", .0.display())]
+    NotFound(PathBuf),
+    #[error("can't use the runtime {}", .0.display())]
+    Unusable(PathBuf, #[source] nix::errno::Errno),
+    #[error("the runtime {} is no file", .0.display())]
+    NoFile(PathBuf),
+    #[error("the runtime {} is this program itself", .0.display())]
+    Ourselves(PathBuf),
+    #[error("can't run {}", .0.display())]
+    Exec(PathBuf, #[source] nix::errno::Errno),
+    #[error("an argument contains a zero byte")]
+    ZeroByte,
+}
+
+/// Finds the real runtime: an absolute path, or a name to be looked for.
+pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
+    let runtime = runtime.as_ref();
+    if runtime.is_absolute() {
+        return usable(runtime.to_owned());
+    }
+    if runtime.file_name() != Some(runtime.as_os_str()) {
+        return Err(HandoffError::Relative(runtime.to_owned()));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(std::env::split_paths(DIRECTORIES));
+    let mut failure = None;
+    for candidate in directories.filter(|directory| directory.is_absolute()).map(|directory| directory.join(runtime)) {
+        match usable(candidate) {
+            Ok(found) => return Ok(found),
+            Err(HandoffError::Unusable(_, nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR)) => {}
+            // A link of the runtime's name that leads to us stands before the real one: look on.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| HandoffError::NotFound(runtime.to_owned())))
+}
+
+/// Checks that a program can be run and is not this one, through whatever links.
+fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
+    if let Err(error) = access(&path, AccessFlags::X_OK) {
+        return Err(HandoffError::Unusable(path, error));
+    }
+    if is_this_program(&path) {
+        return Err(HandoffError::Ourselves(path));
+    }
+    if path.is_file() { Ok(path) } else { Err(HandoffError::NoFile(path)) }
+}
+
+/// Whether a path leads to the file that runs now, by whatever links.
+pub(super) fn is_this_program(path: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    matches!((identity(path), identity(Path::new(OURSELVES))), (Ok(other), Ok(own)) if other == own)
+}
+
+/// Becomes the program. Its name for itself is its path: crun chooses what it does by it.
+pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Result<Infallible> {
+    let text = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| HandoffError::ZeroByte);
+    let program = text(path.as_os_str())?;
+    let words = std::iter::once(path.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
+    let words = words.map(text).collect::<Result<Vec<_>, _>>()?;
+    signal::restore_pipe()?;
+    // `execv` passes the environment as it is, entries without «=» included; a copy of ours would lose those.
+    nix::unistd::execv(&program, &words).map_err(|error| HandoffError::Exec(path.to_owned(), error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_this_program_is_not_the_real_runtime() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, other) = (directory.path().join("runc"), directory.path().join("link"));
+        std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &link).unwrap();
+        std::os::unix::fs::symlink(&link, &other).unwrap();
+        for path in [link, other] {
+            assert_eq!(find(&path), Err(HandoffError::Ourselves(path)));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_run_is_refused_with_its_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::File::create(&path).unwrap();
+        assert!(matches!(find(&path), Err(HandoffError::Unusable(..))));
+        assert_eq!(find(directory.path()), Err(HandoffError::NoFile(directory.path().into())));
+        assert!(matches!(find("a/b"), Err(HandoffError::Relative(_))));
+        assert!(matches!(find(""), Err(HandoffError::Relative(_))));
+        assert!(matches!(find("no-such-runtime"), Err(HandoffError::NotFound(_))));
+    }
+}

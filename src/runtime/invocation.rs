@@ -1,0 +1,284 @@
+//! Reads runc's command line without owning it: what it will do, and the words that go to the real runtime.
+//!
+//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only what it must. What must not
+//! be forgotten: where it misreads a line, the real runtime starts a container that nobody filters. So a line that could be
+//! read in two ways is refused, if either way starts something; anything else passes.
+
+mod flags;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use flags::{Item, Reader, Unknown};
+
+/// One call of the runtime.
+#[derive(Debug)]
+pub struct Invocation {
+    /// What stands before the verb.
+    pub globals: Globals,
+    /// What it will do; or why that can't be said.
+    pub command: Result<Command, InvocationError>,
+    /// The words after the program's name, without our own options: what the real runtime gets.
+    pub arguments: Vec<OsString>,
+}
+
+/// What stands before the verb, as far as we care. The last one wins, an empty one counts as none.
+#[derive(Debug, Default)]
+pub struct Globals {
+    /// The policy named by our own name or by `--boundary-policy`, which wins.
+    pub policy: Option<String>,
+    /// `--boundary-config`.
+    pub config: Option<PathBuf>,
+    /// `--root`, as given.
+    pub root: Option<PathBuf>,
+    /// `--log`.
+    pub log: Option<PathBuf>,
+    /// `--log-format`.
+    pub log_format: Option<OsString>,
+}
+
+/// What a call will do, as far as we care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `create`, `run`, `restore`.
+    Create {
+        /// `--bundle`, as given.
+        bundle: Option<PathBuf>,
+        /// The container.
+        id: String,
+        /// Whether the container waits for the verb `start` (it doesn't after `run` and `restore`).
+        waits: bool,
+    },
+    /// `start`.
+    Start {
+        /// The container.
+        id: String,
+    },
+    /// `exec`.
+    Exec {
+        /// The container.
+        id: String,
+        /// `--process`.
+        process: Option<PathBuf>,
+        /// `--cap`, all of them.
+        capabilities: Vec<String>,
+    },
+    /// `delete`.
+    Delete {
+        /// The container.
+        id: String,
+    },
+    /// Everything else, known or not.
+    Other,
+}
+
+/// Why a command line is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvocationError {
+    /// One of our own options ends the line.
+    #[error("--{0} needs a value")]
+    NoValue(&'static str),
+    /// Our own option's value is no text.
+    #[error("--{0} is not valid UTF-8")]
+    NotText(&'static str),
+    /// The line may mean two things.
+    #[error("can't tell whether the unknown option {0} takes a value: write the value with «=»")]
+    UnknownOption(String),
+    /// crun's other `config.json`, or an abbreviation of an option that matters.
+    #[error(
+        "the option {0} is not supported here: --bundle, --process and --cap must be spelt out, and no other config.json be named"
+    )]
+    Unsupported(String),
+    /// Not exactly one container.
+    #[error("{0} takes one container id, not {1}")]
+    Ids(&'static str, usize),
+}
+
+/// Verbs that start a process in a container, or one that waits.
+const STARTING: [&str; 5] = ["create", "run", "restore", "start", "exec"];
+
+/// Reads a command line, the program's name included.
+#[must_use]
+pub fn scan(words: &[OsString]) -> Invocation {
+    let program = words.first().map(OsString::as_os_str).unwrap_or_default();
+    let words = words.get(1..).unwrap_or_default();
+    let mut globals = Globals { policy: policy_of(program), ..Globals::default() };
+    let head = globals.read(words);
+    let command = match (head.mistake, head.doubt) {
+        (Some(mistake), _) => Err(mistake),
+        (None, Some(option)) if starts_otherwise(head.verb, head.rest) => Err(InvocationError::UnknownOption(option)),
+        _ => head.verb.map_or(Ok(Command::Other), |verb| command(verb, head.rest)),
+    };
+    let mut arguments = head.kept;
+    arguments.extend_from_slice(head.rest);
+    Invocation { globals, command, arguments }
+}
+
+/// The policy that our own name picks: `boundary-NAME`. The program's proper name picks none.
+fn policy_of(program: &OsStr) -> Option<String> {
+    let name = Path::new(program).file_name()?.to_str()?;
+    name.strip_prefix("boundary-").filter(|policy| !policy.is_empty() && *policy != "shim").map(str::to_owned)
+}
+
+/// The line up to the verb.
+#[derive(Debug)]
+struct Head<'a> {
+    /// What of it the real runtime gets, the verb included.
+    kept: Vec<OsString>,
+    verb: Option<&'a OsStr>,
+    /// What follows the verb.
+    rest: &'a [OsString],
+    /// An unknown option that may have swallowed the next word.
+    doubt: Option<String>,
+    mistake: Option<InvocationError>,
+}
+
+impl Globals {
+    fn read<'a>(&mut self, words: &'a [OsString]) -> Head<'a> {
+        let mut head =
+            Head { kept: Vec::with_capacity(words.len()), verb: None, rest: words, doubt: None, mistake: None };
+        let mut reader = Reader::new(words, &flags::GLOBAL);
+        while head.verb.is_none()
+            && let Some(item) = reader.next()
+        {
+            let taken = head.rest.len() - reader.rest().len();
+            let (read, rest) = head.rest.split_at(taken);
+            head.rest = rest;
+            match item {
+                Item::Value(name @ (flags::CONFIG | flags::POLICY), value) => {
+                    head.mistake = head.mistake.or_else(|| self.note_own(name, value).err());
+                    continue;
+                }
+                Item::Value(name, value) => self.note(name, value),
+                Item::Unknown(unknown) if !unknown.attached => head.doubt = Some(shown(unknown.word)),
+                Item::Unknown(_) | Item::Switch(..) => {}
+                Item::Word(verb) => head.verb = Some(verb),
+            }
+            head.kept.extend_from_slice(read);
+        }
+        head
+    }
+
+    fn note_own(&mut self, name: &'static str, value: Option<&OsStr>) -> Result<(), InvocationError> {
+        let value = value.filter(|value| !value.is_empty()).ok_or(InvocationError::NoValue(name))?;
+        if name == flags::CONFIG {
+            self.config = Some(PathBuf::from(value));
+        } else {
+            self.policy = Some(value.to_str().ok_or(InvocationError::NotText(name))?.to_owned());
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, name: &str, value: Option<&OsStr>) {
+        let value = value.filter(|value| !value.is_empty());
+        match name {
+            "root" => self.root = value.map(PathBuf::from),
+            "log" => self.log = value.map(PathBuf::from),
+            "log-format" => self.log_format = value.map(OsStr::to_owned),
+            _ => {}
+        }
+    }
+}
+
+/// Whether the line starts something if the word taken for the verb is an option's value and a later one is the verb.
+fn starts_otherwise(verb: Option<&OsStr>, rest: &[OsString]) -> bool {
+    verb.is_some() && rest.iter().any(|word| STARTING.iter().any(|starting| word == starting))
+}
+
+fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> {
+    match verb.to_str() {
+        Some("create") => create("create", rest),
+        Some("run") => create("run", rest),
+        Some("restore") => create("restore", rest),
+        Some("start") => Ok(one_id("start", rest)?.map_or(Command::Other, |id| Command::Start { id })),
+        // Forgetting is a courtesy: a line that we don't understand is not worth failing a delete.
+        Some("delete") => Ok(one_id("delete", rest).ok().flatten().map_or(Command::Other, |id| Command::Delete { id })),
+        Some("exec") => exec(rest),
+        _ => Ok(Command::Other),
+    }
+}
+
+fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
+    let (mut bundle, mut ids, mut help) = (None, Vec::new(), false);
+    for item in Reader::new(rest, &flags::CREATE) {
+        match item {
+            Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
+            Item::Switch("help" | "h", _) => help = true,
+            Item::Value(..) | Item::Switch(..) => {}
+            Item::Unknown(unknown) => match attached_letter(&unknown, b'b') {
+                Some(value) => bundle = Some(value.to_owned()),
+                None => refuse_alias(&unknown, &["bundle", "config", "f"])?,
+            },
+            Item::Word(word) => ids.push(word),
+        }
+    }
+    match ids.as_slice() {
+        [id] => {
+            let bundle = bundle.filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
+            Ok(Command::Create { bundle, id: text(id), waits: verb == "create" })
+        }
+        [] if help => Ok(Command::Other),
+        _ => Err(InvocationError::Ids(verb, ids.len())),
+    }
+}
+
+/// `exec` ends its options at the id; what follows is the program's.
+fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
+    let (mut process, mut capabilities) = (None, Vec::new());
+    for item in Reader::new(rest, &flags::EXEC) {
+        match item {
+            Item::Value("process" | "p", value) => process = value.map(PathBuf::from),
+            // Some releases of Go's cli package split lists at commas.
+            Item::Value("cap" | "c", value) => {
+                capabilities.extend(value.map(text).unwrap_or_default().split(',').map(str::to_owned));
+            }
+            Item::Value(..) | Item::Switch(..) => {}
+            Item::Unknown(unknown) => {
+                if !unknown.attached {
+                    // Its value would be taken for the id, and a --process behind it for the program's.
+                    return Err(InvocationError::UnknownOption(shown(unknown.word)));
+                }
+                refuse_alias(&unknown, &["process", "cap"])?;
+            }
+            Item::Word(id) => return Ok(Command::Exec { id: text(id), process, capabilities }),
+        }
+    }
+    Ok(Command::Other)
+}
+
+/// The only id on the line; none where there is none (the real runtime will say so, or give help).
+fn one_id(verb: &'static str, rest: &[OsString]) -> Result<Option<String>, InvocationError> {
+    let word = |item| if let Item::Word(word) = item { Some(word) } else { None };
+    let ids: Vec<&OsStr> = Reader::new(rest, &flags::PLAIN).filter_map(word).collect();
+    match ids.as_slice() {
+        [] => Ok(None),
+        [id] => Ok(Some(text(id))),
+        _ => Err(InvocationError::Ids(verb, ids.len())),
+    }
+}
+
+/// argp's `-bVALUE`. Go's flag package would refuse that word, so nothing is lost by reading it.
+fn attached_letter<'a>(unknown: &Unknown<'a>, letter: u8) -> Option<&'a OsStr> {
+    let word = unknown.word.as_bytes().strip_prefix(b"-").filter(|_| unknown.short)?;
+    word.strip_prefix(&[letter]).filter(|value| !value.is_empty()).map(OsStr::from_bytes)
+}
+
+/// Refuses what argp may take for one of these options: a beginning of its name, or letters behind a single dash.
+fn refuse_alias(unknown: &Unknown<'_>, options: &[&str]) -> Result<(), InvocationError> {
+    let alias = options.iter().any(|option| option.as_bytes().starts_with(unknown.name));
+    if alias || unknown.short { Err(InvocationError::Unsupported(shown(unknown.word))) } else { Ok(()) }
+}
+
+/// An id or a capability. What is no UTF-8 is no valid one either, and stays invalid.
+fn text(word: &OsStr) -> String {
+    word.to_string_lossy().into_owned()
+}
+
+/// A word of the line, fit for a message.
+fn shown(word: &OsStr) -> String {
+    word.to_string_lossy().escape_debug().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests;

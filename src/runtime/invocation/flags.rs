@@ -1,0 +1,179 @@
+//! Flags, read as Go's `flag` package does: `-x`, `--x`, `-x=v`, `-x v`, and `--` ends them.
+//!
+//! Which flags take a value is in the tables here; what a flag means is not this file's business.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// The flags known at one place of the line.
+#[derive(Debug)]
+pub(super) struct Table {
+    values: &'static [&'static str],
+    switches: &'static [&'static str],
+}
+
+/// Before the verb (runc, crun, sysbox-runc, gVisor, and our own).
+pub(super) const GLOBAL: Table = Table {
+    values: &["root", "log", "log-format", "log-level", "rootless", "criu", "cgroup-manager", CONFIG, POLICY],
+    switches: &[
+        "debug",
+        "systemd-cgroup",
+        "no-sysbox-fs",
+        "no-sysbox-mgr",
+        "no-kernel-check",
+        "cpu-profiling",
+        "memory-profiling",
+        "help",
+        "h",
+        "version",
+        "v",
+    ],
+};
+
+/// Our own option: the host's configuration file.
+pub(super) const CONFIG: &str = "boundary-config";
+/// Our own option: the policy's name.
+pub(super) const POLICY: &str = "boundary-policy";
+
+/// After `create`, `run`, `restore`.
+pub(super) const CREATE: Table = Table {
+    values: &[
+        "bundle",
+        "b",
+        "console-socket",
+        "pid-file",
+        "pidfd-socket",
+        "preserve-fds",
+        "image-path",
+        "work-path",
+        "manage-cgroups-mode",
+        "empty-ns",
+        "lsm-profile",
+        "lsm-mount-context",
+    ],
+    switches: &[
+        "no-pivot",
+        "no-new-keyring",
+        "detach",
+        "d",
+        "keep",
+        "no-subreaper",
+        "tcp-established",
+        "ext-unix-sk",
+        "shell-job",
+        "file-locks",
+        "auto-dedup",
+        "lazy-pages",
+        "help",
+        "h",
+    ],
+};
+
+/// After `exec`.
+pub(super) const EXEC: Table = Table {
+    values: &[
+        "process",
+        "p",
+        "cap",
+        "c",
+        "console-socket",
+        "cwd",
+        "env",
+        "e",
+        "user",
+        "u",
+        "additional-gids",
+        "g",
+        "pid-file",
+        "pidfd-socket",
+        "process-label",
+        "apparmor",
+        "preserve-fds",
+        "cgroup",
+    ],
+    switches: &["tty", "t", "detach", "d", "no-new-privs", "ignore-paused", "help", "h"],
+};
+
+/// After `start` and `delete`.
+pub(super) const PLAIN: Table = Table { values: &[], switches: &["force", "f", "regex", "r", "help", "h"] };
+
+/// One thing on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Item<'a> {
+    /// A flag that takes a value, and it; none where the line ends before it.
+    Value(&'static str, Option<&'a OsStr>),
+    /// A flag that takes none; whether one is attached all the same (`--help=false`).
+    Switch(&'static str, bool),
+    /// A flag that is not in the table.
+    Unknown(Unknown<'a>),
+    /// No flag.
+    Word(&'a OsStr),
+}
+
+/// A flag that is not in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unknown<'a> {
+    /// As it stands on the line.
+    pub(super) word: &'a OsStr,
+    /// Without dashes and value.
+    pub(super) name: &'a [u8],
+    /// Whether a value is attached with `=`.
+    pub(super) attached: bool,
+    /// Whether it has a single dash: argp reads such a word letter by letter.
+    pub(super) short: bool,
+}
+
+/// Goes through words, one item at a time.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    words: &'a [OsString],
+    table: &'static Table,
+    flags_ended: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(words: &'a [OsString], table: &'static Table) -> Self {
+        Self { words, table, flags_ended: false }
+    }
+
+    /// The words not read yet.
+    pub(super) fn rest(&self) -> &'a [OsString] {
+        self.words
+    }
+
+    fn word(&mut self) -> Option<&'a OsStr> {
+        let (first, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(first)
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Item<'a>;
+
+    fn next(&mut self) -> Option<Item<'a>> {
+        let mut word = self.word()?;
+        if !self.flags_ended && word == "--" {
+            self.flags_ended = true;
+            word = self.word()?;
+        }
+        // A lone dash is no flag: it often means the standard input.
+        let Some(flag) = word.as_bytes().strip_prefix(b"-").filter(|flag| !self.flags_ended && !flag.is_empty()) else {
+            return Some(Item::Word(word));
+        };
+        let long = flag.strip_prefix(b"-");
+        let flag = long.unwrap_or(flag);
+        let (name, value) = match flag.iter().position(|byte| *byte == b'=') {
+            Some(at) => (flag.get(..at).unwrap_or(flag), flag.get(at + 1..).map(OsStr::from_bytes)),
+            None => (flag, None),
+        };
+        let known = |names: &'static [&'static str]| names.iter().find(|known| known.as_bytes() == name).copied();
+        Some(if let Some(known) = known(self.table.values) {
+            Item::Value(known, value.or_else(|| self.word()))
+        } else if let Some(known) = known(self.table.switches) {
+            Item::Switch(known, value.is_some())
+        } else {
+            Item::Unknown(Unknown { word, name, attached: value.is_some(), short: long.is_none() })
+        })
+    }
+}

@@ -1,0 +1,203 @@
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn line(text: &str) -> Vec<OsString> {
+    std::iter::once("boundary-shim").chain(text.split_ascii_whitespace()).map(OsString::from).collect()
+}
+
+fn command_of(text: &str) -> Result<Command, InvocationError> {
+    scan(&line(text)).command
+}
+
+fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
+    let bundle = Some(bundle).filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
+    Ok(Command::Create { bundle, id: id.to_owned(), waits: true })
+}
+
+/// As [`created`], by a verb that also starts.
+fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
+    created(bundle, id).map(|command| match command {
+        Command::Create { bundle, id, .. } => Command::Create { bundle, id, waits: false },
+        other => other,
+    })
+}
+
+#[test]
+fn the_lines_of_engines_are_read() {
+    let docker = "--root /run/docker/runtime-runc/moby --log /b/log.json --log-format json --systemd-cgroup";
+    let found =
+        scan(&line(&format!("{docker} create --bundle /b --pid-file /b/init.pid --console-socket /t/p.sock ID")));
+    assert_eq!(found.command, created("/b", "ID"));
+    assert_eq!(found.globals.root.as_deref(), Some(Path::new("/run/docker/runtime-runc/moby")));
+    assert_eq!(found.globals.log.as_deref(), Some(Path::new("/b/log.json")));
+    assert_eq!(found.globals.log_format.as_deref(), Some(OsStr::new("json")));
+    assert_eq!(command_of(&format!("{docker} start ID")), Ok(Command::Start { id: "ID".into() }));
+    assert_eq!(command_of(&format!("{docker} delete --force ID")), Ok(Command::Delete { id: "ID".into() }));
+    let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![] };
+    assert_eq!(command_of(&format!("{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID")), Ok(exec));
+    let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
+    assert_eq!(command_of(restore), ran("B", "ID"));
+}
+
+#[test]
+fn the_bundle_is_found_however_it_is_written() {
+    for bundle in ["--bundle B", "--bundle=B", "-bundle B", "-bundle=B", "-b B", "-b=B", "--b=B", "-bB"] {
+        assert_eq!(command_of(&format!("create {bundle} ID")), created("B", "ID"), "{bundle}");
+        assert_eq!(command_of(&format!("run ID {bundle}")), ran("B", "ID"), "{bundle}");
+    }
+    assert_eq!(command_of("create -b A --bundle B ID"), created("B", "ID"));
+    assert_eq!(command_of("create ID"), created("", "ID"));
+    assert_eq!(command_of("create --bundle B -- ID"), created("B", "ID"));
+}
+
+#[test]
+fn a_value_or_a_container_called_create_is_no_verb() {
+    assert_eq!(command_of("--root create state ID"), Ok(Command::Other));
+    assert_eq!(command_of("state create"), Ok(Command::Other));
+    assert_eq!(command_of("start create"), Ok(Command::Start { id: "create".into() }));
+    assert_eq!(command_of("create create"), created("", "create"));
+    assert_eq!(command_of("-- create ID"), created("", "ID"));
+}
+
+#[test]
+fn a_line_that_could_start_something_unseen_is_refused() {
+    for text in [
+        "--strange value create --bundle B ID",
+        "--strange state create --bundle B ID",
+        "--strange exec create -b B ID",
+        "create --strange VALUE ID",
+        "create -- ID --bundle B",
+        "create",
+        "create A B",
+        "start A B",
+        "exec --strange VALUE ID sh",
+        "exec --strange ID --process F",
+    ] {
+        assert!(command_of(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn what_only_crun_would_understand_is_refused_where_it_matters() {
+    for text in [
+        "create --config F ID",
+        "create -f F ID",
+        "create -fF ID",
+        "run --conf=F ID",
+        "create --bund B ID",
+        "create -dbB ID",
+        "exec --proc=F ID",
+        "exec -pF ID",
+        "exec --ca=CAP_SYS_ADMIN ID",
+    ] {
+        assert!(command_of(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn unknown_options_that_can_not_mislead_pass() {
+    assert_eq!(command_of("--strange=1 create --other=2 --bundle B ID"), created("B", "ID"));
+    assert_eq!(command_of("create --bundle B --strange ID"), created("B", "ID"));
+    assert_eq!(command_of("--strange value state ID"), Ok(Command::Other));
+    assert_eq!(command_of("strange --verb x"), Ok(Command::Other));
+    assert_eq!(command_of(""), Ok(Command::Other));
+    assert_eq!(command_of("create --help"), Ok(Command::Other));
+}
+
+#[test]
+fn the_program_run_by_exec_keeps_its_own_options() {
+    let found = command_of("exec --cap CAP_A,CAP_B -c CAP_C ID mkdir -p /x --process Y");
+    let capabilities = ["CAP_A", "CAP_B", "CAP_C"].map(str::to_owned).to_vec();
+    assert_eq!(found, Ok(Command::Exec { id: "ID".into(), process: None, capabilities }));
+}
+
+#[test]
+fn our_own_options_are_taken_out_only_before_the_verb() {
+    for own in ["--boundary-policy npm", "--boundary-policy=npm", "-boundary-policy npm", "-boundary-policy=npm"] {
+        let found = scan(&line(&format!("--root /r {own} --debug create ID --boundary-policy x=y")));
+        assert_eq!(found.globals.policy.as_deref(), Some("npm"));
+        assert_eq!(found.arguments, line("--root /r --debug create ID --boundary-policy x=y")[1..]);
+    }
+    let found = scan(&line("--boundary-config /etc/x --log -- --boundary-config=/etc/y -- state"));
+    assert_eq!(found.globals.config.as_deref(), Some(Path::new("/etc/y")));
+    assert_eq!(found.arguments, line("--log -- -- state")[1..]);
+    assert_eq!(command_of("--boundary-policy"), Err(InvocationError::NoValue("boundary-policy")));
+    assert_eq!(command_of("--boundary-policy= create ID"), Err(InvocationError::NoValue("boundary-policy")));
+}
+
+#[test]
+fn the_programs_name_picks_the_policy_and_the_option_wins() {
+    let policy = |words: &[&str]| scan(&words.iter().map(OsString::from).collect::<Vec<_>>()).globals.policy;
+    assert_eq!(policy(&["/usr/local/bin/boundary-npm"]).as_deref(), Some("npm"));
+    assert_eq!(policy(&["boundary-npm", "--boundary-policy", "ci"]).as_deref(), Some("ci"));
+    for name in ["boundary-shim", "boundary", "boundary-", "runc", "/x/boundary-shim", ""] {
+        assert_eq!(policy(&[name]), None, "{name}");
+    }
+}
+
+/// Words that a line is made of, the interesting ones often.
+fn word() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop::sample::select(vec![
+        "--root",
+        "-root=x",
+        "--log",
+        "--log=",
+        "create",
+        "run",
+        "start",
+        "exec",
+        "state",
+        "--bundle",
+        "-b",
+        "-bX",
+        "--",
+        "-",
+        "--process=p",
+        "-p",
+        "--cap",
+        "ID",
+        "--strange",
+        "--strange=1",
+        "---x",
+        "-=",
+        "--=",
+        "",
+        "--debug",
+        "-dbx",
+        "=",
+    ]);
+    prop_oneof![4 => known.prop_map(|text| text.as_bytes().to_vec()), 1 => prop::collection::vec(1..=255_u8, 0..6)]
+}
+
+fn own() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let name = prop::sample::select(vec!["boundary-config", "boundary-policy"]);
+    let dashes = prop::sample::select(vec!["-", "--"]);
+    (name, dashes, any::<bool>()).prop_map(|(name, dashes, apart)| {
+        let flag = format!("{dashes}{name}");
+        if apart { vec![flag.into_bytes(), b"v".to_vec()] } else { vec![format!("{flag}=v").into_bytes()] }
+    })
+}
+
+fn words(parts: &[Vec<u8>]) -> Vec<OsString> {
+    parts.iter().cloned().map(OsString::from_vec).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_line_without_our_options_is_handed_off_byte_for_byte(parts in prop::collection::vec(word(), 0..10)) {
+        let given = words(&parts);
+        let found = scan(&[vec![OsString::from("boundary")], given.clone()].concat());
+        prop_assert_eq!(found.arguments, given);
+    }
+
+    #[test]
+    fn our_options_change_nothing_but_themselves(parts in prop::collection::vec(word(), 0..8), own in own()) {
+        let line = |front: &[Vec<u8>]| [vec![OsString::from("boundary")], words(front), words(&parts)].concat();
+        let (without, with) = (scan(&line(&[])), scan(&line(&own)));
+        prop_assert_eq!(with.arguments, without.arguments);
+        prop_assert_eq!(with.command, without.command);
+    }
+}

@@ -1,0 +1,101 @@
+//! Looks namespaces up on the host: whose a path is, and who is in it.
+//!
+//! Inodes of nsfs name a namespace. What must not be forgotten: only there; a file elsewhere may bear the same number, so
+//! the file system is asked first.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::Context;
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
+
+use crate::spec::Place;
+use crate::spec::network::OwnerNamespace;
+use crate::spec::user_namespace::parse_map;
+use crate::state::{self, Record};
+
+/// Where a path to a network namespace leads.
+pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
+    let inode = inode(path).with_context(|| format!("can't use the network namespace {}", path.display()))?;
+    if inode == own("net")? {
+        return Ok(Place::Host);
+    }
+    if let Some(record) = state::filtering(inode).context("can't list the gateways")? {
+        return Ok(Place::Filtered { exit: record.plan.exit, owner: owner(&record)? });
+    }
+    // A path into /proc is some process's namespace by its nature, even if that process ends just now.
+    let in_use = path.starts_with("/proc") || inhabited(inode).context("can't list the processes")?;
+    Ok(if in_use { Place::InUse } else { Place::Free })
+}
+
+/// Whether a path leads to the host's own user namespace.
+pub(super) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
+    let inode = inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
+    Ok(inode == own("user")?)
+}
+
+/// Whether the kernel lets us make user namespaces. No file: it has none.
+pub(super) fn user_namespaces() -> bool {
+    let limit = std::fs::read_to_string("/proc/sys/user/max_user_namespaces");
+    limit.is_ok_and(|limit| limit.trim().parse::<u64>().is_ok_and(|limit| limit > 0))
+}
+
+/// The user namespace of the container that brought a gateway, if its own bounds it.
+fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
+    if !record.plan.user_namespace || !record.init.alive() {
+        return Ok(None);
+    }
+    let process = format!("/proc/{}", record.init.pid);
+    let map = |name: &str| {
+        let text = std::fs::read_to_string(format!("{process}/{name}"))
+            .context("can't read the ids of the joined container")?;
+        parse_map(&text).context("the ids of the joined container make no sense")
+    };
+    Ok(Some(OwnerNamespace { path: format!("{process}/ns/user"), uid_map: map("uid_map")?, gid_map: map("gid_map")? }))
+}
+
+/// The inode of one of our own namespaces: the host's, as runtimes run there.
+fn own(kind: &str) -> anyhow::Result<u64> {
+    inode(Path::new(&format!("/proc/self/ns/{kind}"))).context("can't look at the host's own namespaces")
+}
+
+fn inode(path: &Path) -> io::Result<u64> {
+    // O_NONBLOCK: a FIFO in its place must not hang us.
+    let mut options = std::fs::OpenOptions::new();
+    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK).open(path)?;
+    if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a namespace"));
+    }
+    Ok(file.metadata()?.ino())
+}
+
+/// Whether any process is in a network namespace.
+fn inhabited(inode: u64) -> io::Result<bool> {
+    let target = format!("net:[{inode}]");
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| is_process(&entry.file_name()));
+    // One that ended since, or a kernel thread without the link, is in no namespace.
+    let mut links = processes.filter_map(|process| std::fs::read_link(process.path().join("ns/net")).ok());
+    Ok(links.any(|link| link.as_os_str() == target.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_namespace_is_the_hosts_and_inhabited() {
+        assert_eq!(place(Path::new("/proc/self/ns/net")).unwrap(), Place::Host);
+        assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
+        assert!(inhabited(own("net").unwrap()).unwrap());
+        assert!(!inhabited(1).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_namespace_is_an_error_not_a_place() {
+        for path in ["/etc/passwd", "/proc", "/no/such/file", ""] {
+            assert!(place(Path::new(path)).is_err(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Capabilities that reach beyond the container that holds them.
+//!
+//! The list is of the harmless ones: whatever is not on it, new and misspelt ones included, counts as reaching beyond
+//! (crun takes `net_admin` and even a number for a name).
+
+use serde_json::Value;
+
+use super::{Object, SpecError, keys, object};
+
+/// The five sets of a process.
+const SETS: [&str; 5] = ["bounding", "effective", "inheritable", "permitted", "ambient"];
+
+/// Capabilities that can't help a process out of its namespaces, each with the reason. All others act on the kernel as a
+/// whole, on other processes, or on namespaces by number or handle.
+const HARMLESS: [&str; 24] = [
+    "AUDIT_WRITE",      // adds lines to the host's audit log, changes none
+    "BLOCK_SUSPEND",    // keeps the machine awake
+    "CHOWN",            // files that it can reach by its own mounts
+    "DAC_OVERRIDE",     // the same; by handle it would take DAC_READ_SEARCH
+    "FOWNER",           // the same
+    "FSETID",           // the same
+    "IPC_LOCK",         // locks memory, within its cgroup
+    "IPC_OWNER",        // System V objects of its own ipc namespace
+    "KILL",             // processes of its own pid namespace
+    "LEASE",            // files that it can reach
+    "LINUX_IMMUTABLE",  // the same
+    "MKNOD",            // the device cgroup decides what opens
+    "NET_BIND_SERVICE", // ports of its own network namespace
+    "NET_BROADCAST",    // unused by the kernel
+    "NET_RAW",          // frames on its own link, which ends in the gateway
+    "SETFCAP",          // file capabilities, within its bounding set
+    "SETGID",           // ids inside its own namespaces
+    "SETPCAP",          // drops from its bounding set
+    "SETUID",           // ids inside its own namespaces
+    "SYS_CHROOT",       // chroot; entering a mount namespace takes SYS_ADMIN too
+    "SYS_NICE",         // scheduling of processes that it sees
+    "SYS_RESOURCE",     // its own limits and quotas; a user namespace would take it away silently
+    "SYS_TTY_CONFIG",   // hangs up its own terminal
+    "WAKE_ALARM",       // wakes the machine
+];
+
+/// What a container with everything holds, among others.
+const EVERYTHING: [&str; 5] = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"];
+
+/// Checks the part of a `process` object that is read here: of `config.json` and of `exec`'s process file.
+pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
+    if let Some(process) = process.as_object() {
+        keys::check(process)?;
+    } else if !process.is_null() {
+        return Err(SpecError::Type("process", "an object"));
+    }
+    let Some(sets) = object(process, "capabilities")? else { return Ok(()) };
+    keys::check(sets)?;
+    for set in SETS {
+        let texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
+        if !sets.get(set).is_none_or(|list| list.is_null() || list.as_array().is_some_and(texts)) {
+            return Err(SpecError::Type("capabilities", "lists of texts"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a capability reaches beyond the container, by its name in any spelling.
+#[must_use]
+pub fn reaches_beyond(name: &str) -> bool {
+    let name = canonical(name);
+    !HARMLESS.contains(&name.as_str())
+}
+
+/// The first capability in any of a process's sets that reaches beyond. A checked `process` is expected.
+#[must_use]
+pub fn beyond(process: &Value) -> Option<String> {
+    held(process).find(|name| reaches_beyond(name)).map(str::to_owned)
+}
+
+/// Takes all that reaches beyond out of all five sets.
+pub fn bound(process: &mut Value) {
+    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return };
+    for set in SETS {
+        if let Some(list) = sets.get_mut(set).and_then(Value::as_array_mut) {
+            list.retain(|name| name.as_str().is_some_and(|name| !reaches_beyond(name)));
+        }
+    }
+}
+
+/// Whether the process may become as powerful as the host's root, as with `--privileged`.
+pub(super) fn holds_everything(process: &Value) -> bool {
+    let held: Vec<String> = held(process).map(canonical).collect();
+    EVERYTHING.iter().all(|name| held.iter().any(|held| held == name))
+}
+
+fn held(process: &Value) -> impl Iterator<Item = &str> {
+    let sets: Option<&Object> = process.get("capabilities").and_then(Value::as_object);
+    let list = move |set: &str| sets.and_then(|sets| sets.get(set)).and_then(Value::as_array);
+    SETS.into_iter().filter_map(list).flatten().filter_map(Value::as_str)
+}
+
+fn canonical(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    name.strip_prefix("CAP_").map(str::to_owned).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_docker_grants_by_default_does_not_reach_beyond() {
+        let names = "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE \
+                     SYS_CHROOT KILL AUDIT_WRITE";
+        for name in names.split_ascii_whitespace() {
+            assert!(!reaches_beyond(&format!("CAP_{name}")), "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_misspelt_and_numbered_capabilities_reach_beyond() {
+        for name in ["CAP_NET_ADMIN", "cap_net_admin", "net_admin", "12", "CAP_TOMORROW", "", "CAP_CAP_CHOWN", "ALL"] {
+            assert!(reaches_beyond(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_in_any_set_counts_and_bounding_takes_it_from_all() {
+        for set in SETS {
+            let mut process = json!({"capabilities": {set: ["CAP_CHOWN", "CAP_SYS_ADMIN"]}, "other": 1});
+            assert_eq!(beyond(&process).as_deref(), Some("CAP_SYS_ADMIN"));
+            bound(&mut process);
+            assert_eq!(process, json!({"capabilities": {set: ["CAP_CHOWN"]}, "other": 1}));
+        }
+    }
+
+    #[test]
+    fn sets_of_another_shape_are_refused() {
+        for sets in [json!([]), json!({"bounding": "CAP_SYS_ADMIN"}), json!({"ambient": [1]}), json!({"Bounding": []})]
+        {
+            assert!(check(&json!({"capabilities": sets})).is_err());
+        }
+        assert!(check(&json!("x")).is_err());
+    }
+}

@@ -1,0 +1,380 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::network::OwnerNamespace;
+use super::*;
+
+fn plain() -> Value {
+    serde_json::from_str(include_str!("../../testdata/specs/plain.json")).unwrap()
+}
+
+fn with_capability(name: &str) -> Value {
+    let mut spec = plain();
+    for set in ["bounding", "effective", "permitted"] {
+        spec["process"]["capabilities"][set].as_array_mut().unwrap().push(name.into());
+    }
+    spec
+}
+
+fn situation() -> Situation<'static> {
+    Situation {
+        place: None,
+        was_host: false,
+        host_user_namespace: false,
+        user_namespaces: true,
+        host_network: HostNetwork::Filter,
+        user_namespace: UserNamespace::Auto,
+        privileged: Privileged::Refuse,
+        program: "/usr/local/bin/boundary-shim",
+    }
+}
+
+fn owner() -> OwnerNamespace {
+    OwnerNamespace {
+        path: "/proc/7/ns/user".into(),
+        uid_map: vec![[0, 0, 4_294_967_295]],
+        gid_map: vec![[0, 100, 5], [5, 0, 9]],
+    }
+}
+
+fn filtered(owner: Option<OwnerNamespace>) -> Option<Place> {
+    Some(Place::Filtered { exit: Exit::Uplink, owner })
+}
+
+fn set_path(spec: &mut Value, kind: &str, path: &str) {
+    let list = spec["linux"]["namespaces"].as_array_mut().unwrap();
+    list.retain(|entry| entry["type"] != kind);
+    list.push(json!({"type": kind, "path": path}));
+}
+
+/// What changed, line by line, as a reader of the diff sees it (longest common subsequence).
+fn diff(before: &Value, after: &Value) -> String {
+    let (before, after) = (pretty(before), pretty(after));
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
+    for (i, j) in (0..old.len()).rev().flat_map(|i| (0..new.len()).rev().map(move |j| (i, j))) {
+        common[i][j] = if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+    }
+    let (mut i, mut j, mut out) = (0, 0, String::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || i < old.len() && common[i + 1][j] >= common[i][j + 1] {
+            out += &format!("-{}\n", old[i]);
+            i += 1;
+        } else {
+            out += &format!("+{}\n", new[j]);
+            j += 1;
+        }
+    }
+    out
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+#[test]
+fn a_plain_container_gets_our_hook_and_nothing_else() {
+    let (before, mut after) = (plain(), plain());
+    let outcome = rewrite(&mut after, &situation()).unwrap();
+    assert_eq!(outcome, Outcome { gateway: Gateway::Own, exit: Exit::Uplink, user_namespace: false });
+    insta::assert_snapshot!(diff(&before, &after), @r#"
+    +    ],
+    +    "createRuntime": [
+    +      {
+    +        "path": "/usr/local/bin/boundary-shim",
+    +        "args": [
+    +          "boundary-shim",
+    +          "hook"
+    +        ],
+    +        "env": [
+    +          "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    +        ],
+    +        "timeout": 30
+    +      }
+    "#);
+}
+
+#[test]
+fn a_reaching_capability_brings_a_user_namespace_of_its_own() {
+    let (before, mut after) = (with_capability("CAP_NET_ADMIN"), with_capability("CAP_NET_ADMIN"));
+    assert!(rewrite(&mut after, &situation()).unwrap().user_namespace);
+    after["hooks"] = before["hooks"].clone();
+    insta::assert_snapshot!(diff(&before, &after), @r#"
+    +      },
+    +      {
+    +        "type": "user"
+    +    ],
+    +    "uidMappings": [
+    +      {
+    +        "containerID": 0,
+    +        "hostID": 0,
+    +        "size": 4294967295
+    +      }
+    +    ],
+    +    "gidMappings": [
+    +      {
+    +        "containerID": 0,
+    +        "hostID": 0,
+    +        "size": 4294967295
+    +      }
+    "#);
+}
+
+#[test]
+fn a_capability_that_only_the_bounding_set_holds_counts() {
+    let mut spec = plain();
+    spec["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_PTRACE"]);
+    assert!(rewrite(&mut spec, &situation()).unwrap().user_namespace);
+}
+
+#[test]
+fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
+    let off = Situation { user_namespaces: false, ..situation() };
+    let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
+    assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
+    assert!(refused.to_string().contains("user.max_user_namespaces"));
+    let never = Situation { user_namespace: UserNamespace::Never, ..off };
+    let mut spec = with_capability("CAP_NET_ADMIN");
+    assert!(!rewrite(&mut spec, &never).unwrap().user_namespace);
+    assert_eq!(spec["process"], plain()["process"]);
+}
+
+#[test]
+fn required_means_every_container() {
+    let required = Situation { user_namespace: UserNamespace::Require, ..situation() };
+    assert!(rewrite(&mut plain(), &required).unwrap().user_namespace);
+    let joiner = Situation { place: filtered(None), ..required };
+    let mut spec = plain();
+    set_path(&mut spec, "network", "/proc/7/ns/net");
+    assert!(matches!(rewrite(&mut spec, &joiner), Err(SpecError::OwnerUnbounded(_))));
+}
+
+#[test]
+fn a_user_namespace_of_the_engine_stays() {
+    let mut spec = with_capability("CAP_SYS_ADMIN");
+    spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    let before = spec["linux"].clone();
+    assert!(rewrite(&mut spec, &situation()).unwrap().user_namespace);
+    assert_eq!(spec["linux"], before);
+}
+
+#[test]
+fn a_user_namespace_that_is_the_hosts_or_strangers_bounds_nothing() {
+    for host_user_namespace in [true, false] {
+        let situation = Situation { host_user_namespace, ..situation() };
+        let mut spec = with_capability("CAP_SYS_ADMIN");
+        set_path(&mut spec, "user", "/proc/1/ns/user");
+        assert!(matches!(rewrite(&mut spec, &situation), Err(SpecError::SharedUserNamespace(_))));
+        let mut spec = plain();
+        set_path(&mut spec, "user", "/proc/1/ns/user");
+        assert!(!rewrite(&mut spec, &situation).unwrap().user_namespace);
+    }
+}
+
+#[test]
+fn the_hosts_network_becomes_a_private_one() {
+    let mut missing = plain();
+    missing["linux"]["namespaces"].as_array_mut().unwrap().remove(1);
+    let mut named = plain();
+    set_path(&mut named, "network", "/var/run/docker/netns/default");
+    for (mut spec, place) in [(missing, None), (named, Some(Place::Host))] {
+        let refused = Situation { host_network: HostNetwork::Refuse, place: place.clone(), ..situation() };
+        assert_eq!(rewrite(&mut spec.clone(), &refused), Err(SpecError::HostNetwork));
+        let outcome = rewrite(&mut spec, &Situation { place, ..situation() }).unwrap();
+        assert_eq!((outcome.gateway, outcome.exit), (Gateway::Own, Exit::Host));
+        assert!(spec["linux"]["namespaces"].as_array().unwrap().contains(&json!({"type": "network"})));
+        // The bundle is the same, rewritten: so must be the plan.
+        let again = rewrite(&mut spec.clone(), &Situation { was_host: true, ..situation() }).unwrap();
+        assert_eq!(again, outcome);
+    }
+}
+
+#[test]
+fn our_marker_set_by_a_user_does_not_get_the_hosts_network() {
+    let mut spec = plain();
+    spec["annotations"] = json!({network::MARKER: "host"});
+    assert_eq!(rewrite(&mut spec, &situation()), Err(SpecError::Marker));
+}
+
+#[test]
+fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
+    let mut spec = plain();
+    set_path(&mut spec, "network", "/run/netns/cni-1");
+    let at = |place| Situation { place: Some(place), ..situation() };
+    assert_eq!(rewrite(&mut spec.clone(), &at(Place::InUse)), Err(SpecError::Unfiltered));
+    let outcome = rewrite(&mut spec, &at(Place::Free)).unwrap();
+    assert_eq!((outcome.gateway, outcome.exit), (Gateway::Own, Exit::Uplink));
+    assert_eq!(spec["linux"]["namespaces"][2]["path"], "/run/netns/cni-1");
+    let mut reaching = with_capability("CAP_NET_ADMIN");
+    assert!(matches!(rewrite(&mut reaching, &at(Place::Free)), Err(SpecError::PremadeNetwork(_))));
+}
+
+#[test]
+fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
+    let mut spec = with_capability("CAP_NET_ADMIN");
+    set_path(&mut spec, "network", "/proc/7/ns/net");
+    let joiner = Situation { place: filtered(Some(owner())), ..situation() };
+    let outcome = rewrite(&mut spec, &joiner).unwrap();
+    assert_eq!(outcome, Outcome { gateway: Gateway::Joined, exit: Exit::Uplink, user_namespace: true });
+    assert_eq!(spec["linux"]["namespaces"][3], json!({"type": "user", "path": "/proc/7/ns/user"}));
+    assert_eq!(spec["linux"]["gidMappings"][1], json!({"containerID": 5, "hostID": 0, "size": 9}));
+    let unbounded = Situation { place: filtered(None), ..situation() };
+    let mut spec = with_capability("CAP_NET_ADMIN");
+    assert!(matches!(rewrite(&mut spec, &unbounded), Err(SpecError::OwnerUnbounded(_))));
+}
+
+#[test]
+fn privileged_and_host_pid_containers_are_refused_unless_the_host_allows_them() {
+    let mut privileged = plain();
+    let all = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"].map(|name| format!("CAP_{name}"));
+    privileged["process"]["capabilities"]["bounding"] = json!(all);
+    privileged["linux"]["seccomp"] = Value::Null;
+    privileged["linux"]["maskedPaths"] = Value::Null;
+    assert_eq!(rewrite(&mut privileged.clone(), &situation()), Err(SpecError::Privileged));
+    privileged["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
+    privileged["linux"]["resources"]["devices"] = json!([{"allow": true, "type": "a", "access": "rwm"}]);
+    assert_eq!(rewrite(&mut privileged.clone(), &situation()), Err(SpecError::Privileged));
+    let allowed = Situation { privileged: Privileged::Allow, ..situation() };
+    assert!(rewrite(&mut privileged, &allowed).unwrap().user_namespace);
+
+    let mut host_pid = plain();
+    host_pid["linux"]["namespaces"].as_array_mut().unwrap().remove(2);
+    assert_eq!(rewrite(&mut host_pid.clone(), &situation()), Err(SpecError::HostProcesses));
+    assert!(rewrite(&mut host_pid, &allowed).is_ok());
+}
+
+#[test]
+fn our_hook_comes_last_once() {
+    let mut spec = plain();
+    let ours = json!({"path": "/old/boundary-shim", "args": ["boundary-shim", "hook", "x"]});
+    spec["hooks"]["createRuntime"] = json!([ours, {"path": "/other", "args": ["boundary-shim"]}, ours]);
+    rewrite(&mut spec, &situation()).unwrap();
+    let hooks = spec["hooks"]["createRuntime"].as_array().unwrap();
+    assert_eq!(hooks.len(), 2);
+    assert_eq!(hooks[1]["path"], "/usr/local/bin/boundary-shim");
+}
+
+#[test]
+fn what_go_would_read_otherwise_is_refused() {
+    let cases: [(&str, Value); 11] = [
+        ("/linux/resources/Devices", json!([])),
+        ("/linux/resources/devices/0/Allow", json!(true)),
+        ("/Linux", json!({})),
+        ("/hoo\u{212a}s", json!({})),
+        ("/linux/Namespaces", json!([])),
+        ("/linux/UidMappings", json!([])),
+        ("/linux/namespaces/1/Path", json!("/proc/1/ns/net")),
+        ("/process/Capabilities", json!({})),
+        ("/process/capabilities/BOUNDING", json!([])),
+        ("/hooks/createruntime", json!([])),
+        ("/mounts/1/Source", json!("/x")),
+    ];
+    for (pointer, value) in cases {
+        let mut spec = plain();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        spec.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.into(), value);
+        assert!(matches!(rewrite(&mut spec, &situation()), Err(SpecError::AmbiguousKey { .. })), "{pointer}");
+    }
+}
+
+#[test]
+fn annotations_are_free_words() {
+    let mut spec = plain();
+    spec["annotations"] = json!({"Path": "x", "ENV": "y", network::MARKER: "z"});
+    assert_eq!(annotations(&spec).into_keys().collect::<Vec<_>>(), ["ENV", "Path"]);
+    spec["annotations"].as_object_mut().unwrap().remove(network::MARKER);
+    assert!(rewrite(&mut spec, &situation()).is_ok());
+}
+
+#[test]
+fn a_namespace_listed_twice_is_refused() {
+    let mut spec = plain();
+    spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "network", "path": "/proc/1/ns/net"}));
+    assert_eq!(rewrite(&mut spec, &situation()), Err(SpecError::TwiceListed("network")));
+}
+
+#[test]
+fn things_of_another_type_are_refused_not_repaired() {
+    let pointers = "/linux /linux/namespaces /linux/namespaces/1 /linux/namespaces/1/path /process /hooks \
+                    /hooks/createRuntime /annotations /mounts";
+    for pointer in pointers.split_ascii_whitespace() {
+        for value in [json!(7), json!("x"), json!([[]])] {
+            let mut spec = plain();
+            spec["hooks"]["createRuntime"] = json!([]);
+            spec["annotations"] = json!({});
+            spec["linux"]["namespaces"][1]["path"] = json!("");
+            if pointer.ends_with("path") && value.is_string() || pointer.ends_with("createRuntime") && value.is_array()
+            {
+                continue;
+            }
+            *spec.pointer_mut(pointer).unwrap() = value.clone();
+            assert!(rewrite(&mut spec, &situation()).is_err(), "{pointer} {value}");
+        }
+    }
+    assert!(rewrite(&mut json!([]), &situation()).is_err());
+}
+
+#[test]
+fn the_last_mount_on_a_path_counts() {
+    let mut spec = plain();
+    let resolv = |spec: &Value| mounted_on(spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
+    assert_eq!(resolv(&spec), Some("/bundle/resolv.conf".into()));
+    spec["mounts"].as_array_mut().unwrap().push(json!({"destination": "/etc//./resolv.conf", "source": "/other"}));
+    assert_eq!(resolv(&spec), Some("/other".into()));
+}
+
+/// Any JSON.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        "[a-zA-Z/_.]{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec(("x[a-z]{1,6}", inner), 0..4)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn unknown_fields_survive_wherever_they_stand(value in anything(), key in "x-[a-zA-Z]{0,8}") {
+        for pointer in ["", "/process", "/process/capabilities", "/linux", "/linux/namespaces/1", "/hooks", "/mounts/0"] {
+            let mut spec = with_capability("CAP_NET_ADMIN");
+            spec.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert(key.clone(), value.clone());
+            rewrite(&mut spec, &situation()).unwrap();
+            prop_assert_eq!(&spec.pointer(pointer).unwrap()[&key], &value);
+        }
+    }
+
+    #[test]
+    fn rewriting_twice_is_rewriting_once(capability in prop::sample::select(vec!["CAP_CHOWN", "CAP_SYS_ADMIN"]), host: bool) {
+        let mut spec = with_capability(capability);
+        if host {
+            spec["linux"]["namespaces"].as_array_mut().unwrap().remove(1);
+        }
+        let first = rewrite(&mut spec, &situation()).unwrap();
+        let mut again = spec.clone();
+        let second = rewrite(&mut again, &Situation { was_host: first.exit == Exit::Host, ..situation() }).unwrap();
+        prop_assert_eq!(first, second);
+        prop_assert_eq!(spec.to_string(), again.to_string());
+    }
+
+    #[test]
+    fn no_tree_panics(value in anything(), pointer in prop::sample::select(vec![
+        "/linux", "/linux/namespaces", "/linux/namespaces/1", "/linux/resources", "/linux/resources/devices", "/process",
+        "/process/capabilities", "/process/capabilities/bounding", "/hooks", "/hooks/prestart", "/mounts", "/mounts/0",
+    ])) {
+        let mut spec = plain();
+        *spec.pointer_mut(pointer).unwrap() = value;
+        let _ = rewrite(&mut spec, &situation());
+    }
+}

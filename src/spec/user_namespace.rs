@@ -1,0 +1,111 @@
+//! The user namespace that bounds capabilities which reach beyond the container (`capabilities`).
+//!
+//! Held in the host's user namespace, CAP_NET_ADMIN acts through `IFLA_TARGET_NETNSID` on the other end of any veth,
+//! CAP_SYS_ADMIN enters any namespace: no filter stands that. In a user namespace of the container's own, even one that maps
+//! each id to itself, both act on the container's namespaces alone. What must not be forgotten: the network namespace must
+//! belong to it, that is, be made together with it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::network::{OwnerNamespace, Place};
+use super::{Situation, SpecError, capabilities, namespace, namespace_path, namespaces_mut, object_mut};
+use crate::settings::UserNamespace;
+
+/// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
+const ALL_IDS: u64 = 4_294_967_295;
+
+/// The path that the spec gives its user namespace, where it gives one.
+///
+/// # Errors
+/// As [`super::check`].
+pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
+    namespace_path(spec, "user")
+}
+
+/// Bounds the container's capabilities; says whether a user namespace does it.
+pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    if namespace(spec, "user")?.is_some() {
+        return given(spec, situation);
+    }
+    if situation.user_namespace == UserNamespace::Never {
+        spec.get_mut("process").map(capabilities::bound);
+        return Ok(false);
+    }
+    let reason = match spec.get("process").and_then(capabilities::beyond) {
+        Some(capability) => capability,
+        None if situation.user_namespace == UserNamespace::Auto => return Ok(false),
+        None => "under user-namespace = \"require\" a container".to_owned(),
+    };
+    match &situation.place {
+        Some(Place::Filtered { owner: Some(owner), .. }) => join(spec, owner)?,
+        Some(Place::Filtered { owner: None, .. }) => return Err(SpecError::OwnerUnbounded(reason)),
+        Some(Place::Free | Place::InUse) => return Err(SpecError::PremadeNetwork(reason)),
+        Some(Place::Host) | None if !situation.user_namespaces => return Err(SpecError::NoUserNamespaces(reason)),
+        Some(Place::Host) | None => add(spec)?,
+    }
+    Ok(true)
+}
+
+/// A spec with a user namespace of the engine's choice keeps it, where it bounds anything.
+fn given(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    let new = path(spec)?.is_none();
+    // A pod's containers share one, and the network that belongs to it. Sharing one while having a network of one's own
+    // means that strangers' namespaces belong to it too, and capabilities held in it reach those.
+    let pod = matches!(situation.place, Some(Place::Filtered { .. } | Place::Free)) && !situation.host_user_namespace;
+    if new || pod {
+        return Ok(true);
+    }
+    let beyond = spec.get("process").and_then(capabilities::beyond);
+    beyond.map_or(Ok(false), |capability| Err(SpecError::SharedUserNamespace(capability)))
+}
+
+/// A new user namespace in which every id stands for itself: files, `chown` and volumes stay as they are.
+fn add(spec: &mut Value) -> Result<(), SpecError> {
+    namespaces_mut(spec)?.push(json!({"type": "user"}));
+    let identity = [[0, 0, ALL_IDS]];
+    map(spec, &identity, &identity)
+}
+
+/// The user namespace of the container whose network is joined. runc 1.1 wants the mappings beside the path; newer ones
+/// take them where they equal the namespace's own.
+fn join(spec: &mut Value, owner: &OwnerNamespace) -> Result<(), SpecError> {
+    namespaces_mut(spec)?.push(json!({"type": "user", "path": owner.path}));
+    map(spec, &owner.uid_map, &owner.gid_map)
+}
+
+fn map(spec: &mut Value, uids: &[[u64; 3]], gids: &[[u64; 3]]) -> Result<(), SpecError> {
+    let linux = object_mut(spec, "linux")?;
+    for (key, ranges) in [("uidMappings", uids), ("gidMappings", gids)] {
+        let range =
+            |[inside, outside, size]: &[u64; 3]| json!({"containerID": inside, "hostID": outside, "size": size});
+        linux.insert(key.to_owned(), ranges.iter().map(range).collect());
+    }
+    Ok(())
+}
+
+/// Reads `/proc/PID/uid_map` or `gid_map`.
+#[must_use]
+pub fn parse_map(text: &str) -> Option<Vec<[u64; 3]>> {
+    text.lines()
+        .map(|line| {
+            let mut words = line.split_ascii_whitespace().map(|word| word.parse().ok());
+            Some([words.next()??, words.next()??, words.next()??])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_id_maps_are_read_and_nothing_else() {
+        let map = "         0     100000      65536\n     65536          0          1\n";
+        assert_eq!(parse_map(map), Some(vec![[0, 100_000, 65_536], [65_536, 0, 1]]));
+        for text in ["0 0\n", "0 0 x\n", "-1 0 1\n", "\n"] {
+            assert_eq!(parse_map(text), None, "{text:?}");
+        }
+    }
+}

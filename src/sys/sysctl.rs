@@ -1,0 +1,77 @@
+//! The `net.ipv4` and `net.ipv6` settings of one namespace, through directories opened in there.
+//!
+//! `/proc/sys/net` itself is one directory for all, whose entries lead to the namespace of whoever looks them up; what it
+//! leads to, `/proc/sys/net/ipv4`, is one namespace's own, and stays that.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+/// The settings of one namespace. They are named `ipv4/…` and `ipv6/…`.
+#[derive(Debug)]
+pub struct Sysctls {
+    ipv4: File,
+    /// None where the kernel has no IPv6.
+    ipv6: Option<File>,
+}
+
+impl Sysctls {
+    /// Opens those of the namespace of this thread.
+    ///
+    /// # Errors
+    /// What `open(2)` gives.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { ipv4: File::open("/proc/sys/net/ipv4")?, ipv6: File::open("/proc/sys/net/ipv6").ok() })
+    }
+
+    /// Reads one setting, without its end of line.
+    ///
+    /// # Errors
+    /// `NotFound` where this kernel or interface has none; what `read(2)` gives.
+    pub fn read(&self, name: &str) -> io::Result<String> {
+        let mut text = String::new();
+        self.file(name, OFlag::O_RDONLY)?.read_to_string(&mut text)?;
+        text.truncate(text.trim_end().len());
+        Ok(text)
+    }
+
+    /// Writes one setting.
+    ///
+    /// # Errors
+    /// As [`Self::read`], with the setting's name.
+    pub fn write(&self, name: &str, value: &str) -> io::Result<()> {
+        let written = self.file(name, OFlag::O_WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
+    }
+
+    /// The names of the settings in one directory.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such directory.
+    pub fn names(&self, directory: &str) -> io::Result<Vec<String>> {
+        let (base, directory) = self.place(directory)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut directory = nix::dir::Dir::openat(base, directory, flags, Mode::empty())?;
+        let names = directory.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+        Ok(names.filter(|name| !name.starts_with('.')).collect())
+    }
+
+    fn file(&self, name: &str, how: OFlag) -> io::Result<File> {
+        let (base, name) = self.place(name)?;
+        Ok(openat(base, name, how | OFlag::O_CLOEXEC, Mode::empty())?.into())
+    }
+
+    fn place<'a>(&self, name: &'a str) -> io::Result<(BorrowedFd<'_>, &'a str)> {
+        let none = || io::Error::from(io::ErrorKind::NotFound);
+        let (family, rest) = name.split_once('/').ok_or_else(none)?;
+        let base = match family {
+            "ipv4" => &self.ipv4,
+            "ipv6" => self.ipv6.as_ref().ok_or_else(none)?,
+            _ => return Err(none()),
+        };
+        Ok((base.as_fd(), rest))
+    }
+}

@@ -1,0 +1,75 @@
+//! `exec`: what it may hold is what bounds the container.
+
+use boundary_shim::plan::Gateway;
+use serde_json::{Value, json};
+
+use crate::world::{World, alive, dead, remember, tests};
+
+tests![
+    exec_loses_what_reaches_beyond_the_container,
+    exec_in_a_user_namespace_of_its_own_is_left_alone,
+    a_capability_by_option_is_refused,
+    a_process_file_that_go_would_read_otherwise_is_refused,
+];
+
+fn process(world: &World) -> String {
+    let sets = ["bounding", "effective", "inheritable", "permitted", "ambient"];
+    let all = sets.map(|set| (set.to_owned(), json!(["CAP_CHOWN", "CAP_NET_ADMIN", "cap_sys_admin", "12"])));
+    let text =
+        json!({"args": ["sh"], "vendor": 1.5, "capabilities": Value::Object(all.into_iter().collect())}).to_string();
+    world.write("process.json", &text, 0o600);
+    text
+}
+
+fn exec_loses_what_reaches_beyond_the_container() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::new();
+    // No record, one of a container without a user namespace, one of a container that is no more: all the same.
+    for record in [None, Some((false, alive())), Some((true, dead()))] {
+        process(&world);
+        if let Some((user_namespace, init)) = record {
+            let mut record = world.record(Gateway::Own, init, Some(alive()));
+            record.plan.user_namespace = user_namespace;
+            remember(&record);
+        }
+        world.assert_passed(&world.call("exec --process DIR/process.json --detach ID"));
+        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
+        for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
+            assert_eq!(process["capabilities"][set], json!(["CAP_CHOWN"]), "{set}");
+        }
+        assert_eq!((&process["args"], &process["vendor"]), (&json!(["sh"]), &json!(1.5)));
+        assert_eq!(std::fs::metadata(world.path("process.json")).unwrap().mode() & 0o777, 0o600);
+    }
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
+    let world = World::new();
+    let before = process(&world);
+    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+    record.plan.user_namespace = true;
+    remember(&record);
+    world.assert_passed(&world.call("exec -p DIR/process.json --cap CAP_SYS_ADMIN ID"));
+    assert_eq!(world.read("process.json"), before);
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn a_capability_by_option_is_refused() {
+    let world = World::new();
+    for line in ["exec --cap CAP_NET_ADMIN ID sh", "exec -c=CAP_CHOWN,CAP_SYS_PTRACE ID sh", "exec --cap 12 ID sh"] {
+        world.assert_refused(&world.call(line), "reaches beyond");
+    }
+    world.assert_passed(&world.call("exec --cap CAP_CHOWN ID sh -c true"));
+}
+
+fn a_process_file_that_go_would_read_otherwise_is_refused() {
+    let world = World::new();
+    for text in [r#"{"Capabilities": {}}"#, r#"{"capabilities": {"Ambient": []}}"#, "[", "[]", ""] {
+        world.write("process.json", text, 0o600);
+        let output = world.call("exec --process DIR/process.json ID");
+        assert_eq!((output.status.code(), world.handed_off()), (Some(1), None), "{text}");
+        assert_eq!(world.read("process.json"), text);
+    }
+    world.assert_refused(&world.call("exec --process DIR ID"), "not a regular file");
+    world.assert_refused(&world.call("exec --process /no/such ID"), "can't read /no/such");
+}

@@ -1,0 +1,127 @@
+//! `start` and `delete`: nothing starts unless its gateway says so; what is over is forgotten.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+
+use boundary_shim::plan::Gateway;
+
+use crate::world::{World, alive, dead, remember, tests};
+
+tests![
+    a_container_starts_once_its_gateway_says_ok,
+    any_other_answer_starts_nothing,
+    a_container_without_a_living_gateway_does_not_start,
+    a_joiner_starts_while_its_owners_gateway_lives,
+    dockers_resolver_is_looked_at_again,
+    delete_forgets_what_is_over_and_never_fails,
+];
+
+/// A gateway that answers one question.
+fn answering(world: &World, answer: &'static [u8]) -> std::thread::JoinHandle<Vec<u8>> {
+    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    let _ = std::fs::remove_file(world.state().join("control"));
+    let listener = UnixListener::bind(world.state().join("control")).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = [0; 64];
+        let read = stream.read(&mut question).unwrap();
+        // The other side may have gone after its limit.
+        let _ = stream.write_all(answer);
+        question[..read].to_vec()
+    })
+}
+
+fn a_container_starts_once_its_gateway_says_ok() {
+    let world = World::new();
+    let gateway = answering(&world, b"ok\n");
+    world.assert_passed(&world.call("start ID"));
+    assert_eq!(gateway.join().unwrap(), b"settle\n");
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn any_other_answer_starts_nothing() {
+    let long: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
+    let cases: [(&'static [u8], &str); 7] = [
+        (b"error eth1 has no address\n", "can't be filtered: eth1 has no address"),
+        (b"okay\n", "no answer that makes sense"),
+        (b"OK\n", "no answer that makes sense"),
+        (b"ok", "does not answer"),
+        (b"", "does not answer"),
+        (b"\xff\n", "does not answer"),
+        (long, "does not answer"),
+    ];
+    let world = World::new();
+    for (answer, why) in cases {
+        let gateway = answering(&world, answer);
+        world.assert_refused(&world.call("start ID"), why);
+        gateway.join().unwrap();
+    }
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn a_container_without_a_living_gateway_does_not_start() {
+    let world = World::new();
+    world.assert_refused(&world.call("start ID"), "has no gateway");
+    for (init, proxy, why) in [
+        (alive(), Some(dead()), "gateway is gone"),
+        (alive(), None, "gateway is gone"),
+        (dead(), Some(alive()), "has no gateway"),
+        (alive(), Some(alive()), "does not answer"),
+    ] {
+        remember(&world.record(Gateway::Own, init, proxy));
+        world.assert_refused(&world.call("start ID"), why);
+    }
+    boundary_shim::sys::file::replace(&world.state().join("record.json"), b"{", 0o600).unwrap();
+    world.assert_refused(&world.call("start ID"), "can't read the container's record");
+    // Another root is another container.
+    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    world.assert_refused(&world.call("--root /other start ID"), "has no gateway");
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn a_joiner_starts_while_its_owners_gateway_lives() {
+    let (joiner, owner) = (World::new(), World::new());
+    // A number that no namespace of this host has.
+    let inode = u64::from(std::process::id());
+    for (world, gateway, proxy) in [(&joiner, Gateway::Joined, None), (&owner, Gateway::Own, Some(alive()))] {
+        let mut record = world.record(gateway, alive(), proxy);
+        record.network_namespace = inode;
+        remember(&record);
+    }
+    joiner.assert_passed(&joiner.call("start ID"));
+    std::fs::remove_file(joiner.path("real/argv")).unwrap();
+    boundary_shim::state::remove(&owner.state()).unwrap();
+    joiner.assert_refused(&joiner.call("start ID"), "gateway of the joined container is gone");
+    boundary_shim::state::remove(&joiner.state()).unwrap();
+}
+
+fn dockers_resolver_is_looked_at_again() {
+    let world = World::new();
+    world.write("resolv.conf", "nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.1)]\n", 0o644);
+    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+    record.plan.resolv_conf = Some(world.path("resolv.conf"));
+    remember(&record);
+    world.assert_refused(&world.call("start ID"), "install docker");
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn delete_forgets_what_is_over_and_never_fails() {
+    let world = World::new();
+    for (init, proxy, stays) in [
+        (dead(), Some(dead()), false),
+        (dead(), None, false),
+        (alive(), Some(dead()), false),
+        (alive(), Some(alive()), true),
+        (alive(), None, true),
+    ] {
+        remember(&world.record(Gateway::Own, init, proxy));
+        world.assert_passed(&world.call("delete --force ID"));
+        assert_eq!(world.state().exists(), stays, "{init:?} {proxy:?}");
+    }
+    boundary_shim::sys::file::replace(&world.state().join("record.json"), b"{", 0o600).unwrap();
+    world.assert_passed(&world.call("delete ID"));
+    assert!(!world.state().exists());
+    for line in ["delete ID", "delete ../x", "delete", "delete a b", "delete --strange"] {
+        world.assert_passed(&world.call(line));
+    }
+}

@@ -1,0 +1,283 @@
+//! The gateway on real links in namespaces made for the test: what is adopted looks the same, nothing passes, nothing stays.
+//!
+//! Needs root (or a user namespace with it); without, the tests are reported as ignored, and with `CI` set they fail.
+#![expect(clippy::disallowed_methods, reason = "tests start `ip` and read files")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use boundary_shim::gateway::adopt::{self, Adopted};
+use boundary_shim::gateway::ruleset::ProxyPorts;
+use boundary_shim::gateway::{Gateway, Side};
+use boundary_shim::policy::CapturedPorts;
+use boundary_shim::sys::netns::Namespace;
+use boundary_shim::sys::socket;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let able = Namespace::create().is_ok();
+    let trials = [
+        Trial::test("an_adopted_interface_looks_the_same", looks_the_same),
+        Trial::test("a_refused_port_fails_at_once", refused_at_once),
+        Trial::test(
+            "a_captured_connection_reaches_the_proxy_and_goes_out_in_the_containers_name",
+            captured_and_dialled,
+        ),
+        Trial::test("a_connection_from_outside_reaches_the_container", inbound),
+        Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
+        Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
+        Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
+        Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
+    ];
+    let trials =
+        trials.into_iter().map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none())).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A container on a wire to an outside, as an engine would have made it.
+struct Wire {
+    container: String,
+    outside: String,
+}
+
+impl Wire {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let wire = Self {
+            container: format!("bt-c{}-{number}", std::process::id()),
+            outside: format!("bt-o{}-{number}", std::process::id()),
+        };
+        let (c, o) = (&wire.container, &wire.outside);
+        for line in [
+            format!("netns add {c}"),
+            format!("netns add {o}"),
+            format!("-n {o} link add br0 type bridge"),
+            format!("-n {o} link add host0 type veth peer name eth0 netns {c}"),
+            format!("-n {o} link set host0 master br0"),
+            format!("-n {o} addr add 172.30.0.1/24 dev br0"),
+            format!("-n {o} addr add fd30::1/64 dev br0 nodad"),
+            format!("-n {o} addr add 198.51.100.7/32 dev lo"),
+            format!("-n {o} link set lo up"),
+            format!("-n {o} link set host0 up"),
+            format!("-n {o} link set br0 up"),
+            format!("-n {c} link set lo up"),
+            format!("-n {c} link set eth0 mtu 1420 address 02:42:ac:1e:00:02 txqueuelen 77"),
+            format!("-n {c} addr add 172.30.0.2/24 brd 172.30.0.255 dev eth0"),
+            format!("-n {c} addr add fd30::2/64 dev eth0 nodad"),
+            format!("-n {c} link set eth0 up"),
+            format!("-n {c} route add default via 172.30.0.1 metric 100"),
+            format!("-n {c} route add 203.0.113.0/24 via 172.30.0.9 src 172.30.0.2"),
+            format!("-n {c} -6 route add default via fd30::1"),
+        ] {
+            ip(&line);
+        }
+        wire
+    }
+
+    fn side(&self) -> Side {
+        Side::open(Namespace::open(&PathBuf::from(format!("/run/netns/{}", self.container))).unwrap()).unwrap()
+    }
+
+    /// What a program in the container can see of its network, without the numbers of links elsewhere.
+    fn appearance(&self) -> String {
+        let c = &self.container;
+        let all = [
+            ip(&format!("-n {c} -oneline link show eth0")),
+            ip(&format!("-n {c} -oneline addr show dev eth0")),
+            ip(&format!("-n {c} route")),
+            ip(&format!("-n {c} -6 route")),
+        ]
+        .join("\n");
+        // Which namespace the far end is in, and its number there, can't be the same; whether the link-local address is
+        // still being tried out is a matter of a second.
+        let without_peer = |word: &&str| {
+            !word.starts_with("eth0@") && !["tentative", "nodad", "link-netnsid", "link-netns"].contains(word)
+        };
+        let words = |line: &str| line.split_whitespace().filter(without_peer).collect::<Vec<_>>().join(" ");
+        all.lines()
+            .map(words)
+            .map(|line| line.replace(&self.outside, ""))
+            .map(|line| line.trim_end_matches([' ', '0', '1']).to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        for namespace in [&self.container, &self.outside] {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+fn ip(line: &str) -> String {
+    let output = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A gateway that hands ports 80 and 443 to sockets nobody reads from, unless given.
+fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, Side, Adopted) {
+    let mut gateway = Gateway::create().unwrap();
+    gateway.enforce(&CapturedPorts { tcp: vec![(80, 80), (443, 443)], udp: vec![] }, ports).unwrap();
+    let mut container = wire.side();
+    let link = container.links.by_name("eth0").unwrap();
+    let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    (gateway, container, adopted)
+}
+
+const NO_PORTS: ProxyPorts = ProxyPorts { tcp: 1, udp: 1 };
+
+fn looks_the_same() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let before = wire.appearance();
+    let (_gateway, _container, adopted) = adopt(&wire, NO_PORTS);
+    let after = wire.appearance();
+    assert_eq!(before, after);
+    assert_eq!(adopted.addresses, ["172.30.0.2".parse::<std::net::IpAddr>()?, "fd30::2".parse()?]);
+    Ok(())
+}
+
+fn refused_at_once() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (_gateway, container, _) = adopt(&wire, NO_PORTS);
+    for target in ["198.51.100.7:22", "172.30.0.1:22", "172.30.0.77:22", "192.0.0.8:22"] {
+        let target: SocketAddr = target.parse()?;
+        let begun = Instant::now();
+        let tcp = container.namespace.inside(|| TcpStream::connect_timeout(&target, Duration::from_secs(2)));
+        assert_eq!(tcp.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused, "{target}");
+        let udp = container.namespace.inside(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+            socket.connect(target)?;
+            socket.send(b"x")?;
+            socket.recv(&mut [0])
+        });
+        assert_eq!(udp.unwrap_err().raw_os_error(), Some(libc::EHOSTUNREACH), "{target}");
+        assert!(begun.elapsed() < Duration::from_millis(500), "{target}: {:?}", begun.elapsed());
+    }
+    Ok(())
+}
+
+/// Accepts one connection in the gateway as the proxy does, checks who it was for, and dials it.
+fn captured_and_dialled() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let server = outside.inside(|| std::net::TcpListener::bind("198.51.100.7:443"))?;
+    let served = std::thread::spawn(move || {
+        let (mut stream, from) = server.accept().unwrap();
+        stream.write_all(from.ip().to_string().as_bytes()).unwrap();
+    });
+    let mut gateway = Gateway::create().unwrap();
+    let listener = gateway.side.namespace.inside(|| socket::listen_captured("0.0.0.0".parse().unwrap(), 0))?;
+    listener.set_nonblocking(false)?;
+    let ports = ProxyPorts { tcp: listener.local_addr()?.port(), udp: 1 };
+    gateway.enforce(&CapturedPorts { tcp: vec![(443, 443)], udp: vec![] }, ports).unwrap();
+    let mut container = wire.side();
+    let link = container.links.by_name("eth0").unwrap();
+    adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    let mut client = container
+        .namespace
+        .inside(|| TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2)))?;
+    let (mut inside, source) = listener.accept()?;
+    assert_eq!(source.ip(), "172.30.0.2".parse::<std::net::IpAddr>()?);
+    let destination = inside.local_addr()?;
+    assert_eq!(destination, "198.51.100.7:443".parse()?);
+    let mut upstream = gateway.side.namespace.inside(|| socket::tcp_from(Some(source.ip()), destination))?;
+    upstream.set_nonblocking(false)?;
+    let mut seen = String::new();
+    upstream.read_to_string(&mut seen)?;
+    assert_eq!(seen, "172.30.0.2", "the server saw the container's own address");
+    inside.write_all(seen.as_bytes())?;
+    drop(inside);
+    let mut answer = String::new();
+    client.read_to_string(&mut answer)?;
+    assert_eq!(answer, "172.30.0.2");
+    served.join().unwrap();
+    Ok(())
+}
+
+fn inbound() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (_gateway, container, _) = adopt(&wire, NO_PORTS);
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let server = container.namespace.inside(|| std::net::TcpListener::bind("0.0.0.0:8080"))?;
+    let served = std::thread::spawn(move || {
+        let (mut stream, from) = server.accept().unwrap();
+        stream.write_all(from.ip().to_string().as_bytes()).unwrap();
+    });
+    let to = "172.30.0.2:8080".parse()?;
+    let mut client = outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+    let mut seen = String::new();
+    client.read_to_string(&mut seen)?;
+    assert_eq!(seen, "172.30.0.1", "the container saw who it was");
+    served.join().unwrap();
+    Ok(())
+}
+
+fn nothing_left() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (gateway, container, _) = adopt(&wire, NO_PORTS);
+    drop(gateway);
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut side = wire.side();
+        let links = side.links.list()?;
+        let outside = ip(&format!("-n {} -oneline link", wire.outside));
+        if links.iter().all(|link| link.loopback) && !outside.contains("host0") {
+            break;
+        }
+        assert!(Instant::now() < end, "still there: {links:?} {outside}");
+        std::thread::yield_now();
+    }
+    drop(container);
+    Ok(())
+}
+
+/// `nft` reads back what we wrote: `testdata/gateway.nft` is the ruleset as people read it.
+fn ruleset_as_meant() -> Result<(), Failed> {
+    let gateway = Gateway::create().unwrap();
+    let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443), (5000, 5010)], udp: vec![(4500, 4500)] };
+    gateway.enforce(&captured, ProxyPorts { tcp: 40001, udp: 40002 }).unwrap();
+    let listing =
+        gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.nft");
+    let listing = String::from_utf8(listing.stdout)?;
+    if std::env::var_os("UPDATE_TESTDATA").is_some() {
+        std::fs::write(path, &listing)?;
+    }
+    assert_eq!(listing, std::fs::read_to_string(path)?);
+    Ok(())
+}
+
+/// Written from outside, through directories opened inside: nothing of it may reach the namespace we are in.
+fn settings_are_its_own() -> Result<(), Failed> {
+    let read = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let ours = read()?;
+    let mut gateway = Gateway::create().unwrap();
+    assert_eq!(gateway.side.namespace.inside(read)?.split_whitespace().collect::<Vec<_>>(), ["10000", "32000"]);
+    assert_eq!(read()?, ours);
+    let wire = Wire::new();
+    let mut container = wire.side();
+    container.sysctls.write("ipv4/conf/eth0/log_martians", "1")?;
+    let inside = container.namespace.inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/log_martians"))?;
+    assert_eq!(inside.trim(), "1");
+    let link = container.links.by_name("eth0")?;
+    adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    assert_eq!(container.sysctls.read("ipv4/conf/eth0/log_martians")?, "1", "carried over");
+    Ok(())
+}
+
+fn loopback_alone() -> Result<(), Failed> {
+    let mut side = Side::open(Namespace::create()?)?;
+    let leading: Vec<_> = side.links.list()?.into_iter().filter(|link| adopt::leads_out(link, &[])).collect();
+    assert!(leading.is_empty(), "{leading:?}");
+    Ok(())
+}
