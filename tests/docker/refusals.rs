@@ -24,7 +24,8 @@ fn broken_policy(bed: &Bed) {
 }
 
 fn no_policy(bed: &Bed) {
-    let said = bed.run_with("boundary-unwritten", &[], "curl -sS -m 5 -w '%{http_code}' http://203.0.113.66/").stdout;
+    let answer = bed.run_with("boundary-unwritten", &[], "curl -sS -m 5 -w '%{http_code}' http://203.0.113.66/");
+    let said = &answer.must_succeed().stdout;
     assert!(said.ends_with("403") && said.contains("unwritten"), "{said}");
 }
 
