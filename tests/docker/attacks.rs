@@ -83,7 +83,7 @@ fn privileged_exec(bed: &Bed) {
 }
 
 /// Numbering a namespace that one can see already is harmless; acting in one isn't.
-fn nothing_was_permitted(said: &str) {
+pub(crate) fn nothing_was_permitted(said: &str) {
     let acts: Vec<&str> = said.lines().filter(|line| !line.starts_with("number a namespace")).collect();
     let permitted: Vec<&&str> = acts.iter().filter(|line| line.ends_with("permitted")).collect();
     assert!(permitted.is_empty(), "{permitted:#?}");

@@ -1,5 +1,6 @@
 //! How it ends: killed proxies open nothing, and nothing is left behind, whatever died.
 
+use std::fs;
 use std::thread;
 
 use crate::Test;
@@ -76,14 +77,14 @@ fn under_load(bed: &Bed, signal: &str) {
     container.remove();
 }
 
-/// The proxy is the process that names the container and isn't Docker's or the container's own.
+/// The state record names the proxy, by its pid in the bed.
 fn signal_proxy(bed: &Bed, id: &str, signal: &str) {
-    let script = "for p in /proc/[0-9]*; do
-        case $(readlink $p/exe) in */boundary-shim*)
-            if tr '\\0' ' ' <$p/cmdline | grep -q \"$1\"; then kill -\"$2\" ${p#/proc/} && echo done; fi;;
-        esac; done";
-    let answer = bed.exec(&["bash", "-c", script, "find", id, signal]);
-    assert_eq!(answer.stdout.trim(), "done", "no proxy of {id} found");
+    let states = fs::read_dir(bed.inside("/run/boundary")).unwrap();
+    let state = states.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(id)).unwrap();
+    let record = fs::read_to_string(state.path().join("record.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let pid = record["proxy"]["pid"].as_i64().unwrap().to_string();
+    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", signal, &pid]).must_succeed();
 }
 
 fn race(bed: &Bed) {

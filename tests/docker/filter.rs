@@ -22,7 +22,7 @@ fn allowed_name(bed: &Bed) {
     for url in ["http://allowed.test/", "https://allowed.test/", "-4 https://allowed.test/", "-6 http://allowed.test/"]
     {
         let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
-        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{url}: {}", answer.stdout);
+        assert!(answer.stdout.contains("I am allowed.test"), "{url}: {answer:?}");
     }
 }
 
@@ -37,7 +37,7 @@ fn real_server(bed: &Bed) {
         ["--resolve allowed.test:443:203.0.113.66 https://allowed.test/", "-H Host:allowed.test http://203.0.113.66/"]
     {
         let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
-        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{url}: {}", answer.stdout);
+        assert!(answer.stdout.contains("I am allowed.test"), "{url}: {answer:?}");
     }
     let visits = bed.internet_log();
     let attacker = format!("-> {}:443", ATTACKER.v4);

@@ -3,11 +3,12 @@
 use std::fs;
 
 use crate::Test;
-use crate::bed::{Bed, IMAGE, runtime, unique};
+use crate::bed::{Bed, IMAGE, runtime, unique, wait_for};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_broken_policy_stops_the_container_and_tells_every_mistake", broken_policy),
-    ("no_policy_means_deny_all", no_policy),
+    ("no_policy_at_all_means_deny_all", no_policy),
+    ("a_named_policy_without_a_file_stops_the_container", missing_policy),
     ("a_privileged_container_is_refused", privileged),
     ("annotations_cannot_widen_the_policy", annotations),
     ("hostile_annotations_stop_the_container", hostile_annotations),
@@ -24,8 +25,14 @@ fn broken_policy(bed: &Bed) {
 }
 
 fn no_policy(bed: &Bed) {
-    let said = bed.run_with("boundary-unwritten", &[], "curl -sS -m 5 -w '%{http_code}' http://203.0.113.66/").stdout;
-    assert!(said.ends_with("403") && said.contains("unwritten"), "{said}");
+    let script = "curl -sS -m 5 -w '%{http_code}' --resolve allowed.test:80:198.51.100.10 http://allowed.test/";
+    let said = bed.run_with("boundary-bare", &[], script).must_succeed().stdout.clone();
+    assert!(said.ends_with("403") && said.contains("/etc/boundary/bare/policies/default.yaml"), "{said}");
+}
+
+fn missing_policy(bed: &Bed) {
+    let answer = bed.run_with("boundary-unwritten", &[], "true");
+    assert!(answer.must_fail().stderr.contains("/etc/boundary/policies/unwritten.yaml"), "{}", answer.stderr);
 }
 
 fn privileged(bed: &Bed) {
@@ -78,6 +85,10 @@ fn install(bed: &Bed) {
     let during: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert!(during["runtimes"][&name].is_object(), "{during}");
     assert_eq!(during["fixed-cidr-v6"], "fd00:bed::/64");
+    // A signal makes dockerd read its file again, in its own time.
+    wait_for("dockerd to know the runtime", || {
+        bed.docker(&["info", "--format", "{{json .Runtimes}}"]).stdout.contains(&name)
+    });
     bed.docker(&["run", "--rm", "--runtime", &name, IMAGE, "true"]).must_succeed();
     bed.docker(&["run", "--rm", "--runtime", &runtime(), IMAGE, "true"]).must_succeed();
     bed.exec(&["boundary-shim", "uninstall", "docker", "--name", &name]).must_succeed();

@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("restart_works", restart),
     ("pause_and_unpause_work", pause),
     ("volumes_users_and_limits_work", volumes),
+    ("published_ports_are_reached_from_outside", published),
     ("a_read_only_container_with_an_init_works", read_only),
 ];
 
@@ -149,4 +150,12 @@ fn read_only(bed: &Bed) {
         bed.run(&["--read-only", "--init", "--cap-add", "NET_ADMIN"], "touch /x; curl -sS -m 5 https://allowed.test/");
     assert!(answer.must_succeed().stdout.contains("I am allowed.test"));
     assert!(answer.stderr.contains("Read-only"));
+}
+
+fn published(bed: &Bed) {
+    let flags = ["-p", "192.0.2.1:18080:8080"];
+    let _container = bed.start(&flags, &["sh", "-c", "echo published >/srv/index.html; httpd -f -p 8080 -h /srv"]);
+    let script = "exec 3<>/dev/tcp/192.0.2.1/18080; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; timeout 3 cat <&3";
+    let visit = ["nsenter", "--net=/run/netns/internet", "bash", "-c", script];
+    wait_for("the published port", || bed.exec(&visit).stdout.contains("published"));
 }

@@ -305,6 +305,8 @@ impl Capture {
             .args(["timeout", "--signal=INT", "300", "tcpdump", "-i", interface, "-Q", direction])
             .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
             .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("tcpdump starts");
@@ -321,8 +323,7 @@ impl Capture {
 
     /// Stops listening and gives the packets, one line each.
     pub(crate) fn stop(mut self) -> Vec<String> {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.tcpdump.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("tcpdump runs");
+        self.interrupt();
         self.tcpdump.wait().expect("tcpdump ends");
         let file = self.file.to_str().expect("a plain path");
         let text = run(COMMAND_SECONDS, &["tcpdump", "-r", file, "-nn", "-t"]).must_succeed().stdout.clone();
@@ -330,11 +331,21 @@ impl Capture {
     }
 }
 
+impl Capture {
+    /// timeout(1) hands this signal on to tcpdump; SIGKILL would orphan it.
+    fn interrupt(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.tcpdump.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).ok();
+    }
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
-        // For a test that failed before `stop`; after it there is nobody to kill.
-        self.tcpdump.kill().ok();
-        self.tcpdump.wait().ok();
+        // For a test that failed before `stop`; after it there is nobody to tell.
+        if matches!(self.tcpdump.try_wait(), Ok(None)) {
+            self.interrupt();
+            self.tcpdump.wait().ok();
+        }
     }
 }
 

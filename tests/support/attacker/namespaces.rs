@@ -35,8 +35,11 @@ pub(crate) fn reach(interface: &str) -> anyhow::Result<()> {
         let new = link(vec![there.clone(), LinkAttribute::IfName(name.clone()), kind(InfoKind::Bridge, None)]);
         tell(&format!("make a link in {number}"), Message::NewLink(new), CREATE)?;
         tell(&format!("make a veth into {number}"), Message::NewLink(veth(number)), CREATE)?;
-        let moved = link(vec![LinkAttribute::IfName(interface.to_owned()), LinkAttribute::NetNsFd(1), there.clone()]);
-        tell(&format!("take {interface} out of {number}"), Message::SetLink(moved), 0)?;
+        for victim in [interface, "up0"] {
+            let here = LinkAttribute::NetNsPid(std::process::id());
+            let pull = link(vec![there.clone(), LinkAttribute::IfName(victim.to_owned()), here]);
+            tell(&format!("take {victim} out of {number}"), Message::SetLink(pull), 0)?;
+        }
         // Not docker0: under plain runc that would end everyone's network.
         for victim in [name.as_str(), "up0", "in0"] {
             let delete = link(vec![there.clone(), LinkAttribute::IfName(victim.to_owned())]);
@@ -46,11 +49,16 @@ pub(crate) fn reach(interface: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A veth here whose other end is born in namespace `number`.
+/// A veth that is born in namespace `number`, with its other end here.
 fn veth(number: i32) -> LinkMessage {
-    let peer = link(vec![LinkAttribute::IfName(format!("evilpeer{number}")), LinkAttribute::IfNetnsId(number)]);
+    let peer =
+        link(vec![LinkAttribute::IfName(format!("evilhere{number}")), LinkAttribute::NetNsPid(std::process::id())]);
     let data = InfoData::Veth(InfoVeth::Peer(peer));
-    link(vec![LinkAttribute::IfName(format!("evilveth{number}")), kind(InfoKind::Veth, Some(data))])
+    link(vec![
+        LinkAttribute::IfNetnsId(number),
+        LinkAttribute::IfName(format!("evilveth{number}")),
+        kind(InfoKind::Veth, Some(data)),
+    ])
 }
 
 fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
@@ -89,6 +97,8 @@ fn ask(message: Message, flags: u16) -> anyhow::Result<Option<std::io::Error>> {
     let answer = NetlinkMessage::<Message>::deserialize(&answer).context("the kernel's answer")?;
     Ok(match answer.payload {
         NetlinkPayload::Error(error) if error.code.is_some() => Some(error.to_io()),
+        // A list that fails ends with the error where the count would be.
+        NetlinkPayload::Done(done) if done.code < 0 => Some(std::io::Error::from_raw_os_error(-done.code)),
         _ => None,
     })
 }
