@@ -205,23 +205,15 @@ impl Snapshot {
 
     /// The gateway's side: the container's addresses are asked for in its name on the uplink, and lead inside.
     fn connect(&self, gateway: &mut Gateway, inside: &str, outside: &str) -> io::Result<(Link, Link)> {
-        let Side { links, sysctls, .. } = &mut gateway.side;
-        for link in [inside, outside] {
-            // Else the kernel waits up to 0.8 s before it answers for somebody else, and this setting has no default.
-            for family in sysctls.families() {
-                sysctls.write(&format!("{family}/neigh/{link}/proxy_delay"), "0")?;
-            }
-        }
+        let links = &mut gateway.side.links;
         let (inside, outside) = (links.by_name(inside)?, links.by_name(outside)?);
         links.set_up(inside.index)?;
         links.set_up(outside.index)?;
         for address in self.routable() {
-            match address {
-                IpAddr::V4(v4) => {
-                    links.add_own_address(outside.index, address, 32)?;
-                    links.stop_delivery(outside.index, v4)?;
-                }
-                IpAddr::V6(v6) => links.answer_for(outside.index, v6)?,
+            if let IpAddr::V4(v4) = address {
+                // So that the kernel asks its neighbours in the container's name. (For IPv6 it does so as the link itself.)
+                links.add_own_address(outside.index, address, 32)?;
+                links.stop_delivery(outside.index, v4)?;
             }
             let preferred = address.is_ipv4().then_some(IpAddr::V4(DUMMY));
             links.route_to(address, inside.index, preferred)?;

@@ -3,7 +3,7 @@
 //! theirs is lost (labels, scopes, metrics, preferred sources).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -11,9 +11,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeade
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
 };
-use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
-};
+use netlink_packet_route::neighbour::{NeighbourMessage, NeighbourState};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -295,20 +293,6 @@ impl Links {
         fine_if_there(self.0.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL))
     }
 
-    /// Answers a link's IPv6 neighbours for an address that is not this namespace's.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn answer_for(&mut self, index: u32, address: Ipv6Addr) -> io::Result<()> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Inet6;
-        message.header.ifindex = index;
-        message.header.state = NeighbourState::Permanent;
-        message.header.flags = NeighbourFlags::Proxy;
-        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet6(address))];
-        self.0.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
-    }
-
     /// Takes away the delivery of an IPv4 address to this namespace, leaving the address on its link (so that neighbours
     /// are asked, and answered, in its name). Not for IPv6, where the delivery comes into force some time after the address.
     ///
@@ -416,27 +400,52 @@ impl Links {
         self.0.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
-    /// Delivers every marked packet of one family to this namespace's own sockets, whatever its address: a rule that sends
-    /// them to a table in which everything is local (Documentation/networking/tproxy.rst).
+    /// Makes every address local in one table (Documentation/networking/tproxy.rst).
     ///
     /// # Errors
-    /// The kernel's; `EAFNOSUPPORT` where it has no IPv6.
-    pub fn deliver_marked(&mut self, mark: u32, table: u8, loopback: u32, ipv6: bool) -> io::Result<()> {
-        let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        let mut rule = RuleMessage::default();
-        rule.header.family = family;
-        rule.header.table = table;
-        rule.header.action = RuleAction::ToTable;
-        rule.attributes = vec![RuleAttribute::FwMark(mark), RuleAttribute::Table(u32::from(table))];
-        self.0.request(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)?;
+    /// The kernel's.
+    pub fn deliver_all(&mut self, family: AddressFamily, table: u8, loopback: u32) -> io::Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         message.header.table = table;
         message.header.kind = RouteType::Local;
         message.header.protocol = RouteProtocol::Static;
-        message.header.scope = if ipv6 { RouteScope::Universe } else { RouteScope::Host };
+        message.header.scope = if family == AddressFamily::Inet { RouteScope::Host } else { RouteScope::Universe };
         message.attributes = vec![RouteAttribute::Oif(loopback)];
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Adds a rule: packets that `matching` fits are routed by a table.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn add_rule(
+        &mut self,
+        family: AddressFamily,
+        priority: u32,
+        matching: RuleAttribute,
+        table: u8,
+    ) -> io::Result<()> {
+        let mut rule = rule(family, table);
+        rule.attributes.extend([RuleAttribute::Priority(priority), matching]);
+        self.0.request(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Removes the rules that every namespace begins with, but for the table `local`: without them, a packet that no rule
+    /// of ours fits has no route.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_default_rules(&mut self, family: AddressFamily) -> io::Result<()> {
+        const MAIN: (u32, u8) = (32766, 254);
+        const DEFAULT: (u32, u8) = (32767, 253);
+        let rules = if family == AddressFamily::Inet { [Some(MAIN), Some(DEFAULT)] } else { [Some(MAIN), None] };
+        for (priority, table) in rules.into_iter().flatten() {
+            let mut rule = rule(family, table);
+            rule.attributes.push(RuleAttribute::Priority(priority));
+            self.0.request(RouteNetlinkMessage::DelRule(rule), 0)?;
+        }
+        Ok(())
     }
 }
 
@@ -490,6 +499,15 @@ fn route(like: IpAddr, table: u8) -> RouteMessage {
     message.header.kind = RouteType::Unicast;
     message.header.protocol = RouteProtocol::Static;
     message.header.scope = RouteScope::Universe;
+    message
+}
+
+fn rule(family: AddressFamily, table: u8) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family;
+    message.header.table = table;
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![RuleAttribute::Table(u32::from(table))];
     message
 }
 

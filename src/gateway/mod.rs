@@ -16,6 +16,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
 use anyhow::Context;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::rule::RuleAttribute;
 
 use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
@@ -29,6 +31,8 @@ pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The routing table that delivers marked packets to this namespace's own sockets.
 const LOCAL_DELIVERY: u8 = 100;
+/// The routing table `main`.
+const MAIN: u8 = 254;
 
 /// One side of the wire: a namespace with the doors to it opened once.
 #[derive(Debug)]
@@ -70,7 +74,7 @@ impl Gateway {
         let namespace = Namespace::create().context("make the gateway's network namespace")?;
         let mut side = Side::open(namespace).context("open the gateway's network namespace")?;
         settings(&side.sysctls).context("set up the gateway's network namespace")?;
-        plumbing(&mut side.links).context("set up the gateway's routing")?;
+        plumbing(&mut side.links, side.sysctls.families().contains(&"ipv6")).context("set up the gateway's routing")?;
         Ok(Self { side, next: 0 })
     }
 
@@ -99,8 +103,6 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         ("ipv4/conf/default/accept_redirects", "0"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        // Each side asks us for the other's addresses.
-        ("ipv4/conf/default/proxy_arp", "1"),
         // The container's source address is also the uplink's: it must not be taken for a martian on the inside.
         ("ipv4/conf/default/accept_local", "1"),
         // Apart from the ports that clients in the container use by default (32768 and up).
@@ -115,9 +117,6 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         ("ipv6/conf/default/accept_redirects", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
         ("ipv6/conf/default/dad_transmits", "0"),
-        // Neighbours on the uplink are answered in the container's name (ip-neighbour(8), «proxy»).
-        ("ipv6/conf/all/proxy_ndp", "1"),
-        ("ipv6/conf/default/proxy_ndp", "1"),
         ("ipv6/conf/default/disable_ipv6", "0"),
         ("ipv6/conf/all/disable_ipv6", "0"),
         ("ipv6/conf/all/forwarding", "1"),
@@ -130,16 +129,26 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
     Ok(())
 }
 
-/// Loopback, the gateway's own address, and the delivery of marked packets.
-fn plumbing(links: &mut Links) -> io::Result<()> {
+/// Loopback, the gateway's own address, and routing in which only what a rule of the ruleset marked has anywhere to go.
+///
+/// When a namespace ends, the kernel takes its rules away some milliseconds before its links (`cleanup_net`: nf_tables'
+/// `pre_exit`, then the links' `exit`). What then comes from the container is unmarked, and finds no route.
+fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
     let lo = links.by_name("lo")?.index;
     links.set_up(lo)?;
     links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;
-    links.deliver_marked(ruleset::MARK, LOCAL_DELIVERY, lo, false)?;
-    match links.deliver_marked(ruleset::MARK, LOCAL_DELIVERY, lo, true) {
-        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(()),
-        outcome => outcome,
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        if family == AddressFamily::Inet6 && !ipv6 {
+            continue;
+        }
+        links.deliver_all(family, LOCAL_DELIVERY, lo)?;
+        links.add_rule(family, 100, RuleAttribute::FwMark(ruleset::MARK), LOCAL_DELIVERY)?;
+        links.add_rule(family, 200, RuleAttribute::FwMark(ruleset::PASS_MARK), MAIN)?;
+        // What this namespace itself sends (ip-rule(8), «iif»).
+        links.add_rule(family, 300, RuleAttribute::Iifname("lo".into()), MAIN)?;
+        links.remove_default_rules(family)?;
     }
+    Ok(())
 }
 
 /// The descriptor number of a namespace, as rtnetlink wants it.

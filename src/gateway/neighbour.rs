@@ -1,9 +1,12 @@
-//! IPv6 neighbours on the inside link: every address that the container looks for is answered with the gateway's station.
+//! Neighbours: who asks on a link for an address that the gateway stands for is told the gateway's station, for IPv4 (ARP,
+//! RFC 826) and IPv6 (RFC 4861) alike.
 //!
-//! The kernel does this for IPv4 (`proxy_arp`), but for IPv6 only address by address (`ip neigh add proxy`), and an address
-//! that nobody answers for costs the container three seconds before its refusal. Pure: RFC 4861 messages in and out.
+//! The kernel could do a part of it (`proxy_arp`, `proxy_ndp`), but it answers only for what its own routing would pass on,
+//! and ours passes on nothing that isn't marked (`gateway::plumbing`); for IPv6 it also must be told every single address.
+//! An address that nobody answers for costs the container three seconds before its refusal. Pure: packets in and out,
+//! without their link-layer header.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
@@ -11,19 +14,61 @@ const ADVERTISEMENT: u8 = 136;
 /// Every message of neighbour discovery has it, which proves that no router passed it on (RFC 4861, 7.1).
 const HOP_LIMIT: u8 = 255;
 
+/// The addresses that the gateway stands for on one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandsFor {
+    /// To the container, for everybody but itself.
+    AllBut(Vec<IpAddr>),
+    /// To the outside, for the container.
+    Only(Vec<IpAddr>),
+}
+
+impl StandsFor {
+    fn covers(&self, address: IpAddr) -> bool {
+        match self {
+            Self::AllBut(own) => !own.contains(&address),
+            Self::Only(own) => own.contains(&address),
+        }
+    }
+}
+
 /// Who asked, for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Solicitation {
-    /// The asker's address. Never unspecified.
-    pub asker: Ipv6Addr,
-    /// The address looked for.
-    pub target: Ipv6Addr,
+struct Question<Address> {
+    asker: Address,
+    target: Address,
+}
+
+/// The answer to an ARP packet that asks for an address we stand for.
+#[must_use]
+pub fn answer_arp(packet: &[u8], stands_for: &StandsFor, station: [u8; 6]) -> Option<Vec<u8>> {
+    const ETHERNET_IPV4_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
+    let head: &[u8; 28] = packet.first_chunk()?;
+    let (asking_station, asker) = (&head[8..14], &head[14..18]);
+    let target = Ipv4Addr::from(<[u8; 4]>::try_from(&head[24..28]).ok()?);
+    // Who asks for its own address, or from none, tries it on (RFC 5227): that is the container's own affair.
+    let tries = asker == [0; 4] || asker == target.octets();
+    if head[..8] != ETHERNET_IPV4_REQUEST || tries || !stands_for.covers(target.into()) {
+        return None;
+    }
+    let mut answer = vec![0, 1, 8, 0, 6, 4, 0, 2];
+    answer.extend(station);
+    answer.extend(target.octets());
+    answer.extend(asking_station);
+    answer.extend(asker);
+    Some(answer)
+}
+
+/// The answer to an IPv6 packet that asks for an address we stand for.
+#[must_use]
+pub fn answer_ndp(packet: &[u8], stands_for: &StandsFor, station: [u8; 6]) -> Option<Vec<u8>> {
+    let asked = solicitation(packet)?;
+    stands_for.covers(asked.target.into()).then(|| advertisement(asked, station))
 }
 
 /// Reads an IPv6 packet: a valid solicitation, or nothing. Duplicate address detection (from `::`) is not answered: it is
-/// the container trying on an address of its own.
-#[must_use]
-pub fn solicitation(packet: &[u8]) -> Option<Solicitation> {
+/// somebody trying on an address of its own.
+fn solicitation(packet: &[u8]) -> Option<Question<Ipv6Addr>> {
     let head: &[u8; 64] = packet.first_chunk()?;
     let (version, next, hops) = (head[0] >> 4, head[6], head[7]);
     let (kind, code) = (head[40], head[41]);
@@ -32,12 +77,11 @@ pub fn solicitation(packet: &[u8]) -> Option<Solicitation> {
     }
     let asker = Ipv6Addr::from(<[u8; 16]>::try_from(&head[8..24]).ok()?);
     let target = Ipv6Addr::from(<[u8; 16]>::try_from(&head[48..64]).ok()?);
-    (!asker.is_unspecified() && !target.is_multicast()).then_some(Solicitation { asker, target })
+    (!asker.is_unspecified() && !target.is_multicast()).then_some(Question { asker, target })
 }
 
 /// The advertisement that answers it: an IPv6 packet that says `target` is at `station`.
-#[must_use]
-pub fn advertisement(of: Solicitation, station: [u8; 6]) -> Vec<u8> {
+fn advertisement(of: Question<Ipv6Addr>, station: [u8; 6]) -> Vec<u8> {
     const ROUTER_SOLICITED_OVERRIDE: u8 = 0xe0;
     const TARGET_STATION: [u8; 2] = [2, 1];
     let mut message = vec![ADVERTISEMENT, 0, 0, 0, ROUTER_SOLICITED_OVERRIDE, 0, 0, 0];
@@ -98,6 +142,39 @@ mod tests {
         assert_eq!(checksum(of.target, of.asker, &answer[40..]), 0);
     }
 
+    fn arp(asker: [u8; 4], target: [u8; 4]) -> Vec<u8> {
+        let mut packet = vec![0, 1, 8, 0, 6, 4, 0, 1, 2, 0x42, 0, 0, 0, 2];
+        packet.extend(asker);
+        packet.extend([0; 6]);
+        packet.extend(target);
+        packet
+    }
+
+    #[test]
+    fn inside_we_stand_for_everybody_but_the_container() {
+        let inside = StandsFor::AllBut(vec!["10.0.0.2".parse().unwrap(), "fd30::2".parse().unwrap()]);
+        let answer = answer_arp(&arp([10, 0, 0, 2], [10, 0, 0, 1]), &inside, [2; 6]).unwrap();
+        assert_eq!(answer[..8], [0, 1, 8, 0, 6, 4, 0, 2]);
+        assert_eq!(answer[8..18], [2, 2, 2, 2, 2, 2, 10, 0, 0, 1]);
+        assert_eq!(answer[18..], [2, 0x42, 0, 0, 0, 2, 10, 0, 0, 2]);
+        assert!(answer_ndp(&asked(), &inside, [2; 6]).is_some());
+    }
+
+    #[test]
+    fn outside_we_stand_for_the_container_alone() {
+        let outside = StandsFor::Only(vec!["10.0.0.2".parse().unwrap()]);
+        assert!(answer_arp(&arp([10, 0, 0, 1], [10, 0, 0, 2]), &outside, [2; 6]).is_some());
+        assert_eq!(answer_arp(&arp([10, 0, 0, 1], [10, 0, 0, 3]), &outside, [2; 6]), None);
+        assert_eq!(answer_ndp(&asked(), &outside, [2; 6]), None);
+    }
+
+    #[test]
+    fn who_tries_on_an_ipv4_address_is_left_alone() {
+        let inside = StandsFor::AllBut(vec![]);
+        assert_eq!(answer_arp(&arp([0; 4], [10, 0, 0, 9]), &inside, [2; 6]), None);
+        assert_eq!(answer_arp(&arp([10, 0, 0, 9], [10, 0, 0, 9]), &inside, [2; 6]), None);
+    }
+
     #[test]
     fn a_container_that_tries_on_an_address_is_left_alone() {
         let mut packet = asked();
@@ -115,7 +192,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_packet_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = solicitation(&packet);
+            let _ = answer_ndp(&packet, &StandsFor::AllBut(vec![]), [0; 6]);
+            let _ = answer_arp(&packet, &StandsFor::AllBut(vec![]), [0; 6]);
         }
     }
 }

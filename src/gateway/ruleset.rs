@@ -13,6 +13,9 @@ pub const INSIDE: &str = "in";
 pub const OUTSIDE: &str = "up";
 /// Packets with this mark are delivered to this namespace's own sockets: they belong to the proxy.
 pub const MARK: u32 = 0xb0;
+/// Packets with this mark may pass through: they open, or answer, a connection from outside. Routing passes on no others
+/// (`gateway::plumbing`), so that nothing passes when the rules are gone before the links.
+pub const PASS_MARK: u32 = 0xb1;
 /// The log group on which refused and inbound packets are reported.
 pub const LOG_GROUP: u16 = 1;
 /// Word on a log entry: refused, on its way out.
@@ -57,7 +60,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
 fn from_outside(batch: &mut Batch) {
     let own = Rule::new().from_interface(OUTSIDE).of_transparent_socket().mark(MARK).verdict(Verdict::Accept);
     batch.rule("prerouting", &own);
-    batch.rule("prerouting", &Rule::new().not_from_interface(INSIDE).verdict(Verdict::Accept));
+    batch.rule("prerouting", &Rule::new().not_from_interface(INSIDE).mark(PASS_MARK).verdict(Verdict::Accept));
 }
 
 fn from_inside(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
@@ -69,7 +72,7 @@ fn from_inside(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
     batch.rule("prerouting", &Rule::new().transport(IGMP).verdict(Verdict::Drop));
     let spoofed = Rule::new().source_is_foreign().log(LOG_GROUP, SPOOFED, LOGGED).verdict(Verdict::Drop);
     batch.rule("prerouting", &spoofed);
-    batch.rule("prerouting", &Rule::new().is_reply().of_connection().verdict(Verdict::Accept));
+    batch.rule("prerouting", &Rule::new().is_reply().of_connection().mark(PASS_MARK).verdict(Verdict::Accept));
     let dns = (53, 53);
     for ports in captured.tcp.iter().copied().chain([dns]) {
         let rule = Rule::new().transport(TCP).destination_port(ports).to_proxy(proxy.tcp).mark(MARK);

@@ -19,15 +19,17 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::time::Instant;
 
-use super::{Gate, Interfaces, control, neighbours};
+use super::neighbours::Questions;
+use super::{Gate, Interfaces, control};
 use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::link::{Link, is_default, next_hop};
+use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side};
 use crate::plan::Exit;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::{Namespace, Resident};
-use crate::sys::{process, readiness, socket};
+use crate::sys::{process, readiness};
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -40,8 +42,8 @@ pub(super) struct Wire {
     host: Side,
     exit: Exit,
     adopted: Vec<Adopted>,
-    /// Sockets for links whose neighbours nobody answers for yet.
-    unanswered: Vec<(Link, socket2::Socket)>,
+    /// Links whose neighbours nobody answers yet.
+    unanswered: Vec<Questions>,
     /// Interfaces plugged in and held until they are complete: their number, and the host's end if it was taken down.
     held: Vec<(u32, Option<u32>, Instant)>,
     ears: Option<Ears>,
@@ -156,13 +158,12 @@ impl Wire {
     }
 
     fn keep(&mut self, adopted: Adopted) -> io::Result<()> {
-        let link = adopted.inside.clone();
-        let open = || socket::packets_ipv6(link.index);
-        let socket = match self.exit {
-            Exit::Uplink => open()?,
-            Exit::Host => self.gateway.side.namespace.inside(open)?,
-        };
-        self.unanswered.push((link, socket));
+        // Without an uplink there is one link, and its far end's addresses are the gateway's own: the kernel answers.
+        if self.exit == Exit::Uplink {
+            let (inside, outside) = (adopted.addresses.clone(), adopted.addresses.clone());
+            self.unanswered.push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
+            self.unanswered.push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
+        }
         self.adopted.push(adopted);
         Ok(())
     }
@@ -258,8 +259,8 @@ impl Wire {
     }
 
     fn answer_neighbours(&mut self) {
-        for (link, socket) in self.unanswered.drain(..) {
-            tokio::spawn(neighbours::answer(link, socket));
+        for questions in self.unanswered.drain(..) {
+            tokio::spawn(questions.answer());
         }
     }
 }

@@ -4,8 +4,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use nix::sys::socket::{
+    ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendto, setsockopt, sockopt,
+};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 512;
@@ -116,35 +118,78 @@ pub fn reset_on_close(stream: &impl AsFd) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
 }
 
-/// A packet socket on one interface that sees IPv6 frames without their link-layer header, non-blocking (packet(7)).
+/// Which questions a [`questions`] socket receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// ARP packets.
+    Arp,
+    /// IPv6 neighbour solicitations.
+    Ndp,
+}
+
+/// A packet socket on one interface that receives the questions for neighbours that arrive there, without their link-layer
+/// header, non-blocking (packet(7)).
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_RAW`.
-pub fn packets_ipv6(interface: u32) -> io::Result<Socket> {
+pub fn questions(interface: u32, asked: Asked) -> io::Result<Socket> {
+    const ETH_P_ARP: u16 = 0x0806;
     const ETH_P_IPV6: u16 = 0x86dd;
     let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
-    socket.bind(&link_address(interface, ETH_P_IPV6, [0; 6])?)?;
+    match asked {
+        Asked::Arp => socket.bind(&link_address(interface, ETH_P_ARP)?)?,
+        Asked::Ndp => {
+            // Without it, every IPv6 packet on the link would be copied to us.
+            socket.attach_filter(&solicitations_only())?;
+            socket.bind(&link_address(interface, ETH_P_IPV6)?)?;
+        }
+    }
     Ok(socket)
 }
 
-/// The address of a station on one interface's wire, for [`packets_ipv6`] sockets.
+/// Receives one of those packets, and from which station.
 ///
 /// # Errors
-/// None in practice; the type is shared with other system calls.
-pub fn link_address(interface: u32, protocol: u16, station: [u8; 6]) -> io::Result<socket2::SockAddr> {
-    let mut address = libc::sockaddr_ll {
+/// `WouldBlock` where there is none; `ENETDOWN` where the interface went.
+pub fn receive_question(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, LinkAddr)> {
+    let (length, asker) = recvfrom::<LinkAddr>(socket.as_raw_fd(), buffer)?;
+    Ok((length, asker.ok_or(io::ErrorKind::InvalidData)?))
+}
+
+/// Sends an answer to the station that asked.
+///
+/// # Errors
+/// What `sendto(2)` gives.
+pub fn answer_question(socket: &Socket, answer: &[u8], asker: &LinkAddr) -> io::Result<()> {
+    Ok(sendto(socket.as_raw_fd(), answer, asker, MsgFlags::MSG_DONTWAIT).map(drop)?)
+}
+
+/// A classic BPF program: IPv6's next header is ICMPv6 (58) and ICMPv6's type is 135, or the packet is not for us.
+fn solicitations_only() -> [SockFilter; 6] {
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    [
+        SockFilter::new(LOAD_BYTE, 0, 0, 6),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 3, 58),
+        SockFilter::new(LOAD_BYTE, 0, 0, 40),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, 135),
+        SockFilter::new(RETURN, 0, 0, 0xffff),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// Everything of a protocol on one interface.
+fn link_address(interface: u32, protocol: u16) -> io::Result<socket2::SockAddr> {
+    raw_address(&libc::sockaddr_ll {
         sll_family: libc::AF_PACKET.unsigned_abs().try_into().unwrap_or_default(),
         sll_protocol: protocol.to_be(),
         sll_ifindex: interface.cast_signed(),
         sll_hatype: 0,
         sll_pkttype: 0,
-        sll_halen: 6,
+        sll_halen: 0,
         sll_addr: [0; 8],
-    };
-    for (to, from) in address.sll_addr.iter_mut().zip(station) {
-        *to = from;
-    }
-    raw_address(&address)
+    })
 }
 
 /// A raw ICMP (or ICMPv6) socket that only sends, for errors in answer to datagrams.

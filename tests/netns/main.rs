@@ -5,18 +5,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use boundary_shim::gateway::adopt::{self, Adopted};
+use boundary_shim::gateway::link::Link;
+use boundary_shim::gateway::neighbour::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::gateway::ruleset::ProxyPorts;
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
-use boundary_shim::sys::socket;
+use boundary_shim::sys::socket::{self, Asked};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -32,6 +36,7 @@ fn main() {
         Trial::test("a_connection_from_outside_reaches_the_container", inbound),
         Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
         Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
+        Trial::test("while_the_gateway_goes_nothing_gets_through", nothing_through_while_it_goes),
         Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
@@ -85,6 +90,14 @@ impl Wire {
         Side::open(Namespace::open(&PathBuf::from(format!("/run/netns/{}", self.container))).unwrap()).unwrap()
     }
 
+    /// Waits until the engine's interface is gone, with its end outside.
+    fn await_no_uplink(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while ip(&format!("-n {} -oneline link", self.outside)).contains("host0") {
+            assert!(Instant::now() < end, "the uplink is still there");
+        }
+    }
+
     /// What a program in the container can see of its network, without the numbers of links elsewhere.
     fn appearance(&self) -> String {
         let c = &self.container;
@@ -121,14 +134,62 @@ fn ip(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Answers neighbours on an adopted interface's two links, as the proxy does, until dropped.
+struct Answering(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Answering {
+    fn start(gateway: &Gateway, adopted: &Adopted) -> Self {
+        let sides = [
+            (adopted.inside.clone(), StandsFor::AllBut(adopted.addresses.clone())),
+            (adopted.outside.clone(), StandsFor::Only(adopted.addresses.clone())),
+        ];
+        let sockets = gateway.side.namespace.inside(|| {
+            let open = |(link, stands_for): &(Link, StandsFor)| {
+                let station: [u8; 6] = link.station.as_slice().try_into().unwrap();
+                let sockets = (socket::questions(link.index, Asked::Arp)?, socket::questions(link.index, Asked::Ndp)?);
+                Ok((sockets, stands_for.clone(), station))
+            };
+            sides.iter().map(open).collect::<std::io::Result<Vec<_>>>()
+        });
+        let (sockets, over) = (sockets.unwrap(), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 128];
+            while !until.load(Ordering::Relaxed) {
+                for ((arp, ndp), stands_for, station) in &sockets {
+                    for (socket, answer) in
+                        [(arp, answer_arp as fn(&[u8], &StandsFor, [u8; 6]) -> _), (ndp, answer_ndp)]
+                    {
+                        let Ok((length, asker)) = socket::receive_question(socket, &mut buffer) else { continue };
+                        if let Some(answer) = answer(&buffer[..length], stands_for, *station) {
+                            let _ = socket::answer_question(socket, &answer, &asker);
+                        }
+                    }
+                }
+                std::thread::yield_now();
+            }
+        });
+        Self(over, Some(thread))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().map(JoinHandle::join);
+    }
+}
+
 /// A gateway that hands ports 80 and 443 to sockets nobody reads from, unless given.
-fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, Side, Adopted) {
+fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, Side, Answering) {
     let mut gateway = Gateway::create().unwrap();
     gateway.enforce(&CapturedPorts { tcp: vec![(80, 80), (443, 443)], udp: vec![] }, ports).unwrap();
     let mut container = wire.side();
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
-    (gateway, container, adopted)
+    assert_eq!(adopted.addresses, ["172.30.0.2".parse::<IpAddr>().unwrap(), "fd30::2".parse().unwrap()]);
+    let answering = Answering::start(&gateway, &adopted);
+    (gateway, container, answering)
 }
 
 const NO_PORTS: ProxyPorts = ProxyPorts { tcp: 1, udp: 1 };
@@ -136,29 +197,31 @@ const NO_PORTS: ProxyPorts = ProxyPorts { tcp: 1, udp: 1 };
 fn looks_the_same() -> Result<(), Failed> {
     let wire = Wire::new();
     let before = wire.appearance();
-    let (_gateway, _container, adopted) = adopt(&wire, NO_PORTS);
-    let after = wire.appearance();
-    assert_eq!(before, after);
-    assert_eq!(adopted.addresses, ["172.30.0.2".parse::<std::net::IpAddr>()?, "fd30::2".parse()?]);
+    let _adopted = adopt(&wire, NO_PORTS);
+    assert_eq!(before, wire.appearance());
     Ok(())
 }
 
 fn refused_at_once() -> Result<(), Failed> {
     let wire = Wire::new();
-    let (_gateway, container, _) = adopt(&wire, NO_PORTS);
-    for target in ["198.51.100.7:22", "172.30.0.1:22", "172.30.0.77:22", "192.0.0.8:22"] {
+    let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    for target in
+        ["198.51.100.7:22", "172.30.0.1:22", "172.30.0.77:22", "192.0.0.8:22", "[2001:db8::7]:22", "[fd30::77]:22"]
+    {
         let target: SocketAddr = target.parse()?;
         let begun = Instant::now();
         let tcp = container.namespace.inside(|| TcpStream::connect_timeout(&target, Duration::from_secs(2)));
         assert_eq!(tcp.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused, "{target}");
         let udp = container.namespace.inside(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             socket.connect(target)?;
             socket.send(b"x")?;
             socket.recv(&mut [0])
         });
-        assert_eq!(udp.unwrap_err().raw_os_error(), Some(libc::EHOSTUNREACH), "{target}");
+        // How the kernel words «administratively prohibited» for either family.
+        let prohibited = if target.is_ipv4() { libc::EHOSTUNREACH } else { libc::EACCES };
+        assert_eq!(udp.unwrap_err().raw_os_error(), Some(prohibited), "{target}");
         assert!(begun.elapsed() < Duration::from_millis(500), "{target}: {:?}", begun.elapsed());
     }
     Ok(())
@@ -180,12 +243,13 @@ fn captured_and_dialled() -> Result<(), Failed> {
     gateway.enforce(&CapturedPorts { tcp: vec![(443, 443)], udp: vec![] }, ports).unwrap();
     let mut container = wire.side();
     let link = container.links.by_name("eth0").unwrap();
-    adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    let _answering = Answering::start(&gateway, &adopted);
     let mut client = container
         .namespace
         .inside(|| TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2)))?;
     let (mut inside, source) = listener.accept()?;
-    assert_eq!(source.ip(), "172.30.0.2".parse::<std::net::IpAddr>()?);
+    assert_eq!(source.ip(), "172.30.0.2".parse::<IpAddr>()?);
     let destination = inside.local_addr()?;
     assert_eq!(destination, "198.51.100.7:443".parse()?);
     let mut upstream = gateway.side.namespace.inside(|| socket::tcp_from(Some(source.ip()), destination))?;
@@ -204,38 +268,62 @@ fn captured_and_dialled() -> Result<(), Failed> {
 
 fn inbound() -> Result<(), Failed> {
     let wire = Wire::new();
-    let (_gateway, container, _) = adopt(&wire, NO_PORTS);
+    let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
-    let server = container.namespace.inside(|| std::net::TcpListener::bind("0.0.0.0:8080"))?;
-    let served = std::thread::spawn(move || {
-        let (mut stream, from) = server.accept().unwrap();
-        stream.write_all(from.ip().to_string().as_bytes()).unwrap();
-    });
-    let to = "172.30.0.2:8080".parse()?;
-    let mut client = outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
-    let mut seen = String::new();
-    client.read_to_string(&mut seen)?;
-    assert_eq!(seen, "172.30.0.1", "the container saw who it was");
-    served.join().unwrap();
+    let pairs = [("0.0.0.0:8080", "172.30.0.2:8080", "172.30.0.1"), ("[::]:8081", "[fd30::2]:8081", "fd30::1")];
+    for (listen, connect, from) in pairs {
+        let server = container.namespace.inside(|| std::net::TcpListener::bind(listen))?;
+        let served = std::thread::spawn(move || {
+            let (mut stream, from) = server.accept().unwrap();
+            stream.write_all(from.ip().to_string().as_bytes()).unwrap();
+        });
+        let to = connect.parse()?;
+        let mut client = outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+        let mut seen = String::new();
+        client.read_to_string(&mut seen)?;
+        assert_eq!(seen, from, "the container saw who it was");
+        served.join().unwrap();
+    }
     Ok(())
 }
 
 fn nothing_left() -> Result<(), Failed> {
     let wire = Wire::new();
-    let (gateway, container, _) = adopt(&wire, NO_PORTS);
+    let (gateway, container, answering) = adopt(&wire, NO_PORTS);
+    drop(answering);
     drop(gateway);
-    let end = Instant::now() + Duration::from_secs(10);
-    loop {
-        let mut side = wire.side();
-        let links = side.links.list()?;
-        let outside = ip(&format!("-n {} -oneline link", wire.outside));
-        if links.iter().all(|link| link.loopback) && !outside.contains("host0") {
-            break;
-        }
-        assert!(Instant::now() < end, "still there: {links:?} {outside}");
-        std::thread::yield_now();
-    }
+    wire.await_no_uplink();
+    let links = wire.side().links.list()?;
+    assert!(links.iter().all(|link| link.loopback), "{links:?}");
     drop(container);
+    Ok(())
+}
+
+/// A namespace that ends loses its rules before its links (`cleanup_net`): in between, only routing stands in the way.
+fn nothing_through_while_it_goes() -> Result<(), Failed> {
+    for _ in 0..20 {
+        let wire = Wire::new();
+        let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+        let server = outside.inside(|| UdpSocket::bind("198.51.100.7:9999"))?;
+        let (gateway, container, answering) = adopt(&wire, NO_PORTS);
+        let client = container.namespace.inside(|| UdpSocket::bind("0.0.0.0:0"))?;
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // Refused by the gateway, later by the container's own routing: all that counts is what arrives.
+                    let _ = client.send_to(b"out", "198.51.100.7:9999");
+                }
+            });
+            drop(answering);
+            drop(gateway);
+            wire.await_no_uplink();
+            over.store(true, Ordering::Relaxed);
+        });
+        server.set_nonblocking(true)?;
+        let arrived = server.recv_from(&mut [0; 8]);
+        assert_eq!(arrived.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "a datagram got out");
+    }
     Ok(())
 }
 
