@@ -68,6 +68,13 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
             .context("put a veth in its place")?;
         before.restore(container).context("give the veth its settings")?;
         let (inside, outside) = before.connect(gateway, &inside, &outside).context("route through the gateway")?;
+        if before.link.up {
+            container.links.wait_passing(before.link.index).context("bring the veth up")?;
+            gateway.side.links.wait_passing(inside.index).context("bring its other end up")?;
+        }
+        if before.link.passing {
+            gateway.side.links.wait_passing(outside.index).context("bring it up again")?;
+        }
         Ok(before.summary(inside, outside))
     };
     steps().with_context(|| format!("adopt interface {name}"))
@@ -91,6 +98,7 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         kind: None,
         loopback: false,
         up: true,
+        passing: false,
         mtu: 1500,
         station: Vec::new(),
         queue: 1000,
@@ -106,7 +114,7 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         let mut addresses = Vec::new();
         for (here, there) in [(GATEWAY_V4, CONTAINER_V4), (GATEWAY_V6, CONTAINER_V6)] {
             let full = if here.is_ipv4() { 32 } else { 128 };
-            if here.is_ipv6() && gateway.side.sysctls.read("ipv6/conf/all/forwarding").is_err() {
+            if here.is_ipv6() && !gateway.side.sysctls.families().contains(&"ipv6") {
                 continue;
             }
             gateway.side.links.add_own_address(inside.index, here, full)?;
@@ -115,6 +123,8 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         }
         gateway.side.links.set_up(inside.index)?;
         container.links.set_up(inner.index)?;
+        container.links.wait_passing(inner.index)?;
+        gateway.side.links.wait_passing(inside.index)?;
         for pair in addresses.chunks_exact(2) {
             let &[here, there] = pair else { continue };
             gateway.side.links.route_to(there, inside.index, Some(here).filter(IpAddr::is_ipv4))?;
@@ -198,17 +208,21 @@ impl Snapshot {
         let Side { links, sysctls, .. } = &mut gateway.side;
         for link in [inside, outside] {
             // Else the kernel waits up to 0.8 s before it answers for somebody else, and this setting has no default.
-            sysctls.write(&format!("ipv4/neigh/{link}/proxy_delay"), "0")?;
+            for family in sysctls.families() {
+                sysctls.write(&format!("{family}/neigh/{link}/proxy_delay"), "0")?;
+            }
         }
         let (inside, outside) = (links.by_name(inside)?, links.by_name(outside)?);
         links.set_up(inside.index)?;
-        for address in self.routable() {
-            let full = if address.is_ipv4() { 32 } else { 128 };
-            links.add_own_address(outside.index, address, full)?;
-        }
         links.set_up(outside.index)?;
         for address in self.routable() {
-            links.stop_delivery(outside.index, address)?;
+            match address {
+                IpAddr::V4(v4) => {
+                    links.add_own_address(outside.index, address, 32)?;
+                    links.stop_delivery(outside.index, v4)?;
+                }
+                IpAddr::V6(v6) => links.answer_for(outside.index, v6)?,
+            }
             let preferred = address.is_ipv4().then_some(IpAddr::V4(DUMMY));
             links.route_to(address, inside.index, preferred)?;
         }
@@ -266,7 +280,7 @@ fn prefix(route: &RouteMessage) -> Option<IpNet> {
 /// The interface's own settings, both families. Those that can't be read (write-only, secret) are not carried over.
 fn read_settings(side: &Side, interface: &str) -> Vec<(String, String)> {
     let mut settings = Vec::new();
-    for family in ["ipv4", "ipv6"] {
+    for family in side.sysctls.families() {
         let directory = format!("{family}/conf/{interface}");
         for name in side.sysctls.names(&directory).unwrap_or_default() {
             let setting = format!("{directory}/{name}");

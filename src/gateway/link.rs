@@ -3,14 +3,17 @@
 //! theirs is lost (labels, scopes, metrics, preferred sources).
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
 };
-use netlink_packet_route::neighbour::{NeighbourMessage, NeighbourState};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -36,6 +39,8 @@ pub struct Link {
     pub loopback: bool,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether it passes packets: up, and the kernel has noticed that the other end is, too.
+    pub passing: bool,
     /// Bytes.
     pub mtu: u32,
     /// Link-layer address.
@@ -56,6 +61,7 @@ impl Link {
             kind: None,
             loopback: message.header.link_layer_type == LinkLayerType::Loopback,
             up: message.header.flags.contains(LinkFlags::Up),
+            passing: false,
             mtu: 1500,
             station: Vec::new(),
             queue: 1000,
@@ -65,6 +71,7 @@ impl Link {
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::OperState(state) => link.passing = *state == State::Up,
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(station) => link.station.clone_from(station),
                 LinkAttribute::TxQueueLen(queue) => link.queue = *queue,
@@ -140,6 +147,24 @@ impl Links {
     /// The kernel's.
     pub fn set_up(&mut self, index: u32) -> io::Result<()> {
         self.set_flag_up(index, true)
+    }
+
+    /// Waits until a link that was brought up passes packets. The kernel connects its queue a moment later
+    /// (`net/core/link_watch.c`), and drops what is sent before: the first packet of all, which is repeated after a second.
+    ///
+    /// # Errors
+    /// `TimedOut` after two seconds; the kernel's.
+    pub fn wait_passing(&mut self, index: u32) -> io::Result<()> {
+        let end = Instant::now() + Duration::from_secs(2);
+        loop {
+            if self.list()?.iter().any(|link| link.index == index && link.passing) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// Takes a link down.
@@ -270,18 +295,33 @@ impl Links {
         fine_if_there(self.0.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL))
     }
 
-    /// Takes away the delivery of an address to this namespace, leaving the address on its link (so that neighbours are
-    /// asked, and answered, in its name).
+    /// Answers a link's IPv6 neighbours for an address that is not this namespace's.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn stop_delivery(&mut self, index: u32, address: IpAddr) -> io::Result<()> {
+    pub fn answer_for(&mut self, index: u32, address: Ipv6Addr) -> io::Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.ifindex = index;
+        message.header.state = NeighbourState::Permanent;
+        message.header.flags = NeighbourFlags::Proxy;
+        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet6(address))];
+        self.0.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Takes away the delivery of an IPv4 address to this namespace, leaving the address on its link (so that neighbours
+    /// are asked, and answered, in its name). Not for IPv6, where the delivery comes into force some time after the address.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn stop_delivery(&mut self, index: u32, address: Ipv4Addr) -> io::Result<()> {
+        let address = IpAddr::V4(address);
         let mut message = route(address, LOCAL_TABLE);
         message.header.destination_prefix_length = full_length(address);
         message.header.kind = RouteType::Local;
         // Whoever made it: the kernel did.
         message.header.protocol = RouteProtocol::Unspec;
-        message.header.scope = if address.is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
+        message.header.scope = RouteScope::Host;
         message.attributes.push(RouteAttribute::Destination(destination(address)));
         message.attributes.push(RouteAttribute::Oif(index));
         self.0.request(RouteNetlinkMessage::DelRoute(message), 0)

@@ -115,15 +115,16 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         ("ipv6/conf/default/accept_redirects", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
         ("ipv6/conf/default/dad_transmits", "0"),
-        // Errors to the container come from the link itself, not from the container's own address on the uplink.
-        ("ipv6/conf/default/use_oif_addrs_only", "1"),
+        // Neighbours on the uplink are answered in the container's name (ip-neighbour(8), «proxy»).
+        ("ipv6/conf/all/proxy_ndp", "1"),
+        ("ipv6/conf/default/proxy_ndp", "1"),
         ("ipv6/conf/default/disable_ipv6", "0"),
         ("ipv6/conf/all/disable_ipv6", "0"),
         ("ipv6/conf/all/forwarding", "1"),
     ];
     V4.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
     // A kernel without IPv6 has none of these, and then there is nothing to filter.
-    if sysctls.read("ipv6/conf/all/forwarding").is_ok() {
+    if sysctls.families().contains(&"ipv6") {
         V6.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
     }
     Ok(())

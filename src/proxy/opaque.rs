@@ -15,20 +15,72 @@ pub(super) fn decide(
     names: &[Hostname],
     judge: impl Fn(Option<&Hostname>) -> Result<Permit, Denial>,
 ) -> (Option<&Hostname>, Result<Permit, Denial>) {
-    let mut first_denial = None;
     let mut forbidden = None;
+    let mut unmatched = None;
     for name in names.iter().take(NAMES) {
         match judge(Some(name)) {
-            Ok(permit) => return (Some(name), Ok(permit)),
+            Ok(permit) if permit.name().is_some() => return (Some(name), Ok(permit)),
+            // A rule for the address let it pass: not yet, another of its names may be denied.
+            Ok(_) => {}
             Err(denial) if denial.rule.is_some() => forbidden = forbidden.or(Some((name, denial))),
-            Err(denial) => first_denial = first_denial.or(Some((name, denial))),
+            Err(denial) => unmatched = unmatched.or(Some((name, denial))),
         }
     }
-    if let Some((name, denial)) = forbidden {
-        return (Some(name), Err(denial));
+    match (forbidden, judge(None), unmatched) {
+        (Some((name, denial)), ..) | (None, Err(_), Some((name, denial))) => (Some(name), Err(denial)),
+        (None, verdict, _) => (None, verdict),
     }
-    match (judge(None), first_denial) {
-        (Err(_), Some((name, denial))) => (Some(name), Err(denial)),
-        (verdict, _) => (None, verdict),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::policy::{Attempt, Policy, PolicySource, Protocol, Verdict};
+
+    /// The name decided about, and whether it may pass.
+    fn decided(allow: &[&str], deny: &[&str], names: &[&str]) -> (Option<String>, bool) {
+        let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
+        let source = PolicySource { allow: owned(allow), deny: owned(deny), ..PolicySource::default() };
+        let policy = Policy::compile(&source).unwrap();
+        let names: Vec<_> = names.iter().map(|name| Hostname::parse(name).unwrap()).collect();
+        let destination = SocketAddr::from(([192, 0, 2, 1], 9000));
+        let (name, verdict) = decide(&names, |name| {
+            let attempt = Attempt { protocol: Protocol::Tcp, name, destination, method: None, path: None };
+            match policy.decide(&attempt) {
+                Verdict::Allow(permit) => Ok(permit),
+                Verdict::Deny(denial) => Err(denial),
+            }
+        });
+        (name.map(Hostname::to_string), verdict.is_ok())
+    }
+
+    const RANGE: &str = "cidr=192.0.2.0/24 proto=tcp port=9000";
+    const NAME: &str = "domain=a.example proto=tcp port=9000";
+
+    #[test]
+    fn an_allowed_name_is_chosen_whichever_others_the_address_has() {
+        let chosen = (Some("a.example".to_owned()), true);
+        assert_eq!(decided(&[NAME], &[], &["b.example", "a.example"]), chosen);
+        assert_eq!(decided(&[NAME, RANGE], &["domain=b.example"], &["b.example", "a.example"]), chosen);
+    }
+
+    #[test]
+    fn a_denied_name_closes_its_address_whatever_other_names_the_address_has() {
+        for names in [&["b.example"][..], &["c.example", "b.example"], &["b.example", "c.example"]] {
+            assert_eq!(
+                decided(&[RANGE], &["domain=b.example"], names),
+                (Some("b.example".to_owned()), false),
+                "{names:?}"
+            );
+        }
+        assert_eq!(decided(&[RANGE], &["domain=b.example"], &["c.example"]), (None, true));
+    }
+
+    #[test]
+    fn a_denial_is_about_the_freshest_name() {
+        assert_eq!(decided(&[], &[], &["c.example", "d.example"]), (Some("c.example".to_owned()), false));
+        assert_eq!(decided(&[], &[], &[]), (None, false));
     }
 }

@@ -189,14 +189,14 @@ fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
 
 #[expect(unsafe_code, reason = "socket2 has no safe constructor for link-layer addresses")]
 fn raw_address(address: &libc::sockaddr_ll) -> io::Result<socket2::SockAddr> {
-    // SAFETY: `try_init` hands out storage for any address family, zeroed and aligned for it; a `sockaddr_ll` (20 bytes)
-    // fits, and the length written is its own.
-    let ((), address) = unsafe {
-        socket2::SockAddr::try_init(|storage, length| {
-            storage.cast::<libc::sockaddr_ll>().write(*address);
-            length.write(size_of::<libc::sockaddr_ll>().try_into().unwrap_or_default());
-            Ok(())
-        })
-    }?;
+    let fill = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
+        // SAFETY: `try_init` hands out zeroed storage that holds, and is aligned for, an address of any family.
+        unsafe { storage.cast::<libc::sockaddr_ll>().write(*address) };
+        // SAFETY: `try_init` hands out a valid place for the length.
+        unsafe { length.write(size_of::<libc::sockaddr_ll>().try_into().unwrap_or_default()) };
+        Ok(())
+    };
+    // SAFETY: `fill` writes a whole address and its true length, as `try_init` demands.
+    let ((), address) = unsafe { socket2::SockAddr::try_init(fill) }?;
     Ok(address)
 }

@@ -47,6 +47,12 @@ impl Sysctls {
         written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
     }
 
+    /// The families that the kernel has: the first words of the settings' names.
+    #[must_use]
+    pub fn families(&self) -> &'static [&'static str] {
+        if self.ipv6.is_some() { &["ipv4", "ipv6"] } else { &["ipv4"] }
+    }
+
     /// The names of the settings in one directory.
     ///
     /// # Errors

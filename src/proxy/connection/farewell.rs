@@ -38,7 +38,8 @@ const FAREWELL_BYTES: u64 = 1024 * 1024;
 pub(crate) async fn close_gently(mut client: TcpStream) {
     let farewell = async {
         client.shutdown().await?;
-        let mut rest = [0; 4096];
+        // Not on the stack: it would be part of every connection's task from its start.
+        let mut rest = vec![0; 4096];
         let mut left = FAREWELL_BYTES;
         while left > 0 {
             match client.read(&mut rest).await? {

@@ -34,7 +34,8 @@ async fn serve_captured(captured: Captured, client: TcpStream) {
     let _ = client.set_nodelay(true);
     let (identity, early) = captured.identify(&client).await;
     match identity {
-        Ok(Identity::Http) => http::serve(&captured, client, early, entry).await,
+        // Boxed: a spliced connection doesn't carry the room that HTTP takes.
+        Ok(Identity::Http) => Box::pin(http::serve(&captured, client, early, entry)).await,
         Ok(Identity::Tls(hello)) => tunnel_tls(&captured, client, early, hello.sni, entry).await,
         Ok(Identity::Opaque) => tunnel_opaque(&captured, client, early, entry).await,
         Err(denial) => {

@@ -16,7 +16,7 @@ use crate::proxy::dns::Resolver;
 pub(in crate::proxy) const SERVER: [u8; 4] = [192, 0, 2, 1];
 
 pub(in crate::proxy) struct Rig {
-    gate: Arc<Gate>,
+    pub(in crate::proxy) gate: Arc<Gate>,
     folder: tempfile::TempDir,
     outside: LoopbackOutside,
     served: Mutex<Vec<JoinHandle<()>>>,

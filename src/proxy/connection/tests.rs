@@ -29,6 +29,15 @@ fn a_served_connection_can_move_between_threads() {
 }
 
 #[tokio::test]
+async fn a_connection_in_waiting_takes_under_four_kilobytes() {
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    let client = rig.client(443).await;
+    let somewhere = SocketAddr::from((rig::SERVER, 443));
+    let size = size_of_val(&serve(Arc::clone(&rig.gate), client, somewhere, somewhere));
+    assert!(size < 4096, "{size}");
+}
+
+#[tokio::test]
 async fn tls_to_an_allowed_name_is_dialled_by_name_and_passed_unread() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client(443).await;

@@ -113,13 +113,13 @@ async fn answer(
     let judgement = if gate.journal.healthy() {
         question.judge(&gate.policy)
     } else {
-        Judgement::Refuse(denial("the audit file can't be written"))
+        Judgement::Deny(denial("the audit file can't be written"))
     };
     let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
     match judgement {
-        Judgement::Refuse(denial) => {
+        Judgement::Deny(denial) => {
             entry.deny(&denial);
-            encoded(&reply::refused(&question, &denial))
+            encoded(&reply::denied(&question, &denial))
         }
         Judgement::Unsupported(denial) => {
             entry.deny(&denial);

@@ -43,7 +43,7 @@ pub(super) enum Judgement {
     /// The name is allowed, the type is not: answered as if there were none.
     Unsupported(Denial),
     /// The name is not allowed.
-    Refuse(Denial),
+    Deny(Denial),
 }
 
 impl Question {
@@ -86,17 +86,21 @@ impl Question {
 
     /// The type's name, for the record.
     pub(super) fn kind(&self) -> String {
-        self.asked.query_type.to_string()
+        match self.asked.query_type {
+            // As others write it (RFC 3597, 5).
+            RecordType::Unknown(code) => format!("TYPE{code}"),
+            known => known.to_string(),
+        }
     }
 
     /// Decides what becomes of it.
     pub(super) fn judge(&self, policy: &Policy) -> Judgement {
         let Some(name) = self.hostname() else {
-            return Judgement::Refuse(denial("not a host name"));
+            return Judgement::Deny(denial("not a host name"));
         };
         let rule = match policy.decide_lookup(&name) {
             Ok(rule) => rule,
-            Err(denial) => return Judgement::Refuse(denial),
+            Err(denial) => return Judgement::Deny(denial),
         };
         match self.asked.query_type {
             RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::SRV | RecordType::PTR => {
@@ -106,7 +110,7 @@ impl Question {
             // A records. Answered as empty, every client falls back to A and AAAA (RFC 9460, 3).
             RecordType::HTTPS | RecordType::SVCB => Judgement::Empty(rule),
             // They carry free text both ways (TXT, NULL, private types), or what nobody behind a filter needs. Empty
-            // rather than refused: a program that also asks for MX or TXT goes on with the addresses.
+            // rather than an error: a program that also asks for MX or TXT goes on with the addresses.
             _ => Judgement::Unsupported(denial(format!("{} records are not looked up", self.kind()))),
         }
     }

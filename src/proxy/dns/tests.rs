@@ -168,7 +168,7 @@ async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_denied_name_is_refused_recorded_and_asked_of_nobody() {
+async fn a_denied_name_does_not_exist_is_recorded_and_asked_of_nobody() {
     let server = Server::start(Script::Answer).await;
     let bench = TestGate::new(ALLOW, vec![server.address]);
     for (name, kind) in [
@@ -180,7 +180,7 @@ async fn a_denied_name_is_refused_recorded_and_asked_of_nobody() {
         (".", RecordType::NS),
     ] {
         let reply = ask(&bench, name, kind).await;
-        assert_eq!(reply.metadata.response_code, ResponseCode::Refused, "{name}");
+        assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain, "{name}");
         assert!(reply.answers.is_empty());
     }
     assert_eq!(server.heard(), []);
@@ -205,6 +205,7 @@ async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
         assert_eq!((reply.metadata.response_code, reply.answers.len()), (ResponseCode::NoError, 0), "{kind}");
         assert_eq!(bench.records().last().unwrap().verdict, verdict, "{kind}");
     }
+    assert_eq!(bench.records().last().unwrap().method.as_deref(), Some("TYPE65400"));
     assert_eq!(server.heard(), []);
 }
 
@@ -327,7 +328,7 @@ async fn a_connection_takes_several_questions_and_ends_when_silent() {
             let length = client.read_u16().await.unwrap();
             let mut reply = vec![0; length.into()];
             client.read_exact(&mut reply).await.unwrap();
-            assert_eq!(Message::from_vec(&reply).unwrap().metadata.response_code, ResponseCode::Refused);
+            assert_eq!(Message::from_vec(&reply).unwrap().metadata.response_code, ResponseCode::NXDomain);
         }
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     };

@@ -3,16 +3,17 @@
 //! Owns the words of a denial. Text from strangers (host, path, reason) goes into a body only after [`clean`]: printable
 //! ASCII, short, and as `text/plain` that no browser may take for anything else.
 
+use std::sync::Arc;
+
+use http_body_util::{Either, Full};
 use hyper::Response;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, Version};
 
-use http_body_util::{Either, Full};
-
 use super::asked::BadRequest;
 use super::hop;
-use super::recorded::{Count, Recorded};
+use super::recorded::{Ledger, Recorded};
 use crate::audit::Entry;
 use crate::policy::Denial;
 use crate::proxy::connection::because;
@@ -20,11 +21,11 @@ use crate::proxy::connection::because;
 /// What goes back to the client.
 pub(super) type Reply = Response<Either<Recorded, Full<Bytes>>>;
 
-/// The server's answer, without what was meant for the hop to us. The record ends with its body.
-pub(super) fn passed_on(response: Response<Incoming>, count: Count, entry: Entry) -> Reply {
+/// The server's answer, without what was meant for the hop to us. The record ends with its body, or the request's.
+pub(super) fn passed_on(response: Response<Incoming>, ledger: Arc<Ledger>, entry: Entry) -> Reply {
     let (mut parts, body) = response.into_parts();
     let close = hop::says(&parts.headers, "close") || parts.version < Version::HTTP_11;
-    let body = Recorded::new(body, &parts, count, entry);
+    let body = Recorded::new(body, &parts, ledger, entry);
     parts.headers = hop::end_to_end(parts.headers, false);
     parts.version = Version::HTTP_11;
     if close {
@@ -53,8 +54,7 @@ pub(super) fn bad_request(bad: BadRequest, entry: Entry) -> Reply {
 }
 
 /// 502: allowed, but there is no answer to pass on.
-pub(super) fn bad_gateway(host: &str, problem: &str, entry: Entry) -> Reply {
-    entry.finish(0, 0, Some(problem));
+pub(super) fn bad_gateway(host: &str, problem: &str) -> Reply {
     ours(StatusCode::BAD_GATEWAY, format!("allowed, but {} can't be reached: {}\n", clean(host), clean(problem)))
 }
 

@@ -172,6 +172,8 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn request(target: &str, hosts: &[&str]) -> Request<()> {
@@ -257,5 +259,17 @@ mod tests {
     fn a_path_that_cannot_be_decided_is_refused() {
         assert!(asked("/a%2fb", "a.example", 80).is_err());
         assert!(asked("*", "a.example", 80).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_is_understood_again_as_what_was_decided(
+            host in "[a-zA-Z0-9.:\\[\\]@_-]{0,20}|[a-z]{1,5}\\.Example\\.?(:80|:)?",
+            path in "/[a-zA-Z0-9./%;*_-]{0,20}(\\?[a-z=/.]{0,10})?",
+        ) {
+            let Ok(asked) = asked(&path, &host, 80) else { return Ok(()) };
+            let sent = rewrite(request(&path, &[&host]), &asked).unwrap();
+            prop_assert_eq!(read(&sent, SocketAddr::from(([192, 0, 2, 7], 80))), Ok(asked));
+        }
     }
 }

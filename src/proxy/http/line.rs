@@ -2,6 +2,7 @@
 //!
 //! Must not know policies or who dialled. It reports what became of each request; what to make of that is the session's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use super::answer::Reply;
 use super::converse::BUFFER;
 use super::hop;
-use super::recorded::{Count, Counted, counted, response_head, uncounted};
+use super::recorded::{Counted, Ledger, counted, response_head, uncounted};
 use crate::audit::Entry;
 use crate::proxy::splice::{Early, splice_both};
 
@@ -30,13 +31,13 @@ pub(super) struct Line {
 /// What became of a request.
 pub(super) enum Sent {
     /// It was answered; its body may still be on its way out.
-    Answered(Response<Incoming>, Count),
+    Answered(Response<Incoming>, Arc<Ledger>),
     /// The server agreed to an upgrade that was asked for.
-    Switched(Reply, Tunnel),
+    Switched(Box<(Reply, Tunnel)>),
     /// Not a byte of it went out: the connection had ended before.
     Unsent(Request<Incoming>),
-    /// It went out, in part at least, and no answer came.
-    Failed(String),
+    /// It went out, in part at least, and no answer came. Why not.
+    Failed(String, Arc<Ledger>),
 }
 
 /// How long the line may take to get over the last exchange before a new connection is the better choice.
@@ -61,26 +62,26 @@ impl Line {
 
     /// Sends one request. `upgrade`: whether it asks for one.
     pub(super) async fn send(&mut self, request: Request<Incoming>, upgrade: bool) -> Sent {
-        let (request, count) = counted(request);
+        let (request, ledger) = counted(request);
         match self.sender.try_send_request(request).await {
-            Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, count),
-            Ok(response) if upgrade => switched(response, &count),
-            Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned()),
+            Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, ledger),
+            Ok(response) if upgrade => switched(response, ledger.out()),
+            Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned(), ledger),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Sent::Unsent(uncounted(unsent)),
-                None => Sent::Failed(format!("no answer: {}", error.into_error())),
+                None => Sent::Failed(format!("no answer: {}", error.into_error()), ledger),
             },
         }
     }
 }
 
-fn switched(mut response: Response<Incoming>, count: &Count) -> Sent {
+fn switched(mut response: Response<Incoming>, out: u64) -> Sent {
     let upgraded = hyper::upgrade::on(&mut response);
     let (mut parts, _nothing) = response.into_parts();
-    let (out, back) = (count.total(), response_head(&parts) as u64);
+    let back = response_head(&parts) as u64;
     parts.headers = hop::end_to_end(parts.headers, true);
     let reply = Response::from_parts(parts, Either::Right(Full::default()));
-    Sent::Switched(reply, Tunnel { upgraded, out, back, entry: None })
+    Sent::Switched(Box::new((reply, Tunnel { upgraded, out, back, entry: None })))
 }
 
 /// What a connection becomes after a 101: bytes, spliced.

@@ -111,28 +111,33 @@ impl Session<'_> {
                     Err(DialError::Denied(denial)) => return Ok(deny(&method, &asked, &denial, entry)),
                     Err(DialError::Unreachable(problem)) => {
                         entry.allowed(permit.rule(), None);
-                        return Ok(answer::bad_gateway(asked.host(), &problem, entry));
+                        entry.finish(0, 0, Some(&problem));
+                        return Ok(answer::bad_gateway(asked.host(), &problem));
                     }
                 },
             };
             entry.allowed(permit.rule(), Some(address.socket_addr().ip()));
             match line.send(request, asked.upgrade).await {
-                Sent::Answered(response, count) => {
+                Sent::Answered(response, ledger) => {
                     put(&self.kept, Kept { name, address, line });
-                    return Ok(answer::passed_on(response, count, entry));
+                    return Ok(answer::passed_on(response, ledger, entry));
                 }
-                Sent::Switched(response, tunnel) => {
+                Sent::Switched(switched) => {
+                    let (reply, tunnel) = *switched;
                     put(&self.tunnel, tunnel.recorded_by(entry));
-                    return Ok(response);
+                    return Ok(reply);
                 }
                 Sent::Unsent(unsent) if reused => request = unsent,
-                // Asked directly, the client would have seen its own kept connection end, and known to ask again.
-                Sent::Failed(problem) if reused => {
-                    entry.finish(0, 0, Some(&problem));
-                    return Err(BrokenOff);
+                Sent::Unsent(_) => {
+                    entry.finish(0, 0, Some("the server closed at once"));
+                    return Ok(answer::bad_gateway(asked.host(), "the server closed at once"));
                 }
-                Sent::Unsent(_) => return Ok(answer::bad_gateway(asked.host(), "the server closed at once", entry)),
-                Sent::Failed(problem) => return Ok(answer::bad_gateway(asked.host(), &problem, entry)),
+                Sent::Failed(problem, ledger) => {
+                    let reply = answer::bad_gateway(asked.host(), &problem);
+                    ledger.close(entry, Some(problem));
+                    // Asked directly, the client would have seen its own kept connection end, and known to ask again.
+                    return if reused { Err(BrokenOff) } else { Ok(reply) };
+                }
             }
         }
     }
@@ -155,6 +160,7 @@ impl Session<'_> {
         if let Some(tunnel) = take(&self.tunnel) {
             return tunnel.run(ended.client, ended.unread).await;
         }
+        drop(take(&self.kept));
         let unserved = take(&self.first);
         if let Some(problem) = ended.malformed {
             unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&because(problem));

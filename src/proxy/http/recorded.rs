@@ -1,11 +1,14 @@
-//! Bodies that are counted as they pass, and the record that ends with the last of them.
+//! Bodies that are counted as they pass, and the record that is written when the last of them is gone.
+//!
+//! The one fact: a server may answer while the request is still going out, so the end of the answer is not the end of the
+//! exchange. A record written then would hide whatever the client goes on to send.
 //!
 //! What is counted: the head as it was parsed (request or status line, and each header with `: ` and its line end) plus
 //! the body's data; not the chunk framing, trailers, or anything below TCP.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -14,17 +17,31 @@ use hyper::{HeaderMap, Request};
 
 use crate::audit::Entry;
 
-/// Bytes of one request that went out. Shared: its body may still be going out when the answer comes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Count(Arc<AtomicU64>);
+/// The account of one exchange, held by its two bodies. Writes the record when both are gone.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    out: AtomicU64,
+    back: AtomicU64,
+    record: Mutex<Option<(Entry, Option<String>)>>,
+}
 
-impl Count {
-    pub(super) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+impl Ledger {
+    /// Bytes that went out so far.
+    pub(super) fn out(&self) -> u64 {
+        self.out.load(Ordering::Relaxed)
     }
 
-    pub(super) fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// The record to write, and what went wrong, if something did.
+    pub(super) fn close(&self, entry: Entry, problem: Option<String>) {
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some((entry, problem));
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if let Some((entry, problem)) = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            entry.finish(*self.out.get_mut(), *self.back.get_mut(), problem.as_deref());
+        }
     }
 }
 
@@ -32,20 +49,24 @@ impl Count {
 #[derive(Debug)]
 pub(super) struct Counted {
     body: Incoming,
-    count: Count,
+    ledger: Arc<Ledger>,
 }
 
 /// Makes a request count what of it goes out.
-pub(super) fn counted(request: Request<Incoming>) -> (Request<Counted>, Count) {
-    let count = Count::default();
+pub(super) fn counted(request: Request<Incoming>) -> (Request<Counted>, Arc<Ledger>) {
+    let ledger = Arc::new(Ledger::default());
     let (parts, body) = request.into_parts();
-    count.add(request_head(&parts));
-    (Request::from_parts(parts, Counted { body, count: count.clone() }), count)
+    add(&ledger.out, request_head(&parts));
+    (Request::from_parts(parts, Counted { body, ledger: Arc::clone(&ledger) }), ledger)
 }
 
 /// The request as it was before [`counted`]. For one that was never sent.
 pub(super) fn uncounted(request: Request<Counted>) -> Request<Incoming> {
     request.map(|body| body.body)
+}
+
+fn add(count: &AtomicU64, bytes: usize) {
+    count.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 fn request_head(parts: &request::Parts) -> usize {
@@ -71,7 +92,7 @@ impl Body for Counted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.count.add(frame.data_ref().map_or(0, Bytes::len));
+            add(&self.ledger.out, frame.data_ref().map_or(0, Bytes::len));
         }
         polled
     }
@@ -85,23 +106,23 @@ impl Body for Counted {
     }
 }
 
-/// A response's body, counted; its end, or its being given up, writes the record.
+/// A response's body, counted; its end, or its being given up, is how the exchange went.
 #[derive(Debug)]
 pub(super) struct Recorded {
     body: Incoming,
-    out: Count,
-    back: u64,
+    ledger: Arc<Ledger>,
     entry: Option<Entry>,
 }
 
 impl Recorded {
-    pub(super) fn new(body: Incoming, head: &response::Parts, out: Count, entry: Entry) -> Self {
-        Self { body, out, back: response_head(head) as u64, entry: Some(entry) }
+    pub(super) fn new(body: Incoming, head: &response::Parts, ledger: Arc<Ledger>, entry: Entry) -> Self {
+        add(&ledger.back, response_head(head));
+        Self { body, ledger, entry: Some(entry) }
     }
 
-    fn finish(&mut self, problem: Option<&str>) {
+    fn close(&mut self, problem: Option<String>) {
         if let Some(entry) = self.entry.take() {
-            entry.finish(self.out.total(), self.back, problem);
+            self.ledger.close(entry, problem);
         }
     }
 }
@@ -113,9 +134,9 @@ impl Body for Recorded {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.back += frame.data_ref().map_or(0, Bytes::len) as u64,
-            Poll::Ready(Some(Err(error))) => self.finish(Some(&format!("the answer broke off: {error}"))),
-            Poll::Ready(None) => self.finish(None),
+            Poll::Ready(Some(Ok(frame))) => add(&self.ledger.back, frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Err(error))) => self.close(Some(format!("the answer broke off: {error}"))),
+            Poll::Ready(None) => self.close(None),
             Poll::Pending => {}
         }
         polled
@@ -133,6 +154,6 @@ impl Body for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let whole = self.body.is_end_stream();
-        self.finish((!whole).then_some("the client left before the end of the answer"));
+        self.close((!whole).then(|| "the client left before the end of the answer".to_owned()));
     }
 }

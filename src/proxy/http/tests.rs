@@ -1,1 +1,427 @@
+//! Conversations as bytes on the wire: a raw client, a raw server, and the gate between them.
 
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::proxy::connection::rig::Rig;
+
+/// Reads one head, and as many bytes of body after it. Gives both as text.
+async fn read_message(stream: &mut TcpStream, body: usize) -> String {
+    let mut message = vec![];
+    while !message.ends_with(b"\r\n\r\n") {
+        message.push(stream.read_u8().await.unwrap());
+    }
+    let mut rest = vec![0; body];
+    stream.read_exact(&mut rest).await.unwrap();
+    message.extend(rest);
+    String::from_utf8(message).unwrap()
+}
+
+async fn read_all(stream: &mut TcpStream) -> String {
+    let mut all = vec![];
+    stream.read_to_end(&mut all).await.unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+async fn accept(outside: &TcpListener) -> TcpStream {
+    outside.accept().await.unwrap().0
+}
+
+/// One request through a gate that allows a.example: what the client sent, what the server answers; gives what the server
+/// and the client got. The server closes after its answer.
+async fn exchange(request: &str, body: usize, response: &str) -> (String, String) {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, request.as_bytes()).await;
+    let mut server = accept(&outside).await;
+    let forwarded = read_message(&mut server, body).await;
+    server.write_all(response.as_bytes()).await.unwrap();
+    drop(server);
+    client.shutdown().await.unwrap();
+    let answer = read_all(&mut client).await;
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "allow");
+    (forwarded, answer)
+}
+
+/// What a request to a gate that allows a.example gets when it must not leave: the answer, and the record's reason.
+async fn kept_in(request: &str) -> (String, String) {
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, request.as_bytes()).await;
+    client.shutdown().await.unwrap();
+    let answer = read_all(&mut client).await;
+    drop(client);
+    assert!(rig.dialled().is_empty(), "{request:?}");
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "deny", "{request:?}");
+    (answer, record.reason.unwrap())
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn an_allowed_request_is_written_anew_and_recorded_with_its_bytes() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let request =
+        "GET /x?y=1 HTTP/1.1\r\nHOST: A.Example.\r\nUser-agent: t\r\nX-FOO: 1\r\nConnection: keep-alive\r\n\r\n";
+    let mut client = rig.client_saying(80, request.as_bytes()).await;
+    let mut server = accept(&outside).await;
+    let expected = "GET /x?y=1 HTTP/1.1\r\nHOST: a.example\r\nUser-agent: t\r\nX-FOO: 1\r\n\r\n";
+    assert_eq!(read_message(&mut server, 0).await, expected);
+    server.write_all(OK.as_bytes()).await.unwrap();
+    assert_eq!(read_message(&mut client, 2).await, OK);
+    drop((client, server));
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.name.as_deref()), ("allow", Some("a.example")));
+    assert_eq!((record.method.as_deref(), record.path.as_deref()), (Some("GET"), Some("/x")));
+    assert_eq!((record.reason, record.rule.is_some()), (None, true));
+    assert_eq!((record.bytes_out, record.bytes_in), (expected.len() as u64, OK.len() as u64));
+}
+
+#[tokio::test]
+async fn every_request_of_a_connection_is_judged_by_itself() {
+    let (rig, outside) = Rig::new(&["domain=a.example", "domain=c.example"], &[]).await;
+    let mut client = rig.client(80).await;
+    let mut server = None;
+    for path in ["/1", "/2"] {
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes()).await.unwrap();
+        let server = match &mut server {
+            Some(server) => server,
+            none => none.insert(accept(&outside).await),
+        };
+        assert!(read_message(server, 0).await.starts_with(&format!("GET {path} ")));
+        server.write_all(OK.as_bytes()).await.unwrap();
+        read_message(&mut client, 2).await;
+    }
+    client.write_all(b"GET /3 HTTP/1.1\r\nHost: c.example\r\n\r\n").await.unwrap();
+    let mut another = accept(&outside).await;
+    read_message(&mut another, 0).await;
+    another.write_all(OK.as_bytes()).await.unwrap();
+    read_message(&mut client, 2).await;
+    client.write_all(b"GET /4 HTTP/1.1\r\nHost: b.example\r\n\r\n").await.unwrap();
+    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
+    drop(client);
+    assert_eq!(rig.dialled(), ["a.example", "c.example"], "the second request used the first one's connection");
+    let verdicts: Vec<_> =
+        rig.records().await.into_iter().map(|record| (record.path.unwrap(), record.verdict)).collect();
+    let expected = [("/1", "allow"), ("/2", "allow"), ("/3", "allow"), ("/4", "deny")];
+    assert_eq!(verdicts, expected.map(|(path, verdict)| (path.to_owned(), verdict.to_owned())));
+}
+
+#[tokio::test]
+async fn a_denied_host_is_never_dialled_and_the_answer_names_the_rule_to_add() {
+    let (answer, reason) = kept_in("GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
+    assert!(answer.contains("denied: GET evil.example/x\n"), "{answer}");
+    assert!(answer.contains(&reason) && answer.contains("domain=evil.example"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_denied_upload_still_reads_its_denial() {
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    let head = "POST /x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 400000\r\n\r\n";
+    let mut client = rig.client_saying(80, head.as_bytes()).await;
+    client.write_all(&vec![b'a'; 400_000]).await.unwrap();
+    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn method_and_path_decide_on_what_is_sent() {
+    let (rig, outside) = Rig::new(&["domain=a.example method=GET path=/public/*"], &[]).await;
+    for line in ["POST /public/x", "GET /secret", "GET /public/../secret", "GET /public/%2e%2e/secret"] {
+        let mut client = rig.client_saying(80, format!("{line} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes()).await;
+        client.shutdown().await.unwrap();
+        let answer = read_all(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.1 400 "), "{line}: {answer}");
+    }
+    let request = b"GET /secret/../public/x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = rig.client_saying(80, request).await;
+    let mut server = accept(&outside).await;
+    assert!(read_message(&mut server, 0).await.starts_with("GET /public/x HTTP/1.1\r\n"));
+    server.write_all(OK.as_bytes()).await.unwrap();
+    read_message(&mut client, 2).await;
+    drop((client, server));
+    assert_eq!(rig.records().await.iter().filter(|record| record.verdict == "deny").count(), 4);
+}
+
+#[tokio::test]
+async fn requests_that_could_be_understood_in_two_ways_are_refused_and_recorded() {
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n",
+        "GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example\r\n folded\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: +1\r\n\r\na",
+        "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example\r\nX: a\0b\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: a.example\r\n\r\n",
+    ] {
+        let (answer, _) = kept_in(request).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "), "{request:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn connect_is_denied() {
+    let (answer, reason) = kept_in("CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(reason.contains("CONNECT"));
+}
+
+#[tokio::test]
+async fn a_head_that_never_becomes_complete_is_recorded() {
+    let (_, reason) = kept_in("GET / HTTP/1.1\r\nHost: a.exam").await;
+    assert!(reason.contains("never became complete"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_length_beside_a_transfer_encoding_smuggles_nothing() {
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    for lengths in
+        ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 99"]
+    {
+        let request = format!("POST / HTTP/1.1\r\nHost: a.example\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
+        let (rig, outside) = Rig::new(&["domain=a.example path=/"], &[]).await;
+        let mut client = rig.client_saying(80, request.as_bytes()).await;
+        let mut server = accept(&outside).await;
+        let head = read_message(&mut server, 0).await.to_ascii_lowercase();
+        assert!(!head.contains("content-length"), "one framing only: {head}");
+        assert_eq!(read_message(&mut server, 0).await, "0\r\n\r\n");
+        server.write_all(OK.as_bytes()).await.unwrap();
+        read_message(&mut client, 2).await;
+        let answer = read_all(&mut client).await;
+        assert_eq!(answer, "", "what follows is read by nobody: RFC 9112 6.1 ends such a connection");
+        assert_eq!(read_all(&mut server).await, "");
+        drop(client);
+        rig.records().await;
+    }
+}
+
+#[tokio::test]
+async fn bodies_pass_in_every_framing() {
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let (forwarded, answer) = exchange(
+        &format!("POST / HTTP/1.1\r\nHost: a.example\r\n{chunked}"),
+        13,
+        &format!("HTTP/1.1 200 OK\r\n{chunked}"),
+    )
+    .await;
+    assert!(forwarded.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{forwarded}");
+    assert!(answer.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{answer}");
+
+    let length = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc";
+    let (forwarded, answer) = exchange(length, 3, "HTTP/1.0 200 OK\r\n\r\nuntil the end").await;
+    assert_eq!(forwarded, length);
+    assert!(answer.contains("until the end"), "{answer}");
+
+    let old = "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n";
+    let (_, answer) = exchange(old, 0, &format!("HTTP/1.1 200 OK\r\n{chunked}")).await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nabc"), "{answer}");
+}
+
+#[tokio::test]
+async fn answers_without_a_body_keep_their_heads() {
+    let get = |method: &str| format!("{method} / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    for (method, response) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\nX-A: b\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
+        ("GET", "HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        assert_eq!(exchange(&get(method), 0, response).await.1, response);
+    }
+    let answer = exchange(&get("GET"), 0, "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n").await.1;
+    assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_that_waits_to_be_asked_is_asked() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = rig.client_saying(80, head).await;
+    assert_eq!(read_message(&mut client, 0).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"abc").await.unwrap();
+    let mut server = accept(&outside).await;
+    assert!(read_message(&mut server, 3).await.ends_with("\r\n\r\nabc"));
+    server.write_all(format!("HTTP/1.1 100 Continue\r\n\r\n{OK}").as_bytes()).await.unwrap();
+    assert_eq!(read_message(&mut client, 2).await, OK);
+    drop((client, server));
+    assert_eq!(rig.record().await.verdict, "allow");
+}
+
+const WEBSOCKET: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn a_websocket_becomes_bytes_both_ways_once_the_server_agrees() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, WEBSOCKET).await;
+    let mut server = accept(&outside).await;
+    let head = read_message(&mut server, 0).await.to_ascii_lowercase();
+    assert!(head.contains("\r\nconnection: upgrade\r\n") && head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst";
+    server.write_all(switching).await.unwrap();
+    let answer = read_message(&mut client, 5).await;
+    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("first"), "{answer}");
+    client.write_all(b"\x01\x02hi").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await.len(), 4);
+    drop(server);
+    assert_eq!(read_all(&mut client).await, "");
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.reason), ("allow", None));
+    assert!(
+        record.bytes_out >= head.len() as u64 + 4 && record.bytes_in >= switching.len() as u64,
+        "{record:?}",
+        record = (record.bytes_out, record.bytes_in)
+    );
+}
+
+#[tokio::test]
+async fn other_upgrades_are_not_passed_on_and_a_switch_unasked_is_no_answer() {
+    let h2c = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let (forwarded, answer) =
+        exchange(h2c, 0, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await;
+    assert_eq!(forwarded, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_a_502_with_the_reason() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    drop(outside);
+    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("refused"), "{answer}");
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "allow");
+    assert!(record.reason.unwrap().contains("refused"));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_breaks_off_for_the_client_and_in_the_record() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+    drop(server);
+    let answer = read_all(&mut client).await;
+    assert!(answer.ends_with("\r\n\r\nabc"), "{answer}");
+    drop(client);
+    assert!(rig.record().await.reason.unwrap().contains("broke off"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_during_the_answer_is_recorded_so() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nabc").await.unwrap();
+    read_message(&mut client, 3).await;
+    drop(client);
+    let flood = vec![0; 100_000];
+    while server.write_all(&flood).await.is_ok() {}
+    assert!(rig.record().await.reason.unwrap().contains("left before the end"));
+}
+
+#[tokio::test]
+async fn what_is_sent_after_an_early_answer_is_counted_too() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\n";
+    let mut client = rig.client_saying(80, head).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(OK.as_bytes()).await.unwrap();
+    read_message(&mut client, 2).await;
+    client.write_all(&[b'a'; 100_000]).await.unwrap();
+    server.read_exact(&mut [0; 100_000]).await.unwrap();
+    drop((client, server));
+    assert_eq!(rig.record().await.bytes_out, head.len() as u64 + 100_000);
+}
+
+#[tokio::test]
+async fn what_went_to_a_server_that_never_answered_is_counted() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let request = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc";
+    let mut client = rig.client_saying(80, request).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 3).await;
+    drop(server);
+    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 502 "));
+    drop(client);
+    assert_eq!(rig.record().await.bytes_out, request.len() as u64);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closed_is_replaced_unseen() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client(80).await;
+    for _ in 0..3 {
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
+        let mut server = accept(&outside).await;
+        assert!(read_message(&mut server, 3).await.ends_with("abc"));
+        server.write_all(OK.as_bytes()).await.unwrap();
+        drop(server);
+        assert_eq!(read_message(&mut client, 2).await, OK);
+    }
+    drop(client);
+    assert_eq!(rig.records().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_breaks_under_a_request_ends_the_clients_as_it_would_directly() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = rig.client_saying(80, request).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(OK.as_bytes()).await.unwrap();
+    read_message(&mut client, 2).await;
+    client.write_all(request).await.unwrap();
+    read_message(&mut server, 0).await;
+    drop(server);
+    assert_eq!(read_all(&mut client).await, "", "no answer, so that the client may ask again");
+    drop(client);
+    let records = rig.records().await;
+    assert_eq!(records.len(), 2);
+    assert!(records[1].reason.as_ref().unwrap().contains("no answer"));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_its_connection_ends_the_clients() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    let answer = read_all(&mut client).await.to_ascii_lowercase();
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    drop((client, server));
+    assert_eq!(rig.record().await.verdict, "allow");
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n", "a".repeat(super::converse::BUFFER));
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client(80).await;
+    let sent: io::Result<()> = client.write_all(request.as_bytes()).await;
+    sent.unwrap();
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+}
