@@ -43,7 +43,7 @@ fn hot_plug(bed: &Bed) {
     bed.docker(&["network", "create", "--opt", "com.docker.network.bridge.name=late0", &network]).must_succeed();
     {
         let container = bed.sleeper(&[]);
-        let capture = Capture::start(bed, "late0", "inout");
+        let capture = Capture::start(bed, "late0", "in");
         bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
         wait_for("the second interface", || container.exec("ip -o addr show eth1").stdout.contains("inet "));
         let gateway = bed.docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &network]).stdout;
