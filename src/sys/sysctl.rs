@@ -32,10 +32,11 @@ impl Sysctls {
     /// # Errors
     /// `NotFound` where this kernel or interface has none; what `read(2)` gives.
     pub fn read(&self, name: &str) -> io::Result<String> {
-        let mut text = String::new();
-        self.file(name, OFlag::O_RDONLY)?.read_to_string(&mut text)?;
-        text.truncate(text.trim_end().len());
-        Ok(text)
+        // One read: a setting's value comes whole, is short, and some hundred of them are read for each interface.
+        let mut buffer = [0; 512];
+        let length = self.file(name, OFlag::O_RDONLY)?.read(&mut buffer)?;
+        let text = buffer.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        Ok(text.ok_or(io::ErrorKind::InvalidData)?.trim_end().to_owned())
     }
 
     /// Writes one setting.
