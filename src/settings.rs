@@ -13,14 +13,16 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
-use crate::policy::Mode;
-use crate::policy::select::PolicyName;
 use crate::policy::text::{MAX_FILE, Mistake};
+use crate::policy::{Mode, PolicyName};
 
 mod parse;
+pub mod select;
 
 /// The configuration file where no other is named.
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
+/// The directory of the policies that belong to [`DEFAULT_FILE`].
+pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
 
 /// What the administrator decided; defaults where nothing was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,25 +47,28 @@ pub struct Settings {
     pub annotations: Annotations,
 }
 
-/// What happens to a container with a capability that reaches beyond it, where user namespaces are off.
+/// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond a container
+/// (CAP_NET_ADMIN, CAP_SYS_ADMIN, ...), with which it could otherwise act around the filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UserNamespace {
-    /// `auto`: it gets a user namespace where it can, else it loses those capabilities.
+    /// `auto`: those with such a capability. One that can't get it (the host has user namespaces switched off, or its network
+    /// was made outside of one) isn't started.
     #[default]
     Auto,
-    /// `require`: it gets a user namespace or isn't started.
+    /// `require`: every container, whatever its capabilities; or it isn't started.
     Require,
-    /// `never`: it loses those capabilities.
+    /// `never`: none. Such capabilities are taken away, and the container starts without them.
     Never,
 }
 
-/// What happens to `--privileged` containers.
+/// What happens to `--privileged` containers, and to those that share the host's pid namespace: they can act through the
+/// host's devices or processes, whatever happens to their packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Privileged {
     /// `refuse`: not started.
     #[default]
     Refuse,
-    /// `allow`: started, though no filter holds them.
+    /// `allow`: started and filtered like others, though the filter holds them only as long as they respect it.
     Allow,
 }
 
@@ -93,7 +98,7 @@ impl Default for Settings {
         Self {
             runtime: PathBuf::from("runc"),
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
-            policies: PathBuf::from("/etc/boundary/policies"),
+            policies: PathBuf::from(DEFAULT_POLICIES),
             resolvers: Vec::new(),
             audit_directory: PathBuf::from("/var/log/boundary"),
             user_namespace: UserNamespace::default(),

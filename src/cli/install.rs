@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 
-use crate::integrate::binary::{DEFAULT_POLICY, PolicyName};
+use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::docker::{self, Places, Plan, RuntimeName, dockerd};
 use crate::integrate::step::{self, Step};
+use crate::policy::PolicyName;
+use crate::settings;
 use crate::state;
-
-/// Where policies are kept.
-const POLICIES: &str = "/etc/boundary/policies";
 
 /// systemd-resolved names the real servers in a file of its own, and itself (127.0.0.53) in the usual one.
 const RESOLV_CONFS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
@@ -96,7 +95,7 @@ impl DockerArguments {
         Ok(Places {
             binary: std::env::current_exe().context("can't find this program's own file")?,
             daemon_config: self.daemon_config.clone(),
-            policies: POLICIES.into(),
+            policies: settings::DEFAULT_POLICIES.into(),
             running: state::DIRECTORY.into(),
             resolv_confs: RESOLV_CONFS.map(PathBuf::from).to_vec(),
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::audit::{Kind, Record, clean, set_aside};
+use crate::policy::text::all_of;
 use crate::settings;
 
 /// How often a followed file is looked at.
@@ -49,13 +50,7 @@ pub fn run(arguments: &LogsArguments) -> Result<()> {
 }
 
 fn audit_directory() -> Result<PathBuf> {
-    match settings::load(None) {
-        Ok(settings) => Ok(settings.audit_directory),
-        Err(mistakes) => {
-            let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
-            bail!("{}", all.join("; "))
-        }
-    }
+    settings::load(None).map(|settings| settings.audit_directory).map_err(|mistakes| all_of(&mistakes))
 }
 
 /// The file of the container that an abbreviation means, as Docker understands abbreviations.

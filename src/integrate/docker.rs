@@ -24,8 +24,9 @@ use self::config_file::ConfigFile;
 pub use self::config_file::RuntimeName;
 use self::daemon_json::{DaemonJson, Malformed};
 use self::dockerd::Daemon;
-use super::binary::{self, BinaryError, PolicyName};
+use super::binary::{self, BinaryError};
 use super::step::{Step, missing_directories};
+use crate::policy::PolicyName;
 
 /// Where things are on this host.
 #[derive(Debug)]
@@ -169,7 +170,7 @@ impl Plan {
     }
 
     fn name_missing_policy(&mut self, policies: &Path, policy: &PolicyName) {
-        let file = policies.join(format!("{policy}.yaml"));
+        let file = policy.file(policies);
         if !file.exists() {
             let file = file.display();
             self.notes.push(format!(

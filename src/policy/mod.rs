@@ -7,12 +7,12 @@ mod decide;
 mod domain;
 mod explain;
 pub mod host;
+mod name;
 mod net;
 mod path;
 mod permit;
 mod ports;
 pub mod rule;
-pub mod select;
 pub mod text;
 
 use std::fmt;
@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 
 pub use decide::Policy;
 pub use host::Hostname;
+pub use name::PolicyName;
 pub use permit::{Permit, UpstreamAddr};
 
 /// What a policy is made from: rules as their authors wrote them, already read from files and annotations.

@@ -20,7 +20,6 @@ use super::{Attempt, Protocol, net};
 mod words;
 
 pub use words::WordMistake;
-pub(super) use words::shown;
 
 /// Longest text of one rule, in bytes.
 pub const MAX_RULE: usize = 8 * 1024;

@@ -39,7 +39,6 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// `FILE:LINE: KEY: message`.
 /// All mistakes as one error, on one line.
 #[must_use]
 pub fn all_of(mistakes: &[Mistake]) -> anyhow::Error {
@@ -47,6 +46,7 @@ pub fn all_of(mistakes: &[Mistake]) -> anyhow::Error {
     anyhow::Error::msg(all.join("; "))
 }
 
+/// `FILE:LINE: KEY: message`.
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;
@@ -72,6 +72,14 @@ pub fn parse_list(origin: &str, text: &str) -> Result<Vec<String>, Vec<Mistake>>
         mistakes.add(None, "", "holds no rule");
     }
     mistakes.or(rules)
+}
+
+/// A piece of foreign text as a message shows it: on one line, escaped, short.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let short: String = text.chars().take(LONGEST).collect();
+    let rest = if short.len() < text.len() { "…" } else { "" };
+    format!("{}{rest}", short.escape_debug())
 }
 
 /// Rules from their texts; the mistakes are added to `mistakes`.

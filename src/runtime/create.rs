@@ -7,8 +7,8 @@ use anyhow::Context;
 use super::{Container, delete, embedded_resolver, namespaces, resolvers};
 use crate::bundle::Bundle;
 use crate::plan::{Gateway, Plan};
-use crate::policy::{PolicySource, select, text};
-use crate::settings::{self, Settings};
+use crate::policy::{PolicySource, text};
+use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, Situation};
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
@@ -86,7 +86,7 @@ fn look_around<'a>(
 /// The policy that host, runtime name and annotations select.
 fn policy(settings: &Settings, container: &Container<'_>, bundle: &Bundle) -> anyhow::Result<PolicySource> {
     let annotations = spec::annotations(&bundle.config.value);
-    select::select(settings, container.policy, &annotations, settings::read_trusted).map_err(|all| text::all_of(&all))
+    select(settings, container.policy, &annotations, settings::read_trusted).map_err(|all| text::all_of(&all))
 }
 
 /// This program's path, for the hook: the very file that runs now.

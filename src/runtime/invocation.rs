@@ -277,7 +277,7 @@ fn text(word: &OsStr) -> String {
 
 /// A word of the line, fit for a message.
 fn shown(word: &OsStr) -> String {
-    word.to_string_lossy().escape_debug().take(100).collect()
+    crate::policy::text::shown(&word.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Annotations, HostNetwork, Privileged, Settings, UserNamespace};
-use crate::policy::Mode;
-use crate::policy::select::PolicyName;
-use crate::policy::text::Mistake;
+use crate::policy::text::{Mistake, shown};
+use crate::policy::{Mode, PolicyName};
 
 /// Mistakes that are listed before the rest is left out.
 const MAX_MISTAKES: usize = 50;
@@ -130,8 +129,8 @@ impl Reader<'_> {
         }
         let before = self.content.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        let key = key.chars().take(60).collect::<String>().escape_debug().to_string();
-        self.mistakes.push(Mistake { origin: self.origin.to_owned(), line: Some(line), key, message: message.into() });
+        let (origin, key) = (self.origin.to_owned(), shown(key));
+        self.mistakes.push(Mistake { origin, line: Some(line), key, message: message.into() });
     }
 }
 

@@ -11,11 +11,22 @@ use std::str::FromStr;
 use super::daemon_json::DaemonJson;
 use super::dockerd::Daemon;
 use super::{DockerError, resolvers};
-use crate::integrate::binary::{self, NameError};
+use crate::integrate::binary;
 
 /// The name that `docker run --runtime=` takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeName(String);
+
+/// What is wrong with a runtime's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
+    #[error("a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit")]
+    Spelling,
+    /// It means something else already.
+    #[error("`{0}` is taken")]
+    Taken(String),
+}
 
 /// The configuration file, and what has been changed in it so far.
 pub(super) struct ConfigFile {
@@ -118,7 +129,10 @@ impl FromStr for RuntimeName {
 
     /// dockerd keeps `runc` and its aliases to itself.
     fn from_str(name: &str) -> Result<Self, NameError> {
-        binary::check_spelling(name)?;
+        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(inner) {
+            return Err(NameError::Spelling);
+        }
         if name == "runc" || name.starts_with("io.containerd.") {
             return Err(NameError::Taken(name.to_owned()));
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::super::text::shown;
 use super::{DomainPattern, MAX_RULE, PathPattern, Ports, Protocol, Rule};
 
 /// The keys, in the order in which messages list them.
@@ -103,14 +104,6 @@ impl<'a> Words<'a> {
     fn item<T>(&mut self, key: &str, item: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         parse(item).map_err(|hint| self.mistake(key, format!("\"{}\": {hint}", shown(item)))).ok()
     }
-}
-
-/// A piece of foreign text as a message shows it: on one line, escaped, short.
-pub(in crate::policy) fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
-    let short: String = text.chars().take(LONGEST).collect();
-    let rest = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{rest}", short.escape_debug())
 }
 
 /// A method, in capitals (RFC 9110, 5.6.2: a token).

@@ -2,7 +2,7 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::super::rule::shown;
+use super::shown;
 use super::{MAX_FILE, Mistake, Mistakes, RuleFile};
 
 /// Settings of coder/boundary's own configuration, which may stand in the same file. They are about its jail and its

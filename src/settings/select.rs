@@ -10,10 +10,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::rule::shown;
-use super::text::{self, Mistake, RuleFile};
-use super::{Mode, PolicySource};
-use crate::settings::Settings;
+use super::Settings;
+use crate::policy::text::{self, Mistake, RuleFile, shown};
+use crate::policy::{Mode, PolicyName, PolicySource};
 
 /// Longest `boundary.allow`, in bytes.
 pub const MAX_ANNOTATION: usize = 8 * 1024;
@@ -23,44 +22,6 @@ const ALLOW: &str = "boundary.allow";
 const MODE: &str = "boundary.mode";
 /// Written by the shim itself for its later calls; says nothing about policy.
 const ORIGINAL_NETWORK: &str = "boundary.original-network";
-
-/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names a file, so it can
-/// lead nowhere but into the directory of policies.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PolicyName(String);
-
-impl PolicyName {
-    /// Checks a name.
-    ///
-    /// # Errors
-    /// What is wrong with it, and what would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-        if !first || text.len() > 64 || !text.bytes().all(rest) || text.contains("..") {
-            return Err(format!("\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)", shown(text)));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Its file.
-    #[must_use]
-    pub fn file(&self, directory: &Path) -> PathBuf {
-        directory.join(format!("{}.yaml", self.0))
-    }
-}
-
-impl fmt::Display for PolicyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Chooses and reads a container's policy.
 ///
