@@ -201,5 +201,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-#[path = "docker/tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+//! The configuration file: every key, every mistake with its line, and whose files are believed.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

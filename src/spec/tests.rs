@@ -1,3 +1,5 @@
+//! Whole rewrites: what engines write goes in, and what changed (and that nothing else did) is compared.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Exactly one line for each attempt, whatever becomes of it, and a bounded file.
+
 use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;

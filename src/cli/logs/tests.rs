@@ -1,3 +1,5 @@
+//! Finding, following and showing audit files, those with hostile bytes in them too.
+
 use std::sync::mpsc;
 
 use super::*;

@@ -245,5 +245,4 @@ impl<'de> Deserialize<'de> for Object {
 }
 
 #[cfg(test)]
-#[path = "daemon_json/tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+//! Installing and uninstalling on a host of files, without dockerd; with one: `tests/install`.
+
 use std::os::unix::fs::symlink;
 
 use super::*;

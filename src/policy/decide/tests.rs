@@ -1,3 +1,5 @@
+//! Decisions, rule by rule and as laws: a denial beats every allowance, a suggestion allows what it was made for.
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;

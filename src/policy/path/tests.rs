@@ -1,3 +1,5 @@
+//! Paths: one spelling for what servers take as one, and nothing hidden by encoding.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Rules as people write them: what is understood, and what a mistake is told.
+
 use std::net::SocketAddr;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Policy files: both spellings, every mistake with its line, and hostile YAML.
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Connections from the first byte to the last record, against a stand-in for the outside.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::rig::Rig;

@@ -1,3 +1,5 @@
+//! UDP flows over real sockets on the loopback: what passes, what is recorded, what is kept.
+
 use super::*;
 use crate::proxy::test_gate::TestGate;
 

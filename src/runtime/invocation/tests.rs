@@ -1,3 +1,5 @@
+//! What is taken from runc's command lines, as engines write them and as an attacker would.
+
 use std::os::unix::ffi::OsStringExt;
 
 use proptest::prelude::*;

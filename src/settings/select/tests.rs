@@ -1,3 +1,5 @@
+//! Which policy is chosen, and that nobody less trusted widens what the host allows.
+
 use std::cell::RefCell;
 
 use super::*;

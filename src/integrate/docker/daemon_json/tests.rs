@@ -1,3 +1,5 @@
+//! Edits of `daemon.json`: what they add, and that every other byte stays.
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
