@@ -22,6 +22,7 @@ mod wire;
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -124,14 +125,11 @@ fn filter() -> anyhow::Result<()> {
         Ok(_) => "ok\n".to_owned(),
         Err(error) => format!("error {error:#}\n"),
     };
+    // Fails where the hook was killed: then the container is not wanted any more.
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
-    let Prepared { order, gate, init, sockets, wire } = ready?;
-    let state = order.plan.state.clone();
-    let outcome = serve(gate, init, sockets, wire, order.plan.starts_by_verb);
-    let removed = crate::state::remove(&state);
-    outcome?;
-    Ok(removed?)
+    let Prepared { order, gate, init, sockets, wire, state: _state } = ready?;
+    serve(gate, init, sockets, wire, order.plan.starts_by_verb)
 }
 
 struct Prepared {
@@ -140,6 +138,17 @@ struct Prepared {
     init: Process,
     sockets: capture::Sockets,
     wire: Wire,
+    state: StateDirectory,
+}
+
+/// The container's state directory, as long as there is a gateway to tell of: whatever ends the proxy in order takes it along.
+struct StateDirectory(PathBuf);
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        // What can't be removed is swept by a later `create`, which finds that nothing of it runs.
+        let _ = crate::state::remove(&self.0);
+    }
 }
 
 /// Everything that needs privileges, and everything that can fail, in order.
@@ -174,11 +183,12 @@ fn prepare() -> anyhow::Result<Prepared> {
     });
     let proxy = ProcessId::of(std::process::id().cast_signed())?;
     crate::state::create(&plan.state)?;
+    let state = StateDirectory(plan.state.clone());
     Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
     wire.listen(&plan.state)?;
     process::allow_open_files(OPEN_FILES)?;
     process::harden().context("give up privileges")?;
-    Ok(Prepared { order, gate, init, sockets, wire })
+    Ok(Prepared { order, gate, init, sockets, wire, state })
 }
 
 fn read_order() -> anyhow::Result<Order> {
