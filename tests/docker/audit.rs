@@ -1,5 +1,7 @@
 //! Exactly one audit line for every attempt, with the fields that the schema promises.
 
+use std::io::{BufRead as _, BufReader};
+
 use serde_json::Value;
 
 use crate::Test;
@@ -10,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("each_denied_attempt_is_one_record", denied),
     ("sequence_numbers_have_no_gap", sequence),
     ("logs_reads_the_records_by_a_short_id", logs),
+    ("logs_follows_the_records_as_they_come", logs_follow),
 ];
 
 /// Fields that every record has.
@@ -96,6 +99,24 @@ fn logs(bed: &Bed) {
     assert!(text.contains("allowed.test") && text.contains("203.0.113.66"), "{text}");
     let json = bed.exec(&["boundary-shim", "logs", "--json", &id]).must_succeed().stdout.clone();
     assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{json}");
+}
+
+fn logs_follow(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec("curl -4 -sS -m 5 http://allowed.test/before").must_succeed();
+    let mut follow = bed.begin(&["timeout", "60", "boundary-shim", "logs", "--follow", &container.id()]);
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("allowed.test/before")), "what was there is not shown");
+    container.exec("curl -4 -sS -m 5 http://allowed.test/after").must_succeed();
+    assert!(lines.any(|line| line.contains("allowed.test/after")), "what came is not shown");
+    // Nobody listens any more: it notices when it next has something to say.
+    drop(lines);
+    let ended = || {
+        container.exec("attacker probe tcp 203.0.113.66:22");
+        follow.try_wait().unwrap().is_some()
+    };
+    wait_for("it to end", ended);
+    assert_eq!(follow.wait().unwrap().code(), Some(0));
 }
 
 /// The only record that fits, once it is there.

@@ -1,10 +1,10 @@
 //! How it ends: killed proxies open nothing, and nothing is left behind, whatever died.
 
-use std::fs;
 use std::thread;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, IMAGE, runtime, unique, wait_for};
+use crate::bed::{Bed, Capture, IMAGE, runtime, unique};
+use crate::traces::{Footprint, wait_for_none};
 use crate::wire::leaks;
 
 /// Containers in the start race, and how many start at a time.
@@ -22,10 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    let id = container.id();
+    let footprint = Footprint::of(bed, &container);
     container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
     container.remove();
-    nothing_left(bed, &id);
+    footprint.vanishes(bed);
 }
 
 fn never_started(bed: &Bed) {
@@ -34,20 +34,15 @@ fn never_started(bed: &Bed) {
     let id = bed.docker(&["inspect", "-f", "{{.Id}}", &name]).must_succeed().stdout.trim().to_owned();
     bed.docker(&["start", &name]).must_fail();
     bed.docker(&["rm", "--force", &name]).must_succeed();
-    nothing_left(bed, &id);
+    wait_for_none(|| bed.traces_of(&id));
 }
 
 fn killed_then_removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    let id = container.id();
-    signal_proxy(bed, &id, "KILL");
+    let footprint = Footprint::of(bed, &container);
+    signal(bed, &footprint.proxy, "KILL");
     container.remove();
-    nothing_left(bed, &id);
-}
-
-/// No process, state directory, link or namespace that belongs to a removed container.
-fn nothing_left(bed: &Bed, id: &str) {
-    wait_for("traces to go", || bed.traces_of(id).is_empty());
+    footprint.vanishes(bed);
 }
 
 fn killed(bed: &Bed) {
@@ -59,14 +54,15 @@ fn stopped(bed: &Bed) {
 }
 
 /// A container that connects all the time loses its proxy: from then on nothing gets through, and nothing leaks.
-fn under_load(bed: &Bed, signal: &str) {
+fn under_load(bed: &Bed, name: &str) {
     let container = bed.sleeper(&[]);
+    let footprint = Footprint::of(bed, &container);
     let capture = Capture::start(bed, &container.uplink(), "in");
     bed.docker(&["exec", "--detach", &container.name, "curl", "-sS", "-o", "/dev/null", "http://allowed.test/slow"])
         .must_succeed();
     bed.docker(&["exec", "--detach", &container.name, "attacker", "storm", "203.0.113.66:443", "4"]).must_succeed();
     container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
-    signal_proxy(bed, &container.id(), signal);
+    signal(bed, &footprint.proxy, name);
     for probe in ["tcp 203.0.113.66:22", "tcp 203.0.113.66:80", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
         let said = container.exec(&format!("attacker probe {probe}")).stdout;
         assert!(!said.starts_with("answered"), "{probe}: {said}");
@@ -75,16 +71,11 @@ fn under_load(bed: &Bed, signal: &str) {
     container.exec("curl -sS -m 2 http://allowed.test/").must_fail();
     assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
     container.remove();
+    footprint.vanishes(bed);
 }
 
-/// The state record names the proxy, by its pid in the bed.
-fn signal_proxy(bed: &Bed, id: &str, signal: &str) {
-    let states = fs::read_dir(bed.inside("/run/boundary")).unwrap();
-    let state = states.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(id)).unwrap();
-    let record = fs::read_to_string(state.path().join("record.json")).unwrap();
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
-    let pid = record["proxy"]["pid"].as_i64().unwrap().to_string();
-    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", signal, &pid]).must_succeed();
+fn signal(bed: &Bed, pid: &str, name: &str) {
+    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", name, pid]).must_succeed();
 }
 
 fn race(bed: &Bed) {

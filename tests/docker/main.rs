@@ -10,10 +10,12 @@
 #![expect(clippy::print_stderr, reason = "what a failed run needs is told on standard error")]
 #![expect(clippy::disallowed_methods, reason = "the bed is made of other programs")]
 
+mod annotations;
 mod attacks;
 mod audit;
 #[path = "../support/bed.rs"]
 mod bed;
+mod by_hand;
 mod control;
 mod endings;
 mod filter;
@@ -21,10 +23,13 @@ mod filter;
 mod hosts;
 mod networks;
 mod refusals;
+mod traces;
 mod transparency;
 mod wire;
 
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bed::Bed;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -33,27 +38,35 @@ use libtest_mimic::{Arguments, Failed, Trial};
 type Test = (&'static str, fn(&Bed));
 
 /// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter` runs one group.
+#[derive(Clone, Copy)]
 struct Group {
     name: &'static str,
     tests: &'static [Test],
     /// Whether its tests have to pass without any filter.
     proves_the_bed: bool,
+    /// The first major version of Docker that can do what they do, where it isn't any.
+    since: Option<u32>,
 }
 
-const fn group(name: &'static str, tests: &'static [Test], proves_the_bed: bool) -> Group {
-    Group { name, tests, proves_the_bed }
+const fn group(name: &'static str, tests: &'static [Test]) -> Group {
+    Group { name, tests, proves_the_bed: false, since: None }
 }
 
-const GROUPS: [Group; 8] = [
-    group("control", control::TESTS, true),
-    group("transparency", transparency::TESTS, true),
-    group("filter", filter::TESTS, false),
-    group("attacks", attacks::TESTS, false),
-    group("networks", networks::TESTS, false),
-    group("endings", endings::TESTS, false),
-    group("audit", audit::TESTS, false),
-    group("refusals", refusals::TESTS, false),
+const GROUPS: [Group; 10] = [
+    Group { proves_the_bed: true, ..group("control", control::TESTS) },
+    Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
+    group("filter", filter::TESTS),
+    group("attacks", attacks::TESTS),
+    group("networks", networks::TESTS),
+    group("endings", endings::TESTS),
+    group("by_hand", by_hand::TESTS),
+    group("audit", audit::TESTS),
+    group("refusals", refusals::TESTS),
+    Group { since: Some(24), ..group("annotations", annotations::TESTS) },
 ];
+
+/// What one test may take: the longest, two hundred containers one after another, takes a tenth on an idle machine.
+const TEST_DEADLINE: Duration = Duration::from_secs(300);
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -63,19 +76,58 @@ fn main() {
         std::process::exit(1);
     }
     let shared = Arc::new(SharedBed::new());
+    let engine = if privileged { bed::engine_version() } else { None };
     let trials = GROUPS
         .iter()
         .filter(|group| group.proves_the_bed || bed::runtime() != "runc")
-        .flat_map(|group| group.tests.iter().map(|(name, test)| (format!("{}::{name}", group.name), *test)))
-        .map(|(name, test)| {
-            let shared = Arc::clone(&shared);
-            Trial::test(name, move || run(&shared, test)).with_ignored_flag(!privileged)
-        })
+        .flat_map(|group| group.tests.iter().map(|test| trial(group, *test, &shared, engine)))
+        .map(|trial| if privileged { trial } else { trial.with_ignored_flag(true) })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    let clean = conclusion.has_failed() || shared.get().and_then(Option::as_ref).is_none_or(is_as_it_was);
     // Here, and not at exit: nobody drops what is alive when a process exits.
     drop(shared);
+    if !clean {
+        std::process::exit(101);
+    }
     conclusion.exit();
+}
+
+fn trial(group: &Group, (name, test): Test, shared: &Arc<SharedBed>, engine: Option<u32>) -> Trial {
+    let shared = Arc::clone(shared);
+    let trial = Trial::test(format!("{}::{name}", group.name), move || within_deadline(shared, test));
+    match group.since {
+        // An unknown version runs, and fails, rather than pass for tested.
+        Some(since) if engine.is_some_and(|engine| engine < since) => {
+            trial.with_kind(format!("needs Docker {since}")).with_ignored_flag(true)
+        }
+        _ => trial,
+    }
+}
+
+/// A test that doesn't end is left behind; its commands end by their own deadlines.
+fn within_deadline(shared: Arc<SharedBed>, test: fn(&Bed)) -> Result<(), Failed> {
+    let (over, end) = mpsc::channel();
+    let running = std::thread::spawn(move || {
+        // Sends by being dropped, in a panic too.
+        let _over: mpsc::Sender<()> = over;
+        run(&shared, test)
+    });
+    match end.recv_timeout(TEST_DEADLINE) {
+        Err(RecvTimeoutError::Timeout) => Err(format!("no end after {} s", TEST_DEADLINE.as_secs()).into()),
+        _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+/// Whether nothing that a container brought is still in the bed; says what is.
+fn is_as_it_was(bed: &Bed) -> bool {
+    let outcome = std::panic::catch_unwind(|| {
+        bed::wait_for("the bed to be as it was before the tests", || bed.inventory() == *bed.pristine());
+    });
+    if outcome.is_err() {
+        eprintln!("before: {:#?}\nafter: {:#?}", bed.pristine(), bed.inventory());
+    }
+    outcome.is_ok()
 }
 
 /// A bed that doesn't come up is tried once, not by every test.

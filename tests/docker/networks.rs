@@ -42,16 +42,28 @@ fn hot_plug(bed: &Bed) {
     let network = unique("late");
     bed.docker(&["network", "create", "--opt", "com.docker.network.bridge.name=late0", &network]).must_succeed();
     {
+        let neighbour = bed.start_with("runc", &["--network", &network], &["sleep", "600"]);
         let container = bed.sleeper(&[]);
-        let capture = Capture::start(bed, "late0", "in");
+        let before = bed.ports_of("late0");
+        let bridge = Capture::start(bed, "late0", "in");
         bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
         wait_for("the second interface", || container.exec("ip -o addr show eth1").stdout.contains("inet "));
+        // The bridge shows what is for the host; what is for others on it passes from port to port.
+        let port = bed.ports_of("late0").into_iter().find(|port| !before.contains(port)).unwrap();
+        let port = Capture::start(bed, &port, "in");
         let gateway = bed.docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &network]).stdout;
-        container.exec(&format!("attacker probe tcp {}:22", gateway.trim()));
-        container.exec(&format!("attacker probe udp {}:9999", gateway.trim()));
+        let neighbour =
+            neighbour.inspect(&format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"));
+        for target in [gateway.trim(), &neighbour] {
+            for probe in [format!("tcp {target}:22"), format!("udp {target}:9999"), format!("icmp {target}")] {
+                let said = container.exec(&format!("attacker probe {probe}")).stdout;
+                assert!(!said.starts_with("connected") && !said.starts_with("answered"), "{probe}: {said}");
+            }
+        }
         container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
-        let packets = capture.stop();
-        assert_eq!(leaks(&packets), Vec::<&str>::new());
+        for capture in [port, bridge] {
+            assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
+        }
         bed.docker(&["network", "disconnect", &network, &container.name]).must_succeed();
         container.exec("ip link show eth1").must_fail();
     }

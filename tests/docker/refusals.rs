@@ -9,9 +9,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_broken_policy_stops_the_container_and_tells_every_mistake", broken_policy),
     ("no_policy_at_all_means_deny_all", no_policy),
     ("a_named_policy_without_a_file_stops_the_container", missing_policy),
+    ("an_oversized_policy_stops_the_container", oversized_policy),
     ("a_privileged_container_is_refused", privileged),
-    ("annotations_cannot_widen_the_policy", annotations),
-    ("hostile_annotations_stop_the_container", hostile_annotations),
     ("install_and_uninstall_leave_daemon_json_as_it_was", install),
 ];
 
@@ -41,40 +40,16 @@ fn privileged(bed: &Bed) {
     assert!(answer.stderr.contains("privileged"), "{}", answer.stderr);
 }
 
-/// Docker before 24 has no annotations: there nothing can widen anything.
-fn has_annotations(bed: &Bed) -> bool {
-    let version = bed.docker(&["version", "--format", "{{.Server.APIVersion}}"]).must_succeed().stdout.clone();
-    let minor: u32 = version.trim().split_once('.').and_then(|(_, minor)| minor.parse().ok()).unwrap();
-    minor >= 43
-}
-
-fn annotations(bed: &Bed) {
-    if !has_annotations(bed) {
-        return;
-    }
-    let script =
-        "curl -sS -m 5 -o /dev/null -w '%{http_code}' --resolve denied.test:80:198.51.100.20 http://denied.test/";
-    let answer = bed.run(&["--annotation", "boundary.allow=domain=denied.test"], script);
-    assert!(answer.code != 0 || answer.stdout == "403", "{}", answer.stdout);
-}
-
-fn hostile_annotations(bed: &Bed) {
-    if !has_annotations(bed) {
-        return;
-    }
-    let huge = format!("boundary.allow={}", "domain=a.test ".repeat(5000));
-    for annotation in [
-        "boundary.policy=../../etc/shadow",
-        "boundary.policy=no-such-policy",
-        "boundary.allow=domian=x",
-        "boundary.mode=off",
-        "boundary.unknown=1",
-        &huge,
-    ] {
-        let answer = bed.run(&["--annotation", annotation], "true");
-        assert!(answer.code != 0, "{annotation:.40}: started");
-        assert!(answer.stderr.contains("boundary."), "{annotation:.40}: {}", answer.stderr);
-    }
+/// As long as a policy may be, and one byte longer: a comment, so that nothing but its length is wrong.
+fn oversized_policy(bed: &Bed) {
+    let rules = "allow:\n  - domain=allowed.test\n#";
+    let longest = rules.to_owned() + &"x".repeat((1 << 20) - rules.len());
+    let write = |policy: &str| fs::write(bed.inside("/etc/boundary/policies/huge.yaml"), policy).unwrap();
+    write(&longest);
+    bed.run_with("boundary-huge", &[], "true").must_succeed();
+    write(&(longest + "x"));
+    let answer = bed.run_with("boundary-huge", &[], "true");
+    assert!(answer.must_fail().stderr.contains("huge.yaml: longer than 1048576 bytes"), "{}", answer.stderr);
 }
 
 fn install(bed: &Bed) {

@@ -3,6 +3,7 @@
 //! Every command has a deadline, every wait is for a state. Nothing here may assume that a container runs under the
 //! filter: `BOUNDARY_TEST_RUNTIME=runc` runs the same commands under plain runc, to prove the bed itself.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::traces::Inventory;
 
 /// Where the repository is; the test binary runs from there.
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -20,7 +23,7 @@ pub(crate) const IMAGE: &str = "bed";
 /// What a single command may take, unless it says otherwise, in seconds.
 const COMMAND_SECONDS: u64 = 60;
 /// What a state may take to come about.
-const STATE_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Makes names unique within a bed.
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
@@ -35,12 +38,21 @@ pub(crate) fn runtime() -> String {
     std::env::var("BOUNDARY_TEST_RUNTIME").unwrap_or_else(|_| "boundary".to_owned())
 }
 
+/// The major version of the engine that a bed would run.
+pub(crate) fn engine_version() -> Option<u32> {
+    let root = std::env::var("BED_ENGINE_ROOT").unwrap_or_else(|_| "/".to_owned());
+    // `Docker version 20.10.24+dfsg1, build …`
+    let said = run(COMMAND_SECONDS, &["chroot", &root, "dockerd", "--version"]).stdout;
+    said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()
+}
+
 /// A running bed; stopped and removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Bed {
     directory: tempfile::TempDir,
     supervisor: Child,
     first: i32,
+    pristine: Option<Inventory>,
 }
 
 impl Bed {
@@ -58,9 +70,10 @@ impl Bed {
             .stderr(log)
             .spawn()
             .expect("scripts/bed starts");
-        let mut bed = Self { directory, supervisor, first: 0 };
+        let mut bed = Self { directory, supervisor, first: 0, pristine: None };
         bed.wait_until_ready();
         bed.import_image();
+        bed.pristine = Some(bed.inventory());
         bed
     }
 
@@ -80,6 +93,16 @@ impl Bed {
         let arguments =
             [image, self.path("ca/ca.pem"), self.path("bin/attacker"), self.path("docker.sock"), IMAGE.into()];
         shell(script, &arguments);
+    }
+
+    /// The bed's first process, for nsenter(1).
+    pub(crate) fn first(&self) -> i32 {
+        self.first
+    }
+
+    /// What was there before any test.
+    pub(crate) fn pristine(&self) -> &Inventory {
+        self.pristine.as_ref().expect("a bed that is up")
     }
 
     /// A file of the bed's directory.
@@ -117,9 +140,14 @@ impl Bed {
     /// Runs a program of the bed's file system in all of its namespaces.
     pub(crate) fn exec(&self, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
-        let mut command = vec!["nsenter", "--target", &target, "--mount", "--net", "--pid", "--"];
-        command.extend(arguments);
-        run(COMMAND_SECONDS, &command)
+        run(COMMAND_SECONDS, &[&enter(&target)[..], arguments].concat())
+    }
+
+    /// Starts one, its standard output a pipe. The program brings its own deadline.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+        let [program, options @ ..] = enter(&self.first.to_string()).map(str::to_owned);
+        let mut command = Command::new(program);
+        command.args(options).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts")
     }
 
     /// Runs a program of this machine in the bed's network namespace.
@@ -128,6 +156,12 @@ impl Bed {
         let mut command = vec!["nsenter", "--target", &target, "--net", "--"];
         command.extend(arguments);
         run(COMMAND_SECONDS, &command)
+    }
+
+    /// The host's ends of the links on a bridge.
+    pub(crate) fn ports_of(&self, bridge: &str) -> Vec<String> {
+        let ports = fs::read_dir(self.inside(&format!("/sys/class/net/{bridge}/brif"))).expect("a bridge").flatten();
+        ports.map(|port| port.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// Starts a container that sleeps; `flags` go before the image.
@@ -164,20 +198,6 @@ impl Bed {
         arguments.extend([IMAGE, "sh", "-c", script]);
         self.docker(&arguments)
     }
-
-    /// Links, processes, state directories that outlive no container: compare before and after.
-    pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
-        let mut traces = Vec::new();
-        for entry in fs::read_dir(self.inside("/run/boundary")).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.contains(id) {
-                traces.push(format!("/run/boundary/{name}"));
-            }
-        }
-        let processes = self.exec(&["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).stdout;
-        traces.extend(processes.split_inclusive(' ').filter(|word| word.contains(id)).map(str::to_owned));
-        traces
-    }
 }
 
 impl Drop for Bed {
@@ -195,22 +215,51 @@ impl Drop for Bed {
     }
 }
 
+/// How a program is run in all of a bed's namespaces.
+fn enter(first: &str) -> [&str; 7] {
+    ["nsenter", "--target", first, "--mount", "--net", "--pid", "--"]
+}
+
 /// Puts what the bed offers into its directory. Copies: a rebuild doesn't change a running bed.
 fn install_programs(directory: &Path) {
     fs::create_dir_all(directory).expect("a directory for programs");
-    let examples = Path::new(PRODUCT).parent().expect("a target directory").join("examples");
-    for program in ["little-internet", "attacker"] {
-        let source = examples.join(program);
-        assert!(source.exists(), "{} is missing: run `cargo build --examples`", source.display());
-        fs::copy(source, directory.join(program)).expect("a copy");
+    for example in build_examples() {
+        fs::copy(&example, directory.join(example.file_name().expect("a name"))).expect("a copy");
     }
     fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
-    symlink("boundary-shim", directory.join("boundary-unwritten")).expect("a link without a policy");
+    for name in ["boundary-unwritten", "boundary-huge"] {
+        symlink("boundary-shim", directory.join(name)).expect("a link whose policy is not in the repository");
+    }
     for policy in fs::read_dir(Path::new(REPOSITORY).join("tests/docker/etc/boundary/policies")).expect("policies") {
         let name = policy.expect("an entry").path();
         let stem = name.file_stem().expect("a name").to_string_lossy().into_owned();
         symlink("boundary-shim", directory.join(format!("boundary-{stem}"))).expect("a link");
     }
+}
+
+/// Builds what the bed runs, as the product was built, and tells where it is: `cargo test --test docker` builds no examples,
+/// and would run what an earlier build left.
+fn build_examples() -> Vec<PathBuf> {
+    let profile = Path::new(PRODUCT).parent().and_then(Path::file_name).expect("a profile's directory");
+    let profile = if profile == "debug" { OsStr::new("dev") } else { profile };
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--offline",
+            "--message-format=json",
+            "--example=little-internet",
+            "--example=attacker",
+        ])
+        .arg("--profile")
+        .arg(profile)
+        .current_dir(REPOSITORY)
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "the examples don't build: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect()
 }
 
 /// A container of the bed, removed by force when dropped.

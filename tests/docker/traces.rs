@@ -1,0 +1,159 @@
+//! What a container leaves behind in the bed, or doesn't: processes, network namespaces, links, state directories.
+//!
+//! Everything is read from outside, through the bed's own `/proc`, so pids are the bed's. Namespaces are looked for where
+//! they can be held: processes, their descriptors, and mounts.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::bed::{Bed, Container, STATE_DEADLINE};
+
+/// What a running container has, by which it can be missed later: its id is in none of these.
+#[derive(Debug)]
+pub(crate) struct Footprint {
+    id: String,
+    /// The pid of its proxy.
+    pub(crate) proxy: String,
+    /// The network namespaces of the container and of its gateway: `net:[INODE]`.
+    namespaces: [String; 2],
+    /// The host's end of its uplink.
+    uplink: String,
+}
+
+impl Footprint {
+    pub(crate) fn of(bed: &Bed, container: &Container<'_>) -> Self {
+        let id = container.id();
+        let record =
+            bed.records_of_state().into_iter().find(|record| record["plan"]["container"] == id.as_str()).unwrap();
+        let pid = |role: &str| record[role]["pid"].as_i64().unwrap().to_string();
+        let (init, proxy) = (pid("init"), pid("proxy"));
+        let namespace = |pid: &str| bed.namespace_of(&bed.inside("/proc").join(pid)).unwrap();
+        let namespaces = [namespace(&init), namespace(&proxy)];
+        assert_ne!(namespaces[0], namespaces[1], "the gateway is no namespace of its own");
+        Self { id, proxy, namespaces, uplink: container.uplink() }
+    }
+
+    /// Waits until nothing of it is there any more.
+    #[track_caller]
+    pub(crate) fn vanishes(&self, bed: &Bed) {
+        wait_for_none(|| {
+            let mut left = bed.traces_of(&self.id);
+            left.extend(self.namespaces.iter().flat_map(|namespace| bed.holders_of(namespace)));
+            left.extend(bed.links().into_iter().filter(|link| *link == self.uplink));
+            left
+        });
+    }
+}
+
+/// All that containers bring into a bed: the same when nothing runs as before anything ran.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Inventory {
+    links: BTreeSet<String>,
+    namespaces: BTreeSet<String>,
+    states: Vec<PathBuf>,
+    ours: Vec<String>,
+}
+
+/// Waits until nothing is found; panics with what still is.
+#[track_caller]
+pub(crate) fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
+    let end = Instant::now() + STATE_DEADLINE;
+    loop {
+        let left = find();
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "left behind: {left:#?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Bed {
+    /// What is there now.
+    pub(crate) fn inventory(&self) -> Inventory {
+        Inventory {
+            links: self.links(),
+            namespaces: self.processes().iter().filter_map(|process| self.namespace_of(process)).collect(),
+            states: self.states(),
+            ours: self.processes().iter().map(|process| command_line(process)).filter(|line| is_ours(line)).collect(),
+        }
+    }
+
+    /// State directories and words of command lines that name a container.
+    pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
+        let states = self.states_of(id).into_iter().map(|state| state.display().to_string());
+        let lines = self.processes().into_iter().map(|process| command_line(&process));
+        states.chain(lines.filter(|line| line.contains(id))).collect()
+    }
+
+    /// The state directories of one container.
+    pub(crate) fn states_of(&self, id: &str) -> Vec<PathBuf> {
+        let names_it = |state: &PathBuf| state.file_name().is_some_and(|name| name.to_string_lossy().starts_with(id));
+        self.states().into_iter().filter(names_it).collect()
+    }
+
+    /// Every link of the bed's own network namespace.
+    pub(crate) fn links(&self) -> BTreeSet<String> {
+        let links = fs::read_dir(self.inside("/sys/class/net")).unwrap().flatten();
+        links.map(|link| link.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or left over.
+    pub(crate) fn unrecorded_proxies(&self) -> BTreeSet<String> {
+        let recorded: BTreeSet<String> =
+            self.records_of_state().iter().map(|record| record["proxy"]["pid"].to_string()).collect();
+        let proxies = self.processes().into_iter().filter(|process| command_line(process) == "boundary-shim proxy ");
+        let pids = proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
+        pids.filter(|pid| !recorded.contains(pid)).collect()
+    }
+
+    /// Who keeps a network namespace alive.
+    fn holders_of(&self, namespace: &str) -> Vec<String> {
+        let is_it = |path: &Path| fs::read_link(path).is_ok_and(|link| link.to_string_lossy() == namespace);
+        let mut holders = Vec::new();
+        for process in self.processes() {
+            let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+            let mounted =
+                || fs::read_to_string(process.join("mountinfo")).is_ok_and(|mounts| mounts.contains(namespace));
+            if is_it(&process.join("ns/net")) || descriptors.into_iter().any(|fd| is_it(&fd.path())) || mounted() {
+                holders.push(format!("{namespace} held by {}", command_line(&process)));
+            }
+        }
+        holders
+    }
+
+    fn namespace_of(&self, process: &Path) -> Option<String> {
+        Some(fs::read_link(process.join("ns/net")).ok()?.to_string_lossy().into_owned())
+    }
+
+    fn records_of_state(&self) -> Vec<Value> {
+        let records = self.states().into_iter().filter_map(|state| fs::read_to_string(state.join("record.json")).ok());
+        records.filter_map(|record| serde_json::from_str(&record).ok()).collect()
+    }
+
+    fn states(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.inside("/run/boundary")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    /// The `/proc` folder of every process in the bed.
+    fn processes(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.inside("/proc")).unwrap().flatten();
+        let is_pid =
+            |path: &PathBuf| path.file_name().unwrap().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+        entries.map(|entry| entry.path()).filter(is_pid).collect()
+    }
+}
+
+/// The words of a process, each with a space behind it.
+fn command_line(process: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(process.join("cmdline")).unwrap_or_default()).replace('\0', " ")
+}
+
+fn is_ours(line: &str) -> bool {
+    line.split_whitespace().next().is_some_and(|program| program.rsplit('/').next().unwrap().starts_with("boundary-"))
+}
