@@ -106,7 +106,10 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         // The container's source address is also the uplink's: it must not be taken for a martian on the inside.
         ("ipv4/conf/default/accept_local", "1"),
         // Apart from the ports that clients in the container use by default (32768 and up).
-        ("ipv4/ip_local_port_range", "10000 32000"),
+        ("ipv4/ip_local_port_range", "1024 32767"),
+        // The proxy is often the first to close, and one address has only so many ports: those that wait after a close are
+        // used again after a second (ip-sysctl.rst), for IPv6, too.
+        ("ipv4/tcp_tw_reuse", "1"),
         // DNS is answered from port 53; nobody but the proxy lives here.
         ("ipv4/ip_unprivileged_port_start", "0"),
         ("ipv4/conf/default/forwarding", "1"),

@@ -14,6 +14,9 @@ const NLA_F_NESTED: u16 = 0x8000;
 /// The register that every expression of ours works in (`NFT_REG_1`, 16 bytes).
 const REGISTER: u32 = 1;
 
+/// `NFT_CT_MARK`.
+const CONNECTION_MARK: u32 = 3;
+
 /// Where a chain hooks in, and what it does with packets that no rule decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
@@ -203,6 +206,21 @@ impl Rule {
     #[must_use]
     pub fn is_reply(self) -> Self {
         self.conntrack(1).compare(0, &[1])
+    }
+
+    /// It belongs to a connection that was remembered so.
+    #[must_use]
+    pub fn of_remembered(self, mark: u32) -> Self {
+        self.conntrack(CONNECTION_MARK).compare(0, &mark.to_ne_bytes())
+    }
+
+    /// Remembers the packet's connection by a mark of its own (`ct mark set`).
+    #[must_use]
+    pub fn remember(self, mark: u32) -> Self {
+        self.immediate(&mark.to_ne_bytes()).expression("ct", |data| {
+            data.number(2, CONNECTION_MARK);
+            data.number(4, REGISTER);
+        })
     }
 
     /// It opens a connection (`ct state new`).

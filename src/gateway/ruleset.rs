@@ -72,7 +72,7 @@ fn from_inside(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
     batch.rule("prerouting", &Rule::new().transport(IGMP).verdict(Verdict::Drop));
     let spoofed = Rule::new().source_is_foreign().log(LOG_GROUP, SPOOFED, LOGGED).verdict(Verdict::Drop);
     batch.rule("prerouting", &spoofed);
-    batch.rule("prerouting", &Rule::new().is_reply().of_connection().mark(PASS_MARK).verdict(Verdict::Accept));
+    batch.rule("prerouting", &answers_outside(Rule::new()).mark(PASS_MARK).verdict(Verdict::Accept));
     let dns = (53, 53);
     for ports in captured.tcp.iter().copied().chain([dns]) {
         let rule = Rule::new().transport(TCP).destination_port(ports).to_proxy(proxy.tcp).mark(MARK);
@@ -93,11 +93,18 @@ fn to_ourselves(batch: &mut Batch) {
     batch.rule("input", &Rule::new().transport(ICMPV6).icmp_type(135, 136).verdict(Verdict::Accept));
 }
 
+/// Answers a connection from outside. That it is a reply doesn't prove it: where an entry of conntrack has run out (a client
+/// can bring that about), the proxy's own next packet to the container, in a stranger's name, looks like the first of a
+/// connection that the stranger opened.
+fn answers_outside(rule: Rule) -> Rule {
+    rule.is_reply().of_connection().of_remembered(PASS_MARK)
+}
+
 /// Connections from outside (published ports, neighbours) and the replies to them.
 fn through(batch: &mut Batch) {
     let inward = || Rule::new().from_interface(OUTSIDE).to_interface(INSIDE);
-    batch.rule("forward", &inward().opens_connection().log(LOG_GROUP, INBOUND, LOGGED));
+    batch.rule("forward", &inward().opens_connection().log(LOG_GROUP, INBOUND, LOGGED).remember(PASS_MARK));
     batch.rule("forward", &inward().verdict(Verdict::Accept));
-    let reply = Rule::new().from_interface(INSIDE).to_interface(OUTSIDE).is_reply().of_connection();
+    let reply = answers_outside(Rule::new().from_interface(INSIDE).to_interface(OUTSIDE));
     batch.rule("forward", &reply.verdict(Verdict::Accept));
 }

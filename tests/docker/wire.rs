@@ -15,7 +15,12 @@ pub(crate) fn must_show_allowed_traffic(packets: &[String]) {
 }
 
 fn is_allowed(packet: &str) -> bool {
-    is_neighbourly(packet) || is_allowed_query(packet) || is_allowed_web(packet)
+    is_neighbourly(packet) || is_answer_to_poke(packet) || is_allowed_query(packet) || is_allowed_web(packet)
+}
+
+/// The container's answer to the datagram that shows a capture to be running (`Capture::start`).
+fn is_answer_to_poke(packet: &str) -> bool {
+    packet.contains("ICMP") && packet.contains("udp port 9 unreachable")
 }
 
 fn is_neighbourly(packet: &str) -> bool {

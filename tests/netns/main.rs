@@ -37,6 +37,7 @@ fn main() {
         Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
         Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
         Trial::test("while_the_gateway_goes_nothing_gets_through", nothing_through_while_it_goes),
+        Trial::test("what_the_proxy_sends_late_opens_no_way_out", late_answers),
         Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
@@ -327,6 +328,31 @@ fn nothing_through_while_it_goes() -> Result<(), Failed> {
     Ok(())
 }
 
+/// The proxy answers in the name of whoever was addressed. When conntrack has forgotten the question meanwhile, the answer
+/// must not pass for a connection from outside, or what the container sends next would be let through as its reply.
+fn late_answers() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let target: SocketAddr = "198.51.100.7:53".parse()?;
+    let server = outside.inside(|| UdpSocket::bind(target))?;
+    let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    let client = container.namespace.inside(|| UdpSocket::bind("172.30.0.2:40000"))?;
+    client.set_read_timeout(Some(Duration::from_secs(2)))?;
+    // The question is long forgotten: it was never asked.
+    let answering = gateway.side.namespace.inside(|| socket::udp_answering(target))?;
+    answering.send_to(b"late", client.local_addr()?)?;
+    client.recv(&mut [0; 8])?;
+    client.send_to(b"out", target)?;
+    // When the second is refused, the first has been dealt with, too.
+    client.connect("198.51.100.7:9999")?;
+    client.send(b"refused")?;
+    client.recv(&mut [0; 8]).unwrap_err();
+    server.set_nonblocking(true)?;
+    let arrived = server.recv_from(&mut [0; 8]);
+    assert_eq!(arrived.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "a datagram got out");
+    Ok(())
+}
+
 /// `nft` reads back what we wrote: `testdata/gateway.nft` is the ruleset as people read it.
 fn ruleset_as_meant() -> Result<(), Failed> {
     let gateway = Gateway::create().unwrap();
@@ -348,7 +374,7 @@ fn settings_are_its_own() -> Result<(), Failed> {
     let read = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let ours = read()?;
     let mut gateway = Gateway::create().unwrap();
-    assert_eq!(gateway.side.namespace.inside(read)?.split_whitespace().collect::<Vec<_>>(), ["10000", "32000"]);
+    assert_eq!(gateway.side.namespace.inside(read)?.split_whitespace().collect::<Vec<_>>(), ["1024", "32767"]);
     assert_eq!(read()?, ours);
     let wire = Wire::new();
     let mut container = wire.side();

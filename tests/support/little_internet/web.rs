@@ -82,12 +82,17 @@ where
             drip(&mut stream).await?;
         }
         let body = body(&request.path, &ends);
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+        let close = if request.closes { "Connection: close\r\n" } else { "" };
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{close}Content-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await?;
         if request.method != "HEAD" {
             stream.write_all(&body).await?;
         }
         stream.flush().await?;
+        if request.closes {
+            break;
+        }
     }
     stream.shutdown().await?;
     Ok(())
@@ -97,6 +102,8 @@ struct Request {
     method: String,
     path: String,
     host: String,
+    /// Whether the client wants no other answer on this connection.
+    closes: bool,
 }
 
 async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow::Result<Option<Request>> {
@@ -106,19 +113,20 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, path) = (words.next().context("no method")?, words.next().context("no path")?);
-    let (mut host, mut length) = (String::from("-"), 0);
+    let (mut host, mut length, mut closes) = (String::from("-"), 0, false);
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
         let Some((key, value)) = line.trim_end().split_once(':') else { break };
         match key.to_ascii_lowercase().as_str() {
             "host" => host = value.trim().to_owned(),
+            "connection" => closes = value.trim().eq_ignore_ascii_case("close"),
             "content-length" => length = value.trim().parse()?,
             _ => {}
         }
     }
     tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await?;
-    Ok(Some(Request { method, path, host }))
+    Ok(Some(Request { method, path, host, closes }))
 }
 
 /// `/bytes/N`: N zeros; everything else: who answered.
