@@ -23,10 +23,11 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("bundle", &["plan", "sys"]),
     ("spec", &["plan", "settings"]),
     ("gateway", &["audit", "policy", "sys"]),
-    ("integrate", &["policy", "sys"]),
-    ("runtime", &["bundle", "plan", "policy", "settings", "spec", "state", "sys"]),
+    ("resolv_conf", &["sys"]),
+    ("integrate", &["policy", "resolv_conf", "sys"]),
+    ("runtime", &["bundle", "plan", "policy", "resolv_conf", "settings", "spec", "state", "sys"]),
     ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
-    ("cli", &["audit", "integrate", "policy", "settings", "state"]),
+    ("cli", &["audit", "integrate", "policy", "resolv_conf", "settings", "state"]),
 ];
 
 /// Words that mean I/O, the clock or the process. Addresses of `std::net` are plain values.

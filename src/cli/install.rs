@@ -16,8 +16,6 @@ use crate::resolv_conf;
 use crate::settings;
 use crate::state;
 
-/// systemd-resolved names the real servers in a file of its own, and itself (127.0.0.53) in the usual one.
-
 /// `install ENGINE`.
 #[derive(Debug, Args)]
 pub struct InstallArguments {
