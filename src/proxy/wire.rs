@@ -2,8 +2,9 @@
 //! while it runs; taken off again when the engine takes them.
 //!
 //! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while the container runs,
-//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, and only next hops
-//! that are the host's own addresses are followed.
+//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, with what of their
+//! addresses and routes the host's own addresses bear out, and only next hops that are the host's own are followed. And
+//! nothing that goes wrong with one of them ends the proxy: the next one that is plugged in would meet nobody.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ use crate::gateway::link::{Link, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side};
 use crate::plan::Exit;
+use crate::policy::Denial;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::{Namespace, Resident};
 use crate::sys::{process, readiness};
@@ -44,8 +46,8 @@ pub(super) struct Wire {
     adopted: Vec<Adopted>,
     /// Links whose neighbours nobody answers yet.
     unanswered: Vec<Questions>,
-    /// Interfaces plugged in and held until they are complete: their number, and the host's end if it was taken down.
-    held: Vec<(u32, Option<u32>, Instant)>,
+    /// Interfaces plugged in and held until they are complete: their number, and the host's end, which was taken down.
+    held: Vec<(u32, u32, Instant)>,
     ears: Option<Ears>,
 }
 
@@ -138,7 +140,7 @@ impl Wire {
                 announced = inner.next() => {
                     announced?;
                     if running && self.exit == Exit::Uplink {
-                        self.hold_plugged_in()?;
+                        self.hold_plugged_in(&gate)?;
                         complete_at = Some(Instant::now() + QUIET);
                     }
                 }
@@ -184,17 +186,23 @@ impl Wire {
     }
 
     /// Takes the host's end of a plugged-in veth down until it is ours: until then it carries nothing, whatever the
-    /// container does.
-    fn hold_plugged_in(&mut self) -> io::Result<()> {
+    /// container does. Of other kinds nobody but the container holds an end, so they are taken away.
+    fn hold_plugged_in(&mut self, gate: &Gate) -> io::Result<()> {
         for link in self.plugged_in()? {
             if self.held.iter().any(|(index, ..)| *index == link.index) {
                 continue;
             }
-            let far = link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth));
-            if let Some(far) = far {
-                self.host.links.set_down(far)?;
+            match link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth)) {
+                Some(far) => {
+                    fine_if_gone(self.host.links.set_down(far))?;
+                    self.held.push((link.index, far, Instant::now()));
+                }
+                None => {
+                    fine_if_gone(adopt::take_away(&mut self.gateway, &mut self.container, &link))?;
+                    let why = "only interfaces with an end on the host can be connected to a running container";
+                    unplugged(gate, &link.name, why.to_owned());
+                }
             }
-            self.held.push((link.index, far, Instant::now()));
         }
         Ok(())
     }
@@ -205,14 +213,24 @@ impl Wire {
         for link in links.into_iter().filter(|link| link.up) {
             let Some(place) = self.held.iter().position(|(index, ..)| *index == link.index) else { continue };
             let (_, far, since) = self.held.remove(place);
-            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
-            if let Some(far) = far {
-                self.host.links.set_up(far)?;
+            let name = link.name.clone();
+            match self.adopt_one(link, far) {
+                Ok(adopted) => {
+                    plugged(gate, &adopted, since);
+                    self.keep(adopted)?;
+                }
+                // The host's end stays down.
+                Err(error) => unplugged(gate, &name, format!("{error:#}")),
             }
-            plugged(gate, &adopted, since);
-            self.keep(adopted)?;
         }
         Ok(())
+    }
+
+    fn adopt_one(&mut self, link: Link, far: u32) -> anyhow::Result<Adopted> {
+        let networks = self.host.links.networks_at(far)?;
+        let adopted = adopt::adopt_plugged_in(&mut self.gateway, &mut self.container, link, &networks)?;
+        self.host.links.set_up(far)?;
+        Ok(adopted)
     }
 
     /// When an engine moves the container's default route to another of our links, the gateway's moves too, if the next
@@ -286,18 +304,36 @@ impl Ear {
     }
 }
 
+/// Whoever plugs an interface in, or holds it, may take it away again at any time.
+fn fine_if_gone(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Records that an interface was plugged in, and how long it was held.
 fn plugged(gate: &Gate, adopted: &Adopted, since: Instant) {
     let address = adopted.addresses.first().copied().unwrap_or(IpAddr::V4(DUMMY));
-    let mut entry = gate.journal.begin(Subject {
+    let mut entry = gate.journal.begin(plug(&adopted.name, address));
+    entry.allowed("plugged in", Some(address));
+    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
+}
+
+/// Records that an interface was plugged in and leads nowhere.
+fn unplugged(gate: &Gate, name: &str, reason: String) {
+    let entry = gate.journal.begin(plug(name, IpAddr::V4(DUMMY)));
+    entry.deny(&Denial { reason, rule: None, suggestion: None });
+}
+
+fn plug(name: &str, address: IpAddr) -> Subject {
+    Subject {
         kind: Kind::Other,
         direction: Direction::In,
         source: SocketAddr::new(address, 0),
         destination: SocketAddr::new(address, 0),
-        name: Some(adopted.name.clone()),
+        name: Some(name.to_owned()),
         method: None,
         path: None,
-    });
-    entry.allowed("plugged in", Some(address));
-    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
+    }
 }
