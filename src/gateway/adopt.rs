@@ -104,13 +104,13 @@ fn adopt_as(
     steps().with_context(|| format!("adopt interface {name}"))
 }
 
-/// Takes an interface away from a container that runs. It stays in the gateway, down, until the gateway ends.
+/// Takes an interface away from a container that runs. It stays in the gateway, down, until the gateway ends;
+/// `number` tells it from others.
 ///
 /// # Errors
 /// The kernel's.
-pub fn take_away(gateway: &mut Gateway, container: &mut Side, link: &Link) -> io::Result<()> {
-    let name = format!("off{}", gateway.take_number());
-    container.links.give_away(link.index, descriptor(&gateway.side.namespace), &name)
+pub fn take_away(gateway: &Namespace, container: &mut Side, link: &Link, number: u32) -> io::Result<()> {
+    container.links.give_away(link.index, descriptor(gateway), &format!("off{number}"))
 }
 
 /// Gives a container that had the host's network a link of its own to the gateway. There is no uplink: the proxy dials

@@ -55,7 +55,9 @@ pub struct Link {
 }
 
 impl Link {
-    fn from_message(message: &LinkMessage) -> Self {
+    /// Reads the kernel's message about a link.
+    #[must_use]
+    pub fn from_message(message: &LinkMessage) -> Self {
         let mut link = Self {
             index: message.header.index,
             name: String::new(),

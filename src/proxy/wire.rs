@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::InfoKind;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::time::Instant;
 
 use super::neighbours::Questions;
+use super::plug::{Stilled, Watch};
 use super::{Gate, Interfaces, control};
 use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::adopt::{self, Adopted};
@@ -57,6 +57,7 @@ struct Ears {
     inner: Announcements,
     outer: Announcements,
     control: std::os::unix::net::UnixListener,
+    watch: Watch,
 }
 
 impl Wire {
@@ -84,6 +85,7 @@ impl Wire {
             inner: self.container.namespace.inside(Announcements::open)?,
             outer: self.gateway.side.namespace.inside(Announcements::open)?,
             control: control::bind(state).context("open the control socket")?,
+            watch: Watch::open(&self.container.namespace, &self.host.namespace, &self.gateway.side.namespace)?,
         });
         Ok(())
     }
@@ -122,13 +124,18 @@ impl Wire {
 
     /// Follows what happens to the container's interfaces, until something fails.
     pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
-        let Ears { inner, outer, control } = self.ears.take().context("not listening")?;
+        let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
+        let (tell, mut plugged) = tokio::sync::mpsc::unbounded_channel();
+        let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
         let mut running = !starts_by_verb;
         let mut complete_at: Option<Instant> = None;
         loop {
             self.answer_neighbours();
+            if running && let Some((watch, tell)) = waiting.take() {
+                watch.begin(tell)?;
+            }
             let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
                 caller = control::next(&listener) => {
@@ -140,9 +147,12 @@ impl Wire {
                 announced = inner.next() => {
                     announced?;
                     if running && self.exit == Exit::Uplink {
-                        self.hold_plugged_in(&gate)?;
                         complete_at = Some(Instant::now() + QUIET);
                     }
+                }
+                stilled = plugged.recv(), if running && self.exit == Exit::Uplink => {
+                    self.hold(&gate, stilled.context("the watch for new interfaces failed")?);
+                    complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
                     complete_at = None;
@@ -185,26 +195,18 @@ impl Wire {
         Ok(found)
     }
 
-    /// Takes the host's end of a plugged-in veth down until it is ours: until then it carries nothing, whatever the
-    /// container does. Of other kinds nobody but the container holds an end, so they are taken away.
-    fn hold_plugged_in(&mut self, gate: &Gate) -> io::Result<()> {
-        for link in self.plugged_in()? {
-            if self.held.iter().any(|(index, ..)| *index == link.index) {
-                continue;
+    /// Notes an interface that was stilled until it is complete.
+    fn hold(&mut self, gate: &Gate, stilled: Stilled) {
+        match stilled {
+            Stilled::Held { index, far, since } => {
+                self.held.retain(|(held, ..)| *held != index);
+                self.held.push((index, far, since));
             }
-            match link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth)) {
-                Some(far) => {
-                    fine_if_gone(self.host.links.set_down(far))?;
-                    self.held.push((link.index, far, Instant::now()));
-                }
-                None => {
-                    fine_if_gone(adopt::take_away(&mut self.gateway, &mut self.container, &link))?;
-                    let why = "only interfaces with an end on the host can be connected to a running container";
-                    unplugged(gate, &link.name, why.to_owned());
-                }
+            Stilled::TakenAway { name } => {
+                let why = "only interfaces with an end on the host can be connected to a running container";
+                unplugged(gate, &name, why.to_owned());
             }
         }
-        Ok(())
     }
 
     fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {
@@ -301,14 +303,6 @@ impl Ear {
                 return taken;
             }
         }
-    }
-}
-
-/// Whoever plugs an interface in, or holds it, may take it away again at any time.
-fn fine_if_gone(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-        outcome => outcome,
     }
 }
 
