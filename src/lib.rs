@@ -11,6 +11,7 @@ pub mod integrate;
 pub mod plan;
 pub mod policy;
 pub mod proxy;
+pub mod resolv_conf;
 pub mod runtime;
 pub mod settings;
 pub mod spec;

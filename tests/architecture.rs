@@ -13,7 +13,7 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 14] = [
     ("sys", &[]),
     ("policy", &[]),
     ("audit", &["policy"]),
@@ -23,10 +23,11 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
     ("bundle", &["plan", "sys"]),
     ("spec", &["plan", "settings"]),
     ("gateway", &["audit", "policy", "sys"]),
-    ("integrate", &["policy", "sys"]),
-    ("runtime", &["bundle", "plan", "policy", "settings", "spec", "state", "sys"]),
+    ("resolv_conf", &["sys"]),
+    ("integrate", &["policy", "resolv_conf", "sys"]),
+    ("runtime", &["bundle", "plan", "policy", "resolv_conf", "settings", "spec", "state", "sys"]),
     ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
-    ("cli", &["audit", "integrate", "policy", "settings", "state"]),
+    ("cli", &["audit", "integrate", "policy", "resolv_conf", "settings", "state"]),
 ];
 
 /// Words that mean I/O, the clock or the process. Addresses of `std::net` are plain values.

@@ -12,11 +12,9 @@ use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::docker::{self, Places, Plan, RuntimeName, dockerd};
 use crate::integrate::step::{self, Step};
 use crate::policy::PolicyName;
+use crate::resolv_conf;
 use crate::settings;
 use crate::state;
-
-/// systemd-resolved names the real servers in a file of its own, and itself (127.0.0.53) in the usual one.
-const RESOLV_CONFS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
 /// `install ENGINE`.
 #[derive(Debug, Args)]
@@ -97,7 +95,7 @@ impl DockerArguments {
             daemon_config: self.daemon_config.clone(),
             policies: settings::DEFAULT_POLICIES.into(),
             running: state::DIRECTORY.into(),
-            resolv_confs: RESOLV_CONFS.map(PathBuf::from).to_vec(),
+            resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec(),
         })
     }
 }

@@ -38,7 +38,7 @@ pub struct Adopted {
 }
 
 /// Everything of an interface that must look the same afterwards.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Snapshot {
     link: Link,
     addresses: Vec<AddressMessage>,
@@ -47,15 +47,38 @@ struct Snapshot {
     settings: Vec<(String, String)>,
 }
 
-/// Adopts one interface.
+/// Adopts one interface of a container whose programs don't run yet.
 ///
 /// # Errors
 /// The step that failed, with the interface's name. The caller must not let the container run then.
 pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow::Result<Adopted> {
+    adopt_as(gateway, container, link, Snapshot::clone)
+}
+
+/// Adopts one interface of a container that runs, and may have given the interface addresses and routes of its own choice:
+/// of these only what `networks` bear out, the host's own addresses on that wire, counts outside of the container.
+///
+/// # Errors
+/// The step that failed, with the interface's name.
+pub fn adopt_plugged_in(
+    gateway: &mut Gateway,
+    container: &mut Side,
+    link: Link,
+    networks: &[IpNet],
+) -> anyhow::Result<Adopted> {
+    adopt_as(gateway, container, link, |before| before.borne_out_by(networks))
+}
+
+fn adopt_as(
+    gateway: &mut Gateway,
+    container: &mut Side,
+    link: Link,
+    believe: impl FnOnce(&Snapshot) -> Snapshot,
+) -> anyhow::Result<Adopted> {
     let name = link.name.clone();
     let number = gateway.take_number();
     let (inside, outside) = (format!("{}{number}", ruleset::INSIDE), format!("{}{number}", ruleset::OUTSIDE));
-    let steps = || -> anyhow::Result<Adopted> {
+    let steps = move || -> anyhow::Result<Adopted> {
         let before = Snapshot::take(container, link).context("read its settings")?;
         container
             .links
@@ -67,7 +90,8 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
             .make_pair(INSIDE_NUMBERS + number, &inside, &before.link, descriptor(&container.namespace))
             .context("put a veth in its place")?;
         before.restore(container).context("give the veth its settings")?;
-        let (inside, outside) = before.connect(gateway, &inside, &outside).context("route through the gateway")?;
+        let believed = believe(&before);
+        let (inside, outside) = believed.connect(gateway, &inside, &outside).context("route through the gateway")?;
         if before.link.up {
             container.links.wait_passing(before.link.index).context("bring the veth up")?;
             gateway.side.links.wait_passing(inside.index).context("bring its other end up")?;
@@ -75,9 +99,18 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
         if before.link.passing {
             gateway.side.links.wait_passing(outside.index).context("bring it up again")?;
         }
-        Ok(before.summary(inside, outside))
+        Ok(believed.summary(inside, outside))
     };
     steps().with_context(|| format!("adopt interface {name}"))
+}
+
+/// Takes an interface away from a container that runs. It stays in the gateway, down, until the gateway ends;
+/// `number` tells it from others.
+///
+/// # Errors
+/// The kernel's.
+pub fn take_away(gateway: &Namespace, container: &mut Side, link: &Link, number: u32) -> io::Result<()> {
+    container.links.give_away(link.index, descriptor(gateway), &format!("off{number}"))
 }
 
 /// Gives a container that had the host's network a link of its own to the gateway. There is no uplink: the proxy dials
@@ -104,6 +137,7 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         queue: 1000,
         tied_to: None,
         tied_in: None,
+        bridge: None,
     };
     let number = gateway.take_number();
     let name = format!("{}{number}", ruleset::INSIDE);
@@ -178,6 +212,25 @@ impl Snapshot {
             settings: read_settings(container, &link.name),
             link,
         })
+    }
+
+    /// What of it can be true: addresses in a network of the host's that are not the host's own, routes to those networks,
+    /// and routes whose next hop is the host. A neighbour's address, claimed by the container, would divert what the
+    /// neighbour is sent; a resolver's would let the container answer our questions.
+    fn borne_out_by(&self, networks: &[IpNet]) -> Self {
+        let hosts = |address: IpAddr| networks.iter().any(|network| network.addr() == address);
+        let free = |address: IpAddr| networks.iter().any(|network| network.contains(&address)) && !hosts(address);
+        let leads_there = |route: &RouteMessage| match next_hop(route) {
+            Some(hop) => hosts(hop),
+            None => prefix(route).is_some_and(|prefix| networks.iter().any(|network| network.trunc() == prefix)),
+        };
+        Self {
+            link: self.link.clone(),
+            addresses: self.addresses.iter().filter(|own| address_of(own).is_some_and(free)).cloned().collect(),
+            routes: self.routes.iter().filter(|route| leads_there(route)).cloned().collect(),
+            neighbours: Vec::new(),
+            settings: self.settings.clone(),
+        }
     }
 
     /// The container's side, so that it sees what it saw before.

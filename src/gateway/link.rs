@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
@@ -49,10 +50,14 @@ pub struct Link {
     pub tied_to: Option<u32>,
     /// The namespace of that link, by this namespace's number for it; none: this namespace.
     pub tied_in: Option<i32>,
+    /// The bridge that it is a port of.
+    pub bridge: Option<u32>,
 }
 
 impl Link {
-    fn from_message(message: &LinkMessage) -> Self {
+    /// Reads the kernel's message about a link.
+    #[must_use]
+    pub fn from_message(message: &LinkMessage) -> Self {
         let mut link = Self {
             index: message.header.index,
             name: String::new(),
@@ -65,6 +70,7 @@ impl Link {
             queue: 1000,
             tied_to: None,
             tied_in: None,
+            bridge: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -75,6 +81,7 @@ impl Link {
                 LinkAttribute::TxQueueLen(queue) => link.queue = *queue,
                 LinkAttribute::Link(index) => link.tied_to = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => link.tied_in = Some(*id),
+                LinkAttribute::Controller(index) => link.bridge = Some(*index),
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.clone()),
@@ -240,6 +247,21 @@ impl Links {
                 _ => None,
             })
             .collect())
+    }
+
+    /// This namespace's own addresses on the wire that one of its links leads to, with the networks they are in: those of
+    /// the link, and of the bridge that it is a port of.
+    ///
+    /// # Errors
+    /// `NotFound`; the kernel's.
+    pub fn networks_at(&mut self, index: u32) -> io::Result<Vec<IpNet>> {
+        let link = self.list()?.into_iter().find(|link| link.index == index).ok_or(io::ErrorKind::NotFound)?;
+        let mut found = self.addresses(index)?;
+        if let Some(bridge) = link.bridge {
+            found.extend(self.addresses(bridge)?);
+        }
+        let network = |message: &AddressMessage| IpNet::new(address_of(message)?, message.header.prefix_len).ok();
+        Ok(found.iter().filter_map(network).collect())
     }
 
     /// Every address of the namespace.

@@ -15,7 +15,6 @@
 mod config_file;
 pub mod daemon_json;
 pub mod dockerd;
-pub mod resolvers;
 
 use std::io;
 use std::path::{Path, PathBuf};

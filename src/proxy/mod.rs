@@ -13,6 +13,7 @@ pub mod http;
 pub mod identify;
 mod neighbours;
 mod opaque;
+mod plug;
 mod refusals;
 pub mod splice;
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! while it runs; taken off again when the engine takes them.
 //!
 //! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while the container runs,
-//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, and only next hops
-//! that are the host's own addresses are followed.
+//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, with what of their
+//! addresses and routes the host's own addresses bear out, and only next hops that are the host's own are followed. And
+//! nothing that goes wrong with one of them ends the proxy: the next one that is plugged in would meet nobody.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::InfoKind;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::time::Instant;
 
 use super::neighbours::Questions;
+use super::plug::{Stilled, Watch};
 use super::{Gate, Interfaces, control};
 use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::adopt::{self, Adopted};
@@ -27,6 +28,7 @@ use crate::gateway::link::{Link, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side};
 use crate::plan::Exit;
+use crate::policy::Denial;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::{Namespace, Resident};
 use crate::sys::{process, readiness};
@@ -44,8 +46,8 @@ pub(super) struct Wire {
     adopted: Vec<Adopted>,
     /// Links whose neighbours nobody answers yet.
     unanswered: Vec<Questions>,
-    /// Interfaces plugged in and held until they are complete: their number, and the host's end if it was taken down.
-    held: Vec<(u32, Option<u32>, Instant)>,
+    /// Interfaces plugged in and held until they are complete: their number, and the host's end, which was taken down.
+    held: Vec<(u32, u32, Instant)>,
     ears: Option<Ears>,
 }
 
@@ -55,6 +57,7 @@ struct Ears {
     inner: Announcements,
     outer: Announcements,
     control: std::os::unix::net::UnixListener,
+    watch: Watch,
 }
 
 impl Wire {
@@ -82,6 +85,7 @@ impl Wire {
             inner: self.container.namespace.inside(Announcements::open)?,
             outer: self.gateway.side.namespace.inside(Announcements::open)?,
             control: control::bind(state).context("open the control socket")?,
+            watch: Watch::open(&self.container.namespace, &self.host.namespace, &self.gateway.side.namespace)?,
         });
         Ok(())
     }
@@ -120,13 +124,18 @@ impl Wire {
 
     /// Follows what happens to the container's interfaces, until something fails.
     pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
-        let Ears { inner, outer, control } = self.ears.take().context("not listening")?;
+        let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
+        let (tell, mut plugged) = tokio::sync::mpsc::unbounded_channel();
+        let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
         let mut running = !starts_by_verb;
         let mut complete_at: Option<Instant> = None;
         loop {
             self.answer_neighbours();
+            if running && let Some((watch, tell)) = waiting.take() {
+                watch.begin(tell)?;
+            }
             let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
                 caller = control::next(&listener) => {
@@ -138,9 +147,12 @@ impl Wire {
                 announced = inner.next() => {
                     announced?;
                     if running && self.exit == Exit::Uplink {
-                        self.hold_plugged_in()?;
                         complete_at = Some(Instant::now() + QUIET);
                     }
+                }
+                stilled = plugged.recv(), if running && self.exit == Exit::Uplink => {
+                    self.hold(&gate, stilled.context("the watch for new interfaces failed")?);
+                    complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
                     complete_at = None;
@@ -183,20 +195,18 @@ impl Wire {
         Ok(found)
     }
 
-    /// Takes the host's end of a plugged-in veth down until it is ours: until then it carries nothing, whatever the
-    /// container does.
-    fn hold_plugged_in(&mut self) -> io::Result<()> {
-        for link in self.plugged_in()? {
-            if self.held.iter().any(|(index, ..)| *index == link.index) {
-                continue;
+    /// Notes an interface that was stilled until it is complete.
+    fn hold(&mut self, gate: &Gate, stilled: Stilled) {
+        match stilled {
+            Stilled::Held { index, far, since } => {
+                self.held.retain(|(held, ..)| *held != index);
+                self.held.push((index, far, since));
             }
-            let far = link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth));
-            if let Some(far) = far {
-                self.host.links.set_down(far)?;
+            Stilled::TakenAway { name } => {
+                let why = "only interfaces with an end on the host can be connected to a running container";
+                unplugged(gate, &name, why.to_owned());
             }
-            self.held.push((link.index, far, Instant::now()));
         }
-        Ok(())
     }
 
     fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {
@@ -205,14 +215,24 @@ impl Wire {
         for link in links.into_iter().filter(|link| link.up) {
             let Some(place) = self.held.iter().position(|(index, ..)| *index == link.index) else { continue };
             let (_, far, since) = self.held.remove(place);
-            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
-            if let Some(far) = far {
-                self.host.links.set_up(far)?;
+            let name = link.name.clone();
+            match self.adopt_one(link, far) {
+                Ok(adopted) => {
+                    plugged(gate, &adopted, since);
+                    self.keep(adopted)?;
+                }
+                // The host's end stays down.
+                Err(error) => unplugged(gate, &name, format!("{error:#}")),
             }
-            plugged(gate, &adopted, since);
-            self.keep(adopted)?;
         }
         Ok(())
+    }
+
+    fn adopt_one(&mut self, link: Link, far: u32) -> anyhow::Result<Adopted> {
+        let networks = self.host.links.networks_at(far)?;
+        let adopted = adopt::adopt_plugged_in(&mut self.gateway, &mut self.container, link, &networks)?;
+        self.host.links.set_up(far)?;
+        Ok(adopted)
     }
 
     /// When an engine moves the container's default route to another of our links, the gateway's moves too, if the next
@@ -289,15 +309,25 @@ impl Ear {
 /// Records that an interface was plugged in, and how long it was held.
 fn plugged(gate: &Gate, adopted: &Adopted, since: Instant) {
     let address = adopted.addresses.first().copied().unwrap_or(IpAddr::V4(DUMMY));
-    let mut entry = gate.journal.begin(Subject {
+    let mut entry = gate.journal.begin(plug(&adopted.name, address));
+    entry.allowed("plugged in", Some(address));
+    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
+}
+
+/// Records that an interface was plugged in and leads nowhere.
+fn unplugged(gate: &Gate, name: &str, reason: String) {
+    let entry = gate.journal.begin(plug(name, IpAddr::V4(DUMMY)));
+    entry.deny(&Denial { reason, rule: None, suggestion: None });
+}
+
+fn plug(name: &str, address: IpAddr) -> Subject {
+    Subject {
         kind: Kind::Other,
         direction: Direction::In,
         source: SocketAddr::new(address, 0),
         destination: SocketAddr::new(address, 0),
-        name: Some(adopted.name.clone()),
+        name: Some(name.to_owned()),
         method: None,
         path: None,
-    });
-    entry.allowed("plugged in", Some(address));
-    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
+    }
 }

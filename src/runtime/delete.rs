@@ -1,16 +1,35 @@
 //! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies clean up after themselves,
-//! and this is for those that were killed.
+//! and this is for those that were killed, or stopped and never went on.
+
+use std::time::Duration;
 
 use super::Container;
 use crate::state::{self, ProcessId, Record};
+use crate::sys::process::Process;
+
+/// How long a proxy may take to notice that its container's init is gone: it writes its last records.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Removes the container's state if its init or its proxy is gone, or it never came to a record.
 pub(super) fn forget(container: &Container<'_>) {
     let record = Record::read(&container.state).ok().flatten();
+    if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
+        end(record.proxy);
+    }
     let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
         // It stays for the next sweep.
         let _ = state::remove(&container.state);
+    }
+}
+
+/// Ends a proxy that has outlived its container.
+fn end(proxy: Option<ProcessId>) {
+    let Some(proxy) = proxy else { return };
+    // The handle first: what is alive after it was opened is what it is a handle on.
+    if let Some(process) = Process::open(proxy.pid).ok().filter(|_| proxy.alive()) {
+        // Where it can't be killed, nothing else can be done about it here.
+        let _ = process.end_within(PATIENCE);
     }
 }
 

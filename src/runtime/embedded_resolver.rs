@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::resolvers;
+use crate::resolv_conf;
 use crate::sys::file;
 
 /// Where it listens.
@@ -26,7 +27,7 @@ pub(super) fn refuse_if_from_host(resolv_conf: &Path) -> anyhow::Result<()> {
         read => read.with_context(|| format!("can't read {}", resolv_conf.display()))?,
     };
     let configured = !resolvers::docker_dns(resolv_conf.parent()).is_empty();
-    let host = resolvers::host_text("/etc/resolv.conf");
+    let host = resolv_conf::text(Path::new(resolv_conf::HOST[0]));
     anyhow::ensure!(
         !asks_from_host(&String::from_utf8_lossy(&bytes), configured, &host),
         "Docker's resolver 127.0.0.11 would ask from the host, past the filter: run «boundary-shim install docker», which \
@@ -37,7 +38,7 @@ pub(super) fn refuse_if_from_host(resolv_conf: &Path) -> anyhow::Result<()> {
 
 /// Whether dockerd's resolver, if this resolv.conf names it, asks from the host's namespace.
 fn asks_from_host(text: &str, dns_configured: bool, host: &str) -> bool {
-    if !resolvers::nameservers(text).contains(&ADDRESS) {
+    if !resolv_conf::nameservers(text).contains(&ADDRESS) {
         return false;
     }
     // Docker 25 and later: `# ExtServers: [host(127.0.0.53) 8.8.8.8]`.
@@ -45,7 +46,7 @@ fn asks_from_host(text: &str, dns_configured: bool, host: &str) -> bool {
     if comments.peek().is_some() {
         return comments.any(|servers| servers.contains("host("));
     }
-    !dns_configured && resolvers::nameservers(host).iter().any(IpAddr::is_loopback)
+    !dns_configured && resolv_conf::nameservers(host).iter().any(IpAddr::is_loopback)
 }
 
 #[cfg(test)]

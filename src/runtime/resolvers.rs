@@ -10,32 +10,28 @@ use serde_json::Value;
 
 use crate::bundle::Bundle;
 use crate::plan::ContainerId;
+use crate::resolv_conf;
 use crate::spec;
 use crate::sys::file;
 
 /// Docker's configuration.
 const DAEMON: &str = "/etc/docker/daemon.json";
-/// The host's own resolver configuration; where systemd-resolved runs, the first names only its loopback address.
-const HOST: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
-/// The most resolvers that are kept: glibc itself asks three.
-const MOST: usize = 8;
 
 /// The resolvers to ask, the first source that names any: the host's configuration, Docker's, the host's own.
 pub(super) fn choose(configured: &[SocketAddr], docker: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if !configured.is_empty() {
         return configured.to_vec();
     }
-    let host = HOST.iter().map(|path| usable(nameservers(&host_text(path))));
-    std::iter::once(docker).chain(host).find(|found| !found.is_empty()).unwrap_or_default()
+    if docker.is_empty() { on_port_53(resolv_conf::servers(&resolv_conf::HOST)) } else { docker }
 }
 
 /// What Docker was told to ask: for this container, else for all.
 pub(super) fn docker_dns(directory: Option<&Path>) -> Vec<SocketAddr> {
     let container = directory.map(|directory| directory.join("hostconfig.json")).filter(|path| is_roots(path));
-    let container = container.map(|path| usable(listed(&json(&path), "Dns"))).unwrap_or_default();
-    if container.is_empty() { usable(listed(&json(Path::new(DAEMON)), "dns")) } else { container }
+    let container = container.map(|path| on_port_53(listed(&json(&path), "Dns"))).unwrap_or_default();
+    if container.is_empty() { on_port_53(listed(&json(Path::new(DAEMON)), "dns")) } else { container }
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it: `…/containers/<id>`, known by a file from
@@ -49,21 +45,6 @@ pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<Path
     known.into_iter().find(|path| named(path, id.as_str()) && path.parent().is_some_and(|up| named(up, "containers")))
 }
 
-/// The `nameserver` lines of a resolv.conf(5). Addresses with a zone are of no use to another namespace.
-pub(super) fn nameservers(text: &str) -> Vec<IpAddr> {
-    let server = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        if words.next()? == "nameserver" { words.next()?.parse().ok() } else { None }
-    };
-    text.lines().filter_map(server).collect()
-}
-
-/// The text of one of the host's own files; empty where it can't be read. They are links on many systems.
-pub(super) fn host_text(path: &str) -> String {
-    let resolved = std::fs::canonicalize(path).and_then(|path| file::read_regular(&path, LIMIT));
-    resolved.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-}
-
 fn json(path: &Path) -> Value {
     let bytes = file::read_regular(path, LIMIT).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
@@ -74,11 +55,8 @@ fn listed(json: &Value, key: &str) -> Vec<IpAddr> {
     list.into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok()).collect()
 }
 
-/// Those that mean the same from the proxy's namespace: loopback is another machine there.
-fn usable(addresses: Vec<IpAddr>) -> Vec<SocketAddr> {
-    let elsewhere = |address: &IpAddr| !(address.is_loopback() || address.is_unspecified() || address.is_multicast());
-    let addresses = addresses.into_iter().map(|address| address.to_canonical()).filter(elsewhere);
-    addresses.take(MOST).map(|address| SocketAddr::new(address, 53)).collect()
+fn on_port_53(addresses: Vec<IpAddr>) -> Vec<SocketAddr> {
+    resolv_conf::usable(addresses).into_iter().map(|address| SocketAddr::new(address, 53)).collect()
 }
 
 fn is_roots(path: &Path) -> bool {
@@ -94,19 +72,6 @@ mod tests {
 
     fn servers(addresses: &[&str]) -> Vec<IpAddr> {
         addresses.iter().map(|address| address.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn nameserver_lines_are_read_and_everything_else_is_not() {
-        let text = "# nameserver 9.9.9.9\nnameserver 10.0.0.1\n\tnameserver  fd00::1 # note\nnameserver\nnameserver x\n\
-                    nameserver fe80::1%eth0\nsearch nameserver 1.1.1.1\nnameservers 1.1.1.1";
-        assert_eq!(nameservers(text), servers(&["10.0.0.1", "fd00::1"]));
-    }
-
-    #[test]
-    fn loopback_in_any_form_is_no_resolver_to_us() {
-        let found = usable(servers(&["127.0.0.53", "::1", "::ffff:127.0.0.1", "0.0.0.0", "10.0.0.1"]));
-        assert_eq!(found, ["10.0.0.1:53".parse().unwrap()]);
     }
 
     #[test]

@@ -54,6 +54,14 @@ impl Namespace {
         })
     }
 
+    /// Another handle on the same namespace.
+    ///
+    /// # Errors
+    /// What `dup(2)` gives.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// The namespace's inode number: equal for two handles exactly when they are one namespace (namespaces(7)).
     ///
     /// # Errors

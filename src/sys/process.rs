@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one module that starts programs")]
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +31,27 @@ impl Process {
         }
         // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Waits for its end; kills it when that takes longer than `patience`.
+    ///
+    /// # Errors
+    /// What `poll(2)` and `pidfd_send_signal(2)` give.
+    pub fn end_within(&self, patience: Duration) -> io::Result<()> {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? > 0 {
+            return Ok(());
+        }
+        self.kill()
+    }
+
+    #[expect(unsafe_code, reason = "no wrapper for pidfd_send_signal in libc or nix")]
+    fn kill(&self) -> io::Result<()> {
+        let no_information = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: takes a descriptor, a signal and flags by value, and a siginfo that may be null.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, no_information, 0) };
+        if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 

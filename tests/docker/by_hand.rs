@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::bed::{Answer, Bed, run, unique};
+use crate::bed::{Answer, Bed, unique};
 use crate::traces::wait_for_none;
 
 /// Times that a moment is aimed at: a few milliseconds are easily missed on a busy machine.
@@ -61,9 +61,7 @@ fn killed_proxy(bed: &Bed) {
         proxy.inspect(|proxy| stop_short(*proxy));
         let created = create.wait().unwrap().success();
         if !created {
-            // By its end, or already by its not reading the order.
-            let said = ["the proxy ended before it was ready", "start the proxy: Broken pipe"];
-            assert!(said.iter().any(|sign| bundle.words().contains(sign)), "{}", bundle.words());
+            assert!(bundle.words().contains("the proxy ended before it was ready"), "{}", bundle.words());
         }
         bundle.call(&["delete", "--force", &bundle.id]);
         bundle.leaves_nothing();
@@ -127,8 +125,8 @@ impl<'bed> Bundle<'bed> {
         let uplink = id.replace("by-hand", "hand");
         fs::create_dir_all(directory.join("rootfs/bin")).unwrap();
         let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
-        // This machine's: the bed's root may have none.
-        run(10, &["sh", "-c", "cp \"$(command -v busybox)\" \"$0\"", &path("rootfs/bin/busybox")]).must_succeed();
+        // This machine's: the bed's root may be another system's, without one.
+        fs::copy("/bin/busybox", directory.join("rootfs/bin/busybox")).unwrap();
         bed.exec(&["runc", "spec", "--bundle", &path("")]).must_succeed();
         let mut spec: Value =
             serde_json::from_str(&fs::read_to_string(directory.join("config.json")).unwrap()).unwrap();

@@ -10,6 +10,8 @@ use crate::wire::leaks;
 pub(crate) const TESTS: &[Test] = &[
     ("a_user_defined_network_resolves_names_and_is_filtered", user_defined),
     ("a_network_connected_later_is_filtered", hot_plug),
+    ("claims_about_a_network_connected_later_are_not_believed", claims),
+    ("a_network_without_an_end_on_the_host_cannot_be_connected_later", hot_plug_macvlan),
     ("a_network_can_be_disconnected_and_connected_again", reconnect),
     ("network_none_has_no_network", none),
     ("the_hosts_network_is_filtered", host),
@@ -71,6 +73,45 @@ fn hot_plug(bed: &Bed) {
         }
         bed.docker(&["network", "disconnect", &network, &container.name]).must_succeed();
         container.exec("ip link show eth1").must_fail();
+    }
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+/// While a network is being connected, the container can give the interface any address and route. What it claims must
+/// neither draw the filter's own questions to it, nor be answered for on the wire.
+fn claims(bed: &Bed) {
+    let network = unique("claimed");
+    bed.docker(&["network", "create", "--subnet", "172.29.0.0/24", &network]).must_succeed();
+    {
+        let container = bed.sleeper(&["--cap-add", "NET_ADMIN"]);
+        let claim = "while ! ip addr add 198.51.100.53/32 dev eth1; do :; done 2>/dev/null; ip addr add 172.29.0.1/24 dev eth1;
+                     ip route add 203.0.113.0/24 via 172.29.0.9 dev eth1; while :; do ip link set eth1 up && break; done; touch /tmp/done";
+        bed.docker(&["exec", "--detach", &container.name, "sh", "-c", claim]).must_succeed();
+        bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
+        let adopted = |record: &serde_json::Value| record["rule"] == "plugged in";
+        wait_for("the second interface", || container.records().iter().any(adopted));
+        wait_for("the claims", || container.exec("test -e /tmp/done").code == 0);
+        container.exec("ip addr show eth1 | grep -q 198.51.100.53").must_succeed();
+        let page = container.exec("curl -sS -m 5 --resolve fresh.wild.test:80:198.51.100.30 http://fresh.wild.test/");
+        assert!(page.stdout.contains("I am *.wild.test"), "{page:?}");
+    }
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+/// Nobody could hold such an interface still until it is adopted, so the container never gets it.
+fn hot_plug_macvlan(bed: &Bed) {
+    let network = unique("macvlan");
+    let create = ["network", "create", "--driver", "macvlan", "--opt", "parent=internet", "--subnet", "192.0.2.128/28"];
+    bed.docker(&[&create[..], &[&network]].concat()).must_succeed();
+    {
+        let container = bed.sleeper(&["--cap-add", "NET_ADMIN"]);
+        bed.docker(&["network", "connect", &network, &container.name]);
+        let refused = |record: &serde_json::Value| {
+            record["verdict"] == "deny" && record["reason"].as_str().unwrap_or_default().contains("running container")
+        };
+        wait_for("the record", || container.records().iter().any(refused));
+        assert_eq!(container.exec("ls /sys/class/net").stdout.split_whitespace().collect::<Vec<_>>(), ["eth0", "lo"]);
+        crate::filter::nothing_leaks_while(bed, &container, || crate::filter::denied_probes(&container));
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
 }

@@ -64,7 +64,7 @@ pub(crate) fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
     let end = Instant::now() + STATE_DEADLINE;
     loop {
         let left = find();
-        if left.is_empty() { eprintln!("GONE after {:?}", STATE_DEADLINE - (end - Instant::now()));
+        if left.is_empty() {
             return;
         }
         assert!(Instant::now() < end, "left behind: {left:#?}");

@@ -23,7 +23,7 @@ pub(crate) const IMAGE: &str = "bed";
 /// What a single command may take, unless it says otherwise, in seconds.
 const COMMAND_SECONDS: u64 = 60;
 /// What a state may take to come about.
-pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(150);
+pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Makes names unique within a bed.
 static COUNTER: AtomicUsize = AtomicUsize::new(0);

@@ -8,10 +8,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::DockerError;
 use super::daemon_json::DaemonJson;
 use super::dockerd::Daemon;
-use super::{DockerError, resolvers};
 use crate::integrate::binary;
+use crate::resolv_conf;
 
 /// The name that `docker run --runtime=` takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl ConfigFile {
         if !self.json.dns().is_empty() || daemons.iter().any(|daemon| !daemon.flag("--dns").is_empty()) {
             return false;
         }
-        let servers = resolvers::of_host(resolv_confs);
+        let servers = resolv_conf::servers(resolv_confs);
         if servers.is_empty() {
             notes.push(
                 "`dns` isn't set: this host names no DNS server that a container could ask. Add `\"dns\": [\"ADDRESS\"]` \

@@ -147,8 +147,14 @@ impl Resolver {
         }
         let _turn = self.in_flight.try_acquire().map_err(|_| LookupError::Busy)?;
         let mut problem = String::from("timed out");
+        let containers = gate.interfaces();
         let each = async {
             for server in std::iter::repeat_n(&self.servers, ROUNDS).flatten() {
+                // The container would answer, with any address it likes.
+                if containers.sources.contains(&server.ip()) {
+                    problem = format!("{} is the container's own address", server.ip());
+                    continue;
+                }
                 let asking = upstream::ask(gate, *server, client, name, kind);
                 match timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                     Ok(answer) => return Some(answer),
