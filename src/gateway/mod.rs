@@ -110,6 +110,9 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         // The proxy is often the first to close, and one address has only so many ports: those that wait after a close are
         // used again after a second (ip-sysctl.rst), for IPv6, too.
         ("ipv4/tcp_tw_reuse", "1"),
+        // Connections that a dead proxy had open go on trying to say so, and keep this namespace and its links as long: six
+        // seconds, not the usual hundred (2⁵ - 1 times the shortest timeout, 200 ms).
+        ("ipv4/tcp_orphan_retries", "4"),
         // DNS is answered from port 53; nobody but the proxy lives here.
         ("ipv4/ip_unprivileged_port_start", "0"),
         ("ipv4/conf/default/forwarding", "1"),

@@ -1,6 +1,8 @@
 //! Docker's network features under the filter: published ports, user-defined networks, hot plug, shared and missing
 //! namespaces.
 
+use std::fs;
+
 use crate::Test;
 use crate::bed::{Bed, Capture, IMAGE, runtime, unique, wait_for};
 use crate::wire::leaks;
@@ -52,6 +54,9 @@ fn hot_plug(bed: &Bed) {
         wait_for("the second interface", || container.exec("ip -o addr show eth1").stdout.contains("inet "));
         // The bridge shows what is for the host; what is for others on it passes from port to port.
         let port = bed.ports_of("late0").into_iter().find(|port| !before.contains(port)).unwrap();
+        // It is kept down until the gateway has the other end.
+        let state = bed.inside(&format!("/sys/class/net/{port}/operstate"));
+        wait_for("the port", || fs::read_to_string(&state).is_ok_and(|state| state.trim() == "up"));
         let port = Capture::start(bed, &port, "in");
         let gateway = bed.docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &network]).stdout;
         let neighbour =
