@@ -52,7 +52,10 @@ impl Installation {
     fn new() -> Self {
         let directory = tempfile::tempdir_in("/run").expect("a directory");
         let binary = directory.path().join("boundary-shim");
-        std::fs::copy(env!("CARGO_BIN_EXE_boundary-shim"), &binary).expect("a copy");
+        // By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
+        // meanwhile, and the copy could not be run as long (ETXTBSY).
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_boundary-shim")).arg(&binary).status();
+        assert!(copied.expect("cp").success());
         Self { directory, binary }
     }
 
