@@ -6,6 +6,7 @@
 )]
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -67,7 +68,7 @@ impl World {
         for name in ["bundle", "real"] {
             std::fs::create_dir(world.path(name)).unwrap();
         }
-        world.write("real/runtime", FAKE, 0o755);
+        world.write_program("real/runtime", FAKE);
         world.settings("");
         world.write("bundle/config.json", include_str!("../../testdata/specs/plain.json"), 0o644);
         world
@@ -80,6 +81,19 @@ impl World {
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) {
         std::fs::write(self.path(name), content).unwrap();
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
+    /// meanwhile, and the program could not be run as long (ETXTBSY).
+    fn write_program(&self, name: &str, text: &str) {
+        let mut install = Command::new("install")
+            .args(["-m", "755", "/dev/stdin"])
+            .arg(self.path(name))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(install.wait().unwrap().success());
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
