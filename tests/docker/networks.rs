@@ -84,8 +84,8 @@ fn claims(bed: &Bed) {
     bed.docker(&["network", "create", "--subnet", "172.29.0.0/24", &network]).must_succeed();
     {
         let container = bed.sleeper(&["--cap-add", "NET_ADMIN"]);
-        let claim = "while ! ip addr add 198.51.100.53/32 dev eth1; do :; done 2>/dev/null; ip addr add 172.29.0.1/24 dev eth1;
-                     ip route add 203.0.113.0/24 via 172.29.0.9 dev eth1; while :; do ip link set eth1 up && break; done; touch /tmp/done";
+        let claim = "while ! ip addr add 198.51.100.53/32 dev eth1; do :; done 2>/dev/null; ip addr add 172.29.0.1/32 dev eth1;
+                     ip route add 203.0.113.0/24 via 172.29.0.9 dev eth1 onlink; while :; do ip link set eth1 up && break; done; touch /tmp/done";
         bed.docker(&["exec", "--detach", &container.name, "sh", "-c", claim]).must_succeed();
         bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
         let adopted = |record: &serde_json::Value| record["rule"] == "plugged in";
