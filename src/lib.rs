@@ -13,6 +13,7 @@ pub mod policy;
 pub mod proxy;
 pub mod resolv_conf;
 pub mod runtime;
+pub mod seccomp;
 pub mod settings;
 pub mod spec;
 pub mod state;

@@ -13,21 +13,22 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 14] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("sys", &[]),
     ("policy", &[]),
     ("audit", &["policy"]),
     ("plan", &["policy"]),
-    ("settings", &["policy"]),
+    ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
+    ("seccomp", &[]),
     ("bundle", &["plan", "sys"]),
-    ("spec", &["plan", "settings"]),
+    ("spec", &["plan", "seccomp", "settings"]),
     ("gateway", &["audit", "policy", "sys"]),
     ("resolv_conf", &["sys"]),
     ("integrate", &["policy", "resolv_conf", "sys"]),
-    ("runtime", &["bundle", "plan", "policy", "resolv_conf", "settings", "spec", "state", "sys"]),
+    ("runtime", &["bundle", "plan", "policy", "resolv_conf", "seccomp", "settings", "spec", "state", "sys"]),
     ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
-    ("cli", &["audit", "integrate", "policy", "resolv_conf", "settings", "state"]),
+    ("cli", &["audit", "integrate", "policy", "resolv_conf", "seccomp", "settings", "state"]),
 ];
 
 /// Words that mean I/O, the clock or the process. Addresses of `std::net` are plain values.
