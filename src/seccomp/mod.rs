@@ -5,6 +5,7 @@
 //! `--security-opt seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's** (`linux.seccomp`
 //! of a `config.json`, in which nothing depends on anything any more). From the first to the second leads `resolve`.
 
+pub mod catalogue;
 pub mod filter;
 pub mod tier;
 
