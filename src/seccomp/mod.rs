@@ -6,6 +6,8 @@
 //! of a `config.json`, in which nothing depends on anything any more). From the first to the second leads `resolve`.
 
 pub mod filter;
+pub mod profile;
+pub mod resolve;
 pub mod tier;
 
 /// What is wrong with a profile: the place in it, and the cause.
