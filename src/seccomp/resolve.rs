@@ -110,9 +110,9 @@ pub struct Arch {
 impl Arch {
     /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for Linux there).
     ///
-    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the second table hasn't the
-    /// word that the first one gives: loong64 (`loongarch64`, the table says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of
-    /// `archMap` is ever for them; their filters know only the machine's own architecture.
+    /// dockerd goes from Go's name to its own word, and from that to the name in `archMap`. For two of them the second table
+    /// hasn't the word that the first one gives: `loongarch64` (there it's `loong64`) and `mipsel` (there it's `mipsle`). So
+    /// no entry of `archMap` is ever for these, and their filters know the machine's own architecture alone.
     pub const ALL: [Self; 12] = [
         arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
         arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),
