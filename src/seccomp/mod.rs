@@ -7,6 +7,8 @@
 
 pub mod catalogue;
 pub mod filter;
+pub mod profile;
+pub mod resolve;
 pub mod tier;
 
 /// What is wrong with a profile: the place in it, and the cause.

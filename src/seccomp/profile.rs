@@ -1,0 +1,208 @@
+//! A profile in Docker's form, as a file for `--security-opt seccomp=` has it: read as dockerd reads it, and checked further.
+//!
+//! dockerd's reader is Go's `encoding/json`: keys in any case, null for nothing, strange keys passed over. A file that it would
+//! take is taken with the same meaning, or refused; never with another. Refused beyond what dockerd refuses is what runc
+//! would refuse at create (words that it doesn't know), in rules that the container at hand doesn't get, too.
+//!
+//! What must not be forgotten: the tree is kept beside the reading, with what we don't know in it, for who edits and writes
+//! the file. In it known keys have their usual spelling and stand once, so that an edit of `syscalls` is an edit of what Docker reads.
+
+mod shape;
+mod text;
+
+use serde_json::{Map, Value, json};
+
+use super::{Fault, filter::Filter};
+
+/// The most bytes that a profile may have. The longest that is known has 18 KiB.
+pub const LONGEST: usize = 1 << 20;
+
+/// A profile, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    tree: Value,
+    /// Empty where it is missing.
+    pub(super) default_action: String,
+    pub(super) default_errno: Option<u64>,
+    /// For every machine. Either this or `arch_map` is empty.
+    pub(super) architectures: Vec<String>,
+    /// By the machine's own architecture.
+    pub(super) arch_map: Vec<Machine>,
+    pub(super) flags: Vec<String>,
+    pub(super) listener_path: String,
+    pub(super) listener_metadata: String,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// The architectures of one kind of machine.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Machine {
+    pub(super) own: String,
+    pub(super) further: Vec<String>,
+}
+
+/// One rule, and which containers get it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rule {
+    /// The rule without its conditions, as the OCI specification has it.
+    pub(super) plain: Value,
+    pub(super) includes: Conditions,
+    pub(super) excludes: Conditions,
+}
+
+/// What a rule's being there depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Conditions {
+    pub(super) capabilities: Vec<String>,
+    /// By dockerd's own words (`amd64`, `x86`).
+    pub(super) architectures: Vec<String>,
+    pub(super) kernel: Option<(u32, u32)>,
+}
+
+impl Profile {
+    /// Reads a profile's text.
+    ///
+    /// # Errors
+    /// The first [`Fault`], at `line L column C` where it isn't JSON.
+    pub fn read(text: &[u8]) -> Result<Self, Fault> {
+        if text.len() > LONGEST {
+            return Err(Fault::new("profile", format!("longer than {LONGEST} bytes")));
+        }
+        Self::of(text::tree(text)?)
+    }
+
+    /// Reads a profile's JSON tree.
+    ///
+    /// # Errors
+    /// The first [`Fault`].
+    pub fn of(tree: Value) -> Result<Self, Fault> {
+        let tree = shape::settled(tree)?;
+        let entries = list(&tree, "syscalls").iter().enumerate();
+        let rules = entries.map(|(at, entry)| rule(entry, &format!("syscalls[{at}]"))).collect::<Result<_, _>>()?;
+        let machine = |entry: &Value| Machine {
+            own: string(entry, "architecture").to_owned(),
+            further: strings(entry, "subArchitectures"),
+        };
+        let profile = Self {
+            default_action: string(&tree, "defaultAction").to_owned(),
+            default_errno: number(&tree, "defaultErrnoRet"),
+            architectures: strings(&tree, "architectures"),
+            arch_map: list(&tree, "archMap").iter().map(machine).collect(),
+            flags: strings(&tree, "flags"),
+            listener_path: string(&tree, "listenerPath").to_owned(),
+            listener_metadata: string(&tree, "listenerMetadata").to_owned(),
+            rules,
+            tree,
+        };
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// The whole file, with what we don't know in it; known keys in their usual spelling, each once.
+    #[must_use]
+    pub fn tree(&self) -> &Value {
+        &self.tree
+    }
+
+    /// Whether it says nothing at all, which means to dockerd **no filter**: the container is unconfined.
+    #[must_use]
+    pub fn is_unconfined(&self) -> bool {
+        self.default_action.is_empty() && self.rules.is_empty()
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if !self.architectures.is_empty() && !self.arch_map.is_empty() {
+            return Err(Fault::new("archMap", "stands beside architectures; only one of them may"));
+        }
+        if self.is_unconfined() {
+            return Ok(());
+        }
+        // Actions, comparisons, names and error numbers have the same keys in both forms.
+        Filter::read(&self.tree).map(drop)
+    }
+}
+
+fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
+    let name = string(entry, "name");
+    if !name.is_empty() && !list(entry, "names").is_empty() {
+        return Err(Fault::new(format!("{place}.name"), "stands beside names; only one of them may"));
+    }
+    Ok(Rule {
+        plain: plain(entry, name),
+        includes: conditions(entry, place, "includes")?,
+        excludes: conditions(entry, place, "excludes")?,
+    })
+}
+
+/// A rule as Go writes it: `names` always, null if there was none; other lists only where something is in them.
+fn plain(entry: &Value, name: &str) -> Value {
+    let names = match entry.get("names") {
+        _ if !name.is_empty() => json!([name]),
+        Some(Value::Array(_)) => json!(strings(entry, "names")),
+        _ => Value::Null,
+    };
+    let mut plain =
+        Map::from_iter([("names".to_owned(), names), ("action".to_owned(), string(entry, "action").into())]);
+    plain.extend(number(entry, "errnoRet").map(|errno| ("errnoRet".to_owned(), errno.into())));
+    let arguments: Vec<Value> = list(entry, "args").iter().map(argument).collect();
+    if !arguments.is_empty() {
+        plain.insert("args".to_owned(), arguments.into());
+    }
+    plain.into()
+}
+
+fn argument(entry: &Value) -> Value {
+    let or_zero = |key| number(entry, key).unwrap_or_default();
+    let second = number(entry, "valueTwo").filter(|second| *second != 0);
+    let mut argument = Map::new();
+    argument.insert("index".to_owned(), or_zero("index").into());
+    argument.insert("value".to_owned(), or_zero("value").into());
+    argument.extend(second.map(|second| ("valueTwo".to_owned(), second.into())));
+    argument.insert("op".to_owned(), string(entry, "op").into());
+    argument.into()
+}
+
+fn conditions(entry: &Value, place: &str, key: &str) -> Result<Conditions, Fault> {
+    let entry = entry.get(key).unwrap_or(&Value::Null);
+    let kernel = match entry.get("minKernel") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some(version(string(entry, "minKernel")).ok_or_else(|| {
+            Fault::new(format!("{place}.{key}.minKernel"), "not a kernel version of the form N.N, each up to 255")
+        })?),
+    };
+    Ok(Conditions { capabilities: strings(entry, "caps"), architectures: strings(entry, "arches"), kernel })
+}
+
+/// A kernel's version. The empty one is to dockerd the version 0.0, which every kernel has reached: a rule that *excludes*
+/// it is never there.
+fn version(text: &str) -> Option<(u32, u32)> {
+    if text.is_empty() {
+        return Some((0, 0));
+    }
+    let number = |digits: &str| {
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u8>().ok().filter(|_| plain).map(u32::from)
+    };
+    let (kernel, major) = text.split_once('.')?;
+    Some((number(kernel)?, number(major)?)).filter(|version| *version != (0, 0))
+}
+
+fn string<'a>(entry: &'a Value, key: &str) -> &'a str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(entry: &Value, key: &str) -> Option<u64> {
+    entry.get(key).and_then(Value::as_u64)
+}
+
+fn list<'a>(entry: &'a Value, key: &str) -> &'a [Value] {
+    entry.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A list of strings; a null in it is to Go the empty one.
+fn strings(entry: &Value, key: &str) -> Vec<String> {
+    list(entry, key).iter().map(|text| text.as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! From Docker's form to the OCI specification's: a profile for one container on one machine, as dockerd makes it of the same
+//! file (`setupSeccomp` in github.com/moby/profiles/seccomp).
+//!
+//! Equal as JSON, empty lists left out and all, so that a container which names the resolved file gets the very filter that
+//! Docker would have given it. Where dockerd errs, so does this, and says so.
+
+use serde_json::{Map, Value};
+
+use super::profile::{Conditions, Profile};
+
+/// For what container, on what machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The container's bounding capabilities, `CAP_NET_ADMIN`, as `process.capabilities.bounding` has them.
+    pub bounding: &'a [String],
+    /// The machine's architecture.
+    pub architecture: Arch,
+    /// The machine's kernel, as [`kernel_of`] reads it.
+    pub kernel: (u32, u32),
+    /// The engine's.
+    pub generation: Generation,
+}
+
+/// What an engine knows of profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Generation {
+    /// Docker 20.10: drops the default error's number, the flags and the listener.
+    V20,
+    /// Docker 23 and later. Of architectures it knows those of the newest: the first releases lacked riscv64, all before
+    /// 29.4 loong64.
+    V23,
+}
+
+/// The filter that a container gets; none means **unconfined**, which whoever writes a profile hardly wants: say so.
+#[must_use]
+pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
+    if profile.is_unconfined() {
+        return None;
+    }
+    let mut filter = Map::new();
+    let mut put = |key: &str, value: Value| filter.insert(key.to_owned(), value);
+    put("defaultAction", profile.default_action.as_str().into());
+    let newer = to.generation >= Generation::V23;
+    if let Some(errno) = profile.default_errno.filter(|_| newer) {
+        put("defaultErrnoRet", errno.into());
+    }
+    let architectures = architectures(profile, to);
+    if !architectures.is_empty() {
+        put("architectures", architectures.into());
+    }
+    if newer && !profile.flags.is_empty() {
+        put("flags", profile.flags.clone().into());
+    }
+    for (key, text) in [("listenerPath", &profile.listener_path), ("listenerMetadata", &profile.listener_metadata)] {
+        if newer && !text.is_empty() {
+            put(key, text.as_str().into());
+        }
+    }
+    let chosen = profile.rules.iter().filter(|rule| !excluded(&rule.excludes, to) && included(&rule.includes, to));
+    let rules: Vec<Value> = chosen.map(|rule| rule.plain.clone()).collect();
+    if !rules.is_empty() {
+        put("syscalls", rules.into());
+    }
+    Some(filter.into())
+}
+
+/// The major and minor number of a kernel's release, `6.18.44-1-amd64` (`uname(2)`).
+#[must_use]
+pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
+    let (kernel, rest) = release.split_once('.')?;
+    let digits = rest.find(|letter: char| !letter.is_ascii_digit()).map_or(Some(rest), |end| rest.get(..end))?;
+    let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    Some((number(kernel)?, number(digits)?))
+}
+
+fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
+    let own = to.architecture.mapped(to.generation);
+    let machine = profile.arch_map.iter().find(|machine| Some(machine.own.as_str()) == own);
+    let mapped = machine.into_iter().flat_map(|machine| [&machine.own].into_iter().chain(&machine.further));
+    profile.architectures.iter().chain(mapped).cloned().collect()
+}
+
+/// Whether any of a rule's exclusions is met.
+fn excluded(conditions: &Conditions, to: &Target<'_>) -> bool {
+    conditions.architectures.iter().any(|word| word == to.architecture.word(to.generation))
+        || conditions.capabilities.iter().any(|capability| to.bounding.contains(capability))
+        || conditions.kernel.is_some_and(|least| to.kernel >= least)
+}
+
+/// Whether all of a rule's requirements are met: one of the architectures, every capability, the kernel.
+fn included(conditions: &Conditions, to: &Target<'_>) -> bool {
+    let word = to.architecture.word(to.generation);
+    (conditions.architectures.is_empty() || conditions.architectures.iter().any(|wanted| wanted == word))
+        && conditions.capabilities.iter().all(|capability| to.bounding.contains(capability))
+        && conditions.kernel.is_none_or(|least| to.kernel >= least)
+}
+
+/// An architecture that dockerd runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arch {
+    name: &'static str,
+    machine: &'static str,
+    /// Its word in `includes` and `excludes`.
+    word: &'static str,
+    /// What it is called in `archMap`.
+    mapped: Option<&'static str>,
+    since: Generation,
+}
+
+impl Arch {
+    /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for Linux there).
+    ///
+    /// dockerd goes from Go's name to its own word, and from that to the name in `archMap`. For two of them the second table
+    /// hasn't the word that the first one gives: `loongarch64` (there it's `loong64`) and `mipsel` (there it's `mipsle`). So
+    /// no entry of `archMap` is ever for these, and their filters know the machine's own architecture alone.
+    pub const ALL: [Self; 12] = [
+        arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
+        arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),
+        arch("arm64", "aarch64", "arm64", Some("SCMP_ARCH_AARCH64")),
+        arch("arm", "armv7l", "arm", Some("SCMP_ARCH_ARM")),
+        arch("ppc64le", "ppc64le", "ppc64le", Some("SCMP_ARCH_PPC64LE")),
+        arch("ppc64", "ppc64", "ppc64", Some("SCMP_ARCH_PPC64")),
+        arch("s390x", "s390x", "s390x", Some("SCMP_ARCH_S390X")),
+        arch("mips64", "mips64", "mips64", Some("SCMP_ARCH_MIPS64")),
+        arch("mips64le", "mips64el", "mipsel64", Some("SCMP_ARCH_MIPSEL64")),
+        arch("mipsle", "mipsel", "mipsel", None),
+        Self { since: Generation::V23, ..arch("riscv64", "riscv64", "riscv64", Some("SCMP_ARCH_RISCV64")) },
+        Self { since: Generation::V23, ..arch("loong64", "loongarch64", "loongarch64", None) },
+    ];
+
+    /// The architecture of a name: Go's (`amd64`) or the kernel's (`x86_64`, `uname -m`).
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|arch| arch.name == name || arch.machine == name)
+    }
+
+    /// Go's name for it, as Docker's image platforms have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// dockerd's word, empty where it knows none.
+    fn word(self, generation: Generation) -> &'static str {
+        if generation >= self.since { self.word } else { "" }
+    }
+
+    fn mapped(self, generation: Generation) -> Option<&'static str> {
+        self.mapped.filter(|_| generation >= self.since)
+    }
+}
+
+const fn arch(name: &'static str, machine: &'static str, word: &'static str, mapped: Option<&'static str>) -> Arch {
+    Arch { name, machine, word, mapped, since: Generation::V20 }
+}
+
+#[cfg(test)]
+mod tests;
