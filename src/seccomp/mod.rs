@@ -6,6 +6,7 @@
 //! of a `config.json`, in which nothing depends on anything any more). From the first to the second leads `resolve`.
 
 pub mod filter;
+pub mod patch;
 pub mod tier;
 
 /// What is wrong with a profile: the place in it, and the cause.
