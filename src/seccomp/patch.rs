@@ -170,3 +170,6 @@ fn of_filter(filter: &Filter, grant: &Grant) -> Result<Vec<World>, PatchError> {
     }
     Ok(vec![world(first)])
 }
+
+#[cfg(test)]
+mod tests;
