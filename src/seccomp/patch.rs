@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use self::gate::Place;
 use self::granted::Granted;
-use self::plan::{Context, World};
+use self::plan::{Context, Rules, World};
 use super::Fault;
 use super::filter::{Architecture, Filter};
 use super::tier::{Grant, Tier};
@@ -113,7 +113,8 @@ pub enum Kind {
 /// # Errors
 /// [`PatchError`]; the filter is as it was.
 pub fn oci(seccomp: &mut Value, tier: Tier) -> Result<Changes, PatchError> {
-    patched(seccomp, seccomp.clone(), tier, |filter, _, grant| of_filter(filter, grant))
+    let tree = seccomp.clone();
+    patched(seccomp, tree, tier, |filter, _, grant, rules| of_filter(filter, grant, rules))
 }
 
 /// Patches a profile in Docker's format, for every set of capabilities, architecture and kernel that its entries tell apart.
@@ -129,13 +130,15 @@ fn patched(
     original: &mut Value,
     mut tree: Value,
     tier: Tier,
-    worlds: impl Fn(&Filter, &Value, &Grant) -> Result<Vec<World>, PatchError>,
+    worlds: impl Fn(&Filter, &Value, &Grant, &Rules) -> Result<Vec<World>, PatchError>,
 ) -> Result<Changes, PatchError> {
     let mut changes = Vec::new();
     let mut filter = Filter::read(&tree)?;
     for grant in tier.grants() {
-        let worlds = worlds(&filter, &tree, grant)?;
-        let decisions = plan::decide(&filter, grant, worlds)?;
+        let refused = |why| PatchError::Refused { call: grant.syscall, why };
+        let rules = plan::rules(&filter, grant.syscall).map_err(refused)?;
+        let worlds = worlds(&filter, &tree, grant, &rules)?;
+        let decisions = plan::decide(&rules, &worlds).map_err(refused)?;
         let kind = plan::kind(&decisions);
         if kind != Kind::Untouched {
             write::apply(&mut tree, grant, &decisions);
@@ -151,22 +154,18 @@ fn patched(
 }
 
 /// The one world of a resolved filter: all its rules hold.
-fn of_filter(filter: &Filter, grant: &Grant) -> Result<Vec<World>, PatchError> {
-    let all = || (0..filter.rules.len()).collect();
+fn of_filter(filter: &Filter, grant: &Grant, rules: &Rules) -> Result<Vec<World>, PatchError> {
     let world = |s390| {
-        let contexts = vec![Context { default: filter.default, rules: all() }];
+        let contexts = vec![Context { default: filter.default, rules: rules.keys().copied().collect() }];
         World { place: Place::Any, granted: Granted::new(grant, s390), contexts }
     };
     let native = cfg!(target_arch = "s390x");
     let is_s390 = |arch: &Architecture| if arch.name() == "SCMP_ARCH_NATIVE" { native } else { arch.is_s390() };
     let mut s390 = filter.architectures.iter().map(is_s390);
     let first = s390.next().unwrap_or(native);
-    let mixed = s390.any(|other| other != first);
-    if mixed && Granted::new(grant, true) != Granted::new(grant, false) {
-        let both = plan::decide(filter, grant, vec![world(true), world(false)])?;
-        if plan::kind(&both) != Kind::Untouched {
-            return Err(PatchError::Refused { call: grant.syscall, why: Why::Mixed });
-        }
+    let mixed = s390.any(|other| other != first) && Granted::new(grant, true) != Granted::new(grant, false);
+    if mixed && ![true, false].into_iter().all(|s390| plan::is_settled(rules, &world(s390))) {
+        return Err(PatchError::Refused { call: grant.syscall, why: Why::Mixed });
     }
     Ok(vec![world(first)])
 }

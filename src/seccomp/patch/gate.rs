@@ -9,7 +9,7 @@ use super::super::Fault;
 use super::super::filter::{Filter, Verdict};
 use super::super::tier::Grant;
 use super::granted::Granted;
-use super::plan::{Context, World};
+use super::plan::{Context, Rules, World};
 use super::{PatchError, Why};
 
 /// Go's names of the architectures on which `clone` has its arguments in another order.
@@ -59,16 +59,13 @@ impl Place {
     }
 }
 
-/// Every combination of rules for a call, by where its flags are.
-pub(super) fn worlds(filter: &Filter, profile: &Value, grant: &Grant) -> Result<Vec<World>, PatchError> {
-    let entries = profile.get("syscalls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let mut gates = Vec::new();
-    for (at, (rule, entry)) in filter.rules.iter().zip(entries).enumerate() {
-        if rule.names.iter().any(|name| name == grant.syscall) {
-            gates.push((at, Gate::read(entry, &format!("syscalls[{at}]"))?));
-        }
-    }
-    let machines = machines(&gates).ok_or(PatchError::Refused { call: grant.syscall, why: Why::Entangled })?;
+/// Every combination of the call's rules that holds on some machine, by where the flags are there.
+pub(super) fn worlds(filter: &Filter, profile: &Value, grant: &Grant, rules: &Rules) -> Result<Vec<World>, PatchError> {
+    let entry = |at: usize| profile.get("syscalls").and_then(|entries| entries.get(at)).unwrap_or(&Value::Null);
+    let gates = rules.keys().map(|at| Ok((*at, Gate::read(entry(*at), &format!("syscalls[{at}]"))?)));
+    let gates = gates.collect::<Result<Vec<_>, Fault>>()?;
+    let refused = PatchError::Refused { call: grant.syscall, why: Why::Entangled };
+    let machines = machines(&gates).ok_or(refused)?;
     let (usual, s390) = (Granted::new(grant, false), Granted::new(grant, true));
     let world = |place: Place, granted| {
         let mut contexts: Vec<Context> = Vec::new();

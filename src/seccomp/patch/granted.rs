@@ -13,7 +13,7 @@ use super::Why;
 pub(super) type Alternative = Vec<Condition>;
 
 /// More than any profile has for a call. A kernel takes 4096 instructions in all (BPF_MAXINSNS), at several for each.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// The granted calls: those with none of the `forbidden` bits set in an argument. No bits: all calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

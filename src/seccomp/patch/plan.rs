@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::super::filter::{Filter, Verdict};
-use super::super::tier::Grant;
 use super::gate::Place;
 use super::granted::{self, Alternative, Granted};
-use super::{Kind, PatchError, Why};
+use super::{Kind, Why};
 
 /// Machines on which a grant means the same calls.
 pub(super) struct World {
@@ -30,6 +29,13 @@ pub(super) struct Context {
     pub(super) default: Verdict,
     /// The rules, in order, by their place in the list.
     pub(super) rules: Vec<usize>,
+}
+
+impl Context {
+    fn live<'a>(&self, rules: &'a Rules) -> Live<'a> {
+        let rules = self.rules.iter().filter_map(|at| Some((*at, rules.get(at)?)));
+        rules.filter(|(_, rule)| rule.verdict != self.default).collect()
+    }
 }
 
 /// What is to be done in one world.
@@ -52,8 +58,11 @@ pub(super) enum Edit {
     Replace(Vec<Alternative>),
 }
 
+/// Rules that name the call.
+pub(super) type Rules = BTreeMap<usize, Named>;
+
 /// A rule that names the call.
-struct Named {
+pub(super) struct Named {
     verdict: Verdict,
     alternatives: Vec<Alternative>,
 }
@@ -75,16 +84,24 @@ impl Named {
 /// The rules of a context that count for something, with their places.
 type Live<'a> = Vec<(usize, &'a Named)>;
 
-/// Decides for each world.
-pub(super) fn decide(filter: &Filter, grant: &Grant, worlds: Vec<World>) -> Result<Vec<Decision>, PatchError> {
-    let refused = |why| PatchError::Refused { call: grant.syscall, why };
-    let mut named = BTreeMap::new();
-    for (at, rule) in filter.rules.iter().enumerate().filter(|(_, rule)| rule.names.iter().any(|n| n == grant.syscall))
-    {
-        let alternatives = granted::alternatives(rule).map_err(refused)?;
-        named.insert(at, Named { verdict: rule.verdict, alternatives });
+/// The rules that name the call, by their place in the list.
+pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
+    let mut rules = Rules::new();
+    let mut count = 0;
+    for (at, rule) in filter.rules.iter().enumerate().filter(|(_, rule)| rule.names.iter().any(|name| name == call)) {
+        let alternatives = granted::alternatives(rule)?;
+        count += alternatives.len();
+        if count > granted::MOST {
+            return Err(Why::TooMany);
+        }
+        rules.insert(at, Named { verdict: rule.verdict, alternatives });
     }
-    worlds.iter().map(|world| decide_in(world, &named)).collect::<Result<_, _>>().map_err(refused)
+    Ok(rules)
+}
+
+/// Decides for each world.
+pub(super) fn decide(rules: &Rules, worlds: &[World]) -> Result<Vec<Decision>, Why> {
+    worlds.iter().map(|world| decide_in(world, rules)).collect()
 }
 
 /// What the decisions amount to.
@@ -99,19 +116,15 @@ pub(super) fn kind(decisions: &[Decision]) -> Kind {
     }
 }
 
-fn decide_in(world: &World, named: &BTreeMap<usize, Named>) -> Result<Decision, Why> {
+fn decide_in(world: &World, rules: &Rules) -> Result<Decision, Why> {
     let World { place, granted, ref contexts } = *world;
-    let live = |context: &Context| -> Live<'_> {
-        let named = context.rules.iter().filter_map(|at| Some((*at, named.get(at)?)));
-        named.filter(|(_, rule)| rule.verdict != context.default).collect()
-    };
     let mut edits = BTreeMap::new();
-    if contexts.iter().all(|context| settled(context.default, &live(context), granted)) {
-        edits.extend(contexts.iter().flat_map(live).map(|(at, _)| (at, Edit::Keep)));
+    if is_settled(rules, world) {
+        edits.extend(contexts.iter().flat_map(|context| context.live(rules)).map(|(at, _)| (at, Edit::Keep)));
         return Ok(Decision { place, added: None, edits });
     }
     for context in contexts {
-        for (at, edit) in edits_in(context.default, &live(context), granted)? {
+        for (at, edit) in edits_in(context.default, &context.live(rules), granted)? {
             merge(edits.entry(at), edit)?;
         }
     }
@@ -119,7 +132,11 @@ fn decide_in(world: &World, named: &BTreeMap<usize, Named>) -> Result<Decision, 
     Ok(Decision { place, added, edits })
 }
 
-/// Whether the granted calls are allowed as it is.
+/// Whether the granted calls are allowed as it is, everywhere in a world.
+pub(super) fn is_settled(rules: &Rules, world: &World) -> bool {
+    world.contexts.iter().all(|context| settled(context.default, &context.live(rules), world.granted))
+}
+
 fn settled(default: Verdict, live: &Live<'_>, granted: Granted) -> bool {
     if let Some((_, first)) = live.iter().find(|(_, rule)| rule.is_unconditional()) {
         return first.verdict.allows();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use model::{Model, allowed, any_args, any_filter, any_json, any_tier, plain_filter, promised};
+use model::{Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised};
 
 fn deny(rules: Value) -> Value {
     json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": rules})
@@ -231,6 +231,10 @@ fn on_s390_the_flags_are_in_the_second_argument() {
     assert_eq!(refusal(&mixed(json!([])), Tier::Nsjail), Why::Mixed);
     let settled = mixed(json!([{"names": ["clone"], "action": ALLOW}]));
     assert_eq!(patch(&settled, Tier::Nsjail), settled);
+    for index in [0, 1] {
+        let half = mixed(json!([masked(ALLOW, index, 0x2e02_0000, 0)]));
+        assert_eq!(refusal(&half, Tier::Nsjail), Why::Mixed);
+    }
     assert_eq!(patch(&mixed(json!([])), Tier::Seed), settled);
 }
 
@@ -377,8 +381,26 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_it_panic(mut json in any_json(), tier in any_tier()) {
-        let _ = oci(&mut json.clone(), tier);
-        let _ = super::docker(&mut json, tier);
+    fn no_json_makes_it_panic(json in any_json(), profile in any_profile(), at in any::<u64>(), tier in any_tier()) {
+        let mut spoilt = profile;
+        *somewhere(&mut spoilt, at) = json.clone();
+        for mut json in [json, spoilt] {
+            let _ = oci(&mut json.clone(), tier);
+            let _ = docker(&mut json, tier);
+        }
+    }
+}
+
+/// Some place in a tree, by a number that is used up on the way.
+fn somewhere(json: &mut Value, at: u64) -> &mut Value {
+    let count = json.as_array().map_or(0, Vec::len) + json.as_object().map_or(0, serde_json::Map::len);
+    let chosen = usize::try_from(at % (count as u64 + 1)).unwrap();
+    if chosen == count {
+        return json;
+    }
+    match json {
+        Value::Array(items) => somewhere(&mut items[chosen], at / 7),
+        Value::Object(items) => somewhere(items.values_mut().nth(chosen).unwrap(), at / 7),
+        _ => unreachable!("only lists and objects have items"),
     }
 }

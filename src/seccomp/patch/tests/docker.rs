@@ -206,7 +206,7 @@ fn what_is_no_profile_is_told_with_its_place() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn on_no_machine_anything_but_the_granted_calls_changes(
