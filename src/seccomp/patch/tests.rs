@@ -337,13 +337,13 @@ proptest! {
                 prop_assert_eq!(&patched, &filter);
             }
             Ok(changes) => {
-                prop_assert_eq!(changes.is_empty(), filter.to_string() == patched.to_string());
+                let (before, text) = (filter.to_string(), patched.to_string());
+                prop_assert_eq!(changes.is_empty(), before == text);
                 for (call, args) in calls {
                     let (was, is) = (Model::new(&filter, call), Model::new(&patched, call));
                     assert_same_or_granted(&was, &is, tier, call, args, s390);
                 }
                 prop_assert_eq!(&patched["ours"], &filter["ours"]);
-                let text = patched.to_string();
                 prop_assert!(oci(&mut patched, tier).unwrap().is_empty());
                 prop_assert_eq!(patched.to_string(), text);
             }
