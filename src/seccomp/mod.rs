@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod filter;
 pub mod profile;
 pub mod resolve;
+pub mod patch;
 pub mod tier;
 
 /// What is wrong with a profile: the place in it, and the cause.
