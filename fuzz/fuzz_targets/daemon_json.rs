@@ -17,15 +17,18 @@ fuzz_target!(|text: &str| {
     let again = DaemonJson::parse(&installed).expect("what we wrote can be read");
     assert_eq!(again.runtime("boundary").as_deref(), Some(PATH));
     assert_eq!(again.text(), installed, "written twice is written once");
-    assert_eq!(without_ours(text), without_ours(&installed));
+    // Numbers beyond all bounds are kept as they stand, but can't be compared like this.
+    if let Some(others) = without_ours(text) {
+        assert_eq!(without_ours(&installed), Some(others));
+    }
 });
 
-fn without_ours(text: &str) -> Map<String, Value> {
+fn without_ours(text: &str) -> Option<Map<String, Value>> {
     let text = if text.trim().is_empty() { "{}" } else { text };
-    let mut members: Map<String, Value> = serde_json::from_str(text).expect("an object");
+    let mut members: Map<String, Value> = serde_json::from_str(text).ok()?;
     members.shift_remove("dns");
     let runtimes = members.shift_remove("runtimes").unwrap_or_default();
     let others = runtimes.as_object().into_iter().flatten().filter(|(name, _)| *name != "boundary");
     members.insert("runtimes".to_owned(), others.map(|(name, runtime)| (name.clone(), runtime.clone())).collect());
-    members
+    Some(members)
 }

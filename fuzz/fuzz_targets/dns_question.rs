@@ -50,7 +50,7 @@ fn answer(bytes: &[u8], question: &Question) {
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.metadata.id.to_be_bytes(), bytes[..2]);
         assert_eq!(read.metadata.message_type, MessageType::Response);
-        assert_eq!(read.queries, [question.asked.clone()]);
+        assert_eq!(read.queries.as_slice(), std::slice::from_ref(&question.asked));
         assert!(read.queries[0].name.eq_case(&question.asked.name), "the client's own spelling");
     }
 }
