@@ -19,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let handed_off = [vec![OsString::from("runc")], call.arguments.clone()].concat();
     let again = scan(&handed_off);
     assert_eq!(again.arguments, call.arguments);
+    assert_eq!((again.globals.policy, again.globals.config), (None, None), "our options are for us");
     if call.command.is_ok() {
         assert_eq!(again.command, call.command);
         assert_eq!(again.globals.root, call.globals.root);
