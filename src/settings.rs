@@ -19,6 +19,8 @@ use crate::policy::{Mode, PolicyName};
 mod parse;
 pub mod select;
 
+pub use parse::parse;
+
 /// The configuration file where no other is named.
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
@@ -121,7 +123,7 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
     match read_trusted(file) {
         Ok(Some(content)) => {
             let beside = file.with_file_name("policies");
-            parse::parse(&origin, &content).map(|settings| Settings { policies: beside, ..settings })
+            parse(&origin, &content).map(|settings| Settings { policies: beside, ..settings })
         }
         Ok(None) if path.is_none() => Ok(Settings::default()),
         Ok(None) => failed("does not exist".to_owned()),

@@ -261,7 +261,7 @@ fn verdict(holder: &Map<String, Value>, place: &str, action: &str, errno: &str) 
         Some(number) => number
             .as_u64()
             .and_then(|number| u16::try_from(number).ok())
-            .ok_or_else(|| Fault::new(within(place, errno), format!("{number} is no error number")))?,
+            .ok_or_else(|| Fault::new(within(place, errno), format!("{} is no error number", shown(number))))?,
     };
     Ok(match word.as_str() {
         Some("SCMP_ACT_ALLOW") => Verdict::Allow,
@@ -281,7 +281,7 @@ fn number(holder: &Map<String, Value>, place: &str, key: &str) -> Result<u64, Fa
     match holder.get(key) {
         None | Some(Value::Null) => Ok(0),
         Some(number) => number.as_u64().ok_or_else(|| {
-            Fault::new(within(place, key), format!("{number} is not a whole number from 0 to {}", u64::MAX))
+            Fault::new(within(place, key), format!("{} is not a whole number from 0 to {}", shown(number), u64::MAX))
         }),
     }
 }
@@ -302,7 +302,22 @@ fn within(place: &str, key: &str) -> String {
 fn unknown(place: String, found: &Value, wanted: &str) -> Fault {
     match found {
         Value::Null => Fault::new(place, format!("{wanted} is missing")),
-        _ => Fault::new(place, format!("{found} is not {wanted}")),
+        _ => Fault::new(place, format!("{} is not {wanted}", shown(found))),
+    }
+}
+
+/// A piece of a profile as a message shows it: on one line, escaped, short.
+fn shown(found: &Value) -> String {
+    const LONGEST: usize = 60;
+    match found {
+        Value::String(text) => {
+            let short: String = text.chars().take(LONGEST).collect();
+            let rest = if short.len() < text.len() { "…" } else { "" };
+            format!("\"{}{rest}\"", short.escape_debug())
+        }
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+        plain => plain.to_string(),
     }
 }
 
@@ -361,5 +376,16 @@ mod tests {
             "syscalls[0].args[0].value: -1 is not a whole number from 0 to 18446744073709551615"
         );
         assert_eq!(with(json!({})), "syscalls[0].args[0].op: a comparison (SCMP_CMP_…) is missing");
+    }
+
+    #[test]
+    fn what_a_profile_holds_reaches_a_message_escaped_and_short() {
+        let told = |action: Value| read(json!({"names": ["a"], "action": action})).unwrap_err().cause;
+        assert_eq!(told(json!("A\u{7f}\n\u{202e}")), r#""A\u{7f}\n\u{202e}" is not an action (SCMP_ACT_…)"#);
+        assert_eq!(told(json!("A".repeat(1 << 20))), format!("\"{}…\" is not an action (SCMP_ACT_…)", "A".repeat(60)));
+        assert_eq!(told(json!({"a": [1]})), "an object is not an action (SCMP_ACT_…)");
+        let errno = |number: Value| read(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": number})).unwrap_err().cause;
+        assert_eq!(errno(json!(["\u{7f}"])), "a list is no error number");
+        assert_eq!(errno(json!(65_536)), "65536 is no error number");
     }
 }

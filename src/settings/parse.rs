@@ -17,7 +17,10 @@ const MAX_MISTAKES: usize = 50;
 const DNS: u16 = 53;
 
 /// Reads the settings from a file's text; `origin` names it in mistakes.
-pub(super) fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
+///
+/// # Errors
+/// Every mistake in it, each with its line; of very many, the first.
+pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(content);
     let mut reader = Reader { origin, content, mistakes: Vec::new() };
     for error in &errors {

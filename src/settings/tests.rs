@@ -8,11 +8,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn parsed(content: &str) -> Settings {
-    parse::parse("c.toml", content).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    parse("c.toml", content).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 fn mistakes(content: &str) -> Vec<String> {
-    parse::parse("c.toml", content).unwrap_err().iter().map(ToString::to_string).collect()
+    parse("c.toml", content).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 fn write(path: &Path, content: &str, mode: u32) {
@@ -163,13 +163,13 @@ fn what_is_no_plain_file_is_not_read() {
 proptest! {
     #[test]
     fn any_text_is_judged_without_a_panic(text in any::<String>()) {
-        let _ = parse::parse("c.toml", &text);
+        let _ = parse("c.toml", &text);
     }
 
     #[test]
     fn texts_that_look_like_settings_are_judged_without_a_panic(
         text in "((runtime|policy|resolvers|modes|annotations|x)( = | )?(\"[a-z/.:0-9]{0,6}\"|\\[|\\]|\\{|\\}|true|1)?\n?){0,8}",
     ) {
-        let _ = parse::parse("c.toml", &text);
+        let _ = parse("c.toml", &text);
     }
 }

@@ -189,7 +189,8 @@ impl AsFd for Netfilter {
 }
 
 /// The error codes (0: success) of the `NLMSG_ERROR` messages in a datagram.
-fn acknowledgements(datagram: &[u8]) -> Vec<i32> {
+#[must_use]
+pub fn acknowledgements(datagram: &[u8]) -> Vec<i32> {
     const NLMSG_ERROR: u16 = 2;
     let mut codes = Vec::new();
     let mut rest = datagram;
@@ -229,7 +230,7 @@ fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
 }
 
 /// The well-formed messages of a datagram.
-fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> + '_ {
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> + '_ {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         loop {

@@ -10,10 +10,10 @@
 
 mod pace;
 mod pins;
-mod question;
-mod reply;
+pub mod question;
+pub mod reply;
 mod resolver;
-mod upstream;
+pub mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

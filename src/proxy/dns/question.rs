@@ -13,7 +13,7 @@ use crate::policy::{Denial, Hostname, Policy};
 
 /// A well-formed question.
 #[derive(Debug)]
-pub(super) struct Question {
+pub struct Question {
     /// The message's id, to be echoed.
     pub id: u16,
     /// Whether recursion was desired, to be echoed.
@@ -26,7 +26,7 @@ pub(super) struct Question {
 
 /// Why a message is no question that we answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed {
+pub struct Malformed {
     /// For the record.
     pub reason: &'static str,
     /// Id, operation and code to answer with; none: a message that must not be answered.
@@ -35,7 +35,7 @@ pub(super) struct Malformed {
 
 /// What is to be done with a question.
 #[derive(Debug)]
-pub(super) enum Judgement {
+pub enum Judgement {
     /// Ask a resolver, by this rule.
     Forward(Hostname, Arc<str>),
     /// The name is allowed by this rule, but the answer is always empty.
@@ -48,7 +48,10 @@ pub(super) enum Judgement {
 
 impl Question {
     /// Reads a message: exactly one question, an ordinary query, of class IN.
-    pub(super) fn read(message: &[u8]) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed`] for everything else.
+    pub fn read(message: &[u8]) -> Result<Self, Malformed> {
         let Some([id_high, id_low, flags, _, count_high, count_low]) = message.first_chunk::<6>() else {
             return Err(Malformed { reason: "not a DNS message", answer: None });
         };
@@ -79,13 +82,15 @@ impl Question {
     }
 
     /// The name as text, for the record: hostile, and not always one that may be asked for.
-    pub(super) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         let labels: Vec<_> = self.asked.name.iter().map(String::from_utf8_lossy).collect();
         labels.join(".")
     }
 
     /// The type's name, for the record.
-    pub(super) fn kind(&self) -> String {
+    #[must_use]
+    pub fn kind(&self) -> String {
         match self.asked.query_type {
             // As others write it (RFC 3597, 5).
             RecordType::Unknown(code) => format!("TYPE{code}"),
@@ -94,7 +99,8 @@ impl Question {
     }
 
     /// Decides what becomes of it.
-    pub(super) fn judge(&self, policy: &Policy) -> Judgement {
+    #[must_use]
+    pub fn judge(&self, policy: &Policy) -> Judgement {
         let Some(name) = self.hostname() else {
             return Judgement::Deny(denial("not a host name"));
         };

@@ -11,7 +11,7 @@ use super::upstream::Answer;
 use crate::policy::Denial;
 
 /// The largest message we send or take by UDP: no fragmentation on any usual path (DNS flag day 2020).
-pub(super) const UDP_PAYLOAD: u16 = 1232;
+pub const UDP_PAYLOAD: u16 = 1232;
 /// The largest answer without EDNS (RFC 1035, 2.3.4).
 const PLAIN_PAYLOAD: u16 = 512;
 /// The option number of an Extended DNS Error (RFC 8914, 2).
@@ -21,7 +21,7 @@ const MAX_ERROR_TEXT: usize = 160;
 
 /// How the answer travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub enum Transport {
     /// A datagram: cut down to what the client takes.
     Udp,
     /// A stream: up to 65,535 bytes.
@@ -41,12 +41,14 @@ enum Why {
 /// Not with REFUSED: musl's resolver ignores that code and waits five seconds for another answer, and where it tries a
 /// search list first (Kubernetes: `ndots:5`) it then gives up on names that are allowed. Seen with musl 1.2; glibc fails
 /// at once with both.
-pub(super) fn denied(question: &Question, denial: &Denial) -> Message {
+#[must_use]
+pub fn denied(question: &Question, denial: &Denial) -> Message {
     explained(question, ResponseCode::NXDomain, Why::Blocked, &denial.reason)
 }
 
 /// Answers a type that is not looked up: the name exists, with no such record.
-pub(super) fn unsupported(question: &Question, denial: &Denial) -> Message {
+#[must_use]
+pub fn unsupported(question: &Question, denial: &Denial) -> Message {
     explained(question, ResponseCode::NoError, Why::NotSupported, &denial.reason)
 }
 
@@ -56,12 +58,14 @@ pub(super) fn failed(question: &Question, reason: &str) -> Message {
 }
 
 /// Answers with no record.
-pub(super) fn empty(question: &Question) -> Message {
+#[must_use]
+pub fn empty(question: &Question) -> Message {
     bare(question, ResponseCode::NoError)
 }
 
 /// Passes on what a resolver said.
-pub(super) fn answered(question: &Question, answer: &Answer) -> Message {
+#[must_use]
+pub fn answered(question: &Question, answer: &Answer) -> Message {
     let code = if answer.exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
     let mut message = bare(question, code);
     let ttl = answer.remaining_ttl();
@@ -77,12 +81,14 @@ pub(super) fn answered(question: &Question, answer: &Answer) -> Message {
 }
 
 /// Answers what was no question.
-pub(super) fn malformed(id: u16, operation: OpCode, code: ResponseCode) -> Message {
+#[must_use]
+pub fn malformed(id: u16, operation: OpCode, code: ResponseCode) -> Message {
     Message::error_msg(id, operation, code)
 }
 
 /// The bytes to send: with nothing but the question and the mark for "ask by TCP" where all of it doesn't fit.
-pub(super) fn encode(message: &Message, payload: Option<u16>, transport: Transport) -> Option<Vec<u8>> {
+#[must_use]
+pub fn encode(message: &Message, payload: Option<u16>, transport: Transport) -> Option<Vec<u8>> {
     let limit = match transport {
         Transport::Udp => payload.unwrap_or(PLAIN_PAYLOAD).clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
         Transport::Tcp => u16::MAX,

@@ -29,7 +29,7 @@ const EMPTY_TTL: u32 = 5;
 
 /// What a resolver said about a name.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub struct Answer {
     /// Whether the name exists.
     pub exists: bool,
     /// The alias chain from the name asked for, then the records of the type asked for. Their own times to live don't count.
@@ -61,7 +61,7 @@ impl Answer {
 
 /// What can be made of a message that came in.
 #[derive(Debug, PartialEq)]
-enum Reading {
+pub enum Reading {
     /// Not the answer to our question.
     NotOurs,
     /// There is more than fits a datagram.
@@ -94,7 +94,10 @@ pub(super) async fn ask(
 }
 
 /// A fresh question: random id, our own options.
-fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
+///
+/// # Errors
+/// Where the name is no name for DNS, which a [`Hostname`] always is.
+pub fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
     let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
     let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
@@ -130,7 +133,8 @@ async fn by_tcp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> 
 }
 
 /// Makes of a message what can be made of it.
-fn read(bytes: &[u8], query: &Message) -> Reading {
+#[must_use]
+pub fn read(bytes: &[u8], query: &Message) -> Reading {
     if bytes.first_chunk() != Some(&query.metadata.id.to_be_bytes()) {
         return Reading::NotOurs;
     }
@@ -293,7 +297,7 @@ mod tests {
             let query = asked();
             let mut ours = query.metadata.id.to_be_bytes().to_vec();
             ours.extend(bytes);
-            read(&ours, &query);
+            let _ = read(&ours, &query);
         }
 
         #[test]
@@ -304,7 +308,7 @@ mod tests {
             if let Some(place) = bytes.get_mut(at) {
                 *place = byte;
             }
-            read(&bytes, &query);
+            let _ = read(&bytes, &query);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::policy::rule::normalise_path;
 
 /// A request's target, in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub struct Asked {
     /// The host name. None where the request names the very address that it was sent to.
     pub(super) name: Option<Hostname>,
     /// The path without query, normalised: what is matched is what is sent.
@@ -37,10 +37,13 @@ impl Asked {
 /// A request that nobody could decide about. Its text is for the client and the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct BadRequest(&'static str);
+pub struct BadRequest(&'static str);
 
 /// Understands a request that was sent to `destination`.
-pub(super) fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, BadRequest> {
+///
+/// # Errors
+/// [`BadRequest`].
+pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, BadRequest> {
     if request.method() == Method::CONNECT {
         return read_connect(request);
     }
@@ -57,7 +60,10 @@ pub(super) fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<A
 }
 
 /// The request as it goes to the server: canonical target and Host, nothing that was meant for the hop to us.
-pub(super) fn rewrite<B>(request: Request<B>, asked: &Asked) -> Result<Request<B>, BadRequest> {
+///
+/// # Errors
+/// [`BadRequest`] where the target or the host can't be written as such.
+pub fn rewrite<B>(request: Request<B>, asked: &Asked) -> Result<Request<B>, BadRequest> {
     let undecidable = BadRequest("the target can't be sent on");
     let (mut parts, body) = request.into_parts();
     let target = match parts.uri.query() {
@@ -72,7 +78,8 @@ pub(super) fn rewrite<B>(request: Request<B>, asked: &Asked) -> Result<Request<B
 }
 
 /// The host that a bad request claims, for the record only.
-pub(super) fn claimed_host<B>(request: &Request<B>) -> Option<String> {
+#[must_use]
+pub fn claimed_host<B>(request: &Request<B>) -> Option<String> {
     let text = request.headers().get(HOST)?.as_bytes();
     Some(String::from_utf8_lossy(text.get(..255).unwrap_or(text)).into_owned())
 }

@@ -5,7 +5,7 @@
 //! can't understand it otherwise than the policy did.
 
 mod answer;
-mod asked;
+pub mod asked;
 mod converse;
 mod hop;
 mod line;

@@ -15,9 +15,11 @@ const METHOD_LIMIT: usize = 32;
 /// Whether the bytes begin an HTTP/1 request.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Answer<()> {
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    let bytes = bytes.get(..LINE_LIMIT).unwrap_or(bytes);
     let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let text = bytes.get(start..).unwrap_or_default();
-    let end = text.iter().take(LINE_LIMIT).position(|byte| *byte == b'\n');
+    let end = text.iter().position(|byte| *byte == b'\n');
     let answer = match end.and_then(|end| text.get(..end)) {
         Some(line) => whole_line(line),
         None => part_of_line(text),
@@ -130,5 +132,17 @@ mod tests {
         assert_eq!(read(&line(LINE_LIMIT - 1)), Answer::NeedMore);
         assert!(matches!(read(&line(LINE_LIMIT)), Answer::Refused(_)));
         assert!(matches!(read(&vec![b'\n'; LINE_LIMIT]), Answer::Refused(_)));
+    }
+
+    #[test]
+    fn what_comes_behind_the_limit_changes_nothing_however_much_is_read_at_once() {
+        let line = |blank: usize| [vec![b'\n'; blank], b"GET /".to_vec(), vec![b'a'; LINE_LIMIT - 5]].concat();
+        for (blank, behind) in [(0, &b"\0"[..]), (1, b" HTTP/1.1\r\n")] {
+            let bytes = [&line(blank), behind].concat();
+            assert!(matches!(read(&bytes[..LINE_LIMIT]), Answer::Refused(_)));
+            assert!(matches!(read(&bytes), Answer::Refused(_)), "{blank}");
+        }
+        let late_end = [&[b'\n'; 20], &b"GET /"[..], &vec![b'a'; LINE_LIMIT - 20], b" HTTP/1.1\r\n"].concat();
+        assert!(matches!(read(&late_end), Answer::Refused(_)));
     }
 }

@@ -25,6 +25,8 @@ pub struct Hello {
 /// Reads the first bytes of a connection.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Answer<Hello> {
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    let bytes = bytes.get(..HELLO_LIMIT).unwrap_or(bytes);
     let answer = match bytes.first() {
         None => Answer::NeedMore,
         Some(&HANDSHAKE) => read_records(bytes),

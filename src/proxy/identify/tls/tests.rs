@@ -160,6 +160,7 @@ fn the_limit_on_the_hello_holds_to_the_byte() {
     assert_eq!(read(&fits), found("a.example"));
     assert_eq!(read(&over[..HELLO_LIMIT - 1]), Answer::NeedMore);
     assert!(refused(&read(&over[..HELLO_LIMIT])));
+    assert!(refused(&read(&over)), "however much is read at once");
     assert!(refused(&read(&[22, 3, 1, 0, 4, 1, 1, 0, 0])), "a length of 64 KiB is refused when it is read");
     assert!(refused(&read(&[22, 3, 1, 0x40, 1])), "a record of over 16 KiB");
 }

@@ -1,0 +1,45 @@
+//! What a resolver, or somebody in its place, sends back: read, and passed on to the container.
+
+#![no_main]
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use boundary_shim::policy::Hostname;
+use boundary_shim::proxy::dns::question::Question;
+use boundary_shim::proxy::dns::reply::{self, Transport};
+use boundary_shim::proxy::dns::upstream::{self, Answer, Reading};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use libfuzzer_sys::fuzz_target;
+use tokio::time::Instant;
+
+const ID: u16 = 0x4242;
+/// Records of one answer: the aliases, and what stands at their end (`upstream`).
+const MOST: usize = 8 + 64;
+/// Seconds (`upstream`).
+const LONGEST: u32 = 300;
+
+// The first byte chooses what was asked for; the rest is the answer, behind its id.
+fuzz_target!(|bytes: &[u8]| {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let kinds = [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::SRV, RecordType::PTR];
+    let kind = kinds[usize::from(*kind) % kinds.len()];
+    let mut query = upstream::query(&Hostname::parse("a.test").expect("a name"), kind).expect("a question");
+    query.metadata.id = ID;
+    let Reading::Found(exists, records, ttl) = upstream::read(&[&ID.to_be_bytes(), bytes].concat(), &query) else {
+        return;
+    };
+    assert!(ttl <= LONGEST && records.len() <= MOST);
+
+    let asked = Question::read(&query.to_vec().expect("bytes")).expect("a question");
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+    let answer = Answer { exists, records, ttl, received: Instant::now(), server };
+    let message = reply::answered(&asked, &answer);
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let reply = reply::encode(&message, asked.payload, transport).expect("an answer to every question");
+        assert!(transport == Transport::Tcp || reply.len() <= usize::from(reply::UDP_PAYLOAD));
+        let read = Message::from_vec(&reply).expect("an answer that can be read");
+        assert_eq!(read.queries, query.queries);
+        assert!(read.metadata.truncation || read.answers.len() == answer.records.len());
+    }
+});

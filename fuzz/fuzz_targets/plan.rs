@@ -1,0 +1,28 @@
+//! What shim, hook and proxy tell each other by files: the plan in the bundle, the record in the state directory.
+
+#![no_main]
+
+use boundary_shim::plan::{ContainerId, Plan};
+use boundary_shim::policy::Policy;
+use boundary_shim::state::Record;
+use libfuzzer_sys::fuzz_target;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(plan) = serde_json::from_slice::<Plan>(bytes) {
+        let _ = Policy::compile(&plan.policy);
+        let _ = ContainerId::parse(&plan.container);
+        survives(&plan);
+    }
+    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+        survives(&record);
+    }
+});
+
+/// Written and read again, it says the same.
+fn survives<T: Serialize + DeserializeOwned>(value: &T) {
+    let text = serde_json::to_string(value).expect("as it was read");
+    let read: T = serde_json::from_str(&text).expect("as it was written");
+    assert_eq!(serde_json::to_string(&read).expect("as it was read"), text);
+}

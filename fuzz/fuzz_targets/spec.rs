@@ -1,0 +1,105 @@
+//! A container's `config.json`, as anyone who may start containers can shape it: checked and rewritten, in every situation
+//! that the host can be in.
+
+#![no_main]
+
+use std::path::Path;
+
+use boundary_shim::plan::{Exit, Gateway};
+use boundary_shim::settings::{HostNetwork, Privileged, UserNamespace};
+use boundary_shim::spec::network::OwnerNamespace;
+use boundary_shim::spec::{self, Place, Situation, capabilities};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(spec) = serde_json::from_slice::<Value>(bytes) else { return };
+    let _ = spec::annotations(&spec);
+    let _ = spec::mounted_on(&spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
+    let places = [
+        Place::Host,
+        Place::Free,
+        Place::InUse,
+        Place::Filtered { exit: Exit::Uplink, owner: None },
+        Place::Filtered { exit: Exit::Host, owner: Some(owner()) },
+    ];
+    for place in &places {
+        for user_namespace in [UserNamespace::Auto, UserNamespace::Require, UserNamespace::Never] {
+            rewrite(&spec, place, user_namespace);
+        }
+    }
+});
+
+fn owner() -> OwnerNamespace {
+    OwnerNamespace { path: "/proc/7/ns/user".to_owned(), uid_map: vec![[0, 0, 9]], gid_map: vec![[0, 1, 5], [5, 0, 4]] }
+}
+
+/// `place` is where the network namespace is found that the spec names, if it names one.
+fn situation(spec: &Value, place: &Place, user_namespace: UserNamespace, was_host: bool) -> Situation<'static> {
+    let named = spec::network::path(spec).ok().flatten();
+    Situation {
+        place: named.map(|_| place.clone()),
+        was_host,
+        host_user_namespace: false,
+        user_namespaces: true,
+        host_network: HostNetwork::Filter,
+        user_namespace,
+        privileged: Privileged::Refuse,
+        program: "/usr/local/bin/boundary-shim",
+    }
+}
+
+fn rewrite(before: &Value, place: &Place, setting: UserNamespace) {
+    let mut after = before.clone();
+    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, place, setting, false)) else { return };
+    assert_eq!(spec::check(before), Ok(()), "what was rewritten had been checked");
+    assert_eq!(spec::check(&after), Ok(()), "what was rewritten can be read again");
+
+    let bounded = outcome.user_namespace || capabilities::beyond(&after["process"]).is_none();
+    assert!(bounded, "a capability reaches beyond the container");
+    assert_eq!(of_kind(&after, "network"), 1, "a network namespace of its own, or a filtered one's");
+    assert_eq!(of_kind(&after, "user") == 1, outcome.user_namespace || of_kind(before, "user") == 1);
+    assert_eq!(
+        outcome.gateway == Gateway::Joined,
+        matches!(situation(before, place, setting, false).place, Some(Place::Filtered { .. }))
+    );
+
+    let ours = |hook: &&Value| hook["args"][0] == "boundary-shim" && hook["args"][1] == "hook";
+    let hooks = after["hooks"]["createRuntime"].as_array().expect("a list of hooks");
+    assert_eq!(hooks.iter().filter(ours).count(), 1);
+    assert!(hooks.last().is_some_and(|last| ours(&last)), "our hook comes last");
+    nothing_else_changed(before, &after, setting);
+
+    // The plan of the first time says whether it was the host's network.
+    let mut again = after.clone();
+    let second = spec::rewrite(&mut again, &situation(&after, place, setting, outcome.exit == Exit::Host));
+    assert_eq!(second, Ok(outcome));
+    assert_eq!(again.to_string(), after.to_string(), "rewriting twice is rewriting once, to the byte");
+}
+
+fn of_kind(spec: &Value, kind: &str) -> usize {
+    let list = spec["linux"]["namespaces"].as_array();
+    list.into_iter().flatten().filter(|entry| entry["type"] == kind).count()
+}
+
+/// What is not ours to edit is as it was, and stands where it stood.
+fn nothing_else_changed(before: &Value, after: &Value, setting: UserNamespace) {
+    let edited = if setting == UserNamespace::Never { "process" } else { "" };
+    same_but_for(before, after, &["annotations", "hooks", "linux", edited]);
+    same_but_for(&before["annotations"], &after["annotations"], &[spec::network::MARKER]);
+    same_but_for(&before["hooks"], &after["hooks"], &["createRuntime"]);
+    same_but_for(&before["linux"], &after["linux"], &["namespaces", "uidMappings", "gidMappings"]);
+    same_but_for(&before["process"], &after["process"], &["capabilities"]);
+}
+
+fn same_but_for(before: &Value, after: &Value, edited: &[&str]) {
+    let nothing = Map::new();
+    let kept = |value: &Value| {
+        let members = value.as_object().unwrap_or(&nothing).iter();
+        members
+            .filter(|(key, _)| !edited.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.to_string()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(before), kept(after));
+}
