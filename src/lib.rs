@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod cli;
 pub mod gateway;
 pub mod hook;
+pub mod host;
 pub mod integrate;
 pub mod plan;
 pub mod policy;

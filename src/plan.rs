@@ -19,6 +19,10 @@ pub struct Plan {
     pub starts_by_verb: bool,
     /// Whether the container's capabilities are bounded by a user namespace of its own (or its owner's, when joining).
     pub user_namespace: bool,
+    /// Who in the container is given CAP_NET_ADMIN for a nested jail, by `exec` too.
+    pub nesting_capability: Recipients,
+    /// What is to be said in the record before anything else, for people.
+    pub notices: Vec<String>,
     /// Host path of the file mounted over the container's `/etc/resolv.conf`, looked at again at `start`.
     pub resolv_conf: Option<PathBuf>,
     /// Directory of this container's state record (`/run/boundary/…`).
@@ -41,6 +45,31 @@ pub enum Gateway {
     Own,
     /// It joins the network namespace of a container that has one (`--network container:X`): nothing to make.
     Joined,
+}
+
+/// Who in a container is given a capability.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipients {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Its root, and nobody else.
+    Root,
+    /// Every user.
+    Everybody,
+}
+
+impl Recipients {
+    /// Whether a user is among them, by its id in the container.
+    #[must_use]
+    pub fn include(self, user: u64) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Root => user == 0,
+            Self::Everybody => true,
+        }
+    }
 }
 
 /// From which namespace allowed connections leave.

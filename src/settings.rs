@@ -15,6 +15,7 @@ use nix::unistd::geteuid;
 
 use crate::policy::text::{MAX_FILE, Mistake};
 use crate::policy::{Mode, PolicyName};
+use crate::seccomp::tier::Tier;
 
 mod parse;
 pub mod select;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub privileged: Privileged,
     /// `host-network`.
     pub host_network: HostNetwork,
+    /// `nesting`: what a container may nest inside of itself; none: what it could without us.
+    pub nesting: Option<Tier>,
     /// `[annotations]`.
     pub annotations: Annotations,
 }
@@ -106,6 +109,7 @@ impl Default for Settings {
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),
             host_network: HostNetwork::default(),
+            nesting: Some(Tier::Nsjail),
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

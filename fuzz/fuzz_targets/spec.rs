@@ -5,10 +5,12 @@
 
 use std::path::Path;
 
+use boundary_shim::host::Host;
 use boundary_shim::plan::{Exit, Gateway};
+use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::network::OwnerNamespace;
-use boundary_shim::spec::{self, Place, Situation, capabilities};
+use boundary_shim::spec::{self, Nesting, Outcome, Place, Situation, capabilities};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 
@@ -25,33 +27,48 @@ fuzz_target!(|bytes: &[u8]| {
     ];
     for place in &places {
         for user_namespace in [UserNamespace::Auto, UserNamespace::Require, UserNamespace::Never] {
-            rewrite(&spec, place, user_namespace);
+            for nesting in [None, Some(Tier::Nsjail), Some(Tier::Bwrap)] {
+                rewrite(&spec, &Setting { place, user_namespace, nesting });
+            }
         }
     }
 });
+
+/// What differs from one host to another.
+struct Setting<'a> {
+    /// Where the network namespace is found that the spec names, if it names one.
+    place: &'a Place,
+    user_namespace: UserNamespace,
+    nesting: Option<Tier>,
+}
 
 fn owner() -> OwnerNamespace {
     OwnerNamespace { path: "/proc/7/ns/user".to_owned(), uid_map: vec![[0, 0, 9]], gid_map: vec![[0, 1, 5], [5, 0, 4]] }
 }
 
-/// `place` is where the network namespace is found that the spec names, if it names one.
-fn situation(spec: &Value, place: &Place, user_namespace: UserNamespace, was_host: bool) -> Situation<'static> {
+fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'static> {
     let named = spec::network::path(spec).ok().flatten();
     Situation {
-        place: named.map(|_| place.clone()),
+        place: named.map(|_| setting.place.clone()),
         was_host,
         host_user_namespace: false,
-        user_namespaces: true,
+        host: Host {
+            user_namespaces: true,
+            unprivileged_user_namespaces: true,
+            apparmor_restricts: false,
+            selinux_decides: false,
+        },
         host_network: HostNetwork::Filter,
-        user_namespace,
+        user_namespace: setting.user_namespace,
+        nesting: setting.nesting,
         privileged: Privileged::Refuse,
         program: "/usr/local/bin/boundary-shim",
     }
 }
 
-fn rewrite(before: &Value, place: &Place, setting: UserNamespace) {
+fn rewrite(before: &Value, setting: &Setting<'_>) {
     let mut after = before.clone();
-    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, place, setting, false)) else { return };
+    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, setting, false)) else { return };
     assert_eq!(spec::check(before), Ok(()), "what was rewritten had been checked");
     assert_eq!(spec::check(&after), Ok(()), "what was rewritten can be read again");
 
@@ -61,7 +78,7 @@ fn rewrite(before: &Value, place: &Place, setting: UserNamespace) {
     assert_eq!(of_kind(&after, "user") == 1, outcome.user_namespace || of_kind(before, "user") == 1);
     assert_eq!(
         outcome.gateway == Gateway::Joined,
-        matches!(situation(before, place, setting, false).place, Some(Place::Filtered { .. }))
+        matches!(situation(before, setting, false).place, Some(Place::Filtered { .. }))
     );
 
     let ours = |hook: &&Value| hook["args"][0] == "boundary-shim" && hook["args"][1] == "hook";
@@ -72,8 +89,10 @@ fn rewrite(before: &Value, place: &Place, setting: UserNamespace) {
 
     // The plan of the first time says whether it was the host's network.
     let mut again = after.clone();
-    let second = spec::rewrite(&mut again, &situation(&after, place, setting, outcome.exit == Exit::Host));
-    assert_eq!(second, Ok(outcome));
+    let second = spec::rewrite(&mut again, &situation(&after, setting, outcome.exit == Exit::Host));
+    // The second time, the filter is found as it should be.
+    let nesting = Nesting { seccomp_before: None, ..outcome.nesting };
+    assert_eq!(second, Ok(Outcome { nesting, ..outcome }));
     assert_eq!(again.to_string(), after.to_string(), "rewriting twice is rewriting once, to the byte");
 }
 
@@ -83,12 +102,13 @@ fn of_kind(spec: &Value, kind: &str) -> usize {
 }
 
 /// What is not ours to edit is as it was, and stands where it stood.
-fn nothing_else_changed(before: &Value, after: &Value, setting: UserNamespace) {
-    let edited = if setting == UserNamespace::Never { "process" } else { "" };
+fn nothing_else_changed(before: &Value, after: &Value, setting: &Setting<'_>) {
+    let edits_process = setting.user_namespace == UserNamespace::Never || setting.nesting.is_some();
+    let edited = if edits_process { "process" } else { "" };
     same_but_for(before, after, &["annotations", "hooks", "linux", edited]);
     same_but_for(&before["annotations"], &after["annotations"], &[spec::network::MARKER]);
     same_but_for(&before["hooks"], &after["hooks"], &["createRuntime"]);
-    same_but_for(&before["linux"], &after["linux"], &["namespaces", "uidMappings", "gidMappings"]);
+    same_but_for(&before["linux"], &after["linux"], &["namespaces", "seccomp", "uidMappings", "gidMappings"]);
     same_but_for(&before["process"], &after["process"], &["capabilities"]);
 }
 

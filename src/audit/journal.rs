@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{LineFile, ROTATE_AT};
-use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Record, SCHEMA, Subject, clean, without_query};
+use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Notice, Record, SCHEMA, Subject, clean, without_query};
 use crate::policy::Denial;
 
 /// What the record of an attempt says that nobody ended.
@@ -93,12 +93,31 @@ impl Journal {
         }
     }
 
-    fn write(&self, mut record: Record) {
-        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = file.append(|seq| {
-            record.seq = seq;
-            serde_json::to_vec(&record).expect("a record is strings and numbers, which always serialise")
+    /// Writes a line that is no attempt: something to be known of the container.
+    pub fn notice(&self, sentence: &str) {
+        let mut notice = Notice {
+            v: SCHEMA,
+            seq: 0,
+            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            container: self.0.container.clone(),
+            notice: clean(sentence, MAX_TEXT),
+        };
+        self.append(|seq| {
+            notice.seq = seq;
+            serde_json::to_vec(&notice)
         });
+    }
+
+    fn write(&self, mut record: Record) {
+        self.append(|seq| {
+            record.seq = seq;
+            serde_json::to_vec(&record)
+        });
+    }
+
+    fn append(&self, render: impl FnOnce(u64) -> serde_json::Result<Vec<u8>>) {
+        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = file.append(|seq| render(seq).expect("a line is strings and numbers, which always serialise"));
         // The line is lost, which its number shows; whoever may allow something asks `healthy` first.
         self.0.healthy.store(outcome.is_ok(), Ordering::Release);
     }

@@ -1,4 +1,4 @@
-//! The record: exactly one line for every attempt, allowed or denied.
+//! The record: exactly one line for every attempt, allowed or denied; and now and then a notice.
 //!
 //! `record` is the line and its cleaning, `file` the append-only file it goes to, `journal` the guard that makes sure of
 //! "exactly one". Nothing in here knows what a policy decided or why: it is told.
@@ -9,4 +9,4 @@ pub mod record;
 
 pub(crate) use file::set_aside;
 pub use journal::{Entry, Journal};
-pub use record::{Direction, Kind, Record, Subject, clean};
+pub use record::{Direction, Kind, Notice, Record, Subject, clean};

@@ -111,6 +111,21 @@ pub struct Record {
     pub duration_ms: u64,
 }
 
+/// A line that is no attempt: something to be known of the container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Notice {
+    /// [`SCHEMA`].
+    pub v: u32,
+    /// Counts together with the records.
+    pub seq: u64,
+    /// When it was written, RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// The container's id.
+    pub container: String,
+    /// One sentence, for people.
+    pub notice: String,
+}
+
 /// Longest name in a record, in bytes: a DNS name has at most 253.
 pub const MAX_NAME: usize = 255;
 /// Longest path, in bytes.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::audit::{Kind, Record, clean, set_aside};
+use crate::audit::{Kind, Notice, Record, clean, set_aside};
 use crate::policy::text::all_of;
 use crate::settings;
 
@@ -178,10 +178,15 @@ fn show_line(line: &[u8], json: bool, out: &mut impl Write) -> io::Result<()> {
     if text.is_empty() {
         return Ok(());
     }
-    match serde_json::from_str::<Record>(&text) {
-        Ok(record) if !json => writeln!(out, "{}", clean(&for_people(&record), MAX_LINE)),
-        _ => writeln!(out, "{}", clean(&text, MAX_LINE)),
-    }
+    let readable = if json { None } else { readable(&text) };
+    writeln!(out, "{}", clean(readable.as_deref().unwrap_or(&text), MAX_LINE))
+}
+
+/// A record or a notice in words; none for what is neither.
+fn readable(line: &str) -> Option<String> {
+    let record = serde_json::from_str::<Record>(line).ok().map(|record| for_people(&record));
+    let notice = || serde_json::from_str::<Notice>(line).ok();
+    record.or_else(|| notice().map(|notice| format!("{} NOTE  {}", notice.time, notice.notice)))
 }
 
 /// `2024-05-01T12:00:00.000Z DENY https GET evil.test/x (192.0.2.1:443): no rule allows it; domain=evil.test would`.

@@ -3,6 +3,7 @@
 //! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how anything is done.
 //! A command's word must never be one of runc's verbs: `main` would take it away from the engines.
 
+pub mod gen_seccomp;
 pub mod install;
 pub mod logs;
 
@@ -31,6 +32,8 @@ enum Command {
     Install(install::InstallArguments),
     /// Take the runtime out of an engine's configuration
     Uninstall(install::UninstallArguments),
+    /// Write a seccomp profile that lets a jail run inside a container
+    GenSeccomp(gen_seccomp::GenSeccompArguments),
     /// Show what a container attempted, and what became of it
     Logs(logs::LogsArguments),
 }
@@ -55,6 +58,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let result = match command {
         Command::Install(arguments) => install::install(&arguments),
         Command::Uninstall(arguments) => install::uninstall(&arguments),
+        Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
     };
     match result {
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_command_is_the_operators() {
-        for word in ["install", "uninstall", "logs"] {
+        for word in ["install", "uninstall", "gen-seccomp", "logs"] {
             assert!(has_command(OsStr::new(word)), "{word}");
         }
     }

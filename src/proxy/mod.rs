@@ -182,6 +182,7 @@ fn prepare() -> anyhow::Result<Prepared> {
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
+    plan.notices.iter().for_each(|notice| gate.journal.notice(notice));
     let proxy = ProcessId::of(std::process::id().cast_signed())?;
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 
-use super::{Container, delete, embedded_resolver, namespaces, resolvers};
+use super::{Container, delete, embedded_resolver, namespaces, resolvers, self_check};
 use crate::bundle::Bundle;
+use crate::host::Host;
 use crate::plan::{Gateway, Plan};
 use crate::policy::{PolicySource, text};
+use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
-use crate::spec::{self, Situation};
+use crate::spec::{self, Outcome, Situation};
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
 /// `starts_by_verb`: the engine will call `start`.
@@ -28,6 +31,8 @@ pub(super) fn prepare(
     let situation = look_around(settings, container, &bundle, &program)?;
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
+    check_filter(&outcome, &bundle.config.value, settings.nesting)?;
+
     let docker = resolvers::docker_directory(&bundle, &container.id);
     let docker_dns = resolvers::docker_dns(docker.as_deref());
     // A joined namespace's resolver was looked at when its owner was made.
@@ -40,6 +45,8 @@ pub(super) fn prepare(
         gateway: outcome.gateway,
         starts_by_verb,
         user_namespace: outcome.user_namespace,
+        nesting_capability: outcome.nesting.capability,
+        notices: outcome.nesting.obstacles,
         resolv_conf,
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
@@ -48,6 +55,15 @@ pub(super) fn prepare(
         policy,
     };
     Ok(bundle.write(&plan)?)
+}
+
+/// A filter that was changed is proved before any container gets it.
+fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyhow::Result<()> {
+    let after = spec.get("linux").and_then(|linux| linux.get("seccomp"));
+    match (&outcome.nesting.seccomp_before, after, nesting) {
+        (Some(before), Some(after), Some(tier)) => self_check::prove(before, after, tier),
+        _ => Ok(()),
+    }
 }
 
 /// The bundle's directory, absolute, as the hook will be told of it.
@@ -75,10 +91,11 @@ fn look_around<'a>(
         place: spec::network::path(spec)?.map(|path| namespaces::place(&path)).transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
-        user_namespaces: namespaces::user_namespaces(),
+        host: Host::read(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
+        nesting: settings.nesting,
         program,
     })
 }

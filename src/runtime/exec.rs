@@ -1,4 +1,5 @@
-//! `exec`: never more capabilities than the container itself may hold (`docker exec --privileged` included).
+//! `exec`: the process gets what the container's own has for nesting, and never more capabilities than the container itself may
+//! hold (`docker exec --privileged` included).
 
 use std::path::Path;
 
@@ -6,22 +7,28 @@ use anyhow::bail;
 
 use super::Container;
 use crate::bundle::Document;
-use crate::spec::capabilities;
+use crate::plan::Recipients;
+use crate::spec::{capabilities, nesting};
 use crate::state::Record;
 
-/// Takes what reaches beyond the container from the process to be run, unless a user namespace bounds it anyway.
-pub(super) fn bound(container: &Container<'_>, process: Option<&Path>, asked: &[String]) -> anyhow::Result<()> {
+/// Fits the capabilities of the process to be run to the container's.
+pub(super) fn fit(container: &Container<'_>, process: Option<&Path>, asked: &[String]) -> anyhow::Result<()> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
     let record = Record::read(&container.state).ok().flatten();
-    if record.is_some_and(|record| record.plan.user_namespace && record.init.alive()) {
-        return Ok(());
-    }
-    if let Some(name) = asked.iter().find(|name| !name.is_empty() && capabilities::reaches_beyond(name)) {
+    let plan = record.filter(|record| record.init.alive()).map(|record| record.plan);
+    let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
+    if !bounded && let Some(name) = asked.iter().find(|name| !name.is_empty() && capabilities::reaches_beyond(name)) {
         bail!("{} reaches beyond a container without a user namespace of its own", name.escape_debug());
     }
-    let Some(process) = process else { return Ok(()) };
+    let recipients = plan.filter(|_| bounded).map(|plan| plan.nesting_capability).unwrap_or_default();
+    // Without a file, the runtime takes the capabilities from the container's own specification, which was edited.
+    let Some(process) = process.filter(|_| recipients != Recipients::Nobody || !bounded) else { return Ok(()) };
     let mut document = Document::read(process.to_owned())?;
     capabilities::check(&document.value)?;
-    capabilities::bound(&mut document.value);
+    if !bounded {
+        capabilities::bound(&mut document.value);
+    } else if recipients.include(capabilities::user(&document.value)?) {
+        capabilities::grant(&mut document.value, nesting::CAPABILITY)?;
+    }
     Ok(document.write()?)
 }

@@ -12,6 +12,7 @@ pub mod invocation;
 mod namespaces;
 mod report;
 mod resolvers;
+mod self_check;
 mod start;
 
 use std::convert::Infallible;
@@ -49,7 +50,7 @@ fn become_runtime(call: &Invocation) -> anyhow::Result<Infallible> {
         }
         Command::Start { id } => start::settle(&Container::new(&call.globals, id)?)?,
         Command::Exec { id, process, capabilities } => {
-            exec::bound(&Container::new(&call.globals, id)?, process.as_deref(), capabilities)?;
+            exec::fit(&Container::new(&call.globals, id)?, process.as_deref(), capabilities)?;
         }
         Command::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {

@@ -35,12 +35,6 @@ pub(super) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
     Ok(inode == own("user")?)
 }
 
-/// Whether the kernel lets us make user namespaces. No file: it has none.
-pub(super) fn user_namespaces() -> bool {
-    let limit = std::fs::read_to_string("/proc/sys/user/max_user_namespaces");
-    limit.is_ok_and(|limit| limit.trim().parse::<u64>().is_ok_and(|limit| limit > 0))
-}
-
 /// The user namespace of the container that brought a gateway, if its own bounds it.
 fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
     if !record.plan.user_namespace || !record.init.alive() {

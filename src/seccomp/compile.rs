@@ -33,13 +33,8 @@ pub fn compile(filter: &Filter) -> Result<Program, Fault> {
     for (at, rule) in filter.rules.iter().enumerate().filter(|(_, rule)| rule.verdict != filter.default) {
         let alternatives: Vec<_> = rule.alternatives().iter().map(|all| compared(all)).collect();
         for (nth, name) in rule.names.iter().enumerate() {
-            let place = || format!("syscalls[{at}].names[{nth}] ({name:?})");
-            // C ends it there, and takes what is before for the name.
-            if name.contains('\0') {
-                return Err(Fault::new(place(), "a zero byte in a name"));
-            }
             let added = add(&mut context, name, action(rule.verdict), &alternatives);
-            added.map_err(|cause| refused(&place(), &cause))?;
+            added.map_err(|cause| refused(&format!("syscalls[{at}].names[{nth}] ({name:?})"), &cause))?;
         }
     }
     let big_endian = machines.first().is_some_and(|first| first.is_big_endian());

@@ -118,7 +118,8 @@ impl Condition {
             Test::Equal(other) => value == other,
             Test::GreaterOrEqual(other) => value >= other,
             Test::Greater(other) => value > other,
-            Test::Masked { mask, value: other } => value & mask == other,
+            // libseccomp compares under the mask (`_db_node_mask_fixup`): a value's other bits count for nothing.
+            Test::Masked { mask, value: other } => value & mask == other & mask,
         }
     }
 }
@@ -344,6 +345,14 @@ mod tests {
         assert_eq!(alternatives(&[0, 1]), [2]);
         // Three rules of one condition each: that of argument 1 holds alone, too.
         assert_eq!(alternatives(&[0, 1, 0]), [1, 1, 1]);
+    }
+
+    #[test]
+    fn bits_of_a_value_outside_its_mask_count_for_nothing() {
+        let test = Test::Masked { mask: 0b10, value: 0b111 };
+        let condition = Condition { argument: 0, test };
+        assert!(condition.holds(0b10) && condition.holds(0b1011));
+        assert!(!condition.holds(0b101));
     }
 
     #[test]

@@ -104,6 +104,13 @@ pub fn judged_by(filter: &Filter) -> Vec<Machine> {
     judged
 }
 
+/// Whether a filter is for machines whose bytes are in another order than this one's.
+#[must_use]
+pub fn is_of_other_byte_order(filter: &Filter) -> bool {
+    let first = filter.architectures.first().and_then(|named| of(*named));
+    first.zip(own()).is_some_and(|(first, own)| first.is_big_endian() != own.is_big_endian())
+}
+
 /// What people know a call by: its architecture and its name, or its number.
 #[must_use]
 pub fn describe(word: u32, number: u32) -> String {

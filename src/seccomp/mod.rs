@@ -5,18 +5,18 @@
 //! `--security-opt seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's** (`linux.seccomp`
 //! of a `config.json`, in which nothing depends on anything any more). From the first to the second leads `resolve`.
 
-pub mod catalogue;
-pub mod filter;
-pub mod profile;
-pub mod resolve;
-pub mod patch;
 pub mod bpf;
+pub mod catalogue;
 pub mod compile;
 pub mod diagram;
 pub mod filter;
 pub mod fingerprint;
+pub mod generate;
 pub mod machine;
 pub mod meaning;
+pub mod patch;
+pub mod profile;
+pub mod resolve;
 pub mod tier;
 pub mod verify;
 

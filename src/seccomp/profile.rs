@@ -7,7 +7,6 @@
 //! What must not be forgotten: the tree is kept beside the reading, with what we don't know in it, for who edits and writes
 //! the file. In it known keys have their usual spelling and stand once, so that an edit of `syscalls` is an edit of what Docker reads.
 
-mod shape;
 mod text;
 
 use serde_json::{Map, Value, json};
@@ -76,7 +75,10 @@ impl Profile {
     /// # Errors
     /// The first [`Fault`].
     pub fn of(tree: Value) -> Result<Self, Fault> {
-        let tree = shape::settled(tree)?;
+        if !tree.is_object() {
+            return Err(Fault::new("profile", "not an object"));
+        }
+        let tree = settled(tree, &PROFILE, "")?;
         let entries = list(&tree, "syscalls").iter().enumerate();
         let rules = entries.map(|(at, entry)| rule(entry, &format!("syscalls[{at}]"))).collect::<Result<_, _>>()?;
         let machine = |entry: &Value| Machine {
@@ -108,6 +110,11 @@ impl Profile {
     #[must_use]
     pub fn is_unconfined(&self) -> bool {
         self.default_action.is_empty() && self.rules.is_empty()
+    }
+
+    /// Every capability that a rule depends on.
+    pub(super) fn capabilities(&self) -> impl Iterator<Item = &String> {
+        self.rules.iter().flat_map(|rule| [&rule.includes, &rule.excludes].into_iter().flat_map(|it| &it.capabilities))
     }
 
     fn check(&self) -> Result<(), Fault> {
@@ -185,6 +192,83 @@ fn version(text: &str) -> Option<(u32, u32)> {
     };
     let (kernel, major) = text.split_once('.')?;
     Some((number(kernel)?, number(major)?)).filter(|version| *version != (0, 0))
+}
+
+/// What a value must be. Null is everywhere the same as nothing.
+enum Shape {
+    Text,
+    Number,
+    Texts,
+    Object(&'static [(&'static str, Self)]),
+    Objects(&'static [(&'static str, Self)]),
+}
+
+/// All that dockerd reads of a profile (type `Seccomp` of github.com/moby/profiles/seccomp).
+const PROFILE: Shape = Shape::Object(&[
+    ("defaultAction", Shape::Text),
+    ("defaultErrnoRet", Shape::Number),
+    ("architectures", Shape::Texts),
+    ("archMap", Shape::Objects(&[("architecture", Shape::Text), ("subArchitectures", Shape::Texts)])),
+    ("flags", Shape::Texts),
+    ("listenerPath", Shape::Text),
+    ("listenerMetadata", Shape::Text),
+    ("syscalls", Shape::Objects(RULE)),
+]);
+
+const RULE: &[(&str, Shape)] = &[
+    ("name", Shape::Text),
+    ("names", Shape::Texts),
+    ("action", Shape::Text),
+    ("errnoRet", Shape::Number),
+    ("args", Shape::Objects(ARGUMENT)),
+    ("comment", Shape::Text),
+    ("includes", Shape::Object(CONDITIONS)),
+    ("excludes", Shape::Object(CONDITIONS)),
+];
+
+const ARGUMENT: &[(&str, Shape)] =
+    &[("index", Shape::Number), ("value", Shape::Number), ("valueTwo", Shape::Number), ("op", Shape::Text)];
+
+const CONDITIONS: &[(&str, Shape)] = &[("caps", Shape::Texts), ("arches", Shape::Texts), ("minKernel", Shape::Text)];
+
+/// The same value with its known keys in their usual spelling, each once.
+fn settled(value: Value, shape: &Shape, place: &str) -> Result<Value, Fault> {
+    let each = |items: Vec<Value>, shape: &Shape| -> Result<Value, Fault> {
+        let items = items.into_iter().enumerate();
+        items.map(|(at, item)| settled(item, shape, &format!("{place}[{at}]"))).collect()
+    };
+    match (shape, value) {
+        (_, Value::Null) => Ok(Value::Null),
+        (Shape::Text, Value::String(text)) => Ok(Value::String(text)),
+        (Shape::Number, Value::Number(number)) if number.is_u64() => Ok(Value::Number(number)),
+        (Shape::Texts, Value::Array(items)) => each(items, &Shape::Text),
+        (Shape::Objects(known), Value::Array(items)) => each(items, &Shape::Object(known)),
+        (Shape::Object(known), Value::Object(object)) => settled_object(object, known, place),
+        (Shape::Text, _) => Err(Fault::new(place, "not a string")),
+        (Shape::Number, Value::Number(other)) => {
+            Err(Fault::new(place, format!("{other} is not a whole number from 0 to {}", u64::MAX)))
+        }
+        (Shape::Number, _) => Err(Fault::new(place, "not a number")),
+        (Shape::Texts | Shape::Objects(_), _) => Err(Fault::new(place, "not a list")),
+        (Shape::Object(_), _) => Err(Fault::new(place, "not an object")),
+    }
+}
+
+fn settled_object(object: Map<String, Value>, known: &[(&'static str, Shape)], place: &str) -> Result<Value, Fault> {
+    let mut result = Map::with_capacity(object.len());
+    for (key, value) in object {
+        let Some((name, shape)) = known.iter().find(|(name, _)| text::folds_to(&key, name)) else {
+            result.insert(key, value);
+            continue;
+        };
+        let place = if place.is_empty() { (*name).to_owned() } else { format!("{place}.{name}") };
+        let value = settled(value, shape, &place)?;
+        if result.get(*name).is_some_and(|earlier| !text::replaces(&value, earlier)) {
+            return Err(Fault::new(place, text::MIXED));
+        }
+        result.insert((*name).to_owned(), value);
+    }
+    Ok(Value::Object(result))
 }
 
 fn string<'a>(entry: &'a Value, key: &str) -> &'a str {

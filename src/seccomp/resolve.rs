@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::profile::{Conditions, Profile};
+use super::profile::{Conditions, Machine, Profile};
 
 /// For what container, on what machine.
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +73,18 @@ pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
     Some((number(kernel)?, number(digits)?))
 }
 
-fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
+/// Whether a profile has architectures for a machine of this one.
+pub(super) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
+    mapping(profile, to).is_some()
+}
+
+fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a Machine> {
     let own = to.architecture.mapped(to.generation);
-    let machine = profile.arch_map.iter().find(|machine| Some(machine.own.as_str()) == own);
+    profile.arch_map.iter().find(|machine| Some(machine.own.as_str()) == own)
+}
+
+fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
+    let machine = mapping(profile, to);
     let mapped = machine.into_iter().flat_map(|machine| [&machine.own].into_iter().chain(&machine.further));
     profile.architectures.iter().chain(mapped).cloned().collect()
 }
@@ -110,9 +119,9 @@ pub struct Arch {
 impl Arch {
     /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for Linux there).
     ///
-    /// dockerd goes from Go's name to its own word, and from that to the name in `archMap`. For two of them the second table
-    /// hasn't the word that the first one gives: `loongarch64` (there it's `loong64`) and `mipsel` (there it's `mipsle`). So
-    /// no entry of `archMap` is ever for these, and their filters know the machine's own architecture alone.
+    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the second table hasn't the
+    /// word that the first one gives: loong64 (`loongarch64`, the table says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of
+    /// `archMap` is ever for them; their filters know only the machine's own architecture.
     pub const ALL: [Self; 12] = [
         arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
         arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),

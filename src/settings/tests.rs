@@ -32,6 +32,7 @@ fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "nesting = \"bwrap\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -46,6 +47,7 @@ fn every_key_is_understood() {
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
             host_network: HostNetwork::Refuse,
+            nesting: Some(Tier::Bwrap),
             annotations: Annotations {
                 policies: vec![name("npm"), name("pip")],
                 modes: vec![Mode::Enforce, Mode::Observe],

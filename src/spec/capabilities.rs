@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Object, SpecError, keys, object};
+use super::{Object, SpecError, keys, object, object_mut};
 
 /// The five sets of a process.
 const SETS: [&str; 5] = ["bounding", "effective", "inheritable", "permitted", "ambient"];
@@ -39,6 +39,20 @@ const HARMLESS: [&str; 24] = [
     "WAKE_ALARM",       // wakes the machine
 ];
 
+/// Harmless ones that count only in the host's user namespace (`capable()` without a namespace in the kernel): inside of
+/// another they are there and do nothing. Docker grants none of them by default; of its defaults, MKNOD and AUDIT_WRITE
+/// are lost likewise, which few programs notice.
+const LOST: [&str; 8] = [
+    "BLOCK_SUSPEND",
+    "IPC_LOCK",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];
+
 /// What a container with everything holds, among others.
 const EVERYTHING: [&str; 5] = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"];
 
@@ -49,6 +63,7 @@ pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
     } else if !process.is_null() {
         return Err(SpecError::Type("process", "an object"));
     }
+    user(process)?;
     let Some(sets) = object(process, "capabilities")? else { return Ok(()) };
     keys::check(sets)?;
     for set in SETS {
@@ -81,6 +96,52 @@ pub fn bound(process: &mut Value) {
             list.retain(|name| name.as_str().is_some_and(|name| !reaches_beyond(name)));
         }
     }
+}
+
+/// The id that the process runs as; 0 where it isn't said, as for Go.
+///
+/// # Errors
+/// [`SpecError::Type`], and for keys as [`check`].
+pub fn user(process: &Value) -> Result<u64, SpecError> {
+    let Some(user) = object(process, "user")? else { return Ok(0) };
+    keys::check(user)?;
+    match user.get("uid") {
+        None | Some(Value::Null) => Ok(0),
+        Some(uid) => uid.as_u64().ok_or(SpecError::Type("uid", "a user's number")),
+    }
+}
+
+/// Whether a capability can be had by the process: whether it is in the bounding set.
+pub(super) fn holds(process: &Value, name: &str) -> bool {
+    let bounding = process.get("capabilities").and_then(|sets| sets.get("bounding")).and_then(Value::as_array);
+    bounding.into_iter().flatten().filter_map(Value::as_str).any(|held| canonical(held) == canonical(name))
+}
+
+/// A capability of the process that a user namespace would take the effect from.
+pub(super) fn lost_in_a_user_namespace(process: &Value) -> Option<String> {
+    held(process).find(|name| LOST.contains(&canonical(name).as_str())).map(str::to_owned)
+}
+
+/// Gives the process a capability. Root gets it by the bounding set alone at `execve`; whoever isn't root keeps only what is
+/// ambient, and ambient needs inheritable and permitted (`capabilities(7)`, "Transformation of capabilities").
+///
+/// # Errors
+/// As [`check`].
+pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
+    let root = user(process)? == 0;
+    let wanted: &[&str] = if root { &["bounding", "effective", "permitted"] } else { &SETS };
+    let sets = object_mut(process, "capabilities")?;
+    for set in wanted {
+        let list = sets.entry(*set).or_insert(Value::Null);
+        if list.is_null() {
+            *list = Value::Array(Vec::new());
+        }
+        let list = list.as_array_mut().ok_or(SpecError::Type("capabilities", "lists of texts"))?;
+        if !list.iter().filter_map(Value::as_str).any(|held| canonical(held) == canonical(name)) {
+            list.push(name.into());
+        }
+    }
+    Ok(())
 }
 
 /// Whether the process may become as powerful as the host's root, as with `--privileged`.
@@ -132,10 +193,40 @@ mod tests {
     }
 
     #[test]
+    fn root_gets_a_capability_in_three_sets_and_others_in_all_five() {
+        let mut root = json!({"capabilities": {"bounding": ["CAP_CHOWN"], "inheritable": null}});
+        grant(&mut root, "CAP_NET_ADMIN").unwrap();
+        let given = json!(["CAP_NET_ADMIN"]);
+        assert_eq!(root["capabilities"]["bounding"], json!(["CAP_CHOWN", "CAP_NET_ADMIN"]));
+        assert_eq!((&root["capabilities"]["effective"], &root["capabilities"]["permitted"]), (&given, &given));
+        assert_eq!(root["capabilities"].as_object().unwrap().len(), 4);
+        let mut other = json!({"user": {"uid": 1000}});
+        grant(&mut other, "CAP_NET_ADMIN").unwrap();
+        for set in SETS {
+            assert_eq!(other["capabilities"][set], given, "{set}");
+        }
+        let once = other.clone();
+        grant(&mut other, "CAP_NET_ADMIN").unwrap();
+        assert_eq!(other, once);
+    }
+
+    #[test]
+    fn what_a_user_namespace_would_take_away_is_seen_in_any_set_and_spelling() {
+        for name in ["CAP_IPC_LOCK", "sys_nice", "SYS_RESOURCE"] {
+            assert!(lost_in_a_user_namespace(&json!({"capabilities": {"bounding": [name]}})).is_some(), "{name}");
+        }
+        let docker = json!({"capabilities": {"bounding": ["CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_CHOWN"]}});
+        assert_eq!(lost_in_a_user_namespace(&docker), None);
+    }
+
+    #[test]
     fn sets_of_another_shape_are_refused() {
         for sets in [json!([]), json!({"bounding": "CAP_SYS_ADMIN"}), json!({"ambient": [1]}), json!({"Bounding": []})]
         {
             assert!(check(&json!({"capabilities": sets})).is_err());
+        }
+        for user in [json!([]), json!({"uid": "0"}), json!({"uid": -1}), json!({"UID": 0})] {
+            assert!(check(&json!({"user": user})).is_err());
         }
         assert!(check(&json!("x")).is_err());
     }

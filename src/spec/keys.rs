@@ -3,42 +3,59 @@
 //! What must not be forgotten: Go folds two letters beyond ASCII as well, `ſ` (U+017F) to s and `K` (U+212A) to k
 //! (`foldFunc` in encoding/json), so `hooKs` with a Kelvin sign is `hooks` to runc and a stranger to us.
 
+use serde_json::Value;
+
 use super::{Object, SpecError};
 
 /// Every key that this program reads or writes, at whatever level it stands.
 const KNOWN: &[&str] = &[
+    "action",
     "allow",
     "ambient",
     "annotations",
+    "apparmorProfile",
+    "architectures",
     "args",
     "bounding",
     "capabilities",
     "containerID",
     "createRuntime",
+    "defaultAction",
+    "defaultErrnoRet",
     "destination",
     "devices",
     "effective",
     "env",
+    "errnoRet",
     "gidMappings",
     "hooks",
     "hostID",
+    "index",
     "inheritable",
     "linux",
     "major",
     "maskedPaths",
     "minor",
     "mounts",
+    "names",
     "namespaces",
+    "op",
     "path",
     "permitted",
     "process",
     "resources",
     "seccomp",
+    "selinuxLabel",
     "size",
     "source",
+    "syscalls",
     "timeout",
     "type",
+    "uid",
     "uidMappings",
+    "user",
+    "value",
+    "valueTwo",
 ];
 
 /// Refuses keys that differ from a known one only in case.
@@ -49,6 +66,20 @@ pub(super) fn check(object: &Object) -> Result<(), SpecError> {
         }
     }
     Ok(())
+}
+
+/// The same for an object and all objects in it, which are as deep as JSON may be nested.
+pub(super) fn check_deep(object: &Object) -> Result<(), SpecError> {
+    check(object)?;
+    object.values().try_for_each(check_value)
+}
+
+fn check_value(value: &Value) -> Result<(), SpecError> {
+    match value {
+        Value::Object(object) => check_deep(object),
+        Value::Array(list) => list.iter().try_for_each(check_value),
+        _ => Ok(()),
+    }
 }
 
 /// Whether Go's reader takes `key` for `known`.
@@ -66,7 +97,7 @@ mod tests {
     use super::*;
 
     fn verdict(key: &str) -> Result<(), SpecError> {
-        check(&[(key.to_owned(), serde_json::Value::Null)].into_iter().collect())
+        check(&[(key.to_owned(), Value::Null)].into_iter().collect())
     }
 
     #[test]

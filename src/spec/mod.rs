@@ -6,6 +6,7 @@
 pub mod capabilities;
 pub mod hooks;
 pub mod keys;
+pub mod nesting;
 pub mod network;
 pub mod user_namespace;
 
@@ -14,9 +15,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+pub use nesting::Nesting;
 pub use network::Place;
 
+use crate::host::Host;
 use crate::plan::{Exit, Gateway};
+use crate::seccomp::tier::Tier;
 use crate::settings::{HostNetwork, Privileged, UserNamespace};
 
 /// A JSON object.
@@ -31,20 +35,22 @@ pub struct Situation<'a> {
     pub was_host: bool,
     /// Whether the user namespace that the spec names by path is the host's own.
     pub host_user_namespace: bool,
-    /// Whether the kernel lets root make user namespaces.
-    pub user_namespaces: bool,
+    /// What the host's kernel lets a container nest.
+    pub host: Host,
     /// What to do about the host's network.
     pub host_network: HostNetwork,
     /// When a container gets a user namespace.
     pub user_namespace: UserNamespace,
     /// What to do about privileged containers.
     pub privileged: Privileged,
+    /// What the container may nest inside of itself.
+    pub nesting: Option<Tier>,
     /// This program, absolute: what the hook runs.
     pub program: &'a str,
 }
 
 /// What the rewrite decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Whose gateway filters the container.
     pub gateway: Gateway,
@@ -52,6 +58,8 @@ pub struct Outcome {
     pub exit: Exit,
     /// Whether a user namespace bounds the container's capabilities.
     pub user_namespace: bool,
+    /// What the container may nest.
+    pub nesting: Nesting,
 }
 
 /// Why a spec is refused. Whoever reads it started the container: each says what would help.
@@ -107,6 +115,11 @@ pub enum SpecError {
         "{0} reaches beyond the container, and the container whose network it joins has no user namespace to share: give that one the capability too, or drop it here"
     )]
     OwnerUnbounded(String),
+    /// The capabilities need a user namespace, and processes or shared memory come from outside of it.
+    #[error(
+        "{0} reaches beyond the container, and the user namespace that would bound it can't share the pid or ipc namespace of the host or of another container: drop the one or the other"
+    )]
+    SharedNamespaces(String),
     /// The spec's user namespace is the host's or is shared with strangers.
     #[error("{0} reaches beyond the container, and its user namespace is not its own")]
     SharedUserNamespace(String),
@@ -120,9 +133,10 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
     check(spec)?;
     refuse_privileged(spec, situation.privileged)?;
     let (gateway, exit) = network::edit(spec, situation)?;
+    let nesting = nesting::edit(spec, situation)?;
     let user_namespace = user_namespace::edit(spec, situation)?;
     hooks::append(spec, situation.program)?;
-    Ok(Outcome { gateway, exit, user_namespace })
+    Ok(Outcome { gateway, exit, user_namespace, nesting })
 }
 
 /// Checks the keys and types of all that is read here, before anything is believed.
@@ -144,6 +158,9 @@ pub fn check(spec: &Value) -> Result<(), SpecError> {
         for entry in holder.map_or(Ok(&[][..]), |holder| array(holder, list))? {
             keys::check(entry.as_object().ok_or(SpecError::Type(list, "a list of objects"))?)?;
         }
+    }
+    if let Some(seccomp) = object(linux, "seccomp")? {
+        keys::check_deep(seccomp)?;
     }
     capabilities::check(spec.get("process").unwrap_or(&Value::Null))
 }

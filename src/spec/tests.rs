@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::network::OwnerNamespace;
 use super::*;
+use crate::plan::Recipients;
 
 fn plain() -> Value {
     serde_json::from_str(include_str!("../../testdata/specs/plain.json")).unwrap()
@@ -18,12 +19,21 @@ fn with_capability(name: &str) -> Value {
     spec
 }
 
+/// A host that forbids nothing.
+const HOST: Host = Host {
+    user_namespaces: true,
+    unprivileged_user_namespaces: true,
+    apparmor_restricts: false,
+    selinux_decides: false,
+};
+
 fn situation() -> Situation<'static> {
     Situation {
         place: None,
         was_host: false,
         host_user_namespace: false,
-        user_namespaces: true,
+        host: HOST,
+        nesting: None,
         host_network: HostNetwork::Filter,
         user_namespace: UserNamespace::Auto,
         privileged: Privileged::Refuse,
@@ -80,7 +90,10 @@ fn pretty(value: &Value) -> String {
 fn a_plain_container_gets_our_hook_and_nothing_else() {
     let (before, mut after) = (plain(), plain());
     let outcome = rewrite(&mut after, &situation()).unwrap();
-    assert_eq!(outcome, Outcome { gateway: Gateway::Own, exit: Exit::Uplink, user_namespace: false });
+    assert_eq!(
+        outcome,
+        Outcome { gateway: Gateway::Own, exit: Exit::Uplink, user_namespace: false, nesting: Nesting::default() }
+    );
     insta::assert_snapshot!(diff(&before, &after), @r#"
     +    ],
     +    "createRuntime": [
@@ -133,7 +146,7 @@ fn a_capability_that_only_the_bounding_set_holds_counts() {
 
 #[test]
 fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
-    let off = Situation { user_namespaces: false, ..situation() };
+    let off = Situation { host: Host { user_namespaces: false, ..HOST }, ..situation() };
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
     assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
     assert!(refused.to_string().contains("user.max_user_namespaces"));
@@ -220,7 +233,7 @@ fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
     set_path(&mut spec, "network", "/proc/7/ns/net");
     let joiner = Situation { place: filtered(Some(owner())), ..situation() };
     let outcome = rewrite(&mut spec, &joiner).unwrap();
-    assert_eq!(outcome, Outcome { gateway: Gateway::Joined, exit: Exit::Uplink, user_namespace: true });
+    assert_eq!((outcome.gateway, outcome.exit, outcome.user_namespace), (Gateway::Joined, Exit::Uplink, true));
     assert_eq!(spec["linux"]["namespaces"][3], json!({"type": "user", "path": "/proc/7/ns/user"}));
     assert_eq!(spec["linux"]["gidMappings"][1], json!({"containerID": 5, "hostID": 0, "size": 9}));
     let unbounded = Situation { place: filtered(None), ..situation() };
@@ -328,6 +341,96 @@ fn the_last_mount_on_a_path_counts() {
     assert_eq!(resolv(&spec), Some("/other".into()));
 }
 
+fn nests() -> Situation<'static> {
+    Situation { nesting: Some(Tier::Nsjail), ..situation() }
+}
+
+#[test]
+fn a_plain_container_may_nest_a_jail_and_a_user_namespace_bounds_it() {
+    let mut spec = plain();
+    let outcome = rewrite(&mut spec, &nests()).unwrap();
+    assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Everybody, true));
+    assert_eq!(outcome.nesting.obstacles, Vec::<String>::new());
+    assert!(capabilities::holds(&spec["process"], "CAP_NET_ADMIN"));
+    assert!(namespace(&spec, "user").unwrap().is_some());
+    assert_eq!(outcome.nesting.seccomp_before.as_ref(), Some(&plain()["linux"]["seccomp"]));
+    assert_ne!(spec["linux"]["seccomp"], plain()["linux"]["seccomp"]);
+}
+
+#[test]
+fn who_may_not_have_capabilities_under_a_tier_gets_none() {
+    let bwrap = Situation { nesting: Some(Tier::Bwrap), ..situation() };
+    let mut spec = plain();
+    assert_eq!(rewrite(&mut spec.clone(), &bwrap).unwrap().nesting.capability, Recipients::Root);
+    spec["process"]["user"]["uid"] = json!(1000);
+    let before = spec["process"].clone();
+    let outcome = rewrite(&mut spec, &bwrap).unwrap();
+    assert_eq!((outcome.nesting.capability, outcome.nesting.obstacles), (Recipients::Nobody, Vec::new()));
+    assert_eq!(spec["process"], before);
+}
+
+#[test]
+fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
+    let mut lost = plain();
+    lost["process"]["capabilities"]["bounding"].as_array_mut().unwrap().push("CAP_IPC_LOCK".into());
+    let mut shared = plain();
+    set_path(&mut shared, "pid", "/proc/7/ns/pid");
+    let mut premade = plain();
+    set_path(&mut premade, "network", "/run/netns/cni-1");
+    let cases = [
+        (lost, nests(), "CAP_IPC_LOCK would be lost"),
+        (shared, nests(), "pid or ipc namespace"),
+        (premade, Situation { place: Some(Place::Free), ..nests() }, "made outside of a user namespace"),
+        (plain(), Situation { place: filtered(None), ..nests() }, "no user namespace to share"),
+        (plain(), Situation { user_namespace: UserNamespace::Never, ..nests() }, "user-namespace is \"never\""),
+        (plain(), Situation { host: Host { user_namespaces: false, ..HOST }, ..nests() }, "user.max_user_namespaces"),
+    ];
+    for (mut spec, situation, said) in cases {
+        let before = spec["process"].clone();
+        let outcome = rewrite(&mut spec, &situation).unwrap();
+        assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Nobody, false), "{said}");
+        assert_eq!(spec["process"], before, "{said}");
+        let obstacles = outcome.nesting.obstacles;
+        assert!(obstacles.iter().any(|sentence| sentence.contains(said)), "{said}: {obstacles:?}");
+    }
+}
+
+#[test]
+fn without_user_namespaces_a_capability_that_was_asked_for_is_not_given_to_nest() {
+    let mut spec = with_capability("CAP_NET_ADMIN");
+    let outcome = rewrite(&mut spec, &Situation { user_namespace: UserNamespace::Never, ..nests() }).unwrap();
+    assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Nobody, false));
+    assert!(!capabilities::holds(&spec["process"], "CAP_NET_ADMIN"));
+}
+
+#[test]
+fn what_stands_in_a_nested_jails_way_is_said_with_what_would_help() {
+    let mut spec = plain();
+    spec["process"]["apparmorProfile"] = json!("docker-default");
+    spec["process"]["selinuxLabel"] = json!("system_u:system_r:container_t:s0");
+    spec["process"]["capabilities"]["bounding"] = json!([]);
+    let host = Host { unprivileged_user_namespaces: false, apparmor_restricts: true, selinux_decides: true, ..HOST };
+    let situation = Situation { host, nesting: Some(Tier::Bwrap), ..situation() };
+    let said = |spec: &Value| rewrite(&mut spec.clone(), &situation).unwrap().nesting.obstacles.join("\n");
+    for word in ["kernel.unprivileged_userns_clone=1", "apparmor=unconfined", "container_t", "--cap-add SETFCAP"] {
+        assert!(said(&spec).contains(word), "{word}: {}", said(&spec));
+    }
+    assert!(!said(&spec).contains("apparmor_restrict"), "its profile is not the unconfined one");
+    spec["process"].as_object_mut().unwrap().remove("apparmorProfile");
+    assert!(said(&spec).contains("kernel.apparmor_restrict_unprivileged_userns=0"));
+}
+
+#[test]
+fn a_filter_that_cannot_be_patched_stays_as_it_was_and_that_is_said() {
+    let mut spec = plain();
+    spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_TYPO"});
+    let outcome = rewrite(&mut spec, &nests()).unwrap();
+    assert_eq!(spec["linux"]["seccomp"], json!({"defaultAction": "SCMP_ACT_TYPO"}));
+    assert!(outcome.nesting.obstacles[0].contains("SCMP_ACT_TYPO"), "{:?}", outcome.nesting);
+    spec["linux"]["seccomp"] = json!({"DefaultAction": "SCMP_ACT_ALLOW"});
+    assert!(matches!(rewrite(&mut spec, &nests()), Err(SpecError::AmbiguousKey { .. })));
+}
+
 /// Any JSON.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -358,15 +461,22 @@ proptest! {
     }
 
     #[test]
-    fn rewriting_twice_is_rewriting_once(capability in prop::sample::select(vec!["CAP_CHOWN", "CAP_SYS_ADMIN"]), host: bool) {
+    fn rewriting_twice_is_rewriting_once(
+        capability in prop::sample::select(vec!["CAP_CHOWN", "CAP_SYS_ADMIN"]),
+        host: bool,
+        nesting in prop::sample::select(vec![None, Some(Tier::Nsjail), Some(Tier::Bwrap)]),
+    ) {
         let mut spec = with_capability(capability);
         if host {
             spec["linux"]["namespaces"].as_array_mut().unwrap().remove(1);
         }
-        let first = rewrite(&mut spec, &situation()).unwrap();
+        let first = rewrite(&mut spec, &Situation { nesting, ..situation() }).unwrap();
         let mut again = spec.clone();
-        let second = rewrite(&mut again, &Situation { was_host: first.exit == Exit::Host, ..situation() }).unwrap();
-        prop_assert_eq!(first, second);
+        let was_host = first.exit == Exit::Host;
+        let second = rewrite(&mut again, &Situation { was_host, nesting, ..situation() }).unwrap();
+        // The second time, the filter is found as it should be.
+        let nesting = Nesting { seccomp_before: None, ..first.nesting };
+        prop_assert_eq!(Outcome { nesting, ..first }, second);
         prop_assert_eq!(spec.to_string(), again.to_string());
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::network::{OwnerNamespace, Place};
-use super::{Situation, SpecError, capabilities, namespace, namespace_path, namespaces_mut, object_mut};
+use super::{Situation, SpecError, array, capabilities, namespace, namespace_path, namespaces_mut, object_mut};
 use crate::settings::UserNamespace;
 
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
@@ -24,41 +24,79 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
     namespace_path(spec, "user")
 }
 
+/// What can bound capabilities which reach beyond the container.
+#[derive(Debug)]
+pub(super) enum Bound<'a> {
+    /// The user namespace that the engine chose.
+    Given,
+    /// That of the container whose network is joined.
+    Owners(&'a OwnerNamespace),
+    /// A new one.
+    Fresh,
+}
+
+/// Says what would bound capabilities here, edits nothing. `reason` is what needs bounding, for the error.
+///
+/// # Errors
+/// Why nothing can bound them.
+pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &str) -> Result<Bound<'a>, SpecError> {
+    let reason = || reason.to_owned();
+    if namespace(spec, "user")?.is_some() {
+        return if bounds(spec, situation)? { Ok(Bound::Given) } else { Err(SpecError::SharedUserNamespace(reason())) };
+    }
+    let bound = match &situation.place {
+        Some(Place::Filtered { owner: Some(owner), .. }) => Bound::Owners(owner),
+        Some(Place::Filtered { owner: None, .. }) => return Err(SpecError::OwnerUnbounded(reason())),
+        Some(Place::Free | Place::InUse) => return Err(SpecError::PremadeNetwork(reason())),
+        Some(Place::Host) | None if !situation.host.user_namespaces => {
+            return Err(SpecError::NoUserNamespaces(reason()));
+        }
+        Some(Place::Host) | None => Bound::Fresh,
+    };
+    if shares_what_it_mounts(spec)? { Err(SpecError::SharedNamespaces(reason())) } else { Ok(bound) }
+}
+
 /// Bounds the container's capabilities; says whether a user namespace does it.
 pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
-    if namespace(spec, "user")?.is_some() {
-        return given(spec, situation);
-    }
-    if situation.user_namespace == UserNamespace::Never {
+    let given = namespace(spec, "user")?.is_some();
+    if situation.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
         return Ok(false);
     }
     let reason = match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => capability,
+        None if given => return bounds(spec, situation),
         None if situation.user_namespace == UserNamespace::Auto => return Ok(false),
         None => "under user-namespace = \"require\" a container".to_owned(),
     };
-    match &situation.place {
-        Some(Place::Filtered { owner: Some(owner), .. }) => join(spec, owner)?,
-        Some(Place::Filtered { owner: None, .. }) => return Err(SpecError::OwnerUnbounded(reason)),
-        Some(Place::Free | Place::InUse) => return Err(SpecError::PremadeNetwork(reason)),
-        Some(Place::Host) | None if !situation.user_namespaces => return Err(SpecError::NoUserNamespaces(reason)),
-        Some(Place::Host) | None => add(spec)?,
+    match outlook(spec, situation, &reason)? {
+        Bound::Given => {}
+        Bound::Owners(owner) => join(spec, owner)?,
+        Bound::Fresh => add(spec)?,
     }
     Ok(true)
 }
 
-/// A spec with a user namespace of the engine's choice keeps it, where it bounds anything.
-fn given(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+/// Whether the user namespace that the engine chose bounds anything.
+fn bounds(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     let new = path(spec)?.is_none();
     // A pod's containers share one, and the network that belongs to it. Sharing one while having a network of one's own
     // means that strangers' namespaces belong to it too, and capabilities held in it reach those.
     let pod = matches!(situation.place, Some(Place::Filtered { .. } | Place::Free)) && !situation.host_user_namespace;
-    if new || pod {
-        return Ok(true);
+    Ok(new || pod)
+}
+
+/// Whether processes or message queues come from elsewhere and are to be mounted: a user namespace that doesn't own them may
+/// not mount them.
+fn shares_what_it_mounts(spec: &Value) -> Result<bool, SpecError> {
+    let mounts = spec.as_object().map_or(Ok(&[][..]), |spec| array(spec, "mounts"))?;
+    for (kind, mounted) in [("pid", "proc"), ("ipc", "mqueue")] {
+        let shared = namespace(spec, kind)?.is_none() || namespace_path(spec, kind)?.is_some();
+        if shared && mounts.iter().any(|mount| mount.get("type").and_then(Value::as_str) == Some(mounted)) {
+            return Ok(true);
+        }
     }
-    let beyond = spec.get("process").and_then(capabilities::beyond);
-    beyond.map_or(Ok(false), |capability| Err(SpecError::SharedUserNamespace(capability)))
+    Ok(false)
 }
 
 /// A new user namespace in which every id stands for itself: files, `chown` and volumes stay as they are.

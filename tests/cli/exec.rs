@@ -1,6 +1,6 @@
 //! `exec`: what it may hold is what bounds the container.
 
-use boundary_shim::plan::Gateway;
+use boundary_shim::plan::{Gateway, Recipients};
 use serde_json::{Value, json};
 
 use crate::world::{World, alive, dead, remember, tests};
@@ -8,6 +8,7 @@ use crate::world::{World, alive, dead, remember, tests};
 tests![
     exec_loses_what_reaches_beyond_the_container,
     exec_in_a_user_namespace_of_its_own_is_left_alone,
+    exec_gives_what_the_container_was_given_to_nest,
     a_capability_by_option_is_refused,
     a_process_file_that_go_would_read_otherwise_is_refused,
 ];
@@ -51,6 +52,33 @@ fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
     remember(&record);
     world.assert_passed(&world.call("exec -p DIR/process.json --cap CAP_SYS_ADMIN ID"));
     assert_eq!(world.read("process.json"), before);
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn exec_gives_what_the_container_was_given_to_nest() {
+    let world = World::new();
+    let given = json!(["CAP_NET_ADMIN"]);
+    let cases = [
+        (Recipients::Everybody, 0, json!({"bounding": given, "effective": given, "permitted": given})),
+        (
+            Recipients::Everybody,
+            1000,
+            json!({"bounding": given, "effective": given, "inheritable": given, "permitted": given, "ambient": given}),
+        ),
+        (Recipients::Root, 0, json!({"bounding": given, "effective": given, "permitted": given})),
+        (Recipients::Root, 1000, json!({})),
+        (Recipients::Nobody, 0, json!({})),
+    ];
+    for (recipients, user, expected) in cases {
+        let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+        (record.plan.user_namespace, record.plan.nesting_capability) = (true, recipients);
+        remember(&record);
+        let process = json!({"user": {"uid": user}, "capabilities": {}});
+        world.write("process.json", process.to_string(), 0o600);
+        world.assert_passed(&world.call("exec --process DIR/process.json ID"));
+        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
+        assert_eq!(process["capabilities"], expected, "{recipients:?} {user}");
+    }
     boundary_shim::state::remove(&world.state()).unwrap();
 }
 

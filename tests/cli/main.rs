@@ -1,4 +1,6 @@
-//! The runtime personality as its callers see it: the built program with a fake runtime that records what reached it.
+//! The program as its callers see it: the runtime personality, and commands that need nothing but files.
+//!
+//! The runtime is tried: the built program with a fake runtime that records what reached it.
 //!
 //! It runs in a mount namespace of its own with an empty `/run`, so that no state of this host is seen or touched. That
 //! takes root: without it the tests are reported as ignored, and with `CI` set that is a failure.
@@ -7,6 +9,7 @@
 
 mod create;
 mod exec;
+mod gen_seccomp;
 mod handoff;
 mod start;
 mod world;
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
         eprintln!("these tests need root: {error}");
         return ExitCode::FAILURE;
     }
-    let groups = [handoff::TESTS, create::TESTS, start::TESTS, exec::TESTS];
+    let groups = [handoff::TESTS, create::TESTS, start::TESTS, exec::TESTS, gen_seccomp::TESTS];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         let run = move || {

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use boundary_shim::plan::{Exit, Gateway, Plan};
+use boundary_shim::plan::{Exit, Gateway, Plan, Recipients};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::state::{self, ProcessId, Record};
 use nix::mount::{MsFlags, mount};
@@ -139,6 +139,14 @@ impl World {
         self.shim(words.split_ascii_whitespace().map(word)).output().unwrap()
     }
 
+    /// Runs one of the operator's commands, words separated by spaces.
+    pub(crate) fn operate(&self, words: &str) -> Output {
+        let directory = self.directory.path().to_str().unwrap();
+        let words = words.split_ascii_whitespace().map(|word| word.replace("DIR", directory));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
+        command.args(words).stdin(Stdio::null()).env_clear().output().unwrap()
+    }
+
     /// The words that the fake runtime got, if it was called.
     pub(crate) fn handed_off(&self) -> Option<Vec<Vec<u8>>> {
         let bytes = std::fs::read(self.path("real/argv")).ok()?;
@@ -176,6 +184,8 @@ impl World {
             gateway,
             starts_by_verb: true,
             user_namespace: false,
+            nesting_capability: Recipients::Nobody,
+            notices: Vec::new(),
             resolv_conf: None,
             state: self.state(),
             audit: self.path("audit.jsonl"),

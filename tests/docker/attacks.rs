@@ -8,6 +8,9 @@ use crate::hosts::ATTACKER;
 /// Docker's flags that hand out the capabilities.
 const ARMED: &[&str] = &["--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW"];
 
+/// With CAP_NET_ADMIN in a user namespace, as every container comes; and with neither, for who wants nothing nested.
+const RUNTIMES: [&str; 2] = ["boundary", "boundary-none"];
+
 pub(crate) const TESTS: &[Test] = &[
     ("flushing_nftables_and_rewriting_routes_opens_nothing", flush),
     ("foreign_addresses_open_nothing", foreign_addresses),
@@ -64,10 +67,13 @@ fn frames(bed: &Bed) {
 }
 
 fn default_frames(bed: &Bed) {
-    let container = bed.sleeper(&[]);
-    nothing_leaks_while(bed, &container, || {
-        container.exec(&format!("attacker frames eth0 {0}; attacker raw {0}", ATTACKER.v4));
-    });
+    for runtime in RUNTIMES {
+        let container = bed.start_with(runtime, &[], &["sleep", "600"]);
+        nothing_leaks_while(bed, &container, || {
+            container.exec(&format!("attacker frames eth0 {0}; attacker raw {0}", ATTACKER.v4));
+            denied_probes(&container);
+        });
+    }
 }
 
 fn rtnetlink(bed: &Bed) {
@@ -77,9 +83,11 @@ fn rtnetlink(bed: &Bed) {
 }
 
 fn privileged_exec(bed: &Bed) {
-    let container = bed.sleeper(&[]);
-    let answer = bed.docker(&["exec", "--privileged", &container.name, "attacker", "rtnetlink", "eth0"]);
-    nothing_was_permitted(&answer.stdout);
+    for runtime in RUNTIMES {
+        let container = bed.start_with(runtime, &[], &["sleep", "600"]);
+        let answer = bed.docker(&["exec", "--privileged", &container.name, "attacker", "rtnetlink", "eth0"]);
+        nothing_was_permitted(&answer.stdout);
+    }
 }
 
 /// Numbering a namespace that one can see already is harmless; acting in one isn't.

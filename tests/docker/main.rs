@@ -21,6 +21,9 @@ mod endings;
 mod filter;
 #[path = "../support/little_internet/hosts.rs"]
 mod hosts;
+#[path = "../support/loaded_filter.rs"]
+mod loaded_filter;
+mod nesting;
 mod networks;
 mod refusals;
 mod traces;
@@ -46,13 +49,15 @@ struct Group {
     proves_the_bed: bool,
     /// The first major version of Docker that can do what they do, where it isn't any.
     since: Option<u32>,
+    /// A program of this machine that they need, where not every system packages it.
+    program: Option<&'static str>,
 }
 
 const fn group(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, proves_the_bed: false, since: None }
+    Group { name, tests, proves_the_bed: false, since: None, program: None }
 }
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 12] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -63,6 +68,8 @@ const GROUPS: [Group; 10] = [
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),
     Group { since: Some(24), ..group("annotations", annotations::TESTS) },
+    group("nesting", nesting::TESTS),
+    Group { program: Some("chromium-headless-shell"), ..group("nesting_browser", nesting::BROWSER_TESTS) },
 ];
 
 /// What one test may take: the longest, two hundred containers one after another, takes a tenth on an idle machine.
@@ -96,10 +103,13 @@ fn main() {
 fn trial(group: &Group, (name, test): Test, shared: &Arc<SharedBed>, engine: Option<u32>) -> Trial {
     let shared = Arc::clone(shared);
     let trial = Trial::test(format!("{}::{name}", group.name), move || within_deadline(shared, test));
-    match group.since {
+    match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
-        Some(since) if engine.is_some_and(|engine| engine < since) => {
+        (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
             trial.with_kind(format!("needs Docker {since}")).with_ignored_flag(true)
+        }
+        (_, Some(program)) if !bed::is_installed(program) => {
+            trial.with_kind(format!("needs {program}")).with_ignored_flag(true)
         }
         _ => trial,
     }

@@ -156,7 +156,8 @@ fn joined_armed(bed: &Bed) {
     let second = bed.sleeper(&["--network", &network, "--cap-add", "NET_ADMIN"]);
     let said = second.exec("attacker rtnetlink eth0").must_succeed().stdout.clone();
     crate::attacks::nothing_was_permitted(&said);
-    let plain = bed.sleeper(&[]);
+    // One without a user namespace of its own.
+    let plain = bed.start_with("boundary-none", &[], &["sleep", "600"]);
     let network = format!("container:{}", plain.name);
     let answer = bed.run(&["--network", &network, "--cap-add", "NET_ADMIN"], "true");
     assert!(answer.must_fail().stderr.contains("CAP_NET_ADMIN"), "{}", answer.stderr);

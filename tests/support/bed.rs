@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -44,6 +45,12 @@ pub(crate) fn engine_version() -> Option<u32> {
     // `Docker version 20.10.24+dfsg1, build …`
     let said = run(COMMAND_SECONDS, &["chroot", &root, "dockerd", "--version"]).stdout;
     said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()
+}
+
+/// Whether this machine has a program.
+pub(crate) fn is_installed(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
 }
 
 /// A running bed; stopped and removed when dropped.
@@ -88,10 +95,12 @@ impl Bed {
     }
 
     fn import_image(&self) {
-        let script = "\"$1\" \"$2\" curl ip nft \"$3\" | docker --host \"unix://$4\" import - \"$5\"";
+        let script =
+            "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
         let image = Path::new(REPOSITORY).join("scripts/bed-image");
-        let arguments =
-            [image, self.path("ca/ca.pem"), self.path("bin/attacker"), self.path("docker.sock"), IMAGE.into()];
+        let [authority, attacker, jail, socket] =
+            ["ca/ca.pem", "bin/attacker", "bin/go-jail", "docker.sock"].map(|name| self.path(name));
+        let arguments = [image, authority, attacker, jail, socket, IMAGE.into()];
         shell(script, &arguments);
     }
 
@@ -226,6 +235,7 @@ fn install_programs(directory: &Path) {
     for example in build_examples() {
         fs::copy(&example, directory.join(example.file_name().expect("a name"))).expect("a copy");
     }
+    build_go_program(&directory.join("go-jail"));
     fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
     for name in ["boundary-unwritten", "boundary-huge"] {
         symlink("boundary-shim", directory.join(name)).expect("a link whose policy is not in the repository");
@@ -242,7 +252,13 @@ fn install_programs(directory: &Path) {
 fn build_examples() -> Vec<PathBuf> {
     let profile = Path::new(PRODUCT).parent().and_then(Path::file_name).expect("a profile's directory");
     let profile = if profile == "debug" { OsStr::new("dev") } else { profile };
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // Told to its tests by cargo. Dependencies that look at it would be built again here, and again by the next run.
+    let told = |name: &OsStr| name == "CARGO_MANIFEST_DIR" || name.as_bytes().starts_with(b"CARGO_PKG_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| told(name)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .args([
             "build",
             "--quiet",
@@ -260,6 +276,14 @@ fn build_examples() -> Vec<PathBuf> {
     let said = String::from_utf8_lossy(&output.stdout);
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect()
+}
+
+/// Builds the Go program, static and from one file: no module, nothing to download.
+fn build_go_program(to: &Path) {
+    let script = "GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE=\"$1\" go build -o \"$2\" \"$3\"";
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let source = Path::new(REPOSITORY).join("tests/support/nesting/main.go");
+    shell(script, &[cache, to.to_owned(), source]);
 }
 
 /// A container of the bed, removed by force when dropped.
@@ -285,6 +309,20 @@ impl Container<'_> {
     /// Its full id.
     pub(crate) fn id(&self) -> String {
         self.inspect("{{.Id}}")
+    }
+
+    /// Its first process, as this machine counts: dockerd counts within the bed. It is the first of its pid namespace.
+    pub(crate) fn pid(&self) -> i32 {
+        let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+        let own = namespace(&self.bed.inside("/proc").join(self.inspect("{{.State.Pid}}"))).expect("a namespace");
+        let is_first = |process: &Path| {
+            let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+        };
+        let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
+        let mut found = processes.filter(|process| namespace(process).as_ref() == Some(&own) && is_first(process));
+        let first = found.next().expect("the container's first process");
+        first.file_name().and_then(|name| name.to_str()).and_then(|pid| pid.parse().ok()).expect("a pid")
     }
 
     /// Its address on the default bridge.

@@ -167,6 +167,19 @@ fn a_lost_line_makes_it_unhealthy_and_shows_as_a_gap() {
 }
 
 #[test]
+fn a_notice_is_a_line_among_the_records_and_counts_with_them() {
+    let bench = Bench::new();
+    let journal = bench.journal();
+    journal.notice("a\nb");
+    journal.begin(subject()).deny(&denial());
+    let text = std::fs::read_to_string(bench.path()).unwrap();
+    let notice: Notice = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((notice.seq, notice.notice.as_str()), (1, "a\\u{a}b"));
+    let record: Record = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(record.seq, 2);
+}
+
+#[test]
 fn neither_a_link_nor_a_fifo_is_written_to() {
     let bench = Bench::new();
     let elsewhere = bench.directory.path().join("elsewhere");

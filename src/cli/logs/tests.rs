@@ -68,6 +68,15 @@ fn a_person_reads_verdict_target_reason_and_what_would_help() {
 }
 
 #[test]
+fn a_person_reads_a_notice_as_a_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c1.jsonl");
+    Journal::open(&path, "c1", "default").unwrap().notice("something is off");
+    assert!(shown(&args("c1", false, false), &path).ends_with(" NOTE  something is off\n"));
+    assert!(shown(&args("c1", true, false), &path).ends_with("\"notice\":\"something is off\"}\n"));
+}
+
+#[test]
 fn json_is_the_line_as_it_stands() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.jsonl");

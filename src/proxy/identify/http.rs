@@ -142,7 +142,7 @@ mod tests {
             assert!(matches!(read(&bytes[..LINE_LIMIT]), Answer::Refused(_)));
             assert!(matches!(read(&bytes), Answer::Refused(_)), "{blank}");
         }
-        let late_end = [&[b'\n'; 20], &b"GET /"[..], &vec![b'a'; LINE_LIMIT - 20], b" HTTP/1.1\r\n"].concat();
+        let late_end = [&[b'\n'; 20][..], &b"GET /"[..], &vec![b'a'; LINE_LIMIT - 20], b" HTTP/1.1\r\n"].concat();
         assert!(matches!(read(&late_end), Answer::Refused(_)));
     }
 }

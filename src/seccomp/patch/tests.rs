@@ -9,6 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::seccomp::compile::compile;
+use crate::seccomp::machine::is_of_other_byte_order;
+use crate::seccomp::verify::verify;
 use model::{Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised};
 
 fn deny(rules: Value) -> Value {
@@ -363,6 +366,18 @@ proptest! {
             assert_same_or_granted(&was, &is, tier, call, args, false);
         }
         prop_assert!(oci(&mut patched, tier).unwrap().is_empty());
+    }
+
+    #[test]
+    fn libseccomps_own_program_is_what_was_promised(filter in any_filter(), tier in any_tier()) {
+        let mut patched = filter.clone();
+        if oci(&mut patched, tier).is_ok() {
+            let (before, after) = (Filter::read(&filter).unwrap(), Filter::read(&patched).unwrap());
+            // What libseccomp makes nothing of, or nothing right (`generate`), before any patch, is not the patch's business.
+            if compile(&before).is_ok() && !is_of_other_byte_order(&before) {
+                prop_assert_eq!(verify(&before, &after, tier), Ok(()));
+            }
+        }
     }
 
     #[test]

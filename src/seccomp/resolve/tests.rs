@@ -1,5 +1,4 @@
-//! Held against what dockerd wrote: real specifications where they are at hand, and each odd case as dockerd took it
-//! (20.10.24 and 28.5.2).
+//! Held against what dockerd wrote: real specifications where they are at hand, and each odd case as dockerd 20.10.24 took it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,0 +1,137 @@
+//! What the container may nest inside of itself: the tier that the administrator chose, as far as this container can have it.
+//!
+//! Two things make a nested jail work without a word on the command line: CAP_NET_ADMIN, to wire it up, and a seccomp filter
+//! that lets it make its namespaces. The capability is given only where a user namespace bounds it (`user_namespace`), and
+//! where that costs the container nothing that it was given. What can't be had is no error, since the container may never
+//! nest anything: it is said, with what would help.
+
+use serde_json::Value;
+
+use super::{Situation, SpecError, capabilities, namespace, object, user_namespace};
+use crate::plan::Recipients;
+use crate::seccomp::patch;
+use crate::seccomp::tier::Tier;
+use crate::settings::UserNamespace;
+
+/// The capability that a nested jail is wired up with.
+pub const CAPABILITY: &str = "CAP_NET_ADMIN";
+
+/// What the container got.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Nesting {
+    /// Who gets CAP_NET_ADMIN, in the container's own process and in those that `exec` adds.
+    pub capability: Recipients,
+    /// The seccomp filter as it was, where it was changed.
+    pub seccomp_before: Option<Value>,
+    /// What stands in the way of a nested jail all the same, one sentence each, with what would help.
+    pub obstacles: Vec<String>,
+}
+
+/// Gives the container what the tier needs, as far as it can have it.
+pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nesting, SpecError> {
+    let Some(tier) = situation.nesting else { return Ok(Nesting::default()) };
+    let mut obstacles = obstacles(spec, situation, tier)?;
+    let (capability, withheld) = grant_capability(spec, situation, tier)?;
+    obstacles.extend(withheld);
+    let seccomp_before = patch_seccomp(spec, tier).unwrap_or_else(|unpatched| {
+        obstacles.push(unpatched);
+        None
+    });
+    Ok(Nesting { capability, seccomp_before, obstacles })
+}
+
+/// Adds the capability that the tier needs, if it can be bounded; gives the reason if it can't. The network namespace must have
+/// been settled before, and the user namespace must be added after: it sees the capability, and bounds it.
+fn grant_capability(
+    spec: &mut Value,
+    situation: &Situation<'_>,
+    tier: Tier,
+) -> Result<(Recipients, Option<String>), SpecError> {
+    let recipients = recipients(tier);
+    // Nothing to run, nothing to give.
+    let Some(process) = spec.get("process").filter(|process| !process.is_null()) else { return Ok(Default::default()) };
+    if !recipients.include(capabilities::user(process)?) {
+        return Ok(Default::default());
+    }
+    if let Some(reason) = unbounded(spec, process, situation) {
+        return Ok((Recipients::Nobody, Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}"))));
+    }
+    spec.get_mut("process").map_or(Ok(()), |process| capabilities::grant(process, CAPABILITY))?;
+    Ok((recipients, None))
+}
+
+/// Who needs the capability. bubblewrap, called by a user who isn't root, refuses to run with any capability at all.
+fn recipients(tier: Tier) -> Recipients {
+    if tier == Tier::Bwrap { Recipients::Root } else { Recipients::Everybody }
+}
+
+/// Why the capability can't be given, if it can't: nothing bounds it, or what would costs the container something else.
+fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option<String> {
+    let given = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
+    if !given && situation.user_namespace == UserNamespace::Never {
+        return Some("user-namespace is \"never\" in the host's configuration".to_owned());
+    }
+    let comes_anyway = given || capabilities::beyond(process).is_some();
+    let lost = capabilities::lost_in_a_user_namespace(process).filter(|_| !comes_anyway);
+    if let Some(lost) = lost {
+        return Some(format!("{lost} would be lost in the user namespace that this needs; drop it if it isn't used"));
+    }
+    user_namespace::outlook(spec, situation, CAPABILITY).err().map(|obstacle| obstacle.to_string())
+}
+
+/// Lets the tier's calls through the container's seccomp filter; gives the filter as it was, if it had to be changed.
+fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> {
+    let filter = spec.get_mut("linux").and_then(|linux| linux.get_mut("seccomp"));
+    let Some(filter) = filter.filter(|filter| !filter.is_null()) else { return Ok(None) };
+    let before = filter.clone();
+    if let Err(error) = patch::oci(filter, tier) {
+        *filter = before;
+        return Err(format!("the seccomp profile was left as it was: {error}"));
+    }
+    Ok((*filter != before).then_some(before))
+}
+
+/// What would stop a nested jail, whatever the profile allows.
+fn obstacles(spec: &Value, situation: &Situation<'_>, tier: Tier) -> Result<Vec<String>, SpecError> {
+    let mut found = Vec::new();
+    let mut say = |sentence: &str| found.push(sentence.to_owned());
+    let host = &situation.host;
+    if !host.user_namespaces {
+        say("nothing can be nested: the host has user namespaces switched off; set sysctl user.max_user_namespaces");
+    }
+    if !host.unprivileged_user_namespaces {
+        say("nothing can be nested: the host leaves user namespaces to its own root; set sysctl \
+             kernel.unprivileged_userns_clone=1");
+    }
+    let process = object(spec, "process")?;
+    let text = |key: &str| process.and_then(|process| process.get(key)).and_then(Value::as_str).unwrap_or_default();
+    let profile = text("apparmorProfile");
+    let unconfined = matches!(profile, "" | "unconfined");
+    if host.apparmor_restricts && unconfined {
+        say(
+            "a nested jail gets no capabilities: AppArmor takes them from unconfined programs; run the container with a \
+             profile, or set sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        );
+    }
+    if tier == Tier::Bwrap && !unconfined {
+        found.push(format!(
+            "a nested jail's mounts may be denied by the AppArmor profile {}: if so, add --security-opt apparmor=unconfined",
+            profile.escape_debug()
+        ));
+    }
+    let label = text("selinuxLabel");
+    if host.selinux_decides && !label.is_empty() {
+        found.push(format!(
+            "SELinux decides whether {} may nest: if it is denied, allow its type user_namespace {{ create }}",
+            label.escape_debug()
+        ));
+    }
+    let process = spec.get("process").unwrap_or(&Value::Null);
+    if capabilities::user(process)? == 0 && !capabilities::holds(process, "CAP_SETFCAP") {
+        found.push(
+            "root in the container can't map its own id in a nested user namespace (Linux 5.12): add --cap-add SETFCAP"
+                .to_owned(),
+        );
+    }
+    Ok(found)
+}
