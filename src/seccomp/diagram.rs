@@ -2,7 +2,7 @@
 //!
 //! A diagram asks for one bit after the other, in a fixed order, and ends in an answer; nothing in it is asked twice, and of
 //! equal parts there is one. A word that no program looks at is not in it. So a whole program, over all 2^512 calls, is a
-//! thousand nodes or so, and two of them are compared exactly by walking both at once ([`find`]): no list of calls to try, no
+//! thousand nodes or so, and two of them are compared exactly by walking both at once (`find`): no list of calls to try, no
 //! trust in what libseccomp makes of a condition, and a difference comes with the call that shows it.
 //!
 //! (Reduced ordered binary decision diagrams: Bryant, "Graph-Based Algorithms for Boolean Function Manipulation", 1986.)

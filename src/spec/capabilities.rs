@@ -101,7 +101,7 @@ pub fn bound(process: &mut Value) {
 /// The id that the process runs as; 0 where it isn't said, as for Go.
 ///
 /// # Errors
-/// [`SpecError::Type`], and for keys as [`check`].
+/// [`SpecError::Type`], [`SpecError::AmbiguousKey`].
 pub fn user(process: &Value) -> Result<u64, SpecError> {
     let Some(user) = object(process, "user")? else { return Ok(0) };
     keys::check(user)?;
@@ -126,7 +126,7 @@ pub(super) fn lost_in_a_user_namespace(process: &Value) -> Option<String> {
 /// ambient, and ambient needs inheritable and permitted (`capabilities(7)`, "Transformation of capabilities").
 ///
 /// # Errors
-/// As [`check`].
+/// [`SpecError::Type`], [`SpecError::AmbiguousKey`].
 pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
     let root = user(process)? == 0;
     let wanted: &[&str] = if root { &["bounding", "effective", "permitted"] } else { &SETS };
