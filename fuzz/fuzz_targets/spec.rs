@@ -37,10 +37,6 @@ fuzz_target!(|bytes: &[u8]| {
     let nesting = [None, Some(Tier::Nsjail), Some(Tier::Bwrap)][choose(3)];
     rewrite(&spec, &Setting { place, user_namespace, nesting });
 });
-            }
-        }
-    }
-});
 
 /// What differs from one host to another.
 struct Setting<'a> {
