@@ -9,7 +9,11 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 
 use crate::integrate::binary::DEFAULT_POLICY;
-use crate::integrate::docker::{self, Places, Plan, RuntimeName, dockerd};
+use crate::integrate::containerd;
+use crate::integrate::docker::{self, Places, dockerd};
+use crate::integrate::kubernetes::{self, Image};
+use crate::integrate::plan::Plan;
+use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::{self, Step};
 use crate::policy::PolicyName;
 use crate::resolv_conf;
@@ -33,6 +37,16 @@ enum InstallEngine {
         #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
         policy: PolicyName,
     },
+    /// Add the runtime to containerd's configuration, for Kubernetes
+    Containerd {
+        #[command(flatten)]
+        common: ContainerdArguments,
+        /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
+        policy: PolicyName,
+    },
+    /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try it
+    Kubernetes(KubernetesArguments),
 }
 
 /// `uninstall ENGINE`.
@@ -49,6 +63,40 @@ enum UninstallEngine {
         #[command(flatten)]
         common: DockerArguments,
     },
+    /// Take the runtime out of containerd's configuration
+    Containerd {
+        #[command(flatten)]
+        common: ContainerdArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ContainerdArguments {
+    /// What a RuntimeClass names as its handler
+    #[arg(long, default_value = "boundary")]
+    name: RuntimeName,
+    /// The file that containerd reads (its --config)
+    #[arg(long, value_name = "FILE", default_value = containerd::DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct KubernetesArguments {
+    /// What pods name as their runtimeClassName
+    #[arg(long, default_value = "boundary")]
+    name: RuntimeName,
+    /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml on the nodes
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
+    policy: PolicyName,
+    /// Image with this program, made as the output says
+    #[arg(long, default_value = concat!("boundary-shim:", env!("CARGO_PKG_VERSION")))]
+    image: Image,
+    /// Hand it to `kubectl apply` instead
+    #[arg(long)]
+    apply: bool,
 }
 
 #[derive(Debug, Args)]
@@ -69,11 +117,27 @@ struct DockerArguments {
 /// # Errors
 /// Not root, or why the engine's configuration was left alone.
 pub fn install(arguments: &InstallArguments) -> anyhow::Result<()> {
-    let InstallEngine::Docker { common, policy } = &arguments.engine;
-    require_root()?;
-    let plan = docker::install(&common.places()?, &common.name, policy)?;
-    carry_out(&plan, common.dry_run, "already installed")?;
-    writeln!(io::stdout(), "try: docker run --rm --runtime={} IMAGE COMMAND", common.name)?;
+    match &arguments.engine {
+        InstallEngine::Docker { common, policy } => {
+            require_root()?;
+            let plan = docker::install(&common.places()?, &common.name, policy)?;
+            carry_out(&plan, common.dry_run, "already installed")?;
+            writeln!(io::stdout(), "try: docker run --rm --runtime={} IMAGE COMMAND", common.name)?;
+        }
+        InstallEngine::Containerd { common, policy } => {
+            require_root()?;
+            let plan = containerd::install(&common.places()?, &common.name, policy)?;
+            carry_out(&plan, common.dry_run, "already installed")?;
+        }
+        InstallEngine::Kubernetes(arguments) => {
+            let manifests = kubernetes::manifests(&arguments.name, &arguments.policy, &arguments.image)?;
+            if arguments.apply {
+                kubernetes::apply(&manifests).context("kubectl apply")?;
+            } else {
+                io::stdout().write_all(manifests.as_bytes())?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -82,22 +146,42 @@ pub fn install(arguments: &InstallArguments) -> anyhow::Result<()> {
 /// # Errors
 /// Not root, or why the engine's configuration was left alone.
 pub fn uninstall(arguments: &UninstallArguments) -> anyhow::Result<()> {
-    let UninstallEngine::Docker { common } = &arguments.engine;
     require_root()?;
-    let plan = docker::uninstall(&common.places()?, &common.name)?;
-    carry_out(&plan, common.dry_run, "not installed")
+    let (plan, dry_run) = match &arguments.engine {
+        UninstallEngine::Docker { common } => (docker::uninstall(&common.places()?, &common.name)?, common.dry_run),
+        UninstallEngine::Containerd { common } => {
+            (containerd::uninstall(&common.places()?, &common.name)?, common.dry_run)
+        }
+    };
+    carry_out(&plan, dry_run, "not installed")
+}
+
+impl ContainerdArguments {
+    fn places(&self) -> anyhow::Result<containerd::Places> {
+        Ok(containerd::Places {
+            binary: own_file()?,
+            config: self.config.clone(),
+            containerd: "containerd".into(),
+            policies: settings::DEFAULT_POLICIES.into(),
+            running: state::DIRECTORY.into(),
+        })
+    }
 }
 
 impl DockerArguments {
     fn places(&self) -> anyhow::Result<Places> {
         Ok(Places {
-            binary: std::env::current_exe().context("can't find this program's own file")?,
+            binary: own_file()?,
             daemon_config: self.daemon_config.clone(),
             policies: settings::DEFAULT_POLICIES.into(),
             running: state::DIRECTORY.into(),
             resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec(),
         })
     }
+}
+
+fn own_file() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("can't find this program's own file")
 }
 
 /// A dry run too: other users' processes can't be looked at, so what it said could be wrong.

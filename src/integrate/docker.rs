@@ -20,10 +20,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::config_file::ConfigFile;
-pub use self::config_file::RuntimeName;
 use self::daemon_json::{DaemonJson, Malformed};
 use self::dockerd::Daemon;
 use super::binary::{self, BinaryError};
+use super::plan::Plan;
+use super::runtime_name::RuntimeName;
 use super::step::{Step, missing_directories};
 use crate::policy::PolicyName;
 
@@ -40,15 +41,6 @@ pub struct Places {
     pub running: PathBuf,
     /// Where the host's DNS servers are written, the best first.
     pub resolv_confs: Vec<PathBuf>,
-}
-
-/// What is to be done, in order, and what the user should know afterwards.
-#[derive(Debug, Default)]
-pub struct Plan {
-    /// Changes; none where everything is as wanted.
-    pub steps: Vec<Step>,
-    /// One remark each.
-    pub notes: Vec<String>,
 }
 
 /// Why nothing can be done.
@@ -168,33 +160,10 @@ impl Plan {
         }
     }
 
-    fn name_missing_policy(&mut self, policies: &Path, policy: &PolicyName) {
-        let file = policy.file(policies);
-        if !file.exists() {
-            let file = file.display();
-            self.notes.push(format!(
-                "no policy yet, so everything is denied. To begin one: printf 'allow:\\n  - domain=example.com\\n' | sudo tee {file}"
-            ));
-        }
-    }
-
     fn keep_dns(&mut self, json: &DaemonJson) {
         let servers = json.dns();
         if !servers.is_empty() {
             self.notes.push(format!("`dns` stays ({}): whose it is can't be told", servers.join(", ")));
-        }
-    }
-
-    /// A running container is stopped and removed through the path it was made with, so the link stays as long.
-    fn remove_link(&mut self, link: &Path, running: &Path) {
-        if !binary::is_link(link) {
-            return;
-        }
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let link = link.display();
-            self.notes.push(format!("{link} stays: containers are running that may need it to be stopped"));
-        } else {
-            self.steps.push(Step::Unlink(link.to_owned()));
         }
     }
 }

@@ -4,5 +4,10 @@
 //! that `--dry-run` prints exactly what would happen, and only then applies them.
 
 pub mod binary;
+mod config_file;
+pub mod containerd;
 pub mod docker;
+pub mod kubernetes;
+pub mod plan;
+pub mod runtime_name;
 pub mod step;

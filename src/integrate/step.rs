@@ -40,6 +40,15 @@ pub enum Step {
     Reload(Daemon),
     /// Remove a symbolic link.
     Unlink(PathBuf),
+    /// Remove a file of ours in which nothing is left.
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// All of its content now.
+        before: String,
+        /// What is different without it, one line each.
+        changes: Vec<String>,
+    },
 }
 
 /// A step that failed; those before it are undone as far as they can be.
@@ -84,7 +93,7 @@ impl Step {
     #[must_use]
     pub fn changes(&self) -> &[String] {
         match self {
-            Self::Write { changes, .. } => changes,
+            Self::Write { changes, .. } | Self::Remove { changes, .. } => changes,
             _ => &[],
         }
     }
@@ -95,7 +104,7 @@ impl Step {
             Self::Link { link, target } => std::os::unix::fs::symlink(target, link),
             Self::Write { path, after, .. } => file::replace(path, after.as_bytes(), NEW_FILE),
             Self::Reload(daemon) => daemon.reload(),
-            Self::Unlink(link) => std::fs::remove_file(link),
+            Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
         }
     }
 
@@ -104,7 +113,9 @@ impl Step {
         let _ = match self {
             Self::Directory(path) => std::fs::remove_dir(path),
             Self::Link { link, .. } => std::fs::remove_file(link),
-            Self::Write { path, before: Some(before), .. } => file::replace(path, before.as_bytes(), NEW_FILE),
+            Self::Write { path, before: Some(before), .. } | Self::Remove { path, before, .. } => {
+                file::replace(path, before.as_bytes(), NEW_FILE)
+            }
             Self::Write { path, before: None, .. } => std::fs::remove_file(path),
             Self::Reload(_) | Self::Unlink(_) => Ok(()),
         };
@@ -118,7 +129,7 @@ impl fmt::Display for Step {
             Self::Link { link, target } => write!(f, "link {} to {}", link.display(), target.display()),
             Self::Write { path, .. } => write!(f, "write {}", path.display()),
             Self::Reload(daemon) => write!(f, "tell dockerd (pid {}) to read its file again", daemon.pid()),
-            Self::Unlink(link) => write!(f, "remove {}", link.display()),
+            Self::Unlink(path) | Self::Remove { path, .. } => write!(f, "remove {}", path.display()),
         }
     }
 }

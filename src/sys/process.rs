@@ -89,6 +89,36 @@ pub fn start_detached(program: &Path, arguments: &[&str], input: &[u8], deadline
     said
 }
 
+/// Where programs of the host are found, whatever the caller's environment says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs a trusted program of the host to its end, and gives what it says on standard output.
+///
+/// # Errors
+/// What starting it gives, or that it failed.
+pub fn answer(program: &Path, arguments: &[&str]) -> io::Result<String> {
+    let output = Command::new(program).args(arguments).env_clear().env("PATH", PATH).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(io::Error::other(format!("it failed ({})", output.status)))
+    }
+}
+
+/// Runs a program of the user's with `input` on its standard input and everything else as we have it, environment too.
+///
+/// # Errors
+/// What starting it gives, or that it failed: it has said why by then.
+pub fn feed(program: &str, arguments: &[&str], input: &[u8]) -> io::Result<()> {
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).spawn()?;
+    let written = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.write_all(input);
+    let status = child.wait()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("it failed ({status})")));
+    }
+    written
+}
+
 /// Reads at most 4 KiB of text until the end or the deadline.
 fn read_until(mut from: impl Read + AsFd, deadline: Duration) -> io::Result<String> {
     let end = Instant::now() + deadline;

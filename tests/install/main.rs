@@ -1,11 +1,12 @@
-//! `install docker` and `uninstall docker` against a real dockerd, and the words of both commands.
+//! `install` and `uninstall` against a real dockerd and real containerds, and the words of both commands.
 //!
-//! Each test starts a dockerd of its own: its data, sockets, pid and configuration are in a directory of its own, so the
-//! machine's dockerd (and any other test's) is neither seen nor touched. Needs root, dockerd and docker; without them the
+//! Each of dockerd's tests starts a dockerd of its own: its data, sockets, pid and configuration are in a directory of its own, so the
+//! machine's dockerd (and any other test's) is neither seen nor touched. Needs root, dockerd and docker, or containerd; without them the
 //! tests are reported as ignored, or fail where `CI` is set.
 
 #![expect(clippy::disallowed_methods, reason = "the tests start the program itself, dockerd and docker")]
 
+mod containerd;
 mod dockerd;
 
 use std::os::unix::fs::symlink;
@@ -19,14 +20,18 @@ use dockerd::Dockerd;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
-    let possible = std::env::var_os("CI").is_some() || dockerd::can_run();
-    let trial = |name: &str, test: fn()| {
-        let run = move || -> Result<(), Failed> {
-            test();
-            Ok(())
-        };
-        Trial::test(name, run).with_ignored_flag(!possible)
+    let must = std::env::var_os("CI").is_some();
+    let trial_if = |possible: bool| {
+        move |name: &str, test: fn()| {
+            let run = move || -> Result<(), Failed> {
+                test();
+                Ok(())
+            };
+            Trial::test(name, run).with_ignored_flag(!must && !possible)
+        }
     };
+    let (trial, of_containerd) = (trial_if(dockerd::can_run()), trial_if(containerd::can_run()));
+    let of_newer = trial_if(containerd::can_run_newer());
     let trials = vec![
         trial("dockerd_offers_the_runtime_after_install_and_not_after_uninstall", offers_the_runtime),
         trial("runtimes_of_the_command_line_are_not_lost_to_a_reload", keeps_flagged_runtimes),
@@ -38,6 +43,13 @@ fn main() {
         trial("a_binary_that_others_could_replace_is_refused", replaceable),
         trial("only_root_may_install", not_root),
         trial("wrong_words_give_code_2", usage),
+        of_containerd("containerd_offers_the_runtime_and_all_else_is_untouched", containerd::older_offers),
+        of_newer("a_newer_containerd_offers_the_runtime_and_all_else_is_untouched", containerd::newer_offers),
+        of_containerd("containerds_new_file_keeps_its_defaults", containerd::new_file),
+        of_containerd("the_command_for_containerd_tells_each_step_and_is_idempotent", containerd::command_for_real),
+        of_containerd("a_malformed_file_of_containerds_is_left_alone_with_its_line", containerd::malformed),
+        of_containerd("a_node_is_prepared_and_left_as_it_was", containerd::node),
+        of_containerd("kubernetes_objects_are_printed_or_handed_to_kubectl", containerd::kubectl),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

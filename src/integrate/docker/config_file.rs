@@ -3,31 +3,15 @@
 //! Reads the file, checks each change against what is in it and against the flags of the dockerds that read it, and
 //! keeps a line about each for the user. Writes nothing.
 
-use std::fmt;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::DockerError;
 use super::daemon_json::DaemonJson;
 use super::dockerd::Daemon;
 use crate::integrate::binary;
+use crate::integrate::config_file::read;
+use crate::integrate::runtime_name::RuntimeName;
 use crate::resolv_conf;
-
-/// The name that `docker run --runtime=` takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuntimeName(String);
-
-/// What is wrong with a runtime's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
-    #[error("a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit")]
-    Spelling,
-    /// It means something else already.
-    #[error("`{0}` is taken")]
-    Taken(String),
-}
 
 /// The configuration file, and what has been changed in it so far.
 pub(super) struct ConfigFile {
@@ -38,14 +22,8 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Where the path is a link, the file it leads to is meant, so that the link stays one.
     pub(super) fn read(path: &Path) -> Result<Self, DockerError> {
-        let unreadable = |source| DockerError::Read { path: path.to_owned(), source };
-        let (path, before) = match path.canonicalize() {
-            Ok(real) => (real.clone(), Some(read_bounded(&real).map_err(unreadable)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => (path.to_owned(), None),
-            Err(error) => return Err(unreadable(error)),
-        };
+        let (path, before) = read(path).map_err(|source| DockerError::Read { path: path.to_owned(), source })?;
         let malformed = |source| DockerError::Malformed { path: path.clone(), source };
         let json = DaemonJson::parse(before.as_deref().unwrap_or_default()).map_err(malformed)?;
         Ok(Self { path, before, json, changes: Vec::new() })
@@ -54,7 +32,7 @@ impl ConfigFile {
     /// Says whether something had to be changed.
     pub(super) fn add_runtime(&mut self, name: &RuntimeName, path: &Path) -> Result<bool, DockerError> {
         let path = path.to_str().ok_or_else(|| DockerError::NotText(path.to_owned()))?;
-        match self.json.runtime(&name.0) {
+        match self.json.runtime(name.as_str()) {
             Some(found) if found == path => return Ok(false),
             Some(found) if !binary::is_ours(&found) => {
                 return Err(DockerError::Foreign { name: name.clone(), path: found });
@@ -62,7 +40,7 @@ impl ConfigFile {
             Some(found) => self.changes.push(format!("runtime {name}: {path} (was {found})")),
             None => self.changes.push(format!("runtime {name}: {path}")),
         }
-        self.json.set_runtime(&name.0, path);
+        self.json.set_runtime(name.as_str(), path);
         Ok(true)
     }
 
@@ -99,50 +77,16 @@ impl ConfigFile {
         name: &RuntimeName,
         daemons: &[Daemon],
     ) -> Result<Option<String>, DockerError> {
-        let Some(path) = self.json.runtime(&name.0) else { return Ok(None) };
+        let Some(path) = self.json.runtime(name.as_str()) else { return Ok(None) };
         if !binary::is_ours(&path) {
             return Err(DockerError::Foreign { name: name.clone(), path });
         }
-        let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.0.as_str());
-        if self.json.default_runtime().is_some_and(|default| default == name.0) || daemons.iter().any(by_flag) {
+        let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.as_str());
+        if self.json.default_runtime().is_some_and(|default| default == name.as_str()) || daemons.iter().any(by_flag) {
             return Err(DockerError::IsDefault(name.clone()));
         }
-        self.json.remove_runtime(&name.0);
+        self.json.remove_runtime(name.as_str());
         self.changes.push(format!("no runtime {name} (was {path})"));
         Ok(Some(path))
-    }
-}
-
-fn read_bounded(path: &Path) -> io::Result<String> {
-    /// Far above any real one; a device or a mistaken path is not read to its end.
-    const LARGEST: u64 = 1024 * 1024;
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
-        Ok(text)
-    } else {
-        Err(io::ErrorKind::FileTooLarge.into())
-    }
-}
-
-impl FromStr for RuntimeName {
-    type Err = NameError;
-
-    /// dockerd keeps `runc` and its aliases to itself.
-    fn from_str(name: &str) -> Result<Self, NameError> {
-        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(inner) {
-            return Err(NameError::Spelling);
-        }
-        if name == "runc" || name.starts_with("io.containerd.") {
-            return Err(NameError::Taken(name.to_owned()));
-        }
-        Ok(Self(name.to_owned()))
-    }
-}
-
-impl fmt::Display for RuntimeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -1,0 +1,30 @@
+//! An engine's configuration file as it is before anything is planned.
+//!
+//! To remember: where the path is a link, the file that it leads to is meant, so that the link stays one.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The file's real path and its text; no text where there is no file.
+///
+/// # Errors
+/// It can't be read, isn't text, is too large, or is a link that leads nowhere.
+pub(super) fn read(path: &Path) -> io::Result<(PathBuf, Option<String>)> {
+    match path.canonicalize() {
+        Ok(real) => read_bounded(&real).map(|text| (real, Some(text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok((path.to_owned(), None)),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    /// Far above any real one; a device or a mistaken path is not read to its end.
+    const LARGEST: u64 = 1024 * 1024;
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
+        Ok(text)
+    } else {
+        Err(io::ErrorKind::FileTooLarge.into())
+    }
+}

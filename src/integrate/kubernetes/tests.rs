@@ -1,0 +1,106 @@
+//! The manifests are YAML that says what it should, with the parser that policies are read with.
+
+use saphyr_parser::{Event, Parser, StrInput};
+use serde_json::{Map, Value};
+
+use super::*;
+
+fn text(name: &str) -> String {
+    let image = "registry.example:5000/boundary-shim:1".parse().expect("an image");
+    manifests(&name.parse().expect("a name"), &"npm".parse().expect("a name"), &image).expect("made")
+}
+
+/// Every document, with all scalars as texts.
+fn documents(text: &str) -> Vec<Value> {
+    let mut events = Parser::new(StrInput::new(text)).map(|event| event.expect("YAML").0);
+    let mut found = Vec::new();
+    while let Some(event) = events.next() {
+        if let Event::DocumentStart(_) = event {
+            let first = events.next().expect("a node");
+            found.push(node(first, &mut events));
+        }
+    }
+    found
+}
+
+fn node<'a>(event: Event<'a>, events: &mut impl Iterator<Item = Event<'a>>) -> Value {
+    match event {
+        Event::Scalar(text, ..) => Value::String(text.into_owned()),
+        Event::SequenceStart(..) => {
+            let mut list = Vec::new();
+            loop {
+                match events.next().expect("an end") {
+                    Event::SequenceEnd => return Value::Array(list),
+                    item => list.push(node(item, events)),
+                }
+            }
+        }
+        Event::MappingStart(..) => {
+            let mut map = Map::new();
+            loop {
+                match events.next().expect("an end") {
+                    Event::MappingEnd => return Value::Object(map),
+                    Event::Scalar(key, ..) => {
+                        let first = events.next().expect("a value");
+                        assert!(map.insert(key.to_string(), node(first, events)).is_none(), "{key} twice");
+                    }
+                    other => panic!("no key: {other:?}"),
+                }
+            }
+        }
+        other => panic!("unexpected: {other:?}"),
+    }
+}
+
+fn at<'a>(document: &'a Value, path: &str) -> &'a str {
+    document.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path} in {document}"))
+}
+
+#[test]
+fn three_objects_of_stable_versions_belong_together() {
+    let documents = documents(&text("boundary-2"));
+    let kinds: Vec<_> = documents.iter().map(|one| (at(one, "/apiVersion"), at(one, "/kind"))).collect();
+    assert_eq!(kinds, [("node.k8s.io/v1", "RuntimeClass"), ("apps/v1", "DaemonSet"), ("v1", "Pod")]);
+    let [class, set, pod] = &documents[..] else { panic!("three") };
+    assert_eq!(at(class, "/handler"), "boundary-2");
+    assert_eq!(at(pod, "/spec/runtimeClassName"), at(class, "/metadata/name"));
+    assert_eq!(class.pointer("/scheduling/nodeSelector"), set.pointer("/spec/template/spec/nodeSelector"));
+    assert_eq!(at(class, "/scheduling/nodeSelector/boundary-shim~1boundary-2"), "true");
+    assert_eq!(set.pointer("/spec/selector/matchLabels"), set.pointer("/spec/template/metadata/labels"));
+    assert_eq!(at(set, "/spec/template/spec/containers/0/image"), "registry.example:5000/boundary-shim:1");
+    assert_eq!(at(set, "/spec/template/spec/automountServiceAccountToken"), "false");
+}
+
+#[test]
+fn the_nodes_script_is_in_it_whole() {
+    let documents = documents(&text("boundary"));
+    let script = at(&documents[1], "/spec/template/spec/containers/0/command/2");
+    assert_eq!(script, SCRIPT.replace("@NAME@", "boundary").replace("@POLICY@", "npm"));
+}
+
+#[test]
+fn the_recipe_is_in_it_and_no_placeholder_is_left() {
+    let text = text("boundary");
+    assert!(text.contains("#      FROM debian"), "{text}");
+    assert!(
+        !["@NAME@", "@POLICY@", "@IMAGE@", "@SCRIPT@", "@RECIPE@"].iter().any(|left| text.contains(left)),
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.trim_end() == line && line.len() <= 140), "{text}");
+}
+
+#[test]
+fn names_that_kubernetes_refuses_are_refused_here() {
+    for name in ["Boundary", "a_b", "a.b", "a-", &"a".repeat(49)] {
+        let error = handler(&name.parse().expect("a runtime's name")).expect_err(name).to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn an_images_name_can_hold_nothing_else() {
+    for image in ["", "a b", "a\"", "a\nb", "-a", "$(x)", "a;b", &"a".repeat(256)] {
+        assert!(image.parse::<Image>().is_err(), "{image}");
+    }
+    assert!("ghcr.io/x/y:v1@sha256:00".parse::<Image>().is_ok());
+}
