@@ -65,6 +65,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         host_network: HostNetwork::Filter,
         user_namespace: setting.user_namespace,
         nesting: setting.nesting,
+        no_pivot: false,
         privileged: Privileged::Refuse,
         program: "/usr/local/bin/boundary-shim",
     }

@@ -15,12 +15,13 @@ use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, Outcome, Situation};
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
-/// `starts_by_verb`: the engine will call `start`.
+/// `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
 pub(super) fn prepare(
     settings: &Settings,
     container: &Container<'_>,
     bundle: Option<&Path>,
     starts_by_verb: bool,
+    no_pivot: bool,
 ) -> anyhow::Result<()> {
     delete::forget(container);
     delete::sweep();
@@ -28,7 +29,7 @@ pub(super) fn prepare(
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;
     let program = program()?;
-    let situation = look_around(settings, container, &bundle, &program)?;
+    let situation = Situation { no_pivot, ..look_around(settings, container, &bundle, &program)? };
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, settings.nesting)?;
@@ -91,6 +92,7 @@ fn look_around<'a>(
         place: spec::network::path(spec)?.map(|path| namespaces::place(&path)).transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
+        no_pivot: false,
         host: Host::read(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,

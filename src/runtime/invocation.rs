@@ -49,6 +49,8 @@ pub enum Command {
         id: String,
         /// Whether the container waits for the verb `start` (it doesn't after `run` and `restore`).
         waits: bool,
+        /// Whether `--no-pivot` is on the line, whatever its value.
+        no_pivot: bool,
     },
     /// `start`.
     Start {
@@ -87,7 +89,7 @@ pub enum InvocationError {
     UnknownOption(String),
     /// crun's other `config.json`, or an abbreviation of an option that matters.
     #[error(
-        "the option {0} is not supported here: --bundle, --process and --cap must be spelt out, and no other config.json be named"
+        "the option {0} is not supported here: --bundle, --no-pivot, --process and --cap must be spelt out, and no other config.json be named"
     )]
     Unsupported(String),
     /// Not exactly one container.
@@ -200,15 +202,16 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
 }
 
 fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
-    let (mut bundle, mut ids, mut help) = (None, Vec::new(), false);
+    let (mut bundle, mut ids, mut help, mut no_pivot) = (None, Vec::new(), false, false);
     for item in Reader::new(rest, &flags::CREATE) {
         match item {
             Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
             Item::Switch("help" | "h", _) => help = true,
+            Item::Switch("no-pivot", _) => no_pivot = true,
             Item::Value(..) | Item::Switch(..) => {}
             Item::Unknown(unknown) => match attached_letter(&unknown, b'b') {
                 Some(value) => bundle = Some(value.to_owned()),
-                None => refuse_alias(&unknown, &["bundle", "config", "f"])?,
+                None => refuse_alias(&unknown, &["bundle", "config", "f", "no-pivot"])?,
             },
             Item::Word(word) => ids.push(word),
         }
@@ -216,7 +219,7 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
     match ids.as_slice() {
         [id] => {
             let bundle = bundle.filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-            Ok(Command::Create { bundle, id: text(id), waits: verb == "create" })
+            Ok(Command::Create { bundle, id: text(id), waits: verb == "create", no_pivot })
         }
         [] if help => Ok(Command::Other),
         _ => Err(InvocationError::Ids(verb, ids.len())),

@@ -45,8 +45,9 @@ fn become_runtime(call: &Invocation) -> anyhow::Result<Infallible> {
     let settings = settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
     let runtime = handoff::find(&settings.runtime)?;
     match command {
-        Command::Create { bundle, id, waits } => {
-            create::prepare(&settings, &Container::new(&call.globals, id)?, bundle.as_deref(), *waits)?;
+        Command::Create { bundle, id, waits, no_pivot } => {
+            let container = Container::new(&call.globals, id)?;
+            create::prepare(&settings, &container, bundle.as_deref(), *waits, *no_pivot)?;
         }
         Command::Start { id } => start::settle(&Container::new(&call.globals, id)?)?,
         Command::Exec { id, process, capabilities } => {

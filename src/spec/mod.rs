@@ -35,6 +35,8 @@ pub struct Situation<'a> {
     pub was_host: bool,
     /// Whether the user namespace that the spec names by path is the host's own.
     pub host_user_namespace: bool,
+    /// Whether the runtime was told to change the root without `pivot_root`.
+    pub no_pivot: bool,
     /// What the host's kernel lets a container nest.
     pub host: Host,
     /// What to do about the host's network.
@@ -120,6 +122,11 @@ pub enum SpecError {
         "{0} reaches beyond the container, and the user namespace that would bound it can't share the pid or ipc namespace of the host or of another container: drop the one or the other"
     )]
     SharedNamespaces(String),
+    /// The capabilities need a user namespace, and the root is changed without `pivot_root`.
+    #[error(
+        "{0} reaches beyond the container, and in the user namespace that would bound it --no-pivot leaves the host's /proc within reach: drop the one or the other"
+    )]
+    NoPivot(String),
     /// The spec's user namespace is the host's or is shared with strangers.
     #[error("{0} reaches beyond the container, and its user namespace is not its own")]
     SharedUserNamespace(String),

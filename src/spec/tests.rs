@@ -32,6 +32,7 @@ fn situation() -> Situation<'static> {
         place: None,
         was_host: false,
         host_user_namespace: false,
+        no_pivot: false,
         host: HOST,
         nesting: None,
         host_network: HostNetwork::Filter,
@@ -153,6 +154,20 @@ fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
     let never = Situation { user_namespace: UserNamespace::Never, ..off };
     let mut spec = with_capability("CAP_NET_ADMIN");
     assert!(!rewrite(&mut spec, &never).unwrap().user_namespace);
+    assert_eq!(spec["process"], plain()["process"]);
+}
+
+#[test]
+fn without_pivot_root_there_is_no_user_namespace_of_ours() {
+    let bare = Situation { no_pivot: true, ..situation() };
+    let refused = rewrite(&mut with_capability("CAP_SYS_ADMIN"), &bare).unwrap_err();
+    assert_eq!(refused, SpecError::NoPivot("CAP_SYS_ADMIN".into()));
+    // What was not asked for is no reason to refuse: the container goes without.
+    let nesting = Situation { nesting: Some(Tier::Nsjail), ..bare };
+    let mut spec = plain();
+    let outcome = rewrite(&mut spec, &nesting).unwrap();
+    assert_eq!((outcome.user_namespace, outcome.nesting.capability), (false, Recipients::Nobody));
+    assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("--no-pivot")));
     assert_eq!(spec["process"], plain()["process"]);
 }
 

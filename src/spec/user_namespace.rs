@@ -53,7 +53,13 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
         }
         Some(Place::Host) | None => Bound::Fresh,
     };
-    if shares_what_it_mounts(spec)? { Err(SpecError::SharedNamespaces(reason())) } else { Ok(bound) }
+    if shares_what_it_mounts(spec)? {
+        return Err(SpecError::SharedNamespaces(reason()));
+    }
+    // The host's mounts stay below the container's root then. runc takes the bare /proc away from there, which it can't in a
+    // user namespace; the kernel lets whoever has one in sight mount a new one, unmasked, and as its ids are the host's,
+    // root may write the host's switches in there (core_pattern).
+    if situation.no_pivot { Err(SpecError::NoPivot(reason())) } else { Ok(bound) }
 }
 
 /// Bounds the container's capabilities; says whether a user namespace does it.

@@ -15,6 +15,7 @@ tests![
     a_file_that_can_not_be_replaced_stays_and_its_plan_goes,
     a_link_in_place_of_the_file_is_refused,
     hostile_ids_are_refused,
+    without_pivot_root_no_capability_waits_in_a_user_namespace,
     mode_and_owner_of_the_file_are_kept,
     the_hosts_network_is_filtered_and_stays_so_when_rewritten,
     a_network_in_use_is_refused_unless_a_gateway_filters_it,
@@ -140,6 +141,19 @@ fn hostile_ids_are_refused() {
         world.assert_refused(&output, "container id");
     }
     assert!(!world.path("bundle/boundary.json").exists());
+}
+
+fn without_pivot_root_no_capability_waits_in_a_user_namespace() {
+    let world = World::new();
+    world.assert_passed(&world.call("create --no-pivot --bundle BUNDLE ID"));
+    let kinds: Vec<_> = world.spec()["linux"]["namespaces"].as_array().unwrap().to_vec();
+    assert!(!kinds.contains(&json!({"type": "user"})), "{kinds:?}");
+    assert!(world.plan().notices.iter().any(|notice| notice.contains("--no-pivot")));
+    let world = World::new();
+    world.edit_spec(|spec| spec["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_ADMIN"]));
+    let before = world.read("bundle/config.json");
+    world.assert_refused(&world.call("create --no-pivot --bundle BUNDLE ID"), "--no-pivot");
+    assert_eq!(world.read("bundle/config.json"), before);
 }
 
 fn mode_and_owner_of_the_file_are_kept() {

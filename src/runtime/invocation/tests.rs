@@ -16,13 +16,21 @@ fn command_of(text: &str) -> Result<Command, InvocationError> {
 
 fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     let bundle = Some(bundle).filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-    Ok(Command::Create { bundle, id: id.to_owned(), waits: true })
+    Ok(Command::Create { bundle, id: id.to_owned(), waits: true, no_pivot: false })
+}
+
+/// As a line that has `--no-pivot`, too.
+fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, InvocationError> {
+    command.map(|command| match command {
+        Command::Create { bundle, id, waits, .. } => Command::Create { bundle, id, waits, no_pivot: true },
+        other => other,
+    })
 }
 
 /// As [`created`], by a verb that also starts.
 fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     created(bundle, id).map(|command| match command {
-        Command::Create { bundle, id, .. } => Command::Create { bundle, id, waits: false },
+        Command::Create { bundle, id, no_pivot, .. } => Command::Create { bundle, id, waits: false, no_pivot },
         other => other,
     })
 }
@@ -41,7 +49,18 @@ fn the_lines_of_engines_are_read() {
     let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![] };
     assert_eq!(command_of(&format!("{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID")), Ok(exec));
     let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
-    assert_eq!(command_of(restore), ran("B", "ID"));
+    assert_eq!(command_of(restore), without_pivot(ran("B", "ID")));
+}
+
+#[test]
+fn no_pivot_is_seen_however_it_is_written_and_never_guessed_at() {
+    for option in ["--no-pivot", "-no-pivot", "--no-pivot=true", "--no-pivot=false"] {
+        assert_eq!(command_of(&format!("create {option} -b B ID")), without_pivot(created("B", "ID")), "{option}");
+        assert_eq!(command_of(&format!("run ID {option} -b B")), without_pivot(ran("B", "ID")), "{option}");
+    }
+    // argp (crun) takes a beginning of the name, too.
+    let short = command_of("create --no-piv -b B ID");
+    assert!(matches!(short, Err(InvocationError::Unsupported(_))), "{short:?}");
 }
 
 #[test]
