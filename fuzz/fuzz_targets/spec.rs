@@ -66,6 +66,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         user_namespace: setting.user_namespace,
         nesting: setting.nesting,
         no_pivot: false,
+        absent_device: None,
         privileged: Privileged::Refuse,
         program: "/usr/local/bin/boundary-shim",
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{Container, delete, embedded_resolver, namespaces, resolvers, self_check};
+use super::{Container, delete, devices, embedded_resolver, namespaces, resolvers, self_check};
 use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{Gateway, Plan};
@@ -93,6 +93,7 @@ fn look_around<'a>(
         was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
         no_pivot: false,
+        absent_device: devices::absent_on_host(spec),
         host: Host::read(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,

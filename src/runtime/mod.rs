@@ -5,6 +5,7 @@
 
 mod create;
 mod delete;
+mod devices;
 mod embedded_resolver;
 mod exec;
 mod handoff;

@@ -37,6 +37,8 @@ pub struct Situation<'a> {
     pub host_user_namespace: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
+    /// A device that the spec lists and the host hasn't got at that path: it can't be had in a user namespace.
+    pub absent_device: Option<String>,
     /// What the host's kernel lets a container nest.
     pub host: Host,
     /// What to do about the host's network.

@@ -33,6 +33,7 @@ fn situation() -> Situation<'static> {
         was_host: false,
         host_user_namespace: false,
         no_pivot: false,
+        absent_device: None,
         host: HOST,
         nesting: None,
         host_network: HostNetwork::Filter,
@@ -169,6 +170,18 @@ fn without_pivot_root_there_is_no_user_namespace_of_ours() {
     assert_eq!((outcome.user_namespace, outcome.nesting.capability), (false, Recipients::Nobody));
     assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("--no-pivot")));
     assert_eq!(spec["process"], plain()["process"]);
+}
+
+#[test]
+fn a_device_under_another_name_is_not_lost_to_nesting() {
+    let situation = Situation { absent_device: Some("/dev/disk".into()), nesting: Some(Tier::Nsjail), ..situation() };
+    let mut spec = plain();
+    let outcome = rewrite(&mut spec, &situation).unwrap();
+    assert_eq!((outcome.user_namespace, outcome.nesting.capability), (false, Recipients::Nobody));
+    assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("/dev/disk")));
+    assert_eq!(spec["process"], plain()["process"]);
+    // One that was asked for a user namespace gets it.
+    assert!(rewrite(&mut with_capability("CAP_NET_ADMIN"), &situation).unwrap().user_namespace);
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_exec_has_the_containers_capabilities", exec),
     ("no_nesting_leaves_capabilities_and_seccomp_as_with_runc", none),
     ("what_a_jail_sends_through_its_parent_is_filtered", parent),
+    ("a_device_under_another_path_is_there", mapped_device),
     ("the_kernel_runs_the_filter_that_was_promised", loaded),
     ("net_admin_without_a_flag_opens_nothing", net_admin),
     ("containers_work_and_are_filtered_with_crun", crun),
@@ -286,4 +287,11 @@ fn loaded(bed: &Bed) {
     for call in ["clone3", "unshare", "setns", "mount", "bpf", "read", "socket", "personality"] {
         assert_eq!(verdict(&ours, call, 0), verdict(&plain, call, 0), "{call}");
     }
+}
+
+/// A user namespace can't have it, so the container gets none for nesting's sake.
+fn mapped_device(bed: &Bed) {
+    let answer =
+        bed.run(&["--device", "/dev/null:/dev/mapped"], "test -c /dev/mapped && echo x >/dev/mapped && echo there");
+    assert_eq!(answer.must_succeed().stdout.trim(), "there");
 }
