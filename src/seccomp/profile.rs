@@ -257,7 +257,7 @@ fn settled(value: Value, shape: &Shape, place: &str) -> Result<Value, Fault> {
 fn settled_object(object: Map<String, Value>, known: &[(&'static str, Shape)], place: &str) -> Result<Value, Fault> {
     let mut result = Map::with_capacity(object.len());
     for (key, value) in object {
-        let Some((name, shape)) = known.iter().find(|(name, _)| text::folds_to(&key, name)) else {
+        let Some((name, shape)) = known.iter().find(|(name, _)| super::folds_to(&key, name)) else {
             result.insert(key, value);
             continue;
         };

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::{Object, SpecError};
+use crate::seccomp::folds_to;
 
 /// Every key that this program reads or writes, at whatever level it stands.
 const KNOWN: &[&str] = &[
@@ -80,16 +81,6 @@ fn check_value(value: &Value) -> Result<(), SpecError> {
         Value::Array(list) => list.iter().try_for_each(check_value),
         _ => Ok(()),
     }
-}
-
-/// Whether Go's reader takes `key` for `known`.
-fn folds_to(key: &str, known: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(known.chars().map(fold))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::Fault;
+use super::super::{Fault, folds_to};
 
 const TOP: &[&str] = &["defaultAction", "defaultErrnoRet", "architectures", "syscalls"];
 const ENTRY: &[&str] = &["names", "name", "action", "errnoRet", "args", "includes", "excludes"];
@@ -37,8 +37,7 @@ pub(super) fn canonical(profile: &Value) -> Result<Value, Fault> {
 /// Gives the known keys of an object their usual spelling; what isn't an object is somebody else's to complain about.
 fn spell(object: &mut Value, known: &[&str], place: &str) -> Result<(), Fault> {
     let Some(object) = object.as_object_mut() else { return Ok(()) };
-    let usual =
-        |key: &str| known.iter().find(|known| known.to_ascii_lowercase() == folded(key)).map(|key| (*key).to_owned());
+    let usual = |key: &str| known.iter().find(|known| folds_to(key, known)).map(|key| (*key).to_owned());
     if object.keys().all(|key| usual(key).is_none_or(|usual| usual == *key)) {
         return Ok(());
     }
@@ -52,16 +51,6 @@ fn spell(object: &mut Value, known: &[&str], place: &str) -> Result<(), Fault> {
     }
     *object = spelled;
     Ok(())
-}
-
-/// A key as Go compares it: without case, and with the two letters beyond ASCII whose case is that of an ASCII letter.
-fn folded(key: &str) -> String {
-    let fold = |letter| match letter {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        _ => letter.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).collect()
 }
 
 /// Turns `name` into `names`.

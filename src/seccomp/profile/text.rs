@@ -27,16 +27,6 @@ pub(super) fn tree(text: &[u8]) -> Result<Value, Fault> {
     })
 }
 
-/// Whether Go's reader takes `key` for `known`. Besides ASCII it folds `ſ` (U+017F) to s and the Kelvin sign (U+212A) to k.
-pub(super) fn folds_to(key: &str, known: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(known.chars().map(fold))
-}
-
 /// Whether the second value of a key, read into the first, is just the second.
 pub(super) fn replaces(second: &Value, first: &Value) -> bool {
     let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
