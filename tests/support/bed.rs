@@ -219,7 +219,7 @@ impl Drop for Bed {
         self.supervisor.kill().ok();
         self.supervisor.wait().ok();
         if std::env::var_os("BED_KEEP_LOGS").is_some() {
-            eprintln!("--- dockerd\n{}\n--- little internet\n{}", self.read("dockerd.log"), self.internet_log());
+            eprintln!("--- engine\n{}\n--- little internet\n{}", self.read("engine.log"), self.internet_log());
         }
     }
 }
