@@ -48,8 +48,23 @@ pub struct Settings {
     pub host_network: HostNetwork,
     /// `nesting`: what a container may nest inside of itself; none: what it could without us.
     pub nesting: Option<Tier>,
+    /// `pod-nesting`: in which pods `nesting` holds.
+    pub pod_nesting: PodNesting,
     /// `[annotations]`.
     pub annotations: Annotations,
+}
+
+impl Settings {
+    /// What a container may nest. `pod`: the Kubernetes namespace of the pod that it belongs to, if it belongs to one.
+    #[must_use]
+    pub fn nesting_in(&self, pod: Option<&str>) -> Option<Tier> {
+        let open = pod.is_none_or(|namespace| match &self.pod_nesting {
+            PodNesting::Off => false,
+            PodNesting::All => true,
+            PodNesting::Namespaces(open) => open.iter().any(|listed| listed == namespace),
+        });
+        self.nesting.filter(|_| open)
+    }
 }
 
 /// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond a container
@@ -87,6 +102,19 @@ pub enum HostNetwork {
     Refuse,
 }
 
+/// In which pods a container gets what `nesting` gives. A cluster admits a pod by what stands in it, and this is added after
+/// that: the runtime class would be a way around the rules of the cluster, for everybody who may name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PodNesting {
+    /// `off`: in none.
+    #[default]
+    Off,
+    /// `all`: in every pod.
+    All,
+    /// A list: in the pods of these Kubernetes namespaces.
+    Namespaces(Vec<String>),
+}
+
 /// What a container's annotations may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotations {
@@ -110,6 +138,7 @@ impl Default for Settings {
             privileged: Privileged::default(),
             host_network: HostNetwork::default(),
             nesting: Some(Tier::Nsjail),
+            pod_nesting: PodNesting::default(),
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

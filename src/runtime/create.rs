@@ -32,7 +32,10 @@ pub(super) fn prepare(
     let situation = Situation { no_pivot, ..look_around(settings, container, &bundle, &program)? };
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
-    check_filter(&outcome, &bundle.config.value, settings.nesting)?;
+    check_filter(&outcome, &bundle.config.value, situation.nesting)?;
+    if outcome.gateway == Gateway::Joined {
+        refuse_another_policy(&bundle.config.value, &policy)?;
+    }
 
     let docker = resolvers::docker_directory(&bundle, &container.id);
     let docker_dns = resolvers::docker_dns(docker.as_deref());
@@ -67,6 +70,23 @@ fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyho
     }
 }
 
+/// A container that joins another's network is filtered by that one's policy. Annotations that ask for another would have no
+/// effect, and whoever wrote them believes that they have.
+fn refuse_another_policy(spec: &Value, asked: &PolicySource) -> anyhow::Result<()> {
+    let annotated = settings::select::chooses(&spec::annotations(spec));
+    let Some(path) = spec::network::path(spec)?.filter(|_| annotated) else { return Ok(()) };
+    let owner = namespaces::gateway(&path)?.context("the gateway of the joined container is gone")?;
+    let given = &owner.plan.policy;
+    let same = (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
+    anyhow::ensure!(
+        same,
+        "its network is filtered by policy {}, as its pod or the container that it joins was started with: the annotations \
+         boundary.policy, boundary.allow and boundary.mode can't change that here",
+        given.name
+    );
+    Ok(())
+}
+
 /// The bundle's directory, absolute, as the hook will be told of it.
 fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let here = || std::env::current_dir().context("can't tell the working directory");
@@ -98,7 +118,7 @@ fn look_around<'a>(
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
-        nesting: settings.nesting,
+        nesting: settings.nesting_in(spec::pod::namespace(spec).as_deref()),
         program,
     })
 }

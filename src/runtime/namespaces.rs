@@ -21,12 +21,21 @@ pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
     if inode == own("net")? {
         return Ok(Place::Host);
     }
-    if let Some(record) = state::filtering(inode).context("can't list the gateways")? {
+    if let Some(record) = filtering(inode)? {
         return Ok(Place::Filtered { exit: record.plan.exit, owner: owner(&record)? });
     }
     // A path into /proc is some process's namespace by its nature, even if that process ends just now.
     let in_use = path.starts_with("/proc") || inhabited(inode).context("can't list the processes")?;
     Ok(if in_use { Place::InUse } else { Place::Free })
+}
+
+/// Who brought the gateway that filters the network namespace at a path.
+pub(super) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
+    filtering(inode(path).with_context(|| format!("can't use the network namespace {}", path.display()))?)
+}
+
+fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
+    state::filtering(inode).context("can't list the gateways")
 }
 
 /// Whether a path leads to the host's own user namespace.

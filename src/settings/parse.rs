@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Annotations, HostNetwork, Privileged, Settings, UserNamespace};
+use super::{Annotations, HostNetwork, PodNesting, Privileged, Settings, UserNamespace};
 use crate::policy::text::{Mistake, shown};
 use crate::policy::{Mode, PolicyName};
 use crate::seccomp::tier::Tier;
@@ -69,6 +69,7 @@ impl Reader<'_> {
                 _ => Err("write \"filter\" or \"refuse\"".to_owned()),
             }),
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
+            "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
                     for (key, value) in table {
@@ -79,6 +80,19 @@ impl Reader<'_> {
             },
             unknown => self.unknown(key, unknown, &TOP),
         }
+    }
+
+    fn pod_nesting(&mut self, key: &Key<'_>, value: &Value<'_>, to: &mut PodNesting) {
+        if value.get_ref().as_array().is_none() {
+            return self.set(key, value, to, |text| match text {
+                "off" => Ok(PodNesting::Off),
+                "all" => Ok(PodNesting::All),
+                _ => Err("write \"off\", \"all\" or a list of Kubernetes namespaces".to_owned()),
+            });
+        }
+        let mut namespaces = Vec::new();
+        self.set_list(key, value, &mut namespaces, kubernetes_namespace);
+        *to = PodNesting::Namespaces(namespaces);
     }
 
     fn annotation(&mut self, key: &Key<'_>, value: &Value<'_>, annotations: &mut Annotations) {
@@ -139,7 +153,7 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 9] = [
+const TOP: [&str; 10] = [
     "runtime",
     "policy",
     "resolvers",
@@ -148,6 +162,7 @@ const TOP: [&str; 9] = [
     "privileged",
     "host-network",
     "nesting",
+    "pod-nesting",
     "annotations",
 ];
 
@@ -163,6 +178,14 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
         Some(tier) if tier != Tier::Seed => Ok(Some(tier)),
         _ => Err("write \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned()),
     }
+}
+
+/// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say nothing.
+fn kubernetes_namespace(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label =
+        (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-');
+    label.then(|| text.to_owned()).ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

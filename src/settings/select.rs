@@ -46,6 +46,12 @@ pub fn select(
     if selection.mistakes.is_empty() { Ok(source) } else { Err(selection.mistakes) }
 }
 
+/// Whether any of the annotations chooses something.
+#[must_use]
+pub fn chooses(annotations: &BTreeMap<String, String>) -> bool {
+    [POLICY, ALLOW, MODE].iter().any(|key| annotations.contains_key(*key))
+}
+
 struct Selection<'a, Read> {
     settings: &'a Settings,
     annotations: &'a BTreeMap<String, String>,

@@ -32,7 +32,7 @@ fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
-        "nesting = \"bwrap\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -48,6 +48,7 @@ fn every_key_is_understood() {
             privileged: Privileged::Allow,
             host_network: HostNetwork::Refuse,
             nesting: Some(Tier::Bwrap),
+            pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),
             annotations: Annotations {
                 policies: vec![name("npm"), name("pip")],
                 modes: vec![Mode::Enforce, Mode::Observe],
@@ -173,5 +174,29 @@ proptest! {
         text in "((runtime|policy|resolvers|modes|annotations|x)( = | )?(\"[a-z/.:0-9]{0,6}\"|\\[|\\]|\\{|\\}|true|1)?\n?){0,8}",
     ) {
         let _ = parse("c.toml", &text);
+    }
+}
+
+#[test]
+fn a_pod_nests_only_where_the_host_lists_its_namespace() {
+    let cases = [
+        ("", [true, false, false]),
+        ("pod-nesting = \"off\"", [true, false, false]),
+        ("pod-nesting = \"all\"", [true, true, true]),
+        ("pod-nesting = [\"ci\"]", [true, true, false]),
+        ("pod-nesting = []", [true, false, false]),
+        ("pod-nesting = \"all\"\nnesting = \"none\"", [false; 3]),
+    ];
+    for (content, expected) in cases {
+        let settings = parsed(content);
+        assert_eq!([None, Some("ci"), Some("")].map(|pod| settings.nesting_in(pod).is_some()), expected, "{content}");
+    }
+}
+
+#[test]
+fn what_is_no_list_of_kubernetes_namespaces_is_refused() {
+    for value in ["true", "\"ci\"", "[\"\"]", "[\"*\"]", "[\"CI\"]", "[\"a/b\"]", "[\"-a\"]", "[1]"] {
+        let content = format!("pod-nesting = {value}");
+        assert!(mistakes(&content)[0].starts_with("c.toml:1: pod-nesting: "), "{value}: {:?}", mistakes(&content));
     }
 }

@@ -8,6 +8,7 @@ pub mod hooks;
 pub mod keys;
 pub mod nesting;
 pub mod network;
+pub mod pod;
 pub mod user_namespace;
 
 use std::collections::BTreeMap;

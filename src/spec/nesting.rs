@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use super::{Situation, SpecError, capabilities, namespace, object, user_namespace};
+use super::{Situation, SpecError, capabilities, namespace, object, pod, user_namespace};
 use crate::plan::Recipients;
 use crate::seccomp::patch;
 use crate::seccomp::tier::Tier;
@@ -70,6 +70,11 @@ fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option
     let given = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
     if !given && situation.user_namespace == UserNamespace::Never {
         return Some("user-namespace is \"never\" in the host's configuration".to_owned());
+    }
+    // Not even a pod with the host's network, whose namespace would be made here: engines mount what such a pod shares in a
+    // way that only the host's user namespace may.
+    if !given && pod::namespace(spec).is_some() {
+        return Some("its pod has no user namespace that would bound it; hostUsers: false gives it one".to_owned());
     }
     let comes_anyway = given || capabilities::beyond(process).is_some();
     let lost = capabilities::lost_in_a_user_namespace(process).filter(|_| !comes_anyway);

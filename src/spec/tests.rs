@@ -432,6 +432,19 @@ fn without_user_namespaces_a_capability_that_was_asked_for_is_not_given_to_nest(
 }
 
 #[test]
+fn a_pods_container_gets_the_capability_only_in_a_user_namespace_of_the_pod() {
+    let mut spec = plain();
+    spec["annotations"] = json!({"io.kubernetes.cri.sandbox-namespace": "ci"});
+    let outcome = rewrite(&mut spec.clone(), &nests()).unwrap();
+    assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Nobody, false));
+    assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("hostUsers: false")));
+
+    set_path(&mut spec, "user", "/proc/7/ns/user");
+    let outcome = rewrite(&mut spec, &Situation { place: Some(Place::Free), ..nests() }).unwrap();
+    assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Everybody, true));
+}
+
+#[test]
 fn what_stands_in_a_nested_jails_way_is_said_with_what_would_help() {
     let mut spec = plain();
     spec["process"]["apparmorProfile"] = json!("docker-default");
