@@ -5,7 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use serde_json::Value;
 
 use crate::Test;
-use crate::bed::{Bed, Container, wait_for};
+use crate::bed::{Bed, wait_for};
+use crate::docker::Container;
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_request_is_one_record_with_all_fields", allowed),

@@ -3,8 +3,9 @@
 use std::thread;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, IMAGE, runtime, unique};
-use crate::traces::{Footprint, wait_for_none};
+use crate::bed::{Bed, Capture, unique};
+use crate::docker::{IMAGE, runtime};
+use crate::traces::wait_for_none;
 use crate::wire::leaks;
 
 /// Containers in the start race, and how many start at a time.
@@ -22,7 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    let footprint = Footprint::of(bed, &container);
+    let footprint = container.footprint();
     container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
     container.remove();
     footprint.vanishes(bed);
@@ -39,7 +40,7 @@ fn never_started(bed: &Bed) {
 
 fn killed_then_removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    let footprint = Footprint::of(bed, &container);
+    let footprint = container.footprint();
     signal(bed, &footprint.proxy, "KILL");
     container.remove();
     footprint.vanishes(bed);
@@ -56,7 +57,7 @@ fn stopped(bed: &Bed) {
 /// A container that connects all the time loses its proxy: from then on nothing gets through, and nothing leaks.
 fn under_load(bed: &Bed, name: &str) {
     let container = bed.sleeper(&[]);
-    let footprint = Footprint::of(bed, &container);
+    let footprint = container.footprint();
     let capture = Capture::start(bed, &container.uplink(), "in");
     bed.docker(&["exec", "--detach", &container.name, "curl", "-sS", "-o", "/dev/null", "http://allowed.test/slow"])
         .must_succeed();

@@ -2,7 +2,8 @@
 //! the wire saw.
 
 use crate::Test;
-use crate::bed::{Bed, Capture, Container};
+use crate::bed::{Bed, Capture};
+use crate::docker::Container;
 use crate::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
 use crate::wire::{leaks, must_show_allowed_traffic};
 

@@ -17,8 +17,11 @@ mod audit;
 mod bed;
 mod by_hand;
 mod control;
+mod docker;
 mod endings;
 mod filter;
+#[path = "../support/harness.rs"]
+mod harness;
 #[path = "../support/little_internet/hosts.rs"]
 mod hosts;
 #[path = "../support/loaded_filter.rs"]
@@ -26,19 +29,16 @@ mod loaded_filter;
 mod nesting;
 mod networks;
 mod refusals;
+#[path = "../support/traces.rs"]
 mod traces;
 mod transparency;
+#[path = "../support/wire.rs"]
 mod wire;
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use harness::{Suite, Test};
+use libtest_mimic::Trial;
 
-use bed::Bed;
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// One test: what it proves, and how.
-type Test = (&'static str, fn(&Bed));
+use crate::bed::Bed;
 
 /// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter` runs one group.
 #[derive(Clone, Copy)]
@@ -72,79 +72,27 @@ const GROUPS: [Group; 12] = [
     Group { program: Some("chromium-headless-shell"), ..group("nesting_browser", nesting::BROWSER_TESTS) },
 ];
 
-/// What one test may take: the longest, two hundred containers one after another, takes a tenth on an idle machine.
-const TEST_DEADLINE: Duration = Duration::from_secs(300);
-
 fn main() {
-    let arguments = Arguments::from_args();
-    let privileged = nix::unistd::geteuid().is_root();
-    if !privileged && !arguments.list && std::env::var_os("CI").is_some() {
-        eprintln!("these tests need root, and with CI set that is a failure");
-        std::process::exit(1);
-    }
-    let shared = Arc::new(SharedBed::new());
-    let engine = if privileged { bed::engine_version() } else { None };
+    let suite = Suite::begin(Bed::with_docker);
+    let engine = if suite.privileged { docker::engine_version() } else { None };
     let trials = GROUPS
         .iter()
-        .filter(|group| group.proves_the_bed || bed::runtime() != "runc")
-        .flat_map(|group| group.tests.iter().map(|test| trial(group, *test, &shared, engine)))
-        .map(|trial| if privileged { trial } else { trial.with_ignored_flag(true) })
+        .filter(|group| group.proves_the_bed || docker::runtime() != "runc")
+        .flat_map(|group| group.tests.iter().map(|test| trial(&suite, group, *test, engine)))
         .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    let clean = conclusion.has_failed() || shared.get().and_then(Option::as_ref).is_none_or(is_as_it_was);
-    // Here, and not at exit: nobody drops what is alive when a process exits.
-    drop(shared);
-    if !clean {
-        std::process::exit(101);
-    }
-    conclusion.exit();
+    suite.conclude(trials);
 }
 
-fn trial(group: &Group, (name, test): Test, shared: &Arc<SharedBed>, engine: Option<u32>) -> Trial {
-    let shared = Arc::clone(shared);
-    let trial = Trial::test(format!("{}::{name}", group.name), move || within_deadline(shared, test));
+fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {
+    let trial = suite.trial(group.name, test);
     match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
         (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
             trial.with_kind(format!("needs Docker {since}")).with_ignored_flag(true)
         }
-        (_, Some(program)) if !bed::is_installed(program) => {
+        (_, Some(program)) if !docker::is_installed(program) => {
             trial.with_kind(format!("needs {program}")).with_ignored_flag(true)
         }
         _ => trial,
     }
-}
-
-/// A test that doesn't end is left behind; its commands end by their own deadlines.
-fn within_deadline(shared: Arc<SharedBed>, test: fn(&Bed)) -> Result<(), Failed> {
-    let (over, end) = mpsc::channel();
-    let running = std::thread::spawn(move || {
-        // Sends by being dropped, in a panic too.
-        let _over: mpsc::Sender<()> = over;
-        run(&shared, test)
-    });
-    match end.recv_timeout(TEST_DEADLINE) {
-        Err(RecvTimeoutError::Timeout) => Err(format!("no end after {} s", TEST_DEADLINE.as_secs()).into()),
-        _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
-
-/// Whether nothing that a container brought is still in the bed; says what is.
-fn is_as_it_was(bed: &Bed) -> bool {
-    let outcome = std::panic::catch_unwind(|| {
-        bed::wait_for("the bed to be as it was before the tests", || bed.inventory() == *bed.pristine());
-    });
-    if outcome.is_err() {
-        eprintln!("before: {:#?}\nafter: {:#?}", bed.pristine(), bed.inventory());
-    }
-    outcome.is_ok()
-}
-
-/// A bed that doesn't come up is tried once, not by every test.
-type SharedBed = OnceLock<Option<Bed>>;
-
-fn run(shared: &SharedBed, test: fn(&Bed)) -> Result<(), Failed> {
-    let bed = shared.get_or_init(|| std::panic::catch_unwind(Bed::up).ok());
-    test(bed.as_ref().ok_or("the bed did not come up: see the first failure")?);
-    Ok(())
 }

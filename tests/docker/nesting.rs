@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::attacks::nothing_was_permitted;
-use crate::bed::{Answer, Bed, Container, unique};
+use crate::bed::{Answer, Bed, unique};
+use crate::docker::Container;
 use crate::filter::{denied_probes, nothing_leaks_while};
 use crate::loaded_filter::loaded_filters;
 

@@ -4,7 +4,8 @@
 use std::fs;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, IMAGE, runtime, unique, wait_for};
+use crate::bed::{Bed, Capture, unique, wait_for};
+use crate::docker::{IMAGE, runtime};
 use crate::wire::leaks;
 
 pub(crate) const TESTS: &[Test] = &[

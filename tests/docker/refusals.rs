@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::Test;
-use crate::bed::{Bed, IMAGE, runtime, unique, wait_for};
+use crate::bed::{Bed, unique, wait_for};
+use crate::docker::{IMAGE, runtime};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_broken_policy_stops_the_container_and_tells_every_mistake", broken_policy),

@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use crate::Test;
-use crate::bed::{Bed, IMAGE, run, runtime, wait_for};
+use crate::bed::{Bed, run, wait_for};
+use crate::docker::{IMAGE, runtime};
 
 pub(crate) const TESTS: &[Test] = &[
     ("interfaces_addresses_routes_and_mtu_are_as_with_runc", same_network),

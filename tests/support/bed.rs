@@ -1,7 +1,7 @@
-//! The test bed as Rust sees it: `scripts/bed` started and stopped, Docker commands in it, captures of its wires.
+//! The test bed as Rust sees it: `scripts/bed` started and stopped, commands in it, captures of its wires.
 //!
-//! Every command has a deadline, every wait is for a state. Nothing here may assume that a container runs under the
-//! filter: `BOUNDARY_TEST_RUNTIME=runc` runs the same commands under plain runc, to prove the bed itself.
+//! Every command has a deadline, every wait is for a state. It knows no engine: what Docker or containerd adds is beside
+//! their tests.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,13 +16,11 @@ use std::time::{Duration, Instant};
 use crate::traces::Inventory;
 
 /// Where the repository is; the test binary runs from there.
-const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// The product under test, as cargo built it for the tests.
 const PRODUCT: &str = env!("CARGO_BIN_EXE_boundary-shim");
-/// The image's name in the bed.
-pub(crate) const IMAGE: &str = "bed";
 /// What a single command may take, unless it says otherwise, in seconds.
-const COMMAND_SECONDS: u64 = 60;
+pub(crate) const COMMAND_SECONDS: u64 = 60;
 /// What a state may take to come about.
 pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -32,25 +30,6 @@ static COUNTER: AtomicUsize = AtomicUsize::new(0);
 /// A name nobody else in this run uses.
 pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
-}
-
-/// The runtime that containers get.
-pub(crate) fn runtime() -> String {
-    std::env::var("BOUNDARY_TEST_RUNTIME").unwrap_or_else(|_| "boundary".to_owned())
-}
-
-/// The major version of the engine that a bed would run.
-pub(crate) fn engine_version() -> Option<u32> {
-    let root = std::env::var("BED_ENGINE_ROOT").unwrap_or_else(|_| "/".to_owned());
-    // `Docker version 20.10.24+dfsg1, build …`
-    let said = run(COMMAND_SECONDS, &["chroot", &root, "dockerd", "--version"]).stdout;
-    said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()
-}
-
-/// Whether this machine has a program.
-pub(crate) fn is_installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
 }
 
 /// A running bed; stopped and removed when dropped.
@@ -63,14 +42,18 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Starts a bed whose `/etc` gets what `tests/docker/etc` holds, and makes the image in it.
-    pub(crate) fn up() -> Self {
+    /// Starts a bed with an engine of `scripts/bed`, whose `/etc` gets what a folder of the repository holds. `add` puts
+    /// further programs into a folder.
+    pub(crate) fn up(engine: &str, etc: &str, add: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::Builder::new().prefix("bed").tempdir_in("/var/tmp").expect("a directory for the bed");
-        install_programs(&directory.path().join("bin"));
-        shell("cp -RT \"$1\" \"$2\"", &[Path::new(REPOSITORY).join("tests/docker/etc"), directory.path().join("etc")]);
+        let etc = Path::new(REPOSITORY).join(etc);
+        install_programs(&directory.path().join("bin"), &etc.join("boundary/policies"));
+        add(&directory.path().join("bin"));
+        shell("cp -RT \"$1\" \"$2\"", &[etc, directory.path().join("etc")]);
         let log = fs::File::create(directory.path().join("bed.log")).expect("a log");
         let supervisor = Command::new(Path::new(REPOSITORY).join("scripts/bed"))
             .arg(directory.path())
+            .env("BED_ENGINE", engine)
             // The bed ends when this pipe does: not even SIGKILL of the tests leaves it behind.
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second descriptor"))
@@ -79,8 +62,6 @@ impl Bed {
             .expect("scripts/bed starts");
         let mut bed = Self { directory, supervisor, first: 0, pristine: None };
         bed.wait_until_ready();
-        bed.import_image();
-        bed.pristine = Some(bed.inventory());
         bed
     }
 
@@ -94,14 +75,10 @@ impl Bed {
         self.first = self.read("pid").trim().parse().expect("a pid");
     }
 
-    fn import_image(&self) {
-        let script =
-            "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
-        let image = Path::new(REPOSITORY).join("scripts/bed-image");
-        let [authority, attacker, jail, socket] =
-            ["ca/ca.pem", "bin/attacker", "bin/go-jail", "docker.sock"].map(|name| self.path(name));
-        let arguments = [image, authority, attacker, jail, socket, IMAGE.into()];
-        shell(script, &arguments);
+    /// Notes what is there before any test.
+    pub(crate) fn remembered(mut self) -> Self {
+        self.pristine = Some(self.inventory());
+        self
     }
 
     /// The bed's first process, for nsenter(1).
@@ -124,7 +101,8 @@ impl Bed {
         PathBuf::from(format!("/proc/{}/root{path}", self.first))
     }
 
-    fn read(&self, name: &str) -> String {
+    /// The text of one, empty if it isn't there.
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
@@ -133,79 +111,35 @@ impl Bed {
         self.read("internet.log")
     }
 
-    /// Runs a Docker command; panics only if it exceeds its deadline.
-    pub(crate) fn docker(&self, arguments: &[&str]) -> Answer {
-        self.docker_within(COMMAND_SECONDS, arguments)
-    }
-
-    /// The same with another deadline, in seconds.
-    pub(crate) fn docker_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
-        let host = format!("unix://{}", self.path("docker.sock").display());
-        let mut command = vec!["docker", "--host", &host];
-        command.extend(arguments);
-        run(seconds, &command)
-    }
-
     /// Runs a program of the bed's file system in all of its namespaces.
     pub(crate) fn exec(&self, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
         run(COMMAND_SECONDS, &[&enter(&target)[..], arguments].concat())
     }
 
-    /// Starts one, its standard output a pipe. The program brings its own deadline.
-    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
-        let [program, options @ ..] = enter(&self.first.to_string()).map(str::to_owned);
-        let mut command = Command::new(program);
-        command.args(options).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts")
-    }
-
     /// Runs a program of this machine in the bed's network namespace.
-    fn on_the_wire(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn on_the_wire(&self, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
         let mut command = vec!["nsenter", "--target", &target, "--net", "--"];
         command.extend(arguments);
         run(COMMAND_SECONDS, &command)
     }
 
-    /// The host's ends of the links on a bridge.
-    pub(crate) fn ports_of(&self, bridge: &str) -> Vec<String> {
-        let ports = fs::read_dir(self.inside(&format!("/sys/class/net/{bridge}/brif"))).expect("a bridge").flatten();
-        ports.map(|port| port.file_name().to_string_lossy().into_owned()).collect()
-    }
-
-    /// Starts a container that sleeps; `flags` go before the image.
-    pub(crate) fn sleeper(&self, flags: &[&str]) -> Container<'_> {
-        self.start(flags, &["sleep", "600"])
-    }
-
-    /// Starts a container with a command, detached.
-    pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Container<'_> {
-        self.start_with(&runtime(), flags, command)
-    }
-
-    /// The same with a runtime of the caller's choice.
-    pub(crate) fn start_with(&self, runtime: &str, flags: &[&str], command: &[&str]) -> Container<'_> {
-        let container = Container { bed: self, name: unique("c") };
-        let mut arguments = vec!["run", "--detach", "--runtime", runtime, "--name", &container.name];
-        arguments.extend(flags);
-        arguments.push(IMAGE);
-        arguments.extend(command);
-        self.docker(&arguments).must_succeed();
-        container
-    }
-
-    /// Runs a shell script in a container of its own to the end.
-    pub(crate) fn run(&self, flags: &[&str], script: &str) -> Answer {
-        self.run_with(&runtime(), flags, script)
-    }
-
-    /// The same with a runtime of the caller's choice.
-    pub(crate) fn run_with(&self, runtime: &str, flags: &[&str], script: &str) -> Answer {
-        let name = unique("r");
-        let mut arguments = vec!["run", "--rm", "--runtime", runtime, "--name", &name];
-        arguments.extend(flags);
-        arguments.extend([IMAGE, "sh", "-c", script]);
-        self.docker(&arguments)
+    /// The host's end of a container's uplink: the port on which a bridge learnt the container's hardware address.
+    pub(crate) fn port_of(&self, bridge: &str, address: &str, mac: &str) -> String {
+        let poke = format!("echo > /dev/udp/{address}/9");
+        let mut port = None;
+        wait_for("the bridge to learn the container's address", || {
+            self.on_the_wire(&["bash", "-c", &poke]);
+            let table = self.on_the_wire(&["bridge", "fdb", "show", "br", bridge, "dynamic"]).stdout;
+            port = table
+                .lines()
+                .find(|line| line.starts_with(mac))
+                .and_then(|line| line.split_whitespace().nth(2))
+                .map(str::to_owned);
+            port.is_some()
+        });
+        port.expect("waited for it")
     }
 }
 
@@ -225,22 +159,18 @@ impl Drop for Bed {
 }
 
 /// How a program is run in all of a bed's namespaces.
-fn enter(first: &str) -> [&str; 7] {
+pub(crate) fn enter(first: &str) -> [&str; 7] {
     ["nsenter", "--target", first, "--mount", "--net", "--pid", "--"]
 }
 
 /// Puts what the bed offers into its directory. Copies: a rebuild doesn't change a running bed.
-fn install_programs(directory: &Path) {
+fn install_programs(directory: &Path, policies: &Path) {
     fs::create_dir_all(directory).expect("a directory for programs");
     for example in build_examples() {
         fs::copy(&example, directory.join(example.file_name().expect("a name"))).expect("a copy");
     }
-    build_go_program(&directory.join("go-jail"));
     fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
-    for name in ["boundary-unwritten", "boundary-huge"] {
-        symlink("boundary-shim", directory.join(name)).expect("a link whose policy is not in the repository");
-    }
-    for policy in fs::read_dir(Path::new(REPOSITORY).join("tests/docker/etc/boundary/policies")).expect("policies") {
+    for policy in fs::read_dir(policies).expect("policies") {
         let name = policy.expect("an entry").path();
         let stem = name.file_stem().expect("a name").to_string_lossy().into_owned();
         symlink("boundary-shim", directory.join(format!("boundary-{stem}"))).expect("a link");
@@ -276,98 +206,6 @@ fn build_examples() -> Vec<PathBuf> {
     let said = String::from_utf8_lossy(&output.stdout);
     let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect()
-}
-
-/// Builds the Go program, static and from one file: no module, nothing to download.
-fn build_go_program(to: &Path) {
-    let script = "GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE=\"$1\" go build -o \"$2\" \"$3\"";
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
-    let source = Path::new(REPOSITORY).join("tests/support/nesting/main.go");
-    shell(script, &[cache, to.to_owned(), source]);
-}
-
-/// A container of the bed, removed by force when dropped.
-#[derive(Debug)]
-pub(crate) struct Container<'bed> {
-    bed: &'bed Bed,
-    /// Its name.
-    pub(crate) name: String,
-}
-
-impl Container<'_> {
-    /// `docker exec` of a shell script.
-    pub(crate) fn exec(&self, script: &str) -> Answer {
-        self.bed.docker(&["exec", &self.name, "sh", "-c", script])
-    }
-
-    /// One value of `docker inspect`.
-    pub(crate) fn inspect(&self, format: &str) -> String {
-        let answer = self.bed.docker(&["inspect", "--format", format, &self.name]);
-        answer.must_succeed().stdout.trim().to_owned()
-    }
-
-    /// Its full id.
-    pub(crate) fn id(&self) -> String {
-        self.inspect("{{.Id}}")
-    }
-
-    /// Its first process, as this machine counts: dockerd counts within the bed. It is the first of its pid namespace.
-    pub(crate) fn pid(&self) -> i32 {
-        let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
-        let own = namespace(&self.bed.inside("/proc").join(self.inspect("{{.State.Pid}}"))).expect("a namespace");
-        let is_first = |process: &Path| {
-            let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
-        };
-        let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
-        let mut found = processes.filter(|process| namespace(process).as_ref() == Some(&own) && is_first(process));
-        let first = found.next().expect("the container's first process");
-        first.file_name().and_then(|name| name.to_str()).and_then(|pid| pid.parse().ok()).expect("a pid")
-    }
-
-    /// Its address on the default bridge.
-    pub(crate) fn address(&self) -> String {
-        self.inspect("{{.NetworkSettings.IPAddress}}")
-    }
-
-    /// Runs a Docker verb on it.
-    pub(crate) fn docker(&self, verb: &str) -> Answer {
-        self.bed.docker(&[verb, &self.name])
-    }
-
-    /// Removes it by force.
-    pub(crate) fn remove(&self) {
-        self.bed.docker(&["rm", "--force", &self.name]).must_succeed();
-    }
-
-    /// The audit file's records, as JSON.
-    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
-        records(self.bed, &self.id())
-    }
-
-    /// The host's end of its uplink, on the default bridge: found by the address that the bridge learnt it has.
-    pub(crate) fn uplink(&self) -> String {
-        let poke = format!("echo > /dev/udp/{}/9", self.address());
-        let mac = self.inspect("{{.NetworkSettings.MacAddress}}");
-        let mut port = None;
-        wait_for("the bridge to learn the container's address", || {
-            self.bed.on_the_wire(&["bash", "-c", &poke]);
-            let table = self.bed.on_the_wire(&["bridge", "fdb", "show", "br", "docker0", "dynamic"]).stdout;
-            port = table
-                .lines()
-                .find(|line| line.starts_with(&mac))
-                .and_then(|line| line.split_whitespace().nth(2))
-                .map(str::to_owned);
-            port.is_some()
-        });
-        port.expect("waited for it")
-    }
-}
-
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
-        self.bed.docker(&["rm", "--force", &self.name]);
-    }
 }
 
 /// The audit records of a container, which may be gone.
@@ -484,7 +322,8 @@ pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
     }
 }
 
-fn shell(script: &str, arguments: &[PathBuf]) {
+/// Runs a script with its arguments, which must succeed.
+pub(crate) fn shell(script: &str, arguments: &[PathBuf]) {
     let mut command = vec!["bash", "-o", "pipefail", "-c", script, "bed"];
     command.extend(arguments.iter().map(|path| path.to_str().expect("a plain path")));
     run(COMMAND_SECONDS, &command).must_succeed();

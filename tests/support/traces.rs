@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bed::{Bed, Container, STATE_DEADLINE};
+use crate::bed::{Bed, STATE_DEADLINE};
 
 /// What a running container has, by which it can be missed later: its id is in none of these.
 #[derive(Debug)]
@@ -25,16 +25,15 @@ pub(crate) struct Footprint {
 }
 
 impl Footprint {
-    pub(crate) fn of(bed: &Bed, container: &Container<'_>) -> Self {
-        let id = container.id();
-        let record =
-            bed.records_of_state().into_iter().find(|record| record["plan"]["container"] == id.as_str()).unwrap();
+    /// Of the container that brought a gateway, whose uplink's end on the host is `uplink`.
+    pub(crate) fn of(bed: &Bed, id: &str, uplink: String) -> Self {
+        let record = bed.records_of_state().into_iter().find(|record| record["plan"]["container"] == id).unwrap();
         let pid = |role: &str| record[role]["pid"].as_i64().unwrap().to_string();
         let (init, proxy) = (pid("init"), pid("proxy"));
         let namespace = |pid: &str| bed.namespace_of(&bed.inside("/proc").join(pid)).unwrap();
         let namespaces = [namespace(&init), namespace(&proxy)];
         assert_ne!(namespaces[0], namespaces[1], "the gateway is no namespace of its own");
-        Self { id, proxy, namespaces, uplink: container.uplink() }
+        Self { id: id.to_owned(), proxy, namespaces, uplink }
     }
 
     /// Waits until nothing of it is there any more.
@@ -54,6 +53,7 @@ impl Footprint {
 pub(crate) struct Inventory {
     links: BTreeSet<String>,
     namespaces: BTreeSet<String>,
+    pinned: BTreeSet<String>,
     states: Vec<PathBuf>,
     ours: Vec<String>,
 }
@@ -78,16 +78,19 @@ impl Bed {
         Inventory {
             links: self.links(),
             namespaces: self.processes().iter().filter_map(|process| self.namespace_of(process)).collect(),
+            pinned: self.names_in("/run/netns"),
             states: self.states(),
             ours: self.processes().iter().map(|process| command_line(process)).filter(|line| is_ours(line)).collect(),
         }
     }
 
-    /// State directories and words of command lines that name a container.
+    /// State directories and words of command lines that name a container; but not containerd's own shim, which 2.1 leaves
+    /// behind where a pod's first process was killed, under runc too.
     pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
         let states = self.states_of(id).into_iter().map(|state| state.display().to_string());
         let lines = self.processes().into_iter().map(|process| command_line(&process));
-        states.chain(lines.filter(|line| line.contains(id))).collect()
+        let theirs = |line: &String| line.contains(id) && !line.contains("containerd-shim");
+        states.chain(lines.filter(theirs)).collect()
     }
 
     /// The state directories of one container.
@@ -98,8 +101,7 @@ impl Bed {
 
     /// Every link of the bed's own network namespace.
     pub(crate) fn links(&self) -> BTreeSet<String> {
-        let links = fs::read_dir(self.inside("/sys/class/net")).unwrap().flatten();
-        links.map(|link| link.file_name().to_string_lossy().into_owned()).collect()
+        self.names_in("/sys/class/net")
     }
 
     /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or left over.
@@ -109,6 +111,11 @@ impl Bed {
         let proxies = self.processes().into_iter().filter(|process| command_line(process) == "boundary-shim proxy ");
         let pids = proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
         pids.filter(|pid| !recorded.contains(pid)).collect()
+    }
+
+    fn names_in(&self, directory: &str) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.inside(directory)).unwrap().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// Who keeps a network namespace alive.

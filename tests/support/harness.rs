@@ -1,0 +1,97 @@
+//! What every end-to-end suite does: one bed for all tests, a deadline for each, and a look at the end at what is left in it.
+//!
+//! Without root every test is reported as ignored, and with `CI` set that is a failure.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::bed::{Bed, wait_for};
+
+/// One test: what it proves, and how.
+pub(crate) type Test = (&'static str, fn(&Bed));
+
+/// What one test may take: the longest, two hundred containers one after another, takes a tenth on an idle machine.
+const TEST_DEADLINE: Duration = Duration::from_secs(300);
+
+/// The tests of one binary.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    arguments: Arguments,
+    /// Whether the tests can run.
+    pub(crate) privileged: bool,
+    shared: Arc<SharedBed>,
+}
+
+/// A bed that doesn't come up is tried once, not by every test.
+#[derive(Debug)]
+struct SharedBed {
+    up: fn() -> Bed,
+    bed: OnceLock<Option<Bed>>,
+}
+
+impl Suite {
+    /// Reads the command line; `up` makes the bed when the first test runs.
+    pub(crate) fn begin(up: fn() -> Bed) -> Self {
+        let arguments = Arguments::from_args();
+        let privileged = nix::unistd::geteuid().is_root();
+        if !privileged && !arguments.list && std::env::var_os("CI").is_some() {
+            eprintln!("these tests need root, and with CI set that is a failure");
+            std::process::exit(1);
+        }
+        Self { arguments, privileged, shared: Arc::new(SharedBed { up, bed: OnceLock::new() }) }
+    }
+
+    /// A test of a group; the group's name leads its own, so that `-- GROUP` runs one group.
+    pub(crate) fn trial(&self, group: &str, (name, test): Test) -> Trial {
+        let shared = Arc::clone(&self.shared);
+        let trial = Trial::test(format!("{group}::{name}"), move || within_deadline(shared, test));
+        if self.privileged { trial } else { trial.with_ignored_flag(true) }
+    }
+
+    /// Runs the tests, and ends the process.
+    pub(crate) fn conclude(self, trials: Vec<Trial>) -> ! {
+        let conclusion = libtest_mimic::run(&self.arguments, trials);
+        let bed = self.shared.bed.get().and_then(Option::as_ref);
+        let clean = conclusion.has_failed() || bed.is_none_or(is_as_it_was);
+        // Here, and not at exit: nobody drops what is alive when a process exits.
+        drop(self.shared);
+        if !clean {
+            std::process::exit(101);
+        }
+        conclusion.exit();
+    }
+}
+
+/// A test that doesn't end is left behind; its commands end by their own deadlines.
+fn within_deadline(shared: Arc<SharedBed>, test: fn(&Bed)) -> Result<(), Failed> {
+    let (over, end) = mpsc::channel();
+    let running = std::thread::spawn(move || {
+        // Sends by being dropped, in a panic too.
+        let _over: mpsc::Sender<()> = over;
+        run(&shared, test)
+    });
+    match end.recv_timeout(TEST_DEADLINE) {
+        Err(RecvTimeoutError::Timeout) => Err(format!("no end after {} s", TEST_DEADLINE.as_secs()).into()),
+        _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+/// Whether nothing that a container brought is still in the bed; says what is.
+fn is_as_it_was(bed: &Bed) -> bool {
+    let outcome = std::panic::catch_unwind(|| {
+        wait_for("the bed to be as it was before the tests", || bed.inventory() == *bed.pristine());
+    });
+    if outcome.is_err() {
+        eprintln!("before: {:#?}\nafter: {:#?}", bed.pristine(), bed.inventory());
+    }
+    outcome.is_ok()
+}
+
+fn run(shared: &SharedBed, test: fn(&Bed)) -> Result<(), Failed> {
+    let bed = shared.bed.get_or_init(|| std::panic::catch_unwind(shared.up).ok());
+    test(bed.as_ref().ok_or("the bed did not come up: see the first failure")?);
+    Ok(())
+}
