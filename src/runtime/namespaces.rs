@@ -86,8 +86,19 @@ fn inhabited(inode: u64, but: Option<i32>) -> io::Result<bool> {
     };
     let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| is_process(&entry.file_name()));
     // One that ended since, or a kernel thread without the link, is in no namespace.
-    let mut links = processes.filter_map(|process| std::fs::read_link(process.path().join("ns/net")).ok());
-    Ok(links.any(|link| link.as_os_str() == target.as_str()))
+    let is_in =
+        |process: &Path| std::fs::read_link(process.join("ns/net")).is_ok_and(|link| link == Path::new(&target));
+    let host = format!("net:[{}]", own("net").map_err(io::Error::other)?);
+    Ok(processes.map(|process| process.path()).any(|process| is_in(&process) && !has_a_thread_in(&process, &host)))
+}
+
+/// Whether a thread of a process is in a network namespace. Engines in Go make a container's namespace on a thread, and where
+/// that happens to be their first, the whole process seems to be in there for as long as it lives. Whoever has threads on the
+/// host's network is no container's.
+fn has_a_thread_in(process: &Path, namespace: &str) -> bool {
+    let threads = std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    let mut links = threads.filter_map(|thread| std::fs::read_link(thread.path().join("ns/net")).ok());
+    links.any(|link| link == Path::new(namespace))
 }
 
 #[cfg(test)]
@@ -95,10 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_namespace_is_the_hosts_and_inhabited() {
+    fn our_own_namespace_is_the_hosts() {
         assert_eq!(place(Path::new("/proc/self/ns/net")).unwrap(), Place::Host);
         assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
-        assert!(inhabited(own("net").unwrap(), None).unwrap());
         assert!(!inhabited(1, None).unwrap());
     }
 
