@@ -123,7 +123,7 @@ impl Wire {
     }
 
     /// Follows what happens to the container's interfaces, until something fails.
-    pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
+    pub(super) async fn tend(&mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
         let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
@@ -166,6 +166,16 @@ impl Wire {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes the uplinks away when the container is over, and leaves its own links standing, tied to nothing but themselves.
+    /// Its namespace may be pinned by the engine, which looks for each link by its name to take it away: podman's netavark
+    /// takes one that isn't there for a failure, and a host's end that is still there for another container's.
+    pub(super) fn let_go(&mut self) {
+        for adopted in &self.adopted {
+            // Where the namespace is gone, so is the link.
+            let _ = adopt::let_go(&mut self.gateway, &self.container, adopted);
         }
     }
 

@@ -4,14 +4,14 @@
 //! reaches the real runtime untouched; one that does reaches it only after all went well.
 
 mod create;
-mod delete;
+pub(crate) mod delete;
 mod embedded_resolver;
 mod exec;
 mod handoff;
 pub mod invocation;
-mod namespaces;
+pub(crate) mod namespaces;
 mod report;
-mod resolvers;
+pub(crate) mod resolvers;
 mod self_check;
 mod start;
 

@@ -120,6 +120,11 @@ pub enum SpecError {
         "{0} reaches beyond the container, and the user namespace that would bound it can't share the pid or ipc namespace of the host or of another container: drop the one or the other"
     )]
     SharedNamespaces(String),
+    /// The capabilities need a user namespace, and it is too late for one.
+    #[error(
+        "{0} reaches beyond the container, and a hook can neither take it away nor bound it: drop it, give the container a user namespace of its own, or run it with boundary-shim as its runtime"
+    )]
+    TooLate(String),
     /// The spec's user namespace is the host's or is shared with strangers.
     #[error("{0} reaches beyond the container, and its user namespace is not its own")]
     SharedUserNamespace(String),
@@ -137,6 +142,17 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
     let user_namespace = user_namespace::edit(spec, situation)?;
     hooks::append(spec, situation.program)?;
     Ok(Outcome { gateway, exit, user_namespace, nesting })
+}
+
+/// Judges a container whose spec can't be changed any more, because its runtime has read it: as [`rewrite`] would, but what
+/// would have to be edited is refused. Says whether a user namespace bounds it. Where its network is, is for the caller to see.
+///
+/// # Errors
+/// [`SpecError`].
+pub fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    check(spec)?;
+    refuse_privileged(spec, situation.privileged)?;
+    user_namespace::judge(spec, situation)
 }
 
 /// Checks the keys and types of all that is read here, before anything is believed.

@@ -16,6 +16,9 @@ use crate::settings::UserNamespace;
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
 const ALL_IDS: u64 = 4_294_967_295;
 
+/// What needs bounding where every container does.
+const REQUIRED: &str = "under user-namespace = \"require\" a container";
+
 /// The path that the spec gives its user namespace, where it gives one.
 ///
 /// # Errors
@@ -67,7 +70,7 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
         Some(capability) => capability,
         None if given => return bounds(spec, situation),
         None if situation.user_namespace == UserNamespace::Auto => return Ok(false),
-        None => "under user-namespace = \"require\" a container".to_owned(),
+        None => REQUIRED.to_owned(),
     };
     match outlook(spec, situation, &reason)? {
         Bound::Given => {}
@@ -75,6 +78,19 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
         Bound::Fresh => add(spec)?,
     }
     Ok(true)
+}
+
+/// Whether a user namespace bounds the container's capabilities, which it must where one of them reaches beyond: nothing can
+/// be added here any more, nor taken away.
+pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    if namespace(spec, "user")?.is_some() && bounds(spec, situation)? {
+        return Ok(true);
+    }
+    match spec.get("process").and_then(capabilities::beyond) {
+        Some(capability) => Err(SpecError::TooLate(capability)),
+        None if situation.user_namespace == UserNamespace::Require => Err(SpecError::TooLate(REQUIRED.to_owned())),
+        None => Ok(false),
+    }
 }
 
 /// Whether the user namespace that the engine chose bounds anything.

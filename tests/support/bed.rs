@@ -1,4 +1,5 @@
-//! The test bed as Rust sees it: `scripts/bed` started and stopped, Docker commands in it, captures of its wires.
+//! The test bed as Rust sees it: `scripts/bed` started and stopped, Docker commands in it (podman's: `tests/podman`),
+//! captures of its wires.
 //!
 //! Every command has a deadline, every wait is for a state. Nothing here may assume that a container runs under the
 //! filter: `BOUNDARY_TEST_RUNTIME=runc` runs the same commands under plain runc, to prove the bed itself.
@@ -63,14 +64,16 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Starts a bed whose `/etc` gets what `tests/docker/etc` holds, and makes the image in it.
-    pub(crate) fn up() -> Self {
+    /// Starts a bed with an engine (`docker`, `podman`), whose `/etc` gets what `tests/docker/etc` holds, and makes the image
+    /// in it.
+    pub(crate) fn up(engine: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("bed").tempdir_in("/var/tmp").expect("a directory for the bed");
         install_programs(&directory.path().join("bin"));
         shell("cp -RT \"$1\" \"$2\"", &[Path::new(REPOSITORY).join("tests/docker/etc"), directory.path().join("etc")]);
         let log = fs::File::create(directory.path().join("bed.log")).expect("a log");
         let supervisor = Command::new(Path::new(REPOSITORY).join("scripts/bed"))
             .arg(directory.path())
+            .env("BED_ENGINE", engine)
             // The bed ends when this pipe does: not even SIGKILL of the tests leaves it behind.
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second descriptor"))
@@ -79,7 +82,7 @@ impl Bed {
             .expect("scripts/bed starts");
         let mut bed = Self { directory, supervisor, first: 0, pristine: None };
         bed.wait_until_ready();
-        bed.import_image();
+        bed.import_image(engine);
         bed.pristine = Some(bed.inventory());
         bed
     }
@@ -94,14 +97,27 @@ impl Bed {
         self.first = self.read("pid").trim().parse().expect("a pid");
     }
 
-    fn import_image(&self) {
-        let script =
-            "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
+    fn import_image(&self, engine: &str) {
+        let script = "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | \"${@:6}\" import - \"$5\"";
         let image = Path::new(REPOSITORY).join("scripts/bed-image");
-        let [authority, attacker, jail, socket] =
-            ["ca/ca.pem", "bin/attacker", "bin/go-jail", "docker.sock"].map(|name| self.path(name));
-        let arguments = [image, authority, attacker, jail, socket, IMAGE.into()];
+        let [authority, attacker, jail] = ["ca/ca.pem", "bin/attacker", "bin/go-jail"].map(|name| self.path(name));
+        let mut arguments = vec![image, authority, attacker, jail, IMAGE.into()];
+        let client = match engine {
+            "docker" => vec!["docker".to_owned(), "--host".to_owned(), self.socket()],
+            _ => enter(&self.first.to_string()).into_iter().chain([engine]).map(str::to_owned).collect(),
+        };
+        arguments.extend(client.into_iter().map(PathBuf::from));
         shell(script, &arguments);
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}", self.path("docker.sock").display())
+    }
+
+    /// The name of the control group that holds the bed's containers; as in `scripts/bed`.
+    pub(crate) fn cgroup(&self) -> String {
+        let path = self.directory.path().to_string_lossy();
+        format!("bed-{}", path.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
     /// The bed's first process, for nsenter(1).
@@ -140,7 +156,7 @@ impl Bed {
 
     /// The same with another deadline, in seconds.
     pub(crate) fn docker_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
-        let host = format!("unix://{}", self.path("docker.sock").display());
+        let host = self.socket();
         let mut command = vec!["docker", "--host", &host];
         command.extend(arguments);
         run(seconds, &command)
