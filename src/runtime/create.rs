@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
+use super::real::Kind;
 use super::{Container, delete, embedded_resolver, namespaces, resolvers, self_check};
 use crate::bundle::Bundle;
 use crate::host::Host;
@@ -18,6 +19,7 @@ use crate::spec::{self, Outcome, Situation};
 /// `starts_by_verb`: the engine will call `start`.
 pub(super) fn prepare(
     settings: &Settings,
+    runtime: &Kind,
     container: &Container<'_>,
     bundle: Option<&Path>,
     starts_by_verb: bool,
@@ -28,7 +30,7 @@ pub(super) fn prepare(
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;
     let program = program()?;
-    let situation = look_around(settings, container, &bundle, &program)?;
+    let situation = look_around(settings, runtime, container, &bundle, &program)?;
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, settings.nesting)?;
@@ -79,6 +81,7 @@ fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// What the rewrite must know of the host.
 fn look_around<'a>(
     settings: &Settings,
+    runtime: &Kind,
     container: &Container<'_>,
     bundle: &Bundle,
     program: &'a str,
@@ -96,6 +99,7 @@ fn look_around<'a>(
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
         nesting: settings.nesting,
+        habits: runtime.habits,
         program,
     })
 }

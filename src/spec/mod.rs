@@ -45,8 +45,28 @@ pub struct Situation<'a> {
     pub privileged: Privileged,
     /// What the container may nest inside of itself.
     pub nesting: Option<Tier>,
+    /// What the real runtime makes of a spec.
+    pub habits: Habits,
     /// This program, absolute: what the hook runs.
     pub program: &'a str,
+}
+
+/// What a real runtime makes of a spec, where that isn't what runc does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habits {
+    /// It gives every container a user namespace of its own.
+    pub adds_user_namespace: bool,
+    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to patch.
+    pub drops_seccomp_arguments: bool,
+    /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc empties them), and can't
+    /// load a seccomp filter where `noNewPrivileges` is written out as false.
+    pub keeps_missing_capabilities: bool,
+}
+
+impl Habits {
+    /// runc's own.
+    pub const RUNC: Self =
+        Self { adds_user_namespace: false, drops_seccomp_arguments: false, keeps_missing_capabilities: false };
 }
 
 /// What the rewrite decided.
@@ -137,6 +157,9 @@ pub enum SpecError {
 pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, SpecError> {
     check(spec)?;
     refuse_privileged(spec, situation.privileged)?;
+    if situation.habits.keeps_missing_capabilities {
+        spec.get_mut("process").map_or(Ok(()), capabilities::spell_out)?;
+    }
     let (gateway, exit) = network::edit(spec, situation)?;
     let nesting = nesting::edit(spec, situation)?;
     let user_namespace = user_namespace::edit(spec, situation)?;

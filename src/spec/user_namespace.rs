@@ -30,7 +30,7 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
 /// What can bound capabilities which reach beyond the container.
 #[derive(Debug)]
 pub(super) enum Bound<'a> {
-    /// The user namespace that the engine chose.
+    /// The user namespace that the engine chose, or that the runtime adds.
     Given,
     /// That of the container whose network is joined.
     Owners(&'a OwnerNamespace),
@@ -47,6 +47,9 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
     if namespace(spec, "user")?.is_some() {
         return if bounds(spec, situation)? { Ok(Bound::Given) } else { Err(SpecError::SharedUserNamespace(reason())) };
     }
+    if situation.habits.adds_user_namespace {
+        return Ok(Bound::Given);
+    }
     let bound = match &situation.place {
         Some(Place::Filtered { owner: Some(owner), .. }) => Bound::Owners(owner),
         Some(Place::Filtered { owner: None, .. }) => return Err(SpecError::OwnerUnbounded(reason())),
@@ -62,6 +65,9 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
 /// Bounds the container's capabilities; says whether a user namespace does it.
 pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     let given = namespace(spec, "user")?.is_some();
+    if situation.habits.adds_user_namespace && !given {
+        return Ok(true);
+    }
     if situation.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
         return Ok(false);
