@@ -36,6 +36,10 @@ use crate::sys::{process, readiness};
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How long an interface is held for its engine to give the container a default route, where there is none: dockerd writes to
+/// its disk before that, and fails if the way to the next hop is missing just then, as it is while an interface is adopted.
+const GATEWAY: Duration = Duration::from_secs(2);
+
 /// The interfaces of one container.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -155,7 +159,10 @@ impl Wire {
                     complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
-                    complete_at = None;
+                    complete_at = self.expects_a_gateway().then(|| Instant::now() + QUIET);
+                    if complete_at.is_some() {
+                        continue;
+                    }
                     self.adopt_held(&gate)?;
                     self.follow_default_routes();
                     self.publish(&gate);
@@ -217,6 +224,21 @@ impl Wire {
                 unplugged(gate, &name, why.to_owned());
             }
         }
+    }
+
+    /// Whether an interface was plugged in a moment ago and its engine is probably not done with it.
+    fn expects_a_gateway(&mut self) -> bool {
+        let fresh = self.held.iter().any(|(_, _, since)| since.elapsed() < GATEWAY);
+        fresh && self.has_no_default_route().unwrap_or(false)
+    }
+
+    fn has_no_default_route(&mut self) -> io::Result<bool> {
+        for link in self.container.links.list()? {
+            if self.container.links.routes(link.index)?.iter().any(is_default) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {

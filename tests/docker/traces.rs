@@ -122,7 +122,8 @@ impl Bed {
 
     fn bundles(&self) -> BTreeSet<PathBuf> {
         let entries = FOLDERS.iter().flat_map(|folder| fs::read_dir(self.inside(folder)).into_iter().flatten());
-        entries.flatten().map(|entry| entry.path()).collect()
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(|path| path.file_name().is_some_and(|name| name.len() >= 64)).collect()
     }
 
     /// The state directories of one container.

@@ -60,6 +60,7 @@ fn refused(bed: &Bed) {
             // crun doesn't pass a hook's words on.
             assert!(runtime == "crun" || answer.stderr.contains(sign), "{flags:?}: {answer:?}");
         }
+        podman.forget_failures();
     }
     // Somebody unfiltered is there already.
     let plain = Podman { bed, options: &["--runtime", "runc"] };
@@ -90,6 +91,7 @@ fn fails_closed(bed: &Bed) {
             let answer = podman.run(&["--annotation", annotation], "echo it runs");
             assert!(!answer.must_fail().stdout.contains("it runs"), "{annotation}: {answer:?}");
         }
+        podman.forget_failures();
     }
 }
 

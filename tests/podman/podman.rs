@@ -62,6 +62,12 @@ impl Podman<'_> {
         self.say(&[&["pod", "create", "--name", name][..], &infra].concat()).must_succeed();
     }
 
+    /// Tidies up after crun, which at times leaves its state and control group behind when a hook fails.
+    pub(crate) fn forget_failures(&self) {
+        let script = "for id in $(ls /run/crun 2>/dev/null); do crun delete --force $id; done";
+        self.bed.exec(&["sh", "-c", script]).must_succeed();
+    }
+
     /// A container of its own shows that it is filtered.
     pub(crate) fn filters(&self, flags: &[&str]) {
         self.watched(|| self.run(flags, &format!("{PATIENTLY} {PROBES}")));

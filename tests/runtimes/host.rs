@@ -7,17 +7,21 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
+use boundary_shim::sys::netns::Namespace;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::world::{World, text};
 
-/// Two addresses of the host: a policy of the tests allows the first.
+/// Two addresses beyond the host: a policy of the tests allows the first.
 pub(crate) const ALLOWED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 /// The other one.
 pub(crate) const DENIED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
-/// The port on which the host answers.
+/// The port on which they answer.
 pub(crate) const PORT: u16 = 8080;
+
+/// Where hosts with both versions of control groups have the second.
+pub(crate) const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// Addresses that were connected to.
 static REACHED: Mutex<Vec<Ipv4Addr>> = Mutex::new(Vec::new());
@@ -35,12 +39,28 @@ pub(crate) fn make_private() -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
-    // crun refuses hosts with both versions of control groups.
-    let _ = umount2("/sys/fs/cgroup/unified", MntFlags::MNT_DETACH);
-    for line in ["link set lo up", "address add 198.51.100.7/32 dev lo", "address add 198.51.100.8/32 dev lo"] {
+    // crun refuses hosts with both versions of control groups, and leaves directories where it expects a group of that name.
+    if Path::new(UNIFIED).exists() && umount2(UNIFIED, MntFlags::MNT_DETACH).is_ok() {
+        mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), none)?;
+    }
+    // The host's own addresses are refused whatever a policy says: the server is beyond a wire.
+    for line in [
+        "link set lo up",
+        "netns add beyond",
+        "link add wire type veth peer name wire netns beyond",
+        "address add 192.0.2.1/30 dev wire",
+        "link set wire up",
+        "-n beyond link set lo up",
+        "-n beyond address add 192.0.2.2/30 dev wire",
+        "-n beyond address add 198.51.100.7/32 dev lo",
+        "-n beyond address add 198.51.100.8/32 dev lo",
+        "-n beyond link set wire up",
+        "route add default via 192.0.2.2",
+    ] {
         assert!(Command::new("ip").args(line.split(' ')).status()?.success(), "ip {line}");
     }
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
+    let beyond = Namespace::open(Path::new("/run/netns/beyond"))?;
+    let listener = beyond.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
     std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(answer(stream))));
     Ok(())
 }
@@ -53,7 +73,7 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
 }
 
-/// Whether anybody has connected to an address of the host.
+/// Whether anybody has connected to an address.
 pub(crate) fn reached(address: Ipv4Addr) -> bool {
     REACHED.lock().unwrap().contains(&address)
 }

@@ -1,15 +1,17 @@
 //! One test's bundle, configuration, records and roots. All go when it ends.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use boundary_shim::sys::process::Process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::host::{ALLOWED, PORT};
+use crate::host::{ALLOWED, PORT, UNIFIED};
 
 /// How long anything here may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -26,7 +28,18 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let id = format!("rt{}", directory.path().file_name().unwrap().to_str().unwrap().replace('.', "-"));
         let world = Self { directory, id };
-        for path in ["bundle/rootfs/bin", "bundle/rootfs/proc", "bundle/rootfs/dev", "bundle/rootfs/tmp", "policies"] {
+        for name in ["lib", "lib64"] {
+            fs::create_dir_all(world.path("bundle/rootfs")).unwrap();
+            symlink(format!("usr/{name}"), world.path(&format!("bundle/rootfs/{name}"))).unwrap();
+        }
+        for path in [
+            "bundle/rootfs/usr",
+            "bundle/rootfs/bin",
+            "bundle/rootfs/proc",
+            "bundle/rootfs/dev",
+            "bundle/rootfs/tmp",
+            "policies",
+        ] {
             fs::create_dir_all(world.path(path)).unwrap();
         }
         fs::copy("/bin/busybox", world.path("bundle/rootfs/bin/busybox")).unwrap();
@@ -57,7 +70,7 @@ impl World {
             "process": {
                 "user": {"uid": 0, "gid": 0},
                 "args": ["/bin/busybox", "true"],
-                "env": ["PATH=/bin"],
+                "env": ["PATH=/bin:/usr/bin"],
                 "cwd": "/",
                 "capabilities": {"bounding": capabilities, "effective": capabilities, "permitted": capabilities},
             },
@@ -65,6 +78,7 @@ impl World {
             "hostname": "little",
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]},
             ],
             "linux": {
@@ -111,9 +125,13 @@ impl World {
 
     /// Runs it. Its output goes through files: a container that outlives the call keeps them, and a pipe would never end.
     pub(crate) fn call(&self, words: &str) -> Output {
-        let file = |name: &str| fs::File::create(self.path(name)).unwrap();
+        // A container may go on writing to the files of an earlier call.
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        let path = |stream: &str| self.path(&format!("{stream}-{call}"));
+        let file = |stream: &str| fs::File::create(path(stream)).unwrap();
         let status = self.command(words).stdout(file("stdout")).stderr(file("stderr")).status().unwrap();
-        let read = |name: &str| fs::read(self.path(name)).unwrap();
+        let read = |stream: &str| fs::read(path(stream)).unwrap();
         Output { status, stdout: read("stdout"), stderr: read("stderr") }
     }
 
@@ -165,6 +183,9 @@ impl World {
             left.extend(named.map(|entry| entry.path().display().to_string()));
         }
         for controller in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            if controller.path() == Path::new(UNIFIED) {
+                continue;
+            }
             let group = controller.path().join(&self.id);
             left.extend(group.exists().then(|| group.display().to_string()));
         }

@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::line::{Attachments, Create};
-use crate::sys::process;
+use super::manage;
 
 /// Makes a container, and runs it where that is asked for.
 pub(super) fn create(root: &Path, asked: &Create) -> anyhow::Result<ExitCode> {
@@ -36,7 +36,7 @@ pub(super) fn create(root: &Path, asked: &Create) -> anyhow::Result<ExitCode> {
     }
     let status = start(&mut container).and_then(|init| if asked.detached { Ok(0) } else { await_end(init) });
     if status.is_err() || !(asked.detached || asked.keep) {
-        container.delete(true).context("can't remove the container")?;
+        manage::remove(&mut container)?;
     }
     status.map(ExitCode::from)
 }
@@ -49,24 +49,13 @@ fn make(root: &Path, asked: &Create) -> anyhow::Result<Container> {
 
 /// The beginning of every process that libcontainer starts.
 pub(super) fn attached(root: &Path, id: &str, attachments: &Attachments) -> anyhow::Result<ContainerBuilder> {
-    let preserved = attachments.preserve_fds;
-    // The hooks are children, too, and must not get what isn't meant for the container.
-    process::keep_descriptors_to_ourselves(FIRST_PRESERVED + preserved + listening());
+    let preserved = i32::try_from(attachments.preserve_fds).context("too many descriptors")?;
     let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(root)?
         .with_pid_file(attachments.pid_file.as_ref())?
         .with_console_socket(attachments.console_socket.as_ref())
-        .with_preserved_fds(i32::try_from(preserved).context("too many descriptors")?);
+        .with_preserved_fds(preserved);
     Ok(builder)
-}
-
-/// The first descriptor behind the standard streams.
-const FIRST_PRESERVED: u32 = 3;
-
-/// Descriptors that systemd handed to the container (sd_listen_fds(3)); libcontainer reads the same variable.
-fn listening() -> u32 {
-    let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
-    variable.parse().unwrap_or_default()
 }
 
 fn start(container: &mut Container) -> anyhow::Result<Pid> {

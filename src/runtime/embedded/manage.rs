@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use libcontainer::container::{Container, ContainerStatus};
@@ -9,6 +10,7 @@ use libcontainer::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::plan::ContainerId;
+use crate::sys::process::Process;
 
 /// The most entries of a root that are looked at.
 const MOST: usize = 4096;
@@ -93,7 +95,7 @@ pub(super) fn delete(root: &Path, id: &ContainerId, force: bool) -> anyhow::Resu
                 id.as_str(),
                 status(&container)
             );
-            container.delete(force).context("can't remove the container")
+            remove(&mut container)
         }
         // Engines force what may never have been.
         Err(_) if force => match std::fs::remove_dir_all(root.join(id.as_str())) {
@@ -103,6 +105,23 @@ pub(super) fn delete(root: &Path, id: &ContainerId, force: bool) -> anyhow::Resu
         Err(error) => Err(error),
     }
 }
+
+/// Ends a container and removes it. libcontainer doesn't wait for what it kills, and a control group can't be removed while
+/// something dies in it.
+pub(super) fn remove(container: &mut Container) -> anyhow::Result<()> {
+    if container.can_kill()
+        && let Some(init) = container.pid()
+    {
+        let process = Process::open(init.as_raw());
+        container.kill(Signal::try_from("KILL")?, true).context("can't end the container")?;
+        // One that is gone already needs no waiting for.
+        process.map_or(Ok(()), |process| process.end_within(PATIENCE)).context("can't wait for the container's end")?;
+    }
+    container.delete(true).context("can't remove the container")
+}
+
+/// How long killed processes may take: those that wait for a slow disk need a while.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn status(container: &Container) -> String {
     container.status().to_string().to_lowercase()

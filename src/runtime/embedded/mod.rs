@@ -29,13 +29,26 @@ const PERSONALITY: &str = "embedded-runtime";
 /// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the rest is done here.
 pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let line = Line::read(arguments)?;
-    if !matches!(line.verb, Verb::Create(_) | Verb::Exec(_)) {
-        return carry_out(line);
-    }
+    let attachments = match &line.verb {
+        Verb::Create(asked) => &asked.attachments,
+        Verb::Exec(asked) => &asked.attachments,
+        _ => return carry_out(line),
+    };
+    // A container that waits for its start must hold nothing of the caller's but what is meant for it.
+    process::keep_descriptors_to_ourselves(FIRST_PRESERVED + attachments.preserve_fds + listening());
     let words = ["boundary-shim", PERSONALITY].into_iter().map(OsString::from).chain(arguments.iter().cloned());
     let words = words.map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
         .context("can't make the copy of this program that containers are started from")? {}
+}
+
+/// The first descriptor behind the standard streams.
+const FIRST_PRESERVED: u32 = 3;
+
+/// Descriptors that systemd handed to the container (sd_listen_fds(3)); libcontainer reads the same variable.
+fn listening() -> u32 {
+    let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
+    variable.parse().unwrap_or_default()
 }
 
 /// Does what a runtime called with these words (a name for the program first) does.
