@@ -14,7 +14,7 @@ use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
 use crate::policy::text;
 use crate::runtime::{delete, namespaces, resolvers};
 use crate::settings::{self, HostNetwork, Settings, select::select};
-use crate::spec::{self, Place, Situation};
+use crate::spec::{self, Habits, Place, Situation};
 use crate::state;
 
 /// Said in the record where the host's settings would have the container nest a jail.
@@ -73,6 +73,8 @@ fn situation(settings: &Settings, spec: &serde_json::Value, place: Place) -> any
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
         nesting: None,
+        // Whoever has no namespace of its own by now gets none from anybody.
+        habits: Habits::RUNC,
         program: "",
     })
 }

@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_would_fail_is_broken_and_says_what_helps() {
-        let spoil: [(&str, fn(&mut Facts)); 7] = [
+        type Spoil = fn(&mut Facts);
+        let spoil: [(&str, Spoil); 7] = [
             ("runtime: ", |facts| facts.runtime = Err("no runtime".into())),
             ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().version = Err("it failed".into())),
             ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().hooks = Some(vec!["prestart".into()])),
