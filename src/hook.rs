@@ -1,8 +1,14 @@
 //! The hook personality: the real runtime calls it when the container's namespaces exist and nothing runs in them yet.
 //!
+//! Two forms. `hook` follows the plan that the runtime personality wrote into the bundle. `hook decide` is for engines whose
+//! runtime can't be replaced (`hooks/`): there is no plan, so it is decided here (`decide`).
+//!
 //! It returns only when the gateway is ready, so the container's first instruction already meets the filter. Its standard
 //! streams are the runtime's; it must leave no process behind that holds them.
 
+mod decide;
+
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +18,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::bundle;
-use crate::plan::Gateway;
+use crate::plan::{Gateway, Plan};
 use crate::proxy::Order;
 use crate::state::{self, ProcessId, Record};
 use crate::sys::netns::Namespace;
@@ -20,6 +26,9 @@ use crate::sys::process;
 
 /// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
 const READY: Duration = Duration::from_secs(20);
+
+/// The first descriptor behind standard input, output and error.
+const FIRST_STRAY: u32 = 3;
 
 /// What the runtime tells a hook on standard input (OCI runtime-spec, runtime.md, «State»).
 #[derive(Debug, Deserialize)]
@@ -29,11 +38,14 @@ struct State {
     bundle: PathBuf,
 }
 
-/// Makes the gateway of the container that standard input names. What keeps it from being ready is said on stderr, which
-/// the runtime puts into its own error, and the runtime does not start the container.
+/// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps it from being ready is said
+/// on stderr, which the runtime puts into its own error, and the runtime does not start the container.
 #[must_use]
-pub fn run() -> ExitCode {
-    match prepare() {
+pub fn run(words: &[OsString]) -> ExitCode {
+    // Before anything of ours is open. Some runtimes hand on what their own caller left open; the proxy must not hold it for
+    // as long as the container lives.
+    process::keep_descriptors_to_ourselves(FIRST_STRAY);
+    match prepare(words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where stderr is closed there is nobody to tell.
@@ -43,13 +55,21 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn prepare() -> anyhow::Result<()> {
+fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let state = read_state().context("read the container's state from the runtime")?;
-    let plan = bundle::read_plan(&state.bundle)?;
-    if plan.container != state.id {
-        bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
-    }
     let init = ProcessId::of(state.pid).context("find the container's init")?;
+    match words {
+        [] => follow(planned(&state)?, init),
+        [word] if word == "decide" => match decide::plan(&state)? {
+            // Its gateway is there, and nobody will ask for a record of this one: neither `start` nor `delete` comes by.
+            Plan { gateway: Gateway::Joined, .. } => Ok(()),
+            plan => follow(plan, init),
+        },
+        _ => bail!("unknown words after «hook»: there is «decide»"),
+    }
+}
+
+fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
     match plan.gateway {
         Gateway::Own => start_proxy(&Order { plan, init }),
         Gateway::Joined => {
@@ -58,6 +78,15 @@ fn prepare() -> anyhow::Result<()> {
             Ok(Record { plan, init, proxy: None, network_namespace }.write()?)
         }
     }
+}
+
+/// The plan that the runtime personality left.
+fn planned(state: &State) -> anyhow::Result<Plan> {
+    let plan = bundle::read_plan(&state.bundle)?;
+    if plan.container != state.id {
+        bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
+    }
+    Ok(plan)
 }
 
 fn read_state() -> anyhow::Result<State> {

@@ -24,8 +24,9 @@ fn main() -> ExitCode {
     let called_as = arguments.first().and_then(|path| Path::new(path).file_name());
     match arguments.get(1).map(OsString::as_os_str) {
         None => usage(),
-        Some(first) if first == "hook" => hook::run(),
+        Some(first) if first == "hook" => hook::run(arguments.get(2..).unwrap_or_default()),
         Some(first) if first == "proxy" => proxy::run(),
+        Some(first) if first == "embedded-runtime" => runtime::run_embedded(arguments.get(1..).unwrap_or_default()),
         Some(first) if cli::has_command(first) => cli::run(arguments),
         Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => cli::run(arguments),
         Some(_) => runtime::run(&arguments),

@@ -30,8 +30,8 @@ pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
 /// What the administrator decided; defaults where nothing was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `runtime`: the real runtime: a name to be found in PATH, or an absolute path.
-    pub runtime: PathBuf,
+    /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`. None: what the host has.
+    pub runtime: Option<PathBuf>,
     /// `policy`: the policy of containers for which no other was chosen.
     pub policy: PolicyName,
     /// Directory of the policies: `policies` beside the configuration file.
@@ -129,7 +129,7 @@ pub struct Annotations {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            runtime: PathBuf::from("runc"),
+            runtime: None,
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
             resolvers: Vec::new(),

@@ -29,7 +29,22 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("integrate", &["policy", "resolv_conf", "sys"]),
     ("runtime", &["bundle", "host", "plan", "policy", "resolv_conf", "seccomp", "settings", "spec", "state", "sys"]),
     ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
-    ("cli", &["audit", "integrate", "policy", "resolv_conf", "seccomp", "settings", "state", "sys"]),
+    (
+        "cli",
+        &[
+            "audit",
+            "gateway",
+            "host",
+            "integrate",
+            "policy",
+            "resolv_conf",
+            "runtime",
+            "seccomp",
+            "settings",
+            "state",
+            "sys",
+        ],
+    ),
 ];
 
 /// Words that mean I/O, the clock or the process. Addresses of `std::net` are plain values.

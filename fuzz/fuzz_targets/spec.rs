@@ -10,7 +10,7 @@ use boundary_shim::plan::{Exit, Gateway};
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::network::OwnerNamespace;
-use boundary_shim::spec::{self, Nesting, Outcome, Place, Situation, capabilities};
+use boundary_shim::spec::{self, Habits, Nesting, Outcome, Place, Situation, capabilities};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 
@@ -67,6 +67,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         nesting: setting.nesting,
         no_pivot: false,
         absent_device: None,
+        habits: Habits::RUNC,
         privileged: Privileged::Refuse,
         program: "/usr/local/bin/boundary-shim",
     }

@@ -3,7 +3,7 @@
 //! Owns the words; `integrate` knows the engines. A dry run prints the very steps that would be applied.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd;
 use crate::integrate::docker::{self, Places, dockerd};
+use crate::integrate::drop_in::{self, Engine};
 use crate::integrate::kubernetes::{self, Image};
 use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
@@ -45,6 +46,22 @@ enum InstallEngine {
         #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
         policy: PolicyName,
     },
+    /// Add the runtime to podman's configuration
+    Podman {
+        #[command(flatten)]
+        common: PodmanArguments,
+        /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
+        policy: PolicyName,
+    },
+    /// Add the runtime to CRI-O's configuration, for Kubernetes
+    Crio {
+        #[command(flatten)]
+        common: CrioArguments,
+        /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+        #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
+        policy: PolicyName,
+    },
     /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try it
     Kubernetes(KubernetesArguments),
 }
@@ -68,6 +85,42 @@ enum UninstallEngine {
         #[command(flatten)]
         common: ContainerdArguments,
     },
+    /// Take the runtime out of podman's configuration
+    Podman {
+        #[command(flatten)]
+        common: PodmanArguments,
+    },
+    /// Take the runtime out of CRI-O's configuration
+    Crio {
+        #[command(flatten)]
+        common: CrioArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+struct PodmanArguments {
+    /// What `podman --runtime=` takes
+    #[arg(long, default_value = "boundary")]
+    name: RuntimeName,
+    /// The folder of files beside containers.conf
+    #[arg(long, value_name = "FOLDER", default_value = drop_in::PODMAN_FOLDER)]
+    folder: PathBuf,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct CrioArguments {
+    /// What a RuntimeClass names as its handler
+    #[arg(long, default_value = "boundary")]
+    name: RuntimeName,
+    /// The folder of files beside crio.conf (crio's --config-dir)
+    #[arg(long, value_name = "FOLDER", default_value = drop_in::CRIO_FOLDER)]
+    folder: PathBuf,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +182,17 @@ pub fn install(arguments: &InstallArguments) -> anyhow::Result<()> {
             let plan = containerd::install(&common.places()?, &common.name, policy)?;
             carry_out(&plan, common.dry_run, "already installed")?;
         }
+        InstallEngine::Podman { common, policy } => {
+            require_root()?;
+            let plan = drop_in::install(Engine::Podman, &drop_in_places(&common.folder)?, &common.name, policy)?;
+            carry_out(&plan, common.dry_run, "already installed")?;
+            writeln!(io::stdout(), "try: podman --runtime={} run --rm IMAGE COMMAND", common.name)?;
+        }
+        InstallEngine::Crio { common, policy } => {
+            require_root()?;
+            let plan = drop_in::install(Engine::Crio, &drop_in_places(&common.folder)?, &common.name, policy)?;
+            carry_out(&plan, common.dry_run, "already installed")?;
+        }
         InstallEngine::Kubernetes(arguments) => {
             let manifests = kubernetes::manifests(&arguments.name, &arguments.policy, &arguments.image)?;
             if arguments.apply {
@@ -151,6 +215,12 @@ pub fn uninstall(arguments: &UninstallArguments) -> anyhow::Result<()> {
         UninstallEngine::Docker { common } => (docker::uninstall(&common.places()?, &common.name)?, common.dry_run),
         UninstallEngine::Containerd { common } => {
             (containerd::uninstall(&common.places()?, &common.name)?, common.dry_run)
+        }
+        UninstallEngine::Podman { common } => {
+            (drop_in::uninstall(Engine::Podman, &drop_in_places(&common.folder)?, &common.name)?, common.dry_run)
+        }
+        UninstallEngine::Crio { common } => {
+            (drop_in::uninstall(Engine::Crio, &drop_in_places(&common.folder)?, &common.name)?, common.dry_run)
         }
     };
     carry_out(&plan, dry_run, "not installed")
@@ -178,6 +248,15 @@ impl DockerArguments {
             resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec(),
         })
     }
+}
+
+fn drop_in_places(folder: &Path) -> anyhow::Result<drop_in::Places> {
+    Ok(drop_in::Places {
+        binary: own_file()?,
+        folder: folder.to_owned(),
+        policies: settings::DEFAULT_POLICIES.into(),
+        running: state::DIRECTORY.into(),
+    })
 }
 
 fn own_file() -> anyhow::Result<PathBuf> {

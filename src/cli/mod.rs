@@ -3,6 +3,7 @@
 //! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how anything is done.
 //! A command's word must never be one of runc's verbs: `main` would take it away from the engines.
 
+pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;
 pub mod logs;
@@ -34,6 +35,8 @@ enum Command {
     Uninstall(install::UninstallArguments),
     /// Write a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
+    /// Say whether this host can do what the runtime needs, and what to do where it can't
+    Doctor(doctor::DoctorArguments),
     /// Show what a container attempted, and what became of it
     Logs(logs::LogsArguments),
 }
@@ -59,6 +62,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Install(arguments) => install::install(&arguments),
         Command::Uninstall(arguments) => install::uninstall(&arguments),
         Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
     };
     match result {
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn every_command_is_the_operators() {
-        for word in ["install", "uninstall", "gen-seccomp", "logs"] {
+        for word in ["install", "uninstall", "gen-seccomp", "doctor", "logs"] {
             assert!(has_command(OsStr::new(word)), "{word}");
         }
     }

@@ -113,6 +113,17 @@ pub fn take_away(gateway: &Namespace, container: &mut Side, link: &Link, number:
     container.links.give_away(link.index, descriptor(gateway), &format!("off{number}"))
 }
 
+/// Takes an adopted interface away, and its other end on the host with it, but leaves the link that took its place standing:
+/// its own other end moves to the container's namespace, so that it outlives the gateway and leads nowhere.
+///
+/// # Errors
+/// The kernel's.
+pub fn let_go(gateway: &mut Gateway, container: &Side, adopted: &Adopted) -> io::Result<()> {
+    let links = &mut gateway.side.links;
+    links.give_away(adopted.inside.index, descriptor(&container.namespace), &adopted.inside.name)?;
+    if adopted.outside.index == adopted.inside.index { Ok(()) } else { links.remove(adopted.outside.index) }
+}
+
 /// Gives a container that had the host's network a link of its own to the gateway. There is no uplink: the proxy dials
 /// from the host's namespace.
 ///

@@ -7,6 +7,7 @@ pub mod binary;
 mod config_file;
 pub mod containerd;
 pub mod docker;
+pub mod drop_in;
 pub mod kubernetes;
 pub mod plan;
 pub mod runtime_name;

@@ -209,16 +209,18 @@ fn serve(
     gate: Arc<Gate>,
     init: Process,
     sockets: capture::Sockets,
-    wire: Wire,
+    mut wire: Wire,
     starts_by_verb: bool,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async {
         let end = readiness::of(&init)?;
         tokio::select! {
-            gone = end.readable() => gone.map(drop).map_err(anyhow::Error::from),
-            failed = capture::serve(Arc::clone(&gate), sockets) => failed,
-            failed = wire.tend(gate, starts_by_verb) => failed,
+            gone = end.readable() => gone.map(drop)?,
+            failed = capture::serve(Arc::clone(&gate), sockets) => return failed,
+            failed = wire.tend(gate, starts_by_verb) => return failed,
         }
+        wire.let_go();
+        Ok(())
     })
 }

@@ -36,6 +36,10 @@ use crate::sys::{process, readiness};
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How long an interface is held for its engine to give the container a default route, where there is none: dockerd writes to
+/// its disk before that, and fails if the way to the next hop is missing just then, as it is while an interface is adopted.
+const GATEWAY: Duration = Duration::from_secs(2);
+
 /// The interfaces of one container.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -123,7 +127,7 @@ impl Wire {
     }
 
     /// Follows what happens to the container's interfaces, until something fails.
-    pub(super) async fn tend(mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
+    pub(super) async fn tend(&mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
         let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
@@ -155,7 +159,10 @@ impl Wire {
                     complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
-                    complete_at = None;
+                    complete_at = self.expects_a_gateway().then(|| Instant::now() + QUIET);
+                    if complete_at.is_some() {
+                        continue;
+                    }
                     self.adopt_held(&gate)?;
                     self.follow_default_routes();
                     self.publish(&gate);
@@ -166,6 +173,16 @@ impl Wire {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes the uplinks away when the container is over, and leaves its own links standing, tied to nothing but themselves.
+    /// Its namespace may be pinned by the engine, which looks for each link by its name to take it away: podman's netavark
+    /// takes one that isn't there for a failure, and a host's end that is still there for another container's.
+    pub(super) fn let_go(&mut self) {
+        for adopted in &self.adopted {
+            // Where the namespace is gone, so is the link.
+            let _ = adopt::let_go(&mut self.gateway, &self.container, adopted);
         }
     }
 
@@ -207,6 +224,21 @@ impl Wire {
                 unplugged(gate, &name, why.to_owned());
             }
         }
+    }
+
+    /// Whether an interface was plugged in a moment ago and its engine is probably not done with it.
+    fn expects_a_gateway(&mut self) -> bool {
+        let fresh = self.held.iter().any(|(_, _, since)| since.elapsed() < GATEWAY);
+        fresh && self.has_no_default_route().unwrap_or(false)
+    }
+
+    fn has_no_default_route(&mut self) -> io::Result<bool> {
+        for link in self.container.links.list()? {
+            if self.container.links.routes(link.index)?.iter().any(is_default) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::{Container, delete, devices, embedded_resolver, namespaces, resolvers, self_check};
+use super::real::Kind;
+use super::{Container, delete, devices, embedded_resolver, joined, namespaces, resolvers, self_check};
 use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{Gateway, Plan};
@@ -18,6 +19,7 @@ use crate::spec::{self, Outcome, Situation};
 /// `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
 pub(super) fn prepare(
     settings: &Settings,
+    runtime: &Kind,
     container: &Container<'_>,
     bundle: Option<&Path>,
     starts_by_verb: bool,
@@ -29,12 +31,12 @@ pub(super) fn prepare(
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;
     let program = program()?;
-    let situation = Situation { no_pivot, ..look_around(settings, container, &bundle, &program)? };
+    let situation = Situation { no_pivot, ..look_around(settings, runtime, container, &bundle, &program)? };
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, situation.nesting)?;
-    if outcome.gateway == Gateway::Joined {
-        refuse_another_policy(&bundle.config.value, &policy)?;
+    if let (Gateway::Joined, Some(network)) = (outcome.gateway, spec::network::path(&bundle.config.value)?) {
+        joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
     }
 
     let docker = resolvers::docker_directory(&bundle, &container.id);
@@ -70,23 +72,6 @@ fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyho
     }
 }
 
-/// A container that joins another's network is filtered by that one's policy. Annotations that ask for another would have no
-/// effect, and whoever wrote them believes that they have.
-fn refuse_another_policy(spec: &Value, asked: &PolicySource) -> anyhow::Result<()> {
-    let annotated = settings::select::chooses(&spec::annotations(spec));
-    let Some(path) = spec::network::path(spec)?.filter(|_| annotated) else { return Ok(()) };
-    let owner = namespaces::gateway(&path)?.context("the gateway of the joined container is gone")?;
-    let given = &owner.plan.policy;
-    let same = (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
-    anyhow::ensure!(
-        same,
-        "its network is filtered by policy {}, as its pod or the container that it joins was started with: the annotations \
-         boundary.policy, boundary.allow and boundary.mode can't change that here",
-        given.name
-    );
-    Ok(())
-}
-
 /// The bundle's directory, absolute, as the hook will be told of it.
 fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let here = || std::env::current_dir().context("can't tell the working directory");
@@ -100,6 +85,7 @@ fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// What the rewrite must know of the host.
 fn look_around<'a>(
     settings: &Settings,
+    runtime: &Kind,
     container: &Container<'_>,
     bundle: &Bundle,
     program: &'a str,
@@ -119,6 +105,7 @@ fn look_around<'a>(
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
         nesting: settings.nesting_in(spec::pod::namespace(spec).as_deref()),
+        habits: runtime.habits,
         program,
     })
 }

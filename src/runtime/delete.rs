@@ -34,7 +34,7 @@ fn end(proxy: Option<ProcessId>) {
 }
 
 /// Removes what others left, where neither init nor proxy is there any more. One without a record may be in the making.
-pub(super) fn sweep() {
+pub(crate) fn sweep() {
     for record in state::list().unwrap_or_default().into_iter().filter(Record::over) {
         let _ = state::remove(&record.plan.state);
     }

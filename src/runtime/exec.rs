@@ -6,17 +6,30 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::Container;
+use super::real::Kind;
 use crate::bundle::Document;
 use crate::plan::Recipients;
 use crate::spec::{capabilities, nesting};
 use crate::state::Record;
 
 /// Fits the capabilities of the process to be run to the container's.
-pub(super) fn fit(container: &Container<'_>, process: Option<&Path>, asked: &[String]) -> anyhow::Result<()> {
+pub(super) fn fit(
+    container: &Container<'_>,
+    runtime: &Kind,
+    process: Option<&Path>,
+    asked: &[String],
+) -> anyhow::Result<()> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
     let record = Record::read(&container.state).ok().flatten();
     let plan = record.filter(|record| record.init.alive()).map(|record| record.plan);
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
+    if bounded && runtime.exec_leaves_user_namespace {
+        bail!(
+            "{} can't add a process to a container with a user namespace: it would be outside of it; set nesting = \"none\" in \
+             the host's configuration, or use another runtime",
+            runtime.name
+        );
+    }
     if !bounded && let Some(name) = asked.iter().find(|name| !name.is_empty() && capabilities::reaches_beyond(name)) {
         bail!("{} reaches beyond a container without a user namespace of its own", name.escape_debug());
     }
@@ -25,6 +38,9 @@ pub(super) fn fit(container: &Container<'_>, process: Option<&Path>, asked: &[St
     let Some(process) = process.filter(|_| recipients != Recipients::Nobody || !bounded) else { return Ok(()) };
     let mut document = Document::read(process.to_owned())?;
     capabilities::check(&document.value)?;
+    if runtime.habits.keeps_missing_capabilities {
+        capabilities::spell_out(&mut document.value)?;
+    }
     if !bounded {
         capabilities::bound(&mut document.value);
     } else if recipients.include(capabilities::user(&document.value)?) {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub(super) enum HandoffError {
     NoFile(PathBuf),
     #[error("the runtime {} is this program itself", .0.display())]
     Ourselves(PathBuf),
+    #[error("the runtime {} is a script that calls this program again", .0.display())]
+    LeadsBack(PathBuf),
     #[error("can't run {}", .0.display())]
     Exec(PathBuf, #[source] nix::errno::Errno),
     #[error("an argument contains a zero byte")]
@@ -69,8 +72,29 @@ fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
     if is_this_program(&path) {
         return Err(HandoffError::Ourselves(path));
     }
-    if path.is_file() { Ok(path) } else { Err(HandoffError::NoFile(path)) }
+    if !path.is_file() {
+        return Err(HandoffError::NoFile(path));
+    }
+    if leads_back(&path) { Err(HandoffError::LeadsBack(path)) } else { Ok(path) }
 }
+
+/// Whether a program is a script that names us, as dockerd's wrappers for `runtimeArgs` do: it would call us for ever. What
+/// can't be read isn't a script.
+fn leads_back(path: &Path) -> bool {
+    let mut text = Vec::with_capacity(2);
+    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    if file.by_ref().take(2).read_to_end(&mut text).is_err() || text != b"#!" {
+        return false;
+    }
+    let read = file.take(SCRIPT_LIMIT).read_to_end(&mut text);
+    let ours = |name: &[u8]| text.windows(name.len()).any(|words| words == name);
+    read.is_ok() && OUR_NAMES.into_iter().any(ours)
+}
+
+/// The most that is read of a script.
+const SCRIPT_LIMIT: u64 = 64 << 10;
+/// What a script calls us by: the program, and the links that stand for policies (`integrate::binary`).
+const OUR_NAMES: [&[u8]; 2] = [b"bin/boundary-", b"boundary-shim"];
 
 /// Whether a path leads to the file that runs now, by whatever links.
 pub(super) fn is_this_program(path: &Path) -> bool {
@@ -102,6 +126,20 @@ mod tests {
         for path in [link, other] {
             assert_eq!(find(&path), Err(HandoffError::Ourselves(path)));
         }
+    }
+
+    #[test]
+    fn a_script_that_calls_this_program_is_not_the_real_runtime() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            crate::sys::file::replace(&path, text.as_bytes(), 0o755).unwrap();
+            find(&path)
+        };
+        assert!(matches!(script("runc", "#!/bin/sh\n/opt/bin/boundary-npm $@\n"), Err(HandoffError::LeadsBack(_))));
+        assert!(matches!(script("a", "#!/bin/sh\nexec boundary-shim \"$@\"\n"), Err(HandoffError::LeadsBack(_))));
+        assert!(script("b", "#!/bin/sh\nexec runc \"$@\"\n").is_ok());
+        assert!(script("c", "no script: boundary-shim").is_ok());
     }
 
     #[test]

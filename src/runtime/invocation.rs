@@ -4,7 +4,7 @@
 //! be forgotten: where it misreads a line, the real runtime starts a container that nobody filters. So a line that could be
 //! read in two ways is refused, if either way starts something; anything else passes.
 
-mod flags;
+pub(super) mod flags;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -71,6 +71,10 @@ pub enum Command {
         /// The container.
         id: String,
     },
+    /// `features`.
+    Features,
+    /// `--version`, without a verb.
+    Version,
     /// Everything else, known or not.
     Other,
 }
@@ -110,7 +114,10 @@ pub fn scan(words: &[OsString]) -> Invocation {
     let command = match (head.mistake, head.doubt) {
         (Some(mistake), _) => Err(mistake),
         (None, Some(option)) if starts_otherwise(head.verb, head.rest) => Err(InvocationError::UnknownOption(option)),
-        _ => head.verb.map_or(Ok(Command::Other), |verb| command(verb, head.rest)),
+        _ => match head.verb {
+            Some(verb) => command(verb, head.rest),
+            None => Ok(if head.version { Command::Version } else { Command::Other }),
+        },
     };
     let mut arguments = head.kept;
     arguments.extend_from_slice(head.rest);
@@ -131,6 +138,8 @@ struct Head<'a> {
     verb: Option<&'a OsStr>,
     /// What follows the verb.
     rest: &'a [OsString],
+    /// Whether the version is asked for.
+    version: bool,
     /// An unknown option that may have swallowed the next word.
     doubt: Option<String>,
     mistake: Option<InvocationError>,
@@ -138,8 +147,8 @@ struct Head<'a> {
 
 impl Globals {
     fn read<'a>(&mut self, words: &'a [OsString]) -> Head<'a> {
-        let mut head =
-            Head { kept: Vec::with_capacity(words.len()), verb: None, rest: words, doubt: None, mistake: None };
+        let kept = Vec::with_capacity(words.len());
+        let mut head = Head { kept, verb: None, rest: words, version: false, doubt: None, mistake: None };
         let mut reader = Reader::new(words, &flags::GLOBAL);
         while head.verb.is_none()
             && let Some(item) = reader.next()
@@ -154,6 +163,7 @@ impl Globals {
                 }
                 Item::Value(name, value) => self.note(name, value),
                 Item::Unknown(unknown) if !unknown.attached => head.doubt = Some(shown(unknown.word)),
+                Item::Switch("version" | "v", false) => head.version = true,
                 Item::Unknown(_) | Item::Switch(..) => {}
                 Item::Word(verb) => head.verb = Some(verb),
             }
@@ -197,6 +207,7 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
         // Forgetting is a courtesy: a line that we don't understand is not worth failing a delete.
         Some("delete") => Ok(one_id("delete", rest).ok().flatten().map_or(Command::Other, |id| Command::Delete { id })),
         Some("exec") => exec(rest),
+        Some("features") => Ok(Command::Features),
         _ => Ok(Command::Other),
     }
 }

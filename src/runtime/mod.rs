@@ -4,19 +4,22 @@
 //! reaches the real runtime untouched; one that does reaches it only after all went well.
 
 mod create;
-mod delete;
+pub(crate) mod delete;
 mod devices;
+mod embedded;
 mod embedded_resolver;
 mod exec;
+mod features;
 mod handoff;
 pub mod invocation;
-mod namespaces;
+pub(crate) mod joined;
+pub(crate) mod namespaces;
+pub mod real;
 mod report;
-mod resolvers;
+pub(crate) mod resolvers;
 mod self_check;
 mod start;
 
-use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,41 +30,55 @@ use crate::plan::ContainerId;
 use crate::policy::text;
 use crate::{settings, state};
 use invocation::{Command, Globals, Invocation};
+use real::RealRuntime;
 
-/// Does what a runtime called with these words (the program's name first) does. Returns only if that failed; it has been
-/// reported then, where the engine looks for it.
+/// Does what a runtime called with these words (the program's name first) does, mostly by becoming one. Where that failed, it
+/// has been reported where the engine looks for it.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
     let call = invocation::scan(words);
-    match become_runtime(&call) {
-        Ok(never) => match never {},
-        Err(error) => report::failure(&call.globals, &error),
-    }
-    ExitCode::FAILURE
+    answer(&call).unwrap_or_else(|error| {
+        report::failure(&call.globals, &error);
+        ExitCode::FAILURE
+    })
+}
+
+/// The embedded runtime, called by ourselves once all is prepared, with the words that an external one would get.
+#[must_use]
+pub fn run_embedded(words: &[OsString]) -> ExitCode {
+    embedded::run(words).unwrap_or_else(|error| {
+        report::failure(&invocation::scan(words).globals, &error);
+        ExitCode::FAILURE
+    })
 }
 
 /// The story of a call.
-fn become_runtime(call: &Invocation) -> anyhow::Result<Infallible> {
+fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
     let settings = settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
-    let runtime = handoff::find(&settings.runtime)?;
+    let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
     match command {
         Command::Create { bundle, id, waits, no_pivot } => {
             let container = Container::new(&call.globals, id)?;
-            create::prepare(&settings, &container, bundle.as_deref(), *waits, *no_pivot)?;
+            create::prepare(&settings, runtime.kind(), &container, bundle.as_deref(), *waits, *no_pivot)?;
         }
         Command::Start { id } => start::settle(&Container::new(&call.globals, id)?)?,
         Command::Exec { id, process, capabilities } => {
-            exec::fit(&Container::new(&call.globals, id)?, process.as_deref(), capabilities)?;
+            exec::fit(&Container::new(&call.globals, id)?, runtime.kind(), process.as_deref(), capabilities)?;
         }
         Command::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
                 delete::forget(&container);
             }
         }
+        Command::Features => return features::features(&runtime, &call.arguments),
+        Command::Version => return features::version(&runtime, &call.arguments),
         Command::Other => {}
     }
-    handoff::become_program(&runtime, &call.arguments)
+    match runtime {
+        RealRuntime::Program(path) => match handoff::become_program(&path, &call.arguments)? {},
+        RealRuntime::Embedded => embedded::hand_off(&call.arguments),
+    }
 }
 
 /// The container that a call is about.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
@@ -25,7 +25,7 @@ pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
         return Ok(Place::Filtered { exit: record.plan.exit, owner: owner(&record)? });
     }
     // A path into /proc is some process's namespace by its nature, even if that process ends just now.
-    let in_use = path.starts_with("/proc") || inhabited(inode).context("can't list the processes")?;
+    let in_use = path.starts_with("/proc") || inhabited(inode, None).context("can't list the processes")?;
     Ok(if in_use { Place::InUse } else { Place::Free })
 }
 
@@ -38,8 +38,26 @@ fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
     state::filtering(inode).context("can't list the gateways")
 }
 
+/// Where a container's network namespace is, which has been made and which its first process is in already.
+pub(crate) fn place_of(init: i32) -> anyhow::Result<Place> {
+    let inode = inode(&network_of(init)).context("can't look at the container's network")?;
+    if inode == own("net")? {
+        return Ok(Place::Host);
+    }
+    if let Some(record) = filtering(inode)? {
+        return Ok(Place::Filtered { exit: record.plan.exit, owner: None });
+    }
+    let others = inhabited(inode, Some(init)).context("can't list the processes")?;
+    Ok(if others { Place::InUse } else { Place::Free })
+}
+
+/// The path to a process's network namespace.
+pub(crate) fn network_of(process: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}/ns/net"))
+}
+
 /// Whether a path leads to the host's own user namespace.
-pub(super) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
     let inode = inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
     Ok(inode == own("user")?)
 }
@@ -73,14 +91,28 @@ fn inode(path: &Path) -> io::Result<u64> {
     Ok(file.metadata()?.ino())
 }
 
-/// Whether any process is in a network namespace.
-fn inhabited(inode: u64) -> io::Result<bool> {
+/// Whether any process is in a network namespace, one left aside.
+fn inhabited(inode: u64, but: Option<i32>) -> io::Result<bool> {
     let target = format!("net:[{inode}]");
-    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let but = but.map(|pid| pid.to_string());
+    let is_process = |name: &std::ffi::OsStr| {
+        name.as_encoded_bytes().iter().all(u8::is_ascii_digit) && but.as_ref().is_none_or(|but| name != but.as_str())
+    };
     let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| is_process(&entry.file_name()));
     // One that ended since, or a kernel thread without the link, is in no namespace.
-    let mut links = processes.filter_map(|process| std::fs::read_link(process.path().join("ns/net")).ok());
-    Ok(links.any(|link| link.as_os_str() == target.as_str()))
+    let is_in =
+        |process: &Path| std::fs::read_link(process.join("ns/net")).is_ok_and(|link| link == Path::new(&target));
+    let host = format!("net:[{}]", own("net").map_err(io::Error::other)?);
+    Ok(processes.map(|process| process.path()).any(|process| is_in(&process) && !has_a_thread_in(&process, &host)))
+}
+
+/// Whether a thread of a process is in a network namespace. Engines in Go make a container's namespace on a thread, and where
+/// that happens to be their first, the whole process seems to be in there for as long as it lives. Whoever has threads on the
+/// host's network is no container's.
+fn has_a_thread_in(process: &Path, namespace: &str) -> bool {
+    let threads = std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    let mut links = threads.filter_map(|thread| std::fs::read_link(thread.path().join("ns/net")).ok());
+    links.any(|link| link == Path::new(namespace))
 }
 
 #[cfg(test)]
@@ -88,11 +120,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_namespace_is_the_hosts_and_inhabited() {
+    fn our_own_namespace_is_the_hosts() {
         assert_eq!(place(Path::new("/proc/self/ns/net")).unwrap(), Place::Host);
         assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
-        assert!(inhabited(own("net").unwrap()).unwrap());
-        assert!(!inhabited(1).unwrap());
+        assert!(!inhabited(1, None).unwrap());
     }
 
     #[test]

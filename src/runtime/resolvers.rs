@@ -20,7 +20,7 @@ const DAEMON: &str = "/etc/docker/daemon.json";
 const LIMIT: u64 = 1 << 20;
 
 /// The resolvers to ask, the first source that names any: the host's configuration, Docker's, the host's own.
-pub(super) fn choose(configured: &[SocketAddr], docker: Vec<SocketAddr>) -> Vec<SocketAddr> {
+pub(crate) fn choose(configured: &[SocketAddr], docker: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if !configured.is_empty() {
         return configured.to_vec();
     }

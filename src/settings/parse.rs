@@ -48,7 +48,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn setting(&mut self, key: &Key<'_>, value: &Value<'_>, settings: &mut Settings) {
         match key.get_ref().as_ref() {
-            "runtime" => self.set(key, value, &mut settings.runtime, runtime),
+            "runtime" => self.set(key, value, &mut settings.runtime, |text| runtime(text).map(Some)),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),

@@ -39,7 +39,7 @@ fn every_key_is_understood() {
     assert_eq!(
         settings,
         Settings {
-            runtime: PathBuf::from("/usr/bin/crun"),
+            runtime: Some(PathBuf::from("/usr/bin/crun")),
             policy: name("corp"),
             policies: PathBuf::from("/etc/boundary/policies"),
             resolvers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],

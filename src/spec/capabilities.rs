@@ -98,6 +98,26 @@ pub fn bound(process: &mut Value) {
     }
 }
 
+/// Writes down what runc understands without it: a set that isn't mentioned is empty, and privileges may be gained by `execve`
+/// unless that is said to be false.
+///
+/// # Errors
+/// As [`check`].
+pub fn spell_out(process: &mut Value) -> Result<(), SpecError> {
+    let Some(fields) = process.as_object_mut() else { return Ok(()) };
+    if fields.get("noNewPrivileges") == Some(&Value::Bool(false)) {
+        fields.shift_remove("noNewPrivileges");
+    }
+    let sets = object_mut(process, "capabilities")?;
+    for set in SETS {
+        let list = sets.entry(set).or_insert(Value::Null);
+        if list.is_null() {
+            *list = Value::Array(Vec::new());
+        }
+    }
+    Ok(())
+}
+
 /// The id that the process runs as; 0 where it isn't said, as for Go.
 ///
 /// # Errors
@@ -208,6 +228,26 @@ mod tests {
         let once = other.clone();
         grant(&mut other, "CAP_NET_ADMIN").unwrap();
         assert_eq!(other, once);
+    }
+
+    #[test]
+    fn a_set_that_is_not_mentioned_is_written_down_as_empty() {
+        for process in [json!({}), json!({"capabilities": null}), json!({"capabilities": {"ambient": null}})] {
+            let mut process = process;
+            spell_out(&mut process).unwrap();
+            for set in SETS {
+                assert_eq!(process["capabilities"][set], json!([]), "{set}");
+            }
+        }
+        let mut process = json!({"noNewPrivileges": false, "capabilities": {"bounding": ["CAP_CHOWN"]}});
+        spell_out(&mut process).unwrap();
+        assert_eq!(
+            (process.get("noNewPrivileges"), &process["capabilities"]["bounding"]),
+            (None, &json!(["CAP_CHOWN"]))
+        );
+        let mut none = json!(null);
+        spell_out(&mut none).unwrap();
+        assert_eq!(none, json!(null));
     }
 
     #[test]

@@ -50,8 +50,28 @@ pub struct Situation<'a> {
     pub privileged: Privileged,
     /// What the container may nest inside of itself.
     pub nesting: Option<Tier>,
+    /// What the real runtime makes of a spec.
+    pub habits: Habits,
     /// This program, absolute: what the hook runs.
     pub program: &'a str,
+}
+
+/// What a real runtime makes of a spec, where that isn't what runc does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habits {
+    /// It gives every container a user namespace of its own.
+    pub adds_user_namespace: bool,
+    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to patch.
+    pub drops_seccomp_arguments: bool,
+    /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc empties them), and can't
+    /// load a seccomp filter where `noNewPrivileges` is written out as false.
+    pub keeps_missing_capabilities: bool,
+}
+
+impl Habits {
+    /// runc's own.
+    pub const RUNC: Self =
+        Self { adds_user_namespace: false, drops_seccomp_arguments: false, keeps_missing_capabilities: false };
 }
 
 /// What the rewrite decided.
@@ -130,6 +150,11 @@ pub enum SpecError {
         "{0} reaches beyond the container, and in the user namespace that would bound it --no-pivot leaves the host's /proc within reach: drop the one or the other"
     )]
     NoPivot(String),
+    /// The capabilities need a user namespace, and it is too late for one.
+    #[error(
+        "{0} reaches beyond the container, and a hook can neither take it away nor bound it: drop it, give the container a user namespace of its own, or run it with boundary-shim as its runtime"
+    )]
+    TooLate(String),
     /// The spec's user namespace is the host's or is shared with strangers.
     #[error("{0} reaches beyond the container, and its user namespace is not its own")]
     SharedUserNamespace(String),
@@ -142,11 +167,25 @@ pub enum SpecError {
 pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, SpecError> {
     check(spec)?;
     refuse_privileged(spec, situation.privileged)?;
+    if situation.habits.keeps_missing_capabilities {
+        spec.get_mut("process").map_or(Ok(()), capabilities::spell_out)?;
+    }
     let (gateway, exit) = network::edit(spec, situation)?;
     let nesting = nesting::edit(spec, situation)?;
     let user_namespace = user_namespace::edit(spec, situation)?;
     hooks::append(spec, situation.program)?;
     Ok(Outcome { gateway, exit, user_namespace, nesting })
+}
+
+/// Judges a container whose spec can't be changed any more, because its runtime has read it: as [`rewrite`] would, but what
+/// would have to be edited is refused. Says whether a user namespace bounds it. Where its network is, is for the caller to see.
+///
+/// # Errors
+/// [`SpecError`].
+pub fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    check(spec)?;
+    refuse_privileged(spec, situation.privileged)?;
+    user_namespace::judge(spec, situation)
 }
 
 /// Checks the keys and types of all that is read here, before anything is believed.

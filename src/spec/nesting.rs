@@ -33,7 +33,8 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nestin
     let mut obstacles = obstacles(spec, situation, tier)?;
     let (capability, withheld) = grant_capability(spec, situation, tier)?;
     obstacles.extend(withheld);
-    let seccomp_before = patch_seccomp(spec, tier).unwrap_or_else(|unpatched| {
+    let patched = if situation.habits.drops_seccomp_arguments { Ok(None) } else { patch_seccomp(spec, tier) };
+    let seccomp_before = patched.unwrap_or_else(|unpatched| {
         obstacles.push(unpatched);
         None
     });
@@ -67,7 +68,8 @@ fn recipients(tier: Tier) -> Recipients {
 
 /// Why the capability can't be given, if it can't: nothing bounds it, or what would costs the container something else.
 fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option<String> {
-    let given = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
+    let listed = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
+    let given = listed || situation.habits.adds_user_namespace;
     if !given && situation.user_namespace == UserNamespace::Never {
         return Some("user-namespace is \"never\" in the host's configuration".to_owned());
     }

@@ -39,6 +39,7 @@ fn situation() -> Situation<'static> {
         host_network: HostNetwork::Filter,
         user_namespace: UserNamespace::Auto,
         privileged: Privileged::Refuse,
+        habits: Habits::RUNC,
         program: "/usr/local/bin/boundary-shim",
     }
 }

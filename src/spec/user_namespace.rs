@@ -16,6 +16,9 @@ use crate::settings::UserNamespace;
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
 const ALL_IDS: u64 = 4_294_967_295;
 
+/// What needs bounding where every container does.
+const REQUIRED: &str = "under user-namespace = \"require\" a container";
+
 /// The path that the spec gives its user namespace, where it gives one.
 ///
 /// # Errors
@@ -27,7 +30,7 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
 /// What can bound capabilities which reach beyond the container.
 #[derive(Debug)]
 pub(super) enum Bound<'a> {
-    /// The user namespace that the engine chose.
+    /// The user namespace that the engine chose, or that the runtime adds.
     Given,
     /// That of the container whose network is joined.
     Owners(&'a OwnerNamespace),
@@ -43,6 +46,9 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
     let reason = || reason.to_owned();
     if namespace(spec, "user")?.is_some() {
         return if bounds(spec, situation)? { Ok(Bound::Given) } else { Err(SpecError::SharedUserNamespace(reason())) };
+    }
+    if situation.habits.adds_user_namespace {
+        return Ok(Bound::Given);
     }
     let bound = match &situation.place {
         Some(Place::Filtered { owner: Some(owner), .. }) => Bound::Owners(owner),
@@ -65,6 +71,9 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
 /// Bounds the container's capabilities; says whether a user namespace does it.
 pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     let given = namespace(spec, "user")?.is_some();
+    if situation.habits.adds_user_namespace && !given {
+        return Ok(true);
+    }
     if situation.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
         return Ok(false);
@@ -73,7 +82,7 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
         Some(capability) => capability,
         None if given => return bounds(spec, situation),
         None if situation.user_namespace == UserNamespace::Auto => return Ok(false),
-        None => "under user-namespace = \"require\" a container".to_owned(),
+        None => REQUIRED.to_owned(),
     };
     match outlook(spec, situation, &reason)? {
         Bound::Given => {}
@@ -81,6 +90,19 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
         Bound::Fresh => add(spec)?,
     }
     Ok(true)
+}
+
+/// Whether a user namespace bounds the container's capabilities, which it must where one of them reaches beyond: nothing can
+/// be added here any more, nor taken away.
+pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+    if namespace(spec, "user")?.is_some() && bounds(spec, situation)? {
+        return Ok(true);
+    }
+    match spec.get("process").and_then(capabilities::beyond) {
+        Some(capability) => Err(SpecError::TooLate(capability)),
+        None if situation.user_namespace == UserNamespace::Require => Err(SpecError::TooLate(REQUIRED.to_owned())),
+        None => Ok(false),
+    }
 }
 
 /// Whether the user namespace that the engine chose bounds anything.

@@ -1,15 +1,21 @@
 //! Processes: named so that a reused pid is not mistaken, watched by descriptor, started detached, made small.
 #![expect(clippy::disallowed_methods, reason = "the one module that starts programs")]
 
+use std::convert::Infallible;
+use std::ffi::{CString, OsString};
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
 /// A handle on one process (pidfd_open(2)): readable when it has ended, never another process.
@@ -103,6 +109,60 @@ pub fn answer(program: &Path, arguments: &[&str]) -> io::Result<String> {
     } else {
         Err(io::Error::other(format!("it failed ({})", output.status)))
     }
+}
+
+/// Runs a program in our place: with our environment, input and standard error, but what it says on standard output is given
+/// here, `limit` bytes of it at most (it gets EPIPE beyond).
+///
+/// # Errors
+/// What starting it and reading gives.
+pub fn capture(program: &Path, arguments: &[OsString], limit: u64) -> io::Result<(Vec<u8>, ExitStatus)> {
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::inherit()).stdout(Stdio::piped()).spawn()?;
+    let mut said = Vec::new();
+    let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let read = stdout.take(limit).read_to_end(&mut said);
+    let status = child.wait()?;
+    read.map(|_| (said, status))
+}
+
+/// Tries whether a user namespace can be made here, in a process of its own: one with threads can't, and one that has can't
+/// leave it again.
+///
+/// # Errors
+/// `ENOSPC` where they are switched off or all used up, `EPERM` where something forbids them.
+#[expect(unsafe_code, reason = "what runs between fork and exec")]
+pub fn try_user_namespace() -> io::Result<()> {
+    let mut child = Command::new("/proc/self/exe");
+    child.arg("help").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; unshare is a bare system call.
+    unsafe { child.pre_exec(|| nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).map_err(io::Error::from)) };
+    child.status().map(drop)
+}
+
+/// Keeps every descriptor from `first` on out of the programs that are started from here (close_range(2), Linux 5.11): what a
+/// caller left open is for the container, if for anyone.
+#[expect(unsafe_code, reason = "no wrapper for close_range in libc or nix")]
+pub fn keep_descriptors_to_ourselves(first: u32) {
+    // SAFETY: close_range takes numbers and flags; with this flag it closes nothing and touches no memory of ours.
+    let _ = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+/// Becomes a copy of this program that nobody can write to: in memory, sealed (memfd_create(2)). A container's first process
+/// is forked from the runtime, and what it can see of `/proc/self/exe` must not lead to the host's file (CVE-2019-5736).
+///
+/// # Errors
+/// What making the copy and execve(2) give.
+pub fn become_sealed_copy(arguments: &[CString]) -> io::Result<Infallible> {
+    let make = |flags| memfd_create("boundary-shim", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | flags);
+    // Linux 6.3 wants to be told that it will be run, and older ones don't know the word.
+    let copy = make(MFdFlags::from_bits_retain(libc::MFD_EXEC)).or_else(|_| make(MFdFlags::empty()))?;
+    let mut copy = File::from(copy);
+    io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+    copy.set_permissions(Permissions::from_mode(0o555))?;
+    let seals = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
+    let path = CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd())).map_err(io::Error::other)?;
+    nix::unistd::execv(&path, arguments).map_err(io::Error::from)
 }
 
 /// Runs a program of the user's with `input` on its standard input and everything else as we have it, environment too.

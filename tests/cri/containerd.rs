@@ -51,8 +51,8 @@ impl Bed {
     }
 
     /// A control group for a container of the bed.
-    pub(crate) fn cgroup(&self, name: &str) -> String {
-        format!("/{}/{name}", self.read("cgroup").trim())
+    pub(crate) fn cgroup_of(&self, name: &str) -> String {
+        format!("/{}/{name}", self.cgroup())
     }
 
     /// Calls CRI; gives the answer, or the error's text.

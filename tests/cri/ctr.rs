@@ -15,7 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// Runs a script in a container of its own to the end, which leaves nothing behind.
 fn run(bed: &Bed, flags: &[&str], script: &str) -> Answer {
     let name = unique("ctr");
-    let cgroup = bed.cgroup(&name);
+    let cgroup = bed.cgroup_of(&name);
     let runtime = ["--runtime", "io.containerd.runc.v2", "--runc-binary", "/usr/local/bin/boundary-shim"];
     let rest = ["--cgroup", &cgroup, IMAGE, &name, "sh", "-c", script];
     let answer = bed.ctr(&[&["run", "--rm"], &runtime[..], flags, &rest].concat());

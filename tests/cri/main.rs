@@ -16,6 +16,7 @@ mod bed;
 mod containerd;
 mod ctr;
 mod endings;
+#[expect(dead_code, reason = "none of its tests must be alone")]
 #[path = "../support/harness.rs"]
 mod harness;
 #[expect(dead_code, reason = "shared with the Docker tests, which use all of it")]

@@ -81,7 +81,7 @@ impl Bed {
         let metadata = Message::new().text(1, &name).text(2, &name).text(3, wanted.namespace);
         let namespaces = namespaces(&wanted);
         let security = Message::new().message(1, &namespaces);
-        let linux = Message::new().text(1, &self.cgroup(&name)).message(2, &security);
+        let linux = Message::new().text(1, &self.cgroup_of(&name)).message(2, &security);
         let config = Message::new()
             .message(1, &metadata)
             .text(2, if wanted.host_network { "" } else { &name })

@@ -62,7 +62,7 @@ fn unfiltered_pod(bed: &Bed) {
     let namespace = format!("network:/proc/{}/ns/net", pod.pause());
     let name = unique("joiner");
     let runtime = ["--runtime", "io.containerd.runc.v2", "--runc-binary", "/usr/local/bin/boundary-shim"];
-    let rest = ["--with-ns", &namespace, "--cgroup", &bed.cgroup(&name), IMAGE, &name, "true"];
+    let rest = ["--with-ns", &namespace, "--cgroup", &bed.cgroup_of(&name), IMAGE, &name, "true"];
     let answer = bed.ctr(&[&["run", "--rm"], &runtime[..], &rest].concat());
     assert!(answer.must_fail().stderr.contains("in use and has no gateway"), "{}", answer.stderr);
     wait_for_none(|| bed.traces_of(&name));

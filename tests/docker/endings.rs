@@ -12,6 +12,12 @@ use crate::wire::leaks;
 const RACERS: usize = 200;
 const AT_A_TIME: usize = 8;
 
+/// Containers that come and go, and how many of them at once.
+const MANY: usize = 300;
+const AT_ONCE: usize = 30;
+/// What one of so many may take, in seconds.
+const PATIENCE: u64 = 240;
+
 pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_after_rm_force", removed),
     ("nothing_is_left_of_a_container_that_never_started", never_started),
@@ -20,6 +26,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_stopped_proxy_opens_nothing", stopped),
     ("the_first_instruction_of_200_containers_gets_nothing_through", race),
 ];
+
+pub(crate) const CROWD: &[Test] = &[("nothing_is_left_of_300_containers_30_at_once", many)];
 
 fn removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
@@ -99,4 +107,27 @@ fn race(bed: &Bed) {
         .filter(|packet| packet.contains("203.0.113.66.5353") || packet.contains("198.51.100.20.8080"))
         .collect();
     assert_eq!(through, Vec::<String>::new());
+}
+
+/// Each is filtered while it runs, and nothing of any is there afterwards.
+fn many(bed: &Bed) {
+    let script = "curl -sS -m 20 http://allowed.test/ && ! attacker probe tcp 203.0.113.66:22 | grep connected";
+    let one = || {
+        let name = unique("many");
+        let file = bed.path(&format!("{name}.id"));
+        let file = file.to_str().unwrap();
+        let words =
+            ["run", "--rm", "--cidfile", file, "--name", &name, "--runtime", &runtime(), IMAGE, "sh", "-c", script];
+        let answer = bed.docker_within(PATIENCE, &words);
+        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{answer:?}");
+        std::fs::read_to_string(file).unwrap()
+    };
+    let batch = |_| {
+        thread::scope(|scope| {
+            let runs: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let ids: Vec<String> = (0..MANY / AT_ONCE).flat_map(batch).collect();
+    wait_for_none(|| ids.iter().flat_map(|id| bed.traces_of(id)).collect());
 }

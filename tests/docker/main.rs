@@ -51,19 +51,22 @@ struct Group {
     since: Option<u32>,
     /// A program of this machine that they need, where not every system packages it.
     program: Option<&'static str>,
+    /// Whether no other test may run meanwhile: so many containers at once leave the others no time.
+    alone: bool,
 }
 
 const fn group(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, proves_the_bed: false, since: None, program: None }
+    Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("endings", endings::TESTS),
+    Group { alone: true, ..group("crowd", endings::CROWD) },
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),
@@ -84,7 +87,10 @@ fn main() {
 }
 
 fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {
-    let trial = suite.trial(group.name, test);
+    let trial = match group.alone {
+        true => suite.trial_alone(group.name, test),
+        false => suite.trial(group.name, test),
+    };
     match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
         (Some(since), _) if engine.is_some_and(|engine| engine < since) => {

@@ -81,6 +81,11 @@ impl Bed {
         self
     }
 
+    /// The name of the control group that holds the bed's containers.
+    pub(crate) fn cgroup(&self) -> String {
+        self.read("cgroup").trim().to_owned()
+    }
+
     /// The bed's first process, for nsenter(1).
     pub(crate) fn first(&self) -> i32 {
         self.first

@@ -3,7 +3,7 @@
 //! Without root every test is reported as ignored, and with `CI` set that is a failure.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -13,8 +13,11 @@ use crate::bed::{Bed, wait_for};
 /// One test: what it proves, and how.
 pub(crate) type Test = (&'static str, fn(&Bed));
 
-/// What one test may take: the longest, two hundred containers one after another, takes a tenth on an idle machine.
-const TEST_DEADLINE: Duration = Duration::from_secs(300);
+/// What one test may take: the longest, three hundred containers, takes a quarter on an idle machine.
+const TEST_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Held by every test that runs; by one that must be alone, for writing. What failed poisons it, and that is all it does.
+static COMPANY: RwLock<()> = RwLock::new(());
 
 /// The tests of one binary.
 #[derive(Debug)]
@@ -45,9 +48,22 @@ impl Suite {
     }
 
     /// A test of a group; the group's name leads its own, so that `-- GROUP` runs one group.
-    pub(crate) fn trial(&self, group: &str, (name, test): Test) -> Trial {
+    pub(crate) fn trial(&self, group: &str, test: Test) -> Trial {
+        self.trial_beside(group, test, true)
+    }
+
+    /// One that no other test runs beside: it would disturb them, or they it.
+    pub(crate) fn trial_alone(&self, group: &str, test: Test) -> Trial {
+        self.trial_beside(group, test, false)
+    }
+
+    fn trial_beside(&self, group: &str, (name, test): Test, others: bool) -> Trial {
         let shared = Arc::clone(&self.shared);
-        let trial = Trial::test(format!("{group}::{name}"), move || within_deadline(shared, test));
+        let trial = Trial::test(format!("{group}::{name}"), move || {
+            let _company = others.then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
+            let _solitude = (!others).then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
+            within_deadline(shared, test)
+        });
         if self.privileged { trial } else { trial.with_ignored_flag(true) }
     }
 

@@ -1,4 +1,4 @@
-//! What a container leaves behind in the bed, or doesn't: processes, network namespaces, links, state directories.
+//! What a container leaves behind in the bed, or doesn't: processes, network namespaces, links, mounts, control groups, files.
 //!
 //! Everything is read from outside, through the bed's own `/proc`, so pids are the bed's. Namespaces are looked for where
 //! they can be held: processes, their descriptors, and mounts.
@@ -56,7 +56,19 @@ pub(crate) struct Inventory {
     pinned: BTreeSet<String>,
     states: Vec<PathBuf>,
     ours: Vec<String>,
+    programs: BTreeSet<String>,
+    mounts: BTreeSet<String>,
+    cgroups: BTreeSet<PathBuf>,
+    bundles: BTreeSet<PathBuf>,
 }
+
+/// Where engines and runtimes keep a folder for each container.
+const FOLDERS: [&str; 4] = [
+    "/run/docker/containerd/daemon/io.containerd.runtime.v2.task/moby",
+    "/run/docker/runtime-runc/moby",
+    "/run/runc",
+    "/run/crun",
+];
 
 /// Waits until nothing is found; panics with what still is.
 #[track_caller]
@@ -81,16 +93,40 @@ impl Bed {
             pinned: self.names_in("/run/netns"),
             states: self.states(),
             ours: self.processes().iter().map(|process| command_line(process)).filter(|line| is_ours(line)).collect(),
+            programs: self.processes().iter().filter_map(|process| program(process)).collect(),
+            mounts: self.mounts(),
+            cgroups: self.cgroups(),
+            bundles: self.bundles(),
         }
     }
 
-    /// State directories and words of command lines that name a container; but not containerd's own shim, which 2.1 leaves
-    /// behind where a pod's first process was killed, under runc too.
+    /// Words of command lines, and folders, mounts and control groups, that name a container; but not containerd's own shim,
+    /// which 2.1 leaves behind where a pod's first process was killed, under runc too.
     pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
-        let states = self.states_of(id).into_iter().map(|state| state.display().to_string());
+        let folders = self.states().into_iter().chain(self.cgroups()).chain(self.bundles());
+        let folders = folders.map(|folder| folder.display().to_string());
         let lines = self.processes().into_iter().map(|process| command_line(&process));
-        let theirs = |line: &String| line.contains(id) && !line.contains("containerd-shim");
-        states.chain(lines.filter(theirs)).collect()
+        let lines = lines.filter(|line| !line.contains("containerd-shim"));
+        folders.chain(self.mounts()).chain(lines).filter(|trace| trace.contains(id)).collect()
+    }
+
+    /// Where something is mounted in the bed.
+    fn mounts(&self) -> BTreeSet<String> {
+        let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.first())).unwrap();
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
+    }
+
+    /// The containers' control groups, of every controller. Those that hold others stay until the bed ends.
+    fn cgroups(&self) -> BTreeSet<PathBuf> {
+        let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let groups = folders(Path::new("/sys/fs/cgroup")).flat_map(|one| folders(&one.join(self.cgroup())));
+        groups.filter(|path| path.file_name().is_some_and(|name| name.len() >= 64)).collect()
+    }
+
+    fn bundles(&self) -> BTreeSet<PathBuf> {
+        let entries = FOLDERS.iter().flat_map(|folder| fs::read_dir(self.inside(folder)).into_iter().flatten());
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(|path| path.file_name().is_some_and(|name| name.len() >= 64)).collect()
     }
 
     /// The state directories of one container.
@@ -159,6 +195,13 @@ impl Bed {
 /// The words of a process, each with a space behind it.
 fn command_line(process: &Path) -> String {
     String::from_utf8_lossy(&fs::read(process.join("cmdline")).unwrap_or_default()).replace('\0', " ")
+}
+
+/// What a process runs; none for a zombie, and for the bed's own naps.
+fn program(process: &Path) -> Option<String> {
+    let line = command_line(process);
+    let program = line.split_whitespace().next()?.rsplit('/').next()?.to_owned();
+    Some(program).filter(|program| program != "sleep")
 }
 
 fn is_ours(line: &str) -> bool {

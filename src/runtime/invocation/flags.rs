@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The flags known at one place of the line.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::runtime) struct Table {
     values: &'static [&'static str],
     switches: &'static [&'static str],
 }
 
 /// Before the verb (runc, crun, sysbox-runc, gVisor, and our own).
-pub(super) const GLOBAL: Table = Table {
+pub(in crate::runtime) const GLOBAL: Table = Table {
     values: &["root", "log", "log-format", "log-level", "rootless", "criu", "cgroup-manager", CONFIG, POLICY],
     switches: &[
         "debug",
@@ -31,12 +31,12 @@ pub(super) const GLOBAL: Table = Table {
 };
 
 /// Our own option: the host's configuration file.
-pub(super) const CONFIG: &str = "boundary-config";
+pub(in crate::runtime) const CONFIG: &str = "boundary-config";
 /// Our own option: the policy's name.
-pub(super) const POLICY: &str = "boundary-policy";
+pub(in crate::runtime) const POLICY: &str = "boundary-policy";
 
 /// After `create`, `run`, `restore`.
-pub(super) const CREATE: Table = Table {
+pub(in crate::runtime) const CREATE: Table = Table {
     values: &[
         "bundle",
         "b",
@@ -70,7 +70,7 @@ pub(super) const CREATE: Table = Table {
 };
 
 /// After `exec`.
-pub(super) const EXEC: Table = Table {
+pub(in crate::runtime) const EXEC: Table = Table {
     values: &[
         "process",
         "p",
@@ -94,12 +94,16 @@ pub(super) const EXEC: Table = Table {
     switches: &["tty", "t", "detach", "d", "no-new-privs", "ignore-paused", "help", "h"],
 };
 
+/// After `kill`, `list`, `ps`, as the embedded runtime takes them.
+pub(in crate::runtime) const MANAGE: Table =
+    Table { values: &["format"], switches: &["all", "a", "quiet", "q", "help", "h"] };
+
 /// After `start` and `delete`.
-pub(super) const PLAIN: Table = Table { values: &[], switches: &["force", "f", "regex", "r", "help", "h"] };
+pub(in crate::runtime) const PLAIN: Table = Table { values: &[], switches: &["force", "f", "regex", "r", "help", "h"] };
 
 /// One thing on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Item<'a> {
+pub(in crate::runtime) enum Item<'a> {
     /// A flag that takes a value, and it; none where the line ends before it.
     Value(&'static str, Option<&'a OsStr>),
     /// A flag that takes none; whether one is attached all the same (`--help=false`).
@@ -112,32 +116,32 @@ pub(super) enum Item<'a> {
 
 /// A flag that is not in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unknown<'a> {
+pub(in crate::runtime) struct Unknown<'a> {
     /// As it stands on the line.
-    pub(super) word: &'a OsStr,
+    pub(in crate::runtime) word: &'a OsStr,
     /// Without dashes and value.
-    pub(super) name: &'a [u8],
+    pub(in crate::runtime) name: &'a [u8],
     /// Whether a value is attached with `=`.
-    pub(super) attached: bool,
+    pub(in crate::runtime) attached: bool,
     /// Whether it has a single dash: argp reads such a word letter by letter.
-    pub(super) short: bool,
+    pub(in crate::runtime) short: bool,
 }
 
 /// Goes through words, one item at a time.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(in crate::runtime) struct Reader<'a> {
     words: &'a [OsString],
     table: &'static Table,
     flags_ended: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(words: &'a [OsString], table: &'static Table) -> Self {
+    pub(in crate::runtime) fn new(words: &'a [OsString], table: &'static Table) -> Self {
         Self { words, table, flags_ended: false }
     }
 
     /// The words not read yet.
-    pub(super) fn rest(&self) -> &'a [OsString] {
+    pub(in crate::runtime) fn rest(&self) -> &'a [OsString] {
         self.words
     }
 

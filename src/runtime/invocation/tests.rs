@@ -222,3 +222,15 @@ proptest! {
         prop_assert_eq!(with.command, without.command);
     }
 }
+
+#[test]
+fn features_and_the_version_are_seen_where_nothing_else_is_asked_for() {
+    assert_eq!(command_of("features"), Ok(Command::Features));
+    assert_eq!(command_of("--root /r --log /l features"), Ok(Command::Features));
+    for line in ["--version", "-v", "--root features --version"] {
+        assert_eq!(command_of(line), Ok(Command::Version), "{line}");
+    }
+    for line in ["", "--help", "state features", "--version state c"] {
+        assert_eq!(command_of(line), Ok(Command::Other), "{line}");
+    }
+}

@@ -1,0 +1,300 @@
+//! What the facts mean: which is fine, which should be known, which keeps containers from starting, and what helps.
+//!
+//! Pure. What must not be forgotten: every broken one says what to do, in one sentence.
+
+use crate::host::Host;
+use crate::settings::UserNamespace;
+
+/// What was found out about the host. An error is a text for people, its causes joined.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The runtime that calls go to.
+    pub(super) runtime: Result<RuntimeFacts, String>,
+    /// The host's configuration: its mistakes.
+    pub(super) configuration: Result<SettingsFacts, Vec<String>>,
+    /// Whether a gateway could be made, with its ruleset, its link and its sockets.
+    pub(super) gateway: Result<(), String>,
+    /// The kernel's switches.
+    pub(super) host: Host,
+    /// Whether a user namespace could be made.
+    pub(super) user_namespace: Result<(), String>,
+    /// The engines that are there.
+    pub(super) engines: Vec<Engine>,
+}
+
+/// What was found out about the real runtime.
+#[derive(Debug)]
+pub(super) struct RuntimeFacts {
+    pub(super) name: &'static str,
+    /// Its path; none for the embedded one.
+    pub(super) path: Option<String>,
+    pub(super) version: Result<String, String>,
+    /// The hooks that it says it runs; none where it has no `features`.
+    pub(super) hooks: Option<Vec<String>>,
+    pub(super) differences: &'static [&'static str],
+}
+
+/// What the configuration says, as far as it is judged here.
+#[derive(Debug)]
+pub(super) struct SettingsFacts {
+    pub(super) user_namespace: UserNamespace,
+    /// Policy files that can be used.
+    pub(super) policies: usize,
+    /// Mistakes in the others.
+    pub(super) mistakes: Vec<String>,
+    /// The default policy's file, where it is missing.
+    pub(super) missing_default: Option<String>,
+    pub(super) audit_directory: String,
+    /// Whether records can be written.
+    pub(super) audit: Result<(), String>,
+}
+
+/// An engine on this host.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) name: &'static str,
+    /// Whether it offers the runtime.
+    pub(super) installed: Result<bool, String>,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fine,
+    /// Nothing fails, but it should be known.
+    Note,
+    /// Something would fail.
+    Broken,
+}
+
+/// One line of the report.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) verdict: Verdict,
+    pub(super) what: String,
+    /// What helps, or what else is to be known.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Finding {
+    fn fine(what: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Fine, what: what.into(), remarks: Vec::new() }
+    }
+
+    fn note(what: impl Into<String>, remark: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Note, what: what.into(), remarks: vec![remark.into()] }
+    }
+
+    fn broken(what: impl Into<String>, remark: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Broken, ..Self::note(what, remark) }
+    }
+}
+
+/// Judges all.
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut all = vec![runtime(&facts.runtime)];
+    match &facts.configuration {
+        Ok(settings) => all.extend(configured(settings)),
+        Err(mistakes) => all.extend(mistakes.iter().map(|mistake| {
+            Finding::broken(format!("configuration: {mistake}"), "put it right: until then no container is started")
+        })),
+    }
+    all.push(match &facts.gateway {
+        Ok(()) => Finding::fine("kernel: a gateway, its ruleset, its link and its sockets can be made"),
+        Err(error) => Finding::broken(
+            format!("kernel: a gateway can't be made: {error}"),
+            "run this as root, on a kernel (5.10 or later) with nf_tables, its tproxy, socket and log expressions, conntrack and veth: \
+             modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
+        ),
+    });
+    let wanted = facts.configuration.as_ref().map_or(UserNamespace::Auto, |settings| settings.user_namespace);
+    all.extend(user_namespaces(&facts.host, &facts.user_namespace, wanted));
+    all.extend(facts.engines.iter().map(engine));
+    if facts.engines.is_empty() {
+        all.push(Finding::note("engines: none was found", "boundary-shim run --bundle DIRECTORY ID needs none"));
+    }
+    all
+}
+
+fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let remark =
+                "install runc, or name a runtime in /etc/boundary/config.toml (runtime = \"embedded\" needs none)";
+            return Finding::broken(format!("runtime: {error}"), remark);
+        }
+    };
+    let path = runtime.path.as_ref().map_or_else(String::new, |path| format!(" at {path}"));
+    let what = |version: &str| format!("runtime: {}{path}, {version}", runtime.name);
+    let finding = match (&runtime.version, &runtime.hooks) {
+        (Err(error), _) => Finding::broken(what(error), "it must answer to --version: install it anew"),
+        (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => Finding::broken(
+            what(version),
+            "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
+        ),
+        (Ok(version), _) => Finding::fine(what(version)),
+    };
+    let remarks =
+        finding.remarks.into_iter().chain(runtime.differences.iter().map(|text| (*text).to_owned())).collect();
+    Finding { remarks, ..finding }
+}
+
+fn configured(settings: &SettingsFacts) -> Vec<Finding> {
+    let mut all = vec![Finding::fine(format!("configuration: valid, and {} policies with it", settings.policies))];
+    let advice = "put it right: until then no container with this policy is started";
+    all.extend(settings.mistakes.iter().map(|mistake| Finding::broken(format!("policy: {mistake}"), advice)));
+    if let Some(file) = &settings.missing_default {
+        all.push(Finding::note(
+            format!("policy: {file} does not exist"),
+            "write it: until then containers without another policy reach nothing",
+        ));
+    }
+    let directory = &settings.audit_directory;
+    all.push(match &settings.audit {
+        Ok(()) => Finding::fine(format!("records: {directory} can be written")),
+        Err(error) => Finding::broken(
+            format!("records: {directory} can't be written: {error}"),
+            "name another one in /etc/boundary/config.toml: audit-directory = \"/path\"",
+        ),
+    });
+    all
+}
+
+fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace) -> Vec<Finding> {
+    let mut all = Vec::new();
+    all.push(match made {
+        Ok(()) => Finding::fine("user namespaces: can be made"),
+        Err(error) if wanted == UserNamespace::Never => {
+            Finding::note(format!("user namespaces: {error}"), "user-namespace is \"never\", so none is needed")
+        }
+        Err(_) if !host.user_namespaces => Finding::broken(
+            "user namespaces: switched off",
+            "sysctl user.max_user_namespaces=10000, or user-namespace = \"never\" in /etc/boundary/config.toml",
+        ),
+        Err(error) => Finding::broken(
+            format!("user namespaces: can't be made: {error}"),
+            "look for what forbids them (a chroot, a seccomp filter, a security module), or set user-namespace = \"never\"",
+        ),
+    });
+    if !host.unprivileged_user_namespaces {
+        all.push(Finding::note(
+            "nesting: only the host's root may make user namespaces",
+            "for jails in containers: sysctl kernel.unprivileged_userns_clone=1",
+        ));
+    }
+    if host.apparmor_restricts {
+        all.push(Finding::note(
+            "nesting: AppArmor takes capabilities from unconfined programs in user namespaces",
+            "for jails in containers without a profile: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        ));
+    }
+    if host.selinux_decides {
+        all.push(Finding::note(
+            "nesting: SELinux decides who may make user namespaces",
+            "where it denies jails in containers, allow the container's type user_namespace { create }",
+        ));
+    }
+    all
+}
+
+fn engine(engine: &Engine) -> Finding {
+    let name = engine.name;
+    match &engine.installed {
+        Ok(true) => Finding::fine(format!("{name}: offers the runtime boundary")),
+        Ok(false) => {
+            Finding::note(format!("{name}: doesn't offer the runtime"), format!("boundary-shim install {name}"))
+        }
+        Err(error) => {
+            Finding::broken(format!("{name}: {error}"), "put its configuration right: the engine can't read it either")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Facts {
+        Facts {
+            runtime: Ok(RuntimeFacts {
+                name: "runc",
+                path: Some("/usr/sbin/runc".into()),
+                version: Ok("runc version 1.3.6".into()),
+                hooks: Some(vec!["prestart".into(), "createRuntime".into()]),
+                differences: &["known"],
+            }),
+            configuration: Ok(SettingsFacts {
+                user_namespace: UserNamespace::Auto,
+                policies: 2,
+                mistakes: Vec::new(),
+                missing_default: None,
+                audit_directory: "/var/log/boundary".into(),
+                audit: Ok(()),
+            }),
+            gateway: Ok(()),
+            host: Host {
+                user_namespaces: true,
+                unprivileged_user_namespaces: true,
+                apparmor_restricts: false,
+                selinux_decides: false,
+            },
+            user_namespace: Ok(()),
+            engines: vec![Engine { name: "docker", installed: Ok(true) }],
+        }
+    }
+
+    fn broken(facts: &Facts) -> Vec<String> {
+        let broken = findings(facts).into_iter().filter(|finding| finding.verdict == Verdict::Broken);
+        broken
+            .inspect(|finding| assert!(!finding.remarks.is_empty(), "{finding:?}"))
+            .map(|finding| finding.what)
+            .collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_healthy_host() {
+        assert!(findings(&healthy()).iter().all(|finding| finding.verdict == Verdict::Fine));
+    }
+
+    #[test]
+    fn each_thing_that_would_fail_is_broken_and_says_what_helps() {
+        type Spoil = fn(&mut Facts);
+        let spoil: [(&str, Spoil); 7] = [
+            ("runtime: ", |facts| facts.runtime = Err("no runtime".into())),
+            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().version = Err("it failed".into())),
+            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().hooks = Some(vec!["prestart".into()])),
+            ("configuration: c.toml:1", |facts| facts.configuration = Err(vec!["c.toml:1: x".into()])),
+            ("kernel: ", |facts| facts.gateway = Err("EPERM".into())),
+            ("records: ", |facts| facts.configuration.as_mut().unwrap().audit = Err("EROFS".into())),
+            ("docker: ", |facts| facts.engines[0].installed = Err("not JSON".into())),
+        ];
+        for (what, spoil) in spoil {
+            let mut facts = healthy();
+            spoil(&mut facts);
+            let broken = broken(&facts);
+            assert!(broken.len() == 1 && broken[0].starts_with(what), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_user_namespaces_is_broken_unless_it_was_told_to_do_without() {
+        let mut facts = healthy();
+        facts.user_namespace = Err("ENOSPC".into());
+        facts.host.user_namespaces = false;
+        assert_eq!(broken(&facts), ["user namespaces: switched off"]);
+        facts.configuration.as_mut().unwrap().user_namespace = UserNamespace::Never;
+        assert!(broken(&facts).is_empty());
+    }
+
+    #[test]
+    fn what_only_nested_jails_need_is_a_note() {
+        let mut facts = healthy();
+        facts.host.unprivileged_user_namespaces = false;
+        facts.host.apparmor_restricts = true;
+        facts.host.selinux_decides = true;
+        facts.engines.clear();
+        assert!(broken(&facts).is_empty());
+        assert_eq!(findings(&facts).iter().filter(|finding| finding.verdict == Verdict::Note).count(), 4);
+    }
+}

@@ -1,0 +1,203 @@
+//! Finds the facts out: by doing what a container's start does and dropping it at once, and by asking what would be called.
+//!
+//! Changes nothing on the host. What must not be forgotten: lists of modules and versions say little of what a kernel can do;
+//! trying says all.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use nix::unistd::{AccessFlags, access};
+
+use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
+use crate::gateway::ruleset::ProxyPorts;
+use crate::gateway::{Gateway, Side, adopt};
+use crate::host::Host;
+use crate::integrate::docker::{self, dockerd};
+use crate::integrate::{containerd, runtime_name::RuntimeName};
+use crate::policy::{CapturedPorts, PolicyName, text};
+use crate::resolv_conf;
+use crate::runtime::real::RealRuntime;
+use crate::settings::{self, Settings};
+use crate::state;
+use crate::sys::netns::Namespace;
+use crate::sys::{process, socket};
+
+/// Where engines' programs are.
+const DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// The most policy files that are looked at.
+const MOST_POLICIES: usize = 1000;
+
+/// Looks at this host.
+///
+/// # Errors
+/// This program's own file can't be found.
+pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
+    let settings = settings::load(config);
+    // With a broken configuration nothing is called; what would be without one is told.
+    let configured = settings.as_ref().ok().and_then(|settings| settings.runtime.clone());
+    Ok(Facts {
+        runtime: RealRuntime::choose(configured.as_deref()).map(|runtime| ask(&runtime)).map_err(joined),
+        configuration: settings
+            .map(|settings| judge(&settings))
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect()),
+        gateway: make_a_gateway().map_err(joined),
+        host: Host::read(),
+        user_namespace: process::try_user_namespace().map_err(|error| error.to_string()),
+        engines: engines(&std::env::current_exe().context("can't find this program's own file")?),
+    })
+}
+
+fn joined(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+fn ask(runtime: &RealRuntime) -> RuntimeFacts {
+    let kind = runtime.kind();
+    let RealRuntime::Program(path) = runtime else {
+        let version = Ok(format!("version {}", env!("CARGO_PKG_VERSION")));
+        return RuntimeFacts { name: kind.name, path: None, version, hooks: None, differences: kind.differences };
+    };
+    let version = process::answer(path, &["--version"]).map_err(|error| error.to_string());
+    let features = process::answer(path, &["features"]).ok();
+    RuntimeFacts {
+        name: kind.name,
+        path: Some(path.display().to_string()),
+        version: version.map(|said| said.lines().next().unwrap_or_default().to_owned()),
+        hooks: features.and_then(|said| hooks(&said)),
+        differences: kind.differences,
+    }
+}
+
+fn hooks(features: &str) -> Option<Vec<String>> {
+    let features: serde_json::Value = serde_json::from_str(features).ok()?;
+    let hooks = features.get("hooks")?.as_array()?;
+    Some(hooks.iter().filter_map(|hook| hook.as_str().map(str::to_owned)).collect())
+}
+
+fn judge(settings: &Settings) -> SettingsFacts {
+    let (mut policies, mut mistakes) = (0, Vec::new());
+    for file in policy_files(&settings.policies) {
+        match check_policy(&file) {
+            Ok(()) => policies += 1,
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    let default = settings.policy.file(&settings.policies);
+    SettingsFacts {
+        user_namespace: settings.user_namespace,
+        policies,
+        mistakes,
+        missing_default: (!default.exists()).then(|| default.display().to_string()),
+        audit_directory: settings.audit_directory.display().to_string(),
+        audit: writable(&settings.audit_directory).map_err(|error| error.to_string()),
+    }
+}
+
+fn policy_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let is_policy = |path: &PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        path.extension().is_some_and(|end| end == "yaml") && stem.is_some_and(|stem| PolicyName::parse(stem).is_ok())
+    };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_policy).take(MOST_POLICIES).collect();
+    files.sort();
+    files
+}
+
+fn check_policy(file: &Path) -> Result<(), Vec<String>> {
+    let origin = file.display().to_string();
+    let content = settings::read_trusted(file).map_err(|error| vec![format!("{origin}: {error}")])?;
+    let rules = text::parse_file(&origin, &content.unwrap_or_default());
+    rules.map(drop).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+/// Whether files can be made in a directory, or the directory itself where it is missing.
+fn writable(directory: &Path) -> nix::Result<()> {
+    let existing = directory.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
+    if !existing.is_dir() {
+        return Err(nix::errno::Errno::ENOTDIR);
+    }
+    access(existing, AccessFlags::W_OK)
+}
+
+/// Makes what a container's start makes: namespaces, ruleset, link, sockets. All of it goes when this returns.
+fn make_a_gateway() -> anyhow::Result<()> {
+    let mut gateway = Gateway::create()?;
+    let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443)], udp: vec![(123, 123)] };
+    let listener = gateway.side.namespace.inside(|| socket::listen_captured(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+    let port = listener.context("open a transparent socket")?.local_addr()?.port();
+    gateway.enforce(&captured, ProxyPorts { tcp: port, udp: port })?;
+    let mut container = Side::open(Namespace::create()?)?;
+    adopt::private_link(&mut gateway, &mut container)?;
+    Ok(())
+}
+
+fn engines(binary: &Path) -> Vec<Engine> {
+    let there = |program: &str| DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists());
+    let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
+    let mut engines = Vec::new();
+    // What could be taken away is there.
+    if there("dockerd") {
+        let places = docker::Places {
+            binary: binary.to_owned(),
+            daemon_config: dockerd::DEFAULT_CONFIG.into(),
+            policies: settings::DEFAULT_POLICIES.into(),
+            running: state::DIRECTORY.into(),
+            resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec(),
+        };
+        let plan = docker::uninstall(&places, &name);
+        let installed = plan.map(|plan| !plan.steps.is_empty()).map_err(|error| joined(error.into()));
+        engines.push(Engine { name: "docker", installed });
+    }
+    if there("containerd") {
+        let places = containerd::Places {
+            binary: binary.to_owned(),
+            config: containerd::DEFAULT_CONFIG.into(),
+            containerd: "containerd".into(),
+            policies: settings::DEFAULT_POLICIES.into(),
+            running: state::DIRECTORY.into(),
+        };
+        let plan = containerd::uninstall(&places, &name);
+        let installed = plan.map(|plan| !plan.steps.is_empty()).map_err(|error| joined(error.into()));
+        engines.push(Engine { name: "containerd", installed });
+    }
+    engines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_missing_can_be_written_where_it_can_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(writable(&directory.path().join("a/b")), Ok(()));
+        std::fs::File::create(directory.path().join("file")).unwrap();
+        assert_eq!(writable(&directory.path().join("file/b")), Err(nix::errno::Errno::ENOTDIR));
+        assert!(writable(Path::new("/proc/sys/boundary")).is_err());
+    }
+
+    #[test]
+    fn every_policy_is_checked_and_what_is_no_policy_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            crate::sys::file::replace(&directory.path().join(name), content.as_bytes(), 0o644).unwrap();
+        };
+        write("good.yaml", "allow:\n  - domain=example.com\n");
+        write("bad.yaml", "allow:\n  - domian=example.com\n");
+        write("README", "nothing");
+        let settings = Settings { policies: directory.path().to_owned(), ..Settings::default() };
+        let facts = judge(&settings);
+        assert_eq!((facts.policies, facts.mistakes.len()), (1, 1));
+        assert!(facts.mistakes[0].contains("bad.yaml:2"), "{:?}", facts.mistakes);
+        assert!(facts.missing_default.unwrap().ends_with("default.yaml"));
+    }
+
+    #[test]
+    fn hooks_are_read_from_features_and_from_nothing_else() {
+        assert_eq!(hooks(r#"{"hooks": ["prestart", "createRuntime"]}"#).unwrap().len(), 2);
+        assert_eq!((hooks("{}"), hooks("No help topic for 'features'")), (None, None));
+    }
+}

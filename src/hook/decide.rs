@@ -1,0 +1,86 @@
+//! The plan of a container whose runtime is not this program: decided by the hook, when the container is made already.
+//!
+//! Nothing of it can be changed any more, so what the runtime personality would edit is refused here: a capability that reaches
+//! beyond the container without a user namespace of its own, the host's network, a network that others are in. What must not
+//! be forgotten: no `start` and no `exec` comes by. The network has to be there by now, and `exec --privileged` gets what
+//! it asks for.
+
+use anyhow::{Context, bail};
+
+use super::State;
+use crate::bundle::Bundle;
+use crate::host::Host;
+use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
+use crate::policy::text;
+use crate::runtime::{delete, joined, namespaces, resolvers};
+use crate::settings::{self, HostNetwork, Settings, select::select};
+use crate::spec::{self, Habits, Place, Situation};
+use crate::state;
+
+/// Said in the record where the host's settings would have the container nest a jail.
+const NO_NESTING: &str = "nothing more can be nested in this container: its gateway was made by a hook, which changes \
+                          neither capabilities nor seccomp filters";
+
+/// Decides the plan of the container that the runtime tells of.
+pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
+    delete::sweep();
+    let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
+    let id = ContainerId::parse(&container.id)?;
+    let bundle = Bundle::read(container.bundle.clone())?;
+    let spec = &bundle.config.value;
+    let place = namespaces::place_of(container.pid)?;
+    let (gateway, exit) = network(&place)?;
+    let user_namespace = spec::judge(spec, &situation(&settings, spec, place)?)?;
+    let policy = select(&settings, None, &spec::annotations(spec), settings::read_trusted);
+    let policy = policy.map_err(|all| text::all_of(&all))?;
+    if gateway == Gateway::Joined {
+        joined::refuse_another_policy(spec, &namespaces::network_of(container.pid), &policy)?;
+    }
+    Ok(Plan {
+        container: container.id.clone(),
+        gateway,
+        starts_by_verb: false,
+        user_namespace,
+        nesting_capability: Recipients::Nobody,
+        notices: settings.nesting.iter().map(|_| NO_NESTING.to_owned()).collect(),
+        resolv_conf: None,
+        // The runtime's root isn't told; where the bundle is tells engines apart as well.
+        state: state::directory(&bundle.directory, id.as_str()),
+        audit: id.audit_file(&settings.audit_directory),
+        exit,
+        resolvers: resolvers::choose(&settings.resolvers, Vec::new()),
+        policy,
+    })
+}
+
+/// Whose gateway filters the container, which is where it is.
+fn network(place: &Place) -> anyhow::Result<(Gateway, Exit)> {
+    match place {
+        Place::Free => Ok((Gateway::Own, Exit::Uplink)),
+        Place::Filtered { exit, .. } => Ok((Gateway::Joined, *exit)),
+        Place::InUse => bail!(spec::SpecError::Unfiltered),
+        Place::Host => {
+            bail!("the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime")
+        }
+    }
+}
+
+fn situation(settings: &Settings, spec: &serde_json::Value, place: Place) -> anyhow::Result<Situation<'static>> {
+    let user_namespace = spec::user_namespace::path(spec)?;
+    let host_user_namespace = user_namespace.map(|path| namespaces::is_host_user_namespace(&path)).transpose();
+    Ok(Situation {
+        place: Some(place),
+        was_host: false,
+        host_user_namespace: host_user_namespace.context("can't tell whose user namespace it is")?.unwrap_or(false),
+        host: Host::read(),
+        host_network: HostNetwork::Refuse,
+        user_namespace: settings.user_namespace,
+        privileged: settings.privileged,
+        nesting: None,
+        no_pivot: false,
+        absent_device: None,
+        // Whoever has no namespace of its own by now gets none from anybody.
+        habits: Habits::RUNC,
+        program: "",
+    })
+}

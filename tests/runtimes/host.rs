@@ -1,0 +1,173 @@
+//! The little host that the tests run on, and what `boundary-shim` does on hosts that lack something.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+
+use boundary_shim::sys::netns::Namespace;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::world::{World, text};
+
+/// Two addresses beyond the host: a policy of the tests allows the first.
+pub(crate) const ALLOWED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+/// The other one.
+pub(crate) const DENIED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
+/// The port on which they answer.
+pub(crate) const PORT: u16 = 8080;
+
+/// Where hosts with both versions of control groups have the second.
+pub(crate) const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// Addresses that were connected to.
+static REACHED: Mutex<Vec<Ipv4Addr>> = Mutex::new(Vec::new());
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("a_host_without_any_runtime_runs_a_bundle", nothing_installed),
+    ("a_runtime_that_can_not_be_one_is_named_on_one_line", unusable),
+    ("features_and_version_are_the_real_runtimes_and_ours", features),
+    ("doctor_says_what_is_fine_and_what_is_not", doctor),
+];
+
+/// Gives this process namespaces of its own, an empty `/run`, addresses and a server.
+pub(crate) fn make_private() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
+    // crun refuses hosts with both versions of control groups, and leaves directories where it expects a group of that name.
+    if Path::new(UNIFIED).exists() && umount2(UNIFIED, MntFlags::MNT_DETACH).is_ok() {
+        mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), none)?;
+    }
+    // The host's own addresses are refused whatever a policy says: the server is beyond a wire.
+    for line in [
+        "link set lo up",
+        "netns add beyond",
+        "link add wire type veth peer name wire netns beyond",
+        "address add 192.0.2.1/30 dev wire",
+        "link set wire up",
+        "-n beyond link set lo up",
+        "-n beyond address add 192.0.2.2/30 dev wire",
+        "-n beyond address add 198.51.100.7/32 dev lo",
+        "-n beyond address add 198.51.100.8/32 dev lo",
+        "-n beyond link set wire up",
+        "route add default via 192.0.2.2",
+    ] {
+        assert!(Command::new("ip").args(line.split(' ')).status()?.success(), "ip {line}");
+    }
+    let beyond = Namespace::open(Path::new("/run/netns/beyond"))?;
+    let listener = beyond.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(answer(stream))));
+    Ok(())
+}
+
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    if let SocketAddr::V4(address) = stream.local_addr()? {
+        REACHED.lock().unwrap().push(*address.ip());
+    }
+    let _ = stream.read(&mut [0; 1024])?;
+    stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
+}
+
+/// Whether anybody has connected to an address.
+pub(crate) fn reached(address: Ipv4Addr) -> bool {
+    REACHED.lock().unwrap().contains(&address)
+}
+
+/// Whether a program is here.
+pub(crate) fn has(program: &str) -> bool {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    path.split(':').any(|directory| Path::new(directory).join(program).exists())
+}
+
+/// In a mount namespace in which the directories of programs are empty.
+fn nothing_installed() {
+    let world = World::new("");
+    let words = format!(
+        "mount -t tmpfs empty /mnt && cp /bin/busybox /mnt/ && for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
+         /mnt/busybox mount --bind /mnt $directory; done; exec {} --boundary-config {} run --bundle {} {}",
+        env!("CARGO_BIN_EXE_boundary-shim"),
+        world.path("config.toml"),
+        world.path("bundle"),
+        world.id
+    );
+    world.set_command("echo ran; exit 5");
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &words]).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(5), "ran\n".into()), "{}", text(&output.stderr));
+}
+
+fn unusable() {
+    let world = World::new("");
+    let wrapper = world.path("runc");
+    fs::write(&wrapper, format!("#!/bin/sh\n{} $@\n", env!("CARGO_BIN_EXE_boundary-shim"))).unwrap();
+    assert!(Command::new("chmod").args(["755", &wrapper]).status().unwrap().success());
+    let ourselves = env!("CARGO_BIN_EXE_boundary-shim");
+    for (runtime, why) in [
+        ("/no/such/runc", "ENOENT"),
+        ("/etc/passwd", "EACCES"),
+        ("/usr", "is no file"),
+        (ourselves, "is this program itself"),
+        (wrapper.as_str(), "calls this program again"),
+    ] {
+        world.configure(&format!("runtime = {runtime:?}"));
+        for words in ["list", "features", "--version", "run --bundle BUNDLE ID"] {
+            let output = world.call(words);
+            let said = text(&output.stderr);
+            assert!(
+                !output.status.success() && said.contains(why) && said.lines().count() == 1,
+                "{runtime} {words}: {said}"
+            );
+            assert!(output.stdout.is_empty());
+        }
+    }
+}
+
+fn features() {
+    for runtime in ["runc", "embedded"].into_iter().filter(|runtime| *runtime == "embedded" || has(runtime)) {
+        let world = World::new(runtime);
+        let output = world.call("features");
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{runtime}");
+        let features: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(features["ociVersionMax"].is_string(), "{features}");
+        let prefixes = features["potentiallyUnsafeConfigAnnotations"].as_array().unwrap();
+        assert!(prefixes.contains(&"boundary.".into()), "{prefixes:?}");
+        let version = world.call("--version");
+        let said = text(&version.stdout);
+        assert!(said.starts_with(runtime) && said.contains("\nboundary-shim: "), "{said}");
+        assert!(version.status.success() && version.stderr.is_empty());
+    }
+    // What the runtime can't, it says itself.
+    let world = World::new("");
+    let program = world.path("old");
+    fs::write(&program, "#!/bin/sh\necho 'unknown command features' >&2\nexit 3\n").unwrap();
+    assert!(Command::new("chmod").args(["755", &program]).status().unwrap().success());
+    world.configure(&format!("runtime = {program:?}"));
+    let output = world.call("features");
+    let said = (output.status.code(), text(&output.stdout), text(&output.stderr));
+    assert_eq!(said, (Some(3), String::new(), "unknown command features\n".into()));
+}
+
+fn doctor() {
+    let world = World::new("embedded");
+    let doctor = || {
+        let config = world.path("config.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
+        let output = command.args(["doctor", "--config", &config]).output().unwrap();
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, said) = doctor();
+    assert_eq!(code, Some(0), "{said}");
+    for line in ["ok    runtime: embedded", "ok    kernel: ", "ok    user namespaces: ", "ok    records: "] {
+        assert!(said.contains(line), "no «{line}» in:\n{said}");
+    }
+    fs::write(world.path("policies/typo.yaml"), "allow:\n  - domian=x\n").unwrap();
+    world.configure("runtime = \"no-such-runtime\"");
+    let (code, said) = doctor();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("FAIL  runtime: no runtime «no-such-runtime»"), "{said}");
+    assert!(said.contains("typo.yaml:2"), "{said}");
+}

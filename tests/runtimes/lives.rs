@@ -1,0 +1,218 @@
+//! Containers' lives, the same on each real runtime.
+
+use std::fs;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+
+use serde_json::json;
+
+use crate::host::{ALLOWED, DENIED, PORT, reached};
+use crate::world::{World, shell, text};
+
+/// A test, told the runtime's name.
+type Test = (&'static str, fn(&str));
+
+pub(crate) const TESTS: &[Test] = &[
+    ("run_gives_the_containers_output_and_exit_code", run),
+    ("what_the_policy_allows_passes_and_all_else_is_refused_and_recorded", filtered),
+    ("a_network_of_its_own_leads_nowhere", own_network),
+    ("create_start_kill_and_delete_do_as_engines_expect", life),
+    ("a_container_that_was_never_started_can_be_deleted", never_started),
+    ("a_capability_that_is_not_written_down_is_not_held", capabilities),
+    ("the_seccomp_filter_is_on", seccomp),
+    ("what_the_caller_left_open_is_not_held_by_the_proxy", descriptors),
+    ("a_bundle_that_can_not_run_leaves_nothing", half_written),
+    ("a_process_is_added_confined_or_not_at_all", exec),
+];
+
+/// Words for the shell that ask an address for what the host answers. This host's bash can; busybox, statically linked, can't
+/// resolve even a number.
+fn get(address: Ipv4Addr) -> String {
+    let ask = format!("exec 3<>/dev/tcp/{address}/{PORT} && echo >&3 && grep hello <&3");
+    format!("busybox timeout 20 /usr/bin/bash -c '{ask}' 2>/dev/null || echo refused")
+}
+
+fn run(runtime: &str) {
+    let world = World::new(runtime);
+    world.set_command("echo out; echo err >&2; busybox hostname; exit 7");
+    let output = world.call("--root DIR/root run --bundle BUNDLE ID");
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(7), "out\nlittle\n".into()),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(text(&output.stderr), "err\n");
+    world.leaves_nothing();
+}
+
+fn filtered(runtime: &str) {
+    let world = World::new(runtime);
+    world.set_command(&format!("{}; {}", get(ALLOWED), get(DENIED)));
+    let said = world.must("--root DIR/root run --bundle BUNDLE ID");
+    assert!(said.starts_with("hello\n") && said.ends_with("refused\n"), "{said}");
+    assert!(reached(ALLOWED) && !reached(DENIED));
+    world.leaves_nothing();
+    let records = world.records();
+    let verdicts = |address: &str| {
+        let about = records.iter().filter(|record| record.to_string().contains(address));
+        about.filter_map(|record| record["verdict"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!((verdicts("198.51.100.7").len(), verdicts("198.51.100.8").len()), (1, 1), "{records:?}");
+}
+
+fn own_network(runtime: &str) {
+    let world = World::new(runtime);
+    world.edit_spec(|spec| {
+        spec["process"]["args"] = shell(&get(DENIED));
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "network"}));
+    });
+    assert_eq!(world.must("--root DIR/root run --bundle BUNDLE ID"), "refused\n");
+    assert!(!reached(DENIED));
+    world.leaves_nothing();
+}
+
+fn life(runtime: &str) {
+    let world = World::new(runtime);
+    world.set_command("trap 'exit 3' TERM; echo up; while :; do busybox sleep 1; done");
+    world.must("--root DIR/root create --bundle BUNDLE --pid-file DIR/pid ID");
+    let state = world.state();
+    assert_eq!((&state["status"], &state["pid"]), (&json!("created"), &json!(world.init())));
+    let again = world.call("--root DIR/root create --bundle BUNDLE ID");
+    assert!(!again.status.success(), "the id is in use");
+    world.must("--root DIR/root start ID");
+    assert_eq!(world.state()["status"], "running");
+    assert!(!world.call("--root DIR/root delete ID").status.success(), "it runs");
+    world.must("--root DIR/root kill ID KILL");
+    world.wait_for_end(world.init());
+    assert_eq!(world.state()["status"], "stopped");
+    let late = text(&world.call("--root DIR/root kill ID TERM").stderr);
+    assert!(
+        late.contains("not running")
+            || late.contains("already finished")
+            || late.to_lowercase().contains("no such process"),
+        "{late}"
+    );
+    world.must("--root DIR/root delete ID");
+    let gone = world.call("--root DIR/root state ID");
+    let said = text(&gone.stderr);
+    assert!(said.contains("does not exist") || said.contains("No such file"), "{said}");
+    // Engines send it twice.
+    world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+}
+
+fn never_started(runtime: &str) {
+    let world = World::new(runtime);
+    world.must("--root DIR/root create --bundle BUNDLE ID");
+    world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+}
+
+fn capabilities(runtime: &str) {
+    let world = World::new(runtime);
+    world.configure(&format!("runtime = {runtime:?}\nnesting = \"none\""));
+    for sets in [json!(null), json!({}), json!({"permitted": ["CAP_CHOWN"]})] {
+        world.edit_spec(|spec| {
+            spec["process"]["args"] = shell("busybox grep -E 'Cap(Bnd|Eff|Prm)' /proc/self/status");
+            spec["process"]["capabilities"] = sets;
+        });
+        let said = world.must("--root DIR/root run --bundle BUNDLE ID");
+        assert!(said.lines().count() == 3 && said.lines().all(|line| line.ends_with("\t0000000000000000")), "{said}");
+    }
+}
+
+fn seccomp(runtime: &str) {
+    let world = World::new(runtime);
+    for explicit in [false, true] {
+        world.edit_spec(|spec| {
+            spec["process"]["args"] = shell("busybox grep Seccomp: /proc/self/status");
+            if explicit {
+                spec["process"]["noNewPrivileges"] = json!(false);
+            }
+        });
+        assert_eq!(world.must("--root DIR/root run --bundle BUNDLE ID"), "Seccomp:\t2\n");
+    }
+}
+
+/// A pipe whose other end an engine reads to its end must not wait for the container's end.
+fn descriptors(runtime: &str) {
+    let world = World::new(runtime);
+    world.set_command("busybox sleep 600");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // By a shell, which can leave a descriptor open to what it becomes.
+    let create = world.command("--root DIR/root create --bundle BUNDLE ID");
+    let words = create.get_args().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let line = format!(
+        "exec 9>/proc/{}/fd/{}; exec {} {words}",
+        std::process::id(),
+        writer.as_raw_fd(),
+        env!("CARGO_BIN_EXE_boundary-shim")
+    );
+    let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    let status =
+        std::process::Command::new("sh").args(["-c", &line]).stdin(null()).stdout(null()).stderr(null()).status();
+    assert!(status.unwrap().success());
+    drop(writer);
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    assert_eq!(world.state()["status"], "created");
+    world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+}
+
+fn half_written(runtime: &str) {
+    let world = World::new(runtime);
+    let spoil: [fn(&mut serde_json::Value); 4] = [
+        |spec| spec["root"]["path"] = json!("no-such-rootfs"),
+        |spec| spec["process"]["args"] = json!(["/no/such/program"]),
+        |spec| drop(spec.as_object_mut().unwrap().remove("root")),
+        |spec| spec["mounts"][0]["type"] = json!("no-such-filesystem"),
+    ];
+    for spoil in spoil {
+        world.edit_spec(spoil);
+        let output = world.call("--root DIR/root --log DIR/log --log-format json run --bundle BUNDLE ID");
+        assert!(!output.status.success());
+        assert!(!output.stderr.is_empty());
+        world.must("--root DIR/root delete --force ID");
+        world.leaves_nothing();
+    }
+    fs::write(world.path("bundle/config.json"), "{\"ociVersion\": ").unwrap();
+    assert!(text(&world.call("run --bundle BUNDLE ID").stderr).contains("not valid JSON"));
+    for words in
+        ["run --bundle DIR/nowhere ID", "run --bundle BUNDLE ..", "create --bundle BUNDLE ../x", "frobnicate ID"]
+    {
+        assert!(!world.call(words).status.success(), "{words}");
+    }
+}
+
+fn exec(runtime: &str) {
+    let world = World::new(runtime);
+    world.set_command("busybox sleep 600");
+    world.must("--root DIR/root create --bundle BUNDLE ID");
+    world.must("--root DIR/root start ID");
+    let line = "--root DIR/root exec ID /bin/busybox grep -E Seccomp:|NSpid /proc/self/status";
+    let output = world.call(line);
+    let said = text(&output.stdout);
+    if output.status.success() {
+        let own_ids = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(said.contains("Seccomp:\t2") && !own_ids.is_empty(), "{said}");
+    } else {
+        assert!(["youki", "embedded"].contains(&runtime), "{}", text(&output.stderr));
+        assert!(said.is_empty() && text(&output.stderr).contains("can't add a process"), "{}", text(&output.stderr));
+    }
+    world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+    // Where there is nothing that it could escape, all can.
+    world.configure(&format!("runtime = {runtime:?}\nnesting = \"none\""));
+    world.edit_spec(|spec| {
+        spec["process"]["args"] = shell("busybox sleep 600");
+        spec["linux"].as_object_mut().unwrap().remove("seccomp");
+    });
+    world.must("--root DIR/root create --bundle BUNDLE ID");
+    world.must("--root DIR/root start ID");
+    assert_eq!(world.must("--root DIR/root exec ID /bin/busybox hostname"), "little\n");
+    assert_eq!(world.call("--root DIR/root exec ID /bin/busybox sh -c false").status.code(), Some(1));
+    world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+}
