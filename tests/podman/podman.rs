@@ -17,10 +17,8 @@ const PROBES: &str = "curl -4 -sS -m 5 http://allowed.test/; curl -sS -m 5 https
 const PATIENTLY: &str = "for i in 1 2 3 4 5 6 7 8 9; do curl -sS -m 1 -o /dev/null http://allowed.test/ && break; sleep 0.2; done 2>/dev/null;";
 
 /// The real runtimes below the shim: options that make it use them.
-pub(crate) const RUNTIMES: [&[&str]; 2] = [
-    &["--runtime", "/usr/local/bin/boundary-shim"],
-    &["--runtime", "/usr/local/bin/boundary-shim", "--runtime-flag", "boundary-config=/etc/boundary/crun.toml"],
-];
+pub(crate) const RUNTIMES: [&[&str]; 2] =
+    [&["--runtime", "/usr/local/bin/boundary-shim"], &["--runtime", "/etc/boundary/with-crun"]];
 
 /// Without and with a user namespace that podman makes: then the network comes later.
 pub(crate) const USER_NAMESPACES: [&[&str]; 2] = [&[], &["--uidmap", "0:100000:65536"]];
