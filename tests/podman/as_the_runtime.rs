@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::Test;
 use crate::bed::{Bed, unique, wait_for};
-use crate::podman::{Podman, RUNTIMES, USER_NAMESPACES};
+use crate::podman::{Podman, RUNTIMES, USER_NAMESPACES, version};
 use crate::traces::wait_for_none;
 
 pub(crate) const TESTS: &[Test] = &[
@@ -33,8 +33,11 @@ fn filtered(bed: &Bed) {
 }
 
 fn restarted(bed: &Bed) {
+    // podman 4 can't always remove a container with ids of its own that was restarted, under plain runc neither: it forgets to
+    // unmount its /dev/shm.
+    let kinds = if version(bed) < 5 { &USER_NAMESPACES[..1] } else { &USER_NAMESPACES[..] };
     for options in RUNTIMES {
-        for flags in USER_NAMESPACES {
+        for flags in kinds {
             let (podman, name) = (Podman { bed, options }, unique("c"));
             podman.sleeper(&name, flags);
             podman.filters_running(&name);

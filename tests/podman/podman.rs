@@ -37,6 +37,14 @@ pub(crate) fn is_there() -> bool {
         == 0
 }
 
+/// The major version of the podman of a bed.
+pub(crate) fn version(bed: &Bed) -> u32 {
+    // `podman version 4.3.1`
+    let said = bed.exec(&["podman", "--version"]).must_succeed().stdout.clone();
+    let major = said.split_whitespace().nth(2).and_then(|version| version.split('.').next()?.parse().ok());
+    major.unwrap_or_else(|| panic!("a version: {said}"))
+}
+
 impl Bed {
     /// A bed with podman and the image in it.
     pub(crate) fn with_podman() -> Self {
