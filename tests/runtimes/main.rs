@@ -4,7 +4,7 @@
 //! `CI` set that is a failure. It runs in mount and network namespaces of its own: nothing of this host's `/run`, its network,
 //! its audit files or its containers is seen or touched.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "a test says why it can't run")]
 #![expect(
     clippy::disallowed_methods,
