@@ -532,3 +532,14 @@ proptest! {
         let _ = rewrite(&mut spec, &situation());
     }
 }
+
+#[test]
+fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_no_patched_filter() {
+    let habits = Habits { adds_user_namespace: true, drops_seccomp_arguments: true, ..Habits::RUNC };
+    let mut spec = with_capability("CAP_NET_ADMIN");
+    let (namespaces, seccomp) = (spec["linux"]["namespaces"].clone(), spec["linux"]["seccomp"].clone());
+    let situation = Situation { habits, nesting: Some(Tier::Nsjail), ..situation() };
+    let outcome = rewrite(&mut spec, &situation).unwrap();
+    assert!(outcome.user_namespace && outcome.nesting.seccomp_before.is_none());
+    assert_eq!((&spec["linux"]["namespaces"], &spec["linux"]["seccomp"]), (&namespaces, &seccomp));
+}
