@@ -24,8 +24,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_killed_proxy_opens_nothing", killed),
     ("a_stopped_proxy_opens_nothing", stopped),
     ("the_first_instruction_of_200_containers_gets_nothing_through", race),
-    ("nothing_is_left_of_300_containers_30_at_once", many),
 ];
+
+pub(crate) const CROWD: &[Test] = &[("nothing_is_left_of_300_containers_30_at_once", many)];
 
 fn removed(bed: &Bed) {
     let container = bed.sleeper(&[]);

@@ -31,7 +31,7 @@ mod transparency;
 mod wire;
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bed::Bed;
@@ -51,19 +51,22 @@ struct Group {
     since: Option<u32>,
     /// A program of this machine that they need, where not every system packages it.
     program: Option<&'static str>,
+    /// Whether no other test may run meanwhile: so many containers at once leave the others no time.
+    alone: bool,
 }
 
 const fn group(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, proves_the_bed: false, since: None, program: None }
+    Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("endings", endings::TESTS),
+    Group { alone: true, ..group("crowd", endings::CROWD) },
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),
@@ -74,6 +77,9 @@ const GROUPS: [Group; 12] = [
 
 /// What one test may take: the longest, three hundred containers, takes a quarter on an idle machine.
 const TEST_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Held by every test that runs; by one that must be alone, for writing.
+static COMPANY: RwLock<()> = RwLock::new(());
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -101,8 +107,13 @@ fn main() {
 }
 
 fn trial(group: &Group, (name, test): Test, shared: &Arc<SharedBed>, engine: Option<u32>) -> Trial {
-    let shared = Arc::clone(shared);
-    let trial = Trial::test(format!("{}::{name}", group.name), move || within_deadline(shared, test));
+    let (shared, alone) = (Arc::clone(shared), group.alone);
+    let trial = Trial::test(format!("{}::{name}", group.name), move || {
+        // A test that failed poisons them, and that is all it does.
+        let _company = (!alone).then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
+        let _solitude = alone.then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
+        within_deadline(shared, test)
+    });
     match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
         (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
