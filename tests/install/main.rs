@@ -264,7 +264,8 @@ fn not_root() {
 
 fn usage() {
     let here = Installation::new();
-    for words in [&["install"][..], &["install", "podman"], &["uninstall", "docker", "--name", "runc"], &["help", "x"]]
+    for words in
+        [&["install"][..], &["install", "frobnicator"], &["uninstall", "docker", "--name", "runc"], &["help", "x"]]
     {
         let output = Command::new(&here.binary).args(words).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{words:?}");

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::Read;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
 use crate::host::{ALLOWED, DENIED, PORT, reached};
-use crate::world::{World, shell, text};
+use crate::world::{DEADLINE, World, shell, text};
 
 /// A test, told the runtime's name.
 type Test = (&'static str, fn(&str));
@@ -157,6 +158,9 @@ fn descriptors(runtime: &str) {
     drop(writer);
     // Until then crun's own process keeps it.
     world.must("--root DIR/root start ID");
+    let mut ends = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    let deadline = PollTimeout::try_from(DEADLINE).unwrap();
+    assert_eq!(poll(&mut ends, deadline), Ok(1), "somebody holds the other end");
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     assert_eq!(world.state()["status"], "running");
     world.must("--root DIR/root delete --force ID");
