@@ -110,10 +110,11 @@ impl Bed {
         folders.chain(self.mounts()).chain(lines).filter(|trace| trace.contains(id)).collect()
     }
 
-    /// Where something is mounted in the bed.
+    /// Where something is mounted in the bed; but not the handle on the host's network that dockerd makes once and keeps.
     fn mounts(&self) -> BTreeSet<String> {
         let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.first())).unwrap();
-        mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
+        points.filter(|point| point != "/run/docker/netns/default").collect()
     }
 
     /// The containers' control groups, of every controller. Those that hold others stay until the bed ends.
