@@ -129,8 +129,11 @@ fn filter() -> anyhow::Result<()> {
     // Fails where the hook was killed: then the container is not wanted any more.
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
-    let Prepared { order, gate, init, sockets, wire, state: _state } = ready?;
-    serve(gate, init, sockets, wire, order.plan.starts_by_verb)
+    let Prepared { order, gate, init, sockets, mut wire, state } = ready?;
+    let outcome = serve(gate, init, sockets, &mut wire, &order.plan);
+    // `delete` waits for this, after which all is said and done; and not for what it takes to close the wire.
+    drop(state);
+    outcome
 }
 
 struct Prepared {
@@ -209,8 +212,8 @@ fn serve(
     gate: Arc<Gate>,
     init: Process,
     sockets: capture::Sockets,
-    mut wire: Wire,
-    starts_by_verb: bool,
+    wire: &mut Wire,
+    plan: &Plan,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     runtime.block_on(async {
@@ -218,9 +221,11 @@ fn serve(
         tokio::select! {
             gone = end.readable() => gone.map(drop)?,
             failed = capture::serve(Arc::clone(&gate), sockets) => return failed,
-            failed = wire.tend(gate, starts_by_verb) => return failed,
+            failed = wire.tend(gate, plan.starts_by_verb) => return failed,
         }
-        wire.let_go();
+        if plan.links_are_looked_for {
+            wire.let_go();
+        }
         Ok(())
     })
 }

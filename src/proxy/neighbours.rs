@@ -1,6 +1,7 @@
 //! Answers neighbours on one link, as long as the link is there.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::gateway::link::Link;
 use crate::gateway::neighbour::{StandsFor, answer_arp, answer_ndp};
@@ -29,7 +30,7 @@ impl Questions {
     }
 
     /// Answers until the link is gone.
-    pub(super) async fn answer(self) {
+    pub(super) async fn answer(self: Arc<Self>) {
         tokio::join!(
             each(&self.arp, |packet| answer_arp(packet, &self.stands_for, self.station)),
             each(&self.ndp, |packet| answer_ndp(packet, &self.stands_for, self.station)),

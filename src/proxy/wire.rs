@@ -50,6 +50,9 @@ pub(super) struct Wire {
     adopted: Vec<Adopted>,
     /// Links whose neighbours nobody answers yet.
     unanswered: Vec<Questions>,
+    /// Links whose neighbours are being answered. It takes the kernel milliseconds to close each of these sockets (packet(7)'s
+    /// wait for the packets under way): they are closed with this, when nobody waits any more.
+    answered: Vec<Arc<Questions>>,
     /// Interfaces plugged in and held until they are complete: their number, and the host's end, which was taken down.
     held: Vec<(u32, u32, Instant)>,
     ears: Option<Ears>,
@@ -78,6 +81,7 @@ impl Wire {
             exit,
             adopted: Vec::new(),
             unanswered: Vec::new(),
+            answered: Vec::new(),
             held: Vec::new(),
             ears: None,
         })
@@ -176,9 +180,8 @@ impl Wire {
         }
     }
 
-    /// Takes the uplinks away when the container is over, and leaves its own links standing, tied to nothing but themselves.
-    /// Its namespace may be pinned by the engine, which looks for each link by its name to take it away: podman's netavark
-    /// takes one that isn't there for a failure, and a host's end that is still there for another container's.
+    /// Takes the uplinks away when the container is over, and leaves its own links standing in its namespace, which the engine
+    /// has pinned, tied to nothing but themselves. It takes the kernel tens of milliseconds, for which `delete` waits.
     pub(super) fn let_go(&mut self) {
         for adopted in &self.adopted {
             // Where the namespace is gone, so is the link.
@@ -311,8 +314,11 @@ impl Wire {
     }
 
     fn answer_neighbours(&mut self) {
-        for questions in self.unanswered.drain(..) {
-            tokio::spawn(questions.answer());
+        // Where the answering is over, nobody else holds them.
+        self.answered.retain(|questions| Arc::strong_count(questions) > 1);
+        for questions in self.unanswered.drain(..).map(Arc::new) {
+            tokio::spawn(Arc::clone(&questions).answer());
+            self.answered.push(questions);
         }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn prepare(
         nesting_capability: outcome.nesting.capability,
         notices: outcome.nesting.obstacles,
         resolv_conf,
+        links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,

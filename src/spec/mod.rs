@@ -9,6 +9,7 @@ pub mod keys;
 pub mod nesting;
 pub mod network;
 pub mod pod;
+pub mod podman;
 pub mod user_namespace;
 
 use std::collections::BTreeMap;

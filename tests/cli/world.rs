@@ -187,6 +187,7 @@ impl World {
             nesting_capability: Recipients::Nobody,
             notices: Vec::new(),
             resolv_conf: None,
+            links_are_looked_for: false,
             state: self.state(),
             audit: self.path("audit.jsonl"),
             exit: Exit::Uplink,
