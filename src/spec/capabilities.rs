@@ -102,7 +102,7 @@ pub fn bound(process: &mut Value) {
 /// unless that is said to be false.
 ///
 /// # Errors
-/// As [`check`].
+/// [`SpecError::Type`].
 pub fn spell_out(process: &mut Value) -> Result<(), SpecError> {
     let Some(fields) = process.as_object_mut() else { return Ok(()) };
     if fields.get("noNewPrivileges") == Some(&Value::Bool(false)) {
