@@ -53,21 +53,34 @@ impl DropIn {
         Ok(())
     }
 
-    /// Plans that there is no runtime `name`; gives what it ran.
+    /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
     pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
         let (path, Some(before)) = self.read(name)? else { return Ok(Vec::new()) };
-        let ran = program_of(&before).map(str::to_owned);
+        let mut ran: Vec<_> = program_of(&before).map(str::to_owned).into_iter().collect();
+        ran.retain(|program| !self.mentions(program, name));
         plan.steps.push(Step::Remove { path, before, changes: vec![format!("no runtime {name}")] });
         plan.notes.extend(self.reader.reminder());
-        Ok(ran.into_iter().collect())
+        Ok(ran)
     }
 
     /// The drop-in's path and its text, where there is one. One that is not ours is an error.
     fn read(&self, name: &RuntimeName) -> Result<(PathBuf, Option<String>), IntegrateError> {
-        match config_file::read(&self.folder.join(format!("{name}.conf")))? {
+        match config_file::read(&self.file_of(name))? {
             (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
             found => Ok(found),
         }
+    }
+
+    /// Whether a file of ours for another name runs the program. What can't be read isn't ours.
+    fn mentions(&self, program: &str, name: &RuntimeName) -> bool {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let others = files.filter(|file| *file != self.file_of(name));
+        let mut texts = others.filter_map(|file| config_file::read(&file).ok()?.1);
+        texts.any(|text| text.starts_with(HEADER) && program_of(&text) == Some(program))
+    }
+
+    fn file_of(&self, name: &RuntimeName) -> PathBuf {
+        self.folder.join(format!("{name}.conf"))
     }
 }
 
@@ -124,6 +137,21 @@ mod tests {
             assert!(!host.path(FILE).exists());
             assert_eq!(host.uninstall().expect("planned").steps, []);
         }
+    }
+
+    #[test]
+    fn a_policys_link_goes_with_its_last_runtime() {
+        let host = host(Reader::Podman);
+        let link = host.path("boundary-npm");
+        symlink("boundary-shim", &link).expect("a link");
+        let text = format!("{HEADER}\n[engine.runtimes]\n\"x\" = [\"{}\"]\n", link.display());
+        let other = "conf.d/other.conf";
+        [FILE, other].into_iter().for_each(|file| host.put(file, &text));
+        host.put("conf.d/foreign.conf", &text.replace(HEADER, "# mine"));
+        let goes = || host.uninstall().expect("planned").steps.contains(&Step::Unlink(link.clone()));
+        assert!(!goes(), "the other runtime needs it");
+        std::fs::remove_file(host.path(other)).expect("removed");
+        assert!(goes());
     }
 
     #[test]
