@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::binary::BinaryError;
 use super::runtime_name::RuntimeName;
@@ -67,12 +67,4 @@ pub enum IntegrateError {
         /// Why not.
         source: io::Error,
     },
-}
-
-impl IntegrateError {
-    /// The runtime `name` runs another program, or what its entry doesn't say.
-    pub(super) fn foreign(name: &RuntimeName, path: &Path, runs: &str) -> Self {
-        let runs = if runs.is_empty() { "something else" } else { runs };
-        Self::ForeignRuntime { name: name.clone(), path: path.to_owned(), runs: runs.to_owned() }
-    }
 }

@@ -35,13 +35,9 @@ impl File {
 
     /// What the runtime runs, if it is there and runs us.
     pub(super) fn ours(&self, version: Version, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
-        let Some(entry) = self.explain(self.document.runtime(version, name.as_str()))? else { return Ok(None) };
-        let runs = entry::binary_name(entry).unwrap_or_default();
-        if binary::is_ours(runs) {
-            Ok(Some(runs.to_owned()))
-        } else {
-            Err(IntegrateError::foreign(name, &self.path, runs))
-        }
+        let entry = self.explain(self.document.runtime(version, name.as_str()))?;
+        let runs = entry.map(|entry| entry::binary_name(entry).unwrap_or_default());
+        runs.map(|runs| binary::ours(name, &self.path, runs)).transpose()
     }
 
     /// One of ours in which nothing is left goes.

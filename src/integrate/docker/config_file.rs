@@ -107,9 +107,7 @@ impl ConfigFile {
 
     /// The path of the runtime, if it is there and runs us.
     fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
-        match self.json.runtime(name.as_str()) {
-            Some(runs) if !binary::is_ours(&runs) => Err(IntegrateError::foreign(name, &self.path, &runs)),
-            ours => Ok(ours),
-        }
+        let runs = self.json.runtime(name.as_str());
+        runs.map(|runs| binary::ours(name, &self.path, &runs)).transpose()
     }
 }
