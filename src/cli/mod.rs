@@ -59,8 +59,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         }
     };
     let result = match command {
-        Command::Install(arguments) => install::install(&arguments),
-        Command::Uninstall(arguments) => install::uninstall(&arguments),
+        Command::Install(arguments) => install::install(arguments),
+        Command::Uninstall(arguments) => install::uninstall(arguments),
         Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),

@@ -5,16 +5,19 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::error::IntegrateError;
+
 /// The file's real path and its text; no text where there is no file.
 ///
 /// # Errors
 /// It can't be read, isn't text, is too large, or is a link that leads nowhere.
-pub(super) fn read(path: &Path) -> io::Result<(PathBuf, Option<String>)> {
-    match path.canonicalize() {
+pub(super) fn read(path: &Path) -> Result<(PathBuf, Option<String>), IntegrateError> {
+    let found = match path.canonicalize() {
         Ok(real) => read_bounded(&real).map(|text| (real, Some(text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok((path.to_owned(), None)),
         Err(error) => Err(error),
-    }
+    };
+    found.map_err(|source| IntegrateError::Read { path: path.to_owned(), source })
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {

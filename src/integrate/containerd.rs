@@ -13,166 +13,70 @@
 //! in the file whose word counts.
 
 mod document;
+mod entry;
+mod file;
 mod files;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use self::document::Malformed;
-use self::files::{File, Files};
-use super::binary::{self, BinaryError};
+use self::files::Files;
+use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
-use super::step::{Step, missing_directories};
-use crate::policy::PolicyName;
 
 /// What containerd reads unless `--config` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
-/// Where things are on this host.
+/// Where containerd's word is, and who can be asked what it would make of it.
 #[derive(Debug)]
-pub struct Places {
-    /// This program's file.
-    pub binary: PathBuf,
+pub struct Containerd {
     /// containerd's main configuration file.
     pub config: PathBuf,
     /// containerd's own program: a path, or a name to be found.
-    pub containerd: PathBuf,
-    /// The directory of policy files.
-    pub policies: PathBuf,
-    /// The directory with an entry for each running container of ours.
-    pub running: PathBuf,
+    pub program: PathBuf,
 }
 
-/// Why nothing can be done.
-#[derive(Debug, thiserror::Error)]
-pub enum ContainerdError {
-    /// Our own file won't do.
-    #[error(transparent)]
-    Binary(#[from] BinaryError),
-    /// A file can't be read.
-    #[error("can't read {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The configuration isn't what containerd could read, or what can be edited safely.
-    #[error("{path} is left alone")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Malformed,
-    },
-    /// It depends on containerd's version what is right, and that can't be found out.
-    #[error("can't ask {program} for its version, on which it depends {what}")]
-    Version {
-        /// containerd's program.
-        program: PathBuf,
-        /// What depends on it.
-        what: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The name belongs to another runtime.
-    #[error("the runtime `{name}` in {path} runs {runs} and not this program: choose another --name")]
-    Foreign {
-        /// The runtime's name.
-        name: RuntimeName,
-        /// The file.
-        path: PathBuf,
-        /// What it runs.
-        runs: String,
-    },
-    /// Without the runtime no pod would start.
-    #[error("`{name}` is containerd's default runtime: change `default_runtime_name` in {path} first")]
-    IsDefault {
-        /// The runtime's name.
-        name: RuntimeName,
-        /// The file.
-        path: PathBuf,
-    },
-    /// TOML has no word for the path.
-    #[error("{0} isn't UTF-8")]
-    NotText(PathBuf),
-}
-
-/// Plans that containerd offers the runtime `name`, which follows `policy`.
-///
-/// # Errors
-/// Everything that speaks against it, before anything is touched.
-pub fn install(places: &Places, name: &RuntimeName, policy: &PolicyName) -> Result<Plan, ContainerdError> {
-    let binary = binary::trusted(&places.binary)?;
-    let (path, link) = binary::path_for(&binary, policy)?;
-    let path = path.to_str().ok_or_else(|| ContainerdError::NotText(path.clone()))?;
-    let mut files = Files::read_or_new(places)?;
-    let mut plan = Plan::default();
-
-    files.add_runtime(name, path)?;
-    plan.steps.extend(missing_directories(&places.policies));
-    plan.steps.extend(link);
-    plan.note_other_runtime(&files)?;
-    plan.note_disabled(&files);
-    plan.write_all(files);
-    plan.name_missing_policy(&places.policies, policy);
-    Ok(plan)
-}
-
-/// Plans that containerd doesn't offer the runtime `name` any more.
-///
-/// # Errors
-/// Everything that speaks against it, before anything is touched.
-pub fn uninstall(places: &Places, name: &RuntimeName) -> Result<Plan, ContainerdError> {
-    let mut plan = Plan::default();
-    let Some(mut files) = Files::read(places)? else { return Ok(plan) };
-
-    let paths = files.remove_runtime(name)?;
-    let unused: Vec<_> = paths.into_iter().filter(|path| !files.mention(path)).collect();
-    plan.write_all(files);
-    for path in unused {
-        plan.remove_link(Path::new(&path), &places.running);
+impl Containerd {
+    /// The containerd of this host, where it reads `config`.
+    #[must_use]
+    pub fn reading(config: PathBuf) -> Self {
+        Self { config, program: "containerd".into() }
     }
-    Ok(plan)
+
+    /// Plans that `program` is the runtime `name`.
+    pub(super) fn add(&self, name: &RuntimeName, program: &str, plan: &mut Plan) -> Result<(), IntegrateError> {
+        let mut files = Files::read_or_new(self)?;
+        files.add_runtime(name, program)?;
+        plan.note_other_runtime(&files)?;
+        plan.note_disabled(&files);
+        plan.write_all(files);
+        Ok(())
+    }
+
+    /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
+    pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
+        let Some(mut files) = Files::read(self)? else { return Ok(Vec::new()) };
+        let mut paths = files.remove_runtime(name)?;
+        paths.retain(|path| !files.mention(path));
+        plan.write_all(files);
+        Ok(paths)
+    }
 }
 
 impl Plan {
     fn write_all(&mut self, files: Files) {
         let before = self.steps.len();
         for file in files.list {
-            self.write_one(file);
+            file.write(self);
         }
         if self.steps.len() > before {
             self.notes.push("containerd reads its files only when it starts: systemctl restart containerd".to_owned());
         }
     }
 
-    fn write_one(&mut self, file: File) {
-        if file.changes.is_empty() {
-            return;
-        }
-        let after = file.document.text();
-        match file.before {
-            Some(before) if file.document.is_left_over() => {
-                self.steps.push(Step::Remove { path: file.path, before, changes: file.changes });
-            }
-            before => {
-                let directories = file.path.parent().map(missing_directories).unwrap_or_default();
-                for directory in directories {
-                    // Another file's may be the same.
-                    if !self.steps.contains(&directory) {
-                        self.steps.push(directory);
-                    }
-                }
-                self.steps.push(Step::Write { path: file.path, before, after, changes: file.changes });
-            }
-        }
-    }
-
     /// What runs runc's containers is containerd's to say; what runs ours, config.toml's.
-    fn note_other_runtime(&mut self, files: &Files) -> Result<(), ContainerdError> {
-        let runs = files.runc()?.and_then(|runc| document::binary_name(&runc).map(str::to_owned));
+    fn note_other_runtime(&mut self, files: &Files) -> Result<(), IntegrateError> {
+        let runs = files.runc()?.and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
         if let Some(runs) = runs.filter(|runs| !runs.is_empty() && !runs.ends_with("runc")) {
             self.notes.push(format!(
                 "containerd's `runc` is {runs} here: for the same, put `runtime = \"{runs}\"` in /etc/boundary/config.toml"
@@ -190,5 +94,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod test_host;
 #[cfg(test)]
 mod tests;

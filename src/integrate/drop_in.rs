@@ -6,24 +6,13 @@
 //! - CRI-O's `allowed_annotations` are for annotations that CRI-O itself acts on: it refuses its whole configuration for
 //!   one that it doesn't know. A pod's others, `boundary.*` among them, reach the runtime anyway.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::binary::{self, BinaryError};
 use super::config_file;
+use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
-use super::step::{Step, missing_directories};
-use crate::policy::PolicyName;
-
-/// Whose folder it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// podman: `containers.conf.d`.
-    Podman,
-    /// CRI-O: `crio.conf.d`.
-    Crio,
-}
+use super::step::Step;
 
 /// Where podman looks for files beside containers.conf (containers.conf(5)).
 pub const PODMAN_FOLDER: &str = "/etc/containers/containers.conf.d";
@@ -34,88 +23,64 @@ pub const CRIO_FOLDER: &str = "/etc/crio/crio.conf.d";
 /// By this line a file is known as ours.
 const HEADER: &str = "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
 
-/// Where things are on this host.
+/// An engine's folder for additional files.
 #[derive(Debug)]
-pub struct Places {
-    /// This program's file.
-    pub binary: PathBuf,
-    /// The engine's folder for additional files.
+pub struct DropIn {
+    /// Whose it is.
+    pub reader: Reader,
+    /// Where it is.
     pub folder: PathBuf,
-    /// The directory of policy files.
-    pub policies: PathBuf,
-    /// The directory with an entry for each running container of ours.
-    pub running: PathBuf,
 }
 
-/// Why nothing can be done.
-#[derive(Debug, thiserror::Error)]
-pub enum DropInError {
-    /// Our own file won't do.
-    #[error(transparent)]
-    Binary(#[from] BinaryError),
-    /// A file can't be read.
-    #[error("can't read {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file isn't ours.
-    #[error("{0} was not made by this program: choose another --name, or move it away")]
-    Foreign(PathBuf),
-    /// TOML has no word for the path.
-    #[error("{0} isn't UTF-8")]
-    NotText(PathBuf),
+/// Who reads a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// podman: `containers.conf.d`.
+    Podman,
+    /// CRI-O: `crio.conf.d`.
+    Crio,
 }
 
-/// Plans that the engine offers the runtime `name`, which follows `policy`.
-///
-/// # Errors
-/// Everything that speaks against it, before anything is touched.
-pub fn install(engine: Engine, places: &Places, name: &RuntimeName, policy: &PolicyName) -> Result<Plan, DropInError> {
-    let binary = binary::trusted(&places.binary)?;
-    let (program, link) = binary::path_for(&binary, policy)?;
-    let program = program.to_str().ok_or_else(|| DropInError::NotText(program.clone()))?;
-    let (path, before) = read(&places.folder, name)?;
-    let after = engine.file(name, program);
-    let mut plan = Plan::default();
-
-    plan.steps.extend(missing_directories(&places.policies));
-    plan.steps.extend(link);
-    if before.as_ref() != Some(&after) {
-        plan.steps.extend(missing_directories(&places.folder));
-        plan.steps.push(Step::Write { path, before, after, changes: vec![format!("runtime {name}: {program}")] });
-        plan.notes.extend(engine.reminder());
+impl DropIn {
+    /// Plans that `program` is the runtime `name`.
+    pub(super) fn add(&self, name: &RuntimeName, program: &str, plan: &mut Plan) -> Result<(), IntegrateError> {
+        let (path, before) = self.read(name)?;
+        let after = self.reader.file(name, program);
+        if before.as_ref() != Some(&after) {
+            plan.write(path, before, after, vec![format!("runtime {name}: {program}")]);
+            plan.notes.extend(self.reader.reminder());
+        }
+        Ok(())
     }
-    plan.name_missing_policy(&places.policies, policy);
-    Ok(plan)
-}
 
-/// Plans that the engine doesn't offer the runtime `name` any more.
-///
-/// # Errors
-/// Everything that speaks against it, before anything is touched.
-pub fn uninstall(engine: Engine, places: &Places, name: &RuntimeName) -> Result<Plan, DropInError> {
-    let (path, before) = read(&places.folder, name)?;
-    let mut plan = Plan::default();
-    let Some(before) = before else { return Ok(plan) };
-    let program = program_of(&before).map(str::to_owned);
-    plan.steps.push(Step::Remove { path, before, changes: vec![format!("no runtime {name}")] });
-    plan.notes.extend(engine.reminder());
-    if let Some(program) = program {
-        plan.remove_link(Path::new(&program), &places.running);
+    /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
+    pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
+        let (path, Some(before)) = self.read(name)? else { return Ok(Vec::new()) };
+        let mut ran: Vec<_> = program_of(&before).map(str::to_owned).into_iter().collect();
+        ran.retain(|program| !self.mentions(program, name));
+        plan.steps.push(Step::Remove { path, before, changes: vec![format!("no runtime {name}")] });
+        plan.notes.extend(self.reader.reminder());
+        Ok(ran)
     }
-    Ok(plan)
-}
 
-/// The drop-in's path and its text, where there is one. One that is not ours is an error.
-fn read(folder: &Path, name: &RuntimeName) -> Result<(PathBuf, Option<String>), DropInError> {
-    let path = folder.join(format!("{name}.conf"));
-    let (path, text) = config_file::read(&path).map_err(|source| DropInError::Read { path: path.clone(), source })?;
-    match text {
-        Some(text) if !text.starts_with(HEADER) => Err(DropInError::Foreign(path)),
-        text => Ok((path, text)),
+    /// The drop-in's path and its text, where there is one. One that is not ours is an error.
+    fn read(&self, name: &RuntimeName) -> Result<(PathBuf, Option<String>), IntegrateError> {
+        match config_file::read(&self.file_of(name))? {
+            (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether a file of ours for another name runs the program. What can't be read isn't ours.
+    fn mentions(&self, program: &str, name: &RuntimeName) -> bool {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let others = files.filter(|file| *file != self.file_of(name));
+        let mut texts = others.filter_map(|file| config_file::read(&file).ok()?.1);
+        texts.any(|text| text.starts_with(HEADER) && program_of(&text) == Some(program))
+    }
+
+    fn file_of(&self, name: &RuntimeName) -> PathBuf {
+        self.folder.join(format!("{name}.conf"))
     }
 }
 
@@ -124,7 +89,7 @@ fn program_of(text: &str) -> Option<&str> {
     text.split('"').find(|word| word.starts_with('/'))
 }
 
-impl Engine {
+impl Reader {
     /// The whole file. A runtime's name needs no escape; a path's does.
     fn file(self, name: &RuntimeName, program: &str) -> String {
         let program = toml_edit::Value::from(program);
@@ -147,53 +112,57 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::integrate::step::apply;
+    use crate::integrate::Engine;
+    use crate::integrate::test_host::{TestHost, shell};
 
-    /// The binary is the system's shell: it lies where only root writes.
-    fn places(directory: &tempfile::TempDir) -> Places {
-        let at = |name: &str| directory.path().canonicalize().expect("a path").join(name);
-        Places { binary: "/bin/sh".into(), folder: at("conf.d"), policies: at("policies"), running: at("running") }
-    }
+    const FILE: &str = "conf.d/boundary.conf";
 
-    fn boundary() -> (RuntimeName, PolicyName) {
-        ("boundary".parse().expect("a name"), "default".parse().expect("a name"))
+    fn host(reader: Reader) -> TestHost {
+        TestHost::new(|at| Engine::DropIn(DropIn { reader, folder: at("conf.d") }))
     }
 
     #[test]
     fn what_is_installed_is_read_by_the_engine_and_gone_after_uninstall() {
-        for (engine, text) in [
-            (Engine::Podman, "[engine.runtimes]\n\"boundary\" = [\"SHELL\"]\n"),
-            (Engine::Crio, "[crio.runtime.runtimes.\"boundary\"]\nruntime_path = \"SHELL\"\nruntime_type = \"oci\"\n"),
+        for (reader, text) in [
+            (Reader::Podman, "[engine.runtimes]\n\"boundary\" = [\"SHELL\"]\n"),
+            (Reader::Crio, "[crio.runtime.runtimes.\"boundary\"]\nruntime_path = \"SHELL\"\nruntime_type = \"oci\"\n"),
         ] {
-            let directory = tempfile::tempdir().expect("a directory");
-            let (places, (name, policy)) = (places(&directory), boundary());
-            let plan = install(engine, &places, &name, &policy).expect("a plan");
-            apply(&plan.steps, |_| Ok(())).expect("applied");
-            let shell = Path::new("/bin/sh").canonicalize().expect("a path");
-            let text = format!("{HEADER}\n{}", text.replace("SHELL", shell.to_str().expect("text")));
-            let file = places.folder.join("boundary.conf");
-            assert_eq!(std::fs::read_to_string(&file).expect("a file"), text);
+            let host = host(reader);
+            host.install_now();
+            let text = format!("{HEADER}\n{}", text.replace("SHELL", &shell()));
+            assert_eq!(host.get(FILE), text);
             assert!(text.parse::<toml_edit::DocumentMut>().is_ok());
-            assert!(install(engine, &places, &name, &policy).expect("a plan").steps.is_empty());
-            let plan = uninstall(engine, &places, &name).expect("a plan");
-            apply(&plan.steps, |_| Ok(())).expect("applied");
-            assert!(!file.exists());
-            assert!(uninstall(engine, &places, &name).expect("a plan").steps.is_empty());
+            assert_eq!(host.install().expect("planned").steps, []);
+            host.uninstall_now();
+            assert!(!host.path(FILE).exists());
+            assert_eq!(host.uninstall().expect("planned").steps, []);
         }
     }
 
     #[test]
+    fn a_policys_link_goes_with_its_last_runtime() {
+        let host = host(Reader::Podman);
+        let link = host.path("boundary-npm");
+        symlink("boundary-shim", &link).expect("a link");
+        let text = format!("{HEADER}\n[engine.runtimes]\n\"x\" = [\"{}\"]\n", link.display());
+        let other = "conf.d/other.conf";
+        [FILE, other].into_iter().for_each(|file| host.put(file, &text));
+        host.put("conf.d/foreign.conf", &text.replace(HEADER, "# mine"));
+        let goes = || host.uninstall().expect("planned").steps.contains(&Step::Unlink(link.clone()));
+        assert!(!goes(), "the other runtime needs it");
+        std::fs::remove_file(host.path(other)).expect("removed");
+        assert!(goes());
+    }
+
+    #[test]
     fn a_file_that_somebody_else_made_is_left_alone() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (places, (name, policy)) = (places(&directory), boundary());
-        std::fs::create_dir(&places.folder).expect("a directory");
-        let file = places.folder.join("boundary.conf");
-        crate::sys::file::replace(&file, b"[engine]\n", 0o644).expect("written");
-        for plan in [install(Engine::Podman, &places, &name, &policy), uninstall(Engine::Podman, &places, &name)] {
-            assert!(matches!(plan, Err(DropInError::Foreign(_))));
+        let host = host(Reader::Podman);
+        host.put(FILE, "[engine]\n");
+        for plan in [host.install(), host.uninstall()] {
+            assert!(matches!(plan, Err(IntegrateError::ForeignFile(_))));
         }
-        std::fs::remove_file(&file).expect("removed");
-        symlink("/nowhere", &file).expect("a link");
-        assert!(matches!(install(Engine::Podman, &places, &name, &policy), Err(DropInError::Read { .. })));
+        std::fs::remove_file(host.path(FILE)).expect("removed");
+        symlink("/nowhere", host.path(FILE)).expect("a link");
+        assert!(matches!(host.install(), Err(IntegrateError::Read { .. })));
     }
 }

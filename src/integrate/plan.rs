@@ -1,6 +1,6 @@
 //! What is to be done for one engine, as a value, and what is the same for all of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::binary;
 use super::step::Step;
@@ -16,6 +16,22 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Makes a directory and those above it, where they aren't there and no step makes them yet.
+    pub(super) fn make(&mut self, directory: &Path) {
+        let above = directory.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+        let mut missing: Vec<_> = above.map(|above| Step::Directory(above.to_owned())).collect();
+        missing.retain(|step| !self.steps.contains(step));
+        self.steps.extend(missing.into_iter().rev());
+    }
+
+    /// Writes a file, and makes the directory that it is in.
+    pub(super) fn write(&mut self, path: PathBuf, before: Option<String>, after: String, changes: Vec<String>) {
+        if let Some(directory) = path.parent() {
+            self.make(directory);
+        }
+        self.steps.push(Step::Write { path, before, after, changes });
+    }
+
     pub(super) fn name_missing_policy(&mut self, policies: &Path, policy: &PolicyName) {
         let file = policy.file(policies);
         if !file.exists() {

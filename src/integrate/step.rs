@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::docker::dockerd::Daemon;
 use crate::sys::file;
@@ -74,18 +74,6 @@ pub fn apply(steps: &[Step], mut done: impl FnMut(&Step) -> io::Result<()>) -> R
         let _ = done(step);
     }
     Ok(())
-}
-
-/// The directories that must be made for `path` to be one, outermost first.
-#[must_use]
-pub fn missing_directories(path: &Path) -> Vec<Step> {
-    let mut missing: Vec<_> = path
-        .ancestors()
-        .take_while(|directory| !directory.as_os_str().is_empty() && !directory.exists())
-        .map(|directory| Step::Directory(directory.to_owned()))
-        .collect();
-    missing.reverse();
-    missing
 }
 
 impl Step {

@@ -1,136 +1,26 @@
-//! `install containerd` against what real containerds make of their files, and what the DaemonSet does on a node.
+//! `install containerd`: what real containerds make of it, and what the command says.
 //!
-//! No daemon is started: `containerd config dump` reads the files as the daemon would. Two containerds are asked: the
-//! system's (1.6 on Debian 12), and the newer one (2.1) that `scripts/newer-docker` made.
+//! Two containerds are asked: the system's (1.6 on Debian 12), and the newer one (2.1) that `scripts/newer-docker` made.
 
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use boundary_shim::integrate::containerd::{self, Places};
-use boundary_shim::integrate::kubernetes;
-use boundary_shim::integrate::step;
-use toml::{Table, Value};
+use boundary_shim::integrate::Engine;
+use boundary_shim::integrate::containerd::Containerd;
+use toml::Value;
 
-use crate::{Installation, text};
+use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
+use crate::real_containerd::{RealContainerd, assert_others_untouched, can_run_newer, runtimes};
 
-const DEBIAN: &str = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    \
+pub(crate) const DEBIAN: &str = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    \
                       [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n      \
                       conf_dir = \"/etc/cni/net.d\"\n  [plugins.\"io.containerd.internal.v1.opt\"]\n    \
                       path = \"/var/lib/containerd/opt\"\n";
 
-/// A containerd that can be asked.
-struct Containerd {
-    program: PathBuf,
-    major: u32,
-}
+const CONFIG: &str = "etc/config.toml";
 
-pub(crate) fn can_run() -> bool {
-    let works = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    nix::unistd::geteuid().is_root() && works("containerd") && works("nsenter")
-}
-
-pub(crate) fn can_run_newer() -> bool {
-    nix::unistd::geteuid().is_root() && newer().join("usr/bin/containerd").exists()
-}
-
-/// Where the newer one is: a system of its own.
-fn newer() -> PathBuf {
-    std::env::var_os("BOUNDARY_NEWER_DOCKER").map_or_else(|| "/var/lib/boundary-testbed/sid".into(), PathBuf::from)
-}
-
-impl Containerd {
-    fn older() -> Self {
-        Self { program: "containerd".into(), major: 1 }
-    }
-
-    /// Not by chroot: it has to see our files.
-    fn newer(here: &Installation) -> Self {
-        let (program, root) = (here.directory.path().join("containerd-2"), newer());
-        let script = format!(
-            "#!/bin/sh\nr={}\nexec $r/lib64/ld-linux-x86-64.so.2 --library-path \
-             $r/lib/x86_64-linux-gnu:$r/usr/lib/x86_64-linux-gnu $r/usr/bin/containerd \"$@\"\n",
-            root.display()
-        );
-        put(&program, &script);
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("a mode");
-        Self { program, major: 2 }
-    }
-
-    /// The configuration as this containerd understands it.
-    fn dump(&self, config: &Path) -> Table {
-        let output = Command::new(&self.program).arg("--config").arg(config).args(["config", "dump"]).output();
-        let output = output.expect("it runs");
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout).parse().expect("TOML")
-    }
-
-    fn places(&self, here: &Installation) -> Places {
-        Places {
-            binary: here.binary.clone(),
-            config: config(here),
-            containerd: self.program.clone(),
-            policies: here.directory.path().join("policies"),
-            running: here.directory.path().join("running"),
-        }
-    }
-
-    fn install(&self, here: &Installation, name: &str, policy: &str) {
-        let (name, policy) = (name.parse().expect("a name"), policy.parse().expect("a name"));
-        let plan = containerd::install(&self.places(here), &name, &policy).expect("planned");
-        step::apply(&plan.steps, |_| Ok(())).expect("applied");
-        let again = containerd::install(&self.places(here), &name, &policy).expect("planned");
-        assert_eq!(again.steps, [], "installed already");
-    }
-
-    fn uninstall(&self, here: &Installation, name: &str) {
-        let plan = containerd::uninstall(&self.places(here), &name.parse().expect("a name")).expect("planned");
-        step::apply(&plan.steps, |_| Ok(())).expect("applied");
-    }
-}
-
-fn config(here: &Installation) -> PathBuf {
-    here.directory.path().join("etc/config.toml")
-}
-
-/// The CRI plugin's runtimes, by name.
-fn runtimes(dump: &mut Table) -> &mut Table {
-    let plugins = dump["plugins"].as_table_mut().expect("plugins");
-    let cri = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"];
-    let cri = cri.into_iter().find(|cri| plugins.get(*cri).is_some_and(|cri| cri.get("containerd").is_some()));
-    plugins[cri.expect("a CRI plugin")]["containerd"]["runtimes"].as_table_mut().expect("runtimes")
-}
-
-/// All but ours is as before. An entry that was a default may lose what is as good as absent.
-fn assert_others_untouched(before: &mut Table, after: &mut Table, ours: &[&str], what: &str) {
-    for name in ours {
-        runtimes(after).remove(*name).expect("ours");
-    }
-    for runtime in runtimes(before).iter_mut().chain(runtimes(after)).map(|(_, runtime)| runtime) {
-        drop_defaults(runtime);
-    }
-    before.remove("imports");
-    after.remove("imports");
-    assert_eq!(before, after, "{what}");
-}
-
-fn drop_defaults(value: &mut Value) {
-    let Value::Table(table) = value else { return };
-    table.iter_mut().for_each(|(_, value)| drop_defaults(value));
-    table.retain(|_, value| match value {
-        Value::String(text) => !text.is_empty() && text != "podsandbox",
-        Value::Boolean(set) => *set,
-        Value::Integer(number) => *number != 0,
-        Value::Array(list) => !list.is_empty(),
-        Value::Table(table) => !table.is_empty(),
-        _ => true,
-    });
-}
-
-fn put(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
-    boundary_shim::sys::file::replace(path, text.as_bytes(), 0o640).expect("written");
+fn engine(here: &Here, containerd: &RealContainerd) -> Engine {
+    Engine::Containerd(Containerd { config: here.at(CONFIG), program: containerd.program.clone() })
 }
 
 fn tree(directory: &Path) -> Vec<(PathBuf, String)> {
@@ -155,7 +45,7 @@ struct Case {
     majors: RangeInclusive<u32>,
 }
 
-fn cases(here: &Installation) -> Vec<Case> {
+fn cases(here: &Here) -> Vec<Case> {
     let plugin = |version: u32| match version {
         2 => "io.containerd.grpc.v1.cri",
         _ => "io.containerd.cri.v1.runtime",
@@ -170,7 +60,7 @@ fn cases(here: &Installation) -> Vec<Case> {
     let other = |version| {
         format!("[plugins.'{}'.containerd.runtimes.other]\nruntime_type = 'io.containerd.kata.v2'\n", plugin(version))
     };
-    let imports = format!("imports = ['{}']\n", here.directory.path().join("etc/conf.d/*.toml").display());
+    let imports = format!("imports = ['{}']\n", here.at("etc/conf.d/*.toml").display());
     let alone = |what, text: String, majors| Case { what, files: vec![("config.toml", text)], majors };
     let with = |what, text: String, import: String, majors| Case {
         what,
@@ -189,37 +79,36 @@ fn cases(here: &Installation) -> Vec<Case> {
 }
 
 pub(crate) fn older_offers() {
-    let here = Installation::new();
-    offers(&Containerd::older(), &here);
+    let here = Here::new();
+    offers(&RealContainerd::older(), &here);
 }
 
 pub(crate) fn newer_offers() {
-    let here = Installation::new();
-    offers(&Containerd::newer(&here), &here);
+    let here = Here::new();
+    offers(&RealContainerd::newer(&here), &here);
 }
 
-fn offers(containerd: &Containerd, here: &Installation) {
+fn offers(containerd: &RealContainerd, here: &Here) {
     for case in cases(here).into_iter().filter(|case| case.majors.contains(&containerd.major)) {
-        let etc = here.directory.path().join("etc");
-        let _ = std::fs::remove_dir_all(&etc);
-        case.files.iter().for_each(|(name, text)| put(&etc.join(name), text));
+        let _ = std::fs::remove_dir_all(here.at("etc"));
+        case.files.iter().for_each(|(name, text)| here.put(&format!("etc/{name}"), text));
         check(containerd, here, case.what);
     }
 }
 
-fn check(containerd: &Containerd, here: &Installation, what: &str) {
-    let etc = here.directory.path().join("etc");
-    let (files, mut before) = (tree(&etc), containerd.dump(&config(here)));
-    containerd.install(here, "boundary", "default");
-    containerd.install(here, "npm-only", "npm");
+fn check(containerd: &RealContainerd, here: &Here, what: &str) {
+    let (etc, engine) = (here.at("etc"), engine(here, containerd));
+    let (files, mut before) = (tree(&etc), containerd.dump(&here.at(CONFIG)));
+    here.install(&engine, "boundary", "default");
+    here.install(&engine, "npm-only", "npm");
 
-    let mut after = containerd.dump(&config(here));
+    let mut after = containerd.dump(&here.at(CONFIG));
     let systemd_cgroup = |runtime: &Value| runtime.get("options")?.get("SystemdCgroup")?.as_bool();
     let runc = runtimes(&mut after).get("runc").and_then(systemd_cgroup).unwrap_or_default();
     for (name, program) in [("boundary", "boundary-shim"), ("npm-only", "boundary-npm")] {
         let runtime = &runtimes(&mut after)[name];
         assert_eq!(runtime["runtime_type"].as_str(), Some("io.containerd.runc.v2"), "{what}");
-        assert_eq!(runtime["options"]["BinaryName"].as_str(), here.directory.path().join(program).to_str(), "{what}");
+        assert_eq!(runtime["options"]["BinaryName"].as_str(), here.at(program).to_str(), "{what}");
         assert_eq!(systemd_cgroup(runtime).unwrap_or_default(), runc, "{what}");
         for key in ["pod_annotations", "container_annotations"] {
             assert_eq!(runtime[key].as_array().expect("a list"), &[Value::from("boundary.*")]);
@@ -227,135 +116,61 @@ fn check(containerd: &Containerd, here: &Installation, what: &str) {
     }
     assert_others_untouched(&mut before, &mut after, &["boundary", "npm-only"], what);
 
-    containerd.uninstall(here, "npm-only");
-    containerd.uninstall(here, "boundary");
+    here.uninstall(&engine, "npm-only");
+    here.uninstall(&engine, "boundary");
     assert_eq!(tree(&etc), files, "{what}: as before, byte by byte");
-    assert!(!here.directory.path().join("boundary-npm").is_symlink());
+    assert!(!here.at("boundary-npm").is_symlink());
 }
 
 /// The defaults hold when the file that we make is the only one.
 pub(crate) fn new_file() {
-    let here = Installation::new();
-    let newer = can_run_newer().then(|| Containerd::newer(&here));
-    for containerd in [Some(Containerd::older()), newer].into_iter().flatten() {
-        let empty = here.directory.path().join("empty.toml");
-        put(&empty, if containerd.major == 1 { "version = 2\n" } else { "version = 3\n" });
-        let mut before = containerd.dump(&empty);
-        let _ = std::fs::remove_dir_all(here.directory.path().join("etc"));
+    let here = Here::new();
+    let newer = can_run_newer().then(|| RealContainerd::newer(&here));
+    for containerd in [Some(RealContainerd::older()), newer].into_iter().flatten() {
+        let engine = engine(&here, &containerd);
+        here.put("empty.toml", if containerd.major == 1 { "version = 2\n" } else { "version = 3\n" });
+        let mut before = containerd.dump(&here.at("empty.toml"));
+        let _ = std::fs::remove_dir_all(here.at("etc"));
 
-        containerd.install(&here, "boundary", "default");
-        let mut after = containerd.dump(&config(&here));
-        assert_eq!(runtimes(&mut after)["boundary"]["options"]["BinaryName"].as_str(), here.binary.to_str());
+        here.install(&engine, "boundary", "default");
+        let mut after = containerd.dump(&here.at(CONFIG));
+        assert_eq!(runtimes(&mut after)["boundary"]["options"]["BinaryName"].as_str(), here.ours.binary.to_str());
         assert_others_untouched(&mut before, &mut after, &["boundary"], "a new file");
-        containerd.uninstall(&here, "boundary");
-        assert_eq!(tree(&here.directory.path().join("etc")), []);
+        here.uninstall(&engine, "boundary");
+        assert_eq!(tree(&here.at("etc")), []);
     }
 }
 
 /// In a mount namespace of its own, since the command makes `/etc/boundary`.
 pub(crate) fn command_for_real() {
-    const PRIVATE_ETC: &str = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
-        mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
-        rm -rf /etc/boundary; cp \"$1\" /mnt/before
+    const SCRIPT: &str = "cp \"$1\" /mnt/before
         $0 install containerd --dry-run --config \"$1\" >/mnt/dry; cmp /mnt/before \"$1\"; [ ! -e /etc/boundary ]
         for verb in install install uninstall uninstall; do $0 $verb containerd --config \"$1\"; done
         cmp /mnt/before \"$1\"; stat -c %a \"$1\"; head -n 1 /mnt/dry";
-    let here = Installation::new();
-    put(&config(&here), &DEBIAN.replace("version = 2\n", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n"));
-    let output = in_namespaces(&["--mount", "sh", "-c", PRIVATE_ETC], &here.binary, &config(&here));
+    let here = Here::new();
+    here.put(CONFIG, &DEBIAN.replace("version = 2\n", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n"));
+    let output = in_an_etc_of_its_own(&[], SCRIPT, &[&here.ours.binary, &here.at(CONFIG)]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
-    let (config, binary) = (config(&here), here.binary.display());
+    let (config, binary) = (here.at(CONFIG), here.ours.binary.display());
     let config = config.display();
     let restart = "note: containerd reads its files only when it starts: systemctl restart containerd\n";
-    let policy = "note: no policy yet, so everything is denied. To begin one: \
-                  printf 'allow:\\n  - domain=example.com\\n' | sudo tee /etc/boundary/policies/default.yaml\n";
     let expected = format!(
         "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, else as runc is\n\
-         {restart}{policy}already installed\n{policy}\
+         {restart}{NO_POLICY}already installed\n{NO_POLICY}\
          write {config}\n  no runtime boundary (was {binary})\n{restart}not installed\n640\nthis would be done:\n"
     );
     assert_eq!(text(&output.stdout), expected);
 }
 
-fn in_namespaces(words: &[&str], one: &Path, other: &Path) -> Output {
-    Command::new("unshare").args(words).arg(one).arg(other).output().expect("unshare runs")
-}
-
 pub(crate) fn malformed() {
-    let here = Installation::new();
-    put(&config(&here), "version = 2\n[plugins\n");
+    let here = Here::new();
+    here.put(CONFIG, "version = 2\n[plugins\n");
     for verb in ["install", "uninstall"] {
-        let output = Command::new(&here.binary).args([verb, "containerd", "--config"]).arg(config(&here)).output();
-        let output = output.expect("it runs");
+        let output = here.prepared(&[verb, "containerd", "--config"]).arg(here.at(CONFIG)).output().expect("it runs");
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
         let said = text(&output.stderr);
-        let begins = format!("boundary-shim: {} is left alone: line 2: ", config(&here).display());
+        let begins = format!("boundary-shim: {} is left alone: line 2: ", here.at(CONFIG).display());
         assert!(said.starts_with(&begins) && said.lines().count() == 1, "{said}");
     }
-    assert_eq!(std::fs::read_to_string(config(&here)).expect("a file"), "version = 2\n[plugins\n");
-}
-
-/// The DaemonSet's own script, with the namespaces of a node: process 1 is ours, and its files are a copy of /etc.
-pub(crate) fn node() {
-    const NODE: &str = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
-        mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc
-        mount -t tmpfs none /usr/local/bin; mount -t tmpfs none /run/boundary 2>/dev/null || true
-        chmod 755 /usr/local/bin; mkdir -p /etc/containerd; cp \"$1/before.toml\" /etc/containerd/config.toml
-        printf '#!/bin/sh\\ntouch /mnt/done; echo systemctl \"$*\"\\n' >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl
-        rm -rf /etc/docker
-        for time in 1 2; do
-          sh \"$0\" & node=$!
-          timeout 60 sh -c 'until [ -e /mnt/done ]; do sleep 0.05; done'
-          kill -TERM $node; wait $node; rm /mnt/done
-          cmp \"$1/before.toml\" /etc/containerd/config.toml; [ ! -e /usr/local/bin/boundary-shim ]
-        done
-        printf '#!/bin/sh\\necho systemctl \"$*\"; [ \"$1\" != restart ]\\n' >/usr/local/bin/systemctl
-        ! sh \"$0\"; cmp \"$1/before.toml\" /etc/containerd/config.toml";
-    let here = Installation::new();
-    let script = here.directory.path().join("node.sh");
-    put(&here.directory.path().join("before.toml"), DEBIAN);
-    let (name, policy) = ("boundary".parse().expect("a name"), "npm".parse().expect("a name"));
-    let manifests = kubernetes::manifests(&name, &policy, &"image".parse().expect("a name")).expect("made");
-    let (_, block) = manifests.split_once("- |\n").expect("a script");
-    let (block, _) = block.split_once("\n---").expect("an end");
-    let lines = block.lines().map(|line| line.strip_prefix("              ").unwrap_or_default());
-    let inside =
-        lines.collect::<Vec<_>>().join("\n").replace("</boundary-shim", &format!("<{}", here.binary.display()));
-    put(&script, &inside);
-
-    let words = ["--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", NODE];
-    let output = in_namespaces(&words, &script, here.directory.path());
-    let said = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{}", text(&output.stderr));
-    let all: Vec<_> = said.lines().filter(|line| line.starts_with("systemctl")).collect();
-    let (restart, start) = ("systemctl restart containerd", "systemctl start containerd");
-    assert_eq!(all, [restart, restart, restart, restart, restart, start], "{said}");
-    assert!(said.contains("link /usr/local/bin/boundary-npm to boundary-shim"), "{said}");
-}
-
-/// A kubectl that only keeps what it is given.
-pub(crate) fn kubectl() {
-    let here = Installation::new();
-    let at = |name: &str| here.directory.path().join(name);
-    let prepared = |words: &[&str]| {
-        let mut command = Command::new(&here.binary);
-        command.args(["install", "kubernetes"]).args(words).env_clear().env("PATH", here.directory.path());
-        command
-    };
-    let printed = prepared(&[]).output().expect("it runs");
-    assert_eq!(printed.status.code(), Some(0));
-    assert!(text(&printed.stdout).contains("kind: DaemonSet"), "{}", text(&printed.stdout));
-
-    let output = prepared(&["--apply"]).output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("boundary-shim: kubectl apply: "), "{}", text(&output.stderr));
-
-    put(&at("kubectl"), &format!("#!/bin/sh\necho \"$*\"; /bin/cat >{}\n", at("given").display()));
-    std::fs::set_permissions(at("kubectl"), PermissionsExt::from_mode(0o755)).expect("a mode");
-    let output = prepared(&["--apply"]).output().expect("it runs");
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "apply -f -\n"));
-    assert_eq!(std::fs::read(at("given")).expect("given"), printed.stdout);
-
-    let output = prepared(&["--name", "A"]).output().expect("it runs");
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert_eq!(here.get(CONFIG), "version = 2\n[plugins\n");
 }

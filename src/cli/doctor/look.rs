@@ -10,16 +10,17 @@ use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
 
 use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
+use crate::cli::install::installation;
 use crate::gateway::ruleset::ProxyPorts;
 use crate::gateway::{Gateway, Side, adopt};
 use crate::host::Host;
-use crate::integrate::docker::{self, dockerd};
-use crate::integrate::{containerd, runtime_name::RuntimeName};
+use crate::integrate::containerd::{self, Containerd};
+use crate::integrate::docker::{Docker, dockerd};
+use crate::integrate::runtime_name::RuntimeName;
+use crate::integrate::{self, Installation};
 use crate::policy::{CapturedPorts, PolicyName, text};
-use crate::resolv_conf;
 use crate::runtime::real::RealRuntime;
 use crate::settings::{self, Settings};
-use crate::state;
 use crate::sys::netns::Namespace;
 use crate::sys::{process, socket};
 
@@ -45,7 +46,7 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
         gateway: make_a_gateway().map_err(joined),
         host: Host::read(),
         user_namespace: process::try_user_namespace().map_err(|error| error.to_string()),
-        engines: engines(&std::env::current_exe().context("can't find this program's own file")?),
+        engines: engines(&installation()?),
     })
 }
 
@@ -134,36 +135,25 @@ fn make_a_gateway() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn engines(binary: &Path) -> Vec<Engine> {
+fn engines(ours: &Installation) -> Vec<Engine> {
     let there = |program: &str| DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists());
     let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
-    let mut engines = Vec::new();
+    let known = [
+        ("docker", "dockerd", integrate::Engine::Docker(Docker::reading(dockerd::DEFAULT_CONFIG.into()))),
+        (
+            "containerd",
+            "containerd",
+            integrate::Engine::Containerd(Containerd::reading(containerd::DEFAULT_CONFIG.into())),
+        ),
+    ];
+    let here = known.into_iter().filter(|(_, program, _)| there(program));
     // What could be taken away is there.
-    if there("dockerd") {
-        let places = docker::Places {
-            binary: binary.to_owned(),
-            daemon_config: dockerd::DEFAULT_CONFIG.into(),
-            policies: settings::DEFAULT_POLICIES.into(),
-            running: state::DIRECTORY.into(),
-            resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec(),
-        };
-        let plan = docker::uninstall(&places, &name);
+    let judged = here.map(|(name_of_engine, _, engine)| {
+        let plan = integrate::uninstall(&engine, ours, &name);
         let installed = plan.map(|plan| !plan.steps.is_empty()).map_err(|error| joined(error.into()));
-        engines.push(Engine { name: "docker", installed });
-    }
-    if there("containerd") {
-        let places = containerd::Places {
-            binary: binary.to_owned(),
-            config: containerd::DEFAULT_CONFIG.into(),
-            containerd: "containerd".into(),
-            policies: settings::DEFAULT_POLICIES.into(),
-            running: state::DIRECTORY.into(),
-        };
-        let plan = containerd::uninstall(&places, &name);
-        let installed = plan.map(|plan| !plan.steps.is_empty()).map_err(|error| joined(error.into()));
-        engines.push(Engine { name: "containerd", installed });
-    }
-    engines
+        Engine { name: name_of_engine, installed }
+    });
+    judged.collect()
 }
 
 #[cfg(test)]

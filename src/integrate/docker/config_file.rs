@@ -1,15 +1,16 @@
 //! What is to be different in `daemon.json`, and whether it may be.
 //!
 //! Reads the file, checks each change against what is in it and against the flags of the dockerds that read it, and
-//! keeps a line about each for the user. Writes nothing.
+//! keeps a line about each for the user. Plans only.
 
 use std::path::{Path, PathBuf};
 
-use super::DockerError;
 use super::daemon_json::DaemonJson;
 use super::dockerd::Daemon;
 use crate::integrate::binary;
-use crate::integrate::config_file::read;
+use crate::integrate::config_file;
+use crate::integrate::error::IntegrateError;
+use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::resolv_conf;
 
@@ -22,25 +23,24 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    pub(super) fn read(path: &Path) -> Result<Self, DockerError> {
-        let (path, before) = read(path).map_err(|source| DockerError::Read { path: path.to_owned(), source })?;
-        let malformed = |source| DockerError::Malformed { path: path.clone(), source };
-        let json = DaemonJson::parse(before.as_deref().unwrap_or_default()).map_err(malformed)?;
-        Ok(Self { path, before, json, changes: Vec::new() })
+    pub(super) fn read(path: &Path) -> Result<Self, IntegrateError> {
+        let (path, before) = config_file::read(path)?;
+        match DaemonJson::parse(before.as_deref().unwrap_or_default()) {
+            Ok(json) => Ok(Self { path, before, json, changes: Vec::new() }),
+            Err(source) => Err(IntegrateError::Malformed { path, source: source.into() }),
+        }
     }
 
     /// Says whether something had to be changed.
-    pub(super) fn add_runtime(&mut self, name: &RuntimeName, path: &Path) -> Result<bool, DockerError> {
-        let path = path.to_str().ok_or_else(|| DockerError::NotText(path.to_owned()))?;
-        match self.json.runtime(name.as_str()) {
-            Some(found) if found == path => return Ok(false),
-            Some(found) if !binary::is_ours(&found) => {
-                return Err(DockerError::Foreign { name: name.clone(), path: found });
-            }
-            Some(found) => self.changes.push(format!("runtime {name}: {path} (was {found})")),
-            None => self.changes.push(format!("runtime {name}: {path}")),
+    pub(super) fn add_runtime(&mut self, name: &RuntimeName, program: &str) -> Result<bool, IntegrateError> {
+        if self.json.runtime(name.as_str()).as_deref() == Some(program) {
+            return Ok(false);
         }
-        self.json.set_runtime(name.as_str(), path);
+        match self.ours(name)? {
+            Some(found) => self.changes.push(format!("runtime {name}: {program} (was {found})")),
+            None => self.changes.push(format!("runtime {name}: {program}")),
+        }
+        self.json.set_runtime(name.as_str(), program);
         Ok(true)
     }
 
@@ -76,17 +76,38 @@ impl ConfigFile {
         &mut self,
         name: &RuntimeName,
         daemons: &[Daemon],
-    ) -> Result<Option<String>, DockerError> {
-        let Some(path) = self.json.runtime(name.as_str()) else { return Ok(None) };
-        if !binary::is_ours(&path) {
-            return Err(DockerError::Foreign { name: name.clone(), path });
-        }
+    ) -> Result<Option<String>, IntegrateError> {
+        let Some(path) = self.ours(name)? else { return Ok(None) };
         let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.as_str());
         if self.json.default_runtime().is_some_and(|default| default == name.as_str()) || daemons.iter().any(by_flag) {
-            return Err(DockerError::IsDefault(name.clone()));
+            let what = "dockerd's default runtime, without which it doesn't start";
+            return Err(IntegrateError::IsDefault {
+                name: name.clone(),
+                what,
+                setting: "`default-runtime`".to_owned(),
+            });
         }
         self.json.remove_runtime(name.as_str());
         self.changes.push(format!("no runtime {name} (was {path})"));
         Ok(Some(path))
+    }
+
+    pub(super) fn keep_dns(&self, notes: &mut Vec<String>) {
+        let servers = self.json.dns();
+        if !servers.is_empty() {
+            notes.push(format!("`dns` stays ({}): whose it is can't be told", servers.join(", ")));
+        }
+    }
+
+    pub(super) fn write(self, plan: &mut Plan) {
+        if !self.changes.is_empty() {
+            plan.write(self.path, self.before, self.json.text(), self.changes);
+        }
+    }
+
+    /// The path of the runtime, if it is there and runs us.
+    fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
+        let runs = self.json.runtime(name.as_str());
+        runs.map(|runs| binary::ours(name, &self.path, &runs)).transpose()
     }
 }

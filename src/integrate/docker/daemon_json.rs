@@ -5,11 +5,11 @@
 //! is an error: a key given twice (Go takes the last or merges, others take the first), and `Runtimes` for `runtimes`
 //! (dockerd 20.10: "don't match any configuration option").
 
-use std::fmt;
 use std::net::IpAddr;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::de::DeserializeOwned;
+
+use super::object::{Node, Object};
 
 /// A checked `daemon.json`.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl DaemonJson {
         let indent = indentation(text).to_owned();
         let text = if text.trim().is_empty() { "{}" } else { text };
         let root: Object = serde_json::from_str(text).map_err(Malformed::NotAnObject)?;
-        root.refuse_twice()?;
+        refuse_twice(&root)?;
         for known in ["runtimes", "dns", "default-runtime"] {
             if let Some(found) = root.keys().find(|key| key.eq_ignore_ascii_case(known) && *key != known) {
                 return Err(Malformed::Case { found: found.to_owned(), known });
@@ -62,10 +62,10 @@ impl DaemonJson {
         }
         let config = Self { root, indent };
         let runtimes = config.check_type::<Object>("runtimes", "an object")?.unwrap_or_default();
-        runtimes.refuse_twice()?;
-        for (name, runtime) in &runtimes.0 {
+        refuse_twice(&runtimes)?;
+        for name in runtimes.keys() {
             let wrong = || Malformed::WrongType { key: format!("runtimes.{name}"), expected: "an object" };
-            runtime.value::<Object>().ok_or_else(wrong)?.refuse_twice()?;
+            refuse_twice(&runtimes.value(name).ok_or_else(wrong)?)?;
         }
         config.check_type::<Vec<String>>("dns", "a list of strings")?;
         config.check_type::<String>("default-runtime", "a string")?;
@@ -103,7 +103,7 @@ impl DaemonJson {
     /// absent key for "as before"; tried with 20.10.24).
     pub fn remove_runtime(&mut self, name: &str) {
         let mut runtimes = self.runtimes();
-        runtimes.0.retain(|(key, _)| key != name);
+        runtimes.remove(name);
         self.root.set("runtimes", Node::Object(runtimes));
     }
 
@@ -139,109 +139,15 @@ impl DaemonJson {
     }
 }
 
+fn refuse_twice(object: &Object) -> Result<(), Malformed> {
+    object.twice().map_or(Ok(()), |key| Err(Malformed::Twice(key.to_owned())))
+}
+
 /// White space before the first key that stands on a line of its own.
 fn indentation(text: &str) -> &str {
     let of_line = |line: &'_ str| line.len() - line.trim_start_matches([' ', '\t']).len();
     let found = text.lines().map(|line| line.split_at(of_line(line)));
     found.skip(1).find(|(white, rest)| !white.is_empty() && rest.starts_with('"')).map_or("  ", |(white, _)| white)
-}
-
-/// A JSON object in the order of its text.
-#[derive(Debug, Default)]
-struct Object(Vec<(String, Node)>);
-
-/// A value: its text as it was, or an object that we changed.
-#[derive(Debug)]
-enum Node {
-    Verbatim(Box<RawValue>),
-    Object(Object),
-}
-
-impl Object {
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_str())
-    }
-
-    fn get(&self, key: &str) -> Option<&Node> {
-        self.0.iter().find(|(found, _)| found == key).map(|(_, node)| node)
-    }
-
-    fn value<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        self.get(key).and_then(Node::value)
-    }
-
-    fn set(&mut self, key: &str, value: Node) {
-        match self.0.iter_mut().find(|(found, _)| found == key) {
-            Some((_, node)) => *node = value,
-            None => self.0.push((key.to_owned(), value)),
-        }
-    }
-
-    fn refuse_twice(&self) -> Result<(), Malformed> {
-        let mut seen = std::collections::HashSet::new();
-        match self.keys().find(|key| !seen.insert(*key)) {
-            Some(key) => Err(Malformed::Twice(key.to_owned())),
-            None => Ok(()),
-        }
-    }
-
-    fn render(&self, indent: &str, depth: usize, text: &mut String) {
-        if self.0.is_empty() {
-            return text.push_str("{}");
-        }
-        for (index, (key, node)) in self.0.iter().enumerate() {
-            text.push_str(if index == 0 { "{\n" } else { ",\n" });
-            text.push_str(&indent.repeat(depth + 1));
-            text.push_str(&serde_json::Value::from(key.as_str()).to_string());
-            text.push_str(": ");
-            node.render(indent, depth + 1, text);
-        }
-        text.push('\n');
-        text.push_str(&indent.repeat(depth));
-        text.push('}');
-    }
-}
-
-impl Node {
-    fn of<T: serde::Serialize + ?Sized>(value: &T) -> Self {
-        Self::Verbatim(to_raw_value(value).expect("strings and lists of strings are JSON"))
-    }
-
-    /// None where the value isn't a `T`.
-    fn value<T: DeserializeOwned>(&self) -> Option<T> {
-        let mut text = String::new();
-        self.render("", 0, &mut text);
-        serde_json::from_str(&text).ok()
-    }
-
-    fn render(&self, indent: &str, depth: usize, text: &mut String) {
-        match self {
-            Self::Verbatim(raw) => text.push_str(raw.get()),
-            Self::Object(object) => object.render(indent, depth, text),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut members = Vec::new();
-                while let Some((key, raw)) = map.next_entry()? {
-                    members.push((key, Node::Verbatim(raw)));
-                }
-                Ok(Object(members))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
 }
 
 #[cfg(test)]
