@@ -72,6 +72,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
         binary: std::env::current_exe().context("can't find this program's own file")?,
         policies: settings::DEFAULT_POLICIES.into(),
         running: state::DIRECTORY.into(),
+        configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
     })
 }
 

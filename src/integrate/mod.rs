@@ -34,7 +34,18 @@ pub struct Installation {
     pub policies: PathBuf,
     /// The directory with an entry for each running container of ours.
     pub running: PathBuf,
+    /// Where engines, whichever the host has, read their configuration: files, and folders of files.
+    pub configurations: Vec<PathBuf>,
 }
+
+/// What [`Installation::configurations`] is where nobody told an engine otherwise.
+pub const USUAL_CONFIGURATIONS: [&str; 5] = [
+    docker::dockerd::DEFAULT_CONFIG,
+    containerd::DEFAULT_CONFIG,
+    "/etc/containerd/conf.d",
+    drop_in::PODMAN_FOLDER,
+    drop_in::CRIO_FOLDER,
+];
 
 /// An engine, and where it reads its configuration.
 #[derive(Debug)]
@@ -86,7 +97,7 @@ pub fn uninstall(engine: &Engine, ours: &Installation, name: &RuntimeName) -> Re
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };
     for program in unused {
-        plan.remove_link(Path::new(&program), &ours.running);
+        plan.remove_link(Path::new(&program), ours);
     }
     Ok(plan)
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::binary;
 use super::step::Step;
+use super::{Installation, binary, config_file};
 use crate::policy::PolicyName;
 
 /// What is to be done, in order, and what the user should know afterwards.
@@ -42,16 +42,38 @@ impl Plan {
         }
     }
 
-    /// A running container is stopped and removed through the path it was made with, so the link stays as long.
-    pub(super) fn remove_link(&mut self, link: &Path, running: &Path) {
+    /// A running container is stopped and removed through the path it was made with, so the link stays as long; and as long as
+    /// another engine may be told to run it.
+    pub(super) fn remove_link(&mut self, link: &Path, ours: &Installation) {
         if !binary::is_link(link) {
             return;
         }
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let link = link.display();
-            self.notes.push(format!("{link} stays: containers are running that may need it to be stopped"));
+        let shown = link.display();
+        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
+            self.notes.push(format!("{shown} stays: containers are running that may need it to be stopped"));
+        } else if let Some(file) = self.untouched_file_that_names(link, &ours.configurations) {
+            self.notes.push(format!("{shown} stays: {} names it", file.display()));
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }
+    }
+
+    /// A file in which a program's path stands, of those that this plan leaves as they are.
+    fn untouched_file_that_names(&self, program: &Path, configurations: &[PathBuf]) -> Option<PathBuf> {
+        let touched = |file: &PathBuf| {
+            let writes =
+                |step: &Step| matches!(step, Step::Write { path, .. } | Step::Remove { path, .. } if path == file);
+            self.steps.iter().any(writes)
+        };
+        let names_it = |file: &PathBuf| {
+            let text = config_file::read(file).ok().and_then(|(_, text)| text);
+            // With the quote behind it, of JSON or TOML: another's path may only begin so.
+            let ends = ["\"", "'"].map(|quote| format!("{}{quote}", program.display()));
+            text.is_some_and(|text| ends.iter().any(|end| text.contains(end)))
+        };
+        let in_folder =
+            |folder: &PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files = configurations.iter().flat_map(|place| in_folder(place).chain([place.clone()]));
+        files.filter_map(|file| file.canonicalize().ok()).find(|file| !touched(file) && names_it(file))
     }
 }

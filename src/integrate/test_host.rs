@@ -19,7 +19,12 @@ impl TestHost {
     pub(super) fn new(engine: impl FnOnce(&dyn Fn(&str) -> PathBuf) -> Engine) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().canonicalize().expect("a path").join(name);
-        let ours = Installation { binary: "/bin/sh".into(), policies: at("policies"), running: at("running") };
+        let ours = Installation {
+            binary: "/bin/sh".into(),
+            policies: at("policies"),
+            running: at("running"),
+            configurations: vec![at("elsewhere.json"), at("elsewhere.d")],
+        };
         let engine = engine(&at);
         Self { directory, ours, engine }
     }

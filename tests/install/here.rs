@@ -23,7 +23,12 @@ impl Here {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir_in("/run").expect("a directory");
         let at = |name: &str| directory.path().join(name);
-        let ours = Installation { binary: at("boundary-shim"), policies: at("policies"), running: at("running") };
+        let ours = Installation {
+            binary: at("boundary-shim"),
+            policies: at("policies"),
+            running: at("running"),
+            configurations: Vec::new(),
+        };
         // By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
         // meanwhile, and the copy could not be run as long (ETXTBSY).
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_boundary-shim")).arg(&ours.binary).status();

@@ -130,6 +130,14 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
     let plan = last.uninstall().expect("planned");
     assert!(goes(&plan) && has_note(&plan, "`dns` stays"), "{plan:?}");
 
+    for file in ["elsewhere.json", "elsewhere.d/podman.conf"] {
+        last.put(file, &format!("[engine.runtimes]\n\"npm\" = [\"{}\"]\n", link.display()));
+        let plan = last.uninstall().expect("planned");
+        assert!(!goes(&plan) && has_note(&plan, file), "{plan:?}");
+        last.put(file, &format!("{}-other\"", link.display()));
+        assert!(goes(&last.uninstall().expect("planned")));
+    }
+
     std::fs::create_dir_all(last.path("running/id-0")).expect("a directory");
     let plan = last.uninstall().expect("planned");
     assert!(!goes(&plan) && has_note(&plan, "stays: containers are running"), "{plan:?}");
