@@ -138,7 +138,7 @@ pub enum SpecError {
     PremadeNetwork(String),
     /// The capabilities need a user namespace, and the one it joins has none.
     #[error(
-        "{0} reaches beyond the container, and the container whose network it joins has no user namespace to share: give that one the capability too, or drop it here"
+        "{0} reaches beyond the container, and the container whose network it joins has no user namespace to share: give that one the capability too (to a pod, hostUsers: false), or drop it here"
     )]
     OwnerUnbounded(String),
     /// The capabilities need a user namespace, and processes or shared memory come from outside of it.

@@ -52,6 +52,7 @@ fn capabilities(bed: &Bed) {
     for capability in ["NET_ADMIN", "SYS_ADMIN"] {
         let error = pod.start(Asked { capabilities: &[capability], ..Asked::default() }).unwrap_err();
         assert!(error.contains(&format!("CAP_{capability} reaches beyond")), "{error}");
+        assert!(error.contains("hostUsers: false"), "{error}");
     }
     super::pods::is_filtered(&pod.sleeper());
 }
