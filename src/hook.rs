@@ -71,6 +71,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
 
 fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
     match plan.gateway {
+        Gateway::Own if stands(&plan, init) => Ok(()),
         Gateway::Own => start_proxy(&Order { plan, init }),
         Gateway::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
@@ -78,6 +79,12 @@ fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
             Ok(Record { plan, init, proxy: None, network_namespace }.write()?)
         }
     }
+}
+
+/// Whether this very container has its gateway already: runc calls hooks twice for one without a mount namespace of its own.
+fn stands(plan: &Plan, init: ProcessId) -> bool {
+    let record = Record::read(&plan.state).ok().flatten();
+    record.is_some_and(|record| record.init == init && record.filters())
 }
 
 /// The plan that the runtime personality left.

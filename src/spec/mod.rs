@@ -126,6 +126,11 @@ pub enum SpecError {
         "with the host's pid namespace the container can act through the host's processes: drop --pid=host, or set privileged = \"allow\" in the host's configuration"
     )]
     HostProcesses,
+    /// It would share the host's mounts.
+    #[error(
+        "without a mount namespace of its own the container can get at the host's files: give it one, or set privileged = \"allow\" in the host's configuration"
+    )]
+    HostMounts,
     /// The capabilities need a user namespace, and there are none.
     #[error(
         "{0} reaches beyond the container without a user namespace, and the host has them switched off: set sysctl user.max_user_namespaces, or user-namespace = \"never\" to run without it"
@@ -234,13 +239,16 @@ pub fn mounted_on(spec: &Value, bundle: &Path, destination: &Path) -> Option<Pat
     Some(bundle.join(text(mount, "source")?))
 }
 
-/// Containers that see the host's devices or processes can act through them, whatever happens to their packets.
+/// Containers that see the host's devices, processes or mounts can act through them, whatever happens to their packets.
 fn refuse_privileged(spec: &Value, setting: Privileged) -> Result<(), SpecError> {
     if setting == Privileged::Allow {
         return Ok(());
     }
     if namespace(spec, "pid")?.is_none() {
         return Err(SpecError::HostProcesses);
+    }
+    if namespace(spec, "mount")?.is_none() {
+        return Err(SpecError::HostMounts);
     }
     let linux = object(spec, "linux")?;
     let unset = |key: &str| linux.and_then(|linux| linux.get(key)).is_none_or(Value::is_null);

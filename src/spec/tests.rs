@@ -271,7 +271,7 @@ fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
 }
 
 #[test]
-fn privileged_and_host_pid_containers_are_refused_unless_the_host_allows_them() {
+fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_allows_them() {
     let mut privileged = plain();
     let all = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"].map(|name| format!("CAP_{name}"));
     privileged["process"]["capabilities"]["bounding"] = json!(all);
@@ -288,6 +288,11 @@ fn privileged_and_host_pid_containers_are_refused_unless_the_host_allows_them() 
     host_pid["linux"]["namespaces"].as_array_mut().unwrap().remove(2);
     assert_eq!(rewrite(&mut host_pid.clone(), &situation()), Err(SpecError::HostProcesses));
     assert!(rewrite(&mut host_pid, &allowed).is_ok());
+
+    let mut host_mounts = plain();
+    host_mounts["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
+    assert_eq!(rewrite(&mut host_mounts.clone(), &situation()), Err(SpecError::HostMounts));
+    assert!(rewrite(&mut host_mounts, &allowed).is_ok());
 }
 
 #[test]

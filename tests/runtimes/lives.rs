@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
+use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_the_caller_left_open_is_not_held_by_the_proxy", descriptors),
     ("a_bundle_that_can_not_run_leaves_nothing", half_written),
     ("a_process_is_added_confined_or_not_at_all", exec),
+    ("a_container_among_the_hosts_mounts_is_refused_or_as_filtered_as_any", hosts_mounts),
 ];
 
 /// Words for the shell that ask an address for what the host answers. This host's bash can; busybox, statically linked, can't
@@ -152,8 +154,7 @@ fn descriptors(runtime: &str) {
         env!("CARGO_BIN_EXE_boundary-shim")
     );
     let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-    let status =
-        std::process::Command::new("sh").args(["-c", &line]).stdin(null()).stdout(null()).stderr(null()).status();
+    let status = Command::new("sh").args(["-c", &line]).stdin(null()).stdout(null()).stderr(null()).status();
     assert!(status.unwrap().success());
     drop(writer);
     // Until then crun's own process keeps it.
@@ -220,5 +221,28 @@ fn exec(runtime: &str) {
     assert_eq!(world.must("--root DIR/root exec ID /bin/busybox hostname"), "little\n");
     assert_eq!(world.call("--root DIR/root exec ID /bin/busybox sh -c false").status.code(), Some(1));
     world.must("--root DIR/root delete --force ID");
+    world.leaves_nothing();
+}
+
+/// runc calls hooks twice for such a container.
+fn hosts_mounts(runtime: &str) {
+    let world = World::new(runtime);
+    let run = || {
+        world.edit_spec(|spec| {
+            spec["process"]["args"] = shell(&format!("{}; {}", get(ALLOWED), get(DENIED)));
+            spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
+        });
+        // What it mounts stays where it was called.
+        let call = world.command("--root DIR/root run --bundle BUNDLE ID");
+        Command::new("unshare").arg("--mount").arg(call.get_program()).args(call.get_args()).output().unwrap()
+    };
+    let refused = run();
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("host's files"), "{}", text(&refused.stderr));
+    world.configure(&format!("runtime = {runtime:?}\nprivileged = \"allow\"\nnesting = \"none\""));
+    let output = run();
+    let said = text(&output.stdout);
+    assert!(said.starts_with("hello\n") && said.ends_with("refused\n"), "{said} {}", text(&output.stderr));
+    assert!(!reached(DENIED));
     world.leaves_nothing();
 }
