@@ -156,6 +156,11 @@ pub enum SpecError {
         "{0} reaches beyond the container, and in the user namespace that would bound it --no-pivot leaves the host's /proc within reach: drop the one or the other"
     )]
     NoPivot(String),
+    /// The capabilities need a user namespace, and a device can't be had in one.
+    #[error(
+        "{0} reaches beyond the container, and {1} can't be had in the user namespace that would bound it, as the host has no such device there: drop the one or the other, or give the device the host's own path"
+    )]
+    AbsentDevice(String, String),
     /// The capabilities need a user namespace, and it is too late for one.
     #[error(
         "{0} reaches beyond the container, and a hook can neither take it away nor bound it: drop it, give the container a user namespace of its own, or run it with boundary-shim as its runtime"

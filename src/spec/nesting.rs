@@ -83,11 +83,6 @@ fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option
     if let Some(lost) = lost {
         return Some(format!("{lost} would be lost in the user namespace that this needs; drop it if it isn't used"));
     }
-    if let Some(device) = situation.absent_device.as_ref().filter(|_| !comes_anyway) {
-        return Some(format!(
-            "{device} can't be had in the user namespace that this needs, as the host has no such device there"
-        ));
-    }
     user_namespace::outlook(spec, situation, CAPABILITY).err().map(|obstacle| obstacle.to_string())
 }
 

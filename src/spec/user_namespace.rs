@@ -62,6 +62,9 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
     if shares_what_it_mounts(spec)? {
         return Err(SpecError::SharedNamespaces(reason()));
     }
+    if let Some(device) = &situation.absent_device {
+        return Err(SpecError::AbsentDevice(reason(), device.clone()));
+    }
     // The host's mounts stay below the container's root then. runc takes the bare /proc away from there, which it can't in a
     // user namespace; the kernel lets whoever has one in sight mount a new one, unmasked, and as its ids are the host's,
     // root may write the host's switches in there (core_pattern).
