@@ -70,6 +70,10 @@ const FOLDERS: [&str; 4] = [
     "/run/crun",
 ];
 
+/// Mounts that are no container's: dockerd's handle on the host's network, which it makes once and keeps, and the folder of
+/// layers, which every podman mounts on itself and the last one takes away if it sees that it is the last.
+const ENGINES_OWN: [&str; 2] = ["/run/docker/netns/default", "/var/lib/containers/storage/overlay"];
+
 /// Waits until nothing is found; panics with what still is.
 #[track_caller]
 pub(crate) fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
@@ -110,11 +114,11 @@ impl Bed {
         folders.chain(self.mounts()).chain(lines).filter(|trace| trace.contains(id)).collect()
     }
 
-    /// Where something is mounted in the bed; but not the handle on the host's network that dockerd makes once and keeps.
+    /// Where something is mounted in the bed, but for what engines make once for themselves.
     fn mounts(&self) -> BTreeSet<String> {
         let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.first())).unwrap();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
-        points.filter(|point| point != "/run/docker/netns/default").collect()
+        points.filter(|point| !ENGINES_OWN.contains(&point.as_str())).collect()
     }
 
     /// The containers' control groups, of every controller. Those that hold others stay until the bed ends.

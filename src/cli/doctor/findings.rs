@@ -31,6 +31,8 @@ pub(super) struct RuntimeFacts {
     pub(super) version: Result<String, String>,
     /// The hooks that it says it runs; none where it has no `features`.
     pub(super) hooks: Option<Vec<String>>,
+    /// Whether it says that it loads no seccomp filter.
+    pub(super) ignores_seccomp: bool,
     pub(super) differences: &'static [&'static str],
 }
 
@@ -103,7 +105,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         Ok(()) => Finding::fine("kernel: a gateway, its ruleset, its link and its sockets can be made"),
         Err(error) => Finding::broken(
             format!("kernel: a gateway can't be made: {error}"),
-            "run this as root, on a kernel (5.10 or later) with nf_tables, its tproxy, socket and log expressions, conntrack and veth: \
+            "run this as root, on a kernel (5.12 or later) with nf_tables, its tproxy, socket and log expressions, conntrack and veth: \
              modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
         ),
     });
@@ -132,6 +134,10 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
         (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => Finding::broken(
             what(version),
             "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
+        ),
+        (Ok(version), _) if runtime.ignores_seccomp => Finding::broken(
+            what(version),
+            "it was built without seccomp and ignores containers' filters without a word: use another build",
         ),
         (Ok(version), _) => Finding::fine(what(version)),
     };
@@ -222,6 +228,7 @@ mod tests {
                 path: Some("/usr/sbin/runc".into()),
                 version: Ok("runc version 1.3.6".into()),
                 hooks: Some(vec!["prestart".into(), "createRuntime".into()]),
+                ignores_seccomp: false,
                 differences: &["known"],
             }),
             configuration: Ok(SettingsFacts {
@@ -260,10 +267,11 @@ mod tests {
     #[test]
     fn each_thing_that_would_fail_is_broken_and_says_what_helps() {
         type Spoil = fn(&mut Facts);
-        let spoil: [(&str, Spoil); 7] = [
+        let spoil: [(&str, Spoil); 8] = [
             ("runtime: ", |facts| facts.runtime = Err("no runtime".into())),
             ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().version = Err("it failed".into())),
             ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().hooks = Some(vec!["prestart".into()])),
+            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().ignores_seccomp = true),
             ("configuration: c.toml:1", |facts| facts.configuration = Err(vec!["c.toml:1: x".into()])),
             ("kernel: ", |facts| facts.gateway = Err("EPERM".into())),
             ("records: ", |facts| facts.configuration.as_mut().unwrap().audit = Err("EROFS".into())),

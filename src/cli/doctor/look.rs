@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
+use serde_json::Value;
 
 use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
 use crate::cli::install::installation;
@@ -16,6 +17,7 @@ use crate::gateway::{Gateway, Side, adopt};
 use crate::host::Host;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::{Docker, dockerd};
+use crate::integrate::drop_in::{self, DropIn, Reader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::policy::{CapturedPorts, PolicyName, text};
@@ -58,21 +60,26 @@ fn ask(runtime: &RealRuntime) -> RuntimeFacts {
     let kind = runtime.kind();
     let RealRuntime::Program(path) = runtime else {
         let version = Ok(format!("version {}", env!("CARGO_PKG_VERSION")));
-        return RuntimeFacts { name: kind.name, path: None, version, hooks: None, differences: kind.differences };
+        let differences = kind.differences;
+        return RuntimeFacts { name: kind.name, path: None, version, hooks: None, ignores_seccomp: false, differences };
     };
     let version = process::answer(path, &["--version"]).map_err(|error| error.to_string());
-    let features = process::answer(path, &["features"]).ok();
+    let features = process::answer(path, &["features"]).ok().and_then(|said| serde_json::from_str(&said).ok());
     RuntimeFacts {
         name: kind.name,
         path: Some(path.display().to_string()),
         version: version.map(|said| said.lines().next().unwrap_or_default().to_owned()),
-        hooks: features.and_then(|said| hooks(&said)),
+        hooks: features.as_ref().and_then(hooks),
+        ignores_seccomp: features.as_ref().is_some_and(ignores_seccomp),
         differences: kind.differences,
     }
 }
 
-fn hooks(features: &str) -> Option<Vec<String>> {
-    let features: serde_json::Value = serde_json::from_str(features).ok()?;
+fn ignores_seccomp(features: &Value) -> bool {
+    features.pointer("/linux/seccomp/enabled") == Some(&Value::Bool(false))
+}
+
+fn hooks(features: &Value) -> Option<Vec<String>> {
     let hooks = features.get("hooks")?.as_array()?;
     Some(hooks.iter().filter_map(|hook| hook.as_str().map(str::to_owned)).collect())
 }
@@ -138,6 +145,7 @@ fn make_a_gateway() -> anyhow::Result<()> {
 fn engines(ours: &Installation) -> Vec<Engine> {
     let there = |program: &str| DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists());
     let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
+    let in_folder = |reader, folder: &str| integrate::Engine::DropIn(DropIn { reader, folder: folder.into() });
     let known = [
         ("docker", "dockerd", integrate::Engine::Docker(Docker::reading(dockerd::DEFAULT_CONFIG.into()))),
         (
@@ -145,6 +153,8 @@ fn engines(ours: &Installation) -> Vec<Engine> {
             "containerd",
             integrate::Engine::Containerd(Containerd::reading(containerd::DEFAULT_CONFIG.into())),
         ),
+        ("podman", "podman", in_folder(Reader::Podman, drop_in::PODMAN_FOLDER)),
+        ("crio", "crio", in_folder(Reader::Crio, drop_in::CRIO_FOLDER)),
     ];
     let here = known.into_iter().filter(|(_, program, _)| there(program));
     // What could be taken away is there.
@@ -158,6 +168,8 @@ fn engines(ours: &Installation) -> Vec<Engine> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -187,7 +199,17 @@ mod tests {
 
     #[test]
     fn hooks_are_read_from_features_and_from_nothing_else() {
-        assert_eq!(hooks(r#"{"hooks": ["prestart", "createRuntime"]}"#).unwrap().len(), 2);
-        assert_eq!((hooks("{}"), hooks("No help topic for 'features'")), (None, None));
+        assert_eq!(hooks(&json!({"hooks": ["prestart", "createRuntime"]})).unwrap().len(), 2);
+        assert_eq!((hooks(&json!({})), hooks(&json!("none"))), (None, None));
+    }
+
+    #[test]
+    fn only_who_says_so_ignores_seccomp() {
+        assert!(ignores_seccomp(&json!({"linux": {"seccomp": {"enabled": false}}})));
+        for features in
+            [json!({}), json!({"linux": {"seccomp": {"enabled": true}}}), json!({"linux": {"seccomp": null}})]
+        {
+            assert!(!ignores_seccomp(&features));
+        }
     }
 }
