@@ -27,9 +27,6 @@ use crate::sys::process;
 /// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
 const READY: Duration = Duration::from_secs(20);
 
-/// The first descriptor behind standard input, output and error.
-const FIRST_STRAY: u32 = 3;
-
 /// What the runtime tells a hook on standard input (OCI runtime-spec, runtime.md, «State»).
 #[derive(Debug, Deserialize)]
 struct State {
@@ -44,7 +41,7 @@ struct State {
 pub fn run(words: &[OsString]) -> ExitCode {
     // Before anything of ours is open. Some runtimes hand on what their own caller left open; the proxy must not hold it for
     // as long as the container lives.
-    process::keep_descriptors_to_ourselves(FIRST_STRAY);
+    process::keep_descriptors_to_ourselves(0);
     match prepare(words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -12,10 +12,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::sys::process::HOST_PATH;
 use crate::sys::signal;
-
-/// Where a runtime given by name is looked for after `PATH`: podman calls some verbs with no environment at all.
-const DIRECTORIES: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// This program, whatever name it was called by.
 const OURSELVES: &str = "/proc/self/exe";
@@ -25,7 +23,7 @@ const OURSELVES: &str = "/proc/self/exe";
 pub(super) enum HandoffError {
     #[error("the runtime «{}» is neither a name nor an absolute path", .0.display())]
     Relative(PathBuf),
-    #[error("no runtime «{}» in PATH or {DIRECTORIES}: install it, or name another in the host's configuration", .0.display())]
+    #[error("no runtime «{}» in PATH or {HOST_PATH}: install it, or name another in the host's configuration", .0.display())]
     NotFound(PathBuf),
     #[error("can't use the runtime {}", .0.display())]
     Unusable(PathBuf, #[source] nix::errno::Errno),
@@ -51,7 +49,8 @@ pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
         return Err(HandoffError::Relative(runtime.to_owned()));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(std::env::split_paths(DIRECTORIES));
+    // podman calls some verbs with no environment at all.
+    let directories = std::env::split_paths(&path).chain(std::env::split_paths(HOST_PATH));
     let mut failure = None;
     for candidate in directories.filter(|directory| directory.is_absolute()).map(|directory| directory.join(runtime)) {
         match usable(candidate) {

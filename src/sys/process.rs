@@ -96,14 +96,15 @@ pub fn start_detached(program: &Path, arguments: &[&str], input: &[u8], deadline
 }
 
 /// Where programs of the host are found, whatever the caller's environment says.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs a trusted program of the host to its end, and gives what it says on standard output.
 ///
 /// # Errors
 /// What starting it gives, or that it failed.
 pub fn answer(program: &Path, arguments: &[&str]) -> io::Result<String> {
-    let output = Command::new(program).args(arguments).env_clear().env("PATH", PATH).stdin(Stdio::null()).output()?;
+    let output =
+        Command::new(program).args(arguments).env_clear().env("PATH", HOST_PATH).stdin(Stdio::null()).output()?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
@@ -139,10 +140,12 @@ pub fn try_user_namespace() -> io::Result<()> {
     child.status().map(drop)
 }
 
-/// Keeps every descriptor from `first` on out of the programs that are started from here (close_range(2), Linux 5.11): what a
-/// caller left open is for the container, if for anyone.
+/// Keeps every descriptor behind the standard streams and `given` more out of the programs that are started from here
+/// (close_range(2), Linux 5.11): what a caller left open is for the container, if for anyone.
 #[expect(unsafe_code, reason = "no wrapper for close_range in libc or nix")]
-pub fn keep_descriptors_to_ourselves(first: u32) {
+pub fn keep_descriptors_to_ourselves(given: u32) {
+    const STANDARD_STREAMS: u32 = 3;
+    let first = STANDARD_STREAMS.saturating_add(given);
     // SAFETY: close_range takes numbers and flags; with this flag it closes nothing and touches no memory of ours.
     let _ = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }

@@ -26,9 +26,6 @@ use crate::settings::{self, Settings};
 use crate::sys::netns::Namespace;
 use crate::sys::{process, socket};
 
-/// Where engines' programs are.
-const DIRECTORIES: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
 /// The most policy files that are looked at.
 const MOST_POLICIES: usize = 1000;
 
@@ -143,7 +140,8 @@ fn make_a_gateway() -> anyhow::Result<()> {
 }
 
 fn engines(ours: &Installation) -> Vec<Engine> {
-    let there = |program: &str| DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists());
+    let there =
+        |program: &str| std::env::split_paths(process::HOST_PATH).any(|directory| directory.join(program).exists());
     let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
     let in_folder = |reader, folder: &str| integrate::Engine::DropIn(DropIn { reader, folder: folder.into() });
     let known = [

@@ -35,15 +35,12 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         _ => return carry_out(line),
     };
     // A container that waits for its start must hold nothing of the caller's but what is meant for it.
-    process::keep_descriptors_to_ourselves(FIRST_PRESERVED + attachments.preserve_fds + listening());
+    process::keep_descriptors_to_ourselves(attachments.preserve_fds.saturating_add(listening()));
     let words = ["boundary-shim", PERSONALITY].into_iter().map(OsString::from).chain(arguments.iter().cloned());
     let words = words.map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
         .context("can't make the copy of this program that containers are started from")? {}
 }
-
-/// The first descriptor behind the standard streams.
-const FIRST_PRESERVED: u32 = 3;
 
 /// Descriptors that systemd handed to the container (sd_listen_fds(3)); libcontainer reads the same variable.
 fn listening() -> u32 {
