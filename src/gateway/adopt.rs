@@ -13,8 +13,8 @@ use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
-use super::link::{Link, address_of, next_hop};
-use super::{DUMMY, Gateway, Side, descriptor, ruleset};
+use super::link::{Link, MAIN, address_of, next_hop};
+use super::{DUMMY, Gateway, Side, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::sys::netns::Namespace;
 
 /// The numbers of inside links begin here, beyond any that an uplink brings along.
@@ -170,11 +170,14 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         container.links.set_up(inner.index)?;
         container.links.wait_passing(inner.index)?;
         gateway.side.links.wait_passing(inside.index)?;
+        if gateway.side.sysctls.families().contains(&"ipv6") {
+            gateway.side.links.route_to_link_local(inside.index, TO_CONTAINER)?;
+        }
         for pair in addresses.chunks_exact(2) {
             let &[here, there] = pair else { continue };
-            gateway.side.links.route_to(there, inside.index, Some(here).filter(IpAddr::is_ipv4))?;
-            container.links.route_to(here, inner.index, None)?;
-            container.links.route_by_default(here, inner.index)?;
+            gateway.side.links.route_to(there, inside.index, Some(here).filter(IpAddr::is_ipv4), TO_CONTAINER)?;
+            container.links.route_to(here, inner.index, None, MAIN)?;
+            container.links.route_by_default(here, inner.index, MAIN)?;
         }
         Ok(Adopted {
             name: far.name.clone(),
@@ -218,7 +221,7 @@ impl Snapshot {
     fn take(container: &mut Side, link: Link) -> io::Result<Self> {
         Ok(Self {
             addresses: container.links.addresses(link.index)?,
-            routes: container.links.routes(link.index)?,
+            routes: container.links.routes(link.index, MAIN)?,
             neighbours: container.links.permanent_neighbours(link.index)?,
             settings: read_settings(container, &link.name),
             link,
@@ -259,7 +262,7 @@ impl Snapshot {
             container.links.set_up(index)?;
         }
         for route in &self.routes {
-            container.links.add_route(index, route)?;
+            container.links.add_route(index, route, MAIN)?;
         }
         for neighbour in &self.neighbours {
             container.links.add_neighbour(index, neighbour)?;
@@ -280,10 +283,15 @@ impl Snapshot {
                 links.stop_delivery(outside.index, v4)?;
             }
             let preferred = address.is_ipv4().then_some(IpAddr::V4(DUMMY));
-            links.route_to(address, inside.index, preferred)?;
+            links.route_to(address, inside.index, preferred, TO_CONTAINER)?;
+            // What the kernel tells the proxy's own sockets, which are bound to this address, reaches them, and nobody else.
+            links.deliver(address, outside.index, TO_OUTSIDE)?;
+        }
+        if gateway.side.sysctls.families().contains(&"ipv6") {
+            links.route_to_link_local(inside.index, TO_CONTAINER)?;
         }
         for route in &self.routes {
-            links.add_route(outside.index, &without_source(route))?;
+            links.add_route(outside.index, &without_source(route), TO_OUTSIDE)?;
         }
         for neighbour in &self.neighbours {
             links.add_neighbour(outside.index, neighbour)?;

@@ -3,7 +3,7 @@
 //! theirs is lost (labels, scopes, metrics, preferred sources).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -22,6 +22,8 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::sys::netlink::Route;
 
+/// The table `main`.
+pub const MAIN: u8 = RouteHeader::RT_TABLE_MAIN;
 /// The table `local`, in which the kernel keeps what is delivered to this namespace.
 const LOCAL_TABLE: u8 = 255;
 
@@ -337,8 +339,8 @@ impl Links {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn route_to(&mut self, address: IpAddr, index: u32, preferred: Option<IpAddr>) -> io::Result<()> {
-        let mut message = route(address, RouteHeader::RT_TABLE_MAIN);
+    pub fn route_to(&mut self, address: IpAddr, index: u32, preferred: Option<IpAddr>, table: u8) -> io::Result<()> {
+        let mut message = route(address, table);
         message.header.destination_prefix_length = full_length(address);
         message.header.scope = if address.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
         message.attributes.push(RouteAttribute::Destination(destination(address)));
@@ -347,29 +349,56 @@ impl Links {
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
+    /// A route to every link-local address on a link (RFC 4291 2.5.6), as the kernel makes one in the table `main`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn route_to_link_local(&mut self, index: u32, table: u8) -> io::Result<()> {
+        let prefix = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+        let mut message = route(prefix, table);
+        message.header.destination_prefix_length = 64;
+        message.attributes.push(RouteAttribute::Destination(destination(prefix)));
+        message.attributes.push(RouteAttribute::Oif(index));
+        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Delivers an address to this namespace in one table, as long as a link is there.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn deliver(&mut self, address: IpAddr, index: u32, table: u8) -> io::Result<()> {
+        let mut message = route(address, table);
+        message.header.destination_prefix_length = full_length(address);
+        message.header.kind = RouteType::Local;
+        message.header.scope = if address.is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
+        message.attributes.push(RouteAttribute::Destination(destination(address)));
+        message.attributes.push(RouteAttribute::Oif(index));
+        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
     /// The default route over a link by a next hop.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn route_by_default(&mut self, gateway: IpAddr, index: u32) -> io::Result<()> {
-        let mut message = route(gateway, RouteHeader::RT_TABLE_MAIN);
+    pub fn route_by_default(&mut self, gateway: IpAddr, index: u32, table: u8) -> io::Result<()> {
+        let mut message = route(gateway, table);
         message.attributes.push(RouteAttribute::Gateway(destination(gateway)));
         message.attributes.push(RouteAttribute::Oif(index));
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
-    /// The routes of the main table that leave by one link, those without a next hop first: the others need them.
+    /// The routes of a table that leave by one link, those without a next hop first: the others need them.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn routes(&mut self, index: u32) -> io::Result<Vec<RouteMessage>> {
+    pub fn routes(&mut self, index: u32, table: u8) -> io::Result<Vec<RouteMessage>> {
         let mut found = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut question = RouteMessage::default();
             question.header.address_family = family;
             let answers = self.0.dump(RouteNetlinkMessage::GetRoute(question))?;
             found.extend(answers.into_iter().filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewRoute(message) if leaves_by(&message, index) => Some(message),
+                RouteNetlinkMessage::NewRoute(message) if leaves_by(&message, index, table) => Some(message),
                 _ => None,
             }));
         }
@@ -377,13 +406,16 @@ impl Links {
         Ok(found)
     }
 
-    /// Adds a route that another link had.
+    /// Adds a route that another link had, to a table.
     ///
     /// # Errors
     /// The kernel's; a route that is there already is none.
-    pub fn add_route(&mut self, index: u32, original: &RouteMessage) -> io::Result<()> {
+    pub fn add_route(&mut self, index: u32, original: &RouteMessage, table: u8) -> io::Result<()> {
         let mut message = original.clone();
-        message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_)));
+        message.header.table = table;
+        message
+            .attributes
+            .retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::Table(_)));
         for attribute in &mut message.attributes {
             if let RouteAttribute::Oif(link) = attribute {
                 *link = index;
@@ -437,7 +469,7 @@ impl Links {
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Adds a rule: packets that `matching` fits are routed by a table.
+    /// Adds a rule: packets that all of `matching` fits are routed by a table.
     ///
     /// # Errors
     /// The kernel's.
@@ -445,11 +477,12 @@ impl Links {
         &mut self,
         family: AddressFamily,
         priority: u32,
-        matching: RuleAttribute,
+        matching: &[RuleAttribute],
         table: u8,
     ) -> io::Result<()> {
         let mut rule = rule(family, table);
-        rule.attributes.extend([RuleAttribute::Priority(priority), matching]);
+        rule.attributes.push(RuleAttribute::Priority(priority));
+        rule.attributes.extend_from_slice(matching);
         self.0.request(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
     }
 
@@ -502,8 +535,8 @@ pub fn is_default(message: &RouteMessage) -> bool {
     message.header.destination_prefix_length == 0
 }
 
-fn leaves_by(message: &RouteMessage, index: u32) -> bool {
-    message.header.table == RouteHeader::RT_TABLE_MAIN
+fn leaves_by(message: &RouteMessage, index: u32, table: u8) -> bool {
+    message.header.table == table
         && message.header.kind == RouteType::Unicast
         && message.attributes.contains(&RouteAttribute::Oif(index))
 }

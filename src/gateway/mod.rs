@@ -31,8 +31,11 @@ pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The routing table that delivers marked packets to this namespace's own sockets.
 const LOCAL_DELIVERY: u8 = 100;
-/// The routing table `main`.
-const MAIN: u8 = 254;
+/// The routing table with nothing but the routes to the container.
+const TO_CONTAINER: u8 = 101;
+/// The routing table with the routes to the outside, as the container had them. (Not `main`: a next hop given for a route in
+/// there is looked up by all the rules, `fib_check_nh`, and ours lead what has no mark to the container alone.)
+pub(crate) const TO_OUTSIDE: u8 = 102;
 
 /// One side of the wire: a namespace with the doors to it opened once.
 #[derive(Debug)]
@@ -84,8 +87,12 @@ impl Gateway {
     /// What nf_tables says.
     pub fn enforce(&self, captured: &CapturedPorts, ports: ruleset::ProxyPorts) -> anyhow::Result<()> {
         let (batch, acknowledged) = ruleset::build(captured, ports);
-        let netfilter = self.side.namespace.inside(Netfilter::open)?;
-        netfilter.transact(&batch, acknowledged).context("load the gateway's nf_tables ruleset")
+        let namespace = &self.side.namespace;
+        let netfilter = namespace.inside(Netfilter::open)?;
+        netfilter.transact(&batch, acknowledged).context("load the gateway's nf_tables ruleset")?;
+        // Conntrack takes no connection over that it hasn't seen begin. (The setting is there once a rule needs conntrack.)
+        let strict = namespace.inside(|| Sysctls::write_here("netfilter/nf_conntrack_tcp_loose", "0"));
+        strict.context("make conntrack strict in the gateway's network namespace")
     }
 
     fn take_number(&mut self) -> u32 {
@@ -113,12 +120,15 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
         // Connections that a dead proxy had open go on trying to say so, and keep this namespace and its links as long: six
         // seconds, not the usual hundred (2⁵ - 1 times the shortest timeout, 200 ms).
         ("ipv4/tcp_orphan_retries", "4"),
+        // A reset, or an ICMP error, goes where a packet with its cause's mark would go: back to where that came from.
+        ("ipv4/fwmark_reflect", "1"),
         // DNS is answered from port 53; nobody but the proxy lives here.
         ("ipv4/ip_unprivileged_port_start", "0"),
         ("ipv4/conf/default/forwarding", "1"),
         ("ipv4/ip_forward", "1"),
     ];
     const V6: &[(&str, &str)] = &[
+        ("ipv6/fwmark_reflect", "1"),
         ("ipv6/conf/default/accept_ra", "0"),
         ("ipv6/conf/default/accept_redirects", "0"),
         ("ipv6/conf/default/accept_dad", "0"),
@@ -135,23 +145,35 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
     Ok(())
 }
 
-/// Loopback, the gateway's own address, and routing in which only what a rule of the ruleset marked has anywhere to go.
+/// Loopback, the gateway's own address, and routing in which only what a rule or a socket marked has anywhere to go.
 ///
-/// When a namespace ends, the kernel takes its rules away some milliseconds before its links (`cleanup_net`: nf_tables'
-/// `pre_exit`, then the links' `exit`). What then comes from the container is unmarked, and finds no route.
+/// Invariant: what the kernel says by itself (ICMP errors, resets) leads to the container alone, whatever address it is
+/// for, unless it answers a packet that came from outside. A container can have the kernel complain to anybody, and the
+/// complaint quotes the container's packet. Rules can't see to that: IPv6 options are complained about before the first
+/// hook, and when a namespace ends, the kernel takes its rules away some milliseconds before its links (`cleanup_net`:
+/// nf_tables' `pre_exit`, then the links' `exit`). What then comes from the container is unmarked, and finds no route.
 fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
+    use ruleset::{CAPTURED, INBOUND, LEAVING, REPLYING, RETURNING};
     let lo = links.by_name("lo")?.index;
     links.set_up(lo)?;
     links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;
+    // What this namespace itself sends (ip-rule(8), «iif»).
+    let sent = || RuleAttribute::Iifname("lo".into());
+    let marked = RuleAttribute::FwMark;
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         if family == AddressFamily::Inet6 && !ipv6 {
             continue;
         }
         links.deliver_all(family, LOCAL_DELIVERY, lo)?;
-        links.add_rule(family, 100, RuleAttribute::FwMark(ruleset::MARK), LOCAL_DELIVERY)?;
-        links.add_rule(family, 200, RuleAttribute::FwMark(ruleset::PASS_MARK), MAIN)?;
-        // What this namespace itself sends (ip-rule(8), «iif»).
-        links.add_rule(family, 300, RuleAttribute::Iifname("lo".into()), MAIN)?;
+        for (priority, mark) in [(100, LEAVING), (101, RETURNING), (102, INBOUND)] {
+            links.add_rule(family, priority, &[sent(), marked(mark)], TO_OUTSIDE)?;
+        }
+        links.add_rule(family, 110, &[sent()], TO_CONTAINER)?;
+        for (priority, mark) in [(200, CAPTURED), (201, RETURNING)] {
+            links.add_rule(family, priority, &[marked(mark)], LOCAL_DELIVERY)?;
+        }
+        links.add_rule(family, 210, &[marked(INBOUND)], TO_CONTAINER)?;
+        links.add_rule(family, 220, &[marked(REPLYING)], TO_OUTSIDE)?;
         links.remove_default_rules(family)?;
     }
     Ok(())

@@ -108,7 +108,7 @@ fn reason(prefix: &[u8]) -> Option<Why> {
     match word {
         ruleset::REFUSED => Some(Why::Refused),
         ruleset::SPOOFED => Some(Why::Spoofed),
-        ruleset::INBOUND => Some(Why::Inbound),
+        ruleset::ARRIVED => Some(Why::Inbound),
         _ => None,
     }
 }

@@ -1,21 +1,33 @@
 //! The gateway's ruleset, as one batch: what is handed to the proxy, what the kernel refuses at once, and nothing else.
 //!
 //! Interfaces are told apart by name (`in0`, `in1`, …: from the container; `up0`, …: to the outside), so that links which
-//! come later need no new rules. The one fact to remember: a packet from the container that no rule hands to the proxy is
-//! refused in `prerouting`; the `forward` chain knows only the other direction and its replies.
+//! come later need no new rules. Invariant: no decision about the direction of a packet rests on conntrack alone, which a
+//! peer can make forget. Conntrack sees only what passes between the outside and the container; what the proxy sends and
+//! receives is told by its sockets and by a set of what it sent.
 
-use crate::gateway::nft::{Batch, Hook, Reject, Rule, Verdict};
+use crate::gateway::nft::{Batch, Family, FlowSet, Hook, Reject, Remote, Rule, Verdict};
 use crate::policy::CapturedPorts;
 
 /// Names of links to the container begin so.
 pub const INSIDE: &str = "in";
 /// Names of links to the outside begin so.
 pub const OUTSIDE: &str = "up";
-/// Packets with this mark are delivered to this namespace's own sockets: they belong to the proxy.
-pub const MARK: u32 = 0xb0;
-/// Packets with this mark may pass through: they open, or answer, a connection from outside. Routing passes on no others
-/// (`gateway::plumbing`), so that nothing passes when the rules are gone before the links.
-pub const PASS_MARK: u32 = 0xb1;
+
+/// The loopback's whole name: the end is compared, too.
+const LOOPBACK: &str = "lo\0";
+
+/// From the container, for the proxy: delivered to this namespace's own sockets. Answers go inside.
+pub const CAPTURED: u32 = 0xb0;
+/// From the outside, for the proxy's own connections: delivered to this namespace's own sockets. What the kernel answers by
+/// itself (a reset, «port unreachable») goes back outside.
+pub const RETURNING: u32 = 0xb1;
+/// From the outside, for the container. What the kernel says about it (a packet too big) goes back outside.
+pub const INBOUND: u32 = 0xb2;
+/// From the container, in reply to a connection from outside.
+pub const REPLYING: u32 = 0xb3;
+/// From the proxy's sockets that lead to the outside (`SO_MARK`).
+pub const LEAVING: u32 = 0xb4;
+
 /// The log group on which refused and inbound packets are reported.
 pub const LOG_GROUP: u16 = 1;
 /// Word on a log entry: refused, on its way out.
@@ -23,13 +35,42 @@ pub const REFUSED: &str = "refused";
 /// Word on a log entry: dropped, for a source address that is not the container's.
 pub const SPOOFED: &str = "spoofed";
 /// Word on a log entry: let in, the first of a connection from outside.
-pub const INBOUND: &str = "inbound";
+pub const ARRIVED: &str = "inbound";
 /// Bytes of a packet that are logged: an IPv6 header, some extension headers, the ports.
 const LOGGED: u32 = 128;
 
+/// Datagrams that the proxy sent to the outside: what answers them, however late, never counts as a connection from outside.
+///
+/// An entry outlasts every socket of the proxy's (`proxy::udp` closes one after 60 s of silence). 1,800 new flows a second
+/// can be sustained; a full set lets nothing more out. Memory, when full: about 13 MB for each version of IP.
+const ASKED: [FlowSet; 2] = flows(["asked4", "asked6"], 70, 131_072);
+/// Datagrams that came in from outside: only what answers them is looked for in conntrack. An entry outlasts conntrack's own
+/// (120 s for UDP in both directions, nf_conntrack-sysctl.rst).
+const SERVED: [FlowSet; 2] = flows(["served4", "served6"], 130, 65_536);
+/// Connections from outside at the same time. Each takes 320 bytes of kernel memory, in all of which the outside could
+/// otherwise drown the host.
+const INBOUND_CONNECTIONS: u32 = 65_536;
+
+const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [FlowSet; 2] {
+    let [v4, v6] = names;
+    [
+        FlowSet { name: v4, family: Family::V4, timeout_seconds, size },
+        FlowSet { name: v6, family: Family::V6, timeout_seconds, size },
+    ]
+}
+
+/// Chains, in the order in which a packet meets them. Those named `…_untracked` come before conntrack (priority -200).
+const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
+const PREROUTING: &str = "prerouting";
+const FROM_CONTAINER: &str = "from_container";
+const INPUT: &str = "input";
+const FORWARD: &str = "forward";
+const OUTPUT_UNTRACKED: &str = "output_untracked";
+const OUTPUT: &str = "output";
+
+const IGMP: u8 = 2;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
 
 /// The sockets that captured packets are handed to.
@@ -45,66 +86,181 @@ pub struct ProxyPorts {
 #[must_use]
 pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     let mut batch = Batch::new("boundary");
-    // Priority -150 (mangle): after conntrack (-200) has said what a packet answers, before routing.
-    batch.chain("prerouting", Hook::Prerouting, -150, Verdict::Accept);
-    batch.chain("input", Hook::Input, 0, Verdict::Drop);
-    batch.chain("forward", Hook::Forward, 0, Verdict::Drop);
-    from_outside(&mut batch);
-    from_inside(&mut batch, captured, proxy);
+    ASKED.iter().chain(&SERVED).for_each(|set| batch.set(set));
+    batch.jump_target(FROM_CONTAINER);
+    // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after conntrack, before routing.
+    batch.chain(PREROUTING_UNTRACKED, Hook::Prerouting, -300, Verdict::Accept);
+    batch.chain(PREROUTING, Hook::Prerouting, -150, Verdict::Accept);
+    batch.chain(INPUT, Hook::Input, 0, Verdict::Drop);
+    batch.chain(FORWARD, Hook::Forward, 0, Verdict::Drop);
+    batch.chain(OUTPUT_UNTRACKED, Hook::Output, -300, Verdict::Accept);
+    batch.chain(OUTPUT, Hook::Output, 0, Verdict::Drop);
+    for_the_proxy(&mut batch);
+    checked_source(&mut batch);
+    opening(&mut batch);
+    tracked(&mut batch);
+    captured_or_refused(&mut batch, captured, proxy);
     to_ourselves(&mut batch);
     through(&mut batch);
+    from_ourselves(&mut batch);
     batch.finish()
 }
 
-/// Answers to the proxy's own connections are its own, though addressed to the container.
-fn from_outside(batch: &mut Batch) {
-    let own = Rule::new().from_interface(OUTSIDE).of_transparent_socket().mark(MARK).verdict(Verdict::Accept);
-    batch.rule("prerouting", &own);
-    batch.rule("prerouting", &Rule::new().not_from_interface(INSIDE).mark(PASS_MARK).verdict(Verdict::Accept));
+/// From outside: what belongs to the proxy's own connections, though it is addressed to the container.
+fn for_the_proxy(batch: &mut Batch) {
+    let outside = || Rule::new().from_interface(OUTSIDE);
+    let rule = outside().of_transparent_socket().untracked().mark(RETURNING);
+    batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
+    for set in &ASKED {
+        let rule = outside().transport(UDP).of_noted(set, Remote::Source).note(set, Remote::Source);
+        batch.rule(PREROUTING_UNTRACKED, &rule.untracked().mark(RETURNING).verdict(Verdict::Accept));
+    }
+    batch.rule(PREROUTING_UNTRACKED, &Rule::new().not_from_interface(INSIDE).verdict(Verdict::Accept));
 }
 
-fn from_inside(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
-    // Finding neighbours and announcing group membership is the kernel's own talk on a wire that ends here: neighbour
-    // solicitations and advertisements are taken in, the rest is dropped, and none of it is an attempt to record.
-    batch.rule("prerouting", &Rule::new().transport(ICMPV6).icmp_type(135, 136).verdict(Verdict::Accept));
-    batch.rule("prerouting", &Rule::new().transport(ICMPV6).icmp_type(130, 134).verdict(Verdict::Drop));
-    batch.rule("prerouting", &Rule::new().transport(ICMPV6).icmp_type(143, 143).verdict(Verdict::Drop));
-    batch.rule("prerouting", &Rule::new().transport(IGMP).verdict(Verdict::Drop));
+/// From the container: the kernel's own talk, and sources that aren't the container's.
+fn checked_source(batch: &mut Batch) {
+    let v6 = || Rule::new().of_family(Family::V6).transport(ICMPV6);
+    // Group membership, looking for routers, trying out an address: talk on a wire that ends here, and no attempt to record.
+    for rule in [
+        v6().icmp_type(130, 134),
+        v6().icmp_type(143, 143),
+        v6().icmp_type(135, 135).from_nowhere(),
+        Rule::new().transport(IGMP),
+    ] {
+        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Drop));
+    }
     let spoofed = Rule::new().source_is_foreign().log(LOG_GROUP, SPOOFED, LOGGED).verdict(Verdict::Drop);
-    batch.rule("prerouting", &spoofed);
-    batch.rule("prerouting", &answers_outside(Rule::new()).mark(PASS_MARK).verdict(Verdict::Accept));
-    let dns = (53, 53);
-    for ports in captured.tcp.iter().copied().chain([dns]) {
-        let rule = Rule::new().transport(TCP).destination_port(ports).to_proxy(proxy.tcp).mark(MARK);
-        batch.rule("prerouting", &rule.verdict(Verdict::Accept));
+    batch.rule(PREROUTING_UNTRACKED, &spoofed);
+    // Connections that the proxy has accepted. (Not UDP: there, the socket that answers in a stranger's name would fit.)
+    let accepted = Rule::new().transport(TCP).of_transparent_socket().untracked().mark(CAPTURED);
+    batch.rule(PREROUTING_UNTRACKED, &accepted.verdict(Verdict::Accept));
+    for rule in to_this_node() {
+        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
     }
-    for ports in captured.udp.iter().copied().chain([dns]) {
-        let rule = Rule::new().transport(UDP).destination_port(ports).to_proxy(proxy.udp).mark(MARK);
-        batch.rule("prerouting", &rule.verdict(Verdict::Accept));
+    // Asking for a neighbour at its own address, to see whether it is still there: `proxy::neighbours` answers.
+    batch.rule(PREROUTING_UNTRACKED, &discovery().verdict(Verdict::Drop));
+}
+
+/// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed it on (RFC 4861 7.1).
+fn to_this_node() -> [Rule; 3] {
+    const MULTICAST: ([u8; 2], [u8; 2]) = ([0xff, 0], [0xff, 0]);
+    const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
+    [
+        discovery().destination_in(MULTICAST.0, MULTICAST.1),
+        discovery().destination_in(LINK_LOCAL.0, LINK_LOCAL.1),
+        discovery().to_own_address(),
+    ]
+}
+
+/// Neighbour solicitations and advertisements.
+fn discovery() -> Rule {
+    Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(135, 136).hop_limit(255)
+}
+
+/// From the container: what can't be a reply, and so needs no conntrack. Nothing of this kind leaves an entry there.
+fn opening(batch: &mut Batch) {
+    // DNS goes to the proxy, whatever it may answer: the second lock on the way to resolvers.
+    for transport in [TCP, UDP] {
+        let rule = Rule::new().transport(transport).destination_port(DNS);
+        batch.rule(PREROUTING_UNTRACKED, &rule.untracked().jump(FROM_CONTAINER));
     }
-    batch.rule("prerouting", &Rule::new().log(LOG_GROUP, REFUSED, LOGGED));
-    batch.rule("prerouting", &Rule::new().transport(TCP).reject(Reject::Reset));
-    batch.rule("prerouting", &Rule::new().reject(Reject::Prohibited));
+    batch.rule(PREROUTING_UNTRACKED, &Rule::new().transport(TCP).opens_tcp().untracked().jump(FROM_CONTAINER));
+    for set in &SERVED {
+        let rule = Rule::new().transport(UDP).not_of_noted(set, Remote::Destination);
+        batch.rule(PREROUTING_UNTRACKED, &rule.untracked().jump(FROM_CONTAINER));
+    }
+}
+
+const DNS: (u16, u16) = (53, 53);
+
+/// What conntrack has had a look at: connections from outside, their replies, and what pretends to be either.
+fn tracked(batch: &mut Batch) {
+    for mark in [CAPTURED, RETURNING] {
+        batch.rule(PREROUTING, &Rule::new().marked(mark).verdict(Verdict::Accept));
+    }
+    for rule in to_this_node() {
+        batch.rule(PREROUTING, &rule.verdict(Verdict::Accept));
+    }
+    let outside = || Rule::new().from_interface(OUTSIDE);
+    // For a connection that the proxy has closed, or that never was: this node answers with a reset, as any would.
+    for rule in
+        [outside().transport(TCP).of_no_connection(), outside().transport(TCP).opens_connection().not_opening_tcp()]
+    {
+        batch.rule(PREROUTING, &rule.mark(RETURNING).verdict(Verdict::Accept));
+    }
+    batch.rule(PREROUTING, &outside().of_no_connection().verdict(Verdict::Drop));
+    batch.rule(PREROUTING, &discovery().verdict(Verdict::Drop));
+    batch.rule(PREROUTING, &outside().mark(INBOUND).verdict(Verdict::Accept));
+    let inside = || Rule::new().from_interface(INSIDE);
+    batch.rule(PREROUTING, &answers_outside(inside()).mark(REPLYING).verdict(Verdict::Accept));
+    batch.rule(PREROUTING, &inside().jump(FROM_CONTAINER));
+}
+
+/// The end of every packet from the container that isn't a reply: handed to the proxy, or refused.
+fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
+    for ports in captured.tcp.iter().copied().chain([DNS]) {
+        let rule = Rule::new().transport(TCP).destination_port(ports).to_proxy(proxy.tcp).mark(CAPTURED);
+        batch.rule(FROM_CONTAINER, &rule.verdict(Verdict::Accept));
+    }
+    for ports in captured.udp.iter().copied().chain([DNS]) {
+        let rule = Rule::new().transport(UDP).destination_port(ports).to_proxy(proxy.udp).mark(CAPTURED);
+        batch.rule(FROM_CONTAINER, &rule.verdict(Verdict::Accept));
+    }
+    batch.rule(FROM_CONTAINER, &Rule::new().log(LOG_GROUP, REFUSED, LOGGED));
+    batch.rule(FROM_CONTAINER, &Rule::new().transport(TCP).reject(Reject::Reset));
+    batch.rule(FROM_CONTAINER, &Rule::new().reject(Reject::Prohibited));
 }
 
 /// Only what was handed to the proxy, and neighbour discovery.
 fn to_ourselves(batch: &mut Batch) {
-    batch.rule("input", &Rule::new().marked(MARK).verdict(Verdict::Accept));
-    batch.rule("input", &Rule::new().transport(ICMPV6).icmp_type(135, 136).verdict(Verdict::Accept));
+    for mark in [CAPTURED, RETURNING] {
+        batch.rule(INPUT, &Rule::new().marked(mark).verdict(Verdict::Accept));
+    }
+    // What the kernel tells the proxy's own sockets about packets that it could not deliver.
+    batch.rule(INPUT, &Rule::new().from_interface(LOOPBACK).marked(LEAVING).verdict(Verdict::Accept));
+    for rule in to_this_node() {
+        batch.rule(INPUT, &rule.verdict(Verdict::Accept));
+    }
 }
 
-/// Answers a connection from outside. That it is a reply doesn't prove it: where an entry of conntrack has run out (a client
-/// can bring that about), the proxy's own next packet to the container, in a stranger's name, looks like the first of a
-/// connection that the stranger opened.
+/// A reply of a connection that came in from outside, which its mark in conntrack tells.
 fn answers_outside(rule: Rule) -> Rule {
-    rule.is_reply().of_connection().of_remembered(PASS_MARK)
+    rule.is_reply().of_connection().of_remembered(INBOUND)
 }
 
 /// Connections from outside (published ports, neighbours) and the replies to them.
 fn through(batch: &mut Batch) {
-    let inward = || Rule::new().from_interface(OUTSIDE).to_interface(INSIDE);
-    batch.rule("forward", &inward().opens_connection().log(LOG_GROUP, INBOUND, LOGGED).remember(PASS_MARK));
-    batch.rule("forward", &inward().verdict(Verdict::Accept));
-    let reply = answers_outside(Rule::new().from_interface(INSIDE).to_interface(OUTSIDE));
-    batch.rule("forward", &reply.verdict(Verdict::Accept));
+    let inward = || Rule::new().from_interface(OUTSIDE).to_interface(INSIDE).marked(INBOUND);
+    let flood = inward().opens_connection().beyond_connections(INBOUND_CONNECTIONS);
+    batch.rule(FORWARD, &flood.verdict(Verdict::Drop));
+    batch.rule(FORWARD, &inward().opens_connection().log(LOG_GROUP, ARRIVED, LOGGED).remember(INBOUND));
+    for set in &SERVED {
+        batch.rule(FORWARD, &inward().transport(UDP).note(set, Remote::Source).verdict(Verdict::Accept));
+    }
+    // Not noted: its reply would not be let out.
+    batch.rule(FORWARD, &inward().transport(UDP).verdict(Verdict::Drop));
+    batch.rule(FORWARD, &inward().verdict(Verdict::Accept));
+    let reply = answers_outside(Rule::new().from_interface(INSIDE).to_interface(OUTSIDE).marked(REPLYING));
+    batch.rule(FORWARD, &reply.verdict(Verdict::Accept));
+}
+
+/// What this namespace itself sends. Routing is the first lock (`gateway::plumbing`), and outlasts this one.
+fn from_ourselves(batch: &mut Batch) {
+    batch.rule(OUTPUT_UNTRACKED, &Rule::new().untracked());
+    for interface in [INSIDE, LOOPBACK] {
+        batch.rule(OUTPUT, &Rule::new().to_interface(interface).verdict(Verdict::Accept));
+    }
+    let leaving = || Rule::new().to_interface(OUTSIDE).marked(LEAVING);
+    for set in &ASKED {
+        batch.rule(OUTPUT, &leaving().transport(UDP).note(set, Remote::Destination).verdict(Verdict::Accept));
+    }
+    batch.rule(OUTPUT, &leaving().transport(TCP).verdict(Verdict::Accept));
+    for mark in [RETURNING, INBOUND] {
+        batch.rule(OUTPUT, &Rule::new().to_interface(OUTSIDE).marked(mark).verdict(Verdict::Accept));
+    }
+    // Looking for the next hop, and the groups that takes (RFC 4861 7.2.1).
+    batch.rule(OUTPUT, &discovery().verdict(Verdict::Accept));
+    let groups = Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(143, 143);
+    batch.rule(OUTPUT, &groups.verdict(Verdict::Accept));
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Gate;
 use crate::policy::{Denial, Permit, UpstreamAddr};
-use crate::sys::socket::tcp_from;
+use crate::sys::socket::{Source, tcp_from};
 
 /// How sockets to the outside are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,7 @@ async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAdd
     Err(DialError::Unreachable(failure))
 }
 
-async fn connect(source: Option<IpAddr>, address: UpstreamAddr) -> io::Result<TcpStream> {
+async fn connect(source: Option<Source>, address: UpstreamAddr) -> io::Result<TcpStream> {
     let connecting = tcp_connected(source, address.socket_addr());
     timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -168,7 +168,7 @@ async fn connect(source: Option<IpAddr>, address: UpstreamAddr) -> io::Result<Tc
 ///
 /// # Errors
 /// Why the connection was not made, connect(2).
-pub(super) async fn tcp_connected(source: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn tcp_connected(source: Option<Source>, to: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::from_std(tcp_from(source, to)?)?;
     stream.writable().await?;
     stream.take_error()?.map_or(Ok(stream), Err)

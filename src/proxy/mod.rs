@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Journal;
 use crate::gateway::Gateway;
+use crate::gateway::ruleset::LEAVING;
 use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
 use crate::state::{ProcessId, Record};
@@ -99,17 +100,18 @@ impl Gate {
         }
     }
 
-    /// The address to dial `to` from, so that the outside sees the container: the client's own where the family fits,
-    /// else the container's first of that family. None: let the kernel choose (`Exit::AsHost`).
+    /// What to dial `to` from, so that the outside sees the container: the client's own address where the family fits, else
+    /// the container's first of that family. None: let the kernel choose (`Exit::AsHost`), or there is none.
     #[must_use]
-    pub fn source_for(&self, client: IpAddr, to: IpAddr) -> Option<IpAddr> {
-        match self.exit {
+    pub fn source_for(&self, client: IpAddr, to: IpAddr) -> Option<socket::Source> {
+        let address = match self.exit {
             dial::Exit::AsHost => None,
             dial::Exit::AsClient if client.is_ipv4() == to.is_ipv4() => Some(client),
             dial::Exit::AsClient => {
                 self.interfaces().sources.iter().copied().find(|source| source.is_ipv4() == to.is_ipv4())
             }
-        }
+        };
+        address.map(|address| socket::Source { address, mark: LEAVING })
     }
 }
 

@@ -24,9 +24,9 @@ use super::plug::{Stilled, Watch};
 use super::{Gate, Interfaces, control};
 use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::adopt::{self, Adopted};
-use crate::gateway::link::{Link, is_default, next_hop};
+use crate::gateway::link::{Link, MAIN, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
-use crate::gateway::{DUMMY, Gateway, Side};
+use crate::gateway::{DUMMY, Gateway, Side, TO_OUTSIDE};
 use crate::plan::Exit;
 use crate::policy::Denial;
 use crate::sys::netlink::Announcements;
@@ -237,7 +237,7 @@ impl Wire {
 
     fn has_no_default_route(&mut self) -> io::Result<bool> {
         for link in self.container.links.list()? {
-            if self.container.links.routes(link.index)?.iter().any(is_default) {
+            if self.container.links.routes(link.index, MAIN)?.iter().any(is_default) {
                 return Ok(false);
             }
         }
@@ -275,9 +275,10 @@ impl Wire {
     fn follow_default_routes(&mut self) {
         let Ok(host) = self.host.links.every_address() else { return };
         for adopted in &self.adopted {
-            let (Ok(theirs), Ok(ours)) =
-                (self.container.links.routes(adopted.inner), self.gateway.side.links.routes(adopted.outside.index))
-            else {
+            let (Ok(theirs), Ok(ours)) = (
+                self.container.links.routes(adopted.inner, MAIN),
+                self.gateway.side.links.routes(adopted.outside.index, TO_OUTSIDE),
+            ) else {
                 continue;
             };
             for hop in theirs.iter().filter(|route| is_default(route)).filter_map(next_hop) {
@@ -285,7 +286,7 @@ impl Wire {
                     ours.iter().filter(|route| is_default(route)).filter_map(next_hop).any(|known| known == hop);
                 if !known && host.contains(&hop) {
                     // It fails where the network went away meanwhile; then there is nothing to follow.
-                    let _ = self.gateway.side.links.route_by_default(hop, adopted.outside.index);
+                    let _ = self.gateway.side.links.route_by_default(hop, adopted.outside.index, TO_OUTSIDE);
                 }
             }
         }

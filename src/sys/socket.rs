@@ -12,12 +12,21 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 /// Connections that wait to be accepted, at most.
 const BACKLOG: i32 = 512;
 
-/// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that (foreign)
-/// address, the port chosen at connect.
+/// Whom a socket speaks for, where that isn't this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The address that it sends from, which needn't be one of ours (`IP_TRANSPARENT`, ip(7)).
+    pub address: IpAddr,
+    /// The mark of what it sends, by which routing and rules know it (`SO_MARK`, socket(7)).
+    pub mark: u32,
+}
+
+/// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that address, the
+/// port chosen at connect.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
-pub fn tcp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+pub fn tcp_from(source: Option<Source>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
@@ -28,11 +37,12 @@ pub fn tcp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::
     }
 }
 
-/// A non-blocking UDP socket connected to `to`; with `source`, transparent and bound to that address. Its port is random.
+/// A non-blocking UDP socket connected to `to`; with `source`, transparent, bound to that address and marked. Its port is
+/// random.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give.
-pub fn udp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub fn udp_from(source: Option<Source>, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
@@ -214,11 +224,13 @@ fn captured_socket(any: IpAddr, kind: Type, protocol: Protocol) -> io::Result<So
     Ok(socket)
 }
 
-fn bind_foreign(socket: &Socket, source: IpAddr) -> io::Result<()> {
-    set_transparent(socket, source)?;
+fn bind_foreign(socket: &Socket, source: Source) -> io::Result<()> {
+    let Source { address, mark } = source;
+    set_transparent(socket, address)?;
+    socket.set_mark(mark)?;
     // The port is chosen when the peer is known (ip(7)), else 28,000 connections in all would use up the range.
     setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
-    socket.bind(&SocketAddr::new(source, 0).into())
+    socket.bind(&SocketAddr::new(address, 0).into())
 }
 
 fn set_transparent(socket: &Socket, address: IpAddr) -> io::Result<()> {

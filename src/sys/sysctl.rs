@@ -48,6 +48,17 @@ impl Sysctls {
         written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
     }
 
+    /// Writes one setting of the namespace of this thread, by its name below `net/`: for those that come with a kernel module
+    /// which may be loaded later than these directories were opened.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_here(name: &str, value: &str) -> io::Result<()> {
+        let path = format!("/proc/sys/net/{name}");
+        let written = File::options().write(true).open(&path).and_then(|mut file| file.write_all(value.as_bytes()));
+        written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
+    }
+
     /// The families that the kernel has: the first words of the settings' names.
     #[must_use]
     pub fn families(&self) -> &'static [&'static str] {

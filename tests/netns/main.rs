@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use boundary_shim::gateway::adopt::{self, Adopted};
 use boundary_shim::gateway::link::Link;
 use boundary_shim::gateway::neighbour::{StandsFor, answer_arp, answer_ndp};
-use boundary_shim::gateway::ruleset::ProxyPorts;
+use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
-use boundary_shim::sys::socket::{self, Asked};
+use boundary_shim::sys::socket::{self, Asked, Source};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -38,6 +38,12 @@ fn main() {
         Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
         Trial::test("while_the_gateway_goes_nothing_gets_through", nothing_through_while_it_goes),
         Trial::test("what_the_proxy_sends_late_opens_no_way_out", late_answers),
+        Trial::test("an_answer_that_comes_late_is_no_connection_from_outside", answers_that_come_late),
+        Trial::test("what_comes_for_a_closed_socket_is_refused_outside", closed_sockets_are_answered_outside),
+        Trial::test("the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there", absent_neighbour),
+        Trial::test("only_the_first_segment_of_a_connection_opens_it", stray_segments),
+        Trial::test("a_connection_from_outside_reaches_any_port", inbound_ports),
+        Trial::test("an_ipv6_connection_that_was_idle_for_a_minute_loses_no_packet", idle_ipv6),
         Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
@@ -133,6 +139,13 @@ fn ip(line: &str) -> String {
     let output = Command::new("ip").args(line.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs `nft` with these words in the namespace of this thread.
+fn nft(words: &str) -> std::io::Result<()> {
+    let output = Command::new("nft").arg(words).output()?;
+    assert!(output.status.success(), "nft {words}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// Answers neighbours on an adopted interface's two links, as the proxy does, until dropped.
@@ -253,7 +266,10 @@ fn captured_and_dialled() -> Result<(), Failed> {
     assert_eq!(source.ip(), "172.30.0.2".parse::<IpAddr>()?);
     let destination = inside.local_addr()?;
     assert_eq!(destination, "198.51.100.7:443".parse()?);
-    let mut upstream = gateway.side.namespace.inside(|| socket::tcp_from(Some(source.ip()), destination))?;
+    let mut upstream = gateway
+        .side
+        .namespace
+        .inside(|| socket::tcp_from(Some(Source { address: source.ip(), mark: LEAVING }), destination))?;
     upstream.set_nonblocking(false)?;
     let mut seen = String::new();
     upstream.read_to_string(&mut seen)?;
@@ -350,6 +366,148 @@ fn late_answers() -> Result<(), Failed> {
     server.set_nonblocking(true)?;
     let arrived = server.recv_from(&mut [0; 8]);
     assert_eq!(arrived.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "a datagram got out");
+    Ok(())
+}
+
+/// What leaves by the proxy's sockets.
+fn leaving(address: &str) -> Option<Source> {
+    Some(Source { address: address.parse().unwrap(), mark: LEAVING })
+}
+
+/// A resolver may answer when the proxy has closed its socket. That must not pass for a connection from outside, to which
+/// the container could then reply.
+fn answers_that_come_late() -> Result<(), Failed> {
+    for (server, own) in [("172.30.0.1:9000", "172.30.0.2"), ("[fd30::1]:9000", "fd30::2")] {
+        let wire = Wire::new();
+        let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+        let server: SocketAddr = server.parse()?;
+        let resolver = outside.inside(|| UdpSocket::bind(server))?;
+        resolver.set_read_timeout(Some(Duration::from_secs(3)))?;
+        let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
+        let asking = gateway.side.namespace.inside(|| socket::udp_from(leaving(own), server))?;
+        asking.send(b"question")?;
+        let (_, from) = resolver.recv_from(&mut [0; 8])?;
+        drop(asking);
+        let client = container.namespace.inside(|| UdpSocket::bind(from))?;
+        client.set_read_timeout(Some(Duration::from_secs(1)))?;
+        resolver.send_to(b"late", from)?;
+        // The gateway's kernel says that nobody listens there, as the container's would without a gateway.
+        let told =
+            resolver.connect(from).and_then(|()| resolver.send(b"later")).and_then(|_| resolver.recv(&mut [0; 8]));
+        assert_eq!(told.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionRefused), "{server}");
+        let inside = client.recv(&mut [0; 8]).map_err(|error| error.kind());
+        assert_eq!(inside, Err(std::io::ErrorKind::WouldBlock), "{server}: the container got the answer");
+        client.send_to(b"out", server)?;
+        let out = resolver.recv(&mut [0; 8]).map_err(|error| error.kind());
+        assert_eq!(out, Err(std::io::ErrorKind::WouldBlock), "{server}: a way out was open");
+    }
+    Ok(())
+}
+
+/// A reset for a connection that the proxy has closed goes to who sent something for it.
+fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
+    for (server, own) in [("172.30.0.1:9000", "172.30.0.2"), ("[fd30::1]:9000", "fd30::2")] {
+        let wire = Wire::new();
+        let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+        let listener = outside.inside(|| std::net::TcpListener::bind(server))?;
+        let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
+        let dialled = gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), server.parse().unwrap()))?;
+        let (mut accepted, _) = listener.accept()?;
+        accepted.set_read_timeout(Some(Duration::from_secs(3)))?;
+        // Away, and its own reset is lost: what comes next meets no socket.
+        let lost = "table inet lost { chain resets { type filter hook prerouting priority 0; tcp flags rst drop; }; }";
+        outside.inside(|| nft(lost))?;
+        socket::reset_on_close(&dialled)?;
+        drop(dialled);
+        outside.inside(|| nft("delete table inet lost"))?;
+        let _ = accepted.write_all(b"anyone?");
+        let told = accepted.read(&mut [0; 8]).map_err(|error| error.kind());
+        assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset), "{server}");
+    }
+    Ok(())
+}
+
+/// The kernel's «no route to host» is for the proxy's socket, though its address is the container's.
+fn absent_neighbour() -> Result<(), Failed> {
+    for (absent, own) in [("172.30.0.77:443", "172.30.0.2"), ("[fd30::77]:443", "fd30::2")] {
+        let wire = Wire::new();
+        let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
+        let mut dialled = gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap()))?;
+        dialled.set_nonblocking(false)?;
+        dialled.set_read_timeout(Some(Duration::from_secs(6)))?;
+        let told = dialled.read(&mut [0; 1]).map_err(|error| error.raw_os_error());
+        assert_eq!(told, Err(Some(libc::EHOSTUNREACH)), "{absent}");
+    }
+    Ok(())
+}
+
+/// Conntrack takes over no connection whose beginning it has not seen; the container hears nothing of it.
+fn stray_segments() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let listening = wire.side().namespace.inside(|| std::net::TcpListener::bind("0.0.0.0:8080"))?;
+    // Open before there is a gateway to see it.
+    let mut client =
+        outside.inside(|| TcpStream::connect_timeout(&"172.30.0.2:8080".parse().unwrap(), Duration::from_secs(3)))?;
+    let (mut served, _) = listening.accept()?;
+    let _adopted = adopt(&wire, NO_PORTS);
+    client.set_read_timeout(Some(Duration::from_secs(3)))?;
+    client.write_all(b"forgotten")?;
+    let told = client.read(&mut [0; 8]).map_err(|error| error.kind());
+    assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset));
+    served.set_read_timeout(Some(Duration::from_millis(300)))?;
+    assert_eq!(served.read(&mut [0; 8]).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+    Ok(())
+}
+
+/// No port is set aside for the proxy, at either end.
+fn inbound_ports() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    for port in [22, 80, 1024, 32767, 32768, 61001, 65535] {
+        for (listen, connect) in [("0.0.0.0", "172.30.0.2"), ("[::]", "[fd30::2]")] {
+            let (listen, connect) = (format!("{listen}:{port}"), format!("{connect}:{port}").parse()?);
+            let server = container.namespace.inside(|| std::net::TcpListener::bind(&listen))?;
+            outside.inside(|| TcpStream::connect_timeout(&connect, Duration::from_secs(3)))?;
+            drop(server);
+            let server = container.namespace.inside(|| UdpSocket::bind(&listen))?;
+            server.set_read_timeout(Some(Duration::from_secs(3)))?;
+            let client = outside.inside(|| UdpSocket::bind(if connect.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }))?;
+            client.set_read_timeout(Some(Duration::from_secs(3)))?;
+            client.send_to(b"in", connect)?;
+            let (_, from) = server.recv_from(&mut [0; 8])?;
+            server.send_to(b"back", from)?;
+            assert_eq!(client.recv_from(&mut [0; 8])?, (4, connect));
+        }
+    }
+    Ok(())
+}
+
+/// Neighbours are asked again at their own address when they weren't heard of for a while (RFC 4861 7.3.3).
+fn idle_ipv6() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let server = container.namespace.inside(|| UdpSocket::bind("[fd30::2]:8081"))?;
+    let client = outside.inside(|| UdpSocket::bind("[fd30::1]:0"))?;
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    }
+    let rounds = |count| -> std::io::Result<()> {
+        for _ in 0..count {
+            client.send_to(b"in", "[fd30::2]:8081")?;
+            let (_, from) = server.recv_from(&mut [0; 8])?;
+            server.send_to(b"back", from)?;
+            client.recv(&mut [0; 8])?;
+            // As long as the kernel waits before it asks (DELAY_FIRST_PROBE_TIME, 5 s), in pieces.
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        Ok(())
+    };
+    rounds(1)?;
+    std::thread::sleep(Duration::from_secs(61));
+    rounds(15)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use super::reply::UDP_PAYLOAD;
 use crate::policy::Hostname;
 use crate::proxy::{Gate, dial};
 use crate::sys;
+use crate::sys::socket::Source;
 
 /// Aliases followed in one answer. Resolvers themselves give up at about this many.
 const MAX_ALIASES: usize = 8;
@@ -108,7 +109,7 @@ pub fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
     Ok(message)
 }
 
-async fn by_udp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
+async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
     let socket = UdpSocket::from_std(sys::socket::udp_from(source, server)?)?;
     socket.send(&query.to_vec().map_err(io::Error::other)?).await?;
     let mut buffer = vec![0; usize::from(UDP_PAYLOAD)];
@@ -122,7 +123,7 @@ async fn by_udp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> 
     }
 }
 
-async fn by_tcp(source: Option<IpAddr>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
+async fn by_tcp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
     let mut stream = dial::tcp_connected(source, server).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
     stream.write_all(&super::framed(&query_bytes)).await?;
