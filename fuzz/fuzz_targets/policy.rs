@@ -40,7 +40,7 @@ fn decide(policy: &Policy) {
             let attempt = Attempt { protocol, name: Some(&name), destination, method: Some("GET"), path: Some("/a") };
             let _ = policy.decide(&attempt);
             let _ = policy.decide(&Attempt { name: None, method: None, path: None, ..attempt });
-            let _ = policy.speaks_first(destination);
+            let _ = (policy.may_allow_any_tcp(destination), policy.denials_at(destination));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::net::{self, Class};
 use super::permit::{Permit, PermittedTarget, Route};
 use super::rule::{Rule, normalise_path};
 use super::text::{self, Mistake};
-use super::{Attempt, CapturedPorts, Denial, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports};
+use super::{Attempt, CapturedPorts, Denial, Denials, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -88,17 +88,32 @@ impl Policy {
         CapturedPorts { tcp: ports::merge(tcp), udp: ports::merge(udp).into_iter().flat_map(without_dns).collect() }
     }
 
-    /// Whether a client that says nothing on this connection may be waiting for the server (SSH, SMTP, MySQL), so that
-    /// waiting for its first bytes must be short.
+    /// Whether some rule may allow a TCP connection to this address and port whatever is said on it: the proxy then need not
+    /// wait for the client's first bytes, and a server that speaks first (SSH, SMTP, MySQL) is heard at once.
     ///
-    /// True where a rule could allow *any* TCP there: a `cidr` that holds the address, or `proto=tcp`, for whatever
-    /// name the client may have resolved. Ports 80 and 443 need a rule that names them, since clients speak first there.
+    /// Names aren't consulted: [`Self::decide`] is. In `observe` mode it is every port but those where clients speak first.
     #[must_use]
-    pub fn speaks_first(&self, destination: SocketAddr) -> bool {
+    pub fn may_allow_any_tcp(&self, destination: SocketAddr) -> bool {
         let (address, port) = (destination.ip().to_canonical(), destination.port());
-        let expects = |rule: &Arc<Rule>| rule.expects_server_first(port) && rule.leads_to(address);
+        let allows = |rule: &Arc<Rule>| rule.allows_port(Protocol::Tcp, port) && rule.leads_to(address);
         let observed = self.mode == Mode::Observe && !matches!(port, 80 | 443);
-        observed || self.allow.iter().chain(&self.annotated).any(expects)
+        observed || self.allow.iter().chain(&self.annotated).any(allows)
+    }
+
+    /// What a deny rule could look at in the bytes of a TCP connection to this address and port.
+    ///
+    /// Names aren't consulted: which names an address serves besides those that are known can't be known.
+    #[must_use]
+    pub fn denials_at(&self, destination: SocketAddr) -> Denials {
+        let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+        let could_apply: Vec<_> = self.deny.iter().filter(|rule| rule.could_forbid(destination)).collect();
+        match self.mode {
+            // Nothing is denied.
+            Mode::Observe => Denials::None,
+            Mode::Enforce if could_apply.is_empty() => Denials::None,
+            Mode::Enforce if could_apply.iter().any(|rule| rule.reads_request()) => Denials::ByRequest,
+            Mode::Enforce => Denials::ByName,
+        }
     }
 
     fn judge(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {

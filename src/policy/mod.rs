@@ -119,6 +119,17 @@ pub enum Verdict {
     Deny(Denial),
 }
 
+/// What the deny rules that could apply to a connection look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Denials {
+    /// There is none that could apply.
+    None,
+    /// The name, at most.
+    ByName,
+    /// The method or the path of an HTTP request, too.
+    ByRequest,
+}
+
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {

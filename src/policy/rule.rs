@@ -5,7 +5,7 @@
 //! rule that denies; and what can't be read (the path of an HTTPS request) never fits an allowance and always fits a
 //! denial.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -91,12 +91,6 @@ impl Rule {
         })
     }
 
-    /// Whether it allows a server-first protocol on this port: any TCP, and not merely because it names no port at all
-    /// and so covers the two on which clients always speak first.
-    pub(super) fn expects_server_first(&self, port: u16) -> bool {
-        self.allows_port(Protocol::Tcp, port) && (self.ports.is_some() || !matches!(port, 80 | 443))
-    }
-
     /// Whether the request's method and path are such as it allows.
     pub(super) fn allows_request(&self, attempt: &Attempt<'_>) -> bool {
         !self.reads_request()
@@ -129,6 +123,14 @@ impl Rule {
             && self.domains.as_ref().is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
             && attempt.method.is_none_or(|method| self.method_fits(method))
             && attempt.path.is_none_or(|path| self.path_fits(path))
+    }
+
+    /// Whether, standing in a list of denials, it could forbid a TCP connection to this address and port, whatever is said on it.
+    pub(super) fn could_forbid(&self, destination: SocketAddr) -> bool {
+        let over_tcp = self.protocols.as_ref().is_none_or(|written| written.iter().any(|one| *one != Protocol::Udp));
+        over_tcp
+            && self.ports.as_ref().is_none_or(|ports| ports.contains(destination.port()))
+            && (self.networks.is_empty() || self.touches(destination.ip()))
     }
 
     /// Whether, standing in a list of denials, it forbids every connection to the name, so that the name need not be

@@ -125,7 +125,7 @@ async fn pump(from: &TcpStream, (to, count): Counted<'_>) -> Result<(), Stop> {
             match from.try_io(Interest::READABLE, || pipe.fill(from)) {
                 Ok(0) => {
                     pipe.put_back();
-                    return SockRef::from(to).shutdown(Shutdown::Write).map_err(Stop::Writing);
+                    return end(to).map_err(Stop::Writing);
                 }
                 Ok(filled) => pipe.drain(filled, to, count).await.map_err(Stop::Writing)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -133,6 +133,14 @@ async fn pump(from: &TcpStream, (to, count): Counted<'_>) -> Result<(), Stop> {
             }
         }
         pipe.put_back();
+    }
+}
+
+/// Passes an end on. A connection that has ended both ways already (`ENOTCONN`) has been told.
+fn end(to: &TcpStream) -> io::Result<()> {
+    match SockRef::from(to).shutdown(Shutdown::Write) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        ended => ended,
     }
 }
 

@@ -380,24 +380,42 @@ fn every_port_on_which_something_could_be_allowed_is_captured() {
 }
 
 #[test]
-fn a_silent_client_is_taken_for_one_that_waits_for_its_server_only_where_any_tcp_could_be_allowed() {
+fn any_tcp_may_be_allowed_by_addresses_and_by_names_but_not_by_web_rules() {
     for (rules, destination, expected) in [
-        (&[][..], "192.0.2.1:22", false),
-        (&["domain=x.test port=22"], "192.0.2.1:22", false),
-        (&["proto=tcp domain=x.test port=22"], "192.0.2.1:22", true),
-        (&["proto=tcp domain=x.test port=22"], "192.0.2.1:23", false),
-        (&["cidr=192.0.2.0/24"], "192.0.2.1:3306", true),
-        (&["cidr=192.0.2.0/24"], "[::ffff:192.0.2.1]:3306", true),
-        (&["cidr=192.0.2.0/24"], "192.0.3.1:3306", false),
-        (&["cidr=192.0.2.0/24"], "192.0.2.1:443", false),
-        (&["cidr=192.0.2.0/24 port=443"], "192.0.2.1:443", true),
+        (&["cidr=192.0.2.0/24"][..], "192.0.2.1:22", true),
+        (&["cidr=192.0.2.0/24"], "192.0.2.1:443", true),
+        (&["cidr=192.0.2.0/24"], "198.51.100.1:22", false),
+        (&["domain=a.test port=22 proto=tcp"], "192.0.2.1:22", true),
+        (&["domain=a.test port=22 proto=tcp"], "192.0.2.1:443", false),
+        (&["domain=a.test"], "192.0.2.1:443", false),
+        (&["domain=a.test port=22"], "192.0.2.1:22", false),
         (&["cidr=192.0.2.0/24 proto=udp"], "192.0.2.1:22", false),
     ] {
-        let verdict = policy(rules, &[]).speaks_first(destination.parse().unwrap());
+        let verdict = policy(rules, &[]).may_allow_any_tcp(destination.parse().unwrap());
         assert_eq!(verdict, expected, "{rules:?} {destination}");
     }
-    assert!(observing(&[]).speaks_first("192.0.2.1:25".parse().unwrap()));
-    assert!(!observing(&[]).speaks_first("192.0.2.1:443".parse().unwrap()));
+    assert!(observing(&[]).may_allow_any_tcp("192.0.2.1:25".parse().unwrap()));
+    assert!(!observing(&[]).may_allow_any_tcp("192.0.2.1:443".parse().unwrap()));
+}
+
+#[test]
+fn a_denial_could_apply_by_its_ports_protocols_and_ranges_whatever_its_names() {
+    for (rule, destination, expected) in [
+        ("domain=b.test", "192.0.2.1:80", Denials::ByName),
+        ("domain=b.test", "[2001:db8::1]:9000", Denials::ByName),
+        ("domain=b.test port=443", "192.0.2.1:80", Denials::None),
+        ("domain=b.test proto=udp", "192.0.2.1:80", Denials::None),
+        ("domain=b.test proto=https", "192.0.2.1:443", Denials::ByName),
+        ("cidr=198.51.100.0/24", "192.0.2.1:80", Denials::None),
+        ("domain=b.test cidr=192.0.2.0/24", "192.0.2.1:80", Denials::ByName),
+        ("domain=b.test cidr=192.0.2.0/24", "[::ffff:192.0.2.1]:80", Denials::ByName),
+        ("domain=b.test path=/secret", "192.0.2.1:8080", Denials::ByRequest),
+        ("method=DELETE", "192.0.2.1:8080", Denials::ByRequest),
+    ] {
+        let policy = policy(&["cidr=0.0.0.0/0"], &["domain=x.test port=1", rule]);
+        assert_eq!(policy.denials_at(destination.parse().unwrap()), expected, "{rule} {destination}");
+    }
+    assert_eq!(policy(&["domain=a.test"], &[]).denials_at("192.0.2.1:80".parse().unwrap()), Denials::None);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The life of one captured TCP connection: identify, decide, dial, move the bytes, record.
 //!
 //! Owns the order of these steps and the choice of the name that is decided about. Must not know how any step is done.
-//! The one fact: until the verdict no byte of the client's has left, and after it the bytes go to the *decided* name,
-//! resolved by us, on the port that the client addressed; the address that it addressed proves nothing.
+//! Invariant: until the verdict no byte of the client's has left, however long it was silent before, and after it the bytes
+//! go to the *decided* name, resolved by us, on the port that the client addressed; the address that it addressed proves
+//! nothing.
 
+mod ahead;
 mod farewell;
 
 use std::io;
@@ -14,9 +16,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+pub(super) use ahead::{Ahead, Connected};
 pub(super) use farewell::close_gently;
 
-use super::dial::{DialError, Network, Outside, Upstream};
+use super::dial::{DialError, Network, Outside};
 use super::identify::{self, Answer, Identity};
 use super::splice::{Early, splice_both};
 use super::{Gate, http, opaque};
@@ -26,20 +29,33 @@ use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, V
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub async fn serve(gate: Arc<Gate>, client: TcpStream, source: SocketAddr, destination: SocketAddr) {
     let (source, destination) = (canonical(source), canonical(destination));
-    serve_captured(Captured { gate, outside: Box::new(Network), source, destination }, client).await;
+    serve_captured(Captured { gate, outside: Arc::new(Network), source, destination }, client).await;
 }
 
 async fn serve_captured(captured: Captured, client: TcpStream) {
     let entry = captured.begin(Kind::Tcp);
     let _ = client.set_nodelay(true);
-    let (identity, early) = captured.identify(&client).await;
+    let mut early = Vec::new();
+    let (ahead, identity) = captured.identify(&client, &mut early).await;
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
-        Ok(Identity::Http) => Box::pin(http::serve(&captured, client, early, entry)).await,
-        Ok(Identity::Tls(hello)) => tunnel_tls(&captured, client, early, hello.sni, entry).await,
-        Ok(Identity::Opaque) => tunnel_opaque(&captured, client, early, entry).await,
-        Err(denial) => {
+        Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_unused) => {
+            Box::pin(http::serve(&captured, client, early, entry, ahead)).await;
+        }
+        Ok(Identity::Http) => {
+            entry.deny(&because("the server had spoken before the client began with HTTP"));
+            farewell::reset(client);
+        }
+        Ok(Identity::Tls(hello)) => tunnel_tls(&captured, client, early, hello.sni, entry, ahead).await,
+        Ok(Identity::Opaque) => tunnel_opaque(&captured, client, early, entry, ahead).await,
+        Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
+            farewell::reset(client);
+        }
+        Err(Unidentified::Broken(problem)) => {
+            if let Some(ahead) = ahead {
+                ahead.record_broken(entry, &problem);
+            }
             farewell::reset(client);
         }
     }
@@ -49,15 +65,22 @@ async fn serve_captured(captured: Captured, client: TcpStream) {
 #[derive(Debug)]
 pub(super) struct Captured {
     gate: Arc<Gate>,
-    outside: Box<dyn Outside>,
+    outside: Arc<dyn Outside>,
     source: SocketAddr,
     destination: SocketAddr,
 }
 
-/// How long a client may take to show what it is. Real ones speak within a round trip.
+/// How long a client may take to show what it is: from its first byte where the connection is allowed whatever it is, else
+/// from the start. Real ones show it within a round trip.
 const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
-/// How long it may say nothing at all where the server may be the one to speak first.
-const SILENT_WITHIN: Duration = Duration::from_millis(300);
+
+/// Why a connection was not identified.
+enum Unidentified {
+    /// It isn't allowed.
+    Denied(Denial),
+    /// The connection to the server, made ahead, failed or broke; why.
+    Broken(String),
+}
 
 impl Captured {
     /// Where the client's packets were addressed to.
@@ -89,9 +112,22 @@ impl Captured {
         }
     }
 
-    /// Connects to what a permit is for.
-    pub(super) async fn dial(&self, permit: &Permit) -> Result<Upstream, DialError> {
-        self.outside.dial(&self.gate, permit, self.source, self.destination).await
+    /// Decides about bytes that name nobody. Gives the name decided about, too.
+    fn decide_opaque(&self) -> (Option<Hostname>, Result<Permit, Denial>) {
+        let names = self.gate.resolver.names_of(self.destination.ip());
+        let (name, permit) = opaque::decide(&names, |name| self.decide(Protocol::Tcp, name, None));
+        (name.cloned(), permit)
+    }
+
+    /// Gives the connection to what a permit is for: the one made ahead, where it is to just that; else a new one.
+    pub(super) async fn connect(&self, permit: &Permit, ahead: Option<Ahead>) -> Result<Connected, DialError> {
+        if let Some(ahead) = ahead
+            && let Some(connected) = ahead.serve(self, permit).await?
+        {
+            return Ok(connected);
+        }
+        let upstream = self.outside.dial(&self.gate, permit, self.source, self.destination).await?;
+        Ok(Connected { upstream, unpassed: Vec::new(), passed: 0 })
     }
 
     /// Whether a connection to this address, made under another permit, would also have been made under this one.
@@ -99,45 +135,73 @@ impl Captured {
         permit.upstream(address.socket_addr().ip(), &self.gate.interfaces().own) == Ok(address)
     }
 
-    /// Reads until it is clear what the connection is; gives the bytes read too. Bounded by the parsers' limits and time.
-    async fn identify(&self, client: &TcpStream) -> (Result<Identity, Denial>, Vec<u8>) {
-        let mut seen = Vec::new();
-        let server_first = self.gate.policy.speaks_first(self.destination);
-        if server_first && timeout(SILENT_WITHIN, client.readable()).await.is_err() {
-            return (Ok(Identity::Opaque), seen);
+    /// Reads into `early` until it is clear what the connection is. Where it is allowed whatever that will be, the server is
+    /// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers' limits.
+    async fn identify(
+        &self,
+        client: &TcpStream,
+        early: &mut Vec<u8>,
+    ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
+        let mut ahead = Ahead::begin(self);
+        if ahead.is_none() {
+            match timeout(IDENTIFY_WITHIN, self.read_identity(client, early)).await {
+                Ok(identity) => return (None, identity.map_err(Unidentified::Denied)),
+                Err(_) if early.is_empty() => ahead = Ahead::begin(self),
+                // It may yet become HTTP to a path that a rule denies: not opaque.
+                Err(_) => return (None, Err(Unidentified::Denied(because(UNTOLD)))),
+            }
         }
-        let identity = match timeout(IDENTIFY_WITHIN, read_identity(client, &mut seen)).await {
-            Ok(identity) => identity,
-            Err(_) if seen.is_empty() => Ok(Identity::Opaque),
-            // It may yet become HTTP to a path that a rule denies: not opaque.
-            Err(_) => Err(because("what it is could not be told within 5 s")),
-        };
-        (identity, seen)
+        match &mut ahead {
+            // Nothing was said, and nothing would be allowed: the words for that are those for opaque bytes.
+            None => (None, Ok(Identity::Opaque)),
+            Some(before) => {
+                let identity = before.hear_server_until(client, self.read_identity_whenever(client, early)).await;
+                (ahead, identity)
+            }
+        }
     }
+
+    /// Waits for the client's first byte as long as it takes, for the rest not so long.
+    async fn read_identity_whenever(&self, client: &TcpStream, early: &mut Vec<u8>) -> Result<Identity, Denial> {
+        match read_some(client, early).await {
+            Ok(0) => Ok(Identity::Opaque),
+            Ok(_) => timeout(IDENTIFY_WITHIN, self.read_identity(client, early))
+                .await
+                .unwrap_or_else(|_| Err(because(UNTOLD))),
+            Err(error) => Err(broke(&error)),
+        }
+    }
+
+    async fn read_identity(&self, client: &TcpStream, seen: &mut Vec<u8>) -> Result<Identity, Denial> {
+        let denials = self.gate.policy.denials_at(self.destination);
+        let mut answer = identify::identify(seen, denials);
+        while answer == Answer::NeedMore {
+            answer = match read_some(client, seen).await {
+                Ok(0) => identify::identify_ended(seen, denials),
+                Ok(_) => identify::identify(seen, denials),
+                Err(error) => return Err(broke(&error)),
+            };
+        }
+        match answer {
+            Answer::Found(identity) => Ok(identity),
+            Answer::Refused(why) => Err(because(why)),
+            Answer::Not | Answer::NeedMore => Ok(Identity::Opaque),
+        }
+    }
+}
+
+/// What the record says of bytes that never showed what they are.
+const UNTOLD: &str = "what it is could not be told within 5 s";
+
+fn broke(error: &io::Error) -> Denial {
+    because(format!("it broke before it could be told what it is: {error}"))
 }
 
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
 
-async fn read_identity(client: &TcpStream, seen: &mut Vec<u8>) -> Result<Identity, Denial> {
-    loop {
-        match identify::identify(seen) {
-            Answer::Found(identity) => return Ok(identity),
-            Answer::Refused(why) => return Err(because(why)),
-            Answer::Not => return Ok(Identity::Opaque),
-            Answer::NeedMore => {}
-        }
-        seen.reserve(READ_AT_ONCE);
-        match read_some(client, seen).await {
-            // Nothing more can make it TLS or HTTP.
-            Ok(0) => return Ok(Identity::Opaque),
-            Ok(_) => {}
-            Err(error) => return Err(because(format!("it broke before it could be told what it is: {error}"))),
-        }
-    }
-}
-
 async fn read_some(client: &TcpStream, seen: &mut Vec<u8>) -> io::Result<usize> {
+    seen.reserve(READ_AT_ONCE);
     loop {
         client.readable().await?;
         match client.try_read_buf(seen) {
@@ -148,12 +212,19 @@ async fn read_some(client: &TcpStream, seen: &mut Vec<u8>) -> io::Result<usize> 
 }
 
 /// TLS: decided by its server name, spliced unread.
-async fn tunnel_tls(captured: &Captured, client: TcpStream, early: Vec<u8>, sni: Option<Hostname>, mut entry: Entry) {
+async fn tunnel_tls(
+    captured: &Captured,
+    client: TcpStream,
+    early: Vec<u8>,
+    sni: Option<Hostname>,
+    mut entry: Entry,
+    ahead: Option<Ahead>,
+) {
     entry.subject().kind = Kind::Https;
     entry.subject().name = sni.as_ref().map(Hostname::to_string);
     let permit = captured.decide(Protocol::Https, sni.as_ref(), None);
-    match open(captured, permit, &mut entry).await {
-        Ok(upstream) => tunnel(client, upstream, early, entry).await,
+    match open(captured, permit, &mut entry, ahead).await {
+        Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
             farewell::alert(client).await;
@@ -163,12 +234,11 @@ async fn tunnel_tls(captured: &Captured, client: TcpStream, early: Vec<u8>, sni:
 }
 
 /// Anything else: decided by the names that this container resolved to the address, else by the address.
-async fn tunnel_opaque(captured: &Captured, client: TcpStream, early: Vec<u8>, mut entry: Entry) {
-    let names = captured.gate.resolver.names_of(captured.destination.ip());
-    let (name, permit) = opaque::decide(&names, |name| captured.decide(Protocol::Tcp, name, None));
-    entry.subject().name = name.map(Hostname::to_string);
-    match open(captured, permit, &mut entry).await {
-        Ok(upstream) => tunnel(client, upstream, early, entry).await,
+async fn tunnel_opaque(captured: &Captured, client: TcpStream, early: Vec<u8>, mut entry: Entry, ahead: Option<Ahead>) {
+    let (name, permit) = captured.decide_opaque();
+    entry.subject().name = name.map(|name| name.to_string());
+    match open(captured, permit, &mut entry, ahead).await {
+        Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
             farewell::reset(client);
@@ -184,12 +254,17 @@ enum Closed {
 }
 
 /// From verdict to connection, with the record kept up to date.
-async fn open(captured: &Captured, permit: Result<Permit, Denial>, entry: &mut Entry) -> Result<TcpStream, Closed> {
+async fn open(
+    captured: &Captured,
+    permit: Result<Permit, Denial>,
+    entry: &mut Entry,
+    ahead: Option<Ahead>,
+) -> Result<Connected, Closed> {
     let permit = permit.map_err(Closed::Denied)?;
-    match captured.dial(&permit).await {
-        Ok(Upstream { stream, address }) => {
-            entry.allowed(permit.rule(), Some(address.socket_addr().ip()));
-            Ok(stream)
+    match captured.connect(&permit, ahead).await {
+        Ok(server) => {
+            entry.allowed(permit.rule(), Some(server.upstream.address.socket_addr().ip()));
+            Ok(server)
         }
         Err(DialError::Denied(denial)) => Err(Closed::Denied(denial)),
         Err(DialError::Unreachable(problem)) => {
@@ -199,10 +274,11 @@ async fn open(captured: &Captured, permit: Result<Permit, Denial>, entry: &mut E
     }
 }
 
-async fn tunnel(client: TcpStream, upstream: TcpStream, early: Vec<u8>, entry: Entry) {
-    let spliced = splice_both(client, upstream, Early { out: early, back: Vec::new() }).await;
+async fn tunnel(client: TcpStream, server: Connected, early: Vec<u8>, entry: Entry) {
+    let Connected { upstream, unpassed, passed } = server;
+    let spliced = splice_both(client, upstream.stream, Early { out: early, back: unpassed }).await;
     let problem = spliced.problem.map(|error| error.to_string());
-    entry.finish(spliced.bytes_out, spliced.bytes_in, problem.as_deref());
+    entry.finish(spliced.bytes_out, passed + spliced.bytes_in, problem.as_deref());
 }
 
 fn unreachable(client: TcpStream, problem: &str, entry: Entry) {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::audit::{Journal, Record};
 use crate::policy::{Policy, PolicySource};
-use crate::proxy::dial::Exit;
+use crate::proxy::dial::{Exit, Upstream};
 use crate::proxy::dns::Resolver;
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the policy lets it pass.
@@ -58,7 +58,7 @@ impl Rig {
             ours.readable().await.unwrap();
         }
         let destination = SocketAddr::from((SERVER, port));
-        let outside = Box::new(self.outside.clone());
+        let outside = Arc::new(self.outside.clone());
         let captured = Captured { gate: Arc::clone(&self.gate), outside, source, destination };
         self.served.lock().unwrap().push(tokio::spawn(serve_captured(captured, ours)));
         client

@@ -1,6 +1,7 @@
 //! Connections from the first byte to the last record, against a stand-in for the outside.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::rig::Rig;
 use super::*;
@@ -109,16 +110,182 @@ async fn denied_opaque_bytes_are_reset() {
     assert_eq!(rig.record().await.verdict, "deny");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_server_that_speaks_first_is_heard_by_a_client_that_waits() {
-    let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32 proto=tcp port=25"], &[]).await;
+/// Time is real: a wait that a paused clock skips is what this is about.
+#[tokio::test]
+async fn a_server_that_speaks_first_is_heard_at_once() {
+    let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32 proto=tcp port=25"], &["domain=b.example path=/x"]).await;
+    let began = std::time::Instant::now();
     let mut client = rig.client(25).await;
     let mut server = outside.accept().await.unwrap().0;
     server.write_all(b"220 ready").await.unwrap();
+    let mut greeting = [0; 9];
+    client.read_exact(&mut greeting).await.unwrap();
+    assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+    client.write_all(b"EHLO me\r\n").await.unwrap();
+    let mut said = [0; 9];
+    server.read_exact(&mut said).await.unwrap();
+    server.write_all(b"250").await.unwrap();
     drop(server);
-    assert_eq!(read_all(&mut client).await.unwrap(), b"220 ready");
+    assert_eq!(read_all(&mut client).await.unwrap(), b"250");
     drop(client);
-    assert_eq!(rig.record().await.bytes_in, 9);
+    let record = rig.record().await;
+    assert_eq!((record.bytes_out, record.bytes_in, record.reason), (9, 12, None));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_and_leaves_is_heard_to_its_end() {
+    let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32"], &[]).await;
+    let mut client = rig.client(13).await;
+    let mut server = outside.accept().await.unwrap().0;
+    let words = vec![b'x'; 300_000];
+    server.write_all(&words).await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), words);
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.bytes_in, record.reason), ("allow", 300_000, None));
+}
+
+/// Everything that the server was sent by connections which have ended.
+async fn arrived(outside: &TcpListener) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Ok(connection) = timeout(Duration::from_millis(50), outside.accept()).await {
+        // A reset, too, is an end.
+        let _ = connection.unwrap().0.read_to_end(&mut all).await;
+    }
+    all
+}
+
+const OPEN: [&str; 1] = ["cidr=192.0.2.0/24 port=80,8080"];
+const SHUT: [&str; 2] = ["domain=b.example", "domain=a.example path=/secret"];
+
+/// Time is real here, too.
+#[tokio::test]
+async fn silence_lets_nothing_pass_unread_however_long_it_is() {
+    let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
+    let mut client = rig.client(8080).await;
+    let mut server = outside.accept().await.unwrap().0;
+    tokio::time::sleep(IDENTIFY_WITHIN + Duration::from_secs(1)).await;
+    client.write_all(b"GET /secret HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(read_all(&mut client).await.unwrap().starts_with(b"HTTP/1.1 403"));
+    assert_eq!(read_all(&mut server).await.unwrap(), b"", "the server got the denied request");
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn what_could_be_a_request_does_not_pass_where_a_rule_could_deny_it() {
+    let long = format!("{} /secret HTTP/1.1\r\nHost: a.example\r\n\r\n", "A".repeat(33));
+    for bytes in [
+        &long,
+        "GET\t/secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        " GET /secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "GET /secret\r\n",
+        "GET http://b.example/\r\n",
+    ] {
+        let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
+        for pieces in [vec![bytes.as_bytes()], bytes.as_bytes().chunks(1).collect()] {
+            let mut client = rig.client(8080).await;
+            for piece in pieces {
+                // The verdict may come before the last byte.
+                let _ = client.write_all(piece).await;
+            }
+            assert_reset(client).await;
+        }
+        let records = rig.records().await;
+        assert!(records.iter().all(|record| record.verdict == "deny"), "{bytes:?} {records:?}");
+        assert_eq!(arrived(&outside).await, b"", "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_bytes_pass_where_no_rule_could_deny_them() {
+    for bytes in [&b"GET\t/secret\r\n"[..], b" GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", b"get foo\r\n"] {
+        let (rig, outside) = Rig::new(&OPEN, &["domain=a.example path=/secret port=9"]).await;
+        let mut client = rig.client_saying(8080, bytes).await;
+        client.shutdown().await.unwrap();
+        let mut server = outside.accept().await.unwrap().0;
+        assert_eq!(read_all(&mut server).await.unwrap(), bytes);
+        drop(server);
+        read_all(&mut client).await.unwrap();
+        assert_eq!(rig.record().await.verdict, "allow");
+    }
+}
+
+#[tokio::test]
+async fn a_request_cut_short_by_the_clients_end_is_not_opaque() {
+    let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
+    let mut client = rig.client_saying(8080, b"GET /secret").await;
+    client.shutdown().await.unwrap();
+    assert_eq!(rig.record().await.verdict, "deny");
+    assert_eq!(arrived(&outside).await, b"");
+}
+
+#[tokio::test]
+async fn an_allowed_request_takes_the_connection_that_was_made_ahead() {
+    let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
+    let mut client = rig.client(8080).await;
+    let mut server = outside.accept().await.unwrap().0;
+    client.write_all(b"GET /free HTTP/1.1\r\nHost: c.example:8080\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut head = [0; 14];
+    server.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"GET /free HTTP");
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    assert!(read_all(&mut client).await.unwrap().ends_with(b"ok"));
+    assert_eq!(rig.dialled(), ["192.0.2.1"]);
+}
+
+#[tokio::test]
+async fn a_hello_for_another_name_goes_to_that_name() {
+    let rules = ["cidr=192.0.2.0/24 port=443", "domain=c.example"];
+    let (rig, outside) = Rig::new(&rules, &SHUT).await;
+    let mut client = rig.client(443).await;
+    let mut ahead = outside.accept().await.unwrap().0;
+    client.write_all(&hello("c.example")).await.unwrap();
+    let mut server = outside.accept().await.unwrap().0;
+    server.read_exact(&mut [0; 5]).await.unwrap();
+    assert_eq!(read_all(&mut ahead).await.unwrap(), b"");
+    drop((client, server));
+    assert_eq!(rig.dialled(), ["192.0.2.1", "c.example"]);
+    rig.records().await;
+}
+
+#[tokio::test]
+async fn the_words_of_two_servers_are_not_mixed() {
+    let rules = ["cidr=192.0.2.0/24 port=443", "domain=c.example"];
+    let (rig, outside) = Rig::new(&rules, &SHUT).await;
+    let mut client = rig.client(443).await;
+    let mut server = outside.accept().await.unwrap().0;
+    server.write_all(b"hello").await.unwrap();
+    client.read_exact(&mut [0; 5]).await.unwrap();
+    client.write_all(&hello("c.example")).await.unwrap();
+    read_all(&mut client).await.unwrap();
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+    assert_eq!(rig.dialled(), ["192.0.2.1"]);
+}
+
+#[tokio::test]
+async fn a_denied_hello_reaches_nobody_though_the_address_is_open() {
+    let (rig, outside) = Rig::new(&["cidr=192.0.2.0/24 port=443"], &SHUT).await;
+    let mut client = rig.client(443).await;
+    let mut server = outside.accept().await.unwrap().0;
+    client.write_all(&hello("b.example")).await.unwrap();
+    assert_eq!(read_all(&mut client).await.unwrap().len(), 7);
+    drop(client);
+    assert_eq!(read_all(&mut server).await.unwrap(), b"");
+    assert_eq!(rig.record().await.verdict, "deny");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_at_once() {
+    let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
+    drop(outside);
+    let began = std::time::Instant::now();
+    assert_reset(rig.client(8080).await).await;
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "allow");
+    assert!(record.reason.unwrap().contains("refused"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,16 +21,28 @@ use self::answer::Reply;
 use self::asked::{Asked, BadRequest};
 use self::converse::{Ended, converse};
 use self::line::{Line, Sent, Tunnel};
-use super::connection::{Captured, because, close_gently};
+use super::connection::{Ahead, Captured, because, close_gently};
 use super::dial::{DialError, Upstream};
 use crate::audit::{Entry, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 
-/// Serves a connection that began with `early`. `first` becomes the record of its first request.
-pub(super) async fn serve(captured: &Captured, client: TcpStream, early: Vec<u8>, mut first: Entry) {
+/// Serves a connection that began with `early`. `first` becomes the record of its first request; `ahead` serves it, where it
+/// leads to what that asks for.
+pub(super) async fn serve(
+    captured: &Captured,
+    client: TcpStream,
+    early: Vec<u8>,
+    mut first: Entry,
+    ahead: Option<Ahead>,
+) {
     first.subject().kind = Kind::Http;
-    let session =
-        Session { captured, first: Mutex::new(Some(first)), kept: Mutex::default(), tunnel: Mutex::default() };
+    let session = Session {
+        captured,
+        first: Mutex::new(Some(first)),
+        ahead: Mutex::new(ahead),
+        kept: Mutex::default(),
+        tunnel: Mutex::default(),
+    };
     let ended = converse(client, early, |request| session.exchange(request)).await;
     session.finish(ended).await;
 }
@@ -40,6 +52,8 @@ struct Session<'a> {
     captured: &'a Captured,
     /// The record that was begun with the connection, until a request takes it.
     first: Mutex<Option<Entry>>,
+    /// The upstream connection that was made before the first request, until one wants to connect.
+    ahead: Mutex<Option<Ahead>>,
     /// The upstream connection of the last request.
     kept: Mutex<Option<Kept>>,
     /// What the connection becomes after a 101.
@@ -150,7 +164,7 @@ impl Session<'_> {
     }
 
     async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
-        let Upstream { stream, address } = self.captured.dial(permit).await?;
+        let Upstream { stream, address } = self.captured.connect(permit, take(&self.ahead)).await?.upstream;
         let line = Line::over(stream).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
         Ok(Kept { name: permit.name().cloned(), address, line })
     }

@@ -4,7 +4,10 @@
 //! say "need more" only while they are below their own byte limit, so a caller that reads until an answer is bounded.
 
 pub mod http;
+pub mod pretence;
 pub mod tls;
+
+use crate::policy::Denials;
 
 /// What a parser says about the first bytes of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +33,13 @@ pub enum Identity {
     Opaque,
 }
 
-/// Identifies a connection by its first bytes. Never answers [`Answer::Not`].
+/// Why bytes that nobody can read for certain don't pass.
+const PRETENCE: &str = "it could be read as a request, but not for certain, and a deny rule could apply";
+
+/// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny rules that could apply to it
+/// look at; where there is one, nothing that a server could take for a request is opaque.
 #[must_use]
-pub fn identify(bytes: &[u8]) -> Answer<Identity> {
+pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
     // The two can't both need more: TLS begins with a byte that no HTTP method has.
     match tls::read(bytes) {
         Answer::Found(hello) => return Answer::Found(Identity::Tls(hello)),
@@ -44,7 +51,21 @@ pub fn identify(bytes: &[u8]) -> Answer<Identity> {
         Answer::Found(()) => Answer::Found(Identity::Http),
         Answer::NeedMore => Answer::NeedMore,
         Answer::Refused(why) => Answer::Refused(why),
-        Answer::Not => Answer::Found(Identity::Opaque),
+        Answer::Not => match pretence::read(bytes, denials) {
+            Answer::Found(()) => Answer::Refused(PRETENCE),
+            Answer::NeedMore => Answer::NeedMore,
+            Answer::Refused(why) => Answer::Refused(why),
+            Answer::Not => Answer::Found(Identity::Opaque),
+        },
+    }
+}
+
+/// The same when the client has ended and nothing more will come: to a server, the end ends a line, too.
+#[must_use]
+pub fn identify_ended(bytes: &[u8], denials: Denials) -> Answer<Identity> {
+    match pretence::read(&[bytes, b"\n"].concat(), denials) {
+        Answer::Found(()) | Answer::Refused(_) => Answer::Refused(PRETENCE),
+        Answer::Not | Answer::NeedMore => Answer::Found(Identity::Opaque),
     }
 }
 
@@ -63,21 +84,21 @@ mod tests {
             b"*1\r\n$4\r\nPING\r\n",
             b"\xff\xfb\x03",
         ] {
-            assert_eq!(identify(bytes), Answer::Found(Identity::Opaque), "{bytes:?}");
+            assert_eq!(identify(bytes, Denials::ByRequest), Answer::Found(Identity::Opaque), "{bytes:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic_and_the_verdict_on_them_is_never_not(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert_ne!(identify(&bytes), Answer::Not);
+            prop_assert_ne!(identify(&bytes, Denials::None), Answer::Not);
         }
 
         #[test]
         fn more_bytes_never_change_an_answer(bytes in near_miss(), split in 0usize..600) {
-            let early = identify(bytes.get(..split).unwrap_or(&bytes));
+            let early = identify(bytes.get(..split).unwrap_or(&bytes), Denials::ByRequest);
             if early != Answer::NeedMore {
-                prop_assert_eq!(early, identify(&bytes));
+                prop_assert_eq!(early, identify(&bytes, Denials::ByRequest));
             }
         }
     }

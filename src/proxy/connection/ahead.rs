@@ -1,0 +1,174 @@
+//! A connection to the server that is made before the client has said anything, since it is allowed whatever will be said.
+//!
+//! Owns that connection until the client is identified, and passes on what the server says meanwhile. Nothing of the client's
+//! goes through here: its bytes wait for the verdict.
+
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::{Captured, Unidentified, because};
+use crate::audit::Entry;
+use crate::policy::{Denial, Permit};
+use crate::proxy::dial::{DialError, Upstream};
+use crate::proxy::identify::Identity;
+
+/// How much of the server's is read at once: a greeting fits.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+/// A connection to a server, and what it has said already.
+#[derive(Debug)]
+pub(in crate::proxy) struct Connected {
+    /// The connection.
+    pub(in crate::proxy) upstream: Upstream,
+    /// What it said that the client has not been given yet.
+    pub(in crate::proxy) unpassed: Vec<u8>,
+    /// Bytes that the client has been given.
+    pub(in crate::proxy) passed: u64,
+}
+
+/// A connection that is being made, or is there.
+pub(in crate::proxy) struct Ahead {
+    permit: Permit,
+    state: State,
+}
+
+enum State {
+    Dialling(Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send>>),
+    Connected { connected: Connected, ended: bool },
+}
+
+impl std::fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ahead").field("permit", &self.permit).finish_non_exhaustive()
+    }
+}
+
+impl Ahead {
+    /// Begins to connect, where opaque bytes would be let pass.
+    pub(super) fn begin(captured: &Captured) -> Option<Self> {
+        if !captured.gate.policy.may_allow_any_tcp(captured.destination) {
+            return None;
+        }
+        let permit = captured.decide_opaque().1.ok()?;
+        let (outside, gate) = (Arc::clone(&captured.outside), Arc::clone(&captured.gate));
+        let (source, destination) = (captured.source, captured.destination);
+        let target = permit.clone();
+        let dialling = async move { outside.dial(&gate, &target, source, destination).await };
+        Some(Self { permit, state: State::Dialling(Box::pin(dialling)) })
+    }
+
+    /// Whether the server has neither said anything nor ended.
+    pub(super) fn is_unused(&self) -> bool {
+        match &self.state {
+            State::Dialling(_) => true,
+            State::Connected { connected, ended } => !ended && connected.passed == 0 && connected.unpassed.is_empty(),
+        }
+    }
+
+    /// Passes on what the server says until the client is identified.
+    pub(super) async fn hear_server_until(
+        &mut self,
+        client: &TcpStream,
+        identified: impl Future<Output = Result<Identity, Denial>>,
+    ) -> Result<Identity, Unidentified> {
+        tokio::select! {
+            // A client that speaks at once is judged by what it says, whatever became of the server.
+            biased;
+            identity = identified => identity.map_err(Unidentified::Denied),
+            broken = self.pass_back(client) => Err(broken),
+        }
+    }
+
+    /// Gives the connection for a permit, waiting for it to be made; none where that permit is for something else.
+    ///
+    /// # Errors
+    /// Where it could not be made; and a denial where the permit is for something else and the client has already heard this
+    /// server: the words of two servers aren't mixed.
+    pub(super) async fn serve(self, captured: &Captured, permit: &Permit) -> Result<Option<Connected>, DialError> {
+        let unused = self.is_unused();
+        if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
+            let connected = match self.state {
+                State::Dialling(dialling) => fresh(dialling.await?),
+                State::Connected { connected, .. } => connected,
+            };
+            if captured.would_dial(permit, connected.upstream.address) {
+                return Ok(Some(connected));
+            }
+        }
+        if unused { Ok(None) } else { Err(DialError::Denied(because("another server had already spoken on it"))) }
+    }
+
+    /// Records a connection that ended before the client had said anything.
+    pub(super) fn record_broken(self, mut entry: Entry, problem: &str) {
+        let (address, passed) = match &self.state {
+            State::Dialling(_) => (None, 0),
+            State::Connected { connected, .. } => {
+                (Some(connected.upstream.address.socket_addr().ip()), connected.passed)
+            }
+        };
+        entry.allowed(self.permit.rule(), address);
+        entry.finish(0, passed, Some(problem));
+    }
+
+    /// Passes bytes back until something breaks. May be dropped at any await: what was read and not passed is kept.
+    async fn pass_back(&mut self, client: &TcpStream) -> Unidentified {
+        if let State::Dialling(dialling) = &mut self.state {
+            match dialling.await {
+                Ok(upstream) => self.state = State::Connected { connected: fresh(upstream), ended: false },
+                Err(DialError::Denied(denial)) => return Unidentified::Denied(denial),
+                Err(DialError::Unreachable(problem)) => return Unidentified::Broken(problem),
+            }
+        }
+        let State::Connected { connected, ended } = &mut self.state else { return std::future::pending().await };
+        loop {
+            let moved = match ended {
+                // Only the client can go on from here.
+                true => std::future::pending().await,
+                false if connected.unpassed.is_empty() => connected.hear(client, ended).await,
+                false => connected.pass(client).await,
+            };
+            if let Err(error) = moved {
+                return Unidentified::Broken(error.to_string());
+            }
+        }
+    }
+}
+
+fn fresh(upstream: Upstream) -> Connected {
+    Connected { upstream, unpassed: Vec::new(), passed: 0 }
+}
+
+impl Connected {
+    async fn hear(&mut self, client: &TcpStream, ended: &mut bool) -> io::Result<()> {
+        let server = &self.upstream.stream;
+        server.readable().await?;
+        self.unpassed.reserve(READ_AT_ONCE);
+        match server.try_read_buf(&mut self.unpassed) {
+            Ok(0) => {
+                *ended = true;
+                SockRef::from(client).shutdown(Shutdown::Write)
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pass(&mut self, client: &TcpStream) -> io::Result<()> {
+        client.writable().await?;
+        match client.try_write(&self.unpassed) {
+            Ok(written) => {
+                self.unpassed.drain(..written);
+                self.passed += written as u64;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

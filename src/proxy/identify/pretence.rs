@@ -1,0 +1,141 @@
+//! Bytes that the strict reader doesn't take for HTTP, and that some server would nevertheless answer as a request.
+//!
+//! Owns what the most lenient server could read as a request line. Only asked where a deny rule could apply: there, such bytes
+//! must not pass unread. Servers that were looked at: Python's `http.server` splits the line at any white space, before the
+//! method, too, and, like nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip line ends
+//! before the method; none takes a method that has anything but the letters of a token (RFC 9110 5.6.2), none needs it short.
+
+use super::Answer;
+use super::http::{LINE_LIMIT, is_token};
+use crate::policy::Denials;
+
+/// Whether the bytes begin what could be read as a request that `denials` would have to look at. At the end of the client's
+/// bytes, give them with a line end behind.
+#[must_use]
+pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
+    if denials == Denials::None {
+        return Answer::Not;
+    }
+    let start = bytes.iter().take_while(|byte| is_blank(**byte) || **byte == b'\n').count();
+    let text = bytes.get(start..).unwrap_or_default();
+    let method = text.iter().take_while(|byte| is_token(**byte)).count();
+    match text.get(method) {
+        Some(byte) if method == 0 || !is_blank(*byte) => return Answer::Not,
+        _ => {}
+    }
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.len() < text.len() {
+        return if is_request(line, denials) { Answer::Found(()) } else { Answer::Not };
+    }
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    if bytes.len() >= LINE_LIMIT {
+        Answer::Refused("the first line is over 16 KiB, and could be a request")
+    } else {
+        Answer::NeedMore
+    }
+}
+
+/// Whether a whole line could be a request.
+fn is_request(line: &[u8], denials: Denials) -> bool {
+    let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
+    let (Some(_method), Some(target)) = (words.next(), words.next()) else { return false };
+    let has_version = words.any(|word| begins(word, b"HTTP/"));
+    // Without a version no server reads a Host: a name stands in the target, or nowhere.
+    let names_host = begins(target, b"http://") || begins(target, b"https://");
+    let unversioned = denials == Denials::ByRequest && (target.starts_with(b"/") || begins(line, b"GET"));
+    has_version || names_host || unversioned
+}
+
+fn begins(word: &[u8], with: &[u8]) -> bool {
+    word.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+}
+
+/// White space as Python's `str.split` knows it (in Latin-1), but for the line end.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x0b..=0x0d | 0x1c..=0x20 | 0x85 | 0xa0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_lenient_server_would_answer_is_found() {
+        let long = format!("{} /secret HTTP/1.1\r\n", "A".repeat(33));
+        for line in [
+            " GET / HTTP/1.1\r\n",
+            "\t\r\n\x0bGET / HTTP/1.1\n",
+            "GET\t/\tHTTP/1.1\r\n",
+            "GET /\rHTTP/1.1\n",
+            "get \x1f/ http/1.0\r\n",
+            "GET http://denied.test/\r\n",
+            &long,
+        ] {
+            assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_version_has_no_host_but_a_path() {
+        for line in ["GET /secret\r\n", "GET\t/secret\n", "get secret\n", "POST /secret\r\n"] {
+            assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Not, "{line:?}");
+            assert_eq!(read(line.as_bytes(), Denials::ByRequest), Answer::Found(()), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn other_protocols_are_told_at_their_first_line_at_the_latest() {
+        for bytes in [
+            &b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"[..],
+            b"EHLO client.test\r\n",
+            b"USER anonymous\r\n",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"PING\r\n",
+            b"set key 0 0 5\r\n",
+            b"OPTIONS rtsp://camera.test/ RTSP/1.0\r\n",
+            b"\0\0\0\x08\x04\xd2\x16\x2f",
+            b"\x16\x03\x01",
+            b"{\"jsonrpc\": \"2.0\"}\n",
+        ] {
+            assert_eq!(read(bytes, Denials::ByRequest), Answer::Not, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_not_waited_for() {
+        let line = [b"GET\t/".to_vec(), vec![b'a'; LINE_LIMIT]].concat();
+        assert_eq!(read(&line[..LINE_LIMIT - 1], Denials::ByName), Answer::NeedMore);
+        assert!(matches!(read(&line[..LINE_LIMIT], Denials::ByName), Answer::Refused(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn more_bytes_never_change_an_answer(
+            bytes in "[ \\t\\r\\n]{0,3}[A-Za-z]{0,40}[ \\t\\r]{0,2}[/a-z:]{0,12}[ \\t]{0,2}(HTTP/1.1)?[\\r\\n]{0,2}[a-z]{0,5}",
+            split in 0usize..80,
+            by_request: bool,
+        ) {
+            let denials = if by_request { Denials::ByRequest } else { Denials::ByName };
+            let bytes = bytes.as_bytes();
+            let early = read(bytes.get(..split).unwrap_or(bytes), denials);
+            if early != Answer::NeedMore {
+                prop_assert_eq!(early, read(bytes, denials));
+            }
+        }
+
+        #[test]
+        fn a_request_with_a_version_is_found_however_it_is_spaced(
+            before in "[ \\t\\r\\n]{0,4}", method in "[A-Za-z!-]{1,50}", a in "[ \\t]{1,3}", b in "[ \\t\\r]{1,3}",
+        ) {
+            let line = format!("{before}{method}{a}/x{b}HTTP/1.1\r\n");
+            prop_assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(()));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&bytes, Denials::ByRequest);
+        }
+    }
+}
