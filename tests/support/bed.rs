@@ -229,10 +229,15 @@ pub(crate) struct Capture {
 impl Capture {
     /// Listens on an interface of the bed. `direction` is tcpdump's: `in` is from the container.
     pub(crate) fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
+        Self::begin(bed, Path::new(&format!("/proc/{}/ns/net", bed.first)), interface, direction)
+    }
+
+    fn begin(bed: &Bed, namespace: &Path, interface: &str, direction: &str) -> Self {
         let file = bed.path(&format!("{}.pcap", unique("capture")));
         let mut tcpdump = Command::new("nsenter")
-            .args(["--target", &bed.first.to_string(), "--net", "--"])
-            .args(["timeout", "--signal=INT", "300", "tcpdump", "-i", interface, "-Q", direction])
+            .arg(format!("--net={}", namespace.display()))
+            .arg("--")
+            .args(["timeout", "--signal=INT", "600", "tcpdump", "-i", interface, "-Q", direction])
             .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
             .arg(&file)
             .stdin(Stdio::null())
@@ -276,6 +281,28 @@ impl Drop for Capture {
             self.interrupt();
             self.tcpdump.wait().ok();
         }
+    }
+}
+
+/// A capture that is read while it goes on, byte by byte.
+#[derive(Debug)]
+pub(crate) struct Listener(Capture);
+
+impl Listener {
+    /// Listens on an interface of the bed, as [`Capture::start`].
+    pub(crate) fn on(bed: &Bed, interface: &str, direction: &str) -> Self {
+        let namespace = PathBuf::from(format!("/proc/{}/ns/net", bed.first));
+        Self(Capture::begin(bed, &namespace, interface, direction))
+    }
+
+    /// Listens to what arrives on an interface of another namespace.
+    pub(crate) fn in_namespace(bed: &Bed, namespace: &Path, interface: &str) -> Self {
+        Self(Capture::begin(bed, namespace, interface, "in"))
+    }
+
+    /// The file, in pcap's format.
+    pub(crate) fn file(&self) -> &Path {
+        &self.0.file
     }
 }
 

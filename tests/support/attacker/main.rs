@@ -5,16 +5,24 @@
 //!
 //! - `probe tcp|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it took, in milliseconds
 //! - `dns udp|tcp SERVER NAME`: one query: the response code and how long it took
-//! - `frames INTERFACE ADDRESS`: whole Ethernet frames, past the container's own firewall and queues
-//! - `raw ADDRESS`: IP protocols that nobody thinks of
+//! - `frames INTERFACE ADDRESS SECRET`: whole Ethernet frames, past the container's own firewall and queues
+//! - `raw ADDRESS SECRET`: IP protocols that nobody thinks of
+//! - `speak TRIGGER TARGET SECRET`: what makes a router's kernel speak by itself, to a source that we made up
+//! - `flood TARGET SECRET SECONDS`: datagrams in the names of TARGET's neighbours
+//! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its name server, by making
+//!   conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
 mod frames;
+mod kernel;
+mod link;
 mod namespaces;
+mod packets;
 mod probe;
+mod take_over;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,8 +38,16 @@ fn main() -> anyhow::Result<()> {
         ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
         ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),
-        ["frames", interface, target] => frames::send_all(interface, target.parse()?)?,
-        ["raw", target] => raw_protocols(target.parse()?)?,
+        ["frames", interface, target, secret] => frames::send_all(interface, target.parse()?, secret)?,
+        ["raw", target, secret] => raw_protocols(target.parse()?, secret)?,
+        ["speak", trigger, target, secret] => kernel::speak(trigger, target.parse()?, secret)?,
+        ["flood", target, secret, seconds] => {
+            kernel::flood(target.parse()?, secret, Duration::from_secs(seconds.parse()?))?;
+        }
+        ["take-over", how, server, late, secret, seconds] => {
+            let names = take_over::Names { late, secret };
+            take_over::run(how, server.parse()?, &names, Duration::from_secs(seconds.parse()?))?;
+        }
         ["rtnetlink", interface] => namespaces::reach(interface)?,
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
@@ -52,12 +68,12 @@ fn report(attempt: impl FnOnce() -> anyhow::Result<String>) {
 /// ICMP, IGMP, TCP and UDP by hand, GRE, ESP, OSPF, SCTP, and one that means nothing.
 const PROTOCOLS: [i32; 9] = [1, 2, 6, 17, 47, 50, 89, 132, 253];
 
-fn raw_protocols(target: IpAddr) -> anyhow::Result<()> {
+fn raw_protocols(target: IpAddr, secret: &str) -> anyhow::Result<()> {
     let domain = if target.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
     for protocol in PROTOCOLS {
         let sent = socket2::Socket::new(domain, socket2::Type::RAW, Some(protocol.into()))
             .context("socket")
-            .and_then(|socket| Ok(socket.send_to(&[0x5a; 64], &std::net::SocketAddr::new(target, 0).into())?));
+            .and_then(|socket| Ok(socket.send_to(secret.as_bytes(), &std::net::SocketAddr::new(target, 0).into())?));
         match sent {
             Ok(_) => println!("protocol {protocol}: sent"),
             Err(error) => println!("protocol {protocol}: {error:#}"),

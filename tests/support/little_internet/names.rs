@@ -1,6 +1,8 @@
 //! The name server: answers for the zone over UDP and TCP, on every address, and prints every question.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
@@ -10,20 +12,27 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::Ends;
-use crate::zone::{REBINDING, by_name};
+use crate::zone::{REBINDING, by_name, is_late};
 
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 60;
+/// How long a late name's answer takes: longer than resolvers wait.
+const LATE: Duration = Duration::from_secs(6);
 
 pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
-    let socket = UdpSocket::bind(address).await.with_context(|| format!("udp {address}"))?;
+    let socket = Arc::new(UdpSocket::bind(address).await.with_context(|| format!("udp {address}"))?);
     tokio::spawn(async move {
         let mut buffer = vec![0; 4096];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
             let ends = Ends { client, server: address };
-            if let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), &ends) {
+            let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), &ends) else { continue };
+            let socket = Arc::clone(&socket);
+            tokio::spawn(async move {
+                if asks_late(&answer) {
+                    tokio::time::sleep(LATE).await;
+                }
                 socket.send_to(&answer, client).await.ok();
-            }
+            });
         }
     });
     Ok(())
@@ -58,6 +67,11 @@ fn answer(question: &[u8], ends: &Ends) -> Option<Vec<u8>> {
     }
     response.add_query(query);
     response.to_vec().ok()
+}
+
+fn asks_late(message: &[u8]) -> bool {
+    Message::from_vec(message)
+        .is_ok_and(|message| message.queries.first().is_some_and(|query| is_late(&query.name().to_ascii())))
 }
 
 /// None: there is no such name.

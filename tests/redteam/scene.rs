@@ -1,0 +1,213 @@
+//! The place where attacks happen: a private host with a neighbour and an attacker's machine that hears everything, and a
+//! container to attack from; and the judge, who looks from outside only.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::bed::{Answer, Bed, Listener, REPOSITORY, shell};
+use crate::docker::{Container, IMAGE, engine_version};
+use crate::hosts::ATTACKER;
+use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
+use crate::row::{Meanwhile, Need, Row};
+use crate::wire::{Uplink, length, packets, tells};
+
+/// From this version on networks are attached after the container was made.
+const NEWER_DOCKER: u32 = 26;
+/// What an attack's script may take, in seconds.
+const SCRIPT_SECONDS: u64 = 60;
+/// A user without privileges, and what takes every privilege away.
+const SOMEBODY: &str = "1000:1000";
+const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+
+/// The private host, with everyone who listens.
+pub(crate) struct World {
+    pub(crate) bed: Bed,
+    neighbour: (Ipv4Addr, Ipv6Addr),
+    internet: Listener,
+}
+
+/// Which of the two ways of attaching networks this run's Docker has.
+pub(crate) fn engine() -> Engine {
+    // An unknown version is taken for a new one.
+    if engine_version().is_some_and(|version| version < NEWER_DOCKER) { Engine::Older } else { Engine::Newer }
+}
+
+impl World {
+    pub(crate) fn up() -> Self {
+        let bed = Bed::up("docker", "tests/redteam/etc", |bin| {
+            // What a user without root's capabilities finds in many images: a program with a file capability.
+            shell("cp \"$1/attacker\" \"$1/attacker-raw\" && setcap cap_net_raw+ep \"$1/attacker-raw\"", &[bin.into()]);
+            symlink("boundary-shim", bin.join("boundary-none")).expect("a link");
+        });
+        let script = "\"$1\" \"$2\" curl ip nft \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
+        let [authority, attacker, raw, socket] =
+            ["ca/ca.pem", "bin/attacker", "bin/attacker-raw", "docker.sock"].map(|name| bed.path(name));
+        let image = Path::new(REPOSITORY).join("scripts/bed-image");
+        shell(script, &[image, authority, attacker, raw, socket, IMAGE.into()]);
+        let run = ["run", "--detach", "--runtime", "runc", "--name", "neighbour", IMAGE, "sleep", "3600"];
+        bed.docker(&run).must_succeed();
+        let inspect = |field: &str| {
+            let format = format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}");
+            bed.docker(&["inspect", "--format", &format, "neighbour"]).must_succeed().stdout.trim().to_owned()
+        };
+        let neighbour = (inspect("IPAddress").parse().unwrap(), inspect("GlobalIPv6Address").parse().unwrap());
+        let internet = Listener::in_namespace(&bed, &bed.inside("/run/netns/internet"), "outside");
+        Self { bed, neighbour, internet }
+    }
+}
+
+/// One attempt: a container, a secret that nobody else knows, and those who would be glad to hear it.
+pub(crate) struct Scene<'a> {
+    pub(crate) world: &'a World,
+    container: Container<'a>,
+    pub(crate) circumstances: Circumstances,
+    /// Whether the filter is in the way.
+    pub(crate) filtered: bool,
+    pub(crate) secret: String,
+    uplink: (Listener, Uplink),
+    /// Where in the attacker's machine's capture this attempt begins.
+    before: usize,
+}
+
+impl<'a> Scene<'a> {
+    /// Starts a container for an attempt, and listens on its uplink.
+    pub(crate) fn set(world: &'a World, row: &Row, circumstances: Circumstances, filtered: bool) -> Self {
+        let runtime = match (filtered, circumstances.runtime, circumstances.nesting) {
+            (false, ..) => "runc",
+            (true, Runtime::Runc, Nesting::Nsjail) => "boundary",
+            (true, Runtime::Runc, Nesting::None) => "boundary-none",
+            (true, Runtime::Crun, Nesting::Nsjail) => "boundary-crun",
+            (true, Runtime::Crun, Nesting::None) => "boundary-crun-none",
+        };
+        let mut flags = Vec::new();
+        if row.needs.contains(&Need::Unprivileged) {
+            flags.extend(BARE);
+        }
+        // Who attacks without the filter gets by a flag what nesting gives with it.
+        let lent = !filtered && row.needs.contains(&Need::NetAdmin);
+        if lent {
+            flags.extend(["--cap-add", "NET_ADMIN"]);
+        }
+        if circumstances.user == User::Somebody && !lent {
+            flags.extend(["--user", SOMEBODY]);
+        }
+        let container = world.bed.start_with(runtime, &flags, &["sleep", "600"]);
+        let inspect = |field: &str| container.inspect(&format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}"));
+        let v4: Ipv4Addr = inspect("IPAddress").parse().unwrap();
+        let port = world.bed.port_of("docker0", &v4.to_string(), &inspect("MacAddress"));
+        let routers = ["Gateway", "IPv6Gateway"].map(|field| inspect(field).parse().ok());
+        let uplink = Uplink {
+            v4,
+            v6: inspect("GlobalIPv6Address").parse().ok(),
+            routers: routers.into_iter().flatten().collect(),
+        };
+        let listener = Listener::on(&world.bed, &port, "in");
+        let secret: String = (0..4).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
+        // No digit leads: it must do as a name's label and as anything else.
+        let secret = format!("s{}", &secret[1..]);
+        let before = length(world.internet.file());
+        Self { world, container, circumstances, filtered, secret, uplink: (listener, uplink), before }
+    }
+
+    /// The attacker's machine, in the attempt's family.
+    pub(crate) fn target(&self) -> IpAddr {
+        match self.circumstances.family {
+            Family::V4 => ATTACKER.v4.into(),
+            Family::V6 => ATTACKER.v6.into(),
+        }
+    }
+
+    /// Another container on the same bridge.
+    pub(crate) fn neighbour(&self) -> IpAddr {
+        match self.circumstances.family {
+            Family::V4 => self.world.neighbour.0.into(),
+            Family::V6 => self.world.neighbour.1.into(),
+        }
+    }
+
+    /// Lets the attack happen, and tells what of it got out, if anything.
+    pub(crate) fn play(&self, row: &Row) -> Outcome {
+        let script = (row.script)(self);
+        let answer = match row.meanwhile {
+            Meanwhile::Nothing => {
+                self.world.bed.docker_within(SCRIPT_SECONDS, &["exec", &self.container.name, "sh", "-c", &script])
+            }
+            Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(&script),
+        };
+        let end = Instant::now() + row.linger;
+        // Without the filter there is something to find, and nothing to wait for once it was found.
+        while Instant::now() < end && !(!self.filtered && self.secret_is_out()) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Outcome { leaks: self.leaks(), answer }
+    }
+
+    fn play_while_the_proxy_dies(&self, script: &str) -> Answer {
+        let proxy = self.filtered.then(|| self.container.footprint().proxy);
+        std::thread::scope(|scope| {
+            let attack = scope.spawn(|| {
+                self.world.bed.docker_within(SCRIPT_SECONDS, &["exec", &self.container.name, "sh", "-c", script])
+            });
+            // The flood has to be under way: its first packets are refused, and the record tells so.
+            std::thread::sleep(Duration::from_secs(2));
+            if let Some(proxy) = proxy {
+                self.world.bed.exec(&["kill", "-KILL", &proxy]).must_succeed();
+            }
+            attack.join().unwrap()
+        })
+    }
+
+    fn secret_is_out(&self) -> bool {
+        packets(self.uplink.0.file(), 0).iter().any(|packet| tells(packet, &self.secret))
+    }
+
+    /// What got out, as each of those who listen tells it.
+    fn leaks(&self) -> Vec<String> {
+        let (listener, uplink) = &self.uplink;
+        let mut leaks = Vec::new();
+        let sent = packets(listener.file(), 0);
+        let told = |packets: &[Vec<u8>], where_: &str| {
+            let count = packets.iter().filter(|packet| tells(packet, &self.secret)).count();
+            let first = packets.iter().find(|packet| tells(packet, &self.secret));
+            first.map(|packet| format!("the secret is in {count} packets {where_}, first {}", hex(packet)))
+        };
+        leaks.extend(told(&sent, "on the uplink"));
+        leaks.extend(told(&packets(self.world.internet.file(), self.before), "at the attacker's machine"));
+        let log = self.world.bed.internet_log().to_ascii_lowercase();
+        let logged: Vec<&str> = log.lines().filter(|line| line.contains(&self.secret)).collect();
+        leaks.extend(logged.first().map(|first| format!("{} lines are logged outside, first «{first}»", logged.len())));
+        if self.filtered {
+            let strange: Vec<_> = sent.iter().filter(|packet| !uplink.permits(packet)).collect();
+            leaks.extend(strange.first().map(|first| {
+                format!("{} packets that nothing allows are on the uplink, first {}", strange.len(), hex(first))
+            }));
+        }
+        leaks
+    }
+
+    /// Whether allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody.
+    pub(crate) fn judge_is_awake(&self) -> bool {
+        let answer = self.container.exec("curl -4 -sS -m 10 http://allowed.test/");
+        let web = |packet: &&Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
+        answer.code == 0 && packets(self.uplink.0.file(), 0).iter().any(|packet| web(&packet))
+    }
+
+    /// The container's record.
+    pub(crate) fn records(&self) -> String {
+        let records = self.container.records();
+        records.iter().map(|record| format!("{record}\n")).collect()
+    }
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) leaks: Vec<String>,
+    pub(crate) answer: Answer,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(160).map(|byte| format!("{byte:02x}")).collect()
+}
