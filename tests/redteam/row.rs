@@ -22,8 +22,12 @@ pub(crate) struct Row {
     pub(crate) meanwhile: Meanwhile,
     /// For how long something may still come out afterwards: timers of kernels.
     pub(crate) linger: Duration,
-    /// What the record must say of it: a part of one of its lines.
-    pub(crate) recorded: Option<&'static str>,
+    /// Where the secret has got out.
+    pub(crate) counts: Counts,
+    /// What the record must tell of it.
+    pub(crate) recorded: Option<Trace>,
+    /// What the script may take, in seconds.
+    pub(crate) seconds: u64,
     /// Whether it ends the container's own network: then nothing shows afterwards that the judge sees.
     pub(crate) silences: bool,
     /// Whether nothing else may run meanwhile: it takes all of the machine.
@@ -38,6 +42,21 @@ pub(crate) enum Meanwhile {
     ProxyIsKilled,
 }
 
+/// Where a secret must not be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Anywhere,
+    /// The policy lets it go elsewhere.
+    AtTheAttackers,
+}
+
+/// By what an attempt is found in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trace {
+    Secret,
+    Target,
+}
+
 /// What an attack can't do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -47,8 +66,6 @@ pub(crate) enum Need {
     NetAdmin,
     /// Only without any capability is there something to show.
     Unprivileged,
-    /// Only root's capabilities will do.
-    Root,
 }
 
 /// Most rows: nothing special.
@@ -60,7 +77,9 @@ pub(crate) const ROW: Row = Row {
     script: |_| String::new(),
     meanwhile: Meanwhile::Nothing,
     linger: Duration::from_secs(1),
+    counts: Counts::Anywhere,
     recorded: None,
+    seconds: 60,
     silences: false,
     alone: false,
 };
@@ -86,7 +105,6 @@ impl Need {
             Self::Unprivileged => {
                 (circumstances.user == User::Root).then_some("it is the attack of a user without any capability")
             }
-            Self::Root => (circumstances.user != User::Root).then_some("only root has the capability by default"),
         }
     }
 }

@@ -6,17 +6,15 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Answer, Bed, Listener, REPOSITORY, shell};
+use crate::bed::{Answer, Bed, Capture, REPOSITORY, shell};
 use crate::docker::{Container, IMAGE, engine_version};
 use crate::hosts::ATTACKER;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
-use crate::row::{Meanwhile, Need, Row};
+use crate::row::{Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};
 
 /// From this version on networks are attached after the container was made.
 const NEWER_DOCKER: u32 = 26;
-/// What an attack's script may take, in seconds.
-const SCRIPT_SECONDS: u64 = 60;
 /// A user without privileges, and what takes every privilege away.
 const SOMEBODY: &str = "1000:1000";
 const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -25,7 +23,7 @@ const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileg
 pub(crate) struct World {
     pub(crate) bed: Bed,
     neighbour: (Ipv4Addr, Ipv6Addr),
-    internet: Listener,
+    internet: Capture,
 }
 
 /// Which of the two ways of attaching networks this run's Docker has.
@@ -53,7 +51,7 @@ impl World {
             bed.docker(&["inspect", "--format", &format, "neighbour"]).must_succeed().stdout.trim().to_owned()
         };
         let neighbour = (inspect("IPAddress").parse().unwrap(), inspect("GlobalIPv6Address").parse().unwrap());
-        let internet = Listener::in_namespace(&bed, &bed.inside("/run/netns/internet"), "outside");
+        let internet = Capture::begin(&bed, &bed.inside("/run/netns/internet"), "outside", "in");
         Self { bed, neighbour, internet }
     }
 }
@@ -66,7 +64,7 @@ pub(crate) struct Scene<'a> {
     /// Whether the filter is in the way.
     pub(crate) filtered: bool,
     pub(crate) secret: String,
-    uplink: (Listener, Uplink),
+    uplink: (Capture, Uplink),
     /// Where in the attacker's machine's capture this attempt begins.
     before: usize,
 }
@@ -103,11 +101,11 @@ impl<'a> Scene<'a> {
             v6: inspect("GlobalIPv6Address").parse().ok(),
             routers: routers.into_iter().flatten().collect(),
         };
-        let listener = Listener::on(&world.bed, &port, "in");
+        let listener = Capture::start(&world.bed, &port, "in");
         let secret: String = (0..4).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
         // No digit leads: it must do as a name's label and as anything else.
         let secret = format!("s{}", &secret[1..]);
-        let before = length(world.internet.file());
+        let before = length(&world.internet.file);
         Self { world, container, circumstances, filtered, secret, uplink: (listener, uplink), before }
     }
 
@@ -117,6 +115,11 @@ impl<'a> Scene<'a> {
             Family::V4 => ATTACKER.v4.into(),
             Family::V6 => ATTACKER.v6.into(),
         }
+    }
+
+    /// The attacker's IPv6 address, whatever the family.
+    pub(crate) fn target_v6(&self) -> String {
+        ATTACKER.v6.to_string()
     }
 
     /// Another container on the same bridge.
@@ -132,23 +135,23 @@ impl<'a> Scene<'a> {
         let script = (row.script)(self);
         let answer = match row.meanwhile {
             Meanwhile::Nothing => {
-                self.world.bed.docker_within(SCRIPT_SECONDS, &["exec", &self.container.name, "sh", "-c", &script])
+                self.world.bed.docker_within(row.seconds, &["exec", &self.container.name, "sh", "-c", &script])
             }
-            Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(&script),
+            Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(row, &script),
         };
         let end = Instant::now() + row.linger;
         // Without the filter there is something to find, and nothing to wait for once it was found.
-        while Instant::now() < end && !(!self.filtered && self.secret_is_out()) {
+        while Instant::now() < end && (self.filtered || !self.secret_is_out()) {
             std::thread::sleep(Duration::from_millis(100));
         }
-        Outcome { leaks: self.leaks(), answer }
+        Outcome { leaks: self.leaks(row.counts), answer }
     }
 
-    fn play_while_the_proxy_dies(&self, script: &str) -> Answer {
+    fn play_while_the_proxy_dies(&self, row: &Row, script: &str) -> Answer {
         let proxy = self.filtered.then(|| self.container.footprint().proxy);
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| {
-                self.world.bed.docker_within(SCRIPT_SECONDS, &["exec", &self.container.name, "sh", "-c", script])
+                self.world.bed.docker_within(row.seconds, &["exec", &self.container.name, "sh", "-c", script])
             });
             // The flood has to be under way: its first packets are refused, and the record tells so.
             std::thread::sleep(Duration::from_secs(2));
@@ -160,23 +163,27 @@ impl<'a> Scene<'a> {
     }
 
     fn secret_is_out(&self) -> bool {
-        packets(self.uplink.0.file(), 0).iter().any(|packet| tells(packet, &self.secret))
+        packets(&self.uplink.0.file, 0).iter().any(|packet| tells(packet, &self.secret))
     }
 
     /// What got out, as each of those who listen tells it.
-    fn leaks(&self) -> Vec<String> {
+    fn leaks(&self, counts: Counts) -> Vec<String> {
         let (listener, uplink) = &self.uplink;
         let mut leaks = Vec::new();
-        let sent = packets(listener.file(), 0);
+        let sent = packets(&listener.file, 0);
+        let matters = |packet: &[u8]| counts == Counts::Anywhere || is_for(packet, self.target());
         let told = |packets: &[Vec<u8>], where_: &str| {
-            let count = packets.iter().filter(|packet| tells(packet, &self.secret)).count();
-            let first = packets.iter().find(|packet| tells(packet, &self.secret));
-            first.map(|packet| format!("the secret is in {count} packets {where_}, first {}", hex(packet)))
+            let told: Vec<_> = packets.iter().filter(|one| matters(one) && tells(one, &self.secret)).collect();
+            told.first().map(|first| format!("the secret is in {} packets {where_}, first {}", told.len(), hex(first)))
         };
         leaks.extend(told(&sent, "on the uplink"));
-        leaks.extend(told(&packets(self.world.internet.file(), self.before), "at the attacker's machine"));
+        leaks.extend(told(&packets(&self.world.internet.file, self.before), "at the attacker's machine"));
         let log = self.world.bed.internet_log().to_ascii_lowercase();
-        let logged: Vec<&str> = log.lines().filter(|line| line.contains(&self.secret)).collect();
+        let logged: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(&self.secret))
+            .filter(|line| counts == Counts::Anywhere || line.contains(&format!("-> {}", self.target())))
+            .collect();
         leaks.extend(logged.first().map(|first| format!("{} lines are logged outside, first «{first}»", logged.len())));
         if self.filtered {
             let strange: Vec<_> = sent.iter().filter(|packet| !uplink.permits(packet)).collect();
@@ -191,13 +198,16 @@ impl<'a> Scene<'a> {
     pub(crate) fn judge_is_awake(&self) -> bool {
         let answer = self.container.exec("curl -4 -sS -m 10 http://allowed.test/");
         let web = |packet: &&Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
-        answer.code == 0 && packets(self.uplink.0.file(), 0).iter().any(|packet| web(&packet))
+        answer.code == 0 && packets(&self.uplink.0.file, 0).iter().any(|packet| web(&packet))
     }
 
-    /// The container's record.
-    pub(crate) fn records(&self) -> String {
-        let records = self.container.records();
-        records.iter().map(|record| format!("{record}\n")).collect()
+    /// Whether the container's record tells of the attempt.
+    pub(crate) fn is_recorded(&self, trace: Trace) -> bool {
+        let sign = match trace {
+            Trace::Secret => self.secret.clone(),
+            Trace::Target => self.target().to_string(),
+        };
+        self.container.records().iter().any(|record| record.to_string().contains(&sign))
     }
 }
 
@@ -206,6 +216,14 @@ impl<'a> Scene<'a> {
 pub(crate) struct Outcome {
     pub(crate) leaks: Vec<String>,
     pub(crate) answer: Answer,
+}
+
+/// Whether a frame's destination is an address.
+fn is_for(frame: &[u8], address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => frame.get(30..34) == Some(&address.octets()),
+        IpAddr::V6(address) => frame.get(38..54) == Some(&address.octets()),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -223,7 +223,8 @@ pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
 #[derive(Debug)]
 pub(crate) struct Capture {
     tcpdump: Child,
-    file: PathBuf,
+    /// What it writes, in pcap's format, packet by packet.
+    pub(crate) file: PathBuf,
 }
 
 impl Capture {
@@ -232,7 +233,8 @@ impl Capture {
         Self::begin(bed, Path::new(&format!("/proc/{}/ns/net", bed.first)), interface, direction)
     }
 
-    fn begin(bed: &Bed, namespace: &Path, interface: &str, direction: &str) -> Self {
+    /// The same in a network namespace by its file.
+    pub(crate) fn begin(bed: &Bed, namespace: &Path, interface: &str, direction: &str) -> Self {
         let file = bed.path(&format!("{}.pcap", unique("capture")));
         let mut tcpdump = Command::new("nsenter")
             .arg(format!("--net={}", namespace.display()))
@@ -284,28 +286,6 @@ impl Drop for Capture {
     }
 }
 
-/// A capture that is read while it goes on, byte by byte.
-#[derive(Debug)]
-pub(crate) struct Listener(Capture);
-
-impl Listener {
-    /// Listens on an interface of the bed, as [`Capture::start`].
-    pub(crate) fn on(bed: &Bed, interface: &str, direction: &str) -> Self {
-        let namespace = PathBuf::from(format!("/proc/{}/ns/net", bed.first));
-        Self(Capture::begin(bed, &namespace, interface, direction))
-    }
-
-    /// Listens to what arrives on an interface of another namespace.
-    pub(crate) fn in_namespace(bed: &Bed, namespace: &Path, interface: &str) -> Self {
-        Self(Capture::begin(bed, namespace, interface, "in"))
-    }
-
-    /// The file, in pcap's format.
-    pub(crate) fn file(&self) -> &Path {
-        &self.0.file
-    }
-}
-
 /// What a command answered.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -333,6 +313,17 @@ impl Answer {
         assert!(self.code != 0, "it succeeded: {}{}", self.stdout, self.stderr);
         self
     }
+}
+
+/// What `attacker probe` says where nothing got through. Anything else, silence too, shows that the probe never was.
+const SHUT_OUT: [&str; 4] = ["refused", "unreachable", "prohibited", "timeout"];
+
+/// Panics unless every line of the answer to one or more probes is such an outcome, and there is one.
+#[track_caller]
+pub(crate) fn must_be_shut_out(probe: &str, answer: &Answer) {
+    let outcomes: Vec<&str> = answer.must_succeed().stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    let shut_out = outcomes.iter().all(|outcome| SHUT_OUT.contains(outcome));
+    assert!(shut_out && !outcomes.is_empty(), "{probe}: {}{}", answer.stdout, answer.stderr);
 }
 
 /// Runs a command to its end or its deadline.

@@ -20,7 +20,7 @@ pub(crate) const ROWS: &[Row] = &[
         script: |scene| {
             format!(
                 // Taking the link down makes the gateway forget where the container's address is.
-                "set -e; gateway=$(ip route | awk '/^default/ {{print $3}}'); echo x | nc -u -w 1 $gateway 9 || :
+                "set -e; gateway=$(ip route | awk '/^default/ {{print $3}}'); attacker send udp $gateway:9 hello
                  mac=$(/bin/ip neigh show $gateway | sed 's/.*lladdr \\([^ ]*\\).*/\\1/')
                  /bin/ip link set eth0 down; /bin/ip link set eth0 arp off up; /bin/ip route add default via $gateway
                  /bin/ip neigh replace $gateway lladdr $mac nud permanent dev eth0
@@ -50,6 +50,7 @@ pub(crate) const ROWS: &[Row] = &[
         script: |scene| format!("timeout 20 attacker-raw flood {} {} 5", scene.target(), scene.secret),
         meanwhile: Meanwhile::ProxyIsKilled,
         silences: true,
+        alone: true,
         ..ROW
     },
     Row {
@@ -89,7 +90,59 @@ pub(crate) const ROWS: &[Row] = &[
         linger: Duration::from_secs(63),
         ..ROW
     },
+    Row {
+        name: "kernel_port_and_protocol_unreachable",
+        attack: "datagrams to closed ports of the gateway's own addresses, and protocols that it doesn't speak, in TARGET's name",
+        defence: INSIDE_ONLY,
+        script: |scene| all(&[speak(scene, "closed-port"), speak(scene, "protocol")]),
+        ..ROW
+    },
+    Row {
+        name: "kernel_time_exceeded_at_the_last_hop",
+        attack: "packets in TARGET's name that may make no further hop",
+        defence: INSIDE_ONLY,
+        script: |scene| speak(scene, "last-hop"),
+        ..ROW
+    },
+    Row {
+        name: "kernel_fragmentation_needed_and_bad_options_v4",
+        attack: "packets in TARGET's name that are as long as the link takes and must not be cut, and broken options",
+        defence: INSIDE_ONLY,
+        needs: &[Need::Only(Family::V4)],
+        script: |scene| all(&[speak(scene, "too-big"), speak(scene, "bad-option")]),
+        ..ROW
+    },
+    Row {
+        name: "kernel_reset_and_handshake",
+        attack: "segments in TARGET's name that the gateway's TCP answers: a reset for what belongs to no connection, SYN-ACKs, \
+                 again and again, for a handshake on a captured port; their numbers are the secret",
+        defence: "the source check drops what claims to come from elsewhere; the proxy's answers have a route to the inside only",
+        script: |scene| all(&[speak(scene, "reset"), speak(scene, "handshake")]),
+        linger: Duration::from_secs(4),
+        ..ROW
+    },
+    Row {
+        name: "kernel_echo_timestamp_and_mask_replies",
+        attack: "pings, timestamp, information and mask requests in TARGET's name, to every address of the gateway",
+        defence: INSIDE_ONLY,
+        script: |scene| speak(scene, "ping"),
+        ..ROW
+    },
+    Row {
+        name: "kernel_answers_to_neighbours_routers_and_listeners",
+        attack: "neighbour and router solicitations and listener queries in TARGET's name: the answer, or the question where TARGET \
+                 is, would be seen on the wire",
+        defence: "the container's side has its own neighbours; listener and router messages are dropped",
+        needs: &[Need::Only(Family::V6)],
+        script: |scene| speak(scene, "neighbour-question"),
+        linger: Duration::from_secs(4),
+        ..ROW
+    },
 ];
+
+fn all(scripts: &[String]) -> String {
+    scripts.join(" && ")
+}
 
 /// A trigger, to somebody on the wire and to somebody far.
 fn speak(scene: &Scene<'_>, trigger: &str) -> String {

@@ -64,10 +64,6 @@ impl Frames {
         self.send_frame(&packets::frame(self.from, self.to, packet))
     }
 
-    pub(crate) fn send_to(&self, station: [u8; 6], packet: &[u8]) -> anyhow::Result<()> {
-        self.send_frame(&packets::frame(self.from, station, packet))
-    }
-
     /// A full queue is waited for.
     pub(crate) fn send_frame(&self, frame: &[u8]) -> anyhow::Result<()> {
         loop {

@@ -9,6 +9,8 @@
 //! - `raw ADDRESS SECRET`: IP protocols that nobody thinks of
 //! - `speak TRIGGER TARGET SECRET`: what makes a router's kernel speak by itself, to a source that we made up
 //! - `flood TARGET SECRET SECONDS`: datagrams in the names of TARGET's neighbours
+//! - `mutate SEED COUNT SECRET [ADDRESS...]`: valid packets changed at random, also in the names of these addresses
+//! - `send tcp|udp ADDRESS:PORT SECRET [from SOURCE]`: one message, whoever listens
 //! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its name server, by making
 //!   conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
@@ -19,6 +21,7 @@
 mod frames;
 mod kernel;
 mod link;
+mod mutate;
 mod namespaces;
 mod packets;
 mod probe;
@@ -44,6 +47,15 @@ fn main() -> anyhow::Result<()> {
         ["flood", target, secret, seconds] => {
             kernel::flood(target.parse()?, secret, Duration::from_secs(seconds.parse()?))?;
         }
+        ["mutate", seed, count, secret, others @ ..] => {
+            let others = others.iter().map(|other| other.parse()).collect::<Result<Vec<IpAddr>, _>>()?;
+            mutate::run(seed.parse()?, count.parse()?, &others, secret)?;
+        }
+        ["send", "tcp", target, secret] => report(|| probe::send_tcp(target.parse()?, secret)),
+        ["send", "udp", target, secret] => report(|| probe::send_udp(None, target.parse()?, secret)),
+        ["send", "udp", target, secret, "from", source] => {
+            report(|| probe::send_udp(Some(source.parse()?), target.parse()?, secret));
+        }
         ["take-over", how, server, late, secret, seconds] => {
             let names = take_over::Names { late, secret };
             take_over::run(how, server.parse()?, &names, Duration::from_secs(seconds.parse()?))?;
@@ -61,7 +73,10 @@ fn main() -> anyhow::Result<()> {
 /// `OUTCOME MILLISECONDS`.
 fn report(attempt: impl FnOnce() -> anyhow::Result<String>) {
     let start = std::time::Instant::now();
-    let outcome = attempt().unwrap_or_else(|error| format!("{error:#}").replace(' ', "-"));
+    let outcome = attempt().unwrap_or_else(|error| match error.downcast_ref() {
+        Some(error) => probe::failure(error),
+        None => format!("{error:#}").replace(' ', "-"),
+    });
     println!("{outcome} {}", start.elapsed().as_millis());
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => V4::new(source, destination, protocol).around(payload),
         (IpAddr::V6(source), IpAddr::V6(destination)) => v6(source, destination, protocol, 64, payload),
-        _ => panic!("one family, please"),
+        (source, destination) => unreachable!("{source} and {destination} are of two families"),
     }
 }
 

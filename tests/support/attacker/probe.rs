@@ -21,6 +21,20 @@ pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
     Ok(word(answer, "answered"))
 }
 
+/// One line over a connection.
+pub(crate) fn send_tcp(target: SocketAddr, secret: &str) -> anyhow::Result<String> {
+    let connection = TcpStream::connect_timeout(&target, DEADLINE);
+    Ok(word(connection.and_then(|mut stream| stream.write_all(format!("{secret}\r\n").as_bytes())), "sent"))
+}
+
+/// One datagram, to everybody, too, from an address of the caller's choice.
+pub(crate) fn send_udp(source: Option<IpAddr>, target: SocketAddr, secret: &str) -> anyhow::Result<String> {
+    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind((source.unwrap_or(any), 0))?;
+    socket.set_broadcast(true)?;
+    Ok(word(socket.send_to(secret.as_bytes(), target), "sent"))
+}
+
 /// An echo request through a ping socket: no capability needed.
 pub(crate) fn icmp(target: IpAddr) -> anyhow::Result<String> {
     let (domain, protocol, kind) = match target {
@@ -96,7 +110,8 @@ fn word<T>(result: std::io::Result<T>, success: &str) -> String {
     result.map_or_else(|error| failure(&error), |_| success.to_owned())
 }
 
-fn failure(error: &std::io::Error) -> String {
+/// One word for what the kernel said.
+pub(crate) fn failure(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "refused".to_owned(),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => "timeout".to_owned(),

@@ -1,0 +1,78 @@
+//! SECURITY.md: written from the rows, so that it says what is tested and nothing else.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::bed::REPOSITORY;
+use crate::pairing::all;
+use crate::row::Row;
+use crate::rows;
+
+/// Where it is written and compared.
+fn file() -> PathBuf {
+    Path::new(REPOSITORY).join("SECURITY.md")
+}
+
+/// Writes it where `REDTEAM_WRITE` is set, else fails unless it is what the rows say.
+pub(crate) fn security_md_lists_exactly_the_rows() {
+    let wanted = text();
+    if std::env::var_os("REDTEAM_WRITE").is_some() {
+        std::fs::write(file(), &wanted).unwrap();
+    }
+    let there = std::fs::read_to_string(file()).unwrap_or_default();
+    assert!(there == wanted, "SECURITY.md is not what the rows say: write it with scripts/redteam --write");
+}
+
+const HEAD: &str = "\
+# Security
+
+**To report a vulnerability**, use this repository's private vulnerability reporting (*Security*, *Report a vulnerability*).
+Please don't open a public issue before it is mended; say which version, engine and kernel you used, and what got out.
+
+## What is promised
+
+From a container that runs under the filter nothing reaches the network but what its policy allows, whatever runs in the
+container and as whom, and every attempt is in the record. What the filter can't start a container with safely, it refuses.
+
+## What is tried
+
+Each row below is an attack that runs in CI against the real thing (`tests/redteam`): root and uid 1000, IPv4 and IPv6, with
+nesting and without, above runc and crun, with an older and a newer Docker, so that every pair of these occurs; all combinations
+run with `scripts/redteam --full`. A judge looks from outside only: every byte on the container's uplink, what the attacker's
+machine receives, the name server's log, and the record. The same attack without the filter must get its secret out, or the row
+fails. TARGET is a machine that the container may not talk to. A row *holds* when, in every circumstance where it can run, no part
+of the secret and no packet that nothing allows was seen outside. CI does not pass otherwise.
+
+";
+
+const TAIL: &str = "
+## Out of scope
+
+- What a policy allows: a host that may be reached can be given anything. Narrow rules are the only defence.
+- Covert channels by time, load, cache or the sizes of what is allowed.
+- Holes of the kernel, the container engine or the real runtime; a container that is privileged or shares the host's namespaces is
+  refused unless the host's administrator says otherwise.
+- Whoever holds the engine's socket, or is root on the host.
+- Denial of service against the container's own network: it may always cut itself off.
+- Physical and wireless neighbours of the host, and everything behind the servers that are allowed.
+";
+
+fn text() -> String {
+    let mut text = String::from(HEAD);
+    text.push_str("| attack | how | what stands in its way | result |\n|---|---|---|---|\n");
+    for row in rows::all() {
+        let Row { name, attack, defence, .. } = row;
+        writeln!(text, "| `{name}` | {attack} | {defence} | {} |", result(&row)).unwrap();
+    }
+    text + TAIL
+}
+
+/// In how many circumstances, and why not in the others.
+fn result(row: &Row) -> String {
+    let mut reasons: Vec<&str> = all().iter().filter_map(|one| row.hindrance(one)).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let possible = all().iter().filter(|one| row.hindrance(one).is_none()).count();
+    let holds = format!("holds, in {possible} combinations of {}", all().len());
+    if reasons.is_empty() { holds } else { format!("{holds}; not in the others: {}", reasons.join("; ")) }
+}
