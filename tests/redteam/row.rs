@@ -55,6 +55,8 @@ pub(crate) enum Counts {
 pub(crate) enum Trace {
     Secret,
     Target,
+    /// By its verdict: what it says is never read as far as the secret.
+    Denied,
 }
 
 /// What an attack can't do without.

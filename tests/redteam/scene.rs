@@ -206,6 +206,7 @@ impl<'a> Scene<'a> {
         let sign = match trace {
             Trace::Secret => self.secret.clone(),
             Trace::Target => self.target().to_string(),
+            Trace::Denied => "\"verdict\":\"deny\"".to_owned(),
         };
         self.container.records().iter().any(|record| record.to_string().contains(&sign))
     }

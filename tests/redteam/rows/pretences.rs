@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::hosts::WILD;
 use crate::pairing::Family;
-use crate::row::{ROW, Row};
+use crate::row::{ROW, Row, Trace};
 use crate::scene::Scene;
 
 /// Why none of them gets through.
@@ -13,7 +13,7 @@ const READ: &str = "where a deny rule could apply, the client's first bytes are 
                     server could take for a request is refused where it can't be read for certain";
 
 const fn pretence(name: &'static str, attack: &'static str, script: fn(&Scene<'_>) -> String) -> Row {
-    Row { name, attack, defence: READ, script, recorded: Some("\"verdict\":\"deny\""), ..ROW }
+    Row { name, attack, defence: READ, script, recorded: Some(Trace::Denied), ..ROW }
 }
 
 pub(crate) const ROWS: &[Row] = &[
