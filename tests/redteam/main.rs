@@ -42,7 +42,7 @@ use crate::scene::{Scene, World};
 /// Attacks at a time: most wait for a kernel's timers.
 const AT_A_TIME: usize = 8;
 
-/// Held by every row that runs; by one that must be alone, for writing.
+/// Held by every attempt while it does something; by one that must be alone, for writing.
 static COMPANY: RwLock<()> = RwLock::new(());
 
 fn main() {
@@ -76,8 +76,6 @@ fn main() {
 
 /// Tries one row in all of its circumstances at once.
 fn attempt(world: &OnceLock<Option<World>>, row: &Row, engine: Option<Engine>) -> Result<(), Failed> {
-    let _company = (!row.alone).then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
-    let _solitude = row.alone.then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
     let world = world.get_or_init(|| std::panic::catch_unwind(World::up).ok());
     let world = world.as_ref().ok_or("the bed did not come up: see the first failure")?;
     let chosen: Vec<Circumstances> = chosen(row).into_iter().filter(|one| Some(one.engine) == engine).collect();
@@ -107,8 +105,13 @@ fn chosen(row: &Row) -> Vec<Circumstances> {
 
 /// One attempt; what is wrong with what came of it.
 fn failure(world: &World, row: &Row, circumstances: Circumstances, filtered: bool) -> Option<String> {
+    let company = (!row.alone).then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
+    let solitude = row.alone.then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
     let scene = Scene::set(world, row, circumstances, filtered);
-    let outcome = scene.play(row);
+    let answer = scene.play(row);
+    // While one waits for a kernel's timer others may have the machine.
+    drop((company, solitude));
+    let outcome = scene.judge(row, answer);
     let said = format!("exit {}: {}{}", outcome.answer.code, outcome.answer.stdout, outcome.answer.stderr);
     let fail = |why: String| Some(format!("{circumstances}: {why}\n  the attack said: {said}"));
     match (filtered, outcome.leaks.as_slice()) {

@@ -130,15 +130,19 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Lets the attack happen, and tells what of it got out, if anything.
-    pub(crate) fn play(&self, row: &Row) -> Outcome {
+    /// Lets the attack happen.
+    pub(crate) fn play(&self, row: &Row) -> Answer {
         let script = (row.script)(self);
-        let answer = match row.meanwhile {
+        match row.meanwhile {
             Meanwhile::Nothing => {
                 self.world.bed.docker_within(row.seconds, &["exec", &self.container.name, "sh", "-c", &script])
             }
             Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(row, &script),
-        };
+        }
+    }
+
+    /// Waits for as long as something may come out, and tells what did, if anything.
+    pub(crate) fn judge(&self, row: &Row, answer: Answer) -> Outcome {
         let end = Instant::now() + row.linger;
         // Without the filter there is something to find, and nothing to wait for once it was found.
         while Instant::now() < end && (self.filtered || !self.secret_is_out()) {
@@ -156,7 +160,7 @@ impl<'a> Scene<'a> {
             // The flood has to be under way: its first packets are refused, and the record tells so.
             std::thread::sleep(Duration::from_secs(2));
             if let Some(proxy) = proxy {
-                self.world.bed.exec(&["kill", "-KILL", &proxy]).must_succeed();
+                self.world.bed.exec(&["bash", "-c", "kill -KILL $1", "kill", &proxy]).must_succeed();
             }
             attack.join().unwrap()
         })
