@@ -15,6 +15,8 @@ use crate::wire::{Uplink, length, packets, tells};
 
 /// From this version on networks are attached after the container was made.
 const NEWER_DOCKER: u32 = 26;
+/// How long the network of a container may take to recover from what it did to itself.
+const AWAKE_WITHIN: Duration = Duration::from_secs(45);
 /// A user without privileges, and what takes every privilege away.
 const SOMEBODY: &str = "1000:1000";
 const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -198,11 +200,17 @@ impl<'a> Scene<'a> {
         leaks
     }
 
-    /// Whether allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody.
+    /// Whether allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody. An attack may have
+    /// told the gateway's kernel another link-layer address of the container's, which it doubts after some seconds.
     pub(crate) fn judge_is_awake(&self) -> bool {
-        let answer = self.container.exec("curl -4 -sS -m 10 http://allowed.test/");
+        let end = Instant::now() + AWAKE_WITHIN;
+        while self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code != 0 {
+            if Instant::now() > end {
+                return false;
+            }
+        }
         let web = |packet: &&Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
-        answer.code == 0 && packets(&self.uplink.0.file, 0).iter().any(|packet| web(&packet))
+        packets(&self.uplink.0.file, 0).iter().any(|packet| web(&packet))
     }
 
     /// Whether the container's record tells of the attempt.
