@@ -35,6 +35,9 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     if let Some(example) = target.example {
         writeln!(io::stdout(), "try: {example}")?;
     }
+    if let Some(last) = plan.last {
+        writeln!(io::stdout(), "{last}")?;
+    }
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         state: state::directory(&bundle.directory, id.as_str()),
         audit: id.audit_file(&settings.audit_directory),
         exit,
-        resolvers: resolvers::choose(&settings.resolvers, Vec::new()),
+        resolvers: resolvers::choose(&settings, &resolvers::Docker::default()).resolvers,
         policy,
     })
 }

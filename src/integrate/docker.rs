@@ -57,7 +57,9 @@ impl Docker {
             plan.reload(&daemons);
         }
         if dns && !daemons.is_empty() {
-            plan.notes.push(format!("`dns` counts once dockerd is started anew: {RESTART}"));
+            plan.last = Some(format!(
+                "dockerd must be restarted: until then it doesn't go by `dns`, and containers may be refused: sudo {RESTART}"
+            ));
         }
         Ok(())
     }

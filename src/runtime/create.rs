@@ -40,7 +40,7 @@ pub(super) fn prepare(
     }
 
     let docker = resolvers::docker_directory(&bundle, &container.id);
-    let docker_dns = resolvers::docker_dns(docker.as_deref());
+    let asked = resolvers::choose(settings, &resolvers::Docker::read(docker.as_deref()));
     // A joined namespace's resolver was looked at when its owner was made.
     let resolv_conf = docker.filter(|_| outcome.gateway == Gateway::Own).map(|directory| directory.join("resolv.conf"));
     if let Some(resolv_conf) = &resolv_conf {
@@ -52,13 +52,13 @@ pub(super) fn prepare(
         starts_by_verb,
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
-        notices: outcome.nesting.obstacles,
+        notices: outcome.nesting.obstacles.into_iter().chain(asked.notice).collect(),
         resolv_conf,
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,
-        resolvers: resolvers::choose(&settings.resolvers, docker_dns),
+        resolvers: asked.resolvers,
         policy,
     };
     Ok(bundle.write(&plan)?)

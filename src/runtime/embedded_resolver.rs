@@ -2,7 +2,11 @@
 //!
 //! Its sockets are dockerd's, inside the container's namespace, and what it can't answer it asks the outside: from the
 //! host's namespace, past every filter of ours, unless it was told DNS servers (`--dns`, or `dns` in daemon.json). Docker 28
-//! and later do so always, older ones where the host's own resolver is on loopback.
+//! and later do so always, older ones where the host's own resolver is on loopback. `docker network connect` brings it to a
+//! container that runs already, and nobody asks us then: so every container to which a network can still come counts.
+//!
+//! Whether dockerd goes by `dns` can't be told from daemon.json, which it reads only when it starts (tried with 20.10.24 and
+//! 28.5.2: a reload changes nothing). What it wrote into the container's resolv.conf tells.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +14,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::resolvers;
+use super::resolvers::Docker;
 use crate::resolv_conf;
 use crate::sys::file;
 
@@ -19,34 +23,40 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// The most that is read of a container's resolv.conf: the container can write to it.
 const LIMIT: u64 = 64 << 10;
 
-/// Refuses a container for whom dockerd would ask from the host. `resolv_conf` is dockerd's file for it, which it writes
-/// anew before each start of the container.
+/// Refuses a container for whom dockerd would ask from the host, now or once a network is connected to it. `resolv_conf` is
+/// dockerd's file for it, which it writes anew before each start of the container.
 pub(super) fn refuse_if_from_host(resolv_conf: &Path) -> anyhow::Result<()> {
     let bytes = match file::read_regular(resolv_conf, LIMIT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         read => read.with_context(|| format!("can't read {}", resolv_conf.display()))?,
     };
-    let configured = !resolvers::docker_dns(resolv_conf.parent()).is_empty();
+    let docker = Docker::read(resolv_conf.parent());
     let host = resolv_conf::text(Path::new(resolv_conf::HOST[0]));
     anyhow::ensure!(
-        !asks_from_host(&String::from_utf8_lossy(&bytes), configured, &host),
-        "Docker's resolver 127.0.0.11 would ask from the host, past the filter: run «boundary-shim install docker», which \
-         sets «dns» in daemon.json, or start the container with --dns"
+        docker.is_closed || !asks_from_host(&String::from_utf8_lossy(&bytes), &docker, &host),
+        "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
+         run «sudo boundary-shim install docker», then «sudo systemctl restart docker», or start the container with --dns"
     );
     Ok(())
 }
 
-/// Whether dockerd's resolver, if this resolv.conf names it, asks from the host's namespace.
-fn asks_from_host(text: &str, dns_configured: bool, host: &str) -> bool {
-    if !resolv_conf::nameservers(text).contains(&ADDRESS) {
+/// Whether dockerd's resolver asks from the host's namespace, by the resolv.conf that dockerd wrote for the container.
+fn asks_from_host(text: &str, docker: &Docker, host: &str) -> bool {
+    // Docker 25 and later: `# ExtServers: [host(127.0.0.53) 8.8.8.8]` on user-defined networks, `# Overrides: [nameservers]`
+    // everywhere. 27 and 28 write the same, so it counts for all of them.
+    let comment = |start: &str| text.lines().rfind(|line| line.starts_with('#') && line.contains(start));
+    if let Some(servers) = comment("ExtServers:") {
+        return servers.contains("host(");
+    }
+    if let Some(overrides) = comment("Overrides:") {
+        return !overrides.contains("nameservers");
+    }
+    // Older ones: not for a server that is elsewhere. `--dns` counts for sure.
+    if !docker.container.is_empty() || !resolv_conf::nameservers(host).iter().any(IpAddr::is_loopback) {
         return false;
     }
-    // Docker 25 and later: `# ExtServers: [host(127.0.0.53) 8.8.8.8]`.
-    let mut comments = text.lines().filter(|line| line.starts_with('#') && line.contains("ExtServers:")).peekable();
-    if comments.peek().is_some() {
-        return comments.any(|servers| servers.contains("host("));
-    }
-    !dns_configured && resolv_conf::nameservers(host).iter().any(IpAddr::is_loopback)
+    let named = resolv_conf::nameservers(text);
+    docker.daemon.is_empty() || !(named.contains(&ADDRESS) || named == docker.daemon)
 }
 
 #[cfg(test)]
@@ -57,26 +67,41 @@ mod tests {
     const LOOPBACK: &str = "nameserver 127.0.0.53\n";
     const REMOTE: &str = "nameserver 10.0.0.1\n";
 
+    fn docker(container: &[&str], daemon: &[&str]) -> Docker {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Docker { container: addresses(container), daemon: addresses(daemon), is_closed: false }
+    }
+
     #[test]
-    fn the_comment_of_newer_dockers_decides_where_it_stands() {
-        let with = |servers: &str| format!("# Generated by Docker Engine.\n{EMBEDDED}\n# ExtServers: [{servers}]\n");
-        for dns_configured in [true, false] {
-            assert!(asks_from_host(&with("host(10.0.0.1)"), dns_configured, REMOTE));
-            assert!(asks_from_host(&with("1.1.1.1 host(fd00::1)"), dns_configured, REMOTE));
-            assert!(!asks_from_host(&with("1.1.1.1"), dns_configured, LOOPBACK));
+    fn the_comments_of_newer_dockers_decide_where_they_stand() {
+        let with = |comment: &str| format!("# Generated by Docker Engine.\n{EMBEDDED}\n{comment}\n# Option x\n");
+        let on_the_bridge = |overrides: &str| format!("nameserver 10.0.0.1\n# Overrides: [{overrides}]\n");
+        for (docker, host) in [(docker(&[], &["10.0.0.1"]), REMOTE), (docker(&[], &[]), LOOPBACK)] {
+            let asks = |text: &str| asks_from_host(text, &docker, host);
+            assert!(asks(&with("# ExtServers: [host(10.0.0.1)]\n# Overrides: []")));
+            assert!(asks(&with("# ExtServers: [1.1.1.1 host(fd00::1)]")));
+            assert!(!asks(&with("# ExtServers: [1.1.1.1]\n# Overrides: [nameservers]")));
+            assert!(asks(&on_the_bridge("")) && asks(&on_the_bridge("search")));
+            assert!(!asks(&on_the_bridge("nameservers")) && !asks(&on_the_bridge("search nameservers")));
         }
     }
 
     #[test]
     fn older_dockers_ask_from_the_host_for_its_loopback_resolver() {
-        assert!(asks_from_host(EMBEDDED, false, LOOPBACK));
-        assert!(!asks_from_host(EMBEDDED, true, LOOPBACK));
-        assert!(!asks_from_host(EMBEDDED, false, REMOTE));
+        let (none, daemon, container) = (docker(&[], &[]), docker(&[], &["10.0.0.1"]), docker(&["10.0.0.2"], &[]));
+        assert!(asks_from_host(EMBEDDED, &none, LOOPBACK));
+        assert!(!asks_from_host(EMBEDDED, &daemon, LOOPBACK));
+        assert!(!asks_from_host(EMBEDDED, &container, LOOPBACK));
+        assert!(!asks_from_host(EMBEDDED, &none, REMOTE));
     }
 
     #[test]
-    fn a_container_without_the_resolver_is_none_of_our_business() {
-        assert!(!asks_from_host("nameserver 10.0.0.1\n# ExtServers: [host(10.0.0.1)]", false, LOOPBACK));
-        assert!(!asks_from_host("", false, LOOPBACK));
+    fn on_the_bridge_of_an_older_docker_its_file_shows_whether_dns_is_in_force() {
+        let daemon = docker(&[], &["10.0.0.1"]);
+        assert!(!asks_from_host("nameserver 10.0.0.1\n", &daemon, LOOPBACK));
+        // What Docker takes where the host names loopback only.
+        assert!(asks_from_host("nameserver 8.8.8.8\nnameserver 8.8.4.4\n", &daemon, LOOPBACK));
+        assert!(asks_from_host("nameserver 8.8.8.8\n", &docker(&[], &[]), LOOPBACK));
+        assert!(!asks_from_host("nameserver 10.0.0.1\n", &docker(&[], &[]), REMOTE));
     }
 }

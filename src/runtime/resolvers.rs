@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::bundle::Bundle;
 use crate::plan::ContainerId;
 use crate::resolv_conf;
+use crate::settings::{ContainerResolvers, Settings};
 use crate::spec;
 use crate::sys::file;
 
@@ -19,19 +20,68 @@ const DAEMON: &str = "/etc/docker/daemon.json";
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
 
-/// The resolvers to ask, the first source that names any: the host's configuration, Docker's, the host's own.
-pub(crate) fn choose(configured: &[SocketAddr], docker: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if !configured.is_empty() {
-        return configured.to_vec();
-    }
-    if docker.is_empty() { on_port_53(resolv_conf::servers(&resolv_conf::HOST)) } else { docker }
+/// What Docker was told about a container's DNS.
+#[derive(Debug, Default)]
+pub(crate) struct Docker {
+    /// `--dns`: whoever starts the container says it.
+    pub(super) container: Vec<IpAddr>,
+    /// `dns` in daemon.json, as the file is now: dockerd reads it only when it starts.
+    pub(super) daemon: Vec<IpAddr>,
+    /// Whether no network can be connected to the container later (`--network none`, `host`, `container:X`).
+    pub(super) is_closed: bool,
 }
 
-/// What Docker was told to ask: for this container, else for all.
-pub(super) fn docker_dns(directory: Option<&Path>) -> Vec<SocketAddr> {
-    let container = directory.map(|directory| directory.join("hostconfig.json")).filter(|path| is_roots(path));
-    let container = container.map(|path| on_port_53(listed(&json(&path), "Dns"))).unwrap_or_default();
-    if container.is_empty() { on_port_53(listed(&json(Path::new(DAEMON)), "dns")) } else { container }
+impl Docker {
+    /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
+    pub(super) fn read(directory: Option<&Path>) -> Self {
+        let container = directory.map(|directory| directory.join("hostconfig.json")).filter(|path| is_roots(path));
+        let container = container.map(|path| json(&path)).unwrap_or_default();
+        let mode = container.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
+        Self {
+            container: listed(&container, "Dns"),
+            daemon: listed(&json(Path::new(DAEMON)), "dns"),
+            is_closed: matches!(mode, "none" | "host") || mode.starts_with("container:"),
+        }
+    }
+}
+
+/// Whom the proxy asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The servers, in order.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// What is to be said about it in the record.
+    pub(crate) notice: Option<String>,
+}
+
+/// Chooses the resolvers to ask, from the first source that names any: the host's configuration, `--dns`, `dns` of dockerd, the
+/// host's own. Of `--dns`, only servers that one of the others names, unless the host allows any.
+pub(crate) fn choose(settings: &Settings, docker: &Docker) -> Choice {
+    let host = resolv_conf::HOST.map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file)))).concat();
+    decide(settings, docker, host)
+}
+
+fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
+    if !settings.resolvers.is_empty() {
+        return Choice { resolvers: settings.resolvers.clone(), notice: None };
+    }
+    let is_known = |server: &IpAddr| {
+        settings.container_resolvers == ContainerResolvers::Any
+            || docker.daemon.contains(server)
+            || host.contains(server)
+    };
+    let (known, unknown): (Vec<IpAddr>, Vec<IpAddr>) = docker.container.iter().copied().partition(is_known);
+    let sources = [known, docker.daemon.clone(), host].map(on_port_53);
+    let resolvers = sources.into_iter().find(|servers| !servers.is_empty()).unwrap_or_default();
+    let notice = (!unknown.is_empty()).then(|| {
+        let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
+        format!(
+            "the DNS servers {} of --dns are not asked, as the host's configuration doesn't name them: names are looked up with \
+             the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
+            unknown.join(", ")
+        )
+    });
+    Choice { resolvers, notice }
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it: `…/containers/<id>`, known by a file from
@@ -74,11 +124,35 @@ mod tests {
         addresses.iter().map(|address| address.parse().unwrap()).collect()
     }
 
+    fn docker(container: &[&str], daemon: &[&str]) -> Docker {
+        Docker { container: servers(container), daemon: servers(daemon), is_closed: false }
+    }
+
+    #[track_caller]
+    fn assert_asked(settings: &Settings, docker: &Docker, asked: &[&str], with_notice: bool) {
+        let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
+        let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
+        assert_eq!((choice.resolvers, choice.notice.is_some()), (asked, with_notice), "{docker:?}");
+    }
+
     #[test]
-    fn what_the_host_configured_wins_then_docker() {
-        let (ours, docker) = ("10.0.0.1:5353".parse().unwrap(), "10.0.0.2:53".parse().unwrap());
-        assert_eq!(choose(&[ours], vec![docker]), [ours]);
-        assert_eq!(choose(&[], vec![docker]), [docker]);
+    fn what_the_host_configured_wins_then_docker_then_the_hosts_own() {
+        let configured = Settings { resolvers: vec!["10.0.0.1:5353".parse().unwrap()], ..Settings::default() };
+        assert_asked(&configured, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.1:5353"], false);
+        let settings = Settings::default();
+        assert_asked(&settings, &docker(&[], &["10.0.0.2"]), &["10.0.0.2:53"], false);
+        assert_asked(&settings, &docker(&[], &[]), &["10.0.0.3:53"], false);
+    }
+
+    #[test]
+    fn of_a_containers_servers_only_those_that_the_host_knows_are_asked() {
+        let settings = Settings::default();
+        assert_asked(&settings, &docker(&["10.0.0.3"], &["10.0.0.2"]), &["10.0.0.3:53"], false);
+        assert_asked(&settings, &docker(&["6.6.6.6", "10.0.0.2"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
+        assert_asked(&settings, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
+        assert_asked(&settings, &docker(&["6.6.6.6"], &[]), &["10.0.0.3:53"], true);
+        let any = Settings { container_resolvers: ContainerResolvers::Any, ..Settings::default() };
+        assert_asked(&any, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["6.6.6.6:53"], false);
     }
 
     #[test]
