@@ -14,17 +14,16 @@
 
 mod config_file;
 pub mod daemon_json;
-pub mod dockerd;
 mod object;
 
 use std::path::{Path, PathBuf};
 
 use self::config_file::ConfigFile;
-use self::dockerd::Daemon;
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
+use crate::dockerd::{self, Daemon};
 use crate::resolv_conf;
 
 const RESTART: &str = "systemctl restart docker";
@@ -50,15 +49,18 @@ impl Docker {
         let mut file = ConfigFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
+        // Before the file is written: a dockerd that goes by `dns` already is known from then on.
+        let all_go_by_dns = daemons.iter().all(Daemon::goes_by_dns);
         let runtime = file.add_runtime(name, program)?;
-        let dns = file.add_dns(&self.resolv_confs, &daemons, &mut plan.notes);
+        file.add_dns(&self.resolv_confs, &daemons, &mut plan.notes);
+        let has_dns = !file.json.dns().is_empty();
         file.write(plan);
         if runtime {
             plan.reload(&daemons);
         }
-        if dns && !daemons.is_empty() {
+        if has_dns && !all_go_by_dns {
             plan.last = Some(format!(
-                "dockerd must be restarted: until then it doesn't go by `dns`, and containers may be refused: sudo {RESTART}"
+                "dockerd must be restarted, as it reads `dns` only when it starts; until then containers are refused: sudo {RESTART}"
             ));
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use super::docker::dockerd::Daemon;
+use crate::dockerd::Daemon;
 use crate::sys::file;
 
 /// Mode of a file that wasn't there: engines' configuration is everyone's to read.

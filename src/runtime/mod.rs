@@ -7,7 +7,6 @@ mod create;
 pub(crate) mod delete;
 mod devices;
 mod embedded;
-mod embedded_resolver;
 mod exec;
 mod features;
 mod handed;

@@ -1,7 +1,8 @@
 //! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from the container's.
 //!
-//! The container can edit its `/etc/resolv.conf` and be restarted. Docker keeps what `--dns` said in `hostconfig.json`
-//! beside the file that it mounts there, in a directory that is root's.
+//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at each start (tried with
+//! 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it. Docker keeps what `--dns` said in
+//! `hostconfig.json` beside that file, in a directory that is root's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,14 +10,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::dockerd::{self, Daemon};
 use crate::plan::ContainerId;
 use crate::resolv_conf;
 use crate::settings::{ContainerResolvers, Settings};
 use crate::spec;
 use crate::sys::file;
 
-/// Docker's configuration.
-const DAEMON: &str = "/etc/docker/daemon.json";
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
 
@@ -24,24 +24,47 @@ const LIMIT: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Docker {
     /// `--dns`: whoever starts the container says it.
-    pub(super) container: Vec<IpAddr>,
-    /// `dns` in daemon.json, as the file is now: dockerd reads it only when it starts.
-    pub(super) daemon: Vec<IpAddr>,
-    /// Whether no network can be connected to the container later (`--network none`, `host`, `container:X`).
-    pub(super) is_closed: bool,
+    container: Vec<IpAddr>,
+    /// `dns` of dockerd.
+    daemon: Vec<IpAddr>,
+    /// Whether dockerd was started with `dns`.
+    daemon_goes_by_dns: bool,
+    /// Whether Docker connects no further network to the container: `--network host` and `container:X`. From `none` it can
+    /// be disconnected, and connected to others then (tried with 20.10.24 and 28.5.2).
+    is_closed: bool,
 }
 
 impl Docker {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
-    pub(super) fn read(directory: Option<&Path>) -> Self {
-        let container = directory.map(|directory| directory.join("hostconfig.json")).filter(|path| is_roots(path));
-        let container = container.map(|path| json(&path)).unwrap_or_default();
-        let mode = container.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
+    pub(super) fn read(directory: &Path) -> Self {
+        let hostconfig = Some(directory.join("hostconfig.json")).filter(|path| is_roots(path));
+        let hostconfig = hostconfig.map(|path| json(&path)).unwrap_or_default();
+        let mode = hostconfig.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
+        // Whoever can't be asked doesn't go by it.
+        let daemons = dockerd::keeping(directory).unwrap_or_default();
         Self {
-            container: listed(&container, "Dns"),
-            daemon: listed(&json(Path::new(DAEMON)), "dns"),
-            is_closed: matches!(mode, "none" | "host") || mode.starts_with("container:"),
+            container: listed(&hostconfig, "Dns"),
+            daemon: daemons.iter().flat_map(Daemon::servers).collect(),
+            daemon_goes_by_dns: !daemons.is_empty() && daemons.iter().all(Daemon::goes_by_dns),
+            is_closed: mode == "host" || mode.starts_with("container:"),
         }
+    }
+
+    /// Refuses a container for which dockerd's own resolver would ask from the host's namespace, past every filter of ours,
+    /// now or once a network is connected to it.
+    ///
+    /// That resolver is 127.0.0.11 of user-defined networks; its sockets are dockerd's, inside the container's namespace.
+    /// What it can't answer it asks the servers of `--dns` or of its own `dns` through the container's network, and without
+    /// either the host's from the host: Docker 28 and later always, older ones where the host's resolver is on loopback at
+    /// that moment. `docker network connect` brings it to a container that runs already, and nobody asks us then. So either
+    /// is demanded in every version. The container's resolv.conf says more, but the container can write it.
+    pub(super) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
+            "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
+             run «sudo boundary-shim install docker», then «sudo systemctl restart docker», or start the container with --dns"
+        );
+        Ok(())
     }
 }
 
@@ -125,7 +148,17 @@ mod tests {
     }
 
     fn docker(container: &[&str], daemon: &[&str]) -> Docker {
-        Docker { container: servers(container), daemon: servers(daemon), is_closed: false }
+        Docker { container: servers(container), daemon: servers(daemon), ..Docker::default() }
+    }
+
+    #[test]
+    fn docker_asks_through_the_container_where_it_was_started_with_dns_or_the_container_was() {
+        let passes = |docker: Docker| docker.refuse_if_it_asks_from_host().is_ok();
+        assert!(!passes(docker(&[], &[])));
+        assert!(!passes(docker(&[], &["10.0.0.2"])), "in the file only");
+        assert!(passes(docker(&["10.0.0.2"], &[])));
+        assert!(passes(Docker { daemon_goes_by_dns: true, ..Docker::default() }));
+        assert!(passes(Docker { is_closed: true, ..Docker::default() }));
     }
 
     #[track_caller]

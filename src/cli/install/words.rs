@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::dockerd;
 use crate::integrate::Engine;
 use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd::{self, Containerd};
-use crate::integrate::docker::{Docker, dockerd};
+use crate::integrate::docker::Docker;
 use crate::integrate::drop_in::{self, DropIn, Reader};
 use crate::integrate::kubernetes::Image;
 use crate::integrate::runtime_name::RuntimeName;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::daemon_json::DaemonJson;
-use super::dockerd::Daemon;
+use crate::dockerd::Daemon;
 use crate::integrate::binary;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
