@@ -105,6 +105,12 @@ impl Daemon {
         values(&self.arguments, flag)
     }
 
+    /// The service of systemd's that it is.
+    #[must_use]
+    pub fn unit(&self) -> Option<String> {
+        unit(&std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid())).ok()?)
+    }
+
     /// Has it read its configuration again (SIGHUP). What a reload changes is dockerd's choice: runtimes yes, `dns` no.
     /// A dockerd that has ended meanwhile is no error: it reads the file when it starts.
     ///
@@ -171,6 +177,12 @@ fn began(ticks: u64) -> Option<SystemTime> {
     let each_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
     let after_boot = Duration::from_millis(ticks.checked_mul(1000)?.checked_div(each_second)?);
     SystemTime::now().checked_add(after_boot)?.checked_sub(process::up().ok()?)
+}
+
+/// The service in the paths of `/proc/PID/cgroup`, as `12:pids:/system.slice/docker.service`.
+fn unit(cgroups: &str) -> Option<String> {
+    let mut parts = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).flat_map(|path| path.split('/'));
+    parts.rfind(|part| part.ends_with(".service")).map(str::to_owned)
 }
 
 fn same_file(one: &Path, other: &Path) -> Option<bool> {
@@ -260,6 +272,14 @@ mod tests {
         std::os::unix::fs::symlink(older, directory.path().join("link")).expect("a link");
         assert!(!this_process(&directory.path().join("link"), "dockerd").began_after_its_file(), "a new link to it");
         assert!(!this_process(&directory.path().join("missing"), "dockerd").was_started_with_dns());
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_control_group() {
+        assert_eq!(unit("0::/system.slice/docker.service\n").as_deref(), Some("docker.service"));
+        let hybrid = "12:pids:/system.slice/docker.service\n1:name=systemd:/system.slice/docker.service/x\n0::/\n";
+        assert_eq!(unit(hybrid).as_deref(), Some("docker.service"));
+        assert_eq!(unit("0::/user.slice/session-1.scope\n"), None);
     }
 
     #[test]

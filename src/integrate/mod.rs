@@ -93,7 +93,7 @@ pub fn uninstall(engine: &Engine, ours: &Installation, name: &RuntimeName) -> Re
     let mut plan = Plan::default();
     // What the engine ran under that name, and runs under no other.
     let unused = match engine {
-        Engine::Docker(docker) => docker.remove(name, &mut plan)?,
+        Engine::Docker(docker) => docker.remove(name, ours, &mut plan)?,
         Engine::Containerd(containerd) => containerd.remove(name, &mut plan)?,
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };

@@ -41,6 +41,23 @@ pub fn udp_from(source: Option<IpAddr>, to: SocketAddr) -> io::Result<std::net::
     Ok(socket.into())
 }
 
+/// Sends one datagram, and gives the first that comes back from there.
+///
+/// # Errors
+/// What the network gives; `WouldBlock` where nothing comes within `patience`.
+pub fn ask(server: SocketAddr, question: &[u8], patience: std::time::Duration) -> io::Result<Vec<u8>> {
+    /// DNS over UDP without extensions (RFC 1035).
+    const LONGEST: usize = 512;
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    socket.set_read_timeout(Some(patience))?;
+    socket.connect(&server.into())?;
+    socket.send(question)?;
+    let mut answer = vec![0; LONGEST];
+    let length = io::Read::read(&mut &socket, &mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
+}
+
 /// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to), with
 /// `send_to`. Several may exist for one `from`.
 ///
