@@ -84,8 +84,8 @@ pub enum IntegrateError {
     },
     /// A restart would end containers.
     #[error(
-        "{running} containers are running, and restarting dockerd would stop them: put `\"live-restore\": true` into {config}, \
-         run «sudo systemctl reload docker», then this again; or stop them"
+        "restarting dockerd would stop its {running} running containers: put `\"live-restore\": true` into {config}, \
+         run «sudo systemctl reload docker», then this again; or stop the containers"
     )]
     WouldStop {
         /// How many.

@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn unknown_misspelt_and_numbered_capabilities_reach_beyond() {
-        // With NET_BROADCAST a netlink socket hears the other network namespaces, too (NETLINK_LISTEN_ALL_NSID).
+        // With NET_BROADCAST a netlink socket hears those network namespaces, too, that its own has a number for, as the host's
+        // at the other end of a veth (NETLINK_LISTEN_ALL_NSID; the kernel's do_one_broadcast(); tests/docker/attacks.rs).
         for name in [
             "CAP_NET_BROADCAST",
             "CAP_NET_ADMIN",

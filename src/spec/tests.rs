@@ -436,7 +436,7 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
 
 #[test]
 fn whoever_drops_all_capabilities_gets_none_to_nest_with() {
-    // Docker and containerd write no sets at all, for root and for others; podman writes empty ones or none.
+    // However an engine writes it down.
     for sets in [json!({}), json!(null), json!({"bounding": []}), json!({"bounding": null, "effective": []})] {
         for user in [0, 1000] {
             let mut spec = plain();

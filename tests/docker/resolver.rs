@@ -7,10 +7,13 @@
 use std::fs;
 
 use crate::Test;
-use crate::bed::{Answer, Bed, unique};
+use crate::bed::{Answer, Bed, unique, wait_for};
 use crate::docker::{Container, IMAGE};
 
-pub(crate) const TESTS: &[Test] = &[("it_never_asks_from_the_host_for_a_container_of_ours", story)];
+pub(crate) const TESTS: &[Test] = &[
+    ("it_never_asks_from_the_host_for_a_container_of_ours", story),
+    ("install_restarts_a_dockerd_that_keeps_its_containers_running_and_no_other", restart),
+];
 
 const CONFIG: &str = "/etc/docker/daemon.json";
 const LOOPBACK: &str = "127.0.0.53";
@@ -68,6 +71,55 @@ fn story(_: &Bed) {
         container.docker("start").must_succeed();
     }
     assert!(!leaks(&bed, &container, "bridge"));
+}
+
+/// A real dockerd and its containers; systemd is a script.
+fn restart(_: &Bed) {
+    let bed = Bed::with_docker_and("tests/docker/etc-fresh");
+    host_resolver(&bed, REMOTE);
+    let before = bed.exec(&["cat", CONFIG]).stdout;
+    let install = |words: &[&str]| {
+        let command = ["/usr/local/bin/boundary-shim", "install", "docker", "--restart"];
+        bed.exec(&[&command[..], words].concat())
+    };
+    let refused = |part: &str| {
+        let answer = install(&[]);
+        assert!(answer.must_fail().stderr.contains(part), "{}", answer.stderr);
+        assert_eq!(bed.exec(&["cat", CONFIG]).stdout, before, "nothing may be changed");
+    };
+    refused("isn't a service of systemd's");
+    be_a_service(&bed);
+    let running = bed.start_with("runc", &[], &["sleep", "600"]);
+    refused("1 running containers");
+
+    fs::write(bed.inside(CONFIG), before.replacen('{', "{ \"live-restore\": true,", 1)).unwrap();
+    bed.exec(&["sh", "-c", "kill -HUP $(cat /run/dockerd.pid)"]).must_succeed();
+    wait_for("live-restore", || bed.docker(&["info", "-f", "{{.LiveRestoreEnabled}}"]).stdout == "true\n");
+    let planned = install(&["--dry-run"]).must_succeed().stdout.clone();
+    assert!(planned.contains("\nrestart docker.service\n") && !planned.contains("must be restarted"), "{planned}");
+    assert_refused(&run(&bed, &[]));
+
+    let first = running.pid();
+    let said = install(&[]).must_succeed().stdout.clone();
+    assert!(said.contains("\nrestart docker.service\n") && !said.contains("must be restarted"), "{said}");
+    assert_eq!((running.pid(), running.inspect("{{.State.Running}}").as_str()), (first, "true"));
+    run(&bed, &[]).must_succeed();
+    assert!(install(&[]).must_succeed().stdout.starts_with("already installed\n"));
+}
+
+/// Makes dockerd look like a service of systemd's, in a control group of its name, and restartable.
+fn be_a_service(bed: &Bed) {
+    let directory = bed.path("");
+    let systemctl = format!(
+        "#!/bin/sh\n[ \"$*\" = 'restart docker.service' ] || exit 1\ncd {} && touch restart && kill $(cat /run/dockerd.pid)\n\
+         while [ -e restart ]; do sleep 0.1; done\n",
+        directory.display()
+    );
+    fs::write(bed.inside("/usr/local/bin/systemctl"), systemctl).unwrap();
+    bed.exec(&["chmod", "755", "/usr/local/bin/systemctl"]).must_succeed();
+    let script = "group=/sys/fs/cgroup/$1/docker.service; [ -d /sys/fs/cgroup/pids ] && group=/sys/fs/cgroup/pids/$1/docker.service
+        mkdir -p $group && cat /run/dockerd.pid >$group/cgroup.procs";
+    bed.exec(&["sh", "-c", script, "sh", &bed.cgroup()]).must_succeed();
 }
 
 /// The little internet's resolver, on the host's loopback.

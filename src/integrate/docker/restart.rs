@@ -51,7 +51,7 @@ mod tests {
         let config = Path::new("/etc/docker/daemon.json");
         assert!(may_restart(true, 3, config).is_ok() && may_restart(false, 0, config).is_ok());
         let error = may_restart(false, 3, config).expect_err("they would be stopped").to_string();
-        assert!(error.contains("\"live-restore\": true") && error.contains("3 containers"), "{error}");
+        assert!(error.contains("\"live-restore\": true") && error.contains("3 running containers"), "{error}");
     }
 
     #[test]
