@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod bundle;
 pub mod cli;
+pub mod dockerd;
 pub mod gateway;
 pub mod hook;
 pub mod host;

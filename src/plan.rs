@@ -23,8 +23,6 @@ pub struct Plan {
     pub nesting_capability: Recipients,
     /// What is to be said in the record before anything else, for people.
     pub notices: Vec<String>,
-    /// Host path of the file mounted over the container's `/etc/resolv.conf`, looked at again at `start`.
-    pub resolv_conf: Option<PathBuf>,
     /// Whether the engine looks for the container's links after its end ([`crate::spec::podman`]).
     pub links_are_looked_for: bool,
     /// Directory of this container's state record (`/run/boundary/…`).

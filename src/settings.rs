@@ -38,6 +38,10 @@ pub struct Settings {
     pub policies: PathBuf,
     /// `resolvers`: whom the proxy asks, in order. Empty: it is for the caller to find out.
     pub resolvers: Vec<SocketAddr>,
+    /// `container-resolvers`: which servers of `docker run --dns` the proxy may ask.
+    pub container_resolvers: ContainerResolvers,
+    /// `preserved-sockets`.
+    pub preserved_sockets: PreservedSockets,
     /// `audit-directory`: where the records go.
     pub audit_directory: PathBuf,
     /// `user-namespace`.
@@ -79,6 +83,28 @@ pub enum UserNamespace {
     Require,
     /// `never`: none. Such capabilities are taken away, and the container starts without them.
     Never,
+}
+
+/// Which DNS servers that were named for one container the proxy may ask: a server of somebody else's learns every name that
+/// is asked for, and the labels in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ContainerResolvers {
+    /// `known`: those that the host's own configuration names too.
+    #[default]
+    Known,
+    /// `any`: all.
+    Any,
+}
+
+/// What happens to network sockets that are handed to a container (`--preserve-fds`, `LISTEN_FDS`): they are of the network
+/// where they were made, past the filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PreservedSockets {
+    /// `refuse`: nothing is started.
+    #[default]
+    Refuse,
+    /// `allow`: the container gets them.
+    Allow,
 }
 
 /// What happens to `--privileged` containers, and to those that share the host's pid namespace: they can act through the
@@ -133,6 +159,8 @@ impl Default for Settings {
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
             resolvers: Vec::new(),
+            container_resolvers: ContainerResolvers::default(),
+            preserved_sockets: PreservedSockets::default(),
             audit_directory: PathBuf::from("/var/log/boundary"),
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),

@@ -23,7 +23,10 @@ use crate::state;
 /// Not root, or why the engine's configuration was left alone.
 pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     let (target, dry_run, Policy { policy }) = match arguments.engine {
-        InstallEngine::Docker(words) => words.meant(),
+        InstallEngine::Docker(words) => {
+            let (target, dry_run, more) = words.meant();
+            (more.applied_to(target), dry_run, more.policy)
+        }
         InstallEngine::Containerd(words) => words.meant(),
         InstallEngine::Podman(words) => words.meant(),
         InstallEngine::Crio(words) => words.meant(),
@@ -34,6 +37,9 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     carry_out(&plan, dry_run, "already installed")?;
     if let Some(example) = target.example {
         writeln!(io::stdout(), "try: {example}")?;
+    }
+    if let Some(last) = plan.last {
+        writeln!(io::stdout(), "{last}")?;
     }
     Ok(())
 }

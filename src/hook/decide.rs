@@ -43,13 +43,12 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         user_namespace,
         nesting_capability: Recipients::Nobody,
         notices: settings.nesting.iter().map(|_| NO_NESTING.to_owned()).collect(),
-        resolv_conf: None,
         links_are_looked_for: spec::podman::looks_for_links(spec),
         // The runtime's root isn't told; where the bundle is tells engines apart as well.
         state: state::directory(&bundle.directory, id.as_str()),
         audit: id.audit_file(&settings.audit_directory),
         exit,
-        resolvers: resolvers::choose(&settings.resolvers, Vec::new()),
+        resolvers: resolvers::choose(&settings, &resolvers::Docker::default()).resolvers,
         policy,
     })
 }

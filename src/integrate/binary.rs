@@ -114,7 +114,7 @@ pub(super) fn ours(name: &RuntimeName, file: &Path, runs: &str) -> Result<String
 }
 
 /// Whether a path in an engine's configuration is this program, by its name: the file may be gone already.
-fn is_ours(path: &str) -> bool {
+pub(super) fn is_ours(path: &str) -> bool {
     Path::new(path).file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(LINK_PREFIX))
 }
 

@@ -14,18 +14,20 @@
 
 mod config_file;
 pub mod daemon_json;
-pub mod dockerd;
 mod object;
+mod restart;
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 
 use self::config_file::ConfigFile;
-use self::dockerd::Daemon;
+use self::servers::HostDns;
+use super::Installation;
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
-use crate::resolv_conf;
+use crate::dockerd::{self, Daemon};
 
 const RESTART: &str = "systemctl restart docker";
 
@@ -34,15 +36,17 @@ const RESTART: &str = "systemctl restart docker";
 pub struct Docker {
     /// dockerd's configuration file.
     pub daemon_config: PathBuf,
-    /// Where the host's DNS servers are written, the best first.
-    pub resolv_confs: Vec<PathBuf>,
+    /// The host's DNS servers.
+    pub dns: HostDns,
+    /// Whether a dockerd that doesn't go by `dns` yet is restarted.
+    pub restart: bool,
 }
 
 impl Docker {
     /// The dockerd of this host that reads `daemon_config`.
     #[must_use]
     pub fn reading(daemon_config: PathBuf) -> Self {
-        Self { daemon_config, resolv_confs: resolv_conf::HOST.map(PathBuf::from).to_vec() }
+        Self { daemon_config, dns: HostDns::of_this_host(), restart: false }
     }
 
     /// Plans that `program` is the runtime `name`.
@@ -50,29 +54,48 @@ impl Docker {
         let mut file = ConfigFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
+        // Before the file is written: a dockerd that goes by `dns` already is known from then on.
+        let all_go_by_dns = daemons.iter().all(Daemon::goes_by_dns);
         let runtime = file.add_runtime(name, program)?;
-        let dns = file.add_dns(&self.resolv_confs, &daemons, &mut plan.notes);
+        file.add_dns(&self.dns, &daemons, plan);
+        let must_restart = !file.json.dns().is_empty() && !all_go_by_dns;
+        let config = file.path.clone();
         file.write(plan);
+        if must_restart && self.restart {
+            for daemon in &daemons {
+                plan.steps.push(restart::plan(daemon, &config)?);
+            }
+            return Ok(());
+        }
         if runtime {
             plan.reload(&daemons);
         }
-        if dns && !daemons.is_empty() {
-            plan.notes.push(format!("`dns` counts once dockerd is started anew: {RESTART}"));
+        if must_restart {
+            plan.last = Some(format!(
+                "dockerd must be restarted, as it reads `dns` only when it starts; until then containers are refused: sudo {RESTART}"
+            ));
         }
         Ok(())
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
-    pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
+    pub(super) fn remove(
+        &self,
+        name: &RuntimeName,
+        ours: &Installation,
+        plan: &mut Plan,
+    ) -> Result<Vec<String>, IntegrateError> {
         let mut file = ConfigFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
-        let Some(path) = file.remove_runtime(name, &daemons)? else { return Ok(Vec::new()) };
-        let unused = !file.json.mentions(&path);
-        file.keep_dns(&mut plan.notes);
-        file.write(plan);
-        plan.reload(&daemons);
-        Ok(unused.then_some(path).into_iter().collect())
+        let path = file.remove_runtime(name, &daemons)?;
+        let unused = path.filter(|path| !file.json.mentions(path));
+        file.remove_dns(&self.dns, &daemons, &ours.running, plan);
+        if !file.changes.is_empty() {
+            file.write(plan);
+            plan.reload(&daemons);
+        }
+        Ok(unused.into_iter().collect())
     }
 }
 

@@ -67,4 +67,30 @@ pub enum IntegrateError {
         /// Why not.
         source: io::Error,
     },
+    /// Nobody of whom a restart could be asked.
+    #[error(
+        "dockerd (pid {pid}) isn't a service of systemd's, so --restart can't start it again: leave out --restart, then stop \
+         dockerd and start it again as it was started"
+    )]
+    NotAService {
+        /// dockerd's process.
+        pid: i32,
+    },
+    /// It can't be told whether a restart ends containers.
+    #[error("can't ask dockerd by «docker info» whether containers outlive its restart")]
+    AskDockerd {
+        /// Why not.
+        source: io::Error,
+    },
+    /// A restart would end containers.
+    #[error(
+        "restarting dockerd would stop its {running} running containers: put `\"live-restore\": true` into {config}, \
+         run «sudo systemctl reload docker», then this again; or stop the containers"
+    )]
+    WouldStop {
+        /// How many.
+        running: u64,
+        /// dockerd's configuration file.
+        config: PathBuf,
+    },
 }

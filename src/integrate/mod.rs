@@ -23,6 +23,7 @@ use self::drop_in::DropIn;
 use self::error::IntegrateError;
 use self::plan::Plan;
 use self::runtime_name::RuntimeName;
+use crate::dockerd;
 use crate::policy::PolicyName;
 
 /// What of ours is on this host.
@@ -40,7 +41,7 @@ pub struct Installation {
 
 /// What [`Installation::configurations`] is where nobody told an engine otherwise.
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [
-    docker::dockerd::DEFAULT_CONFIG,
+    dockerd::DEFAULT_CONFIG,
     containerd::DEFAULT_CONFIG,
     "/etc/containerd/conf.d",
     drop_in::PODMAN_FOLDER,
@@ -92,7 +93,7 @@ pub fn uninstall(engine: &Engine, ours: &Installation, name: &RuntimeName) -> Re
     let mut plan = Plan::default();
     // What the engine ran under that name, and runs under no other.
     let unused = match engine {
-        Engine::Docker(docker) => docker.remove(name, &mut plan)?,
+        Engine::Docker(docker) => docker.remove(name, ours, &mut plan)?,
         Engine::Containerd(containerd) => containerd.remove(name, &mut plan)?,
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };

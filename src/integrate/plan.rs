@@ -13,6 +13,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// One remark each.
     pub notes: Vec<String>,
+    /// What is left to be done by the user before all counts: the very last thing that is said.
+    pub last: Option<String>,
 }
 
 impl Plan {

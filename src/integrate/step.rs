@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::docker::dockerd::Daemon;
-use crate::sys::file;
+use super::docker::servers;
+use crate::dockerd::Daemon;
+use crate::sys::{file, process};
 
 /// Mode of a file that wasn't there: engines' configuration is everyone's to read.
 const NEW_FILE: u32 = 0o644;
@@ -38,6 +40,10 @@ pub enum Step {
     },
     /// Have a running dockerd read its file again.
     Reload(Daemon),
+    /// Restart a service of systemd's.
+    Restart(String),
+    /// Ask a DNS server, which must answer.
+    Ask(IpAddr),
     /// Remove a symbolic link.
     Unlink(PathBuf),
     /// Remove a file of ours in which nothing is left.
@@ -67,7 +73,11 @@ pub struct StepError {
 pub fn apply(steps: &[Step], mut done: impl FnMut(&Step) -> io::Result<()>) -> Result<(), StepError> {
     for (index, step) in steps.iter().enumerate() {
         if let Err(source) = step.apply() {
-            steps.iter().take(index).rev().for_each(Step::undo);
+            let made = steps.iter().take(index);
+            made.clone().rev().for_each(Step::undo);
+            // Services read their files as these are again.
+            let restarts = made.filter(|step| matches!(step, Step::Restart(_)));
+            restarts.for_each(|step| drop(step.apply()));
             return Err(StepError { step: step.to_string(), source });
         }
         // The world's state matters more than a closed stdout.
@@ -92,6 +102,9 @@ impl Step {
             Self::Link { link, target } => std::os::unix::fs::symlink(target, link),
             Self::Write { path, after, .. } => file::replace(path, after.as_bytes(), NEW_FILE),
             Self::Reload(daemon) => daemon.reload(),
+            Self::Restart(unit) => process::answer(Path::new("systemctl"), &["restart", unit]).map(drop),
+            Self::Ask(server) if servers::answers(*server) => Ok(()),
+            Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it doesn't answer")),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
         }
     }
@@ -105,7 +118,7 @@ impl Step {
                 file::replace(path, before.as_bytes(), NEW_FILE)
             }
             Self::Write { path, before: None, .. } => std::fs::remove_file(path),
-            Self::Reload(_) | Self::Unlink(_) => Ok(()),
+            Self::Reload(_) | Self::Restart(_) | Self::Ask(_) | Self::Unlink(_) => Ok(()),
         };
     }
 }
@@ -117,6 +130,8 @@ impl fmt::Display for Step {
             Self::Link { link, target } => write!(f, "link {} to {}", link.display(), target.display()),
             Self::Write { path, .. } => write!(f, "write {}", path.display()),
             Self::Reload(daemon) => write!(f, "tell dockerd (pid {}) to read its file again", daemon.pid()),
+            Self::Restart(unit) => write!(f, "restart {unit}"),
+            Self::Ask(server) => write!(f, "ask the DNS server {server}"),
             Self::Unlink(path) | Self::Remove { path, .. } => write!(f, "remove {}", path.display()),
         }
     }

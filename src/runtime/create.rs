@@ -6,7 +6,8 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::real::Kind;
-use super::{Container, delete, devices, embedded_resolver, joined, namespaces, resolvers, self_check};
+use super::resolvers::Docker;
+use super::{Container, delete, devices, joined, namespaces, resolvers, self_check};
 use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{Gateway, Plan};
@@ -39,26 +40,24 @@ pub(super) fn prepare(
         joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
     }
 
-    let docker = resolvers::docker_directory(&bundle, &container.id);
-    let docker_dns = resolvers::docker_dns(docker.as_deref());
+    let docker = resolvers::docker_directory(&bundle, &container.id).map(|directory| Docker::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
-    let resolv_conf = docker.filter(|_| outcome.gateway == Gateway::Own).map(|directory| directory.join("resolv.conf"));
-    if let Some(resolv_conf) = &resolv_conf {
-        embedded_resolver::refuse_if_from_host(resolv_conf)?;
+    if let Some(docker) = docker.as_ref().filter(|_| outcome.gateway == Gateway::Own) {
+        docker.refuse_if_it_asks_from_host()?;
     }
+    let asked = resolvers::choose(settings, &docker.unwrap_or_default());
     let plan = Plan {
         container: container.id.as_str().to_owned(),
         gateway: outcome.gateway,
         starts_by_verb,
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
-        notices: outcome.nesting.obstacles,
-        resolv_conf,
+        notices: outcome.nesting.obstacles.into_iter().chain(asked.notice).collect(),
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,
-        resolvers: resolvers::choose(&settings.resolvers, docker_dns),
+        resolvers: asked.resolvers,
         policy,
     };
     Ok(bundle.write(&plan)?)

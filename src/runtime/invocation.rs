@@ -51,6 +51,8 @@ pub enum Command {
         waits: bool,
         /// Whether `--no-pivot` is on the line, whatever its value.
         no_pivot: bool,
+        /// `--preserve-fds`; [`u32::MAX`] where it isn't a plain number.
+        preserved: u32,
     },
     /// `start`.
     Start {
@@ -65,6 +67,8 @@ pub enum Command {
         process: Option<PathBuf>,
         /// `--cap`, all of them.
         capabilities: Vec<String>,
+        /// As for `create`.
+        preserved: u32,
     },
     /// `delete`.
     Delete {
@@ -93,7 +97,7 @@ pub enum InvocationError {
     UnknownOption(String),
     /// crun's other `config.json`, or an abbreviation of an option that matters.
     #[error(
-        "the option {0} is not supported here: --bundle, --no-pivot, --process and --cap must be spelt out, and no other config.json be named"
+        "the option {0} is not supported here: --bundle, --no-pivot, --process, --cap and --preserve-fds must be spelt out, and no other config.json be named"
     )]
     Unsupported(String),
     /// Not exactly one container.
@@ -213,16 +217,17 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
 }
 
 fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
-    let (mut bundle, mut ids, mut help, mut no_pivot) = (None, Vec::new(), false, false);
+    let (mut bundle, mut ids, mut help, mut no_pivot, mut preserved) = (None, Vec::new(), false, false, 0);
     for item in Reader::new(rest, &flags::CREATE) {
         match item {
             Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
+            Item::Value("preserve-fds", value) => preserved = count(value),
             Item::Switch("help" | "h", _) => help = true,
             Item::Switch("no-pivot", _) => no_pivot = true,
             Item::Value(..) | Item::Switch(..) => {}
             Item::Unknown(unknown) => match attached_letter(&unknown, b'b') {
                 Some(value) => bundle = Some(value.to_owned()),
-                None => refuse_alias(&unknown, &["bundle", "config", "f", "no-pivot"])?,
+                None => refuse_alias(&unknown, &["bundle", "config", "f", "no-pivot", "preserve-fds"])?,
             },
             Item::Word(word) => ids.push(word),
         }
@@ -230,7 +235,7 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
     match ids.as_slice() {
         [id] => {
             let bundle = bundle.filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-            Ok(Command::Create { bundle, id: text(id), waits: verb == "create", no_pivot })
+            Ok(Command::Create { bundle, id: text(id), waits: verb == "create", no_pivot, preserved })
         }
         [] if help => Ok(Command::Other),
         _ => Err(InvocationError::Ids(verb, ids.len())),
@@ -239,10 +244,11 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
 
 /// `exec` ends its options at the id; what follows is the program's.
 fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
-    let (mut process, mut capabilities) = (None, Vec::new());
+    let (mut process, mut capabilities, mut preserved) = (None, Vec::new(), 0);
     for item in Reader::new(rest, &flags::EXEC) {
         match item {
             Item::Value("process" | "p", value) => process = value.map(PathBuf::from),
+            Item::Value("preserve-fds", value) => preserved = count(value),
             // Some releases of Go's cli package split lists at commas.
             Item::Value("cap" | "c", value) => {
                 capabilities.extend(value.map(text).unwrap_or_default().split(',').map(str::to_owned));
@@ -253,9 +259,9 @@ fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
                     // Its value would be taken for the id, and a --process behind it for the program's.
                     return Err(InvocationError::UnknownOption(shown(unknown.word)));
                 }
-                refuse_alias(&unknown, &["process", "cap"])?;
+                refuse_alias(&unknown, &["process", "cap", "preserve-fds"])?;
             }
-            Item::Word(id) => return Ok(Command::Exec { id: text(id), process, capabilities }),
+            Item::Word(id) => return Ok(Command::Exec { id: text(id), process, capabilities, preserved }),
         }
     }
     Ok(Command::Other)
@@ -282,6 +288,11 @@ fn attached_letter<'a>(unknown: &Unknown<'a>, letter: u8) -> Option<&'a OsStr> {
 fn refuse_alias(unknown: &Unknown<'_>, options: &[&str]) -> Result<(), InvocationError> {
     let alias = options.iter().any(|option| option.as_bytes().starts_with(unknown.name));
     if alias || unknown.short { Err(InvocationError::Unsupported(shown(unknown.word))) } else { Ok(()) }
+}
+
+/// A number of descriptors. Runtimes read more forms (`0x10`) than this: what isn't understood counts as all of them.
+fn count(value: Option<&OsStr>) -> u32 {
+    value.and_then(OsStr::to_str).and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// An id or a capability. What is no UTF-8 is no valid one either, and stays invalid.

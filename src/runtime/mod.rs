@@ -7,9 +7,9 @@ mod create;
 pub(crate) mod delete;
 mod devices;
 mod embedded;
-mod embedded_resolver;
 mod exec;
 mod features;
+mod handed;
 mod handoff;
 pub mod invocation;
 pub(crate) mod joined;
@@ -58,12 +58,14 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let settings = settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
     let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
     match command {
-        Command::Create { bundle, id, waits, no_pivot } => {
+        Command::Create { bundle, id, waits, no_pivot, preserved } => {
+            handed::refuse_network_sockets(&settings, *preserved)?;
             let container = Container::new(&call.globals, id)?;
             create::prepare(&settings, runtime.kind(), &container, bundle.as_deref(), *waits, *no_pivot)?;
         }
         Command::Start { id } => start::settle(&Container::new(&call.globals, id)?)?,
-        Command::Exec { id, process, capabilities } => {
+        Command::Exec { id, process, capabilities, preserved } => {
+            handed::refuse_network_sockets(&settings, *preserved)?;
             exec::fit(&Container::new(&call.globals, id)?, runtime.kind(), process.as_deref(), capabilities)?;
         }
         Command::Delete { id } => {

@@ -1,7 +1,8 @@
 //! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from the container's.
 //!
-//! The container can edit its `/etc/resolv.conf` and be restarted. Docker keeps what `--dns` said in `hostconfig.json`
-//! beside the file that it mounts there, in a directory that is root's.
+//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at each start (tried with
+//! 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it. Docker keeps what `--dns` said in
+//! `hostconfig.json` beside that file, in a directory that is root's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,29 +10,101 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::dockerd::{self, Daemon};
 use crate::plan::ContainerId;
 use crate::resolv_conf;
+use crate::settings::{ContainerResolvers, Settings};
 use crate::spec;
 use crate::sys::file;
 
-/// Docker's configuration.
-const DAEMON: &str = "/etc/docker/daemon.json";
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
 
-/// The resolvers to ask, the first source that names any: the host's configuration, Docker's, the host's own.
-pub(crate) fn choose(configured: &[SocketAddr], docker: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if !configured.is_empty() {
-        return configured.to_vec();
-    }
-    if docker.is_empty() { on_port_53(resolv_conf::servers(&resolv_conf::HOST)) } else { docker }
+/// What Docker was told about a container's DNS.
+#[derive(Debug, Default)]
+pub(crate) struct Docker {
+    /// `--dns`: whoever starts the container says it.
+    container: Vec<IpAddr>,
+    /// `dns` of dockerd.
+    daemon: Vec<IpAddr>,
+    /// Whether dockerd was started with `dns`.
+    daemon_goes_by_dns: bool,
+    /// Whether Docker connects no further network to the container: `--network host` and `container:X`. From `none` it can
+    /// be disconnected, and connected to others then (tried with 20.10.24 and 28.5.2).
+    is_closed: bool,
 }
 
-/// What Docker was told to ask: for this container, else for all.
-pub(super) fn docker_dns(directory: Option<&Path>) -> Vec<SocketAddr> {
-    let container = directory.map(|directory| directory.join("hostconfig.json")).filter(|path| is_roots(path));
-    let container = container.map(|path| on_port_53(listed(&json(&path), "Dns"))).unwrap_or_default();
-    if container.is_empty() { on_port_53(listed(&json(Path::new(DAEMON)), "dns")) } else { container }
+impl Docker {
+    /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
+    pub(super) fn read(directory: &Path) -> Self {
+        let hostconfig = Some(directory.join("hostconfig.json")).filter(|path| is_roots(path));
+        let hostconfig = hostconfig.map(|path| json(&path)).unwrap_or_default();
+        let mode = hostconfig.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
+        // Whoever can't be asked doesn't go by it.
+        let daemons = dockerd::keeping(directory).unwrap_or_default();
+        Self {
+            container: listed(&hostconfig, "Dns"),
+            daemon: daemons.iter().flat_map(Daemon::servers).collect(),
+            daemon_goes_by_dns: !daemons.is_empty() && daemons.iter().all(Daemon::goes_by_dns),
+            is_closed: mode == "host" || mode.starts_with("container:"),
+        }
+    }
+
+    /// Refuses a container for which dockerd's own resolver would ask from the host's namespace, past every filter of ours,
+    /// now or once a network is connected to it.
+    ///
+    /// That resolver is 127.0.0.11 of user-defined networks; its sockets are dockerd's, inside the container's namespace.
+    /// What it can't answer it asks the servers of `--dns` or of its own `dns` through the container's network, and without
+    /// either the host's from the host: Docker 28 and later always, older ones where the host's resolver is on loopback at
+    /// that moment. `docker network connect` brings it to a container that runs already, and nobody asks us then. So either
+    /// is demanded in every version. The container's resolv.conf says more, but the container can write it.
+    pub(super) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
+            "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
+             run «sudo boundary-shim install docker», then «sudo systemctl restart docker», or start the container with --dns"
+        );
+        Ok(())
+    }
+}
+
+/// Whom the proxy asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The servers, in order.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// What is to be said about it in the record.
+    pub(crate) notice: Option<String>,
+}
+
+/// Chooses the resolvers to ask, from the first source that names any: the host's configuration, `--dns`, `dns` of dockerd, the
+/// host's own. Of `--dns`, only servers that one of the others names, unless the host allows any.
+pub(crate) fn choose(settings: &Settings, docker: &Docker) -> Choice {
+    let host = resolv_conf::HOST.map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file)))).concat();
+    decide(settings, docker, host)
+}
+
+fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
+    if !settings.resolvers.is_empty() {
+        return Choice { resolvers: settings.resolvers.clone(), notice: None };
+    }
+    let is_known = |server: &IpAddr| {
+        settings.container_resolvers == ContainerResolvers::Any
+            || docker.daemon.contains(server)
+            || host.contains(server)
+    };
+    let (known, unknown): (Vec<IpAddr>, Vec<IpAddr>) = docker.container.iter().copied().partition(is_known);
+    let sources = [known, docker.daemon.clone(), host].map(on_port_53);
+    let resolvers = sources.into_iter().find(|servers| !servers.is_empty()).unwrap_or_default();
+    let notice = (!unknown.is_empty()).then(|| {
+        let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
+        format!(
+            "the DNS servers {} of --dns are not asked, as the host's configuration doesn't name them: names are looked up with \
+             the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
+            unknown.join(", ")
+        )
+    });
+    Choice { resolvers, notice }
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it: `…/containers/<id>`, known by a file from
@@ -74,11 +147,45 @@ mod tests {
         addresses.iter().map(|address| address.parse().unwrap()).collect()
     }
 
+    fn docker(container: &[&str], daemon: &[&str]) -> Docker {
+        Docker { container: servers(container), daemon: servers(daemon), ..Docker::default() }
+    }
+
     #[test]
-    fn what_the_host_configured_wins_then_docker() {
-        let (ours, docker) = ("10.0.0.1:5353".parse().unwrap(), "10.0.0.2:53".parse().unwrap());
-        assert_eq!(choose(&[ours], vec![docker]), [ours]);
-        assert_eq!(choose(&[], vec![docker]), [docker]);
+    fn docker_asks_through_the_container_where_it_was_started_with_dns_or_the_container_was() {
+        let passes = |docker: Docker| docker.refuse_if_it_asks_from_host().is_ok();
+        assert!(!passes(docker(&[], &[])));
+        assert!(!passes(docker(&[], &["10.0.0.2"])), "in the file only");
+        assert!(passes(docker(&["10.0.0.2"], &[])));
+        assert!(passes(Docker { daemon_goes_by_dns: true, ..Docker::default() }));
+        assert!(passes(Docker { is_closed: true, ..Docker::default() }));
+    }
+
+    #[track_caller]
+    fn assert_asked(settings: &Settings, docker: &Docker, asked: &[&str], with_notice: bool) {
+        let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
+        let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
+        assert_eq!((choice.resolvers, choice.notice.is_some()), (asked, with_notice), "{docker:?}");
+    }
+
+    #[test]
+    fn what_the_host_configured_wins_then_docker_then_the_hosts_own() {
+        let configured = Settings { resolvers: vec!["10.0.0.1:5353".parse().unwrap()], ..Settings::default() };
+        assert_asked(&configured, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.1:5353"], false);
+        let settings = Settings::default();
+        assert_asked(&settings, &docker(&[], &["10.0.0.2"]), &["10.0.0.2:53"], false);
+        assert_asked(&settings, &docker(&[], &[]), &["10.0.0.3:53"], false);
+    }
+
+    #[test]
+    fn of_a_containers_servers_only_those_that_the_host_knows_are_asked() {
+        let settings = Settings::default();
+        assert_asked(&settings, &docker(&["10.0.0.3"], &["10.0.0.2"]), &["10.0.0.3:53"], false);
+        assert_asked(&settings, &docker(&["6.6.6.6", "10.0.0.2"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
+        assert_asked(&settings, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
+        assert_asked(&settings, &docker(&["6.6.6.6"], &[]), &["10.0.0.3:53"], true);
+        let any = Settings { container_resolvers: ContainerResolvers::Any, ..Settings::default() };
+        assert_asked(&any, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["6.6.6.6:53"], false);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::{Container, embedded_resolver};
+use super::Container;
 use crate::plan::Gateway;
 use crate::state::{self, Record};
 
@@ -25,9 +25,6 @@ pub(super) fn settle(container: &Container<'_>) -> anyhow::Result<()> {
     let Some(record) = record.filter(|record| record.init.alive()) else {
         bail!("the container {} has no gateway: it was not created by this runtime", container.id.as_str());
     };
-    if let Some(resolv_conf) = &record.plan.resolv_conf {
-        embedded_resolver::refuse_if_from_host(resolv_conf)?;
-    }
     match record.plan.gateway {
         Gateway::Joined => {
             let owner = state::filtering(record.network_namespace).context("can't list the gateways")?;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Annotations, HostNetwork, PodNesting, Privileged, Settings, UserNamespace};
+use super::{
+    Annotations, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets, Privileged, Settings, UserNamespace,
+};
 use crate::policy::text::{Mistake, shown};
 use crate::policy::{Mode, PolicyName};
 use crate::seccomp::tier::Tier;
@@ -51,6 +53,16 @@ impl Reader<'_> {
             "runtime" => self.set(key, value, &mut settings.runtime, |text| runtime(text).map(Some)),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
+            "container-resolvers" => self.set(key, value, &mut settings.container_resolvers, |text| match text {
+                "known" => Ok(ContainerResolvers::Known),
+                "any" => Ok(ContainerResolvers::Any),
+                _ => Err("write \"known\" or \"any\"".to_owned()),
+            }),
+            "preserved-sockets" => self.set(key, value, &mut settings.preserved_sockets, |text| match text {
+                "refuse" => Ok(PreservedSockets::Refuse),
+                "allow" => Ok(PreservedSockets::Allow),
+                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+            }),
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
             "user-namespace" => self.set(key, value, &mut settings.user_namespace, |text| match text {
                 "auto" => Ok(UserNamespace::Auto),
@@ -153,10 +165,12 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 10] = [
+const TOP: [&str; 12] = [
     "runtime",
     "policy",
     "resolvers",
+    "container-resolvers",
+    "preserved-sockets",
     "audit-directory",
     "user-namespace",
     "privileged",

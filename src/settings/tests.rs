@@ -31,6 +31,7 @@ fn an_empty_file_means_the_defaults() {
 fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
+        "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
@@ -43,6 +44,8 @@ fn every_key_is_understood() {
             policy: name("corp"),
             policies: PathBuf::from("/etc/boundary/policies"),
             resolvers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
+            container_resolvers: ContainerResolvers::Any,
+            preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,

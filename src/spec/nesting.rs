@@ -51,6 +51,13 @@ fn grant_capability(
     let recipients = recipients(tier);
     // Nothing to run, nothing to give.
     let Some(process) = spec.get("process").filter(|process| !process.is_null()) else { return Ok(Default::default()) };
+    // Whoever drops everything means it.
+    if capabilities::can_have_none(process) {
+        let dropped = format!(
+            "a nested jail doesn't get {CAPABILITY}: all capabilities of the container were dropped; keep one of them"
+        );
+        return Ok((Recipients::Nobody, Some(dropped)));
+    }
     if !recipients.include(capabilities::user(process)?) {
         return Ok(Default::default());
     }

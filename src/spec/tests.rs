@@ -435,6 +435,24 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
 }
 
 #[test]
+fn whoever_drops_all_capabilities_gets_none_to_nest_with() {
+    // However an engine writes it down.
+    for sets in [json!({}), json!(null), json!({"bounding": []}), json!({"bounding": null, "effective": []})] {
+        for user in [0, 1000] {
+            let mut spec = plain();
+            spec["process"]["capabilities"] = sets.clone();
+            spec["process"]["user"]["uid"] = json!(user);
+            let before = spec["process"].clone();
+            let outcome = rewrite(&mut spec, &nests()).unwrap();
+            assert_eq!((outcome.nesting.capability, outcome.user_namespace), (Recipients::Nobody, false), "{sets}");
+            assert_eq!(spec["process"], before, "{sets}");
+            assert!(outcome.nesting.seccomp_before.is_some(), "the filter is patched all the same");
+            assert!(outcome.nesting.obstacles.iter().any(|sentence| sentence.contains("were dropped")));
+        }
+    }
+}
+
+#[test]
 fn without_user_namespaces_a_capability_that_was_asked_for_is_not_given_to_nest() {
     let mut spec = with_capability("CAP_NET_ADMIN");
     let outcome = rewrite(&mut spec, &Situation { user_namespace: UserNamespace::Never, ..nests() }).unwrap();

@@ -67,6 +67,21 @@ impl AsFd for Process {
     }
 }
 
+/// How long the machine has been up, its sleep included: the clock by which the kernel notes when a process began.
+///
+/// # Errors
+/// What `clock_gettime(2)` gives.
+#[expect(unsafe_code, reason = "a plain system call")]
+pub fn up() -> io::Result<Duration> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec, which is ours.
+    if unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let whole = u64::try_from(now.tv_sec).map_err(io::Error::other)?;
+    Ok(Duration::new(whole, u32::try_from(now.tv_nsec).map_err(io::Error::other)?))
+}
+
 /// Starts a program with nothing of ours but `input` on its standard input and a pipe on its standard output; reads what
 /// it says there until it closes it or `deadline` passes. The program goes on running; nobody waits for it.
 ///

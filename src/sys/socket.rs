@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::sys::socket::{
     ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendto, setsockopt, sockopt,
@@ -49,6 +49,23 @@ pub fn udp_from(source: Option<Source>, to: SocketAddr) -> io::Result<std::net::
     }
     socket.connect(&to.into())?;
     Ok(socket.into())
+}
+
+/// Sends one datagram, and gives the first that comes back from there.
+///
+/// # Errors
+/// What the network gives; `WouldBlock` where nothing comes within `patience`.
+pub fn ask(server: SocketAddr, question: &[u8], patience: std::time::Duration) -> io::Result<Vec<u8>> {
+    /// DNS over UDP without extensions (RFC 1035).
+    const LONGEST: usize = 512;
+    let socket = Socket::new(Domain::for_address(server), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    socket.set_read_timeout(Some(patience))?;
+    socket.connect(&server.into())?;
+    socket.send(question)?;
+    let mut answer = vec![0; LONGEST];
+    let length = io::Read::read(&mut &socket, &mut answer)?;
+    answer.truncate(length);
+    Ok(answer)
 }
 
 /// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to), with
@@ -200,6 +217,34 @@ fn link_address(interface: u32, protocol: u16) -> io::Result<socket2::SockAddr> 
         sll_halen: 0,
         sll_addr: [0; 8],
     })
+}
+
+/// The first descriptor that is a socket of another kind than AF_UNIX, of the standard streams and the `given` ones behind
+/// them. AF_UNIX leads to a process of this machine, and engines hand such sockets on all the time.
+///
+/// # Errors
+/// `/proc` can't be read, or a socket not be asked.
+#[expect(unsafe_code, reason = "descriptors that we inherited belong to no value")]
+pub fn network_socket_among(given: u32) -> io::Result<Option<i32>> {
+    const STANDARD_STREAMS: u32 = 3;
+    let end = STANDARD_STREAMS.saturating_add(given);
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).unwrap_or(i32::MAX);
+        if number.unsigned_abs() >= end {
+            continue;
+        }
+        // SAFETY: the kernel has just listed it as open, and nobody here closes any meanwhile: there is one thread.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        match SockRef::from(&descriptor).domain() {
+            Ok(Domain::UNIX) => {}
+            Ok(_) => return Ok(Some(number)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {}
+            // Opened without any right to it (O_PATH), or the list's own, which is gone by now.
+            Err(error) if error.raw_os_error() == Some(libc::EBADF) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// A raw ICMP (or ICMPv6) socket that only sends, for errors in answer to datagrams.

@@ -12,7 +12,6 @@ tests![
     any_other_answer_starts_nothing,
     a_container_without_a_living_gateway_does_not_start,
     a_joiner_starts_while_its_owners_gateway_lives,
-    dockers_resolver_is_looked_at_again,
     delete_forgets_what_is_over_and_never_fails,
 ];
 
@@ -93,16 +92,6 @@ fn a_joiner_starts_while_its_owners_gateway_lives() {
     boundary_shim::state::remove(&owner.state()).unwrap();
     joiner.assert_refused(&joiner.call("start ID"), "gateway of the joined container is gone");
     boundary_shim::state::remove(&joiner.state()).unwrap();
-}
-
-fn dockers_resolver_is_looked_at_again() {
-    let world = World::new();
-    world.write("resolv.conf", "nameserver 127.0.0.11\n# ExtServers: [host(10.0.0.1)]\n", 0o644);
-    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
-    record.plan.resolv_conf = Some(world.path("resolv.conf"));
-    remember(&record);
-    world.assert_refused(&world.call("start ID"), "install docker");
-    boundary_shim::state::remove(&world.state()).unwrap();
 }
 
 fn delete_forgets_what_is_over_and_never_fails() {

@@ -186,7 +186,6 @@ impl World {
             user_namespace: false,
             nesting_capability: Recipients::Nobody,
             notices: Vec::new(),
-            resolv_conf: None,
             links_are_looked_for: false,
             state: self.state(),
             audit: self.path("audit.jsonl"),

@@ -8,7 +8,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::bed::{Answer, Bed, COMMAND_SECONDS, REPOSITORY, enter, must_be_shut_out, records, run, shell, unique};
+use crate::bed::{
+    Answer, Bed, COMMAND_SECONDS, REPOSITORY, enter, must_be_shut_out, records, run, shell, unique, wait_for,
+};
 use crate::traces::Footprint;
 
 /// The image's name in the bed.
@@ -36,14 +38,29 @@ pub(crate) fn is_installed(program: &str) -> bool {
 impl Bed {
     /// A bed with Docker and the image in it.
     pub(crate) fn with_docker() -> Self {
-        let bed = Self::up("docker", "tests/docker/etc", |bin| {
+        Self::with_docker_and("tests/docker/etc").remembered()
+    }
+
+    /// The same, with another folder for its `/etc`.
+    pub(crate) fn with_docker_and(etc: &str) -> Self {
+        let bed = Self::up("docker", etc, |bin| {
             build_go_program(&bin.join("go-jail"));
             for name in ["boundary-unwritten", "boundary-huge"] {
                 symlink("boundary-shim", bin.join(name)).expect("a link whose policy is not in the repository");
             }
         });
         bed.import_image();
-        bed.remembered()
+        bed
+    }
+
+    /// Starts dockerd anew. Its containers end before that: it would wait for them.
+    pub(crate) fn restart_docker(&self) {
+        for container in self.docker(&["ps", "--quiet"]).must_succeed().stdout.lines() {
+            self.docker(&["kill", container]).must_succeed();
+        }
+        fs::File::create(self.path("restart")).expect("a file");
+        self.exec(&["sh", "-c", "kill $(cat /run/dockerd.pid)"]).must_succeed();
+        wait_for("dockerd to be started anew", || !self.path("restart").exists());
     }
 
     fn import_image(&self) {

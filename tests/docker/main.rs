@@ -29,6 +29,7 @@ mod loaded_filter;
 mod nesting;
 mod networks;
 mod refusals;
+mod resolver;
 #[path = "../support/traces.rs"]
 mod traces;
 mod transparency;
@@ -59,7 +60,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -70,6 +71,7 @@ const GROUPS: [Group; 13] = [
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),
+    group("resolver", resolver::TESTS),
     Group { since: Some(24), ..group("annotations", annotations::TESTS) },
     group("nesting", nesting::TESTS),
     Group { program: Some("chromium-headless-shell"), ..group("nesting_browser", nesting::BROWSER_TESTS) },

@@ -35,6 +35,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("bubblewrap_works_with_the_file_alone", |bed| BUBBLEWRAP.works_with_the_file(bed)),
     ("a_tier_opens_no_more_than_its_own", tiers_are_apart),
     ("an_exec_has_the_containers_capabilities", exec),
+    ("whoever_drops_all_capabilities_has_none", dropped),
     ("no_nesting_leaves_capabilities_and_seccomp_as_with_runc", none),
     ("what_a_jail_sends_through_its_parent_is_filtered", parent),
     ("a_device_under_another_path_is_there", mapped_device),
@@ -178,6 +179,18 @@ fn exec(bed: &Bed) {
             let script = format!("{CAPABILITIES}/self/status");
             let exec = bed.docker(&["exec", "-u", user, &elsewhere.name, "sh", "-c", &script]);
             assert_eq!(exec.must_succeed().stdout, own, "{user} by exec in a container of {other}");
+        }
+    }
+}
+
+fn dropped(bed: &Bed) {
+    for user in [ROOT, SOMEBODY] {
+        let container = bed.start_with("boundary", &["-u", user, "--cap-drop", "ALL"], &["sleep", "600"]);
+        for process in ["1", "self"] {
+            let said = container.exec(&format!("{CAPABILITIES}/{process}/status")).must_succeed().stdout.clone();
+            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                assert!(said.contains(&format!("{set}:\t{:016x}", 0)), "{user}: {said}");
+            }
         }
     }
 }

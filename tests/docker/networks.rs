@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_network_without_an_end_on_the_host_cannot_be_connected_later", hot_plug_macvlan),
     ("a_network_can_be_disconnected_and_connected_again", reconnect),
     ("network_none_has_no_network", none),
+    ("a_containers_own_dns_server_is_not_asked", strange_server),
     ("the_hosts_network_is_filtered", host),
     ("a_container_that_joins_another_is_filtered_with_it", joined),
     ("a_container_that_joins_another_brings_no_power_over_it", joined_armed),
@@ -122,6 +123,18 @@ fn reconnect(bed: &Bed) {
     bed.docker(&["network", "connect", "bridge", &container.name]).must_succeed();
     wait_for("the network to work again", || container.exec("curl -sS -m 2 http://allowed.test/").code == 0);
     crate::filter::nothing_leaks_while(bed, &container, || crate::filter::denied_probes(&container));
+}
+
+/// The attacker's machine runs a name server, too: an allowed name would be resolved by it, and its labels be read.
+fn strange_server(bed: &Bed) {
+    let container = bed.sleeper(&["--dns", "203.0.113.66"]);
+    let name = format!("{}.wild.test", unique("labels"));
+    container.exec(&format!("nslookup {name}")).must_succeed();
+    let log = bed.internet_log();
+    let asked: Vec<&str> = log.lines().filter(|line| line.contains(&name)).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|line| line.contains("198.51.100.53:53")), "{asked:?}");
+    let says = |record: &serde_json::Value| record["notice"].as_str().unwrap_or_default().contains("203.0.113.66");
+    assert!(container.records().iter().any(says), "no notice");
 }
 
 fn none(bed: &Bed) {

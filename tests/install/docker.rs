@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use boundary_shim::integrate::docker::Docker;
+use boundary_shim::integrate::docker::servers::HostDns;
 use boundary_shim::integrate::{self, Engine};
 
 use crate::dockerd::Dockerd;
@@ -11,7 +12,13 @@ use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
 const CONFIG: &str = "daemon.json";
 
 fn docker(here: &Here) -> Engine {
-    Engine::Docker(Docker { daemon_config: here.at(CONFIG), resolv_confs: vec![here.at("resolv.conf")] })
+    let dns = HostDns {
+        resolv_confs: vec![here.at("resolv.conf")],
+        resolved: here.at("resolve"),
+        drop_in: here.at("resolved.conf.d/boundary.conf"),
+        answers: |_| true,
+    };
+    Engine::Docker(Docker { daemon_config: here.at(CONFIG), dns, restart: false })
 }
 
 fn command(here: &Here, words: &[&str]) -> Output {
@@ -94,7 +101,7 @@ pub(crate) fn command_for_real() {
         "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}\n{later}{NO_POLICY}{example}\
          already installed\n{NO_POLICY}{example}\
          write {config}\n  no runtime boundary (was {binary})\n\
-         note: `dns` stays (192.0.2.53): whose it is can't be told\n{later}\
+         note: `dns` stays (192.0.2.53): it isn't what install wrote\n{later}\
          not installed\n755\n640\n"
     );
     assert_eq!(text(&output.stdout), expected);

@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
 use crate::cli::install::installation;
+use crate::dockerd;
 use crate::gateway::ruleset::ProxyPorts;
 use crate::gateway::{Gateway, Side, adopt};
 use crate::host::Host;
 use crate::integrate::containerd::{self, Containerd};
-use crate::integrate::docker::{Docker, dockerd};
+use crate::integrate::docker::Docker;
 use crate::integrate::drop_in::{self, DropIn, Reader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::dockerd;
 use crate::integrate::Engine;
 use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd::{self, Containerd};
-use crate::integrate::docker::{Docker, dockerd};
+use crate::integrate::docker::Docker;
 use crate::integrate::drop_in::{self, DropIn, Reader};
 use crate::integrate::kubernetes::Image;
 use crate::integrate::runtime_name::RuntimeName;
@@ -26,7 +27,7 @@ pub struct InstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
     /// Add the runtime to dockerd's daemon.json, and tell a running dockerd
-    Docker(Words<DockerWords, Policy>),
+    Docker(Words<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
     Containerd(Words<ContainerdWords, Policy>),
     /// Add the runtime to podman's configuration
@@ -73,6 +74,25 @@ pub(super) struct Policy {
     /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
+}
+
+/// What `install docker` has more.
+#[derive(Debug, Args)]
+pub(super) struct DockerInstall {
+    #[command(flatten)]
+    pub(super) policy: Policy,
+    /// Restart dockerd where it has to read `dns`; refused where that would stop containers
+    #[arg(long)]
+    restart: bool,
+}
+
+impl DockerInstall {
+    pub(super) fn applied_to(&self, mut target: Target) -> Target {
+        if let Engine::Docker(docker) = &mut target.engine {
+            docker.restart = self.restart;
+        }
+        target
+    }
 }
 
 #[derive(Debug, Args)]

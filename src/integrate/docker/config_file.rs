@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use super::daemon_json::DaemonJson;
-use super::dockerd::Daemon;
+use super::servers::{HostDns, RESOLVED, Servers};
+use crate::dockerd::Daemon;
 use crate::integrate::binary;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
-use crate::resolv_conf;
+use crate::integrate::step::Step;
 
 /// The configuration file, and what has been changed in it so far.
 pub(super) struct ConfigFile {
@@ -44,31 +45,82 @@ impl ConfigFile {
         Ok(true)
     }
 
-    /// Says whether something had to be changed.
-    pub(super) fn add_dns(&mut self, resolv_confs: &[PathBuf], daemons: &[Daemon], notes: &mut Vec<String>) -> bool {
+    /// Plans what `dns` needs; the file itself is written by [`Self::write`], after that.
+    pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut Plan) {
         if !self.json.dns().is_empty() || daemons.iter().any(|daemon| !daemon.flag("--dns").is_empty()) {
-            return false;
+            return;
         }
-        let servers = resolv_conf::servers(resolv_confs);
-        if servers.is_empty() {
-            notes.push(
-                "`dns` isn't set: this host names no DNS server that a container could ask. Add `\"dns\": [\"ADDRESS\"]` \
-                 yourself, or containers on user-defined networks are refused"
-                    .to_owned(),
-            );
-            return false;
-        }
+        let servers = match host.choose(self, daemons) {
+            Ok(Servers::Named(servers)) => servers,
+            Ok(Servers::Resolved(address)) => {
+                if let Some(directory) = host.drop_in.parent() {
+                    plan.make(directory);
+                }
+                plan.steps.extend(host.listen(address));
+                vec![address]
+            }
+            Err(why) => {
+                plan.notes.push(format!(
+                    "`dns` isn't set, as {why}. Without it containers are refused: add `\"dns\": [\"ADDRESS\"]` with a server \
+                     that containers can ask to {}, and restart dockerd",
+                    self.path.display()
+                ));
+                return;
+            }
+        };
         self.json.set_dns(&servers);
-        let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+        let servers = self.json.dns().join(", ");
         self.changes.push(format!(
-            "dns {}: this host's servers, named so that Docker's resolver asks them through the container's network, \
-             where the filter is, and not from the host's",
-            servers.join(", ")
+            "dns {servers}: named so that Docker's resolver asks through the container's network, where the filter is, and \
+             not from the host's"
         ));
+        let memory = self.memory();
+        let changes = vec!["remembers `dns` for uninstall".to_owned()];
+        plan.write(memory.clone(), std::fs::read_to_string(memory).ok(), format!("{servers}\n"), changes);
         if daemons.is_empty() {
-            notes.push("should dockerd be started with --dns, remove `dns`: it doesn't start with both".to_owned());
+            plan.notes
+                .push("should dockerd be started with --dns, remove `dns`: it doesn't start with both".to_owned());
         }
-        true
+    }
+
+    /// Takes out the `dns` that we put there, once no runtime of ours needs it.
+    pub(super) fn remove_dns(&mut self, host: &HostDns, daemons: &[Daemon], running: &Path, plan: &mut Plan) {
+        let servers = self.json.dns().join(", ");
+        if servers.is_empty() || self.json.programs().any(|path| binary::is_ours(&path)) {
+            return;
+        }
+        let memory = self.memory();
+        let before = std::fs::read_to_string(&memory).unwrap_or_default();
+        if before.trim_end() != servers {
+            if !self.changes.is_empty() {
+                plan.notes.push(format!("`dns` stays ({servers}): it isn't what install wrote"));
+            }
+            return;
+        }
+        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+            let later = "containers are running that need it. Uninstall again once they are removed";
+            plan.notes.push(format!("`dns` stays ({servers}): {later}"));
+            return;
+        }
+        self.json.remove_dns();
+        self.changes.push(format!("no dns (was {servers})"));
+        plan.steps.push(Step::Remove { path: memory, before, changes: Vec::new() });
+        let Some(before) = host.own_drop_in() else { return };
+        if daemons.is_empty() {
+            plan.steps.push(Step::Remove { path: host.drop_in.clone(), before, changes: Vec::new() });
+            plan.steps.push(Step::Restart(RESOLVED.to_owned()));
+        } else {
+            plan.notes.push(format!(
+                "{0} stays, as containers ask the resolver there until dockerd is restarted. After that: sudo rm {0} && sudo \
+                 systemctl restart {RESOLVED}",
+                host.drop_in.display()
+            ));
+        }
+    }
+
+    /// The file beside it that says which `dns` we wrote.
+    fn memory(&self) -> PathBuf {
+        self.path.with_file_name("boundary-dns")
     }
 
     /// Gives the path that the runtime had; none where there is no such runtime.
@@ -90,13 +142,6 @@ impl ConfigFile {
         self.json.remove_runtime(name.as_str());
         self.changes.push(format!("no runtime {name} (was {path})"));
         Ok(Some(path))
-    }
-
-    pub(super) fn keep_dns(&self, notes: &mut Vec<String>) {
-        let servers = self.json.dns();
-        if !servers.is_empty() {
-            notes.push(format!("`dns` stays ({}): whose it is can't be told", servers.join(", ")));
-        }
     }
 
     pub(super) fn write(self, plan: &mut Plan) {

@@ -119,6 +119,24 @@ impl DaemonJson {
         self.root.set("dns", Node::of(&servers));
     }
 
+    /// Takes the DNS servers out.
+    pub fn remove_dns(&mut self) {
+        self.root.remove("dns");
+    }
+
+    /// The text under a key that isn't ours; none where there is none, or something else.
+    #[must_use]
+    pub fn text_of(&self, key: &str) -> Option<String> {
+        self.root.value(key)
+    }
+
+    /// The paths of all runtimes.
+    pub fn programs(&self) -> impl Iterator<Item = String> {
+        let runtimes = self.runtimes();
+        let paths: Vec<_> = runtimes.keys().filter_map(|name| self.runtime(name)).collect();
+        paths.into_iter()
+    }
+
     /// The runtime that counts where `docker run` names none.
     #[must_use]
     pub fn default_runtime(&self) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Installing and uninstalling on a host of files, without dockerd; with one: `tests/install`.
 
+use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 
 use super::daemon_json::DaemonJson;
@@ -11,7 +12,19 @@ use crate::integrate::test_host::{TestHost, has_note, shell};
 const CONFIG: &str = "docker/daemon.json";
 
 fn host() -> TestHost {
-    TestHost::new(|at| Engine::Docker(Docker { daemon_config: at(CONFIG), resolv_confs: vec![at("resolv.conf")] }))
+    host_where(|_| true)
+}
+
+fn host_where(answers: fn(IpAddr) -> bool) -> TestHost {
+    TestHost::new(|at| {
+        let dns = HostDns {
+            resolv_confs: vec![at("resolv.conf")],
+            resolved: at("resolve"),
+            drop_in: at("resolved.conf.d/boundary.conf"),
+            answers,
+        };
+        Engine::Docker(Docker { daemon_config: at(CONFIG), dns, restart: false })
+    })
 }
 
 fn host_with(config: &str) -> TestHost {
@@ -22,7 +35,7 @@ fn host_with(config: &str) -> TestHost {
 
 fn daemon_json(plan: &Plan) -> DaemonJson {
     let text = plan.steps.iter().find_map(|step| match step {
-        Step::Write { after, .. } => Some(after.as_str()),
+        Step::Write { path, after, .. } if path.ends_with(CONFIG) => Some(after.as_str()),
         _ => None,
     });
     DaemonJson::parse(text.expect("it writes")).expect("well-formed")
@@ -53,6 +66,83 @@ fn a_host_that_names_only_loopback_is_told_what_to_do() {
     let plan = host.install().expect("planned");
     assert!(daemon_json(&plan).dns().is_empty());
     assert!(has_note(&plan, "`dns` isn't set"), "{:?}", plan.notes);
+}
+
+#[test]
+fn only_servers_that_answer_are_named() {
+    let some = host_where(|server| server.to_string() == "192.0.2.54");
+    some.put("resolv.conf", "nameserver 192.0.2.53\nnameserver 192.0.2.54\n");
+    assert_eq!(daemon_json(&some.install().expect("planned")).dns(), ["192.0.2.54"]);
+    let none = host_where(|_| false);
+    none.put("resolv.conf", "nameserver 192.0.2.53\n");
+    let plan = none.install().expect("planned");
+    assert!(daemon_json(&plan).dns().is_empty());
+    assert!(has_note(&plan, "(192.0.2.53) don't answer"), "{:?}", plan.notes);
+}
+
+#[test]
+fn systemd_resolved_is_made_to_listen_on_the_bridge_before_its_address_is_written() {
+    for (config, address) in [("{}", "172.17.0.1"), (r#"{"bip": "10.9.0.1/24"}"#, "10.9.0.1")] {
+        let host = host_with(config);
+        host.put("resolv.conf", "nameserver 127.0.0.53\n");
+        host.put("resolve/stub-resolv.conf", "");
+        let plan = host.install().expect("planned");
+        let listens = format!("[Resolve]\nDNSStubListenerExtra={address}\n");
+        let server = address.parse().expect("an address");
+        let place = |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().position(wanted).expect("planned");
+        let order = [
+            place(&|step| matches!(step, Step::Write { after, .. } if after.ends_with(&listens))),
+            place(&|step| *step == Step::Restart("systemd-resolved.service".to_owned())),
+            place(&|step| *step == Step::Ask(server)),
+            place(&|step| matches!(step, Step::Write { path, .. } if path.ends_with(CONFIG))),
+        ];
+        assert!(order.is_sorted(), "{:?}", plan.steps);
+        assert_eq!(daemon_json(&plan).dns(), [address]);
+    }
+    let host = host_with(r#"{"bridge": "none"}"#);
+    host.put("resolv.conf", "nameserver 127.0.0.53\n");
+    host.put("resolve/stub-resolv.conf", "");
+    assert!(has_note(&host.install().expect("planned"), "no bridge"));
+}
+
+#[test]
+fn uninstalling_takes_out_the_dns_that_was_put_in_and_no_other() {
+    let host = host_with("{}");
+    host.put("resolv.conf", "nameserver 192.0.2.53\n");
+    // The program isn't the shell that stands for it here.
+    let install = || {
+        host.install_now();
+        host.put(CONFIG, &host.get(CONFIG).replace(&shell(), "/opt/boundary-shim"));
+    };
+    install();
+    host.put("running/id-0/record.json", "");
+    let plan = host.uninstall().expect("planned");
+    assert!(has_note(&plan, "need it") && !daemon_json(&plan).dns().is_empty(), "{plan:?}");
+    std::fs::remove_dir_all(host.path("running")).expect("removed");
+    host.uninstall_now();
+    assert!(DaemonJson::parse(&host.get(CONFIG)).expect("well-formed").dns().is_empty());
+    assert!(!host.path("docker/boundary-dns").exists());
+    assert_eq!(host.uninstall().expect("planned").steps, []);
+
+    install();
+    host.put(CONFIG, &host.get(CONFIG).replace("192.0.2.53", "192.0.2.99"));
+    let plan = host.uninstall_now();
+    assert!(has_note(&plan, "`dns` stays (192.0.2.99)"), "{plan:?}");
+}
+
+#[test]
+fn uninstalling_leaves_systemd_resolved_as_it_was() {
+    let host = host_with(r#"{"dns": ["172.17.0.1"], "runtimes": {"boundary": {"path": "/opt/boundary-shim"}}}"#);
+    host.put("docker/boundary-dns", "172.17.0.1\n");
+    let drop_in = "resolved.conf.d/boundary.conf";
+    let removes = |plan: &Plan| {
+        plan.steps.iter().any(|step| matches!(step, Step::Remove { path, .. } if *path == host.path(drop_in)))
+    };
+    host.put(drop_in, "[Resolve]\nDNSStubListenerExtra=172.17.0.1\n");
+    assert!(!removes(&host.uninstall().expect("planned")), "somebody else's");
+    host.put(drop_in, "# Made by boundary-shim: lets containers ask this host's resolver.\n[Resolve]\n");
+    let plan = host.uninstall().expect("planned");
+    assert!(removes(&plan) && plan.steps.contains(&Step::Restart("systemd-resolved.service".to_owned())), "{plan:?}");
 }
 
 #[test]

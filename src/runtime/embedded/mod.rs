@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::handed;
 use crate::sys::{process, signal};
 use line::{Line, Verb};
 
@@ -35,17 +36,11 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         _ => return carry_out(line),
     };
     // A container that waits for its start must hold nothing of the caller's but what is meant for it.
-    process::keep_descriptors_to_ourselves(attachments.preserve_fds.saturating_add(listening()));
+    process::keep_descriptors_to_ourselves(attachments.preserve_fds.saturating_add(handed::listening()));
     let words = ["boundary-shim", PERSONALITY].into_iter().map(OsString::from).chain(arguments.iter().cloned());
     let words = words.map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
         .context("can't make the copy of this program that containers are started from")? {}
-}
-
-/// Descriptors that systemd handed to the container (sd_listen_fds(3)); libcontainer reads the same variable.
-fn listening() -> u32 {
-    let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
-    variable.parse().unwrap_or_default()
 }
 
 /// Does what a runtime called with these words (a name for the program first) does.

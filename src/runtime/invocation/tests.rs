@@ -16,13 +16,15 @@ fn command_of(text: &str) -> Result<Command, InvocationError> {
 
 fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     let bundle = Some(bundle).filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-    Ok(Command::Create { bundle, id: id.to_owned(), waits: true, no_pivot: false })
+    Ok(Command::Create { bundle, id: id.to_owned(), waits: true, no_pivot: false, preserved: 0 })
 }
 
 /// As a line that has `--no-pivot`, too.
 fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, InvocationError> {
     command.map(|command| match command {
-        Command::Create { bundle, id, waits, .. } => Command::Create { bundle, id, waits, no_pivot: true },
+        Command::Create { bundle, id, waits, preserved, .. } => {
+            Command::Create { bundle, id, waits, no_pivot: true, preserved }
+        }
         other => other,
     })
 }
@@ -30,7 +32,9 @@ fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, I
 /// As [`created`], by a verb that also starts.
 fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     created(bundle, id).map(|command| match command {
-        Command::Create { bundle, id, no_pivot, .. } => Command::Create { bundle, id, waits: false, no_pivot },
+        Command::Create { bundle, id, no_pivot, preserved, .. } => {
+            Command::Create { bundle, id, waits: false, no_pivot, preserved }
+        }
         other => other,
     })
 }
@@ -46,7 +50,7 @@ fn the_lines_of_engines_are_read() {
     assert_eq!(found.globals.log_format.as_deref(), Some(OsStr::new("json")));
     assert_eq!(command_of(&format!("{docker} start ID")), Ok(Command::Start { id: "ID".into() }));
     assert_eq!(command_of(&format!("{docker} delete --force ID")), Ok(Command::Delete { id: "ID".into() }));
-    let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![] };
+    let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![], preserved: 0 };
     assert_eq!(command_of(&format!("{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID")), Ok(exec));
     let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
     assert_eq!(command_of(restore), without_pivot(ran("B", "ID")));
@@ -132,7 +136,23 @@ fn unknown_options_that_can_not_mislead_pass() {
 fn the_program_run_by_exec_keeps_its_own_options() {
     let found = command_of("exec --cap CAP_A,CAP_B -c CAP_C ID mkdir -p /x --process Y");
     let capabilities = ["CAP_A", "CAP_B", "CAP_C"].map(str::to_owned).to_vec();
-    assert_eq!(found, Ok(Command::Exec { id: "ID".into(), process: None, capabilities }));
+    assert_eq!(found, Ok(Command::Exec { id: "ID".into(), process: None, capabilities, preserved: 0 }));
+}
+
+#[test]
+fn the_number_of_preserved_descriptors_is_read_or_counts_as_all() {
+    for (word, number) in [("=2", 2), (" 2", 2), ("=0x2", u32::MAX), ("=-1", u32::MAX), ("=", u32::MAX)] {
+        for verb in ["create", "run", "restore", "exec"] {
+            let read = match command_of(&format!("{verb} --preserve-fds{word} ID")) {
+                Ok(Command::Create { preserved, .. } | Command::Exec { preserved, .. }) => preserved,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(read, number, "{verb}{word}");
+        }
+    }
+    for verb in ["create", "exec"] {
+        assert!(command_of(&format!("{verb} --preserve=2 ID")).is_err(), "argp takes a beginning, too");
+    }
 }
 
 #[test]
