@@ -1,7 +1,7 @@
 //! Root in the container with CAP_NET_ADMIN and CAP_NET_RAW, doing its worst: the wire must stay clean.
 
 use crate::Test;
-use crate::bed::Bed;
+use crate::bed::{Bed, unique, wait_for};
 use crate::filter::{denied_probes, nothing_leaks_while};
 use crate::hosts::ATTACKER;
 
@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("raw_frames_with_default_capabilities_stay_inside", default_frames),
     ("rtnetlink_into_other_namespaces_is_refused", rtnetlink),
     ("rtnetlink_from_an_exec_with_privileges_is_refused", privileged_exec),
+    ("net_broadcast_hears_nothing_of_the_host", net_broadcast),
     ("a_mark_opens_nothing", mark),
     ("net_admin_works_on_the_containers_own_namespace", own_namespace),
 ];
@@ -123,4 +124,41 @@ fn own_namespace(bed: &Bed) {
     let script =
         "ip link add d0 type bridge && ip link set d0 up && ip addr add 10.9.9.9/24 dev d0 && nft add table inet mine";
     bed.run(ARMED, script).must_succeed();
+}
+
+/// `ip monitor all-nsid` sets NETLINK_LISTEN_ALL_NSID, for which the kernel wants CAP_NET_BROADCAST over its own network
+/// namespace, and for each message over that of the sender. busybox's shell would take its own `ip`.
+fn net_broadcast(bed: &Bed) {
+    let hears_the_host = |runtime: &str, flags: &[&str]| {
+        let container = bed.start_with(runtime, &[flags, &["--cap-add", "NET_ADMIN"]].concat(), &["sleep", "600"]);
+        // The listing of links gives the host's namespace a number here.
+        container.exec("/bin/ip link").must_succeed();
+        bed.docker(&[
+            "exec",
+            "--detach",
+            &container.name,
+            "sh",
+            "-c",
+            "exec /bin/ip monitor all-nsid link >/tmp/heard 2>&1",
+        ])
+        .must_succeed();
+        let link = unique("spied");
+        // Of its own namespace it hears in any case, once it listens at all.
+        wait_for("the monitor", || {
+            container.exec("/bin/ip link add own0 type veth && /bin/ip link del own0");
+            container.exec("grep -q own0 /tmp/heard").code == 0 || container.exec("pidof ip").code != 0
+        });
+        bed.on_the_wire(&["ip", "link", "add", &link, "type", "veth"]).must_succeed();
+        bed.on_the_wire(&["ip", "link", "del", &link]).must_succeed();
+        container.exec("/bin/ip link add own1 type veth && /bin/ip link del own1");
+        wait_for("the end", || {
+            container.exec("grep -q own1 /tmp/heard").code == 0 || container.exec("pidof ip").code != 0
+        });
+        container.exec(&format!("grep -q {link} /tmp/heard")).code == 0
+    };
+    assert!(hears_the_host("runc", &["--cap-add", "NET_BROADCAST"]), "without the filter: the test proves nothing");
+    assert!(!hears_the_host("runc", &[]), "it needs the capability");
+    for runtime in RUNTIMES {
+        assert!(!hears_the_host(runtime, &["--cap-add", "NET_BROADCAST"]), "{runtime}");
+    }
 }
