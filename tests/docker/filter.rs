@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("rules_for_ports_protocols_and_ranges_open_just_that", ports),
     ("a_restarted_container_is_filtered", restarted),
     ("large_transfers_arrive_whole", large),
+    ("a_greeting_comes_as_soon_as_without_a_filter", greeting),
 ];
 
 fn allowed_name(bed: &Bed) {
@@ -176,4 +177,20 @@ fn restarted(bed: &Bed) {
 fn large(bed: &Bed) {
     let answer = bed.run(&[], "curl -sS -m 30 https://allowed.test/bytes/20000000 | wc -c");
     assert_eq!(answer.must_succeed().stdout.trim(), "20000000");
+}
+
+/// A server that speaks first, and a client that waits for it, as with SSH, SMTP and MySQL: medians of real time, side by side.
+fn greeting(bed: &Bed) {
+    let median = |runtime: &str| -> u64 {
+        let container = bed.start_with(runtime, &[], &["sleep", "600"]);
+        container.exec("nslookup allowed.test").must_succeed();
+        let probe = format!("for i in $(seq 9); do attacker probe greeting {}:22; done", ALLOWED.v4);
+        let said = container.exec(&probe).must_succeed().stdout.clone();
+        let mut times: Vec<u64> =
+            said.lines().map(|line| line.strip_prefix("heard ").unwrap().parse().unwrap()).collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let (with, without) = (median("boundary-ports"), median("runc"));
+    assert!(with <= without + 50, "{with} ms, {without} ms without");
 }

@@ -43,6 +43,7 @@ fn main() {
         Trial::test("the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there", absent_neighbour),
         Trial::test("only_the_first_segment_of_a_connection_opens_it", stray_segments),
         Trial::test("a_connection_from_outside_reaches_any_port", inbound_ports),
+        Trial::test("who_sends_too_large_a_packet_in_is_told", too_large),
         Trial::test("an_ipv6_connection_that_was_idle_for_a_minute_loses_no_packet", idle_ipv6),
         Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
@@ -457,6 +458,29 @@ fn stray_segments() -> Result<(), Failed> {
     assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset));
     served.set_read_timeout(Some(Duration::from_millis(300)))?;
     assert_eq!(served.read(&mut [0; 8]).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+    Ok(())
+}
+
+/// An ICMP error about what came from outside goes back there (RFC 1191, RFC 8201).
+fn too_large() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
+    gateway.side.namespace.inside(|| {
+        for link in ["in0", "up0"] {
+            let mtu = if link == "in0" { "1280" } else { "1500" };
+            assert!(Command::new("ip").args(["link", "set", link, "mtu", mtu]).status()?.success());
+        }
+        Ok(())
+    })?;
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    for (from, to) in [("172.30.0.1:0", "172.30.0.2:8080"), ("[fd30::1]:0", "[fd30::2]:8080")] {
+        let client = outside.inside(|| UdpSocket::bind(from))?;
+        client.connect(to.parse::<SocketAddr>()?)?;
+        client.set_read_timeout(Some(Duration::from_secs(3)))?;
+        client.send(&[0; 1400])?;
+        let told = client.recv(&mut [0; 8]).map_err(|error| error.raw_os_error());
+        assert_eq!(told, Err(Some(libc::EMSGSIZE)), "{to}");
+    }
     Ok(())
 }
 

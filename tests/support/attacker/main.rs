@@ -3,7 +3,7 @@
 //! It runs inside test containers. Under plain runc its attempts succeed: that is how the tests know that the weapons
 //! are loaded. It knows nothing of the filter.
 //!
-//! - `probe tcp|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it took, in milliseconds
+//! - `probe tcp|greeting|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it took, in milliseconds
 //! - `dns udp|tcp SERVER NAME`: one query: the response code and how long it took
 //! - `frames INTERFACE ADDRESS SECRET`: whole Ethernet frames, past the container's own firewall and queues
 //! - `raw ADDRESS SECRET`: IP protocols that nobody thinks of
@@ -37,6 +37,7 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["probe", "tcp", target] => report(|| probe::tcp(target.parse()?)),
+        ["probe", "greeting", target] => report(|| probe::greeting(target.parse()?)),
         ["probe", "udp", target] => report(|| probe::udp(target.parse()?)),
         ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),

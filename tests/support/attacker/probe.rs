@@ -21,6 +21,15 @@ pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
     Ok(word(answer, "answered"))
 }
 
+/// Says nothing, and waits for the server's first words.
+pub(crate) fn greeting(target: SocketAddr) -> anyhow::Result<String> {
+    let heard = TcpStream::connect_timeout(&target, DEADLINE).and_then(|mut stream| {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.read_exact(&mut [0; 1])
+    });
+    Ok(word(heard, "heard"))
+}
+
 /// One line over a connection.
 pub(crate) fn send_tcp(target: SocketAddr, secret: &str) -> anyhow::Result<String> {
     let connection = TcpStream::connect_timeout(&target, DEADLINE);
