@@ -42,7 +42,7 @@ const LOGGED: u32 = 128;
 /// Datagrams that the proxy sent to the outside: what answers them, however late, never counts as a connection from outside.
 ///
 /// An entry outlasts every socket of the proxy's (`proxy::udp` closes one after 60 s of silence). 1,800 new flows a second
-/// can be sustained; a full set lets nothing more out. Memory, when full: about 13 MB for each version of IP.
+/// can be sustained; a full set lets nothing more out. Memory, when full: 11 MiB for IPv4, 17 MiB for IPv6 (kernel 6.18).
 const ASKED: [FlowSet; 2] = flows(["asked4", "asked6"], 70, 131_072);
 /// Datagrams that came in from outside: only what answers them is looked for in conntrack. An entry outlasts conntrack's own
 /// (120 s for UDP in both directions, nf_conntrack-sysctl.rst).
