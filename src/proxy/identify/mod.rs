@@ -34,7 +34,7 @@ pub enum Identity {
 }
 
 /// Why bytes that nobody can read for certain don't pass.
-const PRETENCE: &str = "it could be read as a request, but not for certain, and a deny rule could apply";
+const PRETENCE: &str = "it could be read as a request or as TLS, but not for certain, and a deny rule could apply";
 
 /// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny rules that could apply to it
 /// look at; where there is one, nothing that a server could take for a request is opaque.

@@ -1,9 +1,11 @@
-//! Bytes that the strict reader doesn't take for HTTP, and that some server would nevertheless answer as a request.
+//! Bytes that the strict readers take for neither TLS nor HTTP, and that some server would nevertheless answer as such.
 //!
-//! Owns what the most lenient server could read as a request line. Only asked where a deny rule could apply: there, such bytes
+//! Owns what the most lenient server could read as a hello or a request line. Only asked where a deny rule could apply: there, such bytes
 //! must not pass unread. Servers that were looked at: Python's `http.server` splits the line at any white space, before the
 //! method, too, and, like nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip line ends
-//! before the method; none takes a method that has anything but the letters of a token (RFC 9110 5.6.2), none needs it short.
+//! before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none needs it short. Go and the JDK take a ClientHello
+//! in a record of any version, and after warning alerts, GnuTLS after a ChangeCipherSpec. Servers behind a load balancer may
+//! expect the PROXY protocol's header, and read on behind it.
 
 use super::Answer;
 use super::http::{LINE_LIMIT, is_token};
@@ -15,6 +17,16 @@ use crate::policy::Denials;
 pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     if denials == Denials::None {
         return Answer::Not;
+    }
+    match tls_record(bytes) {
+        Answer::Not => {}
+        answer => return answer,
+    }
+    if PROXY_2.starts_with(bytes) && bytes.len() < PROXY_2.len() {
+        return Answer::NeedMore;
+    }
+    if bytes.starts_with(PROXY_2) {
+        return Answer::Found(());
     }
     let start = bytes.iter().take_while(|byte| is_blank(**byte) || **byte == b'\n').count();
     let text = bytes.get(start..).unwrap_or_default();
@@ -38,13 +50,33 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
 /// Whether a whole line could be a request.
 fn is_request(line: &[u8], denials: Denials) -> bool {
     let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
-    let (Some(_method), Some(target)) = (words.next(), words.next()) else { return false };
+    let (Some(method), Some(target)) = (words.next(), words.next()) else { return false };
     let has_version = words.any(|word| begins(word, b"HTTP/"));
     // Without a version no server reads a Host: a name stands in the target, or nowhere.
     let names_host = begins(target, b"http://") || begins(target, b"https://");
     let unversioned = denials == Denials::ByRequest && (target.starts_with(b"/") || begins(line, b"GET"));
-    has_version || names_host || unversioned
+    has_version || names_host || unversioned || method == PROXY_1
 }
+
+/// A record that begins as those which may precede a ClientHello, or hold one, whatever its version (RFC 8446 5.1, types 20
+/// to 22). A hello that the strict reader understands doesn't come here.
+fn tls_record(bytes: &[u8]) -> Answer<()> {
+    let longest = match bytes.first() {
+        Some(20) => 1,
+        Some(21) => 2,
+        Some(22) => 1 << 14,
+        _ => return Answer::Not,
+    };
+    match (bytes.get(3), bytes.get(4)) {
+        (Some(high), Some(low)) if u16::from_be_bytes([*high, *low]) <= longest => Answer::Found(()),
+        (Some(_), Some(_)) => Answer::Not,
+        _ => Answer::NeedMore,
+    }
+}
+
+/// The header of the PROXY protocol, version 2, and the first word of version 1's.
+const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+const PROXY_1: &[u8] = b"PROXY";
 
 fn begins(word: &[u8], with: &[u8]) -> bool {
     word.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
@@ -96,10 +128,23 @@ mod tests {
             b"set key 0 0 5\r\n",
             b"OPTIONS rtsp://camera.test/ RTSP/1.0\r\n",
             b"\0\0\0\x08\x04\xd2\x16\x2f",
-            b"\x16\x03\x01",
             b"{\"jsonrpc\": \"2.0\"}\n",
         ] {
             assert_eq!(read(bytes, Denials::ByRequest), Answer::Not, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_precedes_a_hello_or_hides_a_request_is_found() {
+        for bytes in [
+            &[21, 3, 1, 0, 2, 1, 0][..],
+            &[20, 3, 3, 0, 1, 1],
+            &[22, 9, 9, 0, 200, 1],
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x21",
+        ] {
+            assert_eq!(read(bytes, Denials::ByName), Answer::Found(()), "{bytes:?}");
+            assert_eq!(read(&bytes[..3], Denials::ByName), Answer::NeedMore, "{bytes:?}");
         }
     }
 
