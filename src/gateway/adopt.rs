@@ -159,7 +159,7 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         let mut addresses = Vec::new();
         for (here, there) in [(GATEWAY_V4, CONTAINER_V4), (GATEWAY_V6, CONTAINER_V6)] {
             let full = if here.is_ipv4() { 32 } else { 128 };
-            if here.is_ipv6() && !gateway.side.sysctls.families().contains(&"ipv6") {
+            if here.is_ipv6() && !gateway.side.sysctls.has_ipv6() {
                 continue;
             }
             gateway.side.links.add_own_address(inside.index, here, full)?;
@@ -170,7 +170,7 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         container.links.set_up(inner.index)?;
         container.links.wait_passing(inner.index)?;
         gateway.side.links.wait_passing(inside.index)?;
-        if gateway.side.sysctls.families().contains(&"ipv6") {
+        if gateway.side.sysctls.has_ipv6() {
             gateway.side.links.route_to_link_local(inside.index, TO_CONTAINER)?;
         }
         for pair in addresses.chunks_exact(2) {
@@ -287,7 +287,7 @@ impl Snapshot {
             // What the kernel tells the proxy's own sockets, which are bound to this address, reaches them, and nobody else.
             links.deliver(address, outside.index, TO_OUTSIDE)?;
         }
-        if gateway.side.sysctls.families().contains(&"ipv6") {
+        if gateway.side.sysctls.has_ipv6() {
             links.route_to_link_local(inside.index, TO_CONTAINER)?;
         }
         for route in &self.routes {

@@ -324,14 +324,11 @@ impl Links {
     /// The kernel's.
     pub fn stop_delivery(&mut self, index: u32, address: Ipv4Addr) -> io::Result<()> {
         let address = IpAddr::V4(address);
-        let mut message = route(address, LOCAL_TABLE);
-        message.header.destination_prefix_length = full_length(address);
+        let mut message = route_over(index, address, full_length(address), LOCAL_TABLE);
         message.header.kind = RouteType::Local;
         // Whoever made it: the kernel did.
         message.header.protocol = RouteProtocol::Unspec;
         message.header.scope = RouteScope::Host;
-        message.attributes.push(RouteAttribute::Destination(destination(address)));
-        message.attributes.push(RouteAttribute::Oif(index));
         self.0.request(RouteNetlinkMessage::DelRoute(message), 0)
     }
 
@@ -340,11 +337,8 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn route_to(&mut self, address: IpAddr, index: u32, preferred: Option<IpAddr>, table: u8) -> io::Result<()> {
-        let mut message = route(address, table);
-        message.header.destination_prefix_length = full_length(address);
+        let mut message = route_over(index, address, full_length(address), table);
         message.header.scope = if address.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-        message.attributes.push(RouteAttribute::Destination(destination(address)));
-        message.attributes.push(RouteAttribute::Oif(index));
         message.attributes.extend(preferred.map(destination).map(RouteAttribute::PrefSource));
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
@@ -355,10 +349,7 @@ impl Links {
     /// The kernel's.
     pub fn route_to_link_local(&mut self, index: u32, table: u8) -> io::Result<()> {
         let prefix = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
-        let mut message = route(prefix, table);
-        message.header.destination_prefix_length = 64;
-        message.attributes.push(RouteAttribute::Destination(destination(prefix)));
-        message.attributes.push(RouteAttribute::Oif(index));
+        let message = route_over(index, prefix, 64, table);
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
@@ -367,12 +358,9 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn deliver(&mut self, address: IpAddr, index: u32, table: u8) -> io::Result<()> {
-        let mut message = route(address, table);
-        message.header.destination_prefix_length = full_length(address);
+        let mut message = route_over(index, address, full_length(address), table);
         message.header.kind = RouteType::Local;
         message.header.scope = if address.is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
-        message.attributes.push(RouteAttribute::Destination(destination(address)));
-        message.attributes.push(RouteAttribute::Oif(index));
         self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
@@ -554,6 +542,14 @@ fn route(like: IpAddr, table: u8) -> RouteMessage {
     message.header.kind = RouteType::Unicast;
     message.header.protocol = RouteProtocol::Static;
     message.header.scope = RouteScope::Universe;
+    message
+}
+
+/// A route to a prefix over a link.
+fn route_over(index: u32, prefix: IpAddr, length: u8, table: u8) -> RouteMessage {
+    let mut message = route(prefix, table);
+    message.header.destination_prefix_length = length;
+    message.attributes = vec![RouteAttribute::Destination(destination(prefix)), RouteAttribute::Oif(index)];
     message
 }
 

@@ -77,7 +77,7 @@ impl Gateway {
         let namespace = Namespace::create().context("make the gateway's network namespace")?;
         let mut side = Side::open(namespace).context("open the gateway's network namespace")?;
         settings(&side.sysctls).context("set up the gateway's network namespace")?;
-        plumbing(&mut side.links, side.sysctls.families().contains(&"ipv6")).context("set up the gateway's routing")?;
+        plumbing(&mut side.links, side.sysctls.has_ipv6()).context("set up the gateway's routing")?;
         Ok(Self { side, next: 0 })
     }
 
@@ -139,7 +139,7 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
     ];
     V4.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
     // A kernel without IPv6 has none of these, and then there is nothing to filter.
-    if sysctls.families().contains(&"ipv6") {
+    if sysctls.has_ipv6() {
         V6.iter().try_for_each(|(name, value)| sysctls.write(name, value))?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Writes nf_tables batches: the bytes that `nft -f` would send, for the few expressions that our ruleset needs.
 //!
-//! Owns batches and the objects in them; rules are `rule`'s. Pure: bytes only, sent by `sys::netlink`. Constants are those of `linux/netfilter/nf_tables.h`; every integer in an
-//! attribute is big-endian. (The crates that do this are GPL, link C libraries, or run the `nft` program.)
+//! Owns batches and the objects in them; rules are `rule`'s. Pure: bytes only, sent by `sys::netlink`. Constants are those of
+//! `linux/netfilter/nf_tables.h`; every integer in an attribute is big-endian. (The crates that do this are GPL, link C libraries, or run the `nft` program.)
 
 mod attributes;
 mod rule;

@@ -120,7 +120,7 @@ pub enum Verdict {
 }
 
 /// What the deny rules that could apply to a connection look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denials {
     /// There is none that could apply.
     None,

@@ -62,7 +62,13 @@ impl Sysctls {
     /// The families that the kernel has: the first words of the settings' names.
     #[must_use]
     pub fn families(&self) -> &'static [&'static str] {
-        if self.ipv6.is_some() { &["ipv4", "ipv6"] } else { &["ipv4"] }
+        if self.has_ipv6() { &["ipv4", "ipv6"] } else { &["ipv4"] }
+    }
+
+    /// Whether the kernel has IPv6.
+    #[must_use]
+    pub fn has_ipv6(&self) -> bool {
+        self.ipv6.is_some()
     }
 
     /// The names of the settings in one directory.

@@ -1,11 +1,11 @@
 //! Bytes that the strict readers take for neither TLS nor HTTP, and that some server would nevertheless answer as such.
 //!
-//! Owns what the most lenient server could read as a hello or a request line. Only asked where a deny rule could apply: there, such bytes
-//! must not pass unread. Servers that were looked at: Python's `http.server` splits the line at any white space, before the
-//! method, too, and, like nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip line ends
-//! before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none needs it short. Go and the JDK take a ClientHello
-//! in a record of any version, and after warning alerts, GnuTLS after a ChangeCipherSpec. Servers behind a load balancer may
-//! expect the PROXY protocol's header, and read on behind it.
+//! Owns what the most lenient server could read as a hello or a request line. Only asked where a deny rule could apply: there,
+//! such bytes must not pass unread. Servers that were looked at: Python's `http.server` splits the line at any white space,
+//! before the method, too, and, like nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip
+//! line ends before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none needs it short. Go and the
+//! JDK take a ClientHello in a record of any version, and after warning alerts, GnuTLS after a ChangeCipherSpec. Servers behind
+//! a load balancer may expect the PROXY protocol's header, and read on behind it.
 
 use super::Answer;
 use super::http::{LINE_LIMIT, is_token};
