@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -135,6 +136,8 @@ impl Wire {
         let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
+        // Kept from turn to turn: a caller that was accepted and hasn't said all would be dropped with it.
+        let mut calling = pin!(control::next(&listener));
         let (tell, mut plugged) = tokio::sync::mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
         let mut running = !starts_by_verb;
@@ -146,7 +149,8 @@ impl Wire {
             }
             let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
-                caller = control::next(&listener) => {
+                caller = calling.as_mut() => {
+                    calling.set(control::next(&listener));
                     let outcome = self.settle();
                     running = true;
                     self.publish(&gate);

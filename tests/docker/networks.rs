@@ -2,9 +2,13 @@
 //! namespaces.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, unique, wait_for};
+use crate::bed::{Bed, COMMAND_SECONDS, Capture, run, unique, wait_for};
 use crate::docker::{IMAGE, runtime};
 use crate::wire::leaks;
 
@@ -14,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("claims_about_a_network_connected_later_are_not_believed", claims),
     ("a_network_without_an_end_on_the_host_cannot_be_connected_later", hot_plug_macvlan),
     ("a_network_can_be_disconnected_and_connected_again", reconnect),
+    ("a_start_is_answered_whatever_happens_to_the_interfaces_meanwhile", busy_start),
     ("network_none_has_no_network", none),
     ("a_containers_own_dns_server_is_not_asked", strange_server),
     ("the_hosts_network_is_filtered", host),
@@ -75,6 +80,26 @@ fn hot_plug(bed: &Bed) {
         container.exec("ip link show eth1").must_fail();
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+/// What `start` asks the gateway, said in two pieces while the container's interfaces change.
+fn busy_start(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let state = bed.state_of(&container.id())["plan"]["state"].as_str().unwrap().to_owned();
+    // The whole path is too long for a socket's name.
+    let state = fs::File::open(bed.inside(&state)).unwrap();
+    let mut asked = UnixStream::connect(format!("/proc/self/fd/{}/control", state.as_raw_fd())).unwrap();
+    asked.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    asked.write_all(b"set").unwrap();
+    let pid = container.pid().to_string();
+    let enter = ["nsenter", "--target", &pid, "--net", "--", "ip", "address"];
+    for change in ["add", "del"].repeat(10) {
+        run(COMMAND_SECONDS, &[&enter[..], &[change, "192.0.2.77/32", "dev", "lo"]].concat()).must_succeed();
+    }
+    asked.write_all(b"tle\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(asked).read_line(&mut answer).unwrap();
+    assert_eq!(answer, "ok\n");
 }
 
 /// While a network is being connected, the container can give the interface any address and route. What it claims must

@@ -27,7 +27,7 @@ pub(crate) struct Footprint {
 impl Footprint {
     /// Of the container that brought a gateway, whose uplink's end on the host is `uplink`.
     pub(crate) fn of(bed: &Bed, id: &str, uplink: String) -> Self {
-        let record = bed.records_of_state().into_iter().find(|record| record["plan"]["container"] == id).unwrap();
+        let record = bed.state_of(id);
         let pid = |role: &str| record[role]["pid"].as_i64().unwrap().to_string();
         let (init, proxy) = (pid("init"), pid("proxy"));
         let namespace = |pid: &str| bed.namespace_of(&bed.inside("/proc").join(pid)).unwrap();
@@ -176,6 +176,14 @@ impl Bed {
 
     fn namespace_of(&self, process: &Path) -> Option<String> {
         Some(fs::read_link(process.join("ns/net")).ok()?.to_string_lossy().into_owned())
+    }
+
+    /// What is remembered of a running container.
+    pub(crate) fn state_of(&self, id: &str) -> Value {
+        self.records_of_state()
+            .into_iter()
+            .find(|record| record["plan"]["container"] == id)
+            .expect("a container's state")
     }
 
     fn records_of_state(&self) -> Vec<Value> {
