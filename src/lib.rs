@@ -2,6 +2,7 @@
 //!
 //! The crate is one program with four personalities (`main.rs` chooses). `ARCHITECTURE.md` is the map.
 
+pub mod apparmor;
 pub mod audit;
 pub mod bundle;
 pub mod cli;

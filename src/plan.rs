@@ -21,6 +21,8 @@ pub struct Plan {
     pub user_namespace: bool,
     /// Who in the container is given CAP_NET_ADMIN for a nested jail, by `exec` too.
     pub nesting_capability: Recipients,
+    /// The AppArmor profile that took the place of the engine's default, for processes that `exec` adds too.
+    pub apparmor_profile: Option<String>,
     /// What is to be said in the record before anything else, for people.
     pub notices: Vec<String>,
     /// Whether the engine looks for the container's links after its end ([`crate::spec::podman`]).

@@ -13,7 +13,7 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 17] = [
+const MAY_NAME: [(&str, &[&str]); 18] = [
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
@@ -22,20 +22,35 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
     ("seccomp", &[]),
+    ("apparmor", &["seccomp", "sys"]),
     ("bundle", &["plan", "sys"]),
-    ("spec", &["host", "plan", "seccomp", "settings"]),
+    ("spec", &["apparmor", "host", "plan", "seccomp", "settings"]),
     ("gateway", &["audit", "policy", "sys"]),
     ("resolv_conf", &["sys"]),
     ("dockerd", &["state", "sys"]),
-    ("integrate", &["dockerd", "policy", "resolv_conf", "sys"]),
+    ("integrate", &["apparmor", "dockerd", "policy", "resolv_conf", "sys"]),
     (
         "runtime",
-        &["bundle", "dockerd", "host", "plan", "policy", "resolv_conf", "seccomp", "settings", "spec", "state", "sys"],
+        &[
+            "apparmor",
+            "bundle",
+            "dockerd",
+            "host",
+            "plan",
+            "policy",
+            "resolv_conf",
+            "seccomp",
+            "settings",
+            "spec",
+            "state",
+            "sys",
+        ],
     ),
     ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
     (
         "cli",
         &[
+            "apparmor",
             "audit",
             "dockerd",
             "gateway",

@@ -11,6 +11,7 @@ use anyhow::{Context, ensure};
 
 pub use self::words::{InstallArguments, UninstallArguments};
 use self::words::{InstallEngine, KubernetesWords, Policy, UninstallEngine};
+use crate::integrate::apparmor::AppArmor;
 use crate::integrate::plan::Plan;
 use crate::integrate::step::{self, Step};
 use crate::integrate::{self, Installation, kubernetes};
@@ -79,6 +80,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
         policies: settings::DEFAULT_POLICIES.into(),
         running: state::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
+        apparmor: AppArmor::of_this_host(),
     })
 }
 

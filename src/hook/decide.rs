@@ -8,6 +8,7 @@
 use anyhow::{Context, bail};
 
 use super::State;
+use crate::apparmor::Confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
@@ -42,6 +43,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         starts_by_verb: false,
         user_namespace,
         nesting_capability: Recipients::Nobody,
+        apparmor_profile: None,
         notices: settings.nesting.iter().map(|_| NO_NESTING.to_owned()).collect(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
         // The runtime's root isn't told; where the bundle is tells engines apart as well.
@@ -73,6 +75,7 @@ fn situation(settings: &Settings, spec: &serde_json::Value, place: Place) -> any
         was_host: false,
         host_user_namespace: host_user_namespace.context("can't tell whose user namespace it is")?.unwrap_or(false),
         host: Host::read(),
+        confinement: Confinement::default(),
         host_network: HostNetwork::Refuse,
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,

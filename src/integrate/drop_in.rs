@@ -8,20 +8,17 @@
 
 use std::path::PathBuf;
 
-use super::config_file;
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
+use super::{HEADER, config_file};
 
 /// Where podman looks for files beside containers.conf (containers.conf(5)).
 pub const PODMAN_FOLDER: &str = "/etc/containers/containers.conf.d";
 
 /// Where CRI-O looks for files beside crio.conf (crio(8), `--config-dir`).
 pub const CRIO_FOLDER: &str = "/etc/crio/crio.conf.d";
-
-/// By this line a file is known as ours.
-const HEADER: &str = "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
 
 /// An engine's folder for additional files.
 #[derive(Debug)]

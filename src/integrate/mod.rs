@@ -4,6 +4,7 @@
 //! how one engine is told is in the file that bears its name (podman and CRI-O: `drop_in`). To remember: nothing is changed
 //! here. All is a [`Plan`] first, so that `--dry-run` prints exactly what would happen, and only then [`step::apply`] does it.
 
+pub mod apparmor;
 pub mod binary;
 mod config_file;
 pub mod containerd;
@@ -17,6 +18,7 @@ pub mod step;
 
 use std::path::{Path, PathBuf};
 
+use self::apparmor::AppArmor;
 use self::containerd::Containerd;
 use self::docker::Docker;
 use self::drop_in::DropIn;
@@ -37,7 +39,12 @@ pub struct Installation {
     pub running: PathBuf,
     /// Where engines, whichever the host has, read their configuration: files, and folders of files.
     pub configurations: Vec<PathBuf>,
+    /// AppArmor; none where it confines nobody.
+    pub apparmor: Option<AppArmor>,
 }
+
+/// By this line a file is known as one that is ours alone.
+const HEADER: &str = "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
 
 /// What [`Installation::configurations`] is where nobody told an engine otherwise.
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [
@@ -76,6 +83,9 @@ pub fn install(
 
     plan.make(&ours.policies);
     plan.steps.extend(link);
+    if let Some(apparmor) = &ours.apparmor {
+        apparmor.add(&mut plan)?;
+    }
     match engine {
         Engine::Docker(docker) => docker.add(name, program, &mut plan)?,
         Engine::Containerd(containerd) => containerd.add(name, program, &mut plan)?,
@@ -99,6 +109,9 @@ pub fn uninstall(engine: &Engine, ours: &Installation, name: &RuntimeName) -> Re
     };
     for program in unused {
         plan.remove_link(Path::new(&program), ours);
+    }
+    if let Some(apparmor) = &ours.apparmor {
+        apparmor.remove(ours, &mut plan)?;
     }
     Ok(plan)
 }

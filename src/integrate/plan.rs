@@ -53,29 +53,35 @@ impl Plan {
         let shown = link.display();
         if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
             self.notes.push(format!("{shown} stays: containers are running that may need it to be stopped"));
-        } else if let Some(file) = self.untouched_file_that_names(link, &ours.configurations) {
+        } else if let Some(file) = self.file_that_names(|program| Path::new(program) == link, &ours.configurations) {
             self.notes.push(format!("{shown} stays: {} names it", file.display()));
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }
     }
 
-    /// A file in which a program's path stands, of those that this plan leaves as they are.
-    fn untouched_file_that_names(&self, program: &Path, configurations: &[PathBuf]) -> Option<PathBuf> {
-        let touched = |file: &PathBuf| {
-            let writes =
-                |step: &Step| matches!(step, Step::Write { path, .. } | Step::Remove { path, .. } if path == file);
-            self.steps.iter().any(writes)
-        };
-        let names_it = |file: &PathBuf| {
-            let text = config_file::read(file).ok().and_then(|(_, text)| text);
-            // With the quote behind it, of JSON or TOML: another's path may only begin so.
-            let ends = ["\"", "'"].map(|quote| format!("{}{quote}", program.display()));
-            text.is_some_and(|text| ends.iter().any(|end| text.contains(end)))
-        };
+    /// An engine's file in which a program stands that is one of ours, once all this is done.
+    pub(super) fn file_that_names_us(&self, ours: &Installation) -> Option<PathBuf> {
+        self.file_that_names(binary::is_ours, &ours.configurations)
+    }
+
+    /// An engine's file in which a program stands that is `wanted`, once all this is done.
+    fn file_that_names(&self, wanted: impl Fn(&str) -> bool, configurations: &[PathBuf]) -> Option<PathBuf> {
         let in_folder =
             |folder: &PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let files = configurations.iter().flat_map(|place| in_folder(place).chain([place.clone()]));
-        files.filter_map(|file| file.canonicalize().ok()).find(|file| !touched(file) && names_it(file))
+        let mut files = configurations.iter().flat_map(|place| in_folder(place).chain([place.clone()]));
+        // In JSON as in TOML a path stands in quotes.
+        files.find(|file| self.text_after(file).is_some_and(|text| text.split(['"', '\'']).any(&wanted)))
+    }
+
+    /// What will be in a file; none where there will be none.
+    fn text_after(&self, file: &Path) -> Option<String> {
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let planned = self.steps.iter().rev().find_map(|step| match step {
+            Step::Write { path, after, .. } if *path == file => Some(Some(after.clone())),
+            Step::Remove { path, .. } if *path == file => Some(None),
+            _ => None,
+        });
+        planned.unwrap_or_else(|| config_file::read(&file).ok()?.1)
     }
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::apparmor;
 use super::docker::servers;
 use crate::dockerd::Daemon;
 use crate::sys::{file, process};
@@ -44,6 +45,20 @@ pub enum Step {
     Restart(String),
     /// Ask a DNS server, which must answer.
     Ask(IpAddr),
+    /// Load the AppArmor profiles that a file defines.
+    LoadProfiles {
+        /// The program that does it.
+        parser: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Unload them.
+    UnloadProfiles {
+        /// The program that does it.
+        parser: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
     /// Remove a symbolic link.
     Unlink(PathBuf),
     /// Remove a file of ours in which nothing is left.
@@ -105,6 +120,8 @@ impl Step {
             Self::Restart(unit) => process::answer(Path::new("systemctl"), &["restart", unit]).map(drop),
             Self::Ask(server) if servers::answers(*server) => Ok(()),
             Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it doesn't answer")),
+            Self::LoadProfiles { parser, file } => apparmor::load(parser, file),
+            Self::UnloadProfiles { parser, file } => apparmor::unload(parser, file),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
         }
     }
@@ -118,7 +135,9 @@ impl Step {
                 file::replace(path, before.as_bytes(), NEW_FILE)
             }
             Self::Write { path, before: None, .. } => std::fs::remove_file(path),
-            Self::Reload(_) | Self::Restart(_) | Self::Ask(_) | Self::Unlink(_) => Ok(()),
+            Self::UnloadProfiles { parser, file } => apparmor::load(parser, file),
+            // A profile that no container is given changes nothing.
+            Self::LoadProfiles { .. } | Self::Reload(_) | Self::Restart(_) | Self::Ask(_) | Self::Unlink(_) => Ok(()),
         };
     }
 }
@@ -132,6 +151,8 @@ impl fmt::Display for Step {
             Self::Reload(daemon) => write!(f, "tell dockerd (pid {}) to read its file again", daemon.pid()),
             Self::Restart(unit) => write!(f, "restart {unit}"),
             Self::Ask(server) => write!(f, "ask the DNS server {server}"),
+            Self::LoadProfiles { file, .. } => write!(f, "load the AppArmor profiles of {}", file.display()),
+            Self::UnloadProfiles { file, .. } => write!(f, "unload the AppArmor profiles of {}", file.display()),
             Self::Unlink(path) | Self::Remove { path, .. } => write!(f, "remove {}", path.display()),
         }
     }

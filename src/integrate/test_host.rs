@@ -24,6 +24,7 @@ impl TestHost {
             policies: at("policies"),
             running: at("running"),
             configurations: vec![at("elsewhere.json"), at("elsewhere.d")],
+            apparmor: None,
         };
         let engine = engine(&at);
         Self { directory, ours, engine }

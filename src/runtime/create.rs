@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::real::Kind;
 use super::resolvers::Docker;
 use super::{Container, delete, devices, joined, namespaces, resolvers, self_check};
+use crate::apparmor::confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{Gateway, Plan};
@@ -52,6 +53,7 @@ pub(super) fn prepare(
         starts_by_verb,
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
+        apparmor_profile: outcome.nesting.profile.map(str::to_owned),
         notices: outcome.nesting.obstacles.into_iter().chain(asked.notice).collect(),
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         state: container.state.clone(),
@@ -94,6 +96,8 @@ fn look_around<'a>(
     let earlier = bundle.earlier_plan().filter(|plan| plan.container == container.id.as_str());
     let user_namespace = spec::user_namespace::path(spec)?;
     let host_user_namespace = user_namespace.map(|path| namespaces::is_host_user_namespace(&path)).transpose()?;
+    let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
+    let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
     Ok(Situation {
         place: spec::network::path(spec)?.map(|path| namespaces::place(&path)).transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
@@ -101,10 +105,11 @@ fn look_around<'a>(
         no_pivot: false,
         absent_device: devices::absent_on_host(spec),
         host: Host::read(),
+        confinement: nesting.map(|tier| confinement(profile, tier)).unwrap_or_default(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
-        nesting: settings.nesting_in(spec::pod::namespace(spec).as_deref()),
+        nesting,
         habits: runtime.habits,
         program,
     })

@@ -1,5 +1,5 @@
-//! `exec`: the process gets what the container's own has for nesting, and never more capabilities than the container itself may
-//! hold (`docker exec --privileged` included).
+//! `exec`: the process gets what the container's own has for nesting, its AppArmor profile included, and never more
+//! capabilities than the container itself may hold (`docker exec --privileged` included).
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::plan::Recipients;
 use crate::spec::{capabilities, nesting};
 use crate::state::Record;
 
-/// Fits the capabilities of the process to be run to the container's.
+/// Fits the process to be run to the container: its capabilities and its AppArmor profile.
 pub(super) fn fit(
     container: &Container<'_>,
     runtime: &Kind,
@@ -33,9 +33,11 @@ pub(super) fn fit(
     if !bounded && let Some(name) = asked.iter().find(|name| !name.is_empty() && capabilities::reaches_beyond(name)) {
         bail!("{} reaches beyond a container without a user namespace of its own", name.escape_debug());
     }
+    let profile = plan.as_ref().and_then(|plan| plan.apparmor_profile.clone());
     let recipients = plan.filter(|_| bounded).map(|plan| plan.nesting_capability).unwrap_or_default();
-    // Without a file, the runtime takes the capabilities from the container's own specification, which was edited.
-    let Some(process) = process.filter(|_| recipients != Recipients::Nobody || !bounded) else { return Ok(()) };
+    let fits = bounded && recipients == Recipients::Nobody && profile.is_none();
+    // Without a file, the runtime takes all from the container's own specification, which was edited.
+    let Some(process) = process.filter(|_| !fits) else { return Ok(()) };
     let mut document = Document::read(process.to_owned())?;
     capabilities::check(&document.value)?;
     if runtime.habits.keeps_missing_capabilities {
@@ -45,6 +47,10 @@ pub(super) fn fit(
         capabilities::bound(&mut document.value);
     } else if recipients.include(capabilities::user(&document.value)?) {
         capabilities::grant(&mut document.value, nesting::CAPABILITY)?;
+    }
+    // Under another profile it could neither nest, nor signal what the container runs.
+    if let Some(profile) = profile {
+        nesting::replace_profile(&mut document.value, &profile)?;
     }
     Ok(document.write()?)
 }

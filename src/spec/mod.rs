@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 pub use nesting::Nesting;
 pub use network::Place;
 
+use crate::apparmor::Confinement;
 use crate::host::Host;
 use crate::plan::{Exit, Gateway};
 use crate::seccomp::tier::Tier;
@@ -43,6 +44,8 @@ pub struct Situation<'a> {
     pub absent_device: Option<String>,
     /// What the host's kernel lets a container nest.
     pub host: Host,
+    /// What AppArmor makes of a container that is to nest.
+    pub confinement: Confinement,
     /// What to do about the host's network.
     pub host_network: HostNetwork,
     /// When a container gets a user namespace.

@@ -8,6 +8,7 @@
 use serde_json::Value;
 
 use super::{Situation, SpecError, capabilities, namespace, object, pod, user_namespace};
+use crate::apparmor::{self, Confinement, Denied};
 use crate::plan::Recipients;
 use crate::seccomp::patch;
 use crate::seccomp::tier::Tier;
@@ -23,6 +24,8 @@ pub struct Nesting {
     pub capability: Recipients,
     /// The seccomp filter as it was, where it was changed.
     pub seccomp_before: Option<Value>,
+    /// The AppArmor profile that took the place of the engine's default.
+    pub profile: Option<&'static str>,
     /// What stands in the way of a nested jail all the same, one sentence each, with what would help.
     pub obstacles: Vec<String>,
 }
@@ -30,7 +33,7 @@ pub struct Nesting {
 /// Gives the container what the tier needs, as far as it can have it.
 pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nesting, SpecError> {
     let Some(tier) = situation.nesting else { return Ok(Nesting::default()) };
-    let mut obstacles = obstacles(spec, situation, tier)?;
+    let mut obstacles = obstacles(spec, situation)?;
     let (capability, withheld) = grant_capability(spec, situation, tier)?;
     obstacles.extend(withheld);
     let patched = if situation.habits.drops_seccomp_arguments { Ok(None) } else { patch_seccomp(spec, tier) };
@@ -38,7 +41,39 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nestin
         obstacles.push(unpatched);
         None
     });
-    Ok(Nesting { capability, seccomp_before, obstacles })
+    let profile = confine(spec, situation.confinement)?;
+    Ok(Nesting { capability, seccomp_before, profile, obstacles })
+}
+
+/// The container's AppArmor profile; empty where it has none.
+///
+/// # Errors
+/// `process` or its profile is not what the specification says.
+pub fn profile(process: &Value) -> Result<&str, SpecError> {
+    match process.get("apparmorProfile") {
+        None | Some(Value::Null) => Ok(""),
+        Some(Value::String(profile)) => Ok(profile),
+        Some(_) => Err(SpecError::Type("apparmorProfile", "a text")),
+    }
+}
+
+/// Puts our profile in the place of the engine's default, where there is one.
+fn confine(spec: &mut Value, confinement: Confinement) -> Result<Option<&'static str>, SpecError> {
+    if let (Some(ours), Some(process)) = (confinement.ours, spec.get_mut("process")) {
+        replace_profile(process, ours)?;
+    }
+    Ok(confinement.ours)
+}
+
+/// Gives a process our profile in the place of an engine's default; a profile that somebody chose stays.
+///
+/// # Errors
+/// The profile is not a text.
+pub fn replace_profile(process: &mut Value, ours: &str) -> Result<(), SpecError> {
+    if apparmor::is_engine_default(profile(process)?) {
+        process["apparmorProfile"] = ours.into();
+    }
+    Ok(())
 }
 
 /// Adds the capability that the tier needs, if it can be bounded; gives the reason if it can't. The network namespace must have
@@ -105,8 +140,22 @@ fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> 
     Ok((*filter != before).then_some(before))
 }
 
-/// What would stop a nested jail, whatever the profile allows.
-fn obstacles(spec: &Value, situation: &Situation<'_>, tier: Tier) -> Result<Vec<String>, SpecError> {
+/// What a profile's denial means for a nested jail, and what would help.
+fn denial(profile: &str, denied: Denied) -> String {
+    let (what, rules) = match denied {
+        Denied::UserNamespaces => ("nothing can be nested: user namespaces are", "`userns,`"),
+        Denied::Mounts => ("a nested jail can't mount: its mounts are", "`mount,` and `pivot_root,`"),
+    };
+    let help = if apparmor::is_engine_default(profile) {
+        "`boundary-shim install` for the engine loads a profile that allows them".to_owned()
+    } else {
+        format!("add {rules} to it, or choose another profile")
+    };
+    format!("{what} denied by the AppArmor profile {}; {help}", profile.escape_debug())
+}
+
+/// What would stop a nested jail, whatever the seccomp profile allows.
+fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, SpecError> {
     let mut found = Vec::new();
     let mut say = |sentence: &str| found.push(sentence.to_owned());
     let host = &situation.host;
@@ -120,19 +169,13 @@ fn obstacles(spec: &Value, situation: &Situation<'_>, tier: Tier) -> Result<Vec<
     let process = object(spec, "process")?;
     let text = |key: &str| process.and_then(|process| process.get(key)).and_then(Value::as_str).unwrap_or_default();
     let profile = text("apparmorProfile");
-    let unconfined = matches!(profile, "" | "unconfined");
-    if host.apparmor_restricts && unconfined {
+    if host.apparmor_restricts && apparmor::is_unconfined(profile) {
         say(
             "a nested jail gets no capabilities: AppArmor takes them from unconfined programs; run the container with a \
              profile, or set sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         );
     }
-    if tier == Tier::Bwrap && !unconfined {
-        found.push(format!(
-            "a nested jail's mounts may be denied by the AppArmor profile {}: if so, add --security-opt apparmor=unconfined",
-            profile.escape_debug()
-        ));
-    }
+    found.extend(situation.confinement.denied.map(|denied| denial(profile, denied)));
     let label = text("selinuxLabel");
     if host.selinux_decides && !label.is_empty() {
         found.push(format!(
@@ -149,3 +192,6 @@ fn obstacles(spec: &Value, situation: &Situation<'_>, tier: Tier) -> Result<Vec<
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

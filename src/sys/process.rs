@@ -2,19 +2,21 @@
 #![expect(clippy::disallowed_methods, reason = "the one module that starts programs")]
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use caps::{CapSet, Capability, CapsHashSet};
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::mount::MsFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -113,6 +115,12 @@ pub fn start_detached(program: &Path, arguments: &[&str], input: &[u8], deadline
 /// Where programs of the host are found, whatever the caller's environment says.
 pub const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where a program of the host is.
+#[must_use]
+pub fn on_host(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(HOST_PATH).map(|directory| directory.join(program)).find(|path| path.exists())
+}
+
 /// Runs a trusted program of the host to its end, and gives what it says on standard output.
 ///
 /// # Errors
@@ -141,18 +149,66 @@ pub fn capture(program: &Path, arguments: &[OsString], limit: u64) -> io::Result
     read.map(|_| (said, status))
 }
 
-/// Tries whether a user namespace can be made here, in a process of its own: one with threads can't, and one that has can't
-/// leave it again.
+/// What [`try_in_child`] tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// To be confined, and no more.
+    Nothing,
+    /// To make a user namespace.
+    UserNamespace,
+    /// To change a mount, in a user and a mount namespace of its own.
+    Mount,
+}
+
+/// Tries something in a process of its own, which then ends: one with threads can't make a user namespace, and one that has
+/// can't leave it again. `profile`: the AppArmor profile under which it is tried.
 ///
 /// # Errors
-/// `ENOSPC` where they are switched off or all used up, `EPERM` where something forbids them.
+/// `ENOENT` where there is no such profile, `EACCES` where the profile denies it, `ENOSPC` where user namespaces are switched
+/// off or all used up, `EPERM` where something else forbids them.
 #[expect(unsafe_code, reason = "what runs between fork and exec")]
-pub fn try_user_namespace() -> io::Result<()> {
+pub fn try_in_child(trial: Trial, profile: Option<&str>) -> io::Result<()> {
+    let change = profile.map(|profile| format!("changeprofile {profile}"));
     let mut child = Command::new("/proc/self/exe");
     child.arg("help").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; unshare is a bare system call.
-    unsafe { child.pre_exec(|| nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).map_err(io::Error::from)) };
+    let attempt = move || {
+        if let Some(change) = &change {
+            confine(change)?;
+        }
+        trial.run()
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed: `attempt` makes bare system calls with what was
+    // put together before, and neither allocates nor takes a lock.
+    unsafe { child.pre_exec(attempt) };
     child.status().map(drop)
+}
+
+/// Changes the calling process's AppArmor profile (aa_change_profile(2)). Allocates nothing.
+fn confine(change: &str) -> io::Result<()> {
+    // The first is Linux 5.8's; the second may be another security module's.
+    let file = [c"/proc/self/attr/apparmor/current", c"/proc/self/attr/current"].into_iter().find_map(|path| {
+        nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).ok()
+    });
+    let file = file.ok_or(nix::errno::Errno::ENOENT)?;
+    nix::unistd::write(&file, change.as_bytes())?;
+    Ok(())
+}
+
+impl Trial {
+    /// Does it, to this process. Allocates nothing.
+    fn run(self) -> io::Result<()> {
+        let namespaces = match self {
+            Self::Nothing => return Ok(()),
+            Self::UserNamespace => CloneFlags::CLONE_NEWUSER,
+            Self::Mount => CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS,
+        };
+        nix::sched::unshare(namespaces)?;
+        if self == Self::Mount {
+            let propagation = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&CStr>, c"/", None::<&CStr>, propagation, None::<&CStr>)?;
+        }
+        Ok(())
+    }
 }
 
 /// Keeps every descriptor behind the standard streams and `given` more out of the programs that are started from here

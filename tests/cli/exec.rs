@@ -9,6 +9,7 @@ tests![
     exec_loses_what_reaches_beyond_the_container,
     exec_in_a_user_namespace_of_its_own_is_left_alone,
     exec_gives_what_the_container_was_given_to_nest,
+    exec_gets_the_apparmor_profile_that_the_container_got,
     a_capability_by_option_is_refused,
     a_process_file_that_go_would_read_otherwise_is_refused,
 ];
@@ -52,6 +53,24 @@ fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
     remember(&record);
     world.assert_passed(&world.call("exec -p DIR/process.json --cap CAP_SYS_ADMIN ID"));
     assert_eq!(world.read("process.json"), before);
+    boundary_shim::state::remove(&world.state()).unwrap();
+}
+
+fn exec_gets_the_apparmor_profile_that_the_container_got() {
+    let world = World::new();
+    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+    record.plan.user_namespace = true;
+    record.plan.apparmor_profile = Some("boundary-default".to_owned());
+    remember(&record);
+    // What `docker exec --privileged` names, or a user chose, stays.
+    for (named, gets) in
+        [("docker-default", "boundary-default"), ("unconfined", "unconfined"), ("", ""), ("mine", "mine")]
+    {
+        world.write("process.json", json!({"args": ["sh"], "apparmorProfile": named}).to_string(), 0o600);
+        world.assert_passed(&world.call("exec -p DIR/process.json ID"));
+        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
+        assert_eq!(process["apparmorProfile"], gets);
+    }
     boundary_shim::state::remove(&world.state()).unwrap();
 }
 

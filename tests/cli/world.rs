@@ -180,6 +180,7 @@ impl World {
     /// A record of our container, as the hook would leave it.
     pub(crate) fn record(&self, gateway: Gateway, init: ProcessId, proxy: Option<ProcessId>) -> Record {
         let plan = Plan {
+            apparmor_profile: None,
             container: self.id.clone(),
             gateway,
             starts_by_verb: true,

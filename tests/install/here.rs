@@ -28,6 +28,7 @@ impl Here {
             policies: at("policies"),
             running: at("running"),
             configurations: Vec::new(),
+            apparmor: None,
         };
         // By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
         // meanwhile, and the copy could not be run as long (ETXTBSY).

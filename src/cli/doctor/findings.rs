@@ -2,6 +2,7 @@
 //!
 //! Pure. What must not be forgotten: every broken one says what to do, in one sentence.
 
+use crate::apparmor::{Denied, is_engine_default};
 use crate::host::Host;
 use crate::settings::UserNamespace;
 
@@ -18,6 +19,8 @@ pub(super) struct Facts {
     pub(super) host: Host,
     /// Whether a user namespace could be made.
     pub(super) user_namespace: Result<(), String>,
+    /// The AppArmor profiles of containers that are to nest, and what each denies of what that needs.
+    pub(super) profiles: Vec<(String, Option<Denied>)>,
     /// The engines that are there.
     pub(super) engines: Vec<Engine>,
 }
@@ -111,6 +114,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     });
     let wanted = facts.configuration.as_ref().map_or(UserNamespace::Auto, |settings| settings.user_namespace);
     all.extend(user_namespaces(&facts.host, &facts.user_namespace, wanted));
+    all.extend(facts.profiles.iter().map(|(name, denied)| profile(name, *denied)));
     all.extend(facts.engines.iter().map(engine));
     if facts.engines.is_empty() {
         all.push(Finding::note("engines: none was found", "boundary-shim run --bundle DIRECTORY ID needs none"));
@@ -204,6 +208,20 @@ fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace
     all
 }
 
+fn profile(name: &str, denied: Option<Denied>) -> Finding {
+    let what = match denied {
+        None => return Finding::fine(format!("nesting: the AppArmor profile {name} allows what it needs")),
+        Some(Denied::UserNamespaces) => "user namespaces",
+        Some(Denied::Mounts) => "the mounts of nested jails",
+    };
+    let help = if is_engine_default(name) {
+        "`boundary-shim install` for the engine loads a profile that allows them"
+    } else {
+        "it was changed: uninstall and install again"
+    };
+    Finding::note(format!("nesting: containers' AppArmor profile {name} denies {what}"), help)
+}
+
 fn engine(engine: &Engine) -> Finding {
     let name = engine.name;
     match &engine.installed {
@@ -247,6 +265,7 @@ mod tests {
                 selinux_decides: false,
             },
             user_namespace: Ok(()),
+            profiles: vec![("boundary-default".into(), None)],
             engines: vec![Engine { name: "docker", installed: Ok(true) }],
         }
     }
@@ -301,8 +320,10 @@ mod tests {
         facts.host.unprivileged_user_namespaces = false;
         facts.host.apparmor_restricts = true;
         facts.host.selinux_decides = true;
+        facts.profiles =
+            vec![("docker-default".into(), Some(Denied::UserNamespaces)), ("mine".into(), Some(Denied::Mounts))];
         facts.engines.clear();
         assert!(broken(&facts).is_empty());
-        assert_eq!(findings(&facts).iter().filter(|finding| finding.verdict == Verdict::Note).count(), 4);
+        assert_eq!(findings(&facts).iter().filter(|finding| finding.verdict == Verdict::Note).count(), 6);
     }
 }

@@ -11,6 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::Value;
 
 use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
+use crate::apparmor::{self, Denied};
 use crate::cli::install::installation;
 use crate::dockerd;
 use crate::gateway::ruleset::ProxyPorts;
@@ -23,9 +24,11 @@ use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::policy::{CapturedPorts, PolicyName, text};
 use crate::runtime::real::RealRuntime;
+use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings};
 use crate::sys::netns::Namespace;
-use crate::sys::{process, socket};
+use crate::sys::process::{self, Trial};
+use crate::sys::socket;
 
 /// The most policy files that are looked at.
 const MOST_POLICIES: usize = 1000;
@@ -38,6 +41,7 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
     let settings = settings::load(config);
     // With a broken configuration nothing is called; what would be without one is told.
     let configured = settings.as_ref().ok().and_then(|settings| settings.runtime.clone());
+    let nesting = settings.as_ref().ok().and_then(|settings| settings.nesting);
     Ok(Facts {
         runtime: RealRuntime::choose(configured.as_deref()).map(|runtime| ask(&runtime)).map_err(joined),
         configuration: settings
@@ -45,7 +49,8 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
             .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect()),
         gateway: make_a_gateway().map_err(joined),
         host: Host::read(),
-        user_namespace: process::try_user_namespace().map_err(|error| error.to_string()),
+        user_namespace: process::try_in_child(Trial::UserNamespace, None).map_err(|error| error.to_string()),
+        profiles: nesting.map(profiles).unwrap_or_default(),
         engines: engines(&installation()?),
     })
 }
@@ -140,9 +145,23 @@ fn make_a_gateway() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The profiles that containers get, tried as they are confined: ours, or where it isn't loaded the engines' own.
+fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
+    if !apparmor::kernel::is_enabled() {
+        return Vec::new();
+    }
+    let ours = apparmor::profiles::for_tier(tier);
+    let loaded = apparmor::kernel::loaded();
+    let has_ours = loaded.iter().any(|profile| profile == ours);
+    let given = |profile: &String| if has_ours { profile == ours } else { apparmor::is_engine_default(profile) };
+    let tried = loaded.into_iter().filter(given).map(|profile| {
+        let denied = apparmor::kernel::denies(&profile, tier);
+        (profile, denied)
+    });
+    tried.collect()
+}
+
 fn engines(ours: &Installation) -> Vec<Engine> {
-    let there =
-        |program: &str| std::env::split_paths(process::HOST_PATH).any(|directory| directory.join(program).exists());
     let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
     let in_folder = |reader, folder: &str| integrate::Engine::DropIn(DropIn { reader, folder: folder.into() });
     let known = [
@@ -155,7 +174,7 @@ fn engines(ours: &Installation) -> Vec<Engine> {
         ("podman", "podman", in_folder(Reader::Podman, drop_in::PODMAN_FOLDER)),
         ("crio", "crio", in_folder(Reader::Crio, drop_in::CRIO_FOLDER)),
     ];
-    let here = known.into_iter().filter(|(_, program, _)| there(program));
+    let here = known.into_iter().filter(|(_, program, _)| process::on_host(program).is_some());
     // What could be taken away is there.
     let judged = here.map(|(name_of_engine, _, engine)| {
         let plan = integrate::uninstall(&engine, ours, &name);

@@ -1,0 +1,163 @@
+//! AppArmor's folder: the profiles under which containers can nest, loaded now and by every boot (apparmor.service).
+//!
+//! They are every engine's, so they go with the last of them that offers a runtime of ours, and not before the last container:
+//! a process whose profile is taken away is confined no more. Plans only.
+
+use std::path::{Path, PathBuf};
+
+use super::error::IntegrateError;
+use super::plan::Plan;
+use super::step::Step;
+use super::{HEADER, Installation, config_file};
+use crate::apparmor::{kernel, profiles};
+use crate::sys::process;
+
+/// AppArmor on this host.
+#[derive(Debug)]
+pub struct AppArmor {
+    /// The program that loads profiles (apparmor_parser(8)).
+    pub parser: PathBuf,
+    /// The folder that it loads at boot.
+    pub folder: PathBuf,
+    /// Whether all profiles of ours are loaded.
+    pub loaded: bool,
+}
+
+impl AppArmor {
+    /// That of this host; none where it is switched off or too old. Engines confine nobody either where the parser is missing,
+    /// and before version 3 it knows no ABI to name.
+    #[must_use]
+    pub fn of_this_host() -> Option<Self> {
+        let folder = PathBuf::from("/etc/apparmor.d");
+        let parser =
+            process::on_host("apparmor_parser").filter(|_| kernel::is_enabled() && folder.join("abi/3.0").exists())?;
+        let loaded = kernel::loaded();
+        let all = [profiles::DEFAULT, profiles::BWRAP].iter().all(|ours| loaded.iter().any(|name| name == ours));
+        Some(Self { parser, folder, loaded: all })
+    }
+
+    /// Plans that the profiles are there, and loaded.
+    pub(super) fn add(&self, plan: &mut Plan) -> Result<(), IntegrateError> {
+        let (path, before) = self.read()?;
+        let after = format!("{HEADER}\n{}", profiles::file());
+        let same = before.as_ref() == Some(&after);
+        if !same {
+            let changes = vec!["containers that run with the engine's default may nest under these".to_owned()];
+            plan.write(path.clone(), before, after, changes);
+        }
+        if !same || !self.loaded {
+            plan.steps.push(Step::LoadProfiles { parser: self.parser.clone(), file: path });
+        }
+        Ok(())
+    }
+
+    /// Plans that they aren't, once the steps before have taken the last runtime of ours away.
+    pub(super) fn remove(&self, ours: &Installation, plan: &mut Plan) -> Result<(), IntegrateError> {
+        let (path, Some(before)) = self.read()? else { return Ok(()) };
+        if plan.file_that_names_us(ours).is_some() {
+            return Ok(());
+        }
+        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
+            let later = "containers are running under its profiles. Uninstall again once they are removed";
+            plan.notes.push(format!("{} stays: {later}", path.display()));
+            return Ok(());
+        }
+        plan.steps.push(Step::UnloadProfiles { parser: self.parser.clone(), file: path.clone() });
+        plan.steps.push(Step::Remove { path, before, changes: Vec::new() });
+        Ok(())
+    }
+
+    /// The file's path and its text, where there is one. One that is not ours is an error.
+    fn read(&self) -> Result<(PathBuf, Option<String>), IntegrateError> {
+        match config_file::read(&self.folder.join(profiles::FILE))? {
+            (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
+            found => Ok(found),
+        }
+    }
+}
+
+/// Has the kernel take the profiles of a file, in the place of those that it had, and keeps them compiled for the next boot.
+///
+/// # Errors
+/// The parser can't be run, or refuses the file.
+pub(super) fn load(parser: &Path, file: &Path) -> std::io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--replace", "--write-cache", &file]).map(drop)
+}
+
+/// Has the kernel forget the profiles of a file.
+///
+/// # Errors
+/// The parser can't be run; or one of them isn't loaded.
+pub(super) fn unload(parser: &Path, file: &Path) -> std::io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--remove", &file]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrate::Engine;
+    use crate::integrate::drop_in::{DropIn, Reader};
+    use crate::integrate::test_host::{TestHost, has_note};
+
+    const FILE: &str = "apparmor.d/boundary-shim";
+    const ENGINE: &str = "elsewhere.d/boundary.conf";
+
+    /// With a parser that takes everything.
+    fn host(loaded: bool) -> TestHost {
+        let mut host = TestHost::new(|at| Engine::DropIn(DropIn { reader: Reader::Podman, folder: at("elsewhere.d") }));
+        let folder = host.path("apparmor.d").canonicalize().unwrap_or_else(|_| host.path("apparmor.d"));
+        host.ours.apparmor = Some(AppArmor { parser: "/bin/true".into(), folder, loaded });
+        host
+    }
+
+    fn loads(plan: &Plan) -> bool {
+        plan.steps.iter().any(|step| matches!(step, Step::LoadProfiles { .. }))
+    }
+
+    #[test]
+    fn profiles_are_written_and_loaded_before_the_engine_offers_the_runtime() {
+        let mut host = host(false);
+        let plan = host.install_now();
+        let place = |wanted: fn(&Step) -> bool| plan.steps.iter().position(wanted);
+        let loaded = place(|step| matches!(step, Step::LoadProfiles { .. }));
+        let offered = place(|step| matches!(step, Step::Write { path, .. } if path.ends_with("boundary.conf")));
+        assert!(loaded < offered && loaded.is_some(), "{:?}", plan.steps);
+        assert_eq!(host.get(FILE), format!("{HEADER}\n{}", profiles::file()));
+        assert!(loads(&host.install().expect("planned")), "written, and not loaded");
+        host.ours.apparmor.as_mut().expect("there").loaded = true;
+        assert_eq!(host.install().expect("planned").steps, []);
+        host.put(FILE, &format!("{HEADER}\nolder"));
+        assert!(loads(&host.install().expect("planned")));
+    }
+
+    #[test]
+    fn profiles_go_with_the_last_runtime_of_ours_and_its_last_container() {
+        let host = host(true);
+        host.install_now();
+        let unloads = || {
+            let plan = host.uninstall().expect("planned");
+            (plan.steps.iter().any(|step| matches!(step, Step::UnloadProfiles { .. })), has_note(&plan, "stays"))
+        };
+        host.put("elsewhere.json", r#"{"runtimes": {"b": {"path": "/usr/local/bin/boundary-shim"}}}"#);
+        assert_eq!(unloads(), (false, false), "another engine offers one");
+        host.put("elsewhere.json", "{}");
+        host.put("running/container/record.json", "{}");
+        assert_eq!(unloads(), (false, true));
+        std::fs::remove_dir_all(host.path("running")).expect("removed");
+        assert_eq!(unloads(), (true, false));
+        host.uninstall_now();
+        assert!(!host.path(FILE).exists() && !host.path(ENGINE).exists());
+        assert_eq!(host.uninstall().expect("planned").steps, []);
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_made_is_left_alone() {
+        let host = host(true);
+        host.put(FILE, "profile mine {}\n");
+        for plan in [host.install(), host.uninstall()] {
+            assert!(matches!(plan, Err(IntegrateError::ForeignFile(_))));
+        }
+    }
+}
