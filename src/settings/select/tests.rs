@@ -42,7 +42,7 @@ impl Host {
     }
 }
 
-const NPM: &str = "allow: [domain=registry.npmjs.org]\ndeny: [domain=evil.test]\n";
+const NPM: &str = "allow: [domain=registry.npm.test]\ndeny: [domain=evil.test]\n";
 
 #[test]
 fn no_policy_at_all_denies_everything_and_says_why() {
@@ -53,13 +53,13 @@ fn no_policy_at_all_denies_everything_and_says_why() {
 
 #[test]
 fn the_runtimes_name_beats_the_settings_and_an_annotation_beats_both_where_it_is_let() {
-    let files = [("default", "allow: [domain=d.test]"), ("npm", NPM), ("pip", "allow: [domain=pypi.org]")];
+    let files = [("default", "allow: [domain=d.test]"), ("npm", NPM), ("pip", "allow: [domain=pip.test]")];
     let host = Host::new(&files).opening(&["pip"], &[Mode::Enforce], None);
     assert_eq!(host.source(None, &[]).allow, ["domain=d.test"]);
     let npm = host.source(Some("npm"), &[]);
     assert_eq!(
         (npm.name.as_str(), &npm.allow[..], &npm.deny[..], npm.note),
-        ("npm", &["domain=registry.npmjs.org".to_owned()][..], &["domain=evil.test".to_owned()][..], None)
+        ("npm", &["domain=registry.npm.test".to_owned()][..], &["domain=evil.test".to_owned()][..], None)
     );
     assert_eq!(host.source(Some("npm"), &[("boundary.policy", "pip")]).name, "pip");
     let found = host.mistakes(None, &[("boundary.policy", "npm")]);

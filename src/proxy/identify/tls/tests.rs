@@ -258,7 +258,7 @@ fn rustls_hellos() -> Vec<(Option<String>, Vec<u8>)> {
         let mut config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(); index];
         let config = Arc::new(config);
-        for name in ["registry.npmjs.example", "192.0.2.1"] {
+        for name in ["registry.example", "192.0.2.1"] {
             let server = ServerName::try_from(name).unwrap();
             let sni = matches!(server, ServerName::DnsName(_)).then(|| name.to_owned());
             let mut client = rustls::ClientConnection::new(Arc::clone(&config), server).unwrap();
