@@ -1,5 +1,6 @@
 // A program that jails its child's network, as Go programs do it: the child is born into a user and a network namespace
-// of its own (os/exec with Cloneflags, so clone(2)), and tells what it finds there.
+// of its own (os/exec with Cloneflags, so clone(2)), and tells what it finds there. As `go-jail browser` it makes the calls of a
+// browser's sandbox: a pid namespace too, and within it a process that leaves its user namespace by unshare(2).
 package main
 
 import (
@@ -11,19 +12,31 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == "inside" {
+	role := append(os.Args[1:], "jailer")[0]
+	switch role {
+	case "inside":
 		tell(os.Args[2])
-		return
+	case "renderer":
+		run(exec.Command("/proc/self/exe", "inside", os.Args[2]), &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWUSER})
+	default:
+		outside, err := os.Readlink("/proc/self/ns/net")
+		check(err)
+		jail := syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		child := "inside"
+		if role == "browser" {
+			child = "renderer"
+			jail.Cloneflags |= syscall.CLONE_NEWPID
+		}
+		run(exec.Command("/proc/self/exe", child, outside), &jail)
 	}
-	outside, err := os.Readlink("/proc/self/ns/net")
-	check(err)
-	child := exec.Command("/proc/self/exe", "inside", outside)
-	child.Stdout, child.Stderr = os.Stdout, os.Stderr
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
+}
+
+func run(child *exec.Cmd, jail *syscall.SysProcAttr) {
+	child.Stdout, child.Stderr, child.SysProcAttr = os.Stdout, os.Stderr, jail
 	check(child.Run())
 }
 
