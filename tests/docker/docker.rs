@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::bed::{
-    Answer, Bed, COMMAND_SECONDS, REPOSITORY, enter, must_be_shut_out, records, run, shell, unique, wait_for,
+    Answer, Bed, COMMAND_SECONDS, REPOSITORY, build_go_program, enter, must_be_shut_out, records, run, shell, unique,
+    wait_for,
 };
 use crate::traces::Footprint;
 
@@ -133,14 +134,6 @@ impl Bed {
         arguments.extend([IMAGE, "sh", "-c", script]);
         self.docker(&arguments)
     }
-}
-
-/// Builds the Go program, static and from one file: no module, nothing to download.
-fn build_go_program(to: &Path) {
-    let script = "GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE=\"$1\" go build -o \"$2\" \"$3\"";
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
-    let source = Path::new(REPOSITORY).join("tests/support/nesting/main.go");
-    shell(script, &[cache, to.to_owned(), source]);
 }
 
 /// A container of the bed, removed by force when dropped.

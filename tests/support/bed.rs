@@ -3,26 +3,23 @@
 //! Every command has a deadline, every wait is for a state. It knows no engine: what Docker or containerd adds is beside
 //! their tests.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::traces::Inventory;
+#[path = "command.rs"]
+mod command;
+#[path = "programs.rs"]
+mod programs;
 
-/// Where the repository is; the test binary runs from there.
-pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
-/// The product under test, as cargo built it for the tests.
-const PRODUCT: &str = env!("CARGO_BIN_EXE_boundary-shim");
-/// What a single command may take, unless it says otherwise, in seconds.
-pub(crate) const COMMAND_SECONDS: u64 = 60;
-/// What a state may take to come about.
-pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) use command::*;
+pub(crate) use programs::*;
+
+use crate::traces::Inventory;
 
 /// Makes names unique within a bed.
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
@@ -182,37 +179,6 @@ fn install_programs(directory: &Path, policies: &Path) {
     }
 }
 
-/// Builds what the bed runs, as the product was built, and tells where it is: `cargo test --test docker` builds no examples,
-/// and would run what an earlier build left.
-fn build_examples() -> Vec<PathBuf> {
-    let profile = Path::new(PRODUCT).parent().and_then(Path::file_name).expect("a profile's directory");
-    let profile = if profile == "debug" { OsStr::new("dev") } else { profile };
-    let mut cargo = Command::new(env!("CARGO"));
-    // Told to its tests by cargo. Dependencies that look at it would be built again here, and again by the next run.
-    let told = |name: &OsStr| name == "CARGO_MANIFEST_DIR" || name.as_bytes().starts_with(b"CARGO_PKG_");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| told(name)) {
-        cargo.env_remove(name);
-    }
-    let output = cargo
-        .args([
-            "build",
-            "--quiet",
-            "--offline",
-            "--message-format=json",
-            "--example=little-internet",
-            "--example=attacker",
-        ])
-        .arg("--profile")
-        .arg(profile)
-        .current_dir(REPOSITORY)
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "the examples don't build: {}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8_lossy(&output.stdout);
-    let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect()
-}
-
 /// The audit records of a container, which may be gone.
 pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(bed.inside(&format!("/var/log/boundary/{id}.jsonl"))).unwrap_or_default();
@@ -283,86 +249,5 @@ impl Drop for Capture {
             self.interrupt();
             self.tcpdump.wait().ok();
         }
-    }
-}
-
-/// What a command answered.
-#[derive(Debug, Clone)]
-pub(crate) struct Answer {
-    /// Its exit code; 128 and the signal's number where one ended it.
-    pub(crate) code: i32,
-    /// Standard output.
-    pub(crate) stdout: String,
-    /// Standard error.
-    pub(crate) stderr: String,
-    /// How long it took.
-    pub(crate) took: Duration,
-}
-
-impl Answer {
-    /// Panics with its words unless the exit code was 0.
-    #[track_caller]
-    pub(crate) fn must_succeed(&self) -> &Self {
-        assert!(self.code == 0, "exit code {}: {}{}", self.code, self.stdout, self.stderr);
-        self
-    }
-
-    /// Panics if the exit code was 0.
-    #[track_caller]
-    pub(crate) fn must_fail(&self) -> &Self {
-        assert!(self.code != 0, "it succeeded: {}{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-/// What `attacker probe` says where nothing got through. Anything else, silence too, shows that the probe never was.
-const SHUT_OUT: [&str; 4] = ["refused", "unreachable", "prohibited", "timeout"];
-
-/// Panics unless every line of the answer to one or more probes is such an outcome, and there is one.
-#[track_caller]
-pub(crate) fn must_be_shut_out(probe: &str, answer: &Answer) {
-    let outcomes: Vec<&str> = answer.must_succeed().stdout.lines().filter_map(|line| line.split(' ').next()).collect();
-    let shut_out = outcomes.iter().all(|outcome| SHUT_OUT.contains(outcome));
-    assert!(shut_out && !outcomes.is_empty(), "{probe}: {}{}", answer.stdout, answer.stderr);
-}
-
-/// Runs a command to its end or its deadline.
-pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
-    let start = Instant::now();
-    let output: Output = Command::new("timeout")
-        .args(["--kill-after=2", &seconds.to_string()])
-        .args(command)
-        .stdin(Stdio::null())
-        .output()
-        .expect("timeout starts");
-    let code = output.status.code().unwrap_or(255);
-    assert!(code != 124 && code != 137 || start.elapsed().as_secs() < seconds, "no end after {seconds} s: {command:?}");
-    Answer {
-        code,
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        took: start.elapsed(),
-    }
-}
-
-/// Runs a script with its arguments, which must succeed.
-pub(crate) fn shell(script: &str, arguments: &[PathBuf]) {
-    let mut command = vec!["bash", "-o", "pipefail", "-c", script, "bed"];
-    command.extend(arguments.iter().map(|path| path.to_str().expect("a plain path")));
-    run(COMMAND_SECONDS, &command).must_succeed();
-}
-
-/// Waits for a state; panics with its name if it doesn't come about.
-#[track_caller]
-pub(crate) fn wait_for(what: &str, state: impl FnMut() -> bool) {
-    wait_for_within(STATE_DEADLINE, what, state);
-}
-
-#[track_caller]
-fn wait_for_within(deadline: Duration, what: &str, mut state: impl FnMut() -> bool) {
-    let end = Instant::now() + deadline;
-    while !state() {
-        assert!(Instant::now() < end, "waited {} s for {what}", deadline.as_secs());
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Where systemd-resolved serves the host by its stub on loopback, it alone knows the servers of the moment (a laptop's
 //! change with every network): it is told to listen on the bridge's address too, and that address is named. Else the host's
-//! resolv.conf names servers that others can ask as well. Plans only. Not tried with a real systemd-resolved.
+//! resolv.conf names servers that others can ask as well. Plans only.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

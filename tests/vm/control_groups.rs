@@ -1,0 +1,52 @@
+//! Control groups of version 2, made by systemd for Docker.
+
+use crate::Test;
+use crate::machine::Machine;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("a_containers_limits_are_in_force", limits),
+    ("a_container_that_wants_too_much_memory_is_killed", memory),
+    ("a_container_that_forks_too_much_is_stopped", processes),
+    ("the_filter_is_not_in_its_containers_group", apart),
+    ("nothing_is_left_of_a_containers_scope", scope),
+];
+
+fn limits(machine: &Machine) {
+    let script = "cd /sys/fs/cgroup && cat memory.max pids.max cpu.max";
+    let flags = "--memory 64m --pids-limit 50 --cpus 0.5";
+    let [runc, boundary] = ["runc", "boundary"].map(|runtime| machine.container(runtime, flags, script));
+    assert_eq!(runc.must_succeed().stdout, "67108864\n50\n50000 100000\n");
+    assert_eq!(boundary.must_succeed().stdout, runc.stdout);
+}
+
+fn memory(machine: &Machine) {
+    for runtime in ["runc", "boundary"] {
+        let container = machine.sleeper(runtime, "--memory 32m --memory-swap 32m");
+        let answer = container.exec("dd if=/dev/zero of=/dev/null bs=128M count=1");
+        assert_eq!(answer.code, 137, "{runtime}: {answer:?}");
+        assert_eq!(container.inspect("{{.State.Running}}"), "true");
+    }
+}
+
+fn processes(machine: &Machine) {
+    for runtime in ["runc", "boundary"] {
+        let script = "for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5 & done; wait";
+        let answer = machine.container(runtime, "--pids-limit 8", script);
+        assert!(answer.stderr.contains("can't fork"), "{runtime}: {answer:?}");
+    }
+}
+
+fn apart(machine: &Machine) {
+    let container = machine.sleeper("boundary", "");
+    let group = |pid: &str| machine.says(&format!("cat /proc/{pid}/cgroup"));
+    let (own, filters) = (group(&container.inspect("{{.State.Pid}}")), group(&container.filter()));
+    assert!(own.contains(&format!("docker-{}.scope", container.id())), "{own}");
+    assert!(!filters.contains(&container.id()), "{filters}");
+}
+
+fn scope(machine: &Machine) {
+    let id = machine.sleeper("boundary", "").id();
+    machine.waits_for("the scope's end", &format!("! systemctl list-units --all | grep {id}"));
+    machine
+        .waits_for("the container's end", &format!("! ls /run/boundary | grep {id}; ! ls -d /sys/fs/cgroup/*/*{id}*"));
+}

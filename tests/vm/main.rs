@@ -1,0 +1,63 @@
+//! What only a real system shows: Debian 13 with systemd, control groups of version 2, AppArmor, systemd-resolved and Docker, in
+//! a virtual machine that `scripts/vm-e2e` starts. Without it every test is reported as ignored.
+//!
+//! One test after the other, in the order of this file: each may change the machine's settings, and the last ones restart it and
+//! take the product off it.
+
+#![expect(clippy::disallowed_methods, reason = "the machine is reached by other programs")]
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Trial};
+
+#[path = "../support/command.rs"]
+#[expect(dead_code, reason = "shared with the tests in private hosts, which use all of it")]
+mod command;
+#[path = "../support/programs.rs"]
+mod programs;
+
+mod apparmor;
+mod control_groups;
+mod engine;
+mod filter;
+mod install;
+mod machine;
+mod resolved;
+
+use command::shell;
+use machine::Machine;
+
+/// One test: what it proves, and how.
+type Test = (&'static str, fn(&Machine));
+
+/// Groups, whose names lead their tests'.
+const GROUPS: [(&str, &[Test]); 7] = [
+    ("install", install::TESTS),
+    ("filter", filter::TESTS),
+    ("control_groups", control_groups::TESTS),
+    ("apparmor", apparmor::TESTS),
+    ("resolved", resolved::TESTS),
+    ("engine", engine::TESTS),
+    ("uninstall", install::LAST),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let config = std::env::var_os("BOUNDARY_VM_SSH").map(PathBuf::from);
+    let machine: Arc<OnceLock<Option<Machine>>> = Arc::default();
+    let trials = GROUPS.iter().flat_map(|(group, tests)| tests.iter().map(move |test| (*group, *test)));
+    let trials = trials.map(|(group, (name, test))| {
+        let (machine, connection) = (Arc::clone(&machine), config.clone());
+        let trial = Trial::test(format!("{group}::{name}"), move || {
+            let connection = connection.ok_or("no machine: scripts/vm-e2e starts one")?;
+            // One that can't be set up is tried once, not by every test.
+            let machine = machine.get_or_init(|| std::panic::catch_unwind(|| Machine::set_up(connection)).ok());
+            test(machine.as_ref().ok_or("the machine could not be set up: see the first failure")?);
+            Ok(())
+        });
+        trial.with_ignored_flag(config.is_none())
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
