@@ -51,6 +51,7 @@ fn yama(machine: &Machine) {
 }
 
 fn restarted(machine: &Machine) {
+    machine.alone();
     let container = machine.sleeper("boundary", "");
     let filter = container.filter();
     machine.run("systemctl restart docker").must_succeed();

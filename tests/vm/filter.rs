@@ -23,14 +23,14 @@ const PROBES: [&str; 3] = ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp
 
 fn allowed(machine: &Machine) {
     let script = "curl -sS -m 20 http://allowed.test/ https://allowed.test/";
-    let [runc, boundary] = ["runc", "boundary"].map(|runtime| machine.container(runtime, "", script));
+    let [runc, boundary] = ["runc", "boundary"].map(|runtime| machine.resident(runtime).exec(script));
     assert!(runc.must_succeed().stdout.matches("I am allowed.test").count() == 2, "{runc:?}");
     assert_eq!(boundary.must_succeed().stdout, runc.stdout);
 }
 
 fn denied_name(machine: &Machine) {
     for (runtime, label, asked) in [("runc", "seen", true), ("boundary", "secret", false)] {
-        machine.container(runtime, "", &format!("nslookup {label}.denied.test"));
+        machine.resident(runtime).exec(&format!("nslookup {label}.denied.test"));
         let log = machine.says("cat bed/internet.log");
         assert_eq!(log.contains(&format!("{label}.denied.test")), asked, "{runtime}");
     }
@@ -38,17 +38,17 @@ fn denied_name(machine: &Machine) {
 
 fn denied_host(machine: &Machine) {
     let script = "curl -sS -m 20 --resolve denied.test:80:198.51.100.20 http://denied.test/";
-    assert!(machine.container("runc", "", script).must_succeed().stdout.contains("I am denied.test"));
-    let answer = machine.container("boundary", "", script).must_succeed().stdout.clone();
+    assert!(machine.resident("runc").exec(script).must_succeed().stdout.contains("I am denied.test"));
+    let answer = machine.resident("boundary").exec(script).must_succeed().stdout.clone();
     assert!(answer.contains("domain=denied.test"), "{answer}");
 }
 
 fn other_protocols(machine: &Machine) {
     let script: String = PROBES.iter().map(|probe| format!("attacker probe {probe}; ")).collect();
-    let plain = machine.container("runc", "", &script);
+    let plain = machine.resident("runc").exec(&script);
     let passed = |line: &str| line.starts_with("connected") || line.starts_with("answered");
     assert!(plain.stdout.lines().count() == 3 && plain.stdout.lines().all(passed), "{plain:?}");
-    must_be_shut_out("three probes", &machine.container("boundary", "", &script));
+    must_be_shut_out("three probes", &machine.resident("boundary").exec(&script));
 }
 
 fn flushed(machine: &Machine) {
@@ -87,7 +87,7 @@ fn published(machine: &Machine) {
 }
 
 fn verbs(machine: &Machine) {
-    let container = machine.sleeper("boundary", "");
+    let container = machine.resident("boundary");
     container.exec("echo said >/proc/1/fd/1").must_succeed();
     assert_eq!(machine.says(&format!("docker logs {}", container.name)), "said");
     let stats =
@@ -98,7 +98,7 @@ fn verbs(machine: &Machine) {
 }
 
 fn paused(machine: &Machine) {
-    let container = machine.sleeper("boundary", "");
+    let container = machine.resident("boundary");
     machine.run(&format!("docker pause {0} && docker unpause {0}", container.name)).must_succeed();
     container.exec("curl -sS -m 20 http://allowed.test/").must_succeed();
     must_be_shut_out(PROBES[0], &container.exec(&format!("attacker probe {}", PROBES[0])));
@@ -114,7 +114,7 @@ fn stopped(machine: &Machine) {
 }
 
 fn record(machine: &Machine) {
-    let container = machine.sleeper("boundary", "");
+    let container = machine.resident("boundary");
     container.exec("curl -sS -m 20 http://allowed.test/; curl -sS -m 20 http://denied.test/");
     let log = machine.says(&format!("boundary-shim logs {}", container.id()));
     assert!(log.contains("allowed.test") && log.contains("denied.test"), "{log}");

@@ -53,7 +53,7 @@ fn doctor(machine: &Machine) {
 
 fn plain(machine: &Machine) {
     for host in ["allowed", "denied"] {
-        let answer = machine.container("runc", "", &format!("curl -sS -m 20 http://{host}.test/"));
+        let answer = machine.resident("runc").exec(&format!("curl -sS -m 20 http://{host}.test/"));
         assert!(answer.must_succeed().stdout.contains(&format!("I am {host}.test")), "{answer:?}");
     }
 }

@@ -32,7 +32,7 @@ impl Machine {
         // Before the product is there: what a stranger's machine looks like.
         machine.run("cp -a /etc/docker /root/docker-before 2>/dev/null || mkdir /root/docker-before").must_succeed();
         machine.run("boundary-shim install docker --restart >/root/install.log 2>&1").must_succeed();
-        machine.write("/etc/boundary/policies/default.yaml", POLICY);
+        machine.restore();
         let image = "cd /root/bed && PATH=$PATH:$PWD/bin ./bed-image ca/ca.pem curl ip nft unshare bwrap attacker go-jail \
                      2>/dev/null | docker import - bed";
         machine.run(image).must_succeed();
@@ -59,10 +59,24 @@ impl Machine {
         self.run("install -m 755 bed/bin/boundary-shim /usr/local/bin/").must_succeed();
     }
 
+    /// Sets all that tests change to what they begin with.
+    pub(crate) fn restore(&self) {
+        self.write("/etc/boundary/policies/default.yaml", POLICY);
+        self.configure("");
+        self.use_server("198.51.100.53");
+        self.run("sysctl -w user.max_user_namespaces=11000; pkill dnsmasq; ip link del vpn0");
+    }
+
+    /// Has systemd-resolved ask another server.
+    pub(crate) fn use_server(&self, server: &str) {
+        self.write("/etc/systemd/resolved.conf.d/internet.conf", &format!("[Resolve]\nDNS={server}\n"));
+        self.run("systemctl restart systemd-resolved").must_succeed();
+    }
+
     /// Connects it to the internet that the tests' hosts are in; again after each boot.
     pub(crate) fn connect(&self) {
-        self.write("/etc/systemd/resolved.conf.d/internet.conf", "[Resolve]\nDNS=198.51.100.53\n");
-        self.run("bed/bed-internet /root/bed && systemctl restart systemd-resolved").must_succeed();
+        self.run("bed/bed-internet /root/bed").must_succeed();
+        self.use_server("198.51.100.53");
         self.waits_for("the internet", "getent hosts allowed.test");
     }
 
@@ -102,7 +116,26 @@ impl Machine {
     /// Starts a container that sleeps.
     pub(crate) fn sleeper(&self, runtime: &str, flags: &str) -> Container<'_> {
         static COUNTER: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("c{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        self.start(format!("c{}", COUNTER.fetch_add(1, Ordering::Relaxed)), runtime, flags)
+    }
+
+    /// A container without any flag that tests share, as it takes seconds to start one.
+    pub(crate) fn resident(&self, runtime: &str) -> Resident<'_> {
+        let name = format!("resident-{runtime}");
+        let there = self.run(&format!("docker inspect {name}")).code == 0;
+        Resident(std::mem::ManuallyDrop::new(if there {
+            Container { machine: self, name }
+        } else {
+            self.start(name, runtime, "")
+        }))
+    }
+
+    /// Takes those away, before a test that looks for what is left.
+    pub(crate) fn alone(&self) {
+        self.run("docker rm --force resident-runc resident-boundary");
+    }
+
+    fn start(&self, name: String, runtime: &str, flags: &str) -> Container<'_> {
         // Ends at once when it is told to.
         let command = format!("docker run --detach --init --name {name} --runtime={runtime} {flags} bed sleep 3600");
         self.run(&command).must_succeed();
@@ -129,6 +162,18 @@ pub(crate) struct Container<'machine> {
     machine: &'machine Machine,
     /// Its name.
     pub(crate) name: String,
+}
+
+/// A container that goes on when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Resident<'machine>(std::mem::ManuallyDrop<Container<'machine>>);
+
+impl<'machine> std::ops::Deref for Resident<'machine> {
+    type Target = Container<'machine>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Container<'_> {

@@ -54,8 +54,12 @@ fn main() {
             let connection = connection.ok_or("no machine: scripts/vm-e2e starts one")?;
             // One that can't be set up is tried once, not by every test.
             let machine = machine.get_or_init(|| std::panic::catch_unwind(|| Machine::set_up(connection)).ok());
-            test(machine.as_ref().ok_or("the machine could not be set up: see the first failure")?);
-            Ok(())
+            let machine = machine.as_ref().ok_or("the machine could not be set up: see the first failure")?;
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(machine))).or_else(|panic| {
+                // What it left undone is nobody else's failure.
+                machine.restore();
+                std::panic::resume_unwind(panic)
+            })
         });
         trial.with_ignored_flag(config.is_none())
     });
