@@ -15,7 +15,7 @@ const POLICY: &str = "allow:\n  - domain=allowed.test\n  - domain=*.wild.test\n 
 /// A second name server in the little internet, which knows names that the first doesn't, and says what it is asked. The first
 /// has every address's port 53.
 const SECOND: &str = "ip netns exec internet dnsmasq --port=5300 --bind-interfaces --no-resolv --no-hosts \
-     --log-queries --log-facility=/root/second.log --address=/wild.test/198.51.100.30 --address=/corp.test/198.51.100.30 \
+     --local=/wild.test/corp.test/ --log-queries --log-facility=/root/second.log --address=/wild.test/198.51.100.30 --address=/corp.test/198.51.100.30 \
      --listen-address=";
 
 fn answers(machine: &Machine) {
