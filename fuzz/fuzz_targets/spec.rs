@@ -56,6 +56,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         place: named.map(|_| setting.place.clone()),
         was_host,
         host_user_namespace: false,
+        confinement: Default::default(),
         host: Host {
             user_namespaces: true,
             unprivileged_user_namespaces: true,
