@@ -8,7 +8,7 @@ use crate::seccomp::tier::Tier;
 
 /// The engines' default, but user namespaces may be made.
 pub const DEFAULT: &str = "boundary-default";
-/// The same, and mounts may be made, which the kernel lets them do in namespaces of their own only.
+/// The same, and mounts may be made: by whoever has CAP_SYS_ADMIN over a mount namespace, that is, in one of their own.
 pub const BWRAP: &str = "boundary-bwrap";
 
 /// The name of the file that holds both, in AppArmor's folder.

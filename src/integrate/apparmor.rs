@@ -62,7 +62,10 @@ impl AppArmor {
             plan.notes.push(format!("{} stays: {later}", path.display()));
             return Ok(());
         }
-        plan.steps.push(Step::UnloadProfiles { parser: self.parser.clone(), file: path.clone() });
+        // The parser takes what isn't loaded for an error.
+        if self.loaded {
+            plan.steps.push(Step::UnloadProfiles { parser: self.parser.clone(), file: path.clone() });
+        }
         plan.steps.push(Step::Remove { path, before, changes: Vec::new() });
         Ok(())
     }
@@ -150,6 +153,15 @@ mod tests {
         host.uninstall_now();
         assert!(!host.path(FILE).exists() && !host.path(ENGINE).exists());
         assert_eq!(host.uninstall().expect("planned").steps, []);
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_not_unloaded() {
+        let host = host(false);
+        host.install_now();
+        let plan = host.uninstall_now();
+        assert!(!plan.steps.iter().any(|step| matches!(step, Step::UnloadProfiles { .. })), "{:?}", plan.steps);
+        assert!(!host.path(FILE).exists());
     }
 
     #[test]
