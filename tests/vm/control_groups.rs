@@ -44,7 +44,10 @@ fn apart(machine: &Machine) {
 }
 
 fn scope(machine: &Machine) {
-    let id = machine.sleeper("boundary", "").id();
+    let container = machine.sleeper("boundary", "");
+    let id = container.id();
+    assert_eq!(machine.says(&format!("systemctl is-active docker-{id}.scope")), "active");
+    drop(container);
     machine.waits_for("the scope's end", &format!("! systemctl list-units --all | grep {id}"));
     machine
         .waits_for("the container's end", &format!("! ls /run/boundary | grep {id}; ! ls -d /sys/fs/cgroup/*/*{id}*"));

@@ -74,7 +74,8 @@ fn uninstall(machine: &Machine) {
     machine.run("test ! -e /etc/apparmor.d/boundary-shim").must_succeed();
     assert!(!machine.says("cat /sys/kernel/security/apparmor/profiles").contains("boundary"));
     let daemon = machine.says("cat /etc/docker/daemon.json");
-    assert!(!daemon.contains("boundary") && !daemon.contains("dns"), "{daemon}");
+    let daemon: serde_json::Value = serde_json::from_str(&daemon).expect("JSON");
+    assert_eq!(daemon, serde_json::json!({"runtimes": {}}));
     machine.run("test ! -e /etc/docker/boundary-dns").must_succeed();
     assert_eq!(machine.says("boundary-shim uninstall docker"), "not installed");
     // Containers that run ask the resolver there until dockerd is restarted: what is left to do was said, and is enough.

@@ -29,8 +29,6 @@ impl Machine {
         let machine = Self { config };
         machine.copy_programs();
         machine.connect();
-        // Before the product is there: what a stranger's machine looks like.
-        machine.run("cp -a /etc/docker /root/docker-before 2>/dev/null || mkdir /root/docker-before").must_succeed();
         machine.run("boundary-shim install docker --restart >/root/install.log 2>&1").must_succeed();
         machine.restore();
         let image = "cd /root/bed && PATH=$PATH:$PWD/bin ./bed-image ca/ca.pem curl ip nft unshare bwrap attacker go-jail \
