@@ -49,6 +49,7 @@ fn servers_change(machine: &Machine) {
 
 /// A link with a server of its own, for the names below one domain.
 fn split(machine: &Machine) {
+    machine.write("/etc/boundary/policies/default.yaml", POLICY);
     let set_up = "ip link add vpn0 type veth peer name vpn1 netns internet && ip address add 10.8.0.1/24 dev vpn0 &&
          ip link set vpn0 up && ip -n internet address add 10.8.0.2/24 dev vpn1 && ip -n internet link set vpn1 up";
     machine.run(set_up).must_succeed();
