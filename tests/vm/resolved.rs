@@ -56,7 +56,7 @@ fn split(machine: &Machine) {
     machine.run(&format!("rm -f second.log; {SECOND}10.8.0.2")).must_succeed();
     machine.run("resolvectl dns vpn0 10.8.0.2:5300 && resolvectl domain vpn0 '~corp.test'").must_succeed();
     for runtime in ["runc", "boundary"] {
-        let script = "curl -sS -m 20 http://web.corp.test/ && curl -sS -m 20 http://allowed.test/";
+        let script = "nslookup web.corp.test && curl -sS -m 20 http://allowed.test/";
         let answer = machine.container(runtime, "", script);
         assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{runtime}: {answer:?}");
     }
