@@ -3,14 +3,14 @@
 #![no_main]
 
 use boundary_shim::audit::Kind;
-use boundary_shim::gateway::refusal::packets;
+use boundary_shim::gateway::refusal::reports;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let found: Vec<_> = packets(bytes).collect();
+    let found: Vec<_> = reports(bytes).collect();
     // A message has 16 bytes at least.
     assert!(found.len() <= bytes.len() / 16);
-    for packet in found {
+    for packet in found.into_iter().map(|report| report.packet) {
         assert_eq!(packet.source.is_ipv4(), packet.destination.is_ipv4());
         let has_ports = matches!(packet.kind, Kind::Tcp | Kind::Udp);
         assert!(has_ports || packet.source.port() == 0 && packet.destination.port() == 0);

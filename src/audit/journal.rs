@@ -1,16 +1,18 @@
-//! Writes records: one writer a container, in order, bounded in size, exactly one line for each attempt begun.
+//! Writes records: one writer a container, in order, bounded in size, exactly one line for each attempt begun, or its
+//! place in a count.
 //!
-//! An [`Entry`] is a guard: ending it consumes it, and dropping it (a cancelled task, an early return) writes the line all
-//! the same. Not to be forgotten: while [`Journal::healthy`] is false nothing may be allowed, for it would go unrecorded;
+//! An [`Entry`] is a guard: ending it consumes it, and dropping it (a cancelled task, an early return) records it all the
+//! same. Not to be forgotten: while [`Journal::healthy`] is false nothing may be allowed, for it would go unrecorded;
 //! denials go on being tried, and the first that is written makes it healthy again.
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{LineFile, ROTATE_AT};
+use super::minute::Minute;
 use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Notice, Record, SCHEMA, Subject, clean, without_query};
 use crate::policy::Denial;
 
@@ -26,10 +28,11 @@ struct Inner {
     container: String,
     policy: String,
     file: Mutex<LineFile>,
+    minute: Mutex<Minute>,
     healthy: AtomicBool,
 }
 
-/// An attempt that is being recorded: written once, when finished or dropped.
+/// An attempt that is being recorded: once, when finished or dropped.
 #[derive(Debug)]
 pub struct Entry {
     journal: Journal,
@@ -53,6 +56,7 @@ struct Ending<'a> {
     bytes_out: u64,
     bytes_in: u64,
     problem: Option<&'a str>,
+    count: Option<u64>,
 }
 
 impl Journal {
@@ -70,6 +74,7 @@ impl Journal {
             container: clean(container, MAX_NAME),
             policy: clean(policy, MAX_NAME),
             file: Mutex::new(LineFile::open(path, rotate_at)?),
+            minute: Mutex::default(),
             healthy: AtomicBool::new(true),
         })))
     }
@@ -108,18 +113,36 @@ impl Journal {
         });
     }
 
-    fn write(&self, mut record: Record) {
+    /// Writes the lines for what was only counted: to be called once a minute, and at the end.
+    pub fn write_counts(&self) {
+        self.minute().end(|record| self.write(record));
+    }
+
+    /// Records an attempt, with a line of its own or as one of a count.
+    fn record(&self, record: Record) {
+        // Where lines are lost, each is tried: the first that can be written makes the journal healthy again.
+        let line = if self.healthy() { self.minute().admit(record) } else { Some(record) };
+        line.map(|record| self.write(record));
+    }
+
+    fn minute(&self) -> MutexGuard<'_, Minute> {
+        self.0.minute.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, mut record: Record) -> bool {
         self.append(|seq| {
             record.seq = seq;
             serde_json::to_vec(&record)
-        });
+        })
     }
 
-    fn append(&self, render: impl FnOnce(u64) -> serde_json::Result<Vec<u8>>) {
+    /// Says whether the line was written.
+    fn append(&self, render: impl FnOnce(u64) -> serde_json::Result<Vec<u8>>) -> bool {
         let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = file.append(|seq| render(seq).expect("a line is strings and numbers, which always serialise"));
-        // The line is lost, which its number shows; whoever may allow something asks `healthy` first.
+        // A lost line's number shows that it is; whoever may allow something asks `healthy` first.
         self.0.healthy.store(outcome.is_ok(), Ordering::Release);
+        outcome.is_ok()
     }
 }
 
@@ -139,15 +162,20 @@ impl Entry {
         self.end(&Ending { denial: Some(denial), ..Ending::default() });
     }
 
-    /// Ends it after it was allowed: bytes each way, and what went wrong, if something did.
-    pub fn finish(mut self, bytes_out: u64, bytes_in: u64, problem: Option<&str>) {
-        self.end(&Ending { denial: None, bytes_out, bytes_in, problem });
+    /// Ends as many attempts as denied, of which this is one.
+    pub fn deny_many(mut self, denial: &Denial, count: u64) {
+        self.end(&Ending { denial: Some(denial), count: Some(count), ..Ending::default() });
     }
 
-    /// Writes the line, the first time it is called.
+    /// Ends it after it was allowed: bytes each way, and what went wrong, if something did.
+    pub fn finish(mut self, bytes_out: u64, bytes_in: u64, problem: Option<&str>) {
+        self.end(&Ending { bytes_out, bytes_in, problem, ..Ending::default() });
+    }
+
+    /// Records it, the first time it is called.
     fn end(&mut self, ending: &Ending<'_>) {
         if !std::mem::replace(&mut self.written, true) {
-            self.journal.write(self.record(ending));
+            self.journal.record(self.record(ending));
         }
     }
 
@@ -187,6 +215,7 @@ impl Entry {
             bytes_out: ending.bytes_out,
             bytes_in: ending.bytes_in,
             duration_ms: milliseconds(self.began.elapsed()),
+            count: ending.count,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The record: exactly one line for every attempt, allowed or denied; and now and then a notice.
+//! The record: exactly one line for every attempt, allowed or denied, or its place in a count; and now and then a notice.
 //!
-//! `record` is the line and its cleaning, `file` the append-only file it goes to, `journal` the guard that makes sure of
-//! "exactly one". Nothing in here knows what a policy decided or why: it is told.
+//! `record` is the line and its cleaning, `file` the append-only file it goes to, `minute` what a flood may write to it,
+//! `journal` the guard that makes sure of "exactly one". Nothing in here knows what a policy decided or why: it is told.
 
 mod file;
 pub mod journal;
+mod minute;
 pub mod record;
 
 pub(crate) use file::set_aside;

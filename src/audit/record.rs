@@ -109,6 +109,10 @@ pub struct Record {
     pub bytes_in: u64,
     /// From seen to ended, in milliseconds.
     pub duration_ms: u64,
+    /// The line stands for so many attempts in a flood: alike in direction, verdict, protocol and port (0: several ports);
+    /// all else is of the first of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
 }
 
 /// A line that is no attempt: something to be known of the container.

@@ -209,6 +209,10 @@ fn for_people(record: &Record) -> String {
             line.push_str(text);
         }
     }
+    if let Some(count) = record.count {
+        let ports = if record.port == 0 { ", to several ports" } else { "" };
+        line.push_str(&format!(" (the first of {count} that were only counted{ports})"));
+    }
     if record.bytes_out + record.bytes_in > 0 {
         line.push_str(&format!(" [{} B out, {} B in, {} ms]", record.bytes_out, record.bytes_in, record.duration_ms));
     }

@@ -30,19 +30,31 @@ pub struct Packet {
     pub destination: SocketAddr,
 }
 
-/// The socket option that makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with `NFULNL_CFG_CMD_BIND`, then
-/// a copy mode that keeps `bytes` of each packet. Two messages, two acknowledgements.
+/// What the kernel tells about one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Counts up by one, also for reports that were lost on the way to us.
+    pub number: u32,
+    /// The packet.
+    pub packet: Packet,
+}
+
+/// What makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with `NFULNL_CFG_CMD_BIND`, then a copy mode that
+/// keeps `bytes` of each packet, then numbers on all of them. Three messages, three acknowledgements.
 #[must_use]
 pub fn subscription(group: u16, bytes: u32) -> (Vec<u8>, usize) {
     const NFULA_CFG_CMD: u16 = 1;
     const NFULA_CFG_MODE: u16 = 2;
+    const NFULA_CFG_FLAGS: u16 = 6;
+    const NFULNL_CFG_F_SEQ: u16 = 1;
     const BIND: u8 = 1;
     const COPY_PACKET: u8 = 2;
     let mut mode = bytes.to_be_bytes().to_vec();
     mode.extend([COPY_PACKET, 0]);
     let mut message = configuration(group, NFULA_CFG_CMD, &[BIND]);
     message.extend(configuration(group, NFULA_CFG_MODE, &mode));
-    (message, 2)
+    message.extend(configuration(group, NFULA_CFG_FLAGS, &NFULNL_CFG_F_SEQ.to_be_bytes()));
+    (message, 3)
 }
 
 /// One `NFULNL_MSG_CONFIG` (linux/netfilter/nfnetlink_log.h) with one attribute.
@@ -64,30 +76,31 @@ fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
     message
 }
 
-/// The packets of one datagram of messages.
-pub fn packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
+/// The reports in one datagram of messages.
+pub fn reports(datagram: &[u8]) -> impl Iterator<Item = Report> + '_ {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         loop {
             let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
             let message = rest.get(..length.max(16))?;
             rest = rest.get(length.max(16).next_multiple_of(4)..).unwrap_or_default();
-            if let Some(packet) = packet(message) {
-                return Some(packet);
+            if let Some(report) = report(message) {
+                return Some(report);
             }
         }
     })
 }
 
 /// One message: `nlmsghdr`, `nfgenmsg`, attributes.
-fn packet(message: &[u8]) -> Option<Packet> {
+fn report(message: &[u8]) -> Option<Report> {
     const NFULNL_MSG_PACKET: [u8; 2] = (4_u16 << 8).to_ne_bytes();
     const NFULA_PAYLOAD: u16 = 9;
     const NFULA_PREFIX: u16 = 10;
+    const NFULA_SEQ: u16 = 12;
     if message.get(4..6)? != NFULNL_MSG_PACKET {
         return None;
     }
-    let (mut why, mut payload) = (None, None);
+    let (mut number, mut why, mut payload) = (None, None, None);
     let mut rest = message.get(20..)?;
     while let (Some(length), Some(kind)) = (u16_at(rest, 0), u16_at(rest, 2)) {
         let length = usize::from(length).max(4);
@@ -95,12 +108,13 @@ fn packet(message: &[u8]) -> Option<Packet> {
         match kind {
             NFULA_PAYLOAD => payload = Some(value),
             NFULA_PREFIX => why = reason(value),
+            NFULA_SEQ => number = value.try_into().ok().map(u32::from_be_bytes),
             _ => {}
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     let (kind, source, destination) = addresses(payload?)?;
-    Some(Packet { why: why?, kind, source, destination })
+    Some(Report { number: number?, packet: Packet { why: why?, kind, source, destination } })
 }
 
 fn reason(prefix: &[u8]) -> Option<Why> {
@@ -180,15 +194,20 @@ mod tests {
         bytes
     }
 
-    fn report(prefix: &str, packet: &[u8]) -> Vec<u8> {
+    fn told(prefix: &str, packet: &[u8]) -> Vec<u8> {
         let mut body = vec![0, 0, 0, 1];
         body.extend(attribute(10, format!("{prefix}\0").as_bytes()));
+        body.extend(attribute(12, &7_u32.to_be_bytes()));
         body.extend(attribute(9, packet));
         let mut message = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
         message.extend((4_u16 << 8).to_ne_bytes());
         message.extend([0; 10]);
         message.extend(body);
         message
+    }
+
+    fn packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
+        reports(datagram).map(|report| report.packet)
     }
 
     fn udp_v4() -> Vec<u8> {
@@ -199,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
-        let found: Vec<_> = packets(&report("refused", &udp_v4())).collect();
+        let found: Vec<_> = packets(&told("refused", &udp_v4())).collect();
         let packet = Packet {
             why: Why::Refused,
             kind: Kind::Udp,
@@ -210,6 +229,12 @@ mod tests {
     }
 
     #[test]
+    fn reports_are_numbered() {
+        let numbers: Vec<_> = reports(&told("refused", &udp_v4())).map(|report| report.number).collect();
+        assert_eq!(numbers, [7]);
+    }
+
+    #[test]
     fn extension_headers_hide_no_port() {
         let mut packet = vec![0x60, 0, 0, 0, 0, 24, 0, 64];
         packet.extend([0xfd; 16]);
@@ -217,20 +242,20 @@ mod tests {
         packet.extend([60, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
-        let found: Vec<_> = packets(&report("refused", &packet)).collect();
+        let found: Vec<_> = packets(&told("refused", &packet)).collect();
         assert_eq!(found.first().map(|packet| (packet.kind, packet.destination.port())), Some((Kind::Tcp, 22)));
     }
 
     #[test]
     fn a_word_that_is_not_ours_is_no_report() {
-        assert_eq!(packets(&report("else", &udp_v4())).count(), 0);
+        assert_eq!(packets(&told("else", &udp_v4())).count(), 0);
     }
 
     #[test]
     fn several_reports_come_in_one_datagram() {
-        let mut both = report("refused", &udp_v4());
+        let mut both = told("refused", &udp_v4());
         both.resize(both.len().next_multiple_of(4), 0);
-        both.extend(report("inbound", &udp_v4()));
+        both.extend(told("inbound", &udp_v4()));
         let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
         assert_eq!(why, [Why::Refused, Why::Inbound]);
     }
@@ -238,7 +263,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = packets(&report("spoofed", &packet)).count();
+            let _ = packets(&told("spoofed", &packet)).count();
             let _ = packets(&packet).count();
         }
     }

@@ -21,11 +21,13 @@ mod test_gate;
 pub mod udp;
 mod wire;
 
+use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -43,6 +45,9 @@ use wire::Wire;
 
 /// Descriptors that a proxy may hold: some thousand connections of six each.
 const OPEN_FILES: u64 = 65_536;
+
+/// How often it is written down what the record only counts.
+const COUNTED: Duration = Duration::from_secs(60);
 
 /// What the hook tells the proxy on standard input.
 #[derive(Debug, Serialize, Deserialize)]
@@ -132,7 +137,9 @@ fn filter() -> anyhow::Result<()> {
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
     let Prepared { order, gate, init, sockets, mut wire, state } = ready?;
+    let journal = gate.journal.clone();
     let outcome = serve(gate, init, sockets, &mut wire, &order.plan);
+    journal.write_counts();
     // `delete` waits for this, after which all is said and done; and not for what it takes to close the wire.
     drop(state);
     outcome
@@ -223,6 +230,7 @@ fn serve(
         tokio::select! {
             gone = end.readable() => gone.map(drop)?,
             failed = capture::serve(Arc::clone(&gate), sockets) => return failed,
+            never = count(gate.journal.clone()) => match never {},
             failed = wire.tend(gate, plan.starts_by_verb) => return failed,
         }
         if plan.links_are_looked_for {
@@ -230,4 +238,43 @@ fn serve(
         }
         Ok(())
     })
+}
+
+/// Writes down every minute what the record only counts.
+async fn count(journal: Journal) -> Infallible {
+    loop {
+        tokio::time::sleep(COUNTED).await;
+        journal.write_counts();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_gate::TestGate;
+    use super::*;
+    use crate::audit::{Direction, Kind, Subject};
+    use crate::policy::Denial;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_only_counted_is_written_at_the_end_of_the_minute() {
+        let bench = TestGate::new(&[], Vec::new());
+        let journal = bench.gate.journal.clone();
+        tokio::spawn(count(journal.clone()));
+        let subject = Subject {
+            kind: Kind::Tcp,
+            direction: Direction::Out,
+            source: "10.0.0.2:40000".parse().unwrap(),
+            destination: "192.0.2.7:22".parse().unwrap(),
+            name: None,
+            method: None,
+            path: None,
+        };
+        for _ in 0..150 {
+            journal.begin(subject.clone()).deny(&Denial { reason: String::new(), rule: None, suggestion: None });
+        }
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!(bench.records().len(), 100);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(bench.records().last().unwrap().count, Some(50));
+    }
 }

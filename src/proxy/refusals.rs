@@ -3,7 +3,6 @@
 //! An attempt is a flow: the first packet of one set of addresses and ports, until it has been quiet for ten seconds.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Gate;
 use crate::audit::{Direction, Kind, Subject};
-use crate::gateway::refusal::{self, Packet, Why};
+use crate::gateway::refusal::{self, Packet, Report, Why};
 use crate::policy::{Attempt, Denial, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
@@ -24,19 +23,26 @@ const FLOWS: usize = 4096;
 /// Reads reports until the socket fails.
 pub(super) async fn record(gate: Arc<Gate>, reports: Netfilter) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
-    let mut seen = Seen::default();
+    let (mut seen, mut numbers) = (Seen::default(), Numbers::default());
     loop {
         let mut ready = arrived.readable().await?;
         match ready.try_io(|_| reports.take()) {
             Ok(Ok(datagram)) => {
-                for packet in refusal::packets(&datagram).filter(|packet| seen.is_new(*packet, Instant::now())) {
-                    write(&gate, packet);
+                for Report { number, packet } in refusal::reports(&datagram) {
+                    overrun(&gate, numbers.lost_before(number));
+                    if seen.is_new(packet, Instant::now()) {
+                        write(&gate, packet);
+                    }
                 }
             }
-            Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun(&gate),
-            Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+            // ENOBUFS: some were lost, which the next one's number shows.
+            Ok(Err(error)) if ![Some(libc::ENOBUFS), Some(libc::EINTR)].contains(&error.raw_os_error()) => {
+                return Err(error.into());
+            }
             Ok(Err(_)) | Err(_) => {}
         }
+        // In a flood the socket is never empty, and the others of this thread would wait for ever.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -56,6 +62,19 @@ impl Seen {
             Some(last) => now.duration_since(last) >= QUIET,
             None => true,
         }
+    }
+}
+
+/// The numbers of reports: each is one more than the last, or some were lost.
+#[derive(Debug, Default)]
+struct Numbers {
+    next: u32,
+}
+
+impl Numbers {
+    fn lost_before(&mut self, number: u32) -> u32 {
+        let expected = std::mem::replace(&mut self.next, number.wrapping_add(1));
+        number.wrapping_sub(expected)
     }
 }
 
@@ -97,8 +116,11 @@ fn denial(gate: &Gate, packet: Packet, name: Option<&crate::policy::Hostname>) -
     }
 }
 
-/// Packets were refused faster than they could be recorded: that itself is recorded.
-fn overrun(gate: &Gate) {
+/// Packets were refused faster than they could be read: that many are recorded as a count.
+fn overrun(gate: &Gate, lost: u32) {
+    if lost == 0 {
+        return;
+    }
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
     let entry = gate.journal.begin(Subject {
         kind: Kind::Other,
@@ -109,9 +131,21 @@ fn overrun(gate: &Gate) {
         method: None,
         path: None,
     });
-    entry.deny(&plain("more packets were refused than could be recorded".to_owned()));
+    entry.deny_many(&plain("more packets were refused than could be told apart".to_owned()), lost.into());
 }
 
 fn plain(reason: String) -> Denial {
     Denial { reason, rule: None, suggestion: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_in_the_numbers_tells_how_many_were_lost() {
+        let mut numbers = Numbers::default();
+        let lost: Vec<u32> = [0, 1, 5, u32::MAX, 0, 2].into_iter().map(|number| numbers.lost_before(number)).collect();
+        assert_eq!(lost, [0, 0, 3, u32::MAX - 6, 0, 1]);
+    }
 }

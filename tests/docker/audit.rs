@@ -5,12 +5,13 @@ use std::io::{BufRead as _, BufReader};
 use serde_json::Value;
 
 use crate::Test;
-use crate::bed::{Bed, wait_for};
+use crate::bed::{Bed, records, wait_for};
 use crate::docker::Container;
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_request_is_one_record_with_all_fields", allowed),
     ("each_denied_attempt_is_one_record", denied),
+    ("a_flood_of_refused_flows_is_a_hundred_records_and_their_count", flood),
     ("sequence_numbers_have_no_gap", sequence),
     ("logs_reads_the_records_by_a_short_id", logs),
     ("logs_follows_the_records_as_they_come", logs_follow),
@@ -76,6 +77,30 @@ fn denied(bed: &Bed) {
         let record = the_one(&container, |record| is(record, protocol, address, port));
         assert_eq!(record["verdict"], "deny", "{record}");
         assert!(record["reason"].is_string(), "{record}");
+    }
+}
+
+/// What was before the flood stands, what was of another kind during it, too, and no flow of it is missing from the sum.
+fn flood(bed: &Bed) {
+    const FLOWS: u64 = 20_000;
+    let container = bed.sleeper(&[]);
+    let id = container.id();
+    let script = format!(
+        "attacker probe tcp 203.0.113.66:22; attacker scatter 203.0.113.66:9999 {FLOWS} && attacker probe tcp 203.0.113.66:23"
+    );
+    container.exec(&script).must_succeed();
+    container.remove();
+    let of =
+        |fits: &dyn Fn(&Value) -> bool| records(bed, &id).into_iter().filter(|record| fits(record)).collect::<Vec<_>>();
+    // Those of which the kernel's report was lost under way are a count without addresses.
+    let flood = |record: &Value| record["port"] == 9999 || record["protocol"] == "other";
+    wait_for("the counts", || {
+        of(&flood).iter().map(|record| record["count"].as_u64().unwrap_or(1)).sum::<u64>() == FLOWS
+    });
+    assert_eq!(of(&|record| record["port"] == 9999 && record["count"].is_null()).len(), 100);
+    assert!(of(&|_| true).len() < 300);
+    for port in [22, 23] {
+        assert_eq!(of(&|record| record["port"] == port).len(), 1, "port {port}");
     }
 }
 

@@ -167,6 +167,31 @@ fn a_lost_line_makes_it_unhealthy_and_shows_as_a_gap() {
 }
 
 #[test]
+fn a_flood_leaves_a_hundred_lines_and_a_count() {
+    let bench = Bench::new();
+    let journal = bench.journal();
+    (0..30_000).for_each(|_| journal.begin(subject()).deny(&denial()));
+    journal.write_counts();
+    let records = bench.records();
+    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), (1..=101).collect::<Vec<_>>());
+    assert_eq!(records[100].count, Some(29_900));
+}
+
+#[test]
+fn while_lines_are_lost_each_denial_is_tried() {
+    let bench = Bench::new();
+    let journal = bench.journal();
+    (0..200).for_each(|_| journal.begin(subject()).deny(&denial()));
+    std::fs::remove_file(bench.path()).unwrap();
+    std::fs::create_dir(bench.path()).unwrap();
+    journal.notice("lost");
+    assert!(!journal.healthy());
+    std::fs::remove_dir(bench.path()).unwrap();
+    journal.begin(subject()).deny(&denial());
+    assert!(journal.healthy());
+}
+
+#[test]
 fn a_notice_is_a_line_among_the_records_and_counts_with_them() {
     let bench = Bench::new();
     let journal = bench.journal();

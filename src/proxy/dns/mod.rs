@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 pub use resolver::{LookupError, Resolver};
 
-use self::pace::{Admission, QUESTIONS_A_SECOND};
+use self::pace::QUESTIONS_A_SECOND;
 use self::question::{Judgement, Malformed, Question, denial};
 use self::reply::Transport;
 use super::Gate;
@@ -162,20 +162,14 @@ async fn forward(
     }
 }
 
-/// Whether a question is heard at all; records, once a second, that some are not.
+/// Whether a question is heard at all.
 fn admitted(gate: &Gate, source: SocketAddr, destination: SocketAddr) -> bool {
-    match gate.resolver.pace.admit() {
-        Admission::Hear => true,
-        Admission::Drop => false,
-        Admission::DropAndRecord { dropped } => {
-            let reason = format!(
-                "more than {QUESTIONS_A_SECOND} questions a second: those left of this second are dropped \
-                 ({dropped} were, unrecorded, before)"
-            );
-            gate.journal.begin(subject(source, destination)).deny(&denial(reason));
-            false
-        }
+    let admitted = gate.resolver.pace.admits();
+    if !admitted {
+        let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
+        gate.journal.begin(subject(source, destination)).deny(&denial(reason));
     }
+    admitted
 }
 
 fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {

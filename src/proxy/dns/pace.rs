@@ -1,7 +1,6 @@
-//! How many questions a second are heard, and how those that aren't are still recorded.
+//! How many questions a second are heard.
 //!
-//! Knows only time and numbers. Not to be forgotten: a flood must not turn the audit file over and so wash away what
-//! happened before it; one line a second stands for all that were dropped in it, and says how many there were before.
+//! Knows only time and numbers. What isn't heard is recorded like every denial, which the record bounds by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,43 +18,28 @@ pub(super) struct Pace(Mutex<Second>);
 struct Second {
     began: Instant,
     heard: u32,
-    /// Dropped since the last line about it.
-    dropped: u64,
 }
 
-/// What to do with a question.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// Hear it.
-    Hear,
-    /// Drop it, and record that: the first of its second. `dropped`: how many were since the last such record.
-    DropAndRecord {
-        /// Questions dropped without a record of their own.
-        dropped: u64,
-    },
-    /// Drop it: a record has been made in this second.
-    Drop,
+impl Second {
+    fn now() -> Self {
+        Self { began: Instant::now(), heard: 0 }
+    }
 }
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Second { began: Instant::now(), heard: 0, dropped: 0 }))
+        Self(Mutex::new(Second::now()))
     }
 
-    pub(super) fn admit(&self) -> Admission {
+    /// Whether another question is heard in this second.
+    pub(super) fn admits(&self) -> bool {
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if second.began.elapsed() >= Duration::from_secs(1) {
-            *second = Second { began: Instant::now(), heard: 0, dropped: second.dropped };
+            *second = Second::now();
         }
-        second.heard = second.heard.saturating_add(1);
-        if second.heard <= QUESTIONS_A_SECOND {
-            Admission::Hear
-        } else if second.heard == QUESTIONS_A_SECOND + 1 {
-            Admission::DropAndRecord { dropped: std::mem::take(&mut second.dropped) }
-        } else {
-            second.dropped += 1;
-            Admission::Drop
-        }
+        let admitted = second.heard < QUESTIONS_A_SECOND;
+        second.heard += u32::from(admitted);
+        admitted
     }
 }
 
@@ -64,14 +48,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_dropped_with_one_record_a_second_that_counts_the_rest() {
+    async fn a_second_has_so_many_questions_and_the_next_has_as_many_again() {
         let pace = Pace::new();
-        let flood = || (0..QUESTIONS_A_SECOND + 10).map(|_| pace.admit()).collect::<Vec<_>>();
-        let first = flood();
-        assert!(first.iter().take(1000).all(|admission| *admission == Admission::Hear));
-        assert_eq!(first.get(1000), Some(&Admission::DropAndRecord { dropped: 0 }));
-        assert!(first.iter().skip(1001).all(|admission| *admission == Admission::Drop));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(flood().get(1000), Some(&Admission::DropAndRecord { dropped: 9 }));
+        let heard = || (0..QUESTIONS_A_SECOND + 10).filter(|_| pace.admits()).count();
+        assert_eq!(heard(), 1000);
+        tokio::time::advance(Duration::from_millis(999)).await;
+        assert_eq!(heard(), 0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(heard(), 1000);
     }
 }

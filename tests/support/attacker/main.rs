@@ -14,6 +14,7 @@
 //! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its name server, by making
 //!   conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
+//! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
@@ -62,6 +63,7 @@ fn main() -> anyhow::Result<()> {
             take_over::run(how, server.parse()?, &names, Duration::from_secs(seconds.parse()?))?;
         }
         ["rtnetlink", interface] => namespaces::reach(interface)?,
+        ["scatter", target, count] => probe::scatter(target.parse()?, count.parse()?)?,
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");

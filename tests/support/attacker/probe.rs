@@ -94,6 +94,15 @@ pub(crate) fn storm(target: SocketAddr, length: Duration) -> u64 {
     made
 }
 
+/// One datagram each from so many ports of ours.
+pub(crate) fn scatter(target: SocketAddr, count: u16) -> anyhow::Result<()> {
+    const FIRST_PORT: u16 = 10_000;
+    for port in FIRST_PORT..FIRST_PORT + count {
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?.send_to(b"x", target)?;
+    }
+    Ok(())
+}
+
 fn udp_socket(target: SocketAddr) -> std::io::Result<UdpSocket> {
     let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     let socket = UdpSocket::bind((any, 0))?;

@@ -1,0 +1,89 @@
+//! The record under a flood: of attempts that cost their sender nothing, the first hundred of a class each minute are written
+//! one by one, the others are counted.
+//!
+//! A class is direction, verdict, protocol and port. Decides and counts, writes nothing. Invariant: every attempt is either
+//! written or counted, and whoever makes them can't make more than a bounded number of lines a minute, nor hide one protocol
+//! in a flood of another: beyond [`PORTS`] ports, those of one protocol share a class.
+
+use super::record::{Direction, Kind, Record};
+
+/// Lines that one class may write in a minute.
+pub(super) const LINES: u64 = 100;
+/// Ports that are classes of their own, of all protocols together.
+const PORTS: usize = 16;
+
+/// What is alike among attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Class {
+    direction: Direction,
+    allowed: bool,
+    protocol: Kind,
+    /// None: all that have no class of their own.
+    port: Option<u16>,
+}
+
+/// What came of one class in this minute.
+#[derive(Debug)]
+struct Tally {
+    class: Class,
+    written: u64,
+    /// The first that wasn't written, and how many weren't.
+    counted: Option<(Record, u64)>,
+}
+
+/// The running minute.
+#[derive(Debug, Default)]
+pub(super) struct Minute(Vec<Tally>);
+
+impl Minute {
+    /// Gives back what is to be written at once; counts the rest.
+    pub(super) fn admit(&mut self, record: Record) -> Option<Record> {
+        // What the container was allowed has its line, always: bytes may have gone out with it.
+        if record.direction == Direction::Out && record.verdict == "allow" {
+            return Some(record);
+        }
+        let tally = self.tally(&record);
+        if tally.written < LINES {
+            tally.written += 1;
+            return Some(record);
+        }
+        let count = record.count.unwrap_or(1);
+        tally.counted.get_or_insert((record, 0)).1 += count;
+        None
+    }
+
+    /// Ends the minute: `write` gets a line for each class of which some weren't written, and says whether it stands. What
+    /// could not be written is kept for the next minute's end.
+    pub(super) fn end(&mut self, mut write: impl FnMut(Record) -> bool) {
+        self.0.retain(|tally| tally.line().is_some_and(|line| !write(line)));
+    }
+
+    fn tally(&mut self, record: &Record) -> &mut Tally {
+        let own = Class {
+            direction: record.direction,
+            allowed: record.verdict == "allow",
+            protocol: record.protocol,
+            port: Some(record.port),
+        };
+        let shared = Class { port: None, ..own };
+        let place = |tallies: &[Tally], class| tallies.iter().position(|tally| tally.class == class);
+        let with_port = self.0.iter().filter(|tally| tally.class.port.is_some()).count();
+        let class = if place(&self.0, own).is_some() || with_port < PORTS { own } else { shared };
+        let place = place(&self.0, class).unwrap_or_else(|| {
+            self.0.push(Tally { class, written: 0, counted: None });
+            self.0.len() - 1
+        });
+        self.0.get_mut(place).expect("a place that was just found or made")
+    }
+}
+
+impl Tally {
+    /// The line that stands for what was counted.
+    fn line(&self) -> Option<Record> {
+        let (first, count) = self.counted.clone()?;
+        Some(Record { port: self.class.port.unwrap_or(0), count: Some(count), ..first })
+    }
+}
+
+#[cfg(test)]
+mod tests;
