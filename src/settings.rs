@@ -32,6 +32,8 @@ pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
 pub struct Settings {
     /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`. None: what the host has.
     pub runtime: Option<PathBuf>,
+    /// The file that they were read from, whether or not there is one.
+    pub file: PathBuf,
     /// `policy`: the policy of containers for which no other was chosen.
     pub policy: PolicyName,
     /// Directory of the policies: `policies` beside the configuration file.
@@ -48,6 +50,8 @@ pub struct Settings {
     pub user_namespace: UserNamespace,
     /// `privileged`.
     pub privileged: Privileged,
+    /// `boundary-mounts`.
+    pub boundary_mounts: BoundaryMounts,
     /// `host-network`.
     pub host_network: HostNetwork,
     /// `nesting`: what a container may nest inside of itself; none: what it could without us.
@@ -118,6 +122,17 @@ pub enum Privileged {
     Allow,
 }
 
+/// What happens to containers that are given files of this program's: its state, with the control sockets of gateways, its
+/// settings, the record; or a folder above them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BoundaryMounts {
+    /// `refuse`: not started.
+    #[default]
+    Refuse,
+    /// `allow`: they get them.
+    Allow,
+}
+
 /// What happens to containers that ask for the host's network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HostNetwork {
@@ -156,6 +171,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             runtime: None,
+            file: PathBuf::from(DEFAULT_FILE),
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
             resolvers: Vec::new(),
@@ -164,6 +180,7 @@ impl Default for Settings {
             audit_directory: PathBuf::from("/var/log/boundary"),
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),
+            boundary_mounts: BoundaryMounts::default(),
             host_network: HostNetwork::default(),
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
@@ -184,7 +201,7 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
     match read_trusted(file) {
         Ok(Some(content)) => {
             let beside = file.with_file_name("policies");
-            parse(&origin, &content).map(|settings| Settings { policies: beside, ..settings })
+            parse(&origin, &content).map(|settings| Settings { file: file.to_owned(), policies: beside, ..settings })
         }
         Ok(None) if path.is_none() => Ok(Settings::default()),
         Ok(None) => failed("does not exist".to_owned()),

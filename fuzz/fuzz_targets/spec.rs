@@ -8,7 +8,8 @@ use std::path::Path;
 use boundary_shim::host::Host;
 use boundary_shim::plan::{Exit, Gateway};
 use boundary_shim::seccomp::tier::Tier;
-use boundary_shim::settings::{HostNetwork, Privileged, UserNamespace};
+use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
+use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::network::OwnerNamespace;
 use boundary_shim::spec::{self, Habits, Nesting, Outcome, Place, Situation, capabilities};
 use libfuzzer_sys::fuzz_target;
@@ -57,6 +58,8 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         was_host,
         host_user_namespace: false,
         confinement: Default::default(),
+        host_files: HostFiles::default(),
+        boundary_mounts: BoundaryMounts::Refuse,
         host: Host {
             user_namespaces: true,
             unprivileged_user_namespaces: true,

@@ -13,9 +13,9 @@ use crate::bundle::Bundle;
 use crate::host::Host;
 use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
 use crate::policy::text;
-use crate::runtime::{delete, joined, namespaces, resolvers};
+use crate::runtime::{delete, joined, mounts, namespaces, resolvers};
 use crate::settings::{self, HostNetwork, Settings, select::select};
-use crate::spec::{self, Habits, Place, Situation};
+use crate::spec::{self, Habits, Place, Situation, mounts::HostFiles};
 use crate::state;
 
 /// Said in the record where the host's settings would have the container nest a jail.
@@ -31,7 +31,11 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
     let spec = &bundle.config.value;
     let place = namespaces::place_of(container.pid)?;
     let (gateway, exit) = network(&place)?;
-    let user_namespace = spec::judge(spec, &situation(&settings, spec, place)?)?;
+    let situation = Situation {
+        host_files: mounts::look(&settings, spec, &bundle.directory)?,
+        ..situation(&settings, spec, place)?
+    };
+    let user_namespace = spec::judge(spec, &situation)?;
     let policy = select(&settings, None, &spec::annotations(spec), settings::read_trusted);
     let policy = policy.map_err(|all| text::all_of(&all))?;
     if gateway == Gateway::Joined {
@@ -74,6 +78,8 @@ fn situation(settings: &Settings, spec: &serde_json::Value, place: Place) -> any
         place: Some(place),
         was_host: false,
         host_user_namespace: host_user_namespace.context("can't tell whose user namespace it is")?.unwrap_or(false),
+        host_files: HostFiles::default(),
+        boundary_mounts: settings.boundary_mounts,
         host: Host::read(),
         confinement: Confinement::default(),
         host_network: HostNetwork::Refuse,

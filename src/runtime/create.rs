@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::real::Kind;
 use super::resolvers::Docker;
-use super::{Container, delete, devices, joined, namespaces, resolvers, self_check};
+use super::{Container, delete, devices, joined, mounts, namespaces, resolvers, self_check};
 use crate::apparmor::confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
@@ -104,6 +104,8 @@ fn look_around<'a>(
         host_user_namespace: host_user_namespace.unwrap_or(false),
         no_pivot: false,
         absent_device: devices::absent_on_host(spec),
+        host_files: mounts::look(settings, spec, &bundle.directory)?,
+        boundary_mounts: settings.boundary_mounts,
         host: Host::read(),
         confinement: nesting.map(|tier| confinement(profile, tier)).unwrap_or_default(),
         host_network: settings.host_network,

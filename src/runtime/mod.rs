@@ -13,6 +13,7 @@ mod handed;
 mod handoff;
 pub mod invocation;
 pub(crate) mod joined;
+pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub mod real;
 mod report;

@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Annotations, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets, Privileged, Settings, UserNamespace,
+    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets, Privileged, Settings,
+    UserNamespace,
 };
 use crate::policy::text::{Mistake, shown};
 use crate::policy::{Mode, PolicyName};
@@ -73,6 +74,11 @@ impl Reader<'_> {
             "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
                 "refuse" => Ok(Privileged::Refuse),
                 "allow" => Ok(Privileged::Allow),
+                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+            }),
+            "boundary-mounts" => self.set(key, value, &mut settings.boundary_mounts, |text| match text {
+                "refuse" => Ok(BoundaryMounts::Refuse),
+                "allow" => Ok(BoundaryMounts::Allow),
                 _ => Err("write \"refuse\" or \"allow\"".to_owned()),
             }),
             "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
@@ -165,7 +171,7 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 12] = [
+const TOP: [&str; 13] = [
     "runtime",
     "policy",
     "resolvers",
@@ -174,6 +180,7 @@ const TOP: [&str; 12] = [
     "audit-directory",
     "user-namespace",
     "privileged",
+    "boundary-mounts",
     "host-network",
     "nesting",
     "pod-nesting",

@@ -33,6 +33,7 @@ fn every_key_is_understood() {
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "boundary-mounts = \"allow\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
@@ -41,6 +42,7 @@ fn every_key_is_understood() {
         settings,
         Settings {
             runtime: Some(PathBuf::from("/usr/bin/crun")),
+            file: PathBuf::from(DEFAULT_FILE),
             policy: name("corp"),
             policies: PathBuf::from("/etc/boundary/policies"),
             resolvers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
@@ -49,6 +51,7 @@ fn every_key_is_understood() {
             audit_directory: PathBuf::from("/srv/audit"),
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
+            boundary_mounts: BoundaryMounts::Allow,
             host_network: HostNetwork::Refuse,
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),

@@ -6,6 +6,7 @@
 pub mod capabilities;
 pub mod hooks;
 pub mod keys;
+pub mod mounts;
 pub mod nesting;
 pub mod network;
 pub mod pod;
@@ -24,7 +25,8 @@ use crate::apparmor::Confinement;
 use crate::host::Host;
 use crate::plan::{Exit, Gateway};
 use crate::seccomp::tier::Tier;
-use crate::settings::{HostNetwork, Privileged, UserNamespace};
+use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
+use mounts::HostFiles;
 
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
@@ -42,6 +44,10 @@ pub struct Situation<'a> {
     pub no_pivot: bool,
     /// A device that the spec lists and the host hasn't got at that path: it can't be had in a user namespace.
     pub absent_device: Option<String>,
+    /// What the container would be given of the host's files.
+    pub host_files: HostFiles,
+    /// What to do where this program's own are among them.
+    pub boundary_mounts: BoundaryMounts,
     /// What the host's kernel lets a container nest.
     pub host: Host,
     /// What AppArmor makes of a container that is to nest.
@@ -134,6 +140,16 @@ pub enum SpecError {
         "without a mount namespace of its own the container can get at the host's files: give it one, or set privileged = \"allow\" in the host's configuration"
     )]
     HostMounts,
+    /// It would see this program's files.
+    #[error(
+        "{given} would show the container {own}, by which it could be filtered otherwise: mount something narrower, or set boundary-mounts = \"allow\" in the host's configuration"
+    )]
+    BoundaryMount {
+        /// What the spec gives it.
+        given: String,
+        /// What it would see.
+        own: String,
+    },
     /// The capabilities need a user namespace, and there are none.
     #[error(
         "{0} reaches beyond the container without a user namespace, and the host has them switched off: set sysctl user.max_user_namespaces, or user-namespace = \"never\" to run without it"
@@ -181,6 +197,7 @@ pub enum SpecError {
 pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, SpecError> {
     check(spec)?;
     refuse_privileged(spec, situation.privileged)?;
+    mounts::refuse_own(situation)?;
     if situation.habits.keeps_missing_capabilities {
         spec.get_mut("process").map_or(Ok(()), capabilities::spell_out)?;
     }
@@ -199,6 +216,7 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
 pub fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     check(spec)?;
     refuse_privileged(spec, situation.privileged)?;
+    mounts::refuse_own(situation)?;
     user_namespace::judge(spec, situation)
 }
 
@@ -211,7 +229,7 @@ pub fn check(spec: &Value) -> Result<(), SpecError> {
     keys::check(top)?;
     // Annotations are free words; Go reads them into a map, in which case counts.
     object(spec, "annotations")?;
-    for section in ["hooks", "linux", "process"] {
+    for section in ["hooks", "linux", "process", "root"] {
         object(spec, section)?.map_or(Ok(()), keys::check)?;
     }
     let linux = spec.get("linux").unwrap_or(&Value::Null);

@@ -34,6 +34,8 @@ pub(super) fn situation() -> Situation<'static> {
         host_user_namespace: false,
         no_pivot: false,
         absent_device: None,
+        host_files: HostFiles::default(),
+        boundary_mounts: BoundaryMounts::Refuse,
         host: HOST,
         confinement: Confinement::default(),
         nesting: None,

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_named_policy_without_a_file_stops_the_container", missing_policy),
     ("an_oversized_policy_stops_the_container", oversized_policy),
     ("a_privileged_container_is_refused", privileged),
+    ("no_mount_shows_the_state_the_settings_or_the_record", own_files),
     ("install_and_uninstall_leave_daemon_json_as_it_was", install),
 ];
 
@@ -39,6 +40,41 @@ fn privileged(bed: &Bed) {
     let answer = bed.run(&["--privileged"], "true");
     answer.must_fail();
     assert!(answer.stderr.contains("privileged"), "{}", answer.stderr);
+}
+
+/// Every way to the program's own files that was thought of; where the host allows it, each shows them.
+fn own_files(bed: &Bed) {
+    let observed = bed.sleeper(&[]);
+    let id = observed.id();
+    bed.exec(&["ln", "-sfn", "/run", "/srv/link"]).must_succeed();
+    bed.exec(&["mkdir", "-p", "/srv/below/again"]).must_succeed();
+    bed.exec(&["mount", "--bind", "/var/log", "/srv/below/again"]).must_succeed();
+    let (state, record, settings) = ("ls -d /x/*ID*/record.json", "ls /x/ID.jsonl", "cat /x/policies/default.yaml");
+    let deeper = |script: &str, folder: &str| script.replace("/x/", &format!("/x/{folder}/"));
+    for (source, script) in [
+        ("/run/boundary", state.to_owned()),
+        ("/run", deeper(state, "boundary")),
+        ("/var/run", deeper(state, "boundary")),
+        ("/srv/link", deeper(state, "boundary")),
+        ("/etc/boundary", settings.to_owned()),
+        ("/etc", deeper(settings, "boundary")),
+        ("/var/log/boundary", record.to_owned()),
+        ("/var", deeper(record, "log/boundary")),
+        ("/srv/below", deeper(record, "again/boundary")),
+        ("/", deeper(state, "run/boundary")),
+    ] {
+        let mount = format!("{source}:/x:ro");
+        let allowed = bed.run_with("boundary-mounts", &["-v", &mount], &script.replace("ID", &id));
+        assert!(allowed.must_succeed().stdout.len() > 1, "{source}: {allowed:?}");
+        let refused = bed.run(&["-v", &mount], "true");
+        assert!(refused.must_fail().stderr.contains("boundary-mounts"), "{source}: {}", refused.stderr);
+    }
+    let narrow = ["-v", "/etc/ssl:/etc/ssl:ro", "-v", "/etc/hostname:/name:ro", "-v", "/srv:/srv", "-v", "/tmp:/host"];
+    let answer = bed.run(&narrow, "true");
+    bed.exec(&["umount", "/srv/below/again"]).must_succeed();
+    // With an alias of the record below it, a harmless folder isn't.
+    assert!(answer.must_fail().stderr.contains("/srv"), "{}", answer.stderr);
+    bed.run(&narrow, "true").must_succeed();
 }
 
 /// As long as a policy may be, and one byte longer: a comment, so that nothing but its length is wrong.

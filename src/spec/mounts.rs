@@ -1,0 +1,125 @@
+//! What of the host's files a container would get: nothing that shows this program's own.
+//!
+//! Whoever reaches a gateway's control socket or a plan in `/run/boundary`, the record or the settings, decides what filters
+//! him; a read-only mount keeps nobody from connecting to a socket. Pure: paths come out of the spec, and where they lead
+//! on the host comes in as [`Location`]s.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Situation, SpecError};
+use crate::settings::BoundaryMounts;
+
+/// A file or folder by its device and inode: the same by whatever path it is reached.
+pub type Inode = (u64, u64);
+
+/// Where a path leads on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The path, as it was written.
+    pub path: PathBuf,
+    /// What is there; none where nothing is.
+    pub inode: Option<Inode>,
+    /// The folders above, up to the root.
+    pub above: Vec<Inode>,
+}
+
+impl Location {
+    /// Whether a container that is given this can see the other: it is the same, or one is below the other.
+    fn shows(&self, other: &Self) -> bool {
+        let is_or_is_above = |upper: &Self, lower: &Self| {
+            upper.inode.is_some_and(|inode| lower.inode == Some(inode) || lower.above.contains(&inode))
+        };
+        is_or_is_above(self, other) || is_or_is_above(other, self)
+    }
+}
+
+/// Files of the host: those that a container would be given, and those that it must not be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFiles {
+    /// What the spec names, and what is mounted below that.
+    pub given: Vec<Location>,
+    /// This program's own.
+    pub own: Vec<Location>,
+}
+
+/// Every path of the host that a spec gives to its container, from the bundle's folder: the root, sources of mounts, layers of
+/// overlays. Some are none (`tmpfs`, `proc`): they lead to nothing.
+#[must_use]
+pub fn sources(spec: &Value, bundle: &Path) -> Vec<PathBuf> {
+    let text = |holder: Option<&Value>, key: &str| holder?.get(key)?.as_str().map(str::to_owned);
+    let mounts = || spec.get("mounts").and_then(Value::as_array).into_iter().flatten();
+    let options = mounts().filter_map(|mount| mount.get("options")?.as_array()).flatten().filter_map(Value::as_str);
+    let root = text(spec.get("root"), "path");
+    let named = mounts().filter_map(|mount| text(Some(mount), "source"));
+    let layers = options.filter_map(layers).flatten().map(str::to_owned);
+    // Relative to the bundle (config.md#mounts); joining an absolute one gives just that.
+    root.into_iter().chain(named).chain(layers).map(|path| bundle.join(path)).collect()
+}
+
+/// The folders that an option of overlayfs names (`filesystems/overlayfs.rst`).
+fn layers(option: &str) -> Option<impl Iterator<Item = &str>> {
+    const KEYS: [&str; 5] = ["lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"];
+    let (key, folders) = option.split_once('=')?;
+    KEYS.contains(&key).then(|| folders.split(':'))
+}
+
+/// Refuses a container that would see this program's files.
+pub(super) fn refuse_own(situation: &Situation<'_>) -> Result<(), SpecError> {
+    let HostFiles { given, own } = &situation.host_files;
+    let shown = given.iter().find_map(|given| Some((given, own.iter().find(|own| given.shows(own))?)));
+    match (shown, situation.boundary_mounts) {
+        (Some((given, own)), BoundaryMounts::Refuse) => Err(SpecError::BoundaryMount {
+            given: given.path.display().to_string().escape_debug().collect(),
+            own: own.path.display().to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn location(inode: u64, above: &[u64]) -> Location {
+        let above = above.iter().map(|inode| (1, *inode)).collect();
+        Location { path: PathBuf::from("/x"), inode: (inode > 0).then_some((1, inode)), above }
+    }
+
+    #[test]
+    fn what_is_above_or_below_or_the_same_is_seen_and_a_neighbour_is_not() {
+        let own = location(5, &[4, 3, 2]);
+        for shown in [location(5, &[9, 2]), location(4, &[3, 2]), location(2, &[]), location(7, &[6, 5, 4, 3, 2])] {
+            assert!(shown.shows(&own), "{shown:?}");
+        }
+        for hidden in [location(8, &[4, 3, 2]), location(0, &[4, 3, 2])] {
+            assert!(!hidden.shows(&own), "{hidden:?}");
+        }
+        let other_device = Location { inode: Some((2, 4)), ..location(1, &[]) };
+        assert!(!other_device.shows(&own));
+        // Not there yet: it would come to be in a folder that the container has.
+        let absent = location(0, &[3, 2]);
+        assert!(location(3, &[2]).shows(&absent) && !location(8, &[3, 2]).shows(&absent));
+    }
+
+    #[test]
+    fn every_path_of_the_host_is_found() {
+        let spec = json!({
+            "root": {"path": "rootfs"},
+            "mounts": [
+                {"source": "/run", "options": ["rbind"]},
+                {"source": "../up", "type": "bind"},
+                {"destination": "/proc"},
+                {"source": "overlay", "type": "overlay", "options": ["ro", "lowerdir=/a:/b", "upperdir=/c", "lowerdir+=/d"]},
+                {"source": null, "options": [1]},
+            ],
+        });
+        let found = sources(&spec, Path::new("/bundle"));
+        let texts = ["/bundle/rootfs", "/run", "/bundle/../up", "/bundle/overlay", "/a", "/b", "/c", "/d"];
+        assert_eq!(found, texts.map(PathBuf::from));
+        assert_eq!(sources(&json!({}), Path::new("/")), Vec::<PathBuf>::new());
+    }
+}
