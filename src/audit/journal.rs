@@ -205,6 +205,7 @@ impl Entry {
             port: subject.destination.port(),
             method: subject.method.as_deref().map(|method| clean(method, MAX_METHOD)),
             path: subject.path.as_deref().map(|path| clean(without_query(path), MAX_PATH)),
+            number: subject.number,
             verdict: if denied { "deny" } else { "allow" }.to_owned(),
             rule: rule.map(|rule| clean(rule, MAX_TEXT)),
             reason: reason.map(|reason| clean(reason, MAX_TEXT)),

@@ -1,7 +1,7 @@
 //! The record under a flood: of attempts that cost their sender nothing, the first hundred of a class each minute are written
 //! one by one, the others are counted.
 //!
-//! A class is direction, verdict, protocol and port. Decides and counts, writes nothing. Invariant: every attempt is either
+//! A class is direction, verdict, protocol and port (or number). Decides and counts, writes nothing. Invariant: every attempt is either
 //! written or counted, and whoever makes them can't make more than a bounded number of lines a minute, nor hide one protocol
 //! in a flood of another: beyond [`PORTS`] ports, those of one protocol share a class.
 
@@ -18,7 +18,7 @@ struct Class {
     direction: Direction,
     allowed: bool,
     protocol: Kind,
-    /// None: all that have no class of their own.
+    /// Or the number, where there are no ports. None: all that have no class of their own.
     port: Option<u16>,
 }
 
@@ -63,7 +63,7 @@ impl Minute {
             direction: record.direction,
             allowed: record.verdict == "allow",
             protocol: record.protocol,
-            port: Some(record.port),
+            port: Some(record.number.map_or(record.port, u16::from)),
         };
         let shared = Class { port: None, ..own };
         let place = |tallies: &[Tally], class| tallies.iter().position(|tally| tally.class == class);
@@ -81,7 +81,9 @@ impl Tally {
     /// The line that stands for what was counted.
     fn line(&self) -> Option<Record> {
         let (first, count) = self.counted.clone()?;
-        Some(Record { port: self.class.port.unwrap_or(0), count: Some(count), ..first })
+        let several = self.class.port.is_none();
+        let (port, number) = if several { (0, None) } else { (first.port, first.number) };
+        Some(Record { port, number, count: Some(count), ..first })
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Subject {
     pub method: Option<String>,
     /// HTTP path, where known.
     pub path: Option<String>,
+    /// The type of an ICMP message; of another protocol than those that [`Kind`] names, its number (IANA).
+    pub number: Option<u8>,
 }
 
 /// One line of the audit file.
@@ -92,6 +94,9 @@ pub struct Record {
     /// HTTP path.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub path: Option<String>,
+    /// The type of an ICMP message, or the number of another IP protocol.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub number: Option<u8>,
     /// `allow` or `deny`.
     pub verdict: String,
     /// The rule that decided, where one did.

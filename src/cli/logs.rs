@@ -195,10 +195,12 @@ fn for_people(record: &Record) -> String {
     let mut line = format!("{} {verdict} {}", record.time, word(record.protocol));
     let address = std::net::SocketAddr::new(record.address, record.port);
     let method = record.method.as_deref().map(|method| format!(" {method}")).unwrap_or_default();
+    let number = record.number.map(|number| format!(" {number}")).unwrap_or_default();
     let target = match &record.name {
         Some(name) => format!(" {name}{} ({address})", record.path.as_deref().unwrap_or_default()),
         None => format!(" {address}{}", record.path.as_deref().unwrap_or_default()),
     };
+    line.push_str(&number);
     line.push_str(&method);
     line.push_str(&target);
     for (before, text) in

@@ -28,6 +28,8 @@ pub struct Packet {
     pub source: SocketAddr,
     /// To.
     pub destination: SocketAddr,
+    /// ICMP's type, or the number of a protocol that is neither that nor TCP nor UDP.
+    pub number: Option<u8>,
 }
 
 /// What the kernel tells about one packet.
@@ -113,8 +115,7 @@ fn report(message: &[u8]) -> Option<Report> {
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    let (kind, source, destination) = addresses(payload?)?;
-    Some(Report { number: number?, packet: Packet { why: why?, kind, source, destination } })
+    Some(Report { number: number?, packet: packet(why?, payload?)? })
 }
 
 fn reason(prefix: &[u8]) -> Option<Why> {
@@ -128,7 +129,7 @@ fn reason(prefix: &[u8]) -> Option<Why> {
 }
 
 /// Reads the head of an IP packet.
-fn addresses(packet: &[u8]) -> Option<(Kind, SocketAddr, SocketAddr)> {
+fn packet(why: Why, packet: &[u8]) -> Option<Packet> {
     let (protocol, source, destination, rest) = match packet.first()? >> 4 {
         4 => {
             let header = usize::from(packet.first()? & 0x0f) * 4;
@@ -149,13 +150,14 @@ fn addresses(packet: &[u8]) -> Option<(Kind, SocketAddr, SocketAddr)> {
     let port = |offset: usize| {
         rest.get(offset..offset + 2).map_or(0, |bytes| bytes.iter().fold(0, |all, byte| all << 8 | u16::from(*byte)))
     };
-    let (kind, from, to) = match protocol {
-        6 => (Kind::Tcp, port(0), port(2)),
-        17 => (Kind::Udp, port(0), port(2)),
-        1 | 58 => (Kind::Icmp, 0, 0),
-        _ => (Kind::Other, 0, 0),
+    let (kind, from, to, number) = match protocol {
+        6 => (Kind::Tcp, port(0), port(2), None),
+        17 => (Kind::Udp, port(0), port(2), None),
+        1 | 58 => (Kind::Icmp, 0, 0, rest.first().copied()),
+        other => (Kind::Other, 0, 0, Some(other)),
     };
-    Some((kind, SocketAddr::new(source, from), SocketAddr::new(destination, to)))
+    let (source, destination) = (SocketAddr::new(source, from), SocketAddr::new(destination, to));
+    Some(Packet { why, kind, source, destination, number })
 }
 
 /// Walks IPv6 extension headers (RFC 8200, 4.1), at most eight, to the transport protocol.
@@ -224,6 +226,7 @@ mod tests {
             kind: Kind::Udp,
             source: "172.17.0.2:40000".parse().unwrap(),
             destination: "198.51.100.7:9999".parse().unwrap(),
+            number: None,
         };
         assert_eq!(found, [packet]);
     }
@@ -244,6 +247,15 @@ mod tests {
         packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
         let found: Vec<_> = packets(&told("refused", &packet)).collect();
         assert_eq!(found.first().map(|packet| (packet.kind, packet.destination.port())), Some((Kind::Tcp, 22)));
+    }
+
+    #[test]
+    fn other_protocols_have_their_number_and_icmp_its_type() {
+        for (protocol, number) in [(2, 2), (47, 47), (1, 0x9c)] {
+            let mut packet = udp_v4();
+            packet[9] = protocol;
+            assert_eq!(packets(&told("refused", &packet)).next().unwrap().number, Some(number));
+        }
     }
 
     #[test]

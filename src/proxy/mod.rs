@@ -268,6 +268,7 @@ mod tests {
             name: None,
             method: None,
             path: None,
+            number: None,
         };
         for _ in 0..150 {
             journal.begin(subject.clone()).deny(&Denial { reason: String::new(), rule: None, suggestion: None });

@@ -89,6 +89,7 @@ fn write(gate: &Gate, packet: Packet) {
         name: name.as_ref().filter(|_| direction == Direction::Out).map(ToString::to_string),
         method: None,
         path: None,
+        number: packet.number,
     });
     match packet.why {
         Why::Inbound => {
@@ -130,6 +131,7 @@ fn overrun(gate: &Gate, lost: u32) {
         name: None,
         method: None,
         path: None,
+        number: None,
     });
     entry.deny_many(&plain("more packets were refused than could be told apart".to_owned()), lost.into());
 }

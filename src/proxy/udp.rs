@@ -129,6 +129,7 @@ impl Flow {
             name: None,
             method: None,
             path: None,
+            number: None,
         }
     }
 }

@@ -372,5 +372,6 @@ fn plug(name: &str, address: IpAddr) -> Subject {
         name: Some(name.to_owned()),
         method: None,
         path: None,
+        number: None,
     }
 }

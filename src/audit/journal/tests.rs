@@ -16,6 +16,7 @@ fn subject() -> Subject {
         name: Some("allowed.test".to_owned()),
         method: Some("GET".to_owned()),
         path: Some("/a?token=secret".to_owned()),
+        number: None,
     }
 }
 

@@ -20,6 +20,7 @@ fn record(protocol: Kind, port: u16) -> Record {
         port,
         method: None,
         path: None,
+        number: None,
         verdict: "deny".to_owned(),
         rule: None,
         reason: None,

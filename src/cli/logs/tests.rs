@@ -19,6 +19,7 @@ fn subject(name: &str) -> Subject {
         name: Some(name.to_owned()),
         method: None,
         path: None,
+        number: None,
     }
 }
 

@@ -92,7 +92,16 @@ impl Captured {
     pub(super) fn begin(&self, kind: Kind) -> Entry {
         let (source, destination) = (self.source, self.destination);
         let direction = Direction::Out;
-        self.gate.journal.begin(Subject { kind, direction, source, destination, name: None, method: None, path: None })
+        self.gate.journal.begin(Subject {
+            kind,
+            direction,
+            source,
+            destination,
+            name: None,
+            method: None,
+            path: None,
+            number: None,
+        })
     }
 
     /// Decides one attempt: the only way from here to a permit. `request`: method and normalised path, where read.

@@ -180,7 +180,7 @@ fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {
 
 fn subject(source: SocketAddr, destination: SocketAddr) -> Subject {
     let (kind, direction) = (Kind::Dns, Direction::Out);
-    Subject { kind, direction, source, destination, name: None, method: None, path: None }
+    Subject { kind, direction, source, destination, name: None, method: None, path: None, number: None }
 }
 
 fn size(bytes: &[u8]) -> u64 {

@@ -3,8 +3,8 @@
 //! The one fact: a server may answer while the request is still going out, so the end of the answer is not the end of the
 //! exchange. A record written then would hide whatever the client goes on to send.
 //!
-//! What is counted: the head as it was parsed (request or status line, and each header with `: ` and its line end) plus
-//! the body's data; not the chunk framing, trailers, or anything below TCP.
+//! What is counted: the head as it was parsed (request or status line, and each header with `: ` and its line end), the
+//! body's data and the trailers; not the chunk framing, or anything below TCP.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +85,11 @@ fn headers(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
+/// The size of a piece of a body: data, or the trailers.
+fn size(frame: &Frame<Bytes>) -> usize {
+    frame.data_ref().map_or(0, Bytes::len) + frame.trailers_ref().map_or(0, headers)
+}
+
 impl Body for Counted {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -92,7 +97,7 @@ impl Body for Counted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            add(&self.ledger.out, frame.data_ref().map_or(0, Bytes::len));
+            add(&self.ledger.out, size(frame));
         }
         polled
     }
@@ -134,7 +139,7 @@ impl Body for Recorded {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => add(&self.ledger.back, frame.data_ref().map_or(0, Bytes::len)),
+            Poll::Ready(Some(Ok(frame))) => add(&self.ledger.back, size(frame)),
             Poll::Ready(Some(Err(error))) => self.close(Some(format!("the answer broke off: {error}"))),
             Poll::Ready(None) => self.close(None),
             Poll::Pending => {}

@@ -425,3 +425,28 @@ async fn a_head_over_the_limit_is_refused() {
     drop(client);
     assert_eq!(rig.record().await.verdict, "deny");
 }
+
+/// Fields behind the body are as good a way for data as the body.
+#[tokio::test]
+async fn trailers_count_as_bytes() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let head =
+        "POST / HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let trailer = format!("x-t: {}\r\n", "s".repeat(1000));
+    let request = format!("{head}5\r\nhello\r\n0\r\n{trailer}\r\n");
+    let mut client = rig.client_saying(80, request.as_bytes()).await;
+    let mut server = accept(&outside).await;
+    let mut got = read_message(&mut server, 0).await;
+    while !got.ends_with("\r\n\r\n") || !got.contains("x-t: s") {
+        got.push(server.read_u8().await.unwrap().into());
+    }
+    let response = "HTTP/1.1 200 OK\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
+    server.write_all(format!("{response}{trailer}\r\n").as_bytes()).await.unwrap();
+    drop(server);
+    client.shutdown().await.unwrap();
+    assert!(read_all(&mut client).await.contains("ok"));
+    drop(client);
+    let record = rig.record().await;
+    let trailer = trailer.len() as u64;
+    assert!(record.bytes_out > trailer + 5 && record.bytes_in > trailer + 2, "{record:?}");
+}
