@@ -162,6 +162,11 @@ impl Entry {
         self.end(&Ending { denial: Some(denial), ..Ending::default() });
     }
 
+    /// Takes it back: the attempt has another entry.
+    pub fn withdraw(mut self) {
+        self.written = true;
+    }
+
     /// Ends as many attempts as denied, of which this is one.
     pub fn deny_many(mut self, denial: &Denial, count: u64) {
         self.end(&Ending { denial: Some(denial), count: Some(count), ..Ending::default() });

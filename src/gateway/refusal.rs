@@ -15,6 +15,10 @@ pub enum Why {
     Spoofed,
     /// It opens a connection from outside, and was let in.
     Inbound,
+    /// TCP for the proxy, which will hear of it only if a connection comes about.
+    Opening,
+    /// From outside, and of no connection.
+    Stray,
 }
 
 /// One packet.
@@ -124,6 +128,8 @@ fn reason(prefix: &[u8]) -> Option<Why> {
         ruleset::REFUSED => Some(Why::Refused),
         ruleset::SPOOFED => Some(Why::Spoofed),
         ruleset::ARRIVED => Some(Why::Inbound),
+        ruleset::OPENING => Some(Why::Opening),
+        ruleset::STRAY => Some(Why::Stray),
         _ => None,
     }
 }

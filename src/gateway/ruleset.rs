@@ -36,6 +36,10 @@ pub const REFUSED: &str = "refused";
 pub const SPOOFED: &str = "spoofed";
 /// Word on a log entry: let in, the first of a connection from outside.
 pub const ARRIVED: &str = "inbound";
+/// Word on a log entry: TCP, handed to the proxy, which will hear of it only if a connection comes about.
+pub const OPENING: &str = "opening";
+/// Word on a log entry: from outside, of no connection, and not let in.
+pub const STRAY: &str = "stray";
 /// Bytes of a packet that are logged: an IPv6 header, some extension headers, the ports.
 const LOGGED: u32 = 128;
 
@@ -47,6 +51,9 @@ const ASKED: [FlowSet; 2] = flows(["asked4", "asked6"], 70, 131_072);
 /// Datagrams that came in from outside: only what answers them is looked for in conntrack. An entry outlasts conntrack's own
 /// (120 s for UDP in both directions, nf_conntrack-sysctl.rst).
 const SERVED: [FlowSet; 2] = flows(["served4", "served6"], 130, 65_536);
+/// Connections that the proxy lately opened or ended: what still comes of one is no stray. A full set only means that it is
+/// recorded as one.
+const DIALLED: [FlowSet; 2] = flows(["dialled4", "dialled6"], 70, 65_536);
 /// Connections from outside at the same time. Each takes 320 bytes of kernel memory, in all of which the outside could
 /// otherwise drown the host.
 const INBOUND_CONNECTIONS: u32 = 65_536;
@@ -63,15 +70,18 @@ const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [Fl
 const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
 const PREROUTING: &str = "prerouting";
 const FROM_CONTAINER: &str = "from_container";
+const STRAYS: &str = "strays";
 const INPUT: &str = "input";
 const FORWARD: &str = "forward";
 const OUTPUT_UNTRACKED: &str = "output_untracked";
 const OUTPUT: &str = "output";
 
-const IGMP: u8 = 2;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
+
+/// IPv6's groups: address and mask.
+const MULTICAST: ([u8; 2], [u8; 2]) = ([0xff, 0], [0xff, 0]);
 
 /// The sockets that captured packets are handed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +96,9 @@ pub struct ProxyPorts {
 #[must_use]
 pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     let mut batch = Batch::new("boundary");
-    ASKED.iter().chain(&SERVED).for_each(|set| batch.set(set));
+    ASKED.iter().chain(&SERVED).chain(&DIALLED).for_each(|set| batch.set(set));
     batch.jump_target(FROM_CONTAINER);
+    batch.jump_target(STRAYS);
     // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after conntrack, before routing.
     batch.chain(PREROUTING_UNTRACKED, Hook::Prerouting, -300, Verdict::Accept);
     batch.chain(PREROUTING, Hook::Prerouting, -150, Verdict::Accept);
@@ -100,6 +111,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     opening(&mut batch);
     tracked(&mut batch);
     captured_or_refused(&mut batch, captured, proxy);
+    strays(&mut batch);
     to_ourselves(&mut batch);
     through(&mut batch);
     from_ourselves(&mut batch);
@@ -120,14 +132,11 @@ fn for_the_proxy(batch: &mut Batch) {
 
 /// From the container: the kernel's own talk, and sources that aren't the container's.
 fn checked_source(batch: &mut Batch) {
-    let v6 = || Rule::new().of_family(Family::V6).transport(ICMPV6);
-    // Group membership, looking for routers, trying out an address: talk on a wire that ends here, and no attempt to record.
-    for rule in [
-        v6().icmp_type(130, 134),
-        v6().icmp_type(143, 143),
-        v6().icmp_type(135, 135).from_nowhere(),
-        Rule::new().transport(IGMP),
-    ] {
+    let v6 = |kind| Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(kind, kind);
+    // What every container's kernel says by itself, to groups on a wire that ends here: looking for routers, joining the
+    // groups of its own addresses, trying out an address. No attempt to record; all else of IGMP and ICMPv6 is one.
+    for rule in [v6(133), v6(143), v6(135).from_nowhere()] {
+        let rule = rule.destination_in(MULTICAST.0, MULTICAST.1);
         batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Drop));
     }
     let spoofed = Rule::new().source_is_foreign().log(LOG_GROUP, SPOOFED, LOGGED).verdict(Verdict::Drop);
@@ -144,7 +153,6 @@ fn checked_source(batch: &mut Batch) {
 
 /// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed it on (RFC 4861 7.1).
 fn to_this_node() -> [Rule; 3] {
-    const MULTICAST: ([u8; 2], [u8; 2]) = ([0xff, 0], [0xff, 0]);
     const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
     [
         discovery().destination_in(MULTICAST.0, MULTICAST.1),
@@ -187,9 +195,10 @@ fn tracked(batch: &mut Batch) {
     for rule in
         [outside().transport(TCP).of_no_connection(), outside().transport(TCP).opens_connection().not_opening_tcp()]
     {
-        batch.rule(PREROUTING, &rule.mark(RETURNING).verdict(Verdict::Accept));
+        batch.rule(PREROUTING, &rule.jump(STRAYS));
     }
-    batch.rule(PREROUTING, &outside().of_no_connection().verdict(Verdict::Drop));
+    let stray = outside().of_no_connection().log(LOG_GROUP, STRAY, LOGGED);
+    batch.rule(PREROUTING, &stray.verdict(Verdict::Drop));
     batch.rule(PREROUTING, &discovery().verdict(Verdict::Drop));
     batch.rule(PREROUTING, &outside().mark(INBOUND).verdict(Verdict::Accept));
     let inside = || Rule::new().from_interface(INSIDE);
@@ -200,8 +209,12 @@ fn tracked(batch: &mut Batch) {
 /// The end of every packet from the container that isn't a reply: handed to the proxy, or refused.
 fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
     for ports in captured.tcp.iter().copied().chain([DNS]) {
-        let rule = Rule::new().transport(TCP).destination_port(ports).to_proxy(proxy.tcp).mark(CAPTURED);
-        batch.rule(FROM_CONTAINER, &rule.verdict(Verdict::Accept));
+        let to_port = || Rule::new().transport(TCP).destination_port(ports);
+        // Of half a handshake, or of a connection that has ended: its first packet was told of.
+        let known = to_port().not_opening_tcp().of_transparent_socket_in_any_state();
+        for rule in [known, to_port().log(LOG_GROUP, OPENING, LOGGED)] {
+            batch.rule(FROM_CONTAINER, &rule.to_proxy(proxy.tcp).mark(CAPTURED).verdict(Verdict::Accept));
+        }
     }
     for ports in captured.udp.iter().copied().chain([DNS]) {
         let rule = Rule::new().transport(UDP).destination_port(ports).to_proxy(proxy.udp).mark(CAPTURED);
@@ -210,6 +223,17 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
     batch.rule(FROM_CONTAINER, &Rule::new().log(LOG_GROUP, REFUSED, LOGGED));
     batch.rule(FROM_CONTAINER, &Rule::new().transport(TCP).reject(Reject::Reset));
     batch.rule(FROM_CONTAINER, &Rule::new().reject(Reject::Prohibited));
+}
+
+/// TCP from outside that belongs to no connection with the container: the proxy's late packets, and who feels his way.
+fn strays(batch: &mut Batch) {
+    let tcp = || Rule::new().transport(TCP);
+    let known = DIALLED.iter().map(|set| tcp().of_noted(set, Remote::Source));
+    let waiting = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
+    let unknown = tcp().log(LOG_GROUP, STRAY, LOGGED);
+    for rule in known.chain([waiting, unknown]) {
+        batch.rule(STRAYS, &rule.mark(RETURNING).verdict(Verdict::Accept));
+    }
 }
 
 /// Only what was handed to the proxy, and neighbour discovery.
@@ -254,6 +278,9 @@ fn from_ourselves(batch: &mut Batch) {
     let leaving = || Rule::new().to_interface(OUTSIDE).marked(LEAVING);
     for set in &ASKED {
         batch.rule(OUTPUT, &leaving().transport(UDP).note(set, Remote::Destination).verdict(Verdict::Accept));
+    }
+    for set in &DIALLED {
+        batch.rule(OUTPUT, &leaving().transport(TCP).opens_or_ends_tcp().note(set, Remote::Destination));
     }
     batch.rule(OUTPUT, &leaving().transport(TCP).verdict(Verdict::Accept));
     for mark in [RETURNING, INBOUND] {

@@ -9,7 +9,8 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 
-use super::{Gate, connection, dns, refusals, udp};
+use super::handshakes::Handshakes;
+use super::{Gate, connection, dns, handshakes, refusals, udp};
 use crate::gateway::refusal;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
 use crate::sys::netlink::Netfilter;
@@ -77,21 +78,29 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let datagrams =
         Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
+    let handshakes = Arc::new(Handshakes::default());
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
-        loops.spawn(accept(Arc::clone(&gate), TcpListener::from_std(listener)?, Arc::clone(&connections)));
+        let listener = TcpListener::from_std(listener)?;
+        loops.spawn(accept(Arc::clone(&gate), listener, Arc::clone(&connections), Arc::clone(&handshakes)));
     }
     for socket in sockets.datagrams {
         loops.spawn(receive(Arc::clone(&datagrams), UdpSocket::from_std(socket)?));
     }
-    loops.spawn(refusals::record(gate, sockets.reports));
+    loops.spawn(handshakes::give_up(Arc::clone(&handshakes)));
+    loops.spawn(refusals::record(gate, handshakes, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,
         None => Ok(()),
     }
 }
 
-async fn accept(gate: Arc<Gate>, listener: TcpListener, connections: Arc<Semaphore>) -> anyhow::Result<()> {
+async fn accept(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
+) -> anyhow::Result<()> {
     loop {
         let place = Arc::clone(&connections).acquire_owned().await?;
         let (stream, source) = match listener.accept().await {
@@ -100,13 +109,16 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, connections: Arc<Semapho
             Err(error) => return Err(error.into()),
         };
         let Ok(destination) = stream.local_addr() else { continue };
-        let gate = Arc::clone(&gate);
+        handshakes.accepted(source, destination);
+        let (gate, handshakes) = (Arc::clone(&gate), Arc::clone(&handshakes));
         tokio::spawn(async move {
             if destination.port() == DNS {
                 dns::serve_stream(gate, stream, source, destination).await;
             } else {
                 connection::serve(gate, stream, source, destination).await;
             }
+            // What is still under way of it is no new attempt.
+            handshakes.accepted(source, destination);
             drop(place);
         });
     }

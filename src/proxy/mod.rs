@@ -9,6 +9,7 @@ mod control;
 pub mod dial;
 pub mod dns;
 mod expiring;
+mod handshakes;
 pub mod http;
 pub mod identify;
 mod neighbours;

@@ -3,13 +3,15 @@
 //! An attempt is a flow: the first packet of one set of addresses and ports, until it has been quiet for ten seconds.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Gate;
-use crate::audit::{Direction, Kind, Subject};
+use super::handshakes::Handshakes;
+use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::gateway::refusal::{self, Packet, Report, Why};
 use crate::policy::{Attempt, Denial, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
@@ -20,29 +22,58 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Flows remembered. When full, the oldest are forgotten, and their next packet is recorded again: never the other way.
 const FLOWS: usize = 4096;
 
-/// Reads reports until the socket fails.
-pub(super) async fn record(gate: Arc<Gate>, reports: Netfilter) -> anyhow::Result<()> {
+/// Reads reports until the socket fails; and, when it is dropped, what the kernel has told by then.
+pub(super) async fn record(gate: Arc<Gate>, handshakes: Arc<Handshakes>, reports: Netfilter) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
-    let (mut seen, mut numbers) = (Seen::default(), Numbers::default());
+    let mut reader = Reader { gate, handshakes, reports, seen: Seen::default(), numbers: Numbers::default() };
     loop {
         let mut ready = arrived.readable().await?;
-        match ready.try_io(|_| reports.take()) {
-            Ok(Ok(datagram)) => {
-                for Report { number, packet } in refusal::reports(&datagram) {
-                    overrun(&gate, numbers.lost_before(number));
-                    if seen.is_new(packet, Instant::now()) {
-                        write(&gate, packet);
-                    }
-                }
-            }
-            // ENOBUFS: some were lost, which the next one's number shows.
-            Ok(Err(error)) if ![Some(libc::ENOBUFS), Some(libc::EINTR)].contains(&error.raw_os_error()) => {
-                return Err(error.into());
-            }
-            Ok(Err(_)) | Err(_) => {}
+        // A call that would block clears the readiness.
+        if let Ok(outcome) = ready.try_io(|_| reader.take()) {
+            outcome?;
         }
         // In a flood the socket is never empty, and the others of this thread would wait for ever.
         tokio::task::yield_now().await;
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    gate: Arc<Gate>,
+    handshakes: Arc<Handshakes>,
+    reports: Netfilter,
+    seen: Seen,
+    numbers: Numbers,
+}
+
+impl Reader {
+    /// Takes one datagram of reports.
+    fn take(&mut self) -> io::Result<()> {
+        match self.reports.take() {
+            Ok(datagram) => refusal::reports(&datagram).for_each(|report| self.hear(report)),
+            // The next one's number shows how many.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.numbers.some_lost = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, Report { number, packet }: Report) {
+        overrun(&self.gate, self.numbers.lost_before(number));
+        match packet.why {
+            Why::Opening => self.handshakes.begun(packet.source, packet.destination, || begin(&self.gate, packet)),
+            _ if self.seen.is_new(packet, Instant::now()) => write(&self.gate, packet),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        while self.take().is_ok() {}
+        // How many is not known any more: one at least.
+        overrun(&self.gate, u32::from(self.numbers.some_lost));
     }
 }
 
@@ -69,47 +100,56 @@ impl Seen {
 #[derive(Debug, Default)]
 struct Numbers {
     next: u32,
+    /// Whether the kernel said that some were lost, and no report has come since.
+    some_lost: bool,
 }
 
 impl Numbers {
     fn lost_before(&mut self, number: u32) -> u32 {
+        self.some_lost = false;
         let expected = std::mem::replace(&mut self.next, number.wrapping_add(1));
         number.wrapping_sub(expected)
     }
 }
 
-fn write(gate: &Gate, packet: Packet) {
-    let direction = if packet.why == Why::Inbound { Direction::In } else { Direction::Out };
+fn begin(gate: &Gate, packet: Packet) -> Entry {
+    let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) { Direction::In } else { Direction::Out };
     let name = gate.resolver.names_of(packet.destination.ip()).into_iter().next();
-    let mut entry = gate.journal.begin(Subject {
+    gate.journal.begin(Subject {
         kind: packet.kind,
         direction,
         source: packet.source,
         destination: packet.destination,
-        name: name.as_ref().filter(|_| direction == Direction::Out).map(ToString::to_string),
+        name: name.filter(|_| direction == Direction::Out).map(|name| name.to_string()),
         method: None,
         path: None,
         number: packet.number,
-    });
+    })
+}
+
+fn write(gate: &Gate, packet: Packet) {
+    let mut entry = begin(gate, packet);
     match packet.why {
         Why::Inbound => {
             entry.allowed("inbound", None);
             entry.finish(0, 0, None);
         }
         Why::Spoofed => entry.deny(&plain(format!("{} is not this container's address", packet.source.ip()))),
-        Why::Refused => entry.deny(&denial(gate, packet, name.as_ref())),
+        Why::Stray => entry.deny(&plain("of no connection with this container".to_owned())),
+        Why::Refused | Why::Opening => entry.deny(&denial(gate, packet)),
     }
 }
 
 /// The policy's own words, where it knows the protocol.
-fn denial(gate: &Gate, packet: Packet, name: Option<&crate::policy::Hostname>) -> Denial {
+fn denial(gate: &Gate, packet: Packet) -> Denial {
     let protocol = match packet.kind {
         Kind::Tcp => Protocol::Tcp,
         Kind::Udp => Protocol::Udp,
         Kind::Icmp => return plain("ICMP is not let out".to_owned()),
         _ => return plain("only TCP and UDP can be let out".to_owned()),
     };
-    let attempt = Attempt { protocol, name, destination: packet.destination, method: None, path: None };
+    let names = gate.resolver.names_of(packet.destination.ip());
+    let attempt = Attempt { protocol, name: names.first(), destination: packet.destination, method: None, path: None };
     match gate.policy.decide(&attempt) {
         Verdict::Deny(denial) => denial,
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it seems (no ports).

@@ -11,6 +11,8 @@ use crate::docker::Container;
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_request_is_one_record_with_all_fields", allowed),
     ("each_denied_attempt_is_one_record", denied),
+    ("what_no_socket_hears_of_is_recorded_too", quiet),
+    ("segments_from_outside_that_belong_to_no_connection_are_recorded", strays),
     ("a_flood_of_refused_flows_is_a_hundred_records_and_their_count", flood),
     ("sequence_numbers_have_no_gap", sequence),
     ("logs_reads_the_records_by_a_short_id", logs),
@@ -80,6 +82,46 @@ fn denied(bed: &Bed) {
     }
 }
 
+/// A scan of captured ports, which the kernel answers; protocols and types that nobody speaks; and nothing else: neither what
+/// the container's kernel says by itself, nor what comes late on a connection that was recorded.
+fn quiet(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec("curl -ksS -m 5 https://203.0.113.66/; curl -4 -sS -m 5 http://allowed.test/");
+    container.exec("attacker quiet 203.0.113.66:443 && attacker quiet [2001:db8:2::66]:80").must_succeed();
+    let mut expected: Vec<(&str, u64)> = (50_001..50_007).flat_map(|port| [("tcp", port), ("tcp", port)]).collect();
+    expected.extend([13, 17, 130, 131, 132, 133, 134, 137, 143].map(|kind| ("icmp", kind)));
+    expected.extend([("other", 2), ("other", 2), ("http", 0), ("https", 0)]);
+    expected.sort_unstable();
+    let is_quiet = |protocol: &str| ["tcp", "icmp", "other", "http", "https"].contains(&protocol);
+    let mut found = Vec::new();
+    wait_for("the records", || {
+        let records = container.records();
+        let told = records.iter().filter(|record| is_quiet(record["protocol"].as_str().unwrap_or_default()));
+        found = told
+            .map(|record| {
+                let port = record["source"].as_str().and_then(|source| source.rsplit(':').next()?.parse().ok());
+                let protocol = record["protocol"].as_str().unwrap_or_default().to_owned();
+                let number = if protocol == "tcp" { port } else { record["number"].as_u64() };
+                (protocol, number.unwrap_or(0))
+            })
+            .collect();
+        found.sort_unstable();
+        found.len() >= expected.len()
+    });
+    let found: Vec<(&str, u64)> = found.iter().map(|(protocol, number)| (protocol.as_str(), *number)).collect();
+    assert_eq!(found, expected);
+}
+
+/// From a neighbour on the bridge.
+fn strays(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let neighbour = bed.start_with("runc", &[], &["sleep", "600"]);
+    neighbour.exec(&format!("attacker quiet {}:8080", container.address())).must_succeed();
+    let stray = |record: &Value| record["direction"] == "in" && record["verdict"] == "deny" && record["port"] == 8080;
+    // All but the one that opens a connection.
+    wait_for("the records", || container.records().iter().filter(|record| stray(record)).count() == 5);
+}
+
 /// What was before the flood stands, what was of another kind during it, too, and no flow of it is missing from the sum.
 fn flood(bed: &Bed) {
     const FLOWS: u64 = 20_000;
@@ -94,9 +136,8 @@ fn flood(bed: &Bed) {
         |fits: &dyn Fn(&Value) -> bool| records(bed, &id).into_iter().filter(|record| fits(record)).collect::<Vec<_>>();
     // Those of which the kernel's report was lost under way are a count without addresses.
     let flood = |record: &Value| record["port"] == 9999 || record["protocol"] == "other";
-    wait_for("the counts", || {
-        of(&flood).iter().map(|record| record["count"].as_u64().unwrap_or(1)).sum::<u64>() == FLOWS
-    });
+    let sum = || of(&flood).iter().map(|record| record["count"].as_u64().unwrap_or(1)).sum::<u64>();
+    wait_for("the counts", || sum() == FLOWS);
     assert_eq!(of(&|record| record["port"] == 9999 && record["count"].is_null()).len(), 100);
     assert!(of(&|_| true).len() < 300);
     for port in [22, 23] {

@@ -34,7 +34,9 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 
 /// Flags of TCP (RFC 9293 3.1).
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 /// Operators of `cmp` (`enum nft_cmp_ops`).
@@ -133,6 +135,14 @@ impl Rule {
         self.socket(WILDCARD).compare(EQUAL, &[0]).socket(TRANSPARENT).compare(EQUAL, &[1])
     }
 
+    /// It belongs to a socket in this namespace that has `IP_TRANSPARENT`, also to one that isn't open yet or any more: half a
+    /// handshake, or what waits after a close. A listener is meant, too, where the packet is for its own port.
+    #[must_use]
+    pub fn of_transparent_socket_in_any_state(self) -> Self {
+        const TRANSPARENT: u32 = 0;
+        self.socket(TRANSPARENT).compare(EQUAL, &[1])
+    }
+
     /// No route leads back to its source by the interface it came in by (`fib saddr . iif oif missing`).
     #[must_use]
     pub fn source_is_foreign(self) -> Self {
@@ -160,8 +170,14 @@ impl Rule {
     /// TCP: it is not the segment that begins a connection (other flags than SYN among FIN, SYN, RST and ACK).
     #[must_use]
     pub fn not_opening_tcp(self) -> Self {
-        const FIN_SYN_RST_ACK: u8 = 0x01 | SYN | 0x04 | ACK;
+        const FIN_SYN_RST_ACK: u8 = FIN | SYN | RST | ACK;
         self.transport_bytes(13, 1).masked(&[FIN_SYN_RST_ACK]).compare(NOT_EQUAL, &[SYN])
+    }
+
+    /// TCP: it asks for a connection, grants one or ends one (SYN, FIN or RST).
+    #[must_use]
+    pub fn opens_or_ends_tcp(self) -> Self {
+        self.transport_bytes(13, 1).masked(&[FIN | SYN | RST]).compare(NOT_EQUAL, &[0])
     }
 
     /// Its flow is in the set.

@@ -14,6 +14,8 @@
 //! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its name server, by making
 //!   conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
+//! - `quiet ADDRESS:PORT`: what gets no answer or one from the kernel: segments of no connection, ICMP of odd types, IGMP, half
+//!   a packet
 //! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
@@ -26,6 +28,7 @@ mod mutate;
 mod namespaces;
 mod packets;
 mod probe;
+mod quiet;
 mod take_over;
 
 use std::net::IpAddr;
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
             take_over::run(how, server.parse()?, &names, Duration::from_secs(seconds.parse()?))?;
         }
         ["rtnetlink", interface] => namespaces::reach(interface)?,
+        ["quiet", target] => quiet::send_all(target.parse()?)?,
         ["scatter", target, count] => probe::scatter(target.parse()?, count.parse()?)?,
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));

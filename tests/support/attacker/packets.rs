@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// IP protocol numbers (IANA).
 pub(crate) const HOP_BY_HOP: u8 = 0;
 pub(crate) const ICMP: u8 = 1;
+pub(crate) const IGMP: u8 = 2;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const FRAGMENT: u8 = 44;
 pub(crate) const ICMPV6: u8 = 58;
 
 /// TCP's flags.
+pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
 
 /// Ethernet types.

@@ -1,0 +1,191 @@
+//! Connections that are asked for and never come about: a scan of a captured port is half-open handshakes and stray segments,
+//! which the kernel answers for the proxy's listener.
+//!
+//! Each is an attempt from its first packet on, until the connection is accepted and has a record of its own. Knows addresses
+//! and entries, nothing of packets. Invariant: what can't be remembered is recorded at once, never forgotten.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::audit::Entry;
+use crate::policy::Denial;
+
+/// How long a handshake may take; and how long what comes of a closed connection still belongs to it.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Handshakes waited for, and connections remembered.
+const REMEMBERED: usize = 4096;
+
+/// Who connects to whom. (Not socket addresses: those of accepted connections have a scope.)
+type Flow = ((IpAddr, u16), (IpAddr, u16));
+
+/// The handshakes of one gateway.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    /// In the order in which they began.
+    waiting: BTreeMap<u64, Waiting>,
+    numbers: HashMap<Flow, u64>,
+    next: u64,
+    /// When a connection was accepted, or ended.
+    accepted: HashMap<Flow, Instant>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    flow: Flow,
+    since: Instant,
+    entry: Entry,
+}
+
+impl Handshakes {
+    /// A packet that may open a connection was handed to the listener.
+    pub(super) fn begun(&self, source: SocketAddr, destination: SocketAddr, entry: impl FnOnce() -> Entry) {
+        let (flow, now) = (flow(source, destination), Instant::now());
+        let mut table = self.table();
+        let accepted = table.accepted.get(&flow).is_some_and(|since| now.duration_since(*since) < WITHIN);
+        if accepted || table.numbers.contains_key(&flow) {
+            return;
+        }
+        if table.waiting.len() >= REMEMBERED {
+            table.give_up_oldest();
+        }
+        let number = table.next;
+        table.next += 1;
+        table.numbers.insert(flow, number);
+        table.waiting.insert(number, Waiting { flow, since: now, entry: entry() });
+    }
+
+    /// The connection came about, or ended just now.
+    pub(super) fn accepted(&self, source: SocketAddr, destination: SocketAddr) {
+        let (flow, now) = (flow(source, destination), Instant::now());
+        let mut table = self.table();
+        if let Some(waiting) = table.numbers.remove(&flow).and_then(|number| table.waiting.remove(&number)) {
+            waiting.entry.withdraw();
+        }
+        if table.accepted.len() >= REMEMBERED {
+            table.accepted.retain(|_, since| now.duration_since(*since) < WITHIN);
+        }
+        if table.accepted.len() >= REMEMBERED {
+            table.accepted.clear();
+        }
+        table.accepted.insert(flow, now);
+    }
+
+    fn give_up(&self, now: Instant) {
+        let mut table = self.table();
+        while table.waiting.first_key_value().is_some_and(|(_, first)| now.duration_since(first.since) >= WITHIN) {
+            table.give_up_oldest();
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn give_up_oldest(&mut self) {
+        let Some((_, Waiting { flow, entry, .. })) = self.waiting.pop_first() else { return };
+        self.numbers.remove(&flow);
+        let reason = "no connection came of it: half a handshake, or a segment of none".to_owned();
+        entry.deny(&Denial { reason, rule: None, suggestion: None });
+    }
+}
+
+/// Records, once a second, what has been waited for long enough.
+pub(super) async fn give_up(handshakes: Arc<Handshakes>) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        handshakes.give_up(Instant::now());
+    }
+}
+
+fn flow(source: SocketAddr, destination: SocketAddr) -> Flow {
+    ((source.ip(), source.port()), (destination.ip(), destination.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Direction, Kind, Subject};
+    use crate::proxy::test_gate::TestGate;
+
+    struct Rig {
+        bench: TestGate,
+        handshakes: Arc<Handshakes>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let handshakes = Arc::new(Handshakes::default());
+            tokio::spawn(give_up(Arc::clone(&handshakes)));
+            Self { bench: TestGate::new(&[], Vec::new()), handshakes }
+        }
+
+        fn ends(port: u16) -> (SocketAddr, SocketAddr) {
+            (SocketAddr::from(([10, 0, 0, 2], port)), SocketAddr::from(([192, 0, 2, 7], 443)))
+        }
+
+        fn begin(&self, port: u16) {
+            let (source, destination) = Self::ends(port);
+            let (kind, direction) = (Kind::Tcp, Direction::Out);
+            let subject =
+                Subject { kind, direction, source, destination, name: None, method: None, path: None, number: None };
+            self.handshakes.begun(source, destination, || self.bench.gate.journal.begin(subject));
+        }
+
+        fn accept(&self, port: u16) {
+            let (source, destination) = Self::ends(port);
+            self.handshakes.accepted(source, destination);
+        }
+
+        fn recorded(&self) -> Vec<u16> {
+            self.bench.records().iter().map(|record| record.source.port()).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_handshake_is_recorded_once_and_a_whole_one_not_here() {
+        let rig = Rig::new();
+        [1, 1, 2].into_iter().for_each(|port| rig.begin(port));
+        rig.accept(2);
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        assert!(rig.recorded().is_empty());
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(rig.recorded(), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_accepted_before_we_were_told_and_what_is_late_after_the_end_are_no_attempts() {
+        let rig = Rig::new();
+        rig.accept(1);
+        rig.begin(1);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        rig.accept(1);
+        rig.begin(1);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(rig.recorded().is_empty());
+        rig.begin(1);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        assert_eq!(rig.recorded(), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_not_forgotten_nor_what_is_waited_for_at_the_end() {
+        let rig = Rig::new();
+        (0..5000).for_each(|port| rig.begin(port));
+        let Rig { bench, handshakes } = rig;
+        assert_eq!(bench.records().len(), 100);
+        let Table { waiting, numbers, .. } = std::mem::take(&mut *handshakes.table());
+        assert_eq!((waiting.len(), numbers.len()), (4096, 4096));
+        drop(waiting);
+        bench.gate.journal.write_counts();
+        assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 5000);
+    }
+}
