@@ -4,6 +4,7 @@
 //! container's inside links with them, and so the container's network. That is how it fails closed and leaves nothing behind.
 
 pub mod adopt;
+pub mod fragment;
 pub mod link;
 pub mod neighbour;
 pub mod nft;

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::audit::Kind;
+use crate::gateway::fragment::Fragment;
 use crate::gateway::ruleset;
 
 /// Why the kernel tells us about a packet.
@@ -19,6 +20,8 @@ pub enum Why {
     Opening,
     /// From outside, and of no connection.
     Stray,
+    /// A part of a packet, before the kernel puts it together.
+    Fragment,
 }
 
 /// One packet.
@@ -36,6 +39,15 @@ pub struct Packet {
     pub number: Option<u8>,
 }
 
+impl Packet {
+    /// The same, where what stands behind the header is the middle of a message.
+    fn without_ports(self) -> Self {
+        let portless = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
+        let number = self.number.filter(|_| self.kind == Kind::Other);
+        Self { source: portless(self.source), destination: portless(self.destination), number, ..self }
+    }
+}
+
 /// What the kernel tells about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Report {
@@ -43,6 +55,8 @@ pub struct Report {
     pub number: u32,
     /// The packet.
     pub packet: Packet,
+    /// Which part of a larger one it is.
+    pub fragment: Option<Fragment>,
 }
 
 /// What makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with `NFULNL_CFG_CMD_BIND`, then a copy mode that
@@ -119,7 +133,10 @@ fn report(message: &[u8]) -> Option<Report> {
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Some(Report { number: number?, packet: packet(why?, payload?)? })
+    let payload = payload?;
+    let (packet, fragment) = (packet(why?, payload)?, Fragment::read(payload));
+    let packet = if fragment.is_some_and(|fragment| !fragment.is_first()) { packet.without_ports() } else { packet };
+    Some(Report { number: number?, packet, fragment })
 }
 
 fn reason(prefix: &[u8]) -> Option<Why> {
@@ -130,6 +147,7 @@ fn reason(prefix: &[u8]) -> Option<Why> {
         ruleset::ARRIVED => Some(Why::Inbound),
         ruleset::OPENING => Some(Why::Opening),
         ruleset::STRAY => Some(Why::Stray),
+        ruleset::FRAGMENT => Some(Why::Fragment),
         _ => None,
     }
 }
@@ -262,6 +280,15 @@ mod tests {
             packet[9] = protocol;
             assert_eq!(packets(&told("refused", &packet)).next().unwrap().number, Some(number));
         }
+    }
+
+    #[test]
+    fn the_middle_of_a_message_has_no_ports() {
+        let mut packet = udp_v4();
+        packet[7] = 1;
+        let report = reports(&told("fragment", &packet)).next().unwrap();
+        assert!(report.fragment.is_some());
+        assert_eq!((report.packet.source.port(), report.packet.destination.port()), (0, 0));
     }
 
     #[test]

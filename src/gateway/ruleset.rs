@@ -40,6 +40,8 @@ pub const ARRIVED: &str = "inbound";
 pub const OPENING: &str = "opening";
 /// Word on a log entry: from outside, of no connection, and not let in.
 pub const STRAY: &str = "stray";
+/// Word on a log entry: a fragment from the container, which goes on to be put together.
+pub const FRAGMENT: &str = "fragment";
 /// Bytes of a packet that are logged: an IPv6 header, some extension headers, the ports.
 const LOGGED: u32 = 128;
 
@@ -67,6 +69,7 @@ const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [Fl
 }
 
 /// Chains, in the order in which a packet meets them. Those named `…_untracked` come before conntrack (priority -200).
+const FRAGMENTS: &str = "fragments";
 const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
 const PREROUTING: &str = "prerouting";
 const FROM_CONTAINER: &str = "from_container";
@@ -99,6 +102,8 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     ASKED.iter().chain(&SERVED).chain(&DIALLED).for_each(|set| batch.set(set));
     batch.jump_target(FROM_CONTAINER);
     batch.jump_target(STRAYS);
+    // -450: before fragments are put together (-400), which keeps those that never become a packet.
+    batch.chain(FRAGMENTS, Hook::Prerouting, -450, Verdict::Accept);
     // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after conntrack, before routing.
     batch.chain(PREROUTING_UNTRACKED, Hook::Prerouting, -300, Verdict::Accept);
     batch.chain(PREROUTING, Hook::Prerouting, -150, Verdict::Accept);
@@ -106,6 +111,10 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     batch.chain(FORWARD, Hook::Forward, 0, Verdict::Drop);
     batch.chain(OUTPUT_UNTRACKED, Hook::Output, -300, Verdict::Accept);
     batch.chain(OUTPUT, Hook::Output, 0, Verdict::Drop);
+    for family in [Family::V4, Family::V6] {
+        let fragment = Rule::new().from_interface(INSIDE).is_fragment(family);
+        batch.rule(FRAGMENTS, &fragment.log(LOG_GROUP, FRAGMENT, LOGGED));
+    }
     for_the_proxy(&mut batch);
     checked_source(&mut batch);
     opening(&mut batch);

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 
 use super::handshakes::Handshakes;
-use super::{Gate, connection, dns, handshakes, refusals, udp};
+use super::{Gate, connection, dns, refusals, udp};
 use crate::gateway::refusal;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
 use crate::sys::netlink::Netfilter;
@@ -78,7 +78,7 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let datagrams =
         Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
-    let handshakes = Arc::new(Handshakes::default());
+    let handshakes = Arc::new(Handshakes::new());
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
         let listener = TcpListener::from_std(listener)?;
@@ -87,7 +87,6 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
     for socket in sockets.datagrams {
         loops.spawn(receive(Arc::clone(&datagrams), UdpSocket::from_std(socket)?));
     }
-    loops.spawn(handshakes::give_up(Arc::clone(&handshakes)));
     loops.spawn(refusals::record(gate, handshakes, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,

@@ -2,107 +2,73 @@
 //! which the kernel answers for the proxy's listener.
 //!
 //! Each is an attempt from its first packet on, until the connection is accepted and has a record of its own. Knows addresses
-//! and entries, nothing of packets. Invariant: what can't be remembered is recorded at once, never forgotten.
+//! and entries, nothing of packets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::awaited::{Awaited, REMEMBERED};
 use crate::audit::Entry;
-use crate::policy::Denial;
 
 /// How long a handshake may take; and how long what comes of a closed connection still belongs to it.
 const WITHIN: Duration = Duration::from_secs(10);
-/// Handshakes waited for, and connections remembered.
-const REMEMBERED: usize = 4096;
+/// What the record says of one that took longer.
+const NOTHING: &str = "no connection came of it: half a handshake, or a segment of none";
 
 /// Who connects to whom. (Not socket addresses: those of accepted connections have a scope.)
 type Flow = ((IpAddr, u16), (IpAddr, u16));
 
 /// The handshakes of one gateway.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Handshakes(Mutex<Table>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
-    /// In the order in which they began.
-    waiting: BTreeMap<u64, Waiting>,
-    numbers: HashMap<Flow, u64>,
-    next: u64,
+    begun: Awaited<Flow, ()>,
     /// When a connection was accepted, or ended.
     accepted: HashMap<Flow, Instant>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    flow: Flow,
-    since: Instant,
-    entry: Entry,
-}
-
 impl Handshakes {
+    /// None so far.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Table { begun: Awaited::new(WITHIN, NOTHING), accepted: HashMap::new() }))
+    }
+
     /// A packet that may open a connection was handed to the listener.
     pub(super) fn begun(&self, source: SocketAddr, destination: SocketAddr, entry: impl FnOnce() -> Entry) {
-        let (flow, now) = (flow(source, destination), Instant::now());
+        let flow = flow(source, destination);
         let mut table = self.table();
-        let accepted = table.accepted.get(&flow).is_some_and(|since| now.duration_since(*since) < WITHIN);
-        if accepted || table.numbers.contains_key(&flow) {
-            return;
+        if table.accepted.get(&flow).is_none_or(|since| since.elapsed() >= WITHIN) {
+            table.begun.await_or_begin(flow, entry);
         }
-        if table.waiting.len() >= REMEMBERED {
-            table.give_up_oldest();
-        }
-        let number = table.next;
-        table.next += 1;
-        table.numbers.insert(flow, number);
-        table.waiting.insert(number, Waiting { flow, since: now, entry: entry() });
     }
 
     /// The connection came about, or ended just now.
     pub(super) fn accepted(&self, source: SocketAddr, destination: SocketAddr) {
-        let (flow, now) = (flow(source, destination), Instant::now());
+        let flow = flow(source, destination);
         let mut table = self.table();
-        if let Some(waiting) = table.numbers.remove(&flow).and_then(|number| table.waiting.remove(&number)) {
-            waiting.entry.withdraw();
-        }
+        table.begun.settle(&flow);
         if table.accepted.len() >= REMEMBERED {
-            table.accepted.retain(|_, since| now.duration_since(*since) < WITHIN);
+            table.accepted.retain(|_, since| since.elapsed() < WITHIN);
         }
         if table.accepted.len() >= REMEMBERED {
             table.accepted.clear();
         }
-        table.accepted.insert(flow, now);
+        table.accepted.insert(flow, Instant::now());
     }
 
-    fn give_up(&self, now: Instant) {
-        let mut table = self.table();
-        while table.waiting.first_key_value().is_some_and(|(_, first)| now.duration_since(first.since) >= WITHIN) {
-            table.give_up_oldest();
-        }
+    /// Records those that have taken too long.
+    pub(super) fn give_up(&self) {
+        self.table().begun.give_up();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    fn give_up_oldest(&mut self) {
-        let Some((_, Waiting { flow, entry, .. })) = self.waiting.pop_first() else { return };
-        self.numbers.remove(&flow);
-        let reason = "no connection came of it: half a handshake, or a segment of none".to_owned();
-        entry.deny(&Denial { reason, rule: None, suggestion: None });
-    }
-}
-
-/// Records, once a second, what has been waited for long enough.
-pub(super) async fn give_up(handshakes: Arc<Handshakes>) -> anyhow::Result<()> {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        handshakes.give_up(Instant::now());
     }
 }
 
@@ -112,6 +78,8 @@ fn flow(source: SocketAddr, destination: SocketAddr) -> Flow {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::audit::{Direction, Kind, Subject};
     use crate::proxy::test_gate::TestGate;
@@ -123,8 +91,14 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
-            let handshakes = Arc::new(Handshakes::default());
-            tokio::spawn(give_up(Arc::clone(&handshakes)));
+            let handshakes = Arc::new(Handshakes::new());
+            let waiting = Arc::clone(&handshakes);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    waiting.give_up();
+                }
+            });
             Self { bench: TestGate::new(&[], Vec::new()), handshakes }
         }
 
@@ -182,9 +156,8 @@ mod tests {
         (0..5000).for_each(|port| rig.begin(port));
         let Rig { bench, handshakes } = rig;
         assert_eq!(bench.records().len(), 100);
-        let Table { waiting, numbers, .. } = std::mem::take(&mut *handshakes.table());
-        assert_eq!((waiting.len(), numbers.len()), (4096, 4096));
-        drop(waiting);
+        // What is waited for has an entry, which is recorded when it is dropped.
+        *handshakes.table() = Table { begun: Awaited::new(WITHIN, NOTHING), accepted: HashMap::new() };
         bench.gate.journal.write_counts();
         assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 5000);
     }

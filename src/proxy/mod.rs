@@ -3,6 +3,7 @@
 //! It sets everything up before it says that it is ready, then gives up every privilege that serving doesn't need. It lives
 //! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
 
+mod awaited;
 mod capture;
 pub mod connection;
 mod control;

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Gate;
+use super::awaited::Awaited;
 use super::handshakes::Handshakes;
 use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::gateway::fragment::{Fragment, Pieces, Whole};
 use crate::gateway::refusal::{self, Packet, Report, Why};
 use crate::policy::{Attempt, Denial, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
@@ -19,15 +21,26 @@ use crate::sys::readiness;
 
 /// How long a flow must be quiet before its next packet is a new attempt.
 const QUIET: Duration = Duration::from_secs(10);
+/// How long the fragments of a packet may take: no kernel waits longer (`ipfrag_time` is 30 s, `ip6frag_time` 60 s).
+const WHOLE_WITHIN: Duration = Duration::from_secs(60);
 /// Flows remembered. When full, the oldest are forgotten, and their next packet is recorded again: never the other way.
 const FLOWS: usize = 4096;
 
 /// Reads reports until the socket fails; and, when it is dropped, what the kernel has told by then.
 pub(super) async fn record(gate: Arc<Gate>, handshakes: Arc<Handshakes>, reports: Netfilter) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
-    let mut reader = Reader { gate, handshakes, reports, seen: Seen::default(), numbers: Numbers::default() };
+    let fragments = Awaited::new(WHOLE_WITHIN, "fragments that never became a whole packet");
+    let (seen, numbers) = (Seen::default(), Numbers::default());
+    let mut reader = Reader { gate, handshakes, fragments, reports, seen, numbers };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
-        let mut ready = arrived.readable().await?;
+        let mut ready = tokio::select! {
+            ready = arrived.readable() => ready?,
+            _ = second.tick() => {
+                reader.give_up();
+                continue;
+            }
+        };
         // A call that would block clears the readiness.
         if let Ok(outcome) = ready.try_io(|_| reader.take()) {
             outcome?;
@@ -41,6 +54,7 @@ pub(super) async fn record(gate: Arc<Gate>, handshakes: Arc<Handshakes>, reports
 struct Reader {
     gate: Arc<Gate>,
     handshakes: Arc<Handshakes>,
+    fragments: Awaited<Whole, Pieces>,
     reports: Netfilter,
     seen: Seen,
     numbers: Numbers,
@@ -59,13 +73,27 @@ impl Reader {
         Ok(())
     }
 
-    fn hear(&mut self, Report { number, packet }: Report) {
+    fn hear(&mut self, Report { number, packet, fragment }: Report) {
         overrun(&self.gate, self.numbers.lost_before(number));
         match packet.why {
+            Why::Fragment => fragment.iter().for_each(|fragment| self.hear_fragment(fragment, packet)),
             Why::Opening => self.handshakes.begun(packet.source, packet.destination, || begin(&self.gate, packet)),
             _ if self.seen.is_new(packet, Instant::now()) => write(&self.gate, packet),
             _ => {}
         }
+    }
+
+    /// A packet that becomes whole is met again, by the rules.
+    fn hear_fragment(&mut self, fragment: &Fragment, packet: Packet) {
+        let pieces = self.fragments.await_or_begin(fragment.whole, || begin(&self.gate, packet));
+        if pieces.add(fragment) {
+            self.fragments.settle(&fragment.whole);
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.handshakes.give_up();
+        self.fragments.give_up();
     }
 }
 
@@ -115,7 +143,7 @@ impl Numbers {
 fn begin(gate: &Gate, packet: Packet) -> Entry {
     let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) { Direction::In } else { Direction::Out };
     let name = gate.resolver.names_of(packet.destination.ip()).into_iter().next();
-    gate.journal.begin(Subject {
+    let mut entry = gate.journal.begin(Subject {
         kind: packet.kind,
         direction,
         source: packet.source,
@@ -123,8 +151,10 @@ fn begin(gate: &Gate, packet: Packet) -> Entry {
         name: name.filter(|_| direction == Direction::Out).map(|name| name.to_string()),
         method: None,
         path: None,
-        number: packet.number,
-    })
+        number: None,
+    });
+    entry.subject().number = packet.number;
+    entry
 }
 
 fn write(gate: &Gate, packet: Packet) {
@@ -136,7 +166,7 @@ fn write(gate: &Gate, packet: Packet) {
         }
         Why::Spoofed => entry.deny(&plain(format!("{} is not this container's address", packet.source.ip()))),
         Why::Stray => entry.deny(&plain("of no connection with this container".to_owned())),
-        Why::Refused | Why::Opening => entry.deny(&denial(gate, packet)),
+        Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(gate, packet)),
     }
 }
 

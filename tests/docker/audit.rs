@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_request_is_one_record_with_all_fields", allowed),
     ("each_denied_attempt_is_one_record", denied),
     ("what_no_socket_hears_of_is_recorded_too", quiet),
+    ("fragments_that_never_become_a_packet_are_recorded", fragments),
     ("segments_from_outside_that_belong_to_no_connection_are_recorded", strays),
     ("a_flood_of_refused_flows_is_a_hundred_records_and_their_count", flood),
     ("sequence_numbers_have_no_gap", sequence),
@@ -110,6 +111,20 @@ fn quiet(bed: &Bed) {
     });
     let found: Vec<(&str, u64)> = found.iter().map(|(protocol, number)| (protocol.as_str(), *number)).collect();
     assert_eq!(found, expected);
+}
+
+/// Those that do are one record, as ever. The time of the others is over at the latest when the container ends.
+fn fragments(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let id = container.id();
+    let whole = "ping -c 1 -W 1 -s 4000 203.0.113.77";
+    container.exec(&format!("{whole}; attacker quiet 203.0.113.66:9999 && attacker quiet [2001:db8:2::66]:9999"));
+    wait_for("the others' records", || container.records().iter().filter(|record| record["number"] == 2).count() == 2);
+    container.remove();
+    let of = |fits: &dyn Fn(&Value) -> bool| records(bed, &id).into_iter().filter(|record| fits(record)).count();
+    let begun = |record: &Value| record["protocol"] == "udp" && record["port"] == 9999 && record["verdict"] == "deny";
+    wait_for("the records", || of(&begun) == 2);
+    assert_eq!(of(&|record| record["address"] == "203.0.113.77"), 1, "{:#?}", records(bed, &id));
 }
 
 /// From a neighbour on the bridge.

@@ -89,6 +89,30 @@ impl Rule {
         self.meta(META_FAMILY).compare(EQUAL, &[family.number()])
     }
 
+    /// The packet is a part of a larger one.
+    #[must_use]
+    pub fn is_fragment(self, family: Family) -> Self {
+        /// Offset and «more fragments».
+        const PLACE: [u8; 2] = [0x3f, 0xff];
+        /// `IPPROTO_FRAGMENT`; `NFT_EXTHDR_F_PRESENT`.
+        const HEADER: u8 = 44;
+        const PRESENT: u32 = 1;
+        let rule = self.of_family(family);
+        match family {
+            Family::V4 => rule.network_bytes(6, 2).masked(&PLACE).compare(NOT_EQUAL, &[0; 2]),
+            Family::V6 => {
+                let header = rule.expression("exthdr", |data| {
+                    data.number(1, REGISTER);
+                    data.raw(2, &[HEADER]);
+                    data.number(3, 0);
+                    data.number(4, 1);
+                    data.number(5, PRESENT);
+                });
+                header.compare(EQUAL, &[1])
+            }
+        }
+    }
+
     /// IPv6: the hop limit is this.
     #[must_use]
     pub fn hop_limit(self, limit: u8) -> Self {
