@@ -5,6 +5,7 @@
 pub mod apparmor;
 pub mod audit;
 pub mod bundle;
+pub mod cgroup;
 pub mod cli;
 pub mod dockerd;
 pub mod gateway;

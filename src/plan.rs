@@ -27,6 +27,10 @@ pub struct Plan {
     pub notices: Vec<String>,
     /// Whether the engine looks for the container's links after its end ([`crate::spec::podman`]).
     pub links_are_looked_for: bool,
+    /// The control group that the engine asked for, as it stands in the specification: anybody's text.
+    pub cgroups_path: Option<String>,
+    /// Bytes that the filter may use.
+    pub proxy_memory: u64,
     /// Directory of this container's state record (`/run/boundary/…`).
     pub state: PathBuf,
     /// The audit file.

@@ -58,6 +58,8 @@ pub struct Settings {
     pub nesting: Option<Tier>,
     /// `pod-nesting`: in which pods `nesting` holds.
     pub pod_nesting: PodNesting,
+    /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
+    pub proxy_memory: u64,
     /// `[annotations]`.
     pub annotations: Annotations,
 }
@@ -184,6 +186,7 @@ impl Default for Settings {
             host_network: HostNetwork::default(),
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
+            proxy_memory: 64 << 20,
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

@@ -13,7 +13,7 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 18] = [
+const MAY_NAME: [(&str, &[&str]); 19] = [
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
@@ -21,6 +21,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
     ("plan", &["policy"]),
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
+    ("cgroup", &["state", "sys"]),
     ("seccomp", &[]),
     ("apparmor", &["seccomp", "sys"]),
     ("bundle", &["plan", "sys"]),
@@ -34,6 +35,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
         &[
             "apparmor",
             "bundle",
+            "cgroup",
             "dockerd",
             "host",
             "plan",
@@ -46,7 +48,7 @@ const MAY_NAME: [(&str, &[&str]); 18] = [
             "sys",
         ],
     ),
-    ("proxy", &["audit", "gateway", "plan", "policy", "state", "sys"]),
+    ("proxy", &["audit", "cgroup", "gateway", "plan", "policy", "state", "sys"]),
     (
         "cli",
         &[

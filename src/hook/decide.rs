@@ -50,6 +50,8 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         apparmor_profile: None,
         notices: settings.nesting.iter().map(|_| NO_NESTING.to_owned()).collect(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
+        cgroups_path: spec::cgroup::path(spec)?,
+        proxy_memory: settings.proxy_memory,
         // The runtime's root isn't told; where the bundle is tells engines apart as well.
         state: state::directory(&bundle.directory, id.as_str()),
         audit: id.audit_file(&settings.audit_directory),

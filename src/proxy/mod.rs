@@ -35,6 +35,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Journal;
+use crate::cgroup::{self, Entrance};
 use crate::gateway::Gateway;
 use crate::gateway::ruleset::LEAVING;
 use crate::plan::{Exit, Plan};
@@ -175,6 +176,8 @@ fn prepare() -> anyhow::Result<Prepared> {
     if !order.init.alive() {
         bail!("the container's init is gone");
     }
+    // Before anything that could grow, and before the first socket: each is charged to whoever made it.
+    let not_bounded = bound(&order)?;
     let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
     let network_namespace = container.inode()?;
     let policy = compile(plan)?;
@@ -196,7 +199,7 @@ fn prepare() -> anyhow::Result<Prepared> {
         interfaces: RwLock::new(Arc::new(wire.interfaces())),
         policy,
     });
-    plan.notices.iter().for_each(|notice| gate.journal.notice(notice));
+    plan.notices.iter().chain(&not_bounded).for_each(|notice| gate.journal.notice(notice));
     let proxy = ProcessId::of(std::process::id().cast_signed())?;
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
@@ -211,6 +214,18 @@ fn read_order() -> anyhow::Result<Order> {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text)?;
     serde_json::from_str(&text).context("read the order")
+}
+
+/// Goes into a control group of our own. Gives what is to be said where not everything can be bounded.
+fn bound(order: &Order) -> anyhow::Result<Option<String>> {
+    let Order { plan, init } = order;
+    cgroup::enter(&Entrance {
+        state: &plan.state,
+        id: &plan.container,
+        cgroups_path: plan.cgroups_path.as_deref(),
+        init: *init,
+        memory: plan.proxy_memory,
+    })
 }
 
 fn compile(plan: &Plan) -> anyhow::Result<Policy> {

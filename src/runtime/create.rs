@@ -56,6 +56,8 @@ pub(super) fn prepare(
         apparmor_profile: outcome.nesting.profile.map(str::to_owned),
         notices: outcome.nesting.obstacles.into_iter().chain(asked.notice).collect(),
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
+        cgroups_path: spec::cgroup::path(&bundle.config.value)?,
+        proxy_memory: settings.proxy_memory,
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,

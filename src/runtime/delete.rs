@@ -1,16 +1,18 @@
 //! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies clean up after themselves,
-//! and this is for those that were killed, or stopped and never went on.
+//! and this is for those that were killed, or stopped and never went on. Only the control group that a proxy was in is always
+//! left to this.
 
 use std::time::Duration;
 
 use super::Container;
+use crate::cgroup::{self, Leftover};
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
 /// How long a proxy may take to notice that its container's init is gone: it writes its last records.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Removes the container's state if its init or its proxy is gone, or it never came to a record.
+/// Removes the container's state and its proxy's control group if its init or its proxy is gone, or it never came to a record.
 pub(super) fn forget(container: &Container<'_>) {
     let record = Record::read(&container.state).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
@@ -20,6 +22,11 @@ pub(super) fn forget(container: &Container<'_>) {
     if !record.is_some_and(lives) {
         // It stays for the next sweep.
         let _ = state::remove(&container.state);
+    }
+    if let Some(leftover) = Leftover::of(&container.state).filter(|leftover| !leftover.lives()) {
+        // It may be in its last moments, its state gone already.
+        end(Some(leftover.filter));
+        leftover.remove(&container.state);
     }
 }
 
@@ -38,4 +45,5 @@ pub(crate) fn sweep() {
     for record in state::list().unwrap_or_default().into_iter().filter(Record::over) {
         let _ = state::remove(&record.plan.state);
     }
+    cgroup::sweep();
 }

@@ -88,6 +88,7 @@ impl Reader<'_> {
             }),
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
+            "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
                     for (key, value) in table {
@@ -171,7 +172,7 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "runtime",
     "policy",
     "resolvers",
@@ -184,6 +185,7 @@ const TOP: [&str; 13] = [
     "host-network",
     "nesting",
     "pod-nesting",
+    "proxy-memory",
     "annotations",
 ];
 
@@ -199,6 +201,21 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
         Some(tier) if tier != Tier::Seed => Ok(Some(tier)),
         _ => Err("write \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned()),
     }
+}
+
+/// A filter that does nothing needs some seven: with less none would start.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// A size: a whole number of KiB, MiB or GiB.
+fn memory(text: &str) -> Result<u64, String> {
+    let wrong = || "write a whole number of KiB, MiB or GiB, 16MiB or more: \"64MiB\"".to_owned();
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (number, unit) =
+        units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).ok_or_else(wrong)?;
+    let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let size = number.parse::<u64>().ok().filter(|_| plain).and_then(|number| number.checked_mul(*unit));
+    // What the kernel is told is a signed number.
+    size.filter(|size| (LEAST_MEMORY..=1 << 62).contains(size)).ok_or_else(wrong)
 }
 
 /// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say nothing.

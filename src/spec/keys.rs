@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "args",
     "bounding",
     "capabilities",
+    "cgroupsPath",
     "containerID",
     "createRuntime",
     "defaultAction",

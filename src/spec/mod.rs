@@ -4,6 +4,7 @@
 //! specification lose unknown fields and refuse new words, hence the raw tree.
 
 pub mod capabilities;
+pub mod cgroup;
 pub mod hooks;
 pub mod keys;
 pub mod mounts;

@@ -188,6 +188,8 @@ impl World {
             nesting_capability: Recipients::Nobody,
             notices: Vec::new(),
             links_are_looked_for: false,
+            cgroups_path: None,
+            proxy_memory: boundary_shim::settings::Settings::default().proxy_memory,
             state: self.state(),
             audit: self.path("audit.jsonl"),
             exit: Exit::Uplink,

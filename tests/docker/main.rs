@@ -15,6 +15,7 @@ mod attacks;
 mod audit;
 #[path = "../support/bed.rs"]
 mod bed;
+mod bounds;
 mod by_hand;
 mod control;
 mod docker;
@@ -60,7 +61,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 14] = [
+const GROUPS: [Group; 15] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -68,6 +69,7 @@ const GROUPS: [Group; 14] = [
     group("networks", networks::TESTS),
     group("endings", endings::TESTS),
     Group { alone: true, ..group("crowd", endings::CROWD) },
+    group("bounds", bounds::TESTS),
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),

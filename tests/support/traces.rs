@@ -59,6 +59,7 @@ pub(crate) struct Inventory {
     programs: BTreeSet<String>,
     mounts: BTreeSet<String>,
     cgroups: BTreeSet<PathBuf>,
+    groups: Vec<PathBuf>,
     bundles: BTreeSet<PathBuf>,
 }
 
@@ -100,6 +101,7 @@ impl Bed {
             programs: self.processes().iter().filter_map(|process| program(process)).collect(),
             mounts: self.mounts(),
             cgroups: self.cgroups(),
+            groups: self.entries("/run/boundary-groups"),
             bundles: self.bundles(),
         }
     }
@@ -107,7 +109,8 @@ impl Bed {
     /// Words of command lines, and folders, mounts and control groups, that name a container; but not containerd's own shim,
     /// which 2.1 leaves behind where a pod's first process was killed, under runc too.
     pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
-        let folders = self.states().into_iter().chain(self.cgroups()).chain(self.bundles());
+        let folders = self.states().into_iter().chain(self.entries("/run/boundary-groups")).chain(self.bundles());
+        let folders = folders.chain(self.cgroups()).chain(groups_of_filters());
         let folders = folders.map(|folder| folder.display().to_string());
         let lines = self.processes().into_iter().map(|process| command_line(&process));
         let lines = lines.filter(|line| !line.contains("containerd-shim"));
@@ -192,7 +195,12 @@ impl Bed {
     }
 
     fn states(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.inside("/run/boundary")).into_iter().flatten().flatten();
+        self.entries("/run/boundary")
+    }
+
+    /// What is in a folder of the bed, which may be missing.
+    fn entries(&self, folder: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.inside(folder)).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect()
     }
 
@@ -203,6 +211,25 @@ impl Bed {
             |path: &PathBuf| path.file_name().unwrap().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
         entries.map(|entry| entry.path()).filter(is_pid).collect()
     }
+}
+
+/// The control groups of filters, wherever an engine had its container's, of other beds, too.
+fn groups_of_filters() -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![PathBuf::from("/sys/fs/cgroup")]);
+    while let Some(folder) = folders.pop() {
+        // Groups come and go meanwhile.
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let within = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(within.map(|entry| entry.path()));
+        if is_a_filters(&folder) {
+            found.push(folder);
+        }
+    }
+    found
+}
+
+fn is_a_filters(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("boundary-filter-"))
 }
 
 /// The words of a process, each with a space behind it.

@@ -1,0 +1,87 @@
+//! What is remembered of a filter's control groups, so that they can be removed once it has ended: one file a container in
+//! `/run/boundary-groups`. It outlives the state directory, which the filter itself takes along.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::group;
+use crate::state::ProcessId;
+use crate::sys::file;
+
+/// Where they are. Root's, mode 0700.
+const DIRECTORY: &str = "/run/boundary-groups";
+/// The most that is read of one.
+const LIMIT: u64 = 64 << 10;
+/// Files looked at in one sweep, as of state directories.
+const LISTING_LIMIT: usize = 4096;
+
+/// The groups of one filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// The container's first process.
+    pub init: ProcessId,
+    /// Who is in them.
+    pub filter: ProcessId,
+    /// Their directories.
+    pub groups: Vec<PathBuf>,
+}
+
+impl Leftover {
+    /// That of the container with this state directory.
+    #[must_use]
+    pub fn of(state: &Path) -> Option<Self> {
+        read(&file_of(state)?)
+    }
+
+    /// Notes it, before any of the groups is made.
+    ///
+    /// # Errors
+    /// What making the directory and the file gives.
+    pub(super) fn write(&self, state: &Path) -> io::Result<()> {
+        let path = file_of(state).ok_or(io::ErrorKind::InvalidInput)?;
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(DIRECTORY)?;
+        file::replace(&path, &serde_json::to_vec(self)?, 0o600)
+    }
+
+    /// Whether both the container and its filter go on.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.init.alive() && self.filter.alive()
+    }
+
+    /// Removes the groups, then forgets them. What still holds somebody stays for the next sweep.
+    pub fn remove(&self, state: &Path) {
+        if let Some(path) = file_of(state) {
+            self.clear(&path);
+        }
+    }
+
+    fn clear(&self, path: &Path) {
+        let gone = self.groups.iter().filter(|group| group::remove(group).is_err()).count() == 0;
+        if gone {
+            // What can't be removed is found by the next sweep.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes the groups of all filters that have ended.
+pub fn sweep() {
+    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten().take(LISTING_LIMIT);
+    for path in entries.map(|entry| entry.path()) {
+        if let Some(leftover) = read(&path).filter(|leftover| !leftover.filter.alive()) {
+            leftover.clear(&path);
+        }
+    }
+}
+
+fn file_of(state: &Path) -> Option<PathBuf> {
+    Some(Path::new(DIRECTORY).join(state.file_name()?))
+}
+
+fn read(path: &Path) -> Option<Leftover> {
+    serde_json::from_slice(&file::read_regular(path, LIMIT).ok()?).ok()
+}

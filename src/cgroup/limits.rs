@@ -1,0 +1,104 @@
+//! What bounds a filter: the one table of files and numbers, for both versions of control groups.
+
+/// What bounds one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    /// Memory, that of sockets too.
+    Memory,
+    /// Time.
+    Cpu,
+    /// Processes and threads.
+    Pids,
+}
+
+impl Controller {
+    /// Those that a filter needs.
+    pub(super) const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+
+    /// The kernel's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    /// One of ours by the kernel's name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|controller| controller.name() == name)
+    }
+}
+
+/// Threads: the event loop, the one that lives in the gateway for a container with the host's network, and those that enter a
+/// namespace for one task each. Four were the most that was seen.
+pub(super) const TASKS: u64 = 16;
+
+/// Of 100: a container and its filter together weigh at most one and a half times what another container does.
+pub(super) const CPU_WEIGHT: u64 = 50;
+/// The same as the first version counts, of 1024.
+const CPU_SHARES: u64 = 512;
+
+/// The part of a filter's memory that is its sockets', where the kernel counts that apart (the first version). What runs into
+/// it is slowed, not killed: TCP drops and sends again.
+const SOCKETS_PART: u64 = 4;
+
+/// One file of a group and what it is to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub file: &'static str,
+    pub value: u64,
+    /// Whether kernels may lack it, and it be done without.
+    pub optional: bool,
+}
+
+const fn limit(file: &'static str, value: u64) -> Limit {
+    Limit { file, value, optional: false }
+}
+
+const fn if_there(file: &'static str, value: u64) -> Limit {
+    Limit { file, value, optional: true }
+}
+
+/// The limits of one controller of the first version. Order counts: memory and swap together can't be less than memory.
+pub(super) fn first(controller: Controller, memory: u64) -> Vec<Limit> {
+    let sockets = memory / SOCKETS_PART;
+    match controller {
+        Controller::Memory => vec![
+            limit("memory.limit_in_bytes", memory - sockets),
+            // Missing where swap isn't accounted for; then this group at least prefers not to.
+            if_there("memory.memsw.limit_in_bytes", memory - sockets),
+            if_there("memory.swappiness", 0),
+            if_there("memory.kmem.tcp.limit_in_bytes", sockets),
+        ],
+        Controller::Cpu => vec![limit("cpu.shares", CPU_SHARES)],
+        Controller::Pids => vec![limit("pids.max", TASKS)],
+    }
+}
+
+/// The limits of one controller of the second version, in which memory is that of sockets, too.
+pub(super) fn second(controller: Controller, memory: u64) -> Vec<Limit> {
+    match controller {
+        Controller::Memory => vec![
+            limit("memory.max", memory),
+            // Missing in kernels without swap, and before 4.19.
+            if_there("memory.swap.max", 0),
+            if_there("memory.oom.group", 1),
+        ],
+        Controller::Cpu => vec![limit("cpu.weight", CPU_WEIGHT)],
+        Controller::Pids => vec![limit("pids.max", TASKS)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_counts_of_the_first_version_are_together_what_may_be_used() {
+        let memory = first(Controller::Memory, 64 << 20);
+        let value = |file: &str| memory.iter().find(|limit| limit.file == file).unwrap().value;
+        assert_eq!(value("memory.limit_in_bytes") + value("memory.kmem.tcp.limit_in_bytes"), 64 << 20);
+        assert_eq!(value("memory.memsw.limit_in_bytes"), value("memory.limit_in_bytes"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The control group of a container's filter: beside the container's, so that whoever pays for the container pays for its
+//! filter, and never within it, where it would be listed by `top`, frozen by `pause` and killed by its want of memory.
+//!
+//! The proxy enters its group before it opens a socket: the kernel charges a socket's memory to whoever made it. What must
+//! not be forgotten: a group can't be removed by who is in it. `delete` does that, or a later sweep (`leftover`).
+
+mod dbus;
+mod group;
+mod leftover;
+mod limits;
+mod mounts;
+mod place;
+mod systemd;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::state::ProcessId;
+use group::{Group, GroupError};
+pub use leftover::{Leftover, sweep};
+use limits::Controller;
+use place::{Container, Place};
+
+/// What every group's name begins with. No container may be in a group of such a name, or below one.
+const PREFIX: &str = "boundary-filter-";
+
+/// Whose filter enters a group.
+#[derive(Debug)]
+pub struct Entrance<'a> {
+    /// The container's state directory, whose name is the group's.
+    pub state: &'a Path,
+    /// The container's id, as the engine gave it.
+    pub id: &'a str,
+    /// What the engine asked for (`linux.cgroupsPath`), as it stands there.
+    pub cgroups_path: Option<&'a str>,
+    /// The container's first process, which the runtime has put into the container's groups by now.
+    pub init: ProcessId,
+    /// Bytes that the filter may use, those of its sockets included.
+    pub memory: u64,
+}
+
+/// Puts this process into a group of its own. Says what isn't bounded, where the host has no means for it.
+///
+/// # Errors
+/// The host has control groups and this one can't be made: the filter must not run without.
+pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
+    let own = ProcessId::of(std::process::id().cast_signed())?;
+    let place = find(entrance).context("find the place of the filter's control group")?;
+    let name = name(entrance.state)?;
+    let name = if place.slice.is_some() { format!("{name}.scope") } else { name };
+    let groups: Vec<Group> = place.sites.iter().map(|site| Group::at(site, &name)).collect();
+
+    let paths = groups.iter().map(|group| group.path.clone()).collect();
+    let leftover = Leftover { init: entrance.init, filter: own, groups: paths };
+    leftover.write(entrance.state).context("remember the filter's control group")?;
+    match settle(&place, &name, &groups, entrance.memory) {
+        Ok(bounded) => Ok(unbounded(&bounded)),
+        Err(GroupError::NotOurs(_)) => {
+            leftover.remove(entrance.state);
+            Ok(unbounded(&[]))
+        }
+        Err(error) => Err(error).context("make the filter's control group"),
+    }
+}
+
+/// Makes the groups, has the limits in force, and only then goes in. Says which controllers hold us now.
+fn settle(place: &Place, name: &str, groups: &[Group], memory: u64) -> Result<Vec<Controller>, GroupError> {
+    match &place.slice {
+        Some(slice) => systemd::enter_scope(name, slice, memory).map_err(GroupError::Systemd)?,
+        None => groups.iter().try_for_each(Group::make)?,
+    }
+    let mut bounded = Vec::new();
+    for group in groups {
+        let present = group.controllers()?;
+        group.limit(&present, memory)?;
+        if place.slice.is_none() {
+            group.join()?;
+        }
+        bounded.extend(present);
+    }
+    Ok(bounded)
+}
+
+fn find(entrance: &Entrance<'_>) -> anyhow::Result<Place> {
+    let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", entrance.init.pid))?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    if !entrance.init.alive() {
+        bail!("the container's init is gone");
+    }
+    let container = Container { id: entrance.id, cgroups_path: entrance.cgroups_path, systemd: systemd::is_running() };
+    Ok(place::beside(&membership, &mounts::parse(&mounts), &container)?)
+}
+
+/// The name of a container's groups, by its state directory's: unique for a runtime's root and an id.
+fn name(state: &Path) -> anyhow::Result<String> {
+    let name = state.file_name().and_then(|name| name.to_str()).context("a state directory without a name")?;
+    // The one letter of an id that the name of a systemd unit can't have (systemd.unit(5)).
+    Ok(format!("{PREFIX}{}", name.replace('+', "_")))
+}
+
+/// What is to be said where not everything is bounded.
+fn unbounded(bounded: &[Controller]) -> Option<String> {
+    let missing: Vec<_> = Controller::ALL.iter().filter(|one| !bounded.contains(one)).map(|one| one.name()).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the filter's use of {} is not bounded: this host has no control group for it that can be written",
+            missing.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_groups_name_is_one_for_systemd_too() {
+        let name = name(Path::new("/run/boundary/a+b.c_d-0123456789abcdef")).unwrap();
+        assert_eq!(name, "boundary-filter-a_b.c_d-0123456789abcdef");
+    }
+
+    #[test]
+    fn what_is_not_bounded_is_named() {
+        assert_eq!(unbounded(&Controller::ALL), None);
+        assert!(unbounded(&[Controller::Cpu]).unwrap().contains("memory, pids"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Where systemd manages the groups, it makes the filter's: a transient scope in the slice that the container's is in. What was
+//! made behind its back it might take back.
+//!
+//! It is asked on its private socket, which root may use and which needs no bus: hosts without dbus-daemon have it, too.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::dbus::{self, Heard, Value};
+use super::limits::{CPU_WEIGHT, TASKS};
+
+/// Where systemd listens to root.
+const SOCKET: &str = "/run/systemd/private";
+/// Where it is while it runs (sd_booted(3)).
+const RUNNING: &str = "/run/systemd/system";
+/// How long it may take: at boot it has much else to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether systemd manages this host.
+pub(super) fn is_running() -> bool {
+    Path::new(RUNNING).is_dir()
+}
+
+/// Has a scope made in a slice, and this process put into it.
+pub(super) fn enter_scope(name: &str, slice: &str, memory: u64) -> io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let mut stream = UnixStream::connect(SOCKET)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    dbus::authenticate(&mut stream, nix::unistd::geteuid().as_raw())?;
+    let properties = [
+        ("Description", Value::Text("filter of a container's network")),
+        ("Slice", Value::Text(slice)),
+        ("PIDs", Value::Process(std::process::id())),
+        // It ends with its container, which is ordered by its engine.
+        ("DefaultDependencies", Value::Flag(false)),
+        // One that was killed leaves no failed unit in the way of the next of its name.
+        ("CollectMode", Value::Text("inactive-or-failed")),
+        ("MemoryMax", Value::Number(memory)),
+        ("MemorySwapMax", Value::Number(0)),
+        ("CPUWeight", Value::Number(CPU_WEIGHT)),
+        ("TasksMax", Value::Number(TASKS)),
+    ];
+    io::Write::write_all(&mut stream, &dbus::start_transient_unit(name, &properties))?;
+    loop {
+        match dbus::hear(&mut stream)? {
+            Heard::Failed(reason) => return Err(io::Error::other(reason)),
+            Heard::JobRemoved(unit, result) if unit == name => {
+                return if result == "done" { Ok(()) } else { Err(io::Error::other(format!("its job is {result}"))) };
+            }
+            _ if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),
+            _ => {}
+        }
+    }
+}
