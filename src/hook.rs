@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::bundle;
 use crate::plan::{Gateway, Plan};
 use crate::proxy::Order;
+use crate::runtime::delete;
 use crate::state::{self, ProcessId, Record};
 use crate::sys::netns::Namespace;
 use crate::sys::process;
@@ -31,6 +32,10 @@ const READY: Duration = Duration::from_secs(20);
 #[derive(Debug, Deserialize)]
 struct State {
     id: String,
+    #[serde(default)]
+    status: String,
+    /// None once it has stopped, with some runtimes.
+    #[serde(default)]
     pid: i32,
     bundle: PathBuf,
 }
@@ -54,6 +59,11 @@ pub fn run(words: &[OsString]) -> ExitCode {
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let state = read_state().context("read the container's state from the runtime")?;
+    // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the runtime, `delete` comes by.
+    if state.status == "stopped" {
+        delete::forget(&decide::state_of(&state)?);
+        return Ok(());
+    }
     let init = ProcessId::of(state.pid).context("find the container's init")?;
     match words {
         [] => follow(planned(&state)?, init),

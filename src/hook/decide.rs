@@ -5,6 +5,8 @@
 //! be forgotten: no `start` and no `exec` comes by. The network has to be there by now, and `exec --privileged` gets what
 //! it asks for.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, bail};
 
 use super::State;
@@ -52,13 +54,17 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,
         proxy_memory: settings.proxy_memory,
-        // The runtime's root isn't told; where the bundle is tells engines apart as well.
-        state: state::directory(&bundle.directory, id.as_str()),
+        state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),
         exit,
         resolvers: resolvers::choose(&settings, &resolvers::Docker::default()).resolvers,
         policy,
     })
+}
+
+/// The container's state directory. The runtime's root isn't told; where the bundle is tells engines apart as well.
+pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
+    Ok(state::directory(&container.bundle, ContainerId::parse(&container.id)?.as_str()))
 }
 
 /// Whose gateway filters the container, which is where it is.

@@ -27,7 +27,7 @@ pub(super) fn prepare(
     starts_by_verb: bool,
     no_pivot: bool,
 ) -> anyhow::Result<()> {
-    delete::forget(container);
+    delete::forget(&container.state);
     delete::sweep();
     let mut bundle = Bundle::read(directory(bundle)?)?;
     spec::check(&bundle.config.value)?;

@@ -2,9 +2,9 @@
 //! and this is for those that were killed, or stopped and never went on. Only the control group that a proxy was in is always
 //! left to this.
 
+use std::path::Path;
 use std::time::Duration;
 
-use super::Container;
 use crate::cgroup::{self, Leftover};
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
@@ -13,20 +13,20 @@ use crate::sys::process::Process;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or it never came to a record.
-pub(super) fn forget(container: &Container<'_>) {
-    let record = Record::read(&container.state).ok().flatten();
+pub(crate) fn forget(directory: &Path) {
+    let record = Record::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
         end(record.proxy);
     }
     let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
         // It stays for the next sweep.
-        let _ = state::remove(&container.state);
+        let _ = state::remove(directory);
     }
-    if let Some(leftover) = Leftover::of(&container.state).filter(|leftover| !leftover.lives()) {
+    if let Some(leftover) = Leftover::of(directory).filter(|leftover| !leftover.lives()) {
         // It may be in its last moments, its state gone already.
         end(Some(leftover.filter));
-        leftover.remove(&container.state);
+        leftover.remove(directory);
     }
 }
 

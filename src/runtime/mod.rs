@@ -71,7 +71,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         }
         Command::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
-                delete::forget(&container);
+                delete::forget(&container.state);
             }
         }
         Command::Features => return features::features(&runtime, &call.arguments),
