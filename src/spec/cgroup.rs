@@ -1,8 +1,25 @@
-//! The control group that the engine asks for. Read, never edited: the filter's is made beside what came of it.
+//! The control group that the engine asks for. The filter's is made beside what comes of it.
+//!
+//! An empty path is taken out: libcontainer reads it as its caller's own group, and kills whoever is in a container's group when
+//! it removes it. So one that leads to the root is refused: there is nothing beside it, and everybody is in it.
+
+use std::path::{Component, Path};
 
 use serde_json::Value;
 
-use super::{SpecError, object};
+use super::{SpecError, object, object_mut};
+
+/// Checks `linux.cgroupsPath`, and takes an empty one out.
+pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
+    match path(spec)? {
+        Some(path) if path.is_empty() => {
+            object_mut(spec, "linux")?.shift_remove("cgroupsPath");
+            Ok(())
+        }
+        Some(path) if names_the_root(&path) => Err(SpecError::RootGroup),
+        _ => Ok(()),
+    }
+}
 
 /// `linux.cgroupsPath`, as it stands there: a path, or what systemd is to be asked for.
 ///
@@ -17,17 +34,47 @@ pub fn path(spec: &Value) -> Result<Option<String>, SpecError> {
     }
 }
 
+/// Whether nothing is left of a path once it is cleaned.
+fn names_the_root(path: &str) -> bool {
+    let depth = Path::new(path).components().fold(0_usize, |depth, part| match part {
+        Component::Normal(_) => depth + 1,
+        Component::ParentDir => depth.saturating_sub(1),
+        _ => depth,
+    });
+    depth == 0
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
+    fn edited(value: &Value) -> Result<Value, SpecError> {
+        let mut spec = json!({"linux": {"cgroupsPath": value}});
+        edit(&mut spec).map(|()| spec["linux"].clone())
+    }
+
     #[test]
     fn what_is_no_text_is_refused() {
-        let of = |value: Value| path(&json!({"linux": {"cgroupsPath": value}}));
-        assert_eq!(of(json!("../x")), Ok(Some("../x".to_owned())));
-        assert_eq!((of(json!(null)), path(&json!({}))), (Ok(None), Ok(None)));
-        assert!(of(json!(["/x"])).is_err());
+        assert!(edited(&json!(["/x"])).is_err() && edited(&json!(7)).is_err());
+    }
+
+    #[test]
+    fn an_empty_path_is_taken_out_and_any_other_stays() {
+        assert_eq!(edited(&json!("")), Ok(json!({})));
+        for path in ["x", "/docker/ID", "../x", "/a/../b", "system.slice:docker:ID", "::", "..."] {
+            assert_eq!(edited(&json!(path)), Ok(json!({"cgroupsPath": path})));
+        }
+        let mut without = json!({});
+        assert_eq!(edit(&mut without), Ok(()));
+        assert_eq!(without, json!({}));
+    }
+
+    #[test]
+    fn the_root_is_refused_in_every_spelling() {
+        for path in ["/", "//", ".", "./", "..", "/..", "/a/..", "a/b/../../..", "/../../"] {
+            assert_eq!(edited(&json!(path)), Err(SpecError::RootGroup), "{path}");
+        }
     }
 }

@@ -118,6 +118,9 @@ pub enum SpecError {
     /// `host-network = "refuse"`.
     #[error("the host's network is refused here (host-network = \"refuse\" in the host's configuration)")]
     HostNetwork,
+    /// It would be in the control group that everybody is in.
+    #[error("the control group «cgroupsPath» is the root of all: name one below it, or none")]
+    RootGroup,
     /// It joins a namespace that nobody filters.
     #[error(
         "joining a network namespace that is in use and has no gateway: start its first container with this runtime"
@@ -205,6 +208,7 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
     let (gateway, exit) = network::edit(spec, situation)?;
     let nesting = nesting::edit(spec, situation)?;
     let user_namespace = user_namespace::edit(spec, situation)?;
+    cgroup::edit(spec)?;
     hooks::append(spec, situation.program)?;
     Ok(Outcome { gateway, exit, user_namespace, nesting })
 }

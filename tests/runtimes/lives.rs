@@ -13,7 +13,7 @@ use crate::host::{ALLOWED, DENIED, PORT, reached};
 use crate::world::{DEADLINE, World, shell, text};
 
 /// A test, told the runtime's name.
-type Test = (&'static str, fn(&str));
+pub(crate) type Test = (&'static str, fn(&str));
 
 pub(crate) const TESTS: &[Test] = &[
     ("run_gives_the_containers_output_and_exit_code", run),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -160,10 +160,12 @@ impl World {
         }
     }
 
-    /// Asserts that nothing of the container is left, waiting for the proxy to notice.
+    /// Asserts that nothing of the container is left, waiting for the proxy to notice. The filter's control group goes with
+    /// the first `delete` or `create` after its end, and `run` is not followed by one.
     #[track_caller]
     pub(crate) fn leaves_nothing(&self) {
         let end = Instant::now() + DEADLINE;
+        self.call("--root DIR/root delete ID");
         loop {
             let left = self.traces();
             if left.is_empty() {
@@ -176,18 +178,19 @@ impl World {
 
     fn traces(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for directory in ["/run/boundary", "/run/boundary-embedded", &self.path("root")] {
+        for directory in ["/run/boundary", "/run/boundary-groups", "/run/boundary-embedded", &self.path("root")] {
             let entries = fs::read_dir(directory).into_iter().flatten().flatten();
             let named =
                 entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&self.id)));
             left.extend(named.map(|entry| entry.path().display().to_string()));
         }
-        for controller in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            if controller.path() == Path::new(UNIFIED) {
-                continue;
-            }
-            let group = controller.path().join(&self.id);
-            left.extend(group.exists().then(|| group.display().to_string()));
+        for controller in hierarchies() {
+            let groups = fs::read_dir(&controller).into_iter().flatten().flatten().map(|entry| entry.path());
+            let named = groups.filter(|group| {
+                let name = group.file_name().unwrap().to_string_lossy();
+                *name == self.id || name.starts_with(&format!("boundary-filter-{}-", self.id))
+            });
+            left.extend(named.map(|group| group.display().to_string()));
         }
         left.extend(Path::new("/sys/fs/cgroup").join(&self.id).exists().then(|| "its cgroup".to_owned()));
         left
@@ -198,6 +201,12 @@ impl World {
         let text = fs::read_to_string(self.path(&format!("audit/{}.jsonl", self.id))).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// Where hierarchies of control groups are mounted.
+pub(crate) fn hierarchies() -> Vec<PathBuf> {
+    let entries = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir() && path != Path::new(UNIFIED)).collect()
 }
 
 /// Words that run a line in the container's shell.
