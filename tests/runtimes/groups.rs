@@ -67,7 +67,7 @@ fn beside(runtime: &str) {
         for controller in CONTROLLERS {
             let (own, filters) = (group(world.init().into(), controller), group(filter, controller));
             assert!(!filters.starts_with(&own) || own == Path::new("/"), "{asked}: {}", filters.display());
-            assert_eq!(filters.parent(), Some(own.parent().unwrap_or(Path::new("/"))), "{asked}");
+            assert_eq!(filters.parent(), Some(own.parent().unwrap_or_else(|| Path::new("/"))), "{asked}");
             assert!(filters.file_name().unwrap().to_string_lossy().starts_with("boundary-filter-"), "{asked}");
         }
         world.must("--root DIR/root kill ID KILL");
