@@ -43,16 +43,25 @@ impl Group {
         Self { path: site.parent.join(name), mount, wanted, second: site.second }
     }
 
-    /// Makes it, new and empty: what is there by that name and holds nobody is a dead filter's.
+    /// Makes it, new and empty. Only here it turns out whether this program has any right over the host's groups: what is
+    /// denied later is an error like any other.
     pub(super) fn make(&self) -> Result<(), GroupError> {
+        self.try_to_make().map_err(|error| match error {
+            GroupError::Io(path, error) if is_denied(&error) => GroupError::NotOurs(path),
+            error => error,
+        })
+    }
+
+    fn try_to_make(&self) -> Result<(), GroupError> {
         self.have_controllers()?;
+        // What is there by that name and holds nobody is a dead filter's.
         let made = match std::fs::create_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 remove(&self.path).and_then(|()| std::fs::create_dir(&self.path))
             }
             made => made,
         };
-        made.map_err(|error| failed(&self.path, error))
+        made.map_err(|error| GroupError::Io(self.path.clone(), error))
     }
 
     /// In the second version a group has the controllers that all groups above it hand on.
@@ -118,7 +127,7 @@ fn lists(names: &str, name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, GroupError> {
-    let bytes = crate::sys::file::read_regular(path, LIMIT).map_err(|error| failed(path, error))?;
+    let bytes = crate::sys::file::read_regular(path, LIMIT).map_err(|error| GroupError::Io(path.to_owned(), error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -126,12 +135,9 @@ fn read(path: &Path) -> Result<String, GroupError> {
 fn write(path: &Path, value: &str) -> Result<(), GroupError> {
     let written =
         std::fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|error| failed(path, error))
+    written.map_err(|error| GroupError::Io(path.to_owned(), error))
 }
 
-fn failed(path: &Path, error: io::Error) -> GroupError {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => GroupError::NotOurs(path.to_owned()),
-        _ => GroupError::Io(path.to_owned(), error),
-    }
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

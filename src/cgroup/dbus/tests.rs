@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// The file was written by jeepney 0.9, an implementation in Python.
+#[test]
+fn the_call_is_what_another_implementation_writes() {
+    let properties = [
+        ("Slice", Value::Text("a.slice")),
+        ("PIDs", Value::Process(7)),
+        ("DefaultDependencies", Value::Flag(false)),
+        ("MemoryMax", Value::Number(64 << 20)),
+    ];
+    let written = include_bytes!("../../../testdata/start-transient-unit.dbus");
+    assert_eq!(start_transient_unit("x.scope", &properties), written);
+}
+
 /// A message of one signal, little-endian.
 fn signal(member: &str, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut written = Writer::default();
