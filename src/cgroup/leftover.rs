@@ -25,7 +25,7 @@ pub struct Leftover {
     pub init: ProcessId,
     /// Who is in them.
     pub filter: ProcessId,
-    /// Their directories.
+    /// Their directories; none where systemd removes them.
     pub groups: Vec<PathBuf>,
 }
 

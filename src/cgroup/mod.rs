@@ -48,10 +48,13 @@ pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
     let own = ProcessId::of(std::process::id().cast_signed())?;
     let place = find(entrance).context("find the place of the filter's control group")?;
     let name = name(entrance.state)?;
-    let name = if place.slice.is_some() { format!("{name}.scope") } else { name };
+    let in_slice = place.slice.is_some();
+    // systemd may still know the scope of an earlier start of this container.
+    let name = if in_slice { format!("{name}-{}.scope", own.pid) } else { name };
     let groups: Vec<Group> = place.sites.iter().map(|site| Group::at(site, &name)).collect();
 
-    let paths = groups.iter().map(|group| group.path.clone()).collect();
+    // systemd takes its scopes away itself, and takes one that somebody else removed for a running one ever after.
+    let paths = groups.iter().filter(|_| !in_slice).map(|group| group.path.clone()).collect();
     let leftover = Leftover { init: entrance.init, filter: own, groups: paths };
     leftover.write(entrance.state).context("remember the filter's control group")?;
     match settle(&place, &name, &groups, entrance.memory) {
