@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Semaphore;
 
+use super::budget::used_up;
 use super::handshakes::Handshakes;
 use super::{Gate, connection, dns, refusals, udp};
 use crate::gateway::refusal;
@@ -18,8 +18,6 @@ use crate::sys::socket;
 
 /// The port of DNS, whatever the server.
 const DNS: u16 = 53;
-/// Connections of one container at a time; more wait in the listener's queue.
-const CONNECTIONS: usize = 4096;
 /// The largest datagram there is.
 const DATAGRAM: usize = 65_535;
 /// Room for reports of refused packets that we have not read yet: about a thousand.
@@ -75,14 +73,12 @@ impl Sockets {
 
 /// Takes connections, datagrams and reports until one of them fails for good.
 pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<()> {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
     let datagrams =
         Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
     let handshakes = Arc::new(Handshakes::new());
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
-        let listener = TcpListener::from_std(listener)?;
-        loops.spawn(accept(Arc::clone(&gate), listener, Arc::clone(&connections), Arc::clone(&handshakes)));
+        loops.spawn(accept(Arc::clone(&gate), TcpListener::from_std(listener)?, Arc::clone(&handshakes)));
     }
     for socket in sockets.datagrams {
         loops.spawn(receive(Arc::clone(&datagrams), UdpSocket::from_std(socket)?));
@@ -94,14 +90,8 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
     }
 }
 
-async fn accept(
-    gate: Arc<Gate>,
-    listener: TcpListener,
-    connections: Arc<Semaphore>,
-    handshakes: Arc<Handshakes>,
-) -> anyhow::Result<()> {
+async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshakes>) -> anyhow::Result<()> {
     loop {
-        let place = Arc::clone(&connections).acquire_owned().await?;
         let (stream, source) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if passing(&error) => continue,
@@ -109,6 +99,19 @@ async fn accept(
         };
         let Ok(destination) = stream.local_addr() else { continue };
         handshakes.accepted(source, destination);
+        let Some(room) = gate.streams.room() else {
+            connection::deny(&gate, source, destination, &used_up());
+            connection::reset(stream);
+            continue;
+        };
+        let stream = match room.of(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                let why = format!("what it keeps can't be bounded: {error}");
+                connection::deny(&gate, source, destination, &connection::because(why));
+                continue;
+            }
+        };
         let (gate, handshakes) = (Arc::clone(&gate), Arc::clone(&handshakes));
         tokio::spawn(async move {
             if destination.port() == DNS {
@@ -118,7 +121,6 @@ async fn accept(
             }
             // What is still under way of it is no new attempt.
             handshakes.accepted(source, destination);
-            drop(place);
         });
     }
 }
@@ -165,7 +167,7 @@ impl Datagrams {
     fn take(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
         if destination.port() == DNS {
             // It bounds itself, and records what it drops.
-            tokio::spawn(dns::serve_datagram(Arc::clone(&self.gate), payload.to_vec(), source, destination));
+            dns::take_datagram(&self.gate, payload, source, destination);
         } else if self.relay.datagram(payload, source, destination).is_err() {
             self.refuse(source, destination, payload.len());
         }

@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Gate;
+use super::budget::used_up;
+use super::stream::{self, Stream};
 use crate::policy::{Denial, Permit, UpstreamAddr};
-use crate::sys::socket::{Source, tcp_from};
+use crate::sys::socket::{ReceiveBuffer, Source, tcp_from};
 
 /// How sockets to the outside are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Upstream {
     /// It.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Where it goes.
     pub address: UpstreamAddr,
 }
@@ -37,7 +39,7 @@ pub struct Upstream {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum DialError {
-    /// The name leads only to addresses that may not be reached.
+    /// The name leads only to addresses that may not be reached, or there is no room for another connection.
     Denied(Denial),
     /// It was permitted, but couldn't be resolved or connected to. In words for the record and the client.
     Unreachable(String),
@@ -148,19 +150,24 @@ fn is_on_link(gate: &Gate, address: IpAddr) -> bool {
 
 /// Connects to the first address that answers.
 async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAddr]) -> Result<Upstream, DialError> {
+    let room = gate.streams.room().ok_or_else(|| DialError::Denied(used_up()))?;
+    let receive = ReceiveBuffer { begins: room.receive_size(), most: stream::MOST };
     let mut failure = String::new();
     for address in addresses {
         let target = address.socket_addr();
-        match connect(gate.source_for(client.ip(), target.ip()), *address).await {
-            Ok(stream) => return Ok(Upstream { stream, address: *address }),
+        match connect(gate.source_for(client.ip(), target.ip()), *address, receive).await {
+            Ok(tcp) => {
+                let stream = room.of(tcp).map_err(|error| DialError::Unreachable(error.to_string()))?;
+                return Ok(Upstream { stream, address: *address });
+            }
             Err(error) => failure = format!("connecting to {target}: {error}"),
         }
     }
     Err(DialError::Unreachable(failure))
 }
 
-async fn connect(source: Option<Source>, address: UpstreamAddr) -> io::Result<TcpStream> {
-    let connecting = tcp_connected(source, address.socket_addr());
+async fn connect(source: Option<Source>, address: UpstreamAddr, receive: ReceiveBuffer) -> io::Result<TcpStream> {
+    let connecting = tcp_connected(source, address.socket_addr(), receive);
     timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
@@ -168,8 +175,12 @@ async fn connect(source: Option<Source>, address: UpstreamAddr) -> io::Result<Tc
 ///
 /// # Errors
 /// Why the connection was not made, connect(2).
-pub(super) async fn tcp_connected(source: Option<Source>, to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::from_std(tcp_from(source, to)?)?;
+pub(super) async fn tcp_connected(
+    source: Option<Source>,
+    to: SocketAddr,
+    receive: ReceiveBuffer,
+) -> io::Result<TcpStream> {
+    let stream = TcpStream::from_std(tcp_from(source, to, receive)?)?;
     stream.writable().await?;
     stream.take_error()?.map_or(Ok(stream), Err)
 }

@@ -4,6 +4,7 @@
 //! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
 
 mod awaited;
+pub mod budget;
 mod capture;
 pub mod connection;
 mod control;
@@ -13,11 +14,13 @@ mod expiring;
 mod handshakes;
 pub mod http;
 pub mod identify;
+mod memory;
 mod neighbours;
 mod opaque;
 mod plug;
 mod refusals;
 pub mod splice;
+pub mod stream;
 #[cfg(test)]
 mod test_gate;
 pub mod udp;
@@ -44,6 +47,7 @@ use crate::state::{ProcessId, Record};
 use crate::sys::netns::{Namespace, Resident};
 use crate::sys::process::{self, Process};
 use crate::sys::{readiness, socket};
+use budget::Budget;
 use wire::Wire;
 
 /// Descriptors that a proxy may hold: some thousand connections of six each.
@@ -64,6 +68,8 @@ pub struct Order {
 /// What every connection needs; one per proxy.
 #[derive(Debug)]
 pub struct Gate {
+    /// The connections that are open, and what they and all else take their memory from.
+    pub streams: stream::Streams,
     /// The rules.
     pub policy: Policy,
     /// The record.
@@ -191,6 +197,7 @@ fn prepare() -> anyhow::Result<Prepared> {
         Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
     };
     let gate = Arc::new(Gate {
+        streams: stream::Streams::new(Budget::new(budget::WHOLE - budget::FIXED)),
         journal: Journal::open(&plan.audit, &plan.container, policy.name())
             .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
         resolver: dns::Resolver::new(plan.resolvers.clone()),
@@ -248,7 +255,8 @@ fn serve(
             gone = end.readable() => gone.map(drop)?,
             failed = capture::serve(Arc::clone(&gate), sockets) => return failed,
             never = count(gate.journal.clone()) => match never {},
-            failed = wire.tend(gate, plan.starts_by_verb) => return failed,
+            () = memory::tend(&gate.streams) => {}
+            failed = wire.tend(Arc::clone(&gate), plan.starts_by_verb) => return failed,
         }
         if plan.links_are_looked_for {
             wire.let_go();

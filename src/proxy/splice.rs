@@ -9,13 +9,12 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::sys::socket::reset_on_close;
 
 /// How a spliced connection went.
@@ -40,9 +39,7 @@ pub struct Early {
 
 /// Joins two connections until both directions have ended, or one has broken. No time limit: an idle connection is the
 /// business of those who keep it; a dead one is found by keepalive.
-pub async fn splice_both(mut client: TcpStream, mut upstream: TcpStream, early: Early) -> Spliced {
-    prepare(&client);
-    prepare(&upstream);
+pub async fn splice_both(mut client: Stream, mut upstream: Stream, early: Early) -> Spliced {
     let (mut bytes_out, mut bytes_in) = (0, 0);
     let mut problem = pass_early(&mut client, &mut upstream, early, (&mut bytes_out, &mut bytes_in)).await.err();
     if problem.is_none() {
@@ -56,19 +53,10 @@ pub async fn splice_both(mut client: TcpStream, mut upstream: TcpStream, early: 
     Spliced { bytes_out, bytes_in, problem }
 }
 
-/// How long a side may be silent before the kernel asks whether it is still there, and how often it asks again.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Small writes leave at once, and a peer that vanished is noticed. Best effort: neither decides anything.
-fn prepare(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
-}
-
 /// At most a ClientHello or a request head each way: it fits the socket's empty buffer, so neither waits for the other.
 async fn pass_early(
-    client: &mut TcpStream,
-    upstream: &mut TcpStream,
+    client: &mut Stream,
+    upstream: &mut Stream,
     early: Early,
     (bytes_out, bytes_in): (&mut u64, &mut u64),
 ) -> io::Result<()> {
@@ -80,7 +68,7 @@ async fn pass_early(
 }
 
 /// A socket, and the count of the bytes that it took.
-type Counted<'a> = (&'a TcpStream, &'a mut u64);
+type Counted<'a> = (&'a Stream, &'a mut u64);
 
 async fn pump_both((client, bytes_in): Counted<'_>, (upstream, bytes_out): Counted<'_>) -> io::Result<()> {
     let mut out = pin!(pump(client, (upstream, bytes_out)));
@@ -117,17 +105,26 @@ impl Stop {
 }
 
 /// One direction, until its end has been passed on.
-async fn pump(from: &TcpStream, (to, count): Counted<'_>) -> Result<(), Stop> {
+async fn pump(from: &Stream, (to, count): Counted<'_>) -> Result<(), Stop> {
     loop {
-        from.readable().await.map_err(Stop::Reading)?;
+        from.tcp().readable().await.map_err(Stop::Reading)?;
         let pipe = Pipe::take().map_err(Stop::Reading)?;
         loop {
-            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+            match from.tcp().try_io(Interest::READABLE, || pipe.fill(from)) {
                 Ok(0) => {
                     pipe.put_back();
                     return end(to).map_err(Stop::Writing);
                 }
-                Ok(filled) => pipe.drain(filled, to, count).await.map_err(Stop::Writing)?,
+                Ok(filled) => {
+                    from.received(filled);
+                    tokio::select! {
+                        // What can still be passed on, is.
+                        biased;
+                        drained = pipe.drain(filled, to, count) => drained.map_err(Stop::Writing)?,
+                        // Whoever said it is gone, and nobody takes it: it would be kept for as long as nobody does.
+                        () = from.lost() => return Err(Stop::Reading(io::ErrorKind::ConnectionReset.into())),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(Stop::Reading(error)),
             }
@@ -137,7 +134,7 @@ async fn pump(from: &TcpStream, (to, count): Counted<'_>) -> Result<(), Stop> {
 }
 
 /// Passes an end on. A connection that has ended both ways already (`ENOTCONN`) has been told.
-fn end(to: &TcpStream) -> io::Result<()> {
+fn end(to: &Stream) -> io::Result<()> {
     match SockRef::from(to).shutdown(Shutdown::Write) {
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
         ended => ended,
@@ -153,8 +150,6 @@ struct Pipe {
 /// What a pipe is asked to hold. Larger ones make fewer system calls for bulk; the kernel may give less (`pipe(7)`,
 /// pipe-user-pages-soft), and 64 KiB work too.
 const PIPE_SIZE: i32 = 256 * 1024;
-/// The most moved by one call.
-const CHUNK: usize = 256 * 1024;
 /// Empty pipes kept for the next bytes: enough for the connections that move bytes in the same moment.
 const SPARE_PIPES: usize = 16;
 
@@ -182,17 +177,18 @@ impl Pipe {
     }
 
     /// From a socket into this empty pipe; `WouldBlock` therefore means that the socket has nothing.
-    fn fill(&self, from: &TcpStream) -> io::Result<usize> {
-        move_bytes(from, &self.write, CHUNK)
+    fn fill(&self, from: &Stream) -> io::Result<usize> {
+        move_bytes(from, &self.write, from.at_once())
     }
 
     /// From this pipe, which holds `left` bytes, into a socket, all of them.
-    async fn drain(&self, mut left: usize, to: &TcpStream, count: &mut u64) -> io::Result<()> {
+    async fn drain(&self, mut left: usize, to: &Stream, count: &mut u64) -> io::Result<()> {
         while left > 0 {
-            let moved = to.async_io(Interest::WRITABLE, || move_bytes(&self.read, to, left)).await?;
+            let moved = to.tcp().async_io(Interest::WRITABLE, || move_bytes(&self.read, to, left)).await?;
             if moved == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            to.sent(moved);
             left = left.saturating_sub(moved);
             *count += moved as u64;
         }

@@ -1,7 +1,8 @@
 //! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one decision, one record.
 //!
 //! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed by the permit. Not to be
-//! forgotten: a datagram costs its sender nothing, so flows, their queues and the memory of refusals are all bounded, and
+//! forgotten: a datagram costs its sender nothing, so flows, their queues and the memory of refusals are all bounded, the
+//! former by the budget, and
 //! a refused flow's repeats within ten seconds belong to the attempt already recorded.
 
 use std::collections::HashMap;
@@ -14,15 +15,22 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
+use super::budget::{Share, used_up};
 use super::dial::{DialError, permitted_addresses};
 use super::expiring::Expiring;
 use super::{Gate, opaque};
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
 use crate::sys;
+use crate::sys::socket::Queues;
 
-/// Flows at the same time: each costs two sockets.
-const FLOWS: usize = 512;
+/// What a flow takes besides what its sockets hold: the kernel's structures for two of them, and its task.
+const FLOW: usize = 12 * 1024;
+/// What its socket to the outside holds that came from there, at least: one datagram of the largest kind; and at most.
+const RECEIVED_LEAST: usize = 72 * 1024;
+const RECEIVED_MOST: usize = 208 * 1024;
+/// In how many flows' buffers what is free is divided.
+const BEGINNINGS: usize = 256;
 /// Datagrams waiting for one flow (while its name is looked up): more are dropped, as by any full buffer.
 const QUEUE: usize = 32;
 /// A flow ends when nothing came either way for so long.
@@ -32,6 +40,8 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 const REFUSED: usize = 1024;
 /// Datagrams passed back in one go, so that no flow starves the others.
 const BATCH: usize = 32;
+/// What it holds that is to leave: that leaves at once, or waits for a neighbour's address.
+const SENT: usize = 16 * 1024;
 /// Errors of the outside (ICMP, mostly) after which a flow is given up.
 const PROBLEMS: usize = 64;
 /// The largest datagram, in bytes.
@@ -45,9 +55,26 @@ pub struct Refused;
 #[derive(Debug)]
 pub struct Relay {
     gate: Arc<Gate>,
-    /// By flow, the way to its task. A task that ended has closed its end; its place is taken when needed.
-    flows: Mutex<HashMap<Flow, mpsc::Sender<Vec<u8>>>>,
+    flows: Flows,
     refused: Arc<Mutex<Expiring<Flow, ()>>>,
+}
+
+/// By flow, the way to its task, as long as that runs.
+type Flows = Arc<Mutex<HashMap<Flow, mpsc::Sender<Datagram>>>>;
+
+/// What a flow takes.
+#[derive(Debug)]
+struct Room {
+    /// The size of its socket's receive buffer.
+    received: usize,
+    _share: Share,
+}
+
+/// A datagram that waits, and its room.
+#[derive(Debug)]
+struct Datagram {
+    payload: Vec<u8>,
+    _room: Share,
 }
 
 /// Who speaks to whom.
@@ -61,7 +88,7 @@ impl Relay {
     /// A relay without flows.
     #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, flows: Mutex::default(), refused: Arc::new(Mutex::new(Expiring::new(REFUSED))) }
+        Self { gate, flows: Flows::default(), refused: Arc::new(Mutex::new(Expiring::new(REFUSED))) }
     }
 
     /// Takes one captured datagram: it is sent on, or waits to be. Never waits itself, so datagrams keep their order; must be
@@ -74,26 +101,31 @@ impl Relay {
         if locked(&self.refused).get(&flow).is_some() {
             return Err(Refused);
         }
-        match self.pass_on(flow, payload.to_vec()) {
-            None => Ok(()),
-            Some(payload) => self.begin(flow, payload),
+        let room = self.gate.streams.budget.take(payload.len());
+        let datagram = room.map(|room| Datagram { payload: payload.to_vec(), _room: room });
+        match self.pass_on(flow, datagram) {
+            Ok(()) => Ok(()),
+            Err(datagram) => self.begin(flow, datagram),
         }
     }
 
-    /// Gives the datagram to its flow's task; gives it back where there is none.
-    fn pass_on(&self, flow: Flow, payload: Vec<u8>) -> Option<Vec<u8>> {
+    /// Gives the datagram to its flow's task; gives it back where there is none. Without room for it, it is lost.
+    fn pass_on(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Option<Datagram>> {
         let flows = locked(&self.flows);
-        let Some(queue) = flows.get(&flow) else { return Some(payload) };
-        match queue.try_send(payload) {
-            Ok(()) | Err(TrySendError::Full(_)) => None,
-            Err(TrySendError::Closed(payload)) => Some(payload),
+        let Some(queue) = flows.get(&flow).filter(|queue| !queue.is_closed()) else { return Err(datagram) };
+        let Some(datagram) = datagram else { return Ok(()) };
+        match queue.try_send(datagram) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Closed(datagram)) => Err(Some(datagram)),
         }
     }
 
-    fn begin(&self, flow: Flow, payload: Vec<u8>) -> Result<(), Refused> {
+    fn begin(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Refused> {
         let mut entry = self.gate.journal.begin(flow.subject());
-        let permit = match self.room().and_then(|()| decide(&self.gate, flow, &mut entry)) {
-            Ok(permit) => permit,
+        let room = self.room().and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
+        let decided = room.and_then(|room| Ok((room, decide(&self.gate, flow, &mut entry)?)));
+        let ((room, datagram), permit) = match decided {
+            Ok(decided) => decided,
             Err(denial) => {
                 entry.deny(&denial);
                 locked(&self.refused).insert(flow, (), REFUSED_FOR);
@@ -103,19 +135,27 @@ impl Relay {
         entry.allowed(permit.rule(), None);
         let (queue, waiting) = mpsc::channel(QUEUE);
         // Room for one is certain: nothing else is in it yet.
-        let _ = queue.try_send(payload);
+        let _ = queue.try_send(datagram);
         locked(&self.flows).insert(flow, queue);
-        tokio::spawn(run(Arc::clone(&self.gate), Arc::clone(&self.refused), flow, permit, entry, waiting));
+        let life = run(Arc::clone(&self.gate), Arc::clone(&self.refused), flow, permit, entry, waiting, room);
+        let flows = Arc::clone(&self.flows);
+        tokio::spawn(async move {
+            life.await;
+            let mut flows = locked(&flows);
+            // It may have begun anew since its task let go of it.
+            if flows.get(&flow).is_some_and(mpsc::Sender::is_closed) {
+                flows.remove(&flow);
+            }
+        });
         Ok(())
     }
 
-    /// Whether there may be another flow.
-    fn room(&self) -> Result<(), Denial> {
-        let mut flows = locked(&self.flows);
-        if flows.len() >= FLOWS {
-            flows.retain(|_, queue| !queue.is_closed());
-        }
-        if flows.len() < FLOWS { Ok(()) } else { Err(denial(format!("more than {FLOWS} UDP flows at once"))) }
+    /// Room for another flow, where there is some.
+    fn room(&self) -> Result<Room, Denial> {
+        let budget = &self.gate.streams.budget;
+        let received = (budget.free() / BEGINNINGS).clamp(RECEIVED_LEAST, RECEIVED_MOST);
+        let share = budget.take(FLOW + received + SENT).ok_or_else(used_up)?;
+        Ok(Room { received, _share: share })
     }
 }
 
@@ -158,9 +198,10 @@ async fn run(
     flow: Flow,
     permit: Permit,
     mut entry: Entry,
-    waiting: mpsc::Receiver<Vec<u8>>,
+    waiting: mpsc::Receiver<Datagram>,
+    room: Room,
 ) {
-    match open(&gate, flow, &permit, &mut entry).await {
+    match open(&gate, flow, &permit, &mut entry, &room).await {
         Ok((outside, inside)) => {
             let traffic = relay(&outside, &inside, flow.source, waiting).await;
             entry.finish(traffic.bytes_out, traffic.bytes_in, traffic.problem.as_deref());
@@ -178,6 +219,7 @@ async fn open(
     flow: Flow,
     permit: &Permit,
     entry: &mut Entry,
+    room: &Room,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
     let addresses =
         permitted_addresses(gate, permit, flow.source, flow.destination).await.map_err(|error| match error {
@@ -187,7 +229,11 @@ async fn open(
     let upstream = addresses.first().ok_or_else(|| denial("the name has no address"))?.socket_addr();
     entry.allowed(permit.rule(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
-        let outside = sys::socket::udp_from(gate.source_for(flow.source.ip(), upstream.ip()), upstream)?;
+        let outside = sys::socket::udp_from(
+            gate.source_for(flow.source.ip(), upstream.ip()),
+            upstream,
+            Queues { received: room.received, sent: SENT },
+        )?;
         let inside = gate.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
@@ -217,18 +263,18 @@ async fn relay(
     outside: &UdpSocket,
     inside: &std::net::UdpSocket,
     client: SocketAddr,
-    mut waiting: mpsc::Receiver<Vec<u8>>,
+    mut waiting: mpsc::Receiver<Datagram>,
 ) -> Traffic {
     let mut traffic = Traffic::default();
     while traffic.problems < PROBLEMS {
         let event = async {
             tokio::select! {
-                payload = waiting.recv() => payload.map(Some),
+                datagram = waiting.recv() => datagram.map(Some),
                 _ = outside.readable() => Some(None),
             }
         };
         match timeout(IDLE, event).await {
-            Ok(Some(Some(payload))) => match outside.send(&payload).await {
+            Ok(Some(Some(datagram))) => match outside.send(&datagram.payload).await {
                 Ok(sent) => traffic.bytes_out += bytes(sent),
                 Err(error) => traffic.note(&error),
             },

@@ -1,6 +1,8 @@
 //! The kernel's doors: every raw system call and every `unsafe` is in here, and nothing of ours is imported.
 
+pub mod buffers;
 pub mod file;
+pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod process;

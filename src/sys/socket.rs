@@ -9,8 +9,14 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
+use super::buffers;
+
 /// Connections that wait to be accepted, at most.
-const BACKLOG: i32 = 512;
+pub const BACKLOG: i32 = 512;
+/// What a connection that waits to be accepted may hold unread, in bytes.
+pub const WAITING: usize = 16 * 1024;
+/// Captured datagrams that wait to be taken, in bytes, of each family.
+pub const DATAGRAMS: usize = 256 * 1024;
 
 /// Whom a socket speaks for, where that isn't this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,32 +27,56 @@ pub struct Source {
     pub mark: u32,
 }
 
+/// The receive buffer of a TCP connection: what it begins with, and up to what it may be made larger later. By the latter the
+/// window's scale is chosen, which a connection keeps (RFC 7323 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiveBuffer {
+    /// Its size.
+    pub begins: usize,
+    /// Its largest size.
+    pub most: usize,
+}
+
 /// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that address, the
 /// port chosen at connect.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
-pub fn tcp_from(source: Option<Source>, to: SocketAddr) -> io::Result<std::net::TcpStream> {
+pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: ReceiveBuffer) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
+    buffers::bound_received(&socket, receive.most)?;
     match socket.connect(&to.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket.into()),
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+        _ => {}
     }
+    buffers::bound_received(&socket, receive.begins)?;
+    Ok(socket.into())
+}
+
+/// How much the queues of a socket may hold, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queues {
+    /// That came, and was not taken.
+    pub received: usize,
+    /// That was sent, and has not left.
+    pub sent: usize,
 }
 
 /// A non-blocking UDP socket connected to `to`; with `source`, transparent, bound to that address and marked. Its port is
-/// random.
+/// random, and each of its queues holds at most so many bytes, or one datagram.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give.
-pub fn udp_from(source: Option<Source>, to: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub fn udp_from(source: Option<Source>, to: SocketAddr, queues: Queues) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
+    buffers::bound_received(&socket, queues.received)?;
+    buffers::bound_sent(&socket, queues.sent)?;
     socket.connect(&to.into())?;
     Ok(socket.into())
 }
@@ -84,23 +114,27 @@ pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// A listener on a free port of every address, for connections that a `tproxy` rule hands over.
+/// A listener on a free port of every address, for connections that a `tproxy` rule hands over. At most [`BACKLOG`]
+/// wait, with [`WAITING`] bytes each.
 ///
 /// # Errors
 /// What `socket(2)`, `setsockopt(2)` (`EPERM` without `CAP_NET_ADMIN`) and `bind(2)` give.
 pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListener> {
     let socket = captured_socket(any, Type::STREAM, Protocol::TCP)?;
+    buffers::bound_received(&socket, WAITING)?;
     socket.bind(&SocketAddr::new(any, port).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see [`receive_captured`].
+/// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see [`receive_captured`]. At most
+/// [`DATAGRAMS`] bytes of them wait.
 ///
 /// # Errors
 /// As [`listen_captured`].
 pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSocket> {
     let socket = captured_socket(any, Type::DGRAM, Protocol::UDP)?;
+    buffers::bound_received(&socket, DATAGRAMS)?;
     // Replies leave by sockets bound to the very address that was asked (udp_answering): both must fit on one port.
     socket.set_reuse_address(true)?;
     if any.is_ipv4() {

@@ -27,6 +27,7 @@ mod harness;
 mod hosts;
 #[path = "../support/loaded_filter.rs"]
 mod loaded_filter;
+mod memory;
 mod nesting;
 mod networks;
 mod refusals;
@@ -61,7 +62,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 15] = [
+const GROUPS: [Group; 16] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -70,6 +71,7 @@ const GROUPS: [Group; 15] = [
     group("endings", endings::TESTS),
     Group { alone: true, ..group("crowd", endings::CROWD) },
     group("bounds", bounds::TESTS),
+    Group { alone: true, ..group("memory", memory::TESTS) },
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     group("refusals", refusals::TESTS),

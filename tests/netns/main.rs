@@ -20,7 +20,7 @@ use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
-use boundary_shim::sys::socket::{self, Asked, Source};
+use boundary_shim::sys::socket::{self, Asked, Queues, ReceiveBuffer, Source};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -52,6 +52,10 @@ fn main() {
         trials.into_iter().map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none())).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
+
+/// What the sockets of these tests hold: more than anything that is sent to them.
+const RECEIVE: ReceiveBuffer = ReceiveBuffer { begins: 64 * 1024, most: 64 * 1024 };
+const QUEUES: Queues = Queues { received: 128 * 1024, sent: 128 * 1024 };
 
 /// A container on a wire to an outside, as an engine would have made it.
 struct Wire {
@@ -270,7 +274,7 @@ fn captured_and_dialled() -> Result<(), Failed> {
     let mut upstream = gateway
         .side
         .namespace
-        .inside(|| socket::tcp_from(Some(Source { address: source.ip(), mark: LEAVING }), destination))?;
+        .inside(|| socket::tcp_from(Some(Source { address: source.ip(), mark: LEAVING }), destination, RECEIVE))?;
     upstream.set_nonblocking(false)?;
     let mut seen = String::new();
     upstream.read_to_string(&mut seen)?;
@@ -385,7 +389,7 @@ fn answers_that_come_late() -> Result<(), Failed> {
         let resolver = outside.inside(|| UdpSocket::bind(server))?;
         resolver.set_read_timeout(Some(Duration::from_secs(3)))?;
         let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
-        let asking = gateway.side.namespace.inside(|| socket::udp_from(leaving(own), server))?;
+        let asking = gateway.side.namespace.inside(|| socket::udp_from(leaving(own), server, QUEUES))?;
         asking.send(b"question")?;
         let (_, from) = resolver.recv_from(&mut [0; 8])?;
         drop(asking);
@@ -412,7 +416,8 @@ fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
         let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
         let listener = outside.inside(|| std::net::TcpListener::bind(server))?;
         let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
-        let dialled = gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), server.parse().unwrap()))?;
+        let dialled =
+            gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), server.parse().unwrap(), RECEIVE))?;
         let (mut accepted, _) = listener.accept()?;
         accepted.set_read_timeout(Some(Duration::from_secs(3)))?;
         // Away, and its own reset is lost: what comes next meets no socket.
@@ -433,7 +438,8 @@ fn absent_neighbour() -> Result<(), Failed> {
     for (absent, own) in [("172.30.0.77:443", "172.30.0.2"), ("[fd30::77]:443", "fd30::2")] {
         let wire = Wire::new();
         let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
-        let mut dialled = gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap()))?;
+        let mut dialled =
+            gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap(), RECEIVE))?;
         dialled.set_nonblocking(false)?;
         dialled.set_read_timeout(Some(Duration::from_secs(6)))?;
         let told = dialled.read(&mut [0; 1]).map_err(|error| error.raw_os_error());

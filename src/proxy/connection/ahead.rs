@@ -8,14 +8,15 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::BufMut;
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::{Captured, Unidentified, because};
 use crate::audit::Entry;
 use crate::policy::{Denial, Permit};
 use crate::proxy::dial::{DialError, Upstream};
 use crate::proxy::identify::Identity;
+use crate::proxy::stream::Stream;
 
 /// How much of the server's is read at once: a greeting fits.
 const READ_AT_ONCE: usize = 16 * 1024;
@@ -73,7 +74,7 @@ impl Ahead {
     /// Passes on what the server says until the client is identified.
     pub(super) async fn hear_server_until(
         &mut self,
-        client: &TcpStream,
+        client: &Stream,
         identified: impl Future<Output = Result<Identity, Denial>>,
     ) -> Result<Identity, Unidentified> {
         tokio::select! {
@@ -116,7 +117,7 @@ impl Ahead {
     }
 
     /// Passes bytes back until something breaks. May be dropped at any await: what was read and not passed is kept.
-    async fn pass_back(&mut self, client: &TcpStream) -> Unidentified {
+    async fn pass_back(&mut self, client: &Stream) -> Unidentified {
         if let State::Dialling(dialling) = &mut self.state {
             match dialling.await {
                 Ok(upstream) => self.state = State::Connected { connected: fresh(upstream), ended: false },
@@ -144,24 +145,27 @@ fn fresh(upstream: Upstream) -> Connected {
 }
 
 impl Connected {
-    async fn hear(&mut self, client: &TcpStream, ended: &mut bool) -> io::Result<()> {
+    async fn hear(&mut self, client: &Stream, ended: &mut bool) -> io::Result<()> {
         let server = &self.upstream.stream;
-        server.readable().await?;
-        self.unpassed.reserve(READ_AT_ONCE);
-        match server.try_read_buf(&mut self.unpassed) {
+        server.tcp().readable().await?;
+        let most = server.at_once().min(READ_AT_ONCE);
+        match server.tcp().try_read_buf(&mut (&mut self.unpassed).limit(most)) {
             Ok(0) => {
                 *ended = true;
                 SockRef::from(client).shutdown(Shutdown::Write)
             }
-            Ok(_) => Ok(()),
+            Ok(heard) => {
+                server.received(heard);
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    async fn pass(&mut self, client: &TcpStream) -> io::Result<()> {
-        client.writable().await?;
-        match client.try_write(&self.unpassed) {
+    async fn pass(&mut self, client: &Stream) -> io::Result<()> {
+        client.tcp().writable().await?;
+        match client.tcp().try_write(&self.unpassed) {
             Ok(written) => {
                 self.unpassed.drain(..written);
                 self.passed += written as u64;

@@ -4,16 +4,17 @@
 //! has not read yet (RFC 9293 3.10.7.4; RFC 9112 9.6). So whoever has said something last waits for the peer's end.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::proxy::stream::Stream;
 use crate::sys::socket::reset_on_close;
 
 /// The peer fails at once.
-pub(crate) fn reset(client: TcpStream) {
+pub(crate) fn reset(client: impl AsFd) {
     // Best effort: without it the peer reads an end instead of a reset, also at once.
     let _ = reset_on_close(&client);
     drop(client);
@@ -23,7 +24,7 @@ pub(crate) fn reset(client: TcpStream) {
 const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// Tells a TLS client that it is denied.
-pub(super) async fn alert(mut client: TcpStream) {
+pub(super) async fn alert(mut client: Stream) {
     if client.write_all(&ACCESS_DENIED).await.is_ok() {
         close_gently(client).await;
     }
@@ -35,7 +36,7 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES: u64 = 1024 * 1024;
 
 /// Closes after the peer has had the chance to read everything.
-pub(crate) async fn close_gently(mut client: TcpStream) {
+pub(crate) async fn close_gently(mut client: Stream) {
     let farewell = async {
         client.shutdown().await?;
         // Not on the stack: it would be part of every connection's task from its start.

@@ -13,30 +13,41 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(super) use ahead::{Ahead, Connected};
-pub(super) use farewell::close_gently;
+pub(super) use farewell::{close_gently, reset};
 
+use super::budget::{Share, used_up};
 use super::dial::{DialError, Network, Outside};
 use super::identify::{self, Answer, Identity};
 use super::splice::{Early, splice_both};
+use super::stream::Stream;
 use super::{Gate, http, opaque};
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, Verdict};
 
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
-pub async fn serve(gate: Arc<Gate>, client: TcpStream, source: SocketAddr, destination: SocketAddr) {
+pub async fn serve(gate: Arc<Gate>, client: Stream, source: SocketAddr, destination: SocketAddr) {
     let (source, destination) = (canonical(source), canonical(destination));
     serve_captured(Captured { gate, outside: Arc::new(Network), source, destination }, client).await;
 }
 
-async fn serve_captured(captured: Captured, client: TcpStream) {
+/// Denies a connection before anything of it is looked at.
+pub(super) fn deny(gate: &Gate, source: SocketAddr, destination: SocketAddr, why: &Denial) {
+    let (source, destination) = (canonical(source), canonical(destination));
+    let (kind, direction) = (Kind::Tcp, Direction::Out);
+    gate.journal
+        .begin(Subject { kind, direction, source, destination, number: None, name: None, method: None, path: None })
+        .deny(why);
+}
+
+async fn serve_captured(captured: Captured, client: Stream) {
     let entry = captured.begin(Kind::Tcp);
-    let _ = client.set_nodelay(true);
-    let mut early = Vec::new();
-    let (ahead, identity) = captured.identify(&client, &mut early).await;
+    let mut seen = Seen { bytes: Vec::new(), room: captured.gate.streams.budget.nothing() };
+    let (ahead, identity) = captured.identify(&client, &mut seen).await;
+    // Kept until the connection ends.
+    let Seen { bytes: early, room: _room } = seen;
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_unused) => {
@@ -44,19 +55,19 @@ async fn serve_captured(captured: Captured, client: TcpStream) {
         }
         Ok(Identity::Http) => {
             entry.deny(&because("the server had spoken before the client began with HTTP"));
-            farewell::reset(client);
+            reset(client);
         }
         Ok(Identity::Tls(hello)) => tunnel_tls(&captured, client, early, hello.sni, entry, ahead).await,
         Ok(Identity::Opaque) => tunnel_opaque(&captured, client, early, entry, ahead).await,
         Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
-            farewell::reset(client);
+            reset(client);
         }
         Err(Unidentified::Broken(problem)) => {
             if let Some(ahead) = ahead {
                 ahead.record_broken(entry, &problem);
             }
-            farewell::reset(client);
+            reset(client);
         }
     }
 }
@@ -68,6 +79,12 @@ pub(super) struct Captured {
     outside: Arc<dyn Outside>,
     source: SocketAddr,
     destination: SocketAddr,
+}
+
+/// What a client has said before it was clear what that is.
+struct Seen {
+    bytes: Vec<u8>,
+    room: Share,
 }
 
 /// How long a client may take to show what it is: from its first byte where the connection is allowed whatever it is, else
@@ -86,6 +103,11 @@ impl Captured {
     /// Where the client's packets were addressed to.
     pub(super) fn destination(&self) -> SocketAddr {
         self.destination
+    }
+
+    /// Takes what one end of a conversation in HTTP keeps here. None: the budget is used up.
+    pub(super) fn held(&self) -> Option<Arc<http::Held>> {
+        http::Held::take(&self.gate.streams.budget).map(Arc::new)
     }
 
     /// Begins the record of an attempt on this connection.
@@ -146,16 +168,12 @@ impl Captured {
 
     /// Reads into `early` until it is clear what the connection is. Where it is allowed whatever that will be, the server is
     /// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers' limits.
-    async fn identify(
-        &self,
-        client: &TcpStream,
-        early: &mut Vec<u8>,
-    ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
+    async fn identify(&self, client: &Stream, early: &mut Seen) -> (Option<Ahead>, Result<Identity, Unidentified>) {
         let mut ahead = Ahead::begin(self);
         if ahead.is_none() {
             match timeout(IDENTIFY_WITHIN, self.read_identity(client, early)).await {
                 Ok(identity) => return (None, identity.map_err(Unidentified::Denied)),
-                Err(_) if early.is_empty() => ahead = Ahead::begin(self),
+                Err(_) if early.bytes.is_empty() => ahead = Ahead::begin(self),
                 // It may yet become HTTP to a path that a rule denies: not opaque.
                 Err(_) => return (None, Err(Unidentified::Denied(because(UNTOLD)))),
             }
@@ -171,7 +189,7 @@ impl Captured {
     }
 
     /// Waits for the client's first byte as long as it takes, for the rest not so long.
-    async fn read_identity_whenever(&self, client: &TcpStream, early: &mut Vec<u8>) -> Result<Identity, Denial> {
+    async fn read_identity_whenever(&self, client: &Stream, early: &mut Seen) -> Result<Identity, Denial> {
         match read_some(client, early).await {
             Ok(0) => Ok(Identity::Opaque),
             Ok(_) => timeout(IDENTIFY_WITHIN, self.read_identity(client, early))
@@ -181,13 +199,17 @@ impl Captured {
         }
     }
 
-    async fn read_identity(&self, client: &TcpStream, seen: &mut Vec<u8>) -> Result<Identity, Denial> {
+    async fn read_identity(&self, client: &Stream, seen: &mut Seen) -> Result<Identity, Denial> {
         let denials = self.gate.policy.denials_at(self.destination);
-        let mut answer = identify::identify(seen, denials);
+        let mut answer = identify::identify(&seen.bytes, denials);
         while answer == Answer::NeedMore {
             answer = match read_some(client, seen).await {
-                Ok(0) => identify::identify_ended(seen, denials),
-                Ok(_) => identify::identify(seen, denials),
+                Ok(0) => identify::identify_ended(&seen.bytes, denials),
+                // What comes at once is part of the connection's room; what is kept until there is more is not.
+                Ok(_) if !seen.room.grow_to(KEPT * seen.bytes.len().saturating_sub(READ_AT_ONCE)) => {
+                    return Err(used_up());
+                }
+                Ok(_) => identify::identify(&seen.bytes, denials),
                 Err(error) => return Err(broke(&error)),
             };
         }
@@ -206,14 +228,16 @@ fn broke(error: &io::Error) -> Denial {
     because(format!("it broke before it could be told what it is: {error}"))
 }
 
+/// What bytes take that are kept to be understood: a vector that grew has up to half of its room empty.
+const KEPT: usize = 2;
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
 
-async fn read_some(client: &TcpStream, seen: &mut Vec<u8>) -> io::Result<usize> {
-    seen.reserve(READ_AT_ONCE);
+async fn read_some(client: &Stream, seen: &mut Seen) -> io::Result<usize> {
     loop {
-        client.readable().await?;
-        match client.try_read_buf(seen) {
+        client.tcp().readable().await?;
+        seen.bytes.reserve(READ_AT_ONCE);
+        match client.tcp().try_read_buf(&mut seen.bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return result,
         }
@@ -223,7 +247,7 @@ async fn read_some(client: &TcpStream, seen: &mut Vec<u8>) -> io::Result<usize> 
 /// TLS: decided by its server name, spliced unread.
 async fn tunnel_tls(
     captured: &Captured,
-    client: TcpStream,
+    client: Stream,
     early: Vec<u8>,
     sni: Option<Hostname>,
     mut entry: Entry,
@@ -243,14 +267,14 @@ async fn tunnel_tls(
 }
 
 /// Anything else: decided by the names that this container resolved to the address, else by the address.
-async fn tunnel_opaque(captured: &Captured, client: TcpStream, early: Vec<u8>, mut entry: Entry, ahead: Option<Ahead>) {
+async fn tunnel_opaque(captured: &Captured, client: Stream, early: Vec<u8>, mut entry: Entry, ahead: Option<Ahead>) {
     let (name, permit) = captured.decide_opaque();
     entry.subject().name = name.map(|name| name.to_string());
     match open(captured, permit, &mut entry, ahead).await {
         Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
-            farewell::reset(client);
+            reset(client);
         }
         Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
     }
@@ -283,16 +307,16 @@ async fn open(
     }
 }
 
-async fn tunnel(client: TcpStream, server: Connected, early: Vec<u8>, entry: Entry) {
+async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, entry: Entry) {
     let Connected { upstream, unpassed, passed } = server;
     let spliced = splice_both(client, upstream.stream, Early { out: early, back: unpassed }).await;
     let problem = spliced.problem.map(|error| error.to_string());
     entry.finish(spliced.bytes_out, passed + spliced.bytes_in, problem.as_deref());
 }
 
-fn unreachable(client: TcpStream, problem: &str, entry: Entry) {
+fn unreachable(client: Stream, problem: &str, entry: Entry) {
     entry.finish(0, 0, Some(problem));
-    farewell::reset(client);
+    reset(client);
 }
 
 /// A denial that no rule is the cause of, and that no rule would change.

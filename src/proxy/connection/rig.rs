@@ -3,14 +3,16 @@
 use std::pin::Pin;
 use std::sync::{Mutex, RwLock};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::audit::{Journal, Record};
 use crate::policy::{Policy, PolicySource};
+use crate::proxy::budget::{Budget, FIXED, WHOLE};
 use crate::proxy::dial::{Exit, Upstream};
 use crate::proxy::dns::Resolver;
+use crate::proxy::stream::{Stream, Streams};
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the policy lets it pass.
 pub(in crate::proxy) const SERVER: [u8; 4] = [192, 0, 2, 1];
@@ -25,6 +27,11 @@ pub(in crate::proxy) struct Rig {
 impl Rig {
     /// A gate with these rules. The listener gets every connection that leaves.
     pub(in crate::proxy) async fn new(allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
+        Self::within(WHOLE - FIXED, allow, deny).await
+    }
+
+    /// The same with so many bytes to use.
+    pub(in crate::proxy) async fn within(bytes: usize, allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::open(&folder.path().join("audit.jsonl"), "c0ffee", "test").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -32,6 +39,7 @@ impl Rig {
         let source =
             PolicySource { name: "test".to_owned(), allow: owned(allow), deny: owned(deny), ..PolicySource::default() };
         let gate = Gate {
+            streams: Streams::new(Budget::new(bytes)),
             policy: Policy::compile(&source).unwrap(),
             journal,
             resolver: Resolver::new(vec![]),
@@ -60,8 +68,13 @@ impl Rig {
         let destination = SocketAddr::from((SERVER, port));
         let outside = Arc::new(self.outside.clone());
         let captured = Captured { gate: Arc::clone(&self.gate), outside, source, destination };
-        self.served.lock().unwrap().push(tokio::spawn(serve_captured(captured, ours)));
+        self.served.lock().unwrap().push(tokio::spawn(serve_captured(captured, self.stream(ours))));
         client
+    }
+
+    /// A connection that is paid for.
+    pub(in crate::proxy) fn stream(&self, tcp: TcpStream) -> Stream {
+        self.gate.streams.room().unwrap().of(tcp).unwrap()
     }
 
     /// The names (or addresses) that were dialled, in order.
@@ -97,7 +110,7 @@ struct LoopbackOutside {
 impl Outside for LoopbackOutside {
     fn dial<'a>(
         &'a self,
-        _gate: &'a Gate,
+        gate: &'a Gate,
         permit: &'a Permit,
         _client: SocketAddr,
         _destination: SocketAddr,
@@ -106,7 +119,9 @@ impl Outside for LoopbackOutside {
             let target = permit.name().map_or_else(|| permit.address().unwrap().to_string(), ToString::to_string);
             self.dialled.lock().unwrap().push(target);
             let address = permit.upstream(SERVER.into(), &[]).map_err(DialError::Denied)?;
-            let stream = connect(self.server).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+            let room = gate.streams.room().ok_or_else(|| DialError::Denied(used_up()))?;
+            let tcp = connect(self.server).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+            let stream = room.of(tcp).unwrap();
             Ok(Upstream { stream, address })
         })
     }

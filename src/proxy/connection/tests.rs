@@ -1,7 +1,7 @@
 //! Connections from the first byte to the last record, against a stand-in for the outside.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::rig::Rig;
 use super::*;
@@ -27,14 +27,14 @@ async fn assert_reset(mut client: TcpStream) {
 
 #[test]
 fn a_served_connection_can_move_between_threads() {
-    fn is_send<F: Send>(_: impl Fn(Arc<Gate>, TcpStream, SocketAddr, SocketAddr) -> F) {}
+    fn is_send<F: Send>(_: impl Fn(Arc<Gate>, Stream, SocketAddr, SocketAddr) -> F) {}
     is_send(serve);
 }
 
 #[tokio::test]
 async fn a_connection_in_waiting_takes_under_four_kilobytes() {
     let (rig, _outside) = Rig::new(&[], &[]).await;
-    let client = rig.client(443).await;
+    let client = rig.stream(rig.client(443).await);
     let somewhere = SocketAddr::from((rig::SERVER, 443));
     let size = size_of_val(&serve(Arc::clone(&rig.gate), client, somewhere, somewhere));
     assert!(size < 4096, "{size}");

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub use resolver::{LookupError, Resolver};
@@ -30,6 +29,8 @@ use self::pace::QUESTIONS_A_SECOND;
 use self::question::{Judgement, Malformed, Question, denial};
 use self::reply::Transport;
 use super::Gate;
+use super::budget::used_up;
+use super::stream::Stream;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::Hostname;
 
@@ -40,8 +41,27 @@ const QUESTIONS_A_CONNECTION: usize = 100;
 /// The longest question, in bytes: a name is at most 255, and all else in it is ignored.
 const MAX_QUESTION: usize = 4096;
 
+/// What one question takes while it waits for its answer, besides its bytes.
+const QUESTION: usize = 8 * 1024;
+
+/// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is nothing to anybody.
+pub fn take_datagram(gate: &Arc<Gate>, message: &[u8], source: SocketAddr, destination: SocketAddr) {
+    let message = message.get(..MAX_QUESTION).unwrap_or(message);
+    let Some(room) = gate.streams.budget.take(QUESTION + message.len()) else {
+        if admitted(gate, source, destination) {
+            gate.journal.begin(subject(source, destination)).deny(&used_up());
+        }
+        return;
+    };
+    let (gate, message) = (Arc::clone(gate), message.to_vec());
+    tokio::spawn(async move {
+        serve_datagram(gate, message, source, destination).await;
+        drop(room);
+    });
+}
+
 /// Answers one datagram. A lost answer is like any lost packet: the client asks again.
-pub async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
+async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
     let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else { return };
     if let Ok(socket) = gate.udp_answering(destination) {
         let _ = socket.send_to(&reply, source);
@@ -49,7 +69,7 @@ pub async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAdd
 }
 
 /// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or has had its share.
-pub async fn serve_stream(gate: Arc<Gate>, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
+pub async fn serve_stream(gate: Arc<Gate>, stream: Stream, source: SocketAddr, destination: SocketAddr) {
     if converse(&gate, stream, source, destination).await == 0 {
         let nothing = denial("a connection for DNS that asked nothing");
         gate.journal.begin(subject(source, destination)).deny(&nothing);

@@ -128,6 +128,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::proxy::budget::Budget;
 
     fn question(payload: Option<u16>) -> Question {
         let asked = Query::query(Name::from_ascii("A.tEst.").unwrap(), RecordType::A);
@@ -143,7 +144,8 @@ mod tests {
         let address = Record::from_rdata(Name::from_ascii("b.test.").unwrap(), 1, RData::A(A::new(192, 0, 2, 1)));
         let records = std::iter::once(alias).chain(std::iter::repeat_n(address, records)).collect();
         let server = "192.0.2.53:53".parse().unwrap();
-        Answer { exists: true, records, ttl: 100, received: Instant::now(), server }
+        let room = Budget::new(0).take(0).unwrap();
+        Answer { exists: true, records, ttl: 100, received: Instant::now(), server, _room: room }
     }
 
     fn sent(message: &Message, payload: Option<u16>, transport: Transport) -> (usize, Message) {

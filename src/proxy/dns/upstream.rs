@@ -15,12 +15,17 @@ use tokio::time::Instant;
 
 use super::reply::UDP_PAYLOAD;
 use crate::policy::Hostname;
+use crate::proxy::budget::{Share, used_up};
 use crate::proxy::{Gate, dial};
 use crate::sys;
-use crate::sys::socket::Source;
+use crate::sys::socket::{Queues, ReceiveBuffer, Source};
 
+/// What a socket to a resolver holds unread, in the kernel.
+pub const QUEUE: usize = 16 * 1024;
 /// Aliases followed in one answer. Resolvers themselves give up at about this many.
 const MAX_ALIASES: usize = 8;
+/// What one record takes: its own structure, and two names of the longest kind beside it.
+const RECORD: usize = 1024;
 /// Records kept of one answer.
 const MAX_RECORDS: usize = 64;
 /// The longest time to live that the container is told, in seconds: what it may still be using, `pins` still knows.
@@ -29,7 +34,7 @@ const MAX_TTL: u32 = 300;
 const EMPTY_TTL: u32 = 5;
 
 /// What a resolver said about a name.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Answer {
     /// Whether the name exists.
     pub exists: bool,
@@ -41,6 +46,8 @@ pub struct Answer {
     pub received: Instant,
     /// Who said it.
     pub server: SocketAddr,
+    /// What it takes for as long as it is remembered.
+    pub(super) _room: Share,
 }
 
 impl Answer {
@@ -88,7 +95,11 @@ pub(super) async fn ask(
         reading = by_tcp(source, server, &query).await?;
     }
     match reading {
-        Reading::Found(exists, records, ttl) => Ok(Answer { exists, records, ttl, received: Instant::now(), server }),
+        Reading::Found(exists, records, ttl) => {
+            let room = gate.streams.budget.take(RECORD * records.len());
+            let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
+            Ok(Answer { exists, records, ttl, received: Instant::now(), server, _room: room })
+        }
         Reading::Failed(code) => Err(io::Error::other(format!("it answered {code}"))),
         Reading::NotOurs | Reading::Truncated => Err(io::Error::other("its answer makes no sense")),
     }
@@ -110,7 +121,7 @@ pub fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
 }
 
 async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
-    let socket = UdpSocket::from_std(sys::socket::udp_from(source, server)?)?;
+    let socket = UdpSocket::from_std(sys::socket::udp_from(source, server, Queues { received: QUEUE, sent: QUEUE })?)?;
     socket.send(&query.to_vec().map_err(io::Error::other)?).await?;
     let mut buffer = vec![0; usize::from(UDP_PAYLOAD)];
     loop {
@@ -124,7 +135,7 @@ async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> 
 }
 
 async fn by_tcp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
-    let mut stream = dial::tcp_connected(source, server).await?;
+    let mut stream = dial::tcp_connected(source, server, ReceiveBuffer { begins: QUEUE, most: QUEUE }).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
     stream.write_all(&super::framed(&query_bytes)).await?;
     let length = stream.read_u16().await?;

@@ -12,6 +12,7 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, Version};
 
 use super::asked::BadRequest;
+use super::held::Passage;
 use super::hop;
 use super::recorded::{Ledger, Recorded};
 use crate::audit::Entry;
@@ -22,10 +23,10 @@ use crate::proxy::connection::because;
 pub(super) type Reply = Response<Either<Recorded, Full<Bytes>>>;
 
 /// The server's answer, without what was meant for the hop to us. The record ends with its body, or the request's.
-pub(super) fn passed_on(response: Response<Incoming>, ledger: Arc<Ledger>, entry: Entry) -> Reply {
+pub(super) fn passed_on(response: Response<Incoming>, passage: Passage, ledger: Arc<Ledger>, entry: Entry) -> Reply {
     let (mut parts, body) = response.into_parts();
     let close = hop::says(&parts.headers, "close") || parts.version < Version::HTTP_11;
-    let body = Recorded::new(body, &parts, ledger, entry);
+    let body = Recorded::new(body, &parts, passage, ledger, entry);
     parts.headers = hop::end_to_end(parts.headers, false);
     parts.version = Version::HTTP_11;
     if close {

@@ -3,9 +3,7 @@
 //! Must not know what the requests are about. The socket is given back so that its end can be a tunnel or a farewell.
 
 use std::future::Future;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -13,11 +11,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::BrokenOff;
 use super::answer::Reply;
+use super::held::{Held, HttpSocket};
+use crate::proxy::stream::Stream;
 
 /// The longest head, and the most that is buffered of a body, in each direction. Servers commonly take heads of 8 to
 /// 16 KiB; this leaves room for large cookies and makes reads of bulk data large enough.
@@ -30,78 +29,44 @@ const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// A conversation that is over.
 pub(super) struct Ended {
     /// The socket. Nothing more will be sent in HTTP.
-    pub(super) client: TcpStream,
+    pub(super) client: Stream,
     /// Bytes that the client sent after its last request.
     pub(super) unread: Vec<u8>,
     /// What was wrong with the last request, where it was not HTTP. It was answered with 400 and never reached `reply`.
     pub(super) malformed: Option<String>,
+    /// Whether there was no room for the last request's head.
+    pub(super) short: bool,
 }
 
-/// Gets every request replied to, until either side wants no more. `early` was already read.
-pub(super) async fn converse<F, R>(client: TcpStream, early: Vec<u8>, reply: F) -> Ended
+/// How long what a client said may go on to the server after the client is lost.
+const SURVIVES: Duration = Duration::from_secs(5);
+
+/// Gets every request replied to, until either side wants no more. `early` was already read. Gives nothing where the client is
+/// lost.
+pub(super) async fn converse<F, R>(client: Stream, held: Arc<Held>, early: Vec<u8>, reply: F) -> Option<Ended>
 where
     F: Fn(Request<Incoming>) -> R,
     R: Future<Output = Result<Reply, BrokenOff>> + Send,
 {
-    let io = TokioIo::new(Rewound { early, taken: 0, stream: client });
+    let watched = client.clone();
+    // Seen here, as hyper doesn't look at a client while it can't read from it.
+    let lost = async {
+        watched.lost().await;
+        sleep(SURVIVES).await;
+    };
+    let io = TokioIo::new(HttpSocket::client(client, Arc::clone(&held), early));
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(BUFFER);
     // Some clients end their side right after the request (`printf … | nc`) and still read the answer.
     http.half_close(true).preserve_header_case(true).auto_date_header(false);
     let mut connection = http.serve_connection(io, service_fn(|request| Box::pin(reply(request))));
-    let outcome = (&mut connection).await;
+    let outcome = tokio::select! {
+        outcome = &mut connection => outcome,
+        () = lost => return None,
+    };
     let parts = connection.into_parts();
     let malformed = outcome.err().filter(hyper::Error::is_parse).map(|error| format!("malformed: {error}"));
-    let Rewound { early, taken, stream } = parts.io.into_inner();
-    let unread = [&parts.read_buf, early.get(taken..).unwrap_or_default()].concat();
-    Ended { client: stream, unread, malformed }
-}
-
-/// A socket whose first bytes were already read, and are read again.
-struct Rewound {
-    early: Vec<u8>,
-    taken: usize,
-    stream: TcpStream,
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let early = self.early.get(self.taken..).unwrap_or_default();
-        if early.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let now = early.get(..buffer.remaining()).unwrap_or(early);
-        buffer.put_slice(now);
-        self.taken += now.len();
-        if self.taken == self.early.len() {
-            (self.early, self.taken) = (Vec::new(), 0); // the connection may live long
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    let (client, early) = parts.io.into_inner().into_parts();
+    let unread = [&parts.read_buf, early.as_slice()].concat();
+    Some(Ended { client, unread, malformed, short: held.is_short() })
 }

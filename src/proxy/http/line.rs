@@ -12,20 +12,24 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 
 use http_body_util::{Either, Full};
-use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::answer::Reply;
 use super::converse::BUFFER;
+use super::held::{Held, HttpSocket, Passage};
 use super::hop;
 use super::recorded::{Counted, Ledger, counted, response_head, uncounted};
 use crate::audit::Entry;
 use crate::proxy::splice::{Early, splice_both};
+use crate::proxy::stream::Stream;
 
 /// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Line {
     sender: SendRequest<Counted>,
+    held: Arc<Held>,
+    task: AbortHandle,
 }
 
 /// What became of a request.
@@ -45,14 +49,13 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 
 impl Line {
     /// Speaks HTTP over a new connection.
-    pub(super) async fn over(stream: TcpStream) -> hyper::Result<Self> {
-        let _ = stream.set_nodelay(true);
+    pub(super) async fn over(stream: Stream, held: Arc<Held>) -> hyper::Result<Self> {
         let mut http = Builder::new();
         http.preserve_header_case(true).max_buf_size(BUFFER);
-        let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http.handshake(TokioIo::new(HttpSocket::server(stream, Arc::clone(&held)))).await?;
         // Ends when `sender` and the last answer's body are gone. Its error is also the request's, and told there.
-        tokio::spawn(connection.with_upgrades());
-        Ok(Self { sender })
+        let task = tokio::spawn(connection.with_upgrades()).abort_handle();
+        Ok(Self { sender, held, task })
     }
 
     /// Whether another request can be sent.
@@ -60,10 +63,23 @@ impl Line {
         matches!(timeout(READY_WITHIN, self.sender.ready()).await, Ok(Ok(())))
     }
 
-    /// Sends one request. `upgrade`: whether it asks for one.
-    pub(super) async fn send(&mut self, request: Request<Incoming>, upgrade: bool) -> Sent {
-        let (request, ledger) = counted(request);
-        match self.sender.try_send_request(request).await {
+    /// What ends it at once, even where the server takes nothing more.
+    pub(super) fn end(&self) -> AbortHandle {
+        self.task.clone()
+    }
+
+    /// What is kept for it here.
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
+    }
+
+    /// Sends one request that came from `client`. `upgrade`: whether it asks for one.
+    pub(super) async fn send(&mut self, request: Request<Incoming>, client: &Arc<Held>, upgrade: bool) -> Sent {
+        let passage = Passage { from: Arc::clone(client), to: self.held() };
+        let (request, ledger) = counted(request, passage);
+        let sent = self.sender.try_send_request(request).await;
+        self.held.understood();
+        match sent {
             Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, ledger),
             Ok(response) if upgrade => switched(response, ledger.out()),
             Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned(), ledger),
@@ -100,15 +116,15 @@ impl Tunnel {
     }
 
     /// Moves bytes until both sides have ended. `unread` are the client's that came with the request.
-    pub(super) async fn run(self, client: TcpStream, unread: Vec<u8>) {
+    pub(super) async fn run(self, client: Stream, unread: Vec<u8>) {
         let Some(entry) = self.entry else { return };
-        let upgraded = match self.upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>()) {
+        let upgraded = match self.upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<HttpSocket>>()) {
             Ok(Ok(parts)) => parts,
             Ok(Err(_)) => return entry.finish(self.out, self.back, Some("the upgraded connection is no socket")),
             Err(error) => return entry.finish(self.out, self.back, Some(&format!("the upgrade broke off: {error}"))),
         };
         let early = Early { out: unread, back: upgraded.read_buf.to_vec() };
-        let spliced = splice_both(client, upgraded.io.into_inner(), early).await;
+        let spliced = splice_both(client, upgraded.io.into_inner().into_parts().0, early).await;
         let problem = spliced.problem.map(|error| error.to_string());
         entry.finish(self.out + spliced.bytes_out, self.back + spliced.bytes_in, problem.as_deref());
     }

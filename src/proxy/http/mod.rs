@@ -7,55 +7,67 @@
 mod answer;
 pub mod asked;
 mod converse;
+mod held;
 mod hop;
 mod line;
 mod recorded;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 
 use self::answer::Reply;
 use self::asked::{Asked, BadRequest};
 use self::converse::{Ended, converse};
+pub(super) use self::held::Held;
+use self::held::Passage;
 use self::line::{Line, Sent, Tunnel};
-use super::connection::{Ahead, Captured, because, close_gently};
+use super::budget::used_up;
+use super::connection::{Ahead, Captured, because, close_gently, reset};
 use super::dial::{DialError, Upstream};
+use super::stream::Stream;
 use crate::audit::{Entry, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 
 /// Serves a connection that began with `early`. `first` becomes the record of its first request; `ahead` serves it, where it
 /// leads to what that asks for.
-pub(super) async fn serve(
-    captured: &Captured,
-    client: TcpStream,
-    early: Vec<u8>,
-    mut first: Entry,
-    ahead: Option<Ahead>,
-) {
+pub(super) async fn serve(captured: &Captured, client: Stream, early: Vec<u8>, mut first: Entry, ahead: Option<Ahead>) {
     first.subject().kind = Kind::Http;
+    let Some(held) = captured.held() else {
+        first.deny(&used_up());
+        return reset(client);
+    };
     let session = Session {
         captured,
+        held: Arc::clone(&held),
         first: Mutex::new(Some(first)),
         ahead: Mutex::new(ahead),
         kept: Mutex::default(),
+        line: Mutex::default(),
         tunnel: Mutex::default(),
     };
-    let ended = converse(client, early, |request| session.exchange(request)).await;
-    session.finish(ended).await;
+    if let Some(ended) = converse(client, held, early, |request| session.exchange(request)).await {
+        session.finish(ended).await;
+    } else {
+        session.abandon();
+    }
 }
 
 /// What lasts from one request to the next.
 struct Session<'a> {
     captured: &'a Captured,
+    /// What is kept for the client here.
+    held: Arc<Held>,
     /// The record that was begun with the connection, until a request takes it.
     first: Mutex<Option<Entry>>,
     /// The upstream connection that was made before the first request, until one wants to connect.
     ahead: Mutex<Option<Ahead>>,
     /// The upstream connection of the last request.
     kept: Mutex<Option<Kept>>,
+    /// What ends the last upstream connection.
+    line: Mutex<Option<AbortHandle>>,
     /// What the connection becomes after a 101.
     tunnel: Mutex<Option<Tunnel>>,
 }
@@ -75,6 +87,7 @@ struct BrokenOff;
 impl Session<'_> {
     /// One request: understand, decide, connect, forward, record.
     async fn exchange(&self, request: Request<Incoming>) -> Result<Reply, BrokenOff> {
+        self.held.understood();
         let mut entry = self.entry();
         entry.subject().method = Some(request.method().to_string());
         let asked = match asked::read(&request, self.captured.destination()) {
@@ -131,10 +144,11 @@ impl Session<'_> {
                 },
             };
             entry.allowed(permit.rule(), Some(address.socket_addr().ip()));
-            match line.send(request, asked.upgrade).await {
+            match line.send(request, &self.held, asked.upgrade).await {
                 Sent::Answered(response, ledger) => {
+                    let passage = Passage { from: line.held(), to: Arc::clone(&self.held) };
                     put(&self.kept, Kept { name, address, line });
-                    return Ok(answer::passed_on(response, ledger, entry));
+                    return Ok(answer::passed_on(response, passage, ledger, entry));
                 }
                 Sent::Switched(switched) => {
                     let (reply, tunnel) = *switched;
@@ -165,8 +179,17 @@ impl Session<'_> {
 
     async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
         let Upstream { stream, address } = self.captured.connect(permit, take(&self.ahead)).await?.upstream;
-        let line = Line::over(stream).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+        let held = self.captured.held().ok_or_else(|| DialError::Denied(used_up()))?;
+        let line = Line::over(stream, held).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+        put(&self.line, line.end());
         Ok(Kept { name: permit.name().cloned(), address, line })
+    }
+
+    /// Nobody is left to answer. What the server hasn't taken by now would wait for it, for as long as the server likes.
+    fn abandon(self) {
+        if let Some(line) = take(&self.line) {
+            line.abort();
+        }
     }
 
     /// What remains when no more requests come: a tunnel, a complaint, or a farewell.
@@ -176,7 +199,9 @@ impl Session<'_> {
         }
         drop(take(&self.kept));
         let unserved = take(&self.first);
-        if let Some(problem) = ended.malformed {
+        if ended.short {
+            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&used_up());
+        } else if let Some(problem) = ended.malformed {
             unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&because(problem));
         } else if let Some(entry) = unserved {
             entry.deny(&because("the request's head never became complete"));

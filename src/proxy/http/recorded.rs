@@ -9,12 +9,13 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::http::{request, response};
 use hyper::{HeaderMap, Request};
 
+use super::held::Passage;
 use crate::audit::Entry;
 
 /// The account of one exchange, held by its two bodies. Writes the record when both are gone.
@@ -49,15 +50,16 @@ impl Drop for Ledger {
 #[derive(Debug)]
 pub(super) struct Counted {
     body: Incoming,
+    passage: Passage,
     ledger: Arc<Ledger>,
 }
 
 /// Makes a request count what of it goes out.
-pub(super) fn counted(request: Request<Incoming>) -> (Request<Counted>, Arc<Ledger>) {
+pub(super) fn counted(request: Request<Incoming>, passage: Passage) -> (Request<Counted>, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
     let (parts, body) = request.into_parts();
     add(&ledger.out, request_head(&parts));
-    (Request::from_parts(parts, Counted { body, ledger: Arc::clone(&ledger) }), ledger)
+    (Request::from_parts(parts, Counted { body, passage, ledger: Arc::clone(&ledger) }), ledger)
 }
 
 /// The request as it was before [`counted`]. For one that was never sent.
@@ -95,9 +97,12 @@ impl Body for Counted {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        ready!(self.passage.poll_room(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            add(&self.ledger.out, size(frame));
+            let length = size(frame);
+            self.passage.passed(length);
+            add(&self.ledger.out, length);
         }
         polled
     }
@@ -115,14 +120,21 @@ impl Body for Counted {
 #[derive(Debug)]
 pub(super) struct Recorded {
     body: Incoming,
+    passage: Passage,
     ledger: Arc<Ledger>,
     entry: Option<Entry>,
 }
 
 impl Recorded {
-    pub(super) fn new(body: Incoming, head: &response::Parts, ledger: Arc<Ledger>, entry: Entry) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        head: &response::Parts,
+        passage: Passage,
+        ledger: Arc<Ledger>,
+        entry: Entry,
+    ) -> Self {
         add(&ledger.back, response_head(head));
-        Self { body, ledger, entry: Some(entry) }
+        Self { body, passage, ledger, entry: Some(entry) }
     }
 
     fn close(&mut self, problem: Option<String>) {
@@ -137,9 +149,14 @@ impl Body for Recorded {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        ready!(self.passage.poll_room(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => add(&self.ledger.back, size(frame)),
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = size(frame);
+                self.passage.passed(length);
+                add(&self.ledger.back, length);
+            }
             Poll::Ready(Some(Err(error))) => self.close(Some(format!("the answer broke off: {error}"))),
             Poll::Ready(None) => self.close(None),
             Poll::Pending => {}

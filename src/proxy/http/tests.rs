@@ -5,7 +5,9 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::held::{END, PIECE};
 use crate::proxy::connection::rig::Rig;
+use crate::proxy::stream::{LEAST, SOCKET};
 
 /// Reads one head, and as many bytes of body after it. Gives both as text.
 async fn read_message(stream: &mut TcpStream, body: usize) -> String {
@@ -449,4 +451,54 @@ async fn trailers_count_as_bytes() {
     let record = rig.record().await;
     let trailer = trailer.len() as u64;
     assert!(record.bytes_out > trailer + 5 && record.bytes_in > trailer + 2, "{record:?}");
+}
+
+/// What one connection and its ends take at their least, both to the client and to the server.
+const BOTH_ENDS: usize = 2 * (LEAST_STREAM + END);
+const LEAST_STREAM: usize = SOCKET + 3 * LEAST;
+
+#[tokio::test]
+async fn a_head_that_there_is_no_room_for_is_denied_with_the_reason() {
+    let (rig, _outside) = Rig::within(BOTH_ENDS, &["domain=a.example"], &[]).await;
+    let mut client = rig.client(80).await;
+    let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nX: {}", "a".repeat(2 * PIECE));
+    client.write_all(request.as_bytes()).await.unwrap();
+    while client.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!(record.verdict, "deny");
+    assert!(record.reason.unwrap().starts_with("the gateway's memory is used up"));
+}
+
+#[tokio::test]
+async fn a_request_that_there_is_no_connection_for_is_denied_with_the_reason() {
+    let (rig, _outside) = Rig::within(BOTH_ENDS - 1, &["domain=a.example"], &[]).await;
+    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("memory is used up"), "{answer}");
+    drop(client);
+    assert!(rig.record().await.reason.unwrap().starts_with("the gateway's memory is used up"));
+}
+
+#[tokio::test]
+async fn bodies_go_on_both_ways_with_the_least_room() {
+    const SIZE: usize = 400_000;
+    let (rig, outside) = Rig::within(BOTH_ENDS, &["domain=a.example"], &[]).await;
+    let head = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {SIZE}\r\n\r\n");
+    let mut client = rig.client_saying(80, head.as_bytes()).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let (mut client_reads, mut client_writes) = client.split();
+    let (mut server_reads, mut server_writes) = server.split();
+    let (mut sent, mut got) = (vec![0; SIZE], vec![0; answer.len() + SIZE]);
+    let (body, answer) = (vec![1; SIZE], [answer.as_bytes(), &[2; SIZE]].concat());
+    let outcome = tokio::try_join!(
+        client_writes.write_all(&body),
+        server_writes.write_all(&answer),
+        server_reads.read_exact(&mut sent),
+        client_reads.read_exact(&mut got),
+    );
+    outcome.unwrap();
+    assert!(sent == body && got == answer);
 }

@@ -1,10 +1,18 @@
 //! Over loopback, with real sockets: a client and a server program's ends, and our two between them.
 
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::proxy::budget::{Budget, WHOLE};
+use crate::proxy::stream::Streams;
+
+/// Two connected sockets, the second one paid for.
+async fn pair_of(streams: &Streams) -> (TcpStream, Stream) {
+    let (theirs, ours) = pair().await;
+    (theirs, streams.room().unwrap().of(ours).unwrap())
+}
 
 /// Two connected sockets.
 async fn pair() -> (TcpStream, TcpStream) {
@@ -16,8 +24,12 @@ async fn pair() -> (TcpStream, TcpStream) {
 
 /// The client's end, the server's end, and what comes of the splice between them.
 async fn spliced(early: Early) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
-    let (client, ours) = pair().await;
-    let (our_other, server) = pair().await;
+    spliced_of(&Streams::new(Budget::new(WHOLE)), early).await
+}
+
+async fn spliced_of(streams: &Streams, early: Early) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
+    let (client, ours) = pair_of(streams).await;
+    let (server, our_other) = pair_of(streams).await;
     (client, server, tokio::spawn(splice_both(ours, our_other, early)))
 }
 

@@ -1,10 +1,15 @@
 //! UDP flows over real sockets on the loopback: what passes, what is recorded, what is kept.
 
 use super::*;
+use crate::proxy::budget::Budget;
 use crate::proxy::test_gate::TestGate;
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+fn datagram(payload: &[u8]) -> Datagram {
+    Datagram { payload: payload.to_vec(), _room: Budget::new(0).take(0).unwrap() }
 }
 
 const CLIENT: &str = "10.0.0.2:4000";
@@ -40,6 +45,31 @@ async fn a_flood_of_refused_flows_takes_bounded_memory_and_records_each() {
     assert_eq!(bench.records().len(), 2000);
 }
 
+#[tokio::test]
+async fn a_flow_keeps_so_many_datagrams_until_its_name_is_looked_up() {
+    let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
+    let relay = Relay::new(Arc::clone(&bench.gate));
+    let budget = &bench.gate.streams.budget;
+    let send = || relay.datagram(&[0; DATAGRAM], address(CLIENT), address("192.0.2.1:9")).unwrap();
+    send();
+    let with_one = budget.free();
+    for _ in 1..QUEUE + 5 {
+        send();
+    }
+    assert_eq!(with_one - budget.free(), (QUEUE - 1) * DATAGRAM);
+}
+
+#[tokio::test]
+async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
+    let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
+    let relay = Relay::new(Arc::clone(&bench.gate));
+    let send = |port| relay.datagram(&[1], SocketAddr::new("10.0.0.2".parse().unwrap(), port), address("192.0.2.1:9"));
+    let begun = (1..1000).take_while(|port| send(*port).is_ok()).count();
+    assert!((250..410).contains(&begun), "{begun}");
+    assert!(bench.records().last().unwrap().reason.as_deref().unwrap().starts_with("the gateway's memory is used up"));
+    assert!(bench.gate.streams.budget.free() < FLOW + RECEIVED_LEAST + SENT);
+}
+
 /// An outside with a server, an inside with a client, and the relay's two sockets between them.
 struct Wire {
     server: UdpSocket,
@@ -64,7 +94,7 @@ async fn datagrams_pass_both_ways_whole_and_are_counted() {
     let (queue, waiting) = mpsc::channel(QUEUE);
     let talk = async {
         let mut buffer = vec![0; DATAGRAM];
-        queue.send(b"question".to_vec()).await.unwrap();
+        queue.send(datagram(b"question")).await.unwrap();
         let (length, from) = wire.server.recv_from(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..length], b"question");
         let answer = vec![7; 40_000];
@@ -93,7 +123,7 @@ async fn a_port_closed_outside_is_noted_but_does_not_end_the_flow_at_once() {
     let (queue, waiting) = mpsc::channel(QUEUE);
     drop(wire.server);
     for _ in 0..3 {
-        queue.send(vec![1]).await.unwrap();
+        queue.send(datagram(&[1])).await.unwrap();
     }
     drop(queue);
     let traffic = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting).await;

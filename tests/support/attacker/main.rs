@@ -17,11 +17,14 @@
 //! - `quiet ADDRESS:PORT`: what gets no answer or one from the kernel: segments of no connection, ICMP of odd types, IGMP, half
 //!   a packet
 //! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
+//! - `hoard WHAT ADDRESS:PORT COUNT SECONDS`: COUNT connections that stop half-way (`heads`, `bodies`, `answers`, `hellos`,
+//!   `streams`), or large `datagrams` or `questions` from COUNT sockets, held for so long
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
 mod frames;
+mod hoard;
 mod kernel;
 mod link;
 mod mutate;
@@ -68,6 +71,13 @@ fn main() -> anyhow::Result<()> {
         ["rtnetlink", interface] => namespaces::reach(interface)?,
         ["quiet", target] => quiet::send_all(target.parse()?)?,
         ["scatter", target, count] => probe::scatter(target.parse()?, count.parse()?)?,
+        ["hoard", what @ ("datagrams" | "questions"), target, count, seconds] => {
+            hoard::datagrams(what, target.parse()?, count.parse()?, Duration::from_secs(seconds.parse()?))?;
+        }
+        ["hoard", what, target, count, seconds] => {
+            let length = Duration::from_secs(seconds.parse()?);
+            println!("connections: {}", hoard::streams(what, target.parse()?, count.parse()?, length)?);
+        }
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");

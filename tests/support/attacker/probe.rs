@@ -112,7 +112,7 @@ fn udp_socket(target: SocketAddr) -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn question(name: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn question(name: &str) -> anyhow::Result<Vec<u8>> {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(Name::from_ascii(name)?, RecordType::A));

@@ -1,7 +1,8 @@
 //! The name server: answers for the zone over UDP and TCP, on every address, and prints every question.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::Ends;
-use crate::zone::{REBINDING, by_name, is_late};
+use crate::zone::{REBINDING, by_name, is_late, is_once};
 
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 60;
@@ -58,15 +59,26 @@ fn answer(question: &[u8], ends: &Ends) -> Option<Vec<u8>> {
     response.metadata.message_type = MessageType::Response;
     response.metadata.recursion_desired = request.metadata.recursion_desired;
     response.metadata.recursion_available = true;
+    if is_once(&name) && !is_first(&format!("{} {name}", query.query_type())) {
+        return None;
+    }
     let records = records(&name, query.query_type());
+    let ttl = if is_once(&name) { 0 } else { TTL };
     if records.is_none() {
         response.metadata.response_code = ResponseCode::NXDomain;
     }
     for data in records.unwrap_or_default() {
-        response.add_answer(Record::from_rdata(query.name().clone(), TTL, data));
+        response.add_answer(Record::from_rdata(query.name().clone(), ttl, data));
     }
     response.add_query(query);
     response.to_vec().ok()
+}
+
+/// Whether this question was never asked before.
+fn is_first(question: &str) -> bool {
+    static ASKED: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    asked.get_or_insert_default().insert(question.to_owned())
 }
 
 fn asks_late(message: &[u8]) -> bool {

@@ -21,6 +21,9 @@ use crate::{Ends, zone};
 /// Piece in which `/slow` sends, and the pause between pieces.
 const DRIP: (&[u8], std::time::Duration) = (b"drip\n", std::time::Duration::from_millis(50));
 
+/// Whose bodies are never read, nor answered.
+const UNREAD: &str = "/unread";
+
 /// The authority that signs for everyone.
 #[derive(Debug, Clone)]
 pub(crate) struct Authority(Arc<CertifiedIssuer<'static, KeyPair>>);
@@ -124,6 +127,9 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow
             "content-length" => length = value.trim().parse()?,
             _ => {}
         }
+    }
+    if path == UNREAD {
+        return std::future::pending().await;
     }
     tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await?;
     Ok(Some(Request { method, path, host, closes }))

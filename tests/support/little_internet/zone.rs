@@ -17,6 +17,14 @@ pub(crate) const REBINDING: [(&str, Ipv4Addr); 3] = [
 /// Names below this one have the wildcard host's address, and are answered late over UDP: after every resolver's patience.
 const LATE: &str = ".late.test";
 
+/// Names below this one have the wildcard host's address too. The first question about each is answered, for a moment; no other.
+const ONCE: &str = ".once.test";
+
+/// Whether a name is one that is answered once.
+pub(crate) fn is_once(name: &str) -> bool {
+    name.trim_end_matches('.').to_ascii_lowercase().ends_with(ONCE)
+}
+
 /// Whether a name is one that is answered late.
 pub(crate) fn is_late(name: &str) -> bool {
     name.trim_end_matches('.').to_ascii_lowercase().ends_with(LATE)
@@ -25,7 +33,7 @@ pub(crate) fn is_late(name: &str) -> bool {
 /// The host that a name belongs to.
 pub(crate) fn by_name(name: &str) -> Option<Host> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    if is_late(&name) {
+    if is_late(&name) || is_once(&name) {
         return Some(WILD);
     }
     HOSTS.into_iter().find(|host| match host.name.strip_prefix('*') {

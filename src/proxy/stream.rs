@@ -1,0 +1,377 @@
+//! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken from it to be passed on.
+//!
+//! Owns how large they are. They begin small, grow while the connection moves more than they hold, up to what other connections
+//! leave, and are small again when it has been quiet. Must not know what the bytes are.
+//!
+//! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what comes in a round trip. A
+//! buffer grows when half of it, which is its window, came within a [`MOMENT`]: with any round trip shorter than that, a
+//! transfer that only the window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BufMut;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+use super::budget::{Budget, Share};
+use crate::sys::buffers;
+use crate::sys::socket::reset_on_close;
+
+/// What the kernel's structures for one socket take, and this process's for half a connection.
+pub const SOCKET: usize = 12 * 1024;
+/// The smallest buffer of a direction.
+pub const LEAST: usize = 4 * 1024;
+/// The largest a buffer begins with: a window of 16 KiB, which the first ten segments that servers send (RFC 6928) nearly fill.
+pub const BEGINS: usize = 32 * 1024;
+/// The largest buffer.
+pub const MOST: usize = 8 * 1024 * 1024;
+/// The most taken from a socket before it has been passed on. More makes fewer system calls, and hardly any.
+const AT_ONCE: usize = 256 * 1024;
+/// In how many connections' beginnings what is free is divided.
+const BEGINNINGS: usize = 1024;
+/// How long what moved counts; and how long a buffer is quiet before it is made small.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// The open connections of one gateway. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    /// What their buffers, and all else, come out of.
+    pub budget: Budget,
+    open: Arc<Mutex<HashMap<usize, Weak<Socket>>>>,
+}
+
+/// A connection. Clones share it. Read and written by [`AsyncRead`] and [`AsyncWrite`]; who moves its bytes otherwise says how many.
+#[derive(Debug, Clone)]
+pub struct Stream(Arc<Socket>);
+
+#[derive(Debug)]
+struct Socket {
+    tcp: TcpStream,
+    received: Mutex<Buffer>,
+    sent: Mutex<Buffer>,
+    _structures: Share,
+    among: Streams,
+}
+
+/// Room for a connection that is yet to be made.
+#[derive(Debug)]
+pub struct Room {
+    structures: Share,
+    received: Buffer,
+    sent: Buffer,
+    among: Streams,
+}
+
+impl Streams {
+    /// None yet.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, open: Arc::default() }
+    }
+
+    /// Takes room for one connection. None: the budget is used up.
+    #[must_use]
+    pub fn room(&self) -> Option<Room> {
+        let size = self.beginning();
+        Some(Room {
+            structures: self.budget.take(SOCKET)?,
+            received: Buffer::new(&self.budget, size, AT_ONCE)?,
+            sent: Buffer::new(&self.budget, size, 0)?,
+            among: self.clone(),
+        })
+    }
+
+    /// What a buffer begins with.
+    fn beginning(&self) -> usize {
+        (self.budget.free() / BEGINNINGS).clamp(LEAST, BEGINS)
+    }
+
+    /// Makes the buffers that are quiet as small as those that begin. Gives whether some are larger.
+    pub(super) fn calm(&self) -> bool {
+        let open: Vec<_> = locked(&self.open).values().filter_map(Weak::upgrade).collect();
+        let small = self.beginning();
+        open.iter().filter(|socket| socket.calm(small)).count() > 0
+    }
+}
+
+impl Room {
+    /// The size of the receive buffer to come.
+    pub(super) fn receive_size(&self) -> usize {
+        self.received.size
+    }
+
+    /// For this connection.
+    ///
+    /// # Errors
+    /// What `setsockopt(2)` gives.
+    pub(super) fn of(self, tcp: TcpStream) -> io::Result<Stream> {
+        let Self { structures, received, sent, among } = self;
+        buffers::bound_received(&tcp, received.size)?;
+        buffers::bound_sent(&tcp, sent.size)?;
+        buffers::let_window_follow(&tcp)?;
+        prepare(&tcp);
+        let (received, sent) = (Mutex::new(received), Mutex::new(sent));
+        let open = Arc::clone(&among.open);
+        let socket = Arc::new(Socket { tcp, received, sent, _structures: structures, among });
+        locked(&open).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
+        Ok(Stream(socket))
+    }
+}
+
+/// How long a side may be silent before the kernel asks whether it is still there, and how often it asks again.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Small writes leave at once, and a peer that vanished is noticed. Best effort: neither decides anything.
+fn prepare(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        locked(&self.among.open).remove(&std::ptr::from_ref(self).addr());
+    }
+}
+
+impl Drop for Stream {
+    /// What was written and has not arrived is kept by the kernel after a close too, for as long as the peer doesn't take it: it
+    /// is paid for until then.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) > 1 || self.0.closes_at_once() {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(linger(Arc::clone(&self.0)));
+        }
+    }
+}
+
+/// How long a peer may take nothing of the last that was written.
+const LINGERS: Duration = Duration::from_secs(30);
+/// How soon it is looked first whether everything has arrived: each time, twice as long is waited, up to [`MOMENT`].
+const LOOKED_FIRST: Duration = Duration::from_millis(1);
+
+/// Closes a socket when everything has arrived; with a reset where nothing does any more.
+async fn linger(socket: Arc<Socket>) {
+    let (mut pause, mut left, mut progress) = (LOOKED_FIRST, usize::MAX, Instant::now());
+    while progress.elapsed() < LINGERS {
+        match socket.unsent() {
+            0 => return,
+            unsent if unsent < left => (left, progress) = (unsent, Instant::now()),
+            _ => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(MOMENT);
+    }
+    let _ = reset_on_close(&socket.tcp);
+}
+
+impl Stream {
+    /// The socket.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        &self.0.tcp
+    }
+
+    /// Waits until the peer is lost: it has sent a reset, or is silent where the kernel asks.
+    pub(super) async fn lost(&self) {
+        // A socket that can't be asked is as good as lost.
+        let _ = self.tcp().ready(Interest::ERROR).await;
+    }
+
+    /// The most to take from it before that has been passed on.
+    pub(super) fn at_once(&self) -> usize {
+        locked(&self.0.received).size.min(AT_ONCE)
+    }
+
+    /// The most to keep that is to be written to it.
+    pub(super) fn send_size(&self) -> usize {
+        locked(&self.0.sent).size
+    }
+
+    /// Notes that so many bytes were read.
+    pub(super) fn received(&self, bytes: usize) {
+        if let Some(size) = locked(&self.0.received).moved(bytes) {
+            // It has the room, and goes on with less where the kernel doesn't give it.
+            let _ = buffers::bound_received(&self.0.tcp, size);
+            let _ = buffers::let_window_follow(&self.0.tcp);
+        }
+    }
+
+    /// Notes that so many bytes were written.
+    pub(super) fn sent(&self, bytes: usize) {
+        if let Some(size) = locked(&self.0.sent).moved(bytes) {
+            let _ = buffers::bound_sent(&self.0.tcp, size);
+        }
+    }
+}
+
+impl Socket {
+    /// Says that nothing more will be sent. Gives whether a close then leaves nothing: it is a reset, or all has arrived.
+    fn closes_at_once(&self) -> bool {
+        let socket = SockRef::from(&self.tcp);
+        let with_a_reset = socket.linger().is_ok_and(|linger| linger == Some(Duration::ZERO));
+        with_a_reset || socket.shutdown(Shutdown::Write).is_err() || self.unsent() == 0
+    }
+
+    /// Bytes that have not arrived. None are left of a connection that is gone.
+    fn unsent(&self) -> usize {
+        if self.tcp.peer_addr().is_err() {
+            return 0;
+        }
+        buffers::queued(&self.tcp).map_or(0, |(unsent, _)| unsent)
+    }
+
+    /// Makes what is quiet and empty no larger than `small`. Gives whether something still is.
+    fn calm(&self, small: usize) -> bool {
+        let (mut received, mut sent) = (locked(&self.received), locked(&self.sent));
+        if received.is_quiet_over(small) || sent.is_quiet_over(small) {
+            // Unknown counts as full: what may still be in use isn't given back.
+            let (unsent, unread) = buffers::queued(&self.tcp).unwrap_or((usize::MAX, usize::MAX));
+            if received.is_quiet_over(small) && unread == 0 && buffers::bound_received(&self.tcp, small).is_ok() {
+                received.make(small);
+            }
+            if sent.is_quiet_over(small) && unsent == 0 && buffers::bound_sent(&self.tcp, small).is_ok() {
+                sent.make(small);
+            }
+        }
+        received.size > small || sent.size > small
+    }
+}
+
+/// One direction of a socket.
+#[derive(Debug)]
+struct Buffer {
+    size: usize,
+    /// Up to how much is held besides: what was read and is to be passed on.
+    besides: usize,
+    share: Share,
+    /// Bytes of this moment.
+    moved: usize,
+    moment: Instant,
+}
+
+impl Buffer {
+    fn new(budget: &Budget, size: usize, besides: usize) -> Option<Self> {
+        let share = budget.take(size + besides.min(size))?;
+        Some(Self { size, besides, share, moved: 0, moment: Instant::now() })
+    }
+
+    /// Notes that bytes moved. Gives the new size where it has grown.
+    fn moved(&mut self, bytes: usize) -> Option<usize> {
+        let now = Instant::now();
+        if now.duration_since(self.moment) > MOMENT {
+            (self.moment, self.moved) = (now, 0);
+        }
+        self.moved = self.moved.saturating_add(bytes);
+        let size = self.size * 2;
+        if self.moved < self.size / 2 || size > MOST || !self.share.grow_to(size + self.besides.min(size)) {
+            return None;
+        }
+        (self.size, self.moved) = (size, 0);
+        Some(size)
+    }
+
+    fn is_quiet_over(&self, small: usize) -> bool {
+        self.size > small && self.moment.elapsed() > MOMENT
+    }
+
+    fn make(&mut self, size: usize) {
+        self.size = size;
+        self.share.shrink_to(size + self.besides.min(size));
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.tcp.as_fd()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_some(cx, buffer, self.at_once()).map_ok(drop)
+    }
+}
+
+impl Stream {
+    /// Reads at most so many bytes, and tells how many.
+    pub(super) fn poll_read_some(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp().poll_read_ready(cx))?;
+            match self.tcp().try_read_buf(&mut (&mut *buffer).limit(most)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(count) => {
+                    self.received(count);
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp().poll_write_ready(cx))?;
+            match send(self.tcp()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => {
+                    self.sent(*outcome.as_ref().unwrap_or(&0));
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |tcp| tcp.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |tcp| tcp.try_write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(self.tcp()).shutdown(Shutdown::Write))
+    }
+}
+
+#[cfg(test)]
+mod tests;

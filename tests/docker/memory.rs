@@ -1,0 +1,106 @@
+//! What a container can make its gateway keep: however it tries, the process and the kernel's memory for its sockets stay within
+//! one budget, what is open goes on, the record says why the rest was denied, and all is given back.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::Test;
+use crate::bed::{Bed, wait_for, wait_for_within};
+use crate::docker::Container;
+
+/// None of them beside another test: they take all the time that two processors have.
+pub(crate) const TESTS: &[Test] = &[
+    ("half_sent_heads_stay_within_the_budget", |bed| hoard(bed, "heads 198.51.100.10:80 3000")),
+    ("half_sent_hellos_stay_within_the_budget", |bed| hoard(bed, "hellos 198.51.100.10:443 3000")),
+    ("bodies_that_no_server_reads_stay_within_the_budget", |bed| hoard(bed, "bodies 198.51.100.10:80 3000")),
+    ("answers_that_no_client_reads_stay_within_the_budget", |bed| hoard(bed, "answers 198.51.100.10:80 1000")),
+    ("streams_that_nobody_reads_stay_within_the_budget", |bed| hoard(bed, "streams 198.51.100.30:5432 3000")),
+    ("datagrams_that_wait_for_a_name_stay_within_the_budget", |bed| hoard(bed, "datagrams 198.51.100.30:9999 512")),
+    ("questions_that_wait_for_an_answer_stay_within_the_budget", |bed| hoard(bed, "questions 198.51.100.53:53 16")),
+];
+
+/// The whole, without what the program itself takes in files that are mapped: all gateways share it, and a build for tests has a
+/// multiple of a release's.
+const WHOLE: u64 = (64 - 8) * MEBIBYTE;
+const MEBIBYTE: u64 = 1024 * 1024;
+/// How much more than before may be left: what an allocator keeps, and answers that are remembered.
+const LEFT: u64 = 4 * MEBIBYTE;
+/// How long a flood lasts, in seconds.
+const LENGTH: &str = "6";
+
+/// One flood, from a container that has something open.
+fn hoard(bed: &Bed, what: &str) {
+    let container = bed.start_with("boundary-memory", &[], &["sleep", "600"]);
+    let gateway = Gateway { bed, proxy: container.footprint().proxy };
+    container.exec(&format!("nslookup {}.once.test", container.name)).must_succeed();
+    let open = Dripping::begin(&container);
+    let before = gateway.holds();
+    let script = format!("attacker hoard {what} {LENGTH}");
+    let peak = thread::scope(|scope| {
+        let flood = scope.spawn(|| container.exec(&script).must_succeed().stdout.clone());
+        let mut peak = 0;
+        while !flood.is_finished() {
+            peak = peak.max(gateway.holds());
+        }
+        flood.join().unwrap();
+        peak
+    });
+    assert!(peak <= WHOLE, "{what}: the gateway held {} MiB", peak / MEBIBYTE);
+    assert!(denials(&container) > 0, "{what}: no limit was met: {} MiB", peak / MEBIBYTE);
+    open.goes_on();
+    wait_for_within(Duration::from_secs(60), "the memory to be given back", || gateway.holds() <= before + LEFT);
+    open.goes_on();
+    container.exec("curl -4 -sS -m 5 http://allowed.test/").must_succeed();
+}
+
+/// Attempts that were denied since there were too many: for want of memory, or by the pace of questions.
+fn denials(container: &Container<'_>) -> usize {
+    let reasons = container.records().into_iter().filter_map(|record| record["reason"].as_str().map(str::to_owned));
+    let limits = ["the gateway's memory is used up", "more than 1000 questions a second"];
+    reasons.filter(|reason| limits.iter().any(|limit| reason.starts_with(limit))).count()
+}
+
+/// A gateway, as its host sees it.
+struct Gateway<'bed> {
+    bed: &'bed Bed,
+    proxy: String,
+}
+
+impl Gateway<'_> {
+    /// What it holds, in bytes: the process's own memory, and the kernel's for its sockets.
+    fn holds(&self) -> u64 {
+        let status = fs::read_to_string(self.bed.inside(&format!("/proc/{}/status", self.proxy))).unwrap();
+        let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next());
+        let list = self.bed.exec(&["nsenter", "--target", &self.proxy, "--net", "ss", "-tuamnH"]);
+        let sockets: u64 = list.must_succeed().stdout.split("skmem:(").skip(1).map(held).sum();
+        own.unwrap().parse::<u64>().unwrap() * 1024 + sockets
+    }
+}
+
+/// Of `ss -m`: received, being sent, set aside, queued, options, and waiting to be taken; not the bounds of these.
+fn held(memory: &str) -> u64 {
+    let fields = memory.split(')').next().unwrap_or_default().split(',');
+    let counts = fields.filter(|field| !field.starts_with("rb") && !field.starts_with("tb") && !field.starts_with('d'));
+    counts.map(|field| field.trim_start_matches(char::is_alphabetic).parse::<u64>().unwrap()).sum()
+}
+
+/// An answer without an end, on its way to a container.
+struct Dripping<'a>(&'a Container<'a>);
+
+impl<'a> Dripping<'a> {
+    fn begin(container: &'a Container<'a>) -> Self {
+        container.exec("curl -4 -sSN http://allowed.test/slow >/tmp/drips 2>/tmp/problem &");
+        let dripping = Self(container);
+        dripping.goes_on();
+        dripping
+    }
+
+    /// More of it comes.
+    fn goes_on(&self) {
+        let size = || self.0.exec("wc -c </tmp/drips").must_succeed().stdout.trim().parse::<u64>().unwrap();
+        let before = size();
+        wait_for("more of an answer that was on its way", || size() > before);
+        assert_eq!(self.0.exec("cat /tmp/problem").stdout, "");
+    }
+}
