@@ -108,6 +108,8 @@ fn huge_annotation(bed: &Bed) {
     let bundle = Bundle::new(bed, &json!({"com.example.notes": "x".repeat(1_000_000)}));
     assert!(bundle.begin_create().wait().unwrap().success(), "{}", bundle.words());
     bundle.call(&["start", &bundle.id]).must_succeed();
+    bundle.call(&["delete", "--force", &bundle.id]);
+    bundle.leaves_nothing();
 }
 
 /// A bundle whose hook gives the container an interface, as an engine would have done.
@@ -187,16 +189,21 @@ impl<'bed> Bundle<'bed> {
         descendants(create).into_iter().find(is_it)
     }
 
-    /// Waits until no process, namespace, link or state tells of it.
+    /// Waits until no process, namespace, link or state tells of it; and its control groups are gone with the next call. (A
+    /// `delete --force` becomes the runtime's before the container, and so the proxy, has ended.)
     fn leaves_nothing(&self) {
         // Others may just be starting theirs.
         let suspects = self.bed.unrecorded_proxies();
+        let group = |trace: &String| ["/boundary-groups/", "/boundary-filter-"].iter().any(|name| trace.contains(name));
         wait_for_none(|| {
             let mut traces = self.bed.traces_of(&self.id);
+            traces.retain(|trace| !group(trace));
             traces.extend(self.bed.unrecorded_proxies().intersection(&suspects).cloned());
             traces.extend(self.bed.links().into_iter().filter(|link| *link == self.uplink));
             traces
         });
+        self.call(&["delete", &self.id]);
+        assert_eq!(self.bed.traces_of(&self.id), Vec::<String>::new());
     }
 }
 
