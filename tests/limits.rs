@@ -73,6 +73,15 @@ fn every_limit_of_the_proxy_is_on_the_page() {
     assert!(gone.is_empty(), "{gone:?} are no constants");
 }
 
+/// Else the kernel would kill a filter that still allows.
+#[test]
+fn the_control_group_has_room_for_all_that_a_filter_keeps_itself_to() {
+    let all = constants("");
+    let value = |file: &str, name: &str| all[&(file.to_owned(), name.to_owned())];
+    assert_eq!(value("settings/parse.rs", "LEAST_MEMORY"), value("proxy/budget.rs", "WHOLE"));
+    assert!(boundary_shim::settings::Settings::default().proxy_memory >= value("proxy/budget.rs", "WHOLE"));
+}
+
 struct Row {
     what: String,
     number: u64,

@@ -39,10 +39,6 @@ pub(super) const CPU_WEIGHT: u64 = 50;
 /// The same as the first version counts, of 1024.
 const CPU_SHARES: u64 = 512;
 
-/// The part of a filter's memory that is its sockets', where the kernel counts that apart (the first version). What runs into
-/// it is slowed, not killed: TCP drops and sends again.
-const SOCKETS_PART: u64 = 4;
-
 /// One file of a group and what it is to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
@@ -60,16 +56,17 @@ const fn if_there(file: &'static str, value: u64) -> Limit {
     Limit { file, value, optional: true }
 }
 
-/// The limits of one controller of the first version. Order counts: memory and swap together can't be less than memory.
+/// The limits of one controller of the first version, which counts the memory of sockets apart, and can't bound both together:
+/// either may be all of what the filter itself keeps to. Order counts: memory and swap together can't be less than memory.
 pub(super) fn first(controller: Controller, memory: u64) -> Vec<Limit> {
-    let sockets = memory / SOCKETS_PART;
     match controller {
         Controller::Memory => vec![
-            limit("memory.limit_in_bytes", memory - sockets),
+            limit("memory.limit_in_bytes", memory),
             // Missing where swap isn't accounted for; then this group at least prefers not to.
-            if_there("memory.memsw.limit_in_bytes", memory - sockets),
+            if_there("memory.memsw.limit_in_bytes", memory),
             if_there("memory.swappiness", 0),
-            if_there("memory.kmem.tcp.limit_in_bytes", sockets),
+            // What runs into it is slowed, not killed: TCP drops and sends again.
+            if_there("memory.kmem.tcp.limit_in_bytes", memory),
         ],
         Controller::Cpu => vec![limit("cpu.shares", CPU_SHARES)],
         Controller::Pids => vec![limit("pids.max", TASKS)],
@@ -87,18 +84,5 @@ pub(super) fn second(controller: Controller, memory: u64) -> Vec<Limit> {
         ],
         Controller::Cpu => vec![limit("cpu.weight", CPU_WEIGHT)],
         Controller::Pids => vec![limit("pids.max", TASKS)],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_counts_of_the_first_version_are_together_what_may_be_used() {
-        let memory = first(Controller::Memory, 64 << 20);
-        let value = |file: &str| memory.iter().find(|limit| limit.file == file).unwrap().value;
-        assert_eq!(value("memory.limit_in_bytes") + value("memory.kmem.tcp.limit_in_bytes"), 64 << 20);
-        assert_eq!(value("memory.memsw.limit_in_bytes"), value("memory.limit_in_bytes"));
     }
 }
