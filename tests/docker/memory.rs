@@ -57,7 +57,7 @@ fn hoard(bed: &Bed, what: &str) {
 /// Attempts that were denied since there were too many: for want of memory, or by the pace of questions.
 fn denials(container: &Container<'_>) -> usize {
     let reasons = container.records().into_iter().filter_map(|record| record["reason"].as_str().map(str::to_owned));
-    let limits = ["the gateway's memory is used up", "more than 1000 questions a second"];
+    let limits = ["the gateway's memory is used up", "more than 1000 questions in one second"];
     reasons.filter(|reason| limits.iter().any(|limit| reason.starts_with(limit))).count()
 }
 
