@@ -17,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use crate::state::ProcessId;
+use crate::sys::mountinfo;
 use group::{Group, GroupError};
 pub use leftover::{Leftover, sweep};
 use limits::Controller;
@@ -87,12 +88,12 @@ fn settle(place: &Place, name: &str, groups: &[Group], memory: u64) -> Result<Ve
 
 fn find(entrance: &Entrance<'_>) -> anyhow::Result<Place> {
     let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", entrance.init.pid))?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let hierarchies = mounts::hierarchies(mountinfo::of("self")?);
     if !entrance.init.alive() {
         bail!("the container's init is gone");
     }
     let container = Container { id: entrance.id, cgroups_path: entrance.cgroups_path, systemd: systemd::is_running() };
-    Ok(place::beside(&membership, &mounts::parse(&mounts), &container)?)
+    Ok(place::beside(&membership, &hierarchies, &container)?)
 }
 
 /// The name of a container's groups, by its state directory's: unique for a runtime's root and an id.

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::PREFIX;
 use super::limits::Controller;
-use super::mounts::Mount;
+use super::mounts::Hierarchy;
 
 /// What is known of the container.
 #[derive(Debug)]
@@ -54,8 +54,12 @@ pub(super) enum PlaceError {
     InAFilters(String),
 }
 
-/// Finds the place, by the container's `/proc/PID/cgroup` and the mounts of this host.
-pub(super) fn beside(membership: &str, mounts: &[Mount], container: &Container<'_>) -> Result<Place, PlaceError> {
+/// Finds the place, by the container's `/proc/PID/cgroup` and the hierarchies of this host.
+pub(super) fn beside(
+    membership: &str,
+    hierarchies: &[Hierarchy],
+    container: &Container<'_>,
+) -> Result<Place, PlaceError> {
     let mut needed = Controller::ALL.to_vec();
     let (mut sites, mut slices) = (Vec::new(), Vec::new());
     // Those of the first version stand before the second's line, which has what is left.
@@ -67,8 +71,8 @@ pub(super) fn beside(membership: &str, mounts: &[Mount], container: &Container<'
         let names = names(group)?;
         let (above, slice) = above(&names, container);
         let parent = Path::new("/").join(above.iter().collect::<PathBuf>());
-        let fits = |mount: &&Mount| if second { mount.first.is_none() } else { mount.has(*first) };
-        let found = mounts.iter().filter(fits).find_map(|mount| Some((mount, mount.locate(&parent)?)));
+        let fits = |one: &&Hierarchy| if second { one.first.is_none() } else { one.has(*first) };
+        let found = hierarchies.iter().filter(fits).find_map(|one| Some((&one.mount, one.mount.locate(&parent)?)));
         if let Some((mount, parent)) = found {
             sites.push(Site { mount: mount.point.clone(), parent, controllers: here, second });
             slices.push(slice);

@@ -64,7 +64,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
             let container = Container::new(&call.globals, id)?;
             create::prepare(&settings, runtime.kind(), &container, bundle.as_deref(), *waits, *no_pivot)?;
         }
-        Command::Start { id } => start::settle(&Container::new(&call.globals, id)?)?,
+        Command::Start { id } => start::settle(&settings, &Container::new(&call.globals, id)?)?,
         Command::Exec { id, process, capabilities, preserved } => {
             handed::refuse_network_sockets(&settings, *preserved)?;
             exec::fit(&Container::new(&call.globals, id)?, runtime.kind(), process.as_deref(), capabilities)?;

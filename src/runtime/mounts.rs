@@ -1,32 +1,101 @@
 //! Looks up where a container's mounts lead on the host, and where this program's own files are.
 //!
-//! By device and inode, as the kernel finds them: through symbolic links, `..`, and mounts of one folder in two places.
+//! Twice. At `create`, by device and inode, as the kernel finds them: through symbolic links, `..`, and mounts of one folder in
+//! two places. At `start`, by the mounts that the container has now: between the two, who can write to a folder on the way
+//! (another container that has it, too) may have put a symbolic link there for the runtime to follow.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::settings::Settings;
+use crate::settings::{BoundaryMounts, Settings};
+use crate::spec::SpecError;
 use crate::spec::mounts::{self, HostFiles, Inode, Location};
+use crate::state::ProcessId;
+use crate::sys::mountinfo::{self, Mount};
 use crate::{settings, state};
-
-/// Mounts as this process sees them, and so the real runtime (`proc_pid_mountinfo(5)`).
-const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// What a container would be given of the host, and what it must not be.
 pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::Result<HostFiles> {
     let locate_all = |paths: Vec<PathBuf>| paths.iter().map(|path| locate(path)).collect::<anyhow::Result<Vec<_>>>();
-    let own = locate_all(own(settings)?)?;
-    let mut given = locate_all(mounts::sources(spec, bundle))?;
-    let table = std::fs::read_to_string(MOUNTS).context("can't read the table of mounts")?;
-    let devices: Vec<u64> =
-        own.iter().flat_map(|own| own.inode.iter().chain(&own.above)).map(|(device, _)| *device).collect();
-    let below = given.iter().flat_map(|given| mounted_below(&table, &given.path, &devices)).collect();
-    given.extend(locate_all(below)?);
-    Ok(HostFiles { given, own })
+    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
+    let mut own_everywhere = Vec::new();
+    for path in own(settings)? {
+        own_everywhere.extend(Place::of(&path, &mounts)?.appearances(&mounts));
+        own_everywhere.push(path);
+    }
+    Ok(HostFiles { given: locate_all(mounts::sources(spec, bundle))?, own: locate_all(own_everywhere)? })
+}
+
+/// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
+pub(super) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
+    if settings.boundary_mounts == BoundaryMounts::Allow {
+        return Ok(());
+    }
+    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
+    let given = mountinfo::of(&init.pid.to_string()).context("can't read the container's table of mounts")?;
+    if !init.alive() {
+        bail!("the container's init is gone");
+    }
+    for own in own(settings)? {
+        let place = Place::of(&own, &mounts)?;
+        if let Some(mount) = given.iter().find(|mount| place.shown_by(mount).is_some()) {
+            bail!(SpecError::boundary_mount(&mount.point, &own));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file is, by whatever mounts it is seen.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// Its file system.
+    device: String,
+    /// The path in there.
+    within: PathBuf,
+}
+
+impl Place {
+    /// Of what is not there, the place where it would be.
+    fn of(path: &Path, mounts: &[Mount]) -> anyhow::Result<Self> {
+        let place = || -> io::Result<Self> {
+            let (there, missing) = existing(path)?;
+            let id = mountinfo::id_at(&there)?;
+            let mount = mounts.iter().find(|mount| mount.id == id).ok_or(io::ErrorKind::NotFound)?;
+            let below = there.strip_prefix(&mount.point).map_err(io::Error::other)?;
+            Ok(Self { device: mount.device.clone(), within: mount.root.join(below).join(missing) })
+        };
+        place().with_context(|| format!("can't tell where {} is mounted", path.display()))
+    }
+
+    /// Where mounts show it, or something below it. (Those of other file systems aren't looked at: a dead network file system
+    /// would never answer.)
+    fn appearances(&self, mounts: &[Mount]) -> Vec<PathBuf> {
+        mounts.iter().filter_map(|mount| self.shown_by(mount)).collect()
+    }
+
+    fn shown_by(&self, mount: &Mount) -> Option<PathBuf> {
+        let below = mount.root.starts_with(&self.within).then(|| mount.point.clone());
+        mount.locate(&self.within).or(below).filter(|_| mount.device == self.device)
+    }
+}
+
+/// What of a path is there, free of links, and what is not.
+fn existing(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let mut there = path;
+    loop {
+        match std::fs::canonicalize(there) {
+            Err(error) if is_missing(&error) => there = there.parent().ok_or(error)?,
+            found => return Ok((found?, path.strip_prefix(there).map_err(io::Error::other)?.to_owned())),
+        }
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Files by which a container is filtered, or by which it is told what was filtered.
@@ -50,9 +119,7 @@ fn locate(path: &Path) -> anyhow::Result<Location> {
         let mut there = path;
         let found = loop {
             match std::fs::metadata(there) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    there = there.parent().ok_or(error)?;
-                }
+                Err(error) if is_missing(&error) => there = there.parent().ok_or(error)?,
                 found => break found?,
             }
         };
@@ -78,30 +145,6 @@ fn lineage(mut folder: PathBuf) -> io::Result<Vec<Inode>> {
         above.push(next);
         folder.push("..");
     }
-}
-
-/// Where one of these devices is mounted below a path: a recursive bind takes it along. (Others aren't looked at: a dead
-/// network file system would never answer.)
-fn mounted_below(table: &str, path: &Path, devices: &[u64]) -> Vec<PathBuf> {
-    let Ok(path) = std::fs::canonicalize(path) else { return Vec::new() };
-    let device = |text: &str| -> Option<u64> {
-        let (major, minor) = text.split_once(':')?;
-        Some(nix::sys::stat::makedev(major.parse().ok()?, minor.parse().ok()?))
-    };
-    let mount = |line: &str| -> Option<PathBuf> {
-        let mut fields = line.split(' ').skip(2);
-        let known = devices.contains(&device(fields.next()?)?);
-        let point = PathBuf::from(unescaped(fields.nth(1)?));
-        (known && point != path && point.starts_with(&path)).then_some(point)
-    };
-    table.lines().filter_map(mount).collect()
-}
-
-/// The table writes spaces, tabs, line ends and backslashes as three octal digits.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
 }
 
 fn inode(found: &std::fs::Metadata) -> Inode {
@@ -137,13 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn only_mounts_below_and_of_these_devices_are_found() {
+    fn a_file_appears_wherever_its_file_system_is_mounted_from_above_it_or_from_within() {
+        let mounts = mountinfo::parse(
+            b"20 1 8:1 / / rw - ext4 /dev/a rw\n\
+              21 20 8:1 /deploy/var /var rw - ext4 /dev/a rw\n\
+              22 20 8:1 /deploy/var/log/boundary/x /narrow rw - ext4 /dev/a rw\n\
+              23 20 8:1 /deploy/varnish /neighbour rw - ext4 /dev/a rw\n\
+              24 20 8:2 /deploy/var /other rw - ext4 /dev/b rw\n",
+        );
+        let place = Place { device: "8:1".into(), within: "/deploy/var/log/boundary".into() };
+        let expected = ["/deploy/var/log/boundary", "/var/log/boundary", "/narrow"];
+        assert_eq!(place.appearances(&mounts), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn what_is_not_there_has_the_place_where_it_would_be() {
         let root = tempfile::tempdir().unwrap();
-        let path = std::fs::canonicalize(root.path()).unwrap();
-        let line = |device: &str, point: &str| format!("36 35 {device} /root {point} rw master:1 - ext4 /dev/x rw");
-        let below = format!("{}/a\\040b", path.display());
-        let table = [line("8:1", &below), line("8:2", &below), line("8:1", "/elsewhere"), "torn".to_owned()].join("\n");
-        let devices = [nix::sys::stat::makedev(8, 1)];
-        assert_eq!(mounted_below(&table, &path, &devices), [path.join("a b")]);
+        let root = std::fs::canonicalize(root.path()).unwrap();
+        symlink(&root, root.join("link")).unwrap();
+        let mounts = mountinfo::of("self").unwrap();
+        let of = |path: &str| Place::of(&root.join(path), &mounts).unwrap();
+        assert_eq!(of("link/a/b"), of("a/b"));
+        assert!(of("a/b").appearances(&mounts).contains(&root.join("a/b")));
     }
 }

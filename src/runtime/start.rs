@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Container;
+use super::{Container, mounts};
 use crate::plan::Gateway;
+use crate::settings::Settings;
 use crate::state::{self, Record};
 
 /// How long the gateway may take to adopt what the engine attached.
@@ -19,12 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest answer.
 const ANSWER_LIMIT: usize = 4096;
 
-/// Lets the start go on once everything of the container's network is filtered.
-pub(super) fn settle(container: &Container<'_>) -> anyhow::Result<()> {
+/// Lets the start go on once everything of the container's network is filtered, and it has nothing of this program's.
+pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::Result<()> {
     let record = Record::read(&container.state).context("can't read the container's record")?;
     let Some(record) = record.filter(|record| record.init.alive()) else {
         bail!("the container {} has no gateway: it was not created by this runtime", container.id.as_str());
     };
+    mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
         Gateway::Joined => {
             let owner = state::filtering(record.network_namespace).context("can't list the gateways")?;

@@ -194,6 +194,16 @@ pub enum SpecError {
     SharedUserNamespace(String),
 }
 
+impl SpecError {
+    /// [`SpecError::BoundaryMount`], for people to read: a path may hold anything.
+    pub(crate) fn boundary_mount(given: &Path, own: &Path) -> Self {
+        Self::BoundaryMount {
+            given: given.display().to_string().escape_debug().collect(),
+            own: own.display().to_string(),
+        }
+    }
+}
+
 /// Rewrites a spec.
 ///
 /// # Errors

@@ -38,9 +38,9 @@ impl Location {
 /// Files of the host: those that a container would be given, and those that it must not be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFiles {
-    /// What the spec names, and what is mounted below that.
+    /// What the spec names.
     pub given: Vec<Location>,
-    /// This program's own.
+    /// This program's own, wherever it is mounted.
     pub own: Vec<Location>,
 }
 
@@ -53,16 +53,40 @@ pub fn sources(spec: &Value, bundle: &Path) -> Vec<PathBuf> {
     let options = mounts().filter_map(|mount| mount.get("options")?.as_array()).flatten().filter_map(Value::as_str);
     let root = text(spec.get("root"), "path");
     let named = mounts().filter_map(|mount| text(Some(mount), "source"));
-    let layers = options.filter_map(layers).flatten().map(str::to_owned);
+    let layers = options.flat_map(|options| parts(options, ',')).filter_map(layers).flatten();
     // Relative to the bundle (config.md#mounts); joining an absolute one gives just that.
     root.into_iter().chain(named).chain(layers).map(|path| bundle.join(path)).collect()
 }
 
-/// The folders that an option of overlayfs names (`filesystems/overlayfs.rst`).
-fn layers(option: &str) -> Option<impl Iterator<Item = &str>> {
-    const KEYS: [&str; 5] = ["lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir"];
+/// The folders that an option of overlayfs names (`filesystems/overlayfs.rst`), all or one.
+fn layers(option: &str) -> Option<Vec<String>> {
     let (key, folders) = option.split_once('=')?;
-    KEYS.contains(&key).then(|| folders.split(':'))
+    let folders: Vec<&str> = match key {
+        "lowerdir" => parts(folders, ':').collect(),
+        "lowerdir+" | "datadir+" | "upperdir" | "workdir" => vec![folders],
+        _ => return None,
+    };
+    Some(folders.into_iter().map(unescaped).collect())
+}
+
+/// Without the backslashes that stand before other letters.
+fn unescaped(text: &str) -> String {
+    let mut escaped = false;
+    let plain = text.chars().filter(|letter| {
+        escaped = *letter == '\\' && !escaped;
+        !escaped
+    });
+    plain.collect()
+}
+
+/// The parts of a text between a separator that no backslash stands before.
+fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    text.split(move |letter| {
+        let separates = letter == separator && !escaped;
+        escaped = letter == '\\' && !escaped;
+        separates
+    })
 }
 
 /// Refuses a container that would see this program's files.
@@ -70,10 +94,7 @@ pub(super) fn refuse_own(situation: &Situation<'_>) -> Result<(), SpecError> {
     let HostFiles { given, own } = &situation.host_files;
     let shown = given.iter().find_map(|given| Some((given, own.iter().find(|own| given.shows(own))?)));
     match (shown, situation.boundary_mounts) {
-        (Some((given, own)), BoundaryMounts::Refuse) => Err(SpecError::BoundaryMount {
-            given: given.path.display().to_string().escape_debug().collect(),
-            own: own.path.display().to_string(),
-        }),
+        (Some((given, own)), BoundaryMounts::Refuse) => Err(SpecError::boundary_mount(&given.path, &own.path)),
         _ => Ok(()),
     }
 }
@@ -115,11 +136,14 @@ mod tests {
                 {"destination": "/proc"},
                 {"source": "overlay", "type": "overlay", "options": ["ro", "lowerdir=/a:/b", "upperdir=/c", "lowerdir+=/d"]},
                 {"source": null, "options": [1]},
+                {"type": "overlay", "options": [r"xino=off,lowerdir=/e\:f:/g\,h\\:/i", "x"]},
             ],
         });
         let found = sources(&spec, Path::new("/bundle"));
-        let texts = ["/bundle/rootfs", "/run", "/bundle/../up", "/bundle/overlay", "/a", "/b", "/c", "/d"];
-        assert_eq!(found, texts.map(PathBuf::from));
+        let named = ["/bundle/rootfs", "/run", "/bundle/../up", "/bundle/overlay"];
+        let layers = ["/a", "/b", "/c", "/d", "/e:f", r"/g,h\", "/i"];
+        let texts: Vec<_> = named.into_iter().chain(layers).collect();
+        assert_eq!(found, texts.into_iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(sources(&json!({}), Path::new("/")), Vec::<PathBuf>::new());
     }
 }

@@ -3,6 +3,7 @@
 pub mod buffers;
 pub mod file;
 pub mod memory;
+pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
 pub mod process;

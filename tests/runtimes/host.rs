@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -10,8 +11,9 @@ use std::sync::Mutex;
 use boundary_shim::sys::netns::Namespace;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use serde_json::json;
 
-use crate::world::{World, text};
+use crate::world::{World, shell, text};
 
 /// Two addresses beyond the host: a policy of the tests allows the first.
 pub(crate) const ALLOWED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -31,6 +33,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_runtime_that_can_not_be_one_is_named_on_one_line", unusable),
     ("features_and_version_are_the_real_runtimes_and_ours", features),
     ("doctor_says_what_is_fine_and_what_is_not", doctor),
+    ("a_link_that_changes_before_the_runtime_mounts_it_opens_nothing", changing_link),
+    ("what_holds_the_record_by_another_mount_is_refused", holds_the_record),
 ];
 
 /// Gives this process namespaces of its own, an empty `/run`, addresses and a server.
@@ -170,4 +174,58 @@ fn doctor() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("FAIL  runtime: no runtime «no-such-runtime»"), "{said}");
     assert!(said.contains("typo.yaml:2"), "{said}");
+}
+
+/// A runtime's wrapper changes it, after all that `create` can look at.
+fn changing_link() {
+    for (runtime, target, starts) in
+        [("runc", "/run", false), ("crun", "/run", false), ("runc", "/usr/share", true), ("crun", "/usr/share", true)]
+    {
+        if !has(runtime) {
+            continue;
+        }
+        let world = World::new("");
+        let (link, wrapper) = (world.path("link"), world.path(runtime));
+        let change = format!("if [ -L {link} ]; then ln -sfn {target} {link}; fi");
+        fs::write(&wrapper, format!("#!/bin/sh\n{change}\nexec \"$(command -v {runtime})\" \"$@\"\n")).unwrap();
+        assert!(Command::new("chmod").args(["755", &wrapper]).status().unwrap().success());
+        world.configure(&format!("runtime = {wrapper:?}"));
+        symlink("/usr/lib", &link).unwrap();
+        world.edit_spec(|spec| {
+            spec["process"]["args"] = shell("busybox ls /given");
+            let mount = json!({"destination": "/given", "source": link, "type": "bind", "options": ["rbind", "ro"]});
+            spec["mounts"].as_array_mut().unwrap().push(mount);
+        });
+        world.must("--root DIR/root create --bundle BUNDLE --pid-file DIR/pid ID");
+        let start = world.call("--root DIR/root start ID");
+        let said = text(&start.stderr);
+        assert_eq!(start.status.success(), starts, "{runtime} {target}: {said}");
+        assert!(starts || said.contains("/given would show the container /run/boundary"), "{runtime}: {said}");
+        world.must("--root DIR/root delete --force ID");
+        world.leaves_nothing();
+    }
+}
+
+/// As where `/var` is mounted from a folder of a file system that is mounted as a whole, too.
+fn holds_the_record() {
+    let world = World::new("");
+    let [disk, log, audit] = ["disk", "disk/log", "audit"].map(|name| world.path(name));
+    let none = None::<&str>;
+    [&disk, &audit].iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    mount(Some("disk"), disk.as_str(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    ["log", "other"].iter().for_each(|name| fs::create_dir(format!("{disk}/{name}")).unwrap());
+    mount(Some(log.as_str()), audit.as_str(), none, MsFlags::MS_BIND, none).unwrap();
+    let run = |source: &str| {
+        world.edit_spec(|spec| {
+            let mount = json!({"destination": "/given", "source": source, "type": "bind", "options": ["bind", "ro"]});
+            spec["mounts"].as_array_mut().unwrap().push(mount);
+        });
+        world.call("--root DIR/root run --bundle BUNDLE ID")
+    };
+    let (whole, other) = (run(&disk), run(&world.path("disk/other")));
+    [&audit, &disk].iter().for_each(|point| umount2(point.as_str(), MntFlags::MNT_DETACH).unwrap());
+    let said = text(&whole.stderr);
+    assert!(!whole.status.success() && said.contains("boundary-mounts"), "{said}");
+    assert!(other.status.success(), "{}", text(&other.stderr));
+    world.leaves_nothing();
 }

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::mounts;
+use super::super::mounts::hierarchies;
 use super::*;
+use crate::sys::mountinfo;
 
 const SECOND: &str = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
 const FIRST: &str = "30 24 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n\
@@ -12,6 +13,10 @@ const FIRST: &str = "30 24 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n\
                      33 24 0:29 / /cg/systemd rw - cgroup cgroup rw,name=systemd\n\
                      34 24 0:30 / /cg/unified rw - cgroup2 cgroup2 rw\n";
 
+fn found(table: &str) -> Vec<Hierarchy> {
+    hierarchies(mountinfo::parse(table.as_bytes()))
+}
+
 fn container(cgroups_path: Option<&str>, systemd: bool) -> Container<'_> {
     Container { id: "ID", cgroups_path, systemd }
 }
@@ -19,7 +24,7 @@ fn container(cgroups_path: Option<&str>, systemd: bool) -> Container<'_> {
 /// The parent and the slice in a hierarchy of the second version.
 fn of(group: &str, cgroups_path: Option<&str>, systemd: bool) -> Result<(String, Option<String>), PlaceError> {
     let membership = format!("0::{group}\n");
-    let place = beside(&membership, &mounts::parse(SECOND), &container(cgroups_path, systemd))?;
+    let place = beside(&membership, &found(SECOND), &container(cgroups_path, systemd))?;
     let parent = place.sites[0].parent.strip_prefix("/sys/fs/cgroup").unwrap().display().to_string();
     Ok((format!("/{parent}"), place.slice))
 }
@@ -126,9 +131,9 @@ fn a_group_that_can_not_be_seen_or_is_a_filters_is_refused() {
 #[test]
 fn in_the_first_version_each_hierarchy_has_its_own_place() {
     let membership = "9:name=systemd:/\n5:pids:/docker/ID\n4:memory:/docker/ID\n2:cpuacct,cpu:/\n0::/\n";
-    let place = beside(membership, &mounts::parse(FIRST), &container(Some("/docker/ID"), true)).unwrap();
+    let place = beside(membership, &found(FIRST), &container(Some("/docker/ID"), true)).unwrap();
     let parents: Vec<_> = place.sites.iter().map(|site| site.parent.to_str().unwrap()).collect();
-    assert_eq!(parents, ["/cg/pids/docker", "/cg/memory/docker", "/cg/cpu,cpuacct/"]);
+    assert_eq!(parents, ["/cg/pids/docker", "/cg/memory/docker", "/cg/cpu,cpuacct"]);
     assert!(place.slice.is_none() && place.sites.iter().all(|site| !site.second && site.controllers.len() == 1));
 }
 
@@ -137,7 +142,7 @@ fn systemds_scope_is_one_in_all_hierarchies() {
     let group = "/system.slice/docker-ID.scope";
     let membership =
         format!("5:pids:{group}\n4:memory:{group}\n2:cpuacct,cpu:{group}\n1:name=systemd:{group}\n0::{group}\n");
-    let place = beside(&membership, &mounts::parse(FIRST), &container(None, true)).unwrap();
+    let place = beside(&membership, &found(FIRST), &container(None, true)).unwrap();
     assert_eq!((place.sites.len(), place.slice.as_deref()), (3, Some("system.slice")));
 }
 
@@ -145,14 +150,13 @@ fn systemds_scope_is_one_in_all_hierarchies() {
 fn where_no_hierarchy_is_mounted_there_is_no_site() {
     let place = beside("4:memory:/docker/ID\n0::/docker/ID\n", &[], &container(None, false)).unwrap();
     assert_eq!(place, Place { sites: Vec::new(), slice: None });
-    assert_eq!(beside("", &mounts::parse(SECOND), &container(None, false)).unwrap().sites, []);
+    assert_eq!(beside("", &found(SECOND), &container(None, false)).unwrap().sites, []);
 }
 
 #[test]
 fn the_second_version_has_what_the_first_leaves() {
     let mounts = format!("30 24 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n{SECOND}");
-    let place =
-        beside("4:memory:/docker/ID\n0::/docker/ID\n", &mounts::parse(&mounts), &container(None, false)).unwrap();
+    let place = beside("4:memory:/docker/ID\n0::/docker/ID\n", &found(&mounts), &container(None, false)).unwrap();
     let found: Vec<_> = place.sites.iter().map(|site| (site.second, site.controllers.clone())).collect();
     assert_eq!(found, [(false, vec![Controller::Memory]), (true, vec![Controller::Cpu, Controller::Pids])]);
 }
