@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use boundary_shim::policy::Hostname;
+use boundary_shim::proxy::budget::Budget;
 use boundary_shim::proxy::dns::question::Question;
 use boundary_shim::proxy::dns::reply::{self, Transport};
 use boundary_shim::proxy::dns::upstream::{self, Answer, Reading};
@@ -33,7 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
 
     let asked = Question::read(&query.to_vec().expect("bytes")).expect("a question");
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
-    let answer = Answer { exists, records, ttl, received: Instant::now(), server };
+    let room = Budget::new(0).take(0).expect("no room is always there");
+    let answer = Answer { exists, records, ttl, received: Instant::now(), server, room };
     let message = reply::answered(&asked, &answer);
     for transport in [Transport::Udp, Transport::Tcp] {
         let reply = reply::encode(&message, asked.payload, transport).expect("an answer to every question");

@@ -203,7 +203,10 @@ fn overrun(gate: &Gate, lost: u32) {
         path: None,
         number: None,
     });
-    entry.deny_many(&plain("more packets were refused than could be told apart".to_owned()), lost.into());
+    entry.deny_many(
+        &plain("refused, the beginning of a connection, or a fragment: more than could be told apart".to_owned()),
+        lost.into(),
+    );
 }
 
 fn plain(reason: String) -> Denial {

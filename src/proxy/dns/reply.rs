@@ -145,7 +145,7 @@ mod tests {
         let records = std::iter::once(alias).chain(std::iter::repeat_n(address, records)).collect();
         let server = "192.0.2.53:53".parse().unwrap();
         let room = Budget::new(0).take(0).unwrap();
-        Answer { exists: true, records, ttl: 100, received: Instant::now(), server, _room: room }
+        Answer { exists: true, records, ttl: 100, received: Instant::now(), server, room }
     }
 
     fn sent(message: &Message, payload: Option<u16>, transport: Transport) -> (usize, Message) {

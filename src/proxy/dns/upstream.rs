@@ -47,7 +47,7 @@ pub struct Answer {
     /// Who said it.
     pub server: SocketAddr,
     /// What it takes for as long as it is remembered.
-    pub(super) _room: Share,
+    pub room: Share,
 }
 
 impl Answer {
@@ -98,7 +98,7 @@ pub(super) async fn ask(
         Reading::Found(exists, records, ttl) => {
             let room = gate.streams.budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
-            Ok(Answer { exists, records, ttl, received: Instant::now(), server, _room: room })
+            Ok(Answer { exists, records, ttl, received: Instant::now(), server, room })
         }
         Reading::Failed(code) => Err(io::Error::other(format!("it answered {code}"))),
         Reading::NotOurs | Reading::Truncated => Err(io::Error::other("its answer makes no sense")),

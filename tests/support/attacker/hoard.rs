@@ -20,6 +20,8 @@ const OWN_BUFFER: usize = 32 * 1024;
 const NAMES: usize = 16;
 /// The largest datagram, nearly.
 const DATAGRAM: usize = 60_000;
+/// A question that comes in one piece: fragments take so long that no other limit is met.
+const QUESTION: usize = 1400;
 
 /// One connection that says as much as it can.
 struct Talker {
@@ -85,11 +87,12 @@ impl Talker {
     }
 }
 
-/// Sends large datagrams from `count` sockets in turn; `questions` are for names that are answered too late.
+/// Sends large datagrams from `count` sockets in turn; `questions`, which are smaller, are for names that are answered too late.
 pub(crate) fn datagrams(what: &str, target: SocketAddr, count: usize, length: Duration) -> anyhow::Result<()> {
     let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let sockets = (0..count).map(|_| UdpSocket::bind(any)).collect::<Result<Vec<_>, _>>()?;
-    let (mut payload, end) = (vec![0; DATAGRAM], Instant::now() + length);
+    let size = if what == "questions" { QUESTION } else { DATAGRAM };
+    let (mut payload, end) = (vec![0; size], Instant::now() + length);
     let mut number = 0;
     while Instant::now() < end {
         for socket in &sockets {
