@@ -14,11 +14,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_no_socket_hears_of_is_recorded_too", quiet),
     ("fragments_that_never_become_a_packet_are_recorded", fragments),
     ("segments_from_outside_that_belong_to_no_connection_are_recorded", strays),
-    ("a_flood_of_refused_flows_is_a_hundred_records_and_their_count", flood),
     ("sequence_numbers_have_no_gap", sequence),
     ("logs_reads_the_records_by_a_short_id", logs),
     ("logs_follows_the_records_as_they_come", logs_follow),
 ];
+
+/// Not beside other tests: packets for which the machine has no time don't reach the gateway, and are missing from its sum.
+pub(crate) const FLOOD: &[Test] = &[("a_flood_of_refused_flows_is_a_hundred_records_and_their_count", flood)];
 
 /// Fields that every record has.
 const FIELDS: [&str; 13] = [

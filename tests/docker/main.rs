@@ -62,7 +62,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 16] = [
+const GROUPS: [Group; 17] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -74,6 +74,7 @@ const GROUPS: [Group; 16] = [
     Group { alone: true, ..group("memory", memory::TESTS) },
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
+    Group { alone: true, ..group("flood", audit::FLOOD) },
     group("refusals", refusals::TESTS),
     group("resolver", resolver::TESTS),
     Group { since: Some(24), ..group("annotations", annotations::TESTS) },
