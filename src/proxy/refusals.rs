@@ -128,15 +128,17 @@ impl Seen {
 #[derive(Debug, Default)]
 struct Numbers {
     next: u32,
-    /// Whether the kernel said that some were lost, and no report has come since.
+    /// Whether the kernel said that some were lost, and no number was missing since: it says so before the reports that were
+    /// waiting then.
     some_lost: bool,
 }
 
 impl Numbers {
     fn lost_before(&mut self, number: u32) -> u32 {
-        self.some_lost = false;
         let expected = std::mem::replace(&mut self.next, number.wrapping_add(1));
-        number.wrapping_sub(expected)
+        let lost = number.wrapping_sub(expected);
+        self.some_lost &= lost == 0;
+        lost
     }
 }
 
@@ -222,5 +224,12 @@ mod tests {
         let mut numbers = Numbers::default();
         let lost: Vec<u32> = [0, 1, 5, u32::MAX, 0, 2].into_iter().map(|number| numbers.lost_before(number)).collect();
         assert_eq!(lost, [0, 0, 3, u32::MAX - 6, 0, 1]);
+    }
+
+    #[test]
+    fn what_is_lost_last_is_not_forgotten_for_what_was_waiting_before_it() {
+        let mut numbers = Numbers { next: 7, some_lost: true };
+        assert_eq!((numbers.lost_before(7), numbers.some_lost), (0, true));
+        assert_eq!((numbers.lost_before(9), numbers.some_lost), (1, false));
     }
 }

@@ -9,8 +9,9 @@ use crate::cgroup::{self, Leftover};
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
-/// How long a proxy may take to notice that its container's init is gone: it writes its last records.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a proxy may take to notice that its container's init is gone: it writes its last records, which are lost when it is
+/// killed, and on a busy machine that takes a while.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or it never came to a record.
 pub(crate) fn forget(directory: &Path) {

@@ -41,16 +41,22 @@ impl Process {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Waits for its end; kills it when that takes longer than `patience`.
+    /// Waits for its end; kills it when that takes longer than `patience`, and waits as long again: what it holds, such as its
+    /// control group, is free only then.
     ///
     /// # Errors
-    /// What `poll(2)` and `pidfd_send_signal(2)` give.
+    /// What `poll(2)` and `pidfd_send_signal(2)` give; `TimedOut` where it has not ended yet.
     pub fn end_within(&self, patience: Duration) -> io::Result<()> {
-        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        if poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? > 0 {
+        if self.ends_within(patience)? {
             return Ok(());
         }
-        self.kill()
+        self.kill()?;
+        if self.ends_within(patience)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
+    }
+
+    fn ends_within(&self, patience: Duration) -> io::Result<bool> {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        Ok(poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? > 0)
     }
 
     #[expect(unsafe_code, reason = "no wrapper for pidfd_send_signal in libc or nix")]
@@ -317,4 +323,18 @@ pub fn allow_open_files(most: u64) -> io::Result<u64> {
     let soft = hard.min(most);
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
     Ok(soft)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_killed_has_ended() {
+        for _ in 0..4 {
+            let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+            Process::open(child.id().cast_signed()).unwrap().end_within(Duration::from_millis(500)).unwrap();
+            assert!(child.try_wait().unwrap().is_some());
+        }
+    }
 }

@@ -82,7 +82,10 @@ impl Gateway<'_> {
 fn held(memory: &str) -> u64 {
     let fields = memory.split(')').next().unwrap_or_default().split(',');
     let counts = fields.filter(|field| !field.starts_with("rb") && !field.starts_with("tb") && !field.starts_with('d'));
-    counts.map(|field| field.trim_start_matches(char::is_alphabetic).parse::<u64>().unwrap()).sum()
+    // What is set aside may be less than nothing for a moment, and `ss` prints that as it is in the kernel, of 32 bits.
+    let signed = |field: &str| field.parse::<u32>().unwrap().cast_signed();
+    let counts = counts.map(|field| i64::from(signed(field.trim_start_matches(char::is_alphabetic))));
+    u64::try_from(counts.sum::<i64>()).unwrap_or(0)
 }
 
 /// An answer without an end, on its way to a container.
