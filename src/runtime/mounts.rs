@@ -32,7 +32,12 @@ pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::
 
 /// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
 pub(super) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
-    if settings.boundary_mounts == BoundaryMounts::Allow {
+    // Who is among the host's mounts was judged by `privileged`, when it was created.
+    let namespace = |process: &str| {
+        std::fs::read_link(format!("/proc/{process}/ns/mnt"))
+            .with_context(|| format!("can't tell whose mounts {process} has"))
+    };
+    if settings.boundary_mounts == BoundaryMounts::Allow || namespace("self")? == namespace(&init.pid.to_string())? {
         return Ok(());
     }
     let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
