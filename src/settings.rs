@@ -169,6 +169,9 @@ pub struct Annotations {
     pub ceiling: Option<PolicyName>,
 }
 
+/// What `proxy-memory` is where nothing is said.
+const PROXY_MEMORY: u64 = 64 << 20;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -186,7 +189,7 @@ impl Default for Settings {
             host_network: HostNetwork::default(),
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
-            proxy_memory: 64 << 20,
+            proxy_memory: PROXY_MEMORY,
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

@@ -39,6 +39,12 @@ pub(super) const CPU_WEIGHT: u64 = 50;
 /// The same as the first version counts, of 1024.
 const CPU_SHARES: u64 = 512;
 
+/// The part of a filter's memory that its sockets' queues may have, where the kernel counts those apart (the first version) and
+/// so can't bound both together: the filter does that itself (`proxy/budget.rs`). All of its memory may be the process's, as a
+/// container can drive it there, and a process that runs into its limit is killed; sockets are only slowed, as TCP drops and
+/// sends again.
+const SOCKETS_PART: u64 = 2;
+
 /// One file of a group and what it is to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limit {
@@ -84,5 +90,19 @@ pub(super) fn second(controller: Controller, memory: u64) -> Vec<Limit> {
         ],
         Controller::Cpu => vec![limit("cpu.weight", CPU_WEIGHT)],
         Controller::Pids => vec![limit("pids.max", TASKS)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_version_bounds_the_sockets_apart_and_the_process_by_the_whole() {
+        let memory = first(Controller::Memory, 64 << 20);
+        let value = |file: &str| memory.iter().find(|limit| limit.file == file).unwrap().value;
+        assert_eq!(value("memory.limit_in_bytes"), 64 << 20);
+        assert_eq!(value("memory.kmem.tcp.limit_in_bytes"), 32 << 20);
+        assert_eq!(value("memory.memsw.limit_in_bytes"), value("memory.limit_in_bytes"));
     }
 }

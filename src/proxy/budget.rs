@@ -11,13 +11,17 @@ use tokio::sync::Notify;
 
 use crate::policy::Denial;
 
-/// What one gateway may use, its process and the kernel's memory for its sockets together.
-pub const WHOLE: usize = 64 * 1024 * 1024;
-/// Of it, what is there without a container doing anything, or is bounded by a count of its own: the program, its event loop,
-/// names that were looked up, connections that wait to be accepted, and what an allocator loses between its blocks.
-pub const FIXED: usize = 24 * 1024 * 1024;
+/// Of what one gateway may use (`proxy-memory`), what is there without a container doing anything, or is bounded by a count of its
+/// own: 2 MiB of a process that does nothing and the kernel's for it, 3 for the process that keeps its links, 4 for
+/// connections that wait to be accepted, 1 for datagrams and reports that do, 1 for names that were looked up, and 1 that is lost
+/// between an allocator's blocks.
+pub const FIXED: usize = 12 * 1024 * 1024;
+/// What is left of the least that can be set.
+const LEAST: usize = 16 * 1024 * 1024 - FIXED;
 /// Of what is free, the part by which something open may grow at once.
 const GROWTH: usize = 8;
+/// The part of the whole that must be free, else what is quiet is made as small as can be.
+const SHORT: usize = 8;
 
 /// The account of one gateway. Clones share it.
 #[derive(Debug, Clone)]
@@ -48,6 +52,12 @@ impl Budget {
         Self(Arc::new(Account { whole: bytes, used, peak, changed: Notify::new() }))
     }
 
+    /// The account of a gateway that may use so many bytes, its process and the kernel's memory for its sockets together.
+    #[must_use]
+    pub fn within(memory: u64) -> Self {
+        Self::new(usize::try_from(memory).unwrap_or(usize::MAX).saturating_sub(FIXED).max(LEAST))
+    }
+
     /// Takes bytes for something new. None: there are not so many.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Option<Share> {
@@ -63,6 +73,11 @@ impl Budget {
     #[must_use]
     pub fn free(&self) -> usize {
         self.0.whole.saturating_sub(self.0.used.load(Ordering::Relaxed))
+    }
+
+    /// Whether so little is free that what nobody needs is to be given back.
+    pub(super) fn is_short(&self) -> bool {
+        self.free() < self.0.whole / SHORT
     }
 
     /// Waits until something was taken or given back.
@@ -153,7 +168,7 @@ mod tests {
 
     #[test]
     fn however_many_grow_somebody_new_finds_room() {
-        let budget = Budget::new(WHOLE - FIXED);
+        let budget = Budget::within(64 << 20);
         let mut greedy: Vec<_> = (0..10).map(|_| budget.take(0).unwrap()).collect();
         for _ in 0..20 {
             for share in &mut greedy {
@@ -165,6 +180,22 @@ mod tests {
                 assert!(budget.take(32 * 1024).is_some());
             }
         }
+    }
+
+    #[test]
+    fn the_account_is_what_the_setting_leaves() {
+        assert_eq!(Budget::within(64 << 20).free(), (64 << 20) - FIXED);
+        assert_eq!(Budget::within(16 << 20).free(), (16 << 20) - FIXED);
+        assert_eq!(Budget::within(0).free(), LEAST);
+    }
+
+    #[test]
+    fn it_is_short_when_less_than_an_eighth_is_free() {
+        let budget = Budget::new(800);
+        let _share = budget.take(700).unwrap();
+        assert!(!budget.is_short());
+        let _last = budget.take(1).unwrap();
+        assert!(budget.is_short());
     }
 
     #[test]

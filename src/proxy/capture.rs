@@ -114,10 +114,11 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshak
         };
         let (gate, handshakes) = (Arc::clone(&gate), Arc::clone(&handshakes));
         tokio::spawn(async move {
+            // Boxed: neither carries the room that the other takes.
             if destination.port() == DNS {
-                dns::serve_stream(gate, stream, source, destination).await;
+                Box::pin(dns::serve_stream(gate, stream, source, destination)).await;
             } else {
-                connection::serve(gate, stream, source, destination).await;
+                Box::pin(connection::serve(gate, stream, source, destination)).await;
             }
             // What is still under way of it is no new attempt.
             handshakes.accepted(source, destination);

@@ -197,7 +197,7 @@ fn prepare() -> anyhow::Result<Prepared> {
         Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
     };
     let gate = Arc::new(Gate {
-        streams: stream::Streams::new(Budget::new(budget::WHOLE - budget::FIXED)),
+        streams: stream::Streams::new(Budget::within(plan.proxy_memory)),
         journal: Journal::open(&plan.audit, &plan.container, policy.name())
             .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
         resolver: dns::Resolver::new(plan.resolvers.clone()),

@@ -1,7 +1,8 @@
 //! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken from it to be passed on.
 //!
 //! Owns how large they are. They begin small, grow while the connection moves more than they hold, up to what other connections
-//! leave, and are small again when it has been quiet. Must not know what the bytes are.
+//! leave, and are small again when it has been quiet: as small as the kernel has them, where many are open. Must not know what
+//! the bytes are.
 //!
 //! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what comes in a round trip. A
 //! buffer grows when half of it, which is its window, came within a [`MOMENT`]: with any round trip shorter than that, a
@@ -21,6 +22,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::budget::{Budget, Share};
@@ -28,9 +30,11 @@ use crate::sys::buffers;
 use crate::sys::socket::reset_on_close;
 
 /// What the kernel's structures for one socket take, and this process's for half a connection.
-pub const SOCKET: usize = 12 * 1024;
-/// The smallest buffer of a direction.
-pub const LEAST: usize = 4 * 1024;
+pub const SOCKET: usize = 7 * 1024;
+/// The smallest buffer of what was received, the kernel's own (`SOCK_MIN_RCVBUF`).
+pub const RECEIVED_LEAST: usize = 2304;
+/// The same of what is to be sent (`SOCK_MIN_SNDBUF`).
+pub const SENT_LEAST: usize = 4608;
 /// The largest a buffer begins with: a window of 16 KiB, which the first ten segments that servers send (RFC 6928) nearly fill.
 pub const BEGINS: usize = 32 * 1024;
 /// The largest buffer.
@@ -39,6 +43,8 @@ pub const MOST: usize = 8 * 1024 * 1024;
 const AT_ONCE: usize = 256 * 1024;
 /// In how many connections' beginnings what is free is divided.
 const BEGINNINGS: usize = 1024;
+/// How often at most all that can be spared is looked for.
+const SQUEEZED: Duration = Duration::from_millis(100);
 /// How long what moved counts; and how long a buffer is quiet before it is made small.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -47,7 +53,16 @@ const MOMENT: Duration = Duration::from_secs(1);
 pub struct Streams {
     /// What their buffers, and all else, come out of.
     pub budget: Budget,
-    open: Arc<Mutex<HashMap<usize, Weak<Socket>>>>,
+    open: Arc<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    sockets: Mutex<HashMap<usize, Weak<Socket>>>,
+    /// When all that could be spared was looked for.
+    squeezed: Mutex<Option<Instant>>,
+    /// Something that nobody needs is to be given up.
+    short: Notify,
 }
 
 /// A connection. Clones share it. Read and written by [`AsyncRead`] and [`AsyncWrite`]; who moves its bytes otherwise says how many.
@@ -82,25 +97,49 @@ impl Streams {
     /// Takes room for one connection. None: the budget is used up.
     #[must_use]
     pub fn room(&self) -> Option<Room> {
+        if self.budget.is_short() {
+            self.squeeze();
+        }
         let size = self.beginning();
         Some(Room {
             structures: self.budget.take(SOCKET)?,
-            received: Buffer::new(&self.budget, size, AT_ONCE)?,
-            sent: Buffer::new(&self.budget, size, 0)?,
+            received: Buffer::new(&self.budget, size, RECEIVED_LEAST, AT_ONCE)?,
+            sent: Buffer::new(&self.budget, size, SENT_LEAST, 0)?,
             among: self.clone(),
         })
     }
 
-    /// What a buffer begins with.
+    /// What a buffer begins with, where it may be so small.
     fn beginning(&self) -> usize {
-        (self.budget.free() / BEGINNINGS).clamp(LEAST, BEGINS)
+        (self.budget.free() / BEGINNINGS).min(BEGINS)
     }
 
     /// Makes the buffers that are quiet as small as those that begin. Gives whether some are larger.
     pub(super) fn calm(&self) -> bool {
-        let open: Vec<_> = locked(&self.open).values().filter_map(Weak::upgrade).collect();
-        let small = self.beginning();
-        open.iter().filter(|socket| socket.calm(small)).count() > 0
+        if self.budget.is_short() {
+            self.open.short.notify_waiters();
+        }
+        self.make_small(self.beginning(), MOMENT)
+    }
+
+    /// Makes all that is empty as small as can be: it grows again with the first byte, where there is room by then.
+    fn squeeze(&self) {
+        let mut squeezed = locked(&self.open.squeezed);
+        if squeezed.is_none_or(|then| then.elapsed() >= SQUEEZED) {
+            *squeezed = Some(Instant::now());
+            self.open.short.notify_waiters();
+            self.make_small(0, Duration::ZERO);
+        }
+    }
+
+    fn make_small(&self, small: usize, quiet: Duration) -> bool {
+        let open: Vec<_> = locked(&self.open.sockets).values().filter_map(Weak::upgrade).collect();
+        open.iter().filter(|socket| socket.calm(small, quiet)).count() > 0
+    }
+
+    /// Waits until what nobody needs is to be given up.
+    pub(super) async fn shortage(&self) {
+        self.open.short.notified().await;
     }
 }
 
@@ -123,7 +162,7 @@ impl Room {
         let (received, sent) = (Mutex::new(received), Mutex::new(sent));
         let open = Arc::clone(&among.open);
         let socket = Arc::new(Socket { tcp, received, sent, _structures: structures, among });
-        locked(&open).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
+        locked(&open.sockets).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
         Ok(Stream(socket))
     }
 }
@@ -139,7 +178,7 @@ fn prepare(tcp: &TcpStream) {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        locked(&self.among.open).remove(&std::ptr::from_ref(self).addr());
+        locked(&self.among.open.sockets).remove(&std::ptr::from_ref(self).addr());
     }
 }
 
@@ -201,7 +240,7 @@ impl Stream {
 
     /// Notes that so many bytes were read.
     pub(super) fn received(&self, bytes: usize) {
-        if let Some(size) = locked(&self.0.received).moved(bytes) {
+        if let Some(size) = locked(&self.0.received).moved(bytes, self.0.among.beginning()) {
             // It has the room, and goes on with less where the kernel doesn't give it.
             let _ = buffers::bound_received(&self.0.tcp, size);
             let _ = buffers::let_window_follow(&self.0.tcp);
@@ -210,7 +249,7 @@ impl Stream {
 
     /// Notes that so many bytes were written.
     pub(super) fn sent(&self, bytes: usize) {
-        if let Some(size) = locked(&self.0.sent).moved(bytes) {
+        if let Some(size) = locked(&self.0.sent).moved(bytes, self.0.among.beginning()) {
             let _ = buffers::bound_sent(&self.0.tcp, size);
         }
     }
@@ -232,20 +271,20 @@ impl Socket {
         buffers::queued(&self.tcp).map_or(0, |(unsent, _)| unsent)
     }
 
-    /// Makes what is quiet and empty no larger than `small`. Gives whether something still is.
-    fn calm(&self, small: usize) -> bool {
+    /// Makes what is quiet for so long, and empty, no larger than `small`. Gives whether something still is.
+    fn calm(&self, small: usize, quiet: Duration) -> bool {
         let (mut received, mut sent) = (locked(&self.received), locked(&self.sent));
-        if received.is_quiet_over(small) || sent.is_quiet_over(small) {
+        if received.is_quiet_over(small, quiet) || sent.is_quiet_over(small, quiet) {
             // Unknown counts as full: what may still be in use isn't given back.
             let (unsent, unread) = buffers::queued(&self.tcp).unwrap_or((usize::MAX, usize::MAX));
-            if received.is_quiet_over(small) && unread == 0 && buffers::bound_received(&self.tcp, small).is_ok() {
-                received.make(small);
+            if received.is_quiet_over(small, quiet) && unread == 0 {
+                received.make(small, |size| buffers::bound_received(&self.tcp, size));
             }
-            if sent.is_quiet_over(small) && unsent == 0 && buffers::bound_sent(&self.tcp, small).is_ok() {
-                sent.make(small);
+            if sent.is_quiet_over(small, quiet) && unsent == 0 {
+                sent.make(small, |size| buffers::bound_sent(&self.tcp, size));
             }
         }
-        received.size > small || sent.size > small
+        received.is_over(small) || sent.is_over(small)
     }
 }
 
@@ -253,6 +292,7 @@ impl Socket {
 #[derive(Debug)]
 struct Buffer {
     size: usize,
+    least: usize,
     /// Up to how much is held besides: what was read and is to be passed on.
     besides: usize,
     share: Share,
@@ -262,33 +302,43 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new(budget: &Budget, size: usize, besides: usize) -> Option<Self> {
+    fn new(budget: &Budget, size: usize, least: usize, besides: usize) -> Option<Self> {
+        let size = size.max(least);
         let share = budget.take(size + besides.min(size))?;
-        Some(Self { size, besides, share, moved: 0, moment: Instant::now() })
+        Some(Self { size, least, besides, share, moved: 0, moment: Instant::now() })
     }
 
-    /// Notes that bytes moved. Gives the new size where it has grown.
-    fn moved(&mut self, bytes: usize) -> Option<usize> {
+    /// Notes that bytes moved. Gives the new size where it has grown: to that of a beginning at once, then by doubling.
+    fn moved(&mut self, bytes: usize, beginning: usize) -> Option<usize> {
         let now = Instant::now();
         if now.duration_since(self.moment) > MOMENT {
             (self.moment, self.moved) = (now, 0);
         }
         self.moved = self.moved.saturating_add(bytes);
-        let size = self.size * 2;
-        if self.moved < self.size / 2 || size > MOST || !self.share.grow_to(size + self.besides.min(size)) {
+        let size = if self.size < beginning { beginning } else { self.size * 2 };
+        let enough = self.size < beginning || self.moved >= self.size / 2;
+        if !enough || size > MOST || !self.share.grow_to(size + self.besides.min(size)) {
             return None;
         }
         (self.size, self.moved) = (size, 0);
         Some(size)
     }
 
-    fn is_quiet_over(&self, small: usize) -> bool {
-        self.size > small && self.moment.elapsed() > MOMENT
+    fn is_over(&self, small: usize) -> bool {
+        self.size > small.max(self.least)
     }
 
-    fn make(&mut self, size: usize) {
-        self.size = size;
-        self.share.shrink_to(size + self.besides.min(size));
+    fn is_quiet_over(&self, small: usize, quiet: Duration) -> bool {
+        self.is_over(small) && self.moment.elapsed() > quiet
+    }
+
+    /// Makes it smaller, where the kernel does.
+    fn make(&mut self, small: usize, bound: impl Fn(usize) -> io::Result<()>) {
+        let size = small.max(self.least);
+        if bound(size).is_ok() {
+            self.size = size;
+            self.share.shrink_to(size + self.besides.min(size));
+        }
     }
 }
 

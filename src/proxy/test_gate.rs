@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
-use super::budget::{Budget, FIXED, WHOLE};
+use super::budget::{Budget, FIXED};
 use super::stream::Streams;
 use super::{Gate, dial, dns};
 use crate::audit::{Journal, Record};
@@ -21,7 +21,7 @@ impl TestGate {
         let allow = allow.iter().map(ToString::to_string).collect();
         let source = PolicySource { name: "test".to_owned(), allow, ..PolicySource::default() };
         let gate = Arc::new(Gate {
-            streams: Streams::new(Budget::new(WHOLE - FIXED)),
+            streams: Streams::new(Budget::new((64 << 20) - FIXED)),
             policy: Policy::compile(&source).unwrap(),
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", "test").unwrap(),
             resolver: dns::Resolver::new(resolvers),

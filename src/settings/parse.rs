@@ -203,12 +203,12 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
     }
 }
 
-/// What a filter keeps itself to. With less the kernel would kill it where it would have denied something instead.
-const LEAST_MEMORY: u64 = 64 << 20;
+/// What a gateway needs that does nothing (`FIXED` in proxy/budget.rs), and some to do something with.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 /// A size: a whole number of KiB, MiB or GiB.
 fn memory(text: &str) -> Result<u64, String> {
-    let wrong = || "write a whole number of KiB, MiB or GiB, 64MiB or more: \"64MiB\"".to_owned();
+    let wrong = || "write a whole number of KiB, MiB or GiB, 16MiB or more: \"64MiB\"".to_owned();
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) =
         units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).ok_or_else(wrong)?;

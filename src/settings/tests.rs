@@ -34,7 +34,7 @@ fn every_key_is_understood() {
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
-        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"96MiB\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -55,7 +55,7 @@ fn every_key_is_understood() {
             host_network: HostNetwork::Refuse,
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),
-            proxy_memory: 96 << 20,
+            proxy_memory: 24 << 20,
             annotations: Annotations {
                 policies: vec![name("npm"), name("pip")],
                 modes: vec![Mode::Enforce, Mode::Observe],
@@ -210,13 +210,13 @@ fn what_is_no_list_of_kubernetes_namespaces_is_refused() {
 
 #[test]
 fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
-    for (text, size) in [("64MiB", 64 << 20), ("65536KiB", 64 << 20), ("2GiB", 2 << 30), ("064MiB", 64 << 20)] {
+    for (text, size) in [("64MiB", 64 << 20), ("16384KiB", 16 << 20), ("2GiB", 2 << 30), ("016MiB", 16 << 20)] {
         assert_eq!(parsed(&format!("proxy-memory = \"{text}\"")).proxy_memory, size, "{text}");
     }
     for text in
-        ["", "64", "MiB", "64 MiB", "64MB", "64mib", "-64MiB", "+64MiB", "1.5GiB", "63MiB", "0GiB", "99999999999GiB"]
+        ["", "64", "MiB", "64 MiB", "64MB", "64mib", "-64MiB", "+64MiB", "1.5GiB", "15MiB", "0GiB", "99999999999GiB"]
     {
-        assert!(mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("64MiB or more"), "{text}");
+        assert!(mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"), "{text}");
     }
     assert!(mistakes("proxy-memory = 67108864")[0].contains("quotes"));
 }

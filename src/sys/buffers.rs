@@ -7,30 +7,42 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 /// The kernel doubles what it is given (socket(7)).
 const DOUBLED: usize = 2;
 
-/// Bounds what a socket has received and nobody has read. Over the host's `rmem_max` only with `CAP_NET_ADMIN`.
+/// Bounds what a socket has received and nobody has read. Over the host's `rmem_max` only with `CAP_NET_ADMIN`; without, it gets
+/// that much.
 ///
 /// # Errors
 /// What `setsockopt(2)` gives.
 pub fn bound_received(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    match setsockopt(socket, sockopt::RcvBufForce, &(bytes / DOUBLED)) {
-        Err(Errno::EPERM) => Ok(setsockopt(socket, sockopt::RcvBuf, &(bytes / DOUBLED))?),
-        set => Ok(set?),
+    let size = bytes / DOUBLED;
+    setsockopt(socket, sockopt::RcvBuf, &size)?;
+    if getsockopt(socket, sockopt::RcvBuf)? >= bytes {
+        return Ok(());
     }
+    as_much_as_allowed(setsockopt(socket, sockopt::RcvBufForce, &size))
 }
 
-/// Bounds what was written to a socket and has not arrived. Over the host's `wmem_max` only with `CAP_NET_ADMIN`.
+/// Bounds what was written to a socket and has not arrived. Over the host's `wmem_max` as [`bound_received`].
 ///
 /// # Errors
 /// What `setsockopt(2)` gives.
 pub fn bound_sent(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    match setsockopt(socket, sockopt::SndBufForce, &(bytes / DOUBLED)) {
-        Err(Errno::EPERM) => Ok(setsockopt(socket, sockopt::SndBuf, &(bytes / DOUBLED))?),
-        set => Ok(set?),
+    let size = bytes / DOUBLED;
+    setsockopt(socket, sockopt::SndBuf, &size)?;
+    if getsockopt(socket, sockopt::SndBuf)? >= bytes {
+        return Ok(());
+    }
+    as_much_as_allowed(setsockopt(socket, sockopt::SndBufForce, &size))
+}
+
+fn as_much_as_allowed(forced: nix::Result<()>) -> io::Result<()> {
+    match forced {
+        Err(Errno::EPERM) => Ok(()),
+        forced => Ok(forced?),
     }
 }
 

@@ -12,9 +12,9 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use super::buffers;
 
 /// Connections that wait to be accepted, at most.
-pub const BACKLOG: i32 = 512;
+pub const BACKLOG: i32 = 256;
 /// What a connection that waits to be accepted may hold unread, in bytes.
-pub const WAITING: usize = 16 * 1024;
+pub const WAITING: usize = 4608;
 /// Captured datagrams that wait to be taken, in bytes, of each family.
 pub const DATAGRAMS: usize = 256 * 1024;
 

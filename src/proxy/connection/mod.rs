@@ -45,7 +45,8 @@ pub(super) fn deny(gate: &Gate, source: SocketAddr, destination: SocketAddr, why
 async fn serve_captured(captured: Captured, client: Stream) {
     let entry = captured.begin(Kind::Tcp);
     let mut seen = Seen { bytes: Vec::new(), room: captured.gate.streams.budget.nothing() };
-    let (ahead, identity) = captured.identify(&client, &mut seen).await;
+    // Boxed: what lives on doesn't carry the room that this took.
+    let (ahead, identity) = Box::pin(captured.identify(&client, &mut seen)).await;
     // Kept until the connection ends.
     let Seen { bytes: early, room: _room } = seen;
     match identity {
@@ -57,8 +58,8 @@ async fn serve_captured(captured: Captured, client: Stream) {
             entry.deny(&because("the server had spoken before the client began with HTTP"));
             reset(client);
         }
-        Ok(Identity::Tls(hello)) => tunnel_tls(&captured, client, early, hello.sni, entry, ahead).await,
-        Ok(Identity::Opaque) => tunnel_opaque(&captured, client, early, entry, ahead).await,
+        Ok(Identity::Tls(hello)) => Box::pin(tunnel_tls(&captured, client, early, hello.sni, entry, ahead)).await,
+        Ok(Identity::Opaque) => Box::pin(tunnel_opaque(&captured, client, early, entry, ahead)).await,
         Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
             reset(client);
@@ -108,6 +109,11 @@ impl Captured {
     /// Takes what one end of a conversation in HTTP keeps here. None: the budget is used up.
     pub(super) fn held(&self) -> Option<Arc<http::Held>> {
         http::Held::take(&self.gate.streams.budget).map(Arc::new)
+    }
+
+    /// Waits until what nobody needs is to be given up.
+    pub(super) async fn shortage(&self) {
+        self.gate.streams.shortage().await;
     }
 
     /// Begins the record of an attempt on this connection.
@@ -256,7 +262,7 @@ async fn tunnel_tls(
     entry.subject().kind = Kind::Https;
     entry.subject().name = sni.as_ref().map(Hostname::to_string);
     let permit = captured.decide(Protocol::Https, sni.as_ref(), None);
-    match open(captured, permit, &mut entry, ahead).await {
+    match Box::pin(open(captured, permit, &mut entry, ahead)).await {
         Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
@@ -270,7 +276,7 @@ async fn tunnel_tls(
 async fn tunnel_opaque(captured: &Captured, client: Stream, early: Vec<u8>, mut entry: Entry, ahead: Option<Ahead>) {
     let (name, permit) = captured.decide_opaque();
     entry.subject().name = name.map(|name| name.to_string());
-    match open(captured, permit, &mut entry, ahead).await {
+    match Box::pin(open(captured, permit, &mut entry, ahead)).await {
         Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);

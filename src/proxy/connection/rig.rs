@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::audit::{Journal, Record};
 use crate::policy::{Policy, PolicySource};
-use crate::proxy::budget::{Budget, FIXED, WHOLE};
+use crate::proxy::budget::{Budget, FIXED};
 use crate::proxy::dial::{Exit, Upstream};
 use crate::proxy::dns::Resolver;
 use crate::proxy::stream::{Stream, Streams};
@@ -27,7 +27,7 @@ pub(in crate::proxy) struct Rig {
 impl Rig {
     /// A gate with these rules. The listener gets every connection that leaves.
     pub(in crate::proxy) async fn new(allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
-        Self::within(WHOLE - FIXED, allow, deny).await
+        Self::within((64 << 20) - FIXED, allow, deny).await
     }
 
     /// The same with so many bytes to use.

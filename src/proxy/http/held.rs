@@ -98,9 +98,11 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// Waits until what was given before has been written, but for a window.
+    /// Waits until what was given before has been written, but for a window. The largest is hyper's own, which sees to it without
+    /// that this task has to be woken for each piece.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.to.unwritten.load(Relaxed) < self.to.window.load(Relaxed) {
+        let window = self.to.window.load(Relaxed);
+        if window >= WINDOW || self.to.unwritten.load(Relaxed) < window {
             return Poll::Ready(());
         }
         *self.to.giver.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());

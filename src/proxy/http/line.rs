@@ -63,6 +63,11 @@ impl Line {
         matches!(timeout(READY_WITHIN, self.sender.ready()).await, Ok(Ok(())))
     }
 
+    /// Whether it has got over the last exchange.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sender.is_ready()
+    }
+
     /// What ends it at once, even where the server takes nothing more.
     pub(super) fn end(&self) -> AbortHandle {
         self.task.clone()

@@ -12,6 +12,7 @@ mod hop;
 mod line;
 mod recorded;
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::Incoming;
@@ -48,10 +49,13 @@ pub(super) async fn serve(captured: &Captured, client: Stream, early: Vec<u8>, m
         line: Mutex::default(),
         tunnel: Mutex::default(),
     };
-    if let Some(ended) = converse(client, held, early, |request| session.exchange(request)).await {
-        session.finish(ended).await;
-    } else {
-        session.abandon();
+    let ended = tokio::select! {
+        ended = converse(client, held, early, |request| session.exchange(request)) => ended,
+        never = session.spare() => match never {},
+    };
+    match ended {
+        Some(ended) => session.finish(ended).await,
+        None => session.abandon(),
     }
 }
 
@@ -175,6 +179,17 @@ impl Session<'_> {
         let mut kept = take(&self.kept)?;
         let same = kept.name.as_ref() == permit.name() && self.captured.would_dial(permit, kept.address);
         (same && kept.line.is_ready().await).then_some(kept)
+    }
+
+    /// Gives up the server's connection whenever memory is short and no request needs it: the next one makes another.
+    async fn spare(&self) -> Infallible {
+        loop {
+            self.captured.shortage().await;
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.as_ref().is_some_and(|kept| kept.line.is_idle()) {
+                *kept = None;
+            }
+        }
     }
 
     async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {

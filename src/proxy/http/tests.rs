@@ -6,8 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::held::{END, PIECE};
+use crate::proxy::budget::Budget;
 use crate::proxy::connection::rig::Rig;
-use crate::proxy::stream::{LEAST, SOCKET};
+use crate::proxy::stream::{RECEIVED_LEAST, SENT_LEAST, SOCKET};
 
 /// Reads one head, and as many bytes of body after it. Gives both as text.
 async fn read_message(stream: &mut TcpStream, body: usize) -> String {
@@ -455,7 +456,7 @@ async fn trailers_count_as_bytes() {
 
 /// What one connection and its ends take at their least, both to the client and to the server.
 const BOTH_ENDS: usize = 2 * (LEAST_STREAM + END);
-const LEAST_STREAM: usize = SOCKET + 3 * LEAST;
+const LEAST_STREAM: usize = SOCKET + 2 * RECEIVED_LEAST + SENT_LEAST;
 
 #[tokio::test]
 async fn a_head_that_there_is_no_room_for_is_denied_with_the_reason() {
@@ -468,6 +469,13 @@ async fn a_head_that_there_is_no_room_for_is_denied_with_the_reason() {
     let record = rig.record().await;
     assert_eq!(record.verdict, "deny");
     assert!(record.reason.unwrap().starts_with("the gateway's memory is used up"));
+}
+
+/// As SPECIFICATION.md says.
+#[test]
+fn so_many_connections_are_held_at_their_least() {
+    let fit = |each: usize| Budget::within(64 << 20).free() / each;
+    assert_eq!((fit(2 * LEAST_STREAM), fit(LEAST_STREAM + END), fit(BOTH_ENDS)), (1760, 1408, 704));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::proxy::budget::{Budget, WHOLE};
+use crate::proxy::budget::Budget;
 use crate::proxy::stream::Streams;
 
 /// Two connected sockets, the second one paid for.
@@ -24,7 +24,7 @@ async fn pair() -> (TcpStream, TcpStream) {
 
 /// The client's end, the server's end, and what comes of the splice between them.
 async fn spliced(early: Early) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {
-    spliced_of(&Streams::new(Budget::new(WHOLE)), early).await
+    spliced_of(&Streams::new(Budget::within(64 << 20)), early).await
 }
 
 async fn spliced_of(streams: &Streams, early: Early) -> (TcpStream, TcpStream, JoinHandle<Spliced>) {

@@ -42,15 +42,16 @@ async fn a_connection_takes_its_room_and_gives_it_back() {
     assert_eq!(streams.budget.free(), 64 * MEBIBYTE - SOCKET - 3 * BEGINS);
     drop(ours);
     all_given_back(&streams, 64 * MEBIBYTE).await;
-    assert!(locked(&streams.open).is_empty());
+    assert!(locked(&streams.open.sockets).is_empty());
 }
 
 #[tokio::test]
 async fn the_last_connection_is_small_and_the_next_is_denied() {
-    let least = SOCKET + 3 * LEAST;
+    let least = SOCKET + 2 * RECEIVED_LEAST + SENT_LEAST;
     let streams = Streams::new(Budget::new(2 * least - 1));
     let (first, _peer) = connection(&streams).await;
-    assert_eq!(first.at_once(), LEAST);
+    assert_eq!(first.at_once(), RECEIVED_LEAST);
+    assert_eq!(bounds(&first), (RECEIVED_LEAST, SENT_LEAST));
     assert!(streams.room().is_none());
     drop(first);
     all_given_back(&streams, 2 * least - 1).await;
@@ -69,6 +70,23 @@ async fn a_buffer_grows_with_what_moves_and_is_small_again_when_it_is_quiet() {
     assert!(streams.calm());
     tokio::time::advance(MOMENT * 2).await;
     assert!(!streams.calm());
+    assert_eq!(bounds(&ours), (BEGINS, BEGINS));
+}
+
+#[tokio::test]
+async fn what_is_quiet_is_as_small_as_can_be_for_a_new_one_and_grows_with_its_first_byte() {
+    let streams = Streams::new(Budget::new(64 * MEBIBYTE));
+    let (ours, _peer) = connection(&streams).await;
+    let (busy, mut other) = connection(&streams).await;
+    other.write_all(b"unread").await.unwrap();
+    busy.tcp().readable().await.unwrap();
+    let others = streams.budget.take(streams.budget.free() - MEBIBYTE).unwrap();
+    let ((), new) = tokio::join!(streams.shortage(), async { streams.room() });
+    assert_eq!(new.unwrap().receive_size(), RECEIVED_LEAST);
+    assert_eq!((bounds(&ours), bounds(&busy).0), ((RECEIVED_LEAST, SENT_LEAST), BEGINS));
+    drop(others);
+    ours.received(1);
+    ours.sent(1);
     assert_eq!(bounds(&ours), (BEGINS, BEGINS));
 }
 
@@ -113,7 +131,7 @@ async fn no_buffer_grows_over_the_largest_or_what_others_leave() {
 
 #[tokio::test]
 async fn bytes_pass_through_the_smallest_buffers() {
-    let streams = Streams::new(Budget::new(2 * (SOCKET + 3 * LEAST)));
+    let streams = Streams::new(Budget::new(2 * (SOCKET + 2 * RECEIVED_LEAST + SENT_LEAST)));
     let (mut ours, mut peer) = connection(&streams).await;
     let sent: Vec<u8> = (0..=255).cycle().take(MEBIBYTE).collect();
     let mut got = vec![];
@@ -124,7 +142,7 @@ async fn bytes_pass_through_the_smallest_buffers() {
     let (count, ()) = tokio::join!(peer.read_to_end(&mut got), send);
     assert_eq!(count.unwrap(), MEBIBYTE);
     assert_eq!(got, sent);
-    assert_eq!(ours.send_size(), LEAST);
+    assert_eq!(ours.send_size(), SENT_LEAST);
 }
 
 #[tokio::test(start_paused = true)]
