@@ -19,9 +19,9 @@ use serde::Deserialize;
 
 use crate::bundle;
 use crate::plan::{Gateway, Plan};
-use crate::proxy::Order;
 use crate::runtime::delete;
 use crate::state::{self, ProcessId, Record};
+use crate::supervisor::Order;
 use crate::sys::netns::Namespace;
 use crate::sys::process;
 

@@ -21,4 +21,5 @@ pub mod seccomp;
 pub mod settings;
 pub mod spec;
 pub mod state;
+pub mod supervisor;
 pub mod sys;

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use boundary_shim::{cli, hook, proxy, runtime};
+use boundary_shim::{cli, hook, runtime, supervisor};
 
 const USAGE: &str = "\
 boundary-shim is an OCI runtime: container engines call it with runc's own arguments.
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match arguments.get(1).map(OsString::as_os_str) {
         None => usage(),
         Some(first) if first == "hook" => hook::run(arguments.get(2..).unwrap_or_default()),
-        Some(first) if first == "proxy" => proxy::run(),
+        Some(first) if first == "proxy" => supervisor::run(),
         Some(first) if first == "embedded-runtime" => runtime::run_embedded(arguments.get(1..).unwrap_or_default()),
         Some(first) if cli::has_command(first) => cli::run(arguments),
         Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => cli::run(arguments),

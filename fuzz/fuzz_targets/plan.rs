@@ -1,9 +1,11 @@
-//! What shim, hook and proxy tell each other by files: the plan in the bundle, the record in the state directory.
+//! What shim, hook and keeper tell each other by files: the plan in the bundle, the record in the state directory; and what the
+//! filter, which may be anybody's, tells its keeper.
 
 #![no_main]
 
 use boundary_shim::plan::{ContainerId, Plan};
 use boundary_shim::policy::Policy;
+use boundary_shim::proxy::keeper::ToKeeper;
 use boundary_shim::state::Record;
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
@@ -17,6 +19,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
         survives(&record);
+    }
+    if let Ok(word) = ToKeeper::decode(bytes) {
+        survives(&word);
     }
 });
 

@@ -4,8 +4,10 @@
 //! file opened with `O_APPEND`, so a killed process leaves at most one torn line, the last; a number once taken is never
 //! given again, so whatever was lost shows as a gap.
 
+use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,10 +18,45 @@ pub(super) const ROTATE_AT: u64 = 64 << 20;
 /// which is under 16 KiB (the limits in `record`, every byte escaped).
 const TAIL: u64 = 64 << 10;
 
+/// Where another file comes from when the old one is full or gone.
+pub trait Renew: fmt::Debug + Send {
+    /// Gives the file to go on with.
+    ///
+    /// # Errors
+    /// There is none: nothing can be recorded.
+    fn renew(&self) -> io::Result<File>;
+}
+
+/// An audit file by its path, for who may open and rename it.
+#[derive(Debug)]
+pub struct AtPath {
+    path: PathBuf,
+    rotate_at: u64,
+}
+
+impl AtPath {
+    /// The audit file of this path.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), rotate_at: ROTATE_AT }
+    }
+}
+
+impl Renew for AtPath {
+    /// Puts a full file aside; takes a new one where ours was removed by somebody.
+    fn renew(&self) -> io::Result<File> {
+        let full = std::fs::symlink_metadata(&self.path).is_ok_and(|status| status.len() >= self.rotate_at);
+        if full {
+            std::fs::rename(&self.path, set_aside(&self.path))?;
+        }
+        append_to(&self.path)
+    }
+}
+
 /// An open audit file.
 #[derive(Debug)]
 pub(super) struct LineFile {
-    path: PathBuf,
+    source: Box<dyn Renew>,
     file: File,
     rotate_at: u64,
     /// The next line's number.
@@ -35,7 +72,7 @@ impl LineFile {
             DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
         }
         let file = append_to(path)?;
-        let mut end = read_end(&file)?;
+        let mut end = read_end(&readable(&file)?)?;
         if end == End::default() {
             // Nothing in it: perhaps we were killed between putting the old file aside and the first line.
             end.last = match open_plain(OpenOptions::new().read(true), &set_aside(path)) {
@@ -44,7 +81,18 @@ impl LineFile {
                 Err(error) => return Err(error),
             };
         }
-        Ok(Self { path: path.to_owned(), file, rotate_at, next: end.taken() + 1, torn: end.torn })
+        let source = Box::new(AtPath { path: path.to_owned(), rotate_at });
+        Ok(Self { source, file, rotate_at, next: end.taken() + 1, torn: end.torn })
+    }
+
+    /// Has another source from now on, of files that are full at the same size.
+    pub(super) fn come_from(&mut self, source: Box<dyn Renew>) {
+        self.source = source;
+    }
+
+    /// The file that is written to now.
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// Appends the line that `render` makes of its number. The number is used up even when writing fails.
@@ -62,20 +110,12 @@ impl LineFile {
         if self.torn { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
     }
 
-    /// Puts a full file aside; takes a new one where ours was removed by somebody.
     fn keep_within_bounds(&mut self) -> io::Result<()> {
         let status = self.file.metadata()?;
         if status.nlink() > 0 && status.len() < self.rotate_at {
             return Ok(());
         }
-        if status.nlink() > 0 {
-            match std::fs::rename(&self.path, set_aside(&self.path)) {
-                // Somebody moved it: nothing of ours is in the way.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                outcome => outcome?,
-            }
-        }
-        self.file = append_to(&self.path)?;
+        self.file = self.source.renew()?;
         self.torn = false;
         Ok(())
     }
@@ -89,8 +129,14 @@ pub(crate) fn set_aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read or change what was written.
 fn append_to(path: &Path) -> io::Result<File> {
-    open_plain(OpenOptions::new().read(true).append(true).create(true).mode(0o640), path)
+    open_plain(OpenOptions::new().append(true).create(true).mode(0o640), path)
+}
+
+/// Another handle, to read by.
+fn readable(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.

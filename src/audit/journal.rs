@@ -6,12 +6,13 @@
 //! denials go on being tried, and the first that is written makes it healthy again.
 
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::file::{LineFile, ROTATE_AT};
+use super::file::{LineFile, ROTATE_AT, Renew};
 use super::minute::Minute;
 use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Notice, Record, SCHEMA, Subject, clean, without_query};
 use crate::policy::Denial;
@@ -79,6 +80,16 @@ impl Journal {
         })))
     }
 
+    /// Takes its files from another source from now on, which gives one of the same path.
+    pub fn come_from(&self, source: Box<dyn Renew>) {
+        self.file().come_from(source);
+    }
+
+    /// Gives its open file to `use_it`.
+    pub fn with_file<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
+        use_it(self.file().file())
+    }
+
     /// Whether the last write succeeded. While false, nothing may be allowed: it would go unrecorded.
     #[must_use]
     pub fn healthy(&self) -> bool {
@@ -125,6 +136,10 @@ impl Journal {
         line.map(|record| self.write(record));
     }
 
+    fn file(&self) -> MutexGuard<'_, LineFile> {
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn minute(&self) -> MutexGuard<'_, Minute> {
         self.0.minute.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +153,7 @@ impl Journal {
 
     /// Says whether the line was written.
     fn append(&self, render: impl FnOnce(u64) -> serde_json::Result<Vec<u8>>) -> bool {
-        let mut file = self.0.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file();
         let outcome = file.append(|seq| render(seq).expect("a line is strings and numbers, which always serialise"));
         // A lost line's number shows that it is; whoever may allow something asks `healthy` first.
         self.0.healthy.store(outcome.is_ok(), Ordering::Release);

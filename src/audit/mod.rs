@@ -9,5 +9,6 @@ mod minute;
 pub mod record;
 
 pub(crate) use file::set_aside;
+pub use file::{AtPath, Renew};
 pub use journal::{Entry, Journal};
 pub use record::{Direction, Kind, Notice, Record, Subject, clean};

@@ -2,10 +2,12 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::PREFIX;
 use super::limits::{self, Controller, Limit};
 use super::place::Site;
+use crate::sys::process::Process;
 
 /// The most that is read of a group's file.
 const LIMIT: u64 = 4096;
@@ -110,15 +112,39 @@ impl Group {
     }
 }
 
-/// Removes a group of ours that holds nobody; one that isn't there is fine.
+/// How long the last of a group may take to end: its keeper has ended, and the kernel kills what that kept.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Removes a group of ours, and ends whoever is still in it; one that isn't there is fine.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
     if !ours {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    match std::fs::remove_dir(path) {
+    let removed = match std::fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            end_all(path);
+            std::fs::remove_dir(path)
+        }
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+fn end_all(group: &Path) {
+    let members = || -> Vec<i32> {
+        let members = read(&group.join("cgroup.procs")).unwrap_or_default();
+        members.lines().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    for pid in members() {
+        // The handle first: who is a member after it was opened is whom it is a handle on.
+        if let Some(process) = Process::open(pid).ok().filter(|_| members().contains(&pid)) {
+            // Where it can't be killed, the group stays.
+            let _ = process.end_within(PATIENCE);
+        }
     }
 }
 

@@ -30,8 +30,8 @@ impl Controller {
     }
 }
 
-/// Threads: the event loop, the one that lives in the gateway for a container with the host's network, and those that enter a
-/// namespace for one task each. Four were the most that was seen.
+/// Threads: the event loops of keeper and filter, the one that lives in the gateway for a container with the host's network, and
+/// those that enter a namespace for one task each. Five were the most that was seen.
 pub(super) const TASKS: u64 = 16;
 
 /// Of 100: a container and its filter together weigh at most one and a half times what another container does.
@@ -62,17 +62,16 @@ const fn if_there(file: &'static str, value: u64) -> Limit {
     Limit { file, value, optional: true }
 }
 
-/// The limits of one controller of the first version, which counts the memory of sockets apart, and can't bound both together:
-/// either may be all of what the filter itself keeps to. Order counts: memory and swap together can't be less than memory.
+/// The limits of one controller of the first version. Order counts: memory and swap together can't be less than memory.
 pub(super) fn first(controller: Controller, memory: u64) -> Vec<Limit> {
+    let sockets = memory / SOCKETS_PART;
     match controller {
         Controller::Memory => vec![
             limit("memory.limit_in_bytes", memory),
             // Missing where swap isn't accounted for; then this group at least prefers not to.
             if_there("memory.memsw.limit_in_bytes", memory),
             if_there("memory.swappiness", 0),
-            // What runs into it is slowed, not killed: TCP drops and sends again.
-            if_there("memory.kmem.tcp.limit_in_bytes", memory),
+            if_there("memory.kmem.tcp.limit_in_bytes", sockets),
         ],
         Controller::Cpu => vec![limit("cpu.shares", CPU_SHARES)],
         Controller::Pids => vec![limit("pids.max", TASKS)],
@@ -86,7 +85,6 @@ pub(super) fn second(controller: Controller, memory: u64) -> Vec<Limit> {
             limit("memory.max", memory),
             // Missing in kernels without swap, and before 4.19.
             if_there("memory.swap.max", 0),
-            if_there("memory.oom.group", 1),
         ],
         Controller::Cpu => vec![limit("cpu.weight", CPU_WEIGHT)],
         Controller::Pids => vec![limit("pids.max", TASKS)],

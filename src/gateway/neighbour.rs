@@ -8,6 +8,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
@@ -15,7 +17,7 @@ const ADVERTISEMENT: u8 = 136;
 const HOP_LIMIT: u8 = 255;
 
 /// The addresses that the gateway stands for on one link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StandsFor {
     /// To the container, for everybody but itself.
     AllBut(Vec<IpAddr>),

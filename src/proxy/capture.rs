@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -25,7 +25,7 @@ const REPORTS: usize = 512 * 1024;
 
 /// Everything that the gateway's packets come in by. Opened inside the gateway, used from wherever the proxy lives.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub struct Sockets {
     streams: Vec<std::net::TcpListener>,
     datagrams: Vec<std::net::UdpSocket>,
     icmp: Vec<(bool, socket2::Socket)>,
@@ -34,7 +34,10 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Opens them in the namespace of this thread: both families on one port each, IPv6 where the kernel has it.
-    pub(super) fn open() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What opening gives, but for a kernel without IPv6.
+    pub fn open() -> io::Result<Self> {
         let v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         let stream = socket::listen_captured(v4, 0)?;
@@ -62,12 +65,25 @@ impl Sockets {
     }
 
     /// The ports that rules hand packets to.
-    pub(super) fn ports(&self) -> io::Result<ProxyPorts> {
+    ///
+    /// # Errors
+    /// What `getsockname(2)` gives.
+    pub fn ports(&self) -> io::Result<ProxyPorts> {
         let none = || io::Error::from(io::ErrorKind::NotConnected);
         Ok(ProxyPorts {
             tcp: self.streams.first().ok_or_else(none)?.local_addr()?.port(),
             udp: self.datagrams.first().ok_or_else(none)?.local_addr()?.port(),
         })
+    }
+}
+
+impl Sockets {
+    /// All of them.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let streams = self.streams.iter().map(AsFd::as_fd);
+        let datagrams = self.datagrams.iter().map(AsFd::as_fd);
+        let icmp = self.icmp.iter().map(|(_, socket)| socket.as_fd());
+        streams.chain(datagrams).chain(icmp).chain([self.reports.as_fd()])
     }
 }
 

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 
 use super::Gate;
 use super::budget::used_up;
-use super::stream::{self, Stream};
+use super::stream::Stream;
 use crate::policy::{Denial, Permit, UpstreamAddr};
-use crate::sys::socket::{ReceiveBuffer, Source, tcp_from};
+use crate::sys::socket::{Source, tcp_from};
 
 /// How sockets to the outside are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +151,7 @@ fn is_on_link(gate: &Gate, address: IpAddr) -> bool {
 /// Connects to the first address that answers.
 async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAddr]) -> Result<Upstream, DialError> {
     let room = gate.streams.room().ok_or_else(|| DialError::Denied(used_up()))?;
-    let receive = ReceiveBuffer { begins: room.receive_size(), most: stream::MOST };
+    let receive = room.receive_size();
     let mut failure = String::new();
     for address in addresses {
         let target = address.socket_addr();
@@ -166,7 +166,7 @@ async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAdd
     Err(DialError::Unreachable(failure))
 }
 
-async fn connect(source: Option<Source>, address: UpstreamAddr, receive: ReceiveBuffer) -> io::Result<TcpStream> {
+async fn connect(source: Option<Source>, address: UpstreamAddr, receive: usize) -> io::Result<TcpStream> {
     let connecting = tcp_connected(source, address.socket_addr(), receive);
     timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
@@ -175,11 +175,7 @@ async fn connect(source: Option<Source>, address: UpstreamAddr, receive: Receive
 ///
 /// # Errors
 /// Why the connection was not made, connect(2).
-pub(super) async fn tcp_connected(
-    source: Option<Source>,
-    to: SocketAddr,
-    receive: ReceiveBuffer,
-) -> io::Result<TcpStream> {
+pub(super) async fn tcp_connected(source: Option<Source>, to: SocketAddr, receive: usize) -> io::Result<TcpStream> {
     let stream = TcpStream::from_std(tcp_from(source, to, receive)?)?;
     stream.writable().await?;
     stream.take_error()?.map_or(Ok(stream), Err)

@@ -2,6 +2,7 @@
 //!
 //! Sleeps where nothing is large and nothing was given back: a gateway without traffic wakes nobody.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::stream::Streams;
@@ -13,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const WORTH_WHILE: usize = 1024 * 1024;
 
 /// For as long as the gateway serves.
-pub(super) async fn tend(streams: &Streams) {
+pub(super) async fn tend(streams: &Streams) -> Infallible {
     let mut freed = 0;
     loop {
         streams.budget.changed().await;

@@ -6,64 +6,49 @@
 mod awaited;
 pub mod budget;
 mod capture;
+pub mod confinement;
 pub mod connection;
-mod control;
 pub mod dial;
 pub mod dns;
+mod enlarge;
 mod expiring;
 mod handshakes;
 pub mod http;
 pub mod identify;
+pub mod keeper;
 mod memory;
 mod neighbours;
 mod opaque;
-mod plug;
 mod refusals;
 pub mod splice;
 pub mod stream;
 #[cfg(test)]
 mod test_gate;
 pub mod udp;
-mod wire;
 
 use std::convert::Infallible;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Journal;
-use crate::cgroup::{self, Entrance};
-use crate::gateway::Gateway;
 use crate::gateway::ruleset::LEAVING;
-use crate::plan::{Exit, Plan};
-use crate::policy::{Policy, text};
-use crate::state::{ProcessId, Record};
-use crate::sys::netns::{Namespace, Resident};
-use crate::sys::process::{self, Process};
-use crate::sys::{readiness, socket};
+use crate::policy::Policy;
+use crate::sys::channel::Channel;
+use crate::sys::netns::Resident;
+use crate::sys::{confine, process, socket};
 use budget::Budget;
-use wire::Wire;
-
-/// Descriptors that a proxy may hold: some thousand connections of six each.
-const OPEN_FILES: u64 = 65_536;
+pub use capture::Sockets;
+pub use confinement::Cell;
+use keeper::{Records, ToKeeper};
 
 /// How often it is written down what the record only counts.
 const COUNTED: Duration = Duration::from_secs(60);
-
-/// What the hook tells the proxy on standard input.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Order {
-    /// What was decided for the container.
-    pub plan: Plan,
-    /// The container's first process.
-    pub init: ProcessId,
-}
 
 /// What every connection needs; one per proxy.
 #[derive(Debug)]
@@ -85,7 +70,7 @@ pub struct Gate {
 }
 
 /// What is known of the interfaces that were adopted so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Interfaces {
     /// The container's own addresses, in the order its interfaces were adopted.
     pub sources: Vec<IpAddr>,
@@ -129,140 +114,103 @@ impl Gate {
     }
 }
 
-/// The proxy personality. Its exit code is for whoever looks at processes; the hook listens to its words.
-#[must_use]
-pub fn run() -> ExitCode {
-    filter().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+/// What a filter is to do.
+#[derive(Debug)]
+pub struct Task {
+    /// The rules.
+    pub policy: Policy,
+    /// The record.
+    pub journal: Journal,
+    /// The servers that names are asked of, in order.
+    pub resolvers: Vec<SocketAddr>,
+    /// How it gets to the outside.
+    pub exit: dial::Exit,
+    /// Bytes that it, its keeper and the kernel's memory for its sockets may use together.
+    pub memory: u64,
 }
 
-/// From start to end. Says `ok` or `error …` on standard output, once.
-fn filter() -> anyhow::Result<()> {
-    let ready = prepare();
-    let word = match &ready {
-        Ok(_) => "ok\n".to_owned(),
-        Err(error) => format!("error {error:#}\n"),
-    };
-    // Fails where the hook was killed: then the container is not wanted any more.
-    io::stdout().write_all(word.as_bytes())?;
-    process::detach()?;
-    let Prepared { order, gate, init, sockets, mut wire, state } = ready?;
-    let journal = gate.journal.clone();
-    let outcome = serve(gate, init, sockets, &mut wire, &order.plan);
-    journal.write_counts();
-    // `delete` waits for this, after which all is said and done; and not for what it takes to close the wire.
-    drop(state);
-    outcome
+/// All that a filter has from its beginning.
+#[derive(Debug)]
+pub struct Filter {
+    gate: Gate,
+    sockets: Sockets,
 }
 
-struct Prepared {
-    order: Order,
-    gate: Arc<Gate>,
-    init: Process,
-    sockets: capture::Sockets,
-    wire: Wire,
-    state: StateDirectory,
+/// Where a filter will live, and how it speaks with its keeper.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// Its cell.
+    pub cell: Cell<'a>,
+    /// For words.
+    pub keeper: Channel,
+    /// For the record's files.
+    pub records: Channel,
 }
 
-/// The container's state directory, as long as there is a gateway to tell of: whatever ends the proxy in order takes it along.
-struct StateDirectory(PathBuf);
-
-impl Drop for StateDirectory {
-    fn drop(&mut self) {
-        // What can't be removed is swept by a later `create`, which finds that nothing of it runs.
-        let _ = crate::state::remove(&self.0);
+impl Filter {
+    /// One with this task, which comes by these sockets.
+    #[must_use]
+    pub fn new(task: Task, sockets: Sockets) -> Self {
+        let gate = Gate {
+            streams: stream::Streams::new(Budget::within(task.memory)),
+            policy: task.policy,
+            journal: task.journal,
+            resolver: dns::Resolver::new(task.resolvers),
+            exit: task.exit,
+            inside: None,
+            interfaces: RwLock::default(),
+        };
+        Self { gate, sockets }
     }
-}
 
-/// Everything that needs privileges, and everything that can fail, in order.
-fn prepare() -> anyhow::Result<Prepared> {
-    process::new_session()?;
-    let order = read_order()?;
-    let plan = &order.plan;
-    let init = Process::open(order.init.pid).context("watch the container's init")?;
-    if !order.init.alive() {
-        bail!("the container's init is gone");
+    /// The filter process, from its start to its end: in a copy of the keeper, of which it keeps what it was given and no more.
+    /// Gives its exit code.
+    #[must_use]
+    pub fn run(self, place: Place<'_>) -> i32 {
+        let Place { cell, keeper, records } = place;
+        let keeper = Arc::new(keeper);
+        self.gate.streams.ask(Arc::clone(&keeper));
+        let outcome = self.confined(&cell, &keeper, records).and_then(|filter| filter.serve(&keeper));
+        let word = match &outcome {
+            Ok(()) => ToKeeper::Written,
+            Err(error) => ToKeeper::Failed(format!("{error:#}")),
+        };
+        // A keeper that is gone takes us along.
+        let _ = keeper::tell(&keeper, &word);
+        i32::from(outcome.is_err())
     }
-    // Before anything that could grow, and before the first socket: each is charged to whoever made it.
-    let not_bounded = bound(&order)?;
-    let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
-    let network_namespace = container.inode()?;
-    let policy = compile(plan)?;
-    let gateway = Gateway::create()?;
-    let sockets = gateway.side.namespace.inside(capture::Sockets::open).context("open the proxy's sockets")?;
-    gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
-    let mut wire = Wire::open(gateway, container, plan.exit)?;
-    wire.settle()?;
-    let (exit, inside) = match plan.exit {
-        Exit::Uplink => (dial::Exit::AsClient, None),
-        Exit::Host => (dial::Exit::AsHost, Some(wire.resident()?)),
-    };
-    let gate = Arc::new(Gate {
-        streams: stream::Streams::new(Budget::within(plan.proxy_memory)),
-        journal: Journal::open(&plan.audit, &plan.container, policy.name())
-            .with_context(|| format!("open the audit file {}", plan.audit.display()))?,
-        resolver: dns::Resolver::new(plan.resolvers.clone()),
-        exit,
-        inside,
-        interfaces: RwLock::new(Arc::new(wire.interfaces())),
-        policy,
-    });
-    plan.notices.iter().chain(&not_bounded).for_each(|notice| gate.journal.notice(notice));
-    let proxy = ProcessId::of(std::process::id().cast_signed())?;
-    crate::state::create(&plan.state)?;
-    let state = StateDirectory(plan.state.clone());
-    Record { plan: plan.clone(), init: order.init, proxy: Some(proxy), network_namespace }.write()?;
-    wire.listen(&plan.state)?;
-    process::allow_open_files(OPEN_FILES)?;
-    process::harden().context("give up privileges")?;
-    Ok(Prepared { order, gate, init, sockets, wire, state })
-}
 
-fn read_order() -> anyhow::Result<Order> {
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    serde_json::from_str(&text).context("read the order")
-}
+    /// Gives everything up but what serving needs.
+    fn confined(mut self, cell: &Cell<'_>, keeper: &Channel, records: Channel) -> anyhow::Result<Self> {
+        process::detach()?;
+        self.gate.inside = confinement::confine(cell)?;
+        self.gate.journal.with_file(|record| {
+            let own = [record, keeper.as_fd(), records.as_fd()];
+            confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())
+        })?;
+        self.gate.journal.come_from(Box::new(Records::by(records)?));
+        confinement::deny_the_rest().context("deny other system calls")?;
+        Ok(self)
+    }
 
-/// Goes into a control group of our own. Gives what is to be said where not everything can be bounded.
-fn bound(order: &Order) -> anyhow::Result<Option<String>> {
-    let Order { plan, init } = order;
-    cgroup::enter(&Entrance {
-        state: &plan.state,
-        id: &plan.container,
-        cgroups_path: plan.cgroups_path.as_deref(),
-        init: *init,
-        memory: plan.proxy_memory,
-    })
-}
-
-fn compile(plan: &Plan) -> anyhow::Result<Policy> {
-    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
-    Policy::compile(&plan.policy).map_err(failed)
-}
-
-/// Serves until the container's init is gone.
-fn serve(
-    gate: Arc<Gate>,
-    init: Process,
-    sockets: capture::Sockets,
-    wire: &mut Wire,
-    plan: &Plan,
-) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async {
-        let end = readiness::of(&init)?;
-        tokio::select! {
-            gone = end.readable() => gone.map(drop)?,
-            failed = capture::serve(Arc::clone(&gate), sockets) => return failed,
-            never = count(gate.journal.clone()) => match never {},
-            () = memory::tend(&gate.streams) => {}
-            failed = wire.tend(Arc::clone(&gate), plan.starts_by_verb) => return failed,
-        }
-        if plan.links_are_looked_for {
-            wire.let_go();
-        }
-        Ok(())
-    })
+    /// Serves until the container is over. What is under way then is recorded as cut short.
+    fn serve(self, keeper: &Channel) -> anyhow::Result<()> {
+        let Self { gate, sockets } = self;
+        let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let outcome = runtime.block_on(async {
+            keeper::tell(keeper, &ToKeeper::Ready)?;
+            tokio::select! {
+                over = keeper::heed(keeper, &gate) => over,
+                failed = capture::serve(Arc::clone(&gate), sockets) => failed,
+                never = count(gate.journal.clone()) => match never {},
+                never = memory::tend(&gate.streams) => match never {},
+            }
+        });
+        drop(runtime);
+        journal.write_counts();
+        outcome
+    }
 }
 
 /// Writes down every minute what the record only counts.

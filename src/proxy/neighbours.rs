@@ -1,12 +1,10 @@
 //! Answers neighbours on one link, as long as the link is there.
 
-use std::io;
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
-use crate::gateway::link::Link;
 use crate::gateway::neighbour::{StandsFor, answer_arp, answer_ndp};
 use crate::sys::readiness;
-use crate::sys::socket::{self, Asked};
+use crate::sys::socket;
 
 /// Longer than any question that is answered.
 const LONGEST: usize = 128;
@@ -21,16 +19,13 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Opens the sockets, in the namespace of this thread. Questions wait in them until [`Self::answer`].
-    pub(super) fn open(link: &Link, stands_for: StandsFor) -> io::Result<Self> {
-        let station = <[u8; 6]>::try_from(link.station.as_slice())
-            .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, format!("{} is no Ethernet", link.name)))?;
-        let (arp, ndp) = (socket::questions(link.index, Asked::Arp)?, socket::questions(link.index, Asked::Ndp)?);
-        Ok(Self { station, stands_for, arp, ndp })
+    /// Those that come by two sockets, one for each protocol. They wait in them until [`Self::answer`].
+    pub(super) fn from(station: [u8; 6], stands_for: StandsFor, [arp, ndp]: [OwnedFd; 2]) -> Self {
+        Self { station, stands_for, arp: arp.into(), ndp: ndp.into() }
     }
 
     /// Answers until the link is gone.
-    pub(super) async fn answer(self: Arc<Self>) {
+    pub(super) async fn answer(self) {
         tokio::join!(
             each(&self.arp, |packet| answer_arp(packet, &self.stands_for, self.station)),
             each(&self.ndp, |packet| answer_ndp(packet, &self.stands_for, self.station)),

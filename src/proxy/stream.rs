@@ -26,7 +26,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use super::budget::{Budget, Share};
+use super::enlarge::Enlarger;
+use super::keeper::Queue;
 use crate::sys::buffers;
+use crate::sys::channel::Channel;
 use crate::sys::socket::reset_on_close;
 
 /// What the kernel's structures for one socket take, and this process's for half a connection.
@@ -58,6 +61,7 @@ pub struct Streams {
 
 #[derive(Debug, Default)]
 struct Open {
+    enlarger: Enlarger,
     sockets: Mutex<HashMap<usize, Weak<Socket>>>,
     /// When all that could be spared was looked for.
     squeezed: Mutex<Option<Instant>>,
@@ -92,6 +96,11 @@ impl Streams {
     #[must_use]
     pub fn new(budget: Budget) -> Self {
         Self { budget, open: Arc::default() }
+    }
+
+    /// Has larger buffers than the host lets everybody have by this keeper.
+    pub(super) fn ask(&self, keeper: Arc<Channel>) {
+        self.open.enlarger.ask(keeper);
     }
 
     /// Takes room for one connection. None: the budget is used up.
@@ -241,8 +250,7 @@ impl Stream {
     /// Notes that so many bytes were read.
     pub(super) fn received(&self, bytes: usize) {
         if let Some(size) = locked(&self.0.received).moved(bytes, self.0.among.beginning()) {
-            // It has the room, and goes on with less where the kernel doesn't give it.
-            let _ = buffers::bound_received(&self.0.tcp, size);
+            self.0.among.open.enlarger.enlarge(&self.0.tcp, Queue::Received, size);
             let _ = buffers::let_window_follow(&self.0.tcp);
         }
     }
@@ -250,7 +258,7 @@ impl Stream {
     /// Notes that so many bytes were written.
     pub(super) fn sent(&self, bytes: usize) {
         if let Some(size) = locked(&self.0.sent).moved(bytes, self.0.among.beginning()) {
-            let _ = buffers::bound_sent(&self.0.tcp, size);
+            self.0.among.open.enlarger.enlarge(&self.0.tcp, Queue::Sent, size);
         }
     }
 }
@@ -278,10 +286,10 @@ impl Socket {
             // Unknown counts as full: what may still be in use isn't given back.
             let (unsent, unread) = buffers::queued(&self.tcp).unwrap_or((usize::MAX, usize::MAX));
             if received.is_quiet_over(small, quiet) && unread == 0 {
-                received.make(small, |size| buffers::bound_received(&self.tcp, size));
+                received.make(small, |size| buffers::bound_received(&self.tcp, size).map(drop));
             }
             if sent.is_quiet_over(small, quiet) && unsent == 0 {
-                sent.make(small, |size| buffers::bound_sent(&self.tcp, size));
+                sent.make(small, |size| buffers::bound_sent(&self.tcp, size).map(drop));
             }
         }
         received.is_over(small) || sent.is_over(small)

@@ -6,44 +6,43 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
 /// The kernel doubles what it is given (socket(7)).
 const DOUBLED: usize = 2;
 
-/// Bounds what a socket has received and nobody has read. Over the host's `rmem_max` only with `CAP_NET_ADMIN`; without, it gets
-/// that much.
+/// Bounds what a socket has received and nobody has read. Gives the size that it has now: at most the host's `rmem_max`, doubled.
 ///
 /// # Errors
-/// What `setsockopt(2)` gives.
-pub fn bound_received(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    let size = bytes / DOUBLED;
-    setsockopt(socket, sockopt::RcvBuf, &size)?;
-    if getsockopt(socket, sockopt::RcvBuf)? >= bytes {
-        return Ok(());
-    }
-    as_much_as_allowed(setsockopt(socket, sockopt::RcvBufForce, &size))
+/// What `setsockopt(2)` and `getsockopt(2)` give.
+pub fn bound_received(socket: &impl AsFd, bytes: usize) -> io::Result<usize> {
+    setsockopt(socket, sockopt::RcvBuf, &(bytes / DOUBLED))?;
+    Ok(getsockopt(socket, sockopt::RcvBuf)?)
 }
 
-/// Bounds what was written to a socket and has not arrived. Over the host's `wmem_max` as [`bound_received`].
+/// Bounds what was written to a socket and has not arrived. Gives the size that it has now: at most the host's `wmem_max`, doubled.
 ///
 /// # Errors
-/// What `setsockopt(2)` gives.
-pub fn bound_sent(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    let size = bytes / DOUBLED;
-    setsockopt(socket, sockopt::SndBuf, &size)?;
-    if getsockopt(socket, sockopt::SndBuf)? >= bytes {
-        return Ok(());
-    }
-    as_much_as_allowed(setsockopt(socket, sockopt::SndBufForce, &size))
+/// As [`bound_received`].
+pub fn bound_sent(socket: &impl AsFd, bytes: usize) -> io::Result<usize> {
+    setsockopt(socket, sockopt::SndBuf, &(bytes / DOUBLED))?;
+    Ok(getsockopt(socket, sockopt::SndBuf)?)
 }
 
-fn as_much_as_allowed(forced: nix::Result<()>) -> io::Result<()> {
-    match forced {
-        Err(Errno::EPERM) => Ok(()),
-        forced => Ok(forced?),
-    }
+/// As [`bound_received`], whatever the host's bound.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN` in the host's user namespace; what else `setsockopt(2)` gives.
+pub fn force_received(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::RcvBufForce, &(bytes / DOUBLED))?)
+}
+
+/// As [`bound_sent`], whatever the host's bound.
+///
+/// # Errors
+/// As [`force_received`].
+pub fn force_sent(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::SndBufForce, &(bytes / DOUBLED))?)
 }
 
 /// Lets a TCP socket's window be as large as its buffer allows (`TCP_WINDOW_CLAMP`, tcp(7)). To be called after each time that is

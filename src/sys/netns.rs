@@ -108,6 +108,7 @@ impl Resident {
         std::thread::Builder::new().name("resident".into()).stack_size(STACK).spawn(move || {
             let entered =
                 setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from).and_then(|()| settle());
+            drop(namespace);
             let failed = entered.is_err();
             // Whoever started us waits for this; where it doesn't any more, there will be no tasks either.
             let _ = settled.send(entered);

@@ -1,4 +1,4 @@
-//! Processes: named so that a reused pid is not mistaken, watched by descriptor, started detached, made small.
+//! Processes: named so that a reused pid is not mistaken, watched by descriptor, started detached.
 #![expect(clippy::disallowed_methods, reason = "the one module that starts programs")]
 
 use std::convert::Infallible;
@@ -12,13 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use caps::{CapSet, Capability, CapsHashSet};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::mount::MsFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::resource::{Resource, setrlimit};
 
 /// A handle on one process (pidfd_open(2)): readable when it has ended, never another process.
 #[derive(Debug)]
@@ -59,8 +57,12 @@ impl Process {
         Ok(poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout)? > 0)
     }
 
+    /// Kills it.
+    ///
+    /// # Errors
+    /// `ESRCH` where it has ended and nobody waits for it; what else `pidfd_send_signal(2)` gives.
     #[expect(unsafe_code, reason = "no wrapper for pidfd_send_signal in libc or nix")]
-    fn kill(&self) -> io::Result<()> {
+    pub fn kill(&self) -> io::Result<()> {
         let no_information = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: takes a descriptor, a signal and flags by value, and a siginfo that may be null.
         let sent =
@@ -297,32 +299,6 @@ pub fn detach() -> io::Result<()> {
 /// `EPERM` for a process group leader.
 pub fn new_session() -> io::Result<()> {
     nix::unistd::setsid().map(drop).map_err(io::Error::from)
-}
-
-/// Gives up what the proxy never needs: core dumps, ptrace by others of our uid, gaining privileges by `exec`, and every
-/// capability but the two for its sockets and links.
-///
-/// # Errors
-/// What the system calls give: the caller must not go on then.
-pub fn harden() -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    nix::sys::prctl::set_dumpable(false)?;
-    nix::sys::prctl::set_no_new_privs()?;
-    let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into_iter().collect();
-    caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
-    caps::set(None, CapSet::Effective, &keep).map_err(io::Error::other)?;
-    caps::set(None, CapSet::Permitted, &keep).map_err(io::Error::other)
-}
-
-/// Raises the soft limit of open files to the hard one, at most to `most`.
-///
-/// # Errors
-/// What `setrlimit(2)` gives.
-pub fn allow_open_files(most: u64) -> io::Result<u64> {
-    let (_, hard) = nix::sys::resource::getrlimit(Resource::RLIMIT_NOFILE)?;
-    let soft = hard.min(most);
-    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
-    Ok(soft)
 }
 
 #[cfg(test)]

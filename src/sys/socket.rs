@@ -27,32 +27,22 @@ pub struct Source {
     pub mark: u32,
 }
 
-/// The receive buffer of a TCP connection: what it begins with, and up to what it may be made larger later. By the latter the
-/// window's scale is chosen, which a connection keeps (RFC 7323 2.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReceiveBuffer {
-    /// Its size.
-    pub begins: usize,
-    /// Its largest size.
-    pub most: usize,
-}
-
 /// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that address, the
-/// port chosen at connect.
+/// port chosen at connect. Its receive buffer has `receive` bytes, and may be made larger later.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
-pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: ReceiveBuffer) -> io::Result<std::net::TcpStream> {
+pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: usize) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
-    buffers::bound_received(&socket, receive.most)?;
     match socket.connect(&to.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    buffers::bound_received(&socket, receive.begins)?;
+    // Not before: the window's scale, which a connection keeps (RFC 7323 2.2), is chosen by what the buffer may grow to.
+    buffers::bound_received(&socket, receive)?;
     Ok(socket.into())
 }
 

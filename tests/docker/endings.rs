@@ -3,9 +3,9 @@
 use std::thread;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, must_be_shut_out, unique};
+use crate::bed::{Bed, Capture, must_be_shut_out, records, unique};
 use crate::docker::{IMAGE, runtime};
-use crate::traces::wait_for_none;
+use crate::traces::{Footprint, wait_for_none};
 use crate::wire::leaks;
 
 /// Containers in the start race, and how many start at a time.
@@ -23,6 +23,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_of_a_container_that_never_started", never_started),
     ("nothing_is_left_after_a_killed_proxy", killed_then_removed),
     ("a_killed_proxy_opens_nothing", killed),
+    ("a_killed_filter_opens_nothing_and_the_record_says_so", killed_filter),
     ("a_stopped_proxy_opens_nothing", stopped),
     ("the_first_instruction_of_200_containers_gets_nothing_through", race),
 ];
@@ -55,15 +56,25 @@ fn killed_then_removed(bed: &Bed) {
 }
 
 fn killed(bed: &Bed) {
-    under_load(bed, "KILL");
+    under_load(bed, |footprint| signal(bed, &footprint.proxy, "KILL"));
+}
+
+fn killed_filter(bed: &Bed) {
+    let container = under_load(bed, |footprint| signal(bed, &footprint.filter(bed), "KILL"));
+    let said = "the container's network is shut: the filter is gone: it was killed by SIGKILL";
+    let notices = records(bed, &container).into_iter().filter(|record| record["notice"] == said);
+    assert_eq!(notices.count(), 1);
 }
 
 fn stopped(bed: &Bed) {
-    under_load(bed, "STOP");
+    under_load(bed, |footprint| {
+        signal(bed, &footprint.filter(bed), "STOP");
+        signal(bed, &footprint.proxy, "STOP");
+    });
 }
 
-/// A container that connects all the time loses its proxy: from then on nothing gets through, and nothing leaks.
-fn under_load(bed: &Bed, name: &str) {
+/// A container that connects all the time loses its filter: from then on nothing gets through, and nothing leaks. Gives its id.
+fn under_load(bed: &Bed, lose: impl FnOnce(&Footprint)) -> String {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
     let capture = Capture::start(bed, &container.uplink(), "in");
@@ -71,15 +82,17 @@ fn under_load(bed: &Bed, name: &str) {
         .must_succeed();
     bed.docker(&["exec", "--detach", &container.name, "attacker", "storm", "203.0.113.66:443", "4"]).must_succeed();
     container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
-    signal(bed, &footprint.proxy, name);
+    lose(&footprint);
     for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
         container.is_shut_out(probe);
     }
     container.exec("curl -sS -m 2 http://203.0.113.66/").must_fail();
     container.exec("curl -sS -m 2 http://allowed.test/").must_fail();
     assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
+    let id = container.id();
     container.remove();
     footprint.vanishes(bed);
+    id
 }
 
 fn signal(bed: &Bed, pid: &str, name: &str) {

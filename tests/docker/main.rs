@@ -30,6 +30,7 @@ mod loaded_filter;
 mod memory;
 mod nesting;
 mod networks;
+mod privilege;
 mod refusals;
 mod resolver;
 #[path = "../support/traces.rs"]
@@ -62,7 +63,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 17] = [
+const GROUPS: [Group; 18] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -72,6 +73,7 @@ const GROUPS: [Group; 17] = [
     Group { alone: true, ..group("crowd", endings::CROWD) },
     group("bounds", bounds::TESTS),
     Group { alone: true, ..group("memory", memory::TESTS) },
+    group("privilege", privilege::TESTS),
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
     Group { alone: true, ..group("flood", audit::FLOOD) },

@@ -20,7 +20,7 @@ use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
-use boundary_shim::sys::socket::{self, Asked, Queues, ReceiveBuffer, Source};
+use boundary_shim::sys::socket::{self, Asked, Queues, Source};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -54,7 +54,7 @@ fn main() {
 }
 
 /// What the sockets of these tests hold: more than anything that is sent to them.
-const RECEIVE: ReceiveBuffer = ReceiveBuffer { begins: 64 * 1024, most: 64 * 1024 };
+const RECEIVE: usize = 64 * 1024;
 const QUEUES: Queues = Queues { received: 128 * 1024, sent: 128 * 1024 };
 
 /// A container on a wire to an outside, as an engine would have made it.

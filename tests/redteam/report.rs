@@ -34,6 +34,10 @@ Please don't open a public issue before it is mended; say which version, engine 
 From a container that runs under the filter nothing reaches the network but what its policy allows, whatever runs in the
 container and as whom, and every attempt is in the record. What the filter can't start a container with safely, it refuses.
 
+The filter itself is expected to be attacked, since it reads what the container sends. It is a process without rights, without
+files and with a short list of system calls; `tests/confinement` makes each attempt that would lead out of it from its place, and
+from an ordinary process, where it works. [ARCHITECTURE.md](ARCHITECTURE.md#keeper-and-filter) says what is left to who takes it over.
+
 ## What is tried
 
 Each row below is an attack that runs in CI against the real thing (`tests/redteam`): root and uid 1000, IPv4 and IPv6, with

@@ -36,6 +36,12 @@ impl Footprint {
         Self { id: id.to_owned(), proxy, namespaces, uplink }
     }
 
+    /// The pid of its filter, the process that its proxy keeps.
+    pub(crate) fn filter(&self, bed: &Bed) -> String {
+        let children = fs::read_to_string(bed.inside(&format!("/proc/{0}/task/{0}/children", self.proxy))).unwrap();
+        children.split_whitespace().next().expect("a proxy keeps a filter").to_owned()
+    }
+
     /// Waits until nothing of it is there any more.
     #[track_caller]
     pub(crate) fn vanishes(&self, bed: &Bed) {

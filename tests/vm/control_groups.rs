@@ -35,12 +35,21 @@ fn processes(machine: &Machine) {
     }
 }
 
+/// Keeper and filter are in a scope of their own, in the slice of their container's, with limits.
 fn apart(machine: &Machine) {
     let container = machine.resident("boundary");
-    let group = |pid: &str| machine.says(&format!("cat /proc/{pid}/cgroup"));
+    let id = container.id();
+    let group = |pid: &str| machine.says(&format!("sed 's/^0:://' /proc/{pid}/cgroup"));
     let (own, filters) = (group(&container.inspect("{{.State.Pid}}")), group(&container.filter()));
-    assert!(own.contains(&format!("docker-{}.scope", container.id())), "{own}");
-    assert!(!filters.contains(&container.id()), "{filters}");
+    let (slice, scope) = own.rsplit_once('/').expect("a path");
+    assert_eq!(scope, format!("docker-{id}.scope"));
+    let (filters_slice, scope) = filters.rsplit_once('/').expect("a path");
+    assert_eq!(filters_slice, slice);
+    assert!(scope.starts_with(&format!("boundary-filter-{id}-")), "{scope}");
+    assert_eq!(machine.says(&format!("systemctl is-active {scope}")), "active");
+    let limits = "cat memory.max memory.swap.max pids.max cpu.weight; wc -l <cgroup.procs";
+    let limits = machine.says(&format!("cd /sys/fs/cgroup{filters} && {limits}"));
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), ["67108864", "0", "16", "50", "2"]);
 }
 
 fn scope(machine: &Machine) {

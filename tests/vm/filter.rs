@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("exec_logs_and_stats_work", verbs),
     ("a_paused_container_goes_on_and_is_filtered", paused),
     ("a_stopped_container_starts_again_and_is_filtered", stopped),
+    ("a_large_download_has_a_buffer_that_the_host_gives_nobody", buffers),
     ("every_attempt_is_on_record", record),
 ];
 
@@ -26,6 +27,15 @@ fn allowed(machine: &Machine) {
     let [runc, boundary] = ["runc", "boundary"].map(|runtime| machine.resident(runtime).exec(script));
     assert!(runc.must_succeed().stdout.matches("I am allowed.test").count() == 2, "{runc:?}");
     assert_eq!(boundary.must_succeed().stdout, runc.stdout);
+}
+
+/// The filter has no right to it: its keeper makes it so large.
+fn buffers(machine: &Machine) {
+    assert_eq!(machine.says("cat /proc/sys/net/core/rmem_max"), "212992");
+    let container = machine.sleeper("boundary", "");
+    container.exec_with("--detach", "curl -sS -o /dev/null http://allowed.test/bytes/2000000000").must_succeed();
+    let large = "ss --tcp --memory --numeric --no-header | grep -q 'rb[1-9][0-9]\\{6,\\}'";
+    machine.waits_for("a buffer over the bound", &format!("nsenter --target {} --net {large}", container.filter()));
 }
 
 fn denied_name(machine: &Machine) {

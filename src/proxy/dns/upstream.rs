@@ -18,7 +18,7 @@ use crate::policy::Hostname;
 use crate::proxy::budget::{Share, used_up};
 use crate::proxy::{Gate, dial};
 use crate::sys;
-use crate::sys::socket::{Queues, ReceiveBuffer, Source};
+use crate::sys::socket::{Queues, Source};
 
 /// What a socket to a resolver holds unread, in the kernel.
 pub const QUEUE: usize = 16 * 1024;
@@ -135,7 +135,7 @@ async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> 
 }
 
 async fn by_tcp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
-    let mut stream = dial::tcp_connected(source, server, ReceiveBuffer { begins: QUEUE, most: QUEUE }).await?;
+    let mut stream = dial::tcp_connected(source, server, QUEUE).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
     stream.write_all(&super::framed(&query_bytes)).await?;
     let length = stream.read_u16().await?;

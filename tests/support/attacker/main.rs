@@ -18,7 +18,7 @@
 //!   a packet
 //! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
 //! - `hoard WHAT ADDRESS:PORT COUNT SECONDS`: COUNT connections that stop half-way (`heads`, `bodies`, `answers`, `hellos`,
-//!   `streams`), or large `datagrams` or `questions` from COUNT sockets, held for so long
+//!   `streams`, `quiet`), or large `datagrams` or `questions` from COUNT sockets, held for so long
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]

@@ -4,14 +4,13 @@
 //! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while the container runs,
 //! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, with what of their
 //! addresses and routes the host's own addresses bear out, and only next hops that are the host's own are followed. And
-//! nothing that goes wrong with one of them ends the proxy: the next one that is plugged in would meet nobody.
+//! nothing that goes wrong with one of them ends the keeper: the next one that is plugged in would meet nobody.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -20,19 +19,21 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::time::Instant;
 
-use super::neighbours::Questions;
+use super::control;
+use super::filter::FilterProcess;
 use super::plug::{Stilled, Watch};
-use super::{Gate, Interfaces, control};
-use crate::audit::{Direction, Kind, Subject};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::link::{Link, MAIN, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side, TO_OUTSIDE};
 use crate::plan::Exit;
-use crate::policy::Denial;
+use crate::proxy::Interfaces;
+use crate::proxy::keeper::ToFilter;
 use crate::sys::netlink::Announcements;
-use crate::sys::netns::{Namespace, Resident};
-use crate::sys::{process, readiness};
+use crate::sys::netns::Namespace;
+use crate::sys::readiness;
+use crate::sys::socket::{self, Asked};
+use crate::sys::userns::UserNamespace;
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -49,17 +50,25 @@ pub(super) struct Wire {
     host: Side,
     exit: Exit,
     adopted: Vec<Adopted>,
-    /// Links whose neighbours nobody answers yet.
-    unanswered: Vec<Questions>,
-    /// Links whose neighbours are being answered. It takes the kernel milliseconds to close each of these sockets (packet(7)'s
-    /// wait for the packets under way): they are closed with this, when nobody waits any more.
-    answered: Vec<Arc<Questions>>,
+    /// Links on which somebody must answer. The filter does, by the same sockets; it takes the kernel milliseconds to close each
+    /// (packet(7)'s wait for the packets under way), which is done here, when nobody waits any more.
+    questions: Vec<Questions>,
     /// Interfaces plugged in and held until they are complete: their number, and the host's end, which was taken down.
     held: Vec<(u32, u32, Instant)>,
     ears: Option<Ears>,
 }
 
-/// What the proxy listens to: changes in the container's namespace, changes in the gateway, and `start`.
+/// The sockets by which neighbours ask on one link.
+#[derive(Debug)]
+struct Questions {
+    link: u32,
+    /// What the filter must know of it, until it was told.
+    untold: Option<ToFilter>,
+    arp: socket2::Socket,
+    ndp: socket2::Socket,
+}
+
+/// What the keeper listens to: changes in the container's namespace, changes in the gateway, and `start`.
 #[derive(Debug)]
 struct Ears {
     inner: Announcements,
@@ -81,8 +90,7 @@ impl Wire {
             host,
             exit,
             adopted: Vec::new(),
-            unanswered: Vec::new(),
-            answered: Vec::new(),
+            questions: Vec::new(),
             held: Vec::new(),
             ears: None,
         })
@@ -115,13 +123,18 @@ impl Wire {
         }
     }
 
-    /// A thread in the gateway, as unprivileged as this process is about to be.
-    pub(super) fn resident(&self) -> io::Result<Resident> {
-        Resident::move_in(&self.gateway.side.namespace, process::harden)
+    /// The user namespace that owns the gateway.
+    pub(super) fn owner(&self) -> Option<&UserNamespace> {
+        self.gateway.owner.as_ref()
+    }
+
+    /// The gateway, where this process doesn't live in it.
+    pub(super) fn lives_apart(&self) -> Option<&Namespace> {
+        (self.exit == Exit::Host).then_some(&self.gateway.side.namespace)
     }
 
     /// What is known of the interfaces now.
-    pub(super) fn interfaces(&mut self) -> Interfaces {
+    fn interfaces(&mut self) -> Interfaces {
         let sources: Vec<IpAddr> = self.adopted.iter().flat_map(|adopted| adopted.addresses.iter().copied()).collect();
         // The host's private addresses are refused like all private ones, unless a rule names them.
         let public = |address: &IpAddr| crate::policy::is_public(*address);
@@ -132,7 +145,7 @@ impl Wire {
     }
 
     /// Follows what happens to the container's interfaces, until something fails.
-    pub(super) async fn tend(&mut self, gate: Arc<Gate>, starts_by_verb: bool) -> anyhow::Result<()> {
+    pub(super) async fn tend(&mut self, filter: &FilterProcess, starts_by_verb: bool) -> anyhow::Result<()> {
         let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let listener = UnixListener::from_std(control)?;
@@ -143,7 +156,6 @@ impl Wire {
         let mut running = !starts_by_verb;
         let mut complete_at: Option<Instant> = None;
         loop {
-            self.answer_neighbours();
             if running && let Some((watch, tell)) = waiting.take() {
                 watch.begin(tell)?;
             }
@@ -153,7 +165,7 @@ impl Wire {
                     calling.set(control::next(&listener));
                     let outcome = self.settle();
                     running = true;
-                    self.publish(&gate);
+                    self.publish(filter)?;
                     caller?.answer(&outcome).await;
                 }
                 announced = inner.next() => {
@@ -163,7 +175,7 @@ impl Wire {
                     }
                 }
                 stilled = plugged.recv(), if running && self.exit == Exit::Uplink => {
-                    self.hold(&gate, stilled.context("the watch for new interfaces failed")?);
+                    self.hold(filter, stilled.context("the watch for new interfaces failed")?)?;
                     complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
@@ -171,13 +183,13 @@ impl Wire {
                     if complete_at.is_some() {
                         continue;
                     }
-                    self.adopt_held(&gate)?;
+                    self.adopt_held(filter)?;
                     self.follow_default_routes();
-                    self.publish(&gate);
+                    self.publish(filter)?;
                 }
                 announced = outer.next() => {
                     if self.forget_unplugged(&announced?) {
-                        self.publish(&gate);
+                        self.publish(filter)?;
                     }
                 }
             }
@@ -197,8 +209,8 @@ impl Wire {
         // Without an uplink there is one link, and its far end's addresses are the gateway's own: the kernel answers.
         if self.exit == Exit::Uplink {
             let (inside, outside) = (adopted.addresses.clone(), adopted.addresses.clone());
-            self.unanswered.push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
-            self.unanswered.push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
+            self.questions.push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
+            self.questions.push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
         }
         self.adopted.push(adopted);
         Ok(())
@@ -220,7 +232,7 @@ impl Wire {
     }
 
     /// Notes an interface that was stilled until it is complete.
-    fn hold(&mut self, gate: &Gate, stilled: Stilled) {
+    fn hold(&mut self, filter: &FilterProcess, stilled: Stilled) -> anyhow::Result<()> {
         match stilled {
             Stilled::Held { index, far, since } => {
                 self.held.retain(|(held, ..)| *held != index);
@@ -228,9 +240,10 @@ impl Wire {
             }
             Stilled::TakenAway { name } => {
                 let why = "only interfaces with an end on the host can be connected to a running container";
-                unplugged(gate, &name, why.to_owned());
+                filter.tell(&ToFilter::NotPluggedIn { name, reason: why.to_owned() }, &[])?;
             }
         }
+        Ok(())
     }
 
     /// Whether an interface was plugged in a moment ago and its engine is probably not done with it.
@@ -248,7 +261,7 @@ impl Wire {
         Ok(true)
     }
 
-    fn adopt_held(&mut self, gate: &Gate) -> anyhow::Result<()> {
+    fn adopt_held(&mut self, filter: &FilterProcess) -> anyhow::Result<()> {
         let links = self.plugged_in()?;
         self.held.retain(|(index, ..)| links.iter().any(|link| link.index == *index));
         for link in links.into_iter().filter(|link| link.up) {
@@ -257,11 +270,14 @@ impl Wire {
             let name = link.name.clone();
             match self.adopt_one(link, far) {
                 Ok(adopted) => {
-                    plugged(gate, &adopted, since);
+                    let (address, held) = (adopted.addresses.first().copied(), since.elapsed());
                     self.keep(adopted)?;
+                    filter.tell(&ToFilter::PluggedIn { name, address, held }, &[])?;
                 }
                 // The host's end stays down.
-                Err(error) => unplugged(gate, &name, format!("{error:#}")),
+                Err(error) => {
+                    filter.tell(&ToFilter::NotPluggedIn { name, reason: format!("{error:#}") }, &[])?;
+                }
             }
         }
         Ok(())
@@ -307,24 +323,33 @@ impl Wire {
             std::mem::take(&mut self.adopted).into_iter().partition(|adopted| gone(&adopted.inside));
         self.adopted = kept;
         for adopted in &gone {
+            self.questions.retain(|one| ![adopted.inside.index, adopted.outside.index].contains(&one.link));
             // The engine may have taken it away already, with its other end.
             let _ = self.gateway.side.links.remove(adopted.outside.index);
         }
         !gone.is_empty()
     }
 
-    fn publish(&mut self, gate: &Gate) {
-        let interfaces = Arc::new(self.interfaces());
-        *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = interfaces;
-    }
-
-    fn answer_neighbours(&mut self) {
-        // Where the answering is over, nobody else holds them.
-        self.answered.retain(|questions| Arc::strong_count(questions) > 1);
-        for questions in self.unanswered.drain(..).map(Arc::new) {
-            tokio::spawn(Arc::clone(&questions).answer());
-            self.answered.push(questions);
+    /// Tells the filter what is known now.
+    pub(super) fn publish(&mut self, filter: &FilterProcess) -> anyhow::Result<()> {
+        filter.tell(&ToFilter::Interfaces(self.interfaces()), &[])?;
+        for questions in &mut self.questions {
+            if let Some(word) = questions.untold.take() {
+                filter.tell(&word, &[questions.arp.as_fd(), questions.ndp.as_fd()])?;
+            }
         }
+        Ok(())
+    }
+}
+
+impl Questions {
+    /// Opens the sockets, in the namespace of this thread. Questions wait in them until they are answered.
+    fn open(link: &Link, stands_for: StandsFor) -> io::Result<Self> {
+        let station = <[u8; 6]>::try_from(link.station.as_slice())
+            .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, format!("{} is no Ethernet", link.name)))?;
+        let (arp, ndp) = (socket::questions(link.index, Asked::Arp)?, socket::questions(link.index, Asked::Ndp)?);
+        let untold = Some(ToFilter::Neighbours { station, stands_for });
+        Ok(Self { link: link.index, untold, arp, ndp })
     }
 }
 
@@ -346,32 +371,5 @@ impl Ear {
                 return taken;
             }
         }
-    }
-}
-
-/// Records that an interface was plugged in, and how long it was held.
-fn plugged(gate: &Gate, adopted: &Adopted, since: Instant) {
-    let address = adopted.addresses.first().copied().unwrap_or(IpAddr::V4(DUMMY));
-    let mut entry = gate.journal.begin(plug(&adopted.name, address));
-    entry.allowed("plugged in", Some(address));
-    entry.finish(0, 0, Some(&format!("interface adopted after {} ms", since.elapsed().as_millis())));
-}
-
-/// Records that an interface was plugged in and leads nowhere.
-fn unplugged(gate: &Gate, name: &str, reason: String) {
-    let entry = gate.journal.begin(plug(name, IpAddr::V4(DUMMY)));
-    entry.deny(&Denial { reason, rule: None, suggestion: None });
-}
-
-fn plug(name: &str, address: IpAddr) -> Subject {
-    Subject {
-        kind: Kind::Other,
-        direction: Direction::In,
-        source: SocketAddr::new(address, 0),
-        destination: SocketAddr::new(address, 0),
-        name: Some(name.to_owned()),
-        method: None,
-        path: None,
-        number: None,
     }
 }

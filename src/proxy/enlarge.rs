@@ -1,0 +1,103 @@
+//! Makes sockets' buffers larger: by itself as far as the host lets everybody, beyond that by the keeper, which has the right.
+//!
+//! Must not know how large is enough. The keeper's part comes a little later, or, where it doesn't listen, not at all.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use super::keeper::{Queue, ask_to_enlarge};
+use crate::sys::buffers;
+use crate::sys::channel::Channel;
+
+/// Whoever enlarges buffers, for all sockets of one filter.
+#[derive(Debug)]
+pub(super) struct Enlarger {
+    keeper: OnceLock<Arc<Channel>>,
+    /// The most that the host lets everybody have, as far as that was met.
+    received: AtomicUsize,
+    sent: AtomicUsize,
+}
+
+impl Default for Enlarger {
+    fn default() -> Self {
+        let unknown = || AtomicUsize::new(usize::MAX);
+        Self { keeper: OnceLock::new(), received: unknown(), sent: unknown() }
+    }
+}
+
+impl Enlarger {
+    /// Has somebody to ask from now on.
+    pub(super) fn ask(&self, keeper: Arc<Channel>) {
+        // There is but one keeper.
+        let _ = self.keeper.set(keeper);
+    }
+
+    /// Has a buffer of a socket hold so many bytes.
+    pub(super) fn enlarge(&self, socket: &impl AsFd, queue: Queue, bytes: usize) {
+        let most = match queue {
+            Queue::Received => &self.received,
+            Queue::Sent => &self.sent,
+        };
+        // To try in vain would make one smaller that the keeper has made larger before.
+        if bytes <= most.load(Relaxed) {
+            let given = match queue {
+                Queue::Received => buffers::bound_received(socket, bytes),
+                Queue::Sent => buffers::bound_sent(socket, bytes),
+            };
+            match given {
+                Ok(given) if given < bytes => most.store(given, Relaxed),
+                // It has the room, and goes on with less where the kernel doesn't give it.
+                _ => return,
+            }
+        }
+        if let Some(keeper) = self.keeper.get() {
+            ask_to_enlarge(keeper, socket, queue, bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use nix::sys::socket::{getsockopt, sockopt};
+
+    use super::*;
+    use crate::proxy::keeper::ToKeeper;
+
+    /// More than any host lets everybody have.
+    const HUGE: usize = 1 << 30;
+
+    #[test]
+    fn what_the_host_gives_nobody_is_asked_of_the_keeper_and_only_that() {
+        let (keeper, filter) = Channel::pair().unwrap();
+        let enlarger = Enlarger::default();
+        enlarger.ask(Arc::new(filter));
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        enlarger.enlarge(&socket, Queue::Received, 16 * 1024);
+        assert_eq!(keeper.receive(false).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(getsockopt(&socket, sockopt::RcvBuf).unwrap(), 16 * 1024);
+        for (queue, bytes) in [(Queue::Received, HUGE), (Queue::Sent, HUGE), (Queue::Received, HUGE / 2)] {
+            enlarger.enlarge(&socket, queue, bytes);
+            let asked = keeper.receive(false).unwrap();
+            assert_eq!(ToKeeper::decode(&asked.bytes).unwrap(), ToKeeper::Enlarge(queue, bytes));
+            assert_eq!(asked.descriptors.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_the_keeper_has_made_large_is_not_made_smaller_on_the_way_to_more() {
+        let (_keeper, filter) = Channel::pair().unwrap();
+        let enlarger = Enlarger::default();
+        enlarger.ask(Arc::new(filter));
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        enlarger.enlarge(&socket, Queue::Received, HUGE);
+        let most = getsockopt(&socket, sockopt::RcvBuf).unwrap();
+        // As if the keeper had: who isn't root can't make it larger.
+        buffers::bound_received(&socket, 8 * 1024).unwrap();
+        enlarger.enlarge(&socket, Queue::Received, HUGE);
+        assert!(most > 8 * 1024);
+        assert_eq!(getsockopt(&socket, sockopt::RcvBuf).unwrap(), 8 * 1024);
+    }
+}

@@ -1,0 +1,199 @@
+//! The filter's side of what keeper and filter say to each other: the keeper holds links, files and rights, the filter asks.
+//!
+//! Owns the words, for both. Invariant: what the filter says is a wish, which the keeper bounds; it may be anybody's by then.
+
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::neighbours::Questions;
+use super::{Gate, Interfaces};
+use crate::audit::{Direction, Kind, Renew, Subject};
+use crate::gateway::DUMMY;
+use crate::gateway::neighbour::StandsFor;
+use crate::policy::Denial;
+use crate::sys::channel::{Channel, Message};
+use crate::sys::readiness;
+
+/// What the keeper tells the filter. Its end says that the container is over.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToFilter {
+    /// What is known of the interfaces now.
+    Interfaces(Interfaces),
+    /// Who asks on a link is to be answered from now on. Comes with two sockets, for ARP and for neighbour discovery.
+    Neighbours {
+        /// The link's hardware address.
+        station: [u8; 6],
+        /// For whom.
+        stands_for: StandsFor,
+    },
+    /// An interface was plugged in, and adopted.
+    PluggedIn {
+        /// Its name.
+        name: String,
+        /// Its first address.
+        address: Option<IpAddr>,
+        /// How long it was held.
+        held: Duration,
+    },
+    /// An interface was plugged in, and leads nowhere.
+    NotPluggedIn {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the filter tells the keeper.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToKeeper {
+    /// It is confined, and begins to serve.
+    Ready,
+    /// The buffer of the socket that comes with it is to hold so many bytes, which is more than this host lets everybody have.
+    Enlarge(Queue, usize),
+    /// It can't go on.
+    Failed(String),
+    /// The container is over, and all is on record.
+    Written,
+}
+
+/// One of a socket's two queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Queue {
+    /// Of what it received.
+    Received,
+    /// Of what it is to send.
+    Sent,
+}
+
+impl ToFilter {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// None that is known: all of it can be written.
+    pub fn encode(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+}
+
+impl ToKeeper {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is none.
+    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+/// Does what the keeper says, until it says that the container is over. Within a runtime.
+pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<()> {
+    let arrived = readiness::of(keeper)?;
+    loop {
+        let mut ready = arrived.readable().await?;
+        let Ok(received) = ready.try_io(|_| keeper.receive(false)) else { continue };
+        let Message { bytes, descriptors } = received?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        follow(gate, serde_json::from_slice(&bytes)?, descriptors)?;
+    }
+}
+
+/// Asks the keeper for a larger buffer. Where it doesn't listen just now, the buffer stays as it is.
+pub(super) fn ask_to_enlarge(keeper: &Channel, socket: &impl AsFd, queue: Queue, bytes: usize) {
+    if let Ok(word) = serde_json::to_vec(&ToKeeper::Enlarge(queue, bytes)) {
+        let _ = keeper.send(&word, &[socket.as_fd()]);
+    }
+}
+
+/// Tells the keeper something. Waits where it must: there is nothing else to do.
+pub(super) fn tell(channel: &Channel, word: &ToKeeper) -> io::Result<()> {
+    channel.send(&serde_json::to_vec(word)?, &[])
+}
+
+fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    match word {
+        ToFilter::Interfaces(interfaces) => {
+            *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
+        }
+        ToFilter::Neighbours { station, stands_for } => {
+            let sockets = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
+            tokio::spawn(Questions::from(station, stands_for, sockets).answer());
+        }
+        ToFilter::PluggedIn { name, address, held } => {
+            let address = address.unwrap_or(IpAddr::V4(DUMMY));
+            let mut entry = gate.journal.begin(plug(&name, address));
+            entry.allowed("plugged in", Some(address));
+            entry.finish(0, 0, Some(&format!("interface adopted after {} ms", held.as_millis())));
+        }
+        ToFilter::NotPluggedIn { name, reason } => {
+            let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
+            entry.deny(&Denial { reason, rule: None, suggestion: None });
+        }
+    }
+    Ok(())
+}
+
+fn plug(name: &str, address: IpAddr) -> Subject {
+    Subject {
+        kind: Kind::Other,
+        direction: Direction::In,
+        source: SocketAddr::new(address, 0),
+        destination: SocketAddr::new(address, 0),
+        name: Some(name.to_owned()),
+        method: None,
+        path: None,
+        number: None,
+    }
+}
+
+/// The keeper as the source of the record's files. The filter waits for it: nothing may be allowed meanwhile.
+#[derive(Debug)]
+pub struct Records(Channel);
+
+/// How long the keeper may take to open a file: it may be waiting for a network's answers meanwhile.
+const OPENED_WITHIN: Duration = Duration::from_secs(2);
+
+impl Records {
+    /// By this channel, on which nothing else is said.
+    ///
+    /// # Errors
+    /// What `setsockopt(2)` gives.
+    pub fn by(channel: Channel) -> io::Result<Self> {
+        channel.wait_at_most(OPENED_WITHIN)?;
+        Ok(Self(channel))
+    }
+}
+
+impl Renew for Records {
+    fn renew(&self) -> io::Result<File> {
+        self.0.send(b"another", &[])?;
+        let Message { bytes, descriptors } = self.0.receive(true)?;
+        let reason = || io::Error::other(String::from_utf8_lossy(&bytes).into_owned());
+        descriptors.into_iter().next().map(File::from).ok_or_else(reason)
+    }
+}
+
+/// The keeper's side of [`Records`]: answers one request. Says whether there was one: none where the other end is closed.
+///
+/// # Errors
+/// Something else than a request came, or the answer can't be sent.
+pub fn answer_for_file(channel: &Channel, source: &dyn Renew) -> io::Result<bool> {
+    match channel.receive(false)?.bytes.as_slice() {
+        b"" => return Ok(false),
+        b"another" => {}
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    }
+    match source.renew() {
+        Ok(file) => channel.send(b"here", &[file.as_fd()])?,
+        Err(error) => channel.send(error.to_string().as_bytes(), &[])?,
+    }
+    Ok(true)
+}

@@ -1,0 +1,150 @@
+//! The filter process, as its keeper has it: started, told of interfaces, given files, ended.
+//!
+//! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is without an end.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::audit::AtPath;
+use crate::proxy::keeper::{Queue, ToFilter, ToKeeper, answer_for_file};
+use crate::proxy::{Cell, Filter, Place, stream};
+use crate::sys::buffers;
+use crate::sys::channel::{Channel, Message};
+use crate::sys::fork::Child;
+use crate::sys::readiness;
+
+/// How long it may take to be confined and ready, and to write its last records.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A filter that runs.
+#[derive(Debug)]
+pub(super) struct FilterProcess {
+    child: Child,
+    words: Channel,
+    records: Channel,
+    /// Where the record's files come from.
+    source: AtPath,
+}
+
+impl FilterProcess {
+    /// Starts it: it confines itself meanwhile, see [`Self::is_ready`].
+    pub(super) fn start(filter: Filter, cell: Cell<'_>, record: &Path) -> anyhow::Result<Self> {
+        let (words, keeper) = Channel::pair()?;
+        let (records, theirs) = Channel::pair()?;
+        words.wait_at_most(PATIENCE)?;
+        let source = AtPath::new(record);
+        let run = move || filter.run(Place { cell, keeper, records: theirs });
+        let child = Child::start(run).context("start the filter")?;
+        Ok(Self { child, words, records, source })
+    }
+
+    /// Waits until it is confined and serves.
+    pub(super) fn is_ready(&self) -> anyhow::Result<()> {
+        match self.hear()? {
+            ToKeeper::Ready => Ok(()),
+            word => bail!("the filter said {word:?} before it was ready"),
+        }
+    }
+
+    /// Tells it something. It has to listen: what it doesn't know of, it would go wrong about.
+    pub(super) fn tell(&self, word: &ToFilter, sockets: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+        self.words.send(&word.encode()?, sockets).context("tell the filter")
+    }
+
+    /// Gives it what it asks for, until it ends. Says why.
+    pub(super) async fn serve(&self) -> anyhow::Result<()> {
+        let words = readiness::of(&self.words)?;
+        let records = readiness::of(&self.records)?;
+        loop {
+            tokio::select! {
+                // What it said last is heard before its end.
+                biased;
+                ready = words.readable() => match ready?.try_io(|_| self.words.receive(false)) {
+                    Ok(received) => self.grant(&received?)?,
+                    Err(_) => continue,
+                },
+                ready = records.readable() => match ready?.try_io(|_| answer_for_file(&self.records, &self.source)) {
+                    Ok(Ok(true)) | Err(_) => continue,
+                    Ok(Ok(false)) => return self.explain(),
+                    Ok(Err(error)) => return Err(error).context("give the filter a file"),
+                },
+            }
+        }
+    }
+
+    /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it likes: what buffers hold is charged
+    /// to the control group that it is in.
+    fn grant(&self, wish: &Message) -> anyhow::Result<()> {
+        match self.understand(&wish.bytes)? {
+            ToKeeper::Enlarge(queue, bytes) => {
+                let bytes = bytes.min(stream::MOST);
+                for socket in &wish.descriptors {
+                    // It has what it has where this fails, and goes on.
+                    let _ = match queue {
+                        Queue::Received => buffers::force_received(socket, bytes),
+                        Queue::Sent => buffers::force_sent(socket, bytes),
+                    };
+                }
+                Ok(())
+            }
+            word => unexpected(word),
+        }
+    }
+
+    /// Tells it that the container is over, and waits until all is on record.
+    pub(super) fn finish(&self) -> anyhow::Result<()> {
+        self.words.end()?;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            match self.hear()? {
+                ToKeeper::Written => return Ok(()),
+                // Said before it knew.
+                ToKeeper::Enlarge(..) => {}
+                word => return unexpected(word),
+            }
+        }
+        bail!("the filter didn't end")
+    }
+
+    /// Ends it, whatever it does.
+    pub(super) fn kill(&self) {
+        // It may have ended already.
+        let _ = self.child.process().kill();
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&self) {
+        let _ = self.child.process().end_within(PATIENCE);
+        // Somebody may have waited before.
+        let _ = self.child.wait();
+    }
+
+    fn hear(&self) -> anyhow::Result<ToKeeper> {
+        let heard = self.words.receive(true).context("the filter said nothing")?;
+        self.understand(&heard.bytes)
+    }
+
+    /// Says why it is gone.
+    fn explain(&self) -> anyhow::Result<()> {
+        self.child.process().end_within(PATIENCE)?;
+        let how = self.child.wait()?.unwrap_or_else(|| "it ended".to_owned());
+        bail!("the filter is gone: {how}");
+    }
+
+    fn understand(&self, bytes: &[u8]) -> anyhow::Result<ToKeeper> {
+        if bytes.is_empty() {
+            self.explain()?;
+        }
+        match ToKeeper::decode(bytes)? {
+            ToKeeper::Failed(error) => bail!("{error}"),
+            word => Ok(word),
+        }
+    }
+}
+
+fn unexpected(word: ToKeeper) -> anyhow::Result<()> {
+    bail!("the filter said {word:?}")
+}

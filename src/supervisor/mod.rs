@@ -1,0 +1,196 @@
+//! The keeper: the life of one gateway. It makes it, starts the filter, looks after links, files and the control socket, and
+//! ends with the container, or when either fails.
+//!
+//! It reads no byte that the container sends: that is the filter's (`crate::proxy`), a process of its own without rights. Not
+//! to be forgotten: whatever ends this process ends the filter, and with both the gateway.
+
+mod control;
+mod filter;
+mod plug;
+mod wire;
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Journal;
+use crate::cgroup::{self, Entrance};
+use crate::gateway::Gateway;
+use crate::plan::{Exit, Plan};
+use crate::policy::{Policy, text};
+use crate::proxy::{Cell, Filter, Sockets, Task, dial};
+use crate::state::{ProcessId, Record};
+use crate::sys::confine::{self, FOR_LINKS};
+use crate::sys::netns::Namespace;
+use crate::sys::process::{self, Process};
+use crate::sys::readiness;
+use filter::FilterProcess;
+use wire::Wire;
+
+/// Descriptors that the filter may hold: some thousand connections of six each.
+const OPEN_FILES: u64 = 65_536;
+
+/// What the hook sends on standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// What was decided for the container.
+    pub plan: Plan,
+    /// The container's first process.
+    pub init: ProcessId,
+}
+
+/// The keeper personality. Its exit code is for whoever looks at processes; the hook listens to its words.
+#[must_use]
+pub fn run() -> ExitCode {
+    keep().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+/// From start to end. Says `ok` or `error …` on standard output, once.
+fn keep() -> anyhow::Result<()> {
+    let ready = prepare();
+    let word = match &ready {
+        Ok(_) => "ok\n".to_owned(),
+        Err(error) => format!("error {error:#}\n"),
+    };
+    // Fails where the hook was killed: then the container is not wanted any more.
+    io::stdout().write_all(word.as_bytes())?;
+    process::detach()?;
+    let mut kept = ready?;
+    let outcome = kept.look_after();
+    kept.end(outcome)
+}
+
+/// All that is kept for one container.
+struct Kept {
+    order: Order,
+    init: Process,
+    filter: FilterProcess,
+    wire: Wire,
+    state: StateDirectory,
+}
+
+/// The container's state directory, as long as there is a gateway to tell of: whatever ends the keeper in order takes it along.
+struct StateDirectory(PathBuf);
+
+impl Drop for StateDirectory {
+    fn drop(&mut self) {
+        // What can't be removed is swept by a later `create`, which finds that nothing of it runs.
+        let _ = crate::state::remove(&self.0);
+    }
+}
+
+/// Everything that needs privileges, and everything that can fail, in order.
+fn prepare() -> anyhow::Result<Kept> {
+    process::new_session()?;
+    let order = read_order()?;
+    let plan = &order.plan;
+    let init = Process::open(order.init.pid).context("watch the container's init")?;
+    if !order.init.alive() {
+        bail!("the container's init is gone");
+    }
+    // Before anything that could grow, and before the first socket: each is charged to whoever made it.
+    let not_bounded = bound(&order)?;
+    let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
+    let network_namespace = container.inode()?;
+    let policy = compile(plan)?;
+    let journal = Journal::open(&plan.audit, &plan.container, policy.name())
+        .with_context(|| format!("open the audit file {}", plan.audit.display()))?;
+    let gateway = Gateway::create()?;
+    let sockets = gateway.side.namespace.inside(Sockets::open).context("open the filter's sockets")?;
+    gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
+    let not_owned = gateway.owner.is_none().then(|| NOT_OWNED.to_owned());
+    plan.notices.iter().chain(&not_bounded).chain(&not_owned).for_each(|notice| journal.notice(notice));
+    let mut wire = Wire::open(gateway, container, plan.exit)?;
+    wire.settle()?;
+    confine::allow_open_files(OPEN_FILES)?;
+    let exit = match plan.exit {
+        Exit::Uplink => dial::Exit::AsClient,
+        Exit::Host => dial::Exit::AsHost,
+    };
+    let task = Task { policy, journal, resolvers: plan.resolvers.clone(), exit, memory: plan.proxy_memory };
+    let filter = Filter::new(task, sockets);
+    let itself = std::process::id().cast_signed();
+    let cell = Cell { keeper: itself, owner: wire.owner(), inside: wire.lives_apart() };
+    let filter = FilterProcess::start(filter, cell, &plan.audit)?;
+    crate::state::create(&plan.state)?;
+    let state = StateDirectory(plan.state.clone());
+    Record { plan: plan.clone(), init: order.init, proxy: Some(ProcessId::of(itself)?), network_namespace }.write()?;
+    wire.listen(&plan.state)?;
+    confine::keep_only(FOR_LINKS).context("give up privileges")?;
+    wire.publish(&filter)?;
+    filter.is_ready()?;
+    Ok(Kept { order, init, filter, wire, state })
+}
+
+/// What the record says where the host has no user namespace for the gateway.
+const NOT_OWNED: &str =
+    "the filter's capabilities count on the whole host: it has no user namespace to give (user.max_user_namespaces)";
+
+fn read_order() -> anyhow::Result<Order> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    serde_json::from_str(&text).context("read the order")
+}
+
+/// Goes into a control group of our own. Gives what is to be said where not everything can be bounded.
+fn bound(order: &Order) -> anyhow::Result<Option<String>> {
+    let Order { plan, init } = order;
+    cgroup::enter(&Entrance {
+        state: &plan.state,
+        id: &plan.container,
+        cgroups_path: plan.cgroups_path.as_deref(),
+        init: *init,
+        memory: plan.proxy_memory,
+    })
+}
+
+fn compile(plan: &Plan) -> anyhow::Result<Policy> {
+    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
+    Policy::compile(&plan.policy).map_err(failed)
+}
+
+impl Kept {
+    /// Looks after the gateway until the container's init is gone.
+    fn look_after(&mut self) -> anyhow::Result<()> {
+        let Self { order, init, filter, wire, .. } = self;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        runtime.block_on(async {
+            let end = readiness::of(init)?;
+            let failed = tokio::select! {
+                gone = end.readable() => return Ok(gone.map(drop)?),
+                failed = wire.tend(filter, order.plan.starts_by_verb) => failed,
+                failed = filter.serve() => failed,
+            };
+            // A container's end takes its links along, which may be heard of first.
+            if order.init.alive() { failed } else { Ok(()) }
+        })
+    }
+
+    /// Has the last be recorded. `delete` waits until the state directory is gone, after which all is said and done; and not for
+    /// what it takes to close the wire.
+    fn end(self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        let Self { order, filter, mut wire, state, .. } = self;
+        let plan = &order.plan;
+        let outcome = outcome.and_then(|()| {
+            if plan.links_are_looked_for {
+                wire.let_go();
+            }
+            filter.finish()
+        });
+        if let Err(error) = &outcome {
+            filter.kill();
+            filter.wait();
+            // Where it can't be said in the record, there is nowhere else.
+            if let Ok(journal) = Journal::open(&plan.audit, &plan.container, &plan.policy.name) {
+                journal.notice(&format!("the container's network is shut: {error:#}"));
+            }
+        }
+        drop(state);
+        // The control group is to be empty when this process is gone.
+        filter.wait();
+        outcome
+    }
+}
