@@ -5,7 +5,7 @@
 //! the bytes are.
 //!
 //! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what comes in a round trip. A
-//! buffer grows when half of it, which is its window, came within a [`MOMENT`]: with any round trip shorter than that, a
+//! buffer grows when half of it, which is its window, came within a second (`MOMENT`): with any round trip shorter than that, a
 //! transfer that only the window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
 use std::collections::HashMap;
