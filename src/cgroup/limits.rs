@@ -34,10 +34,11 @@ impl Controller {
 /// those that enter a namespace for one task each. Five were the most that was seen.
 pub(super) const TASKS: u64 = 16;
 
-/// Of 100: a container and its filter together weigh at most one and a half times what another container does.
-pub(super) const CPU_WEIGHT: u64 = 50;
+/// Of 100, as much as a container has: what waits for its filter is the container's own work. Together they weigh no more than two
+/// containers.
+pub(super) const CPU_WEIGHT: u64 = 100;
 /// The same as the first version counts, of 1024.
-const CPU_SHARES: u64 = 512;
+const CPU_SHARES: u64 = 1024;
 
 /// The part of a filter's memory that its sockets' queues may have, where the kernel counts those apart (the first version) and
 /// so can't bound both together: the filter does that itself (`proxy/budget.rs`). All of its memory may be the process's, as a

@@ -65,12 +65,12 @@ fn limits(bed: &Bed) {
         assert_eq!(value("memory", "memory.max"), 64 << 20);
         // The keeper says what the kernel killed the filter for.
         assert_eq!((value("memory", "memory.swap.max"), value("memory", "memory.oom.group")), (0, 0));
-        assert_eq!(value("cpu", "cpu.weight"), 50);
+        assert_eq!(value("cpu", "cpu.weight"), 100);
     } else {
         assert_eq!(value("memory", "memory.limit_in_bytes"), 64 << 20);
         assert_eq!(value("memory", "memory.kmem.tcp.limit_in_bytes"), 32 << 20);
         assert_eq!(value("memory", "memory.memsw.limit_in_bytes"), value("memory", "memory.limit_in_bytes"));
-        assert_eq!((value("memory", "memory.swappiness"), value("cpu", "cpu.shares")), (0, 512));
+        assert_eq!((value("memory", "memory.swappiness"), value("cpu", "cpu.shares")), (0, 1024));
     }
 }
 

@@ -49,7 +49,7 @@ fn apart(machine: &Machine) {
     assert_eq!(machine.says(&format!("systemctl is-active {scope}")), "active");
     let limits = "cat memory.max memory.swap.max pids.max cpu.weight; wc -l <cgroup.procs";
     let limits = machine.says(&format!("cd /sys/fs/cgroup{filters} && {limits}"));
-    assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), ["67108864", "0", "16", "50", "2"]);
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), ["67108864", "0", "16", "100", "2"]);
 }
 
 fn scope(machine: &Machine) {
