@@ -86,6 +86,19 @@ fn assert_same_or_granted(was: &Model, is: &Model, tier: Tier, call: &str, args:
     }
 }
 
+/// Found by chance: `unshare` without flags meets both, and is allowed by both.
+#[test]
+fn a_call_that_is_allowed_and_logged_needs_no_rule() {
+    let masked = |action: &str, mask: u64| {
+        json!({"names": ["unshare"], "action": action, "args": [
+            {"index": 0, "value": mask, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]})
+    };
+    let rules = json!([masked("SCMP_ACT_LOG", 0x4000_0000), masked(ALLOW, 0x200_0000)]);
+    let filter = |rules: &Value| json!({"defaultAction": ERRNO, "defaultErrnoRet": 38, "syscalls": rules});
+    let after = rules_after(rules.clone(), Tier::Unshare);
+    assert_exact(&filter(&rules), &filter(&after), Tier::Unshare, false);
+}
+
 #[test]
 fn docker_s_filter_gets_one_rule_more() {
     let rules = json!([masked(ALLOW, 0, 0x7e02_0000, 0), {"names": ["clone3"], "action": ERRNO, "errnoRet": 38}]);

@@ -49,10 +49,11 @@ impl Model {
             return action;
         }
         let met = self.rules.iter().filter(|(_, tests)| tests.iter().all(|test| test.holds(args, wide)));
-        let mut met = met.map(|(action, _)| action.as_str());
-        match met.next() {
+        let met: Vec<&str> = met.map(|(action, _)| action.as_str()).collect();
+        match met.split_first() {
             None => &self.default,
-            Some(first) if met.all(|other| other == first) => first,
+            Some((first, others)) if others.iter().all(|other| other == first) => first,
+            Some(_) if met.iter().all(|action| allowed(action)) => MADE,
             Some(_) => "contradiction",
         }
     }
@@ -95,8 +96,11 @@ fn seen(number: u64, wide: bool) -> u64 {
     if wide { number } else { number & 0xffff_ffff }
 }
 
+/// Rules that meet a call allow it, all of them, and not all have it logged.
+const MADE: &str = "made, and perhaps logged";
+
 pub(super) fn allowed(verdict: &str) -> bool {
-    verdict == "SCMP_ACT_ALLOW" || verdict == "SCMP_ACT_LOG"
+    ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", MADE].contains(&verdict)
 }
 
 /// Whether a tier promises a call.
