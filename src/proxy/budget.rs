@@ -13,9 +13,9 @@ use crate::policy::Denial;
 
 /// Of what one gateway may use (`proxy-memory`), what is there without a container doing anything, or is bounded by a count of its
 /// own: 2 MiB of a process that does nothing and the kernel's for it, 3 for the process that keeps its links, 4 for
-/// connections that wait to be accepted, 1 for datagrams and reports that do, 1 for names that were looked up, and 1 that is lost
-/// between an allocator's blocks.
-pub const FIXED: usize = 12 * 1024 * 1024;
+/// connections that wait to be accepted, 1 for datagrams and reports that do, 1 for names that were looked up, 1 that is lost
+/// between an allocator's blocks, and 3 for what comes in one piece and is larger than the buffer that had room for it.
+pub const FIXED: usize = 15 * 1024 * 1024;
 /// What is left of the least that can be set.
 const LEAST: usize = 16 * 1024 * 1024 - FIXED;
 /// Of what is free, the part by which something open may grow at once.
