@@ -24,7 +24,6 @@ use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
 use crate::sys::netns::Namespace;
 use crate::sys::sysctl::Sysctls;
-use crate::sys::userns::{self, UserNamespace};
 use link::Links;
 
 /// The gateway's own address: the source of the ICMP errors that a container sees. RFC 7600 sets it aside for nodes that
@@ -66,8 +65,6 @@ impl Side {
 pub struct Gateway {
     /// The gateway's side of the wire.
     pub side: Side,
-    /// The user namespace that owns it. None where the host has none to give: then the host's own does.
-    pub owner: Option<UserNamespace>,
     /// Links made so far: the number of the next one.
     next: u32,
 }
@@ -78,11 +75,13 @@ impl Gateway {
     /// # Errors
     /// Whatever step failed, named.
     pub fn create() -> anyhow::Result<Self> {
-        let (owner, namespace) = make().context("make the gateway's network namespace")?;
+        // Owned by this process's user namespace. One of its own would be at the mercy of every process of its owner's user in the
+        // user namespace above (user_namespaces(7)), and a container's root may be that, without any capability.
+        let namespace = Namespace::create().context("make the gateway's network namespace")?;
         let mut side = Side::open(namespace).context("open the gateway's network namespace")?;
         settings(&side.sysctls).context("set up the gateway's network namespace")?;
         plumbing(&mut side.links, side.sysctls.has_ipv6()).context("set up the gateway's routing")?;
-        Ok(Self { side, owner, next: 0 })
+        Ok(Self { side, next: 0 })
     }
 
     /// Brings the ruleset into force.
@@ -102,18 +101,6 @@ impl Gateway {
     fn take_number(&mut self) -> u32 {
         self.next += 1;
         self.next - 1
-    }
-}
-
-/// A namespace for a gateway, with the user namespace that owns it, where the host has such.
-fn make() -> io::Result<(Option<UserNamespace>, Namespace)> {
-    const SWITCHED_OFF: [i32; 3] = [libc::ENOSPC, libc::EPERM, libc::EINVAL];
-    match userns::create() {
-        Ok((owner, namespace)) => Ok((Some(owner), namespace)),
-        Err(error) if error.raw_os_error().is_some_and(|code| SWITCHED_OFF.contains(&code)) => {
-            Ok((None, Namespace::create()?))
-        }
-        Err(error) => Err(error),
     }
 }
 

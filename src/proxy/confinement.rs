@@ -8,15 +8,12 @@ use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, S
 
 use crate::sys::confine::{self, keep_for_sockets};
 use crate::sys::netns::{Namespace, Resident};
-use crate::sys::userns::UserNamespace;
 
 /// Where the filter will live.
 #[derive(Debug)]
 pub struct Cell<'a> {
     /// The keeper, whose end is the filter's.
     pub keeper: i32,
-    /// The user namespace that owns the gateway, where there is one.
-    pub owner: Option<&'a UserNamespace>,
     /// The gateway, where the filter doesn't dial from there and so needs a thread that answers from there.
     pub inside: Option<&'a Namespace>,
 }
@@ -28,9 +25,7 @@ pub struct Cell<'a> {
 pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<Resident>> {
     confine::be_called(c"boundary-filter")?;
     confine::have_no_files().context("leave the host's files")?;
-    if let Some(owner) = cell.owner {
-        owner.become_root().context("enter the gateway's user namespace")?;
-    }
+    confine::become_nobody().context("become nobody")?;
     confine::end_with_parent(cell.keeper).context("be bound to the keeper")?;
     let resident = cell.inside.map(|gateway| Resident::move_in(gateway, keep_for_sockets)).transpose();
     let resident = resident.context("start the thread in the gateway")?;

@@ -101,8 +101,7 @@ fn prepare() -> anyhow::Result<Kept> {
     let gateway = Gateway::create()?;
     let sockets = gateway.side.namespace.inside(Sockets::open).context("open the filter's sockets")?;
     gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
-    let not_owned = gateway.owner.is_none().then(|| NOT_OWNED.to_owned());
-    plan.notices.iter().chain(&not_bounded).chain(&not_owned).for_each(|notice| journal.notice(notice));
+    plan.notices.iter().chain(&not_bounded).for_each(|notice| journal.notice(notice));
     let mut wire = Wire::open(gateway, container, plan.exit)?;
     wire.settle()?;
     confine::allow_open_files(OPEN_FILES)?;
@@ -113,7 +112,7 @@ fn prepare() -> anyhow::Result<Kept> {
     let task = Task { policy, journal, resolvers: plan.resolvers.clone(), exit, memory: plan.proxy_memory };
     let filter = Filter::new(task, sockets);
     let itself = std::process::id().cast_signed();
-    let cell = Cell { keeper: itself, owner: wire.owner(), inside: wire.lives_apart() };
+    let cell = Cell { keeper: itself, inside: wire.lives_apart() };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
@@ -124,10 +123,6 @@ fn prepare() -> anyhow::Result<Kept> {
     filter.is_ready()?;
     Ok(Kept { order, init, filter, wire, state })
 }
-
-/// What the record says where the host has no user namespace for the gateway.
-const NOT_OWNED: &str =
-    "the filter's capabilities count on the whole host: it has no user namespace to give (user.max_user_namespaces)";
 
 fn read_order() -> anyhow::Result<Order> {
     let mut text = String::new();

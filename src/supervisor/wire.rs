@@ -33,7 +33,6 @@ use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
 use crate::sys::readiness;
 use crate::sys::socket::{self, Asked};
-use crate::sys::userns::UserNamespace;
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -121,11 +120,6 @@ impl Wire {
             None => Ok(()),
             Some(link) => bail!("interface {} appeared while the container's network was being taken over", link.name),
         }
-    }
-
-    /// The user namespace that owns the gateway.
-    pub(super) fn owner(&self) -> Option<&UserNamespace> {
-        self.gateway.owner.as_ref()
     }
 
     /// The gateway, where this process doesn't live in it.

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use socket2::{Domain, Socket, Type};
 
 /// Gives up what neither keeper nor filter ever needs: core dumps, ptrace by others of their uid, gaining privileges by `exec`,
@@ -69,6 +70,24 @@ pub fn end_with_parent(parent: i32) -> io::Result<()> {
 pub fn be_called(name: &CStr) -> io::Result<()> {
     Ok(nix::sys::prctl::set_name(name)?)
 }
+
+/// Is the user, and of the group, that nothing of the host's belongs to, from now on, and keeps its capabilities
+/// (`PR_SET_KEEPCAPS`). For a process that has no second thread.
+///
+/// # Errors
+/// What the system calls give.
+pub fn become_nobody() -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    nix::sys::prctl::set_keepcaps(true)?;
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)?;
+    let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
+    caps::set(None, CapSet::Effective, &permitted).map_err(io::Error::other)
+}
+
+/// The kernel's own number for who isn't anybody (`/proc/sys/kernel/overflowuid`).
+const NOBODY: u32 = 65534;
 
 /// Has no root but an empty directory that nobody can write to and that is nowhere else: a mount that no namespace has
 /// (fsmount(2), Linux 5.2). Without `CAP_SYS_CHROOT` and a directory that is open there is no way back.

@@ -55,12 +55,12 @@ impl Child {
     }
 }
 
-/// As [`Child::start`], where this process may have threads: `task` makes bare system calls, and neither allocates nor takes
-/// a lock, which another thread may have held.
-pub(super) fn copy(task: impl FnOnce() -> i32) -> io::Result<Child> {
+/// Where this process has threads, `task` makes bare system calls, and neither allocates nor takes a lock, which another thread may
+/// have held.
+fn copy(task: impl FnOnce() -> i32) -> io::Result<Child> {
     #[expect(unsafe_code, reason = "fork(2)")]
     // SAFETY: in a copy of a process with threads only async-signal-safe calls are allowed. Either there are no others, as
-    // `start` has checked, or the task is one of this module's siblings, which keep to the sentence above.
+    // `start` has checked, or the task is a test's, which keeps to the sentence above.
     match unsafe { fork() }? {
         ForkResult::Child => {
             // Nothing of the caller's may be unwound here: it would be done twice.

@@ -14,4 +14,3 @@ pub mod readiness;
 pub mod signal;
 pub mod socket;
 pub mod sysctl;
-pub mod userns;

@@ -12,11 +12,10 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
-use boundary_shim::gateway::Gateway;
 use boundary_shim::proxy::confinement::{Cell, confine, deny_the_rest};
 use boundary_shim::sys::confine::close_all_but;
 use boundary_shim::sys::fork::Child;
-use boundary_shim::sys::userns;
+use boundary_shim::sys::netns::Namespace;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What becomes of an attempt.
@@ -104,12 +103,6 @@ const ATTEMPTS: &[(&str, Expected, Attempt)] = &[
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, flag] = words.as_slice()
-        && flag == "--gateway"
-    {
-        let gateway = Gateway::create().unwrap();
-        return println!("{}", if gateway.owner.is_some() { "owned" } else { "not owned" });
-    }
     if let [_, flag, name, confined] = words.as_slice()
         && flag == "--attempt"
     {
@@ -122,7 +115,6 @@ fn main() {
         .map(|(name, expected, _)| Trial::test(*name, move || judge(name, *expected)).with_ignored_flag(unable))
         .collect();
     trials.push(Trial::test("what_it_is_for_is_allowed", judge_allowed).with_ignored_flag(unable));
-    trials.push(Trial::test("a_host_without_user_namespaces_has_a_gateway", without).with_ignored_flag(unable));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -141,24 +133,6 @@ fn judge(name: &str, expected: Expected) -> Result<(), Failed> {
         Denied => free == "it worked" && confined == "it ended with code 1",
     };
     if as_expected { Ok(()) } else { Err(format!("without confinement: {free}; with: {confined}").into()) }
-}
-
-/// In a user namespace that may have none below it, as a host may be that has none; and on this host.
-fn without() -> Result<(), Failed> {
-    let program = std::env::current_exe().unwrap();
-    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec $0 --gateway";
-    let mut without = Command::new("unshare");
-    without.args(["--user", "--map-root-user", "sh", "-c", script]).arg(&program);
-    let mut with = Command::new(&program);
-    with.arg("--gateway");
-    for (mut command, expected) in [(without, "not owned"), (with, "owned")] {
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if said != expected {
-            return Err(format!("{expected}: {said}{}", String::from_utf8_lossy(&output.stderr)).into());
-        }
-    }
-    Ok(())
 }
 
 fn judge_allowed() -> Result<(), Failed> {
@@ -180,12 +154,12 @@ fn make(name: &str, confined: bool) {
         another: directory.path().join("another").to_str().unwrap().to_owned(),
         parent: c_long::from(std::process::id()),
     };
-    let (owner, gateway) = userns::create().unwrap();
+    let gateway = Namespace::create().unwrap();
     let keeper = std::process::id().cast_signed();
     let child = Child::start(|| {
         if confined {
             gateway.enter().unwrap();
-            confine(&Cell { keeper, owner: Some(&owner), inside: None }).unwrap();
+            confine(&Cell { keeper, inside: None }).unwrap();
             close_all_but(&[prey.record.as_fd()]).unwrap();
             deny_the_rest().unwrap();
         }
