@@ -62,6 +62,14 @@ pub struct Subject {
     pub number: Option<u8>,
 }
 
+impl Subject {
+    /// An attempt of which no more than this is known.
+    #[must_use]
+    pub fn new(kind: Kind, direction: Direction, source: SocketAddr, destination: SocketAddr) -> Self {
+        Self { kind, direction, source, destination, name: None, method: None, path: None, number: None }
+    }
+}
+
 /// One line of the audit file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {

@@ -141,6 +141,14 @@ pub struct Denial {
     pub suggestion: Option<String>,
 }
 
+impl Denial {
+    /// One that no rule is the cause of, and that no rule would change.
+    #[must_use]
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), rule: None, suggestion: None }
+    }
+}
+
 /// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedPorts {

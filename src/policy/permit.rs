@@ -126,7 +126,7 @@ impl Permit {
             Some(name) => format!("{name} leads to {address}, which is {is}"),
             None => format!("{address} is {is}"),
         };
-        Denial { reason, rule: None, suggestion: None }
+        Denial::because(reason)
     }
 
     /// The narrowest rule that would let it lead to this address.

@@ -71,6 +71,6 @@ impl<K: Eq + Hash + Copy, V: Default> Awaited<K, V> {
     fn give_up_oldest(&mut self) {
         let Some((_, Waiting { key, entry, .. })) = self.waiting.pop_first() else { return };
         self.numbers.remove(&key);
-        entry.deny(&Denial { reason: self.reason.to_owned(), rule: None, suggestion: None });
+        entry.deny(&Denial::because(self.reason));
     }
 }

@@ -133,8 +133,7 @@ impl Drop for Share {
 /// Why a new attempt is denied when the budget is used up. No rule would change it.
 #[must_use]
 pub fn used_up() -> Denial {
-    let reason = "the gateway's memory is used up by what this container has open".to_owned();
-    Denial { reason, rule: None, suggestion: None }
+    Denial::because("the gateway's memory is used up by what this container has open")
 }
 
 #[cfg(test)]

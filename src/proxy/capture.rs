@@ -13,6 +13,7 @@ use super::handshakes::Handshakes;
 use super::{Gate, connection, dns, refusals, udp};
 use crate::gateway::refusal;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
+use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
 use crate::sys::socket;
 
@@ -124,7 +125,7 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshak
             Ok(stream) => stream,
             Err(error) => {
                 let why = format!("what it keeps can't be bounded: {error}");
-                connection::deny(&gate, source, destination, &connection::because(why));
+                connection::deny(&gate, source, destination, &Denial::because(why));
                 continue;
             }
         };

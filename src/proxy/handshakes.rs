@@ -108,9 +108,7 @@ mod tests {
 
         fn begin(&self, port: u16) {
             let (source, destination) = Self::ends(port);
-            let (kind, direction) = (Kind::Tcp, Direction::Out);
-            let subject =
-                Subject { kind, direction, source, destination, name: None, method: None, path: None, number: None };
+            let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
             self.handshakes.begun(source, destination, || self.bench.gate.journal.begin(subject));
         }
 

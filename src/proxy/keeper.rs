@@ -135,23 +135,15 @@ fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<
         }
         ToFilter::NotPluggedIn { name, reason } => {
             let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
-            entry.deny(&Denial { reason, rule: None, suggestion: None });
+            entry.deny(&Denial::because(reason));
         }
     }
     Ok(())
 }
 
 fn plug(name: &str, address: IpAddr) -> Subject {
-    Subject {
-        kind: Kind::Other,
-        direction: Direction::In,
-        source: SocketAddr::new(address, 0),
-        destination: SocketAddr::new(address, 0),
-        name: Some(name.to_owned()),
-        method: None,
-        path: None,
-        number: None,
-    }
+    let address = SocketAddr::new(address, 0);
+    Subject { name: Some(name.to_owned()), ..Subject::new(Kind::Other, Direction::In, address, address) }
 }
 
 /// The keeper as the source of the record's files. The filter waits for it: nothing may be allowed meanwhile.

@@ -233,18 +233,10 @@ mod tests {
         let bench = TestGate::new(&[], Vec::new());
         let journal = bench.gate.journal.clone();
         tokio::spawn(count(journal.clone()));
-        let subject = Subject {
-            kind: Kind::Tcp,
-            direction: Direction::Out,
-            source: "10.0.0.2:40000".parse().unwrap(),
-            destination: "192.0.2.7:22".parse().unwrap(),
-            name: None,
-            method: None,
-            path: None,
-            number: None,
-        };
+        let (source, destination) = ("10.0.0.2:40000".parse().unwrap(), "192.0.2.7:22".parse().unwrap());
+        let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
         for _ in 0..150 {
-            journal.begin(subject.clone()).deny(&Denial { reason: String::new(), rule: None, suggestion: None });
+            journal.begin(subject.clone()).deny(&Denial::because(""));
         }
         tokio::time::sleep(Duration::from_secs(59)).await;
         assert_eq!(bench.records().len(), 100);

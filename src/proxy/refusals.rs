@@ -145,16 +145,8 @@ impl Numbers {
 fn begin(gate: &Gate, packet: Packet) -> Entry {
     let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) { Direction::In } else { Direction::Out };
     let name = gate.resolver.names_of(packet.destination.ip()).into_iter().next();
-    let mut entry = gate.journal.begin(Subject {
-        kind: packet.kind,
-        direction,
-        source: packet.source,
-        destination: packet.destination,
-        name: name.filter(|_| direction == Direction::Out).map(|name| name.to_string()),
-        method: None,
-        path: None,
-        number: None,
-    });
+    let mut entry = gate.journal.begin(Subject::new(packet.kind, direction, packet.source, packet.destination));
+    entry.subject().name = name.filter(|_| direction == Direction::Out).map(|name| name.to_string());
     entry.subject().number = packet.number;
     entry
 }
@@ -166,8 +158,8 @@ fn write(gate: &Gate, packet: Packet) {
             entry.allowed("inbound", None);
             entry.finish(0, 0, None);
         }
-        Why::Spoofed => entry.deny(&plain(format!("{} is not this container's address", packet.source.ip()))),
-        Why::Stray => entry.deny(&plain("of no connection with this container".to_owned())),
+        Why::Spoofed => entry.deny(&Denial::because(format!("{} is not this container's address", packet.source.ip()))),
+        Why::Stray => entry.deny(&Denial::because("of no connection with this container")),
         Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(gate, packet)),
     }
 }
@@ -177,15 +169,15 @@ fn denial(gate: &Gate, packet: Packet) -> Denial {
     let protocol = match packet.kind {
         Kind::Tcp => Protocol::Tcp,
         Kind::Udp => Protocol::Udp,
-        Kind::Icmp => return plain("ICMP is not let out".to_owned()),
-        _ => return plain("only TCP and UDP can be let out".to_owned()),
+        Kind::Icmp => return Denial::because("ICMP is not let out"),
+        _ => return Denial::because("only TCP and UDP can be let out"),
     };
     let names = gate.resolver.names_of(packet.destination.ip());
     let attempt = Attempt { protocol, name: names.first(), destination: packet.destination, method: None, path: None };
     match gate.policy.decide(&attempt) {
         Verdict::Deny(denial) => denial,
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it seems (no ports).
-        Verdict::Allow(_) => plain("not a packet that opens a connection".to_owned()),
+        Verdict::Allow(_) => Denial::because("not a packet that opens a connection"),
     }
 }
 
@@ -195,24 +187,11 @@ fn overrun(gate: &Gate, lost: u32) {
         return;
     }
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
-    let entry = gate.journal.begin(Subject {
-        kind: Kind::Other,
-        direction: Direction::Out,
-        source: nowhere,
-        destination: nowhere,
-        name: None,
-        method: None,
-        path: None,
-        number: None,
-    });
+    let entry = gate.journal.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
-        &plain("refused, the beginning of a connection, or a fragment: more than could be told apart".to_owned()),
+        &Denial::because("refused, the beginning of a connection, or a fragment: more than could be told apart"),
         lost.into(),
     );
-}
-
-fn plain(reason: String) -> Denial {
-    Denial { reason, rule: None, suggestion: None }
 }
 
 #[cfg(test)]

@@ -161,23 +161,14 @@ impl Relay {
 
 impl Flow {
     fn subject(self) -> Subject {
-        Subject {
-            kind: Kind::Udp,
-            direction: Direction::Out,
-            source: self.source,
-            destination: self.destination,
-            name: None,
-            method: None,
-            path: None,
-            number: None,
-        }
+        Subject::new(Kind::Udp, Direction::Out, self.source, self.destination)
     }
 }
 
 /// Judges a flow by the names that its address was resolved from, and by the address.
 fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
     if !gate.journal.healthy() {
-        return Err(denial("the audit file can't be written"));
+        return Err(Denial::because("the audit file can't be written"));
     }
     let names = gate.resolver.names_of(flow.destination.ip());
     let (name, permit) = opaque::decide(&names, |name| {
@@ -224,9 +215,9 @@ async fn open(
     let addresses =
         permitted_addresses(gate, permit, flow.source, flow.destination).await.map_err(|error| match error {
             DialError::Denied(denial) => denial,
-            DialError::Unreachable(problem) => denial(problem),
+            DialError::Unreachable(problem) => Denial::because(problem),
         })?;
-    let upstream = addresses.first().ok_or_else(|| denial("the name has no address"))?.socket_addr();
+    let upstream = addresses.first().ok_or_else(|| Denial::because("the name has no address"))?.socket_addr();
     entry.allowed(permit.rule(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(
@@ -237,7 +228,7 @@ async fn open(
         let inside = gate.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
-    sockets().map_err(|error| denial(format!("no socket for it: {error}")))
+    sockets().map_err(|error| Denial::because(format!("no socket for it: {error}")))
 }
 
 /// What went through a flow.
@@ -304,10 +295,6 @@ fn pass_back(outside: &UdpSocket, inside: &std::net::UdpSocket, client: SocketAd
 
 fn bytes(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
-}
-
-fn denial(reason: impl Into<String>) -> Denial {
-    Denial { reason: reason.into(), rule: None, suggestion: None }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -234,7 +234,7 @@ proptest! {
         let bench = Bench::new();
         let hostile = Subject { name: Some(name), path: Some(path), method: Some(method), ..subject() };
         let journal = Journal::open(&bench.path(), "c\n1", "\u{1b}").unwrap();
-        journal.begin(hostile).deny(&Denial { reason, rule: None, suggestion: None });
+        journal.begin(hostile).deny(&Denial::because(reason));
         let text = std::fs::read_to_string(bench.path()).unwrap();
         prop_assert_eq!(text.matches('\n').count(), 1);
         prop_assert!(text.len() < 16 << 10);

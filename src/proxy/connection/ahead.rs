@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::BufMut;
 use socket2::SockRef;
 
-use super::{Captured, Unidentified, because};
+use super::{Captured, Unidentified};
 use crate::audit::Entry;
 use crate::policy::{Denial, Permit};
 use crate::proxy::dial::{DialError, Upstream};
@@ -101,7 +101,11 @@ impl Ahead {
                 return Ok(Some(connected));
             }
         }
-        if unused { Ok(None) } else { Err(DialError::Denied(because("another server had already spoken on it"))) }
+        if unused {
+            Ok(None)
+        } else {
+            Err(DialError::Denied(Denial::because("another server had already spoken on it")))
+        }
     }
 
     /// Records a connection that ended before the client had said anything.

@@ -36,10 +36,7 @@ pub async fn serve(gate: Arc<Gate>, client: Stream, source: SocketAddr, destinat
 /// Denies a connection before anything of it is looked at.
 pub(super) fn deny(gate: &Gate, source: SocketAddr, destination: SocketAddr, why: &Denial) {
     let (source, destination) = (canonical(source), canonical(destination));
-    let (kind, direction) = (Kind::Tcp, Direction::Out);
-    gate.journal
-        .begin(Subject { kind, direction, source, destination, number: None, name: None, method: None, path: None })
-        .deny(why);
+    gate.journal.begin(Subject::new(Kind::Tcp, Direction::Out, source, destination)).deny(why);
 }
 
 async fn serve_captured(captured: Captured, client: Stream) {
@@ -55,7 +52,7 @@ async fn serve_captured(captured: Captured, client: Stream) {
             Box::pin(http::serve(&captured, client, early, entry, ahead)).await;
         }
         Ok(Identity::Http) => {
-            entry.deny(&because("the server had spoken before the client began with HTTP"));
+            entry.deny(&Denial::because("the server had spoken before the client began with HTTP"));
             reset(client);
         }
         Ok(Identity::Tls(hello)) => Box::pin(tunnel_tls(&captured, client, early, hello.sni, entry, ahead)).await,
@@ -118,18 +115,7 @@ impl Captured {
 
     /// Begins the record of an attempt on this connection.
     pub(super) fn begin(&self, kind: Kind) -> Entry {
-        let (source, destination) = (self.source, self.destination);
-        let direction = Direction::Out;
-        self.gate.journal.begin(Subject {
-            kind,
-            direction,
-            source,
-            destination,
-            name: None,
-            method: None,
-            path: None,
-            number: None,
-        })
+        self.gate.journal.begin(Subject::new(kind, Direction::Out, self.source, self.destination))
     }
 
     /// Decides one attempt: the only way from here to a permit. `request`: method and normalised path, where read.
@@ -140,7 +126,7 @@ impl Captured {
         request: Option<(&str, &str)>,
     ) -> Result<Permit, Denial> {
         if !self.gate.journal.healthy() {
-            return Err(because("the audit file can't be written"));
+            return Err(Denial::because("the audit file can't be written"));
         }
         let (method, path) = request.unzip();
         match self.gate.policy.decide(&Attempt { protocol, name, destination: self.destination, method, path }) {
@@ -181,7 +167,7 @@ impl Captured {
                 Ok(identity) => return (None, identity.map_err(Unidentified::Denied)),
                 Err(_) if early.bytes.is_empty() => ahead = Ahead::begin(self),
                 // It may yet become HTTP to a path that a rule denies: not opaque.
-                Err(_) => return (None, Err(Unidentified::Denied(because(UNTOLD)))),
+                Err(_) => return (None, Err(Unidentified::Denied(Denial::because(UNTOLD)))),
             }
         }
         match &mut ahead {
@@ -200,7 +186,7 @@ impl Captured {
             Ok(0) => Ok(Identity::Opaque),
             Ok(_) => timeout(IDENTIFY_WITHIN, self.read_identity(client, early))
                 .await
-                .unwrap_or_else(|_| Err(because(UNTOLD))),
+                .unwrap_or_else(|_| Err(Denial::because(UNTOLD))),
             Err(error) => Err(broke(&error)),
         }
     }
@@ -221,7 +207,7 @@ impl Captured {
         }
         match answer {
             Answer::Found(identity) => Ok(identity),
-            Answer::Refused(why) => Err(because(why)),
+            Answer::Refused(why) => Err(Denial::because(why)),
             Answer::Not | Answer::NeedMore => Ok(Identity::Opaque),
         }
     }
@@ -231,7 +217,7 @@ impl Captured {
 const UNTOLD: &str = "what it is could not be told within 5 s";
 
 fn broke(error: &io::Error) -> Denial {
-    because(format!("it broke before it could be told what it is: {error}"))
+    Denial::because(format!("it broke before it could be told what it is: {error}"))
 }
 
 /// What bytes take that are kept to be understood: a vector that grew has up to half of its room empty.
@@ -323,11 +309,6 @@ async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, entry: Entry)
 fn unreachable(client: Stream, problem: &str, entry: Entry) {
     entry.finish(0, 0, Some(problem));
     reset(client);
-}
-
-/// A denial that no rule is the cause of, and that no rule would change.
-pub(super) fn because(reason: impl Into<String>) -> Denial {
-    Denial { reason: reason.into(), rule: None, suggestion: None }
 }
 
 /// An IPv4 address in IPv6 clothes is the IPv4 address, in rules and in records.

@@ -26,13 +26,13 @@ use tokio::time::timeout;
 pub use resolver::{LookupError, Resolver};
 
 use self::pace::QUESTIONS_A_SECOND;
-use self::question::{Judgement, Malformed, Question, denial};
+use self::question::{Judgement, Malformed, Question};
 use self::reply::Transport;
 use super::Gate;
 use super::budget::used_up;
 use super::stream::Stream;
 use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::Hostname;
+use crate::policy::{Denial, Hostname};
 
 /// How long a connection may be silent, or take to bring one question or to take one answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, d
 /// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or has had its share.
 pub async fn serve_stream(gate: Arc<Gate>, stream: Stream, source: SocketAddr, destination: SocketAddr) {
     if converse(&gate, stream, source, destination).await == 0 {
-        let nothing = denial("a connection for DNS that asked nothing");
+        let nothing = Denial::because("a connection for DNS that asked nothing");
         gate.journal.begin(subject(source, destination)).deny(&nothing);
     }
 }
@@ -133,7 +133,7 @@ async fn answer(
     let judgement = if gate.journal.healthy() {
         question.judge(&gate.policy)
     } else {
-        Judgement::Deny(denial("the audit file can't be written"))
+        Judgement::Deny(Denial::because("the audit file can't be written"))
     };
     let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
     match judgement {
@@ -187,20 +187,19 @@ fn admitted(gate: &Gate, source: SocketAddr, destination: SocketAddr) -> bool {
     let admitted = gate.resolver.pace.admits();
     if !admitted {
         let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
-        gate.journal.begin(subject(source, destination)).deny(&denial(reason));
+        gate.journal.begin(subject(source, destination)).deny(&Denial::because(reason));
     }
     admitted
 }
 
 fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {
-    entry.deny(&denial(malformed.reason));
+    entry.deny(&Denial::because(malformed.reason));
     let (id, operation, code) = malformed.answer?;
     reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp)
 }
 
 fn subject(source: SocketAddr, destination: SocketAddr) -> Subject {
-    let (kind, direction) = (Kind::Dns, Direction::Out);
-    Subject { kind, direction, source, destination, name: None, method: None, path: None, number: None }
+    Subject::new(Kind::Dns, Direction::Out, source, destination)
 }
 
 fn size(bytes: &[u8]) -> u64 {

@@ -102,7 +102,7 @@ impl Question {
     #[must_use]
     pub fn judge(&self, policy: &Policy) -> Judgement {
         let Some(name) = self.hostname() else {
-            return Judgement::Deny(denial("not a host name"));
+            return Judgement::Deny(Denial::because("not a host name"));
         };
         let rule = match policy.decide_lookup(&name) {
             Ok(rule) => rule,
@@ -117,7 +117,7 @@ impl Question {
             RecordType::HTTPS | RecordType::SVCB => Judgement::Empty(rule),
             // They carry free text both ways (TXT, NULL, private types), or what nobody behind a filter needs. Empty
             // rather than an error: a program that also asks for MX or TXT goes on with the addresses.
-            _ => Judgement::Unsupported(denial(format!("{} records are not looked up", self.kind()))),
+            _ => Judgement::Unsupported(Denial::because(format!("{} records are not looked up", self.kind()))),
         }
     }
 
@@ -132,11 +132,6 @@ impl Question {
 const HEADER: usize = 12;
 /// The header's bit for "this is an answer", in its third byte.
 const IS_RESPONSE: u8 = 0x80;
-
-/// A denial of our own, which no rule can lift.
-pub(super) fn denial(reason: impl Into<String>) -> Denial {
-    Denial { reason: reason.into(), rule: None, suggestion: None }
-}
 
 #[cfg(test)]
 mod tests {

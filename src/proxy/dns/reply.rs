@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_denial_is_an_answer_every_library_takes_and_says_why_to_those_who_understand_it() {
-        let denial = Denial { reason: "no rule allows it".to_owned(), rule: None, suggestion: None };
+        let denial = Denial::because("no rule allows it");
         let (_, plain) = sent(&denied(&question(None), &denial), None, Transport::Udp);
         assert_eq!((plain.metadata.response_code, plain.metadata.id), (ResponseCode::NXDomain, 7));
         assert_eq!(plain.edns, None);

@@ -17,7 +17,6 @@ use super::hop;
 use super::recorded::{Ledger, Recorded};
 use crate::audit::Entry;
 use crate::policy::Denial;
-use crate::proxy::connection::because;
 
 /// What goes back to the client.
 pub(super) type Reply = Response<Either<Recorded, Full<Bytes>>>;
@@ -50,7 +49,7 @@ pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -
 
 /// 400: the request can't be decided about. Recorded as denied.
 pub(super) fn bad_request(bad: BadRequest, entry: Entry) -> Reply {
-    entry.deny(&because(bad.to_string()));
+    entry.deny(&Denial::because(bad.to_string()));
     ours(StatusCode::BAD_REQUEST, format!("denied: {bad}\n"))
 }
 
@@ -103,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn hostile_text_is_printable_and_short_in_a_denial() {
-        let denial = because("x");
+        let denial = Denial::because("x");
         let reply = forbidden("GET", "a\r\nb\u{1b}[2J\u{202e}é", &"/p".repeat(5000), &denial);
         let text = text(reply).await;
         assert!(text.contains("a??b?[2J??"), "{text}");

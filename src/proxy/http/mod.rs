@@ -26,7 +26,7 @@ pub(super) use self::held::Held;
 use self::held::Passage;
 use self::line::{Line, Sent, Tunnel};
 use super::budget::used_up;
-use super::connection::{Ahead, Captured, because, close_gently, reset};
+use super::connection::{Ahead, Captured, close_gently, reset};
 use super::dial::{DialError, Upstream};
 use super::stream::Stream;
 use crate::audit::{Entry, Kind};
@@ -114,7 +114,7 @@ impl Session<'_> {
 
     fn decide(&self, method: &Method, asked: &Asked) -> Result<Permit, Denial> {
         if method == Method::CONNECT {
-            return Err(because("CONNECT would make a tunnel to a place that no rule sees"));
+            return Err(Denial::because("CONNECT would make a tunnel to a place that no rule sees"));
         }
         self.captured.decide(Protocol::Http, asked.name.as_ref(), Some((method.as_str(), &asked.path)))
     }
@@ -217,9 +217,9 @@ impl Session<'_> {
         if ended.short {
             unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&used_up());
         } else if let Some(problem) = ended.malformed {
-            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&because(problem));
+            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&Denial::because(problem));
         } else if let Some(entry) = unserved {
-            entry.deny(&because("the request's head never became complete"));
+            entry.deny(&Denial::because("the request's head never became complete"));
         }
         close_gently(ended.client).await;
     }
