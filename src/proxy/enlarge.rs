@@ -1,13 +1,13 @@
 //! Makes sockets' buffers larger: by itself as far as the host lets everybody, beyond that by the keeper, which has the right.
 //!
-//! Must not know how large is enough. The keeper's part comes a little later, or, where it doesn't listen, not at all.
+//! Must not know how large is enough. The keeper's part comes a little later, or, where it is gone, not at all.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use super::keeper::{Queue, ask_to_enlarge};
-use crate::sys::buffers;
+use super::keeper::{ToKeeper, tell};
+use crate::sys::buffers::{self, Queue};
 use crate::sys::channel::Channel;
 
 /// Whoever enlarges buffers, for all sockets of one filter.
@@ -41,18 +41,15 @@ impl Enlarger {
         };
         // To try in vain would make one smaller that the keeper has made larger before.
         if bytes <= most.load(Relaxed) {
-            let given = match queue {
-                Queue::Received => buffers::bound_received(socket, bytes),
-                Queue::Sent => buffers::bound_sent(socket, bytes),
-            };
-            match given {
+            match buffers::bound(socket, queue, bytes).and_then(|()| buffers::size(socket, queue)) {
                 Ok(given) if given < bytes => most.store(given, Relaxed),
                 // It has the room, and goes on with less where the kernel doesn't give it.
                 _ => return,
             }
         }
         if let Some(keeper) = self.keeper.get() {
-            ask_to_enlarge(keeper, socket, queue, bytes);
+            // Without it, the buffer stays as it is.
+            let _ = tell(keeper, &ToKeeper::Enlarge(queue, bytes), Some(socket.as_fd()));
         }
     }
 }
@@ -61,23 +58,24 @@ impl Enlarger {
 mod tests {
     use std::net::TcpListener;
 
-    use nix::sys::socket::{getsockopt, sockopt};
-
     use super::*;
-    use crate::proxy::keeper::ToKeeper;
 
     /// More than any host lets everybody have.
     const HUGE: usize = 1 << 30;
 
-    #[test]
-    fn what_the_host_gives_nobody_is_asked_of_the_keeper_and_only_that() {
+    fn enlarger() -> (Channel, Enlarger, TcpListener) {
         let (keeper, filter) = Channel::pair().unwrap();
         let enlarger = Enlarger::default();
         enlarger.ask(Arc::new(filter));
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        (keeper, enlarger, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    #[test]
+    fn what_the_host_gives_nobody_is_asked_of_the_keeper_and_only_that() {
+        let (keeper, enlarger, socket) = enlarger();
         enlarger.enlarge(&socket, Queue::Received, 16 * 1024);
         assert_eq!(keeper.receive(false).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-        assert_eq!(getsockopt(&socket, sockopt::RcvBuf).unwrap(), 16 * 1024);
+        assert_eq!(buffers::size(&socket, Queue::Received).unwrap(), 16 * 1024);
         for (queue, bytes) in [(Queue::Received, HUGE), (Queue::Sent, HUGE), (Queue::Received, HUGE / 2)] {
             enlarger.enlarge(&socket, queue, bytes);
             let asked = keeper.receive(false).unwrap();
@@ -88,16 +86,13 @@ mod tests {
 
     #[test]
     fn what_the_keeper_has_made_large_is_not_made_smaller_on_the_way_to_more() {
-        let (_keeper, filter) = Channel::pair().unwrap();
-        let enlarger = Enlarger::default();
-        enlarger.ask(Arc::new(filter));
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (_keeper, enlarger, socket) = enlarger();
         enlarger.enlarge(&socket, Queue::Received, HUGE);
-        let most = getsockopt(&socket, sockopt::RcvBuf).unwrap();
+        let most = buffers::size(&socket, Queue::Received).unwrap();
         // As if the keeper had: who isn't root can't make it larger.
-        buffers::bound_received(&socket, 8 * 1024).unwrap();
+        buffers::bound(&socket, Queue::Received, 8 * 1024).unwrap();
         enlarger.enlarge(&socket, Queue::Received, HUGE);
         assert!(most > 8 * 1024);
-        assert_eq!(getsockopt(&socket, sockopt::RcvBuf).unwrap(), 8 * 1024);
+        assert_eq!(buffers::size(&socket, Queue::Received).unwrap(), 8 * 1024);
     }
 }

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::audit::{Direction, Kind, Renew, Subject};
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
 use crate::policy::Denial;
+use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::readiness;
 
@@ -63,15 +64,6 @@ pub enum ToKeeper {
     Written,
 }
 
-/// One of a socket's two queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Queue {
-    /// Of what it received.
-    Received,
-    /// Of what it is to send.
-    Sent,
-}
-
 impl ToFilter {
     /// Its bytes.
     ///
@@ -106,16 +98,9 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<()> {
     }
 }
 
-/// Asks the keeper for a larger buffer. Where it doesn't listen just now, the buffer stays as it is.
-pub(super) fn ask_to_enlarge(keeper: &Channel, socket: &impl AsFd, queue: Queue, bytes: usize) {
-    if let Ok(word) = serde_json::to_vec(&ToKeeper::Enlarge(queue, bytes)) {
-        let _ = keeper.send(&word, &[socket.as_fd()]);
-    }
-}
-
-/// Tells the keeper something. Waits where it must: there is nothing else to do.
-pub(super) fn tell(channel: &Channel, word: &ToKeeper) -> io::Result<()> {
-    channel.send(&serde_json::to_vec(word)?, &[])
+/// Tells the keeper something, with a socket that it is about. Waits where the keeper is behind.
+pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    keeper.send(&serde_json::to_vec(word)?, about.as_slice())
 }
 
 fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {

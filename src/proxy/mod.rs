@@ -176,7 +176,7 @@ impl Filter {
             Err(error) => ToKeeper::Failed(format!("{error:#}")),
         };
         // A keeper that is gone takes us along.
-        let _ = keeper::tell(&keeper, &word);
+        let _ = keeper::tell(&keeper, &word, None);
         i32::from(outcome.is_err())
     }
 
@@ -199,7 +199,7 @@ impl Filter {
         let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let outcome = runtime.block_on(async {
-            keeper::tell(keeper, &ToKeeper::Ready)?;
+            keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
                 over = keeper::heed(keeper, &gate) => over,
                 failed = capture::serve(Arc::clone(&gate), sockets) => failed,

@@ -27,8 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use super::budget::{Budget, Share};
 use super::enlarge::Enlarger;
-use super::keeper::Queue;
-use crate::sys::buffers;
+use crate::sys::buffers::{self, Queue};
 use crate::sys::channel::Channel;
 use crate::sys::socket::reset_on_close;
 
@@ -164,8 +163,8 @@ impl Room {
     /// What `setsockopt(2)` gives.
     pub(super) fn of(self, tcp: TcpStream) -> io::Result<Stream> {
         let Self { structures, received, sent, among } = self;
-        buffers::bound_received(&tcp, received.size)?;
-        buffers::bound_sent(&tcp, sent.size)?;
+        buffers::bound(&tcp, Queue::Received, received.size)?;
+        buffers::bound(&tcp, Queue::Sent, sent.size)?;
         buffers::let_window_follow(&tcp)?;
         prepare(&tcp);
         let (received, sent) = (Mutex::new(received), Mutex::new(sent));
@@ -286,10 +285,10 @@ impl Socket {
             // Unknown counts as full: what may still be in use isn't given back.
             let (unsent, unread) = buffers::queued(&self.tcp).unwrap_or((usize::MAX, usize::MAX));
             if received.is_quiet_over(small, quiet) && unread == 0 {
-                received.make(small, |size| buffers::bound_received(&self.tcp, size).map(drop));
+                received.make(small, |size| buffers::bound(&self.tcp, Queue::Received, size));
             }
             if sent.is_quiet_over(small, quiet) && unsent == 0 {
-                sent.make(small, |size| buffers::bound_sent(&self.tcp, size).map(drop));
+                sent.make(small, |size| buffers::bound(&self.tcp, Queue::Sent, size));
             }
         }
         received.is_over(small) || sent.is_over(small)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::audit::AtPath;
-use crate::proxy::keeper::{Queue, ToFilter, ToKeeper, answer_for_file};
+use crate::proxy::keeper::{ToFilter, ToKeeper, answer_for_file};
 use crate::proxy::{Cell, Filter, Place, stream};
 use crate::sys::buffers;
 use crate::sys::channel::{Channel, Message};
@@ -83,10 +83,7 @@ impl FilterProcess {
                 let bytes = bytes.min(stream::MOST);
                 for socket in &wish.descriptors {
                     // It has what it has where this fails, and goes on.
-                    let _ = match queue {
-                        Queue::Received => buffers::force_received(socket, bytes),
-                        Queue::Sent => buffers::force_sent(socket, bytes),
-                    };
+                    let _ = buffers::force(socket, queue, bytes);
                 }
                 Ok(())
             }

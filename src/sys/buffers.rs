@@ -7,42 +7,53 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use serde::{Deserialize, Serialize};
 
 /// The kernel doubles what it is given (socket(7)).
 const DOUBLED: usize = 2;
 
-/// Bounds what a socket has received and nobody has read. Gives the size that it has now: at most the host's `rmem_max`, doubled.
-///
-/// # Errors
-/// What `setsockopt(2)` and `getsockopt(2)` give.
-pub fn bound_received(socket: &impl AsFd, bytes: usize) -> io::Result<usize> {
-    setsockopt(socket, sockopt::RcvBuf, &(bytes / DOUBLED))?;
-    Ok(getsockopt(socket, sockopt::RcvBuf)?)
+/// One of a socket's two queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Queue {
+    /// Of what it has received and nobody has read.
+    Received,
+    /// Of what was written to it and has not arrived.
+    Sent,
 }
 
-/// Bounds what was written to a socket and has not arrived. Gives the size that it has now: at most the host's `wmem_max`, doubled.
+/// Bounds a queue: at most to the host's `rmem_max` or `wmem_max`, doubled.
 ///
 /// # Errors
-/// As [`bound_received`].
-pub fn bound_sent(socket: &impl AsFd, bytes: usize) -> io::Result<usize> {
-    setsockopt(socket, sockopt::SndBuf, &(bytes / DOUBLED))?;
-    Ok(getsockopt(socket, sockopt::SndBuf)?)
+/// What `setsockopt(2)` gives.
+pub fn bound(socket: &impl AsFd, queue: Queue, bytes: usize) -> io::Result<()> {
+    let size = bytes / DOUBLED;
+    Ok(match queue {
+        Queue::Received => setsockopt(socket, sockopt::RcvBuf, &size),
+        Queue::Sent => setsockopt(socket, sockopt::SndBuf, &size),
+    }?)
 }
 
-/// As [`bound_received`], whatever the host's bound.
+/// As [`bound`], whatever the host's bound.
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` in the host's user namespace; what else `setsockopt(2)` gives.
-pub fn force_received(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    Ok(setsockopt(socket, sockopt::RcvBufForce, &(bytes / DOUBLED))?)
+pub fn force(socket: &impl AsFd, queue: Queue, bytes: usize) -> io::Result<()> {
+    let size = bytes / DOUBLED;
+    Ok(match queue {
+        Queue::Received => setsockopt(socket, sockopt::RcvBufForce, &size),
+        Queue::Sent => setsockopt(socket, sockopt::SndBufForce, &size),
+    }?)
 }
 
-/// As [`bound_sent`], whatever the host's bound.
+/// The bound of a queue.
 ///
 /// # Errors
-/// As [`force_received`].
-pub fn force_sent(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
-    Ok(setsockopt(socket, sockopt::SndBufForce, &(bytes / DOUBLED))?)
+/// What `getsockopt(2)` gives.
+pub fn size(socket: &impl AsFd, queue: Queue) -> io::Result<usize> {
+    Ok(match queue {
+        Queue::Received => getsockopt(socket, sockopt::RcvBuf),
+        Queue::Sent => getsockopt(socket, sockopt::SndBuf),
+    }?)
 }
 
 /// Lets a TCP socket's window be as large as its buffer allows (`TCP_WINDOW_CLAMP`, tcp(7)). To be called after each time that is

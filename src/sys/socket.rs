@@ -9,7 +9,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
-use super::buffers;
+use super::buffers::{self, Queue};
 
 /// Connections that wait to be accepted, at most.
 pub const BACKLOG: i32 = 256;
@@ -42,7 +42,7 @@ pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: usize) -> io::R
         _ => {}
     }
     // Not before: the window's scale, which a connection keeps (RFC 7323 2.2), is chosen by what the buffer may grow to.
-    buffers::bound_received(&socket, receive)?;
+    buffers::bound(&socket, Queue::Received, receive)?;
     Ok(socket.into())
 }
 
@@ -65,8 +65,8 @@ pub fn udp_from(source: Option<Source>, to: SocketAddr, queues: Queues) -> io::R
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
-    buffers::bound_received(&socket, queues.received)?;
-    buffers::bound_sent(&socket, queues.sent)?;
+    buffers::bound(&socket, Queue::Received, queues.received)?;
+    buffers::bound(&socket, Queue::Sent, queues.sent)?;
     socket.connect(&to.into())?;
     Ok(socket.into())
 }
@@ -111,7 +111,7 @@ pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
 /// What `socket(2)`, `setsockopt(2)` (`EPERM` without `CAP_NET_ADMIN`) and `bind(2)` give.
 pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListener> {
     let socket = captured_socket(any, Type::STREAM, Protocol::TCP)?;
-    buffers::bound_received(&socket, WAITING)?;
+    buffers::bound(&socket, Queue::Received, WAITING)?;
     socket.bind(&SocketAddr::new(any, port).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -124,7 +124,7 @@ pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListen
 /// As [`listen_captured`].
 pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSocket> {
     let socket = captured_socket(any, Type::DGRAM, Protocol::UDP)?;
-    buffers::bound_received(&socket, DATAGRAMS)?;
+    buffers::bound(&socket, Queue::Received, DATAGRAMS)?;
     // Replies leave by sockets bound to the very address that was asked (udp_answering): both must fit on one port.
     socket.set_reuse_address(true)?;
     if any.is_ipv4() {
