@@ -115,20 +115,24 @@ impl Group {
 /// How long the last of a group may take to end: its keeper has ended, and the kernel kills what that kept.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Removes a group of ours, and ends whoever is still in it; one that isn't there is fine.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+/// Removes the group of a filter that is over, and ends whoever of it is still in there.
+pub(super) fn remove_with_members(path: &Path) -> io::Result<()> {
+    match remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            end_all(path);
+            remove(path)
+        }
+        removed => removed,
+    }
+}
+
+/// Removes a group of ours that holds nobody; one that isn't there is fine.
+fn remove(path: &Path) -> io::Result<()> {
     let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
     if !ours {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let removed = match std::fs::remove_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            end_all(path);
-            std::fs::remove_dir(path)
-        }
-        removed => removed,
-    };
-    match removed {
+    match std::fs::remove_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

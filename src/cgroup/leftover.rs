@@ -60,7 +60,7 @@ impl Leftover {
     }
 
     fn clear(&self, path: &Path) {
-        let gone = self.groups.iter().filter(|group| group::remove(group).is_err()).count() == 0;
+        let gone = self.groups.iter().filter(|group| group::remove_with_members(group).is_err()).count() == 0;
         if gone {
             // What can't be removed is found by the next sweep.
             let _ = std::fs::remove_file(path);
