@@ -49,22 +49,36 @@ pub(super) fn start_transient_unit(name: &str, properties: &[(&str, Value<'_>)])
     body.list(8, |body| properties.iter().for_each(|(key, value)| body.property(key, *value)));
     body.list(8, |_| {});
 
-    let mut call = Writer::default();
-    call.0.extend([b'l', METHOD_CALL, 0, 1]);
-    call.number(body.0.len());
-    call.number(1);
-    call.list(8, |call| {
+    let fields = |call: &mut Writer| {
         call.field(1, "o", "/org/freedesktop/systemd1");
         call.field(2, "s", "org.freedesktop.systemd1.Manager");
         call.field(3, "s", "StartTransientUnit");
         call.field(6, "s", "org.freedesktop.systemd1");
-        call.align(8);
-        call.0.extend([8, 1, b'g', 0]);
-        call.signature("ssa(sv)a(sa(sv))");
+    };
+    message([METHOD_CALL, 0], 1, fields, "ssa(sv)a(sa(sv))", body)
+}
+
+/// A message of a kind, with its flags and its number. The body's signature is the last of its fields.
+fn message(
+    [kind, flags]: [u8; 2],
+    serial: usize,
+    fields: impl FnOnce(&mut Writer),
+    signature: &str,
+    body: Writer,
+) -> Vec<u8> {
+    let mut message = Writer::default();
+    message.0.extend([b'l', kind, flags, 1]);
+    message.number(body.0.len());
+    message.number(serial);
+    message.list(8, |message| {
+        fields(message);
+        message.align(8);
+        message.0.extend([8, 1, b'g', 0]);
+        message.signature(signature);
     });
-    call.align(8);
-    call.0.extend(body.0);
-    call.0
+    message.align(8);
+    message.0.extend(body.0);
+    message.0
 }
 
 /// What systemd says that concerns us.

@@ -90,17 +90,20 @@ impl Place {
 
 /// What of a path is there, free of links, and what is not.
 fn existing(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    let mut there = path;
-    loop {
-        match std::fs::canonicalize(there) {
-            Err(error) if is_missing(&error) => there = there.parent().ok_or(error)?,
-            found => return Ok((found?, path.strip_prefix(there).map_err(io::Error::other)?.to_owned())),
-        }
-    }
+    let (there, found) = nearest(path, |path| std::fs::canonicalize(path))?;
+    Ok((found, path.strip_prefix(there).map_err(io::Error::other)?.to_owned()))
 }
 
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+/// As much of a path as is there, and what is found at it.
+fn nearest<T>(path: &Path, find: impl Fn(&Path) -> io::Result<T>) -> io::Result<(&Path, T)> {
+    let is_missing = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let mut there = path;
+    loop {
+        match find(there) {
+            Err(error) if is_missing(&error) => there = there.parent().ok_or(error)?,
+            found => return Ok((there, found?)),
+        }
+    }
 }
 
 /// Files by which a container is filtered, or by which it is told what was filtered.
@@ -121,13 +124,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
 
 fn locate(path: &Path) -> anyhow::Result<Location> {
     let location = || -> io::Result<Location> {
-        let mut there = path;
-        let found = loop {
-            match std::fs::metadata(there) {
-                Err(error) if is_missing(&error) => there = there.parent().ok_or(error)?,
-                found => break found?,
-            }
-        };
+        let (there, found) = nearest(path, |path| std::fs::metadata(path))?;
         let exists = there == path;
         let folder = match found.is_dir() {
             true => there.to_owned(),

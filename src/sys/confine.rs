@@ -2,13 +2,15 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use socket2::{Domain, Socket, Type};
+
+use super::process;
 
 /// Gives up what neither keeper nor filter ever needs: core dumps, ptrace by others of their uid, gaining privileges by `exec`,
 /// and every capability but these. Counts for this thread and those it starts.
@@ -107,7 +109,7 @@ fn empty_file_system() -> io::Result<OwnedFd> {
         libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
     const KIND: &CStr = c"tmpfs";
     // SAFETY: fsopen reads a string that ends with a zero.
-    let context = opened(unsafe { libc::syscall(libc::SYS_fsopen, KIND.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
+    let context = process::opened(unsafe { libc::syscall(libc::SYS_fsopen, KIND.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
     let (no_key, no_value) = (std::ptr::null::<libc::c_char>(), std::ptr::null::<libc::c_char>());
     // SAFETY: this command of fsconfig takes neither key nor value.
     let made =
@@ -116,18 +118,7 @@ fn empty_file_system() -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: fsmount takes a descriptor and flags by value.
-    opened(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, ATTRIBUTES) })
-}
-
-/// The descriptor that a system call gave.
-#[expect(unsafe_code, reason = "descriptors of calls without a wrapper")]
-fn opened(outcome: libc::c_long) -> io::Result<OwnedFd> {
-    let descriptor = RawFd::try_from(outcome).map_err(io::Error::other)?;
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+    process::opened(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, ATTRIBUTES) })
 }
 
 /// Closes every descriptor but the standard streams and these (close_range(2), Linux 5.9). For a process that was copied and

@@ -29,12 +29,6 @@ impl Child {
         copy(task)
     }
 
-    /// Its pid.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        self.pid.as_raw()
-    }
-
     /// What becomes readable when it has ended, and by which it can be killed.
     #[must_use]
     pub fn process(&self) -> &Process {

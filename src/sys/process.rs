@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -30,13 +30,7 @@ impl Process {
     #[expect(unsafe_code, reason = "no wrapper for pidfd_open in libc or nix")]
     pub fn open(pid: i32) -> io::Result<Self> {
         // SAFETY: pidfd_open takes a pid and flags by value and touches no memory of ours.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        opened(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).map(Self)
     }
 
     /// Waits for its end; kills it when that takes longer than `patience`, and waits as long again: what it holds, such as its
@@ -69,6 +63,17 @@ impl Process {
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, no_information, 0) };
         if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
+
+/// The new descriptor that a system call without a wrapper gave, or its error.
+#[expect(unsafe_code, reason = "descriptors of calls without a wrapper")]
+pub(super) fn opened(outcome: libc::c_long) -> io::Result<OwnedFd> {
+    let descriptor = RawFd::try_from(outcome).map_err(io::Error::other)?;
+    if descriptor < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just gave us this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
 impl AsFd for Process {

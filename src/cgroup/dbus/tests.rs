@@ -19,20 +19,11 @@ fn the_call_is_what_another_implementation_writes() {
 fn signal(member: &str, body: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut written = Writer::default();
     body(&mut written);
-    let mut message = Writer::default();
-    message.0.extend([b'l', SIGNAL, 1, 1]);
-    message.number(written.0.len());
-    message.number(7);
-    message.list(8, |message| {
+    let fields = |message: &mut Writer| {
         message.field(1, "o", "/org/freedesktop/systemd1");
         message.field(3, "s", member);
-        message.align(8);
-        message.0.extend([8, 1, b'g', 0]);
-        message.signature("uoss");
-    });
-    message.align(8);
-    message.0.extend(written.0);
-    message.0
+    };
+    message([SIGNAL, 1], 7, fields, "uoss", written)
 }
 
 fn job_removed() -> Vec<u8> {
