@@ -111,17 +111,19 @@ fn failure(world: &World, row: &Row, circumstances: Circumstances, filtered: boo
     let answer = scene.play(row);
     // While one waits for a kernel's timer others may have the machine.
     drop((company, solitude));
-    let outcome = scene.judge(row, answer);
-    let said = format!("exit {}: {}{}", outcome.answer.code, outcome.answer.stdout, outcome.answer.stderr);
+    scene.linger(row);
+    let said = format!("exit {}: {}{}", answer.code, answer.stdout, answer.stderr);
     let fail = |why: String| Some(format!("{circumstances}: {why}\n  the attack said: {said}"));
-    match (filtered, outcome.leaks.as_slice()) {
+    let is_awake = filtered && row.meanwhile == row::Meanwhile::Nothing && !row.silences;
+    let judge = if is_awake { scene.wake_the_judge() } else { Ok(()) };
+    match (filtered, scene.leaks(row.counts).as_slice()) {
         (false, []) => return fail("even without the filter nothing got out: the attack is broken".into()),
         (false, _) => return None,
         (true, []) => {}
         (true, leaks) => return fail(format!("GOT OUT: {}", leaks.join("; "))),
     }
-    if row.meanwhile == row::Meanwhile::Nothing && !row.silences && !scene.judge_is_awake() {
-        return fail("allowed traffic isn't seen on the uplink: the judge sees nothing".into());
+    if let Err(why) = judge {
+        return fail(why);
     }
     match row.recorded {
         Some(trace) if !scene.is_recorded(trace) => fail("the record tells nothing of it".into()),

@@ -17,6 +17,8 @@ use crate::wire::{Uplink, length, packets, tells};
 const NEWER_DOCKER: u32 = 26;
 /// How long the network of a container may take to recover from what it did to itself.
 const AWAKE_WITHIN: Duration = Duration::from_secs(45);
+/// How long a packet takes into its capture's file on a busy machine.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A user without privileges, and what takes every privilege away.
 const SOMEBODY: &str = "1000:1000";
 const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -143,14 +145,13 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Waits for as long as something may come out, and tells what did, if anything.
-    pub(crate) fn judge(&self, row: &Row, answer: Answer) -> Outcome {
+    /// Waits for as long as something may come out.
+    pub(crate) fn linger(&self, row: &Row) {
         let end = Instant::now() + row.linger;
         // Without the filter there is something to find, and nothing to wait for once it was found.
         while Instant::now() < end && (self.filtered || !self.secret_is_out()) {
             std::thread::sleep(Duration::from_millis(100));
         }
-        Outcome { leaks: self.leaks(row.counts), answer }
     }
 
     fn play_while_the_proxy_dies(&self, row: &Row, script: &str) -> Answer {
@@ -173,7 +174,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What got out, as each of those who listen tells it.
-    fn leaks(&self, counts: Counts) -> Vec<String> {
+    pub(crate) fn leaks(&self, counts: Counts) -> Vec<String> {
         let (listener, uplink) = &self.uplink;
         let mut leaks = Vec::new();
         let sent = packets(&listener.file, 0);
@@ -200,17 +201,18 @@ impl<'a> Scene<'a> {
         leaks
     }
 
-    /// Whether allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody. An attack may have
+    /// Fails unless allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody. What the attack
+    /// sent stands before it in the capture, so that all of that is there to be judged once this has returned. An attack may have
     /// told the gateway's kernel another link-layer address of the container's, which it doubts after some seconds.
-    pub(crate) fn judge_is_awake(&self) -> bool {
-        let end = Instant::now() + AWAKE_WITHIN;
-        while self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code != 0 {
-            if Instant::now() > end {
-                return false;
-            }
+    pub(crate) fn wake_the_judge(&self) -> Result<(), String> {
+        let asked = poll(AWAKE_WITHIN, || self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code == 0);
+        if !asked {
+            return Err(format!("allowed traffic doesn't pass within {AWAKE_WITHIN:?}"));
         }
-        let web = |packet: &&Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
-        packets(&self.uplink.0.file, 0).iter().any(|packet| web(&packet))
+        let web = |packet: &Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
+        // tcpdump writes when it is given the machine.
+        let seen = poll(SEEN_WITHIN, || packets(&self.uplink.0.file, 0).iter().any(web));
+        if seen { Ok(()) } else { Err("allowed traffic isn't seen on the uplink: the judge sees nothing".into()) }
     }
 
     /// Whether the container's record tells of the attempt.
@@ -224,11 +226,18 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// What came of an attempt.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) leaks: Vec<String>,
-    pub(crate) answer: Answer,
+/// Whether something comes true in time.
+fn poll(within: Duration, mut is_true: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + within;
+    loop {
+        if is_true() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Whether a frame's destination is an address.
