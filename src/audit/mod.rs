@@ -5,6 +5,7 @@
 
 mod file;
 pub mod journal;
+pub mod line;
 mod minute;
 pub mod record;
 
