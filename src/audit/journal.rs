@@ -12,7 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use super::file::{LineFile, ROTATE_AT, Renew};
+use super::line::Totals;
 use super::minute::Minute;
 use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Notice, Record, SCHEMA, Subject, clean, without_query};
 use crate::policy::Denial;
@@ -31,6 +34,19 @@ struct Inner {
     file: Mutex<LineFile>,
     minute: Mutex<Minute>,
     healthy: AtomicBool,
+}
+
+/// What a journal says of all its attempts so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// What was decided, and the bytes.
+    pub totals: Totals,
+    /// Attempts that are under way.
+    pub open: u64,
+    /// The last denial, as a sentence.
+    pub last_denial: Option<String>,
+    /// Whether the record can be written.
+    pub healthy: bool,
 }
 
 /// An attempt that is being recorded: once, when finished or dropped.
@@ -94,6 +110,12 @@ impl Journal {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.0.healthy.load(Ordering::Acquire)
+    }
+
+    /// All attempts so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally { healthy: self.healthy(), ..Tally::default() }
     }
 
     /// Begins the record of an attempt seen now.

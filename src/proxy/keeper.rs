@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::neighbours::Questions;
 use super::{Gate, Interfaces};
 use crate::audit::{Direction, Kind, Renew, Subject};
+use crate::control::Report;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
 use crate::policy::Denial;
@@ -49,6 +50,8 @@ pub enum ToFilter {
         /// Why.
         reason: String,
     },
+    /// It is to report. It is asked for no second one before it has.
+    Report,
 }
 
 /// What the filter tells the keeper.
@@ -62,6 +65,8 @@ pub enum ToKeeper {
     Failed(String),
     /// The container is over, and all is on record.
     Written,
+    /// What it was asked for.
+    Report(Report),
 }
 
 impl ToFilter {
@@ -94,7 +99,7 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        follow(gate, serde_json::from_slice(&bytes)?, descriptors)?;
+        follow(keeper, gate, serde_json::from_slice(&bytes)?, descriptors)?;
     }
 }
 
@@ -103,7 +108,7 @@ pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'
     keeper.send(&serde_json::to_vec(word)?, about.as_slice())
 }
 
-fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     match word {
         ToFilter::Interfaces(interfaces) => {
             *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
@@ -121,6 +126,10 @@ fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<
         ToFilter::NotPluggedIn { name, reason } => {
             let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
             entry.deny(&Denial::because(reason));
+        }
+        ToFilter::Report => {
+            let report = Report { tally: gate.journal.tally(), held: gate.streams.budget.used() };
+            tell(keeper, &ToKeeper::Report(report), None)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ mod plug;
 mod wire;
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
 use crate::sys::readiness;
+use control::Desk;
 use filter::FilterProcess;
 use wire::Wire;
 
@@ -69,6 +71,7 @@ struct Kept {
     init: Process,
     filter: FilterProcess,
     wire: Wire,
+    control: UnixListener,
     state: StateDirectory,
 }
 
@@ -117,11 +120,12 @@ fn prepare() -> anyhow::Result<Kept> {
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
     Record { plan: plan.clone(), init: order.init, proxy: Some(ProcessId::of(itself)?), network_namespace }.write()?;
-    wire.listen(&plan.state)?;
+    wire.listen()?;
+    let control = control::bind(&plan.state).context("open the control socket")?;
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
     wire.publish(&filter)?;
     filter.is_ready()?;
-    Ok(Kept { order, init, filter, wire, state })
+    Ok(Kept { order, init, filter, wire, control, state })
 }
 
 fn read_order() -> anyhow::Result<Order> {
@@ -150,14 +154,16 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
 impl Kept {
     /// Looks after the gateway until the container's init is gone.
     fn look_after(&mut self) -> anyhow::Result<()> {
-        let Self { order, init, filter, wire, .. } = self;
+        let Self { order, init, filter, wire, control, .. } = self;
+        let (desk, settling, asking) = Desk::open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
             let end = readiness::of(init)?;
             let failed = tokio::select! {
                 gone = end.readable() => return Ok(gone.map(drop)?),
-                failed = wire.tend(filter, order.plan.starts_by_verb) => failed,
-                failed = filter.serve() => failed,
+                failed = wire.tend(filter, settling, order.plan.starts_by_verb) => failed,
+                failed = filter.serve(asking) => failed,
+                failed = control::serve(control, desk) => match failed? {},
             };
             // A container's end takes its links along, which may be heard of first.
             if order.init.alive() { failed } else { Ok(()) }
