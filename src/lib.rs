@@ -7,6 +7,7 @@ pub mod audit;
 pub mod bundle;
 pub mod cgroup;
 pub mod cli;
+pub mod control;
 pub mod dockerd;
 pub mod gateway;
 pub mod hook;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::line::Identity;
 use crate::policy::PolicySource;
 
 /// One container's gateway, as decided.
@@ -13,6 +14,9 @@ use crate::policy::PolicySource;
 pub struct Plan {
     /// The container's id, as the engine gave it.
     pub container: String,
+    /// Who it is, as its engine has it. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub identity: Identity,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is complete at the hook).

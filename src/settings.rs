@@ -46,6 +46,8 @@ pub struct Settings {
     pub preserved_sockets: PreservedSockets,
     /// `audit-directory`: where the records go.
     pub audit_directory: PathBuf,
+    /// `record-labels`: which of a container's labels the record tells.
+    pub record_labels: Vec<String>,
     /// `user-namespace`.
     pub user_namespace: UserNamespace,
     /// `privileged`.
@@ -183,6 +185,7 @@ impl Default for Settings {
             container_resolvers: ContainerResolvers::default(),
             preserved_sockets: PreservedSockets::default(),
             audit_directory: PathBuf::from("/var/log/boundary"),
+            record_labels: Vec::new(),
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),
             boundary_mounts: BoundaryMounts::default(),

@@ -13,19 +13,20 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
     ("audit", &["policy"]),
-    ("plan", &["policy"]),
+    ("control", &["audit"]),
+    ("plan", &["audit", "policy"]),
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
     ("cgroup", &["state", "sys"]),
     ("seccomp", &[]),
     ("apparmor", &["seccomp", "sys"]),
     ("bundle", &["plan", "sys"]),
-    ("spec", &["apparmor", "host", "plan", "seccomp", "settings"]),
+    ("spec", &["apparmor", "audit", "host", "plan", "seccomp", "settings"]),
     ("gateway", &["audit", "policy", "sys"]),
     ("resolv_conf", &["sys"]),
     ("dockerd", &["state", "sys"]),
@@ -37,6 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "audit",
             "bundle",
             "cgroup",
+            "control",
             "dockerd",
             "host",
             "plan",
@@ -49,8 +51,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "sys",
         ],
     ),
-    ("proxy", &["audit", "gateway", "policy", "sys"]),
-    ("supervisor", &["audit", "cgroup", "gateway", "plan", "policy", "proxy", "state", "sys"]),
+    ("proxy", &["audit", "control", "gateway", "policy", "sys"]),
+    ("supervisor", &["audit", "cgroup", "control", "gateway", "plan", "policy", "proxy", "state", "sys"]),
     (
         "cli",
         &[

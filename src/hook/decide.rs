@@ -45,6 +45,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
     }
     Ok(Plan {
         container: container.id.clone(),
+        identity: spec::identity::of_annotations(spec, &settings.record_labels),
         gateway,
         starts_by_verb: false,
         user_namespace,

@@ -6,6 +6,7 @@
 mod decide;
 mod domain;
 mod explain;
+mod hash;
 pub mod host;
 mod name;
 mod net;

@@ -69,6 +69,12 @@ impl Budget {
         Share { budget: self.clone(), bytes: 0 }
     }
 
+    /// What is taken.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        u64::try_from(self.0.used.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    }
+
     /// What nobody has taken.
     #[must_use]
     pub fn free(&self) -> usize {

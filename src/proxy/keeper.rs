@@ -15,6 +15,7 @@ use super::neighbours::Questions;
 use super::{Gate, Interfaces};
 use crate::audit::line::Side;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Kind, Renew, Subject};
+use crate::control::Report;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
 use crate::policy::{Denial, Grounds};
@@ -74,6 +75,8 @@ pub enum ToFilter {
         /// Why.
         reason: String,
     },
+    /// It is to report. It is asked for no second one before it has.
+    Report,
 }
 
 /// What the filter tells the keeper.
@@ -87,6 +90,8 @@ pub enum ToKeeper {
     Failed(String),
     /// All is on record, and it ends.
     Written,
+    /// What it was asked for.
+    Report(Report),
 }
 
 impl ToFilter {
@@ -121,7 +126,7 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
         }
         match serde_json::from_slice(&bytes)? {
             ToFilter::End(why) => return Ok(why),
-            word => follow(gate, word, descriptors)?,
+            word => follow(keeper, gate, word, descriptors)?,
         }
     }
 }
@@ -131,7 +136,7 @@ pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'
     keeper.send(&serde_json::to_vec(word)?, about.as_slice())
 }
 
-fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     match word {
         // Heard by whoever calls.
         ToFilter::End(_) => {}
@@ -153,6 +158,10 @@ fn follow(gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<
         ToFilter::NotPluggedIn { name, reason } => {
             let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
             entry.deny(&Denial::because(reason));
+        }
+        ToFilter::Report => {
+            let report = Report { tally: gate.journal.tally(), held: gate.streams.budget.used() };
+            tell(keeper, &ToKeeper::Report(report), None)?;
         }
     }
     Ok(())

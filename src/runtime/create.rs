@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::real::Kind;
 use super::resolvers::Docker;
-use super::{Container, delete, devices, joined, mounts, namespaces, resolvers, self_check};
+use super::{Container, delete, devices, identity, joined, mounts, namespaces, resolvers, self_check};
 use crate::apparmor::confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
@@ -46,9 +46,11 @@ pub(super) fn prepare(
     if let Some(docker) = docker.as_ref().filter(|_| outcome.gateway == Gateway::Own) {
         docker.refuse_if_it_asks_from_host()?;
     }
-    let asked = resolvers::choose(settings, &docker.unwrap_or_default());
+    let docker = docker.unwrap_or_default();
+    let asked = resolvers::choose(settings, &docker);
     let plan = Plan {
         container: container.id.as_str().to_owned(),
+        identity: identity::find(settings, &docker, &bundle.config.value),
         gateway: outcome.gateway,
         starts_by_verb,
         user_namespace: outcome.user_namespace,

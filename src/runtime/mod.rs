@@ -11,6 +11,7 @@ mod exec;
 mod features;
 mod handed;
 mod handoff;
+mod identity;
 pub mod invocation;
 pub(crate) mod joined;
 pub(crate) mod mounts;

@@ -32,13 +32,14 @@ pub(crate) struct Docker {
     /// Whether Docker connects no further network to the container: `--network host` and `container:X`. From `none` it can
     /// be disconnected, and connected to others then (tried with 20.10.24 and 28.5.2).
     is_closed: bool,
+    /// Where a running dockerd keeps the container's files: whoever starts one with another engine can mount a file of such a path.
+    pub(super) kept_in: Option<PathBuf>,
 }
 
 impl Docker {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
     pub(super) fn read(directory: &Path) -> Self {
-        let hostconfig = Some(directory.join("hostconfig.json")).filter(|path| is_roots(path));
-        let hostconfig = hostconfig.map(|path| json(&path)).unwrap_or_default();
+        let hostconfig = dockers_file(directory, "hostconfig.json");
         let mode = hostconfig.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
         // Whoever can't be asked doesn't go by it.
         let daemons = dockerd::keeping(directory).unwrap_or_default();
@@ -47,6 +48,7 @@ impl Docker {
             daemon: daemons.iter().flat_map(Daemon::servers).collect(),
             daemon_goes_by_dns: !daemons.is_empty() && daemons.iter().all(Daemon::goes_by_dns),
             is_closed: mode == "host" || mode.starts_with("container:"),
+            kept_in: (!daemons.is_empty()).then(|| directory.to_owned()),
         }
     }
 
@@ -118,8 +120,10 @@ pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<Path
     known.into_iter().find(|path| named(path, id.as_str()) && path.parent().is_some_and(|up| named(up, "containers")))
 }
 
-fn json(path: &Path) -> Value {
-    let bytes = file::read_regular(path, LIMIT).unwrap_or_default();
+/// What a file of dockerd's for a container says; nothing where it isn't root's alone to write.
+pub(super) fn dockers_file(directory: &Path, name: &str) -> Value {
+    let path = directory.join(name);
+    let bytes = if is_roots(&path) { file::read_regular(&path, LIMIT).unwrap_or_default() } else { Vec::new() };
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 

@@ -17,6 +17,8 @@ use crate::seccomp::tier::Tier;
 
 /// Mistakes that are listed before the rest is left out.
 const MAX_MISTAKES: usize = 50;
+/// Longest key of a label, in bytes: a prefix that is a name of DNS, and a name.
+const MAX_LABEL: usize = 253 + 1 + 63;
 /// Port of DNS.
 const DNS: u16 = 53;
 
@@ -65,6 +67,7 @@ impl Reader<'_> {
                 _ => Err("write \"refuse\" or \"allow\"".to_owned()),
             }),
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
+            "record-labels" => self.set_list(key, value, &mut settings.record_labels, label),
             "user-namespace" => self.set(key, value, &mut settings.user_namespace, |text| match text {
                 "auto" => Ok(UserNamespace::Auto),
                 "require" => Ok(UserNamespace::Require),
@@ -172,13 +175,14 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     "runtime",
     "policy",
     "resolvers",
     "container-resolvers",
     "preserved-sockets",
     "audit-directory",
+    "record-labels",
     "user-namespace",
     "privileged",
     "boundary-mounts",
@@ -224,6 +228,12 @@ fn kubernetes_namespace(text: &str) -> Result<String, String> {
     let label =
         (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-');
     label.then(|| text.to_owned()).ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
+}
+
+/// A label's key as engines write them, so that it can stand in the record as it is.
+fn label(text: &str) -> Result<String, String> {
+    let plain = (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then(|| text.to_owned()).ok_or_else(|| "no key of a label".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

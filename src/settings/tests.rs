@@ -32,7 +32,8 @@ fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
-        "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "audit-directory = \"/srv/audit\"\nrecord-labels = [\"com.example.team\"]\n",
+        "user-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
@@ -49,6 +50,7 @@ fn every_key_is_understood() {
             container_resolvers: ContainerResolvers::Any,
             preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),
+            record_labels: vec!["com.example.team".to_owned()],
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
             boundary_mounts: BoundaryMounts::Allow,
@@ -219,4 +221,14 @@ fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
         assert!(mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"), "{text}");
     }
     assert!(mistakes("proxy-memory = 67108864")[0].contains("quotes"));
+}
+
+#[test]
+fn the_record_tells_only_labels_that_are_listed() {
+    assert_eq!(parsed("").record_labels, Vec::<String>::new());
+    assert_eq!(parsed("record-labels = [\"com.example.team\", \"app\"]").record_labels, ["com.example.team", "app"]);
+    for value in ["true", "\"app\"", "[\"\"]", "[\"a b\"]", "[\"\\u001b\"]", "[1]"] {
+        let content = format!("record-labels = {value}");
+        assert!(mistakes(&content)[0].starts_with("c.toml:1: record-labels: "), "{value}: {:?}", mistakes(&content));
+    }
 }

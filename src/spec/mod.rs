@@ -6,6 +6,7 @@
 pub mod capabilities;
 pub mod cgroup;
 pub mod hooks;
+pub mod identity;
 pub mod keys;
 pub mod mounts;
 pub mod nesting;

@@ -1,52 +1,242 @@
-//! The proxy's control socket, in its state directory (root's alone): one connection, one line, one answer.
+//! The gateway's control socket, in its state directory and root's alone: who may ask, how many at once, how long.
+//!
+//! Invariant: no caller is waited for by what looks after the gateway. Each is attended to by a task of its own, which hands its
+//! question to the loop that can answer it; so a caller that is slow, or gone, delays nobody.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use nix::unistd::geteuid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
-/// How long a caller may take for its line.
+use crate::control::{self, Answer, Report, Request};
+
+/// How long a caller may take for all of its question, and for taking the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Callers that are attended to at once; the next ones wait to be accepted.
+const CALLERS: usize = 8;
+/// How long the filter may take for a report.
+const REPORTED_WITHIN: Duration = Duration::from_millis(300);
+
+/// Who waits until the container's network is settled.
+pub(super) type Settling = oneshot::Sender<anyhow::Result<()>>;
+/// Who waits for the filter's report.
+pub(super) type Asking = oneshot::Sender<Report>;
+
+/// Where questions go.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    settle: mpsc::Sender<Settling>,
+    report: mpsc::Sender<Asking>,
+}
+
+impl Desk {
+    /// One, and what comes to it, by who is to answer.
+    pub(super) fn open() -> (Self, mpsc::Receiver<Settling>, mpsc::Receiver<Asking>) {
+        let (settle, settling) = mpsc::channel(CALLERS);
+        let (report, asking) = mpsc::channel(CALLERS);
+        (Self { settle, report }, settling, asking)
+    }
+
+    /// None where the gateway ends.
+    async fn answer(&self, request: Request) -> Option<Answer> {
+        match request {
+            Request::Settle => {
+                let (settling, settled) = oneshot::channel();
+                self.settle.send(settling).await.ok()?;
+                Some(Answer::of(&settled.await.ok()?))
+            }
+            Request::Status => {
+                let (asking, report) = oneshot::channel();
+                self.report.send(asking).await.ok()?;
+                // Who waits in vain is dropped by whom it waits for.
+                Some(Answer::Status(timeout(REPORTED_WITHIN, report).await.ok().and_then(Result::ok)))
+            }
+        }
+    }
+}
 
 /// Makes the socket. Before the runtime, so that it is there when the hook returns.
-pub(super) fn bind(state: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    let path = state.join("control");
+pub(super) fn bind(state: &Path) -> io::Result<net::UnixListener> {
+    let path = control::socket(state);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = std::os::unix::net::UnixListener::bind(&path)?;
+    let listener = net::UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// A caller that asked for `settle`, and waits for the answer.
-#[derive(Debug)]
-pub(super) struct Caller(UnixStream);
-
-/// Waits for the next caller that says a word we know. Others are dropped.
-pub(super) async fn next(listener: &UnixListener) -> io::Result<Caller> {
+/// Attends to callers until accepting fails.
+pub(super) async fn serve(listener: &net::UnixListener, desk: Desk) -> anyhow::Result<Infallible> {
+    let listener = UnixListener::from_std(listener.try_clone()?)?;
+    let places = Arc::new(Semaphore::new(CALLERS));
     loop {
-        let (mut stream, _) = listener.accept().await?;
-        let mut line = [0; 7];
-        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut line)).await;
-        if matches!(read, Ok(Ok(_))) && &line == b"settle\n" {
-            return Ok(Caller(stream));
+        let place = Arc::clone(&places).acquire_owned().await?;
+        let caller = next(&listener).await?;
+        tokio::spawn(attend(caller, desk.clone(), place));
+    }
+}
+
+/// Waits for the next caller of this process's own user, root. Others are dropped.
+async fn next(listener: &UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        if stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw()) {
+            return Ok(stream);
         }
     }
 }
 
-impl Caller {
-    /// Says how it went. A caller that is gone by now has decided for itself.
-    pub(super) async fn answer(mut self, outcome: &anyhow::Result<()>) {
-        let line = match outcome {
-            Ok(()) => "ok\n".to_owned(),
-            Err(error) => format!("error {error:#}\n"),
-        };
-        let _ = tokio::time::timeout(PATIENCE, self.0.write_all(line.as_bytes())).await;
+/// One caller, from its question to its answer. Who says nothing in time, or too much, is dropped; so is who doesn't listen.
+async fn attend(mut caller: UnixStream, desk: Desk, _place: OwnedSemaphorePermit) {
+    let Ok(Ok(body)) = timeout(PATIENCE, question(&mut caller)).await else { return };
+    let answer = match Request::read(&body) {
+        Ok(request) => desk.answer(request).await,
+        Err(answer) => Some(answer),
+    };
+    if let Some(frame) = answer.and_then(|answer| answer.frame().ok()) {
+        // Who is gone by now has decided for itself.
+        let _ = timeout(PATIENCE, caller.write_all(&frame)).await;
+    }
+}
+
+async fn question(caller: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let mut head = [0; 4];
+    caller.read_exact(&mut head).await?;
+    let mut body = vec![0; control::length(head)?];
+    caller.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::journal::Tally;
+
+    /// A keeper's side: settles whatever it is asked to, and has a filter that reports only if told to.
+    struct Keeper {
+        directory: tempfile::TempDir,
+    }
+
+    impl Keeper {
+        fn new(filter_reports: bool) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let listener = bind(directory.path()).unwrap();
+            let (desk, mut settling, mut asking) = Desk::open();
+            tokio::spawn(async move { serve(&listener, desk).await });
+            tokio::spawn(async move {
+                while let Some(caller) = settling.recv().await {
+                    caller.send(Ok(())).ok();
+                }
+            });
+            tokio::spawn(async move {
+                let mut unanswered = Vec::new();
+                while let Some(caller) = asking.recv().await {
+                    match filter_reports {
+                        true => drop(caller.send(Report { tally: Tally::default(), held: 7 })),
+                        false => unanswered.push(caller),
+                    }
+                }
+            });
+            Self { directory }
+        }
+
+        /// All that comes back for these bytes, after which it hangs up.
+        async fn said(&self, bytes: &[u8]) -> String {
+            heard(self.asked(bytes).await).await
+        }
+
+        async fn asked(&self, bytes: &[u8]) -> UnixStream {
+            let mut stream = UnixStream::connect(control::socket(self.directory.path())).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream
+        }
+    }
+
+    async fn heard(mut stream: UnixStream) -> String {
+        let mut answer = Vec::new();
+        // It may hang up with something unread.
+        stream.read_to_end(&mut answer).await.ok();
+        String::from_utf8_lossy(answer.get(4..).unwrap_or_default()).into_owned()
+    }
+
+    fn framed(body: &str) -> Vec<u8> {
+        [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
+    }
+
+    const SETTLE: &str = r#"{"v":1,"request":"settle"}"#;
+    const STATUS: &str = r#"{"v":1,"request":"status"}"#;
+    const DONE: &str = r#"{"v":1,"answer":"done"}"#;
+
+    #[tokio::test]
+    async fn each_question_gets_its_answer() {
+        let keeper = Keeper::new(true);
+        assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
+        assert!(keeper.said(&framed(STATUS)).await.contains(r#""held":7"#));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_told_so() {
+        let keeper = Keeper::new(true);
+        for body in [r#"{"v":9,"request":"settle"}"#, r#"{"v":1,"request":"fly"}"#, "", "\u{1b}[2J", "settle\n"] {
+            let answer = keeper.said(&framed(body)).await;
+            assert!(answer.starts_with(r#"{"v":1,"answer":{"not-understood":""#), "{body}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_too_long_is_not_read() {
+        let keeper = Keeper::new(true);
+        let longest = format!("{SETTLE}{}", " ".repeat(control::LONGEST - SETTLE.len()));
+        assert_eq!(keeper.said(&framed(&longest)).await, DONE, "the longest");
+        let too_long = u32::try_from(control::LONGEST + 1).unwrap().to_be_bytes();
+        assert_eq!(keeper.said(&too_long).await, "");
+        assert_eq!(keeper.said(b"settle\n").await, "", "the word of before");
+    }
+
+    #[tokio::test]
+    async fn slow_callers_delay_nobody() {
+        let keeper = Keeper::new(true);
+        let mut slow = Vec::new();
+        for _ in 1..CALLERS {
+            slow.push(keeper.asked(&framed(SETTLE)[..9]).await);
+        }
+        assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
+        let mut one = slow.pop().unwrap();
+        one.write_all(&framed(SETTLE)[9..]).await.unwrap();
+        assert_eq!(heard(one).await, DONE, "who was accepted long before is attended to");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_never_ends_its_question_makes_room_for_others() {
+        let keeper = Keeper::new(true);
+        let mut endless = Vec::new();
+        for _ in 0..CALLERS {
+            endless.push(keeper.asked(&framed(SETTLE)[..9]).await);
+        }
+        let began = tokio::time::Instant::now();
+        assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
+        assert!(began.elapsed() >= PATIENCE, "all places were taken");
+        for one in endless {
+            assert_eq!(heard(one).await, "");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_filter_that_hangs_is_not_waited_for() {
+        let keeper = Keeper::new(false);
+        assert_eq!(keeper.said(&framed(STATUS)).await, r#"{"v":1,"answer":{"status":null}}"#);
+        assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
     }
 }

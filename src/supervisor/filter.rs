@@ -2,13 +2,16 @@
 //!
 //! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is without an end.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tokio::sync::mpsc;
 
+use super::control::Asking;
 use crate::audit::AtPath;
+use crate::control::Report;
 use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
 use crate::proxy::{Cell, Filter, Place, stream};
 use crate::sys::buffers;
@@ -54,8 +57,9 @@ impl FilterProcess {
         self.words.send(&word.encode()?, sockets).context("tell the filter")
     }
 
-    /// Gives it what it asks for, until it ends. Says why.
-    pub(super) async fn serve(&self) -> anyhow::Result<()> {
+    /// Gives it what it asks for, and has it report to those who ask for that, until it ends. Says why.
+    pub(super) async fn serve(&self, mut asking: mpsc::Receiver<Asking>) -> anyhow::Result<()> {
+        let mut reports = Reports::default();
         let words = readiness::of(&self.words)?;
         let records = readiness::of(&self.records)?;
         loop {
@@ -63,7 +67,10 @@ impl FilterProcess {
                 // What it said last is heard before its end.
                 biased;
                 ready = words.readable() => match ready?.try_io(|_| self.words.receive(false)) {
-                    Ok(received) => self.grant(&received?)?,
+                    Ok(received) => match self.understand(received?)? {
+                        (ToKeeper::Report(report), _) => reports.tell(report)?,
+                        (word, sockets) => Self::grant(word, &sockets)?,
+                    },
                     Err(_) => continue,
                 },
                 ready = records.readable() => match ready?.try_io(|_| answer_for_file(&self.records, &self.source)) {
@@ -71,17 +78,20 @@ impl FilterProcess {
                     Ok(Ok(false)) => return self.explain(),
                     Ok(Err(error)) => return Err(error).context("give the filter a file"),
                 },
+                Some(caller) = asking.recv() => if reports.wait(caller) {
+                    self.tell(&ToFilter::Report, &[])?;
+                },
             }
         }
     }
 
     /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it likes: what buffers hold is charged
     /// to the control group that it is in.
-    fn grant(&self, wish: &Message) -> anyhow::Result<()> {
-        match self.understand(&wish.bytes)? {
+    fn grant(wish: ToKeeper, sockets: &[OwnedFd]) -> anyhow::Result<()> {
+        match wish {
             ToKeeper::Enlarge(queue, bytes) => {
                 let bytes = bytes.min(stream::MOST);
-                for socket in &wish.descriptors {
+                for socket in sockets {
                     // It has what it has where this fails, and goes on.
                     let _ = buffers::force(socket, queue, bytes);
                 }
@@ -104,7 +114,7 @@ impl FilterProcess {
             match self.hear()? {
                 ToKeeper::Written => return Ok(()),
                 // Said before it knew.
-                ToKeeper::Enlarge(..) => {}
+                ToKeeper::Enlarge(..) | ToKeeper::Report(_) => {}
                 word => return unexpected(word),
             }
         }
@@ -126,7 +136,7 @@ impl FilterProcess {
 
     fn hear(&self) -> anyhow::Result<ToKeeper> {
         let heard = self.words.receive(true).context("the filter said nothing")?;
-        self.understand(&heard.bytes)
+        Ok(self.understand(heard)?.0)
     }
 
     /// Says why it is gone.
@@ -136,14 +146,45 @@ impl FilterProcess {
         bail!("the filter is gone: {how}");
     }
 
-    fn understand(&self, bytes: &[u8]) -> anyhow::Result<ToKeeper> {
-        if bytes.is_empty() {
+    /// What it said, and the sockets that came with it.
+    fn understand(&self, message: Message) -> anyhow::Result<(ToKeeper, Vec<OwnedFd>)> {
+        if message.bytes.is_empty() {
             self.explain()?;
         }
-        match ToKeeper::decode(bytes)? {
+        match ToKeeper::decode(&message.bytes)? {
             ToKeeper::Failed(error) => bail!("{error}"),
-            word => Ok(word),
+            word => Ok((word, message.descriptors)),
         }
+    }
+}
+
+/// Who waits for the filter's report. It is asked for one at a time, so that one that hangs fills no queue, for which the keeper
+/// would have to wait.
+#[derive(Debug, Default)]
+struct Reports {
+    waiting: Vec<Asking>,
+    asked: bool,
+}
+
+impl Reports {
+    /// Has somebody wait. Says whether the filter is to be asked now.
+    fn wait(&mut self, caller: Asking) -> bool {
+        self.waiting.retain(|one| !one.is_closed());
+        self.waiting.push(caller);
+        !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// Tells them all what came.
+    fn tell(&mut self, report: Report) -> anyhow::Result<()> {
+        if !std::mem::replace(&mut self.asked, false) {
+            return unexpected(ToKeeper::Report(report));
+        }
+        let report = report.cleaned();
+        for caller in self.waiting.drain(..) {
+            // It may have given up.
+            let _ = caller.send(report.clone());
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod record;
 mod wire;
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
 use crate::sys::readiness;
 use crate::sys::signal::Termination;
+use control::Desk;
 use filter::FilterProcess;
 use wire::Wire;
 
@@ -75,6 +77,7 @@ struct Kept {
     init: Process,
     filter: FilterProcess,
     wire: Wire,
+    control: UnixListener,
     state: StateDirectory,
     termination: Termination,
 }
@@ -125,11 +128,12 @@ fn prepare() -> anyhow::Result<Kept> {
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
     Record { plan: plan.clone(), init: order.init, proxy: Some(ProcessId::of(itself)?), network_namespace }.write()?;
-    wire.listen(&plan.state)?;
+    wire.listen()?;
+    let control = control::bind(&plan.state).context("open the control socket")?;
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
     wire.publish(&filter)?;
     filter.is_ready()?;
-    Ok(Kept { order, init, filter, wire, state, termination })
+    Ok(Kept { order, init, filter, wire, control, state, termination })
 }
 
 /// What the record's first line says.
@@ -137,7 +141,9 @@ fn about(plan: &Plan) -> About {
     About {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         policy: clean(&plan.policy.name, MAX_NAME),
+        policy_hash: plan.policy.hash(),
         mode: plan.policy.mode.to_string(),
+        identity: plan.identity.clone(),
         ..About::default()
     }
 }
@@ -168,7 +174,8 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
 impl Kept {
     /// Looks after the gateway until the container's init is gone.
     fn look_after(&mut self) -> anyhow::Result<()> {
-        let Self { order, init, filter, wire, termination, .. } = self;
+        let Self { order, init, filter, wire, control, termination, .. } = self;
+        let (desk, settling, asking) = Desk::open();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // One for the disk, now and then.
         runtime.enable_io().enable_time().max_blocking_threads(1).thread_keep_alive(Duration::ZERO);
@@ -176,8 +183,9 @@ impl Kept {
             let end = readiness::of(init)?;
             let failed = tokio::select! {
                 gone = end.readable() => return Ok(gone.map(drop)?),
-                failed = wire.tend(filter, order.plan.starts_by_verb) => failed,
-                failed = filter.serve() => failed,
+                failed = wire.tend(filter, settling, order.plan.starts_by_verb) => failed,
+                failed = filter.serve(asking) => failed,
+                failed = control::serve(control, desk) => match failed? {},
                 failed = record::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
                 terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
             };

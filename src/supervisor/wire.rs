@@ -9,17 +9,15 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use netlink_packet_route::RouteNetlinkMessage;
 use tokio::io::unix::AsyncFd;
-use tokio::net::UnixListener;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::control;
+use super::control::Settling;
 use super::filter::FilterProcess;
 use super::plug::{Stilled, Watch};
 use crate::gateway::adopt::{self, Adopted};
@@ -67,12 +65,11 @@ struct Questions {
     ndp: socket2::Socket,
 }
 
-/// What the keeper listens to: changes in the container's namespace, changes in the gateway, and `start`.
+/// What is listened to: changes in the container's namespace, and in the gateway.
 #[derive(Debug)]
 struct Ears {
     inner: Announcements,
     outer: Announcements,
-    control: std::os::unix::net::UnixListener,
     watch: Watch,
 }
 
@@ -96,11 +93,10 @@ impl Wire {
     }
 
     /// Begins to listen for what [`Self::tend`] will follow. Needs privileges that serving doesn't.
-    pub(super) fn listen(&mut self, state: &Path) -> anyhow::Result<()> {
+    pub(super) fn listen(&mut self) -> anyhow::Result<()> {
         self.ears = Some(Ears {
             inner: self.container.namespace.inside(Announcements::open)?,
             outer: self.gateway.side.namespace.inside(Announcements::open)?,
-            control: control::bind(state).context("open the control socket")?,
             watch: Watch::open(&self.container.namespace, &self.host.namespace, &self.gateway.side.namespace)?,
         });
         Ok(())
@@ -138,14 +134,16 @@ impl Wire {
         Interfaces { sources, own, on_link }
     }
 
-    /// Follows what happens to the container's interfaces, until something fails.
-    pub(super) async fn tend(&mut self, filter: &FilterProcess, starts_by_verb: bool) -> anyhow::Result<()> {
-        let Ears { inner, outer, control, watch } = self.ears.take().context("not listening")?;
+    /// Follows what happens to the container's interfaces, and settles them for whoever waits for that, until something fails.
+    pub(super) async fn tend(
+        &mut self,
+        filter: &FilterProcess,
+        mut settling: mpsc::Receiver<Settling>,
+        starts_by_verb: bool,
+    ) -> anyhow::Result<()> {
+        let Ears { inner, outer, watch } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
-        let listener = UnixListener::from_std(control)?;
-        // Kept from turn to turn: a caller that was accepted and hasn't said all would be dropped with it.
-        let mut calling = pin!(control::next(&listener));
-        let (tell, mut plugged) = tokio::sync::mpsc::unbounded_channel();
+        let (tell, mut plugged) = mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
         let mut running = !starts_by_verb;
         let mut complete_at: Option<Instant> = None;
@@ -155,12 +153,12 @@ impl Wire {
             }
             let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
-                caller = calling.as_mut() => {
-                    calling.set(control::next(&listener));
+                Some(caller) = settling.recv() => {
                     let outcome = self.settle();
                     running = true;
                     self.publish(filter)?;
-                    caller?.answer(&outcome).await;
+                    // It may have given up.
+                    let _ = caller.send(outcome);
                 }
                 announced = inner.next() => {
                     announced?;

@@ -23,6 +23,7 @@ tests![
     a_container_to_which_dockers_resolver_can_still_come_is_refused,
     what_a_container_wrote_into_its_resolv_conf_opens_nothing,
     of_dockers_servers_only_those_of_the_host_are_asked,
+    the_plan_says_whose_container_it_is,
     network_sockets_are_not_handed_on,
     the_runtimes_name_picks_the_policy,
     stale_state_is_swept_and_live_state_is_not,
@@ -221,6 +222,28 @@ fn docker_told_us_whom_to_ask() {
     world.settings("resolvers = [\"10.9.9.9:5353\"]");
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().resolvers, ["10.9.9.9:5353".parse().unwrap()]);
+}
+
+fn the_plan_says_whose_container_it_is() {
+    let world = World::new();
+    world.settings("record-labels = [\"app\"]");
+    world.edit_spec(|spec| {
+        spec["annotations"] = json!({
+            "io.container.manager": "cri-o",
+            "io.kubernetes.cri-o.ContainerType": "container",
+            "io.kubernetes.cri-o.Name": "k8s_web_web-0_shop_3c2b_0",
+            "io.kubernetes.cri-o.SandboxName": "k8s_web-0_shop_3c2b_0",
+            "io.kubernetes.cri-o.Labels": "{\"app\":\"web\",\"tier\":\"front\"}",
+        });
+    });
+    // Of a folder that only looks like dockerd's nothing is believed.
+    dockers(&world, "");
+    world.write(&format!("containers/{}/config.v2.json", world.id), r#"{"Name": "/another"}"#, 0o600);
+    world.write(&format!("containers/{}/hostconfig.json", world.id), r#"{"Dns": ["10.1.2.3"]}"#, 0o644);
+    world.assert_passed(&world.call("create --bundle BUNDLE ID"));
+    let known =
+        json!({"engine": "cri-o", "name": "web", "pod": "web-0", "namespace": "shop", "labels": {"app": "web"}});
+    assert_eq!(json!(world.plan().identity), known);
 }
 
 fn of_dockers_servers_only_those_of_the_host_are_asked() {

@@ -3,12 +3,13 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
+use boundary_shim::control;
 use boundary_shim::plan::Gateway;
 
 use crate::world::{World, alive, dead, remember, tests};
 
 tests![
-    a_container_starts_once_its_gateway_says_ok,
+    a_container_starts_once_its_gateway_says_so,
     any_other_answer_starts_nothing,
     a_container_without_a_living_gateway_does_not_start,
     a_joiner_starts_while_its_owners_gateway_lives,
@@ -16,38 +17,47 @@ tests![
 ];
 
 /// A gateway that answers one question.
-fn answering(world: &World, answer: &'static [u8]) -> std::thread::JoinHandle<Vec<u8>> {
+fn answering(world: &World, answer: Vec<u8>) -> std::thread::JoinHandle<Vec<u8>> {
     remember(&world.record(Gateway::Own, alive(), Some(alive())));
-    let _ = std::fs::remove_file(world.state().join("control"));
-    let listener = UnixListener::bind(world.state().join("control")).unwrap();
+    let socket = control::socket(&world.state());
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut question = [0; 64];
         let read = stream.read(&mut question).unwrap();
         // The other side may have gone after its limit.
-        let _ = stream.write_all(answer);
+        let _ = stream.write_all(&answer);
         question[..read].to_vec()
     })
 }
 
-fn a_container_starts_once_its_gateway_says_ok() {
+fn framed(body: &str) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
+}
+
+fn a_container_starts_once_its_gateway_says_so() {
     let world = World::new();
-    let gateway = answering(&world, b"ok\n");
+    let gateway = answering(&world, framed(r#"{"v":1,"answer":"done"}"#));
     world.assert_passed(&world.call("start ID"));
-    assert_eq!(gateway.join().unwrap(), b"settle\n");
+    assert_eq!(gateway.join().unwrap(), framed(r#"{"v":1,"request":"settle"}"#));
     boundary_shim::state::remove(&world.state()).unwrap();
 }
 
 fn any_other_answer_starts_nothing() {
-    let long: &'static [u8] = Box::leak(vec![b'x'; 100_000].into_boxed_slice());
-    let cases: [(&'static [u8], &str); 7] = [
-        (b"error eth1 has no address\n", "can't be filtered: eth1 has no address"),
-        (b"okay\n", "no answer that makes sense"),
-        (b"OK\n", "no answer that makes sense"),
-        (b"ok", "does not answer"),
-        (b"", "does not answer"),
-        (b"\xff\n", "does not answer"),
-        (long, "does not answer"),
+    let cases = [
+        (framed(r#"{"v":1,"answer":{"failed":"eth1 has no address"}}"#), "can't be filtered: eth1 has no address"),
+        (framed(r#"{"v":1,"answer":{"not-understood":"settle"}}"#), "does not answer"),
+        (framed(r#"{"v":1,"answer":{"status":null}}"#), "does not answer"),
+        (framed(r#"{"v":2,"answer":"done"}"#), "speaks version 2"),
+        (framed(r#"{"v":1,"answer":"Done"}"#), "does not answer"),
+        (framed(r#"{"v":1,"answer":null}"#), "does not answer"),
+        (framed("done"), "does not answer"),
+        (framed(r#"{"v":1,"answer":"done"}"#)[..10].to_vec(), "does not answer"),
+        // What gateways of before answered, and silence.
+        (b"ok\n".to_vec(), "does not answer"),
+        (Vec::new(), "does not answer"),
+        (b"\xff".repeat(100_000), "a frame of 4294967295 bytes"),
     ];
     let world = World::new();
     for (answer, why) in cases {

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use boundary_shim::audit::line::Identity;
 use boundary_shim::plan::{Exit, Gateway, Plan, Recipients};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::state::{self, ProcessId, Record};
@@ -182,6 +183,7 @@ impl World {
         let plan = Plan {
             apparmor_profile: None,
             container: self.id.clone(),
+            identity: Identity::default(),
             gateway,
             starts_by_verb: true,
             user_namespace: false,

@@ -1,0 +1,267 @@
+//! What is said on a gateway's control socket: frames of a bounded length with JSON in them, one question and one answer.
+//!
+//! Owns the words of both sides and the way of asking; who answers, and how, is the keeper's (`supervisor/control.rs`).
+//!
+//! A gateway speaks the version of the program that made it, and lives on when that is replaced. Two calls alone come to it:
+//! `start`, a moment after `create`, and `status`; to stop or delete a container nobody is asked. So no older words are spoken
+//! here: a keeper from before there were frames hangs up on one, and a container whose `create` and `start` an upgrade came
+//! between isn't started, which its engine reports; created anew it is. `status` says of such a gateway that it gives no answer.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::audit::clean;
+use crate::audit::journal::Tally;
+use crate::audit::record::MAX_TEXT;
+
+/// The version of the words. Grows when one changes its meaning.
+const VERSION: u32 = 1;
+/// The longest frame, in bytes, without the four of its length.
+pub const LONGEST: usize = 64 * 1024;
+
+/// What a gateway is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Request {
+    /// To adopt what the container's network has by now, and to say when everything in it is filtered.
+    Settle,
+    /// How it does.
+    Status,
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It can't be done; one sentence.
+    Failed(String),
+    /// The question is none of this version's; one sentence.
+    NotUnderstood(String),
+    /// How it does: none where its filter doesn't say.
+    Status(Option<Report>),
+}
+
+/// What a filter says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its attempts.
+    pub tally: Tally,
+    /// Bytes of its budget that are taken.
+    pub held: u64,
+}
+
+impl Report {
+    /// The same, with no text in it that anybody could be hurt by: the filter may be anybody's by now.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        self.tally.last_denial = self.tally.last_denial.map(|sentence| clean(&sentence, MAX_TEXT));
+        self
+    }
+}
+
+impl Answer {
+    /// How an undertaking went.
+    #[must_use]
+    pub fn of(outcome: &anyhow::Result<()>) -> Self {
+        match outcome {
+            Ok(()) => Self::Done,
+            Err(error) => Self::Failed(clean(&format!("{error:#}"), MAX_TEXT)),
+        }
+    }
+
+    /// Its frame.
+    ///
+    /// # Errors
+    /// None that is known: all texts in it are bounded.
+    pub fn frame(&self) -> io::Result<Vec<u8>> {
+        frame("answer", self)
+    }
+
+    fn read(body: &[u8]) -> io::Result<Self> {
+        let (version, answer) = opened(body, "answer").map_err(invalid)?;
+        if version != VERSION {
+            return Err(invalid(format!("it speaks version {version} of the protocol, this program {VERSION}")));
+        }
+        serde_json::from_value(answer).map_err(invalid)
+    }
+}
+
+impl Request {
+    /// Reads one; else gives what is to be answered.
+    ///
+    /// # Errors
+    /// [`Answer::NotUnderstood`].
+    pub fn read(body: &[u8]) -> Result<Self, Answer> {
+        let understood = match opened(body, "request") {
+            Err(error) => Err(error),
+            Ok((VERSION, request)) => serde_json::from_value(request).map_err(|error| error.to_string()),
+            Ok((version, _)) => Err(format!("version {version}, and this gateway speaks version {VERSION}")),
+        };
+        understood.map_err(|why| Answer::NotUnderstood(clean(&why, MAX_TEXT)))
+    }
+}
+
+/// The socket of a gateway, by its state directory.
+#[must_use]
+pub fn socket(state: &Path) -> PathBuf {
+    state.join("control")
+}
+
+/// Asks a gateway, and waits at most so long for all of the answer.
+///
+/// # Errors
+/// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer, `UnexpectedEof` where it hung up,
+/// `InvalidData` for what is no answer of this version.
+pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Answer> {
+    let deadline = Instant::now() + patience;
+    let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Bounds `connect` too: a stopped keeper's backlog may be full.
+    socket_to_it.set_write_timeout(Some(patience))?;
+    socket_to_it.connect(&SockAddr::unix(socket(state))?)?;
+    socket_to_it.write_all(&frame("request", &request)?)?;
+    let mut head = [0; 4];
+    read_by(&mut socket_to_it, &mut head, deadline)?;
+    let mut body = vec![0; length(head)?];
+    read_by(&mut socket_to_it, &mut body, deadline)?;
+    Answer::read(&body)
+}
+
+/// How long the frame is that begins like this.
+///
+/// # Errors
+/// `InvalidData` for one that is longer than any of ours.
+pub fn length(head: [u8; 4]) -> io::Result<usize> {
+    let length = usize::try_from(u32::from_be_bytes(head)).map_err(invalid)?;
+    if length <= LONGEST { Ok(length) } else { Err(invalid(format!("a frame of {length} bytes"))) }
+}
+
+fn frame(kind: &str, word: &impl Serialize) -> io::Result<Vec<u8>> {
+    let body = serde_json::to_vec(&serde_json::json!({"v": VERSION, kind: word}))?;
+    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= LONGEST);
+    let head = length.ok_or_else(|| invalid("a frame that is too long"))?.to_be_bytes();
+    Ok([&head[..], &body].concat())
+}
+
+/// A frame's version and what it holds, whichever version that is of.
+fn opened(body: &[u8], kind: &str) -> Result<(u32, Value), String> {
+    let mut whole: Value = parsed(body)?;
+    let version = whole.get("v").cloned().unwrap_or_default();
+    let word = whole.get_mut(kind).map(Value::take).unwrap_or_default();
+    Ok((serde_json::from_value(version).map_err(|_| "no version".to_owned())?, word))
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+fn read_by(socket: &mut Socket, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
+    while !into.is_empty() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.set_read_timeout(Some(left))?;
+        match socket.read(into) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => into = into.split_at_mut(read).1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    /// A gateway that answers one question with these bytes, piece by piece. Gives what it was asked.
+    fn answered(pieces: &'static [&'static [u8]], patience: Duration) -> io::Result<Answer> {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(socket(directory.path())).unwrap();
+        let gateway = std::thread::spawn(move || {
+            let (mut caller, _) = listener.accept().unwrap();
+            for piece in pieces {
+                caller.write_all(piece).unwrap();
+            }
+            // Whoever asks hangs up when it has seen enough.
+            let mut question = Vec::new();
+            caller.read_to_end(&mut question).ok();
+            question
+        });
+        let answer = ask(directory.path(), Request::Settle, patience);
+        assert_eq!(gateway.join().unwrap(), frame("request", &Request::Settle).unwrap());
+        answer
+    }
+
+    #[test]
+    fn an_answer_may_come_in_pieces() {
+        let pieces: &[&[u8]] = &[b"\0\0", b"\0\x17{\"v\":1,", b"\"answer\":\"done\"}"];
+        assert_eq!(answered(pieces, Duration::from_secs(60)).unwrap(), Answer::Done);
+    }
+
+    #[test]
+    fn what_is_too_long_slow_or_nonsense_is_no_answer() {
+        let kind = |pieces, patience| answered(pieces, patience).unwrap_err().kind();
+        let minute = Duration::from_secs(60);
+        assert_eq!(kind(&[b"\0\x01\0\x01"], minute), io::ErrorKind::InvalidData, "a byte more than the longest");
+        assert_eq!(kind(&[b"\0\0\0\x02[]"], minute), io::ErrorKind::InvalidData);
+        assert_eq!(kind(&[b"\0\0\0\x17{\"v\":2,\"answer\":\"done\"}"], minute), io::ErrorKind::InvalidData);
+        let late = kind(&[b"\0\0"], Duration::from_millis(20));
+        assert!(matches!(late, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{late}");
+    }
+
+    #[test]
+    fn a_gateway_that_hangs_up_gives_no_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(socket(directory.path())).unwrap();
+        // As a keeper from before there were frames.
+        let gateway = std::thread::spawn(move || listener.accept().unwrap().0.read_exact(&mut [0; 7]).unwrap());
+        let error = ask(directory.path(), Request::Settle, Duration::from_secs(60)).unwrap_err();
+        gateway.join().unwrap();
+        assert!(matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof), "{error}");
+    }
+
+    #[test]
+    fn questions_of_other_versions_and_unknown_ones_are_told_so() {
+        let read = |text: &str| match Request::read(text.as_bytes()) {
+            Ok(request) => format!("{request:?}"),
+            Err(Answer::NotUnderstood(why)) => why,
+            Err(answer) => panic!("{answer:?}"),
+        };
+        assert_eq!(read(r#"{"v":1,"request":"settle"}"#), "Settle");
+        assert_eq!(read(r#"{"v":1,"request":"status","more":1}"#), "Status");
+        assert!(read(r#"{"v":2,"request":"settle"}"#).contains("version 2, and this gateway speaks version 1"));
+        assert!(read(r#"{"v":1,"request":"fly"}"#).contains("unknown variant `fly`"));
+        assert!(read(r#"{"request":"settle"}"#).contains("no version"));
+        assert!(read(r#"{"v":-1}"#).contains("no version"));
+        for nonsense in ["", "settle\n", "\u{1b}[2J", "[[[[", "{\"v\":1}", "1"] {
+            assert!(!["Settle", "Status"].contains(&read(nonsense).as_str()), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_a_filter_says_is_cleaned_and_fits_a_frame() {
+        let hostile = "\u{1b}]0;x\u{7}".repeat(10_000);
+        let tally = Tally { last_denial: Some(hostile.clone()), ..Tally::default() };
+        let report = Report { tally, held: u64::MAX }.cleaned();
+        let sentence = report.tally.last_denial.clone().unwrap();
+        assert!(sentence.len() <= MAX_TEXT && !sentence.contains('\u{1b}'), "{sentence}");
+        assert!(Answer::Status(Some(report)).frame().is_ok());
+        assert!(Answer::of(&Err(anyhow::Error::msg(hostile))).frame().is_ok());
+    }
+}

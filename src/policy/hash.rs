@@ -1,0 +1,94 @@
+//! A policy's hash: by which a record says what was in force, and a host whether its files say something else by now.
+
+use sha2::{Digest, Sha256};
+
+use super::PolicySource;
+
+/// Grows when the same rules come to mean something else.
+const VERSION: &str = "boundary policy 1";
+
+impl PolicySource {
+    /// The SHA-256 of name, mode and rules in their order, in hexadecimal. How a file is written otherwise doesn't count, nor
+    /// how many blanks are in a rule, nor the note, by which nothing is decided.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |part: &str| {
+            // With its length in front, no part can be taken for the beginning of the next.
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        };
+        for part in [VERSION, &self.name, &self.mode.to_string()] {
+            add(part);
+        }
+        for rules in [&self.allow, &self.deny, &self.annotated, &self.ceiling] {
+            add(&rules.len().to_string());
+            for rule in rules {
+                add(&rule.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Mode;
+    use crate::policy::text::parse_file;
+
+    fn source() -> PolicySource {
+        let rules = |names: &[&str]| names.iter().map(|name| format!("domain={name}")).collect();
+        PolicySource {
+            name: "npm".to_owned(),
+            mode: Mode::Enforce,
+            allow: rules(&["a.test", "b.test"]),
+            deny: rules(&["c.test"]),
+            annotated: rules(&["d.test"]),
+            ceiling: rules(&["e.test"]),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn any_change_of_what_is_decided_changes_it() {
+        let changes: [fn(&mut PolicySource); 9] = [
+            |source| source.name = "other".to_owned(),
+            |source| source.mode = Mode::Observe,
+            |source| source.allow.reverse(),
+            |source| drop(source.allow.pop()),
+            |source| source.allow[0].push_str(" port=8443"),
+            |source| source.deny.append(&mut source.allow),
+            |source| source.annotated.clear(),
+            |source| std::mem::swap(&mut source.annotated, &mut source.ceiling),
+            |source| source.ceiling.push("domain=f.test".to_owned()),
+        ];
+        let changed = changes.map(|change| {
+            let mut source = source();
+            change(&mut source);
+            source.hash()
+        });
+        let mut all = changed.to_vec();
+        all.push(source().hash());
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), changes.len() + 1);
+    }
+
+    #[test]
+    fn it_is_the_same_for_ever() {
+        assert_eq!(source().hash(), "0ba5c76951b3ee546393a8f46f0381c74bae92bb5e202f44508ba127c7429a83");
+        assert_eq!(PolicySource { note: Some("a note".to_owned()), ..source() }.hash(), source().hash());
+    }
+
+    #[test]
+    fn how_a_file_is_written_does_not_change_it() {
+        let of = |text: &str| {
+            let file = parse_file("npm.yaml", text).expect("a policy");
+            PolicySource { allow: file.allow, deny: file.deny, ..source() }.hash()
+        };
+        let plain = of("allow:\n- domain=a.test port=443\n");
+        assert_eq!(of("# for npm\n\nallow:\n\n  - \"domain=a.test   port=443\" # why\n"), plain);
+        assert_ne!(of("allow:\n- domain=a.test port=444\n"), plain);
+    }
+}

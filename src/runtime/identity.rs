@@ -1,0 +1,19 @@
+//! Who a container is: by Docker's own file of it, else by what other engines write into its annotations.
+//!
+//! Not knowing is no reason to refuse a container: what can't be read is missing in the record.
+
+use serde_json::Value;
+
+use super::resolvers::{Docker, dockers_file};
+use crate::audit::line::Identity;
+use crate::settings::Settings;
+use crate::spec::identity;
+
+/// Finds out.
+pub(super) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> Identity {
+    let wanted = &settings.record_labels;
+    match &docker.kept_in {
+        Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),
+        None => identity::of_annotations(spec, wanted),
+    }
+}
