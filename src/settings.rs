@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub preserved_sockets: PreservedSockets,
     /// `audit-directory`: where the records go.
     pub audit_directory: PathBuf,
+    /// `audit-keep`: how long the record of a container is kept after its end. None: for ever.
+    pub audit_keep: Option<Duration>,
     /// `user-namespace`.
     pub user_namespace: UserNamespace,
     /// `privileged`.
@@ -183,6 +186,7 @@ impl Default for Settings {
             container_resolvers: ContainerResolvers::default(),
             preserved_sockets: PreservedSockets::default(),
             audit_directory: PathBuf::from("/var/log/boundary"),
+            audit_keep: None,
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),
             boundary_mounts: BoundaryMounts::default(),

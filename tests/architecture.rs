@@ -34,6 +34,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
         "runtime",
         &[
             "apparmor",
+            "audit",
             "bundle",
             "cgroup",
             "dockerd",

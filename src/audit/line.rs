@@ -217,6 +217,22 @@ pub struct Totals {
     pub bytes_in: u64,
 }
 
+impl Kind {
+    /// The word for it, as it stands in a line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Dns => "dns",
+            Self::Icmp => "icmp",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Line {
     /// A line of which no more than this is known.
     #[must_use]

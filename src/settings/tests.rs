@@ -32,7 +32,7 @@ fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
-        "audit-directory = \"/srv/audit\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
@@ -49,6 +49,7 @@ fn every_key_is_understood() {
             container_resolvers: ContainerResolvers::Any,
             preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),
+            audit_keep: Some(Duration::from_secs(30 * 24 * 60 * 60)),
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
             boundary_mounts: BoundaryMounts::Allow,
@@ -219,4 +220,15 @@ fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
         assert!(mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"), "{text}");
     }
     assert!(mistakes("proxy-memory = 67108864")[0].contains("quotes"));
+}
+
+#[test]
+fn how_long_records_are_kept_is_a_time_that_passes() {
+    assert_eq!(parsed("audit-keep = \"1d 12h\"").audit_keep, Some(Duration::from_secs(36 * 60 * 60)));
+    for text in ["", "0s", "30", "d", "-30d", "for ever", "99999999999999999999d"] {
+        assert!(
+            mistakes(&format!("audit-keep = \"{text}\""))[0].starts_with("c.toml:1: audit-keep: write a time"),
+            "{text}"
+        );
+    }
 }
