@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub audit_directory: PathBuf,
     /// `record-labels`: which of a container's labels the record tells.
     pub record_labels: Vec<String>,
+    /// `audit-keep`: how long the record of a container is kept after its end. None: for ever.
+    pub audit_keep: Option<Duration>,
     /// `user-namespace`.
     pub user_namespace: UserNamespace,
     /// `privileged`.
@@ -186,6 +189,7 @@ impl Default for Settings {
             preserved_sockets: PreservedSockets::default(),
             audit_directory: PathBuf::from("/var/log/boundary"),
             record_labels: Vec::new(),
+            audit_keep: None,
             user_namespace: UserNamespace::default(),
             privileged: Privileged::default(),
             boundary_mounts: BoundaryMounts::default(),

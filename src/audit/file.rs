@@ -199,7 +199,7 @@ pub(crate) fn set_aside(path: &Path) -> PathBuf {
 }
 
 /// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read or change what was written.
-pub(super) fn append_to(path: &Path) -> io::Result<File> {
+fn append_to(path: &Path) -> io::Result<File> {
     open_plain(OpenOptions::new().append(true).create(true).mode(0o640), path)
 }
 
@@ -209,7 +209,7 @@ fn readable(file: &File) -> io::Result<File> {
 }
 
 /// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.
-pub(super) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }

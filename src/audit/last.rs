@@ -2,33 +2,33 @@
 //!
 //! To be called only when nobody writes to the file any more, but for others who found the same: the first of them writes.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::file::{LineFile, ROTATE_AT, open_plain, set_aside};
+use super::file::{LineFile, ROTATE_AT, set_aside};
 use super::journal::{render, timestamp};
 use super::line::{Event, Line, Totals, Verdict};
+use super::reader::Tail;
 use super::record::{MAX_TEXT, clean};
 
-/// The longest line that is read, in bytes; ours are under 16 KiB.
-const LONGEST: usize = 64 << 10;
+/// A record that is longer than this, in bytes, tells of something.
+const SHORT: u64 = 64 << 10;
 
 /// Writes the last line of a container's record, with this reason, where it has a first one and no last. Gives whether it did.
 ///
 /// # Errors
 /// What opening, reading and writing give; there is nothing to say about a file that isn't there.
 pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> io::Result<bool> {
-    let Some(file) = plain(path)? else { return Ok(false) };
-    let _alone = Flock::lock(file.try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let Some(tail) = Tail::open(path)? else { return Ok(false) };
+    let _alone = Flock::lock(tail.file().try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
     let mut run = Run::default();
-    if let Some(before) = plain(&set_aside(path))? {
+    if let Some(before) = Tail::open(&set_aside(path))? {
         run.read(before)?;
     }
-    run.read(file)?;
+    run.read(tail)?;
     if !run.goes_on {
         return Ok(false);
     }
@@ -46,11 +46,11 @@ pub const CONTAINER_ENDED: &str = "the container has ended";
 /// Whether a container's record tells of more than that it began and ended. Where that can't be told, it does.
 #[must_use]
 pub fn is_worth_keeping(path: &Path) -> bool {
-    let short = std::fs::symlink_metadata(path).is_ok_and(|status| status.len() < LONGEST as u64);
+    let short = std::fs::symlink_metadata(path).is_ok_and(|status| status.len() < SHORT);
     let aside = std::fs::symlink_metadata(set_aside(path)).is_ok();
-    let Some(file) = plain(path).ok().flatten().filter(|_| short && !aside) else { return true };
+    let Some(mut tail) = Tail::open(path).ok().flatten().filter(|_| short && !aside) else { return true };
     let mut tells = false;
-    let read = each_line(file, |line| {
+    let read = each_line(&mut tail, |line| {
         tells |= match line.event {
             Event::Start | Event::Notice => false,
             Event::Stop => line.reason.as_deref() != Some(CONTAINER_ENDED),
@@ -58,15 +58,6 @@ pub fn is_worth_keeping(path: &Path) -> bool {
         }
     });
     tells || read.is_err()
-}
-
-/// A regular file, to be read. None where there is nothing.
-fn plain(path: &Path) -> io::Result<Option<File>> {
-    match open_plain(std::fs::OpenOptions::new().read(true), path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What the lines of the last gateway in a file say.
@@ -79,8 +70,8 @@ struct Run {
 }
 
 impl Run {
-    fn read(&mut self, file: File) -> io::Result<()> {
-        each_line(file, |line| self.hear(line))
+    fn read(&mut self, mut tail: Tail) -> io::Result<()> {
+        each_line(&mut tail, |line| self.hear(line))
     }
 
     fn hear(&mut self, line: Line) {
@@ -111,23 +102,11 @@ impl Run {
 }
 
 /// Gives each line that is one of ours to `hear`; what isn't (a torn line, zeroes after a power cut, another form) is passed over.
-fn each_line(file: File, mut hear: impl FnMut(Line)) -> io::Result<()> {
-    let mut reader = BufReader::with_capacity(LONGEST, file);
-    let mut line = Vec::new();
-    loop {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let used = end.map_or(chunk.len(), |end| end + 1);
-        line.extend(chunk.iter().take(used.min(LONGEST.saturating_sub(line.len()))));
-        reader.consume(used);
-        if end.is_some() {
-            if let Ok(line) = serde_json::from_slice(&line) {
-                hear(line);
-            }
-            line.clear();
+fn each_line(tail: &mut Tail, mut hear: impl FnMut(Line)) -> io::Result<()> {
+    while let Some(line) = tail.line()? {
+        if let Ok(line) = serde_json::from_slice(&line) {
+            hear(line);
         }
     }
+    Ok(())
 }

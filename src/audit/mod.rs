@@ -1,8 +1,8 @@
 //! The record of a gateway: what its container attempted, what became of it, and how the gateway itself ended (RECORD.md).
 //!
 //! `line` is a line, `record` what stands in it and how text is cleaned for it, `file` the append-only file it goes to, `minute` what a
-//! flood may write, `flows` what is open, `entry` the guard of one attempt, `journal` the writer, and `last` the last line of a gateway
-//! that could not write it itself. Nothing in here knows what a policy decided or why: it is told.
+//! flood may write, `flows` what is open, `entry` the guard of one attempt, `journal` the writer, `last` the last line of a gateway
+//! that could not write it itself, `reader` the way back, and `prune` the end of old files. Nothing in here knows what a policy decided or why: it is told.
 
 mod entry;
 mod file;
@@ -12,6 +12,8 @@ pub mod journal;
 mod last;
 pub mod line;
 mod minute;
+pub mod prune;
+pub mod reader;
 pub mod record;
 mod scratch;
 #[cfg(test)]
@@ -23,4 +25,4 @@ pub use file::{AtPath, Renew};
 pub use flows::{Delivered, Traffic};
 pub use journal::{Journal, Tally};
 pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};
-pub use record::{Direction, Kind, Notice, Record, Subject, clean};
+pub use record::{Direction, Kind, Subject, clean};

@@ -1,15 +1,12 @@
-//! One audit line: what is in it, and how hostile text is kept from breaking it.
+//! What stands in a line, and how hostile text is kept from breaking it.
 //!
-//! Everything textual passes [`clean`] on its way into a [`Record`], whoever it came from. Not to be forgotten: readers
+//! Everything textual passes [`clean`] on its way into a line, whoever it came from. Invariant: readers
 //! (people, terminals, agents) take the line at its word, so what could move a cursor, turn the reading direction or hide
 //! letters must never be in it. Query strings are cut off: they carry secrets.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-
-/// The version of the line's form. Grows when a field changes its meaning or goes.
-pub const SCHEMA: u32 = 1;
 
 /// What kind of attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,79 +81,6 @@ impl Subject {
     pub fn new(kind: Kind, direction: Direction, source: SocketAddr, destination: SocketAddr) -> Self {
         Self { kind, direction, source, destination, name: None, method: None, path: None, number: None }
     }
-}
-
-/// One line of the audit file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// [`SCHEMA`].
-    pub v: u32,
-    /// Counts up by one in each file; a gap is a lost line.
-    pub seq: u64,
-    /// When the attempt was seen, RFC 3339, UTC, milliseconds.
-    pub time: String,
-    /// The container's id.
-    pub container: String,
-    /// The policy's name.
-    pub policy: String,
-    /// What kind of attempt.
-    pub protocol: Kind,
-    /// Which way.
-    pub direction: Direction,
-    /// Who asked.
-    pub source: SocketAddr,
-    /// The name asked for.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub name: Option<String>,
-    /// The address connected to, or (denied) asked for.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// HTTP method or DNS query type.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub method: Option<String>,
-    /// HTTP path.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub path: Option<String>,
-    /// The type of an ICMP message, or the number of another IP protocol.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub number: Option<u8>,
-    /// `allow` or `deny`.
-    pub verdict: String,
-    /// The rule that decided, where one did.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rule: Option<String>,
-    /// Why, for people: why it was denied, or how an allowed attempt ended if not well.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    /// The rule that would have allowed a denied attempt, where one could.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub suggestion: Option<String>,
-    /// Bytes from the container.
-    pub bytes_out: u64,
-    /// Bytes to the container.
-    pub bytes_in: u64,
-    /// From seen to ended, in milliseconds.
-    pub duration_ms: u64,
-    /// The line stands for so many attempts in a flood: alike in direction, verdict, protocol and port (0: several ports);
-    /// all else is of the first of them.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub count: Option<u64>,
-}
-
-/// A line that is no attempt: something to be known of the container.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Notice {
-    /// [`SCHEMA`].
-    pub v: u32,
-    /// Counts together with the records.
-    pub seq: u64,
-    /// When it was written, RFC 3339, UTC, milliseconds.
-    pub time: String,
-    /// The container's id.
-    pub container: String,
-    /// One sentence, for people.
-    pub notice: String,
 }
 
 /// Longest name in a record, in bytes: a DNS name has at most 253.

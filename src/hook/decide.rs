@@ -26,8 +26,8 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
 
 /// Decides the plan of the container that the runtime tells of.
 pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
-    delete::sweep();
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
+    delete::sweep(&settings);
     let id = ContainerId::parse(&container.id)?;
     let bundle = Bundle::read(container.bundle.clone())?;
     let spec = &bundle.config.value;

@@ -28,7 +28,7 @@ pub(super) fn prepare(
     no_pivot: bool,
 ) -> anyhow::Result<()> {
     delete::forget(&container.state);
-    delete::sweep();
+    delete::sweep(settings);
     let mut bundle = Bundle::read(directory(bundle)?)?;
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;

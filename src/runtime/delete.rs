@@ -3,10 +3,12 @@
 //! left to this.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::audit;
+use crate::audit::reader::Directory;
+use crate::audit::{self, prune};
 use crate::cgroup::{self, Leftover};
+use crate::settings::Settings;
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
@@ -54,11 +56,19 @@ pub(crate) fn record_end(record: &Record) {
     let _ = audit::write_last(&plan.audit, &plan.container, reason);
 }
 
-/// Removes what others left, where neither init nor proxy is there any more. One without a record may be in the making.
-pub(crate) fn sweep() {
-    for record in state::list().unwrap_or_default().into_iter().filter(Record::over) {
-        record_end(&record);
+/// Removes what others left, where neither init nor proxy is there any more, and the record of some that ended longer ago than
+/// `audit-keep`. One without a record of its state may be in the making.
+pub(crate) fn sweep(settings: &Settings) {
+    let listed = state::list();
+    for record in listed.iter().flatten().filter(|record| record.over()) {
+        record_end(record);
         let _ = state::remove(&record.plan.state);
     }
     cgroup::sweep();
+    // Where it can't be said what runs, everything may.
+    if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
+        let runs = |id: &str| listed.iter().any(|record| record.plan.container == id && !record.over());
+        let before = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
+        prune::sweep(&Directory::new(&settings.audit_directory), before, runs);
+    }
 }

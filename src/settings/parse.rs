@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -68,6 +69,7 @@ impl Reader<'_> {
             }),
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
             "record-labels" => self.set_list(key, value, &mut settings.record_labels, label),
+            "audit-keep" => self.set(key, value, &mut settings.audit_keep, |text| age(text).map(Some)),
             "user-namespace" => self.set(key, value, &mut settings.user_namespace, |text| match text {
                 "auto" => Ok(UserNamespace::Auto),
                 "require" => Ok(UserNamespace::Require),
@@ -175,7 +177,7 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "runtime",
     "policy",
     "resolvers",
@@ -183,6 +185,7 @@ const TOP: [&str; 15] = [
     "preserved-sockets",
     "audit-directory",
     "record-labels",
+    "audit-keep",
     "user-namespace",
     "privileged",
     "boundary-mounts",
@@ -220,6 +223,12 @@ fn memory(text: &str) -> Result<u64, String> {
     let size = number.parse::<u64>().ok().filter(|_| plain).and_then(|number| number.checked_mul(*unit));
     // What the kernel is told is a signed number.
     size.filter(|size| (LEAST_MEMORY..=1 << 62).contains(size)).ok_or_else(wrong)
+}
+
+/// A time that passes. None at all would have records go with their containers.
+fn age(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text).ok().filter(|age| !age.is_zero());
+    age.ok_or_else(|| "write a time: \"30d\", \"12h\"".to_owned())
 }
 
 /// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say nothing.

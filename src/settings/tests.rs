@@ -32,8 +32,8 @@ fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
-        "audit-directory = \"/srv/audit\"\nrecord-labels = [\"com.example.team\"]\n",
-        "user-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
+        "record-labels = [\"com.example.team\"]\n",
+        "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
@@ -51,6 +51,7 @@ fn every_key_is_understood() {
             preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),
             record_labels: vec!["com.example.team".to_owned()],
+            audit_keep: Some(Duration::from_secs(30 * 24 * 60 * 60)),
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
             boundary_mounts: BoundaryMounts::Allow,
@@ -230,5 +231,16 @@ fn the_record_tells_only_labels_that_are_listed() {
     for value in ["true", "\"app\"", "[\"\"]", "[\"a b\"]", "[\"\\u001b\"]", "[1]"] {
         let content = format!("record-labels = {value}");
         assert!(mistakes(&content)[0].starts_with("c.toml:1: record-labels: "), "{value}: {:?}", mistakes(&content));
+    }
+}
+
+#[test]
+fn how_long_records_are_kept_is_a_time_that_passes() {
+    assert_eq!(parsed("audit-keep = \"1d 12h\"").audit_keep, Some(Duration::from_secs(36 * 60 * 60)));
+    for text in ["", "0s", "30", "d", "-30d", "for ever", "99999999999999999999d"] {
+        assert!(
+            mistakes(&format!("audit-keep = \"{text}\""))[0].starts_with("c.toml:1: audit-keep: write a time"),
+            "{text}"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod create;
 mod exec;
 mod gen_seccomp;
 mod handoff;
+mod logs;
 mod start;
 mod world;
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         eprintln!("these tests need root: {error}");
         return ExitCode::FAILURE;
     }
-    let groups = [handoff::TESTS, create::TESTS, start::TESTS, exec::TESTS, gen_seccomp::TESTS];
+    let groups = [handoff::TESTS, create::TESTS, start::TESTS, exec::TESTS, gen_seccomp::TESTS, logs::TESTS];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;
         let run = move || {

@@ -188,6 +188,8 @@ fn logs(bed: &Bed) {
     let id: String = container.id().chars().take(12).collect();
     let text = bed.exec(&["boundary-shim", "logs", &id]).must_succeed().stdout.clone();
     assert!(text.contains("allowed.test") && text.contains("203.0.113.66"), "{text}");
+    let listed = bed.exec(&["boundary-shim", "logs"]).must_succeed().stdout.clone();
+    assert!(listed.lines().any(|line| line.contains(&id) && line.contains(" running ")), "{listed}");
     let json = bed.exec(&["boundary-shim", "logs", "--json", &id]).must_succeed().stdout.clone();
     assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{json}");
 }

@@ -1,116 +1,313 @@
-//! Finding, following and showing audit files, those with hostile bytes in them too.
+//! Which records are meant, and how they are shown: now and while they come, with hostile bytes in them too.
 
+use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::Parser;
+use proptest::prelude::*;
+use tempfile::TempDir;
 
 use super::*;
-use crate::audit::{Direction, Journal, Subject};
-use crate::policy::Denial;
+use crate::audit::Direction;
+use crate::audit::line::{Ended, Event, Side};
+use crate::audit::reader::fixture::{Script, named, of_pod};
 
-fn args(id: &str, json: bool, follow: bool) -> LogsArguments {
-    LogsArguments { follow, json, id: id.to_owned() }
+/// `logs` alone, as clap has it.
+#[derive(Debug, Parser)]
+struct Words {
+    #[command(flatten)]
+    logs: LogsArguments,
 }
 
-fn subject(name: &str) -> Subject {
-    Subject {
-        kind: Kind::Https,
-        direction: Direction::Out,
-        source: "10.0.0.2:40000".parse().unwrap(),
-        destination: "192.0.2.7:443".parse().unwrap(),
-        name: Some(name.to_owned()),
-        method: None,
-        path: None,
-        number: None,
+const UTC: Zone = Zone { local: false };
+
+fn form() -> Form {
+    Form {
+        json: false,
+        follow: false,
+        last: None,
+        wanted: Wanted::default(),
+        zone: UTC,
+        paint: Paint::if_wanted(false, None),
     }
 }
 
-fn deny(journal: &Journal, name: &str) {
-    let (reason, suggestion) = ("no rule allows it".to_owned(), Some(format!("domain={name}")));
-    journal.begin(subject(name)).deny(&Denial { reason, rule: None, suggestion });
-}
-
-fn shown(args: &LogsArguments, path: &Path) -> String {
-    let mut out = Vec::new();
-    show(args, path, &mut out).unwrap();
+/// What is shown of a word's containers, while these run.
+fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
+    let containers = choice::choose(&Directory::new(folder), Some(word)).unwrap().containers;
+    let ids = containers.iter().map(|container| container.id.clone()).collect();
+    let (streams, mut out) = (Streams::open(&containers).unwrap(), Vec::new());
+    let now = || Ok(Running::of(running.iter().map(|id| (*id).to_owned())));
+    View::new(form, ids, &mut out).show(streams, now).unwrap();
     String::from_utf8(out).unwrap()
 }
 
-#[test]
-fn an_id_is_abbreviated_as_docker_does() {
-    let directory = tempfile::tempdir().unwrap();
-    for name in ["abc123.jsonl", "abd456.jsonl", "ab.jsonl", "old789.jsonl.1", "notes.txt"] {
-        File::create(directory.path().join(name)).unwrap();
-    }
-    let find = |id: &str| find(directory.path(), id).map_err(|error| error.to_string());
-    assert_eq!(find("abc"), Ok(directory.path().join("abc123.jsonl")));
-    assert_eq!(find("ab"), Ok(directory.path().join("ab.jsonl")));
-    assert_eq!(find("old"), Ok(directory.path().join("old789.jsonl")));
-    assert_eq!(find("a"), Err("a may be any of 3: ab, abc123, abd456".to_owned()));
-    for none in ["", "x", "notes", "../abc123", "abc123.jsonl"] {
-        assert!(find(none).unwrap_err().starts_with("no records of a container"), "{none}");
-    }
+/// The same of container `c`, without times.
+fn shown(folder: &TempDir, form: Form) -> Vec<String> {
+    age(folder, "c.jsonl");
+    shown_of(folder.path(), "c", form, &[]).lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+}
+
+/// Makes a file one that wasn't written to just now.
+fn age(folder: &TempDir, name: &str) {
+    let file = std::fs::File::options().append(true).open(folder.path().join(name)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 #[test]
-fn a_person_reads_verdict_target_reason_and_what_would_help() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c.jsonl");
-    let journal = Journal::open(&path, "c", "default").unwrap();
-    deny(&journal, "evil.test");
-    let mut entry = journal.begin(subject("good.test"));
-    entry.allowed("domain=good.test", Some("198.51.100.1".parse().unwrap()));
-    entry.finish(5, 7, None);
-    let text = shown(&args("c", false, false), &path);
-    let lines: Vec<_> = text.lines().map(|line| line.split_once(' ').unwrap().1).collect();
-    assert_eq!(
-        lines[0],
-        "DENY  https evil.test (192.0.2.7:443): no rule allows it; would be allowed by domain=evil.test"
+fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
+    let folder = folder();
+    let write = |id: &str, wait: u64, identity| {
+        Script::of(id).wait(wait).start(identity).write(folder.path(), &format!("{id}.jsonl"));
+    };
+    write("abc123", 0, named("web"));
+    write("abd456", 9, named("web"));
+    write("ab", 3, named("db"));
+    write("web2", 4, named("abc"));
+    write("pod1", 6, of_pod("shop", "cart"));
+    write("pod2", 5, of_pod("shop", "cart"));
+    write("pod3", 7, of_pod("shop", "till"));
+    write("pod4", 8, of_pod("test", "till"));
+    Script::of("old").deny("a.test").write(folder.path(), "old789.jsonl.1");
+    std::fs::File::create(folder.path().join("notes.txt")).unwrap();
+    let choose = |word: Option<&str>| {
+        let choice = choice::choose(&Directory::new(folder.path()), word).map_err(|error| error.to_string())?;
+        let ids: Vec<_> = choice.containers.into_iter().map(|one| one.id).collect();
+        Ok::<_, String>((ids.join(" "), choice.remark))
+    };
+    for (word, ids) in [
+        ("ab", "ab"),
+        ("abc", "web2"),
+        ("abc1", "abc123"),
+        ("db", "ab"),
+        ("old", "old789"),
+        ("cart", "pod2 pod1"),
+        ("shop/cart", "pod2 pod1"),
+        ("test/till", "pod4"),
+    ] {
+        assert_eq!(choose(Some(word)), Ok((ids.to_owned(), None)), "{word}");
+    }
+    let remark = "2 containers were called web; showing the newest, abd456".to_owned();
+    assert_eq!(choose(Some("web")), Ok(("abd456".to_owned(), Some(remark))));
+    assert_eq!(choose(None), Ok(("abd456".to_owned(), None)));
+    assert_eq!(choose(Some("a")), Err("a may be any of 3: abc123, ab, abd456".to_owned()));
+    assert_eq!(choose(Some("till")), Err("till may be any of 2: shop/till, test/till".to_owned()));
+    for none in ["", "x", "notes", "../abc123", "abc123.jsonl", "other/till", "shop/", "/cart", "\x1b"] {
+        let said = choose(Some(none)).unwrap_err();
+        assert!(said.starts_with("no records of a container") && !said.contains('\x1b'), "{none:?}");
+    }
+    assert!(choice::choose(&Directory::new(&folder.path().join("none")), None).is_err());
+}
+
+#[test]
+fn a_person_reads_a_sentence_of_each_thing_that_happened() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.start(named("web")).line(Event::Notice, |line| line.notice = Some("something is off".to_owned()));
+    let (good, late) = (script.open("good.test"), script.open("late.test"));
+    script.deny("evil.test").end(good, 5, Ended::Closed);
+    script.line(Event::End, |line| {
+        (line.flow, line.ended, line.by) = (Some(late), Some(Ended::Reset), Some(Side::Server));
+        (line.bytes_out, line.bytes_in, line.duration_ms) = (Some(2048), Some(3 << 30), Some(90_500));
+    });
+    script.line(Event::End, |line| {
+        (line.protocol, line.direction, line.number) = (Some(crate::audit::Kind::Icmp), Some(Direction::In), Some(8));
+        (line.verdict, line.count) = (Some(crate::audit::line::Verdict::Deny), Some(7));
+        (line.address, line.port) = (Some("2001:db8::1".parse().unwrap()), Some(0));
+        line.source = Some("[2001:db8::2]:0".parse().unwrap());
+    });
+    script.end(999, 0, Ended::Closed).open("left.test");
+    script.stop(3, 8).write(folder.path(), "c.jsonl");
+    let expected = [
+        "START web (little:1) begins, filtered by policy default (enforce), boundary-shim 0.1.0",
+        "NOTE  something is off",
+        "DENY  https evil.test (192.0.2.7:443): no rule allows it; would be allowed by domain=evil.test",
+        "ALLOW https good.test (192.0.2.7:443) by domain=good.test [5 B out, 10 B in, 1000 ms]",
+        "ALLOW https late.test (192.0.2.7:443) by domain=late.test [reset by the server, 2.0 KiB out, 3.0 GiB in, 1m 30s]",
+        "DENY  icmp from outside by [2001:db8::2]:0 to 8 [2001:db8::1]:0 (the first of 7 that were only counted, to several ports)",
+        "ALLOW attempt 999, whose beginning is not kept [1000 ms]",
+        "ALLOW https left.test (192.0.2.7:443) by domain=left.test [cut]",
+        "STOP  the gateway ends: 3 allowed, 8 denied, 10 B out, 20 B in",
+    ];
+    assert_eq!(shown(&folder, form()), expected);
+}
+
+#[test]
+fn what_is_under_way_is_open_only_while_its_gateway_runs() {
+    let folder = folder();
+    Script::of("c").open("a.test");
+    let mut script = Script::of("c");
+    script.open("a.test");
+    script.write(folder.path(), "c.jsonl");
+    age(&folder, "c.jsonl");
+    assert!(shown_of(folder.path(), "c", form(), &["c"]).ends_with(" [open]\n"));
+    assert!(shown_of(folder.path(), "c", form(), &[]).ends_with(" [cut]\n"));
+}
+
+#[test]
+fn repeats_are_shown_once_with_their_number_and_what_differs_is_not_one() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.deny("a.test").deny("a.test").deny("a.test").deny("b.test").deny("a.test");
+    for bytes in [1, 2] {
+        let flow = script.open("c.test");
+        script.end(flow, bytes, Ended::Closed);
+    }
+    let flow = script.open("c.test");
+    script.end(flow, 0, Ended::Reset).write(folder.path(), "c.jsonl");
+    let ends: Vec<String> =
+        shown(&folder, form()).iter().map(|line| line.rsplit_once(" by domain=").unwrap().1.to_owned()).collect();
+    let expected = [
+        "a.test ×3, until 2023-11-14T22:13:22.000Z",
+        "b.test",
+        "a.test",
+        "c.test [3 B out, 6 B in, 2000 ms] ×2, until 2023-11-14T22:13:28.000Z",
+        "c.test [reset, 1000 ms]",
+    ];
+    assert_eq!(ends, expected);
+    let json = shown_of(folder.path(), "c", Form { json: true, ..form() }, &[]);
+    assert_eq!(json, std::fs::read_to_string(folder.path().join("c.jsonl")).unwrap());
+}
+
+#[test]
+fn only_what_is_asked_for_is_shown() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.start(named("web"));
+    let long = script.open("long.test");
+    script
+        .deny("one.test")
+        .wait(100)
+        .deny("two.test")
+        .end(long, 0, Ended::Closed)
+        .stop(1, 2)
+        .write(folder.path(), "c.jsonl");
+    let names = |form: Form| -> Vec<String> {
+        let word = |line: &String| {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            words[if words[0] == "DENY" || words[0] == "ALLOW" { 2 } else { 0 }].to_owned()
+        };
+        shown(&folder, form).iter().map(word).collect()
+    };
+    let period = |since, until| Period::read(since, until, SystemTime::now()).unwrap();
+    let wanted = |denied, since, until| Wanted { denied, period: period(since, until) };
+    assert_eq!(names(form()), ["START", "one.test", "two.test", "long.test", "STOP"]);
+    assert_eq!(names(Form { wanted: wanted(true, None, None), ..form() }), ["one.test", "two.test"]);
+    assert_eq!(names(Form { last: Some(2), ..form() }), ["two.test", "long.test", "STOP"]);
+    let (early, late) = (Some("2023-11-14T22:14:00Z"), Some("2023-11-14T22:14:00Z"));
+    assert_eq!(names(Form { wanted: wanted(false, None, early), ..form() }), ["START", "one.test", "long.test"]);
+    assert_eq!(names(Form { wanted: wanted(false, late, None), ..form() }), ["two.test", "long.test", "STOP"]);
+    let json = |form: Form| shown_of(folder.path(), "c", Form { json: true, ..form }, &[]).lines().count();
+    assert_eq!(json(form()), 6);
+    assert_eq!(json(Form { wanted: wanted(true, None, None), ..form() }), 2);
+    assert_eq!(json(Form { wanted: wanted(false, late, None), ..form() }), 3);
+    assert_eq!(json(Form { last: Some(1), ..form() }), 1);
+}
+
+#[test]
+fn a_pods_containers_are_told_apart() {
+    let folder = folder();
+    Script::of("first-container")
+        .start(of_pod("shop", "cart"))
+        .deny("a.test")
+        .write(folder.path(), "first-container.jsonl");
+    Script::of("second").wait(1).start(of_pod("shop", "cart")).write(folder.path(), "second.jsonl");
+    let text = shown_of(folder.path(), "cart", form(), &[]);
+    let words: Vec<_> =
+        text.lines().map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(words, ["first-contai START", "first-contai DENY", "second START"]);
+}
+
+#[test]
+fn verdicts_have_colours_on_a_terminal_alone() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    let flow = script.open("a.test");
+    script.deny("b.test").end(flow, 0, Ended::Closed).write(folder.path(), "c.jsonl");
+    let painted = |terminal, no_color: Option<&str>| {
+        let paint = Paint::if_wanted(terminal, no_color.map(std::ffi::OsStr::new));
+        shown_of(folder.path(), "c", Form { paint, ..form() }, &[])
+    };
+    let colours = painted(true, None);
+    assert!(
+        colours.contains(" \x1b[31mDENY\x1b[0m  https b.test")
+            && colours.contains(" \x1b[32mALLOW\x1b[0m https a.test")
     );
-    assert!(lines[1].starts_with("ALLOW https good.test (198.51.100.1:443) by domain=good.test [5 B out, 7 B in, "));
+    assert_eq!(painted(true, Some("")), colours);
+    for plain in [painted(true, Some("1")), painted(false, None)] {
+        assert!(!plain.contains('\x1b'));
+    }
+}
+
+/// A file in which every text is `nasty`.
+fn hostile(folder: &TempDir, nasty: &str) {
+    let nasty = || Some(nasty.to_owned());
+    let mut script = Script::of("c");
+    let mut identity = named("x");
+    (identity.name, identity.image, identity.engine) = (nasty(), nasty(), nasty());
+    (identity.pod, identity.namespace) = (nasty(), nasty());
+    identity.labels.insert(nasty().unwrap(), nasty().unwrap());
+    script.begin(&nasty().unwrap(), identity);
+    for event in [Event::Notice, Event::Open, Event::Update, Event::End, Event::Stop, Event::Open] {
+        script.line(event, |line| {
+            line.flow = Some(1);
+            (line.time, line.container) = (nasty().unwrap(), nasty().unwrap());
+            (line.name, line.method, line.path, line.rule) = (nasty(), nasty(), nasty(), nasty());
+            (line.reason, line.suggestion, line.notice) = (nasty(), nasty(), nasty());
+            (line.first, line.last) = (nasty(), nasty());
+        });
+    }
+    script.raw(nasty().unwrap().as_bytes()).raw(b"\n").write(folder.path(), "c.jsonl");
+}
+
+/// All that `logs` can show of it.
+fn everything(folder: &TempDir) -> Vec<String> {
+    let directory = Directory::new(folder.path());
+    let all = directory.list(9).unwrap();
+    let mut shown: Vec<String> =
+        vec![shown_of(folder.path(), "c", form(), &["c"]), shown_of(folder.path(), "c", form(), &[])];
+    let denied = Wanted { denied: true, period: Period::default() };
+    for form in [
+        Form { json: true, ..form() },
+        Form { last: Some(2), ..form() },
+        Form { zone: Zone { local: true }, ..form() },
+        Form { wanted: denied, ..form() },
+    ] {
+        shown.push(shown_of(folder.path(), "c", form, &[]));
+    }
+    for zone in [UTC, Zone { local: true }] {
+        let mut out = Vec::new();
+        listing::show(&directory, true, zone, &mut out).unwrap();
+        summary::show(&all, Wanted::default(), zone, &mut out).unwrap();
+        shown.push(String::from_utf8(out).unwrap());
+    }
+    shown
 }
 
 #[test]
-fn a_person_reads_a_notice_as_a_sentence() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c1.jsonl");
-    Journal::open(&path, "c1", "default").unwrap().notice("something is off");
-    assert!(shown(&args("c1", false, false), &path).ends_with(" NOTE  something is off\n"));
-    assert!(shown(&args("c1", true, false), &path).ends_with("\"notice\":\"something is off\"}\n"));
+fn nothing_in_a_record_can_do_anything_to_the_terminal() {
+    let folder = folder();
+    hostile(&folder, "\x1b[2J\r\n\u{202e}\u{9b}31m\u{0}\u{7}é");
+    for text in everything(&folder) {
+        assert!(text.chars().all(|c| c == '\n' || matches!(c, ' '..='~' | '«' | '»' | '…' | '×')), "{text:?}");
+        assert!(text.contains("\\u{1b}[2J") || text.contains("\\u001b[2J"), "{text}");
+    }
 }
 
-#[test]
-fn json_is_the_line_as_it_stands() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c.jsonl");
-    deny(&Journal::open(&path, "c", "default").unwrap(), "evil.test");
-    assert_eq!(shown(&args("c", true, false), &path), std::fs::read_to_string(&path).unwrap());
-}
-
-#[test]
-fn the_file_put_aside_comes_first() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c.jsonl");
-    deny(&Journal::open(&path, "c", "default").unwrap(), "first.test");
-    std::fs::rename(&path, set_aside(&path)).unwrap();
-    deny(&Journal::open(&path, "c", "default").unwrap(), "second.test");
-    let text = shown(&args("c", false, false), &path);
-    assert!(text.find("first.test").unwrap() < text.find("second.test").unwrap());
-    assert_eq!(text.lines().count(), 2);
-}
-
-#[test]
-fn what_is_no_record_can_do_nothing_to_the_terminal() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c.jsonl");
-    let mut file = File::create(&path).unwrap();
-    file.write_all(b"\x1b[2J{\"torn\n\xff\xfe\r\n\n").unwrap();
-    file.write_all(&vec![b'x'; 2 * MAX_LINE]).unwrap();
-    file.write_all(b"\nno end").unwrap();
-    for json in [false, true] {
-        let text = shown(&args("c", json, false), &path);
-        assert!(text.starts_with("\\u{1b}[2J{\"torn\n"));
-        assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
-        assert_eq!(text.lines().count(), 3);
-        assert!(text.lines().all(|line| line.len() <= MAX_LINE));
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn no_text_in_a_record_can(nasty in any::<String>()) {
+        let folder = folder();
+        hostile(&folder, &nasty);
+        for text in everything(&folder) {
+            prop_assert!(text.chars().all(|c| c == '\n' || matches!(c, ' '..='~' | '«' | '»' | '…' | '×')), "{text:?}");
+        }
     }
 }
 
@@ -129,29 +326,124 @@ impl Write for Lines {
     }
 }
 
+/// A follower of container `c`, which runs until the test says otherwise.
+struct Follower {
+    thread: std::thread::JoinHandle<io::Result<()>>,
+    lines: mpsc::Receiver<String>,
+    runs: mpsc::Sender<()>,
+}
+
+impl Follower {
+    fn start(folder: &TempDir, form: Form) -> Self {
+        let (sender, lines) = mpsc::sync_channel(0);
+        let (runs, ended) = mpsc::channel::<()>();
+        let containers = Directory::new(folder.path()).list(9).unwrap();
+        let thread = std::thread::spawn(move || {
+            // Disconnected: the test has dropped its end.
+            let now = move || {
+                let ended = matches!(ended.try_recv(), Err(mpsc::TryRecvError::Disconnected));
+                Ok(Running::of((!ended).then(|| "c".to_owned())))
+            };
+            let streams = Streams::open(&containers).unwrap();
+            View::new(Form { follow: true, ..form }, vec!["c".to_owned()], &mut Lines(sender)).show(streams, now)
+        });
+        Self { thread, lines, runs }
+    }
+}
+
+fn wait_for(lines: &mpsc::Receiver<String>, word: &str) {
+    let mut seen = String::new();
+    while !seen.contains(word) {
+        seen.push_str(&lines.recv_timeout(Duration::from_secs(10)).unwrap());
+    }
+}
+
 #[test]
 fn following_goes_on_across_rotation_and_ends_with_the_reader() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("c.jsonl");
-    deny(&Journal::open(&path, "c", "default").unwrap(), "n1.test");
-    let (sender, receiver) = mpsc::sync_channel(0);
-    let follower = std::thread::spawn({
-        let path = path.clone();
-        move || show(&args("c", true, true), &path, &mut Lines(sender)).unwrap_err().kind()
-    });
-    let wait_for = |name: &str| {
-        let mut seen = String::new();
-        while !seen.contains(name) {
-            seen.push_str(&receiver.recv_timeout(Duration::from_secs(10)).unwrap());
-        }
+    let folder = folder();
+    let mut script = Script::of("c");
+    let mut deny = |name: &str| script.deny(name).write(folder.path(), "c.jsonl");
+    deny("n1.test");
+    let follower = Follower::start(&folder, Form { json: true, ..form() });
+    wait_for(&follower.lines, "n1.test");
+    deny("n2.test");
+    std::fs::rename(folder.path().join("c.jsonl"), folder.path().join("c.jsonl.1")).unwrap();
+    deny("n3.test");
+    wait_for(&follower.lines, "n2.test");
+    wait_for(&follower.lines, "n3.test");
+    drop(follower.lines);
+    deny("n4.test");
+    assert_eq!(follower.thread.join().unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    drop(follower.runs);
+}
+
+#[test]
+fn following_holds_no_line_back_and_ends_with_the_gateways_last() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.start(named("web")).deny("same.test").deny("same.test").write(folder.path(), "c.jsonl");
+    let follower = Follower::start(&folder, form());
+    wait_for(&follower.lines, "same.test");
+    wait_for(&follower.lines, "same.test");
+    let flow = script.open("long.test");
+    script.write(folder.path(), "c.jsonl");
+    wait_for(&follower.lines, "[open]");
+    script.end(flow, 3, Ended::Closed).stop(1, 2).write(folder.path(), "c.jsonl");
+    wait_for(&follower.lines, "[3 B out, 6 B in, 1000 ms]");
+    wait_for(&follower.lines, "the gateway ends");
+    follower.lines.iter().for_each(drop);
+    follower.thread.join().unwrap().unwrap();
+    drop(follower.runs);
+}
+
+#[test]
+fn following_ends_where_nobody_was_left_to_write_the_last_line() {
+    let folder = folder();
+    let mut script = Script::of("c");
+    script.start(named("web")).open("long.test");
+    script.write(folder.path(), "c.jsonl");
+    let Follower { thread, lines, runs } = Follower::start(&folder, form());
+    wait_for(&lines, "[open]");
+    age(&folder, "c.jsonl");
+    std::fs::remove_file(folder.path().join("c.jsonl")).unwrap();
+    drop(runs);
+    wait_for(&lines, "[cut]");
+    lines.iter().for_each(drop);
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn options_that_make_no_sense_together_are_refused() {
+    let parse = |line: &str| {
+        Words::try_parse_from(std::iter::once("logs").chain(line.split_ascii_whitespace())).map(|words| words.logs)
     };
-    wait_for("n1.test");
-    deny(&Journal::open(&path, "c", "default").unwrap(), "n2.test");
-    std::fs::rename(&path, set_aside(&path)).unwrap();
-    deny(&Journal::open(&path, "c", "default").unwrap(), "n3.test");
-    wait_for("n2.test");
-    wait_for("n3.test");
-    drop(receiver);
-    deny(&Journal::open(&path, "c", "default").unwrap(), "n4.test");
-    assert_eq!(follower.join().unwrap(), io::ErrorKind::BrokenPipe);
+    for line in [
+        "-f",
+        "--json",
+        "-n 3",
+        "--denied",
+        "--since 1h",
+        "c --all",
+        "c --last",
+        "c --summary -f",
+        "c --summary --json",
+        "c --summary -n 3",
+        "c --json --local",
+        "c prune",
+        "prune c",
+        "prune --older soon",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    for line in [
+        "",
+        "--all --local",
+        "--last -f",
+        "--summary --denied --since 1h",
+        "c -f -n 3 --denied --json",
+        "prune --dry-run",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+    }
+    assert!(parse("-- prune").unwrap().container.is_some_and(|word| word == "prune"));
 }

@@ -1,0 +1,29 @@
+//! Reads records: the one door by which anything reads what a gateway wrote.
+//!
+//! `directory` lists and opens the files, `tail` reads one file's lines, `stream` a container's, across its files, and those of
+//! several containers in the order of time; `entry` is one line, `fold` makes attempts of lines, `overview` looks at a
+//! record's two ends, `tally` adds attempts up. Knows nothing of what runs, or of how anything is shown.
+//!
+//! Invariant: whoever could write to a file may have written anything, so every text that comes out was passed through
+//! [`super::clean`], and whatever is kept of a file is bounded in number and length.
+
+mod directory;
+mod entry;
+mod fold;
+mod overview;
+mod stream;
+mod tail;
+mod tally;
+
+pub use directory::{Directory, Recorded};
+pub use entry::{Entry, MAX_LINE};
+pub use fold::{Attempt, Fold, Standing, Told};
+pub use overview::{End, Overview};
+pub use stream::{Stream, Streams};
+pub(super) use tail::Tail;
+pub use tally::{Row, Tally, Target};
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

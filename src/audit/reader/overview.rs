@@ -1,0 +1,113 @@
+//! A container's record at a glance: its first and its last line, and the sums where the last line has none.
+
+use std::io;
+use std::time::SystemTime;
+
+use super::super::line::{About, Event, Line, Totals};
+use super::super::set_aside;
+use super::directory::Recorded;
+use super::entry::Entry;
+use super::fold::{Fold, Standing, Told};
+use super::stream::Stream;
+use super::tail::Tail;
+
+/// What the two ends of a record say. Where a container had several gateways, it is of the last one, as far as those lines tell.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    /// Which container.
+    pub recorded: Recorded,
+    /// Who it is, and by what it was judged; none in a record of an older version.
+    pub about: Option<Box<About>>,
+    /// How it ended.
+    pub end: End,
+    totals: Option<Totals>,
+}
+
+/// How a record ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By the gateway's last line, of this time.
+    Stopped(String),
+    /// By another: the gateway is there, or couldn't say its last. The time is of the last line that is readable, or else of the
+    /// file's last change.
+    Unknown(String),
+}
+
+impl Overview {
+    /// Looks at both ends. None where the files are gone meanwhile.
+    ///
+    /// # Errors
+    /// What opening and reading give.
+    pub fn of(recorded: &Recorded) -> io::Result<Option<Self>> {
+        let current = match Tail::open(&recorded.path)? {
+            Some(current) => Some(current),
+            None => Tail::open(&set_aside(&recorded.path))?,
+        };
+        let Some(mut tail) = current else { return Ok(None) };
+        let first = next(&mut tail)?.and_then(|entry| entry.line);
+        tail.skip_to_end()?;
+        let mut last: Option<Box<Line>> = None;
+        while let Some(entry) = next(&mut tail)? {
+            last = entry.line.or(last);
+        }
+        let (event, totals) = last.as_ref().map_or((None, None), |last| (Some(last.event), last.totals));
+        let time = match &last {
+            Some(last) => last.time.clone(),
+            None => text_of(tail.modified()?),
+        };
+        let end = if event == Some(Event::Stop) { End::Stopped(time) } else { End::Unknown(time) };
+        let about = last.and_then(|line| line.gateway).or_else(|| first.and_then(|line| line.gateway));
+        Ok(Some(Self { recorded: recorded.clone(), about, end, totals }))
+    }
+
+    /// When it began; of a record that doesn't say, when it ended.
+    #[must_use]
+    pub fn began(&self) -> &str {
+        let (End::Stopped(ended) | End::Unknown(ended)) = &self.end;
+        self.about.as_ref().map_or(ended, |about| &about.began)
+    }
+
+    /// The sums: of the last line, or by counting all of the gateway's attempts that are kept.
+    ///
+    /// # Errors
+    /// What opening and reading give.
+    pub fn totals(&self) -> io::Result<Totals> {
+        if let Some(totals) = self.totals {
+            return Ok(totals);
+        }
+        let (mut stream, mut fold, mut totals) = (Stream::open(&self.recorded)?, Fold::default(), Totals::default());
+        while let Some(entry) = stream.next_line()? {
+            fold.feed(entry);
+            count(&mut fold, &mut totals);
+        }
+        fold.leave(Standing::Open);
+        count(&mut fold, &mut totals);
+        Ok(totals)
+    }
+}
+
+fn count(fold: &mut Fold, totals: &mut Totals) {
+    while let Some(told) = fold.tell() {
+        match told {
+            Told::Attempt(attempt) => {
+                let sum = if attempt.denied() { &mut totals.denied } else { &mut totals.allowed };
+                *sum = sum.saturating_add(attempt.count());
+            }
+            Told::Event(line) if line.event == Event::Start => *totals = Totals::default(),
+            _ => {}
+        }
+    }
+}
+
+fn next(tail: &mut Tail) -> io::Result<Option<Entry>> {
+    while let Some(raw) = tail.line()? {
+        if let Some(entry) = Entry::read(raw) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
+fn text_of(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

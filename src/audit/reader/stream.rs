@@ -1,0 +1,116 @@
+//! A container's lines in their order, across the files that they are in: the one put aside, the current one, and whatever
+//! takes its place while we read. And the lines of several containers, by their time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use super::super::set_aside;
+use super::directory::Recorded;
+use super::entry::Entry;
+use super::tail::Tail;
+
+/// One container's lines.
+#[derive(Debug)]
+pub struct Stream {
+    path: PathBuf,
+    /// Those that are still to be read, the current one last.
+    files: VecDeque<Tail>,
+}
+
+impl Stream {
+    /// Begins at the first line that is kept.
+    ///
+    /// # Errors
+    /// What opening gives; `not a regular file`.
+    pub fn open(recorded: &Recorded) -> io::Result<Self> {
+        // In this order: a file put aside in between is then found twice, not missed.
+        let current = Tail::open(&recorded.path)?;
+        let old = Tail::open(&set_aside(&recorded.path))?;
+        let old = old.filter(|old| current.as_ref().is_none_or(|current| !current.is(old)));
+        Ok(Self { path: recorded.path.clone(), files: old.into_iter().chain(current).collect() })
+    }
+
+    /// The next line; none where no more is written yet.
+    ///
+    /// # Errors
+    /// What opening and reading give.
+    pub fn next_line(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            if let Some(tail) = self.files.front_mut() {
+                while let Some(raw) = tail.line()? {
+                    if let Some(entry) = Entry::read(raw) {
+                        return Ok(Some(entry));
+                    }
+                }
+            }
+            if !self.go_on()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Changes over to the next file, or finds the one that took the current one's place; that one's last lines come first.
+    fn go_on(&mut self) -> io::Result<bool> {
+        if self.files.len() > 1 {
+            self.files.pop_front();
+            return Ok(true);
+        }
+        let fresh = Tail::open(&self.path)?.filter(|fresh| self.files.front().is_none_or(|current| !current.is(fresh)));
+        let found = fresh.is_some();
+        self.files.extend(fresh);
+        Ok(found)
+    }
+
+    /// Whether nothing was written for so long.
+    ///
+    /// # Errors
+    /// What looking gives.
+    pub fn is_quiet(&self, age: Duration) -> io::Result<bool> {
+        let Some(current) = self.files.back() else { return Ok(true) };
+        let modified = current.modified()?;
+        Ok(SystemTime::now().duration_since(modified).is_ok_and(|passed| passed >= age))
+    }
+}
+
+/// The lines of several containers, by their time.
+#[derive(Debug)]
+pub struct Streams(Vec<(Stream, Option<Entry>)>);
+
+impl Streams {
+    /// Of these containers, in this order.
+    ///
+    /// # Errors
+    /// What opening gives.
+    pub fn open<'a>(recorded: impl IntoIterator<Item = &'a Recorded>) -> io::Result<Self> {
+        recorded.into_iter().map(|one| Ok((Stream::open(one)?, None))).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// The earliest of the next lines, and the place of its container; none where no more is written yet.
+    ///
+    /// # Errors
+    /// What opening and reading give.
+    pub fn next_line(&mut self) -> io::Result<Option<(usize, Entry)>> {
+        for (stream, head) in &mut self.0 {
+            if head.is_none() {
+                *head = stream.next_line()?;
+            }
+        }
+        let heads = self.0.iter_mut().enumerate().filter(|(_, (_, head))| head.is_some());
+        let earliest = heads.min_by(|(_, (_, a)), (_, (_, b))| time(a).cmp(time(b)));
+        Ok(earliest.and_then(|(place, (_, head))| Some((place, head.take()?))))
+    }
+
+    /// Whether nothing was written to a container's file for so long.
+    ///
+    /// # Errors
+    /// What looking gives.
+    pub fn is_quiet(&self, place: usize, age: Duration) -> io::Result<bool> {
+        self.0.get(place).map_or(Ok(true), |(stream, _)| stream.is_quiet(age))
+    }
+}
+
+fn time(head: &Option<Entry>) -> &str {
+    head.as_ref().map_or("", Entry::time)
+}

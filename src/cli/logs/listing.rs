@@ -1,0 +1,61 @@
+//! `logs` alone: the containers of which there are records, the newest last.
+
+use std::io::{self, Write};
+
+use super::choice::{by_age, pod, short};
+use super::columns;
+use super::running::Running;
+use super::zone::Zone;
+use crate::audit::reader::{Directory, End, Overview};
+
+/// Containers that are listed where not all are asked for.
+const NEWEST: usize = 20;
+/// What stands where nothing is known.
+const UNKNOWN: &str = "-";
+
+/// Shows the table.
+pub(super) fn show(directory: &Directory, all: bool, zone: Zone, out: &mut impl Write) -> io::Result<()> {
+    let overviews = by_age(&directory.list(usize::MAX)?)?;
+    let running = Running::now()?;
+    let from = if all { 0 } else { overviews.len().saturating_sub(NEWEST) };
+    let shown = overviews.get(from..).unwrap_or_default();
+    let names = ["NAME", "ID", "IMAGE", "POLICY", "MODE", "STARTED", "ENDED", "ALLOWED", "DENIED"];
+    let mut rows = vec![names.map(str::to_owned).to_vec()];
+    for overview in shown {
+        rows.push(row(overview, &running, zone)?);
+    }
+    columns::write(&rows, &[7, 8], out)?;
+    if from > 0 {
+        writeln!(out, "The {NEWEST} newest of {}; --all lists them all.", overviews.len())?;
+    }
+    if shown.iter().any(|overview| ended(overview, &running, zone).ends_with('?')) {
+        writeln!(out, "?: its end is not on record; the time is that of the last line.")?;
+    }
+    out.flush()
+}
+
+fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<String>> {
+    let about = overview.about.clone().unwrap_or_default();
+    let known = |text: String| if text.is_empty() { UNKNOWN.to_owned() } else { text };
+    let totals = overview.totals()?;
+    Ok(vec![
+        known(pod(&about.identity).or(about.identity.name).unwrap_or_default()),
+        short(&overview.recorded.id),
+        known(about.identity.image.unwrap_or_default()),
+        known(about.policy),
+        known(about.mode),
+        known(zone.short(&about.began)),
+        ended(overview, running, zone),
+        totals.allowed.to_string(),
+        totals.denied.to_string(),
+    ])
+}
+
+/// A filter that was killed had nobody to write its end: then only the time of its last line is known.
+fn ended(overview: &Overview, running: &Running, zone: Zone) -> String {
+    match (&overview.end, running.has(&overview.recorded.id)) {
+        (End::Stopped(time), _) => zone.short(time),
+        (End::Unknown(_), Some(true)) => "running".to_owned(),
+        (End::Unknown(time), _) => format!("{}?", zone.short(time)),
+    }
+}

@@ -1,0 +1,78 @@
+//! `logs --summary`: attempts added up by where they went.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::columns;
+use super::period::Wanted;
+use super::words::size;
+use super::zone::Zone;
+use crate::audit::reader::{Fold, Recorded, Row, Standing, Stream, Tally, Target, Told};
+
+/// Shows the sums of these containers' attempts.
+pub(super) fn show(containers: &[Recorded], wanted: Wanted, zone: Zone, out: &mut impl Write) -> io::Result<()> {
+    let (mut tally, mut unread) = (Tally::default(), 0);
+    for recorded in containers {
+        let (mut stream, mut fold) = (Stream::open(recorded)?, Fold::default());
+        while let Some(entry) = stream.next_line()? {
+            fold.feed(entry);
+            unread += add(&mut fold, wanted, &mut tally);
+        }
+        fold.leave(Standing::Open);
+        unread += add(&mut fold, wanted, &mut tally);
+    }
+    write(tally, zone, out)?;
+    if unread > 0 {
+        writeln!(out, "{unread} lines could not be read (of an older version, or torn) and are not in these sums.")?;
+    }
+    out.flush()
+}
+
+/// Adds what is wanted. Gives how many lines were no records.
+fn add(fold: &mut Fold, wanted: Wanted, tally: &mut Tally) -> u64 {
+    let mut unread = 0;
+    while let Some(told) = fold.tell() {
+        match told {
+            Told::Attempt(attempt) => {
+                if wanted.has(&attempt) {
+                    tally.add(attempt);
+                }
+            }
+            Told::Event(_) => {}
+            Told::Other(_) => unread += 1,
+        }
+    }
+    unread
+}
+
+fn write(tally: Tally, zone: Zone, out: &mut impl Write) -> io::Result<()> {
+    let names = ["PROTOCOL", "DESTINATION", "ALLOWED", "DENIED", "OUT", "IN", "FIRST", "LAST", "WOULD BE ALLOWED BY"];
+    let mut rows = vec![names.map(str::to_owned).to_vec()];
+    let (others, total) = (tally.others.clone(), tally.total.clone());
+    for (target, row) in tally.rows() {
+        let protocol =
+            format!("{}{}", target.protocol.unwrap_or("-"), if target.inward { " from outside" } else { "" });
+        let suggestion = row.suggestion.clone().unwrap_or_default();
+        rows.push(cells(protocol, place(&target), &row, suggestion, zone));
+    }
+    for (name, row) in [("others", others), ("total", total)] {
+        if row.count() > 0 || name == "total" {
+            rows.push(cells(name.to_owned(), String::new(), &row, String::new(), zone));
+        }
+    }
+    columns::write(&rows, &[2, 3, 4, 5], out)
+}
+
+fn cells(protocol: String, place: String, row: &Row, suggestion: String, zone: Zone) -> Vec<String> {
+    let (allowed, denied) = (row.allowed.to_string(), row.denied.to_string());
+    let (first, last) = (zone.short(&row.first), zone.short(&row.last));
+    vec![protocol, place, allowed, denied, size(row.bytes_out), size(row.bytes_in), first, last, suggestion]
+}
+
+fn place(target: &Target) -> String {
+    match (&target.name, target.address) {
+        (Some(name), _) => format!("{name}:{}", target.port),
+        (None, Some(address)) => SocketAddr::new(address, target.port).to_string(),
+        (None, None) => "-".to_owned(),
+    }
+}
