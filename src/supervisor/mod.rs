@@ -75,7 +75,7 @@ struct Kept {
     state: StateDirectory,
 }
 
-/// The container's state directory, as long as there is a gateway to tell of: whatever ends the keeper in order takes it along.
+/// The container's state directory, as long as there is a gateway to tell of: what ends in order takes it along.
 struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
@@ -189,7 +189,12 @@ impl Kept {
                 journal.notice(&format!("the container's network is shut: {error:#}"));
             }
         }
-        drop(state);
+        if outcome.is_err() && order.init.alive() {
+            // It goes on telling of a container that has no network now, until that is deleted.
+            std::mem::forget(state);
+        } else {
+            drop(state);
+        }
         // The control group is to be empty when this process is gone.
         filter.wait();
         outcome

@@ -33,6 +33,7 @@ mod networks;
 mod privilege;
 mod refusals;
 mod resolver;
+mod status;
 #[path = "../support/traces.rs"]
 mod traces;
 mod transparency;
@@ -63,7 +64,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 18] = [
+const GROUPS: [Group; 19] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -78,6 +79,7 @@ const GROUPS: [Group; 18] = [
     group("audit", audit::TESTS),
     Group { alone: true, ..group("flood", audit::FLOOD) },
     group("refusals", refusals::TESTS),
+    group("status", status::TESTS),
     group("resolver", resolver::TESTS),
     Group { since: Some(24), ..group("annotations", annotations::TESTS) },
     group("nesting", nesting::TESTS),
