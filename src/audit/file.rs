@@ -1,6 +1,6 @@
 //! The file that lines are appended to: opened safely, bounded in size, continued after a crash.
 //!
-//! Knows lines and their sequence numbers, nothing of what they say. Not to be forgotten: one line is one `write(2)` of a
+//! Knows lines and their sequence numbers, nothing of what they say. Invariant: one line is one `write(2)` of a
 //! file opened with `O_APPEND`, so a killed process leaves at most one torn line, the last; a number once taken is never
 //! given again, so whatever was lost shows as a gap.
 
@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Size at which the file is put aside as `.1`, in bytes: with the one kept, a container's records take twice this at most.
 pub(super) const ROTATE_AT: u64 = 64 << 20;
@@ -32,13 +33,26 @@ pub trait Renew: fmt::Debug + Send {
 pub struct AtPath {
     path: PathBuf,
     rotate_at: u64,
+    /// Of the file that was given last.
+    inode: AtomicU64,
 }
 
 impl AtPath {
     /// The audit file of this path.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), rotate_at: ROTATE_AT }
+        Self::bounded(path, ROTATE_AT)
+    }
+
+    fn bounded(path: &Path, rotate_at: u64) -> Self {
+        let inode = std::fs::symlink_metadata(path).map_or(0, |status| status.ino());
+        Self { path: path.to_owned(), rotate_at, inode: AtomicU64::new(inode) }
+    }
+
+    /// The inode of the file that was given last; before that, of the one that stood there when this was made.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode.load(Relaxed)
     }
 }
 
@@ -49,25 +63,40 @@ impl Renew for AtPath {
         if full {
             std::fs::rename(&self.path, set_aside(&self.path))?;
         }
-        append_to(&self.path)
+        let file = append_to(&self.path)?;
+        self.inode.store(file.metadata()?.ino(), Relaxed);
+        Ok(file)
     }
 }
 
+/// Makes the line that each file begins with, of its number.
+pub(super) type Header = Box<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
+
 /// An open audit file.
-#[derive(Debug)]
 pub(super) struct LineFile {
     source: Box<dyn Renew>,
     file: File,
     rotate_at: u64,
+    header: Header,
+    /// Whether it was written into this file.
+    begun: bool,
+    /// Whether to go on in another file.
+    left: bool,
     /// The next line's number.
     next: u64,
     /// Whether the file ends in the middle of a line.
     torn: bool,
 }
 
+impl fmt::Debug for LineFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineFile").field("file", &self.file).field("next", &self.next).finish_non_exhaustive()
+    }
+}
+
 impl LineFile {
     /// Opens or makes the file, and its directory (0750) where that is missing.
-    pub(super) fn open(path: &Path, rotate_at: u64) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, rotate_at: u64, header: Header) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
         }
@@ -81,8 +110,9 @@ impl LineFile {
                 Err(error) => return Err(error),
             };
         }
-        let source = Box::new(AtPath { path: path.to_owned(), rotate_at });
-        Ok(Self { source, file, rotate_at, next: end.taken() + 1, torn: end.torn })
+        let source = Box::new(AtPath::bounded(path, rotate_at));
+        let (next, torn) = (end.taken() + 1, end.torn);
+        Ok(Self { source, file, rotate_at, header, begun: false, left: false, next, torn })
     }
 
     /// Has another source from now on, of files that are full at the same size.
@@ -95,12 +125,51 @@ impl LineFile {
         self.file.as_fd()
     }
 
-    /// Appends the line that `render` makes of its number. The number is used up even when writing fails.
-    pub(super) fn append(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<()> {
-        let number = self.next;
+    /// Goes on in another file from the next line on.
+    pub(super) fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Writes what the file begins with, where that isn't there yet.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        if !self.begun {
+            let number = self.take_number();
+            self.write((self.header)(number))?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// Appends the line that `render` makes of its number, and gives that. It is used up even when writing fails.
+    pub(super) fn append(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<u64> {
+        let ready = self.keep_within_bounds().and_then(|()| self.begin());
+        let number = self.take_number();
+        ready.and_then(|()| self.write(render(number)))?;
+        Ok(number)
+    }
+
+    /// Appends a last line to a file that is over: however large it is, and whoever began it.
+    pub(super) fn append_last(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<()> {
+        let number = self.take_number();
+        self.write(render(number))
+    }
+
+    /// The next line's number, and what is to stand before it. For [`Self::write_at_panic`].
+    pub(super) fn next_at_panic(&mut self) -> (u64, &'static str) {
+        (self.take_number(), if self.torn { "\n" } else { "" })
+    }
+
+    /// Writes a line as it is, without memory from the heap.
+    pub(super) fn write_at_panic(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write(line).map(drop)
+    }
+
+    fn take_number(&mut self) -> u64 {
         self.next += 1;
-        self.keep_within_bounds()?;
-        let mut line = render(number);
+        self.next - 1
+    }
+
+    fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         line.push(b'\n');
         if self.torn {
             line.insert(0, b'\n');
@@ -112,11 +181,11 @@ impl LineFile {
 
     fn keep_within_bounds(&mut self) -> io::Result<()> {
         let status = self.file.metadata()?;
-        if status.nlink() > 0 && status.len() < self.rotate_at {
+        if status.nlink() > 0 && status.len() < self.rotate_at && !self.left {
             return Ok(());
         }
         self.file = self.source.renew()?;
-        self.torn = false;
+        (self.torn, self.begun, self.left) = (false, false, false);
         Ok(())
     }
 }
@@ -130,7 +199,7 @@ pub(crate) fn set_aside(path: &Path) -> PathBuf {
 }
 
 /// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read or change what was written.
-fn append_to(path: &Path) -> io::Result<File> {
+pub(super) fn append_to(path: &Path) -> io::Result<File> {
     open_plain(OpenOptions::new().append(true).create(true).mode(0o640), path)
 }
 
@@ -140,7 +209,7 @@ fn readable(file: &File) -> io::Result<File> {
 }
 
 /// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.
-fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub(super) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }

@@ -1,98 +1,82 @@
-//! Writes records: one writer a container, in order, bounded in size, exactly one line for each attempt begun, or its
-//! place in a count.
+//! Writes the record: one writer a gateway, in order, bounded in size.
 //!
-//! An [`Entry`] is a guard: ending it consumes it, and dropping it (a cancelled task, an early return) records it all the
-//! same. Not to be forgotten: while [`Journal::healthy`] is false nothing may be allowed, for it would go unrecorded;
-//! denials go on being tried, and the first that is written makes it healthy again.
+//! Owns what the file begins and ends with, what a flood becomes, and whether lines can be written. An attempt's own lines are made
+//! in [`super::entry`].
 
-use std::net::IpAddr;
+use std::fmt::{Display, Write};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::{Entry, milliseconds};
 use super::file::{LineFile, ROTATE_AT, Renew};
-use super::line::Totals;
+use super::flows::Flows;
+use super::line::{About, Event, Line, SCHEMA, Totals, Verdict};
 use super::minute::Minute;
-use super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Notice, Record, SCHEMA, Subject, clean, without_query};
-use crate::policy::Denial;
+use super::record::{MAX_NAME, MAX_TEXT, Subject, clean};
+use super::scratch::Scratch;
+use super::{for_people, last};
 
-/// What the record of an attempt says that nobody ended.
-const CUT_SHORT: &str = "cut short";
-
-/// The audit file of one container. Cheap to clone.
+/// The record of one gateway. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Journal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     container: String,
-    policy: String,
     file: Mutex<LineFile>,
     minute: Mutex<Minute>,
+    flows: Flows,
+    last_denial: Mutex<Option<Box<Line>>>,
     healthy: AtomicBool,
+    over: AtomicBool,
 }
 
-/// What a journal says of all its attempts so far.
+/// How a gateway is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// What was decided, and the bytes.
+    /// All of its attempts together, the open ones included.
     pub totals: Totals,
-    /// Attempts that are under way.
+    /// Attempts that are open.
     pub open: u64,
-    /// The last denial, as a sentence.
+    /// What was denied last, in words.
     pub last_denial: Option<String>,
-    /// Whether the record can be written.
+    /// Whether the last line could be written. Where not, nothing is let out.
     pub healthy: bool,
 }
 
-/// An attempt that is being recorded: once, when finished or dropped.
-#[derive(Debug)]
-pub struct Entry {
-    journal: Journal,
-    subject: Subject,
-    seen: SystemTime,
-    began: Instant,
-    allowed: Option<Allowed>,
-    written: bool,
-}
-
-#[derive(Debug)]
-struct Allowed {
-    rule: String,
-    address: Option<IpAddr>,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Default)]
-struct Ending<'a> {
-    denial: Option<&'a Denial>,
-    bytes_out: u64,
-    bytes_in: u64,
-    problem: Option<&'a str>,
-    count: Option<u64>,
-}
-
 impl Journal {
-    /// Opens (or continues) the file: appended to, 0640, never through a symbolic link; a directory that is missing is made
-    /// with 0750. `container` and `policy` are written in every line.
+    /// Opens (or continues) the file, 0640, never through a symbolic link; a directory that is missing is made with 0750. What
+    /// another gateway left without an end gets one; then the `start` line of this one is written. Where it can't be, nothing
+    /// else is either, until it can.
     ///
     /// # Errors
     /// Whatever making the directory, opening or reading gives; `not a regular file` where something else is in its place.
-    pub fn open(path: &Path, container: &str, policy: &str) -> std::io::Result<Self> {
-        Self::open_bounded(path, container, policy, ROTATE_AT)
+    pub fn open(path: &Path, container: &str, about: About) -> io::Result<Self> {
+        Self::open_bounded(path, container, about, ROTATE_AT)
     }
 
-    fn open_bounded(path: &Path, container: &str, policy: &str, rotate_at: u64) -> std::io::Result<Self> {
+    fn open_bounded(path: &Path, container: &str, about: About, rotate_at: u64) -> io::Result<Self> {
+        let container = clean(container, MAX_NAME);
+        last::write(path, &container, || UNSEEN.to_owned())?;
+        let about = About { began: timestamp(SystemTime::now()), ..about };
+        let header = Line { gateway: Some(Box::new(about)), ..Line::new(Event::Start, String::new(), &container) };
+        let header = move |seq| render(Line { seq, time: timestamp(SystemTime::now()), ..header.clone() });
+        let mut file = LineFile::open(path, rotate_at, Box::new(header))?;
+        let healthy = file.begin().is_ok();
         Ok(Self(Arc::new(Inner {
-            container: clean(container, MAX_NAME),
-            policy: clean(policy, MAX_NAME),
-            file: Mutex::new(LineFile::open(path, rotate_at)?),
+            container,
+            file: Mutex::new(file),
             minute: Mutex::default(),
-            healthy: AtomicBool::new(true),
+            flows: Flows::default(),
+            last_denial: Mutex::default(),
+            healthy: AtomicBool::new(healthy),
+            over: AtomicBool::new(false),
         })))
     }
 
@@ -101,61 +85,126 @@ impl Journal {
         self.file().come_from(source);
     }
 
+    /// Goes on in another file: somebody has put this one aside.
+    pub fn go_on_elsewhere(&self) {
+        self.file().leave();
+    }
+
     /// Gives its open file to `use_it`.
     pub fn with_file<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
         use_it(self.file().file())
     }
 
-    /// Whether the last write succeeded. While false, nothing may be allowed: it would go unrecorded.
-    #[must_use]
-    pub fn healthy(&self) -> bool {
-        self.0.healthy.load(Ordering::Acquire)
-    }
-
-    /// All attempts so far.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally { healthy: self.healthy(), ..Tally::default() }
-    }
-
     /// Begins the record of an attempt seen now.
     #[must_use]
     pub fn begin(&self, subject: Subject) -> Entry {
-        Entry {
-            journal: self.clone(),
-            subject,
-            seen: SystemTime::now(),
-            began: Instant::now(),
-            allowed: None,
-            written: false,
-        }
+        Entry::begin(self.clone(), subject)
     }
 
     /// Writes a line that is no attempt: something to be known of the container.
     pub fn notice(&self, sentence: &str) {
-        let mut notice = Notice {
-            v: SCHEMA,
-            seq: 0,
-            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            container: self.0.container.clone(),
-            notice: clean(sentence, MAX_TEXT),
-        };
-        self.append(|seq| {
-            notice.seq = seq;
-            serde_json::to_vec(&notice)
+        self.write(Line { notice: Some(clean(sentence, MAX_TEXT)), ..self.line(Event::Notice) });
+    }
+
+    /// Writes what came of open attempts, and what was only counted: to be called once a minute, and at the end.
+    pub fn write_minute(&self) {
+        for (number, traffic) in self.0.flows.each() {
+            let Some(((out, back), address)) = traffic.news() else { continue };
+            self.write(Line {
+                flow: Some(number),
+                bytes_out: Some(out),
+                bytes_in: Some(back),
+                duration_ms: Some(milliseconds(traffic.lasted())),
+                address,
+                ..self.line(Event::Update)
+            });
+        }
+        self.minute().end(|line| self.write(line).is_some());
+    }
+
+    /// How many attempts are open that end by themselves when their clients have.
+    #[must_use]
+    pub fn ending(&self) -> usize {
+        self.0.flows.ending()
+    }
+
+    /// What breaks from now on is cut by us.
+    pub fn cut_the_rest(&self) {
+        self.0.over.store(true, Ordering::Release);
+    }
+
+    /// Writes the last line: all that was open is recorded as ended.
+    pub fn stop(&self, reason: &str) {
+        self.write_minute();
+        self.write(Line {
+            totals: Some(self.0.flows.totals()),
+            reason: Some(clean(reason, MAX_TEXT)),
+            ..self.line(Event::Stop)
         });
     }
 
-    /// Writes the lines for what was only counted: to be called once a minute, and at the end.
-    pub fn write_counts(&self) {
-        self.minute().end(|record| self.write(record));
+    /// Writes the last line when this process can't go on: without memory from the heap, which may be what failed. Where a line was
+    /// being written, this one is left to whoever finds the gateway dead.
+    pub fn stop_at_panic(&self, panic: &dyn Display) {
+        let Ok(mut file) = self.0.file.try_lock() else { return };
+        let mut line = Scratch::new();
+        let Totals { allowed, denied, bytes_out, bytes_in } = self.0.flows.sums();
+        let (time, container) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.0.container);
+        let (seq, begin) = file.next_at_panic();
+        // Never fails: what doesn't fit is cut.
+        let _ = write!(line, "{begin}{{\"v\":{SCHEMA},\"seq\":{seq},\"time\":\"{time}\",\"container\":\"");
+        line.quoted(format_args!("{container}"));
+        let _ = write!(line, "\",\"event\":\"stop\",\"totals\":{{\"allowed\":{allowed},\"denied\":{denied},");
+        let _ = write!(line, "\"bytes_out\":{bytes_out},\"bytes_in\":{bytes_in}}},\"reason\":\"");
+        line.quoted(format_args!("the filter panicked: {panic}"));
+        line.end("\"}\n");
+        // There is nobody left to tell.
+        let _ = file.write_at_panic(line.bytes());
     }
 
-    /// Records an attempt, with a line of its own or as one of a count.
-    fn record(&self, record: Record) {
-        // Where lines are lost, each is tried: the first that can be written makes the journal healthy again.
-        let line = if self.healthy() { self.minute().admit(record) } else { Some(record) };
-        line.map(|record| self.write(record));
+    /// How it is doing.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally {
+            totals: self.0.flows.totals(),
+            open: self.0.flows.how_many(),
+            last_denial: self.last_denial().as_deref().map(for_people::denial),
+            healthy: self.0.healthy.load(Ordering::Acquire),
+        }
+    }
+
+    pub(super) fn container(&self) -> &str {
+        &self.0.container
+    }
+
+    pub(super) fn flows(&self) -> &Flows {
+        &self.0.flows
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
+    }
+
+    /// Writes the only line of an attempt, or counts it.
+    pub(super) fn admit(&self, line: Line) {
+        // Where lines are lost, each is tried: the first that can be written makes the record healthy again.
+        let healthy = self.0.healthy.load(Ordering::Acquire);
+        let line = if healthy { self.minute().admit(line) } else { Some(line) };
+        line.map(|line| self.write(line));
+    }
+
+    /// Appends a line. Gives its number; none where it could not be written, whose number then shows that a line is lost.
+    pub(super) fn write(&self, line: Line) -> Option<u64> {
+        if line.verdict == Some(Verdict::Deny) {
+            *self.last_denial() = Some(Box::new(line.clone()));
+        }
+        let outcome = self.file().append(|seq| render(numbered(line, seq)));
+        self.0.healthy.store(outcome.is_ok(), Ordering::Release);
+        outcome.ok()
+    }
+
+    fn line(&self, event: Event) -> Line {
+        Line::new(event, timestamp(SystemTime::now()), &self.0.container)
     }
 
     fn file(&self) -> MutexGuard<'_, LineFile> {
@@ -166,111 +215,26 @@ impl Journal {
         self.0.minute.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, mut record: Record) -> bool {
-        self.append(|seq| {
-            record.seq = seq;
-            serde_json::to_vec(&record)
-        })
-    }
-
-    /// Says whether the line was written.
-    fn append(&self, render: impl FnOnce(u64) -> serde_json::Result<Vec<u8>>) -> bool {
-        let mut file = self.file();
-        let outcome = file.append(|seq| render(seq).expect("a line is strings and numbers, which always serialise"));
-        // A lost line's number shows that it is; whoever may allow something asks `healthy` first.
-        self.0.healthy.store(outcome.is_ok(), Ordering::Release);
-        outcome.is_ok()
+    fn last_denial(&self) -> MutexGuard<'_, Option<Box<Line>>> {
+        self.0.last_denial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
-    /// What was learnt since `begin`.
-    pub fn subject(&mut self) -> &mut Subject {
-        &mut self.subject
-    }
+/// What the record says of a gateway that nobody saw end.
+const UNSEEN: &str = "nobody saw the gateway's end: the host went down, or all of its processes were killed";
 
-    /// Notes that it was allowed by this rule, and the address really used. May be called again when more is known.
-    pub fn allowed(&mut self, rule: &str, address: Option<IpAddr>) {
-        self.allowed = Some(Allowed { rule: rule.to_owned(), address });
-    }
-
-    /// Ends it as denied, even if it had been allowed (none of the name's addresses may be dialled).
-    pub fn deny(mut self, denial: &Denial) {
-        self.end(&Ending { denial: Some(denial), ..Ending::default() });
-    }
-
-    /// Takes it back: the attempt has another entry.
-    pub fn withdraw(mut self) {
-        self.written = true;
-    }
-
-    /// Ends as many attempts as denied, of which this is one.
-    pub fn deny_many(mut self, denial: &Denial, count: u64) {
-        self.end(&Ending { denial: Some(denial), count: Some(count), ..Ending::default() });
-    }
-
-    /// Ends it after it was allowed: bytes each way, and what went wrong, if something did.
-    pub fn finish(mut self, bytes_out: u64, bytes_in: u64, problem: Option<&str>) {
-        self.end(&Ending { bytes_out, bytes_in, problem, ..Ending::default() });
-    }
-
-    /// Records it, the first time it is called.
-    fn end(&mut self, ending: &Ending<'_>) {
-        if !std::mem::replace(&mut self.written, true) {
-            self.journal.record(self.record(ending));
-        }
-    }
-
-    fn record(&self, ending: &Ending<'_>) -> Record {
-        let inner = &self.journal.0;
-        let subject = &self.subject;
-        // Not decided when it was cut short: nothing went out, so it counts as denied.
-        let cut_short_undecided = self.allowed.is_none() && ending.problem == Some(CUT_SHORT);
-        let denied = ending.denial.is_some() || cut_short_undecided;
-        let allowed = self.allowed.as_ref().filter(|_| !denied);
-        let rule = match ending.denial {
-            Some(denial) => denial.rule.as_deref(),
-            None => allowed.map(|allowed| allowed.rule.as_str()),
-        };
-        let reason = ending.denial.map_or(ending.problem, |denial| Some(denial.reason.as_str()));
-        Record {
-            v: SCHEMA,
-            seq: 0,
-            time: humantime::format_rfc3339_millis(self.seen).to_string(),
-            container: inner.container.clone(),
-            policy: inner.policy.clone(),
-            protocol: subject.kind,
-            direction: subject.direction,
-            source: subject.source,
-            name: subject.name.as_deref().map(|name| clean(name, MAX_NAME)),
-            address: allowed.and_then(|allowed| allowed.address).unwrap_or_else(|| subject.destination.ip()),
-            port: subject.destination.port(),
-            method: subject.method.as_deref().map(|method| clean(method, MAX_METHOD)),
-            path: subject.path.as_deref().map(|path| clean(without_query(path), MAX_PATH)),
-            number: subject.number,
-            verdict: if denied { "deny" } else { "allow" }.to_owned(),
-            rule: rule.map(|rule| clean(rule, MAX_TEXT)),
-            reason: reason.map(|reason| clean(reason, MAX_TEXT)),
-            suggestion: ending
-                .denial
-                .and_then(|denial| denial.suggestion.as_deref())
-                .map(|suggestion| clean(suggestion, MAX_TEXT)),
-            bytes_out: ending.bytes_out,
-            bytes_in: ending.bytes_in,
-            duration_ms: milliseconds(self.began.elapsed()),
-            count: ending.count,
-        }
-    }
+/// A line with its number, which is an attempt's own with its first line.
+fn numbered(line: Line, seq: u64) -> Line {
+    let first = line.verdict.is_some() && line.flow.is_none() && line.count.is_none();
+    Line { seq, flow: if first { Some(seq) } else { line.flow }, ..line }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.end(&Ending { problem: Some(CUT_SHORT), ..Ending::default() });
-    }
+pub(super) fn render(line: Line) -> Vec<u8> {
+    serde_json::to_vec(&line).expect("a line is strings and numbers, which always serialise")
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+pub(super) fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! written or counted, and whoever makes them can't make more than a bounded number of lines a minute, nor hide one protocol
 //! in a flood of another: beyond [`PORTS`] ports, those of one protocol share a class.
 
-use super::record::{Direction, Kind, Record};
+use super::line::{Line, Verdict};
+use super::record::{Direction, Kind};
 
 /// Lines that one class may write in a minute.
 pub(super) const LINES: u64 = 100;
@@ -15,9 +16,9 @@ const PORTS: usize = 16;
 /// What is alike among attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Class {
-    direction: Direction,
-    allowed: bool,
-    protocol: Kind,
+    direction: Option<Direction>,
+    verdict: Option<Verdict>,
+    protocol: Option<Kind>,
     /// Or the number, where there are no ports. None: all that have no class of their own.
     port: Option<u16>,
 }
@@ -27,8 +28,16 @@ struct Class {
 struct Tally {
     class: Class,
     written: u64,
-    /// The first that wasn't written, and how many weren't.
-    counted: Option<(Record, u64)>,
+    counted: Option<Counted>,
+}
+
+/// What wasn't written one by one.
+#[derive(Debug)]
+struct Counted {
+    first: Line,
+    /// When the last of them was seen.
+    last: String,
+    count: u64,
 }
 
 /// The running minute.
@@ -37,33 +46,35 @@ pub(super) struct Minute(Vec<Tally>);
 
 impl Minute {
     /// Gives back what is to be written at once; counts the rest.
-    pub(super) fn admit(&mut self, record: Record) -> Option<Record> {
+    pub(super) fn admit(&mut self, line: Line) -> Option<Line> {
         // What the container was allowed has its line, always: bytes may have gone out with it.
-        if record.direction == Direction::Out && record.verdict == "allow" {
-            return Some(record);
+        if line.direction == Some(Direction::Out) && line.verdict == Some(Verdict::Allow) {
+            return Some(line);
         }
-        let tally = self.tally(&record);
+        let tally = self.tally(&line);
         if tally.written < LINES {
             tally.written += 1;
-            return Some(record);
+            return Some(line);
         }
-        let count = record.count.unwrap_or(1);
-        tally.counted.get_or_insert((record, 0)).1 += count;
+        let (last, count) = (line.time.clone(), line.count.unwrap_or(1));
+        let counted = tally.counted.get_or_insert_with(|| Counted { first: line, last: String::new(), count: 0 });
+        counted.last = last;
+        counted.count += count;
         None
     }
 
     /// Ends the minute: `write` gets a line for each class of which some weren't written, and says whether it stands. What
     /// could not be written is kept for the next minute's end.
-    pub(super) fn end(&mut self, mut write: impl FnMut(Record) -> bool) {
+    pub(super) fn end(&mut self, mut write: impl FnMut(Line) -> bool) {
         self.0.retain(|tally| tally.line().is_some_and(|line| !write(line)));
     }
 
-    fn tally(&mut self, record: &Record) -> &mut Tally {
+    fn tally(&mut self, line: &Line) -> &mut Tally {
         let own = Class {
-            direction: record.direction,
-            allowed: record.verdict == "allow",
-            protocol: record.protocol,
-            port: Some(record.number.map_or(record.port, u16::from)),
+            direction: line.direction,
+            verdict: line.verdict,
+            protocol: line.protocol,
+            port: line.number.map(u16::from).or(line.port),
         };
         let shared = Class { port: None, ..own };
         let place = |tallies: &[Tally], class| tallies.iter().position(|tally| tally.class == class);
@@ -79,11 +90,12 @@ impl Minute {
 
 impl Tally {
     /// The line that stands for what was counted.
-    fn line(&self) -> Option<Record> {
-        let (first, count) = self.counted.clone()?;
+    fn line(&self) -> Option<Line> {
+        let Counted { first, last, count } = self.counted.as_ref()?;
         let several = self.class.port.is_none();
-        let (port, number) = if several { (0, None) } else { (first.port, first.number) };
-        Some(Record { port, number, count: Some(count), ..first })
+        let (port, number) = if several { (Some(0), None) } else { (first.port, first.number) };
+        let (began, last) = (Some(first.time.clone()), Some(last.clone()));
+        Some(Line { port, number, count: Some(*count), first: began, last, ..first.clone() })
     }
 }
 

@@ -1,15 +1,26 @@
-//! The record: exactly one line for every attempt, allowed or denied, or its place in a count; and now and then a notice.
+//! The record of a gateway: what its container attempted, what became of it, and how the gateway itself ended (RECORD.md).
 //!
-//! `record` is the line and its cleaning, `file` the append-only file it goes to, `minute` what a flood may write to it,
-//! `journal` the guard that makes sure of "exactly one". Nothing in here knows what a policy decided or why: it is told.
+//! `line` is a line, `record` what stands in it and how text is cleaned for it, `file` the append-only file it goes to, `minute` what a
+//! flood may write, `flows` what is open, `entry` the guard of one attempt, `journal` the writer, and `last` the last line of a gateway
+//! that could not write it itself. Nothing in here knows what a policy decided or why: it is told.
 
+mod entry;
 mod file;
+mod flows;
+mod for_people;
 pub mod journal;
+mod last;
 pub mod line;
 mod minute;
 pub mod record;
+mod scratch;
+#[cfg(test)]
+pub(crate) mod test_attempts;
 
+pub use entry::{End, Entry};
 pub(crate) use file::set_aside;
 pub use file::{AtPath, Renew};
-pub use journal::{Entry, Journal};
+pub use flows::{Delivered, Traffic};
+pub use journal::{Journal, Tally};
+pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};
 pub use record::{Direction, Kind, Notice, Record, Subject, clean};

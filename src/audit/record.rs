@@ -62,6 +62,22 @@ pub struct Subject {
     pub number: Option<u8>,
 }
 
+impl Kind {
+    /// Its word in the record.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Dns => "dns",
+            Self::Icmp => "icmp",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Subject {
     /// An attempt of which no more than this is known.
     #[must_use]

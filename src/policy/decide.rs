@@ -11,7 +11,9 @@ use super::net::{self, Class};
 use super::permit::{Permit, PermittedTarget, Route};
 use super::rule::{Rule, normalise_path};
 use super::text::{self, Mistake};
-use super::{Attempt, CapturedPorts, Denial, Denials, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports};
+use super::{
+    Attempt, CapturedPorts, Denial, Denials, Grounds, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports,
+};
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -65,13 +67,13 @@ impl Policy {
     }
 
     /// Whether a name may be looked up: true where some rule could let a connection to it through.
-    /// Gives the rule's text (`observe` mode: `would deny: …`).
+    /// Gives on what grounds.
     ///
     /// # Errors
     /// Why not.
-    pub fn decide_lookup(&self, name: &Hostname) -> Result<Arc<str>, Denial> {
+    pub fn decide_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
         match self.judge_lookup(name) {
-            Err(denial) if self.mode == Mode::Observe => Ok(would_deny(&denial)),
+            Err(denial) if self.mode == Mode::Observe => Ok(Grounds::in_spite_of(&denial)),
             verdict => verdict,
         }
     }
@@ -136,16 +138,16 @@ impl Policy {
         };
         let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
         let forbidden = self.deny.iter().filter(forbids).cloned().collect();
-        Ok(Permit { forbidden, ..self.permit(attempt, rule, target, routes) })
+        Ok(Permit { forbidden, ..self.permit(attempt, Grounds::rule(rule), target, routes) })
     }
 
-    fn judge_lookup(&self, name: &Hostname) -> Result<Arc<str>, Denial> {
+    fn judge_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids_name(name)) {
             return Err(explain::name_forbidden(rule));
         }
         let routes = self.routes(|rule| rule.allows_name(name));
         let rule = routes.first().and_then(|route| route.0.first());
-        rule.map(|rule| rule.text().clone()).ok_or_else(|| {
+        rule.map(|rule| Grounds::rule(rule.text().clone())).ok_or_else(|| {
             explain::unmatched("no rule allows it".to_owned(), self.note.as_deref(), Some(format!("domain={name}")))
         })
     }
@@ -160,21 +162,21 @@ impl Policy {
         fitting(&self.allow).into_iter().map(|rule| Route(vec![rule])).chain(bounded).collect()
     }
 
-    fn permit(&self, attempt: &Attempt<'_>, rule: Arc<str>, target: PermittedTarget, routes: Vec<Route>) -> Permit {
+    fn permit(&self, attempt: &Attempt<'_>, grounds: Grounds, target: PermittedTarget, routes: Vec<Route>) -> Permit {
         let opens = |rule: &Rule| rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt);
         let narrowest = match &target {
             PermittedTarget::Name(_) => self.narrowest(attempt),
             PermittedTarget::Address(address) => explain::narrowest_for_address(*address, attempt),
         };
         let port = attempt.destination.port();
-        Permit { rule, target, port, routes, openings: self.routes(opens), forbidden: Vec::new(), narrowest }
+        Permit { grounds, target, port, routes, openings: self.routes(opens), forbidden: Vec::new(), narrowest }
     }
 
     /// What `observe` mode lets pass: the target as it was asked for, but still no special or unnamed private address.
     fn observed(&self, attempt: &Attempt<'_>, denial: &Denial) -> Permit {
         let address = PermittedTarget::Address(attempt.destination.ip());
         let target = attempt.name.map_or(address, |name| PermittedTarget::Name(name.clone()));
-        self.permit(attempt, would_deny(denial), target, vec![Route(Vec::new())])
+        self.permit(attempt, Grounds::in_spite_of(denial), target, vec![Route(Vec::new())])
     }
 
     fn unmatched(&self, attempt: &Attempt<'_>) -> Denial {
@@ -231,10 +233,6 @@ fn shut(attempt: &Attempt<'_>) -> Option<Denial> {
         }
         _ => None,
     }
-}
-
-fn would_deny(denial: &Denial) -> Arc<str> {
-    format!("would deny: {}", denial.reason).into()
 }
 
 /// DNS is captured by rules of its own.

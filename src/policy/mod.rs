@@ -18,6 +18,7 @@ pub mod text;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub use decide::Policy;
 pub use host::Hostname;
@@ -147,6 +148,30 @@ impl Denial {
     #[must_use]
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), rule: None, suggestion: None }
+    }
+}
+
+/// On what grounds an attempt may go out, in words for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grounds {
+    /// The rule that allowed it, as written (`observe` mode: `would deny: …`).
+    pub rule: Arc<str>,
+    /// In `observe` mode: the rule text that would allow it, where one could.
+    pub suggestion: Option<Arc<str>>,
+}
+
+impl Grounds {
+    /// A rule, or what isn't asked of any.
+    #[must_use]
+    pub fn rule(rule: impl Into<Arc<str>>) -> Self {
+        Self { rule: rule.into(), suggestion: None }
+    }
+
+    /// `observe` mode lets it pass in spite of this.
+    #[must_use]
+    pub fn in_spite_of(denial: &Denial) -> Self {
+        let suggestion = denial.suggestion.as_deref().map(Arc::from);
+        Self { rule: format!("would deny: {}", denial.reason).into(), suggestion }
     }
 }
 

@@ -10,12 +10,12 @@ use ipnet::IpNet;
 
 use super::net::{self, Class};
 use super::rule::Rule;
-use super::{Denial, Hostname};
+use super::{Denial, Grounds, Hostname};
 
 /// Leave to reach one target. Made only by [`super::Policy::decide`].
 #[derive(Debug, Clone)]
 pub struct Permit {
-    pub(super) rule: Arc<str>,
+    pub(super) grounds: Grounds,
     pub(super) target: PermittedTarget,
     pub(super) port: u16,
     /// Where it may lead; one of them is enough.
@@ -62,10 +62,10 @@ impl UpstreamAddr {
 }
 
 impl Permit {
-    /// The rule that allowed it, as written (`observe` mode: `would deny: …`).
+    /// On what grounds it is allowed.
     #[must_use]
-    pub fn rule(&self) -> &Arc<str> {
-        &self.rule
+    pub fn grounds(&self) -> &Grounds {
+        &self.grounds
     }
 
     /// The name to resolve, where the permit is for a name.

@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(bench.records().len(), 100);
         // What is waited for has an entry, which is recorded when it is dropped.
         *handshakes.table() = Table { begun: Awaited::new(WITHIN, NOTHING), accepted: HashMap::new() };
-        bench.gate.journal.write_counts();
+        bench.gate.journal.write_minute();
         assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 5000);
     }
 }

@@ -13,18 +13,43 @@ use serde::{Deserialize, Serialize};
 
 use super::neighbours::Questions;
 use super::{Gate, Interfaces};
-use crate::audit::{Direction, Kind, Renew, Subject};
+use crate::audit::line::Side;
+use crate::audit::{CONTAINER_ENDED, Direction, End, Kind, Renew, Subject};
 use crate::control::Report;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
-use crate::policy::Denial;
+use crate::policy::{Denial, Grounds};
 use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::readiness;
 
-/// What the keeper tells the filter. Its end says that the container is over.
+/// Why a gateway ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// The container has ended. What it said last may still arrive.
+    ContainerEnded,
+    /// Something went wrong.
+    Failed(String),
+}
+
+impl Why {
+    /// For the record.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::ContainerEnded => CONTAINER_ENDED.to_owned(),
+            Self::Failed(error) => format!("the container's network is shut: {error}"),
+        }
+    }
+}
+
+/// What the keeper tells the filter.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToFilter {
+    /// It is to end, when all is on record.
+    End(Why),
+    /// Somebody has put the record's file aside, or removed it: go on in another.
+    RecordMoved,
     /// What is known of the interfaces now.
     Interfaces(Interfaces),
     /// Who asks on a link is to be answered from now on. Comes with two sockets, for ARP and for neighbour discovery.
@@ -63,7 +88,7 @@ pub enum ToKeeper {
     Enlarge(Queue, usize),
     /// It can't go on.
     Failed(String),
-    /// The container is over, and all is on record.
+    /// All is on record, and it ends.
     Written,
     /// What it was asked for.
     Report(Report),
@@ -89,17 +114,20 @@ impl ToKeeper {
     }
 }
 
-/// Does what the keeper says, until it says that the container is over. Within a runtime.
-pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<()> {
+/// Does what the keeper says, until it says that it is over, and why. Within a runtime.
+pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
     let arrived = readiness::of(keeper)?;
     loop {
         let mut ready = arrived.readable().await?;
         let Ok(received) = ready.try_io(|_| keeper.receive(false)) else { continue };
         let Message { bytes, descriptors } = received?;
         if bytes.is_empty() {
-            return Ok(());
+            anyhow::bail!("the keeper is gone");
         }
-        follow(keeper, gate, serde_json::from_slice(&bytes)?, descriptors)?;
+        match serde_json::from_slice(&bytes)? {
+            ToFilter::End(why) => return Ok(why),
+            word => follow(keeper, gate, word, descriptors)?,
+        }
     }
 }
 
@@ -110,6 +138,9 @@ pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'
 
 fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
     match word {
+        // Heard by whoever calls.
+        ToFilter::End(_) => {}
+        ToFilter::RecordMoved => gate.journal.go_on_elsewhere(),
         ToFilter::Interfaces(interfaces) => {
             *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
         }
@@ -120,8 +151,9 @@ fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedF
         ToFilter::PluggedIn { name, address, held } => {
             let address = address.unwrap_or(IpAddr::V4(DUMMY));
             let mut entry = gate.journal.begin(plug(&name, address));
-            entry.allowed("plugged in", Some(address));
-            entry.finish(0, 0, Some(&format!("interface adopted after {} ms", held.as_millis())));
+            entry.allowed(&Grounds::rule("plugged in"), Some(address));
+            let how_long = format!("interface adopted after {} ms", held.as_millis());
+            entry.finish(End::closed(Side::Gateway).because(how_long));
         }
         ToFilter::NotPluggedIn { name, reason } => {
             let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));

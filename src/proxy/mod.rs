@@ -33,7 +33,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Journal;
@@ -41,14 +41,23 @@ use crate::gateway::ruleset::LEAVING;
 use crate::policy::Policy;
 use crate::sys::channel::Channel;
 use crate::sys::netns::Resident;
+use crate::sys::signal::Termination;
 use crate::sys::{confine, process, socket};
 use budget::Budget;
 pub use capture::Sockets;
 pub use confinement::Cell;
-use keeper::{Records, ToKeeper};
+use keeper::{Records, ToKeeper, Why};
+use tokio::time::Instant;
 
-/// How often it is written down what the record only counts.
-const COUNTED: Duration = Duration::from_secs(60);
+/// How often it is written what came of open attempts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long what the container said last may take to arrive: its kernel sends it, and ends its connections, when its processes are
+/// gone. Engines take its network away only after that.
+const LAST_BYTES: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+const LOOKED: Duration = Duration::from_millis(5);
+/// What a filter says that was told to end by somebody else than its keeper.
+const TERMINATED: &str = "the filter was told to end (SIGTERM)";
 
 /// What every connection needs; one per proxy.
 #[derive(Debug)]
@@ -170,7 +179,7 @@ impl Filter {
         let Place { cell, keeper, records } = place;
         let keeper = Arc::new(keeper);
         self.gate.streams.ask(Arc::clone(&keeper));
-        let outcome = self.confined(&cell, &keeper, records).and_then(|filter| filter.serve(&keeper));
+        let outcome = self.live(&cell, &keeper, records);
         let word = match &outcome {
             Ok(()) => ToKeeper::Written,
             Err(error) => ToKeeper::Failed(format!("{error:#}")),
@@ -180,12 +189,29 @@ impl Filter {
         i32::from(outcome.is_err())
     }
 
+    fn live(self, cell: &Cell<'_>, keeper: &Channel, records: Channel) -> anyhow::Result<()> {
+        let termination = Termination::awaited()?;
+        let journal = self.gate.journal.clone();
+        let filter = self.confined(cell, keeper, records, &termination)?;
+        std::panic::set_hook(Box::new(move |panic| {
+            journal.stop_at_panic(panic);
+            std::process::abort();
+        }));
+        filter.serve(keeper, &termination)
+    }
+
     /// Gives everything up but what serving needs.
-    fn confined(mut self, cell: &Cell<'_>, keeper: &Channel, records: Channel) -> anyhow::Result<Self> {
+    fn confined(
+        mut self,
+        cell: &Cell<'_>,
+        keeper: &Channel,
+        records: Channel,
+        termination: &Termination,
+    ) -> anyhow::Result<Self> {
         process::detach()?;
         self.gate.inside = confinement::confine(cell)?;
         self.gate.journal.with_file(|record| {
-            let own = [record, keeper.as_fd(), records.as_fd()];
+            let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
             confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())
         })?;
         self.gate.journal.come_from(Box::new(Records::by(records)?));
@@ -193,31 +219,44 @@ impl Filter {
         Ok(self)
     }
 
-    /// Serves until the container is over. What is under way then is recorded as cut short.
-    fn serve(self, keeper: &Channel) -> anyhow::Result<()> {
+    /// Serves until the container is over, or something fails. What is under way then is recorded as cut.
+    fn serve(self, keeper: &Channel, termination: &Termination) -> anyhow::Result<()> {
         let Self { gate, sockets } = self;
         let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let outcome = runtime.block_on(async {
             keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
-                over = keeper::heed(keeper, &gate) => over,
-                failed = capture::serve(Arc::clone(&gate), sockets) => failed,
-                never = count(gate.journal.clone()) => match never {},
+                why = until_over(keeper, &gate) => why,
+                failed = capture::serve(Arc::clone(&gate), sockets) => Err(failed.err().unwrap_or_else(|| anyhow!("nothing is captured any more"))),
+                terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
+                never = write_minutes(gate.journal.clone()) => match never {},
                 never = memory::tend(&gate.streams) => match never {},
             }
         });
+        journal.cut_the_rest();
         drop(runtime);
-        journal.write_counts();
-        outcome
+        let why = outcome.as_ref().map_or_else(|error| Why::Failed(format!("{error:#}")), Why::clone);
+        journal.stop(&why.reason());
+        outcome.map(drop)
     }
 }
 
-/// Writes down every minute what the record only counts.
-async fn count(journal: Journal) -> Infallible {
+/// Waits for the end; where it is the container's, for what it said last to arrive.
+async fn until_over(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
+    let why = keeper::heed(keeper, gate).await?;
+    let end = Instant::now() + LAST_BYTES;
+    while why == Why::ContainerEnded && gate.journal.ending() > 0 && Instant::now() < end {
+        tokio::time::sleep(LOOKED).await;
+    }
+    Ok(why)
+}
+
+/// Writes every minute what came of open attempts, and what is only counted.
+async fn write_minutes(journal: Journal) -> Infallible {
     loop {
-        tokio::time::sleep(COUNTED).await;
-        journal.write_counts();
+        tokio::time::sleep(MINUTE).await;
+        journal.write_minute();
     }
 }
 
@@ -232,7 +271,7 @@ mod tests {
     async fn what_is_only_counted_is_written_at_the_end_of_the_minute() {
         let bench = TestGate::new(&[], Vec::new());
         let journal = bench.gate.journal.clone();
-        tokio::spawn(count(journal.clone()));
+        tokio::spawn(write_minutes(journal.clone()));
         let (source, destination) = ("10.0.0.2:40000".parse().unwrap(), "192.0.2.7:22".parse().unwrap());
         let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
         for _ in 0..150 {

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use super::Gate;
 use super::awaited::Awaited;
 use super::handshakes::Handshakes;
-use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::gateway::fragment::{Fragment, Pieces, Whole};
 use crate::gateway::refusal::{self, Packet, Report, Why};
-use crate::policy::{Attempt, Denial, Protocol, Verdict};
+use crate::policy::{Attempt, Denial, Grounds, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
 
@@ -155,8 +155,8 @@ fn write(gate: &Gate, packet: Packet) {
     let mut entry = begin(gate, packet);
     match packet.why {
         Why::Inbound => {
-            entry.allowed("inbound", None);
-            entry.finish(0, 0, None);
+            entry.allowed(&Grounds::rule("inbound"), None);
+            entry.finish(End::untracked());
         }
         Why::Spoofed => entry.deny(&Denial::because(format!("{} is not this container's address", packet.source.ip()))),
         Why::Stray => entry.deny(&Denial::because("of no connection with this container")),
@@ -190,7 +190,7 @@ fn overrun(gate: &Gate, lost: u32) {
     let entry = gate.journal.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
         &Denial::because("refused, the beginning of a connection, or a fragment: more than could be told apart"),
-        lost.into(),
+        Some(lost.into()),
     );
 }
 

@@ -6,27 +6,16 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
-use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, Interest};
 
-use super::stream::Stream;
+use super::stream::{Meter, Stream};
+use crate::audit::line::Side;
+use crate::audit::{Delivered, End, Traffic};
 use crate::sys::socket::reset_on_close;
-
-/// How a spliced connection went.
-#[derive(Debug)]
-pub struct Spliced {
-    /// Bytes that the upstream's socket took.
-    pub bytes_out: u64,
-    /// Bytes that the client's socket took.
-    pub bytes_in: u64,
-    /// What ended it, where that was not an orderly end of both directions.
-    pub problem: Option<io::Error>,
-}
 
 /// Bytes that were already read from a side and are to be passed on first.
 #[derive(Debug, Default)]
@@ -37,107 +26,168 @@ pub struct Early {
     pub back: Vec<u8>,
 }
 
-/// Joins two connections until both directions have ended, or one has broken. No time limit: an idle connection is the
-/// business of those who keep it; a dead one is found by keepalive.
-pub async fn splice_both(mut client: Stream, mut upstream: Stream, early: Early) -> Spliced {
-    let (mut bytes_out, mut bytes_in) = (0, 0);
-    let mut problem = pass_early(&mut client, &mut upstream, early, (&mut bytes_out, &mut bytes_in)).await.err();
-    if problem.is_none() {
-        problem = pump_both((&client, &mut bytes_in), (&upstream, &mut bytes_out)).await.err();
+/// Joins two connections until both directions have ended, or one has broken; says how. No time limit: an idle connection is the
+/// business of those who keep it; a dead one is found by keepalive. What moves is counted in `traffic`. Whoever drops this before its
+/// end breaks both off.
+pub async fn splice_both(mut client: Stream, mut upstream: Stream, early: Early, traffic: &Traffic) -> End {
+    // Each side learns of a break as it would have without us.
+    let mut both = Both { streams: [client.clone(), upstream.clone()], in_order: false };
+    let early = pass_early(&mut client, &mut upstream, early, traffic).await;
+    let ended = match early {
+        Ok(()) => pump_both(&client, &upstream, traffic).await,
+        Err(stop) => Err(stop),
+    };
+    match ended {
+        Ok(first) => {
+            both.in_order = true;
+            End::closed(first)
+        }
+        Err(stop) => stop.into_end(),
     }
-    if problem.is_some() {
-        // Each side learns of a break as it would have without us. Best effort: a socket that is gone needs none.
-        let _ = reset_on_close(&client);
-        let _ = reset_on_close(&upstream);
+}
+
+/// Tells how much of a connection's bytes has arrived at both of its ends.
+#[derive(Debug)]
+pub struct Ends {
+    client: Meter,
+    upstream: Meter,
+}
+
+impl Ends {
+    /// What the client is sent, and what the upstream is.
+    #[must_use]
+    pub fn of(client: Meter, upstream: Meter) -> Self {
+        Self { client, upstream }
     }
-    Spliced { bytes_out, bytes_in, problem }
+}
+
+impl Delivered for Ends {
+    fn delivered(&self) -> (u64, u64) {
+        (self.upstream.arrived(), self.client.arrived())
+    }
+}
+
+/// Both connections. Each ends with a reset where they don't end in order.
+struct Both {
+    streams: [Stream; 2],
+    in_order: bool,
+}
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        for stream in self.streams.iter().filter(|_| !self.in_order) {
+            // Best effort: a socket that is gone needs none.
+            let _ = reset_on_close(stream);
+        }
+    }
 }
 
 /// At most a ClientHello or a request head each way: it fits the socket's empty buffer, so neither waits for the other.
-async fn pass_early(
-    client: &mut Stream,
-    upstream: &mut Stream,
-    early: Early,
-    (bytes_out, bytes_in): (&mut u64, &mut u64),
-) -> io::Result<()> {
-    upstream.write_all(&early.out).await?;
-    *bytes_out += early.out.len() as u64;
-    client.write_all(&early.back).await?;
-    *bytes_in += early.back.len() as u64;
+async fn pass_early(client: &mut Stream, upstream: &mut Stream, early: Early, traffic: &Traffic) -> Result<(), Stop> {
+    upstream.write_all(&early.out).await.map_err(|error| Stop::writing(Side::Server, error))?;
+    traffic.add_out(early.out.len() as u64);
+    client.write_all(&early.back).await.map_err(|error| Stop::writing(Side::Client, error))?;
+    traffic.add_back(early.back.len() as u64);
     Ok(())
 }
 
-/// A socket, and the count of the bytes that it took.
-type Counted<'a> = (&'a Stream, &'a mut u64);
+/// One direction of a connection.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    from: &'a Stream,
+    to: &'a Stream,
+    /// Who is at its beginning.
+    begins_at: Side,
+    traffic: &'a Traffic,
+}
 
-async fn pump_both((client, bytes_in): Counted<'_>, (upstream, bytes_out): Counted<'_>) -> io::Result<()> {
-    let mut out = pin!(pump(client, (upstream, bytes_out)));
-    let mut back = pin!(pump(upstream, (client, bytes_in)));
-    let (first, other) = tokio::select! {
-        first = &mut out => (first, back),
-        first = &mut back => (first, out),
+impl Way<'_> {
+    fn ends_at(self) -> Side {
+        if self.begins_at == Side::Client { Side::Server } else { Side::Client }
+    }
+
+    fn count(self, bytes: usize) {
+        match self.begins_at {
+            Side::Client => self.traffic.add_out(bytes as u64),
+            _ => self.traffic.add_back(bytes as u64),
+        }
+    }
+}
+
+/// Gives who ended first.
+async fn pump_both(client: &Stream, upstream: &Stream, traffic: &Traffic) -> Result<Side, Stop> {
+    let mut out = pin!(pump(Way { from: client, to: upstream, begins_at: Side::Client, traffic }));
+    let mut back = pin!(pump(Way { from: upstream, to: client, begins_at: Side::Server, traffic }));
+    let (first, side, other) = tokio::select! {
+        first = &mut out => (first, Side::Client, back),
+        first = &mut back => (first, Side::Server, out),
     };
     match first {
-        Ok(()) => other.await.map_err(Stop::into_error),
+        Ok(()) => other.await.map(|()| side),
         // The side that reads is gone, so nobody is left to take what comes from the other.
-        Err(Stop::Reading(error)) => Err(error),
+        Err(stop) if stop.reading => Err(stop),
         // The side that was written to is gone, but what it said before may still lie in its socket. Ends by itself:
         // a dead connection's socket gives what it has, then an end.
-        Err(Stop::Writing(error)) => {
+        Err(stop) => {
             let _ = other.await;
-            Err(error)
+            Err(stop)
         }
     }
 }
 
 /// Why a direction stopped before its end.
-enum Stop {
-    Reading(io::Error),
-    Writing(io::Error),
+struct Stop {
+    /// Who broke off.
+    by: Side,
+    /// Whether that was seen when reading from it.
+    reading: bool,
+    error: io::Error,
 }
 
 impl Stop {
-    fn into_error(self) -> io::Error {
-        match self {
-            Self::Reading(error) | Self::Writing(error) => error,
-        }
+    fn reading(by: Side, error: io::Error) -> Self {
+        Self { by, reading: true, error }
+    }
+
+    fn writing(by: Side, error: io::Error) -> Self {
+        Self { by, reading: false, error }
+    }
+
+    fn into_end(self) -> End {
+        // That it was broken off is said already.
+        let plain = matches!(self.error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+        End::reset(self.by, (!plain).then(|| self.error.to_string()))
     }
 }
 
 /// One direction, until its end has been passed on.
-async fn pump(from: &Stream, (to, count): Counted<'_>) -> Result<(), Stop> {
+async fn pump(way: Way<'_>) -> Result<(), Stop> {
+    let Way { from, to, begins_at, .. } = way;
+    let (reading, writing) = (|error| Stop::reading(begins_at, error), |error| Stop::writing(way.ends_at(), error));
     loop {
-        from.tcp().readable().await.map_err(Stop::Reading)?;
-        let pipe = Pipe::take().map_err(Stop::Reading)?;
+        from.tcp().readable().await.map_err(reading)?;
+        let pipe = Pipe::take().map_err(reading)?;
         loop {
             match from.tcp().try_io(Interest::READABLE, || pipe.fill(from)) {
                 Ok(0) => {
                     pipe.put_back();
-                    return end(to).map_err(Stop::Writing);
+                    return to.end().map_err(writing);
                 }
                 Ok(filled) => {
                     from.received(filled);
                     tokio::select! {
                         // What can still be passed on, is.
                         biased;
-                        drained = pipe.drain(filled, to, count) => drained.map_err(Stop::Writing)?,
+                        drained = pipe.drain(filled, way) => drained.map_err(writing)?,
                         // Whoever said it is gone, and nobody takes it: it would be kept for as long as nobody does.
-                        () = from.lost() => return Err(Stop::Reading(io::ErrorKind::ConnectionReset.into())),
+                        () = from.lost() => return Err(reading(io::ErrorKind::ConnectionReset.into())),
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Stop::Reading(error)),
+                Err(error) => return Err(reading(error)),
             }
         }
         pipe.put_back();
-    }
-}
-
-/// Passes an end on. A connection that has ended both ways already (`ENOTCONN`) has been told.
-fn end(to: &Stream) -> io::Result<()> {
-    match SockRef::from(to).shutdown(Shutdown::Write) {
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-        ended => ended,
     }
 }
 
@@ -181,8 +231,9 @@ impl Pipe {
         move_bytes(from, &self.write, from.at_once())
     }
 
-    /// From this pipe, which holds `left` bytes, into a socket, all of them.
-    async fn drain(&self, mut left: usize, to: &Stream, count: &mut u64) -> io::Result<()> {
+    /// From this pipe, which holds `left` bytes, into the socket at the way's end, all of them.
+    async fn drain(&self, mut left: usize, way: Way<'_>) -> io::Result<()> {
+        let to = way.to;
         while left > 0 {
             let moved = to.tcp().async_io(Interest::WRITABLE, || move_bytes(&self.read, to, left)).await?;
             if moved == 0 {
@@ -190,7 +241,7 @@ impl Pipe {
             }
             to.sent(moved);
             left = left.saturating_sub(moved);
-            *count += moved as u64;
+            way.count(moved);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -77,8 +78,33 @@ struct Socket {
     tcp: TcpStream,
     received: Mutex<Buffer>,
     sent: Mutex<Buffer>,
+    written: Arc<AtomicU64>,
     _structures: Share,
     among: Streams,
+}
+
+/// Tells how much of what was written to a connection has arrived, also when that is closed.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    written: Arc<AtomicU64>,
+    socket: Weak<Socket>,
+    /// What of it doesn't count.
+    before: u64,
+}
+
+impl Meter {
+    /// Counts only what is written from now on.
+    #[must_use]
+    pub fn from_now(self) -> Self {
+        Self { before: self.written.load(Relaxed), ..self }
+    }
+
+    /// Bytes that count and that the peer's kernel has acknowledged.
+    #[must_use]
+    pub fn arrived(&self) -> u64 {
+        let under_way = self.socket.upgrade().map_or(0, |socket| socket.under_way());
+        self.written.load(Relaxed).saturating_sub(under_way).saturating_sub(self.before)
+    }
 }
 
 /// Room for a connection that is yet to be made.
@@ -169,7 +195,8 @@ impl Room {
         prepare(&tcp);
         let (received, sent) = (Mutex::new(received), Mutex::new(sent));
         let open = Arc::clone(&among.open);
-        let socket = Arc::new(Socket { tcp, received, sent, _structures: structures, among });
+        let written = Arc::default();
+        let socket = Arc::new(Socket { tcp, received, sent, written, _structures: structures, among });
         locked(&open.sockets).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
         Ok(Stream(socket))
     }
@@ -185,7 +212,13 @@ fn prepare(tcp: &TcpStream) {
 }
 
 impl Drop for Socket {
+    /// Where something is under way, nobody has waited for it: we end. The peer is not to take that for an end in order.
     fn drop(&mut self) {
+        let lost = self.under_way();
+        if lost > 0 {
+            let _ = reset_on_close(&self.tcp);
+            self.written.fetch_sub(lost, Relaxed);
+        }
         locked(&self.among.open.sockets).remove(&std::ptr::from_ref(self).addr());
     }
 }
@@ -254,8 +287,23 @@ impl Stream {
         }
     }
 
+    /// Tells how much of what was written has arrived.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        Meter { written: Arc::clone(&self.0.written), socket: Arc::downgrade(&self.0), before: 0 }
+    }
+
+    /// Says that nothing more will be written. A connection that has ended both ways already has been told.
+    pub(super) fn end(&self) -> io::Result<()> {
+        match SockRef::from(self.tcp()).shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            ended => ended,
+        }
+    }
+
     /// Notes that so many bytes were written.
     pub(super) fn sent(&self, bytes: usize) {
+        self.0.written.fetch_add(bytes as u64, Relaxed);
         if let Some(size) = locked(&self.0.sent).moved(bytes, self.0.among.beginning()) {
             self.0.among.open.enlarger.enlarge(&self.0.tcp, Queue::Sent, size);
         }
@@ -268,6 +316,12 @@ impl Socket {
         let socket = SockRef::from(&self.tcp);
         let with_a_reset = socket.linger().is_ok_and(|linger| linger == Some(Duration::ZERO));
         with_a_reset || socket.shutdown(Shutdown::Write).is_err() || self.unsent() == 0
+    }
+
+    /// Bytes that have not arrived, and, if the connection is gone, never will.
+    fn under_way(&self) -> u64 {
+        // Of a socket that can't be asked, nothing is known to be missing.
+        buffers::queued(&self.tcp).map_or(0, |(unsent, _)| unsent as u64)
     }
 
     /// Bytes that have not arrived. None are left of a connection that is gone.
@@ -426,7 +480,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(self.tcp()).shutdown(Shutdown::Write))
+        Poll::Ready(self.end())
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::{Arc, RwLock};
 use super::budget::{Budget, FIXED};
 use super::stream::Streams;
 use super::{Gate, dial, dns};
-use crate::audit::{Journal, Record};
+use crate::audit::Journal;
+use crate::audit::line::About;
+use crate::audit::test_attempts::{Attempt, attempts};
 use crate::policy::{Policy, PolicySource};
 
 #[derive(Debug)]
@@ -23,7 +25,7 @@ impl TestGate {
         let gate = Arc::new(Gate {
             streams: Streams::new(Budget::new((64 << 20) - FIXED)),
             policy: Policy::compile(&source).unwrap(),
-            journal: Journal::open(&directory.path().join("c.jsonl"), "c", "test").unwrap(),
+            journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default()).unwrap(),
             resolver: dns::Resolver::new(resolvers),
             exit: dial::Exit::AsHost,
             inside: None,
@@ -33,8 +35,7 @@ impl TestGate {
     }
 
     /// What was recorded so far.
-    pub(super) fn records(&self) -> Vec<Record> {
-        let text = std::fs::read_to_string(self.directory.path().join("c.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    pub(super) fn records(&self) -> Vec<Attempt> {
+        attempts(&self.directory.path().join("c.jsonl"))
     }
 }

@@ -19,7 +19,7 @@ use super::budget::{Share, used_up};
 use super::dial::{DialError, permitted_addresses};
 use super::expiring::Expiring;
 use super::{Gate, opaque};
-use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::audit::{Direction, End, Entry, Kind, Subject, Traffic};
 use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
 use crate::sys;
 use crate::sys::socket::Queues;
@@ -123,7 +123,7 @@ impl Relay {
     fn begin(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Refused> {
         let mut entry = self.gate.journal.begin(flow.subject());
         let room = self.room().and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
-        let decided = room.and_then(|room| Ok((room, decide(&self.gate, flow, &mut entry)?)));
+        let decided = room.and_then(|room| Ok((room, allow(&self.gate, flow, &mut entry)?)));
         let ((room, datagram), permit) = match decided {
             Ok(decided) => decided,
             Err(denial) => {
@@ -132,7 +132,6 @@ impl Relay {
                 return Err(Refused);
             }
         };
-        entry.allowed(permit.rule(), None);
         let (queue, waiting) = mpsc::channel(QUEUE);
         // Room for one is certain: nothing else is in it yet.
         let _ = queue.try_send(datagram);
@@ -165,11 +164,16 @@ impl Flow {
     }
 }
 
+/// Judges a flow, and records that it is allowed.
+fn allow(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
+    let permit = decide(gate, flow, entry)?;
+    entry.allowed(permit.grounds(), None);
+    entry.open()?;
+    Ok(permit)
+}
+
 /// Judges a flow by the names that its address was resolved from, and by the address.
 fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
-    if !gate.journal.healthy() {
-        return Err(Denial::because("the audit file can't be written"));
-    }
     let names = gate.resolver.names_of(flow.destination.ip());
     let (name, permit) = opaque::decide(&names, |name| {
         let (protocol, destination) = (Protocol::Udp, flow.destination);
@@ -194,8 +198,8 @@ async fn run(
 ) {
     match open(&gate, flow, &permit, &mut entry, &room).await {
         Ok((outside, inside)) => {
-            let traffic = relay(&outside, &inside, flow.source, waiting).await;
-            entry.finish(traffic.bytes_out, traffic.bytes_in, traffic.problem.as_deref());
+            let end = relay(&outside, &inside, flow.source, waiting, &entry.traffic()).await;
+            entry.finish(end);
         }
         Err(denial) => {
             entry.deny(&denial);
@@ -218,7 +222,7 @@ async fn open(
             DialError::Unreachable(problem) => Denial::because(problem),
         })?;
     let upstream = addresses.first().ok_or_else(|| Denial::because("the name has no address"))?.socket_addr();
-    entry.allowed(permit.rule(), Some(upstream.ip()));
+    entry.allowed(permit.grounds(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(
             gate.source_for(flow.source.ip(), upstream.ip()),
@@ -231,33 +235,41 @@ async fn open(
     sockets().map_err(|error| Denial::because(format!("no socket for it: {error}")))
 }
 
-/// What went through a flow.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Traffic {
-    bytes_out: u64,
-    bytes_in: u64,
+/// What went wrong in a flow, and may yet go well: the next datagram may get through.
+#[derive(Debug, Default)]
+struct Problems {
     /// The last error of the outside, in words.
-    problem: Option<String>,
-    problems: usize,
+    last: Option<String>,
+    count: usize,
+    /// Whether something came back.
+    answered: bool,
 }
 
-impl Traffic {
-    /// Counts an error that ends nothing: the next datagram may get through.
+impl Problems {
     fn note(&mut self, error: &io::Error) {
-        self.problems += 1;
-        self.problem = Some(error.to_string());
+        self.count += 1;
+        self.last = Some(error.to_string());
+    }
+
+    /// How a flow with them ended. One that was answered, ended well.
+    fn end(self) -> End {
+        match self.last {
+            Some(problem) if !self.answered => End::unreachable(problem),
+            _ => End::idle(),
+        }
     }
 }
 
-/// Passes datagrams both ways until nothing comes any more.
+/// Passes datagrams both ways until nothing comes any more. Says how it ended.
 async fn relay(
     outside: &UdpSocket,
     inside: &std::net::UdpSocket,
     client: SocketAddr,
     mut waiting: mpsc::Receiver<Datagram>,
-) -> Traffic {
-    let mut traffic = Traffic::default();
-    while traffic.problems < PROBLEMS {
+    traffic: &Traffic,
+) -> End {
+    let mut problems = Problems::default();
+    while problems.count < PROBLEMS {
         let event = async {
             tokio::select! {
                 datagram = waiting.recv() => datagram.map(Some),
@@ -266,29 +278,36 @@ async fn relay(
         };
         match timeout(IDLE, event).await {
             Ok(Some(Some(datagram))) => match outside.send(&datagram.payload).await {
-                Ok(sent) => traffic.bytes_out += bytes(sent),
-                Err(error) => traffic.note(&error),
+                Ok(sent) => traffic.add_out(bytes(sent)),
+                Err(error) => problems.note(&error),
             },
-            Ok(Some(None)) => pass_back(outside, inside, client, &mut traffic),
+            Ok(Some(None)) => pass_back(outside, inside, client, traffic, &mut problems),
             // Nothing came for long; or the relay itself is gone.
             Err(_) | Ok(None) => break,
         }
     }
-    traffic
+    problems.end()
 }
 
-fn pass_back(outside: &UdpSocket, inside: &std::net::UdpSocket, client: SocketAddr, traffic: &mut Traffic) {
+fn pass_back(
+    outside: &UdpSocket,
+    inside: &std::net::UdpSocket,
+    client: SocketAddr,
+    traffic: &Traffic,
+    problems: &mut Problems,
+) {
     let mut buffer = Vec::with_capacity(DATAGRAM);
     for _ in 0..BATCH {
         buffer.clear();
         match outside.try_recv_buf(&mut buffer) {
             Ok(length) => {
-                traffic.bytes_in += bytes(length);
+                traffic.add_back(bytes(length));
+                problems.answered = true;
                 // The container's own full buffer, or an answer to a socket it has closed: as on any network.
                 let _ = inside.send_to(&buffer, client);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => return traffic.note(&error),
+            Err(error) => return problems.note(&error),
         }
     }
 }

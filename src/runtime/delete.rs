@@ -5,19 +5,23 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::audit;
 use crate::cgroup::{self, Leftover};
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
-/// How long a proxy may take to notice that its container's init is gone: it writes its last records, which are lost when it is
-/// killed, and on a busy machine that takes a while.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a gateway may take to end after its container's init: what the container said last may still arrive, the last records
+/// are written, which are lost when it is killed, and on a busy machine that takes a while.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or it never came to a record.
 pub(crate) fn forget(directory: &Path) {
     let record = Record::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
         end(record.proxy);
+    }
+    if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
+        record_end(record);
     }
     let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
@@ -41,9 +45,19 @@ fn end(proxy: Option<ProcessId>) {
     }
 }
 
+/// Gives the record of a gateway that is gone its last line, where the gateway could not.
+pub(crate) fn record_end(record: &Record) {
+    let Record { plan, proxy: Some(_), .. } = record else { return };
+    let kills = || Leftover::of(&plan.state).and_then(|leftover| leftover.oom_kills());
+    let reason = || cgroup::with_oom_kills("the gateway was killed".to_owned(), kills());
+    // The next gateway of this container tries again.
+    let _ = audit::write_last(&plan.audit, &plan.container, reason);
+}
+
 /// Removes what others left, where neither init nor proxy is there any more. One without a record may be in the making.
 pub(crate) fn sweep() {
     for record in state::list().unwrap_or_default().into_iter().filter(Record::over) {
+        record_end(&record);
         let _ = state::remove(&record.plan.state);
     }
     cgroup::sweep();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::control::Asking;
 use crate::audit::AtPath;
 use crate::control::Report;
-use crate::proxy::keeper::{ToFilter, ToKeeper, answer_for_file};
+use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
 use crate::proxy::{Cell, Filter, Place, stream};
 use crate::sys::buffers;
 use crate::sys::channel::{Channel, Message};
@@ -101,9 +101,14 @@ impl FilterProcess {
         }
     }
 
-    /// Tells it that the container is over, and waits until all is on record.
-    pub(super) fn finish(&self) -> anyhow::Result<()> {
-        self.words.end()?;
+    /// The inode of the record's file that it writes to.
+    pub(super) fn record_inode(&self) -> u64 {
+        self.source.inode()
+    }
+
+    /// Tells it to end, and waits until all is on record. It may want another file for that.
+    pub(super) fn finish(&self, why: Why) -> anyhow::Result<()> {
+        self.tell(&ToFilter::End(why), &[])?;
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             match self.hear()? {

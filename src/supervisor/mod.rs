@@ -7,27 +7,33 @@
 mod control;
 mod filter;
 mod plug;
+mod record;
 mod wire;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Journal;
+use crate::audit::line::About;
+use crate::audit::record::MAX_NAME;
+use crate::audit::{Journal, clean, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance};
 use crate::gateway::Gateway;
 use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
+use crate::proxy::keeper::Why;
 use crate::proxy::{Cell, Filter, Sockets, Task, dial};
 use crate::state::{ProcessId, Record};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
 use crate::sys::readiness;
+use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
 use wire::Wire;
@@ -73,6 +79,7 @@ struct Kept {
     wire: Wire,
     control: UnixListener,
     state: StateDirectory,
+    termination: Termination,
 }
 
 /// The container's state directory, as long as there is a gateway to tell of: what ends in order takes it along.
@@ -88,6 +95,7 @@ impl Drop for StateDirectory {
 /// Everything that needs privileges, and everything that can fail, in order.
 fn prepare() -> anyhow::Result<Kept> {
     process::new_session()?;
+    let termination = Termination::awaited()?;
     let order = read_order()?;
     let plan = &order.plan;
     let init = Process::open(order.init.pid).context("watch the container's init")?;
@@ -99,7 +107,7 @@ fn prepare() -> anyhow::Result<Kept> {
     let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
     let network_namespace = container.inode()?;
     let policy = compile(plan)?;
-    let journal = Journal::open(&plan.audit, &plan.container, policy.name())
+    let journal = Journal::open(&plan.audit, &plan.container, about(plan))
         .with_context(|| format!("open the audit file {}", plan.audit.display()))?;
     let gateway = Gateway::create()?;
     let sockets = gateway.side.namespace.inside(Sockets::open).context("open the filter's sockets")?;
@@ -125,7 +133,19 @@ fn prepare() -> anyhow::Result<Kept> {
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
     wire.publish(&filter)?;
     filter.is_ready()?;
-    Ok(Kept { order, init, filter, wire, control, state })
+    Ok(Kept { order, init, filter, wire, control, state, termination })
+}
+
+/// What the record's first line says.
+fn about(plan: &Plan) -> About {
+    About {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        policy: clean(&plan.policy.name, MAX_NAME),
+        policy_hash: plan.policy.hash(),
+        mode: plan.policy.mode.to_string(),
+        identity: plan.identity.clone(),
+        ..About::default()
+    }
 }
 
 fn read_order() -> anyhow::Result<Order> {
@@ -154,16 +174,20 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
 impl Kept {
     /// Looks after the gateway until the container's init is gone.
     fn look_after(&mut self) -> anyhow::Result<()> {
-        let Self { order, init, filter, wire, control, .. } = self;
+        let Self { order, init, filter, wire, control, termination, .. } = self;
         let (desk, settling, asking) = Desk::open();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        runtime.block_on(async {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // One for the disk, now and then.
+        runtime.enable_io().enable_time().max_blocking_threads(1).thread_keep_alive(Duration::ZERO);
+        runtime.build()?.block_on(async {
             let end = readiness::of(init)?;
             let failed = tokio::select! {
                 gone = end.readable() => return Ok(gone.map(drop)?),
                 failed = wire.tend(filter, settling, order.plan.starts_by_verb) => failed,
                 failed = filter.serve(asking) => failed,
                 failed = control::serve(control, desk) => match failed? {},
+                failed = record::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
+                terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
             };
             // A container's end takes its links along, which may be heard of first.
             if order.init.alive() { failed } else { Ok(()) }
@@ -175,19 +199,20 @@ impl Kept {
     fn end(self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         let Self { order, filter, mut wire, state, .. } = self;
         let plan = &order.plan;
-        let outcome = outcome.and_then(|()| {
-            if plan.links_are_looked_for {
-                wire.let_go();
-            }
-            filter.finish()
-        });
-        if let Err(error) = &outcome {
+        if outcome.is_ok() && plan.links_are_looked_for {
+            wire.let_go();
+        }
+        let why = outcome.as_ref().map_or_else(|error| Why::Failed(format!("{error:#}")), |()| Why::ContainerEnded);
+        let finished = filter.finish(why.clone());
+        if finished.is_err() {
             filter.kill();
             filter.wait();
-            // Where it can't be said in the record, there is nowhere else.
-            if let Ok(journal) = Journal::open(&plan.audit, &plan.container, &plan.policy.name) {
-                journal.notice(&format!("the container's network is shut: {error:#}"));
-            }
+        }
+        // It has done so where it could.
+        let last = write_last(&plan.audit, &plan.container, || died(&outcome, &finished));
+        if why == Why::ContainerEnded && finished.is_ok() && last.is_ok() && !is_worth_keeping(&plan.audit) {
+            // It may be gone already.
+            let _ = std::fs::remove_file(&plan.audit);
         }
         if outcome.is_err() && order.init.alive() {
             // It goes on telling of a container that has no network now, until that is deleted.
@@ -197,6 +222,16 @@ impl Kept {
         }
         // The control group is to be empty when this process is gone.
         filter.wait();
-        outcome
+        outcome.and(finished)
     }
 }
+
+/// What the record says of a filter that could say nothing.
+fn died(outcome: &anyhow::Result<()>, finished: &anyhow::Result<()>) -> String {
+    let errors = [outcome, finished].into_iter().filter_map(|step| step.as_ref().err());
+    let error = errors.map(|error| format!("{error:#}")).next().unwrap_or_default();
+    cgroup::with_oom_kills(Why::Failed(error).reason(), cgroup::oom_kills())
+}
+
+/// What ends a keeper that is told to by somebody else.
+const TERMINATED: &str = "the gateway was told to end (SIGTERM)";

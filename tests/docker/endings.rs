@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::Test;
-use crate::bed::{Bed, Capture, must_be_shut_out, records, unique};
+use crate::bed::{Bed, Capture, lines, must_be_shut_out, unique};
 use crate::docker::{IMAGE, runtime};
 use crate::traces::{Footprint, wait_for_none};
 use crate::wire::leaks;
@@ -62,8 +62,8 @@ fn killed(bed: &Bed) {
 fn killed_filter(bed: &Bed) {
     let container = under_load(bed, |footprint| signal(bed, &footprint.filter(bed), "KILL"));
     let said = "the container's network is shut: the filter is gone: it was killed by SIGKILL";
-    let notices = records(bed, &container).into_iter().filter(|record| record["notice"] == said);
-    assert_eq!(notices.count(), 1);
+    let stops = lines(bed, &container).into_iter().filter(|line| line["event"] == "stop" && line["reason"] == said);
+    assert_eq!(stops.count(), 1);
 }
 
 fn stopped(bed: &Bed) {

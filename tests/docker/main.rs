@@ -31,6 +31,7 @@ mod memory;
 mod nesting;
 mod networks;
 mod privilege;
+mod record;
 mod refusals;
 mod resolver;
 mod status;
@@ -64,13 +65,14 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 19] = [
+const GROUPS: [Group; 20] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("endings", endings::TESTS),
+    group("record", record::TESTS),
     Group { alone: true, ..group("crowd", endings::CROWD) },
     group("bounds", bounds::TESTS),
     Group { alone: true, ..group("memory", memory::TESTS) },

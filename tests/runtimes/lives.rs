@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 /// Words for the shell that ask an address for what the host answers. This host's bash can; busybox, statically linked, can't
 /// resolve even a number.
-fn get(address: Ipv4Addr) -> String {
+pub(crate) fn get(address: Ipv4Addr) -> String {
     let ask = format!("exec 3<>/dev/tcp/{address}/{PORT} && echo who goes there >&3 && grep hello <&3");
     format!("busybox timeout 20 /usr/bin/bash -c '{ask}' 2>&1 || echo refused")
 }

@@ -14,6 +14,8 @@
 mod groups;
 mod host;
 mod lives;
+#[path = "../support/record.rs"]
+mod record;
 mod world;
 
 use std::process::ExitCode;

@@ -199,7 +199,7 @@ impl World {
     /// The records of what it attempted.
     pub(crate) fn records(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path(&format!("audit/{}.jsonl", self.id))).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        crate::record::records(&text)
     }
 }
 

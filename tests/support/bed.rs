@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 mod command;
 #[path = "programs.rs"]
 mod programs;
+#[path = "record.rs"]
+mod record;
 
 pub(crate) use command::*;
 pub(crate) use programs::*;
@@ -179,10 +181,18 @@ fn install_programs(directory: &Path, policies: &Path) {
     }
 }
 
-/// The audit records of a container, which may be gone.
+/// What the record of a container, which may be gone, tells of attempts that are over, and its notices.
 pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
-    let text = fs::read_to_string(bed.inside(&format!("/var/log/boundary/{id}.jsonl"))).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    record::records(&record_of(bed, id))
+}
+
+/// All lines of its record.
+pub(crate) fn lines(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
+    record::lines(&record_of(bed, id))
+}
+
+fn record_of(bed: &Bed, id: &str) -> String {
+    fs::read_to_string(bed.inside(&format!("/var/log/boundary/{id}.jsonl"))).unwrap_or_default()
 }
 
 /// Packets that a container sends, as they arrive at the host's end of its uplink.

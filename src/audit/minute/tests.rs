@@ -3,36 +3,19 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::audit::line::Event;
 
-fn record(protocol: Kind, port: u16) -> Record {
-    let address = "192.0.2.7".parse().unwrap();
-    Record {
-        v: 1,
-        seq: 0,
-        time: "2024-05-01T12:00:00.000Z".to_owned(),
-        container: "c".to_owned(),
-        policy: "default".to_owned(),
-        protocol,
-        direction: Direction::Out,
-        source: "10.0.0.2:40000".parse().unwrap(),
-        name: None,
-        address,
-        port,
-        method: None,
-        path: None,
-        number: None,
-        verdict: "deny".to_owned(),
-        rule: None,
-        reason: None,
-        suggestion: None,
-        bytes_out: 0,
-        bytes_in: 0,
-        duration_ms: 0,
-        count: None,
+fn record(protocol: Kind, port: u16) -> Line {
+    Line {
+        protocol: Some(protocol),
+        direction: Some(Direction::Out),
+        port: Some(port),
+        verdict: Some(Verdict::Deny),
+        ..Line::new(Event::End, "2024-05-01T12:00:00.000Z".to_owned(), "c")
     }
 }
 
-fn ended(minute: &mut Minute) -> Vec<Record> {
+fn ended(minute: &mut Minute) -> Vec<Line> {
     let mut lines = Vec::new();
     minute.end(|line| {
         lines.push(line);
@@ -47,7 +30,7 @@ fn the_first_hundred_are_written_and_one_line_counts_the_rest() {
     let written = (0..1000).filter(|_| minute.admit(record(Kind::Udp, 9999)).is_some()).count();
     assert_eq!(written, 100);
     let lines = ended(&mut minute);
-    assert_eq!(lines.iter().map(|line| (line.port, line.count)).collect::<Vec<_>>(), [(9999, Some(900))]);
+    assert_eq!(lines.iter().map(|line| (line.port, line.count)).collect::<Vec<_>>(), [(Some(9999), Some(900))]);
     // The next minute begins anew, and says nothing where there is nothing to say.
     assert!(minute.admit(record(Kind::Udp, 9999)).is_some());
     assert_eq!(ended(&mut minute).len(), 0);
@@ -60,7 +43,7 @@ fn a_flood_of_one_kind_takes_no_line_from_another() {
         minute.admit(record(Kind::Udp, port));
     }
     for other in
-        [record(Kind::Tcp, 22), record(Kind::Icmp, 0), Record { direction: Direction::In, ..record(Kind::Udp, 7) }]
+        [record(Kind::Tcp, 22), record(Kind::Icmp, 0), Line { direction: Some(Direction::In), ..record(Kind::Udp, 7) }]
     {
         assert!(minute.admit(other).is_some());
     }
@@ -69,9 +52,9 @@ fn a_flood_of_one_kind_takes_no_line_from_another() {
 #[test]
 fn what_was_allowed_out_always_has_its_line() {
     let mut minute = Minute::default();
-    let allowed = || Record { verdict: "allow".to_owned(), ..record(Kind::Https, 443) };
+    let allowed = || Line { verdict: Some(Verdict::Allow), ..record(Kind::Https, 443) };
     assert!((0..1000).all(|_| minute.admit(allowed()).is_some()));
-    let inbound = || Record { direction: Direction::In, ..allowed() };
+    let inbound = || Line { direction: Some(Direction::In), ..allowed() };
     assert_eq!((0..1000).filter(|_| minute.admit(inbound()).is_some()).count(), 100);
 }
 

@@ -138,7 +138,7 @@ fn a_rule_for_a_name_gives_leave_for_the_name_and_not_for_the_address_the_client
     let permit = Try::https("x.test").permit(&policy);
     assert_eq!(permit.name().map(Hostname::as_str), Some("x.test"));
     assert_eq!(permit.address(), None);
-    assert_eq!(&**permit.rule(), "domain=x.test");
+    assert_eq!(&*permit.grounds().rule, "domain=x.test");
     let upstream = permit.upstream(address("203.0.113.5"), &[]).unwrap();
     assert_eq!(upstream.socket_addr(), "203.0.113.5:443".parse().unwrap());
 }
@@ -295,7 +295,7 @@ fn annotated(annotated: &[&str], ceiling: &[&str]) -> Policy {
 fn annotated_rules_count_only_under_the_ceiling() {
     let policy = annotated(&["domain=*"], &["domain=*.ok.test"]);
     assert!(Try::https("base.test").is_allowed(&policy));
-    assert_eq!(&**Try::https("a.ok.test").permit(&policy).rule(), "domain=*");
+    assert_eq!(&*Try::https("a.ok.test").permit(&policy).grounds().rule, "domain=*");
     let denial = Try::https("evil.test").denial(&policy);
     assert_eq!(denial.reason, "no rule allows it: «domain=*» of boundary.allow is beyond the host's ceiling");
     assert!(!Try::https("a.ok.test").is_allowed(&annotated(&["domain=*"], &[])));
@@ -319,18 +319,21 @@ fn observing(allow: &[&str]) -> Policy {
 #[test]
 fn observing_lets_pass_what_would_be_denied_and_says_so() {
     let policy = observing(&["domain=good.test"]);
-    assert_eq!(&**Try::https("good.test").permit(&policy).rule(), "domain=good.test");
+    assert_eq!(&*Try::https("good.test").permit(&policy).grounds().rule, "domain=good.test");
     let permit = Try::https("x.test").permit(&policy);
-    assert_eq!(&**permit.rule(), "would deny: no rule allows it");
+    assert_eq!(&*permit.grounds().rule, "would deny: no rule allows it");
     assert!(permit.upstream(address("203.0.113.1"), &[]).is_ok());
     permit.upstream(address("10.0.0.1"), &[]).unwrap_err();
     permit.upstream(address("169.254.169.254"), &[]).unwrap_err();
-    assert_eq!(&**Try::https("bad.test").permit(&policy).rule(), "would deny: rule «deny domain=bad.test» forbids it");
+    assert_eq!(
+        &*Try::https("bad.test").permit(&policy).grounds().rule,
+        "would deny: rule «deny domain=bad.test» forbids it"
+    );
     let permit = Try::new(Protocol::Udp, "", "192.0.2.1:123").permit(&policy);
     assert_eq!(permit.address(), Some(address("192.0.2.1")));
     Try::new(Protocol::Tcp, "", "127.0.0.1:80").denial(&policy);
     let rule = policy.decide_lookup(&Hostname::parse("x.test").unwrap()).unwrap();
-    assert_eq!(&*rule, "would deny: no rule allows it");
+    assert_eq!(&*rule.rule, "would deny: no rule allows it");
 }
 
 #[test]

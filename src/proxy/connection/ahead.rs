@@ -4,15 +4,14 @@
 //! goes through here: its bytes wait for the verdict.
 
 use std::io;
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BufMut;
-use socket2::SockRef;
 
 use super::{Captured, Unidentified};
-use crate::audit::Entry;
+use crate::audit::line::Side;
+use crate::audit::{End, Entry, Traffic};
 use crate::policy::{Denial, Permit};
 use crate::proxy::dial::{DialError, Upstream};
 use crate::proxy::identify::Identity;
@@ -28,8 +27,8 @@ pub(in crate::proxy) struct Connected {
     pub(in crate::proxy) upstream: Upstream,
     /// What it said that the client has not been given yet.
     pub(in crate::proxy) unpassed: Vec<u8>,
-    /// Bytes that the client has been given.
-    pub(in crate::proxy) passed: u64,
+    /// Whether the client has been given some of it.
+    has_passed: bool,
 }
 
 /// A connection that is being made, or is there.
@@ -67,7 +66,7 @@ impl Ahead {
     pub(super) fn is_unused(&self) -> bool {
         match &self.state {
             State::Dialling(_) => true,
-            State::Connected { connected, ended } => !ended && connected.passed == 0 && connected.unpassed.is_empty(),
+            State::Connected { connected, ended } => !ended && !connected.has_passed && connected.unpassed.is_empty(),
         }
     }
 
@@ -75,13 +74,14 @@ impl Ahead {
     pub(super) async fn hear_server_until(
         &mut self,
         client: &Stream,
+        entry: &mut Entry,
         identified: impl Future<Output = Result<Identity, Denial>>,
     ) -> Result<Identity, Unidentified> {
         tokio::select! {
             // A client that speaks at once is judged by what it says, whatever became of the server.
             biased;
             identity = identified => identity.map_err(Unidentified::Denied),
-            broken = self.pass_back(client) => Err(broken),
+            broken = self.pass_back(client, entry) => Err(broken),
         }
     }
 
@@ -108,75 +108,80 @@ impl Ahead {
         }
     }
 
-    /// Records a connection that ended before the client had said anything.
-    pub(super) fn record_broken(self, mut entry: Entry, problem: &str) {
-        let (address, passed) = match &self.state {
-            State::Dialling(_) => (None, 0),
-            State::Connected { connected, .. } => {
-                (Some(connected.upstream.address.socket_addr().ip()), connected.passed)
-            }
-        };
-        entry.allowed(self.permit.rule(), address);
-        entry.finish(0, passed, Some(problem));
-    }
-
     /// Passes bytes back until something breaks. May be dropped at any await: what was read and not passed is kept.
-    async fn pass_back(&mut self, client: &Stream) -> Unidentified {
+    async fn pass_back(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
         if let State::Dialling(dialling) = &mut self.state {
-            match dialling.await {
-                Ok(upstream) => self.state = State::Connected { connected: fresh(upstream), ended: false },
+            let dialled = dialling.await;
+            entry.allowed(self.permit.grounds(), None);
+            match dialled {
+                Ok(upstream) => {
+                    entry.allowed(self.permit.grounds(), Some(upstream.address.socket_addr().ip()));
+                    self.state = State::Connected { connected: fresh(upstream), ended: false };
+                }
                 Err(DialError::Denied(denial)) => return Unidentified::Denied(denial),
-                Err(DialError::Unreachable(problem)) => return Unidentified::Broken(problem),
+                Err(DialError::Unreachable(problem)) => return Unidentified::Broken(End::unreachable(problem)),
             }
         }
+        // It may stay open and silent for as long as it likes.
+        if let Err(denial) = entry.open() {
+            return Unidentified::Denied(denial);
+        }
+        let traffic = entry.traffic();
         let State::Connected { connected, ended } = &mut self.state else { return std::future::pending().await };
         loop {
             let moved = match ended {
                 // Only the client can go on from here.
                 true => std::future::pending().await,
                 false if connected.unpassed.is_empty() => connected.hear(client, ended).await,
-                false => connected.pass(client).await,
+                false => connected.pass(client, &traffic).await,
             };
-            if let Err(error) = moved {
-                return Unidentified::Broken(error.to_string());
+            if let Err(end) = moved {
+                return Unidentified::Broken(end);
             }
         }
     }
 }
 
-fn fresh(upstream: Upstream) -> Connected {
-    Connected { upstream, unpassed: Vec::new(), passed: 0 }
+/// A connection on which nothing has happened.
+pub(super) fn fresh(upstream: Upstream) -> Connected {
+    Connected { upstream, unpassed: Vec::new(), has_passed: false }
+}
+
+fn broken(by: Side, error: &io::Error) -> End {
+    End::reset(by, Some(error.to_string()))
 }
 
 impl Connected {
-    async fn hear(&mut self, client: &Stream, ended: &mut bool) -> io::Result<()> {
+    async fn hear(&mut self, client: &Stream, ended: &mut bool) -> Result<(), End> {
         let server = &self.upstream.stream;
-        server.tcp().readable().await?;
+        server.tcp().readable().await.map_err(|error| broken(Side::Server, &error))?;
         let most = server.at_once().min(READ_AT_ONCE);
         match server.tcp().try_read_buf(&mut (&mut self.unpassed).limit(most)) {
             Ok(0) => {
                 *ended = true;
-                SockRef::from(client).shutdown(Shutdown::Write)
+                client.end().map_err(|error| broken(Side::Client, &error))
             }
             Ok(heard) => {
                 server.received(heard);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(broken(Side::Server, &error)),
         }
     }
 
-    async fn pass(&mut self, client: &Stream) -> io::Result<()> {
-        client.tcp().writable().await?;
+    async fn pass(&mut self, client: &Stream, traffic: &Traffic) -> Result<(), End> {
+        client.tcp().writable().await.map_err(|error| broken(Side::Client, &error))?;
         match client.tcp().try_write(&self.unpassed) {
             Ok(written) => {
+                client.sent(written);
                 self.unpassed.drain(..written);
-                self.passed += written as u64;
+                self.has_passed = true;
+                traffic.add_back(written as u64);
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(broken(Side::Client, &error)),
         }
     }
 }

@@ -21,10 +21,10 @@ pub(super) use farewell::{close_gently, reset};
 use super::budget::{Share, used_up};
 use super::dial::{DialError, Network, Outside};
 use super::identify::{self, Answer, Identity};
-use super::splice::{Early, splice_both};
+use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
 use super::{Gate, http, opaque};
-use crate::audit::{Direction, Entry, Kind, Subject};
+use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, Verdict};
 
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
@@ -40,10 +40,10 @@ pub(super) fn deny(gate: &Gate, source: SocketAddr, destination: SocketAddr, why
 }
 
 async fn serve_captured(captured: Captured, client: Stream) {
-    let entry = captured.begin(Kind::Tcp);
+    let mut entry = captured.begin(Kind::Tcp);
     let mut seen = Seen { bytes: Vec::new(), room: captured.gate.streams.budget.nothing() };
     // Boxed: what lives on doesn't carry the room that this took.
-    let (ahead, identity) = Box::pin(captured.identify(&client, &mut seen)).await;
+    let (ahead, identity) = Box::pin(captured.identify(&client, &mut seen, &mut entry)).await;
     // Kept until the connection ends.
     let Seen { bytes: early, room: _room } = seen;
     match identity {
@@ -61,10 +61,8 @@ async fn serve_captured(captured: Captured, client: Stream) {
             entry.deny(&denial);
             reset(client);
         }
-        Err(Unidentified::Broken(problem)) => {
-            if let Some(ahead) = ahead {
-                ahead.record_broken(entry, &problem);
-            }
+        Err(Unidentified::Broken(end)) => {
+            entry.finish(end);
             reset(client);
         }
     }
@@ -93,8 +91,8 @@ const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
 enum Unidentified {
     /// It isn't allowed.
     Denied(Denial),
-    /// The connection to the server, made ahead, failed or broke; why.
-    Broken(String),
+    /// The connection to the server, made ahead, failed or broke.
+    Broken(End),
 }
 
 impl Captured {
@@ -125,9 +123,6 @@ impl Captured {
         name: Option<&Hostname>,
         request: Option<(&str, &str)>,
     ) -> Result<Permit, Denial> {
-        if !self.gate.journal.healthy() {
-            return Err(Denial::because("the audit file can't be written"));
-        }
         let (method, path) = request.unzip();
         match self.gate.policy.decide(&Attempt { protocol, name, destination: self.destination, method, path }) {
             Verdict::Allow(permit) => Ok(permit),
@@ -150,7 +145,7 @@ impl Captured {
             return Ok(connected);
         }
         let upstream = self.outside.dial(&self.gate, permit, self.source, self.destination).await?;
-        Ok(Connected { upstream, unpassed: Vec::new(), passed: 0 })
+        Ok(ahead::fresh(upstream))
     }
 
     /// Whether a connection to this address, made under another permit, would also have been made under this one.
@@ -160,7 +155,12 @@ impl Captured {
 
     /// Reads into `early` until it is clear what the connection is. Where it is allowed whatever that will be, the server is
     /// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers' limits.
-    async fn identify(&self, client: &Stream, early: &mut Seen) -> (Option<Ahead>, Result<Identity, Unidentified>) {
+    async fn identify(
+        &self,
+        client: &Stream,
+        early: &mut Seen,
+        entry: &mut Entry,
+    ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
         let mut ahead = Ahead::begin(self);
         if ahead.is_none() {
             match timeout(IDENTIFY_WITHIN, self.read_identity(client, early)).await {
@@ -174,7 +174,8 @@ impl Captured {
             // Nothing was said, and nothing would be allowed: the words for that are those for opaque bytes.
             None => (None, Ok(Identity::Opaque)),
             Some(before) => {
-                let identity = before.hear_server_until(client, self.read_identity_whenever(client, early)).await;
+                let identity =
+                    before.hear_server_until(client, entry, self.read_identity_whenever(client, early)).await;
                 (ahead, identity)
             }
         }
@@ -286,28 +287,28 @@ async fn open(
     ahead: Option<Ahead>,
 ) -> Result<Connected, Closed> {
     let permit = permit.map_err(Closed::Denied)?;
+    entry.allowed(permit.grounds(), None);
+    entry.open().map_err(Closed::Denied)?;
     match captured.connect(&permit, ahead).await {
         Ok(server) => {
-            entry.allowed(permit.rule(), Some(server.upstream.address.socket_addr().ip()));
+            entry.allowed(permit.grounds(), Some(server.upstream.address.socket_addr().ip()));
             Ok(server)
         }
         Err(DialError::Denied(denial)) => Err(Closed::Denied(denial)),
-        Err(DialError::Unreachable(problem)) => {
-            entry.allowed(permit.rule(), None);
-            Err(Closed::Unreachable(problem))
-        }
+        Err(DialError::Unreachable(problem)) => Err(Closed::Unreachable(problem)),
     }
 }
 
-async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, entry: Entry) {
-    let Connected { upstream, unpassed, passed } = server;
-    let spliced = splice_both(client, upstream.stream, Early { out: early, back: unpassed }).await;
-    let problem = spliced.problem.map(|error| error.to_string());
-    entry.finish(spliced.bytes_out, passed + spliced.bytes_in, problem.as_deref());
+async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, mut entry: Entry) {
+    let Connected { upstream, unpassed, .. } = server;
+    let traffic = entry.traffic();
+    traffic.measure_by(Ends::of(client.meter(), upstream.stream.meter()));
+    let end = splice_both(client, upstream.stream, Early { out: early, back: unpassed }, &traffic).await;
+    entry.finish(end);
 }
 
 fn unreachable(client: Stream, problem: &str, entry: Entry) {
-    entry.finish(0, 0, Some(problem));
+    entry.finish(End::unreachable(problem));
     reset(client);
 }
 

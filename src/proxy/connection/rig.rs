@@ -7,7 +7,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::audit::{Journal, Record};
+use crate::audit::Journal;
+use crate::audit::line::About;
+use crate::audit::test_attempts::{self, attempts};
 use crate::policy::{Policy, PolicySource};
 use crate::proxy::budget::{Budget, FIXED};
 use crate::proxy::dial::{Exit, Upstream};
@@ -33,7 +35,7 @@ impl Rig {
     /// The same with so many bytes to use.
     pub(in crate::proxy) async fn within(bytes: usize, allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("audit.jsonl"), "c0ffee", "test").unwrap();
+        let journal = Journal::open(&folder.path().join("audit.jsonl"), "c0ffee", About::default()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
         let source =
@@ -83,17 +85,16 @@ impl Rig {
     }
 
     /// Waits until every connection has been served, and reads what was recorded.
-    pub(in crate::proxy) async fn records(&self) -> Vec<Record> {
+    pub(in crate::proxy) async fn records(&self) -> Vec<test_attempts::Attempt> {
         let served = std::mem::take(&mut *self.served.lock().unwrap());
         for task in served {
             task.await.unwrap();
         }
-        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        attempts(&self.folder.path().join("audit.jsonl"))
     }
 
     /// The only record.
-    pub(in crate::proxy) async fn record(&self) -> Record {
+    pub(in crate::proxy) async fn record(&self) -> test_attempts::Attempt {
         let mut records = self.records().await;
         assert_eq!(records.len(), 1, "{records:?}");
         records.remove(0)

@@ -31,8 +31,9 @@ use self::reply::Transport;
 use super::Gate;
 use super::budget::used_up;
 use super::stream::Stream;
-use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::{Denial, Hostname};
+use crate::audit::line::Side;
+use crate::audit::{Direction, End, Entry, Kind, Subject};
+use crate::policy::{Denial, Grounds, Hostname};
 
 /// How long a connection may be silent, or take to bring one question or to take one answer.
 const IDLE: Duration = Duration::from_secs(10);
@@ -130,13 +131,8 @@ async fn answer(
     };
     entry.subject().name = Some(question.name());
     entry.subject().method = Some(question.kind());
-    let judgement = if gate.journal.healthy() {
-        question.judge(&gate.policy)
-    } else {
-        Judgement::Deny(Denial::because("the audit file can't be written"))
-    };
     let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
-    match judgement {
+    match question.judge(&gate.policy) {
         Judgement::Deny(denial) => {
             entry.deny(&denial);
             encoded(&reply::denied(&question, &denial))
@@ -145,40 +141,52 @@ async fn answer(
             entry.deny(&denial);
             encoded(&reply::unsupported(&question, &denial))
         }
-        Judgement::Empty(rule) => {
-            entry.allowed(&rule, None);
+        Judgement::Empty(grounds) => {
+            entry.allowed(&grounds, None);
+            let why = format!("{} records are answered as empty", question.kind());
             let reply = encoded(&reply::empty(&question));
-            let problem = format!("{} records are answered as empty", question.kind());
-            entry.finish(size(message), reply.as_deref().map_or(0, size), Some(&problem));
+            answered(entry, message, reply.as_deref(), End::closed(Side::Gateway).because(why));
             reply
         }
-        Judgement::Forward(name, rule) => {
-            entry.allowed(&rule, None);
-            let (forwarded, problem) = forward(gate, &mut entry, &question, &name, &rule, source.ip()).await;
+        Judgement::Forward(name, grounds) => {
+            entry.allowed(&grounds, None);
+            if let Err(denial) = entry.open() {
+                entry.deny(&denial);
+                return encoded(&reply::denied(&question, &denial));
+            }
+            let (forwarded, end) = forward(gate, &mut entry, &question, &name, &grounds, source.ip()).await;
             let reply = encoded(&forwarded);
-            entry.finish(size(message), reply.as_deref().map_or(0, size), problem.as_deref());
+            answered(entry, message, reply.as_deref(), end);
             reply
         }
     }
 }
 
-/// Asks our resolvers. Gives the answer for the container, and what went wrong.
+fn answered(mut entry: Entry, message: &[u8], reply: Option<&[u8]>, end: End) {
+    let traffic = entry.traffic();
+    traffic.add_out(size(message));
+    traffic.add_back(reply.map_or(0, size));
+    entry.finish(end);
+}
+
+/// Asks our resolvers. Gives the answer for the container, and how that ended.
 async fn forward(
     gate: &Gate,
     entry: &mut Entry,
     question: &Question,
     name: &Hostname,
-    rule: &str,
+    grounds: &Grounds,
     client: IpAddr,
-) -> (Message, Option<String>) {
+) -> (Message, End) {
     match gate.resolver.ask(gate, name, question.asked.query_type, client).await {
         Ok(answer) => {
-            entry.allowed(rule, Some(answer.server.ip()));
+            entry.allowed(grounds, Some(answer.server.ip()));
             gate.resolver.remember(name, &answer);
-            let problem = (!answer.exists).then(|| LookupError::NoSuchName.to_string());
-            (reply::answered(question, &answer), problem)
+            let end = End::closed(Side::Server);
+            let end = if answer.exists { end } else { end.because(LookupError::NoSuchName.to_string()) };
+            (reply::answered(question, &answer), end)
         }
-        Err(error) => (reply::failed(question, &error.to_string()), Some(error.to_string())),
+        Err(error) => (reply::failed(question, &error.to_string()), End::unreachable(error.to_string())),
     }
 }
 

@@ -4,12 +4,10 @@
 //! forgotten: whatever is not in [`Question`] (other records, EDNS options, flags, the spelling of the name) never leaves
 //! the machine: `upstream` asks anew from the name and the type alone.
 
-use std::sync::Arc;
-
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
 
-use crate::policy::{Denial, Hostname, Policy};
+use crate::policy::{Denial, Grounds, Hostname, Policy};
 
 /// A well-formed question.
 #[derive(Debug)]
@@ -36,10 +34,10 @@ pub struct Malformed {
 /// What is to be done with a question.
 #[derive(Debug)]
 pub enum Judgement {
-    /// Ask a resolver, by this rule.
-    Forward(Hostname, Arc<str>),
-    /// The name is allowed by this rule, but the answer is always empty.
-    Empty(Arc<str>),
+    /// Ask a resolver, on these grounds.
+    Forward(Hostname, Grounds),
+    /// The name is allowed on these grounds, but the answer is always empty.
+    Empty(Grounds),
     /// The name is allowed, the type is not: answered as if there were none.
     Unsupported(Denial),
     /// The name is not allowed.
@@ -104,17 +102,17 @@ impl Question {
         let Some(name) = self.hostname() else {
             return Judgement::Deny(Denial::because("not a host name"));
         };
-        let rule = match policy.decide_lookup(&name) {
-            Ok(rule) => rule,
+        let grounds = match policy.decide_lookup(&name) {
+            Ok(grounds) => grounds,
             Err(denial) => return Judgement::Deny(denial),
         };
         match self.asked.query_type {
             RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::SRV | RecordType::PTR => {
-                Judgement::Forward(name, rule)
+                Judgement::Forward(name, grounds)
             }
             // They tell a client keys for Encrypted Client Hello, which would hide the name from us, and addresses past the
             // A records. Answered as empty, every client falls back to A and AAAA (RFC 9460, 3).
-            RecordType::HTTPS | RecordType::SVCB => Judgement::Empty(rule),
+            RecordType::HTTPS | RecordType::SVCB => Judgement::Empty(grounds),
             // They carry free text both ways (TXT, NULL, private types), or what nobody behind a filter needs. Empty
             // rather than an error: a program that also asks for MX or TXT goes on with the addresses.
             _ => Judgement::Unsupported(Denial::because(format!("{} records are not looked up", self.kind()))),

@@ -313,7 +313,7 @@ async fn a_flood_of_questions_is_dropped_and_leaves_a_hundred_records_and_a_coun
         answered += u32::from(ask_as(&bench, &denied).await.is_some());
     }
     assert_eq!(answered, QUESTIONS_A_SECOND);
-    bench.gate.journal.write_counts();
+    bench.gate.journal.write_minute();
     let records = bench.records();
     assert_eq!((records.len(), records.last().unwrap().count), (101, Some(2900)));
 }

@@ -19,10 +19,11 @@ use super::answer::Reply;
 use super::converse::BUFFER;
 use super::held::{Held, HttpSocket, Passage};
 use super::hop;
-use super::recorded::{Counted, Ledger, counted, response_head, uncounted};
-use crate::audit::Entry;
+use super::recorded::{Counted, Ledger, counted, uncounted};
+use crate::audit::line::Side;
+use crate::audit::{End, Entry, Traffic};
 use crate::proxy::splice::{Early, splice_both};
-use crate::proxy::stream::Stream;
+use crate::proxy::stream::{Meter, Stream};
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Line {
     sender: SendRequest<Counted>,
     held: Arc<Held>,
     task: AbortHandle,
+    meter: Meter,
 }
 
 /// What became of a request.
@@ -52,10 +54,11 @@ impl Line {
     pub(super) async fn over(stream: Stream, held: Arc<Held>) -> hyper::Result<Self> {
         let mut http = Builder::new();
         http.preserve_header_case(true).max_buf_size(BUFFER);
+        let meter = stream.meter();
         let (sender, connection) = http.handshake(TokioIo::new(HttpSocket::server(stream, Arc::clone(&held)))).await?;
         // Ends when `sender` and the last answer's body are gone. Its error is also the request's, and told there.
         let task = tokio::spawn(connection.with_upgrades()).abort_handle();
-        Ok(Self { sender, held, task })
+        Ok(Self { sender, held, task, meter })
     }
 
     /// Whether another request can be sent.
@@ -73,20 +76,31 @@ impl Line {
         self.task.clone()
     }
 
+    /// Tells how much of what it is sent from now on has arrived.
+    pub(super) fn meter(&self) -> Meter {
+        self.meter.clone().from_now()
+    }
+
     /// What is kept for it here.
     pub(super) fn held(&self) -> Arc<Held> {
         Arc::clone(&self.held)
     }
 
     /// Sends one request that came from `client`. `upgrade`: whether it asks for one.
-    pub(super) async fn send(&mut self, request: Request<Incoming>, client: &Arc<Held>, upgrade: bool) -> Sent {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Incoming>,
+        client: &Arc<Held>,
+        upgrade: bool,
+        traffic: Arc<Traffic>,
+    ) -> Sent {
         let passage = Passage { from: Arc::clone(client), to: self.held() };
-        let (request, ledger) = counted(request, passage);
+        let (request, ledger) = counted(request, passage, traffic);
         let sent = self.sender.try_send_request(request).await;
         self.held.understood();
         match sent {
             Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, ledger),
-            Ok(response) if upgrade => switched(response, ledger.out()),
+            Ok(response) if upgrade => switched(response, &ledger),
             Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned(), ledger),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Sent::Unsent(uncounted(unsent)),
@@ -96,21 +110,19 @@ impl Line {
     }
 }
 
-fn switched(mut response: Response<Incoming>, out: u64) -> Sent {
+fn switched(mut response: Response<Incoming>, ledger: &Ledger) -> Sent {
     let upgraded = hyper::upgrade::on(&mut response);
     let (mut parts, _nothing) = response.into_parts();
-    let back = response_head(&parts) as u64;
+    ledger.answered(&parts);
     parts.headers = hop::end_to_end(parts.headers, true);
     let reply = Response::from_parts(parts, Either::Right(Full::default()));
-    Sent::Switched(Box::new((reply, Tunnel { upgraded, out, back, entry: None })))
+    Sent::Switched(Box::new((reply, Tunnel { upgraded, entry: None })))
 }
 
 /// What a connection becomes after a 101: bytes, spliced.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     upgraded: OnUpgrade,
-    out: u64,
-    back: u64,
     entry: Option<Entry>,
 }
 
@@ -122,15 +134,19 @@ impl Tunnel {
 
     /// Moves bytes until both sides have ended. `unread` are the client's that came with the request.
     pub(super) async fn run(self, client: Stream, unread: Vec<u8>) {
-        let Some(entry) = self.entry else { return };
+        let Some(mut entry) = self.entry else { return };
         let upgraded = match self.upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<HttpSocket>>()) {
             Ok(Ok(parts)) => parts,
-            Ok(Err(_)) => return entry.finish(self.out, self.back, Some("the upgraded connection is no socket")),
-            Err(error) => return entry.finish(self.out, self.back, Some(&format!("the upgrade broke off: {error}"))),
+            Ok(Err(_)) => return entry.finish(broken_off("the upgraded connection is not a socket".to_owned())),
+            Err(error) => return entry.finish(broken_off(error.to_string())),
         };
         let early = Early { out: unread, back: upgraded.read_buf.to_vec() };
-        let spliced = splice_both(client, upgraded.io.into_inner().into_parts().0, early).await;
-        let problem = spliced.problem.map(|error| error.to_string());
-        entry.finish(self.out + spliced.bytes_out, self.back + spliced.bytes_in, problem.as_deref());
+        let traffic = entry.traffic();
+        let end = splice_both(client, upgraded.io.into_inner().into_parts().0, early, &traffic).await;
+        entry.finish(end);
     }
+}
+
+fn broken_off(why: String) -> End {
+    End::reset(Side::Server, Some(why))
 }

@@ -28,8 +28,10 @@ use self::line::{Line, Sent, Tunnel};
 use super::budget::used_up;
 use super::connection::{Ahead, Captured, close_gently, reset};
 use super::dial::{DialError, Upstream};
-use super::stream::Stream;
-use crate::audit::{Entry, Kind};
+use super::splice::Ends;
+use super::stream::{Meter, Stream};
+use crate::audit::line::Side;
+use crate::audit::{End, Entry, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 
 /// Serves a connection that began with `early`. `first` becomes the record of its first request; `ahead` serves it, where it
@@ -42,6 +44,7 @@ pub(super) async fn serve(captured: &Captured, client: Stream, early: Vec<u8>, m
     };
     let session = Session {
         captured,
+        client: client.meter(),
         held: Arc::clone(&held),
         first: Mutex::new(Some(first)),
         ahead: Mutex::new(ahead),
@@ -62,6 +65,8 @@ pub(super) async fn serve(captured: &Captured, client: Stream, early: Vec<u8>, m
 /// What lasts from one request to the next.
 struct Session<'a> {
     captured: &'a Captured,
+    /// Tells how much of what the client is sent has arrived.
+    client: Meter,
     /// What is kept for the client here.
     held: Arc<Held>,
     /// The record that was begun with the connection, until a request takes it.
@@ -132,6 +137,11 @@ impl Session<'_> {
             Ok(request) => request,
             Err(bad) => return Ok(answer::bad_request(bad, entry)),
         };
+        entry.allowed(permit.grounds(), None);
+        if let Err(denial) = entry.open() {
+            return Ok(deny(&method, &asked, &denial, entry));
+        }
+        let traffic = entry.traffic();
         let mut kept = self.reuse(permit).await;
         loop {
             let reused = kept.is_some();
@@ -141,14 +151,14 @@ impl Session<'_> {
                     Ok(kept) => kept,
                     Err(DialError::Denied(denial)) => return Ok(deny(&method, &asked, &denial, entry)),
                     Err(DialError::Unreachable(problem)) => {
-                        entry.allowed(permit.rule(), None);
-                        entry.finish(0, 0, Some(&problem));
+                        entry.finish(End::unreachable(problem.as_str()));
                         return Ok(answer::bad_gateway(asked.host(), &problem));
                     }
                 },
             };
-            entry.allowed(permit.rule(), Some(address.socket_addr().ip()));
-            match line.send(request, &self.held, asked.upgrade).await {
+            entry.allowed(permit.grounds(), Some(address.socket_addr().ip()));
+            traffic.measure_by(Ends::of(self.client.clone().from_now(), line.meter()));
+            match line.send(request, &self.held, asked.upgrade, Arc::clone(&traffic)).await {
                 Sent::Answered(response, ledger) => {
                     let passage = Passage { from: line.held(), to: Arc::clone(&self.held) };
                     put(&self.kept, Kept { name, address, line });
@@ -161,12 +171,12 @@ impl Session<'_> {
                 }
                 Sent::Unsent(unsent) if reused => request = unsent,
                 Sent::Unsent(_) => {
-                    entry.finish(0, 0, Some("the server closed at once"));
+                    entry.finish(End::reset(Side::Server, Some("the server closed at once".to_owned())));
                     return Ok(answer::bad_gateway(asked.host(), "the server closed at once"));
                 }
                 Sent::Failed(problem, ledger) => {
                     let reply = answer::bad_gateway(asked.host(), &problem);
-                    ledger.close(entry, Some(problem));
+                    ledger.close(entry, End::reset(Side::Server, Some(problem)));
                     // Asked directly, the client would have seen its own kept connection end, and known to ask again.
                     return if reused { Err(BrokenOff) } else { Ok(reply) };
                 }

@@ -7,7 +7,6 @@
 //! body's data and the trailers; not the chunk framing, or anything below TCP.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -16,32 +15,34 @@ use hyper::http::{request, response};
 use hyper::{HeaderMap, Request};
 
 use super::held::Passage;
-use crate::audit::Entry;
+use crate::audit::line::Side;
+use crate::audit::{End, Entry, Traffic};
 
 /// The account of one exchange, held by its two bodies. Writes the record when both are gone.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
-    out: AtomicU64,
-    back: AtomicU64,
-    record: Mutex<Option<(Entry, Option<String>)>>,
+    traffic: Arc<Traffic>,
+    /// What of the head goes out.
+    head: u64,
+    record: Mutex<Option<(Entry, End)>>,
 }
 
 impl Ledger {
-    /// Bytes that went out so far.
-    pub(super) fn out(&self) -> u64 {
-        self.out.load(Ordering::Relaxed)
+    /// The record to write, and how it ended.
+    pub(super) fn close(&self, entry: Entry, end: End) {
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some((entry, end));
     }
 
-    /// The record to write, and what went wrong, if something did.
-    pub(super) fn close(&self, entry: Entry, problem: Option<String>) {
-        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some((entry, problem));
+    /// The head of the response came.
+    pub(super) fn answered(&self, parts: &response::Parts) {
+        self.traffic.add_back(response_head(parts));
     }
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if let Some((entry, problem)) = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            entry.finish(*self.out.get_mut(), *self.back.get_mut(), problem.as_deref());
+        if let Some((entry, end)) = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            entry.finish(end);
         }
     }
 }
@@ -55,32 +56,36 @@ pub(super) struct Counted {
 }
 
 /// Makes a request count what of it goes out.
-pub(super) fn counted(request: Request<Incoming>, passage: Passage) -> (Request<Counted>, Arc<Ledger>) {
-    let ledger = Arc::new(Ledger::default());
+pub(super) fn counted(
+    request: Request<Incoming>,
+    passage: Passage,
+    traffic: Arc<Traffic>,
+) -> (Request<Counted>, Arc<Ledger>) {
     let (parts, body) = request.into_parts();
-    add(&ledger.out, request_head(&parts));
+    let head = request_head(&parts);
+    traffic.add_out(head);
+    let ledger = Arc::new(Ledger { traffic, head, record: Mutex::default() });
     (Request::from_parts(parts, Counted { body, passage, ledger: Arc::clone(&ledger) }), ledger)
 }
 
 /// The request as it was before [`counted`]. For one that was never sent.
 pub(super) fn uncounted(request: Request<Counted>) -> Request<Incoming> {
-    request.map(|body| body.body)
+    request.map(|Counted { body, ledger, .. }| {
+        ledger.traffic.take_back_out(ledger.head);
+        body
+    })
 }
 
-fn add(count: &AtomicU64, bytes: usize) {
-    count.fetch_add(bytes as u64, Ordering::Relaxed);
-}
-
-fn request_head(parts: &request::Parts) -> usize {
+fn request_head(parts: &request::Parts) -> u64 {
     const AROUND: usize = "  HTTP/1.1\r\n\r\n".len();
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    parts.method.as_str().len() + target + AROUND + headers(&parts.headers)
+    (parts.method.as_str().len() + target + AROUND + headers(&parts.headers)) as u64
 }
 
 /// The size of a response's head.
-pub(super) fn response_head(parts: &response::Parts) -> usize {
+fn response_head(parts: &response::Parts) -> u64 {
     const AROUND: usize = "HTTP/1.1 200 \r\n\r\n".len();
-    AROUND + parts.status.canonical_reason().map_or(0, str::len) + headers(&parts.headers)
+    (AROUND + parts.status.canonical_reason().map_or(0, str::len) + headers(&parts.headers)) as u64
 }
 
 fn headers(headers: &HeaderMap) -> usize {
@@ -102,7 +107,7 @@ impl Body for Counted {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let length = size(frame);
             self.passage.passed(length);
-            add(&self.ledger.out, length);
+            self.ledger.traffic.add_out(length as u64);
         }
         polled
     }
@@ -133,13 +138,13 @@ impl Recorded {
         ledger: Arc<Ledger>,
         entry: Entry,
     ) -> Self {
-        add(&ledger.back, response_head(head));
+        ledger.answered(head);
         Self { body, passage, ledger, entry: Some(entry) }
     }
 
-    fn close(&mut self, problem: Option<String>) {
+    fn close(&mut self, end: End) {
         if let Some(entry) = self.entry.take() {
-            self.ledger.close(entry, problem);
+            self.ledger.close(entry, end);
         }
     }
 }
@@ -155,10 +160,14 @@ impl Body for Recorded {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = size(frame);
                 self.passage.passed(length);
-                add(&self.ledger.back, length);
+                self.ledger.traffic.add_back(length as u64);
+                // Nothing follows them, and nobody asks whether something does.
+                if frame.is_trailers() {
+                    self.close(End::closed(Side::Server));
+                }
             }
-            Poll::Ready(Some(Err(error))) => self.close(Some(format!("the answer broke off: {error}"))),
-            Poll::Ready(None) => self.close(None),
+            Poll::Ready(Some(Err(error))) => self.close(End::reset(Side::Server, Some(error.to_string()))),
+            Poll::Ready(None) => self.close(End::closed(Side::Server)),
             Poll::Pending => {}
         }
         polled
@@ -176,6 +185,6 @@ impl Body for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let whole = self.body.is_end_stream();
-        self.close((!whole).then(|| "the client left before the end of the answer".to_owned()));
+        self.close(if whole { End::closed(Side::Server) } else { End::reset(Side::Client, None) });
     }
 }

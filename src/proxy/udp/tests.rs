@@ -42,7 +42,7 @@ async fn a_flood_of_refused_flows_takes_bounded_memory_and_each_is_recorded_or_c
             Err(Refused)
         );
     }
-    bench.gate.journal.write_counts();
+    bench.gate.journal.write_minute();
     assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 2000);
 }
 
@@ -67,7 +67,7 @@ async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
     let send = |port| relay.datagram(&[1], SocketAddr::new("10.0.0.2".parse().unwrap(), port), address("192.0.2.1:9"));
     let begun = (1..1000).take_while(|port| send(*port).is_ok()).count();
     assert!((350..450).contains(&begun), "{begun}");
-    bench.gate.journal.write_counts();
+    bench.gate.journal.write_minute();
     assert!(bench.records().last().unwrap().reason.as_deref().unwrap().starts_with("the gateway's memory is used up"));
     assert!(bench.gate.streams.budget.free() < FLOW + RECEIVED_LEAST + SENT);
 }
@@ -105,9 +105,10 @@ async fn datagrams_pass_both_ways_whole_and_are_counted() {
         assert_eq!(&buffer[..length], answer);
         drop(queue);
     };
-    let relaying = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting);
-    let (traffic, ()) = tokio::join!(relaying, talk);
-    assert_eq!(traffic, Traffic { bytes_out: 8, bytes_in: 40_000, problem: None, problems: 0 });
+    let traffic = Traffic::new(std::time::Instant::now());
+    let relaying = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic);
+    let (end, ()) = tokio::join!(relaying, talk);
+    assert_eq!((end, traffic.bytes(true)), (End::idle(), (8, 40_000)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +116,9 @@ async fn a_silent_flow_ends() {
     let wire = Wire::new().await;
     let (_queue, waiting) = mpsc::channel(QUEUE);
     let began = tokio::time::Instant::now();
-    relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting).await;
+    let traffic = Traffic::new(std::time::Instant::now());
+    let end = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic).await;
+    assert_eq!(end, End::idle());
     assert_eq!(began.elapsed().as_secs(), IDLE.as_secs());
 }
 
@@ -128,6 +131,7 @@ async fn a_port_closed_outside_is_noted_but_does_not_end_the_flow_at_once() {
         queue.send(datagram(&[1])).await.unwrap();
     }
     drop(queue);
-    let traffic = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting).await;
-    assert!(traffic.problem.unwrap().contains("refused"));
+    let traffic = Traffic::new(std::time::Instant::now());
+    let end = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic).await;
+    assert_eq!(end, End::unreachable("Connection refused (os error 111)"));
 }

@@ -21,6 +21,11 @@ use crate::{Ends, zone};
 /// Piece in which `/slow` sends, and the pause between pieces.
 const DRIP: (&[u8], std::time::Duration) = (b"drip\n", std::time::Duration::from_millis(50));
 
+/// Whose bodies are counted, and the same without an answer.
+const COUNTED: [&str; 2] = ["/sink/", "/hold/"];
+/// So many bytes of such a body are said when they are there.
+const MUCH: u64 = 8 << 20;
+
 /// Whose bodies are never read, nor answered.
 const UNREAD: &str = "/unread";
 
@@ -81,6 +86,7 @@ where
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream).await? {
         ends.log(scheme, &format!("{} {} host={}", request.method, request.path, request.host));
+        take_body(&mut stream, &request, &ends).await?;
         if request.path == "/slow" {
             drip(&mut stream).await?;
         }
@@ -107,6 +113,43 @@ struct Request {
     host: String,
     /// Whether the client wants no other answer on this connection.
     closes: bool,
+    /// Whether it waits to be asked for the body.
+    asks: bool,
+    /// Of the body.
+    length: u64,
+}
+
+/// Reads a body. Of those that are counted, says how much came of them, however they end.
+async fn take_body<S>(stream: &mut BufReader<S>, request: &Request, ends: &Ends) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Request { path, length, .. } = request;
+    if !COUNTED.iter().any(|counted| path.starts_with(counted)) {
+        tokio::io::copy(&mut stream.take(*length), &mut tokio::io::sink()).await?;
+        return Ok(());
+    }
+    if request.asks {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        stream.flush().await?;
+    }
+    let (mut taken, mut buffer) = (0, vec![0; 64 << 10]);
+    while taken < *length {
+        let read = stream.read(&mut buffer).await.unwrap_or(0) as u64;
+        if taken < MUCH && taken + read >= MUCH {
+            ends.log("body", &format!("8 MiB of {path}"));
+        }
+        taken += read;
+        if read == 0 {
+            break;
+        }
+    }
+    ends.log("body", &format!("took {taken} of {path}"));
+    if path.starts_with(COUNTED[1]) {
+        std::future::pending::<()>().await;
+    }
+    anyhow::ensure!(taken == *length, "the body broke off");
+    Ok(())
 }
 
 async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow::Result<Option<Request>> {
@@ -116,7 +159,7 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, path) = (words.next().context("no method")?, words.next().context("no path")?);
-    let (mut host, mut length, mut closes) = (String::from("-"), 0, false);
+    let (mut host, mut length, mut closes, mut asks) = (String::from("-"), 0, false, false);
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
@@ -125,14 +168,14 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow
             "host" => host = value.trim().to_owned(),
             "connection" => closes = value.trim().eq_ignore_ascii_case("close"),
             "content-length" => length = value.trim().parse()?,
+            "expect" => asks = true,
             _ => {}
         }
     }
     if path == UNREAD {
         return std::future::pending().await;
     }
-    tokio::io::copy(&mut stream.take(length), &mut tokio::io::sink()).await?;
-    Ok(Some(Request { method, path, host, closes }))
+    Ok(Some(Request { method, path, host, closes, asks, length }))
 }
 
 /// `/bytes/N`: N zeros; everything else: who answered.
