@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::state::ProcessId;
-use crate::sys::{file, process};
+use crate::sys::file;
 
 /// What dockerd reads unless `--config-file` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/docker/daemon.json";
@@ -157,7 +157,7 @@ impl Daemon {
     /// which no copying sets back; what can't be told counts as changed.
     fn began_after_its_file(&self) -> bool {
         let files = [self.named.symlink_metadata(), self.config.metadata()];
-        let began = began(self.process.started);
+        let began = self.process.began();
         files.into_iter().all(|meta| meta.ok().and_then(|meta| changed(&meta)).zip(began).is_some_and(|(c, b)| c < b))
     }
 }
@@ -170,13 +170,6 @@ fn dns(settings: &Value) -> Vec<&str> {
 fn changed(meta: &std::fs::Metadata) -> Option<SystemTime> {
     let since = Duration::new(meta.ctime().try_into().ok()?, meta.ctime_nsec().try_into().ok()?);
     SystemTime::UNIX_EPOCH.checked_add(since)
-}
-
-/// When a process began that did so this many clock ticks after boot, by the clock as it goes now.
-fn began(ticks: u64) -> Option<SystemTime> {
-    let each_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    let after_boot = Duration::from_millis(ticks.checked_mul(1000)?.checked_div(each_second)?);
-    SystemTime::now().checked_add(after_boot)?.checked_sub(process::up().ok()?)
 }
 
 /// The service in the paths of `/proc/PID/cgroup`, as `12:pids:/system.slice/docker.service`.

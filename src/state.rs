@@ -6,10 +6,12 @@
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
-use crate::sys::file;
+use crate::sys::{file, process};
 
 /// Where the state lives. Root's, mode 0700.
 pub const DIRECTORY: &str = "/run/boundary";
@@ -45,6 +47,14 @@ impl ProcessId {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let started = start_time(&stat).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { pid, started })
+    }
+
+    /// When it began, by the clock as it goes now.
+    #[must_use]
+    pub fn began(self) -> Option<SystemTime> {
+        let each_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+        let after_boot = Duration::from_millis(self.started.checked_mul(1000)?.checked_div(each_second)?);
+        SystemTime::now().checked_add(after_boot)?.checked_sub(process::up().ok()?)
     }
 
     /// Whether that very process is still there (a zombie is not).

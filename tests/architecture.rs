@@ -58,10 +58,13 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
         &[
             "apparmor",
             "audit",
+            "cgroup",
+            "control",
             "dockerd",
             "gateway",
             "host",
             "integrate",
+            "plan",
             "policy",
             "resolv_conf",
             "runtime",

@@ -11,6 +11,7 @@ mod limits;
 mod mounts;
 mod place;
 mod systemd;
+mod usage;
 
 use std::path::Path;
 
@@ -22,6 +23,7 @@ use group::{Group, GroupError};
 pub use leftover::{Leftover, sweep};
 use limits::Controller;
 use place::{Container, Place};
+pub use usage::Groups;
 
 /// What every group's name begins with. No container may be in a group of such a name, or below one.
 const PREFIX: &str = "boundary-filter-";

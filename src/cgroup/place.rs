@@ -95,7 +95,7 @@ pub(super) fn own(membership: &str, hierarchies: &[Hierarchy], controller: Contr
 }
 
 /// A line of `/proc/PID/cgroup` (cgroups(7)): the hierarchy's controllers, none for the second version, and the group.
-fn entry(line: &str) -> Option<(&str, &str)> {
+pub(super) fn entry(line: &str) -> Option<(&str, &str)> {
     line.split_once(':')?.1.split_once(':')
 }
 

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;
 pub mod logs;
+pub mod status;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -39,6 +40,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Show what a container attempted, and what became of it
     Logs(logs::LogsArguments),
+    /// Show every gateway of this host: whom it filters, by which policy, and how it does
+    Status(status::StatusArguments),
 }
 
 /// Whether a first argument is an operator's command.
@@ -64,6 +67,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -121,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_command_is_the_operators() {
-        for word in ["install", "uninstall", "gen-seccomp", "doctor", "logs"] {
+        for word in ["install", "uninstall", "gen-seccomp", "doctor", "logs", "status"] {
             assert!(has_command(OsStr::new(word)), "{word}");
         }
     }

@@ -46,6 +46,22 @@ pub fn select(
     if selection.mistakes.is_empty() { Ok(source) } else { Err(selection.mistakes) }
 }
 
+/// The policy that a container would be given now which was given `in_force` before, by the same choices.
+///
+/// # Errors
+/// Every mistake for which it would be given none.
+pub fn again(
+    settings: &Settings,
+    in_force: &PolicySource,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
+    let mode = (in_force.mode != Mode::default()).then(|| (MODE.to_owned(), in_force.mode.to_string()));
+    let rules = (!in_force.annotated.is_empty()).then(|| (ALLOW.to_owned(), in_force.annotated.join("\n")));
+    // The settings' own default may lack its file, unless somebody names it.
+    let named = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
+    select(settings, named, &mode.into_iter().chain(rules).collect(), read)
+}
+
 /// Whether any of the annotations chooses something.
 #[must_use]
 pub fn chooses(annotations: &BTreeMap<String, String>) -> bool {

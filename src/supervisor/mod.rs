@@ -82,7 +82,7 @@ struct Kept {
     termination: Termination,
 }
 
-/// The container's state directory, as long as there is a gateway to tell of: whatever ends the keeper in order takes it along.
+/// The container's state directory, as long as there is a gateway to tell of: what ends in order takes it along.
 struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
@@ -214,7 +214,12 @@ impl Kept {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
         }
-        drop(state);
+        if outcome.is_err() && order.init.alive() {
+            // It goes on telling of a container that has no network now, until that is deleted.
+            std::mem::forget(state);
+        } else {
+            drop(state);
+        }
         // The control group is to be empty when this process is gone.
         filter.wait();
         outcome.and(finished)

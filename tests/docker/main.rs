@@ -34,6 +34,7 @@ mod privilege;
 mod record;
 mod refusals;
 mod resolver;
+mod status;
 #[path = "../support/traces.rs"]
 mod traces;
 mod transparency;
@@ -64,7 +65,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
 }
 
-const GROUPS: [Group; 19] = [
+const GROUPS: [Group; 20] = [
     Group { proves_the_bed: true, ..group("control", control::TESTS) },
     Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
     group("filter", filter::TESTS),
@@ -80,6 +81,7 @@ const GROUPS: [Group; 19] = [
     group("audit", audit::TESTS),
     Group { alone: true, ..group("flood", audit::FLOOD) },
     group("refusals", refusals::TESTS),
+    group("status", status::TESTS),
     group("resolver", resolver::TESTS),
     Group { since: Some(24), ..group("annotations", annotations::TESTS) },
     group("nesting", nesting::TESTS),

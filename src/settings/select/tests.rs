@@ -181,3 +181,28 @@ fn a_file_that_can_not_be_read_is_a_mistake_and_no_empty_policy() {
     let found = select(&Settings::default(), None, &BTreeMap::new(), failing).unwrap_err();
     assert_eq!(found[0].to_string(), "/etc/boundary/policies/default.yaml: mode 0666 lets others write it");
 }
+
+#[test]
+fn what_is_in_force_is_compared_with_what_the_same_choices_give_now() {
+    let host = Host::new(&[
+        ("npm", "allow:\n- domain=a.test\n"),
+        ("top", "allow:\n- domain=*.test\ndeny:\n- domain=x.test\n"),
+    ]);
+    let host = host.opening(&[], &[Mode::Enforce, Mode::Observe], Some("top"));
+    let before =
+        host.source(Some("npm"), &[("boundary.allow", "domain=b.test; domain=c.test"), ("boundary.mode", "observe")]);
+    let now = |host: &Host| again(&host.settings, &before, |path| Ok(host.files.get(path).cloned()));
+    assert_eq!(now(&host).unwrap().hash(), before.hash());
+    let mut other = Host::new(&[("npm", "allow:\n- domain=a.test port=8443\n"), ("top", "allow:\n- domain=*.test\n")]);
+    other.settings = host.settings;
+    assert_ne!(now(&other).unwrap().hash(), before.hash());
+    assert!(now(&Host::new(&[("npm", "allow:\n- domain=a.test\n")])).is_err(), "neither is open any more");
+}
+
+#[test]
+fn a_default_without_a_file_is_the_same_until_it_has_one() {
+    let before = Host::new(&[]).source(None, &[]);
+    let now = |host: &Host| again(&host.settings, &before, |path| Ok(host.files.get(path).cloned())).unwrap();
+    assert_eq!(now(&Host::new(&[])).hash(), before.hash());
+    assert_ne!(now(&Host::new(&[("default", "allow:\n- domain=a.test\n")])).hash(), before.hash());
+}

@@ -1,0 +1,72 @@
+//! `status`: every gateway of this host, what it goes by, what it has done and whether it is well.
+//!
+//! Owns finding them and asking each. `gateway` says what is known of one, `table` the form for people. Gateways are asked at
+//! the same time and each for a moment only: one that hangs hides no other.
+
+mod gateway;
+mod table;
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, ensure};
+use nix::unistd::geteuid;
+
+use crate::plan::Gateway;
+use crate::state::{self, Record};
+use gateway::{Host, Shown};
+
+/// Gateways that are asked at once.
+const AT_ONCE: usize = 32;
+
+/// What `status` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 1 where a gateway is dead, doesn't answer or can't write its record, else 0.\n\
+                        A container whose gateway is dead has no network. \"changed\" beside a policy's hash: its file says \
+                        something else by now, and the container goes by what it was started with.")]
+pub struct StatusArguments {
+    /// One JSON object a gateway and line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows every gateway.
+///
+/// # Errors
+/// It isn't root who asks; gateways can't be listed; one of them isn't well, after all were shown. Where the reader of standard
+/// output is gone, that very error, bare.
+pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
+    ensure!(geteuid().is_root(), "gateways answer root alone: run sudo boundary-shim status");
+    let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
+    let own = records.into_iter().filter(|record| record.plan.gateway == Gateway::Own).collect();
+    let host = Host::look();
+    let mut shown = at_once(own, |record| host.show(record));
+    shown.sort_by(|one, other| one.order().cmp(&other.order()));
+    tell(&mut io::stdout().lock(), &shown, arguments.json)?;
+    let ill = shown.iter().filter(|one| !one.is_well()).count();
+    ensure!(ill == 0, "{ill} of {} gateways: see their state", shown.len());
+    Ok(())
+}
+
+/// What is to be shown of each, found out by several threads.
+fn at_once(records: Vec<Record>, show: impl Fn(&Record) -> Option<Shown> + Sync) -> Vec<Shown> {
+    let threads = records.len().min(AT_ONCE);
+    let (queue, shown) = (Mutex::new(records.into_iter()), Mutex::new(Vec::new()));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(record) = next() {
+            let one = show(&record);
+            shown.lock().unwrap_or_else(PoisonError::into_inner).extend(one);
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    shown.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(out: &mut impl Write, shown: &[Shown], json: bool) -> io::Result<()> {
+    match (json, shown) {
+        (true, _) => shown.iter().try_for_each(|one| writeln!(out, "{}", serde_json::to_string(one)?)),
+        (false, []) => writeln!(out, "No container on this host is filtered by boundary-shim."),
+        (false, _) => table::write(out, shown),
+    }
+}

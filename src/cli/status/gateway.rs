@@ -1,0 +1,196 @@
+//! One gateway: its state record, which is root's, and what it says of itself when asked.
+//!
+//! Invariant: what a filter says is only ever shown: it may be anybody's by then.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::audit::line::{Identity, Totals};
+use crate::cgroup::Groups;
+use crate::control::{self, Answer, Report, Request};
+use crate::policy::PolicySource;
+use crate::policy::text::Mistake;
+use crate::settings::{self, Settings, select};
+use crate::state::Record;
+
+/// How long one gateway is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is shown of a gateway.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    /// The container's id.
+    pub container: String,
+    /// Who it is.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// Whether it is well.
+    pub state: State,
+    /// The policy's name.
+    pub policy: String,
+    /// By which the record knows it.
+    pub policy_hash: String,
+    /// What its file has become; none where that can't be told.
+    pub policy_file: Option<PolicyFile>,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// When it began.
+    pub since: Option<String>,
+    /// Bytes that it takes; none where it isn't known.
+    pub memory: Option<u64>,
+    /// Bytes that it may take.
+    pub memory_limit: u64,
+    /// All attempts so far.
+    pub totals: Option<Totals>,
+    /// Attempts that are under way.
+    pub open: Option<u64>,
+    /// The last denial.
+    pub last_denial: Option<String>,
+}
+
+/// Whether a gateway is well, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    /// It is gone, and the container has no network.
+    Dead,
+    /// Its keeper doesn't answer.
+    Silent,
+    /// Its filter doesn't answer the keeper.
+    FilterSilent,
+    /// Its record can't be written, so that nothing is allowed.
+    RecordUnwritable,
+    /// All is well.
+    Ok,
+}
+
+/// What a policy's file is, compared with what is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PolicyFile {
+    /// It says the same.
+    Same,
+    /// It says something else.
+    Changed,
+    /// With it, no such container would start any more.
+    Broken,
+}
+
+impl Shown {
+    /// Whether nobody has to do anything about it.
+    pub(super) fn is_well(&self) -> bool {
+        self.state == State::Ok
+    }
+
+    /// By what they are sorted.
+    pub(super) fn order(&self) -> (State, &str, &str) {
+        (self.state, self.name(), &self.container)
+    }
+
+    /// What people call it: the container, or its pod.
+    pub(super) fn name(&self) -> &str {
+        let Identity { name, pod, .. } = &self.identity;
+        name.as_deref().or(pod.as_deref()).unwrap_or("-")
+    }
+}
+
+/// What is known of this host.
+#[derive(Debug)]
+pub(super) struct Host {
+    groups: Groups,
+    settings: Result<Settings, Vec<Mistake>>,
+}
+
+impl Host {
+    /// Looks around.
+    pub(super) fn look() -> Self {
+        Self { groups: Groups::find(), settings: settings::load(None) }
+    }
+
+    /// What there is to show of one; nothing where its container is over.
+    pub(super) fn show(&self, record: &Record) -> Option<Shown> {
+        let answer = record.filters().then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
+        let heard = answer.map(|answer| answer.ok());
+        if !record.init.alive() && !matches!(heard, Some(Some(_))) {
+            return None;
+        }
+        // Asked, it may have died.
+        let (state, report) = judge(heard.filter(|_| record.filters()));
+        let plan = &record.plan;
+        let group = record.proxy.and_then(|keeper| self.groups.memory(keeper.pid)).filter(|_| state != State::Dead);
+        let (memory, tally) = match report {
+            Some(Report { tally, held }) => (group.or(Some(held)), Some(tally)),
+            None => (group, None),
+        };
+        let since = record.proxy.and_then(|keeper| keeper.began());
+        Some(Shown {
+            container: plan.container.clone(),
+            identity: plan.identity.clone(),
+            state,
+            policy: plan.policy.name.clone(),
+            policy_hash: plan.policy.hash(),
+            policy_file: self.policy_file(&plan.policy),
+            mode: plan.policy.mode.to_string(),
+            since: since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
+            memory,
+            memory_limit: plan.proxy_memory,
+            totals: tally.as_ref().map(|tally| tally.totals),
+            open: tally.as_ref().map(|tally| tally.open),
+            last_denial: tally.and_then(|tally| tally.last_denial),
+        })
+    }
+
+    fn policy_file(&self, in_force: &PolicySource) -> Option<PolicyFile> {
+        let settings = self.settings.as_ref().ok()?;
+        Some(match select::again(settings, in_force, settings::read_trusted) {
+            Ok(now) if now.hash() == in_force.hash() => PolicyFile::Same,
+            Ok(_) => PolicyFile::Changed,
+            Err(_) => PolicyFile::Broken,
+        })
+    }
+}
+
+/// How a gateway is by what was heard of it: none where there is none any more, or where it gave no answer.
+fn judge(heard: Option<Option<Answer>>) -> (State, Option<Report>) {
+    match heard {
+        None => (State::Dead, None),
+        Some(Some(Answer::Status(Some(report)))) => {
+            let state = if report.tally.healthy { State::Ok } else { State::RecordUnwritable };
+            (state, Some(report.cleaned()))
+        }
+        Some(Some(Answer::Status(None))) => (State::FilterSilent, None),
+        Some(_) => (State::Silent, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::journal::Tally;
+
+    fn report(healthy: bool) -> Report {
+        Report { tally: Tally { healthy, last_denial: Some("\u{1b}[2J".to_owned()), ..Tally::default() }, held: 1 }
+    }
+
+    #[test]
+    fn a_gateway_is_judged_by_what_is_heard_of_it() {
+        let state = |heard| judge(heard).0;
+        assert_eq!(state(None), State::Dead);
+        assert_eq!(state(Some(None)), State::Silent);
+        assert_eq!(state(Some(Some(Answer::Done))), State::Silent, "no answer to what was asked");
+        assert_eq!(state(Some(Some(Answer::NotUnderstood(String::new())))), State::Silent);
+        assert_eq!(state(Some(Some(Answer::Status(None)))), State::FilterSilent);
+        assert_eq!(state(Some(Some(Answer::Status(Some(report(false)))))), State::RecordUnwritable);
+        let (state, report) = judge(Some(Some(Answer::Status(Some(report(true))))));
+        assert_eq!(state, State::Ok);
+        assert_eq!(report.and_then(|report| report.tally.last_denial).as_deref(), Some("\\u{1b}[2J"));
+    }
+
+    #[test]
+    fn the_dead_come_first() {
+        let mut all = [State::Ok, State::RecordUnwritable, State::Dead, State::FilterSilent, State::Silent];
+        all.sort();
+        assert_eq!((all[0], all[4]), (State::Dead, State::Ok));
+    }
+}

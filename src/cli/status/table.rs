@@ -1,0 +1,157 @@
+//! The table for people: plain text, aligned, one line a gateway. What is in it is cleaned once more, whoever said it.
+
+use std::io::{self, Write};
+
+use super::gateway::{PolicyFile, Shown, State};
+use crate::audit::clean;
+
+/// The widest cell, in bytes; of the last column, in which nothing has to be aligned.
+const WIDEST: usize = 40;
+const LAST: usize = 200;
+/// Letters of an id and of a hash, as Docker shortens ids.
+const SHORT: usize = 12;
+/// What isn't known.
+const UNKNOWN: &str = "-";
+
+const HEAD: [&str; 11] =
+    ["CONTAINER", "NAME", "STATE", "POLICY", "HASH", "MODE", "ALLOWED", "DENIED", "OPEN", "MEMORY", "SINCE"];
+
+/// Writes it.
+pub(super) fn write(out: &mut impl Write, shown: &[Shown]) -> io::Result<()> {
+    let rows: Vec<[String; 11]> = shown.iter().map(row).collect();
+    let mut widths = HEAD.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    line(out, &widths, &HEAD.map(str::to_owned), "LAST DENIAL")?;
+    for (row, one) in rows.iter().zip(shown) {
+        let last = one.last_denial.as_deref().unwrap_or(UNKNOWN);
+        line(out, &widths, row, &clean(last, LAST))?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut impl Write, widths: &[usize; 11], cells: &[String; 11], last: &str) -> io::Result<()> {
+    for (width, cell) in widths.iter().zip(cells) {
+        write!(out, "{cell:width$}  ")?;
+    }
+    writeln!(out, "{last}")
+}
+
+fn row(one: &Shown) -> [String; 11] {
+    let number = |number: Option<u64>| number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string());
+    let hash = short(&one.policy_hash);
+    let hash = match one.policy_file {
+        Some(PolicyFile::Same) => hash,
+        Some(PolicyFile::Changed) => format!("{hash} (changed)"),
+        Some(PolicyFile::Broken) => format!("{hash} (file has mistakes)"),
+        None => format!("{hash} (file not read)"),
+    };
+    [
+        short(&one.container),
+        one.name().to_owned(),
+        state(one.state).to_owned(),
+        one.policy.clone(),
+        hash,
+        one.mode.clone(),
+        number(one.totals.map(|totals| totals.allowed)),
+        number(one.totals.map(|totals| totals.denied)),
+        number(one.open),
+        format!("{} of {} MiB", one.memory.map_or_else(|| UNKNOWN.to_owned(), mebibytes), mebibytes(one.memory_limit)),
+        one.since.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+    ]
+    .map(|cell| clean(&cell, WIDEST))
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Dead => "DEAD: no network",
+        State::Silent => "NO ANSWER",
+        State::FilterSilent => "FILTER DOESN'T ANSWER",
+        State::RecordUnwritable => "RECORD CAN'T BE WRITTEN",
+        State::Ok => "ok",
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(SHORT).collect()
+}
+
+/// With one digit behind the point, where that isn't nought.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => whole.to_string(),
+        (whole, tenth) => format!("{whole}.{tenth}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::line::{Identity, Totals};
+
+    fn shown(name: &str, state: State) -> Shown {
+        Shown {
+            container: "7d4c5b0e9a1f2233445566778899aabb".to_owned(),
+            identity: Identity { name: Some(name.to_owned()), ..Identity::default() },
+            state,
+            policy: "npm".to_owned(),
+            policy_hash: "0ba5c76951b3ee54".repeat(4),
+            policy_file: Some(PolicyFile::Changed),
+            mode: "enforce".to_owned(),
+            since: Some("2026-11-28T13:00:01Z".to_owned()),
+            memory: Some((5 << 20) + (1 << 19)),
+            memory_limit: 64 << 20,
+            totals: Some(Totals { allowed: 12, denied: 3, ..Totals::default() }),
+            open: Some(1),
+            last_denial: Some("no rule allows denied.test:443".to_owned()),
+        }
+    }
+
+    fn table(all: &[Shown]) -> String {
+        let mut out = Vec::new();
+        write(&mut out, all).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_are_aligned_and_say_all() {
+        let silent = Shown {
+            totals: None,
+            open: None,
+            memory: None,
+            last_denial: None,
+            since: None,
+            ..shown("db", State::Dead)
+        };
+        let expected = [
+            "CONTAINER     NAME           STATE             POLICY  HASH                    MODE     ALLOWED  DENIED  OPEN  \
+             MEMORY         SINCE                 LAST DENIAL",
+            "7d4c5b0e9a1f  db             DEAD: no network  npm     0ba5c76951b3 (changed)  enforce  -        -       -     \
+             - of 64 MiB    -                     -",
+            "7d4c5b0e9a1f  a-longer-name  ok                npm     0ba5c76951b3 (changed)  enforce  12       3       1     \
+             5.5 of 64 MiB  2026-11-28T13:00:01Z  no rule allows denied.test:443",
+        ];
+        let table = table(&[silent, shown("a-longer-name", State::Ok)]);
+        assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_cells() {
+        let hostile = "\u{1b}[2J\n\u{202e}".repeat(100);
+        let mut one = shown(&hostile, State::Ok);
+        (one.policy, one.last_denial) = (hostile.clone(), Some(hostile));
+        let text = table(&[one]);
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.chars().all(|c| matches!(c, ' '..='~' | '…' | '\n')), "{text}");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        let sizes = [0, 104_858, 1 << 20, (64 << 20) - 1, u64::MAX].map(mebibytes);
+        assert_eq!(sizes, ["0", "0.1", "1", "63.9", "1759218604441.5"]);
+    }
+}
