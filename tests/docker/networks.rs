@@ -2,7 +2,7 @@
 //! namespaces.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -90,16 +90,21 @@ fn busy_start(bed: &Bed) {
     let state = fs::File::open(bed.inside(&state)).unwrap();
     let mut asked = UnixStream::connect(format!("/proc/self/fd/{}/control", state.as_raw_fd())).unwrap();
     asked.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    asked.write_all(b"set").unwrap();
+    let question = framed(r#"{"v":1,"request":"settle"}"#);
+    asked.write_all(&question[..9]).unwrap();
     let pid = container.pid().to_string();
     let enter = ["nsenter", "--target", &pid, "--net", "--", "ip", "address"];
     for change in ["add", "del"].repeat(10) {
         run(COMMAND_SECONDS, &[&enter[..], &[change, "192.0.2.77/32", "dev", "lo"]].concat()).must_succeed();
     }
-    asked.write_all(b"tle\n").unwrap();
-    let mut answer = String::new();
-    BufReader::new(asked).read_line(&mut answer).unwrap();
-    assert_eq!(answer, "ok\n");
+    asked.write_all(&question[9..]).unwrap();
+    let mut answer = Vec::new();
+    asked.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, framed(r#"{"v":1,"answer":"done"}"#));
+}
+
+fn framed(body: &str) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
 }
 
 /// While a network is being connected, the container can give the interface any address and route. What it claims must

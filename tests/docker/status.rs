@@ -14,6 +14,7 @@ const QUICK: Duration = Duration::from_secs(5);
 pub(crate) const TESTS: &[Test] = &[
     ("status_says_whom_a_gateway_filters_and_by_what", whom),
     ("status_says_that_a_policys_file_says_something_else_by_now", changed),
+    ("status_counts_what_was_allowed_what_denied_and_what_is_open", counts),
     ("status_shows_a_gateway_that_was_killed_first", killed),
     ("status_shows_a_gateway_whose_filter_was_killed", without_filter),
     ("status_waits_for_no_filter_and_no_keeper_that_hangs", hung),
@@ -84,6 +85,20 @@ fn changed(bed: &Bed) {
     // As it was.
     bed.exec(&["sed", "-i", "/^# Another\\|wild\\|^no:/d", "/etc/boundary/policies/status.yaml"]).must_succeed();
     assert_eq!(of(bed, &container)["policy_file"], "same");
+}
+
+fn counts(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    container.exec("curl -4 -sS -m 5 http://allowed.test/").must_succeed();
+    container.is_shut_out("tcp 203.0.113.66:22");
+    wait_for("what was denied to be counted", || of(bed, &container)["totals"]["denied"].as_u64() >= Some(1));
+    let shown = of(bed, &container);
+    assert!(shown["totals"]["allowed"].as_u64() >= Some(1), "{shown}");
+    assert!(shown["last_denial"].as_str().is_some_and(|last| last.contains("203.0.113.66")), "{shown}");
+    let slow = ["curl", "-4", "-sS", "-m", "8", "-o", "/dev/null", "http://allowed.test/slow"];
+    bed.docker(&[&["exec", "--detach", &container.name], &slow[..]].concat()).must_succeed();
+    wait_for("the connection to be open", || of(bed, &container)["open"] == 1);
+    wait_for("the connection to be over", || of(bed, &container)["open"] == 0);
 }
 
 fn killed(bed: &Bed) {
