@@ -3,7 +3,7 @@
 use std::io;
 use std::time::SystemTime;
 
-use super::super::line::{About, Event, Line, Totals};
+use super::super::line::{About, Event, Totals};
 use super::super::set_aside;
 use super::directory::Recorded;
 use super::entry::Entry;
@@ -46,10 +46,9 @@ impl Overview {
         let Some(mut tail) = current else { return Ok(None) };
         let first = next(&mut tail)?.and_then(|entry| entry.line);
         tail.skip_to_end()?;
-        let mut last: Option<Box<Line>> = None;
-        while let Some(entry) = next(&mut tail)? {
-            last = entry.line.or(last);
-        }
+        let end: Vec<_> = std::iter::from_fn(|| tail.line().transpose()).collect::<io::Result<_>>()?;
+        // From the back: most of these lines are never looked into.
+        let last = end.into_iter().rev().filter_map(Entry::read).find_map(|entry| entry.line);
         let (event, totals) = last.as_ref().map_or((None, None), |last| (Some(last.event), last.totals));
         let time = match &last {
             Some(last) => last.time.clone(),
