@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use log::LevelFilter;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub pod_nesting: PodNesting,
     /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
     pub proxy_memory: u64,
+    /// `log-level`: what is less grave is not said.
+    pub log_level: LevelFilter,
     /// `[annotations]`.
     pub annotations: Annotations,
 }
@@ -190,6 +193,7 @@ impl Default for Settings {
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
             proxy_memory: PROXY_MEMORY,
+            log_level: LevelFilter::Info,
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

@@ -13,11 +13,12 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 20] = [
+const MAY_NAME: [(&str, &[&str]); 21] = [
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
     ("audit", &["policy"]),
+    ("logging", &["audit", "sys"]),
     ("plan", &["policy"]),
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
@@ -38,6 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "cgroup",
             "dockerd",
             "host",
+            "logging",
             "plan",
             "policy",
             "resolv_conf",
@@ -48,8 +50,8 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "sys",
         ],
     ),
-    ("proxy", &["audit", "gateway", "policy", "sys"]),
-    ("supervisor", &["audit", "cgroup", "gateway", "plan", "policy", "proxy", "state", "sys"]),
+    ("proxy", &["audit", "gateway", "logging", "policy", "sys"]),
+    ("supervisor", &["audit", "cgroup", "gateway", "logging", "plan", "policy", "proxy", "state", "sys"]),
     (
         "cli",
         &[
@@ -59,6 +61,7 @@ const MAY_NAME: [(&str, &[&str]); 20] = [
             "gateway",
             "host",
             "integrate",
+            "logging",
             "policy",
             "resolv_conf",
             "runtime",

@@ -156,7 +156,14 @@ impl Journal {
         let mut file = self.file();
         let outcome = file.append(|seq| render(seq).expect("a line is strings and numbers, which always serialise"));
         // A lost line's number shows that it is; whoever may allow something asks `healthy` first.
-        self.0.healthy.store(outcome.is_ok(), Ordering::Release);
+        let healthy = self.0.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
+        match &outcome {
+            Err(error) if healthy => log::error!("nothing is allowed, since the record can't be written: {error}"),
+            Ok(()) if !healthy => {
+                log::warn!("the record is written again: gaps in its numbers are lines that are lost")
+            }
+            _ => {}
+        }
         outcome.is_ok()
     }
 }

@@ -9,10 +9,13 @@ pub mod install;
 pub mod logs;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use log::LevelFilter;
+
+use crate::logging::{self, Terminal};
 
 /// What `boundary-shim help` shows.
 #[derive(Debug, Parser)]
@@ -58,6 +61,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    logging::to(Terminal, LevelFilter::Info);
     let result = match command {
         Command::Install(arguments) => install::install(arguments),
         Command::Uninstall(arguments) => install::uninstall(arguments),
@@ -69,7 +73,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "boundary-shim: {error:#}");
+            log::error!("{error:#}");
             ExitCode::FAILURE
         }
     }

@@ -3,6 +3,7 @@
 //! It sets everything up before it says that it is ready, then gives up every privilege that serving doesn't need. It lives
 //! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
 
+pub mod accept;
 mod awaited;
 pub mod budget;
 mod capture;
@@ -17,6 +18,7 @@ pub mod http;
 pub mod identify;
 pub mod keeper;
 mod memory;
+mod messages;
 mod neighbours;
 mod opaque;
 mod refusals;
@@ -35,9 +37,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
 use crate::gateway::ruleset::LEAVING;
+use crate::logging;
 use crate::policy::Policy;
 use crate::sys::channel::Channel;
 use crate::sys::netns::Resident;
@@ -46,6 +50,7 @@ use budget::Budget;
 pub use capture::Sockets;
 pub use confinement::Cell;
 use keeper::{Records, ToKeeper};
+use messages::Messages;
 
 /// How often it is written down what the record only counts.
 const COUNTED: Duration = Duration::from_secs(60);
@@ -170,7 +175,9 @@ impl Filter {
         let Place { cell, keeper, records } = place;
         let keeper = Arc::new(keeper);
         self.gate.streams.ask(Arc::clone(&keeper));
-        let outcome = self.confined(&cell, &keeper, records).and_then(|filter| filter.serve(&keeper));
+        let (messages, notices) = Messages::to(Arc::clone(&keeper));
+        logging::to(messages, log::max_level());
+        let outcome = self.confined(&cell, &keeper, records).and_then(|filter| filter.serve(&keeper, notices));
         let word = match &outcome {
             Ok(()) => ToKeeper::Written,
             Err(error) => ToKeeper::Failed(format!("{error:#}")),
@@ -194,7 +201,7 @@ impl Filter {
     }
 
     /// Serves until the container is over. What is under way then is recorded as cut short.
-    fn serve(self, keeper: &Channel) -> anyhow::Result<()> {
+    fn serve(self, keeper: &Channel, notices: Receiver<String>) -> anyhow::Result<()> {
         let Self { gate, sockets } = self;
         let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -204,6 +211,7 @@ impl Filter {
                 over = keeper::heed(keeper, &gate) => over,
                 failed = capture::serve(Arc::clone(&gate), sockets) => failed,
                 never = count(gate.journal.clone()) => match never {},
+                never = messages::record(gate.journal.clone(), notices) => match never {},
                 never = memory::tend(&gate.streams) => match never {},
             }
         });

@@ -21,13 +21,19 @@ pub(crate) fn forget(directory: &Path) {
     }
     let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
-        // It stays for the next sweep.
-        let _ = state::remove(directory);
+        remove(directory);
     }
     if let Some(leftover) = Leftover::of(directory).filter(|leftover| !leftover.lives()) {
         // It may be in its last moments, its state gone already.
         end(Some(leftover.filter));
         leftover.remove(directory);
+    }
+}
+
+/// Removes a state directory. One that stays is the next sweep's.
+fn remove(directory: &Path) {
+    if let Err(error) = state::remove(directory) {
+        log::warn!("can't remove {}: {error}", directory.display());
     }
 }
 
@@ -44,7 +50,7 @@ fn end(proxy: Option<ProcessId>) {
 /// Removes what others left, where neither init nor proxy is there any more. One without a record may be in the making.
 pub(crate) fn sweep() {
     for record in state::list().unwrap_or_default().into_iter().filter(Record::over) {
-        let _ = state::remove(&record.plan.state);
+        remove(&record.plan.state);
     }
     cgroup::sweep();
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::proxy::accept::accepted;
+
 /// How long a caller may take for its line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -31,7 +33,7 @@ pub(super) struct Caller(UnixStream);
 /// Waits for the next caller that says a word we know. Others are dropped.
 pub(super) async fn next(listener: &UnixListener) -> io::Result<Caller> {
     loop {
-        let (mut stream, _) = listener.accept().await?;
+        let (mut stream, _) = accepted(|| listener.accept()).await?;
         let mut line = [0; 7];
         let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut line)).await;
         if matches!(read, Ok(Ok(_))) && &line == b"settle\n" {

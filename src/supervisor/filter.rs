@@ -2,12 +2,14 @@
 //!
 //! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is without an end.
 
+use std::cell::RefCell;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::heard::Heard;
 use crate::audit::AtPath;
 use crate::proxy::keeper::{ToFilter, ToKeeper, answer_for_file};
 use crate::proxy::{Cell, Filter, Place, stream};
@@ -27,6 +29,8 @@ pub(super) struct FilterProcess {
     records: Channel,
     /// Where the record's files come from.
     source: AtPath,
+    /// What it said about itself.
+    heard: RefCell<Heard>,
 }
 
 impl FilterProcess {
@@ -38,15 +42,12 @@ impl FilterProcess {
         let source = AtPath::new(record);
         let run = move || filter.run(Place { cell, keeper, records: theirs });
         let child = Child::start(run).context("start the filter")?;
-        Ok(Self { child, words, records, source })
+        Ok(Self { child, words, records, source, heard: RefCell::new(Heard::nothing()) })
     }
 
     /// Waits until it is confined and serves.
     pub(super) fn is_ready(&self) -> anyhow::Result<()> {
-        match self.hear()? {
-            ToKeeper::Ready => Ok(()),
-            word => bail!("the filter said {word:?} before it was ready"),
-        }
+        self.await_word(&ToKeeper::Ready)
     }
 
     /// Tells it something. It has to listen: what it doesn't know of, it would go wrong about.
@@ -87,23 +88,14 @@ impl FilterProcess {
                 }
                 Ok(())
             }
-            word => unexpected(word),
+            word => self.hear_besides(word),
         }
     }
 
     /// Tells it that the container is over, and waits until all is on record.
     pub(super) fn finish(&self) -> anyhow::Result<()> {
         self.words.end()?;
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            match self.hear()? {
-                ToKeeper::Written => return Ok(()),
-                // Said before it knew.
-                ToKeeper::Enlarge(..) => {}
-                word => return unexpected(word),
-            }
-        }
-        bail!("the filter didn't end")
+        self.await_word(&ToKeeper::Written)
     }
 
     /// Ends it, whatever it does.
@@ -117,6 +109,29 @@ impl FilterProcess {
         let _ = self.child.process().end_within(PATIENCE);
         // Somebody may have waited before.
         let _ = self.child.wait();
+    }
+
+    /// Waits until it says this, whatever it says before.
+    fn await_word(&self, awaited: &ToKeeper) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            match self.hear()? {
+                word if word == *awaited => return Ok(()),
+                // It is over, or there is nothing yet for which it would matter.
+                ToKeeper::Enlarge(..) => {}
+                word => self.hear_besides(word)?,
+            }
+        }
+        bail!("the filter didn't say {awaited:?} in time")
+    }
+
+    /// What it may say at any time.
+    fn hear_besides(&self, word: ToKeeper) -> anyhow::Result<()> {
+        match word {
+            ToKeeper::Log { level, text } => self.heard.borrow_mut().pass_on(level, &text),
+            word => bail!("the filter said {word:?}"),
+        }
+        Ok(())
     }
 
     fn hear(&self) -> anyhow::Result<ToKeeper> {
@@ -140,8 +155,4 @@ impl FilterProcess {
             word => Ok(word),
         }
     }
-}
-
-fn unexpected(word: ToKeeper) -> anyhow::Result<()> {
-    bail!("the filter said {word:?}")
 }

@@ -6,6 +6,7 @@
 
 mod control;
 mod filter;
+mod heard;
 mod plug;
 mod wire;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Journal;
 use crate::cgroup::{self, Entrance};
 use crate::gateway::Gateway;
+use crate::logging::{self, System};
 use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
 use crate::proxy::{Cell, Filter, Sockets, Task, dial};
@@ -59,6 +61,8 @@ fn keep() -> anyhow::Result<()> {
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
     let mut kept = ready?;
+    let policy = &kept.order.plan.policy;
+    log::info!("its network is filtered: policy {}, {}", policy.name, policy.mode.name());
     let outcome = kept.look_after();
     kept.end(outcome)
 }
@@ -77,8 +81,10 @@ struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        // What can't be removed is swept by a later `create`, which finds that nothing of it runs.
-        let _ = crate::state::remove(&self.0);
+        // It is swept by a later `create` then, which finds that nothing of it runs.
+        if let Err(error) = crate::state::remove(&self.0) {
+            log::warn!("can't remove {}: {error}", self.0.display());
+        }
     }
 }
 
@@ -87,6 +93,8 @@ fn prepare() -> anyhow::Result<Kept> {
     process::new_session()?;
     let order = read_order()?;
     let plan = &order.plan;
+    logging::to(System::about(&plan.container), plan.log_level);
+    logging::tell_of_panics();
     let init = Process::open(order.init.pid).context("watch the container's init")?;
     if !order.init.alive() {
         bail!("the container's init is gone");
@@ -175,17 +183,26 @@ impl Kept {
             }
             filter.finish()
         });
-        if let Err(error) = &outcome {
-            filter.kill();
-            filter.wait();
-            // Where it can't be said in the record, there is nowhere else.
-            if let Ok(journal) = Journal::open(&plan.audit, &plan.container, &plan.policy.name) {
-                journal.notice(&format!("the container's network is shut: {error:#}"));
+        match &outcome {
+            Ok(()) => log::info!("it is over, and so is its gateway"),
+            Err(error) => {
+                filter.kill();
+                filter.wait();
+                last_words(plan, &format!("the container's network is shut: {error:#}"));
             }
         }
         drop(state);
         // The control group is to be empty when this process is gone.
         filter.wait();
         outcome
+    }
+}
+
+/// Says why a container that goes on has no network any more: in the system's log, and in the record, which is free by now.
+fn last_words(plan: &Plan, why: &str) {
+    log::error!("{why}");
+    match Journal::open(&plan.audit, &plan.container, &plan.policy.name) {
+        Ok(journal) => journal.notice(why),
+        Err(error) => log::error!("the record doesn't say so, {} can't be opened: {error}", plan.audit.display()),
     }
 }

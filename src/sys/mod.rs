@@ -2,6 +2,7 @@
 
 pub mod buffers;
 pub mod channel;
+pub mod clock;
 pub mod confine;
 pub mod file;
 pub mod fork;
