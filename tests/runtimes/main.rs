@@ -14,6 +14,7 @@
 mod groups;
 mod host;
 mod lives;
+mod says;
 mod world;
 
 use std::process::ExitCode;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(format!("{runtime}::{name}"), run).with_ignored_flag(private.is_err() || !there));
         }
     }
-    for (name, test) in host::TESTS {
+    for (name, test) in host::TESTS.iter().chain(says::TESTS) {
         let run = move || {
             test();
             Ok(())
