@@ -9,15 +9,17 @@
 mod decide;
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use log::LevelFilter;
 use serde::Deserialize;
 
 use crate::bundle;
+use crate::logging::{self, Terminal};
 use crate::plan::{Gateway, Plan};
 use crate::runtime::delete;
 use crate::state::{self, ProcessId, Record};
@@ -47,11 +49,11 @@ pub fn run(words: &[OsString]) -> ExitCode {
     // Before anything of ours is open. Some runtimes hand on what their own caller left open; the proxy must not hold it for
     // as long as the container lives.
     process::keep_descriptors_to_ourselves(0);
+    logging::to(Terminal, LevelFilter::Info);
     match prepare(words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where stderr is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "boundary-shim: {error:#}");
+            log::error!("{error:#}");
             ExitCode::FAILURE
         }
     }
@@ -77,6 +79,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
 }
 
 fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
+    log::set_max_level(plan.log_level);
     match plan.gateway {
         Gateway::Own if stands(&plan, init) => Ok(()),
         Gateway::Own => start_proxy(&Order { plan, init }),

@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod hook;
 pub mod host;
 pub mod integrate;
+pub mod logging;
 pub mod plan;
 pub mod policy;
 pub mod proxy;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::line::Identity;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub cgroups_path: Option<String>,
     /// Bytes that the filter may use.
     pub proxy_memory: u64,
+    /// What is less grave is not said by whoever serves this container.
+    pub log_level: LevelFilter,
     /// Directory of this container's state record (`/run/boundary/…`).
     pub state: PathBuf,
     /// The audit file.

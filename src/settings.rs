@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use log::LevelFilter;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub pod_nesting: PodNesting,
     /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
     pub proxy_memory: u64,
+    /// `log-level`: what is less grave is not said.
+    pub log_level: LevelFilter,
     /// `[annotations]`.
     pub annotations: Annotations,
 }
@@ -197,6 +200,7 @@ impl Default for Settings {
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
             proxy_memory: PROXY_MEMORY,
+            log_level: LevelFilter::Info,
             annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
         }
     }

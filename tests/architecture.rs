@@ -13,12 +13,13 @@ const LONGEST: usize = 600;
 
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an arrow: it belongs on the
 /// map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and stand above all.
-const MAY_NAME: [(&str, &[&str]); 21] = [
+const MAY_NAME: [(&str, &[&str]); 22] = [
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
     ("audit", &["policy"]),
     ("control", &["audit"]),
+    ("logging", &["audit", "sys"]),
     ("plan", &["audit", "policy"]),
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
@@ -41,6 +42,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "control",
             "dockerd",
             "host",
+            "logging",
             "plan",
             "policy",
             "resolv_conf",
@@ -51,8 +53,8 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "sys",
         ],
     ),
-    ("proxy", &["audit", "control", "gateway", "policy", "sys"]),
-    ("supervisor", &["audit", "cgroup", "control", "gateway", "plan", "policy", "proxy", "state", "sys"]),
+    ("proxy", &["audit", "control", "gateway", "logging", "policy", "sys"]),
+    ("supervisor", &["audit", "cgroup", "control", "gateway", "logging", "plan", "policy", "proxy", "state", "sys"]),
     (
         "cli",
         &[
@@ -64,6 +66,7 @@ const MAY_NAME: [(&str, &[&str]); 21] = [
             "gateway",
             "host",
             "integrate",
+            "logging",
             "plan",
             "policy",
             "resolv_conf",

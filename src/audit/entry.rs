@@ -251,7 +251,8 @@ impl Entry {
     }
 
     fn measure(&self, line: &mut Line, in_order: bool) {
-        let (out, back) = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes(in_order));
+        let bytes = |traffic: &Arc<Traffic>| if in_order { traffic.given() } else { traffic.arrives(true) };
+        let (out, back) = self.traffic.as_ref().map_or((0, 0), bytes);
         (line.bytes_out, line.bytes_in) = (Some(out), Some(back));
         line.duration_ms = Some(milliseconds(self.began.elapsed()));
     }

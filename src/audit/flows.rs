@@ -14,8 +14,9 @@ use super::line::Totals;
 
 /// Tells how much of an attempt's bytes has arrived: of what a kernel was given, a part may be on its way.
 pub trait Delivered: fmt::Debug + Send + Sync {
-    /// Bytes that the server's kernel has, and those that the container's has.
-    fn delivered(&self) -> (u64, u64);
+    /// Bytes that the server's kernel has, and those that the container's has. `over`: nothing more is given, so that what is under way
+    /// counts where it will still be sent.
+    fn delivered(&self, over: bool) -> (u64, u64);
 }
 
 /// What moves for one attempt. Whoever moves it counts; whoever records it asks.
@@ -68,12 +69,17 @@ impl Traffic {
         *locked(&self.delivered) = Some(Box::new(delivered));
     }
 
-    /// All that was given, where all of it will arrive; else what has.
-    pub(crate) fn bytes(&self, in_order: bool) -> (u64, u64) {
-        let given = (self.out.load(Relaxed), self.back.load(Relaxed));
-        match locked(&self.delivered).as_ref().filter(|_| !in_order) {
+    /// What was given so far.
+    pub(crate) fn given(&self) -> (u64, u64) {
+        (self.out.load(Relaxed), self.back.load(Relaxed))
+    }
+
+    /// What of that arrives. `over`: nothing more is given.
+    pub(crate) fn arrives(&self, over: bool) -> (u64, u64) {
+        let given = self.given();
+        match locked(&self.delivered).as_ref() {
             Some(delivered) => {
-                let (out, back) = delivered.delivered();
+                let (out, back) = delivered.delivered(over);
                 (given.0.min(out), given.1.min(back))
             }
             None => given,
@@ -90,7 +96,7 @@ impl Traffic {
 
     /// What has moved, and where to, if anything moved since this was last asked.
     pub(super) fn news(&self) -> Option<((u64, u64), Option<IpAddr>)> {
-        let now = self.bytes(false);
+        let now = self.arrives(false);
         let mut told = locked(&self.told);
         let before = std::mem::replace(&mut told.bytes, now);
         (before != now).then_some((now, told.address))
@@ -163,7 +169,7 @@ impl Flows {
 
     /// The sums, what is open included.
     pub(super) fn totals(&self) -> Totals {
-        let open = self.each().into_iter().map(|(_, traffic)| traffic.bytes(false));
+        let open = self.each().into_iter().map(|(_, traffic)| traffic.arrives(false));
         open.fold(self.sums(), |sum, (out, back)| Totals {
             bytes_out: sum.bytes_out + out,
             bytes_in: sum.bytes_in + back,

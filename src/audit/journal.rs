@@ -199,7 +199,12 @@ impl Journal {
             *self.last_denial() = Some(Box::new(line.clone()));
         }
         let outcome = self.file().append(|seq| render(numbered(line, seq)));
-        self.0.healthy.store(outcome.is_ok(), Ordering::Release);
+        let healthy = self.0.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
+        match &outcome {
+            Err(error) if healthy => log::error!("nothing is allowed, since the record can't be written: {error}"),
+            Ok(_) if !healthy => log::warn!("the record is written again: gaps in its numbers are lines that are lost"),
+            _ => {}
+        }
         outcome.ok()
     }
 

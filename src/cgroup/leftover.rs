@@ -66,10 +66,19 @@ impl Leftover {
     }
 
     fn clear(&self, path: &Path) {
-        let gone = self.groups.iter().filter(|group| group::remove_with_members(group).is_err()).count() == 0;
-        if gone {
-            // What can't be removed is found by the next sweep.
-            let _ = std::fs::remove_file(path);
+        // What can't be removed is found by the next sweep.
+        let mut gone = true;
+        for group in &self.groups {
+            if let Err(error) = group::remove_with_members(group) {
+                log::warn!("the control group {} stays: {error}", group.display());
+                gone = false;
+            }
+        }
+        if gone
+            && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("can't remove {}: {error}", path.display());
         }
     }
 }

@@ -10,10 +10,13 @@ pub mod logs;
 pub mod status;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use log::LevelFilter;
+
+use crate::logging::{self, Terminal};
 
 /// What `boundary-shim help` shows.
 #[derive(Debug, Parser)]
@@ -61,6 +64,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    logging::to(Terminal, LevelFilter::Info);
     let result = match command {
         Command::Install(arguments) => install::install(arguments),
         Command::Uninstall(arguments) => install::uninstall(arguments),
@@ -73,7 +77,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "boundary-shim: {error:#}");
+            log::error!("{error:#}");
             ExitCode::FAILURE
         }
     }

@@ -64,6 +64,15 @@ pub fn is_public(address: std::net::IpAddr) -> bool {
 }
 
 impl Mode {
+    /// Its name in settings and annotations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Observe => "observe",
+        }
+    }
+
     /// Reads `enforce` or `observe`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {

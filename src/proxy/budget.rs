@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::logging::Seldom;
 use crate::policy::Denial;
 
 /// Of what one gateway may use (`proxy-memory`), what is there without a container doing anything, or is bounded by a count of its
@@ -139,7 +140,12 @@ impl Drop for Share {
 /// Why a new attempt is denied when the budget is used up. No rule would change it.
 #[must_use]
 pub fn used_up() -> Denial {
-    Denial::because("the gateway's memory is used up by what this container has open")
+    const WHY: &str = "the gateway's memory is used up by what this container has open";
+    static SAID: Seldom = Seldom::new();
+    if SAID.due() {
+        log::warn!("{WHY}: what it begins is denied");
+    }
+    Denial::because(WHY)
 }
 
 #[cfg(test)]

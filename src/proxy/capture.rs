@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, UdpSocket};
 
+use super::accept::accepted;
 use super::budget::used_up;
 use super::handshakes::Handshakes;
 use super::{Gate, connection, dns, refusals, udp};
@@ -109,11 +110,7 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
 
 async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshakes>) -> anyhow::Result<()> {
     loop {
-        let (stream, source) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if passing(&error) => continue,
-            Err(error) => return Err(error.into()),
-        };
+        let (stream, source) = accepted(|| listener.accept()).await?;
         let Ok(destination) = stream.local_addr() else { continue };
         handshakes.accepted(source, destination);
         let Some(room) = gate.streams.room() else {
@@ -141,21 +138,6 @@ async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshak
             handshakes.accepted(source, destination);
         });
     }
-}
-
-/// Errors of `accept(2)` that are about one connection, or pass: the listener goes on.
-fn passing(error: &io::Error) -> bool {
-    const PASSING: [i32; 8] = [
-        libc::ECONNABORTED,
-        libc::EINTR,
-        libc::EPROTO,
-        libc::EPERM,
-        libc::EMFILE,
-        libc::ENFILE,
-        libc::ENOBUFS,
-        libc::ENOMEM,
-    ];
-    error.raw_os_error().is_some_and(|code| PASSING.contains(&code))
 }
 
 #[derive(Debug)]

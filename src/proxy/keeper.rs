@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use log::Level;
 use serde::{Deserialize, Serialize};
 
 use super::neighbours::Questions;
@@ -86,6 +87,13 @@ pub enum ToKeeper {
     Ready,
     /// The buffer of the socket that comes with it is to hold so many bytes, which is more than this host lets everybody have.
     Enlarge(Queue, usize),
+    /// Something about itself, for the system's log.
+    Log {
+        /// How grave it is.
+        level: Level,
+        /// What it is.
+        text: String,
+    },
     /// It can't go on.
     Failed(String),
     /// All is on record, and it ends.
@@ -134,6 +142,11 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
 /// Tells the keeper something, with a socket that it is about. Waits where the keeper is behind.
 pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'_>>) -> io::Result<()> {
     keeper.send(&serde_json::to_vec(word)?, about.as_slice())
+}
+
+/// Tells the keeper something, if it can take it at once.
+pub(super) fn tell_now(keeper: &Channel, word: &ToKeeper) -> io::Result<()> {
+    keeper.send_now(&serde_json::to_vec(word)?)
 }
 
 fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! It sets everything up before it says that it is ready, then gives up every privilege that serving doesn't need. It lives
 //! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
 
+pub mod accept;
 mod awaited;
 pub mod budget;
 mod capture;
@@ -17,6 +18,7 @@ pub mod http;
 pub mod identify;
 pub mod keeper;
 mod memory;
+mod messages;
 mod neighbours;
 mod opaque;
 mod refusals;
@@ -35,9 +37,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
 use crate::gateway::ruleset::LEAVING;
+use crate::logging;
 use crate::policy::Policy;
 use crate::sys::channel::Channel;
 use crate::sys::netns::Resident;
@@ -47,6 +51,7 @@ use budget::Budget;
 pub use capture::Sockets;
 pub use confinement::Cell;
 use keeper::{Records, ToKeeper, Why};
+use messages::Messages;
 use tokio::time::Instant;
 
 /// How often it is written what came of open attempts.
@@ -179,7 +184,9 @@ impl Filter {
         let Place { cell, keeper, records } = place;
         let keeper = Arc::new(keeper);
         self.gate.streams.ask(Arc::clone(&keeper));
-        let outcome = self.live(&cell, &keeper, records);
+        let (messages, notices) = Messages::to(Arc::clone(&keeper));
+        logging::to(messages, log::max_level());
+        let outcome = self.live(&cell, &keeper, records, notices);
         let word = match &outcome {
             Ok(()) => ToKeeper::Written,
             Err(error) => ToKeeper::Failed(format!("{error:#}")),
@@ -189,7 +196,13 @@ impl Filter {
         i32::from(outcome.is_err())
     }
 
-    fn live(self, cell: &Cell<'_>, keeper: &Channel, records: Channel) -> anyhow::Result<()> {
+    fn live(
+        self,
+        cell: &Cell<'_>,
+        keeper: &Channel,
+        records: Channel,
+        notices: Receiver<String>,
+    ) -> anyhow::Result<()> {
         let termination = Termination::awaited()?;
         let journal = self.gate.journal.clone();
         let filter = self.confined(cell, keeper, records, &termination)?;
@@ -197,7 +210,7 @@ impl Filter {
             journal.stop_at_panic(panic);
             std::process::abort();
         }));
-        filter.serve(keeper, &termination)
+        filter.serve(keeper, &termination, notices)
     }
 
     /// Gives everything up but what serving needs.
@@ -220,7 +233,7 @@ impl Filter {
     }
 
     /// Serves until the container is over, or something fails. What is under way then is recorded as cut.
-    fn serve(self, keeper: &Channel, termination: &Termination) -> anyhow::Result<()> {
+    fn serve(self, keeper: &Channel, termination: &Termination, notices: Receiver<String>) -> anyhow::Result<()> {
         let Self { gate, sockets } = self;
         let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -231,6 +244,7 @@ impl Filter {
                 failed = capture::serve(Arc::clone(&gate), sockets) => Err(failed.err().unwrap_or_else(|| anyhow!("nothing is captured any more"))),
                 terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
                 never = write_minutes(gate.journal.clone()) => match never {},
+                never = messages::record(gate.journal.clone(), notices) => match never {},
                 never = memory::tend(&gate.streams) => match never {},
             }
         });

@@ -62,8 +62,8 @@ impl Ends {
 }
 
 impl Delivered for Ends {
-    fn delivered(&self) -> (u64, u64) {
-        (self.upstream.arrived(), self.client.arrived())
+    fn delivered(&self, over: bool) -> (u64, u64) {
+        (self.upstream.arrives(over), self.client.arrives(over))
     }
 }
 

@@ -99,10 +99,12 @@ impl Meter {
         Self { before: self.written.load(Relaxed), ..self }
     }
 
-    /// Bytes that count and that the peer's kernel has acknowledged.
+    /// Bytes that count and that the peer's kernel has acknowledged; if `over`, those too that it will be sent yet: all, but of a
+    /// connection that is broken off.
     #[must_use]
-    pub fn arrived(&self) -> u64 {
-        let under_way = self.socket.upgrade().map_or(0, |socket| socket.under_way());
+    pub fn arrives(&self, over: bool) -> u64 {
+        let socket = self.socket.upgrade().filter(|socket| !over || socket.ends_with_a_reset());
+        let under_way = socket.map_or(0, |socket| socket.under_way());
         self.written.load(Relaxed).saturating_sub(under_way).saturating_sub(self.before)
     }
 }
@@ -314,8 +316,11 @@ impl Socket {
     /// Says that nothing more will be sent. Gives whether a close then leaves nothing: it is a reset, or all has arrived.
     fn closes_at_once(&self) -> bool {
         let socket = SockRef::from(&self.tcp);
-        let with_a_reset = socket.linger().is_ok_and(|linger| linger == Some(Duration::ZERO));
-        with_a_reset || socket.shutdown(Shutdown::Write).is_err() || self.unsent() == 0
+        self.ends_with_a_reset() || socket.shutdown(Shutdown::Write).is_err() || self.unsent() == 0
+    }
+
+    fn ends_with_a_reset(&self) -> bool {
+        SockRef::from(&self.tcp).linger().is_ok_and(|linger| linger == Some(Duration::ZERO))
     }
 
     /// Bytes that have not arrived, and, if the connection is gone, never will.

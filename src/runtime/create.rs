@@ -60,6 +60,7 @@ pub(super) fn prepare(
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         cgroups_path: spec::cgroup::path(&bundle.config.value)?,
         proxy_memory: settings.proxy_memory,
+        log_level: settings.log_level,
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,

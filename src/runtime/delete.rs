@@ -27,13 +27,19 @@ pub(crate) fn forget(directory: &Path) {
     }
     let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
-        // It stays for the next sweep.
-        let _ = state::remove(directory);
+        remove(directory);
     }
     if let Some(leftover) = Leftover::of(directory).filter(|leftover| !leftover.lives()) {
         // It may be in its last moments, its state gone already.
         end(Some(leftover.filter));
         leftover.remove(directory);
+    }
+}
+
+/// Removes a state directory. One that stays is the next sweep's.
+fn remove(directory: &Path) {
+    if let Err(error) = state::remove(directory) {
+        log::warn!("can't remove {}: {error}", directory.display());
     }
 }
 
@@ -52,8 +58,9 @@ pub(crate) fn record_end(record: &Record) {
     let Record { plan, proxy: Some(_), .. } = record else { return };
     let kills = || Leftover::of(&plan.state).and_then(|leftover| leftover.oom_kills());
     let reason = || cgroup::with_oom_kills("the gateway was killed".to_owned(), kills());
-    // The next gateway of this container tries again.
-    let _ = audit::write_last(&plan.audit, &plan.container, reason);
+    if let Err(error) = audit::write_last(&plan.audit, &plan.container, reason) {
+        log::warn!("the record {} has no last line: {error}", plan.audit.display());
+    }
 }
 
 /// Removes what others left, where neither init nor proxy is there any more, and the record of some that ended longer ago than
@@ -62,7 +69,7 @@ pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
     for record in listed.iter().flatten().filter(|record| record.over()) {
         record_end(record);
-        let _ = state::remove(&record.plan.state);
+        remove(&record.plan.state);
     }
     cgroup::sweep();
     // Where it can't be said what runs, everything may.

@@ -17,7 +17,6 @@ pub(crate) mod joined;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub mod real;
-mod report;
 pub(crate) mod resolvers;
 mod self_check;
 mod start;
@@ -27,7 +26,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use log::LevelFilter;
 
+use crate::logging::{self, Engine};
 use crate::plan::ContainerId;
 use crate::policy::text;
 use crate::{settings, state};
@@ -39,17 +40,21 @@ use real::RealRuntime;
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
     let call = invocation::scan(words);
-    answer(&call).unwrap_or_else(|error| {
-        report::failure(&call.globals, &error);
-        ExitCode::FAILURE
-    })
+    reported(&call.globals, || answer(&call))
 }
 
 /// The embedded runtime, called by ourselves once all is prepared, with the words that an external one would get.
 #[must_use]
 pub fn run_embedded(words: &[OsString]) -> ExitCode {
-    embedded::run(words).unwrap_or_else(|error| {
-        report::failure(&invocation::scan(words).globals, &error);
+    reported(&invocation::scan(words).globals, || embedded::run(words))
+}
+
+/// Does it, with what it says going where the engine looks. An error's chain is joined here and nowhere else.
+fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    let json = globals.log_format.as_deref().is_some_and(|format| format == "json");
+    logging::to(Engine { log: globals.log.clone(), json }, LevelFilter::Info);
+    call().unwrap_or_else(|error| {
+        log::error!("{error:#}");
         ExitCode::FAILURE
     })
 }
@@ -58,6 +63,7 @@ pub fn run_embedded(words: &[OsString]) -> ExitCode {
 fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
     let settings = settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
+    log::set_max_level(settings.log_level);
     let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
     match command {
         Command::Create { bundle, id, waits, no_pivot, preserved } => {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use log::LevelFilter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -94,6 +95,13 @@ impl Reader<'_> {
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
+            "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
+                "error" => Ok(LevelFilter::Error),
+                "warn" => Ok(LevelFilter::Warn),
+                "info" => Ok(LevelFilter::Info),
+                "debug" => Ok(LevelFilter::Debug),
+                _ => Err("write \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+            }),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
                     for (key, value) in table {
@@ -177,7 +185,7 @@ impl Reader<'_> {
     }
 }
 
-const TOP: [&str; 16] = [
+const TOP: [&str; 17] = [
     "runtime",
     "policy",
     "resolvers",
@@ -193,6 +201,7 @@ const TOP: [&str; 16] = [
     "nesting",
     "pod-nesting",
     "proxy-memory",
+    "log-level",
     "annotations",
 ];
 

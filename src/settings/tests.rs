@@ -35,7 +35,7 @@ fn every_key_is_understood() {
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
-        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\nlog-level = \"debug\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -59,6 +59,7 @@ fn every_key_is_understood() {
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),
             proxy_memory: 24 << 20,
+            log_level: LevelFilter::Debug,
             annotations: Annotations {
                 policies: vec![name("npm"), name("pip")],
                 modes: vec![Mode::Enforce, Mode::Observe],
@@ -79,6 +80,7 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
         "user-namespace = \"no\"\n",
         "privileged = true\n",
         "host-network = [\"filter\"]\n",
+        "log-level = \"trace\"\n",
         "[annotations]\n",
         "modes = \"enforce\"\n",
         "policy = []\n",
@@ -95,9 +97,10 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
         "c.toml:7: user-namespace: write \"auto\", \"require\" or \"never\"",
         "c.toml:8: privileged: a text in quotes",
         "c.toml:9: host-network: a text in quotes",
-        "c.toml:11: modes: a list of texts",
-        "c.toml:12: policy: unknown; there are policies, modes, ceiling",
-        "c.toml:13: ceiling: ",
+        "c.toml:10: log-level: write \"error\", \"warn\", \"info\" or \"debug\"",
+        "c.toml:12: modes: a list of texts",
+        "c.toml:13: policy: unknown; there are policies, modes, ceiling",
+        "c.toml:14: ceiling: ",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::control::{self, Answer, Report, Request};
+use crate::proxy::accept::accepted;
 
 /// How long a caller may take for all of its question, and for taking the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -91,7 +92,7 @@ pub(super) async fn serve(listener: &net::UnixListener, desk: Desk) -> anyhow::R
 /// Waits for the next caller of this process's own user, root. Others are dropped.
 async fn next(listener: &UnixListener) -> io::Result<UnixStream> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = accepted(|| listener.accept()).await?;
         if stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw()) {
             return Ok(stream);
         }

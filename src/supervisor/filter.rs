@@ -2,6 +2,7 @@
 //!
 //! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is without an end.
 
+use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::control::Asking;
+use super::heard::Heard;
 use crate::audit::AtPath;
 use crate::control::Report;
 use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
@@ -30,6 +32,8 @@ pub(super) struct FilterProcess {
     records: Channel,
     /// Where the record's files come from.
     source: AtPath,
+    /// What it said about itself.
+    heard: RefCell<Heard>,
 }
 
 impl FilterProcess {
@@ -41,15 +45,12 @@ impl FilterProcess {
         let source = AtPath::new(record);
         let run = move || filter.run(Place { cell, keeper, records: theirs });
         let child = Child::start(run).context("start the filter")?;
-        Ok(Self { child, words, records, source })
+        Ok(Self { child, words, records, source, heard: RefCell::new(Heard::nothing()) })
     }
 
     /// Waits until it is confined and serves.
     pub(super) fn is_ready(&self) -> anyhow::Result<()> {
-        match self.hear()? {
-            ToKeeper::Ready => Ok(()),
-            word => bail!("the filter said {word:?} before it was ready"),
-        }
+        self.await_word(&ToKeeper::Ready)
     }
 
     /// Tells it something. It has to listen: what it doesn't know of, it would go wrong about.
@@ -69,7 +70,7 @@ impl FilterProcess {
                 ready = words.readable() => match ready?.try_io(|_| self.words.receive(false)) {
                     Ok(received) => match self.understand(received?)? {
                         (ToKeeper::Report(report), _) => reports.tell(report)?,
-                        (word, sockets) => Self::grant(word, &sockets)?,
+                        (word, sockets) => self.grant(word, &sockets)?,
                     },
                     Err(_) => continue,
                 },
@@ -87,7 +88,7 @@ impl FilterProcess {
 
     /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it likes: what buffers hold is charged
     /// to the control group that it is in.
-    fn grant(wish: ToKeeper, sockets: &[OwnedFd]) -> anyhow::Result<()> {
+    fn grant(&self, wish: ToKeeper, sockets: &[OwnedFd]) -> anyhow::Result<()> {
         match wish {
             ToKeeper::Enlarge(queue, bytes) => {
                 let bytes = bytes.min(stream::MOST);
@@ -97,7 +98,7 @@ impl FilterProcess {
                 }
                 Ok(())
             }
-            word => unexpected(word),
+            word => self.hear_besides(word),
         }
     }
 
@@ -106,19 +107,10 @@ impl FilterProcess {
         self.source.inode()
     }
 
-    /// Tells it to end, and waits until all is on record. It may want another file for that.
+    /// Tells it to end, and waits until all is on record.
     pub(super) fn finish(&self, why: Why) -> anyhow::Result<()> {
         self.tell(&ToFilter::End(why), &[])?;
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            match self.hear()? {
-                ToKeeper::Written => return Ok(()),
-                // Said before it knew.
-                ToKeeper::Enlarge(..) | ToKeeper::Report(_) => {}
-                word => return unexpected(word),
-            }
-        }
-        bail!("the filter didn't end")
+        self.await_word(&ToKeeper::Written)
     }
 
     /// Ends it, whatever it does.
@@ -132,6 +124,29 @@ impl FilterProcess {
         let _ = self.child.process().end_within(PATIENCE);
         // Somebody may have waited before.
         let _ = self.child.wait();
+    }
+
+    /// Waits until it says this, whatever it says before.
+    fn await_word(&self, awaited: &ToKeeper) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            match self.hear()? {
+                word if word == *awaited => return Ok(()),
+                // It is over, or there is nothing yet for which it would matter.
+                ToKeeper::Enlarge(..) | ToKeeper::Report(_) => {}
+                word => self.hear_besides(word)?,
+            }
+        }
+        bail!("the filter didn't say {awaited:?} in time")
+    }
+
+    /// What it may say at any time.
+    fn hear_besides(&self, word: ToKeeper) -> anyhow::Result<()> {
+        match word {
+            ToKeeper::Log { level, text } => self.heard.borrow_mut().pass_on(level, &text),
+            word => unexpected(word)?,
+        }
+        Ok(())
     }
 
     fn hear(&self) -> anyhow::Result<ToKeeper> {

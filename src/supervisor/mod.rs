@@ -6,6 +6,7 @@
 
 mod control;
 mod filter;
+mod heard;
 mod plug;
 mod record;
 mod wire;
@@ -24,6 +25,7 @@ use crate::audit::record::MAX_NAME;
 use crate::audit::{Journal, clean, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance};
 use crate::gateway::Gateway;
+use crate::logging::{self, System};
 use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::Why;
@@ -67,6 +69,8 @@ fn keep() -> anyhow::Result<()> {
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
     let mut kept = ready?;
+    let policy = &kept.order.plan.policy;
+    log::info!("its network is filtered: policy {}, {}", policy.name, policy.mode.name());
     let outcome = kept.look_after();
     kept.end(outcome)
 }
@@ -87,8 +91,10 @@ struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        // What can't be removed is swept by a later `create`, which finds that nothing of it runs.
-        let _ = crate::state::remove(&self.0);
+        // It is swept by a later `create` then, which finds that nothing of it runs.
+        if let Err(error) = crate::state::remove(&self.0) {
+            log::warn!("can't remove {}: {error}", self.0.display());
+        }
     }
 }
 
@@ -98,6 +104,8 @@ fn prepare() -> anyhow::Result<Kept> {
     let termination = Termination::awaited()?;
     let order = read_order()?;
     let plan = &order.plan;
+    logging::to(System::about(&plan.container), plan.log_level);
+    logging::tell_of_panics();
     let init = Process::open(order.init.pid).context("watch the container's init")?;
     if !order.init.alive() {
         bail!("the container's init is gone");
@@ -208,8 +216,15 @@ impl Kept {
             filter.kill();
             filter.wait();
         }
+        match outcome.as_ref().and(finished.as_ref()) {
+            Ok(()) => log::info!("it is over, and so is its gateway"),
+            Err(error) => log::error!("the container's network is shut: {error:#}"),
+        }
         // It has done so where it could.
         let last = write_last(&plan.audit, &plan.container, || died(&outcome, &finished));
+        if let Err(error) = &last {
+            log::error!("the record {} has no last line: {error}", plan.audit.display());
+        }
         if why == Why::ContainerEnded && finished.is_ok() && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);

@@ -68,7 +68,9 @@ impl Watch {
     pub(super) fn begin(mut self, tell: UnboundedSender<Stilled>) -> io::Result<()> {
         let watch = move || {
             // Whoever waits for word learns by the channel's end that there will be none.
-            let _ = self.run(&tell);
+            if let Err(error) = self.run(&tell) {
+                log::error!("can't watch for new interfaces: {error}");
+            }
         };
         std::thread::Builder::new().name("plug".into()).stack_size(256 * 1024).spawn(watch).map(drop)
     }

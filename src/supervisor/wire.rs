@@ -24,6 +24,7 @@ use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::link::{Link, MAIN, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side, TO_OUTSIDE};
+use crate::logging::Seldom;
 use crate::plan::Exit;
 use crate::proxy::Interfaces;
 use crate::proxy::keeper::ToFilter;
@@ -128,7 +129,14 @@ impl Wire {
         let sources: Vec<IpAddr> = self.adopted.iter().flat_map(|adopted| adopted.addresses.iter().copied()).collect();
         // The host's private addresses are refused like all private ones, unless a rule names them.
         let public = |address: &IpAddr| crate::policy::is_public(*address);
-        let host = self.host.links.every_address().unwrap_or_default().into_iter().filter(public);
+        let host = self.host.links.every_address().unwrap_or_else(|error| {
+            static SAID: Seldom = Seldom::new();
+            if SAID.due() {
+                log::warn!("the host's public addresses are not refused, since they can't be listed: {error}");
+            }
+            Vec::new()
+        });
+        let host = host.into_iter().filter(public);
         let own = sources.iter().copied().chain([IpAddr::V4(DUMMY)]).chain(host).collect();
         let on_link = self.adopted.iter().flat_map(|adopted| adopted.on_link.iter().copied()).collect();
         Interfaces { sources, own, on_link }
@@ -193,7 +201,9 @@ impl Wire {
     pub(super) fn let_go(&mut self) {
         for adopted in &self.adopted {
             // Where the namespace is gone, so is the link.
-            let _ = adopt::let_go(&mut self.gateway, &self.container, adopted);
+            if let Err(error) = adopt::let_go(&mut self.gateway, &self.container, adopted) {
+                log::debug!("link {} was not let go: {error:#}", adopted.inside.name);
+            }
         }
     }
 
@@ -231,6 +241,7 @@ impl Wire {
                 self.held.push((index, far, since));
             }
             Stilled::TakenAway { name } => {
+                log::warn!("interface {name} was plugged in and taken away: no end of it is on the host");
                 let why = "only interfaces with an end on the host can be connected to a running container";
                 filter.tell(&ToFilter::NotPluggedIn { name, reason: why.to_owned() }, &[])?;
             }
@@ -268,6 +279,7 @@ impl Wire {
                 }
                 // The host's end stays down.
                 Err(error) => {
+                    log::warn!("interface {name} was plugged in and leads nowhere: {error:#}");
                     filter.tell(&ToFilter::NotPluggedIn { name, reason: format!("{error:#}") }, &[])?;
                 }
             }

@@ -45,13 +45,25 @@ impl Channel {
     /// # Errors
     /// `EMSGSIZE` for one that is too long, `EPIPE` where the other end is closed, `WouldBlock` where it takes none just now.
     pub fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(MsgFlags::empty(), bytes, descriptors)
+    }
+
+    /// Sends a message whole, or at once says that it can't.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; `WouldBlock` where the other end has no room for it just now.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send_with(MsgFlags::MSG_DONTWAIT, bytes, &[])
+    }
+
+    fn send_with(&self, flags: MsgFlags, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         if bytes.len() > LONGEST {
             return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
         }
         let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&numbers)];
         let control = if numbers.is_empty() { &[][..] } else { &rights[..] };
-        let flags = MsgFlags::MSG_NOSIGNAL;
+        let flags = flags | MsgFlags::MSG_NOSIGNAL;
         sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
         Ok(())
     }

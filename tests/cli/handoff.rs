@@ -17,6 +17,7 @@ tests![
     a_broken_configuration_starts_nothing,
     a_failure_is_reported_where_containerd_looks,
     a_failure_is_reported_as_text_where_no_json_is_asked_for,
+    a_warning_is_where_the_engine_looks_and_not_in_the_containers_output,
     a_log_that_can_not_be_written_is_no_reason_to_hang_or_to_be_silent,
 ];
 
@@ -135,6 +136,40 @@ fn a_failure_is_reported_as_text_where_no_json_is_asked_for() {
     world.assert_refused(&world.call("--log DIR/log create --bundle /no/such ID"), "/no/such");
     let log = world.read("log");
     assert!(log.starts_with("time=\"") && log.contains(" level=error msg=\"can't read"), "{log}");
+}
+
+/// Standard error is the container's at `create`.
+fn a_warning_is_where_the_engine_looks_and_not_in_the_containers_output() {
+    let world = World::new();
+    let state = world.state();
+    std::fs::create_dir_all(state.parent().unwrap()).unwrap();
+    // What is no directory can't be removed as one.
+    let _in_its_place = InPlace::of(&state);
+    let warning = format!("can't remove {}: Not a directory (os error 20)", state.display());
+    world.assert_passed(&world.call("--log DIR/log.json --log-format json delete ID"));
+    let line: serde_json::Value = serde_json::from_str(&world.read("log.json")).unwrap();
+    assert_eq!((&line["level"], &line["msg"]), (&"warning".into(), &warning.clone().into()));
+    world.assert_passed(&world.call("--log DIR/log delete ID"));
+    assert!(world.read("log").ends_with(&format!(" level=warning msg={warning:?}\n")), "{}", world.read("log"));
+    assert_eq!(stderr(&world.call("delete ID")), format!("boundary-shim: warning: {warning}\n"));
+    world.settings("log-level = \"error\"");
+    world.assert_passed(&world.call("delete ID"));
+}
+
+/// A file where it doesn't belong, while this lasts.
+struct InPlace(std::path::PathBuf);
+
+impl InPlace {
+    fn of(path: &std::path::Path) -> Self {
+        std::fs::File::create(path).unwrap();
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for InPlace {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
 }
 
 fn a_log_that_can_not_be_written_is_no_reason_to_hang_or_to_be_silent() {

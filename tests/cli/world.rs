@@ -192,6 +192,7 @@ impl World {
             links_are_looked_for: false,
             cgroups_path: None,
             proxy_memory: boundary_shim::settings::Settings::default().proxy_memory,
+            log_level: boundary_shim::settings::Settings::default().log_level,
             state: self.state(),
             audit: self.path("audit.jsonl"),
             exit: Exit::Uplink,

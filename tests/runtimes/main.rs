@@ -16,6 +16,7 @@ mod host;
 mod lives;
 #[path = "../support/record.rs"]
 mod record;
+mod says;
 mod world;
 
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(format!("{runtime}::{name}"), run).with_ignored_flag(private.is_err() || !there));
         }
     }
-    for (name, test) in host::TESTS {
+    for (name, test) in host::TESTS.iter().chain(says::TESTS) {
         let run = move || {
             test();
             Ok(())

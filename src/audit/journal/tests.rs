@@ -162,7 +162,7 @@ fn a_dropped_entry_is_written_as_cut() {
 struct Half;
 
 impl super::super::Delivered for Half {
-    fn delivered(&self) -> (u64, u64) {
+    fn delivered(&self, _: bool) -> (u64, u64) {
         (50, 5000)
     }
 }

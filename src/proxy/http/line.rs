@@ -42,8 +42,8 @@ pub(super) enum Sent {
     Switched(Box<(Reply, Tunnel)>),
     /// Not a byte of it went out: the connection had ended before.
     Unsent(Request<Incoming>),
-    /// It went out, in part at least, and no answer came. Why not.
-    Failed(String, Arc<Ledger>),
+    /// It went out, in part at least, and no answer came. By whose doing, and why not.
+    Failed((Side, String), Arc<Ledger>),
 }
 
 /// How long the line may take to get over the last exchange before a new connection is the better choice.
@@ -101,12 +101,21 @@ impl Line {
         match sent {
             Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, ledger),
             Ok(response) if upgrade => switched(response, &ledger),
-            Ok(_) => Sent::Failed("the server switched protocols unasked".to_owned(), ledger),
+            Ok(_) => Sent::Failed((Side::Server, "the server switched protocols unasked".to_owned()), ledger),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Sent::Unsent(uncounted(unsent)),
-                None => Sent::Failed(format!("no answer: {}", error.into_error()), ledger),
+                None => Sent::Failed(no_answer(&error.into_error()), ledger),
             },
         }
+    }
+}
+
+/// Whose doing it is that there is none, and why: hyper calls a body that breaks off its user's error.
+fn no_answer(error: &hyper::Error) -> (Side, String) {
+    if error.is_user() {
+        (Side::Client, "the request broke off".to_owned())
+    } else {
+        (Side::Server, format!("no answer: {error}"))
     }
 }
 

@@ -174,9 +174,9 @@ impl Session<'_> {
                     entry.finish(End::reset(Side::Server, Some("the server closed at once".to_owned())));
                     return Ok(answer::bad_gateway(asked.host(), "the server closed at once"));
                 }
-                Sent::Failed(problem, ledger) => {
+                Sent::Failed((by, problem), ledger) => {
                     let reply = answer::bad_gateway(asked.host(), &problem);
-                    ledger.close(entry, End::reset(Side::Server, Some(problem)));
+                    ledger.close(entry, End::reset(by, Some(problem)));
                     // Asked directly, the client would have seen its own kept connection end, and known to ask again.
                     return if reused { Err(BrokenOff) } else { Ok(reply) };
                 }

@@ -33,7 +33,7 @@ async fn spliced_of(streams: &Streams, early: Early) -> (TcpStream, TcpStream, J
     let joined = async move {
         let traffic = Traffic::new(std::time::Instant::now());
         let end = splice_both(ours, our_other, early, &traffic).await;
-        (end, traffic.bytes(true))
+        (end, traffic.given())
     };
     (client, server, tokio::spawn(joined))
 }
@@ -135,8 +135,8 @@ async fn what_is_cut_is_reset_on_both_sides_and_what_had_arrived_is_known_afterw
         let mut taken = vec![0; 1000];
         server.read_exact(&mut taken).await.unwrap();
         let mut before = (0, 0);
-        while before.0 == 0 || before != traffic.bytes(true) {
-            before = traffic.bytes(true);
+        while before.0 == 0 || before != traffic.given() {
+            before = traffic.given();
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
     };
@@ -145,7 +145,7 @@ async fn what_is_cut_is_reset_on_both_sides_and_what_had_arrived_is_known_afterw
         () = upload => {}
         () = quiet => {}
     }
-    let (given, arrived) = (traffic.bytes(true).0, traffic.bytes(false).0);
+    let (given, arrived) = (traffic.given().0, traffic.arrives(true).0);
     let mut rest = Vec::new();
     let end = server.read_to_end(&mut rest).await;
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
