@@ -29,6 +29,7 @@ pub struct Journal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     container: String,
+    about: About,
     file: Mutex<LineFile>,
     minute: Mutex<Minute>,
     flows: Flows,
@@ -65,12 +66,14 @@ impl Journal {
         let container = clean(container, MAX_NAME);
         last::write(path, &container, || UNSEEN.to_owned())?;
         let about = About { began: timestamp(SystemTime::now()), ..about };
-        let header = Line { gateway: Some(Box::new(about)), ..Line::new(Event::Start, String::new(), &container) };
+        let gateway = Some(Box::new(about.clone()));
+        let header = Line { gateway, ..Line::new(Event::Start, String::new(), &container) };
         let header = move |seq| render(Line { seq, time: timestamp(SystemTime::now()), ..header.clone() });
         let mut file = LineFile::open(path, rotate_at, Box::new(header))?;
         let healthy = file.begin().is_ok();
         Ok(Self(Arc::new(Inner {
             container,
+            about,
             file: Mutex::new(file),
             minute: Mutex::default(),
             flows: Flows::default(),
@@ -137,6 +140,7 @@ impl Journal {
     pub fn stop(&self, reason: &str) {
         self.write_minute();
         self.write(Line {
+            gateway: Some(Box::new(self.0.about.clone())),
             totals: Some(self.0.flows.totals()),
             reason: Some(clean(reason, MAX_TEXT)),
             ..self.line(Event::Stop)

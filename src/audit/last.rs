@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{LineFile, ROTATE_AT, set_aside};
 use super::journal::{render, timestamp};
-use super::line::{Event, Line, Totals, Verdict};
+use super::line::{About, Event, Line, Totals, Verdict};
 use super::reader::Tail;
 use super::record::{MAX_TEXT, clean};
 
@@ -34,7 +34,7 @@ pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> i
     }
     let time = timestamp(SystemTime::now());
     let (totals, reason) = (Some(run.totals), Some(clean(&reason(), MAX_TEXT)));
-    let stop = Line { totals, reason, ..Line::new(Event::Stop, time, container) };
+    let stop = Line { gateway: run.gateway, totals, reason, ..Line::new(Event::Stop, time, container) };
     let mut file = LineFile::open(path, ROTATE_AT, Box::new(|_| Vec::new()))?;
     file.append_last(|seq| render(Line { seq, ..stop }))?;
     Ok(true)
@@ -65,7 +65,7 @@ pub fn is_worth_keeping(path: &Path) -> bool {
 struct Run {
     /// Whether there is a first line without a last one.
     goes_on: bool,
-    began: Option<String>,
+    gateway: Option<Box<About>>,
     totals: Totals,
 }
 
@@ -79,10 +79,9 @@ impl Run {
         let many = line.count.unwrap_or(1);
         match (line.event, line.verdict) {
             (Event::Start, _) => {
-                let began = line.gateway.map(|about| about.began);
                 // A later file of the same gateway repeats the line.
-                if began != self.began {
-                    *self = Self { began, ..Self::default() };
+                if line.gateway != self.gateway {
+                    *self = Self { gateway: line.gateway, ..Self::default() };
                 }
                 self.goes_on = true;
             }

@@ -93,7 +93,7 @@ pub struct Line {
     /// When the last of them was seen.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<String>,
-    /// Whom the lines are about, and by what they were judged. In `start` lines.
+    /// Whom the lines are about, and by what they were judged. In `start` and `stop` lines.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gateway: Option<Box<About>>,
     /// All of the gateway's attempts together. In `stop` lines.

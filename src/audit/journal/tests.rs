@@ -235,6 +235,7 @@ fn the_first_line_is_about_the_gateway_and_the_last_sums_it_up() {
     assert_eq!((lines[1].event, lines[1].notice.as_deref()), (Event::Notice, Some("a\\u{a}b")));
     let totals = Totals { allowed: 1, denied: 1, bytes_out: 5, bytes_in: 0 };
     assert_eq!((lines[5].event, lines[5].totals), (Event::Stop, Some(totals)));
+    assert_eq!(lines[5].gateway, lines[0].gateway);
     assert_eq!(lines[5].reason.as_deref(), Some("the container has ended"));
 }
 
@@ -289,6 +290,7 @@ fn a_gateway_that_was_killed_gets_a_last_line_once_with_what_its_lines_tell() {
     let lines = bench.lines();
     let stop = lines.last().unwrap();
     assert_eq!((stop.event, stop.reason.as_deref(), stop.totals), (Event::Stop, Some("killed"), Some(live)));
+    assert_eq!((&stop.gateway, stop.gateway.is_some()), (&lines[0].gateway, true));
     assert_eq!((live.allowed, live.denied, live.bytes_out), (3, 151, 6));
     assert!(!last::write(&bench.directory.path().join("none"), "c1", String::new).unwrap());
 }
