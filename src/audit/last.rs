@@ -22,12 +22,16 @@ const SHORT: u64 = 64 << 10;
 /// # Errors
 /// What opening, reading and writing give; there is nothing to say about a file that isn't there.
 pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> io::Result<bool> {
-    let Some(tail) = Tail::open(path)? else { return Ok(false) };
+    let Some(mut tail) = Tail::open(path)? else { return Ok(false) };
     let _alone = Flock::lock(tail.file().try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    if ends_with_a_stop(&mut tail)? {
+        return Ok(false);
+    }
     let mut run = Run::default();
     if let Some(before) = Tail::open(&set_aside(path))? {
         run.read(before)?;
     }
+    tail.begin_again()?;
     run.read(tail)?;
     if !run.goes_on {
         return Ok(false);
@@ -38,6 +42,14 @@ pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> i
     let mut file = LineFile::open(path, ROTATE_AT, Box::new(|_| Vec::new()))?;
     file.append_last(|seq| render(Line { seq, ..stop }))?;
     Ok(true)
+}
+
+/// Most have one: the rest of a file, which may be long, is read only where it has none.
+fn ends_with_a_stop(tail: &mut Tail) -> io::Result<bool> {
+    let mut last = None;
+    tail.skip_to_end()?;
+    each_line(tail, |line| last = Some(line.event))?;
+    Ok(last == Some(Event::Stop))
 }
 
 /// How a gateway's last line says that it ended as it should.

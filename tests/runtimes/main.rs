@@ -11,6 +11,7 @@
     reason = "tests start programs, make namespaces, and write files nobody else reads"
 )]
 
+mod files;
 mod groups;
 mod host;
 mod lives;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
             trials.push(Trial::test(format!("{runtime}::{name}"), run).with_ignored_flag(private.is_err() || !there));
         }
     }
-    for (name, test) in host::TESTS.iter().chain(says::TESTS) {
+    for (name, test) in host::TESTS.iter().chain(says::TESTS).chain(files::TESTS) {
         let run = move || {
             test();
             Ok(())

@@ -142,8 +142,17 @@ impl Machine {
 
     /// Restarts the machine, and waits until it answers.
     pub(crate) fn reboot(&self) {
+        self.restart("systemctl reboot");
+    }
+
+    /// The same as by the power: at once, and nothing that wasn't on the disk is afterwards (sysrq, «b»).
+    pub(crate) fn cut_power(&self) {
+        self.restart("(sleep 0.1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &");
+    }
+
+    fn restart(&self, how: &str) {
         let boot = self.says("cat /proc/sys/kernel/random/boot_id");
-        self.run("systemctl reboot");
+        self.run(how);
         let config = self.config.to_str().expect("a plain path");
         run(SECONDS, &["ssh", "-F", config, "-O", "exit", "vm"]);
         wait_for_within(PATIENCE * 2, "the machine to be back", || {

@@ -23,6 +23,7 @@ mod engine;
 mod filter;
 mod install;
 mod machine;
+mod record;
 mod resolved;
 
 use command::shell;
@@ -32,12 +33,13 @@ use machine::Machine;
 type Test = (&'static str, fn(&Machine));
 
 /// Groups, whose names lead their tests'.
-const GROUPS: [(&str, &[Test]); 7] = [
+const GROUPS: [(&str, &[Test]); 8] = [
     ("install", install::TESTS),
     ("filter", filter::TESTS),
     ("control_groups", control_groups::TESTS),
     ("apparmor", apparmor::TESTS),
     ("resolved", resolved::TESTS),
+    ("record", record::TESTS),
     ("engine", engine::TESTS),
     ("uninstall", install::LAST),
 ];

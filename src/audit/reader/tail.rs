@@ -53,10 +53,18 @@ impl Tail {
         self.reader.get_ref().metadata()?.modified()
     }
 
+    /// Goes on with the first line.
+    pub(in crate::audit) fn begin_again(&mut self) -> io::Result<()> {
+        self.go_to(0)
+    }
+
     /// Goes on with the first whole line of its last [`MAX_LINE`] bytes.
-    pub(super) fn skip_to_end(&mut self) -> io::Result<()> {
+    pub(in crate::audit) fn skip_to_end(&mut self) -> io::Result<()> {
         let length = self.reader.get_ref().metadata()?.len();
-        let from = length.saturating_sub(MAX_LINE as u64);
+        self.go_to(length.saturating_sub(MAX_LINE as u64))
+    }
+
+    fn go_to(&mut self, from: u64) -> io::Result<()> {
         self.reader.seek(SeekFrom::Start(from))?;
         self.passing = from > 0;
         self.begun.clear();

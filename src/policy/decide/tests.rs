@@ -322,6 +322,7 @@ fn observing_lets_pass_what_would_be_denied_and_says_so() {
     assert_eq!(&*Try::https("good.test").permit(&policy).grounds().rule, "domain=good.test");
     let permit = Try::https("x.test").permit(&policy);
     assert_eq!(&*permit.grounds().rule, "would deny: no rule allows it");
+    assert_eq!(permit.grounds().suggestion.as_deref(), Some("domain=x.test"));
     assert!(permit.upstream(address("203.0.113.1"), &[]).is_ok());
     permit.upstream(address("10.0.0.1"), &[]).unwrap_err();
     permit.upstream(address("169.254.169.254"), &[]).unwrap_err();
