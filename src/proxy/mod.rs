@@ -260,7 +260,8 @@ impl Filter {
 async fn until_over(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
     let why = keeper::heed(keeper, gate).await?;
     let end = Instant::now() + LAST_BYTES;
-    while why == Why::ContainerEnded && gate.journal.ending() > 0 && Instant::now() < end {
+    let arrives = || gate.journal.ending() > 0 || gate.streams.have_something_under_way();
+    while why == Why::ContainerEnded && arrives() && Instant::now() < end {
         tokio::time::sleep(LOOKED).await;
     }
     Ok(why)

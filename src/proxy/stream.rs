@@ -173,6 +173,12 @@ impl Streams {
         open.iter().filter(|socket| socket.calm(small, quiet)).count() > 0
     }
 
+    /// Whether something that was written to one of them has not arrived: of those too that are closed already.
+    pub(super) fn have_something_under_way(&self) -> bool {
+        let open: Vec<_> = locked(&self.open.sockets).values().filter_map(Weak::upgrade).collect();
+        open.iter().any(|socket| socket.unsent() > 0)
+    }
+
     /// Waits until what nobody needs is to be given up.
     pub(super) async fn shortage(&self) {
         self.open.short.notified().await;

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_upload_whose_container_is_removed_is_counted", |bed| uploads(bed, Ending::Docker(&["rm", "--force"]))),
     ("an_upload_whose_container_is_stopped_is_counted", |bed| uploads(bed, Ending::Docker(&["stop", "--time", "0"]))),
     ("of_a_killed_filter_there_is_what_the_last_minute_told", killed),
+    ("whoever_is_told_to_end_says_so_and_the_network_is_shut", terminated),
     ("a_record_begins_with_its_container_and_ends_with_the_sum", whole),
     ("of_a_container_that_attempts_nothing_there_is_no_record", none),
 ];
@@ -93,6 +94,21 @@ fn killed(bed: &Bed) {
     let open = lines(bed, &id).into_iter().find(|line| line["event"] == "open" && line["path"] == path.as_str());
     let flow = open.expect("the upload")["flow"].clone();
     assert!(!lines(bed, &id).iter().any(|line| line["event"] == "end" && line["flow"] == flow));
+}
+
+fn terminated(bed: &Bed) {
+    for whom in ["filter", "keeper"] {
+        let container = bed.sleeper(&[]);
+        container.exec("curl -4 -sS -m 5 http://allowed.test/").must_succeed();
+        let (footprint, id) = (container.footprint(), container.id());
+        let process = if whom == "filter" { footprint.filter(bed) } else { footprint.proxy };
+        bed.exec(&["bash", "-c", "kill -TERM $1", "kill", &process]).must_succeed();
+        wait_for("the last line", || lines(bed, &id).iter().any(|line| line["event"] == "stop"));
+        let last = lines(bed, &id).pop().unwrap();
+        assert!(last["reason"].as_str().unwrap().contains("told to end (SIGTERM)"), "{whom}: {last}");
+        assert!(last["totals"]["allowed"].as_u64() >= Some(2), "{whom}: {last}");
+        container.exec("curl -4 -sS -m 5 http://allowed.test/").must_fail();
+    }
 }
 
 fn whole(bed: &Bed) {

@@ -15,10 +15,12 @@ use serde_json::json;
 
 use crate::world::{World, shell, text};
 
-/// Two addresses beyond the host: a policy of the tests allows the first.
+/// Three addresses beyond the host: a policy of the tests allows the first.
 pub(crate) const ALLOWED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-/// The other one.
+/// Nobody gets to this one.
 pub(crate) const DENIED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
+/// And to this one where it is only observed.
+pub(crate) const OBSERVED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 /// The port on which they answer.
 pub(crate) const PORT: u16 = 8080;
 
@@ -58,6 +60,7 @@ pub(crate) fn make_private() -> io::Result<()> {
         "-n beyond address add 192.0.2.2/30 dev wire",
         "-n beyond address add 198.51.100.7/32 dev lo",
         "-n beyond address add 198.51.100.8/32 dev lo",
+        "-n beyond address add 198.51.100.9/32 dev lo",
         "-n beyond link set wire up",
         "route add default via 192.0.2.2",
     ] {

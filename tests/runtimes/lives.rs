@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
-use crate::host::{ALLOWED, DENIED, PORT, reached};
+use crate::host::{ALLOWED, DENIED, OBSERVED, PORT, reached};
 use crate::world::{DEADLINE, World, shell, text};
 
 /// A test, told the runtime's name.
@@ -18,6 +18,7 @@ pub(crate) type Test = (&'static str, fn(&str));
 pub(crate) const TESTS: &[Test] = &[
     ("run_gives_the_containers_output_and_exit_code", run),
     ("what_the_policy_allows_passes_and_all_else_is_refused_and_recorded", filtered),
+    ("what_would_be_denied_is_recorded_with_the_rule_for_it", observed),
     ("a_network_of_its_own_leads_nowhere", own_network),
     ("create_start_kill_and_delete_do_as_engines_expect", life),
     ("a_container_that_was_never_started_can_be_deleted", never_started),
@@ -63,6 +64,22 @@ fn filtered(runtime: &str) {
         about.filter_map(|record| record["verdict"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     assert_eq!((verdicts("198.51.100.7").len(), verdicts("198.51.100.8").len()), (1, 1), "{records:?}");
+}
+
+fn observed(runtime: &str) {
+    let world = World::new(runtime);
+    world.configure(&format!("runtime = {runtime:?}\nannotations = {{ modes = [\"observe\"] }}"));
+    world.edit_spec(|spec| {
+        spec["process"]["args"] = shell(&get(OBSERVED));
+        spec["annotations"] = json!({"boundary.mode": "observe"});
+    });
+    let said = world.must("--root DIR/root run --bundle BUNDLE ID");
+    assert_eq!(said, "hello\n", "{:?}", world.records());
+    world.leaves_nothing();
+    let records = world.records();
+    let record = records.iter().find(|record| record["port"] == PORT).expect("the attempt");
+    assert_eq!((&record["verdict"], &record["rule"]), (&json!("allow"), &json!("would deny: no rule allows it")));
+    assert_eq!(record["suggestion"], format!("cidr={OBSERVED}/32 port={PORT}"), "{record}");
 }
 
 fn own_network(runtime: &str) {
