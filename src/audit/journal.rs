@@ -1,7 +1,7 @@
 //! Writes the record: one writer a gateway, in order, bounded in size.
 //!
 //! Owns what the file begins and ends with, what a flood becomes, and whether lines can be written. An attempt's own lines are made
-//! in [`super::entry`].
+//! in `entry`.
 
 use std::fmt::{Display, Write};
 use std::io;
