@@ -209,7 +209,7 @@ fn readable(file: &File) -> io::Result<File> {
 }
 
 /// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.
-fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub(super) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }

@@ -70,14 +70,6 @@ pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// How many processes of the group that this one is in the kernel has killed for want of memory; none where it can't be told.
-#[must_use]
-pub fn oom_kills() -> Option<u64> {
-    let membership = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let hierarchies = mounts::hierarchies(mountinfo::of("self").ok()?);
-    group::oom_kills(&place::own(&membership, &hierarchies, Controller::Memory)?)
-}
-
 /// What is said of somebody's end, with the kills of its group, where there were some.
 #[must_use]
 pub fn with_oom_kills(said: String, kills: Option<u64>) -> String {

@@ -83,17 +83,6 @@ pub(super) fn beside(
     Ok(Place { sites, slice })
 }
 
-/// The directory of the group that a process is in for a controller.
-pub(super) fn own(membership: &str, hierarchies: &[Hierarchy], controller: Controller) -> Option<PathBuf> {
-    let of_it = |controllers: &str| controllers.split(',').any(|name| name == controller.name());
-    let lines = || membership.lines().filter_map(entry);
-    let first = lines().find(|(controllers, _)| of_it(controllers));
-    let (controllers, group) = first.or_else(|| lines().find(|(controllers, _)| controllers.is_empty()))?;
-    let second = controllers.is_empty();
-    let fits = |one: &&Hierarchy| if second { one.first.is_none() } else { one.has(controller) };
-    hierarchies.iter().filter(fits).find_map(|one| one.mount.locate(Path::new(group)))
-}
-
 /// A line of `/proc/PID/cgroup` (cgroups(7)): the hierarchy's controllers, none for the second version, and the group.
 pub(super) fn entry(line: &str) -> Option<(&str, &str)> {
     line.split_once(':')?.1.split_once(':')

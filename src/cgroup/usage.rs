@@ -1,11 +1,11 @@
-//! How much memory a filter takes, by the control group that it and its keeper are in.
+//! How a filter fares for memory, by the control group that it and its keeper are in.
 
 use std::path::{Path, PathBuf};
 
-use super::PREFIX;
 use super::limits::Controller;
 use super::mounts::{Hierarchy, hierarchies};
 use super::place::entry;
+use super::{PREFIX, group};
 use crate::sys::mountinfo;
 
 /// This host's control groups.
@@ -22,18 +22,35 @@ impl Groups {
     /// Bytes that a keeper's group takes, sockets included. None: it is in no group of its own.
     #[must_use]
     pub fn memory(&self, keeper: i32) -> Option<u64> {
-        let membership = std::fs::read_to_string(format!("/proc/{keeper}/cgroup")).ok()?;
-        let counts = files(&membership, &self.0).into_iter().map(|file| {
+        let counts = files(&membership(keeper)?, &self.0).into_iter().map(|file| {
             let text = std::fs::read_to_string(file).ok()?;
             text.trim().parse::<u64>().ok()
         });
         counts.reduce(|one, other| Some(one?.saturating_add(other?)))?
     }
+
+    /// How many processes of a keeper's group the kernel has killed for want of memory. None: it is in no group of its own.
+    #[must_use]
+    pub fn oom_kills(&self, keeper: i32) -> Option<u64> {
+        group::oom_kills(&own(&membership(keeper)?, &self.0)?.0)
+    }
 }
 
-/// The files that say it, of which the first version has one for sockets alone.
+fn membership(process: i32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()
+}
+
+/// The files that say how much, of which the first version has one for sockets alone.
 fn files(membership: &str, hierarchies: &[Hierarchy]) -> Vec<PathBuf> {
-    let found = membership.lines().filter_map(entry).find_map(|(controllers, group)| {
+    let Some((directory, second)) = own(membership, hierarchies) else { return Vec::new() };
+    let names: &[&str] =
+        if second { &["memory.current"] } else { &["memory.usage_in_bytes", "memory.kmem.tcp.usage_in_bytes"] };
+    names.iter().map(|name| directory.join(name)).collect()
+}
+
+/// The directory of a filter's group for memory, and whether it is of the second version.
+fn own(membership: &str, hierarchies: &[Hierarchy]) -> Option<(PathBuf, bool)> {
+    membership.lines().filter_map(entry).find_map(|(controllers, group)| {
         let second = controllers.is_empty();
         let counts = second || controllers.split(',').any(|name| name == Controller::Memory.name());
         let path = Path::new(group);
@@ -41,11 +58,8 @@ fn files(membership: &str, hierarchies: &[Hierarchy]) -> Vec<PathBuf> {
         let fits = |one: &&Hierarchy| if second { one.first.is_none() } else { one.has(Controller::Memory) };
         let mut mounts = hierarchies.iter().filter(fits).map(|one| &one.mount);
         let directory = mounts.find_map(|mount| mount.locate(path)).filter(|_| counts && is_filters)?;
-        let names: &[&str] =
-            if second { &["memory.current"] } else { &["memory.usage_in_bytes", "memory.kmem.tcp.usage_in_bytes"] };
-        Some(names.iter().map(|name| directory.join(name)).collect())
-    });
-    found.unwrap_or_default()
+        Some((directory, second))
+    })
 }
 
 #[cfg(test)]

@@ -61,8 +61,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has.
 const LOOKED: Duration = Duration::from_millis(5);
-/// What a filter says that was told to end by somebody else than its keeper.
-const TERMINATED: &str = "the filter was told to end (SIGTERM)";
 
 /// What every connection needs; one per proxy.
 #[derive(Debug)]
@@ -241,8 +239,10 @@ impl Filter {
             keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
                 why = until_over(keeper, &gate) => why,
-                failed = capture::serve(Arc::clone(&gate), sockets) => Err(failed.err().unwrap_or_else(|| anyhow!("nothing is captured any more"))),
-                terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
+                failed = capture::serve(Arc::clone(&gate), sockets) => {
+                    failed.and_then(|()| Err(anyhow!("nothing is captured any more")))
+                }
+                told = termination.arrives() => Err(told).context("the filter"),
                 never = write_minutes(gate.journal.clone()) => match never {},
                 never = messages::record(gate.journal.clone(), notices) => match never {},
                 never = memory::tend(&gate.streams) => match never {},

@@ -17,13 +17,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
 use crate::audit::{Journal, clean, is_worth_keeping, write_last};
-use crate::cgroup::{self, Entrance};
+use crate::cgroup::{self, Entrance, Groups};
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
 use crate::plan::{Exit, Plan};
@@ -195,7 +195,7 @@ impl Kept {
                 failed = filter.serve(asking) => failed,
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
-                terminated = termination.arrives() => Err(terminated.map_or_else(Into::into, |()| anyhow!(TERMINATED))),
+                told = termination.arrives() => Err(told).context("the gateway"),
             };
             // A container's end takes its links along, which may be heard of first.
             if order.init.alive() { failed } else { Ok(()) }
@@ -245,8 +245,6 @@ impl Kept {
 fn died(outcome: &anyhow::Result<()>, finished: &anyhow::Result<()>) -> String {
     let errors = [outcome, finished].into_iter().filter_map(|step| step.as_ref().err());
     let error = errors.map(|error| format!("{error:#}")).next().unwrap_or_default();
-    cgroup::with_oom_kills(Why::Failed(error).reason(), cgroup::oom_kills())
+    let kills = Groups::find().oom_kills(std::process::id().cast_signed());
+    cgroup::with_oom_kills(Why::Failed(error).reason(), kills)
 }
-
-/// What ends a keeper that is told to by somebody else.
-const TERMINATED: &str = "the gateway was told to end (SIGTERM)";

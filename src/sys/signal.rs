@@ -36,12 +36,10 @@ impl Termination {
         Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
     }
 
-    /// Waits for it, in a tokio runtime.
-    ///
-    /// # Errors
-    /// What waiting gives.
-    pub async fn arrives(&self) -> io::Result<()> {
-        readiness::of(self)?.readable().await.map(drop)
+    /// Waits for it, in a tokio runtime. Gives what to say of it; or, where it can't be waited for, of that.
+    pub async fn arrives(&self) -> io::Error {
+        let arrived = async { readiness::of(self)?.readable().await.map(drop) };
+        arrived.await.err().unwrap_or_else(|| io::Error::other("told to end (SIGTERM)"))
     }
 }
 

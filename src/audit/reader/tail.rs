@@ -4,10 +4,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::super::file::open_plain;
 use super::entry::MAX_LINE;
 
 /// A file, read up to some point.
@@ -22,17 +23,13 @@ pub(in crate::audit) struct Tail {
 }
 
 impl Tail {
-    /// Opens a file; none where there is none. `O_NONBLOCK`: a FIFO in its place must not hold us up.
+    /// Opens a regular file; none where there is none.
     pub(in crate::audit) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        let file = match open_plain(OpenOptions::new().read(true), path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
         let status = file.metadata()?;
-        if !status.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
         let inode = (status.dev(), status.ino());
         let reader = BufReader::with_capacity(MAX_LINE, file);
         Ok(Some(Self { reader, inode, begun: Vec::new(), passing: false }))
