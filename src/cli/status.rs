@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 
 use crate::plan::Gateway;
+use crate::runtime::delete::record_end;
 use crate::state::{self, Record};
 use gateway::{Host, Shown};
 
@@ -38,7 +39,9 @@ pub struct StatusArguments {
 pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     ensure!(geteuid().is_root(), "gateways answer root alone: run sudo boundary-shim status");
     let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
-    let own = records.into_iter().filter(|record| record.plan.gateway == Gateway::Own).collect();
+    let own: Vec<_> = records.into_iter().filter(|record| record.plan.gateway == Gateway::Own).collect();
+    // Whoever finds a gateway dead says so in its record.
+    own.iter().filter(|record| !record.filters()).for_each(record_end);
     let host = Host::look();
     let mut shown = at_once(own, |record| host.show(record));
     shown.sort_by(|one, other| one.order().cmp(&other.order()));

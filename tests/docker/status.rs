@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::bed::{Answer, Bed, wait_for};
+use crate::bed::{Answer, Bed, lines, wait_for};
 use crate::docker::Container;
 
 /// Gateways are asked within a second; this is for a machine that is busy with other tests.
@@ -106,6 +106,9 @@ fn killed(bed: &Bed) {
     let footprint = container.footprint();
     signal(bed, &footprint.proxy, "KILL");
     wait_for("it to be gone", || of(bed, &container)["state"] == "dead");
+    // Nobody else could say so.
+    let last = lines(bed, &container.id()).pop().unwrap();
+    assert_eq!((&last["event"], &last["reason"]), (&json!("stop"), &json!("the gateway was killed")));
     let all = all(bed);
     let place = |container: &Container<'_>| all.iter().position(|one| one["container"] == container.id().as_str());
     assert!(place(&container) < place(&well), "{all:#?}");
