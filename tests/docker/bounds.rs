@@ -101,7 +101,8 @@ fn paused(bed: &Bed) {
 }
 
 fn container_out_of_memory(bed: &Bed) {
-    let container = bed.sleeper(&["--memory", "16m"]);
+    // Enough for what `exec` itself takes there: until it has become the command, the kernel would rather take the container's init.
+    let container = bed.sleeper(&["--memory", "64m"]);
     let footprint = container.footprint();
     let killed = container.exec("head -c 200m /dev/zero | tail >/dev/null");
     assert_eq!(killed.code, 137, "{killed:?}");
