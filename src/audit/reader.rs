@@ -2,7 +2,7 @@
 //!
 //! `directory` lists and opens the files, `tail` reads one file's lines, `stream` a container's, across its files, and those of
 //! several containers in the order of time; `entry` is one line, `fold` makes attempts of lines, `overview` looks at a
-//! record's two ends, `tally` adds attempts up. Knows nothing of what runs, or of how anything is shown.
+//! record's two ends, `latest` adds up a container's last gateway, `tally` attempts by where they went. Knows nothing of what runs, or of how anything is shown.
 //!
 //! Invariant: whoever could write to a file may have written anything, so every text that comes out was passed through
 //! [`super::clean`], and whatever is kept of a file is bounded in number and length.
@@ -10,6 +10,7 @@
 mod directory;
 mod entry;
 mod fold;
+mod latest;
 mod overview;
 mod stream;
 mod tail;
@@ -18,6 +19,8 @@ mod tally;
 pub use directory::{Directory, Recorded};
 pub use entry::{Entry, MAX_LINE};
 pub use fold::{Attempt, Fold, Standing, Told};
+pub(super) use latest::Latest;
+pub(super) use overview::last_line;
 pub use overview::{End, Overview};
 pub use stream::{Stream, Streams};
 pub(super) use tail::Tail;

@@ -1,14 +1,13 @@
 //! A container's record at a glance: its first and its last line, and the sums where the last line has none.
 
 use std::io;
-use std::time::SystemTime;
 
-use super::super::line::{About, Event, Totals};
+use super::super::journal::timestamp;
+use super::super::line::{About, Event, Line, Totals};
 use super::super::set_aside;
 use super::directory::Recorded;
 use super::entry::Entry;
-use super::fold::{Fold, Standing, Told};
-use super::stream::Stream;
+use super::latest::Latest;
 use super::tail::Tail;
 
 /// What the two ends of a record say. Where a container had several gateways, it is of the last one, as far as those lines tell.
@@ -45,14 +44,11 @@ impl Overview {
         };
         let Some(mut tail) = current else { return Ok(None) };
         let first = next(&mut tail)?.and_then(|entry| entry.line);
-        tail.skip_to_end()?;
-        let end: Vec<_> = std::iter::from_fn(|| tail.line().transpose()).collect::<io::Result<_>>()?;
-        // From the back: most of these lines are never looked into.
-        let last = end.into_iter().rev().filter_map(Entry::read).find_map(|entry| entry.line);
+        let last = last_line(&mut tail)?;
         let (event, totals) = last.as_ref().map_or((None, None), |last| (Some(last.event), last.totals));
         let time = match &last {
             Some(last) => last.time.clone(),
-            None => text_of(tail.modified()?),
+            None => timestamp(tail.modified()?),
         };
         let end = if event == Some(Event::Stop) { End::Stopped(time) } else { End::Unknown(time) };
         let about = last.and_then(|line| line.gateway).or_else(|| first.and_then(|line| line.gateway));
@@ -74,28 +70,16 @@ impl Overview {
         if let Some(totals) = self.totals {
             return Ok(totals);
         }
-        let (mut stream, mut fold, mut totals) = (Stream::open(&self.recorded)?, Fold::default(), Totals::default());
-        while let Some(entry) = stream.next_line()? {
-            fold.feed(entry);
-            count(&mut fold, &mut totals);
-        }
-        fold.leave(Standing::Open);
-        count(&mut fold, &mut totals);
-        Ok(totals)
+        Ok(Latest::of(&self.recorded.path)?.totals)
     }
 }
 
-fn count(fold: &mut Fold, totals: &mut Totals) {
-    while let Some(told) = fold.tell() {
-        match told {
-            Told::Attempt(attempt) => {
-                let sum = if attempt.denied() { &mut totals.denied } else { &mut totals.allowed };
-                *sum = sum.saturating_add(attempt.count());
-            }
-            Told::Event(line) if line.event == Event::Start => *totals = Totals::default(),
-            _ => {}
-        }
-    }
+/// The last line of a file that is readable.
+pub(in crate::audit) fn last_line(tail: &mut Tail) -> io::Result<Option<Box<Line>>> {
+    tail.skip_to_end()?;
+    let end: Vec<_> = std::iter::from_fn(|| tail.line().transpose()).collect::<io::Result<_>>()?;
+    // From the back: most of these lines are never looked into.
+    Ok(end.into_iter().rev().filter_map(Entry::read).find_map(|entry| entry.line))
 }
 
 fn next(tail: &mut Tail) -> io::Result<Option<Entry>> {
@@ -105,8 +89,4 @@ fn next(tail: &mut Tail) -> io::Result<Option<Entry>> {
         }
     }
     Ok(None)
-}
-
-fn text_of(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

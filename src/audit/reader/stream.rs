@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::super::set_aside;
 use super::directory::Recorded;
 use super::entry::Entry;
+use super::fold::{Fold, Standing, Told};
 use super::tail::Tail;
 
 /// One container's lines.
@@ -25,11 +26,31 @@ impl Stream {
     /// # Errors
     /// What opening gives; `not a regular file`.
     pub fn open(recorded: &Recorded) -> io::Result<Self> {
+        Self::at(&recorded.path)
+    }
+
+    /// The same, by the current file.
+    pub(in crate::audit) fn at(path: &Path) -> io::Result<Self> {
         // In this order: a file put aside in between is then found twice, not missed.
-        let current = Tail::open(&recorded.path)?;
-        let old = Tail::open(&set_aside(&recorded.path))?;
+        let current = Tail::open(path)?;
+        let old = Tail::open(&set_aside(path))?;
         let old = old.filter(|old| current.as_ref().is_none_or(|current| !current.is(old)));
-        Ok(Self { path: recorded.path.clone(), files: old.into_iter().chain(current).collect() })
+        Ok(Self { path: path.to_owned(), files: old.into_iter().chain(current).collect() })
+    }
+
+    /// Gives all that the lines tell to `hear`, at the end what is open then.
+    ///
+    /// # Errors
+    /// What opening and reading give.
+    pub fn tell_all(mut self, mut hear: impl FnMut(Told)) -> io::Result<()> {
+        let mut fold = Fold::default();
+        while let Some(entry) = self.next_line()? {
+            fold.feed(entry);
+            std::iter::from_fn(|| fold.tell()).for_each(&mut hear);
+        }
+        fold.leave(Standing::Open);
+        std::iter::from_fn(|| fold.tell()).for_each(hear);
+        Ok(())
     }
 
     /// The next line; none where no more is written yet.

@@ -50,18 +50,10 @@ impl Tail {
         self.reader.get_ref().metadata()?.modified()
     }
 
-    /// Goes on with the first line.
-    pub(in crate::audit) fn begin_again(&mut self) -> io::Result<()> {
-        self.go_to(0)
-    }
-
     /// Goes on with the first whole line of its last [`MAX_LINE`] bytes.
-    pub(in crate::audit) fn skip_to_end(&mut self) -> io::Result<()> {
+    pub(super) fn skip_to_end(&mut self) -> io::Result<()> {
         let length = self.reader.get_ref().metadata()?.len();
-        self.go_to(length.saturating_sub(MAX_LINE as u64))
-    }
-
-    fn go_to(&mut self, from: u64) -> io::Result<()> {
+        let from = length.saturating_sub(MAX_LINE as u64);
         self.reader.seek(SeekFrom::Start(from))?;
         self.passing = from > 0;
         self.begun.clear();
@@ -69,7 +61,7 @@ impl Tail {
     }
 
     /// The next line, without its end; none where no whole one is there yet.
-    pub(in crate::audit) fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.passing && !self.pass()? {
             return Ok(None);
         }

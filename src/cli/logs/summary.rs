@@ -7,42 +7,23 @@ use super::columns;
 use super::period::Wanted;
 use super::words::size;
 use super::zone::Zone;
-use crate::audit::reader::{Fold, Recorded, Row, Standing, Stream, Tally, Target, Told};
+use crate::audit::reader::{Recorded, Row, Stream, Tally, Target, Told};
 
 /// Shows the sums of these containers' attempts.
 pub(super) fn show(containers: &[Recorded], wanted: Wanted, zone: Zone, out: &mut impl Write) -> io::Result<()> {
-    let (mut tally, mut unread) = (Tally::default(), 0);
+    let (mut tally, mut unread) = (Tally::default(), 0_u64);
     for recorded in containers {
-        let (mut stream, mut fold) = (Stream::open(recorded)?, Fold::default());
-        while let Some(entry) = stream.next_line()? {
-            fold.feed(entry);
-            unread += add(&mut fold, wanted, &mut tally);
-        }
-        fold.leave(Standing::Open);
-        unread += add(&mut fold, wanted, &mut tally);
+        Stream::open(recorded)?.tell_all(|told| match told {
+            Told::Attempt(attempt) if wanted.has(&attempt) => tally.add(attempt),
+            Told::Attempt(_) | Told::Event(_) => {}
+            Told::Other(_) => unread += 1,
+        })?;
     }
     write(tally, zone, out)?;
     if unread > 0 {
         writeln!(out, "{unread} lines could not be read (of an older version, or torn) and are not in these sums.")?;
     }
     out.flush()
-}
-
-/// Adds what is wanted. Gives how many lines were no records.
-fn add(fold: &mut Fold, wanted: Wanted, tally: &mut Tally) -> u64 {
-    let mut unread = 0;
-    while let Some(told) = fold.tell() {
-        match told {
-            Told::Attempt(attempt) => {
-                if wanted.has(&attempt) {
-                    tally.add(attempt);
-                }
-            }
-            Told::Event(_) => {}
-            Told::Other(_) => unread += 1,
-        }
-    }
-    unread
 }
 
 fn write(tally: Tally, zone: Zone, out: &mut impl Write) -> io::Result<()> {
