@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::line::{Ended, Event, Line, Side, Verdict};
+use super::reader::{self, Told};
 use super::record::Kind;
 
 /// An attempt, as its lines together tell it.
@@ -35,39 +36,26 @@ pub(crate) fn lines(path: &Path) -> Vec<Line> {
 
 /// The attempts of a file, in the order of their first lines.
 pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
-    let mut merged: Vec<(Vec<Event>, Line)> = Vec::new();
-    for line in lines(path) {
-        if line.flow.is_none() && line.count.is_none() {
-            continue;
-        }
-        match merged.iter_mut().find(|(_, first)| line.flow.is_some() && first.flow == line.flow) {
-            Some((events, first)) => {
-                events.push(line.event);
-                correct(first, line);
+    let lines = lines(path);
+    for line in lines.iter().filter(|line| line.flow.is_some()) {
+        let first = lines.iter().find(|first| first.flow == line.flow).unwrap();
+        assert!(line.seq >= first.seq && line.flow == Some(first.seq), "{line:?}");
+    }
+    let events = |told: &reader::Attempt| match told.line.flow {
+        Some(flow) => lines.iter().filter(|line| line.flow == Some(flow)).map(|line| line.event).collect(),
+        None => vec![told.line.event],
+    };
+    let mut told = Vec::new();
+    let record = reader::Stream::at(path).unwrap();
+    record
+        .tell_all(|one| {
+            if let Told::Attempt(one) = one {
+                told.push(one)
             }
-            None => merged.push((vec![line.event], line)),
-        }
-    }
-    merged.into_iter().map(|(events, line)| attempt(events, line)).collect()
-}
-
-fn correct(first: &mut Line, later: Line) {
-    assert!(later.seq > first.seq && later.flow == Some(first.seq), "{later:?}");
-    first.protocol = later.protocol.or(first.protocol);
-    first.address = later.address.or(first.address);
-    first.verdict = later.verdict.or(first.verdict);
-    for (first, later) in [
-        (&mut first.name, later.name),
-        (&mut first.method, later.method),
-        (&mut first.path, later.path),
-        (&mut first.rule, later.rule),
-        (&mut first.reason, later.reason),
-        (&mut first.suggestion, later.suggestion),
-    ] {
-        *first = later.or_else(|| first.take());
-    }
-    (first.bytes_out, first.bytes_in) = (later.bytes_out, later.bytes_in);
-    (first.ended, first.by) = (later.ended, later.by);
+        })
+        .unwrap();
+    told.sort_by_key(|one| one.line.seq);
+    told.into_iter().map(|one| attempt(events(&one), *one.line)).collect()
 }
 
 fn attempt(events: Vec<Event>, line: Line) -> Attempt {
