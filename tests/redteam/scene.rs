@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Answer, Bed, Capture, REPOSITORY, shell};
+use crate::bed::{Answer, Bed, Capture, REPOSITORY, comes_about, shell};
 use crate::docker::{Container, IMAGE, engine_version};
 use crate::hosts::ATTACKER;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
@@ -205,13 +205,14 @@ impl<'a> Scene<'a> {
     /// sent stands before it in the capture, so that all of that is there to be judged once this has returned. An attack may have
     /// told the gateway's kernel another link-layer address of the container's, which it doubts after some seconds.
     pub(crate) fn wake_the_judge(&self) -> Result<(), String> {
-        let asked = poll(AWAKE_WITHIN, || self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code == 0);
+        let asked =
+            comes_about(AWAKE_WITHIN, || self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code == 0);
         if !asked {
             return Err(format!("allowed traffic doesn't pass within {AWAKE_WITHIN:?}"));
         }
         let web = |packet: &Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
         // tcpdump writes when it is given the machine.
-        let seen = poll(SEEN_WITHIN, || packets(&self.uplink.0.file, 0).iter().any(web));
+        let seen = comes_about(SEEN_WITHIN, || packets(&self.uplink.0.file, 0).iter().any(web));
         if seen { Ok(()) } else { Err("allowed traffic isn't seen on the uplink: the judge sees nothing".into()) }
     }
 
@@ -223,20 +224,6 @@ impl<'a> Scene<'a> {
             Trace::Denied => "\"verdict\":\"deny\"".to_owned(),
         };
         self.container.records().iter().any(|record| record.to_string().contains(&sign))
-    }
-}
-
-/// Whether something comes true in time.
-fn poll(within: Duration, mut is_true: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + within;
-    loop {
-        if is_true() {
-            return true;
-        }
-        if Instant::now() > end {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

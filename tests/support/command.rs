@@ -82,10 +82,20 @@ pub(crate) fn wait_for(what: &str, state: impl FnMut() -> bool) {
 }
 
 #[track_caller]
-pub(crate) fn wait_for_within(deadline: Duration, what: &str, mut state: impl FnMut() -> bool) {
+pub(crate) fn wait_for_within(deadline: Duration, what: &str, state: impl FnMut() -> bool) {
+    assert!(comes_about(deadline, state), "waited {} s for {what}", deadline.as_secs());
+}
+
+/// Whether a state comes about in time.
+pub(crate) fn comes_about(deadline: Duration, mut state: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
-    while !state() {
-        assert!(Instant::now() < end, "waited {} s for {what}", deadline.as_secs());
+    loop {
+        if state() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
