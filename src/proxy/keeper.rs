@@ -34,6 +34,12 @@ pub enum Why {
 }
 
 impl Why {
+    /// This went wrong.
+    #[must_use]
+    pub fn failed(error: &anyhow::Error) -> Self {
+        Self::Failed(format!("{error:#}"))
+    }
+
     /// For the record.
     #[must_use]
     pub fn reason(&self) -> String {

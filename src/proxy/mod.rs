@@ -250,7 +250,7 @@ impl Filter {
         });
         journal.cut_the_rest();
         drop(runtime);
-        let why = outcome.as_ref().map_or_else(|error| Why::Failed(format!("{error:#}")), Why::clone);
+        let why = outcome.as_ref().map_or_else(Why::failed, Why::clone);
         journal.stop(&why.reason());
         outcome.map(drop)
     }

@@ -210,22 +210,25 @@ impl Kept {
         if outcome.is_ok() && plan.links_are_looked_for {
             wire.let_go();
         }
-        let why = outcome.as_ref().map_or_else(|error| Why::Failed(format!("{error:#}")), |()| Why::ContainerEnded);
-        let finished = filter.finish(why.clone());
+        let finished = filter.finish(why(&outcome));
         if finished.is_err() {
             filter.kill();
             filter.wait();
         }
-        match outcome.as_ref().and(finished.as_ref()) {
-            Ok(()) => log::info!("it is over, and so is its gateway"),
-            Err(error) => log::error!("the container's network is shut: {error:#}"),
+        let outcome = outcome.and(finished);
+        let why = why(&outcome);
+        match why {
+            Why::ContainerEnded => log::info!("it is over, and so is its gateway"),
+            Why::Failed(_) => log::error!("{}", why.reason()),
         }
         // It has done so where it could.
-        let last = write_last(&plan.audit, &plan.container, || died(&outcome, &finished));
+        let kills = || Groups::find().oom_kills(std::process::id().cast_signed());
+        let reason = || cgroup::with_oom_kills(why.reason(), kills());
+        let last = write_last(&plan.audit, &plan.container, reason);
         if let Err(error) = &last {
             log::error!("the record {} has no last line: {error}", plan.audit.display());
         }
-        if why == Why::ContainerEnded && finished.is_ok() && last.is_ok() && !is_worth_keeping(&plan.audit) {
+        if why == Why::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
         }
@@ -237,14 +240,10 @@ impl Kept {
         }
         // The control group is to be empty when this process is gone.
         filter.wait();
-        outcome.and(finished)
+        outcome
     }
 }
 
-/// What the record says of a filter that could say nothing.
-fn died(outcome: &anyhow::Result<()>, finished: &anyhow::Result<()>) -> String {
-    let errors = [outcome, finished].into_iter().filter_map(|step| step.as_ref().err());
-    let error = errors.map(|error| format!("{error:#}")).next().unwrap_or_default();
-    let kills = Groups::find().oom_kills(std::process::id().cast_signed());
-    cgroup::with_oom_kills(Why::Failed(error).reason(), kills)
+fn why(outcome: &anyhow::Result<()>) -> Why {
+    outcome.as_ref().map_or_else(Why::failed, |()| Why::ContainerEnded)
 }
