@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -152,14 +151,10 @@ fn frame(kind: &str, word: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// A frame's version and what it holds, whichever version that is of.
 fn opened(body: &[u8], kind: &str) -> Result<(u32, Value), String> {
-    let mut whole: Value = parsed(body)?;
+    let mut whole: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let version = whole.get("v").cloned().unwrap_or_default();
     let word = whole.get_mut(kind).map(Value::take).unwrap_or_default();
     Ok((serde_json::from_value(version).map_err(|_| "no version".to_owned())?, word))
-}
-
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
 fn read_by(socket: &mut Socket, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {

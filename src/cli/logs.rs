@@ -4,7 +4,6 @@
 //! record's attempts as they come, `summary` adds them up, `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
 
 mod choice;
-mod columns;
 mod last;
 mod listing;
 mod period;

@@ -3,6 +3,7 @@
 //! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how anything is done.
 //! A command's word must never be one of runc's verbs: `main` would take it away from the engines.
 
+mod columns;
 pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;

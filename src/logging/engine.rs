@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use super::{LONGEST_REPORT, Sink, Terminal, one_line};
+use super::{LONGEST_REPORT, Sink, Terminal, one_line, word};
 
 /// The engine that called the runtime.
 #[derive(Debug)]
@@ -35,12 +35,7 @@ impl Sink for Engine {
 /// One line of the log, as logrus writes it for runc.
 fn entry(level: Level, message: &str, json: bool, now: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(now).to_string();
-    let level = match level {
-        Level::Error => "error",
-        Level::Warn => "warning",
-        Level::Info => "info",
-        Level::Debug | Level::Trace => "debug",
-    };
+    let level = word(level);
     if json {
         format!("{}\n", serde_json::json!({"level": level, "msg": message, "time": time}))
     } else {

@@ -44,13 +44,13 @@ pub fn tell_of_panics() {
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
 }
 
-/// The words `warning: ` and so on.
+/// Its word, as engines have it too.
 fn word(level: Level) -> &'static str {
     match level {
-        Level::Error => "error: ",
-        Level::Warn => "warning: ",
-        Level::Info => "info: ",
-        Level::Debug | Level::Trace => "debug: ",
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         fn write(&mut self, level: Level, text: &str) -> bool {
             let mut kept = self.0.lock().unwrap();
             let open = !kept.0;
-            kept.1.extend(open.then(|| format!("{}{text}", word(level))));
+            kept.1.extend(open.then(|| format!("{}: {text}", word(level))));
             open
         }
     }

@@ -47,7 +47,7 @@ impl System {
 
 impl Sink for System {
     fn write(&mut self, level: Level, text: &str) -> bool {
-        let message = one_line(&format!("container {}: {}{text}", self.container, word(level)), LONGEST);
+        let message = one_line(&format!("container {}: {}: {text}", self.container, word(level)), LONGEST);
         self.send(level, &message).is_ok()
     }
 }

@@ -18,7 +18,7 @@ impl Sink for Terminal {
 
 /// An error ends the command; that it is one needs no word.
 fn line(level: Level, text: &str) -> String {
-    let word = if level == Level::Error { "" } else { word(level) };
+    let word = if level == Level::Error { String::new() } else { format!("{}: ", word(level)) };
     format!("boundary-shim: {word}{}\n", one_line(text, LONGEST_REPORT))
 }
 

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::choice::{by_age, pod, short};
-use super::columns;
 use super::running::Running;
 use super::zone::Zone;
 use crate::audit::reader::{Directory, End, Overview};
+use crate::cli::columns;
 
 /// Containers that are listed where not all are asked for.
 const NEWEST: usize = 20;

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::columns;
 use super::period::Wanted;
 use super::words::size;
 use super::zone::Zone;
 use crate::audit::reader::{Recorded, Row, Stream, Tally, Target, Told};
+use crate::cli::columns;
 
 /// Shows the sums of these containers' attempts.
 pub(super) fn show(containers: &[Recorded], wanted: Wanted, zone: Zone, out: &mut impl Write) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::gateway::{PolicyFile, Shown, State};
 use crate::audit::clean;
+use crate::cli::columns;
 
 /// The widest cell, in bytes; of the last column, in which nothing has to be aligned.
 const WIDEST: usize = 40;
@@ -13,31 +14,29 @@ const SHORT: usize = 12;
 /// What isn't known.
 const UNKNOWN: &str = "-";
 
-const HEAD: [&str; 11] =
-    ["CONTAINER", "NAME", "STATE", "POLICY", "HASH", "MODE", "ALLOWED", "DENIED", "OPEN", "MEMORY", "SINCE"];
+const HEAD: [&str; 12] = [
+    "CONTAINER",
+    "NAME",
+    "STATE",
+    "POLICY",
+    "HASH",
+    "MODE",
+    "ALLOWED",
+    "DENIED",
+    "OPEN",
+    "MEMORY",
+    "SINCE",
+    "LAST DENIAL",
+];
 
 /// Writes it.
 pub(super) fn write(out: &mut impl Write, shown: &[Shown]) -> io::Result<()> {
-    let rows: Vec<[String; 11]> = shown.iter().map(row).collect();
-    let mut widths = HEAD.map(str::len);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    line(out, &widths, &HEAD.map(str::to_owned), "LAST DENIAL")?;
-    for (row, one) in rows.iter().zip(shown) {
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+    for one in shown {
         let last = one.last_denial.as_deref().unwrap_or(UNKNOWN);
-        line(out, &widths, row, &clean(last, LAST))?;
+        rows.push(row(one).into_iter().chain([clean(last, LAST)]).collect());
     }
-    Ok(())
-}
-
-fn line(out: &mut impl Write, widths: &[usize; 11], cells: &[String; 11], last: &str) -> io::Result<()> {
-    for (width, cell) in widths.iter().zip(cells) {
-        write!(out, "{cell:width$}  ")?;
-    }
-    writeln!(out, "{last}")
+    columns::write(&rows, &[], out)
 }
 
 fn row(one: &Shown) -> [String; 11] {
