@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -20,11 +21,14 @@ impl Child {
     /// gives, and runs no destructor of what it has from here.
     ///
     /// # Errors
-    /// `Unsupported` where this process has a second thread; what `fork(2)` gives.
+    /// `Unsupported` where this process has a second thread that doesn't end; what `fork(2)` gives.
     pub fn start(task: impl FnOnce() -> i32) -> io::Result<Self> {
-        let threads = std::fs::read_dir("/proc/self/task")?.count();
-        if threads != 1 {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "a process with threads can't be copied"));
+        let end = Instant::now() + ON_THEIR_WAY;
+        while std::fs::read_dir("/proc/self/task")?.count() != 1 {
+            if Instant::now() > end {
+                return Err(io::Error::new(io::ErrorKind::Unsupported, "a process with threads can't be copied"));
+            }
+            std::thread::yield_now();
         }
         copy(task)
     }
@@ -48,6 +52,10 @@ impl Child {
         })
     }
 }
+
+/// How long a thread that was joined may still be listed: the kernel tells who waits for it first, and takes it off the list when it
+/// has done all else (`do_exit`, kernel/exit.c: `mm_release` comes long before `release_task`).
+const ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
 /// Where this process has threads, `task` makes bare system calls, and neither allocates nor takes a lock, which another thread may
 /// have held.
