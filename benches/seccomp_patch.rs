@@ -1,4 +1,5 @@
-//! What the patch at `create` costs, on a filter of the size of Docker's. It promises to be below a millisecond.
+//! What the patch at `create` costs, on a filter of the size of Docker's. It promises to be below a
+//! millisecond.
 
 #![expect(missing_docs, reason = "criterion's macros make the items")]
 
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 
 /// As dockerd writes it: one long entry, some short ones, `clone` masked.
 fn filter() -> Value {
-    let names: Vec<String> = (0..380).map(|number| format!("some_system_call_{number}")).collect();
+    let names: Vec<String> = (0..380)
+        .map(|number| format!("some_system_call_{number}"))
+        .collect();
     let mut rules = vec![json!({"names": names, "action": "SCMP_ACT_ALLOW"})];
     for value in 0..12 {
         let args = json!([{"index": 0, "value": value, "op": "SCMP_CMP_EQ"}]);

@@ -1,9 +1,10 @@
 //! AppArmor: which profile lets a container nest a jail, and what the one that it has denies.
 //!
-//! Engines give their containers a default profile. From AppArmor 4.0 on it denies user namespaces wherever the engine doesn't
-//! pin an older ABI, and in every version it denies the mounts that bubblewrap makes. `install` loads two profiles of ours
-//! ([`profiles`]) that differ from it in just that, and `create` names one of them in the place of the engine's default. A
-//! profile that a user chose stays. Must not know specs, nor engines' files.
+//! Engines give their containers a default profile. From AppArmor 4.0 on it denies user namespaces
+//! wherever the engine doesn't pin an older ABI, and in every version it denies the mounts that
+//! bubblewrap makes. `install` loads two profiles of ours ([`profiles`]) that differ from it in
+//! just that, and `create` names one of them in the place of the engine's default. A profile that a
+//! user chose stays. Must not know specs, nor engines' files.
 
 pub mod kernel;
 pub mod profiles;
@@ -11,7 +12,12 @@ pub mod profiles;
 use crate::seccomp::tier::Tier;
 
 /// The default profiles of Docker, containerd's CRI, nerdctl and CRI-O.
-const ENGINE_DEFAULTS: [&str; 4] = ["docker-default", "cri-containerd.apparmor.d", "nerdctl-default", "crio-default"];
+const ENGINE_DEFAULTS: [&str; 4] = [
+    "docker-default",
+    "cri-containerd.apparmor.d",
+    "nerdctl-default",
+    "crio-default",
+];
 
 /// podman's and Buildah's is named after their version (`containers-default-0.62.2`).
 const PODMAN_DEFAULT: &str = "containers-default-";
@@ -19,7 +25,8 @@ const PODMAN_DEFAULT: &str = "containers-default-";
 /// What AppArmor makes of a container that is to nest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// The profile of ours that takes the place of the engine's default. None: the container's profile stays.
+    /// The profile of ours that takes the place of the engine's default. None: the container's
+    /// profile stays.
     pub ours: Option<&'static str>,
     /// What the container's profile denies of what nesting needs.
     pub denied: Option<Denied>,
@@ -54,9 +61,15 @@ pub fn confinement(profile: &str, tier: Tier) -> Confinement {
     }
     let ours = profiles::for_tier(tier);
     if is_engine_default(profile) && kernel::loaded().iter().any(|loaded| loaded == ours) {
-        return Confinement { ours: Some(ours), denied: None };
+        return Confinement {
+            ours: Some(ours),
+            denied: None,
+        };
     }
-    Confinement { ours: None, denied: kernel::denies(profile, tier) }
+    Confinement {
+        ours: None,
+        denied: kernel::denies(profile, tier),
+    }
 }
 
 #[cfg(test)]
@@ -65,10 +78,22 @@ mod tests {
 
     #[test]
     fn the_defaults_of_engines_are_known_and_what_a_user_chose_is_none() {
-        for name in ["docker-default", "cri-containerd.apparmor.d", "crio-default", "containers-default-0.57.4"] {
+        for name in [
+            "docker-default",
+            "cri-containerd.apparmor.d",
+            "crio-default",
+            "containers-default-0.57.4",
+        ] {
             assert!(is_engine_default(name), "{name}");
         }
-        for name in ["", "unconfined", "docker-default2", "my-docker-default", profiles::DEFAULT, profiles::BWRAP] {
+        for name in [
+            "",
+            "unconfined",
+            "docker-default2",
+            "my-docker-default",
+            profiles::DEFAULT,
+            profiles::BWRAP,
+        ] {
             assert!(!is_engine_default(name), "{name}");
         }
     }

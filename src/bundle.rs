@@ -1,8 +1,10 @@
-//! A JSON file that an engine wrote and the real runtime will read: the bundle's `config.json`, `exec`'s process file.
+//! A JSON file that an engine wrote and the real runtime will read: the bundle's `config.json`,
+//! `exec`'s process file.
 //!
-//! It is edited as a tree, so that fields we don't know survive. What must not be forgotten: the runtime's reader (Go's
-//! `encoding/json`) is laxer than ours: it takes the names of keys in any case and merges those that stand twice. So keys
-//! are checked (`spec::keys`), and a file whose bytes differ from our own reading of it is always written back.
+//! It is edited as a tree, so that fields we don't know survive. What must not be forgotten: the
+//! runtime's reader (Go's `encoding/json`) is laxer than ours: it takes the names of keys in any
+//! case and merges those that stand twice. So keys are checked (`spec::keys`), and a file whose
+//! bytes differ from our own reading of it is always written back.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,8 @@ pub enum DocumentError {
 }
 
 impl Document {
-    /// Reads a file of at most 16 MiB. A link in its place is refused: we would replace the link, not the file.
+    /// Reads a file of at most 16 MiB. A link in its place is refused: we would replace the link,
+    /// not the file.
     ///
     /// # Errors
     /// [`DocumentError::Read`], [`DocumentError::Parse`].
@@ -97,7 +100,8 @@ impl Bundle {
         read_plan(&self.directory).ok()
     }
 
-    /// Writes the plan, then `config.json`, whose hook needs the plan. Where the second fails, the first goes again.
+    /// Writes the plan, then `config.json`, whose hook needs the plan. Where the second fails, the
+    /// first goes again.
     ///
     /// # Errors
     /// [`DocumentError::Write`]; `config.json` is then as it was.
@@ -107,7 +111,8 @@ impl Bundle {
         let written = text.and_then(|text| file::replace(&path, &text, 0o600));
         written.map_err(|error| DocumentError::Write(path.clone(), error))?;
         self.config.write().inspect_err(|_| {
-            // The error that matters is the one being returned; a plan without its hook does nothing.
+            // The error that matters is the one being returned; a plan without its hook does
+            // nothing.
             let _ = std::fs::remove_file(&path);
         })
     }
@@ -119,7 +124,8 @@ impl Bundle {
 /// As [`Document::read`].
 pub fn read_plan(bundle: &Path) -> Result<Plan, DocumentError> {
     let path = plan_path(bundle);
-    let bytes = file::read_regular(&path, LIMIT).map_err(|error| DocumentError::Read(path.clone(), error))?;
+    let bytes = file::read_regular(&path, LIMIT)
+        .map_err(|error| DocumentError::Read(path.clone(), error))?;
     serde_json::from_slice(&bytes).map_err(|error| DocumentError::Parse(path, error))
 }
 

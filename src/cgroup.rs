@@ -1,8 +1,10 @@
-//! The control group of a container's filter: beside the container's, so that whoever pays for the container pays for its
-//! filter, and never within it, where it would be listed by `top`, frozen by `pause` and killed by its want of memory.
+//! The control group of a container's filter: beside the container's, so that whoever pays for the
+//! container pays for its filter, and never within it, where it would be listed by `top`, frozen by
+//! `pause` and killed by its want of memory.
 //!
-//! The proxy enters its group before it opens a socket: the kernel charges a socket's memory to whoever made it. What must
-//! not be forgotten: a group can't be removed by who is in it. `delete` does that, or a later sweep (`leftover`).
+//! The proxy enters its group before it opens a socket: the kernel charges a socket's memory to
+//! whoever made it. What must not be forgotten: a group can't be removed by who is in it. `delete`
+//! does that, or a later sweep (`leftover`).
 
 mod dbus;
 mod group;
@@ -25,7 +27,8 @@ use limits::Controller;
 use place::{Container, Place};
 pub use usage::Groups;
 
-/// What every group's name begins with. No container may be in a group of such a name, or below one.
+/// What every group's name begins with. No container may be in a group of such a name, or below
+/// one.
 const PREFIX: &str = "boundary-filter-";
 
 /// Whose filter enters a group.
@@ -43,7 +46,8 @@ pub struct Entrance<'a> {
     pub memory: u64,
 }
 
-/// Puts this process into a group of its own. Says what isn't bounded, where the host has no means for it.
+/// Puts this process into a group of its own. Says what isn't bounded, where the host has no means
+/// for it.
 ///
 /// # Errors
 /// The host has control groups and this one can't be made: the filter must not run without.
@@ -53,13 +57,32 @@ pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
     let name = name(entrance.state)?;
     let in_slice = place.slice.is_some();
     // systemd may still know the scope of an earlier start of this container.
-    let name = if in_slice { format!("{name}-{}.scope", own.pid) } else { name };
-    let groups: Vec<Group> = place.sites.iter().map(|site| Group::at(site, &name)).collect();
+    let name = if in_slice {
+        format!("{name}-{}.scope", own.pid)
+    } else {
+        name
+    };
+    let groups: Vec<Group> = place
+        .sites
+        .iter()
+        .map(|site| Group::at(site, &name))
+        .collect();
 
-    // systemd takes its scopes away itself, and takes one that somebody else removed for a running one ever after.
-    let paths = groups.iter().filter(|_| !in_slice).map(|group| group.path.clone()).collect();
-    let leftover = Leftover { init: entrance.init, filter: own, groups: paths };
-    leftover.write(entrance.state).context("remember the filter's control group")?;
+    // systemd takes its scopes away itself, and takes one that somebody else removed for a running
+    // one ever after.
+    let paths = groups
+        .iter()
+        .filter(|_| !in_slice)
+        .map(|group| group.path.clone())
+        .collect();
+    let leftover = Leftover {
+        init: entrance.init,
+        filter: own,
+        groups: paths,
+    };
+    leftover
+        .write(entrance.state)
+        .context("remember the filter's control group")?;
     match settle(&place, &name, &groups, entrance.memory) {
         Ok(bounded) => Ok(unbounded(&bounded)),
         Err(GroupError::NotOurs(_)) => {
@@ -80,8 +103,14 @@ pub fn with_oom_kills(said: String, kills: Option<u64>) -> String {
     }
 }
 
-/// Makes the groups, has the limits in force, and only then goes in. Says which controllers hold us now.
-fn settle(place: &Place, name: &str, groups: &[Group], memory: u64) -> Result<Vec<Controller>, GroupError> {
+/// Makes the groups, has the limits in force, and only then goes in. Says which controllers hold us
+/// now.
+fn settle(
+    place: &Place,
+    name: &str,
+    groups: &[Group],
+    memory: u64,
+) -> Result<Vec<Controller>, GroupError> {
     match &place.slice {
         Some(slice) => systemd::enter_scope(name, slice, memory).map_err(GroupError::Systemd)?,
         None => groups.iter().try_for_each(Group::make)?,
@@ -104,20 +133,32 @@ fn find(entrance: &Entrance<'_>) -> anyhow::Result<Place> {
     if !entrance.init.alive() {
         bail!("the container's init is gone");
     }
-    let container = Container { id: entrance.id, cgroups_path: entrance.cgroups_path, systemd: systemd::is_running() };
+    let container = Container {
+        id: entrance.id,
+        cgroups_path: entrance.cgroups_path,
+        systemd: systemd::is_running(),
+    };
     Ok(place::beside(&membership, &hierarchies, &container)?)
 }
 
-/// The name of a container's groups, by its state directory's: unique for a runtime's root and an id.
+/// The name of a container's groups, by its state directory's: unique for a runtime's root and an
+/// id.
 fn name(state: &Path) -> anyhow::Result<String> {
-    let name = state.file_name().and_then(|name| name.to_str()).context("a state directory without a name")?;
+    let name = state
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("a state directory without a name")?;
     // The one letter of an id that the name of a systemd unit can't have (systemd.unit(5)).
     Ok(format!("{PREFIX}{}", name.replace('+', "_")))
 }
 
 /// What is to be said where not everything is bounded.
 fn unbounded(bounded: &[Controller]) -> Option<String> {
-    let missing: Vec<_> = Controller::ALL.iter().filter(|one| !bounded.contains(one)).map(|one| one.name()).collect();
+    let missing: Vec<_> = Controller::ALL
+        .iter()
+        .filter(|one| !bounded.contains(one))
+        .map(|one| one.name())
+        .collect();
     (!missing.is_empty()).then(|| {
         format!(
             "the filter's use of {} is not bounded: this host has no control group for it that can be written",
@@ -139,6 +180,10 @@ mod tests {
     #[test]
     fn what_is_not_bounded_is_named() {
         assert_eq!(unbounded(&Controller::ALL), None);
-        assert!(unbounded(&[Controller::Cpu]).unwrap().contains("memory, pids"));
+        assert!(
+            unbounded(&[Controller::Cpu])
+                .unwrap()
+                .contains("memory, pids")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The operator personality: commands for people, parsed with clap.
 //!
-//! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how anything is done.
-//! A command's word must never be one of runc's verbs: `main` would take it away from the engines.
+//! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how
+//! anything is done. A command's word must never be one of runc's verbs: `main` would take it away
+//! from the engines.
 
 mod columns;
 pub mod doctor;
@@ -51,7 +52,8 @@ enum Command {
 /// Whether a first argument is an operator's command.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|word| Operator::command().find_subcommand(word).is_some())
+    word.to_str()
+        .is_some_and(|word| Operator::command().find_subcommand(word).is_some())
 }
 
 /// Runs the command in `arguments` (the program's name first).
@@ -60,7 +62,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = match Operator::try_parse_from(arguments) {
         Ok(operator) => operator.command,
         Err(error) => {
-            // Help goes to stdout with code 0, a mistake to stderr with code 2; a closed stream is nobody to tell.
+            // Help goes to stdout with code 0, a mistake to stderr with code 2; a closed stream is
+            // nobody to tell.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -86,7 +89,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 
 /// `boundary-shim logs ID | head`: the reader has seen enough.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -130,7 +135,14 @@ mod tests {
 
     #[test]
     fn every_command_is_the_operators() {
-        for word in ["install", "uninstall", "gen-seccomp", "doctor", "logs", "status"] {
+        for word in [
+            "install",
+            "uninstall",
+            "gen-seccomp",
+            "doctor",
+            "logs",
+            "status",
+        ] {
             assert!(has_command(OsStr::new(word)), "{word}");
         }
     }

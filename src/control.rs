@@ -1,11 +1,15 @@
-//! What is said on a gateway's control socket: frames of a bounded length with JSON in them, one question and one answer.
+//! What is said on a gateway's control socket: frames of a bounded length with JSON in them, one
+//! question and one answer.
 //!
-//! Owns the words of both sides and the way of asking; who answers, and how, is the keeper's (`supervisor/control.rs`).
+//! Owns the words of both sides and the way of asking; who answers, and how, is the keeper's
+//! (`supervisor/control.rs`).
 //!
-//! A gateway speaks the version of the program that made it, and lives on when that is replaced. Two calls alone come to it:
-//! `start`, a moment after `create`, and `status`; to stop or delete a container nobody is asked. So no older words are spoken
-//! here: a keeper from before there were frames hangs up on one, and a container whose `create` and `start` an upgrade came
-//! between isn't started, which its engine reports; created anew it is. `status` says of such a gateway that it gives no answer.
+//! A gateway speaks the version of the program that made it, and lives on when that is replaced.
+//! Two calls alone come to it: `start`, a moment after `create`, and `status`; to stop or delete a
+//! container nobody is asked. So no older words are spoken here: a keeper from before there were
+//! frames hangs up on one, and a container whose `create` and `start` an upgrade came between isn't
+//! started, which its engine reports; created anew it is. `status` says of such a gateway that it
+//! gives no answer.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -28,7 +32,8 @@ pub const LONGEST: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Request {
-    /// To adopt what the container's network has by now, and to say when everything in it is filtered.
+    /// To adopt what the container's network has by now, and to say when everything in it is
+    /// filtered.
     Settle,
     /// How it does.
     Status,
@@ -58,10 +63,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// The same, with no text in it that anybody could be hurt by: the filter may be anybody's by now.
+    /// The same, with no text in it that anybody could be hurt by: the filter may be anybody's by
+    /// now.
     #[must_use]
     pub fn cleaned(mut self) -> Self {
-        self.tally.last_denial = self.tally.last_denial.map(|sentence| clean(&sentence, MAX_TEXT));
+        self.tally.last_denial = self
+            .tally
+            .last_denial
+            .map(|sentence| clean(&sentence, MAX_TEXT));
         self
     }
 }
@@ -87,7 +96,9 @@ impl Answer {
     fn read(body: &[u8]) -> io::Result<Self> {
         let (version, answer) = opened(body, "answer").map_err(invalid)?;
         if version != VERSION {
-            return Err(invalid(format!("it speaks version {version} of the protocol, this program {VERSION}")));
+            return Err(invalid(format!(
+                "it speaks version {version} of the protocol, this program {VERSION}"
+            )));
         }
         serde_json::from_value(answer).map_err(invalid)
     }
@@ -101,8 +112,12 @@ impl Request {
     pub fn read(body: &[u8]) -> Result<Self, Answer> {
         let understood = match opened(body, "request") {
             Err(error) => Err(error),
-            Ok((VERSION, request)) => serde_json::from_value(request).map_err(|error| error.to_string()),
-            Ok((version, _)) => Err(format!("version {version}, and this gateway speaks version {VERSION}")),
+            Ok((VERSION, request)) => {
+                serde_json::from_value(request).map_err(|error| error.to_string())
+            }
+            Ok((version, _)) => Err(format!(
+                "version {version}, and this gateway speaks version {VERSION}"
+            )),
         };
         understood.map_err(|why| Answer::NotUnderstood(clean(&why, MAX_TEXT)))
     }
@@ -117,8 +132,8 @@ pub fn socket(state: &Path) -> PathBuf {
 /// Asks a gateway, and waits at most so long for all of the answer.
 ///
 /// # Errors
-/// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer, `UnexpectedEof` where it hung up,
-/// `InvalidData` for what is no answer of this version.
+/// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer,
+/// `UnexpectedEof` where it hung up, `InvalidData` for what is no answer of this version.
 pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Answer> {
     let deadline = Instant::now() + patience;
     let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -139,13 +154,21 @@ pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Ans
 /// `InvalidData` for one that is longer than any of ours.
 pub fn length(head: [u8; 4]) -> io::Result<usize> {
     let length = usize::try_from(u32::from_be_bytes(head)).map_err(invalid)?;
-    if length <= LONGEST { Ok(length) } else { Err(invalid(format!("a frame of {length} bytes"))) }
+    if length <= LONGEST {
+        Ok(length)
+    } else {
+        Err(invalid(format!("a frame of {length} bytes")))
+    }
 }
 
 fn frame(kind: &str, word: &impl Serialize) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(&serde_json::json!({"v": VERSION, kind: word}))?;
-    let length = u32::try_from(body.len()).ok().filter(|_| body.len() <= LONGEST);
-    let head = length.ok_or_else(|| invalid("a frame that is too long"))?.to_be_bytes();
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|_| body.len() <= LONGEST);
+    let head = length
+        .ok_or_else(|| invalid("a frame that is too long"))?
+        .to_be_bytes();
     Ok([&head[..], &body].concat())
 }
 
@@ -154,7 +177,10 @@ fn opened(body: &[u8], kind: &str) -> Result<(u32, Value), String> {
     let mut whole: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let version = whole.get("v").cloned().unwrap_or_default();
     let word = whole.get_mut(kind).map(Value::take).unwrap_or_default();
-    Ok((serde_json::from_value(version).map_err(|_| "no version".to_owned())?, word))
+    Ok((
+        serde_json::from_value(version).map_err(|_| "no version".to_owned())?,
+        word,
+    ))
 }
 
 fn read_by(socket: &mut Socket, mut into: &mut [u8], deadline: Instant) -> io::Result<()> {
@@ -184,7 +210,8 @@ mod tests {
 
     use super::*;
 
-    /// A gateway that answers one question with these bytes, piece by piece. Gives what it was asked.
+    /// A gateway that answers one question with these bytes, piece by piece. Gives what it was
+    /// asked.
     fn answered(pieces: &'static [&'static [u8]], patience: Duration) -> io::Result<Answer> {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket(directory.path())).unwrap();
@@ -199,25 +226,41 @@ mod tests {
             question
         });
         let answer = ask(directory.path(), Request::Settle, patience);
-        assert_eq!(gateway.join().unwrap(), frame("request", &Request::Settle).unwrap());
+        assert_eq!(
+            gateway.join().unwrap(),
+            frame("request", &Request::Settle).unwrap()
+        );
         answer
     }
 
     #[test]
     fn an_answer_may_come_in_pieces() {
         let pieces: &[&[u8]] = &[b"\0\0", b"\0\x17{\"v\":1,", b"\"answer\":\"done\"}"];
-        assert_eq!(answered(pieces, Duration::from_secs(60)).unwrap(), Answer::Done);
+        assert_eq!(
+            answered(pieces, Duration::from_secs(60)).unwrap(),
+            Answer::Done
+        );
     }
 
     #[test]
     fn what_is_too_long_slow_or_nonsense_is_no_answer() {
         let kind = |pieces, patience| answered(pieces, patience).unwrap_err().kind();
         let minute = Duration::from_secs(60);
-        assert_eq!(kind(&[b"\0\x01\0\x01"], minute), io::ErrorKind::InvalidData, "a byte more than the longest");
+        assert_eq!(
+            kind(&[b"\0\x01\0\x01"], minute),
+            io::ErrorKind::InvalidData,
+            "a byte more than the longest"
+        );
         assert_eq!(kind(&[b"\0\0\0\x02[]"], minute), io::ErrorKind::InvalidData);
-        assert_eq!(kind(&[b"\0\0\0\x17{\"v\":2,\"answer\":\"done\"}"], minute), io::ErrorKind::InvalidData);
+        assert_eq!(
+            kind(&[b"\0\0\0\x17{\"v\":2,\"answer\":\"done\"}"], minute),
+            io::ErrorKind::InvalidData
+        );
         let late = kind(&[b"\0\0"], Duration::from_millis(20));
-        assert!(matches!(late, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock), "{late}");
+        assert!(
+            matches!(late, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
+            "{late}"
+        );
     }
 
     #[test]
@@ -225,10 +268,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket(directory.path())).unwrap();
         // As a keeper from before there were frames.
-        let gateway = std::thread::spawn(move || listener.accept().unwrap().0.read_exact(&mut [0; 7]).unwrap());
+        let gateway = std::thread::spawn(move || {
+            listener
+                .accept()
+                .unwrap()
+                .0
+                .read_exact(&mut [0; 7])
+                .unwrap()
+        });
         let error = ask(directory.path(), Request::Settle, Duration::from_secs(60)).unwrap_err();
         gateway.join().unwrap();
-        assert!(matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof), "{error}");
+        assert!(
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            ),
+            "{error}"
+        );
     }
 
     #[test]
@@ -240,23 +296,43 @@ mod tests {
         };
         assert_eq!(read(r#"{"v":1,"request":"settle"}"#), "Settle");
         assert_eq!(read(r#"{"v":1,"request":"status","more":1}"#), "Status");
-        assert!(read(r#"{"v":2,"request":"settle"}"#).contains("version 2, and this gateway speaks version 1"));
+        assert!(
+            read(r#"{"v":2,"request":"settle"}"#)
+                .contains("version 2, and this gateway speaks version 1")
+        );
         assert!(read(r#"{"v":1,"request":"fly"}"#).contains("unknown variant `fly`"));
         assert!(read(r#"{"request":"settle"}"#).contains("no version"));
         assert!(read(r#"{"v":-1}"#).contains("no version"));
         for nonsense in ["", "settle\n", "\u{1b}[2J", "[[[[", "{\"v\":1}", "1"] {
-            assert!(!["Settle", "Status"].contains(&read(nonsense).as_str()), "{nonsense}");
+            assert!(
+                !["Settle", "Status"].contains(&read(nonsense).as_str()),
+                "{nonsense}"
+            );
         }
     }
 
     #[test]
     fn what_a_filter_says_is_cleaned_and_fits_a_frame() {
         let hostile = "\u{1b}]0;x\u{7}".repeat(10_000);
-        let tally = Tally { last_denial: Some(hostile.clone()), ..Tally::default() };
-        let report = Report { tally, held: u64::MAX }.cleaned();
+        let tally = Tally {
+            last_denial: Some(hostile.clone()),
+            ..Tally::default()
+        };
+        let report = Report {
+            tally,
+            held: u64::MAX,
+        }
+        .cleaned();
         let sentence = report.tally.last_denial.clone().unwrap();
-        assert!(sentence.len() <= MAX_TEXT && !sentence.contains('\u{1b}'), "{sentence}");
+        assert!(
+            sentence.len() <= MAX_TEXT && !sentence.contains('\u{1b}'),
+            "{sentence}"
+        );
         assert!(Answer::Status(Some(report)).frame().is_ok());
-        assert!(Answer::of(&Err(anyhow::Error::msg(hostile))).frame().is_ok());
+        assert!(
+            Answer::of(&Err(anyhow::Error::msg(hostile)))
+                .frame()
+                .is_ok()
+        );
     }
 }

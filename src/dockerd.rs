@@ -1,9 +1,10 @@
-//! Running dockerds: which one reads a given configuration file or keeps a container's files, with what flags, whether it
-//! goes by `dns`, and how it reads its file again.
+//! Running dockerds: which one reads a given configuration file or keeps a container's files, with
+//! what flags, whether it goes by `dns`, and how it reads its file again.
 //!
-//! A process is believed to be dockerd only where it is root's and sees our root directory: one inside a container has a
-//! file of the same path that isn't ours. dockerd tells nobody which DNS servers it was started with, so that follows from
-//! what no container can write: its command line, its file, and when each of them came about.
+//! A process is believed to be dockerd only where it is root's and sees our root directory: one
+//! inside a container has a file of the same path that isn't ours. dockerd tells nobody which DNS
+//! servers it was started with, so that follows from what no container can write: its command line,
+//! its file, and when each of them came about.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -54,11 +55,14 @@ pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
 /// `/proc` can't be read. Processes that end meanwhile are no error.
 pub fn keeping(directory: &Path) -> io::Result<Vec<Daemon>> {
     let directory = resolved(directory);
-    Ok(all()?.filter(|daemon| directory.starts_with(daemon.data())).collect())
+    Ok(all()?
+        .filter(|daemon| directory.starts_with(daemon.data()))
+        .collect())
 }
 
 fn all() -> io::Result<impl Iterator<Item = Daemon>> {
-    let pids = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let pids = std::fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     Ok(pids.filter_map(Daemon::of))
 }
 
@@ -69,9 +73,10 @@ impl Daemon {
         self.process.pid
     }
 
-    /// Whether it was started with DNS servers of its own, which it asks through containers' networks. A reload changes
-    /// nothing about that (tried with 20.10.24 and 28.5.2), so what was once seen counts as long as the process lives,
-    /// whatever becomes of its file: it is noted under `/run`.
+    /// Whether it was started with DNS servers of its own, which it asks through containers'
+    /// networks. A reload changes nothing about that (tried with 20.10.24 and 28.5.2), so what was
+    /// once seen counts as long as the process lives, whatever becomes of its file: it is noted
+    /// under `/run`.
     #[must_use]
     pub fn goes_by_dns(&self) -> bool {
         let note = Path::new(SEEN).join(format!("{}-{}", self.process.pid, self.process.started));
@@ -81,7 +86,10 @@ impl Daemon {
         let does = self.was_started_with_dns();
         if does {
             // Without the note the next change of the file asks for a restart that isn't needed.
-            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(SEEN);
+            let _ = std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(SEEN);
             let _ = file::replace(&note, b"", 0o600);
         }
         does
@@ -89,14 +97,19 @@ impl Daemon {
 
     /// By its command line, or its file, if that is older than the process.
     fn was_started_with_dns(&self) -> bool {
-        !self.flag("--dns").is_empty() || (!dns(&self.settings()).is_empty() && self.began_after_its_file())
+        !self.flag("--dns").is_empty()
+            || (!dns(&self.settings()).is_empty() && self.began_after_its_file())
     }
 
     /// The DNS servers of its command line and its file, as that is now.
     #[must_use]
     pub fn servers(&self) -> Vec<IpAddr> {
         let settings = self.settings();
-        self.flag("--dns").into_iter().chain(dns(&settings)).filter_map(|server| server.parse().ok()).collect()
+        self.flag("--dns")
+            .into_iter()
+            .chain(dns(&settings))
+            .filter_map(|server| server.parse().ok())
+            .collect()
     }
 
     /// The values of a flag on its command line, `--flag value` and `--flag=value` alike.
@@ -111,13 +124,15 @@ impl Daemon {
         unit(&std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid())).ok()?)
     }
 
-    /// Has it read its configuration again (SIGHUP). What a reload changes is dockerd's choice: runtimes yes, `dns` no.
-    /// A dockerd that has ended meanwhile is no error: it reads the file when it starts.
+    /// Has it read its configuration again (SIGHUP). What a reload changes is dockerd's choice:
+    /// runtimes yes, `dns` no. A dockerd that has ended meanwhile is no error: it reads the file
+    /// when it starts.
     ///
     /// # Errors
     /// The signal can't be sent.
     pub fn reload(&self) -> io::Result<()> {
-        // Looked at again, so that a reused process id isn't taken for it: SIGHUP ends most programs.
+        // Looked at again, so that a reused process id isn't taken for it: SIGHUP ends most
+        // programs.
         if Self::of(self.pid()).as_ref() != Some(self) {
             return Ok(());
         }
@@ -131,51 +146,85 @@ impl Daemon {
     fn of(pid: i32) -> Option<Self> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let is_dockerd = std::fs::read(proc.join("comm")).ok()? == b"dockerd\n";
-        if !is_dockerd || proc.metadata().ok()?.uid() != 0 || !same_file(&proc.join("root"), Path::new("/"))? {
+        if !is_dockerd
+            || proc.metadata().ok()?.uid() != 0
+            || !same_file(&proc.join("root"), Path::new("/"))?
+        {
             return None;
         }
         let arguments = arguments(&proc.join("cmdline")).ok()?;
-        let named = values(&arguments, "--config-file").last().map_or(DEFAULT_CONFIG, |value| *value).to_owned();
+        let named = values(&arguments, "--config-file")
+            .last()
+            .map_or(DEFAULT_CONFIG, |value| *value)
+            .to_owned();
         let directory = std::fs::read_link(proc.join("cwd")).ok()?;
         let named = directory.join(named);
-        Some(Self { process: ProcessId::of(pid).ok()?, config: resolved(&named), named, arguments })
+        Some(Self {
+            process: ProcessId::of(pid).ok()?,
+            config: resolved(&named),
+            named,
+            arguments,
+        })
     }
 
     /// Its file's content; nothing where it has none.
     fn settings(&self) -> Value {
-        serde_json::from_slice(&file::read_regular(&self.config, LARGEST).unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&file::read_regular(&self.config, LARGEST).unwrap_or_default())
+            .unwrap_or_default()
     }
 
     fn data(&self) -> PathBuf {
-        let flagged = ["--data-root", "--graph", "-g"].into_iter().find_map(|flag| self.flag(flag).last().copied());
+        let flagged = ["--data-root", "--graph", "-g"]
+            .into_iter()
+            .find_map(|flag| self.flag(flag).last().copied());
         let settings = self.settings();
-        let written = || ["data-root", "graph"].into_iter().find_map(|key| settings.get(key)?.as_str());
+        let written = || {
+            ["data-root", "graph"]
+                .into_iter()
+                .find_map(|key| settings.get(key)?.as_str())
+        };
         resolved(Path::new(flagged.or_else(written).unwrap_or(DEFAULT_DATA)))
     }
 
-    /// Whether neither the file nor the link to it was changed since the process began. By the time of the inode's change,
-    /// which no copying sets back; what can't be told counts as changed.
+    /// Whether neither the file nor the link to it was changed since the process began. By the time
+    /// of the inode's change, which no copying sets back; what can't be told counts as changed.
     fn began_after_its_file(&self) -> bool {
         let files = [self.named.symlink_metadata(), self.config.metadata()];
         let began = self.process.began();
-        files.into_iter().all(|meta| meta.ok().and_then(|meta| changed(&meta)).zip(began).is_some_and(|(c, b)| c < b))
+        files.into_iter().all(|meta| {
+            meta.ok()
+                .and_then(|meta| changed(&meta))
+                .zip(began)
+                .is_some_and(|(c, b)| c < b)
+        })
     }
 }
 
 fn dns(settings: &Value) -> Vec<&str> {
     let list = settings.get("dns").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).collect()
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn changed(meta: &std::fs::Metadata) -> Option<SystemTime> {
-    let since = Duration::new(meta.ctime().try_into().ok()?, meta.ctime_nsec().try_into().ok()?);
+    let since = Duration::new(
+        meta.ctime().try_into().ok()?,
+        meta.ctime_nsec().try_into().ok()?,
+    );
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 /// The service in the paths of `/proc/PID/cgroup`, as `12:pids:/system.slice/docker.service`.
 fn unit(cgroups: &str) -> Option<String> {
-    let mut parts = cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2)).flat_map(|path| path.split('/'));
-    parts.rfind(|part| part.ends_with(".service")).map(str::to_owned)
+    let mut parts = cgroups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .flat_map(|path| path.split('/'));
+    parts
+        .rfind(|part| part.ends_with(".service"))
+        .map(str::to_owned)
 }
 
 fn same_file(one: &Path, other: &Path) -> Option<bool> {
@@ -184,14 +233,21 @@ fn same_file(one: &Path, other: &Path) -> Option<bool> {
 }
 
 fn arguments(cmdline: &Path) -> io::Result<Vec<String>> {
-    /// The kernel's own limit for a single argument (`MAX_ARG_STRLEN`); dockerds have far less in all.
+    /// The kernel's own limit for a single argument (`MAX_ARG_STRLEN`); dockerds have far less in
+    /// all.
     const MOST: u64 = 128 * 1024;
     let mut bytes = Vec::new();
-    std::fs::File::open(cmdline)?.take(MOST).read_to_end(&mut bytes)?;
-    Ok(bytes.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned()).collect())
+    std::fs::File::open(cmdline)?
+        .take(MOST)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes
+        .split(|byte| *byte == 0)
+        .map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned())
+        .collect())
 }
 
-/// As pflag reads it. A value that looks like a flag is taken for one: that errs towards touching less.
+/// As pflag reads it. A value that looks like a flag is taken for one: that errs towards touching
+/// less.
 fn values<'a>(arguments: &'a [String], flag: &str) -> Vec<&'a str> {
     let next = arguments.iter().skip(1).map(String::as_str).chain([""]);
     let value = |(word, next): (&'a String, &'a str)| match word.strip_prefix(flag)? {
@@ -204,7 +260,9 @@ fn values<'a>(arguments: &'a [String], flag: &str) -> Vec<&'a str> {
 /// A path without links, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let existing = absolute.ancestors().find_map(|above| Some((above.canonicalize().ok()?, above)));
+    let existing = absolute
+        .ancestors()
+        .find_map(|above| Some((above.canonicalize().ok()?, above)));
     match existing {
         Some((real, above)) => match absolute.strip_prefix(above) {
             Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
@@ -224,8 +282,9 @@ mod tests {
 
     #[test]
     fn values_are_found_attached_and_apart() {
-        let line =
-            words("dockerd --dns 1.1.1.1 --dns=8.8.8.8 --dns-search x --config-file=/a --config-file /b -H fd://");
+        let line = words(
+            "dockerd --dns 1.1.1.1 --dns=8.8.8.8 --dns-search x --config-file=/a --config-file /b -H fd://",
+        );
         assert_eq!(values(&line, "--dns"), ["1.1.1.1", "8.8.8.8"]);
         assert_eq!(values(&line, "--config-file"), ["/a", "/b"]);
         assert!(values(&line, "--add-runtime").is_empty());
@@ -237,14 +296,23 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let real = directory.path().canonicalize().expect("a path");
         std::os::unix::fs::symlink(&real, real.join("link")).expect("a link");
-        assert_eq!(resolved(&real.join("link/a/daemon.json")), real.join("a/daemon.json"));
+        assert_eq!(
+            resolved(&real.join("link/a/daemon.json")),
+            real.join("a/daemon.json")
+        );
         assert_eq!(resolved(&real.join("link")), real);
     }
 
     /// This process, as a dockerd that was told this file.
     fn this_process(config: &Path, arguments: &str) -> Daemon {
-        let process = ProcessId::of(i32::try_from(std::process::id()).expect("a pid")).expect("it lives");
-        Daemon { process, named: config.to_owned(), config: resolved(config), arguments: words(arguments) }
+        let process =
+            ProcessId::of(i32::try_from(std::process::id()).expect("a pid")).expect("it lives");
+        Daemon {
+            process,
+            named: config.to_owned(),
+            config: resolved(config),
+            arguments: words(arguments),
+        }
     }
 
     #[test]
@@ -253,23 +321,43 @@ mod tests {
         let config = directory.path().join("daemon.json");
         file::replace(&config, br#"{"dns": ["192.0.2.1"]}"#, 0o644).expect("written");
         let daemon = this_process(&config, "dockerd");
-        assert!(!daemon.was_started_with_dns(), "written after the process began");
-        assert_eq!(daemon.servers(), ["192.0.2.1".parse::<IpAddr>().expect("an address")]);
+        assert!(
+            !daemon.was_started_with_dns(),
+            "written after the process began"
+        );
+        assert_eq!(
+            daemon.servers(),
+            ["192.0.2.1".parse::<IpAddr>().expect("an address")]
+        );
         // As if the process began in a quarter of an hour.
-        let later =
-            Daemon { process: ProcessId { started: daemon.process.started + 100_000, ..daemon.process }, ..daemon };
+        let later = Daemon {
+            process: ProcessId {
+                started: daemon.process.started + 100_000,
+                ..daemon.process
+            },
+            ..daemon
+        };
         assert!(later.was_started_with_dns());
         // A link to it that is newer.
         let older = "/etc/passwd";
-        assert!(this_process(Path::new(older), "dockerd").began_after_its_file(), "an old file");
+        assert!(
+            this_process(Path::new(older), "dockerd").began_after_its_file(),
+            "an old file"
+        );
         std::os::unix::fs::symlink(older, directory.path().join("link")).expect("a link");
-        assert!(!this_process(&directory.path().join("link"), "dockerd").began_after_its_file(), "a new link to it");
+        assert!(
+            !this_process(&directory.path().join("link"), "dockerd").began_after_its_file(),
+            "a new link to it"
+        );
         assert!(!this_process(&directory.path().join("missing"), "dockerd").was_started_with_dns());
     }
 
     #[test]
     fn a_service_is_known_by_its_control_group() {
-        assert_eq!(unit("0::/system.slice/docker.service\n").as_deref(), Some("docker.service"));
+        assert_eq!(
+            unit("0::/system.slice/docker.service\n").as_deref(),
+            Some("docker.service")
+        );
         let hybrid = "12:pids:/system.slice/docker.service\n1:name=systemd:/system.slice/docker.service/x\n0::/\n";
         assert_eq!(unit(hybrid).as_deref(), Some("docker.service"));
         assert_eq!(unit("0::/user.slice/session-1.scope\n"), None);
@@ -277,18 +365,28 @@ mod tests {
 
     #[test]
     fn the_command_line_always_counts() {
-        assert!(this_process(Path::new("/nowhere"), "dockerd --dns 192.0.2.1").was_started_with_dns());
-        assert!(!this_process(Path::new("/nowhere"), "dockerd --dns-search x").was_started_with_dns());
+        assert!(
+            this_process(Path::new("/nowhere"), "dockerd --dns 192.0.2.1").was_started_with_dns()
+        );
+        assert!(
+            !this_process(Path::new("/nowhere"), "dockerd --dns-search x").was_started_with_dns()
+        );
     }
 
     #[test]
     fn data_lies_where_the_command_line_or_the_file_says() {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("daemon.json");
-        assert_eq!(this_process(&config, "dockerd").data(), resolved(Path::new(DEFAULT_DATA)));
+        assert_eq!(
+            this_process(&config, "dockerd").data(),
+            resolved(Path::new(DEFAULT_DATA))
+        );
         file::replace(&config, br#"{"data-root": "/srv/a"}"#, 0o644).expect("written");
         assert_eq!(this_process(&config, "dockerd").data(), Path::new("/srv/a"));
-        assert_eq!(this_process(&config, "dockerd --data-root=/srv/b").data(), Path::new("/srv/b"));
+        assert_eq!(
+            this_process(&config, "dockerd --data-root=/srv/b").data(),
+            Path::new("/srv/b")
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! The hook personality: the real runtime calls it when the container's namespaces exist and nothing runs in them yet.
+//! The hook personality: the real runtime calls it when the container's namespaces exist and
+//! nothing runs in them yet.
 //!
-//! Two forms. `hook` follows the plan that the runtime personality wrote into the bundle. `hook decide` is for engines whose
-//! runtime can't be replaced (`hooks/`): there is no plan, so it is decided here (`decide`).
+//! Two forms. `hook` follows the plan that the runtime personality wrote into the bundle. `hook
+//! decide` is for engines whose runtime can't be replaced (`hooks/`): there is no plan, so it is
+//! decided here (`decide`).
 //!
-//! It returns only when the gateway is ready, so the container's first instruction already meets the filter. Its standard
-//! streams are the runtime's; it must leave no process behind that holds them.
+//! It returns only when the gateway is ready, so the container's first instruction already meets
+//! the filter. Its standard streams are the runtime's; it must leave no process behind that holds
+//! them.
 
 mod decide;
 
@@ -42,12 +45,13 @@ struct State {
     bundle: PathBuf,
 }
 
-/// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps it from being ready is said
-/// on stderr, which the runtime puts into its own error, and the runtime does not start the container.
+/// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps
+/// it from being ready is said on stderr, which the runtime puts into its own error, and the
+/// runtime does not start the container.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
-    // Before anything of ours is open. Some runtimes hand on what their own caller left open; the proxy must not hold it for
-    // as long as the container lives.
+    // Before anything of ours is open. Some runtimes hand on what their own caller left open; the
+    // proxy must not hold it for as long as the container lives.
     process::keep_descriptors_to_ourselves(0);
     logging::to(Terminal, LevelFilter::Info);
     match prepare(words) {
@@ -61,7 +65,8 @@ pub fn run(words: &[OsString]) -> ExitCode {
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let state = read_state().context("read the container's state from the runtime")?;
-    // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the runtime, `delete` comes by.
+    // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
+    // runtime, `delete` comes by.
     if state.status == "stopped" {
         delete::forget(&decide::state_of(&state)?);
         return Ok(());
@@ -70,8 +75,12 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     match words {
         [] => follow(planned(&state)?, init),
         [word] if word == "decide" => match decide::plan(&state)? {
-            // Its gateway is there, and nobody will ask for a record of this one: neither `start` nor `delete` comes by.
-            Plan { gateway: Gateway::Joined, .. } => Ok(()),
+            // Its gateway is there, and nobody will ask for a record of this one: neither `start`
+            // nor `delete` comes by.
+            Plan {
+                gateway: Gateway::Joined,
+                ..
+            } => Ok(()),
             plan => follow(plan, init),
         },
         _ => bail!("unknown words after «hook»: there is «decide»"),
@@ -86,12 +95,19 @@ fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
         Gateway::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
             state::create(&plan.state)?;
-            Ok(Record { plan, init, proxy: None, network_namespace }.write()?)
+            Ok(Record {
+                plan,
+                init,
+                proxy: None,
+                network_namespace,
+            }
+            .write()?)
         }
     }
 }
 
-/// Whether this very container has its gateway already: runc calls hooks twice for one without a mount namespace of its own.
+/// Whether this very container has its gateway already: runc calls hooks twice for one without a
+/// mount namespace of its own.
 fn stands(plan: &Plan, init: ProcessId) -> bool {
     let record = Record::read(&plan.state).ok().flatten();
     record.is_some_and(|record| record.init == init && record.filters())
@@ -101,7 +117,11 @@ fn stands(plan: &Plan, init: ProcessId) -> bool {
 fn planned(state: &State) -> anyhow::Result<Plan> {
     let plan = bundle::read_plan(&state.bundle)?;
     if plan.container != state.id {
-        bail!("the plan is for container {}, the runtime says {}", plan.container, state.id);
+        bail!(
+            "the plan is for container {}, the runtime says {}",
+            plan.container,
+            state.id
+        );
     }
     Ok(plan)
 }
@@ -117,7 +137,8 @@ fn read_state() -> anyhow::Result<State> {
 fn start_proxy(order: &Order) -> anyhow::Result<()> {
     let order = serde_json::to_vec(order)?;
     let program = std::fs::read_link("/proc/self/exe").context("find our own program")?;
-    let said = process::start_detached(&program, &["proxy"], &order, READY).context("start the proxy")?;
+    let said =
+        process::start_detached(&program, &["proxy"], &order, READY).context("start the proxy")?;
     match said.trim_end().strip_prefix("error ") {
         None if said.trim_end() == "ok" => Ok(()),
         Some(reason) => bail!("{reason}"),

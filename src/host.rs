@@ -1,7 +1,8 @@
-//! What the host's kernel lets a container nest: the switches that forbid user namespaces, whatever a profile allows.
+//! What the host's kernel lets a container nest: the switches that forbid user namespaces, whatever
+//! a profile allows.
 //!
-//! Reads a few files of `/proc/sys` and `/sys`. A file that isn't there means that the kernel lacks the switch, and so doesn't
-//! forbid.
+//! Reads a few files of `/proc/sys` and `/sys`. A file that isn't there means that the kernel lacks
+//! the switch, and so doesn't forbid.
 
 use std::path::Path;
 
@@ -10,12 +11,14 @@ use std::path::Path;
 pub struct Host {
     /// Whether there may be user namespaces at all (`user.max_user_namespaces`, `namespaces(7)`).
     pub user_namespaces: bool,
-    /// Whether those without CAP_SYS_ADMIN on the host may make them (`kernel.unprivileged_userns_clone`, Debian's and Arch's).
+    /// Whether those without CAP_SYS_ADMIN on the host may make them
+    /// (`kernel.unprivileged_userns_clone`, Debian's and Arch's).
     pub unprivileged_user_namespaces: bool,
     /// Whether AppArmor takes capabilities away in those that unconfined programs make
     /// (`kernel.apparmor_restrict_unprivileged_userns`, Ubuntu's from 23.10).
     pub apparmor_restricts: bool,
-    /// Whether SELinux enforces, with a policy that decides on user namespaces (the class `user_namespace`, Linux 6.1).
+    /// Whether SELinux enforces, with a policy that decides on user namespaces (the class
+    /// `user_namespace`, Linux 6.1).
     pub selinux_decides: bool,
 }
 
@@ -34,8 +37,10 @@ impl Host {
         let selinux_class = root.join("sys/fs/selinux/class/user_namespace").exists();
         Self {
             // Unlike the others, this file's absence means a kernel without user namespaces.
-            user_namespaces: number("proc/sys/user/max_user_namespaces").is_some_and(|most| most > 0),
-            unprivileged_user_namespaces: number("proc/sys/kernel/unprivileged_userns_clone") != Some(0),
+            user_namespaces: number("proc/sys/user/max_user_namespaces")
+                .is_some_and(|most| most > 0),
+            unprivileged_user_namespaces: number("proc/sys/kernel/unprivileged_userns_clone")
+                != Some(0),
             apparmor_restricts: number("proc/sys/kernel/apparmor_restrict_unprivileged_userns")
                 .is_some_and(|on| on > 0),
             selinux_decides: selinux_class && number("sys/fs/selinux/enforce") == Some(1),
@@ -70,7 +75,10 @@ mod tests {
         let shut = host(&[
             ("proc/sys/user/max_user_namespaces", "0\n"),
             ("proc/sys/kernel/unprivileged_userns_clone", "0\n"),
-            ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"),
+            (
+                "proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+                "1\n",
+            ),
             ("sys/fs/selinux/class/user_namespace/index", "99"),
             ("sys/fs/selinux/enforce", "1"),
         ]);
@@ -80,7 +88,10 @@ mod tests {
 
     #[test]
     fn selinux_that_only_watches_decides_nothing() {
-        let files = [("sys/fs/selinux/class/user_namespace/index", "99"), ("sys/fs/selinux/enforce", "0")];
+        let files = [
+            ("sys/fs/selinux/class/user_namespace/index", "99"),
+            ("sys/fs/selinux/enforce", "0"),
+        ];
         assert!(!host(&files).selinux_decides);
     }
 }

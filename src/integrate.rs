@@ -1,8 +1,9 @@
 //! Other programs' configuration: how an engine comes to offer the runtime, and not any more.
 //!
-//! Owns the files of engines and nothing of ours at run time. [`install`] and [`uninstall`] are the story, the same for all;
-//! how one engine is told is in the file that bears its name (podman and CRI-O: `drop_in`). To remember: nothing is changed
-//! here. All is a [`Plan`] first, so that `--dry-run` prints exactly what would happen, and only then [`step::apply`] does it.
+//! Owns the files of engines and nothing of ours at run time. [`install`] and [`uninstall`] are the
+//! story, the same for all; how one engine is told is in the file that bears its name (podman and
+//! CRI-O: `drop_in`). To remember: nothing is changed here. All is a [`Plan`] first, so that
+//! `--dry-run` prints exactly what would happen, and only then [`step::apply`] does it.
 
 pub mod apparmor;
 pub mod binary;
@@ -37,7 +38,8 @@ pub struct Installation {
     pub policies: PathBuf,
     /// The directory with an entry for each running container of ours.
     pub running: PathBuf,
-    /// Where engines, whichever the host has, read their configuration: files, and folders of files.
+    /// Where engines, whichever the host has, read their configuration: files, and folders of
+    /// files.
     pub configurations: Vec<PathBuf>,
     /// AppArmor; none where it confines nobody.
     pub apparmor: Option<AppArmor>,
@@ -78,7 +80,9 @@ pub fn install(
 ) -> Result<Plan, IntegrateError> {
     let binary = binary::trusted(&ours.binary)?;
     let (path, link) = binary::path_for(&binary, policy)?;
-    let program = path.to_str().ok_or_else(|| IntegrateError::NotText(path.clone()))?;
+    let program = path
+        .to_str()
+        .ok_or_else(|| IntegrateError::NotText(path.clone()))?;
     let mut plan = Plan::default();
 
     plan.make(&ours.policies);
@@ -99,7 +103,11 @@ pub fn install(
 ///
 /// # Errors
 /// Everything that speaks against it, before anything is touched.
-pub fn uninstall(engine: &Engine, ours: &Installation, name: &RuntimeName) -> Result<Plan, IntegrateError> {
+pub fn uninstall(
+    engine: &Engine,
+    ours: &Installation,
+    name: &RuntimeName,
+) -> Result<Plan, IntegrateError> {
     let mut plan = Plan::default();
     // What the engine ran under that name, and runs under no other.
     let unused = match engine {

@@ -1,6 +1,7 @@
 //! boundary-shim: containers that reach the network only as a written policy allows.
 //!
-//! The crate is one program with four personalities (`main.rs` chooses). `ARCHITECTURE.md` is the map.
+//! The crate is one program with four personalities (`main.rs` chooses). `ARCHITECTURE.md` is the
+//! map.
 
 pub mod apparmor;
 pub mod audit;

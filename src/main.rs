@@ -1,11 +1,12 @@
 //! Chooses the personality. Nothing else happens here.
 //!
-//! The **first argument** alone decides, never a later word: engines put options with values before the verb
-//! (`--root logs state ID`), and telling a value from a verb takes runc's whole grammar, which is the runtime's business.
-//! No runc verb is an operator's word, so what an engine says always reaches the runtime, `--version` included.
+//! The **first argument** alone decides, never a later word: engines put options with values before
+//! the verb (`--root logs state ID`), and telling a value from a verb takes runc's whole grammar,
+//! which is the runtime's business. No runc verb is an operator's word, so what an engine says
+//! always reaches the runtime, `--version` included.
 //!
-//! What engines rely on is left as it came: no descriptor is closed, no environment variable read, no mask or
-//! directory changed; nothing is written to stdout but by the operator's commands.
+//! What engines rely on is left as it came: no descriptor is closed, no environment variable read,
+//! no mask or directory changed; nothing is written to stdout but by the operator's commands.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -21,19 +22,26 @@ For people: boundary-shim install docker, boundary-shim help.
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let called_as = arguments.first().and_then(|path| Path::new(path).file_name());
+    let called_as = arguments
+        .first()
+        .and_then(|path| Path::new(path).file_name());
     match arguments.get(1).map(OsString::as_os_str) {
         None => usage(),
         Some(first) if first == "hook" => hook::run(arguments.get(2..).unwrap_or_default()),
         Some(first) if first == "proxy" => supervisor::run(),
-        Some(first) if first == "embedded-runtime" => runtime::run_embedded(arguments.get(1..).unwrap_or_default()),
+        Some(first) if first == "embedded-runtime" => {
+            runtime::run_embedded(arguments.get(1..).unwrap_or_default())
+        }
         Some(first) if cli::has_command(first) => cli::run(arguments),
-        Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => cli::run(arguments),
+        Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => {
+            cli::run(arguments)
+        }
         Some(_) => runtime::run(&arguments),
     }
 }
 
-/// Called by another name (`boundary-npm --help`), it stands for the runtime, whose help is the real runtime's.
+/// Called by another name (`boundary-npm --help`), it stands for the runtime, whose help is the
+/// real runtime's.
 fn is_help(word: &OsStr) -> bool {
     word == "help" || word == "--help" || word == "-h"
 }

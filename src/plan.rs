@@ -1,5 +1,6 @@
-//! The plan: all that hook and proxy must know about one container's gateway, decided by the shim before anything is
-//! touched. Written as `boundary.json` beside the bundle's `config.json`, so that it goes when the bundle goes.
+//! The plan: all that hook and proxy must know about one container's gateway, decided by the shim
+//! before anything is touched. Written as `boundary.json` beside the bundle's `config.json`, so
+//! that it goes when the bundle goes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,19 +21,23 @@ pub struct Plan {
     pub identity: Identity,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
-    /// Whether the engine will call `start` when the network is complete (else, with `run`, it is complete at the hook).
+    /// Whether the engine will call `start` when the network is complete (else, with `run`, it is
+    /// complete at the hook).
     pub starts_by_verb: bool,
-    /// Whether the container's capabilities are bounded by a user namespace of its own (or its owner's, when joining).
+    /// Whether the container's capabilities are bounded by a user namespace of its own (or its
+    /// owner's, when joining).
     pub user_namespace: bool,
     /// Who in the container is given CAP_NET_ADMIN for a nested jail, by `exec` too.
     pub nesting_capability: Recipients,
-    /// The AppArmor profile that took the place of the engine's default, for processes that `exec` adds too.
+    /// The AppArmor profile that took the place of the engine's default, for processes that `exec`
+    /// adds too.
     pub apparmor_profile: Option<String>,
     /// What is to be said in the record before anything else, for people.
     pub notices: Vec<String>,
     /// Whether the engine looks for the container's links after its end ([`crate::spec::podman`]).
     pub links_are_looked_for: bool,
-    /// The control group that the engine asked for, as it stands in the specification: anybody's text.
+    /// The control group that the engine asked for, as it stands in the specification: anybody's
+    /// text.
     pub cgroups_path: Option<String>,
     /// Bytes that the filter may use.
     pub proxy_memory: u64,
@@ -56,7 +61,8 @@ pub struct Plan {
 pub enum Gateway {
     /// One of its own, made by the hook.
     Own,
-    /// It joins the network namespace of a container that has one (`--network container:X`): nothing to make.
+    /// It joins the network namespace of a container that has one (`--network container:X`):
+    /// nothing to make.
     Joined,
 }
 
@@ -89,13 +95,16 @@ impl Recipients {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
-    /// Through the uplinks that the engine gave the container and the gateway adopted, with the container's addresses.
+    /// Through the uplinks that the engine gave the container and the gateway adopted, with the
+    /// container's addresses.
     Uplink,
-    /// From the host's namespace (`--network host`): the container gets a private link, the proxy dials as the host.
+    /// From the host's namespace (`--network host`): the container gets a private link, the proxy
+    /// dials as the host.
     Host,
 }
 
-/// The longest id: with `.jsonl` behind it, it must stay a file's name (255 bytes). Engines use at most 64.
+/// The longest id: with `.jsonl` behind it, it must stay a file's name (255 bytes). Engines use at
+/// most 64.
 const LONGEST_ID: usize = 200;
 
 /// A container's id that may stand in paths: letters, digits, `_`, `+`, `-`, `.`, as runc has them.
@@ -111,11 +120,19 @@ impl ContainerId {
     /// Checks an id.
     ///
     /// # Errors
-    /// [`ContainerIdError`] for what could leave a directory (`.`, `..`, anything with a slash) or isn't a plain word.
+    /// [`ContainerIdError`] for what could leave a directory (`.`, `..`, anything with a slash) or
+    /// isn't a plain word.
     pub fn parse(text: &str) -> Result<Self, ContainerIdError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-        let fits = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(plain) && text != "." && text != "..";
-        if fits { Ok(Self(text.to_owned())) } else { Err(ContainerIdError) }
+        let fits = (1..=LONGEST_ID).contains(&text.len())
+            && text.bytes().all(plain)
+            && text != "."
+            && text != "..";
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ContainerIdError)
+        }
     }
 
     /// The id.
@@ -138,17 +155,27 @@ mod tests {
     #[test]
     fn an_id_that_could_leave_its_directory_is_none() {
         let long = "a".repeat(LONGEST_ID + 1);
-        for text in ["", ".", "..", "a/b", "../a", "a\0", "a b", "ä", "a\n", &long] {
+        for text in [
+            "", ".", "..", "a/b", "../a", "a\0", "a b", "ä", "a\n", &long,
+        ] {
             assert_eq!(ContainerId::parse(text), Err(ContainerIdError), "{text:?}");
         }
     }
 
     #[test]
     fn the_ids_of_engines_are_ids() {
-        for text in ["47cf662283cef6a19c06f060ca09dbd0450be99e6c7c062e0826716a659cb39b", "a", "a.b_c+d-e", "...", "-x"]
-        {
+        for text in [
+            "47cf662283cef6a19c06f060ca09dbd0450be99e6c7c062e0826716a659cb39b",
+            "a",
+            "a.b_c+d-e",
+            "...",
+            "-x",
+        ] {
             let id = ContainerId::parse(text).unwrap();
-            assert_eq!(id.audit_file(Path::new("/d")).parent(), Some(Path::new("/d")));
+            assert_eq!(
+                id.audit_file(Path::new("/d")).parent(),
+                Some(Path::new("/d"))
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The rulebook: decides, for one attempt, whether it may go out and where to.
 //!
-//! Pure: no I/O, no clock. Only this module can make a [`Permit`] or an [`UpstreamAddr`], and the dialler takes nothing
-//! else, so a connection that nobody decided about cannot be written.
+//! Pure: no I/O, no clock. Only this module can make a [`Permit`] or an [`UpstreamAddr`], and the
+//! dialler takes nothing else, so a connection that nobody decided about cannot be written.
 
 mod decide;
 mod domain;
@@ -25,8 +25,8 @@ pub use host::Hostname;
 pub use name::PolicyName;
 pub use permit::{Permit, UpstreamAddr};
 
-/// What a policy is made from: rules as their authors wrote them, already read from files and annotations.
-/// Travels from the shim to the proxy as JSON.
+/// What a policy is made from: rules as their authors wrote them, already read from files and
+/// annotations. Travels from the shim to the proxy as JSON.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct PolicySource {
     /// The policy's name, for records and messages (`default`, `npm`).
@@ -41,7 +41,8 @@ pub struct PolicySource {
     pub annotated: Vec<String>,
     /// The host's ceiling for `annotated` rules. Empty: annotations widen nothing.
     pub ceiling: Vec<String>,
-    /// Something that the reader of a denial should know (`no policy file /etc/boundary/policies/default.yaml`).
+    /// Something that the reader of a denial should know (`no policy file
+    /// /etc/boundary/policies/default.yaml`).
     pub note: Option<String>,
 }
 
@@ -52,12 +53,13 @@ pub enum Mode {
     /// What the rules don't allow fails.
     #[default]
     Enforce,
-    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut, and private ones that no
-    /// rule names.
+    /// What the rules don't allow passes and is recorded as `would deny`. Special ranges stay shut,
+    /// and private ones that no rule names.
     Observe,
 }
 
-/// Whether an address is simply on the internet: neither always refused nor private to some network.
+/// Whether an address is simply on the internet: neither always refused nor private to some
+/// network.
 #[must_use]
 pub fn is_public(address: std::net::IpAddr) -> bool {
     net::classify(address) == net::Class::Public
@@ -111,9 +113,11 @@ pub enum Protocol {
 pub struct Attempt<'a> {
     /// What was recognised on the wire.
     pub protocol: Protocol,
-    /// The name the client asked for: SNI, Host, or what it had resolved for that address. None: only an address.
+    /// The name the client asked for: SNI, Host, or what it had resolved for that address. None:
+    /// only an address.
     pub name: Option<&'a Hostname>,
-    /// Where the client's packets were addressed to. Matched by `cidr` rules; its port is the attempt's port.
+    /// Where the client's packets were addressed to. Matched by `cidr` rules; its port is the
+    /// attempt's port.
     pub destination: SocketAddr,
     /// HTTP method, where read.
     pub method: Option<&'a str>,
@@ -144,7 +148,8 @@ pub enum Denials {
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is link-local (169.254.0.0/16)`.
+    /// One line: `no rule allows it`, `rule «deny domain=x» forbids it`, `169.254.169.254 is
+    /// link-local (169.254.0.0/16)`.
     pub reason: String,
     /// The deny rule that matched, if one did.
     pub rule: Option<String>,
@@ -156,7 +161,11 @@ impl Denial {
     /// One that no rule is the cause of, and that no rule would change.
     #[must_use]
     pub fn because(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), rule: None, suggestion: None }
+        Self {
+            reason: reason.into(),
+            rule: None,
+            suggestion: None,
+        }
     }
 }
 
@@ -173,21 +182,29 @@ impl Grounds {
     /// A rule, or what isn't asked of any.
     #[must_use]
     pub fn rule(rule: impl Into<Arc<str>>) -> Self {
-        Self { rule: rule.into(), suggestion: None }
+        Self {
+            rule: rule.into(),
+            suggestion: None,
+        }
     }
 
     /// `observe` mode lets it pass in spite of this.
     #[must_use]
     pub fn in_spite_of(denial: &Denial) -> Self {
         let suggestion = denial.suggestion.as_deref().map(Arc::from);
-        Self { rule: format!("would deny: {}", denial.reason).into(), suggestion }
+        Self {
+            rule: format!("would deny: {}", denial.reason).into(),
+            suggestion,
+        }
     }
 }
 
-/// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at once.
+/// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedPorts {
-    /// TCP port ranges, inclusive, sorted, disjoint. 80 and 443 are always in it (their denials explain themselves).
+    /// TCP port ranges, inclusive, sorted, disjoint. 80 and 443 are always in it (their denials
+    /// explain themselves).
     pub tcp: Vec<(u16, u16)>,
     /// UDP port ranges, inclusive, sorted, disjoint. 53 is not in it: DNS is always captured.
     pub udp: Vec<(u16, u16)>,

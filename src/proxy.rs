@@ -1,7 +1,8 @@
 //! The filter: one process per gateway, as long as the container's first process.
 //!
-//! It sets everything up before it says that it is ready, then gives up every privilege that serving doesn't need. It lives
-//! in the namespace it dials from: the gateway's, or the host's for a container that asked for the host's network.
+//! It sets everything up before it says that it is ready, then gives up every privilege that
+//! serving doesn't need. It lives in the namespace it dials from: the gateway's, or the host's for
+//! a container that asked for the host's network.
 
 pub mod accept;
 mod awaited;
@@ -56,8 +57,8 @@ use tokio::time::Instant;
 
 /// How often it is written what came of open attempts.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long what the container said last may take to arrive: its kernel sends it, and ends its connections, when its processes are
-/// gone. Engines take its network away only after that.
+/// How long what the container said last may take to arrive: its kernel sends it, and ends its
+/// connections, when its processes are gone. Engines take its network away only after that.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has.
 const LOOKED: Duration = Duration::from_millis(5);
@@ -96,11 +97,16 @@ impl Gate {
     /// What is known of the interfaces now.
     #[must_use]
     pub fn interfaces(&self) -> Arc<Interfaces> {
-        Arc::clone(&self.interfaces.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .interfaces
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
-    /// A socket in the gateway that sends to the container in the name of the address it wrote to; see
-    /// [`socket::udp_answering`].
+    /// A socket in the gateway that sends to the container in the name of the address it wrote to;
+    /// see [`socket::udp_answering`].
     ///
     /// # Errors
     /// What making it gives.
@@ -111,18 +117,25 @@ impl Gate {
         }
     }
 
-    /// What to dial `to` from, so that the outside sees the container: the client's own address where the family fits, else
-    /// the container's first of that family. None: let the kernel choose (`Exit::AsHost`), or there is none.
+    /// What to dial `to` from, so that the outside sees the container: the client's own address
+    /// where the family fits, else the container's first of that family. None: let the kernel
+    /// choose (`Exit::AsHost`), or there is none.
     #[must_use]
     pub fn source_for(&self, client: IpAddr, to: IpAddr) -> Option<socket::Source> {
         let address = match self.exit {
             dial::Exit::AsHost => None,
             dial::Exit::AsClient if client.is_ipv4() == to.is_ipv4() => Some(client),
-            dial::Exit::AsClient => {
-                self.interfaces().sources.iter().copied().find(|source| source.is_ipv4() == to.is_ipv4())
-            }
+            dial::Exit::AsClient => self
+                .interfaces()
+                .sources
+                .iter()
+                .copied()
+                .find(|source| source.is_ipv4() == to.is_ipv4()),
         };
-        address.map(|address| socket::Source { address, mark: LEAVING })
+        address.map(|address| socket::Source {
+            address,
+            mark: LEAVING,
+        })
     }
 }
 
@@ -175,11 +188,15 @@ impl Filter {
         Self { gate, sockets }
     }
 
-    /// The filter process, from its start to its end: in a copy of the keeper, of which it keeps what it was given and no more.
-    /// Gives its exit code.
+    /// The filter process, from its start to its end: in a copy of the keeper, of which it keeps
+    /// what it was given and no more. Gives its exit code.
     #[must_use]
     pub fn run(self, place: Place<'_>) -> i32 {
-        let Place { cell, keeper, records } = place;
+        let Place {
+            cell,
+            keeper,
+            records,
+        } = place;
         let keeper = Arc::new(keeper);
         self.gate.streams.ask(Arc::clone(&keeper));
         let (messages, notices) = Messages::to(Arc::clone(&keeper));
@@ -230,11 +247,20 @@ impl Filter {
         Ok(self)
     }
 
-    /// Serves until the container is over, or something fails. What is under way then is recorded as cut.
-    fn serve(self, keeper: &Channel, termination: &Termination, notices: Receiver<String>) -> anyhow::Result<()> {
+    /// Serves until the container is over, or something fails. What is under way then is recorded
+    /// as cut.
+    fn serve(
+        self,
+        keeper: &Channel,
+        termination: &Termination,
+        notices: Receiver<String>,
+    ) -> anyhow::Result<()> {
         let Self { gate, sockets } = self;
         let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
         let outcome = runtime.block_on(async {
             keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
@@ -287,7 +313,10 @@ mod tests {
         let bench = TestGate::new(&[], Vec::new());
         let journal = bench.gate.journal.clone();
         tokio::spawn(write_minutes(journal.clone()));
-        let (source, destination) = ("10.0.0.2:40000".parse().unwrap(), "192.0.2.7:22".parse().unwrap());
+        let (source, destination) = (
+            "10.0.0.2:40000".parse().unwrap(),
+            "192.0.2.7:22".parse().unwrap(),
+        );
         let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
         for _ in 0..150 {
             journal.begin(subject.clone()).deny(&Denial::because(""));

@@ -1,7 +1,8 @@
-//! resolv.conf(5): the host's DNS servers, as far as somebody in another namespace can ask them, too.
+//! resolv.conf(5): the host's DNS servers, as far as somebody in another namespace can ask them,
+//! too.
 //!
-//! Knows the file's form and where the host's own ones are; not what anybody wants the servers for. What must not be
-//! forgotten: a loopback server (`127.0.0.53`) is the host's alone.
+//! Knows the file's form and where the host's own ones are; not what anybody wants the servers for.
+//! What must not be forgotten: a loopback server (`127.0.0.53`) is the host's alone.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +17,8 @@ const LARGEST: u64 = 64 * 1024;
 /// glibc asks no more than three servers (`MAXNS`).
 const MOST: usize = 3;
 
-/// The usable servers of the first file that names any; none where none does. An unreadable file names none.
+/// The usable servers of the first file that names any; none where none does. An unreadable file
+/// names none.
 #[must_use]
 pub fn servers(files: &[impl AsRef<Path>]) -> Vec<IpAddr> {
     files
@@ -26,20 +28,26 @@ pub fn servers(files: &[impl AsRef<Path>]) -> Vec<IpAddr> {
         .unwrap_or_default()
 }
 
-/// The text of one of the host's own files; empty where it can't be read. They are links on many systems.
+/// The text of one of the host's own files; empty where it can't be read. They are links on many
+/// systems.
 #[must_use]
 pub fn text(path: &Path) -> String {
     let read = std::fs::canonicalize(path).and_then(|path| file::read_regular(&path, LARGEST));
-    read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
-/// The addresses on the `nameserver` lines. Those with a zone (`fe80::1%eth0`) don't parse, which is right: a link's name
-/// means nothing in another namespace.
+/// The addresses on the `nameserver` lines. Those with a zone (`fe80::1%eth0`) don't parse, which
+/// is right: a link's name means nothing in another namespace.
 #[must_use]
 pub fn nameservers(text: &str) -> Vec<IpAddr> {
     let address = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        if words.next()? == "nameserver" { words.next()?.parse().ok() } else { None }
+        if words.next()? == "nameserver" {
+            words.next()?.parse().ok()
+        } else {
+            None
+        }
     };
     text.lines().filter_map(address).collect()
 }
@@ -47,8 +55,15 @@ pub fn nameservers(text: &str) -> Vec<IpAddr> {
 /// Those that mean the same in another namespace, where loopback is another machine; at most three.
 #[must_use]
 pub fn usable(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let elsewhere = |address: &IpAddr| !(address.is_loopback() || address.is_unspecified() || address.is_multicast());
-    addresses.into_iter().map(|address| address.to_canonical()).filter(elsewhere).take(MOST).collect()
+    let elsewhere = |address: &IpAddr| {
+        !(address.is_loopback() || address.is_unspecified() || address.is_multicast())
+    };
+    addresses
+        .into_iter()
+        .map(|address| address.to_canonical())
+        .filter(elsewhere)
+        .take(MOST)
+        .collect()
 }
 
 #[cfg(test)]
@@ -68,7 +83,13 @@ mod tests {
 
     #[test]
     fn loopback_in_any_form_is_of_no_use_elsewhere() {
-        let found = usable(addresses(&["127.0.0.53", "::1", "::ffff:127.0.0.1", "0.0.0.0", "10.0.0.1"]));
+        let found = usable(addresses(&[
+            "127.0.0.53",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "10.0.0.1",
+        ]));
         assert_eq!(found, addresses(&["10.0.0.1"]));
     }
 
@@ -85,7 +106,10 @@ mod tests {
             file::replace(&path, text.as_bytes(), 0o644).unwrap();
             path
         };
-        let (local, real) = (file("local", "nameserver 127.0.0.53\n"), file("real", "nameserver 192.0.2.1\n"));
+        let (local, real) = (
+            file("local", "nameserver 127.0.0.53\n"),
+            file("real", "nameserver 192.0.2.1\n"),
+        );
         assert_eq!(servers(&[&local, &real]), addresses(&["192.0.2.1"]));
         assert!(servers(&[local, directory.path().join("missing")]).is_empty());
     }

@@ -1,9 +1,11 @@
-//! Seccomp profiles: what engines' profiles say, what a container needs for a jail of its own inside, and the proof that
-//! granting it changed nothing else.
+//! Seccomp profiles: what engines' profiles say, what a container needs for a jail of its own
+//! inside, and the proof that granting it changed nothing else.
 //!
-//! All of it is pure but `verify` and what it stands on (`machine`, `compile`), which ask libseccomp. Two forms are handled, and never mixed up: **Docker's** (a file for
-//! `--security-opt seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's** (`linux.seccomp`
-//! of a `config.json`, in which nothing depends on anything any more). From the first to the second leads `resolve`.
+//! All of it is pure but `verify` and what it stands on (`machine`, `compile`), which ask
+//! libseccomp. Two forms are handled, and never mixed up: **Docker's** (a file for `--security-opt
+//! seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's**
+//! (`linux.seccomp` of a `config.json`, in which nothing depends on anything any more). From the
+//! first to the second leads `resolve`.
 
 pub mod bpf;
 pub mod catalogue;
@@ -33,12 +35,15 @@ pub struct Fault {
 impl Fault {
     /// A fault at a place.
     pub fn new(place: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { place: place.into(), cause: cause.into() }
+        Self {
+            place: place.into(),
+            cause: cause.into(),
+        }
     }
 }
 
-/// Whether Go's `encoding/json` takes `key` for `known`: case doesn't count, and besides ASCII's it folds `ſ` (U+017F) to s and
-/// the Kelvin sign (U+212A) to k (`foldFunc`).
+/// Whether Go's `encoding/json` takes `key` for `known`: case doesn't count, and besides ASCII's it
+/// folds `ſ` (U+017F) to s and the Kelvin sign (U+212A) to k (`foldFunc`).
 pub(crate) fn folds_to(key: &str, known: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',

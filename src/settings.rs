@@ -1,8 +1,10 @@
-//! The host's configuration file, `/etc/boundary/config.toml`: what an administrator decides for every container.
+//! The host's configuration file, `/etc/boundary/config.toml`: what an administrator decides for
+//! every container.
 //!
-//! Owns the file's form, its defaults, and reading files that must be the administrator's own. Knows nothing of
-//! containers. To remember: nothing in here comes from the environment, and a key that is not understood is an error,
-//! because a mistyped setting would leave a host as open as before.
+//! Owns the file's form, its defaults, and reading files that must be the administrator's own.
+//! Knows nothing of containers. To remember: nothing in here comes from the environment, and a key
+//! that is not understood is an error, because a mistyped setting would leave a host as open as
+//! before.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -32,7 +34,8 @@ pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
 /// What the administrator decided; defaults where nothing was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`. None: what the host has.
+    /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`.
+    /// None: what the host has.
     pub runtime: Option<PathBuf>,
     /// The file that they were read from, whether or not there is one.
     pub file: PathBuf,
@@ -73,7 +76,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What a container may nest. `pod`: the Kubernetes namespace of the pod that it belongs to, if it belongs to one.
+    /// What a container may nest. `pod`: the Kubernetes namespace of the pod that it belongs to, if
+    /// it belongs to one.
     #[must_use]
     pub fn nesting_in(&self, pod: Option<&str>) -> Option<Tier> {
         let open = pod.is_none_or(|namespace| match &self.pod_nesting {
@@ -85,12 +89,13 @@ impl Settings {
     }
 }
 
-/// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond a container
-/// (CAP_NET_ADMIN, CAP_SYS_ADMIN, ...), with which it could otherwise act around the filter.
+/// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond
+/// a container (CAP_NET_ADMIN, CAP_SYS_ADMIN, ...), with which it could otherwise act around the
+/// filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UserNamespace {
-    /// `auto`: those with such a capability. One that can't get it (the host has user namespaces switched off, or its network
-    /// was made outside of one) isn't started.
+    /// `auto`: those with such a capability. One that can't get it (the host has user namespaces
+    /// switched off, or its network was made outside of one) isn't started.
     #[default]
     Auto,
     /// `require`: every container, whatever its capabilities; or it isn't started.
@@ -99,8 +104,8 @@ pub enum UserNamespace {
     Never,
 }
 
-/// Which DNS servers that were named for one container the proxy may ask: a server of somebody else's learns every name that
-/// is asked for, and the labels in it.
+/// Which DNS servers that were named for one container the proxy may ask: a server of somebody
+/// else's learns every name that is asked for, and the labels in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ContainerResolvers {
     /// `known`: those that the host's own configuration names too.
@@ -110,8 +115,8 @@ pub enum ContainerResolvers {
     Any,
 }
 
-/// What happens to network sockets that are handed to a container (`--preserve-fds`, `LISTEN_FDS`): they are of the network
-/// where they were made, past the filter.
+/// What happens to network sockets that are handed to a container (`--preserve-fds`, `LISTEN_FDS`):
+/// they are of the network where they were made, past the filter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PreservedSockets {
     /// `refuse`: nothing is started.
@@ -121,19 +126,20 @@ pub enum PreservedSockets {
     Allow,
 }
 
-/// What happens to `--privileged` containers, and to those that share the host's pid namespace: they can act through the
-/// host's devices or processes, whatever happens to their packets.
+/// What happens to `--privileged` containers, and to those that share the host's pid namespace:
+/// they can act through the host's devices or processes, whatever happens to their packets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Privileged {
     /// `refuse`: not started.
     #[default]
     Refuse,
-    /// `allow`: started and filtered like others, though the filter holds them only as long as they respect it.
+    /// `allow`: started and filtered like others, though the filter holds them only as long as they
+    /// respect it.
     Allow,
 }
 
-/// What happens to containers that are given files of this program's: its state, with the control sockets of gateways, its
-/// settings, the record; or a folder above them.
+/// What happens to containers that are given files of this program's: its state, with the control
+/// sockets of gateways, its settings, the record; or a folder above them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BoundaryMounts {
     /// `refuse`: not started.
@@ -153,8 +159,9 @@ pub enum HostNetwork {
     Refuse,
 }
 
-/// In which pods a container gets what `nesting` gives. A cluster admits a pod by what stands in it, and this is added after
-/// that: the runtime class would be a way around the rules of the cluster, for everybody who may name it.
+/// In which pods a container gets what `nesting` gives. A cluster admits a pod by what stands in
+/// it, and this is added after that: the runtime class would be a way around the rules of the
+/// cluster, for everybody who may name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PodNesting {
     /// `off`: in none.
@@ -173,7 +180,8 @@ pub struct Annotations {
     pub policies: Vec<PolicyName>,
     /// `modes`: what `boundary.mode` may be.
     pub modes: Vec<Mode>,
-    /// `ceiling`: the policy beyond which `boundary.allow` can't go; without one it is not open at all.
+    /// `ceiling`: the policy beyond which `boundary.allow` can't go; without one it is not open at
+    /// all.
     pub ceiling: Option<PolicyName>,
 }
 
@@ -201,24 +209,39 @@ impl Default for Settings {
             pod_nesting: PodNesting::default(),
             proxy_memory: PROXY_MEMORY,
             log_level: LevelFilter::Info,
-            annotations: Annotations { policies: Vec::new(), modes: vec![Mode::Enforce], ceiling: None },
+            annotations: Annotations {
+                policies: Vec::new(),
+                modes: vec![Mode::Enforce],
+                ceiling: None,
+            },
         }
     }
 }
 
-/// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence means defaults.
+/// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence
+/// means defaults.
 ///
 /// # Errors
 /// Every mistake in the file; or, as one, why the file can't be read or trusted.
 pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
     let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let origin = file.display().to_string();
-    let failed =
-        |message: String| Err(vec![Mistake { origin: origin.clone(), line: None, key: String::new(), message }]);
+    let failed = |message: String| {
+        Err(vec![Mistake {
+            origin: origin.clone(),
+            line: None,
+            key: String::new(),
+            message,
+        }])
+    };
     match read_trusted(file) {
         Ok(Some(content)) => {
             let beside = file.with_file_name("policies");
-            parse(&origin, &content).map(|settings| Settings { file: file.to_owned(), policies: beside, ..settings })
+            parse(&origin, &content).map(|settings| Settings {
+                file: file.to_owned(),
+                policies: beside,
+                ..settings
+            })
         }
         Ok(None) if path.is_none() => Ok(Settings::default()),
         Ok(None) => failed("does not exist".to_owned()),
@@ -226,15 +249,21 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
     }
 }
 
-/// Reads a file that decides what containers may do: the configuration, or a policy. `None` where there is none.
+/// Reads a file that decides what containers may do: the configuration, or a policy. `None` where
+/// there is none.
 ///
 /// # Errors
-/// What opening and reading give; and where it is no regular file, is longer than [`MAX_FILE`], isn't UTF-8, or could
-/// have been written by someone other than root and (without root, for one's own jail) oneself.
+/// What opening and reading give; and where it is no regular file, is longer than [`MAX_FILE`],
+/// isn't UTF-8, or could have been written by someone other than root and (without root, for one's
+/// own jail) oneself.
 pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
     // Without O_NONBLOCK a FIFO in its place would keep us waiting for ever.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = match File::options().read(true).custom_flags(flags.bits()).open(path) {
+    let file = match File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+    {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -243,13 +272,20 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
         return Err(io::Error::other("not a regular file"));
     }
     if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
-        return Err(io::Error::other(format!("belongs to user {}, not to root", meta.uid())));
+        return Err(io::Error::other(format!(
+            "belongs to user {}, not to root",
+            meta.uid()
+        )));
     }
     if meta.mode() & 0o022 != 0 {
-        return Err(io::Error::other(format!("mode {:04o} lets others write it", meta.mode() & 0o7777)));
+        return Err(io::Error::other(format!(
+            "mode {:04o} lets others write it",
+            meta.mode() & 0o7777
+        )));
     }
     let mut content = String::new();
-    file.take(MAX_FILE as u64 + 1).read_to_string(&mut content)?;
+    file.take(MAX_FILE as u64 + 1)
+        .read_to_string(&mut content)?;
     if content.len() > MAX_FILE {
         return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
     }

@@ -1,7 +1,8 @@
-//! The rewrite of a container's `config.json`: pure edits on the JSON tree, which say what came of them.
+//! The rewrite of a container's `config.json`: pure edits on the JSON tree, which say what came of
+//! them.
 //!
-//! Nothing here does I/O: what must be looked up on the host comes in as a [`Situation`]. Typed models of the OCI
-//! specification lose unknown fields and refuse new words, hence the raw tree.
+//! Nothing here does I/O: what must be looked up on the host comes in as a [`Situation`]. Typed
+//! models of the OCI specification lose unknown fields and refuse new words, hence the raw tree.
 
 pub mod capabilities;
 pub mod cgroup;
@@ -36,7 +37,8 @@ pub(crate) type Object = Map<String, Value>;
 /// What the host and its administrator say about one container.
 #[derive(Debug)]
 pub struct Situation<'a> {
-    /// Where the network namespace that the spec names is found; none where the spec names none by path.
+    /// Where the network namespace that the spec names is found; none where the spec names none by
+    /// path.
     pub place: Option<Place>,
     /// Whether an earlier rewrite of this very bundle turned the host's network into a private one.
     pub was_host: bool,
@@ -44,7 +46,8 @@ pub struct Situation<'a> {
     pub host_user_namespace: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
-    /// A device that the spec lists and the host hasn't got at that path: it can't be had in a user namespace.
+    /// A device that the spec lists and the host hasn't got at that path: it can't be had in a user
+    /// namespace.
     pub absent_device: Option<String>,
     /// What the container would be given of the host's files.
     pub host_files: HostFiles,
@@ -73,17 +76,22 @@ pub struct Situation<'a> {
 pub struct Habits {
     /// It gives every container a user namespace of its own.
     pub adds_user_namespace: bool,
-    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to patch.
+    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to
+    /// patch.
     pub drops_seccomp_arguments: bool,
-    /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc empties them), and can't
-    /// load a seccomp filter where `noNewPrivileges` is written out as false.
+    /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc
+    /// empties them), and can't load a seccomp filter where `noNewPrivileges` is written out as
+    /// false.
     pub keeps_missing_capabilities: bool,
 }
 
 impl Habits {
     /// runc's own.
-    pub const RUNC: Self =
-        Self { adds_user_namespace: false, drops_seccomp_arguments: false, keeps_missing_capabilities: false };
+    pub const RUNC: Self = Self {
+        adds_user_namespace: false,
+        drops_seccomp_arguments: false,
+        keeps_missing_capabilities: false,
+    };
 }
 
 /// What the rewrite decided.
@@ -117,7 +125,9 @@ pub enum SpecError {
     #[error("the {0} namespace is listed twice")]
     TwiceListed(&'static str),
     /// `host-network = "refuse"`.
-    #[error("the host's network is refused here (host-network = \"refuse\" in the host's configuration)")]
+    #[error(
+        "the host's network is refused here (host-network = \"refuse\" in the host's configuration)"
+    )]
     HostNetwork,
     /// It would be in the control group that everybody is in.
     #[error("the control group «cgroupsPath» is the root of all: name one below it, or none")]
@@ -128,7 +138,10 @@ pub enum SpecError {
     )]
     Unfiltered,
     /// Our own marker, set by somebody else.
-    #[error("the annotation {} is this runtime's own and can't be set", network::MARKER)]
+    #[error(
+        "the annotation {} is this runtime's own and can't be set",
+        network::MARKER
+    )]
     Marker,
     /// A privileged container.
     #[error(
@@ -170,7 +183,8 @@ pub enum SpecError {
         "{0} reaches beyond the container, and the container whose network it joins has no user namespace to share: give that one the capability too (to a pod, hostUsers: false), or drop it here"
     )]
     OwnerUnbounded(String),
-    /// The capabilities need a user namespace, and processes or shared memory come from outside of it.
+    /// The capabilities need a user namespace, and processes or shared memory come from outside of
+    /// it.
     #[error(
         "{0} reaches beyond the container, and the user namespace that would bound it can't share the pid or ipc namespace of the host or of another container: drop the one or the other"
     )]
@@ -214,18 +228,25 @@ pub fn rewrite(spec: &mut Value, situation: &Situation<'_>) -> Result<Outcome, S
     refuse_privileged(spec, situation.privileged)?;
     mounts::refuse_own(situation)?;
     if situation.habits.keeps_missing_capabilities {
-        spec.get_mut("process").map_or(Ok(()), capabilities::spell_out)?;
+        spec.get_mut("process")
+            .map_or(Ok(()), capabilities::spell_out)?;
     }
     let (gateway, exit) = network::edit(spec, situation)?;
     let nesting = nesting::edit(spec, situation)?;
     let user_namespace = user_namespace::edit(spec, situation)?;
     cgroup::edit(spec)?;
     hooks::append(spec, situation.program)?;
-    Ok(Outcome { gateway, exit, user_namespace, nesting })
+    Ok(Outcome {
+        gateway,
+        exit,
+        user_namespace,
+        nesting,
+    })
 }
 
-/// Judges a container whose spec can't be changed any more, because its runtime has read it: as [`rewrite`] would, but what
-/// would have to be edited is refused. Says whether a user namespace bounds it. Where its network is, is for the caller to see.
+/// Judges a container whose spec can't be changed any more, because its runtime has read it: as
+/// [`rewrite`] would, but what would have to be edited is refused. Says whether a user namespace
+/// bounds it. Where its network is, is for the caller to see.
 ///
 /// # Errors
 /// [`SpecError`].
@@ -241,7 +262,9 @@ pub fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError>
 /// # Errors
 /// [`SpecError::AmbiguousKey`], [`SpecError::Type`].
 pub fn check(spec: &Value) -> Result<(), SpecError> {
-    let top = spec.as_object().ok_or(SpecError::Type("config.json", "an object"))?;
+    let top = spec
+        .as_object()
+        .ok_or(SpecError::Type("config.json", "an object"))?;
     keys::check(top)?;
     // Annotations are free words; Go reads them into a map, in which case counts.
     object(spec, "annotations")?;
@@ -251,9 +274,17 @@ pub fn check(spec: &Value) -> Result<(), SpecError> {
     let linux = spec.get("linux").unwrap_or(&Value::Null);
     let resources = object(linux, "resources")?;
     resources.map_or(Ok(()), keys::check)?;
-    for (holder, list) in [(Some(top), "mounts"), (linux.as_object(), "namespaces"), (resources, "devices")] {
+    for (holder, list) in [
+        (Some(top), "mounts"),
+        (linux.as_object(), "namespaces"),
+        (resources, "devices"),
+    ] {
         for entry in holder.map_or(Ok(&[][..]), |holder| array(holder, list))? {
-            keys::check(entry.as_object().ok_or(SpecError::Type(list, "a list of objects"))?)?;
+            keys::check(
+                entry
+                    .as_object()
+                    .ok_or(SpecError::Type(list, "a list of objects"))?,
+            )?;
         }
     }
     if let Some(seccomp) = object(linux, "seccomp")? {
@@ -266,22 +297,31 @@ pub fn check(spec: &Value) -> Result<(), SpecError> {
 #[must_use]
 pub fn annotations(spec: &Value) -> BTreeMap<String, String> {
     let found = spec.get("annotations").and_then(Value::as_object);
-    let texts = found.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    let texts = found
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
     texts.filter(|(key, _)| key != network::MARKER).collect()
 }
 
-/// The host's path of what is mounted on `destination`; the last mount there counts, as it covers the others.
+/// The host's path of what is mounted on `destination`; the last mount there counts, as it covers
+/// the others.
 #[must_use]
 pub fn mounted_on(spec: &Value, bundle: &Path, destination: &Path) -> Option<PathBuf> {
     let mounts = spec.get("mounts")?.as_array()?;
     let text = |mount: &Value, key: &str| mount.get(key)?.as_str().map(PathBuf::from);
     // Comparing paths, not texts, sees through `//` and `/./`.
-    let mount = mounts.iter().rev().find(|mount| text(mount, "destination").is_some_and(|path| path == destination))?;
-    // A relative source is relative to the bundle (config.md#mounts); joining an absolute one gives just that.
+    let mount = mounts
+        .iter()
+        .rev()
+        .find(|mount| text(mount, "destination").is_some_and(|path| path == destination))?;
+    // A relative source is relative to the bundle (config.md#mounts); joining an absolute one gives
+    // just that.
     Some(bundle.join(text(mount, "source")?))
 }
 
-/// Containers that see the host's devices, processes or mounts can act through them, whatever happens to their packets.
+/// Containers that see the host's devices, processes or mounts can act through them, whatever
+/// happens to their packets.
 fn refuse_privileged(spec: &Value, setting: Privileged) -> Result<(), SpecError> {
     if setting == Privileged::Allow {
         return Ok(());
@@ -293,9 +333,18 @@ fn refuse_privileged(spec: &Value, setting: Privileged) -> Result<(), SpecError>
         return Err(SpecError::HostMounts);
     }
     let linux = object(spec, "linux")?;
-    let unset = |key: &str| linux.and_then(|linux| linux.get(key)).is_none_or(Value::is_null);
-    let everything = spec.get("process").is_some_and(capabilities::holds_everything);
-    if everything && unset("seccomp") && (unset("maskedPaths") || linux.is_some_and(allows_every_device)) {
+    let unset = |key: &str| {
+        linux
+            .and_then(|linux| linux.get(key))
+            .is_none_or(Value::is_null)
+    };
+    let everything = spec
+        .get("process")
+        .is_some_and(capabilities::holds_everything);
+    if everything
+        && unset("seccomp")
+        && (unset("maskedPaths") || linux.is_some_and(allows_every_device))
+    {
         return Err(SpecError::Privileged);
     }
     Ok(())
@@ -303,9 +352,15 @@ fn refuse_privileged(spec: &Value, setting: Privileged) -> Result<(), SpecError>
 
 /// Whether a rule of the device cgroup opens all devices.
 fn allows_every_device(linux: &Object) -> bool {
-    let rules = linux.get("resources").and_then(|resources| resources.get("devices")).and_then(Value::as_array);
+    let rules = linux
+        .get("resources")
+        .and_then(|resources| resources.get("devices"))
+        .and_then(Value::as_array);
     rules.into_iter().flatten().any(|rule| {
-        let any = |key: &str, wild: &Value| rule.get(key).is_none_or(|value| value.is_null() || value == wild);
+        let any = |key: &str, wild: &Value| {
+            rule.get(key)
+                .is_none_or(|value| value.is_null() || value == wild)
+        };
         rule.get("allow") == Some(&Value::Bool(true))
             && any("type", &"a".into())
             && any("major", &(-1).into())
@@ -315,11 +370,17 @@ fn allows_every_device(linux: &Object) -> bool {
 
 /// The one entry of a namespace type.
 fn namespace<'a>(spec: &'a Value, kind: &'static str) -> Result<Option<&'a Object>, SpecError> {
-    let Some(linux) = object(spec, "linux")? else { return Ok(None) };
+    let Some(linux) = object(spec, "linux")? else {
+        return Ok(None);
+    };
     let of_kind = |entry: &&Value| entry.get("type").and_then(Value::as_str) == Some(kind);
     let mut found = array(linux, "namespaces")?.iter().filter(of_kind);
     let first = found.next().and_then(Value::as_object);
-    if found.next().is_some() { Err(SpecError::TwiceListed(kind)) } else { Ok(first) }
+    if found.next().is_some() {
+        Err(SpecError::TwiceListed(kind))
+    } else {
+        Ok(first)
+    }
 }
 
 /// The path that a namespace entry names. An empty one means a new namespace, as none does.
@@ -334,11 +395,14 @@ fn namespace_path(spec: &Value, kind: &'static str) -> Result<Option<PathBuf>, S
 
 /// The list of namespaces, to be edited.
 fn namespaces_mut(spec: &mut Value) -> Result<&mut Vec<Value>, SpecError> {
-    let list = object_mut(spec, "linux")?.entry("namespaces").or_insert(Value::Null);
+    let list = object_mut(spec, "linux")?
+        .entry("namespaces")
+        .or_insert(Value::Null);
     if list.is_null() {
         *list = Value::Array(Vec::new());
     }
-    list.as_array_mut().ok_or(SpecError::Type("namespaces", "a list"))
+    list.as_array_mut()
+        .ok_or(SpecError::Type("namespaces", "a list"))
 }
 
 /// A sub-object; null and missing are the same, as for Go.
@@ -352,12 +416,16 @@ fn object<'a>(parent: &'a Value, key: &'static str) -> Result<Option<&'a Object>
 
 /// A sub-object to be edited, made where it is missing.
 fn object_mut<'a>(parent: &'a mut Value, key: &'static str) -> Result<&'a mut Object, SpecError> {
-    let parent = parent.as_object_mut().ok_or(SpecError::Type("config.json", "an object"))?;
+    let parent = parent
+        .as_object_mut()
+        .ok_or(SpecError::Type("config.json", "an object"))?;
     let found = parent.entry(key).or_insert(Value::Null);
     if found.is_null() {
         *found = Value::Object(Object::new());
     }
-    found.as_object_mut().ok_or(SpecError::Type(key, "an object"))
+    found
+        .as_object_mut()
+        .ok_or(SpecError::Type(key, "an object"))
 }
 
 /// A list; null and missing are empty.

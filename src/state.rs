@@ -1,7 +1,9 @@
-//! What is remembered of a running container: one directory under `/run/boundary`, one `record.json` in it.
+//! What is remembered of a running container: one directory under `/run/boundary`, one
+//! `record.json` in it.
 //!
-//! Written by the hook's side when the gateway is ready, removed when the container's init is gone. Everything in here
-//! may be stale (a process was killed): a record counts only while its init and its proxy are the processes it names.
+//! Written by the hook's side when the gateway is ready, removed when the container's init is gone.
+//! Everything in here may be stale (a process was killed): a record counts only while its init and
+//! its proxy are the processes it names.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -22,11 +24,12 @@ const RECORD: &str = "record.json";
 /// The most that is read of a record: a plan carries a whole policy.
 const RECORD_LIMIT: u64 = 4 << 20;
 
-/// State directories looked at in one listing: what a host could really run, and a bound on the work of a `create`.
+/// State directories looked at in one listing: what a host could really run, and a bound on the
+/// work of a `create`.
 const LISTING_LIMIT: usize = 4096;
 
-/// Characters of an id in a directory's name. `sockaddr_un` has 108 bytes: with the directory, the hash and `/control`
-/// 103 are used.
+/// Characters of an id in a directory's name. `sockaddr_un` has 108 bytes: with the directory, the
+/// hash and `/control` 103 are used.
 const ID_IN_NAME: usize = 64;
 
 /// A process, named so that a reused pid is not taken for it.
@@ -53,8 +56,11 @@ impl ProcessId {
     #[must_use]
     pub fn began(self) -> Option<SystemTime> {
         let each_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-        let after_boot = Duration::from_millis(self.started.checked_mul(1000)?.checked_div(each_second)?);
-        SystemTime::now().checked_add(after_boot)?.checked_sub(process::up().ok()?)
+        let after_boot =
+            Duration::from_millis(self.started.checked_mul(1000)?.checked_div(each_second)?);
+        SystemTime::now()
+            .checked_add(after_boot)?
+            .checked_sub(process::up().ok()?)
     }
 
     /// Whether that very process is still there (a zombie is not).
@@ -64,8 +70,8 @@ impl ProcessId {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`; none for a zombie. The name in field 2 may hold spaces and parentheses: fields are
-/// counted from the last one.
+/// Field 22 of `/proc/PID/stat`; none for a zombie. The name in field 2 may hold spaces and
+/// parentheses: fields are counted from the last one.
 fn start_time(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
@@ -114,8 +120,8 @@ impl Record {
         file::replace(&self.plan.state.join(RECORD), &text, 0o600)
     }
 
-    /// Whether a live proxy of its own filters this record's network namespace. It outlives the container's init where
-    /// others joined, so the init is not asked.
+    /// Whether a live proxy of its own filters this record's network namespace. It outlives the
+    /// container's init where others joined, so the init is not asked.
     #[must_use]
     pub fn filters(&self) -> bool {
         self.proxy.is_some_and(ProcessId::alive)
@@ -128,8 +134,8 @@ impl Record {
     }
 }
 
-/// The state directory of one container: by the runtime's root and the id, since ids are unique only within a root.
-/// Short enough for a socket's path in it (unix(7): 108 bytes).
+/// The state directory of one container: by the runtime's root and the id, since ids are unique
+/// only within a root. Short enough for a socket's path in it (unix(7): 108 bytes).
 #[must_use]
 pub fn directory(root: &Path, id: &str) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
@@ -138,13 +144,17 @@ pub fn directory(root: &Path, id: &str) -> PathBuf {
     Path::new(DIRECTORY).join(format!("{shown}-{hash:016x}"))
 }
 
-/// FNV-1a, 64 bits: the same in every build of this program, which the standard library's hashes don't promise.
+/// FNV-1a, 64 bits: the same in every build of this program, which the standard library's hashes
+/// don't promise.
 fn fnv1a(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.iter());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
-/// All records that can be read, at most as many as a host can run. Half-made and broken ones are passed over.
+/// All records that can be read, at most as many as a host can run. Half-made and broken ones are
+/// passed over.
 ///
 /// # Errors
 /// What listing the directory gives; a missing one is empty.
@@ -154,9 +164,17 @@ pub fn list() -> io::Result<Vec<Record>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let directories = entries.filter_map(Result::ok).take(LISTING_LIMIT).map(|entry| entry.path());
+    let directories = entries
+        .filter_map(Result::ok)
+        .take(LISTING_LIMIT)
+        .map(|entry| entry.path());
     // A record may name only the directory it stands in: `remove` follows that name.
-    let own = |path: PathBuf| Record::read(&path).ok().flatten().filter(|record| record.plan.state == path);
+    let own = |path: PathBuf| {
+        Record::read(&path)
+            .ok()
+            .flatten()
+            .filter(|record| record.plan.state == path)
+    };
     Ok(directories.filter_map(own).collect())
 }
 
@@ -165,10 +183,13 @@ pub fn list() -> io::Result<Vec<Record>> {
 /// # Errors
 /// What [`list`] gives.
 pub fn filtering(network_namespace: u64) -> io::Result<Option<Record>> {
-    Ok(list()?.into_iter().find(|record| record.network_namespace == network_namespace && record.filters()))
+    Ok(list()?
+        .into_iter()
+        .find(|record| record.network_namespace == network_namespace && record.filters()))
 }
 
-/// Makes a state directory, empty and root's alone; what stood there is a dead container's and goes.
+/// Makes a state directory, empty and root's alone; what stood there is a dead container's and
+/// goes.
 ///
 /// # Errors
 /// What removing and making give, and `InvalidInput` for a path that is no state directory.
@@ -202,7 +223,13 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let me = ProcessId::of(pid).unwrap();
         assert!(me.alive());
-        assert!(!ProcessId { started: me.started + 1, ..me }.alive());
+        assert!(
+            !ProcessId {
+                started: me.started + 1,
+                ..me
+            }
+            .alive()
+        );
     }
 
     #[test]
@@ -215,13 +242,22 @@ mod tests {
 
     #[test]
     fn the_same_id_under_another_root_is_another_container() {
-        assert_ne!(directory(Path::new("/a"), "x"), directory(Path::new("/b"), "x"));
-        assert_eq!(directory(Path::new("/a"), "x"), directory(Path::new("/a"), "x"));
+        assert_ne!(
+            directory(Path::new("/a"), "x"),
+            directory(Path::new("/b"), "x")
+        );
+        assert_eq!(
+            directory(Path::new("/a"), "x"),
+            directory(Path::new("/a"), "x")
+        );
     }
 
     #[test]
     fn a_long_id_keeps_the_socket_path_within_its_limit_and_stays_unique() {
-        let (one, two) = (format!("{}1", "i".repeat(199)), format!("{}2", "i".repeat(199)));
+        let (one, two) = (
+            format!("{}1", "i".repeat(199)),
+            format!("{}2", "i".repeat(199)),
+        );
         let path = directory(Path::new("/run"), &one);
         assert!(path.join("control").as_os_str().len() < 108);
         assert_ne!(path, directory(Path::new("/run"), &two));
@@ -229,7 +265,13 @@ mod tests {
 
     #[test]
     fn only_a_state_directory_can_be_removed() {
-        for path in ["/", "/run", DIRECTORY, "/run/boundary/..", "/run/boundary/a/b"] {
+        for path in [
+            "/",
+            "/run",
+            DIRECTORY,
+            "/run/boundary/..",
+            "/run/boundary/a/b",
+        ] {
             assert!(remove(Path::new(path)).is_err(), "{path}");
         }
     }

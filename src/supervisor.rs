@@ -1,8 +1,9 @@
-//! The keeper: the life of one gateway. It makes it, starts the filter, looks after links, files and the control socket, and
-//! ends with the container, or when either fails.
+//! The keeper: the life of one gateway. It makes it, starts the filter, looks after links, files
+//! and the control socket, and ends with the container, or when either fails.
 //!
-//! It reads no byte that the container sends: that is the filter's (`crate::proxy`), a process of its own without rights. Not
-//! to be forgotten: whatever ends this process ends the filter, and with both the gateway.
+//! It reads no byte that the container sends: that is the filter's (`crate::proxy`), a process of
+//! its own without rights. Not to be forgotten: whatever ends this process ends the filter, and
+//! with both the gateway.
 
 mod control;
 mod filter;
@@ -52,7 +53,8 @@ pub struct Order {
     pub init: ProcessId,
 }
 
-/// The keeper personality. Its exit code is for whoever looks at processes; the hook listens to its words.
+/// The keeper personality. Its exit code is for whoever looks at processes; the hook listens to its
+/// words.
 #[must_use]
 pub fn run() -> ExitCode {
     keep().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
@@ -70,7 +72,11 @@ fn keep() -> anyhow::Result<()> {
     process::detach()?;
     let mut kept = ready?;
     let policy = &kept.order.plan.policy;
-    log::info!("its network is filtered: policy {}, {}", policy.name, policy.mode.name());
+    log::info!(
+        "its network is filtered: policy {}, {}",
+        policy.name,
+        policy.mode.name()
+    );
     let outcome = kept.look_after();
     kept.end(outcome)
 }
@@ -86,7 +92,8 @@ struct Kept {
     termination: Termination,
 }
 
-/// The container's state directory, as long as there is a gateway to tell of: what ends in order takes it along.
+/// The container's state directory, as long as there is a gateway to tell of: what ends in order
+/// takes it along.
 struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
@@ -110,17 +117,26 @@ fn prepare() -> anyhow::Result<Kept> {
     if !order.init.alive() {
         bail!("the container's init is gone");
     }
-    // Before anything that could grow, and before the first socket: each is charged to whoever made it.
+    // Before anything that could grow, and before the first socket: each is charged to whoever made
+    // it.
     let not_bounded = bound(&order)?;
-    let container = Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
+    let container =
+        Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
     let network_namespace = container.inode()?;
     let policy = compile(plan)?;
     let journal = Journal::open(&plan.audit, &plan.container, about(plan))
         .with_context(|| format!("open the audit file {}", plan.audit.display()))?;
     let gateway = Gateway::create()?;
-    let sockets = gateway.side.namespace.inside(Sockets::open).context("open the filter's sockets")?;
+    let sockets = gateway
+        .side
+        .namespace
+        .inside(Sockets::open)
+        .context("open the filter's sockets")?;
     gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
-    plan.notices.iter().chain(&not_bounded).for_each(|notice| journal.notice(notice));
+    plan.notices
+        .iter()
+        .chain(&not_bounded)
+        .for_each(|notice| journal.notice(notice));
     let mut wire = Wire::open(gateway, container, plan.exit)?;
     wire.settle()?;
     confine::allow_open_files(OPEN_FILES)?;
@@ -128,20 +144,43 @@ fn prepare() -> anyhow::Result<Kept> {
         Exit::Uplink => dial::Exit::AsClient,
         Exit::Host => dial::Exit::AsHost,
     };
-    let task = Task { policy, journal, resolvers: plan.resolvers.clone(), exit, memory: plan.proxy_memory };
+    let task = Task {
+        policy,
+        journal,
+        resolvers: plan.resolvers.clone(),
+        exit,
+        memory: plan.proxy_memory,
+    };
     let filter = Filter::new(task, sockets);
     let itself = std::process::id().cast_signed();
-    let cell = Cell { keeper: itself, inside: wire.lives_apart() };
+    let cell = Cell {
+        keeper: itself,
+        inside: wire.lives_apart(),
+    };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
     crate::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
-    Record { plan: plan.clone(), init: order.init, proxy: Some(ProcessId::of(itself)?), network_namespace }.write()?;
+    Record {
+        plan: plan.clone(),
+        init: order.init,
+        proxy: Some(ProcessId::of(itself)?),
+        network_namespace,
+    }
+    .write()?;
     wire.listen()?;
     let control = control::bind(&plan.state).context("open the control socket")?;
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
     wire.publish(&filter)?;
     filter.is_ready()?;
-    Ok(Kept { order, init, filter, wire, control, state, termination })
+    Ok(Kept {
+        order,
+        init,
+        filter,
+        wire,
+        control,
+        state,
+        termination,
+    })
 }
 
 /// What the record's first line says.
@@ -162,7 +201,8 @@ fn read_order() -> anyhow::Result<Order> {
     serde_json::from_str(&text).context("read the order")
 }
 
-/// Goes into a control group of our own. Gives what is to be said where not everything can be bounded.
+/// Goes into a control group of our own. Gives what is to be said where not everything can be
+/// bounded.
 fn bound(order: &Order) -> anyhow::Result<Option<String>> {
     let Order { plan, init } = order;
     cgroup::enter(&Entrance {
@@ -175,18 +215,32 @@ fn bound(order: &Order) -> anyhow::Result<Option<String>> {
 }
 
 fn compile(plan: &Plan) -> anyhow::Result<Policy> {
-    let failed = |all: Vec<text::Mistake>| text::all_of(&all).context(format!("policy {}", plan.policy.name));
+    let failed = |all: Vec<text::Mistake>| {
+        text::all_of(&all).context(format!("policy {}", plan.policy.name))
+    };
     Policy::compile(&plan.policy).map_err(failed)
 }
 
 impl Kept {
     /// Looks after the gateway until the container's init is gone.
     fn look_after(&mut self) -> anyhow::Result<()> {
-        let Self { order, init, filter, wire, control, termination, .. } = self;
+        let Self {
+            order,
+            init,
+            filter,
+            wire,
+            control,
+            termination,
+            ..
+        } = self;
         let (desk, settling, asking) = Desk::open();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // One for the disk, now and then.
-        runtime.enable_io().enable_time().max_blocking_threads(1).thread_keep_alive(Duration::ZERO);
+        runtime
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(1)
+            .thread_keep_alive(Duration::ZERO);
         runtime.build()?.block_on(async {
             let end = readiness::of(init)?;
             let failed = tokio::select! {
@@ -202,10 +256,16 @@ impl Kept {
         })
     }
 
-    /// Has the last be recorded. `delete` waits until the state directory is gone, after which all is said and done; and not for
-    /// what it takes to close the wire.
+    /// Has the last be recorded. `delete` waits until the state directory is gone, after which all
+    /// is said and done; and not for what it takes to close the wire.
     fn end(self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
-        let Self { order, filter, mut wire, state, .. } = self;
+        let Self {
+            order,
+            filter,
+            mut wire,
+            state,
+            ..
+        } = self;
         let plan = &order.plan;
         if outcome.is_ok() && plan.links_are_looked_for {
             wire.let_go();
@@ -226,7 +286,10 @@ impl Kept {
         let reason = || cgroup::with_oom_kills(why.reason(), kills());
         let last = write_last(&plan.audit, &plan.container, reason);
         if let Err(error) = &last {
-            log::error!("the record {} has no last line: {error}", plan.audit.display());
+            log::error!(
+                "the record {} has no last line: {error}",
+                plan.audit.display()
+            );
         }
         if why == Why::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
@@ -245,5 +308,7 @@ impl Kept {
 }
 
 fn why(outcome: &anyhow::Result<()>) -> Why {
-    outcome.as_ref().map_or_else(Why::failed, |()| Why::ContainerEnded)
+    outcome
+        .as_ref()
+        .map_or_else(Why::failed, |()| Why::ContainerEnded)
 }

@@ -1,4 +1,5 @@
-//! The kernel's doors: every raw system call and every `unsafe` is in here, and nothing of ours is imported.
+//! The kernel's doors: every raw system call and every `unsafe` is in here, and nothing of ours is
+//! imported.
 
 pub mod buffers;
 pub mod channel;

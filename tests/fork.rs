@@ -1,6 +1,10 @@
-//! Copies of a process without threads: the standard harness runs each test in a thread, so there is none here.
+//! Copies of a process without threads: the standard harness runs each test in a thread, so there
+//! is none here.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't copy itself says where")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't copy itself says where"
+)]
 #![expect(clippy::disallowed_methods, reason = "a thread with files of its own")]
 
 use std::fs::File;

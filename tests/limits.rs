@@ -1,19 +1,34 @@
-//! SPECIFICATION.md, held against the sources: each number against its constant, and each constant of the proxy against the page.
+//! SPECIFICATION.md, held against the sources: each number against its constant, and each constant
+//! of the proxy against the page.
 //!
-//! It reads text, not syntax: constants are products of plain numbers, and those of other forms are no limits.
+//! It reads text, not syntax: constants are products of plain numbers, and those of other forms are
+//! no limits.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that can't read the sources says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't read the sources says where"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Constants of the proxy that bound nothing a container could tell: by file and name, with what they are.
+/// Constants of the proxy that bound nothing a container could tell: by file and name, with what
+/// they are.
 const NO_LIMITS: [(&str, &str, &str); 40] = [
-    ("proxy/awaited.rs", "REMEMBERED", "how many are waited for before they are recorded"),
+    (
+        "proxy/awaited.rs",
+        "REMEMBERED",
+        "how many are waited for before they are recorded",
+    ),
     ("proxy/capture.rs", "DATAGRAM", "the largest that there is"),
     ("proxy/capture.rs", "DNS", "a port"),
-    ("proxy/connection.rs", "KEPT", "a factor of the room that bytes take"),
+    (
+        "proxy/connection.rs",
+        "KEPT",
+        "a factor of the room that bytes take",
+    ),
     ("proxy/connection.rs", "READ_AT_ONCE", "more is read next"),
     ("proxy/confinement.rs", "BY_NUMBER", "libseccomp's own"),
     ("proxy/confinement.rs", "EXECUTABLE", "the kernel's own"),
@@ -22,14 +37,30 @@ const NO_LIMITS: [(&str, &str, &str); 40] = [
     ("proxy/dns/reply.rs", "MAX_ERROR_TEXT", "our own words"),
     ("proxy/dns/resolver.rs", "KEEP", "an answer's age"),
     ("proxy/dns/resolver.rs", "KEEP_AT_LEAST", "an answer's age"),
-    ("proxy/dns/resolver.rs", "ROUNDS", "how often a server is asked"),
+    (
+        "proxy/dns/resolver.rs",
+        "ROUNDS",
+        "how often a server is asked",
+    ),
     ("proxy/dns/upstream.rs", "EMPTY_TTL", "an answer's age"),
     ("proxy/dns/upstream.rs", "MAX_TTL", "an answer's age"),
-    ("proxy/dns/upstream.rs", "QUEUE", "the resolver's answers, one at a time"),
+    (
+        "proxy/dns/upstream.rs",
+        "QUEUE",
+        "the resolver's answers, one at a time",
+    ),
     ("proxy/handshakes.rs", "WITHIN", "how soon it is recorded"),
     ("proxy/http/answer.rs", "REPEATED", "our own words"),
-    ("proxy/http/held.rs", "KEPT", "a factor of the room that bytes take"),
-    ("proxy/http/line.rs", "READY_WITHIN", "a new connection is made instead"),
+    (
+        "proxy/http/held.rs",
+        "KEPT",
+        "a factor of the room that bytes take",
+    ),
+    (
+        "proxy/http/line.rs",
+        "READY_WITHIN",
+        "a new connection is made instead",
+    ),
     ("proxy/identify/tls.rs", "CLIENT_HELLO", "TLS's own"),
     ("proxy/identify/tls.rs", "FRAGMENT_LIMIT", "TLS's own"),
     ("proxy/identify/tls.rs", "HANDSHAKE", "TLS's own"),
@@ -37,16 +68,36 @@ const NO_LIMITS: [(&str, &str, &str); 40] = [
     ("proxy/identify/tls.rs", "SERVER_NAME", "TLS's own"),
     ("proxy/keeper.rs", "OPENED_WITHIN", "the host's side"),
     ("proxy/memory.rs", "EVERY", "how soon memory is given back"),
-    ("proxy/memory.rs", "WORTH_WHILE", "what memory is given back"),
+    (
+        "proxy/memory.rs",
+        "WORTH_WHILE",
+        "what memory is given back",
+    ),
     ("proxy/messages.rs", "WAITING", "our own words"),
     ("proxy/neighbours.rs", "LONGEST", "a question's own"),
     ("proxy/refusals.rs", "FLOWS", "what is recorded again"),
     ("proxy/refusals.rs", "QUIET", "what is recorded again"),
-    ("proxy/refusals.rs", "WHOLE_WITHIN", "how soon it is recorded"),
+    (
+        "proxy/refusals.rs",
+        "WHOLE_WITHIN",
+        "how soon it is recorded",
+    ),
     ("proxy/splice.rs", "PIPE_SIZE", "more is moved next"),
-    ("proxy/splice.rs", "SPARE_PIPES", "how many are not made anew"),
-    ("proxy/stream.rs", "BEGINNINGS", "how what is free is divided"),
-    ("proxy/stream.rs", "MOMENT", "how soon a buffer grows or shrinks"),
+    (
+        "proxy/splice.rs",
+        "SPARE_PIPES",
+        "how many are not made anew",
+    ),
+    (
+        "proxy/stream.rs",
+        "BEGINNINGS",
+        "how what is free is divided",
+    ),
+    (
+        "proxy/stream.rs",
+        "MOMENT",
+        "how soon a buffer grows or shrinks",
+    ),
     ("proxy/udp.rs", "BATCH", "more are passed next"),
     ("proxy/udp.rs", "BEGINNINGS", "how what is free is divided"),
     ("proxy/udp.rs", "DATAGRAM", "the largest that there is"),
@@ -59,8 +110,14 @@ fn every_number_is_its_constants() {
     assert!(rows.len() > 40, "the tables were not found");
     for row in rows {
         let (file, name) = &row.constant;
-        let value = all.get(&(file.clone(), name.clone())).unwrap_or_else(|| panic!("no {name} in {file}"));
-        assert_eq!(*value, row.number, "{file} {name}, which SPECIFICATION.md says bounds {}", row.what);
+        let value = all
+            .get(&(file.clone(), name.clone()))
+            .unwrap_or_else(|| panic!("no {name} in {file}"));
+        assert_eq!(
+            *value, row.number,
+            "{file} {name}, which SPECIFICATION.md says bounds {}",
+            row.what
+        );
     }
 }
 
@@ -69,12 +126,18 @@ fn every_limit_of_the_proxy_is_on_the_page() {
     let named: Vec<(String, String)> = rows().into_iter().map(|row| row.constant).collect();
     let excused = NO_LIMITS.map(|(file, name, _)| (file.to_owned(), name.to_owned()));
     let constants: Vec<_> = constants("proxy").into_keys().collect();
-    let missing: Vec<_> = constants.iter().filter(|one| !named.contains(one) && !excused.contains(one)).collect();
+    let missing: Vec<_> = constants
+        .iter()
+        .filter(|one| !named.contains(one) && !excused.contains(one))
+        .collect();
     assert!(
         missing.is_empty(),
         "{missing:?} are not in SPECIFICATION.md: what a container can meet is told to whoever runs it"
     );
-    let gone: Vec<_> = excused.iter().filter(|one| !constants.contains(one)).collect();
+    let gone: Vec<_> = excused
+        .iter()
+        .filter(|one| !constants.contains(one))
+        .collect();
     assert!(gone.is_empty(), "{gone:?} are no constants");
 }
 
@@ -87,14 +150,21 @@ struct Row {
 
 /// The rows of all tables.
 fn rows() -> Vec<Row> {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SPECIFICATION.md")).unwrap();
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("SPECIFICATION.md")).unwrap();
     let rows = text.lines().filter(|line| line.ends_with("` |"));
     rows.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [what, number, _, constant] = cells[..] else { panic!("{line}") };
+        let [what, number, _, constant] = cells[..] else {
+            panic!("{line}")
+        };
         let (file, name) = constant.split_once(' ').unwrap();
         let plain = |text: &str| text.trim_matches('`').to_owned();
-        Row { what: what.to_owned(), number: number_of(number), constant: (plain(file), plain(name)) }
+        Row {
+            what: what.to_owned(),
+            number: number_of(number),
+            constant: (plain(file), plain(name)),
+        }
     })
     .collect()
 }
@@ -116,16 +186,27 @@ fn constants(below: &str) -> BTreeMap<(String, String), u64> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = BTreeMap::new();
     for path in files(&root) {
-        let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let file = path
+            .strip_prefix(&root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         if !file.starts_with(below) || file.ends_with("tests.rs") {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
         let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         for line in product.lines() {
-            let Some((before, value)) = line.trim().trim_end_matches(';').split_once(" = ") else { continue };
-            let Some((_, declared)) = before.split_once("const ") else { continue };
-            let Some((name, _)) = declared.split_once(": ") else { continue };
+            let Some((before, value)) = line.trim().trim_end_matches(';').split_once(" = ") else {
+                continue;
+            };
+            let Some((_, declared)) = before.split_once("const ") else {
+                continue;
+            };
+            let Some((name, _)) = declared.split_once(": ") else {
+                continue;
+            };
             if let Some(value) = value_of(value) {
                 found.insert((file.clone(), name.to_owned()), value);
             }
@@ -148,8 +229,18 @@ fn value_of(text: &str) -> Option<u64> {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 /// The rules are no better than what they read with.

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 const PATH: &str = "/usr/local/bin/boundary-shim";
 
 fuzz_target!(|text: &str| {
-    let Ok(mut config) = DaemonJson::parse(text) else { return };
+    let Ok(mut config) = DaemonJson::parse(text) else {
+        return;
+    };
     config.set_runtime("boundary", PATH);
     config.set_dns(&["192.0.2.53".parse().expect("an address")]);
     let installed = config.text();
@@ -28,7 +30,16 @@ fn without_ours(text: &str) -> Option<Map<String, Value>> {
     let mut members: Map<String, Value> = serde_json::from_str(text).ok()?;
     members.shift_remove("dns");
     let runtimes = members.shift_remove("runtimes").unwrap_or_default();
-    let others = runtimes.as_object().into_iter().flatten().filter(|(name, _)| *name != "boundary");
-    members.insert("runtimes".to_owned(), others.map(|(name, runtime)| (name.clone(), runtime.clone())).collect());
+    let others = runtimes
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| *name != "boundary");
+    members.insert(
+        "runtimes".to_owned(),
+        others
+            .map(|(name, runtime)| (name.clone(), runtime.clone()))
+            .collect(),
+    );
     Some(members)
 }

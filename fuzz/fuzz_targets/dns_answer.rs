@@ -22,12 +22,23 @@ const LONGEST: u32 = 300;
 
 // The first byte chooses what was asked for; the rest is the answer, behind its id.
 fuzz_target!(|bytes: &[u8]| {
-    let Some((kind, bytes)) = bytes.split_first() else { return };
-    let kinds = [RecordType::A, RecordType::AAAA, RecordType::CNAME, RecordType::SRV, RecordType::PTR];
+    let Some((kind, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let kinds = [
+        RecordType::A,
+        RecordType::AAAA,
+        RecordType::CNAME,
+        RecordType::SRV,
+        RecordType::PTR,
+    ];
     let kind = kinds[usize::from(*kind) % kinds.len()];
-    let mut query = upstream::query(&Hostname::parse("a.test").expect("a name"), kind).expect("a question");
+    let mut query =
+        upstream::query(&Hostname::parse("a.test").expect("a name"), kind).expect("a question");
     query.metadata.id = ID;
-    let Reading::Found(exists, records, ttl) = upstream::read(&[&ID.to_be_bytes(), bytes].concat(), &query) else {
+    let Reading::Found(exists, records, ttl) =
+        upstream::read(&[&ID.to_be_bytes(), bytes].concat(), &query)
+    else {
         return;
     };
     assert!(ttl <= LONGEST && records.len() <= MOST);
@@ -35,10 +46,18 @@ fuzz_target!(|bytes: &[u8]| {
     let asked = Question::read(&query.to_vec().expect("bytes")).expect("a question");
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
     let room = Budget::new(0).take(0).expect("no room is always there");
-    let answer = Answer { exists, records, ttl, received: Instant::now(), server, room };
+    let answer = Answer {
+        exists,
+        records,
+        ttl,
+        received: Instant::now(),
+        server,
+        room,
+    };
     let message = reply::answered(&asked, &answer);
     for transport in [Transport::Udp, Transport::Tcp] {
-        let reply = reply::encode(&message, asked.payload, transport).expect("an answer to every question");
+        let reply =
+            reply::encode(&message, asked.payload, transport).expect("an answer to every question");
         assert!(transport == Transport::Tcp || reply.len() <= usize::from(reply::UDP_PAYLOAD));
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.queries, query.queries);

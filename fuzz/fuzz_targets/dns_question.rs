@@ -12,15 +12,25 @@ use libfuzzer_sys::fuzz_target;
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     let rules = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
-    let (allow, deny) = (rules(&["domain=a.test", "domain=*.b.test"]), rules(&["domain=no.b.test"]));
-    Policy::compile(&PolicySource { allow, deny, ..PolicySource::default() }).expect("good rules")
+    let (allow, deny) = (
+        rules(&["domain=a.test", "domain=*.b.test"]),
+        rules(&["domain=no.b.test"]),
+    );
+    Policy::compile(&PolicySource {
+        allow,
+        deny,
+        ..PolicySource::default()
+    })
+    .expect("good rules")
 });
 
 fuzz_target!(|bytes: &[u8]| {
     match Question::read(bytes) {
         Ok(question) => answer(bytes, &question),
         Err(malformed) => {
-            let Some((id, operation, code)) = malformed.answer else { return };
+            let Some((id, operation, code)) = malformed.answer else {
+                return;
+            };
             let reply = reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp);
             let reply = reply.expect("an answer of a header alone");
             assert_eq!(reply[..2], bytes[..2], "the id");
@@ -44,13 +54,27 @@ fn answer(bytes: &[u8], question: &Question) {
         Judgement::Deny(denial) => reply::denied(question, &denial),
     };
     for transport in [Transport::Udp, Transport::Tcp] {
-        let reply = reply::encode(&reply, question.payload, transport).expect("an answer to every question");
-        let room = question.payload.unwrap_or(512).clamp(512, reply::UDP_PAYLOAD);
-        assert!(transport == Transport::Tcp || reply.len() <= usize::from(room), "{} bytes for {room}", reply.len());
+        let reply = reply::encode(&reply, question.payload, transport)
+            .expect("an answer to every question");
+        let room = question
+            .payload
+            .unwrap_or(512)
+            .clamp(512, reply::UDP_PAYLOAD);
+        assert!(
+            transport == Transport::Tcp || reply.len() <= usize::from(room),
+            "{} bytes for {room}",
+            reply.len()
+        );
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.metadata.id.to_be_bytes(), bytes[..2]);
         assert_eq!(read.metadata.message_type, MessageType::Response);
-        assert_eq!(read.queries.as_slice(), std::slice::from_ref(&question.asked));
-        assert!(read.queries[0].name.eq_case(&question.asked.name), "the client's own spelling");
+        assert_eq!(
+            read.queries.as_slice(),
+            std::slice::from_ref(&question.asked)
+        );
+        assert!(
+            read.queries[0].name.eq_case(&question.asked.name),
+            "the client's own spelling"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A request's head as hyper gives it to us: understood, written anew for the server, and understood again.
+//! A request's head as hyper gives it to us: understood, written anew for the server, and
+//! understood again.
 
 #![no_main]
 
@@ -10,7 +11,9 @@ use hyper::{Method, Request, Uri};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some(request) = request(bytes) else { return };
+    let Some(request) = request(bytes) else {
+        return;
+    };
     for destination in ["192.0.2.1:80", "192.0.2.1:8080", "[2001:db8::1]:80"] {
         judge(&request, destination.parse().expect("an address"));
     }
@@ -18,17 +21,24 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn judge(request: &Request<()>, destination: SocketAddr) {
     let _ = asked::claimed_host(request);
-    let Ok(asked) = asked::read(request, destination) else { return };
+    let Ok(asked) = asked::read(request, destination) else {
+        return;
+    };
     if request.method() == Method::CONNECT {
         return;
     }
-    let Ok(sent) = asked::rewrite(request.clone(), &asked) else { return };
+    let Ok(sent) = asked::rewrite(request.clone(), &asked) else {
+        return;
+    };
     // What the server reads is what was decided about.
     assert_eq!(asked::read(&sent, destination), Ok(asked.clone()));
     assert_eq!(sent.uri().scheme(), None);
     assert_eq!(sent.uri().query(), request.uri().query());
     assert_eq!(sent.headers().get_all(HOST).iter().count(), 1);
-    assert!(!sent.headers().contains_key(TRANSFER_ENCODING), "framing is hyper's own");
+    assert!(
+        !sent.headers().contains_key(TRANSFER_ENCODING),
+        "framing is hyper's own"
+    );
 }
 
 /// As hyper makes one of a head.
@@ -38,7 +48,11 @@ fn request(bytes: &[u8]) -> Option<Request<()>> {
     if !head.parse(bytes).ok()?.is_complete() {
         return None;
     }
-    let start = Request::builder().method(head.method?).uri(head.path?.parse::<Uri>().ok()?);
-    let whole = head.headers.iter().fold(start, |builder, header| builder.header(header.name, header.value));
+    let start = Request::builder()
+        .method(head.method?)
+        .uri(head.path?.parse::<Uri>().ok()?);
+    let whole = head.headers.iter().fold(start, |builder, header| {
+        builder.header(header.name, header.value)
+    });
     whole.body(()).ok()
 }

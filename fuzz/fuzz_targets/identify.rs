@@ -1,7 +1,9 @@
-//! The first bytes of a connection that the container opened, against what rustls and httparse make of them.
+//! The first bytes of a connection that the container opened, against what rustls and httparse make
+//! of them.
 //!
-//! We may refuse what they take. What must not be, where a deny rule could apply: that a server reads another name than we
-//! decided about, or that what a server reads as TLS or HTTP passes here for something else.
+//! We may refuse what they take. What must not be, where a deny rule could apply: that a server
+//! reads another name than we decided about, or that what a server reads as TLS or HTTP passes here
+//! for something else.
 
 #![no_main]
 
@@ -13,15 +15,24 @@ use rustls::server::Acceptor;
 fuzz_target!(|bytes: &[u8]| {
     let answer = identify(bytes, Denials::ByRequest);
     assert_ne!(answer, Answer::Not);
-    // However the bytes come in, the answer is the same. The last of them says where the first reading ended.
-    let split = bytes.last().map_or(0, |last| bytes.len() * usize::from(*last) / 256);
+    // However the bytes come in, the answer is the same. The last of them says where the first
+    // reading ended.
+    let split = bytes
+        .last()
+        .map_or(0, |last| bytes.len() * usize::from(*last) / 256);
     let early = identify(&bytes[..split], Denials::ByRequest);
-    assert!(early == Answer::NeedMore || early == answer, "{early:?} at {split}, then {answer:?}");
+    assert!(
+        early == Answer::NeedMore || early == answer,
+        "{early:?} at {split}, then {answer:?}"
+    );
 
     if let Some(name) = rustls_reads(bytes) {
         match &answer {
             Answer::Found(Identity::Tls(hello)) => assert_eq!(hello.sni, name),
-            other => assert!(matches!(other, Answer::Refused(_)), "TLS passes for {other:?}"),
+            other => assert!(
+                matches!(other, Answer::Refused(_)),
+                "TLS passes for {other:?}"
+            ),
         }
     }
     if httparse_reads(bytes) {
@@ -39,7 +50,11 @@ fn rustls_reads(mut bytes: &[u8]) -> Option<Option<Hostname>> {
         }
         if let Some(accepted) = acceptor.accept().ok()? {
             let hello = accepted.client_hello();
-            return Some(hello.server_name().and_then(|name| Hostname::parse(name).ok()));
+            return Some(
+                hello
+                    .server_name()
+                    .and_then(|name| Hostname::parse(name).ok()),
+            );
         }
     }
     None
@@ -48,5 +63,7 @@ fn rustls_reads(mut bytes: &[u8]) -> Option<Option<Hostname>> {
 fn httparse_reads(bytes: &[u8]) -> bool {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
-    request.parse(bytes).is_ok_and(|status| status.is_complete())
+    request
+        .parse(bytes)
+        .is_ok_and(|status| status.is_complete())
 }

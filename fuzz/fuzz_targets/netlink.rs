@@ -1,5 +1,6 @@
-//! What the kernel says about links, addresses and routes. The words are the kernel's, but a container with CAP_NET_ADMIN
-//! chooses what they are about; and what was read of an adopted link is sent again, for the link in its place.
+//! What the kernel says about links, addresses and routes. The words are the kernel's, but a
+//! container with CAP_NET_ADMIN chooses what they are about; and what was read of an adopted link
+//! is sent again, for the link in its place.
 
 #![no_main]
 
@@ -12,7 +13,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 fuzz_target!(|bytes: &[u8]| {
     let _ = acknowledgements(bytes);
     for message in messages(bytes) {
-        let NetlinkPayload::InnerMessage(message) = message.payload else { continue };
+        let NetlinkPayload::InnerMessage(message) = message.payload else {
+            continue;
+        };
         match &message {
             RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
                 let _ = Link::from_message(link);

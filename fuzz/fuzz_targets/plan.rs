@@ -1,5 +1,5 @@
-//! What shim, hook and keeper tell each other by files: the plan in the bundle, the record in the state directory; and what the
-//! filter, which may be anybody's, tells its keeper.
+//! What shim, hook and keeper tell each other by files: the plan in the bundle, the record in the
+//! state directory; and what the filter, which may be anybody's, tells its keeper.
 
 #![no_main]
 

@@ -10,6 +10,11 @@ fuzz_target!(|bytes: &[u8]| {
     let servers = usable(named);
     assert!(servers.len() <= 3);
     for server in servers {
-        assert!(!server.to_canonical().is_loopback() && !server.is_unspecified() && !server.is_multicast(), "{server}");
+        assert!(
+            !server.to_canonical().is_loopback()
+                && !server.is_unspecified()
+                && !server.is_multicast(),
+            "{server}"
+        );
     }
 });

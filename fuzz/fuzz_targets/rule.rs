@@ -12,15 +12,28 @@ fuzz_target!(|text: &str| {
         Ok(rule) => {
             let again = Rule::parse(rule.text()).expect("a rule's own text is a rule");
             assert_eq!(again.text(), rule.text());
-            assert!(!rule.text().contains(|letter: char| letter.is_ascii_control()), "it is one line");
+            assert!(
+                !rule
+                    .text()
+                    .contains(|letter: char| letter.is_ascii_control()),
+                "it is one line"
+            );
         }
         Err(mistakes) => assert!(!mistakes.is_empty()),
     }
     match parse_list("annotation", text) {
         Ok(allow) => {
-            Policy::compile(&PolicySource { allow, ..PolicySource::default() }).expect("its rules were checked");
+            Policy::compile(&PolicySource {
+                allow,
+                ..PolicySource::default()
+            })
+            .expect("its rules were checked");
         }
-        Err(mistakes) => assert!(mistakes.iter().all(|mistake| !mistake.to_string().contains(char::is_control))),
+        Err(mistakes) => assert!(
+            mistakes
+                .iter()
+                .all(|mistake| !mistake.to_string().contains(char::is_control))
+        ),
     }
     if let Some(path) = normalise_path(text) {
         assert_eq!(normalise_path(&path).as_ref(), Some(&path));

@@ -1,5 +1,5 @@
-//! `linux.seccomp` of a container's `config.json`, as anyone who may start containers can write it; and the same bytes as a
-//! profile in Docker's form, as it is given to `gen-seccomp`.
+//! `linux.seccomp` of a container's `config.json`, as anyone who may start containers can write it;
+//! and the same bytes as a profile in Docker's form, as it is given to `gen-seccomp`.
 
 #![no_main]
 
@@ -14,7 +14,9 @@ use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
     as_a_profile(bytes);
-    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
     match Filter::read(&value) {
         Ok(filter) => means_something(&filter),
         Err(fault) => can_be_told(&fault),
@@ -30,7 +32,12 @@ fn as_a_profile(bytes: &[u8]) {
     let bounding = ["CAP_SYS_ADMIN".to_owned()];
     for architecture in Arch::ALL {
         for generation in [Generation::V20, Generation::V23] {
-            let to = Target { bounding: &bounding, architecture, kernel: (6, 1), generation };
+            let to = Target {
+                bounding: &bounding,
+                architecture,
+                kernel: (6, 1),
+                generation,
+            };
             let resolved = resolve(&profile, &to);
             assert_eq!(resolved.is_none(), profile.is_unconfined());
             assert_eq!(resolve(&profile, &to), resolved);
@@ -40,9 +47,14 @@ fn as_a_profile(bytes: &[u8]) {
         let mut tree = profile.tree().clone();
         if patch::docker(&mut tree, tier).is_ok() {
             let once = tree.clone();
-            let patched = Profile::of(tree.clone()).expect("a profile that was patched is a profile");
+            let patched =
+                Profile::of(tree.clone()).expect("a profile that was patched is a profile");
             assert_eq!(patched.tree(), &once);
-            assert!(patch::docker(&mut tree, tier).expect("it was patched before").is_empty());
+            assert!(
+                patch::docker(&mut tree, tier)
+                    .expect("it was patched before")
+                    .is_empty()
+            );
             assert_eq!(tree, once);
         } else {
             assert_eq!(&tree, profile.tree());
@@ -55,7 +67,11 @@ fn patch_twice_is_patch_once(filter: Value) {
         let mut patched = filter.clone();
         if patch::oci(&mut patched, tier).is_ok() {
             let once = patched.clone();
-            assert!(patch::oci(&mut patched, tier).expect("it was patched before").is_empty());
+            assert!(
+                patch::oci(&mut patched, tier)
+                    .expect("it was patched before")
+                    .is_empty()
+            );
             assert_eq!(patched, once);
         } else {
             assert_eq!(patched, filter);
@@ -67,7 +83,10 @@ fn patch_twice_is_patch_once(filter: Value) {
 fn means_something(filter: &Filter) {
     for rule in &filter.rules {
         let alternatives = rule.alternatives();
-        assert!(!alternatives.is_empty(), "a rule without any alternative would never hold");
+        assert!(
+            !alternatives.is_empty(),
+            "a rule without any alternative would never hold"
+        );
         for condition in alternatives.iter().flatten() {
             assert!(condition.argument < 6);
             let _ = (condition.holds(0), condition.holds(u64::MAX));

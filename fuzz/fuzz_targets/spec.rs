@@ -1,5 +1,5 @@
-//! A container's `config.json`, as anyone who may start containers can shape it: checked and rewritten, in every situation
-//! that the host can be in.
+//! A container's `config.json`, as anyone who may start containers can shape it: checked and
+//! rewritten, in every situation that the host can be in.
 
 #![no_main]
 
@@ -16,27 +16,49 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(spec) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(spec) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
     let _ = spec::annotations(&spec);
     let _ = spec::mounted_on(&spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
     let places = [
         Place::Host,
         Place::Free,
         Place::InUse,
-        Place::Filtered { exit: Exit::Uplink, owner: None },
-        Place::Filtered { exit: Exit::Host, owner: Some(owner()) },
+        Place::Filtered {
+            exit: Exit::Uplink,
+            owner: None,
+        },
+        Place::Filtered {
+            exit: Exit::Host,
+            owner: Some(owner()),
+        },
     ];
-    // Which of them is as good as random, and the same each time. All at once would be a sixteenth of the speed.
-    let mut choice = bytes.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    // Which of them is as good as random, and the same each time. All at once would be a sixteenth
+    // of the speed.
+    let mut choice = bytes.iter().fold(0_usize, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+    });
     let mut choose = |among: usize| {
         let chosen = choice % among;
         choice /= among;
         chosen
     };
     let place = &places[choose(places.len())];
-    let user_namespace = [UserNamespace::Auto, UserNamespace::Require, UserNamespace::Never][choose(3)];
+    let user_namespace = [
+        UserNamespace::Auto,
+        UserNamespace::Require,
+        UserNamespace::Never,
+    ][choose(3)];
     let nesting = [None, Some(Tier::Nsjail), Some(Tier::Bwrap)][choose(3)];
-    rewrite(&spec, &Setting { place, user_namespace, nesting });
+    rewrite(
+        &spec,
+        &Setting {
+            place,
+            user_namespace,
+            nesting,
+        },
+    );
 });
 
 /// What differs from one host to another.
@@ -48,7 +70,11 @@ struct Setting<'a> {
 }
 
 fn owner() -> OwnerNamespace {
-    OwnerNamespace { path: "/proc/7/ns/user".to_owned(), uid_map: vec![[0, 0, 9]], gid_map: vec![[0, 1, 5], [5, 0, 4]] }
+    OwnerNamespace {
+        path: "/proc/7/ns/user".to_owned(),
+        uid_map: vec![[0, 0, 9]],
+        gid_map: vec![[0, 1, 5], [5, 0, 4]],
+    }
 }
 
 fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'static> {
@@ -79,37 +105,75 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
 
 fn rewrite(before: &Value, setting: &Setting<'_>) {
     let mut after = before.clone();
-    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, setting, false)) else { return };
-    assert_eq!(spec::check(before), Ok(()), "what was rewritten had been checked");
-    assert_eq!(spec::check(&after), Ok(()), "what was rewritten can be read again");
+    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, setting, false)) else {
+        return;
+    };
+    assert_eq!(
+        spec::check(before),
+        Ok(()),
+        "what was rewritten had been checked"
+    );
+    assert_eq!(
+        spec::check(&after),
+        Ok(()),
+        "what was rewritten can be read again"
+    );
 
     let bounded = outcome.user_namespace || capabilities::beyond(&after["process"]).is_none();
     assert!(bounded, "a capability reaches beyond the container");
-    assert_eq!(of_kind(&after, "network"), 1, "a network namespace of its own, or a filtered one's");
-    assert_eq!(of_kind(&after, "user") == 1, outcome.user_namespace || of_kind(before, "user") == 1);
+    assert_eq!(
+        of_kind(&after, "network"),
+        1,
+        "a network namespace of its own, or a filtered one's"
+    );
+    assert_eq!(
+        of_kind(&after, "user") == 1,
+        outcome.user_namespace || of_kind(before, "user") == 1
+    );
     assert_eq!(
         outcome.gateway == Gateway::Joined,
-        matches!(situation(before, setting, false).place, Some(Place::Filtered { .. }))
+        matches!(
+            situation(before, setting, false).place,
+            Some(Place::Filtered { .. })
+        )
     );
 
     let ours = |hook: &&Value| hook["args"][0] == "boundary-shim" && hook["args"][1] == "hook";
-    let hooks = after["hooks"]["createRuntime"].as_array().expect("a list of hooks");
+    let hooks = after["hooks"]["createRuntime"]
+        .as_array()
+        .expect("a list of hooks");
     assert_eq!(hooks.iter().filter(ours).count(), 1);
-    assert!(hooks.last().is_some_and(|last| ours(&last)), "our hook comes last");
+    assert!(
+        hooks.last().is_some_and(|last| ours(&last)),
+        "our hook comes last"
+    );
     nothing_else_changed(before, &after, setting);
 
     // The plan of the first time says whether it was the host's network.
     let mut again = after.clone();
-    let second = spec::rewrite(&mut again, &situation(&after, setting, outcome.exit == Exit::Host));
+    let second = spec::rewrite(
+        &mut again,
+        &situation(&after, setting, outcome.exit == Exit::Host),
+    );
     // The second time, the filter is found as it should be.
-    let nesting = Nesting { seccomp_before: None, ..outcome.nesting };
+    let nesting = Nesting {
+        seccomp_before: None,
+        ..outcome.nesting
+    };
     assert_eq!(second, Ok(Outcome { nesting, ..outcome }));
-    assert_eq!(again.to_string(), after.to_string(), "rewriting twice is rewriting once, to the byte");
+    assert_eq!(
+        again.to_string(),
+        after.to_string(),
+        "rewriting twice is rewriting once, to the byte"
+    );
 }
 
 fn of_kind(spec: &Value, kind: &str) -> usize {
     let list = spec["linux"]["namespaces"].as_array();
-    list.into_iter().flatten().filter(|entry| entry["type"] == kind).count()
+    list.into_iter()
+        .flatten()
+        .filter(|entry| entry["type"] == kind)
+        .count()
 }
 
 /// What is not ours to edit is as it was, and stands where it stood.
@@ -117,9 +181,17 @@ fn nothing_else_changed(before: &Value, after: &Value, setting: &Setting<'_>) {
     let edits_process = setting.user_namespace == UserNamespace::Never || setting.nesting.is_some();
     let edited = if edits_process { "process" } else { "" };
     same_but_for(before, after, &["annotations", "hooks", "linux", edited]);
-    same_but_for(&before["annotations"], &after["annotations"], &[spec::network::MARKER]);
+    same_but_for(
+        &before["annotations"],
+        &after["annotations"],
+        &[spec::network::MARKER],
+    );
     same_but_for(&before["hooks"], &after["hooks"], &["createRuntime"]);
-    same_but_for(&before["linux"], &after["linux"], &["namespaces", "seccomp", "uidMappings", "gidMappings"]);
+    same_but_for(
+        &before["linux"],
+        &after["linux"],
+        &["namespaces", "seccomp", "uidMappings", "gidMappings"],
+    );
     same_but_for(&before["process"], &after["process"], &["capabilities"]);
 }
 

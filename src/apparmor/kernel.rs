@@ -1,6 +1,8 @@
-//! What the kernel says of AppArmor: whether it is on, which profiles are loaded, and what one of them denies.
+//! What the kernel says of AppArmor: whether it is on, which profiles are loaded, and what one of
+//! them denies.
 //!
-//! A profile is asked by trying: a child of ours confines itself and does what a nested jail does first.
+//! A profile is asked by trying: a child of ours confines itself and does what a nested jail does
+//! first.
 
 use std::io;
 use std::path::Path;
@@ -16,23 +18,28 @@ pub fn is_enabled() -> bool {
 }
 
 fn enabled_under(root: &Path) -> bool {
-    std::fs::read_to_string(root.join("sys/module/apparmor/parameters/enabled")).is_ok_and(|text| text.trim() == "Y")
+    std::fs::read_to_string(root.join("sys/module/apparmor/parameters/enabled"))
+        .is_ok_and(|text| text.trim() == "Y")
 }
 
-/// The names of all loaded profiles. None of them where securityfs isn't mounted, or for who isn't root.
+/// The names of all loaded profiles. None of them where securityfs isn't mounted, or for who isn't
+/// root.
 #[must_use]
 pub fn loaded() -> Vec<String> {
     loaded_under(Path::new("/"))
 }
 
 fn loaded_under(root: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(root.join("sys/kernel/security/apparmor/profiles")).unwrap_or_default();
+    let text = std::fs::read_to_string(root.join("sys/kernel/security/apparmor/profiles"))
+        .unwrap_or_default();
     // `NAME (MODE)`; a name may hold blanks.
-    text.lines().filter_map(|line| Some(line.rsplit_once(" (")?.0.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| Some(line.rsplit_once(" (")?.0.to_owned()))
+        .collect()
 }
 
-/// What a profile denies of what a tier's jails need. None too where it can't be tried: it isn't loaded, or we are confined
-/// ourselves.
+/// What a profile denies of what a tier's jails need. None too where it can't be tried: it isn't
+/// loaded, or we are confined ourselves.
 #[must_use]
 pub fn denies(profile: &str, tier: Tier) -> Option<Denied> {
     let denied = |trial| {
@@ -67,14 +74,20 @@ mod tests {
     #[test]
     fn it_is_on_only_where_the_kernel_says_so() {
         for (content, on) in [("Y\n", true), ("N\n", false), ("", false)] {
-            assert_eq!(enabled_under(host("sys/module/apparmor/parameters/enabled", content).path()), on);
+            assert_eq!(
+                enabled_under(host("sys/module/apparmor/parameters/enabled", content).path()),
+                on
+            );
         }
         assert!(!enabled_under(tempfile::tempdir().unwrap().path()));
     }
 
     #[test]
     fn the_names_of_loaded_profiles_are_read() {
-        let root = host("sys/kernel/security/apparmor/profiles", "docker-default (enforce)\na b (c) (complain)\nbad\n");
+        let root = host(
+            "sys/kernel/security/apparmor/profiles",
+            "docker-default (enforce)\na b (c) (complain)\nbad\n",
+        );
         assert_eq!(loaded_under(root.path()), ["docker-default", "a b (c)"]);
     }
 

@@ -1,14 +1,17 @@
-//! The profiles of ours, as `install` writes them: the engines' default, and what a nested jail needs beyond it.
+//! The profiles of ours, as `install` writes them: the engines' default, and what a nested jail
+//! needs beyond it.
 //!
-//! Docker's, containerd's, podman's and CRI-O's defaults are one text with different names. These have its rules in the form of
-//! Docker 29: in older ones a rule or two is missing, and none says more. Like it, they name ABI 3.0, in which AppArmor leaves
-//! user namespaces and Unix sockets alone: `userns` in a newer ABI would be an error for AppArmor 3. Syntax: apparmor.d(5).
+//! Docker's, containerd's, podman's and CRI-O's defaults are one text with different names. These
+//! have its rules in the form of Docker 29: in older ones a rule or two is missing, and none says
+//! more. Like it, they name ABI 3.0, in which AppArmor leaves user namespaces and Unix sockets
+//! alone: `userns` in a newer ABI would be an error for AppArmor 3. Syntax: apparmor.d(5).
 
 use crate::seccomp::tier::Tier;
 
 /// The engines' default, but user namespaces may be made.
 pub const DEFAULT: &str = "boundary-default";
-/// The same, and mounts may be made: by whoever has CAP_SYS_ADMIN over a mount namespace, that is, in one of their own.
+/// The same, and mounts may be made: by whoever has CAP_SYS_ADMIN over a mount namespace, that is,
+/// in one of their own.
 pub const BWRAP: &str = "boundary-bwrap";
 
 /// The name of the file that holds both, in AppArmor's folder.
@@ -29,7 +32,10 @@ pub fn needs_mounts(tier: Tier) -> bool {
 /// What the file defines.
 #[must_use]
 pub fn file() -> String {
-    let (default, bwrap) = (profile(DEFAULT, "deny mount,"), profile(BWRAP, "mount,\n  pivot_root,"));
+    let (default, bwrap) = (
+        profile(DEFAULT, "deny mount,"),
+        profile(BWRAP, "mount,\n  pivot_root,"),
+    );
     format!("abi <abi/3.0>,\ninclude <tunables/global>\n\n{default}\n{bwrap}")
 }
 
@@ -71,13 +77,21 @@ mod tests {
     #[test]
     fn the_two_differ_in_their_name_and_their_mounts() {
         let bwrap = profile(BWRAP, "mount,\n  pivot_root,");
-        let as_default = bwrap.replace(BWRAP, DEFAULT).replace("  mount,\n  pivot_root,", "  deny mount,");
+        let as_default = bwrap
+            .replace(BWRAP, DEFAULT)
+            .replace("  mount,\n  pivot_root,", "  deny mount,");
         assert_eq!(as_default, profile(DEFAULT, "deny mount,"));
     }
 
     #[test]
     fn every_tier_has_a_profile_that_the_file_defines() {
-        for tier in [Tier::Nsjail, Tier::Unshare, Tier::Chromium, Tier::Seed, Tier::Bwrap] {
+        for tier in [
+            Tier::Nsjail,
+            Tier::Unshare,
+            Tier::Chromium,
+            Tier::Seed,
+            Tier::Bwrap,
+        ] {
             assert!(file().contains(&format!("\nprofile {} ", for_tier(tier))));
         }
     }

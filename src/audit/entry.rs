@@ -1,7 +1,9 @@
-//! The record of one attempt: one line if it is denied, or over before anything goes out; else one when it opens and one when it ends.
+//! The record of one attempt: one line if it is denied, or over before anything goes out; else one
+//! when it opens and one when it ends.
 //!
-//! An [`Entry`] is a guard: ending it consumes it, and dropping it (a cancelled task, an early return) records it all the same.
-//! Invariant: whoever lets something out has called [`Entry::open`] before, and heard that it was written.
+//! An [`Entry`] is a guard: ending it consumes it, and dropping it (a cancelled task, an early
+//! return) records it all the same. Invariant: whoever lets something out has called
+//! [`Entry::open`] before, and heard that it was written.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::flows::Traffic;
 use super::journal::{Journal, timestamp};
 use super::line::{Ended, Event, Line, Side, Verdict};
-use super::record::{Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, clean, without_query};
+use super::record::{
+    Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, clean, without_query,
+};
 use crate::policy::{Denial, Grounds};
 
 /// An attempt that is being recorded.
@@ -41,41 +45,68 @@ impl End {
     /// In order; this side ended first.
     #[must_use]
     pub fn closed(by: Side) -> Self {
-        Self { how: Ended::Closed, by, reason: None }
+        Self {
+            how: Ended::Closed,
+            by,
+            reason: None,
+        }
     }
 
     /// This side broke it off. `reason`: what is to be said beyond that.
     #[must_use]
     pub fn reset(by: Side, reason: Option<String>) -> Self {
-        Self { how: Ended::Reset, by, reason }
+        Self {
+            how: Ended::Reset,
+            by,
+            reason,
+        }
     }
 
     /// The server could not be reached.
     #[must_use]
     pub fn unreachable(reason: impl Into<String>) -> Self {
-        Self { how: Ended::Unreachable, by: Side::Server, reason: Some(reason.into()) }
+        Self {
+            how: Ended::Unreachable,
+            by: Side::Server,
+            reason: Some(reason.into()),
+        }
     }
 
     /// Nothing moved for long.
     #[must_use]
     pub fn idle() -> Self {
-        Self { how: Ended::Idle, by: Side::Gateway, reason: None }
+        Self {
+            how: Ended::Idle,
+            by: Side::Gateway,
+            reason: None,
+        }
     }
 
     /// Nobody here sees its end.
     #[must_use]
     pub fn untracked() -> Self {
-        Self { how: Ended::Untracked, by: Side::Gateway, reason: None }
+        Self {
+            how: Ended::Untracked,
+            by: Side::Gateway,
+            reason: None,
+        }
     }
 
     /// The same, with something for people to know.
     #[must_use]
     pub fn because(self, reason: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), ..self }
+        Self {
+            reason: Some(reason.into()),
+            ..self
+        }
     }
 
     fn cut() -> Self {
-        Self { how: Ended::Cut, by: Side::Gateway, reason: None }
+        Self {
+            how: Ended::Cut,
+            by: Side::Gateway,
+            reason: None,
+        }
     }
 }
 
@@ -100,7 +131,8 @@ impl Entry {
         &mut self.subject
     }
 
-    /// Notes on what grounds it is allowed, and the address really used. May be called again when more is known.
+    /// Notes on what grounds it is allowed, and the address really used. May be called again when
+    /// more is known.
     pub fn allowed(&mut self, grounds: &Grounds, address: Option<IpAddr>) {
         if self.grounds.as_ref() != Some(grounds) {
             self.grounds = Some(grounds.clone());
@@ -114,10 +146,14 @@ impl Entry {
 
     /// What moves for it.
     pub fn traffic(&mut self) -> Arc<Traffic> {
-        Arc::clone(self.traffic.get_or_insert_with(|| Arc::new(Traffic::new(self.began))))
+        Arc::clone(
+            self.traffic
+                .get_or_insert_with(|| Arc::new(Traffic::new(self.began))),
+        )
     }
 
-    /// Writes that it is allowed and under way. To be called before anything of it goes out; more than once is fine.
+    /// Writes that it is allowed and under way. To be called before anything of it goes out; more
+    /// than once is fine.
     ///
     /// # Errors
     /// It can't be written: nothing of it may go out.
@@ -127,16 +163,21 @@ impl Entry {
         }
         let mut line = self.line(Event::Open, self.seen);
         self.describe(&mut line, Verdict::Allow);
-        let Some(number) = self.journal.write(line) else { return Err(Denial::because(UNWRITABLE)) };
+        let Some(number) = self.journal.write(line) else {
+            return Err(Denial::because(UNWRITABLE));
+        };
         self.opened = Some((number, false));
         let traffic = self.traffic();
         traffic.goes_to(self.another_address());
         let ends_with_client = matches!(self.subject.kind, Kind::Tcp | Kind::Http | Kind::Https);
-        self.journal.flows().opened(number, traffic, ends_with_client);
+        self.journal
+            .flows()
+            .opened(number, traffic, ends_with_client);
         Ok(())
     }
 
-    /// Ends it as denied, even if it had been allowed (none of the name's addresses may be dialled).
+    /// Ends it as denied, even if it had been allowed (none of the name's addresses may be
+    /// dialled).
     pub fn deny(self, denial: &Denial) {
         self.deny_many(denial, None);
     }
@@ -160,7 +201,8 @@ impl Entry {
 
     /// The address really used, where it isn't the one that was asked for.
     fn another_address(&self) -> Option<IpAddr> {
-        self.address.filter(|address| *address != self.subject.destination.ip())
+        self.address
+            .filter(|address| *address != self.subject.destination.ip())
     }
 
     fn say_again(&mut self) {
@@ -183,7 +225,9 @@ impl Entry {
             Some(_) => drop(self.journal.write(line)),
             None => self.journal.admit(line),
         }
-        number.into_iter().for_each(|number| self.journal.flows().closed(number));
+        number
+            .into_iter()
+            .for_each(|number| self.journal.flows().closed(number));
     }
 
     fn denial(&self, denial: &Denial) -> Line {
@@ -192,14 +236,21 @@ impl Entry {
         line.address = Some(self.subject.destination.ip());
         line.rule = denial.rule.as_deref().map(|rule| clean(rule, MAX_TEXT));
         line.reason = Some(clean(&denial.reason, MAX_TEXT));
-        line.suggestion = denial.suggestion.as_deref().map(|suggestion| clean(suggestion, MAX_TEXT));
+        line.suggestion = denial
+            .suggestion
+            .as_deref()
+            .map(|suggestion| clean(suggestion, MAX_TEXT));
         self.measure(&mut line, false);
         line
     }
 
     fn ending(&self, end: End) -> Line {
         // What breaks because we end was not broken off by anybody else.
-        let end = if self.journal.is_over() && end.how == Ended::Reset { End::cut() } else { end };
+        let end = if self.journal.is_over() && end.how == Ended::Reset {
+            End::cut()
+        } else {
+            end
+        };
         let mut line = self.end_line();
         match self.opened {
             None => self.describe(&mut line, Verdict::Allow),
@@ -224,7 +275,10 @@ impl Entry {
             Some((number, _)) => (Some(number), SystemTime::now()),
             None => (None, self.seen),
         };
-        Line { flow: number, ..self.line(Event::End, time) }
+        Line {
+            flow: number,
+            ..self.line(Event::End, time)
+        }
     }
 
     fn line(&self, event: Event, time: SystemTime) -> Line {
@@ -240,18 +294,33 @@ impl Entry {
         line.name = subject.name.as_deref().map(|name| clean(name, MAX_NAME));
         line.address = Some(self.address.unwrap_or_else(|| subject.destination.ip()));
         line.port = Some(subject.destination.port());
-        line.method = subject.method.as_deref().map(|method| clean(method, MAX_METHOD));
-        line.path = subject.path.as_deref().map(|path| clean(without_query(path), MAX_PATH));
+        line.method = subject
+            .method
+            .as_deref()
+            .map(|method| clean(method, MAX_METHOD));
+        line.path = subject
+            .path
+            .as_deref()
+            .map(|path| clean(without_query(path), MAX_PATH));
         line.number = subject.number;
         line.verdict = Some(verdict);
         if let Some(grounds) = &self.grounds {
             line.rule = Some(clean(&grounds.rule, MAX_TEXT));
-            line.suggestion = grounds.suggestion.as_deref().map(|suggestion| clean(suggestion, MAX_TEXT));
+            line.suggestion = grounds
+                .suggestion
+                .as_deref()
+                .map(|suggestion| clean(suggestion, MAX_TEXT));
         }
     }
 
     fn measure(&self, line: &mut Line, in_order: bool) {
-        let bytes = |traffic: &Arc<Traffic>| if in_order { traffic.given() } else { traffic.arrives(true) };
+        let bytes = |traffic: &Arc<Traffic>| {
+            if in_order {
+                traffic.given()
+            } else {
+                traffic.arrives(true)
+            }
+        };
         let (out, back) = self.traffic.as_ref().map_or((0, 0), bytes);
         (line.bytes_out, line.bytes_in) = (Some(out), Some(back));
         line.duration_ms = Some(milliseconds(self.began.elapsed()));

@@ -1,8 +1,8 @@
 //! The file that lines are appended to: opened safely, bounded in size, continued after a crash.
 //!
-//! Knows lines and their sequence numbers, nothing of what they say. Invariant: one line is one `write(2)` of a
-//! file opened with `O_APPEND`, so a killed process leaves at most one torn line, the last; a number once taken is never
-//! given again, so whatever was lost shows as a gap.
+//! Knows lines and their sequence numbers, nothing of what they say. Invariant: one line is one
+//! `write(2)` of a file opened with `O_APPEND`, so a killed process leaves at most one torn line,
+//! the last; a number once taken is never given again, so whatever was lost shows as a gap.
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -12,11 +12,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Size at which the file is put aside as `.1`, in bytes: with the one kept, a container's records take twice this at most.
+/// Size at which the file is put aside as `.1`, in bytes: with the one kept, a container's records
+/// take twice this at most.
 pub(super) const ROTATE_AT: u64 = 64 << 20;
 
-/// How much of a file's end is read to find its last sequence number, in bytes: several of the longest lines, each of
-/// which is under 16 KiB (the limits in `record`, every byte escaped).
+/// How much of a file's end is read to find its last sequence number, in bytes: several of the
+/// longest lines, each of which is under 16 KiB (the limits in `record`, every byte escaped).
 const TAIL: u64 = 64 << 10;
 
 /// Where another file comes from when the old one is full or gone.
@@ -46,10 +47,15 @@ impl AtPath {
 
     fn bounded(path: &Path, rotate_at: u64) -> Self {
         let inode = std::fs::symlink_metadata(path).map_or(0, |status| status.ino());
-        Self { path: path.to_owned(), rotate_at, inode: AtomicU64::new(inode) }
+        Self {
+            path: path.to_owned(),
+            rotate_at,
+            inode: AtomicU64::new(inode),
+        }
     }
 
-    /// The inode of the file that was given last; before that, of the one that stood there when this was made.
+    /// The inode of the file that was given last; before that, of the one that stood there when
+    /// this was made.
     #[must_use]
     pub fn inode(&self) -> u64 {
         self.inode.load(Relaxed)
@@ -59,7 +65,8 @@ impl AtPath {
 impl Renew for AtPath {
     /// Puts a full file aside; takes a new one where ours was removed by somebody.
     fn renew(&self) -> io::Result<File> {
-        let full = std::fs::symlink_metadata(&self.path).is_ok_and(|status| status.len() >= self.rotate_at);
+        let full = std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|status| status.len() >= self.rotate_at);
         if full {
             std::fs::rename(&self.path, set_aside(&self.path))?;
         }
@@ -90,7 +97,10 @@ pub(super) struct LineFile {
 
 impl fmt::Debug for LineFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineFile").field("file", &self.file).field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("LineFile")
+            .field("file", &self.file)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,12 +108,16 @@ impl LineFile {
     /// Opens or makes the file, and its directory (0750) where that is missing.
     pub(super) fn open(path: &Path, rotate_at: u64, header: Header) -> io::Result<Self> {
         if let Some(directory) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o750)
+                .create(directory)?;
         }
         let file = append_to(path)?;
         let mut end = read_end(&readable(&file)?)?;
         if end == End::default() {
-            // Nothing in it: perhaps we were killed between putting the old file aside and the first line.
+            // Nothing in it: perhaps we were killed between putting the old file aside and the
+            // first line.
             end.last = match open_plain(OpenOptions::new().read(true), &set_aside(path)) {
                 Ok(old) => read_end(&old)?.taken(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -112,7 +126,16 @@ impl LineFile {
         }
         let source = Box::new(AtPath::bounded(path, rotate_at));
         let (next, torn) = (end.taken() + 1, end.torn);
-        Ok(Self { source, file, rotate_at, header, begun: false, left: false, next, torn })
+        Ok(Self {
+            source,
+            file,
+            rotate_at,
+            header,
+            begun: false,
+            left: false,
+            next,
+            torn,
+        })
     }
 
     /// Has another source from now on, of files that are full at the same size.
@@ -140,7 +163,8 @@ impl LineFile {
         Ok(())
     }
 
-    /// Appends the line that `render` makes of its number, and gives that. It is used up even when writing fails.
+    /// Appends the line that `render` makes of its number, and gives that. It is used up even when
+    /// writing fails.
     pub(super) fn append(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<u64> {
         let ready = self.keep_within_bounds().and_then(|()| self.begin());
         let number = self.take_number();
@@ -176,7 +200,11 @@ impl LineFile {
         }
         let written = self.file.write(&line)?;
         self.torn = written < line.len();
-        if self.torn { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }
+        if self.torn {
+            Err(io::ErrorKind::WriteZero.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn keep_within_bounds(&mut self) -> io::Result<()> {
@@ -198,9 +226,13 @@ pub(crate) fn set_aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read or change what was written.
+/// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read
+/// or change what was written.
 fn append_to(path: &Path) -> io::Result<File> {
-    open_plain(OpenOptions::new().append(true).create(true).mode(0o640), path)
+    open_plain(
+        OpenOptions::new().append(true).create(true).mode(0o640),
+        path,
+    )
 }
 
 /// Another handle, to read by.
@@ -210,8 +242,14 @@ fn readable(file: &File) -> io::Result<File> {
 
 /// Opens a regular file and nothing else. `O_NONBLOCK`: a fifo in its place must not hold us up.
 pub(super) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    let file = options
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("not a regular file"))
+    }
 }
 
 /// What a file's end tells.
@@ -235,8 +273,15 @@ fn read_end(mut file: &File) -> io::Result<End> {
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail)?;
-    let last = tail.split(|byte| *byte == b'\n').rev().find_map(number_of).unwrap_or(0);
-    Ok(End { last, torn: tail.last().is_some_and(|byte| *byte != b'\n') })
+    let last = tail
+        .split(|byte| *byte == b'\n')
+        .rev()
+        .find_map(number_of)
+        .unwrap_or(0);
+    Ok(End {
+        last,
+        torn: tail.last().is_some_and(|byte| *byte != b'\n'),
+    })
 }
 
 /// A line's number; none for what is no record (torn, or zeroes after a power cut).
@@ -245,5 +290,7 @@ fn number_of(line: &[u8]) -> Option<u64> {
     struct Numbered {
         seq: u64,
     }
-    serde_json::from_slice::<Numbered>(line).ok().map(|numbered| numbered.seq)
+    serde_json::from_slice::<Numbered>(line)
+        .ok()
+        .map(|numbered| numbered.seq)
 }

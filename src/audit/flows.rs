@@ -1,7 +1,7 @@
 //! The attempts that are open, and the sums over all of a gateway's.
 //!
-//! Invariant: what was allowed and written is in here until its end is written, so that whatever ends the gateway in order finds
-//! it, and `status` can show it.
+//! Invariant: what was allowed and written is in here until its end is written, so that whatever
+//! ends the gateway in order finds it, and `status` can show it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use super::line::Totals;
 
-/// Tells how much of an attempt's bytes has arrived: of what a kernel was given, a part may be on its way.
+/// Tells how much of an attempt's bytes has arrived: of what a kernel was given, a part may be on
+/// its way.
 pub trait Delivered: fmt::Debug + Send + Sync {
-    /// Bytes that the server's kernel has, and those that the container's has. `over`: nothing more is given, so that what is under way
-    /// counts where it will still be sent.
+    /// Bytes that the server's kernel has, and those that the container's has. `over`: nothing more
+    /// is given, so that what is under way counts where it will still be sent.
     fn delivered(&self, over: bool) -> (u64, u64);
 }
 
@@ -124,14 +125,21 @@ struct Open {
 impl Flows {
     pub(super) fn opened(&self, number: u64, traffic: Arc<Traffic>, ends_with_client: bool) {
         self.allowed.fetch_add(1, Relaxed);
-        locked(&self.open).insert(number, Open { traffic, ends_with_client });
+        locked(&self.open).insert(
+            number,
+            Open {
+                traffic,
+                ends_with_client,
+            },
+        );
     }
 
     pub(super) fn closed(&self, number: u64) {
         locked(&self.open).remove(&number);
     }
 
-    /// Counts what is over: how many attempts, whether they were allowed, and whether as such before.
+    /// Counts what is over: how many attempts, whether they were allowed, and whether as such
+    /// before.
     pub(super) fn count(&self, attempts: u64, allowed: bool, opened: bool) {
         match (allowed, opened) {
             (true, true) => {}
@@ -156,20 +164,28 @@ impl Flows {
 
     /// How many of the open ones end when their clients have.
     pub(super) fn ending(&self) -> usize {
-        locked(&self.open).values().filter(|open| open.ends_with_client).count()
+        locked(&self.open)
+            .values()
+            .filter(|open| open.ends_with_client)
+            .count()
     }
 
     /// All that are open.
     pub(super) fn each(&self) -> Vec<(u64, Arc<Traffic>)> {
-        let mut each: Vec<_> =
-            locked(&self.open).iter().map(|(number, open)| (*number, Arc::clone(&open.traffic))).collect();
+        let mut each: Vec<_> = locked(&self.open)
+            .iter()
+            .map(|(number, open)| (*number, Arc::clone(&open.traffic)))
+            .collect();
         each.sort_unstable_by_key(|(number, _)| *number);
         each
     }
 
     /// The sums, what is open included.
     pub(super) fn totals(&self) -> Totals {
-        let open = self.each().into_iter().map(|(_, traffic)| traffic.arrives(false));
+        let open = self
+            .each()
+            .into_iter()
+            .map(|(_, traffic)| traffic.arrives(false));
         open.fold(self.sums(), |sum, (out, back)| Totals {
             bytes_out: sum.bytes_out + out,
             bytes_in: sum.bytes_in + back,

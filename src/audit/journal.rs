@@ -1,7 +1,7 @@
 //! Writes the record: one writer a gateway, in order, bounded in size.
 //!
-//! Owns what the file begins and ends with, what a flood becomes, and whether lines can be written. An attempt's own lines are made
-//! in `entry`.
+//! Owns what the file begins and ends with, what a flood becomes, and whether lines can be written.
+//! An attempt's own lines are made in `entry`.
 
 use std::fmt::{Display, Write};
 use std::io;
@@ -52,23 +52,42 @@ pub struct Tally {
 }
 
 impl Journal {
-    /// Opens (or continues) the file, 0640, never through a symbolic link; a directory that is missing is made with 0750. What
-    /// another gateway left without an end gets one; then the `start` line of this one is written. Where it can't be, nothing
-    /// else is either, until it can.
+    /// Opens (or continues) the file, 0640, never through a symbolic link; a directory that is
+    /// missing is made with 0750. What another gateway left without an end gets one; then the
+    /// `start` line of this one is written. Where it can't be, nothing else is either, until it
+    /// can.
     ///
     /// # Errors
-    /// Whatever making the directory, opening or reading gives; `not a regular file` where something else is in its place.
+    /// Whatever making the directory, opening or reading gives; `not a regular file` where
+    /// something else is in its place.
     pub fn open(path: &Path, container: &str, about: About) -> io::Result<Self> {
         Self::open_bounded(path, container, about, ROTATE_AT)
     }
 
-    fn open_bounded(path: &Path, container: &str, about: About, rotate_at: u64) -> io::Result<Self> {
+    fn open_bounded(
+        path: &Path,
+        container: &str,
+        about: About,
+        rotate_at: u64,
+    ) -> io::Result<Self> {
         let container = clean(container, MAX_NAME);
         last::write(path, &container, || UNSEEN.to_owned())?;
-        let about = About { began: timestamp(SystemTime::now()), ..about };
+        let about = About {
+            began: timestamp(SystemTime::now()),
+            ..about
+        };
         let gateway = Some(Box::new(about.clone()));
-        let header = Line { gateway, ..Line::new(Event::Start, String::new(), &container) };
-        let header = move |seq| render(Line { seq, time: timestamp(SystemTime::now()), ..header.clone() });
+        let header = Line {
+            gateway,
+            ..Line::new(Event::Start, String::new(), &container)
+        };
+        let header = move |seq| {
+            render(Line {
+                seq,
+                time: timestamp(SystemTime::now()),
+                ..header.clone()
+            })
+        };
         let mut file = LineFile::open(path, rotate_at, Box::new(header))?;
         let healthy = file.begin().is_ok();
         Ok(Self(Arc::new(Inner {
@@ -106,13 +125,19 @@ impl Journal {
 
     /// Writes a line that is no attempt: something to be known of the container.
     pub fn notice(&self, sentence: &str) {
-        self.write(Line { notice: Some(clean(sentence, MAX_TEXT)), ..self.line(Event::Notice) });
+        self.write(Line {
+            notice: Some(clean(sentence, MAX_TEXT)),
+            ..self.line(Event::Notice)
+        });
     }
 
-    /// Writes what came of open attempts, and what was only counted: to be called once a minute, and at the end.
+    /// Writes what came of open attempts, and what was only counted: to be called once a minute,
+    /// and at the end.
     pub fn write_minute(&self) {
         for (number, traffic) in self.0.flows.each() {
-            let Some(((out, back), address)) = traffic.news() else { continue };
+            let Some(((out, back), address)) = traffic.news() else {
+                continue;
+            };
             self.write(Line {
                 flow: Some(number),
                 bytes_out: Some(out),
@@ -147,19 +172,39 @@ impl Journal {
         });
     }
 
-    /// Writes the last line when this process can't go on: without memory from the heap, which may be what failed. Where a line was
-    /// being written, this one is left to whoever finds the gateway dead.
+    /// Writes the last line when this process can't go on: without memory from the heap, which may
+    /// be what failed. Where a line was being written, this one is left to whoever finds the
+    /// gateway dead.
     pub fn stop_at_panic(&self, panic: &dyn Display) {
-        let Ok(mut file) = self.0.file.try_lock() else { return };
+        let Ok(mut file) = self.0.file.try_lock() else {
+            return;
+        };
         let mut line = Scratch::new();
-        let Totals { allowed, denied, bytes_out, bytes_in } = self.0.flows.sums();
-        let (time, container) = (humantime::format_rfc3339_millis(SystemTime::now()), &self.0.container);
+        let Totals {
+            allowed,
+            denied,
+            bytes_out,
+            bytes_in,
+        } = self.0.flows.sums();
+        let (time, container) = (
+            humantime::format_rfc3339_millis(SystemTime::now()),
+            &self.0.container,
+        );
         let (seq, begin) = file.next_at_panic();
         // Never fails: what doesn't fit is cut.
-        let _ = write!(line, "{begin}{{\"v\":{SCHEMA},\"seq\":{seq},\"time\":\"{time}\",\"container\":\"");
+        let _ = write!(
+            line,
+            "{begin}{{\"v\":{SCHEMA},\"seq\":{seq},\"time\":\"{time}\",\"container\":\""
+        );
         line.quoted(format_args!("{container}"));
-        let _ = write!(line, "\",\"event\":\"stop\",\"totals\":{{\"allowed\":{allowed},\"denied\":{denied},");
-        let _ = write!(line, "\"bytes_out\":{bytes_out},\"bytes_in\":{bytes_in}}},\"reason\":\"");
+        let _ = write!(
+            line,
+            "\",\"event\":\"stop\",\"totals\":{{\"allowed\":{allowed},\"denied\":{denied},"
+        );
+        let _ = write!(
+            line,
+            "\"bytes_out\":{bytes_out},\"bytes_in\":{bytes_in}}},\"reason\":\""
+        );
         line.quoted(format_args!("the filter panicked: {panic}"));
         line.end("\"}\n");
         // There is nobody left to tell.
@@ -191,13 +236,19 @@ impl Journal {
 
     /// Writes the only line of an attempt, or counts it.
     pub(super) fn admit(&self, line: Line) {
-        // Where lines are lost, each is tried: the first that can be written makes the record healthy again.
+        // Where lines are lost, each is tried: the first that can be written makes the record
+        // healthy again.
         let healthy = self.0.healthy.load(Ordering::Acquire);
-        let line = if healthy { self.minute().admit(line) } else { Some(line) };
+        let line = if healthy {
+            self.minute().admit(line)
+        } else {
+            Some(line)
+        };
         line.map(|line| self.write(line));
     }
 
-    /// Appends a line. Gives its number; none where it could not be written, whose number then shows that a line is lost.
+    /// Appends a line. Gives its number; none where it could not be written, whose number then
+    /// shows that a line is lost.
     pub(super) fn write(&self, line: Line) -> Option<u64> {
         if line.verdict == Some(Verdict::Deny) {
             *self.last_denial() = Some(Box::new(line.clone()));
@@ -205,8 +256,12 @@ impl Journal {
         let outcome = self.file().append(|seq| render(numbered(line, seq)));
         let healthy = self.0.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
         match &outcome {
-            Err(error) if healthy => log::error!("nothing is allowed, since the record can't be written: {error}"),
-            Ok(_) if !healthy => log::warn!("the record is written again: gaps in its numbers are lines that are lost"),
+            Err(error) if healthy => {
+                log::error!("nothing is allowed, since the record can't be written: {error}")
+            }
+            Ok(_) if !healthy => log::warn!(
+                "the record is written again: gaps in its numbers are lines that are lost"
+            ),
             _ => {}
         }
         outcome.ok()
@@ -225,17 +280,25 @@ impl Journal {
     }
 
     fn last_denial(&self) -> MutexGuard<'_, Option<Box<Line>>> {
-        self.0.last_denial.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .last_denial
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What the record says of a gateway that nobody saw end.
-const UNSEEN: &str = "nobody saw the gateway's end: the host went down, or all of its processes were killed";
+const UNSEEN: &str =
+    "nobody saw the gateway's end: the host went down, or all of its processes were killed";
 
 /// A line with its number, which is an attempt's own with its first line.
 fn numbered(line: Line, seq: u64) -> Line {
     let first = line.verdict.is_some() && line.flow.is_none() && line.count.is_none();
-    Line { seq, flow: if first { Some(seq) } else { line.flow }, ..line }
+    Line {
+        seq,
+        flow: if first { Some(seq) } else { line.flow },
+        ..line
+    }
 }
 
 pub(super) fn render(line: Line) -> Vec<u8> {

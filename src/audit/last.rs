@@ -1,6 +1,8 @@
-//! The last line of a gateway that couldn't write it itself: its filter was killed. Written by whoever finds it dead.
+//! The last line of a gateway that couldn't write it itself: its filter was killed. Written by
+//! whoever finds it dead.
 //!
-//! To be called only when nobody writes to the file any more, but for others who found the same: the first of them writes.
+//! To be called only when nobody writes to the file any more, but for others who found the same:
+//! the first of them writes.
 
 use std::io;
 use std::path::Path;
@@ -17,13 +19,17 @@ use super::record::{MAX_TEXT, clean};
 /// A record that is longer than this, in bytes, tells of something.
 const SHORT: u64 = 64 << 10;
 
-/// Writes the last line of a container's record, with this reason, where it has a first one and no last. Gives whether it did.
+/// Writes the last line of a container's record, with this reason, where it has a first one and no
+/// last. Gives whether it did.
 ///
 /// # Errors
 /// What opening, reading and writing give; there is nothing to say about a file that isn't there.
 pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> io::Result<bool> {
-    let Some(mut tail) = Tail::open(path)? else { return Ok(false) };
-    let _alone = Flock::lock(tail.file().try_clone()?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let Some(mut tail) = Tail::open(path)? else {
+        return Ok(false);
+    };
+    let _alone = Flock::lock(tail.file().try_clone()?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)?;
     // Most have one: the rest of a file, which may be long, is read only where it has none.
     if last_line(&mut tail)?.is_some_and(|line| line.event == Event::Stop) {
         return Ok(false);
@@ -34,7 +40,12 @@ pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> i
     }
     let time = timestamp(SystemTime::now());
     let (totals, reason) = (Some(latest.totals), Some(clean(&reason(), MAX_TEXT)));
-    let stop = Line { gateway: latest.about, totals, reason, ..Line::new(Event::Stop, time, container) };
+    let stop = Line {
+        gateway: latest.about,
+        totals,
+        reason,
+        ..Line::new(Event::Stop, time, container)
+    };
     let mut file = LineFile::open(path, ROTATE_AT, Box::new(|_| Vec::new()))?;
     file.append_last(|seq| render(Line { seq, ..stop }))?;
     Ok(true)
@@ -43,7 +54,8 @@ pub fn write(path: &Path, container: &str, reason: impl FnOnce() -> String) -> i
 /// How a gateway's last line says that it ended as it should.
 pub const CONTAINER_ENDED: &str = "the container has ended";
 
-/// Whether a container's record tells of more than that it began and ended. Where that can't be told, it does.
+/// Whether a container's record tells of more than that it began and ended. Where that can't be
+/// told, it does.
 #[must_use]
 pub fn is_worth_keeping(path: &Path) -> bool {
     let short = std::fs::symlink_metadata(path).is_ok_and(|status| status.len() < SHORT);
@@ -55,7 +67,9 @@ pub fn is_worth_keeping(path: &Path) -> bool {
     let read = Stream::at(path).and_then(|stream| {
         stream.tell_all(|told| {
             tells |= match told {
-                Told::Event(line) => line.event == Event::Stop && line.reason.as_deref() != Some(CONTAINER_ENDED),
+                Told::Event(line) => {
+                    line.event == Event::Stop && line.reason.as_deref() != Some(CONTAINER_ENDED)
+                }
                 Told::Attempt(_) => true,
                 Told::Other(_) => false,
             }

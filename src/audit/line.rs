@@ -1,7 +1,9 @@
-//! One line of the record, as it is written and read. RECORD.md describes it for users, `record.schema.json` for programs.
+//! One line of the record, as it is written and read. RECORD.md describes it for users,
+//! `record.schema.json` for programs.
 //!
-//! One struct for all events, so that one pass reads a line; which fields an event has, RECORD.md's table says. Everything textual
-//! in it was passed through [`super::clean`] by whoever wrote it; who shows it cleans it again, for anybody may have written the file.
+//! One struct for all events, so that one pass reads a line; which fields an event has, RECORD.md's
+//! table says. Everything textual in it was passed through [`super::clean`] by whoever wrote it;
+//! who shows it cleans it again, for anybody may have written the file.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +22,8 @@ pub struct Line {
     pub v: u32,
     /// Counts the lines of a container, from 1; a gap is a lost line.
     pub seq: u64,
-    /// When the attempt was seen, or, of other lines and later ones of a flow, when it was written: RFC 3339, UTC, milliseconds.
+    /// When the attempt was seen, or, of other lines and later ones of a flow, when it was written:
+    /// RFC 3339, UTC, milliseconds.
     pub time: String,
     /// The container's ID.
     pub container: String,
@@ -83,8 +86,8 @@ pub struct Line {
     /// By whom.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub by: Option<Side>,
-    /// The line stands for so many attempts in a flood: alike in direction, verdict, protocol and port (0: several ports); all else
-    /// is of the first of them. Such a line has no `flow`.
+    /// The line stands for so many attempts in a flood: alike in direction, verdict, protocol and
+    /// port (0: several ports); all else is of the first of them. Such a line has no `flow`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<u64>,
     /// When the first of them was seen.

@@ -1,9 +1,10 @@
-//! The record under a flood: of attempts that cost their sender nothing, the first hundred of a class each minute are written
-//! one by one, the others are counted.
+//! The record under a flood: of attempts that cost their sender nothing, the first hundred of a
+//! class each minute are written one by one, the others are counted.
 //!
-//! A class is direction, verdict, protocol and port (or number). Decides and counts, writes nothing. Invariant: every attempt is either
-//! written or counted, and whoever makes them can't make more than a bounded number of lines a minute, nor hide one protocol
-//! in a flood of another: beyond [`PORTS`] ports, those of one protocol share a class.
+//! A class is direction, verdict, protocol and port (or number). Decides and counts, writes
+//! nothing. Invariant: every attempt is either written or counted, and whoever makes them can't
+//! make more than a bounded number of lines a minute, nor hide one protocol in a flood of another:
+//! beyond [`PORTS`] ports, those of one protocol share a class.
 
 use super::line::{Line, Verdict};
 use super::record::{Direction, Kind};
@@ -57,16 +58,21 @@ impl Minute {
             return Some(line);
         }
         let (last, count) = (line.time.clone(), line.count.unwrap_or(1));
-        let counted = tally.counted.get_or_insert_with(|| Counted { first: line, last: String::new(), count: 0 });
+        let counted = tally.counted.get_or_insert_with(|| Counted {
+            first: line,
+            last: String::new(),
+            count: 0,
+        });
         counted.last = last;
         counted.count += count;
         None
     }
 
-    /// Ends the minute: `write` gets a line for each class of which some weren't written, and says whether it stands. What
-    /// could not be written is kept for the next minute's end.
+    /// Ends the minute: `write` gets a line for each class of which some weren't written, and says
+    /// whether it stands. What could not be written is kept for the next minute's end.
     pub(super) fn end(&mut self, mut write: impl FnMut(Line) -> bool) {
-        self.0.retain(|tally| tally.line().is_some_and(|line| !write(line)));
+        self.0
+            .retain(|tally| tally.line().is_some_and(|line| !write(line)));
     }
 
     fn tally(&mut self, line: &Line) -> &mut Tally {
@@ -77,14 +83,29 @@ impl Minute {
             port: line.number.map(u16::from).or(line.port),
         };
         let shared = Class { port: None, ..own };
-        let place = |tallies: &[Tally], class| tallies.iter().position(|tally| tally.class == class);
-        let with_port = self.0.iter().filter(|tally| tally.class.port.is_some()).count();
-        let class = if place(&self.0, own).is_some() || with_port < PORTS { own } else { shared };
+        let place =
+            |tallies: &[Tally], class| tallies.iter().position(|tally| tally.class == class);
+        let with_port = self
+            .0
+            .iter()
+            .filter(|tally| tally.class.port.is_some())
+            .count();
+        let class = if place(&self.0, own).is_some() || with_port < PORTS {
+            own
+        } else {
+            shared
+        };
         let place = place(&self.0, class).unwrap_or_else(|| {
-            self.0.push(Tally { class, written: 0, counted: None });
+            self.0.push(Tally {
+                class,
+                written: 0,
+                counted: None,
+            });
             self.0.len() - 1
         });
-        self.0.get_mut(place).expect("a place that was just found or made")
+        self.0
+            .get_mut(place)
+            .expect("a place that was just found or made")
     }
 }
 
@@ -93,9 +114,20 @@ impl Tally {
     fn line(&self) -> Option<Line> {
         let Counted { first, last, count } = self.counted.as_ref()?;
         let several = self.class.port.is_none();
-        let (port, number) = if several { (Some(0), None) } else { (first.port, first.number) };
+        let (port, number) = if several {
+            (Some(0), None)
+        } else {
+            (first.port, first.number)
+        };
         let (began, last) = (Some(first.time.clone()), Some(last.clone()));
-        Some(Line { port, number, count: Some(*count), first: began, last, ..first.clone() })
+        Some(Line {
+            port,
+            number,
+            count: Some(*count),
+            first: began,
+            last,
+            ..first.clone()
+        })
     }
 }
 

@@ -1,31 +1,42 @@
 //! Removes the records of containers that ended long ago.
 //!
-//! A gateway's last line is the last that is written to its files, so the time of their last change is that of its end; of one
-//! that couldn't say its last, the last that is known of it. Knows nothing of what runs: it is told.
+//! A gateway's last line is the last that is written to its files, so the time of their last change
+//! is that of its end; of one that couldn't say its last, the last that is known of it. Knows
+//! nothing of what runs: it is told.
 
 use std::io;
 use std::time::SystemTime;
 
 use super::reader::{Directory, Recorded};
 
-/// What a sweep lists of the folder, at most, and how many containers' files it looks at: some milliseconds of a `create`.
+/// What a sweep lists of the folder, at most, and how many containers' files it looks at: some
+/// milliseconds of a `create`.
 const SWEEP_LIST: usize = 16_384;
 const SWEEP_LOOK: usize = 64;
 
-/// The containers whose records were last written before `before`, but for those that run. Removes nothing.
+/// The containers whose records were last written before `before`, but for those that run. Removes
+/// nothing.
 ///
 /// # Errors
 /// What listing and looking give.
-pub fn old(directory: &Directory, before: SystemTime, runs: impl Fn(&str) -> bool) -> io::Result<Vec<Recorded>> {
+pub fn old(
+    directory: &Directory,
+    before: SystemTime,
+    runs: impl Fn(&str) -> bool,
+) -> io::Result<Vec<Recorded>> {
     let mut old = directory.list(usize::MAX)?;
     old.retain(|recorded| !runs(&recorded.id));
     old.into_iter()
-        .filter_map(|recorded| is_old(&recorded, before).map(|old| old.then_some(recorded)).transpose())
+        .filter_map(|recorded| {
+            is_old(&recorded, before)
+                .map(|old| old.then_some(recorded))
+                .transpose()
+        })
         .collect()
 }
 
-/// Removes a container's record if it was still not written to since `before`: the container may have been started again. Gives the
-/// bytes that its files took.
+/// Removes a container's record if it was still not written to since `before`: the container may
+/// have been started again. Gives the bytes that its files took.
 ///
 /// # Errors
 /// What looking and removing give; part of it may be gone then.
@@ -43,11 +54,17 @@ pub fn remove(recorded: &Recorded, before: SystemTime) -> io::Result<Option<u64>
     Ok(Some(bytes))
 }
 
-/// Removes what is old of a few containers, others at each call. A courtesy: what can't be done now is left to the next.
+/// Removes what is old of a few containers, others at each call. A courtesy: what can't be done now
+/// is left to the next.
 pub fn sweep(directory: &Directory, before: SystemTime, runs: impl Fn(&str) -> bool) {
     let listed = directory.list(SWEEP_LIST).unwrap_or_default();
     let from = rand::random_range(0..listed.len().max(1));
-    for recorded in listed.iter().cycle().skip(from).take(SWEEP_LOOK.min(listed.len())) {
+    for recorded in listed
+        .iter()
+        .cycle()
+        .skip(from)
+        .take(SWEEP_LOOK.min(listed.len()))
+    {
         if !runs(&recorded.id) {
             let _ = remove(recorded, before);
         }
@@ -73,14 +90,19 @@ mod tests {
         for (name, days) in files {
             let file = File::create(folder.path().join(name)).unwrap();
             file.set_len(10).unwrap();
-            file.set_modified(now - Duration::from_secs(days * 86_400)).unwrap();
+            file.set_modified(now - Duration::from_secs(days * 86_400))
+                .unwrap();
         }
         (folder, now - Duration::from_secs(30 * 86_400))
     }
 
     fn left(folder: &tempfile::TempDir) -> Vec<String> {
-        let mut names: Vec<_> =
-            folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = folder
+            .path()
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -103,7 +125,16 @@ mod tests {
         assert_eq!(left(&folder).len(), FILES.len());
         let pruned: Vec<_> = old.iter().map(|one| remove(one, before).unwrap()).collect();
         assert_eq!(pruned, [Some(20)]);
-        assert_eq!(left(&folder), ["both.jsonl", "both.jsonl.1", "notes.txt", "runs.jsonl", "young.jsonl"]);
+        assert_eq!(
+            left(&folder),
+            [
+                "both.jsonl",
+                "both.jsonl.1",
+                "notes.txt",
+                "runs.jsonl",
+                "young.jsonl"
+            ]
+        );
     }
 
     #[test]
@@ -126,7 +157,10 @@ mod tests {
         let (folder, before) = folder(&[("kept.txt", 90)]);
         std::os::unix::fs::symlink("kept.txt", folder.path().join("link.jsonl")).unwrap();
         std::fs::create_dir(folder.path().join("folder.jsonl")).unwrap();
-        assert_eq!(old(&Directory::new(folder.path()), SystemTime::now(), |_| false).unwrap(), []);
+        assert_eq!(
+            old(&Directory::new(folder.path()), SystemTime::now(), |_| false).unwrap(),
+            []
+        );
         sweep(&Directory::new(folder.path()), before, |_| false);
         assert_eq!(left(&folder), ["folder.jsonl", "kept.txt", "link.jsonl"]);
     }
@@ -134,8 +168,11 @@ mod tests {
     #[test]
     fn a_sweep_looks_at_few_and_comes_to_all() {
         let names: Vec<String> = (0..SWEEP_LOOK * 2).map(|n| format!("c{n}.jsonl")).collect();
-        let files: Vec<(&str, u64)> =
-            names.iter().map(|name| (name.as_str(), 31)).chain([("runs.jsonl", 31)]).collect();
+        let files: Vec<(&str, u64)> = names
+            .iter()
+            .map(|name| (name.as_str(), 31))
+            .chain([("runs.jsonl", 31)])
+            .collect();
         let (folder, before) = folder(&files);
         let directory = Directory::new(folder.path());
         sweep(&directory, before, |id| id == "runs");
@@ -144,6 +181,10 @@ mod tests {
             sweep(&directory, before, |id| id == "runs");
         }
         assert_eq!(left(&folder), ["runs.jsonl"]);
-        sweep(&Directory::new(&folder.path().join("missing")), before, |_| false);
+        sweep(
+            &Directory::new(&folder.path().join("missing")),
+            before,
+            |_| false,
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! Reads records: the one door by which anything reads what a gateway wrote.
 //!
-//! `directory` lists and opens the files, `tail` reads one file's lines, `stream` a container's, across its files, and those of
-//! several containers in the order of time; `entry` is one line, `fold` makes attempts of lines, `overview` looks at a
-//! record's two ends, `latest` adds up a container's last gateway, `tally` attempts by where they went. Knows nothing of what runs, or of how anything is shown.
+//! `directory` lists and opens the files, `tail` reads one file's lines, `stream` a container's,
+//! across its files, and those of several containers in the order of time; `entry` is one line,
+//! `fold` makes attempts of lines, `overview` looks at a record's two ends, `latest` adds up a
+//! container's last gateway, `tally` attempts by where they went. Knows nothing of what runs, or of
+//! how anything is shown.
 //!
-//! Invariant: whoever could write to a file may have written anything, so every text that comes out was passed through
-//! [`super::clean`], and whatever is kept of a file is bounded in number and length.
+//! Invariant: whoever could write to a file may have written anything, so every text that comes out
+//! was passed through [`super::clean`], and whatever is kept of a file is bounded in number and
+//! length.
 
 mod directory;
 mod entry;

@@ -1,8 +1,9 @@
 //! What stands in a line, and how hostile text is kept from breaking it.
 //!
-//! Everything textual passes [`clean`] on its way into a line, whoever it came from. Invariant: readers
-//! (people, terminals, agents) take the line at its word, so what could move a cursor, turn the reading direction or hide
-//! letters must never be in it. Query strings are cut off: they carry secrets.
+//! Everything textual passes [`clean`] on its way into a line, whoever it came from. Invariant:
+//! readers (people, terminals, agents) take the line at its word, so what could move a cursor, turn
+//! the reading direction or hide letters must never be in it. Query strings are cut off: they carry
+//! secrets.
 
 use std::net::SocketAddr;
 
@@ -55,7 +56,8 @@ pub struct Subject {
     pub method: Option<String>,
     /// HTTP path, where known.
     pub path: Option<String>,
-    /// The type of an ICMP message; of another protocol than those that [`Kind`] names, its number (IANA).
+    /// The type of an ICMP message; of another protocol than those that [`Kind`] names, its number
+    /// (IANA).
     pub number: Option<u8>,
 }
 
@@ -78,8 +80,22 @@ impl Kind {
 impl Subject {
     /// An attempt of which no more than this is known.
     #[must_use]
-    pub fn new(kind: Kind, direction: Direction, source: SocketAddr, destination: SocketAddr) -> Self {
-        Self { kind, direction, source, destination, name: None, method: None, path: None, number: None }
+    pub fn new(
+        kind: Kind,
+        direction: Direction,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Self {
+        Self {
+            kind,
+            direction,
+            source,
+            destination,
+            name: None,
+            method: None,
+            path: None,
+            number: None,
+        }
     }
 }
 
@@ -95,11 +111,13 @@ pub const MAX_TEXT: usize = 1024;
 /// Ends a text that was cut.
 const CUT: char = '…';
 
-/// A text as it may stand in a record or on a terminal: printable ASCII (and the few marks of our own sentences) as it is,
-/// every other character as `\u{…}`, at most `limit` bytes, the last of them `…` where something was cut off.
+/// A text as it may stand in a record or on a terminal: printable ASCII (and the few marks of our
+/// own sentences) as it is, every other character as `\u{…}`, at most `limit` bytes, the last of
+/// them `…` where something was cut off.
 ///
-/// All of Unicode but ASCII is escaped, rather than a list of known-bad characters: invisible, direction-turning and
-/// look-alike characters are too many to list, and names on the wire are ASCII. Cleaning a clean text changes nothing.
+/// All of Unicode but ASCII is escaped, rather than a list of known-bad characters: invisible,
+/// direction-turning and look-alike characters are too many to list, and names on the wire are
+/// ASCII. Cleaning a clean text changes nothing.
 #[must_use]
 pub fn clean(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit));
@@ -137,8 +155,14 @@ mod tests {
     #[test]
     fn escapes_that_move_the_cursor_or_turn_the_text_are_spelled_out() {
         assert_eq!(clean("a\x1b[2Jb\r\n", 99), "a\\u{1b}[2Jb\\u{d}\\u{a}");
-        assert_eq!(clean("\u{202e}\u{200b}\u{e0041}", 99), "\\u{202e}\\u{200b}\\u{e0041}");
-        assert_eq!(clean("rule «allow domain=a.test»", 99), "rule «allow domain=a.test»");
+        assert_eq!(
+            clean("\u{202e}\u{200b}\u{e0041}", 99),
+            "\\u{202e}\\u{200b}\\u{e0041}"
+        );
+        assert_eq!(
+            clean("rule «allow domain=a.test»", 99),
+            "rule «allow domain=a.test»"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A text of bounded length that needs no memory from the heap, for the last line of a process that panics.
+//! A text of bounded length that needs no memory from the heap, for the last line of a process that
+//! panics.
 
 use std::fmt::{self, Write};
 
@@ -16,7 +17,11 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { bytes: [0; LENGTH], used: 0, room: LENGTH - END }
+        Self {
+            bytes: [0; LENGTH],
+            used: 0,
+            room: LENGTH - END,
+        }
     }
 
     /// Adds what may be anything, as it may stand within quotes in JSON.
@@ -74,7 +79,10 @@ mod tests {
         text.quoted(format_args!("{}\n\"\\\u{1b}é{}", 7, "x".repeat(5000)));
         text.end("\"}\n");
         let value: serde_json::Value = serde_json::from_slice(text.bytes()).unwrap();
-        assert!(value["a"].as_str().unwrap().starts_with("7 ''??xxx"), "{value}");
+        assert!(
+            value["a"].as_str().unwrap().starts_with("7 ''??xxx"),
+            "{value}"
+        );
         assert!(text.bytes().len() <= LENGTH);
     }
 }

@@ -31,7 +31,9 @@ pub(crate) struct Attempt {
 /// Every line of a file, each of which must be one of ours.
 pub(crate) fn lines(path: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// The attempts of a file, in the order of their first lines.
@@ -39,10 +41,17 @@ pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
     let lines = lines(path);
     for line in lines.iter().filter(|line| line.flow.is_some()) {
         let first = lines.iter().find(|first| first.flow == line.flow).unwrap();
-        assert!(line.seq >= first.seq && line.flow == Some(first.seq), "{line:?}");
+        assert!(
+            line.seq >= first.seq && line.flow == Some(first.seq),
+            "{line:?}"
+        );
     }
     let events = |told: &reader::Attempt| match told.line.flow {
-        Some(flow) => lines.iter().filter(|line| line.flow == Some(flow)).map(|line| line.event).collect(),
+        Some(flow) => lines
+            .iter()
+            .filter(|line| line.flow == Some(flow))
+            .map(|line| line.event)
+            .collect(),
         None => vec![told.line.event],
     };
     let mut told = Vec::new();
@@ -55,7 +64,9 @@ pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
         })
         .unwrap();
     told.sort_by_key(|one| one.line.seq);
-    told.into_iter().map(|one| attempt(events(&one), *one.line)).collect()
+    told.into_iter()
+        .map(|one| attempt(events(&one), *one.line))
+        .collect()
 }
 
 fn attempt(events: Vec<Event>, line: Line) -> Attempt {
@@ -67,7 +78,12 @@ fn attempt(events: Vec<Event>, line: Line) -> Attempt {
         address: line.address.unwrap(),
         method: line.method,
         path: line.path,
-        verdict: if line.verdict.unwrap() == Verdict::Allow { "allow" } else { "deny" }.to_owned(),
+        verdict: if line.verdict.unwrap() == Verdict::Allow {
+            "allow"
+        } else {
+            "deny"
+        }
+        .to_owned(),
         rule: line.rule,
         reason: line.reason,
         suggestion: line.suggestion,

@@ -1,7 +1,9 @@
-//! As much of the D-Bus protocol as one call needs, over a stream to systemd itself: no bus in between, no other peer.
+//! As much of the D-Bus protocol as one call needs, over a stream to systemd itself: no bus in
+//! between, no other peer.
 //!
-//! Written here because the crates for it weigh more than what it does: zbus adds 1.3 MB and some eighty crates, rustbus has
-//! had no release since 2022. The form of messages: <https://dbus.freedesktop.org/doc/dbus-specification.html>.
+//! Written here because the crates for it weigh more than what it does: zbus adds 1.3 MB and some
+//! eighty crates, rustbus has had no release since 2022. The form of messages:
+//! <https://dbus.freedesktop.org/doc/dbus-specification.html>.
 
 use std::io::{self, Read, Write};
 
@@ -24,7 +26,11 @@ pub(super) enum Value<'a> {
 
 /// Proves who we are, by what the kernel tells the other end (`EXTERNAL`). `user`: our user id.
 pub(super) fn authenticate(stream: &mut (impl Read + Write), user: u32) -> io::Result<()> {
-    let name: String = user.to_string().bytes().map(|digit| format!("{digit:02x}")).collect();
+    let name: String = user
+        .to_string()
+        .bytes()
+        .map(|digit| format!("{digit:02x}"))
+        .collect();
     stream.write_all(format!("\0AUTH EXTERNAL {name}\r\n").as_bytes())?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n") {
@@ -46,7 +52,11 @@ pub(super) fn start_transient_unit(name: &str, properties: &[(&str, Value<'_>)])
     let mut body = Writer::default();
     body.text(name);
     body.text("fail");
-    body.list(8, |body| properties.iter().for_each(|(key, value)| body.property(key, *value)));
+    body.list(8, |body| {
+        properties
+            .iter()
+            .for_each(|(key, value)| body.property(key, *value))
+    });
     body.list(8, |_| {});
 
     let fields = |call: &mut Writer| {
@@ -58,7 +68,8 @@ pub(super) fn start_transient_unit(name: &str, properties: &[(&str, Value<'_>)])
     message([METHOD_CALL, 0], 1, fields, "ssa(sv)a(sa(sv))", body)
 }
 
-/// A message of a kind, with its flags and its number. The body's signature is the last of its fields.
+/// A message of a kind, with its flags and its number. The body's signature is the last of its
+/// fields.
 fn message(
     [kind, flags]: [u8; 2],
     serial: usize,
@@ -96,13 +107,21 @@ pub(super) enum Heard {
 pub(super) fn hear(stream: &mut impl Read) -> io::Result<Heard> {
     let mut head = [0; 16];
     stream.read_exact(&mut head)?;
-    let mut fixed = Reader { bytes: &head, at: 4 };
+    let mut fixed = Reader {
+        bytes: &head,
+        at: 4,
+    };
     let (body, _serial, fields) = (fixed.number()?, fixed.number()?, fixed.number()?);
     let fields_end = fields.checked_next_multiple_of(8).ok_or_else(malformed)?;
-    let length = fields_end.checked_add(body).filter(|length| *length <= LARGEST).ok_or_else(malformed)?;
+    let length = fields_end
+        .checked_add(body)
+        .filter(|length| *length <= LARGEST)
+        .ok_or_else(malformed)?;
     let mut rest = vec![0; length];
     stream.read_exact(&mut rest)?;
-    let [b'l', kind, ..] = head else { return Err(malformed()) };
+    let [b'l', kind, ..] = head else {
+        return Err(malformed());
+    };
     let (fields, body) = rest.split_at_checked(fields_end).ok_or_else(malformed)?;
     let mut body = Reader { bytes: body, at: 0 };
     match kind {
@@ -118,7 +137,10 @@ pub(super) fn hear(stream: &mut impl Read) -> io::Result<Heard> {
 /// The name of the signal, among a message's fields; empty where it has none.
 fn member(fields: &[u8]) -> io::Result<String> {
     const MEMBER: u8 = 3;
-    let mut fields = Reader { bytes: fields, at: 0 };
+    let mut fields = Reader {
+        bytes: fields,
+        at: 0,
+    };
     while fields.align(8) {
         let code = fields.byte()?;
         match fields.signature()?.as_str() {
@@ -152,7 +174,8 @@ impl Writer {
     /// Lengths in here are of what we wrote ourselves: some hundred bytes.
     fn number(&mut self, number: usize) {
         self.align(4);
-        self.0.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+        self.0
+            .extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
@@ -161,7 +184,8 @@ impl Writer {
     }
 
     fn signature(&mut self, signature: &str) {
-        self.0.push(u8::try_from(signature.len()).unwrap_or(u8::MAX));
+        self.0
+            .push(u8::try_from(signature.len()).unwrap_or(u8::MAX));
         self.0.extend(signature.bytes().chain([0]));
     }
 
@@ -172,7 +196,9 @@ impl Writer {
         self.align(alignment);
         let start = self.0.len();
         elements(self);
-        let length = u32::try_from(self.0.len() - start).unwrap_or(u32::MAX).to_le_bytes();
+        let length = u32::try_from(self.0.len() - start)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes();
         if let Some(place) = self.0.get_mut(length_ends - length.len()..length_ends) {
             place.copy_from_slice(&length);
         }

@@ -27,7 +27,8 @@ pub(super) struct Group {
 /// Why there is no group.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GroupError {
-    /// The host's control groups are somebody else's: this process isn't the host's root, or they are read-only.
+    /// The host's control groups are somebody else's: this process isn't the host's root, or they
+    /// are read-only.
     #[error("no right over {}", .0.display())]
     NotOurs(PathBuf),
     /// Something went wrong with a file or directory.
@@ -38,22 +39,31 @@ pub(super) enum GroupError {
     Systemd(#[source] io::Error),
 }
 
-/// How many processes of a group were killed for want of memory. Both versions say so in a line `oom_kill N`.
+/// How many processes of a group were killed for want of memory. Both versions say so in a line
+/// `oom_kill N`.
 pub(super) fn oom_kills(directory: &Path) -> Option<u64> {
     let files = ["memory.events", "memory.oom_control"];
-    let text = files.iter().find_map(|file| read(&directory.join(file)).ok())?;
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    let text = files
+        .iter()
+        .find_map(|file| read(&directory.join(file)).ok())?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
 impl Group {
     /// The group of a name at a site.
     pub(super) fn at(site: &Site, name: &str) -> Self {
         let (mount, wanted) = (site.mount.clone(), site.controllers.clone());
-        Self { path: site.parent.join(name), mount, wanted, second: site.second }
+        Self {
+            path: site.parent.join(name),
+            mount,
+            wanted,
+            second: site.second,
+        }
     }
 
-    /// Makes it, new and empty. Only here it turns out whether this program has any right over the host's groups: what is
-    /// denied later is an error like any other.
+    /// Makes it, new and empty. Only here it turns out whether this program has any right over the
+    /// host's groups: what is denied later is an error like any other.
     pub(super) fn make(&self) -> Result<(), GroupError> {
         self.try_to_make().map_err(|error| match error {
             GroupError::Io(path, error) if is_denied(&error) => GroupError::NotOurs(path),
@@ -78,10 +88,17 @@ impl Group {
         if !self.second {
             return Ok(());
         }
-        let above = self.path.ancestors().skip(1).take_while(|group| group.starts_with(&self.mount));
+        let above = self
+            .path
+            .ancestors()
+            .skip(1)
+            .take_while(|group| group.starts_with(&self.mount));
         let above: Vec<&Path> = above.collect();
         for group in above.into_iter().rev() {
-            let (there, handed) = (read(&group.join("cgroup.controllers"))?, "cgroup.subtree_control");
+            let (there, handed) = (
+                read(&group.join("cgroup.controllers"))?,
+                "cgroup.subtree_control",
+            );
             let already = read(&group.join(handed))?;
             for name in self.wanted.iter().map(|controller| controller.name()) {
                 if lists(&there, name) && !lists(&already, name) {
@@ -98,13 +115,29 @@ impl Group {
             return Ok(self.wanted.clone());
         }
         let there = read(&self.path.join("cgroup.controllers"))?;
-        Ok(self.wanted.iter().copied().filter(|controller| lists(&there, controller.name())).collect())
+        Ok(self
+            .wanted
+            .iter()
+            .copied()
+            .filter(|controller| lists(&there, controller.name()))
+            .collect())
     }
 
     /// Sets the limits of its controllers.
     pub(super) fn limit(&self, controllers: &[Controller], memory: u64) -> Result<(), GroupError> {
-        let of = if self.second { limits::second } else { limits::first };
-        for Limit { file, value, optional } in controllers.iter().flat_map(|controller| of(*controller, memory)) {
+        let of = if self.second {
+            limits::second
+        } else {
+            limits::first
+        };
+        for Limit {
+            file,
+            value,
+            optional,
+        } in controllers
+            .iter()
+            .flat_map(|controller| of(*controller, memory))
+        {
             let path = self.path.join(file);
             if !optional || path.exists() {
                 write(&path, &value.to_string())?;
@@ -119,7 +152,8 @@ impl Group {
     }
 }
 
-/// How long the last of a group may take to end: its keeper has ended, and the kernel kills what that kept.
+/// How long the last of a group may take to end: its keeper has ended, and the kernel kills what
+/// that kept.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes the group of a filter that is over, and ends whoever of it is still in there.
@@ -135,7 +169,10 @@ pub(super) fn remove_with_members(path: &Path) -> io::Result<()> {
 
 /// Removes a group of ours that holds nobody; one that isn't there is fine.
 fn remove(path: &Path) -> io::Result<()> {
-    let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
+    let ours = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with(PREFIX));
     if !ours {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -164,17 +201,23 @@ fn lists(names: &str, name: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, GroupError> {
-    let bytes = crate::sys::file::read_regular(path, LIMIT).map_err(|error| GroupError::Io(path.to_owned(), error))?;
+    let bytes = crate::sys::file::read_regular(path, LIMIT)
+        .map_err(|error| GroupError::Io(path.to_owned(), error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The kernel takes a value as one write.
 fn write(path: &Path, value: &str) -> Result<(), GroupError> {
-    let written =
-        std::fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(value.as_bytes()));
     written.map_err(|error| GroupError::Io(path.to_owned(), error))
 }
 
 fn is_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }

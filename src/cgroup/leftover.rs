@@ -1,5 +1,6 @@
-//! What is remembered of a filter's control groups, so that they can be removed once it has ended: one file a container in
-//! `/run/boundary-groups`. It outlives the state directory, which the filter itself takes along.
+//! What is remembered of a filter's control groups, so that they can be removed once it has ended:
+//! one file a container in `/run/boundary-groups`. It outlives the state directory, which the
+//! filter itself takes along.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -42,7 +43,10 @@ impl Leftover {
     /// What making the directory and the file gives.
     pub(super) fn write(&self, state: &Path) -> io::Result<()> {
         let path = file_of(state).ok_or(io::ErrorKind::InvalidInput)?;
-        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(DIRECTORY)?;
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(DIRECTORY)?;
         file::replace(&path, &serde_json::to_vec(self)?, 0o600)
     }
 
@@ -52,7 +56,8 @@ impl Leftover {
         self.init.alive() && self.filter.alive()
     }
 
-    /// How many of those in them the kernel has killed for want of memory; none where it can't be told.
+    /// How many of those in them the kernel has killed for want of memory; none where it can't be
+    /// told.
     #[must_use]
     pub fn oom_kills(&self) -> Option<u64> {
         self.groups.iter().find_map(|group| group::oom_kills(group))
@@ -85,7 +90,11 @@ impl Leftover {
 
 /// Removes the groups of all filters that have ended.
 pub fn sweep() {
-    let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten().take(LISTING_LIMIT);
+    let entries = std::fs::read_dir(DIRECTORY)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .take(LISTING_LIMIT);
     for path in entries.map(|entry| entry.path()) {
         if let Some(leftover) = read(&path).filter(|leftover| !leftover.filter.alive()) {
             leftover.clear(&path);

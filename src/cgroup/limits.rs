@@ -26,23 +26,27 @@ impl Controller {
 
     /// One of ours by the kernel's name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|controller| controller.name() == name)
+        Self::ALL
+            .into_iter()
+            .find(|controller| controller.name() == name)
     }
 }
 
-/// Threads: the event loops of keeper and filter, the one that lives in the gateway for a container with the host's network, and
-/// those that enter a namespace for one task each. Five were the most that was seen.
+/// Threads: the event loops of keeper and filter, the one that lives in the gateway for a container
+/// with the host's network, and those that enter a namespace for one task each. Five were the most
+/// that was seen.
 pub(super) const TASKS: u64 = 16;
 
-/// Of 100, as much as a container has: what waits for its filter is the container's own work. Together they weigh no more than two
-/// containers.
+/// Of 100, as much as a container has: what waits for its filter is the container's own work.
+/// Together they weigh no more than two containers.
 pub(super) const CPU_WEIGHT: u64 = 100;
 /// The same as the first version counts, of 1024.
 const CPU_SHARES: u64 = 1024;
 
-/// The part of a filter's memory that its sockets' queues may have, where the kernel counts those apart (the first version) and
-/// so can't bound both together: the filter does that itself (`proxy/budget.rs`). All of its memory may be the process's, as a
-/// container can drive it there, and a process that runs into its limit is killed; sockets are only slowed, as TCP drops and
+/// The part of a filter's memory that its sockets' queues may have, where the kernel counts those
+/// apart (the first version) and so can't bound both together: the filter does that itself
+/// (`proxy/budget.rs`). All of its memory may be the process's, as a container can drive it there,
+/// and a process that runs into its limit is killed; sockets are only slowed, as TCP drops and
 /// sends again.
 const SOCKETS_PART: u64 = 2;
 
@@ -56,14 +60,23 @@ pub(super) struct Limit {
 }
 
 const fn limit(file: &'static str, value: u64) -> Limit {
-    Limit { file, value, optional: false }
+    Limit {
+        file,
+        value,
+        optional: false,
+    }
 }
 
 const fn if_there(file: &'static str, value: u64) -> Limit {
-    Limit { file, value, optional: true }
+    Limit {
+        file,
+        value,
+        optional: true,
+    }
 }
 
-/// The limits of one controller of the first version. Order counts: memory and swap together can't be less than memory.
+/// The limits of one controller of the first version. Order counts: memory and swap together can't
+/// be less than memory.
 pub(super) fn first(controller: Controller, memory: u64) -> Vec<Limit> {
     let sockets = memory / SOCKETS_PART;
     match controller {
@@ -99,9 +112,18 @@ mod tests {
     #[test]
     fn the_first_version_bounds_the_sockets_apart_and_the_process_by_the_whole() {
         let memory = first(Controller::Memory, 64 << 20);
-        let value = |file: &str| memory.iter().find(|limit| limit.file == file).unwrap().value;
+        let value = |file: &str| {
+            memory
+                .iter()
+                .find(|limit| limit.file == file)
+                .unwrap()
+                .value
+        };
         assert_eq!(value("memory.limit_in_bytes"), 64 << 20);
         assert_eq!(value("memory.kmem.tcp.limit_in_bytes"), 32 << 20);
-        assert_eq!(value("memory.memsw.limit_in_bytes"), value("memory.limit_in_bytes"));
+        assert_eq!(
+            value("memory.memsw.limit_in_bytes"),
+            value("memory.limit_in_bytes")
+        );
     }
 }

@@ -8,14 +8,17 @@ use crate::sys::mountinfo::Mount;
 pub(super) struct Hierarchy {
     /// Where it is mounted, and from which group on it is seen there.
     pub mount: Mount,
-    /// The controllers of a hierarchy of the first version; none for the second, whose groups say so each.
+    /// The controllers of a hierarchy of the first version; none for the second, whose groups say
+    /// so each.
     pub first: Option<Vec<Controller>>,
 }
 
 impl Hierarchy {
     /// Whether a controller of the first version is in it.
     pub(super) fn has(&self, controller: Controller) -> bool {
-        self.first.as_ref().is_some_and(|first| first.contains(&controller))
+        self.first
+            .as_ref()
+            .is_some_and(|first| first.contains(&controller))
     }
 }
 
@@ -24,7 +27,13 @@ pub(super) fn hierarchies(mounts: Vec<Mount>) -> Vec<Hierarchy> {
     let hierarchy = |mount: Mount| {
         let first = match mount.kind.as_str() {
             "cgroup2" => None,
-            "cgroup" => Some(mount.options.split(',').filter_map(Controller::named).collect()),
+            "cgroup" => Some(
+                mount
+                    .options
+                    .split(',')
+                    .filter_map(Controller::named)
+                    .collect(),
+            ),
             _ => return None,
         };
         Some(Hierarchy { mount, first })
@@ -46,8 +55,10 @@ mod tests {
              32 24 0:28 /docker/x /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n\
              broken line - cgroup",
         ));
-        let points: Vec<_> =
-            found.iter().map(|found| (found.mount.point.to_str().unwrap(), found.first.clone())).collect();
+        let points: Vec<_> = found
+            .iter()
+            .map(|found| (found.mount.point.to_str().unwrap(), found.first.clone()))
+            .collect();
         assert_eq!(
             points,
             [
@@ -56,6 +67,10 @@ mod tests {
                 ("/sys/fs/cgroup/unified", None),
             ]
         );
-        assert!(found[0].has(Controller::Cpu) && !found[0].has(Controller::Memory) && !found[2].has(Controller::Cpu));
+        assert!(
+            found[0].has(Controller::Cpu)
+                && !found[0].has(Controller::Memory)
+                && !found[2].has(Controller::Cpu)
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! Where the filter's group belongs: beside the container's, by what the kernel says of the container's first process. Pure.
+//! Where the filter's group belongs: beside the container's, by what the kernel says of the
+//! container's first process. Pure.
 //!
-//! What the engine asked for (`cgroupsPath`) is anybody's text, and runtimes read it differently; what they made of it is a
-//! fact by now. So that text only says where the container's own group ends, when the process is in one further down (crun
-//! can be told to make one). A lie there can but choose among the groups above the container's.
+//! What the engine asked for (`cgroupsPath`) is anybody's text, and runtimes read it differently;
+//! what they made of it is a fact by now. So that text only says where the container's own group
+//! ends, when the process is in one further down (crun can be told to make one). A lie there can
+//! but choose among the groups above the container's.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -65,25 +67,45 @@ pub(super) fn beside(
     // Those of the first version stand before the second's line, which has what is left.
     for (controllers, group) in membership.lines().filter_map(entry) {
         let second = controllers.is_empty();
-        let of_it = |one: &Controller| second || controllers.split(',').any(|name| name == one.name());
+        let of_it =
+            |one: &Controller| second || controllers.split(',').any(|name| name == one.name());
         let here: Vec<Controller> = needed.extract_if(.., |one| of_it(one)).collect();
         let Some(first) = here.first() else { continue };
         let names = names(group)?;
         let (above, slice) = above(&names, container);
         let parent = Path::new("/").join(above.iter().collect::<PathBuf>());
-        let fits = |one: &&Hierarchy| if second { one.first.is_none() } else { one.has(*first) };
-        let found = hierarchies.iter().filter(fits).find_map(|one| Some((&one.mount, one.mount.locate(&parent)?)));
+        let fits = |one: &&Hierarchy| {
+            if second {
+                one.first.is_none()
+            } else {
+                one.has(*first)
+            }
+        };
+        let found = hierarchies
+            .iter()
+            .filter(fits)
+            .find_map(|one| Some((&one.mount, one.mount.locate(&parent)?)));
         if let Some((mount, parent)) = found {
-            sites.push(Site { mount: mount.point.clone(), parent, controllers: here, second });
+            sites.push(Site {
+                mount: mount.point.clone(),
+                parent,
+                controllers: here,
+                second,
+            });
             slices.push(slice);
         }
     }
     slices.dedup();
-    let slice = if slices.len() == 1 { slices.remove(0) } else { None };
+    let slice = if slices.len() == 1 {
+        slices.remove(0)
+    } else {
+        None
+    };
     Ok(Place { sites, slice })
 }
 
-/// A line of `/proc/PID/cgroup` (cgroups(7)): the hierarchy's controllers, none for the second version, and the group.
+/// A line of `/proc/PID/cgroup` (cgroups(7)): the hierarchy's controllers, none for the second
+/// version, and the group.
 pub(super) fn entry(line: &str) -> Option<(&str, &str)> {
     line.split_once(':')?.1.split_once(':')
 }
@@ -107,18 +129,32 @@ fn names(group: &str) -> Result<Vec<&str>, PlaceError> {
     Ok(names)
 }
 
-/// What is above the container's own group, and the slice that this is. Nothing is above the hierarchy's root.
+/// What is above the container's own group, and the slice that this is. Nothing is above the
+/// hierarchy's root.
 fn above<'a>(names: &'a [&'a str], container: &Container<'_>) -> (&'a [&'a str], Option<String>) {
-    let slices = if container.systemd { leading_slices(names) } else { 0 };
-    let in_scope = container.systemd && names.get(slices).is_some_and(|name| name.ends_with(".scope"));
+    let slices = if container.systemd {
+        leading_slices(names)
+    } else {
+        0
+    };
+    let in_scope = container.systemd
+        && names
+            .get(slices)
+            .is_some_and(|name| name.ends_with(".scope"));
     let in_slice = slices > 0 && names.len() <= slices + 1;
-    let end = if in_scope || in_slice { names.len().min(slices + 1) } else { own_end(names, container) };
+    let end = if in_scope || in_slice {
+        names.len().min(slices + 1)
+    } else {
+        own_end(names, container)
+    };
     let above = names.get(..end.saturating_sub(1)).unwrap_or_default();
-    let slice = (in_scope || in_slice).then(|| above.last().map_or("-.slice", |name| name).to_owned());
+    let slice =
+        (in_scope || in_slice).then(|| above.last().map_or("-.slice", |name| name).to_owned());
     (above, slice)
 }
 
-/// How many of the first names are slices where systemd has them: `a-b.slice` is in `a.slice` (systemd.slice(5)).
+/// How many of the first names are slices where systemd has them: `a-b.slice` is in `a.slice`
+/// (systemd.slice(5)).
 fn leading_slices(names: &[&str]) -> usize {
     let stem = |at: usize| names.get(at).and_then(|name| name.strip_suffix(".slice"));
     let in_its_place = |at: &usize| {
@@ -131,10 +167,16 @@ fn leading_slices(names: &[&str]) -> usize {
     (0..names.len()).take_while(in_its_place).count()
 }
 
-/// How many of the names lead to the container's own group: to the last place where what the engine asked for stands.
+/// How many of the names lead to the container's own group: to the last place where what the engine
+/// asked for stands.
 fn own_end(names: &[&str], container: &Container<'_>) -> usize {
-    let asked = container.cgroups_path.filter(|path| !path.is_empty()).map_or_else(|| vec![container.id], cleaned);
-    let last = names.windows(asked.len().max(1)).rposition(|window| window == asked);
+    let asked = container
+        .cgroups_path
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| vec![container.id], cleaned);
+    let last = names
+        .windows(asked.len().max(1))
+        .rposition(|window| window == asked);
     last.map_or(names.len(), |start| start + asked.len())
 }
 

@@ -1,7 +1,8 @@
-//! Where systemd manages the groups, it makes the filter's: a transient scope in the slice that the container's is in. What was
-//! made behind its back it might take back.
+//! Where systemd manages the groups, it makes the filter's: a transient scope in the slice that the
+//! container's is in. What was made behind its back it might take back.
 //!
-//! It is asked on its private socket, which root may use and which needs no bus: hosts without dbus-daemon have it, too.
+//! It is asked on its private socket, which root may use and which needs no bus: hosts without
+//! dbus-daemon have it, too.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -31,7 +32,10 @@ pub(super) fn enter_scope(name: &str, slice: &str, memory: u64) -> io::Result<()
     stream.set_read_timeout(Some(PATIENCE))?;
     dbus::authenticate(&mut stream, nix::unistd::geteuid().as_raw())?;
     let properties = [
-        ("Description", Value::Text("filter of a container's network")),
+        (
+            "Description",
+            Value::Text("filter of a container's network"),
+        ),
         ("Slice", Value::Text(slice)),
         ("PIDs", Value::Process(std::process::id())),
         // It ends with its container, which is ordered by its engine.
@@ -48,7 +52,11 @@ pub(super) fn enter_scope(name: &str, slice: &str, memory: u64) -> io::Result<()
         match dbus::hear(&mut stream)? {
             Heard::Failed(reason) => return Err(io::Error::other(reason)),
             Heard::JobRemoved(unit, result) if unit == name => {
-                return if result == "done" { Ok(()) } else { Err(io::Error::other(format!("its job is {result}"))) };
+                return if result == "done" {
+                    Ok(())
+                } else {
+                    Err(io::Error::other(format!("its job is {result}")))
+                };
             }
             _ if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),
             _ => {}

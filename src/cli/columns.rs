@@ -11,18 +11,33 @@ const MAX_CELL: usize = 64;
 pub(super) fn write(rows: &[Vec<String>], right: &[usize], out: &mut impl Write) -> io::Result<()> {
     let last = rows.first().map_or(0, |row| row.len().saturating_sub(1));
     let cells = |row: &Vec<String>| -> Vec<String> {
-        let shown =
-            |(column, cell): (usize, &String)| if column == last { cell.clone() } else { clean(cell, MAX_CELL) };
+        let shown = |(column, cell): (usize, &String)| {
+            if column == last {
+                cell.clone()
+            } else {
+                clean(cell, MAX_CELL)
+            }
+        };
         row.iter().enumerate().map(shown).collect()
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..=last).map(|column| width(column).unwrap_or_default()).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..=last)
+        .map(|column| width(column).unwrap_or_default())
+        .collect();
     for row in &rows {
         let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let padded =
-                if right.contains(&column) { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
+            let padded = if right.contains(&column) {
+                format!("{cell:>width$}  ")
+            } else {
+                format!("{cell:<width$}  ")
+            };
             line.push_str(&padded);
         }
         writeln!(out, "{}", line.trim_end())?;

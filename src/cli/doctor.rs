@@ -1,7 +1,8 @@
 //! `doctor`: whether this host can do what the runtime needs, and what to do where it can't.
 //!
-//! Owns the output. `look` finds out, by trying; `findings` judges, and knows no file. What must not be forgotten: whoever runs
-//! this looks for why a container doesn't start, so a line that needs no action must look different from one that does.
+//! Owns the output. `look` finds out, by trying; `findings` judges, and knows no file. What must
+//! not be forgotten: whoever runs this looks for why a container doesn't start, so a line that
+//! needs no action must look different from one that does.
 
 mod findings;
 mod look;
@@ -28,8 +29,13 @@ pub struct DoctorArguments {
 pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
     let found = findings(&look::look(arguments.config.as_deref())?);
     let mut out = io::stdout().lock();
-    found.iter().try_for_each(|finding| tell(&mut out, finding))?;
-    let broken = found.iter().filter(|finding| finding.verdict == Verdict::Broken).count();
+    found
+        .iter()
+        .try_for_each(|finding| tell(&mut out, finding))?;
+    let broken = found
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Broken)
+        .count();
     ensure!(broken == 0, "{broken} of these must be put right");
     Ok(())
 }
@@ -41,5 +47,8 @@ fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
         Verdict::Broken => "FAIL",
     };
     writeln!(out, "{mark}  {}", finding.what)?;
-    finding.remarks.iter().try_for_each(|remark| writeln!(out, "      {remark}"))
+    finding
+        .remarks
+        .iter()
+        .try_for_each(|remark| writeln!(out, "      {remark}"))
 }

@@ -1,8 +1,8 @@
-//! `boundary-shim gen-seccomp`: writes a seccomp profile that lets a jail run inside a container, for engines that don't use
-//! this runtime.
+//! `boundary-shim gen-seccomp`: writes a seccomp profile that lets a jail run inside a container,
+//! for engines that don't use this runtime.
 //!
-//! Owns options, files and words for people; how a profile is made is `seccomp::generate`'s. Not to be forgotten: nothing is
-//! written before everything was checked.
+//! Owns options, files and words for people; how a profile is made is `seccomp::generate`'s. Not to
+//! be forgotten: nothing is written before everything was checked.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,8 @@ pub struct GenSeccompArguments {
     /// What a container may nest inside of itself
     #[arg(long, default_value = "nsjail", value_parser = tier)]
     tier: Tier,
-    /// docker: for --security-opt; oci: resolved for one architecture and set of capabilities, for Kubernetes
+    /// docker: for --security-opt; oci: resolved for one architecture and set of capabilities, for
+    /// Kubernetes
     #[arg(long, default_value = "docker", value_parser = format)]
     format: Form,
     /// With --format oci: the machine (amd64, arm64, …), else this one
@@ -63,7 +64,8 @@ fn engine(word: &str) -> Result<Engine, String> {
 }
 
 fn tier(word: &str) -> Result<Tier, String> {
-    Tier::parse(word).ok_or_else(|| "there are nsjail, unshare, chromium, bwrap and seed".to_owned())
+    Tier::parse(word)
+        .ok_or_else(|| "there are nsjail, unshare, chromium, bwrap and seed".to_owned())
 }
 
 fn format(word: &str) -> Result<Form, String> {
@@ -84,26 +86,35 @@ fn architecture(word: &str) -> Result<Arch, String> {
 /// Makes the profile and writes it.
 ///
 /// # Errors
-/// A base that can't be read or patched, an unknown version, a self-check that failed, a file that can't be written: nothing is
-/// written then.
+/// A base that can't be read or patched, an unknown version, a self-check that failed, a file that
+/// can't be written: nothing is written then.
 pub fn run(arguments: &GenSeccompArguments) -> Result<()> {
     if arguments.format == Form::Docker && (arguments.arch.is_some() || arguments.caps.is_some()) {
         bail!("--arch and --caps choose among a profile's rules; --format docker keeps them all");
     }
     let (base, name) = base(arguments)?;
-    let caps = arguments.caps.clone().unwrap_or_else(|| DEFAULT_CAPABILITIES.map(str::to_owned).to_vec());
+    let caps = arguments
+        .caps
+        .clone()
+        .unwrap_or_else(|| DEFAULT_CAPABILITIES.map(str::to_owned).to_vec());
     let target = Target {
         bounding: &caps,
         architecture: arguments.arch.map_or_else(here, Ok)?,
         kernel: kernel()?,
         generation: Generation::V23,
     };
-    let origin = if arguments.base.is_some() { Origin::Theirs } else { Origin::Ours };
-    let made = generate(&base, origin, arguments.tier, arguments.format, &target).with_context(|| name.clone())?;
+    let origin = if arguments.base.is_some() {
+        Origin::Theirs
+    } else {
+        Origin::Ours
+    };
+    let made = generate(&base, origin, arguments.tier, arguments.format, &target)
+        .with_context(|| name.clone())?;
     let mut text = serde_json::to_string_pretty(&made.profile)?;
     text.push('\n');
     if let Some(output) = &arguments.output {
-        file::replace(output, text.as_bytes(), 0o644).with_context(|| format!("can't write {}", output.display()))?;
+        file::replace(output, text.as_bytes(), 0o644)
+            .with_context(|| format!("can't write {}", output.display()))?;
     }
     let shown = match (arguments.explain, &arguments.output) {
         (true, _) => explanation(&name, arguments.tier, &made.changes),
@@ -115,22 +126,35 @@ pub fn run(arguments: &GenSeccompArguments) -> Result<()> {
 
 /// What was done, for people.
 fn explanation(name: &str, tier: Tier, changes: &Changes) -> String {
-    let lines: Vec<String> = changes.0.iter().map(|change| format!("  {change}\n")).collect();
+    let lines: Vec<String> = changes
+        .0
+        .iter()
+        .map(|change| format!("  {change}\n"))
+        .collect();
     let proof = "Every other call's verdict is what it was: both profiles were compiled by libseccomp and compared.\n";
-    format!("{name}, tier {}:\n\n{}\n{proof}", tier.name(), lines.concat())
+    format!(
+        "{name}, tier {}:\n\n{}\n{proof}",
+        tier.name(),
+        lines.concat()
+    )
 }
 
 /// The profile to be patched, and what it is called.
 fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     if let Some(path) = &arguments.base {
-        let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+        let name = if path == Path::new("-") {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
         let text = read(path).with_context(|| format!("can't read {name}"))?;
         let profile = Profile::read(&text).with_context(|| name.clone())?;
         return Ok((profile, name));
     }
     let engine = arguments.engine.unwrap_or(Engine::Docker);
     let version = arguments.docker_version.as_deref();
-    let profile = Profile::of(catalogue::profile(engine, version)?).context("a profile of this program's own")?;
+    let profile = Profile::of(catalogue::profile(engine, version)?)
+        .context("a profile of this program's own")?;
     let name = match version {
         Some(version) => format!("{}'s default profile, version {version}", engine.name()),
         None => format!("{}'s newest default profile", engine.name()),
@@ -145,7 +169,9 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     if path == Path::new("-") {
         io::stdin().lock().take(most).read_to_end(&mut text)?;
     } else {
-        std::fs::File::open(path)?.take(most).read_to_end(&mut text)?;
+        std::fs::File::open(path)?
+            .take(most)
+            .read_to_end(&mut text)?;
     }
     Ok(text)
 }
@@ -156,6 +182,12 @@ fn here() -> Result<Arch> {
 }
 
 fn kernel() -> Result<(u32, u32)> {
-    let release = nix::sys::utsname::uname().context("can't tell the kernel's release")?.release().to_owned();
-    release.to_str().and_then(kernel_of).ok_or_else(|| anyhow!("can't understand the kernel's release {release:?}"))
+    let release = nix::sys::utsname::uname()
+        .context("can't tell the kernel's release")?
+        .release()
+        .to_owned();
+    release
+        .to_str()
+        .and_then(kernel_of)
+        .ok_or_else(|| anyhow!("can't understand the kernel's release {release:?}"))
 }

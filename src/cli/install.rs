@@ -1,7 +1,7 @@
 //! `install` and `uninstall`: make an engine offer the runtime, or not any more.
 //!
-//! Owns what comes of the words (`install/words.rs`); `integrate` knows the engines. To remember: a dry run prints the very steps
-//! that would be applied.
+//! Owns what comes of the words (`install/words.rs`); `integrate` knows the engines. To remember: a
+//! dry run prints the very steps that would be applied.
 
 mod words;
 
@@ -86,7 +86,10 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
 
 /// A dry run too: other users' processes can't be looked at, so what it said could be wrong.
 fn require_root() -> anyhow::Result<()> {
-    ensure!(nix::unistd::geteuid().is_root(), "only root may change an engine's configuration: use sudo");
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "only root may change an engine's configuration: use sudo"
+    );
     Ok(())
 }
 
@@ -96,24 +99,34 @@ fn carry_out(plan: &Plan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<
         writeln!(out, "{nothing_to_do}")?;
     } else if dry_run {
         writeln!(out, "this would be done:")?;
-        plan.steps.iter().try_for_each(|step| preview(&mut out, step))?;
+        plan.steps
+            .iter()
+            .try_for_each(|step| preview(&mut out, step))?;
     } else {
         step::apply(&plan.steps, |step| tell(&mut out, step))?;
     }
-    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    plan.notes
+        .iter()
+        .try_for_each(|note| writeln!(out, "note: {note}"))?;
     Ok(())
 }
 
 fn tell(out: &mut impl Write, step: &Step) -> io::Result<()> {
     writeln!(out, "{step}")?;
-    step.changes().iter().try_for_each(|change| writeln!(out, "  {change}"))
+    step.changes()
+        .iter()
+        .try_for_each(|change| writeln!(out, "  {change}"))
 }
 
 fn preview(out: &mut impl Write, step: &Step) -> io::Result<()> {
     tell(out, step)?;
     match step {
         Step::Write { before, after, .. } => {
-            writeln!(out, "--- before\n{}+++ after\n{after}", before.as_deref().unwrap_or("(no file)\n"))
+            writeln!(
+                out,
+                "--- before\n{}+++ after\n{after}",
+                before.as_deref().unwrap_or("(no file)\n")
+            )
         }
         _ => Ok(()),
     }

@@ -1,7 +1,8 @@
 //! `boundary-shim logs`: shows what containers attempted, from their records.
 //!
-//! Owns the words and the layout. `choice` finds the containers that are meant, `listing` shows them as a table, `view` shows a
-//! record's attempts as they come, `summary` adds them up, `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
+//! Owns the words and the layout. `choice` finds the containers that are meant, `listing` shows
+//! them as a table, `view` shows a record's attempts as they come, `summary` adds them up,
+//! `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
 
 mod choice;
 mod last;
@@ -40,7 +41,8 @@ use zone::Zone;
 pub struct LogsArguments {
     #[command(subcommand)]
     command: Option<LogsCommand>,
-    /// The container's ID or its beginning, its name, or its pod: NAME or NAMESPACE/NAME. Without it, the containers are listed
+    /// The container's ID or its beginning, its name, or its pod: NAME or NAMESPACE/NAME. Without
+    /// it, the containers are listed
     container: Option<String>,
     /// The newest container
     #[arg(long)]
@@ -61,12 +63,19 @@ pub struct LogsArguments {
     #[arg(long, value_name = "TIME", requires = "attempts")]
     until: Option<String>,
     /// Only the last N attempts
-    #[arg(short = 'n', long = "tail", value_name = "N", requires = "one", conflicts_with = "summary")]
+    #[arg(
+        short = 'n',
+        long = "tail",
+        value_name = "N",
+        requires = "one",
+        conflicts_with = "summary"
+    )]
     tail: Option<usize>,
     /// Add the attempts up by destination; without a container, those of all
     #[arg(long)]
     summary: bool,
-    /// Show the lines as they stand in the file, one JSON object each; the other options then choose lines
+    /// Show the lines as they stand in the file, one JSON object each; the other options then
+    /// choose lines
     #[arg(long, requires = "one", conflicts_with = "summary")]
     json: bool,
     /// Show times in this host's time zone, not in UTC
@@ -99,8 +108,9 @@ impl Host {
 /// Shows records, lists them, or removes them.
 ///
 /// # Errors
-/// A broken configuration, no such container, several of them (listed), a file that cannot be read. Where the reader of
-/// standard output is gone (`| head`), that very error, bare: the caller takes it for success.
+/// A broken configuration, no such container, several of them (listed), a file that cannot be read.
+/// Where the reader of standard output is gone (`| head`), that very error, bare: the caller takes
+/// it for success.
 pub fn run(arguments: &LogsArguments) -> Result<()> {
     let out = &mut io::BufWriter::new(io::stdout().lock());
     match &arguments.command {
@@ -111,12 +121,23 @@ pub fn run(arguments: &LogsArguments) -> Result<()> {
 
 fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
     let directory = Directory::new(&arguments.host.settings()?.audit_directory);
-    let zone = Zone { local: arguments.local };
-    let period = Period::read(arguments.since.as_deref(), arguments.until.as_deref(), SystemTime::now())?;
-    let wanted = Wanted { denied: arguments.denied, period };
+    let zone = Zone {
+        local: arguments.local,
+    };
+    let period = Period::read(
+        arguments.since.as_deref(),
+        arguments.until.as_deref(),
+        SystemTime::now(),
+    )?;
+    let wanted = Wanted {
+        denied: arguments.denied,
+        period,
+    };
     let shown = match (&arguments.container, arguments.last, arguments.summary) {
         (None, false, false) => listing::show(&directory, arguments.all, zone, out),
-        (None, false, true) => directory.list(usize::MAX).and_then(|all| summary::show(&all, wanted, zone, out)),
+        (None, false, true) => directory
+            .list(usize::MAX)
+            .and_then(|all| summary::show(&all, wanted, zone, out)),
         (word, _, summed) => {
             let Choice { containers, remark } = choice::choose(&directory, word.as_deref())?;
             if let Some(remark) = remark {
@@ -132,7 +153,8 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
     };
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error.into()),
-        outcome => outcome.with_context(|| format!("cannot show the records in {}", directory.path().display())),
+        outcome => outcome
+            .with_context(|| format!("cannot show the records in {}", directory.path().display())),
     }
 }
 
@@ -143,9 +165,22 @@ fn view(
     zone: Zone,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let paint = Paint::if_wanted(io::stdout().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-    let form = Form { json: arguments.json, follow: arguments.follow, last: arguments.tail, wanted, zone, paint };
-    let ids = containers.iter().map(|container| container.id.clone()).collect();
+    let paint = Paint::if_wanted(
+        io::stdout().is_terminal(),
+        std::env::var_os("NO_COLOR").as_deref(),
+    );
+    let form = Form {
+        json: arguments.json,
+        follow: arguments.follow,
+        last: arguments.tail,
+        wanted,
+        zone,
+        paint,
+    };
+    let ids = containers
+        .iter()
+        .map(|container| container.id.clone())
+        .collect();
     View::new(form, ids, out).show(Streams::open(containers)?, Running::now)
 }
 

@@ -1,7 +1,8 @@
 //! `status`: every gateway of this host, what it goes by, what it has done and whether it is well.
 //!
-//! Owns finding them and asking each. `gateway` says what is known of one, `table` the form for people. Gateways are asked at
-//! the same time and each for a moment only: one that hangs hides no other.
+//! Owns finding them and asking each. `gateway` says what is known of one, `table` the form for
+//! people. Gateways are asked at the same time and each for a moment only: one that hangs hides no
+//! other.
 
 mod gateway;
 mod table;
@@ -22,9 +23,11 @@ const AT_ONCE: usize = 32;
 
 /// What `status` is told.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code: 1 where a gateway is dead, doesn't answer or can't write its record, else 0.\n\
+#[command(
+    after_help = "Exit code: 1 where a gateway is dead, doesn't answer or can't write its record, else 0.\n\
                         A container whose gateway is dead has no network. \"changed\" beside a policy's hash: its file says \
-                        something else by now, and the container goes by what it was started with.")]
+                        something else by now, and the container goes by what it was started with."
+)]
 pub struct StatusArguments {
     /// One JSON object a gateway and line
     #[arg(long)]
@@ -34,20 +37,32 @@ pub struct StatusArguments {
 /// Shows every gateway.
 ///
 /// # Errors
-/// It isn't root who asks; gateways can't be listed; one of them isn't well, after all were shown. Where the reader of standard
-/// output is gone, that very error, bare.
+/// It isn't root who asks; gateways can't be listed; one of them isn't well, after all were shown.
+/// Where the reader of standard output is gone, that very error, bare.
 pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
-    ensure!(geteuid().is_root(), "gateways answer root alone: run sudo boundary-shim status");
+    ensure!(
+        geteuid().is_root(),
+        "gateways answer root alone: run sudo boundary-shim status"
+    );
     let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
-    let own: Vec<_> = records.into_iter().filter(|record| record.plan.gateway == Gateway::Own).collect();
+    let own: Vec<_> = records
+        .into_iter()
+        .filter(|record| record.plan.gateway == Gateway::Own)
+        .collect();
     // Whoever finds a gateway dead says so in its record.
-    own.iter().filter(|record| !record.filters()).for_each(record_end);
+    own.iter()
+        .filter(|record| !record.filters())
+        .for_each(record_end);
     let host = Host::look();
     let mut shown = at_once(own, |record| host.show(record));
     shown.sort_by(|one, other| one.order().cmp(&other.order()));
     tell(&mut io::stdout().lock(), &shown, arguments.json)?;
     let ill = shown.iter().filter(|one| !one.is_well()).count();
-    ensure!(ill == 0, "{ill} of {} gateways: see their state", shown.len());
+    ensure!(
+        ill == 0,
+        "{ill} of {} gateways: see their state",
+        shown.len()
+    );
     Ok(())
 }
 
@@ -59,7 +74,10 @@ fn at_once(records: Vec<Record>, show: impl Fn(&Record) -> Option<Shown> + Sync)
     let work = || {
         while let Some(record) = next() {
             let one = show(&record);
-            shown.lock().unwrap_or_else(PoisonError::into_inner).extend(one);
+            shown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(one);
         }
     };
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
@@ -68,8 +86,13 @@ fn at_once(records: Vec<Record>, show: impl Fn(&Record) -> Option<Shown> + Sync)
 
 fn tell(out: &mut impl Write, shown: &[Shown], json: bool) -> io::Result<()> {
     match (json, shown) {
-        (true, _) => shown.iter().try_for_each(|one| writeln!(out, "{}", serde_json::to_string(one)?)),
-        (false, []) => writeln!(out, "No container on this host is filtered by boundary-shim."),
+        (true, _) => shown
+            .iter()
+            .try_for_each(|one| writeln!(out, "{}", serde_json::to_string(one)?)),
+        (false, []) => writeln!(
+            out,
+            "No container on this host is filtered by boundary-shim."
+        ),
         (false, _) => table::write(out, shown),
     }
 }

@@ -1,7 +1,9 @@
-//! Adoption: an interface of the container becomes the gateway's uplink, and a veth takes its place, looking the same.
+//! Adoption: an interface of the container becomes the gateway's uplink, and a veth takes its
+//! place, looking the same.
 //!
-//! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here undoes: a step that fails
-//! ends the proxy, the gateway goes with it, and the container is left with no way out at all.
+//! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here
+//! undoes: a step that fails ends the proxy, the gateway goes with it, and the container is left
+//! with no way out at all.
 
 use std::io;
 use std::net::IpAddr;
@@ -55,8 +57,9 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
     adopt_as(gateway, container, link, Snapshot::clone)
 }
 
-/// Adopts one interface of a container that runs, and may have given the interface addresses and routes of its own choice:
-/// of these only what `networks` bear out, the host's own addresses on that wire, counts outside of the container.
+/// Adopts one interface of a container that runs, and may have given the interface addresses and
+/// routes of its own choice: of these only what `networks` bear out, the host's own addresses on
+/// that wire, counts outside of the container.
 ///
 /// # Errors
 /// The step that failed, with the interface's name.
@@ -66,7 +69,9 @@ pub fn adopt_plugged_in(
     link: Link,
     networks: &[IpNet],
 ) -> anyhow::Result<Adopted> {
-    adopt_as(gateway, container, link, |before| before.borne_out_by(networks))
+    adopt_as(gateway, container, link, |before| {
+        before.borne_out_by(networks)
+    })
 }
 
 fn adopt_as(
@@ -77,65 +82,112 @@ fn adopt_as(
 ) -> anyhow::Result<Adopted> {
     let name = link.name.clone();
     let number = gateway.take_number();
-    let (inside, outside) = (format!("{}{number}", ruleset::INSIDE), format!("{}{number}", ruleset::OUTSIDE));
+    let (inside, outside) = (
+        format!("{}{number}", ruleset::INSIDE),
+        format!("{}{number}", ruleset::OUTSIDE),
+    );
     let steps = move || -> anyhow::Result<Adopted> {
         let before = Snapshot::take(container, link).context("read its settings")?;
         container
             .links
-            .give_away(before.link.index, descriptor(&gateway.side.namespace), &outside)
+            .give_away(
+                before.link.index,
+                descriptor(&gateway.side.namespace),
+                &outside,
+            )
             .context("move it to the gateway")?;
         gateway
             .side
             .links
-            .make_pair(INSIDE_NUMBERS + number, &inside, &before.link, descriptor(&container.namespace))
+            .make_pair(
+                INSIDE_NUMBERS + number,
+                &inside,
+                &before.link,
+                descriptor(&container.namespace),
+            )
             .context("put a veth in its place")?;
-        before.restore(container).context("give the veth its settings")?;
+        before
+            .restore(container)
+            .context("give the veth its settings")?;
         let believed = believe(&before);
-        let (inside, outside) = believed.connect(gateway, &inside, &outside).context("route through the gateway")?;
+        let (inside, outside) = believed
+            .connect(gateway, &inside, &outside)
+            .context("route through the gateway")?;
         if before.link.up {
-            container.links.wait_passing(before.link.index).context("bring the veth up")?;
-            gateway.side.links.wait_passing(inside.index).context("bring its other end up")?;
+            container
+                .links
+                .wait_passing(before.link.index)
+                .context("bring the veth up")?;
+            gateway
+                .side
+                .links
+                .wait_passing(inside.index)
+                .context("bring its other end up")?;
         }
         if before.link.passing {
-            gateway.side.links.wait_passing(outside.index).context("bring it up again")?;
+            gateway
+                .side
+                .links
+                .wait_passing(outside.index)
+                .context("bring it up again")?;
         }
         Ok(believed.summary(inside, outside))
     };
     steps().with_context(|| format!("adopt interface {name}"))
 }
 
-/// Takes an interface away from a container that runs. It stays in the gateway, down, until the gateway ends;
-/// `number` tells it from others.
+/// Takes an interface away from a container that runs. It stays in the gateway, down, until the
+/// gateway ends; `number` tells it from others.
 ///
 /// # Errors
 /// The kernel's.
-pub fn take_away(gateway: &Namespace, container: &mut Side, link: &Link, number: u32) -> io::Result<()> {
-    container.links.give_away(link.index, descriptor(gateway), &format!("off{number}"))
+pub fn take_away(
+    gateway: &Namespace,
+    container: &mut Side,
+    link: &Link,
+    number: u32,
+) -> io::Result<()> {
+    container
+        .links
+        .give_away(link.index, descriptor(gateway), &format!("off{number}"))
 }
 
-/// Takes an adopted interface away, and its other end on the host with it, but leaves the link that took its place standing:
-/// its own other end moves to the container's namespace, so that it outlives the gateway and leads nowhere.
+/// Takes an adopted interface away, and its other end on the host with it, but leaves the link that
+/// took its place standing: its own other end moves to the container's namespace, so that it
+/// outlives the gateway and leads nowhere.
 ///
 /// # Errors
 /// The kernel's.
 pub fn let_go(gateway: &mut Gateway, container: &Side, adopted: &Adopted) -> io::Result<()> {
     let links = &mut gateway.side.links;
-    links.give_away(adopted.inside.index, descriptor(&container.namespace), &adopted.inside.name)?;
-    if adopted.outside.index == adopted.inside.index { Ok(()) } else { links.remove(adopted.outside.index) }
+    links.give_away(
+        adopted.inside.index,
+        descriptor(&container.namespace),
+        &adopted.inside.name,
+    )?;
+    if adopted.outside.index == adopted.inside.index {
+        Ok(())
+    } else {
+        links.remove(adopted.outside.index)
+    }
 }
 
-/// Gives a container that had the host's network a link of its own to the gateway. There is no uplink: the proxy dials
-/// from the host's namespace.
+/// Gives a container that had the host's network a link of its own to the gateway. There is no
+/// uplink: the proxy dials from the host's namespace.
 ///
 /// # Errors
 /// The step that failed.
 pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Result<Adopted> {
-    // RFC 6333 sets 192.0.0.0/29 aside for a link between two ends that nobody else sees; the IPv6 pair is a random ULA
-    // prefix (RFC 4193), fixed, since it is never seen by anybody else either.
+    // RFC 6333 sets 192.0.0.0/29 aside for a link between two ends that nobody else sees; the IPv6
+    // pair is a random ULA prefix (RFC 4193), fixed, since it is never seen by anybody else either.
     const CONTAINER_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 2));
     const GATEWAY_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 1));
-    const CONTAINER_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 2));
-    const GATEWAY_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 1));
+    const CONTAINER_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(
+        0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 2,
+    ));
+    const GATEWAY_V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(
+        0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 1,
+    ));
     let far = Link {
         index: 0,
         name: "eth0".into(),
@@ -153,7 +205,12 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
     let number = gateway.take_number();
     let name = format!("{}{number}", ruleset::INSIDE);
     let mut steps = || -> io::Result<Adopted> {
-        gateway.side.links.make_pair(INSIDE_NUMBERS + number, &name, &far, descriptor(&container.namespace))?;
+        gateway.side.links.make_pair(
+            INSIDE_NUMBERS + number,
+            &name,
+            &far,
+            descriptor(&container.namespace),
+        )?;
         let inside = gateway.side.links.by_name(&name)?;
         let inner = container.links.by_name(&far.name)?;
         let mut addresses = Vec::new();
@@ -162,7 +219,10 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
             if here.is_ipv6() && !gateway.side.sysctls.has_ipv6() {
                 continue;
             }
-            gateway.side.links.add_own_address(inside.index, here, full)?;
+            gateway
+                .side
+                .links
+                .add_own_address(inside.index, here, full)?;
             container.links.add_own_address(inner.index, there, full)?;
             addresses.extend([here, there]);
         }
@@ -171,11 +231,19 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         container.links.wait_passing(inner.index)?;
         gateway.side.links.wait_passing(inside.index)?;
         if gateway.side.sysctls.has_ipv6() {
-            gateway.side.links.route_to_link_local(inside.index, TO_CONTAINER)?;
+            gateway
+                .side
+                .links
+                .route_to_link_local(inside.index, TO_CONTAINER)?;
         }
         for pair in addresses.chunks_exact(2) {
             let &[here, there] = pair else { continue };
-            gateway.side.links.route_to(there, inside.index, Some(here).filter(IpAddr::is_ipv4), TO_CONTAINER)?;
+            gateway.side.links.route_to(
+                there,
+                inside.index,
+                Some(here).filter(IpAddr::is_ipv4),
+                TO_CONTAINER,
+            )?;
             container.links.route_to(here, inner.index, None, MAIN)?;
             container.links.route_by_default(here, inner.index, MAIN)?;
         }
@@ -191,21 +259,37 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
     steps().context("give the container a link of its own")
 }
 
-/// Whether an interface leads out of the container and is not one of ours: everything but the loopback and the fallback
-/// devices of tunnel modules, which exist in every namespace and whose packets come back to its own routing.
+/// Whether an interface leads out of the container and is not one of ours: everything but the
+/// loopback and the fallback devices of tunnel modules, which exist in every namespace and whose
+/// packets come back to its own routing.
 #[must_use]
 pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
-    use InfoKind::{ErSpan, GreTap, GreTap6, GreTun, GreTun6, Ip6ErSpan, Ip6Tnl, IpIp, SitTun, Vti, Vti6};
+    use InfoKind::{
+        ErSpan, GreTap, GreTap6, GreTun, GreTun6, Ip6ErSpan, Ip6Tnl, IpIp, SitTun, Vti, Vti6,
+    };
     let fallback = matches!(
         link.kind,
-        Some(ErSpan | GreTap | GreTap6 | GreTun | GreTun6 | Ip6ErSpan | Ip6Tnl | IpIp | SitTun | Vti | Vti6)
+        Some(
+            ErSpan
+                | GreTap
+                | GreTap6
+                | GreTun
+                | GreTun6
+                | Ip6ErSpan
+                | Ip6Tnl
+                | IpIp
+                | SitTun
+                | Vti
+                | Vti6
+        )
     ) && link.tied_in.is_none();
     !link.loopback && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
 }
 
-/// Whether an interface that appears while the container's own programs run was plugged in from outside: its other end is
-/// in the host's namespace, or it is hardware. What the container makes itself is not ours to adopt: its own veth as an
-/// uplink would let it answer our resolver's questions.
+/// Whether an interface that appears while the container's own programs run was plugged in from
+/// outside: its other end is in the host's namespace, or it is hardware. What the container makes
+/// itself is not ours to adopt: its own veth as an uplink would let it answer our resolver's
+/// questions.
 ///
 /// # Errors
 /// The kernel's.
@@ -228,20 +312,34 @@ impl Snapshot {
         })
     }
 
-    /// What of it can be true: addresses in a network of the host's that are not the host's own, routes to those networks,
-    /// and routes whose next hop is the host. A neighbour's address, claimed by the container, would divert what the
-    /// neighbour is sent; a resolver's would let the container answer our questions.
+    /// What of it can be true: addresses in a network of the host's that are not the host's own,
+    /// routes to those networks, and routes whose next hop is the host. A neighbour's address,
+    /// claimed by the container, would divert what the neighbour is sent; a resolver's would let
+    /// the container answer our questions.
     fn borne_out_by(&self, networks: &[IpNet]) -> Self {
         let hosts = |address: IpAddr| networks.iter().any(|network| network.addr() == address);
-        let free = |address: IpAddr| networks.iter().any(|network| network.contains(&address)) && !hosts(address);
+        let free = |address: IpAddr| {
+            networks.iter().any(|network| network.contains(&address)) && !hosts(address)
+        };
         let leads_there = |route: &RouteMessage| match next_hop(route) {
             Some(hop) => hosts(hop),
-            None => prefix(route).is_some_and(|prefix| networks.iter().any(|network| network.trunc() == prefix)),
+            None => prefix(route)
+                .is_some_and(|prefix| networks.iter().any(|network| network.trunc() == prefix)),
         };
         Self {
             link: self.link.clone(),
-            addresses: self.addresses.iter().filter(|own| address_of(own).is_some_and(free)).cloned().collect(),
-            routes: self.routes.iter().filter(|route| leads_there(route)).cloned().collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|own| address_of(own).is_some_and(free))
+                .cloned()
+                .collect(),
+            routes: self
+                .routes
+                .iter()
+                .filter(|route| leads_there(route))
+                .cloned()
+                .collect(),
             neighbours: Vec::new(),
             settings: self.settings.clone(),
         }
@@ -270,21 +368,29 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The gateway's side: the container's addresses are asked for in its name on the uplink, and lead inside.
-    fn connect(&self, gateway: &mut Gateway, inside: &str, outside: &str) -> io::Result<(Link, Link)> {
+    /// The gateway's side: the container's addresses are asked for in its name on the uplink, and
+    /// lead inside.
+    fn connect(
+        &self,
+        gateway: &mut Gateway,
+        inside: &str,
+        outside: &str,
+    ) -> io::Result<(Link, Link)> {
         let links = &mut gateway.side.links;
         let (inside, outside) = (links.by_name(inside)?, links.by_name(outside)?);
         links.set_up(inside.index)?;
         links.set_up(outside.index)?;
         for address in self.routable() {
             if let IpAddr::V4(v4) = address {
-                // So that the kernel asks its neighbours in the container's name. (For IPv6 it does so as the link itself.)
+                // So that the kernel asks its neighbours in the container's name. (For IPv6 it does
+                // so as the link itself.)
                 links.add_own_address(outside.index, address, 32)?;
                 links.stop_delivery(outside.index, v4)?;
             }
             let preferred = address.is_ipv4().then_some(IpAddr::V4(DUMMY));
             links.route_to(address, inside.index, preferred, TO_CONTAINER)?;
-            // What the kernel tells the proxy's own sockets, which are bound to this address, reaches them, and nobody else.
+            // What the kernel tells the proxy's own sockets, which are bound to this address,
+            // reaches them, and nobody else.
             links.deliver(address, outside.index, TO_OUTSIDE)?;
         }
         if gateway.side.sysctls.has_ipv6() {
@@ -301,14 +407,22 @@ impl Snapshot {
 
     /// The container's addresses that mean something beyond the wire.
     fn routable(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.addresses.iter().filter_map(address_of).filter(|address| match address {
-            IpAddr::V4(_) => true,
-            IpAddr::V6(address) => !address.is_unicast_link_local(),
-        })
+        self.addresses
+            .iter()
+            .filter_map(address_of)
+            .filter(|address| match address {
+                IpAddr::V4(_) => true,
+                IpAddr::V6(address) => !address.is_unicast_link_local(),
+            })
     }
 
     fn summary(&self, inside: Link, outside: Link) -> Adopted {
-        let on_link = self.routes.iter().filter(|route| next_hop(route).is_none()).filter_map(prefix).collect();
+        let on_link = self
+            .routes
+            .iter()
+            .filter(|route| next_hop(route).is_none())
+            .filter_map(prefix)
+            .collect();
         Adopted {
             name: self.link.name.clone(),
             addresses: self.routable().collect(),
@@ -320,28 +434,37 @@ impl Snapshot {
     }
 }
 
-/// In the gateway the container's addresses are not local, and so can't be a route's preferred source.
+/// In the gateway the container's addresses are not local, and so can't be a route's preferred
+/// source.
 fn without_source(route: &RouteMessage) -> RouteMessage {
     use netlink_packet_route::route::RouteAttribute;
     let mut route = route.clone();
-    route.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
+    route
+        .attributes
+        .retain(|attribute| !matches!(attribute, RouteAttribute::PrefSource(_)));
     route
 }
 
 fn prefix(route: &RouteMessage) -> Option<IpNet> {
     use netlink_packet_route::route::{RouteAddress, RouteAttribute};
     let length = route.header.destination_prefix_length;
-    let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Destination(RouteAddress::Inet6(address)) if !address.is_unicast_link_local() => {
-            Some(IpAddr::V6(*address))
-        }
-        _ => None,
-    })?;
+    let address = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+            RouteAttribute::Destination(RouteAddress::Inet6(address))
+                if !address.is_unicast_link_local() =>
+            {
+                Some(IpAddr::V6(*address))
+            }
+            _ => None,
+        })?;
     IpNet::new(address, length).ok().filter(|_| length > 0)
 }
 
-/// The interface's own settings, both families. Those that can't be read (write-only, secret) are not carried over.
+/// The interface's own settings, both families. Those that can't be read (write-only, secret) are
+/// not carried over.
 fn read_settings(side: &Side, interface: &str) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for family in side.sysctls.families() {

@@ -1,8 +1,10 @@
-//! Fragments of IP packets: which packet one belongs to, and whether all of it has come. Pure; the bytes are the container's.
+//! Fragments of IP packets: which packet one belongs to, and whether all of it has come. Pure; the
+//! bytes are the container's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Pieces of one packet that are remembered. A datagram of the largest size in frames of the usual size has 45.
+/// Pieces of one packet that are remembered. A datagram of the largest size in frames of the usual
+/// size has 45.
 const PIECES: usize = 64;
 
 /// What the fragments of one packet have in common (RFC 791 3.2, RFC 8200 4.5).
@@ -44,7 +46,11 @@ impl Fragment {
     fn read_v4(packet: &[u8]) -> Option<Self> {
         let (place, length) = (number(packet, 6)?, number(packet, 2)?);
         let header = u32::from(packet.first()? & 0x0f) * 4;
-        let address = |at: usize| Some(IpAddr::V4(Ipv4Addr::from(*packet.get(at..)?.first_chunk::<4>()?)));
+        let address = |at: usize| {
+            Some(IpAddr::V4(Ipv4Addr::from(
+                *packet.get(at..)?.first_chunk::<4>()?,
+            )))
+        };
         let whole = Whole {
             source: address(12)?,
             destination: address(16)?,
@@ -52,17 +58,30 @@ impl Fragment {
             identification: number(packet, 4)?,
         };
         let (from, last) = ((place & 0x1fff) * 8, place & 0x2000 == 0);
-        Self { whole, from, to: from + length.saturating_sub(header), last }.or_whole()
+        Self {
+            whole,
+            from,
+            to: from + length.saturating_sub(header),
+            last,
+        }
+        .or_whole()
     }
 
     fn read_v6(packet: &[u8]) -> Option<Self> {
         const FRAGMENT: u8 = 44;
         /// Hop-by-hop options, routing, destination options: they may come before it.
         const BEFORE: [u8; 3] = [0, 43, 60];
-        let address = |at: usize| Some(IpAddr::V6(Ipv6Addr::from(*packet.get(at..)?.first_chunk::<16>()?)));
+        let address = |at: usize| {
+            Some(IpAddr::V6(Ipv6Addr::from(
+                *packet.get(at..)?.first_chunk::<16>()?,
+            )))
+        };
         let (mut next, mut at) = (*packet.get(6)?, 40);
         while BEFORE.contains(&next) {
-            (next, at) = (*packet.get(at)?, at + (usize::from(*packet.get(at + 1)?) + 1) * 8);
+            (next, at) = (
+                *packet.get(at)?,
+                at + (usize::from(*packet.get(at + 1)?) + 1) * 8,
+            );
         }
         if next != FRAGMENT {
             return None;
@@ -76,7 +95,13 @@ impl Fragment {
         };
         let (from, last) = (place & 0xfff8, place & 1 == 0);
         let before = u32::try_from(at + 8 - 40).ok()?;
-        Self { whole, from, to: from + length.saturating_sub(before), last }.or_whole()
+        Self {
+            whole,
+            from,
+            to: from + length.saturating_sub(before),
+            last,
+        }
+        .or_whole()
     }
 
     fn or_whole(self) -> Option<Self> {
@@ -98,7 +123,10 @@ impl Pieces {
     /// Adds one; says whether all have come.
     pub fn add(&mut self, fragment: &Fragment) -> bool {
         let range = (fragment.from, fragment.to);
-        let overlaps = self.ranges.iter().any(|(from, to)| range.0 < *to && *from < range.1);
+        let overlaps = self
+            .ranges
+            .iter()
+            .any(|(from, to)| range.0 < *to && *from < range.1);
         let other_end = fragment.last && self.end.is_some_and(|end| end != fragment.to);
         self.spoilt |= overlaps || other_end || self.ranges.len() >= PIECES;
         if self.spoilt {
@@ -109,7 +137,10 @@ impl Pieces {
         }
         let place = self.ranges.partition_point(|other| *other < range);
         self.ranges.insert(place, range);
-        let reached = self.ranges.iter().try_fold(0, |reached, (from, to)| (reached == *from).then_some(*to));
+        let reached = self
+            .ranges
+            .iter()
+            .try_fold(0, |reached, (from, to)| (reached == *from).then_some(*to));
         reached.is_some() && reached == self.end
     }
 }
@@ -128,14 +159,29 @@ mod tests {
     /// The fragment of eights `from..to` of a packet over IPv4.
     fn v4(id: u8, from: u8, to: u8, last: bool) -> Fragment {
         let more = if last { 0 } else { 0x20 };
-        let mut packet = vec![0x45, 0, 0, 20 + (to - from) * 8, 0, id, more, from, 64, 17, 0, 0];
+        let mut packet = vec![
+            0x45,
+            0,
+            0,
+            20 + (to - from) * 8,
+            0,
+            id,
+            more,
+            from,
+            64,
+            17,
+            0,
+            0,
+        ];
         packet.extend([172, 17, 0, 2, 198, 51, 100, 7]);
         Fragment::read(&packet).unwrap()
     }
 
     #[test]
     fn a_whole_packet_is_no_fragment() {
-        let mut packet = vec![0x45, 0, 0, 28, 0, 1, 0x40, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7];
+        let mut packet = vec![
+            0x45, 0, 0, 28, 0, 1, 0x40, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7,
+        ];
         assert_eq!(Fragment::read(&packet), None);
         packet[0] = 0x65;
         packet.resize(48, 0);
@@ -150,7 +196,10 @@ mod tests {
         packet.extend([17, 0, 0, 17, 0, 0, 1, 2]);
         let fragment = Fragment::read(&packet).unwrap();
         assert_eq!((fragment.from, fragment.to, fragment.last), (16, 32, false));
-        assert_eq!((fragment.whole.protocol, fragment.whole.identification), (17, 0x102));
+        assert_eq!(
+            (fragment.whole.protocol, fragment.whole.identification),
+            (17, 0x102)
+        );
     }
 
     #[test]
@@ -165,7 +214,12 @@ mod tests {
     fn what_overlaps_or_has_two_ends_never_is() {
         for wrong in [v4(1, 0, 2, false), v4(1, 1, 3, false), v4(1, 1, 2, true)] {
             let mut pieces = Pieces::default();
-            for fragment in [v4(1, 0, 2, false), v4(1, 3, 4, true), wrong, v4(1, 2, 3, false)] {
+            for fragment in [
+                v4(1, 0, 2, false),
+                v4(1, 3, 4, true),
+                wrong,
+                v4(1, 2, 3, false),
+            ] {
                 assert!(!pieces.add(&fragment), "{wrong:?}");
             }
         }

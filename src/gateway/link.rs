@@ -1,6 +1,7 @@
-//! What the gateway does to one namespace's links, addresses, routes and neighbours, in words of its own; the netlink
-//! messages end here. Addresses and routes that are carried over are kept as the kernel gave them, so that nothing of
-//! theirs is lost (labels, scopes, metrics, preferred sources).
+//! What the gateway does to one namespace's links, addresses, routes and neighbours, in words of
+//! its own; the netlink messages end here. Addresses and routes that are carried over are kept as
+//! the kernel gave them, so that nothing of theirs is lost (labels, scopes, metrics, preferred
+//! sources).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    State,
 };
 use netlink_packet_route::neighbour::{NeighbourMessage, NeighbourState};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
@@ -81,7 +85,9 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(station) => link.station.clone_from(station),
                 LinkAttribute::TxQueueLen(queue) => link.queue = *queue,
-                LinkAttribute::Link(index) => link.tied_to = Some(*index).filter(|index| *index != 0),
+                LinkAttribute::Link(index) => {
+                    link.tied_to = Some(*index).filter(|index| *index != 0)
+                }
                 LinkAttribute::LinkNetNsId(id) => link.tied_in = Some(*id),
                 LinkAttribute::Controller(index) => link.bridge = Some(*index),
                 LinkAttribute::LinkInfo(infos) => {
@@ -113,7 +119,9 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn list(&mut self) -> io::Result<Vec<Link>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        let answers = self
+            .0
+            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
         Ok(answers
             .iter()
             .filter_map(|answer| match answer {
@@ -138,14 +146,21 @@ impl Links {
     /// The kernel's.
     pub fn number_of(&mut self, namespace: i32) -> io::Result<Option<i32>> {
         let mut message = NsidMessage::default();
-        message.attributes.push(NsidAttribute::Fd(namespace.cast_unsigned()));
-        let RouteNetlinkMessage::NewNsId(answer) = self.0.query(RouteNetlinkMessage::GetNsId(message))? else {
+        message
+            .attributes
+            .push(NsidAttribute::Fd(namespace.cast_unsigned()));
+        let RouteNetlinkMessage::NewNsId(answer) =
+            self.0.query(RouteNetlinkMessage::GetNsId(message))?
+        else {
             return Ok(None);
         };
-        Ok(answer.attributes.iter().find_map(|attribute| match attribute {
-            NsidAttribute::Id(id) if *id >= 0 => Some(*id),
-            _ => None,
-        }))
+        Ok(answer
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                NsidAttribute::Id(id) if *id >= 0 => Some(*id),
+                _ => None,
+            }))
     }
 
     /// Brings a link up.
@@ -156,15 +171,20 @@ impl Links {
         self.set_flag_up(index, true)
     }
 
-    /// Waits until a link that was brought up passes packets. The kernel connects its queue a moment later
-    /// (`net/core/link_watch.c`), and drops what is sent before: the first packet of all, which is repeated after a second.
+    /// Waits until a link that was brought up passes packets. The kernel connects its queue a
+    /// moment later (`net/core/link_watch.c`), and drops what is sent before: the first packet of
+    /// all, which is repeated after a second.
     ///
     /// # Errors
     /// `TimedOut` after two seconds; the kernel's.
     pub fn wait_passing(&mut self, index: u32) -> io::Result<()> {
         let end = Instant::now() + Duration::from_secs(2);
         loop {
-            if self.list()?.iter().any(|link| link.index == index && link.passing) {
+            if self
+                .list()?
+                .iter()
+                .any(|link| link.index == index && link.passing)
+            {
                 return Ok(());
             }
             if Instant::now() > end {
@@ -185,18 +205,25 @@ impl Links {
     fn set_flag_up(&mut self, index: u32, up: bool) -> io::Result<()> {
         let mut message = link(index);
         message.header.change_mask = LinkFlags::Up;
-        message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        message.header.flags = if up {
+            LinkFlags::Up
+        } else {
+            LinkFlags::empty()
+        };
         self.0.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
-    /// Moves a link into another namespace under another name. It arrives down, without addresses and routes.
+    /// Moves a link into another namespace under another name. It arrives down, without addresses
+    /// and routes.
     ///
     /// # Errors
     /// The kernel's.
     pub fn give_away(&mut self, index: u32, namespace: i32, name: &str) -> io::Result<()> {
         let mut message = link(index);
         message.attributes.push(LinkAttribute::NetNsFd(namespace));
-        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        message
+            .attributes
+            .push(LinkAttribute::IfName(name.to_owned()));
         self.0.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
@@ -208,12 +235,19 @@ impl Links {
         self.0.request(RouteNetlinkMessage::DelLink(link(index)), 0)
     }
 
-    /// Makes a pair of veths: `name` here, under a number that is free, and the far end in another namespace, looking like
-    /// `far`: its name, its number (which the kernel heeds only where this end's is given, too), its station, MTU and queue.
+    /// Makes a pair of veths: `name` here, under a number that is free, and the far end in another
+    /// namespace, looking like `far`: its name, its number (which the kernel heeds only where this
+    /// end's is given, too), its station, MTU and queue.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn make_pair(&mut self, index: u32, name: &str, far: &Link, namespace: i32) -> io::Result<()> {
+    pub fn make_pair(
+        &mut self,
+        index: u32,
+        name: &str,
+        far: &Link,
+        namespace: i32,
+    ) -> io::Result<()> {
         let mut peer = link(far.index);
         peer.attributes = vec![
             LinkAttribute::IfName(far.name.clone()),
@@ -222,7 +256,8 @@ impl Links {
             LinkAttribute::TxQueueLen(far.queue),
         ];
         if far.station.len() == 6 {
-            peer.attributes.push(LinkAttribute::Address(far.station.clone()));
+            peer.attributes
+                .push(LinkAttribute::Address(far.station.clone()));
         }
         let mut message = link(index);
         message.attributes = vec![
@@ -233,7 +268,10 @@ impl Links {
                 LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
             ]),
         ];
-        self.0.request(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.0.request(
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// The addresses of one link, as the kernel gives them.
@@ -241,28 +279,38 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn addresses(&mut self, index: u32) -> io::Result<Vec<AddressMessage>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let answers = self
+            .0
+            .dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
         Ok(answers
             .into_iter()
             .filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewAddress(message) if message.header.index == index => Some(message),
+                RouteNetlinkMessage::NewAddress(message) if message.header.index == index => {
+                    Some(message)
+                }
                 _ => None,
             })
             .collect())
     }
 
-    /// This namespace's own addresses on the wire that one of its links leads to, with the networks they are in: those of
-    /// the link, and of the bridge that it is a port of.
+    /// This namespace's own addresses on the wire that one of its links leads to, with the networks
+    /// they are in: those of the link, and of the bridge that it is a port of.
     ///
     /// # Errors
     /// `NotFound`; the kernel's.
     pub fn networks_at(&mut self, index: u32) -> io::Result<Vec<IpNet>> {
-        let link = self.list()?.into_iter().find(|link| link.index == index).ok_or(io::ErrorKind::NotFound)?;
+        let link = self
+            .list()?
+            .into_iter()
+            .find(|link| link.index == index)
+            .ok_or(io::ErrorKind::NotFound)?;
         let mut found = self.addresses(index)?;
         if let Some(bridge) = link.bridge {
             found.extend(self.addresses(bridge)?);
         }
-        let network = |message: &AddressMessage| IpNet::new(address_of(message)?, message.header.prefix_len).ok();
+        let network = |message: &AddressMessage| {
+            IpNet::new(address_of(message)?, message.header.prefix_len).ok()
+        };
         Ok(found.iter().filter_map(network).collect())
     }
 
@@ -271,7 +319,9 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn every_address(&mut self) -> io::Result<Vec<IpAddr>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let answers = self
+            .0
+            .dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
         Ok(answers
             .iter()
             .filter_map(|answer| match answer {
@@ -288,15 +338,21 @@ impl Links {
     pub fn add_address(&mut self, index: u32, address: &AddressMessage) -> io::Result<()> {
         let mut message = address.clone();
         message.header.index = index;
-        // The address was found free when it was first given; asking again would leave it unusable for a second.
+        // The address was found free when it was first given; asking again would leave it unusable
+        // for a second.
         message.header.flags = AddressHeaderFlags::Nodad;
         for attribute in &mut message.attributes {
             if let AddressAttribute::Flags(flags) = attribute {
-                flags.remove(AddressFlags::Tentative | AddressFlags::Permanent | AddressFlags::Dadfailed);
+                flags.remove(
+                    AddressFlags::Tentative | AddressFlags::Permanent | AddressFlags::Dadfailed,
+                );
                 flags.insert(AddressFlags::Nodad);
             }
         }
-        fine_if_there(self.0.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL))
+        fine_if_there(self.0.request(
+            RouteNetlinkMessage::NewAddress(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ))
     }
 
     /// Gives a link an address of ours, without any route to a prefix.
@@ -314,11 +370,15 @@ impl Links {
             AddressAttribute::Address(address),
             AddressAttribute::Flags(AddressFlags::Nodad | AddressFlags::Noprefixroute),
         ];
-        fine_if_there(self.0.request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL))
+        fine_if_there(self.0.request(
+            RouteNetlinkMessage::NewAddress(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ))
     }
 
-    /// Takes away the delivery of an IPv4 address to this namespace, leaving the address on its link (so that neighbours
-    /// are asked, and answered, in its name). Not for IPv6, where the delivery comes into force some time after the address.
+    /// Takes away the delivery of an IPv4 address to this namespace, leaving the address on its
+    /// link (so that neighbours are asked, and answered, in its name). Not for IPv6, where the
+    /// delivery comes into force some time after the address.
     ///
     /// # Errors
     /// The kernel's.
@@ -332,25 +392,45 @@ impl Links {
         self.0.request(RouteNetlinkMessage::DelRoute(message), 0)
     }
 
-    /// A route to one address over a link; `preferred` is the source of what this namespace itself sends there.
+    /// A route to one address over a link; `preferred` is the source of what this namespace itself
+    /// sends there.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn route_to(&mut self, address: IpAddr, index: u32, preferred: Option<IpAddr>, table: u8) -> io::Result<()> {
+    pub fn route_to(
+        &mut self,
+        address: IpAddr,
+        index: u32,
+        preferred: Option<IpAddr>,
+        table: u8,
+    ) -> io::Result<()> {
         let mut message = route_over(index, address, full_length(address), table);
-        message.header.scope = if address.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
-        message.attributes.extend(preferred.map(destination).map(RouteAttribute::PrefSource));
-        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+        message.header.scope = if address.is_ipv4() {
+            RouteScope::Link
+        } else {
+            RouteScope::Universe
+        };
+        message
+            .attributes
+            .extend(preferred.map(destination).map(RouteAttribute::PrefSource));
+        self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
     }
 
-    /// A route to every link-local address on a link (RFC 4291 2.5.6), as the kernel makes one in the table `main`.
+    /// A route to every link-local address on a link (RFC 4291 2.5.6), as the kernel makes one in
+    /// the table `main`.
     ///
     /// # Errors
     /// The kernel's.
     pub fn route_to_link_local(&mut self, index: u32, table: u8) -> io::Result<()> {
         let prefix = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
         let message = route_over(index, prefix, 64, table);
-        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+        self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
     }
 
     /// Delivers an address to this namespace in one table, as long as a link is there.
@@ -360,8 +440,15 @@ impl Links {
     pub fn deliver(&mut self, address: IpAddr, index: u32, table: u8) -> io::Result<()> {
         let mut message = route_over(index, address, full_length(address), table);
         message.header.kind = RouteType::Local;
-        message.header.scope = if address.is_ipv4() { RouteScope::Host } else { RouteScope::Universe };
-        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+        message.header.scope = if address.is_ipv4() {
+            RouteScope::Host
+        } else {
+            RouteScope::Universe
+        };
+        self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
     }
 
     /// The default route over a link by a next hop.
@@ -370,12 +457,18 @@ impl Links {
     /// The kernel's.
     pub fn route_by_default(&mut self, gateway: IpAddr, index: u32, table: u8) -> io::Result<()> {
         let mut message = route(gateway, table);
-        message.attributes.push(RouteAttribute::Gateway(destination(gateway)));
+        message
+            .attributes
+            .push(RouteAttribute::Gateway(destination(gateway)));
         message.attributes.push(RouteAttribute::Oif(index));
-        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
+        self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
     }
 
-    /// The routes of a table that leave by one link, those without a next hop first: the others need them.
+    /// The routes of a table that leave by one link, those without a next hop first: the others
+    /// need them.
     ///
     /// # Errors
     /// The kernel's.
@@ -386,7 +479,9 @@ impl Links {
             question.header.address_family = family;
             let answers = self.0.dump(RouteNetlinkMessage::GetRoute(question))?;
             found.extend(answers.into_iter().filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewRoute(message) if leaves_by(&message, index, table) => Some(message),
+                RouteNetlinkMessage::NewRoute(message) if leaves_by(&message, index, table) => {
+                    Some(message)
+                }
                 _ => None,
             }));
         }
@@ -401,16 +496,23 @@ impl Links {
     pub fn add_route(&mut self, index: u32, original: &RouteMessage, table: u8) -> io::Result<()> {
         let mut message = original.clone();
         message.header.table = table;
-        message
-            .attributes
-            .retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::Table(_)));
+        message.attributes.retain(|attribute| {
+            !matches!(
+                attribute,
+                RouteAttribute::CacheInfo(_) | RouteAttribute::Table(_)
+            )
+        });
         for attribute in &mut message.attributes {
             if let RouteAttribute::Oif(link) = attribute {
                 *link = index;
             }
         }
-        message.header.flags = original.header.flags & netlink_packet_route::route::RouteFlags::Onlink;
-        fine_if_there(self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL))
+        message.header.flags =
+            original.header.flags & netlink_packet_route::route::RouteFlags::Onlink;
+        fine_if_there(self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ))
     }
 
     /// Neighbours that were entered by hand on one link.
@@ -418,12 +520,15 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn permanent_neighbours(&mut self, index: u32) -> io::Result<Vec<NeighbourMessage>> {
-        let answers = self.0.dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
+        let answers = self.0.dump(RouteNetlinkMessage::GetNeighbour(
+            NeighbourMessage::default(),
+        ))?;
         Ok(answers
             .into_iter()
             .filter_map(|answer| match answer {
                 RouteNetlinkMessage::NewNeighbour(message)
-                    if message.header.ifindex == index && message.header.state == NeighbourState::Permanent =>
+                    if message.header.ifindex == index
+                        && message.header.state == NeighbourState::Permanent =>
                 {
                     Some(message)
                 }
@@ -439,22 +544,37 @@ impl Links {
     pub fn add_neighbour(&mut self, index: u32, original: &NeighbourMessage) -> io::Result<()> {
         let mut message = original.clone();
         message.header.ifindex = index;
-        self.0.request(RouteNetlinkMessage::NewNeighbour(message), NLM_F_CREATE | NLM_F_REPLACE)
+        self.0.request(
+            RouteNetlinkMessage::NewNeighbour(message),
+            NLM_F_CREATE | NLM_F_REPLACE,
+        )
     }
 
     /// Makes every address local in one table (Documentation/networking/tproxy.rst).
     ///
     /// # Errors
     /// The kernel's.
-    pub fn deliver_all(&mut self, family: AddressFamily, table: u8, loopback: u32) -> io::Result<()> {
+    pub fn deliver_all(
+        &mut self,
+        family: AddressFamily,
+        table: u8,
+        loopback: u32,
+    ) -> io::Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         message.header.table = table;
         message.header.kind = RouteType::Local;
         message.header.protocol = RouteProtocol::Static;
-        message.header.scope = if family == AddressFamily::Inet { RouteScope::Host } else { RouteScope::Universe };
+        message.header.scope = if family == AddressFamily::Inet {
+            RouteScope::Host
+        } else {
+            RouteScope::Universe
+        };
         message.attributes = vec![RouteAttribute::Oif(loopback)];
-        self.0.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
+        self.0.request(
+            RouteNetlinkMessage::NewRoute(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
     /// Adds a rule: packets that all of `matching` fits are routed by a table.
@@ -471,18 +591,25 @@ impl Links {
         let mut rule = rule(family, table);
         rule.attributes.push(RuleAttribute::Priority(priority));
         rule.attributes.extend_from_slice(matching);
-        self.0.request(RouteNetlinkMessage::NewRule(rule), NLM_F_CREATE | NLM_F_EXCL)
+        self.0.request(
+            RouteNetlinkMessage::NewRule(rule),
+            NLM_F_CREATE | NLM_F_EXCL,
+        )
     }
 
-    /// Removes the rules that every namespace begins with, but for the table `local`: without them, a packet that no rule
-    /// of ours fits has no route.
+    /// Removes the rules that every namespace begins with, but for the table `local`: without them,
+    /// a packet that no rule of ours fits has no route.
     ///
     /// # Errors
     /// The kernel's.
     pub fn remove_default_rules(&mut self, family: AddressFamily) -> io::Result<()> {
         const MAIN: (u32, u8) = (32766, 254);
         const DEFAULT: (u32, u8) = (32767, 253);
-        let rules = if family == AddressFamily::Inet { [Some(MAIN), Some(DEFAULT)] } else { [Some(MAIN), None] };
+        let rules = if family == AddressFamily::Inet {
+            [Some(MAIN), Some(DEFAULT)]
+        } else {
+            [Some(MAIN), None]
+        };
         for (priority, table) in rules.into_iter().flatten() {
             let mut rule = rule(family, table);
             rule.attributes.push(RuleAttribute::Priority(priority));
@@ -492,29 +619,39 @@ impl Links {
     }
 }
 
-/// The address of an address message: `IFA_LOCAL` where there is one (a peer's is then `IFA_ADDRESS`).
+/// The address of an address message: `IFA_LOCAL` where there is one (a peer's is then
+/// `IFA_ADDRESS`).
 #[must_use]
 pub fn address_of(message: &AddressMessage) -> Option<IpAddr> {
-    let local = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(address) => Some(*address),
-        _ => None,
-    });
-    local.or_else(|| {
-        message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
+    let local = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Local(address) => Some(*address),
             _ => None,
-        })
+        });
+    local.or_else(|| {
+        message
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            })
     })
 }
 
 /// The next hop of a route, where it has one.
 #[must_use]
 pub fn next_hop(message: &RouteMessage) -> Option<IpAddr> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
-    })
+    message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+            RouteAttribute::Gateway(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
+            _ => None,
+        })
 }
 
 /// Whether it is a route to everywhere.
@@ -549,7 +686,10 @@ fn route(like: IpAddr, table: u8) -> RouteMessage {
 fn route_over(index: u32, prefix: IpAddr, length: u8, table: u8) -> RouteMessage {
     let mut message = route(prefix, table);
     message.header.destination_prefix_length = length;
-    message.attributes = vec![RouteAttribute::Destination(destination(prefix)), RouteAttribute::Oif(index)];
+    message.attributes = vec![
+        RouteAttribute::Destination(destination(prefix)),
+        RouteAttribute::Oif(index),
+    ];
     message
 }
 
@@ -570,7 +710,11 @@ fn destination(address: IpAddr) -> RouteAddress {
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 fn full_length(address: IpAddr) -> u8 {

@@ -1,10 +1,11 @@
-//! Neighbours: who asks on a link for an address that the gateway stands for is told the gateway's station, for IPv4 (ARP,
-//! RFC 826) and IPv6 (RFC 4861) alike.
+//! Neighbours: who asks on a link for an address that the gateway stands for is told the gateway's
+//! station, for IPv4 (ARP, RFC 826) and IPv6 (RFC 4861) alike.
 //!
-//! The kernel could do a part of it (`proxy_arp`, `proxy_ndp`), but it answers only for what its own routing would pass on,
-//! and ours passes on nothing that isn't marked (`gateway::plumbing`); for IPv6 it also must be told every single address.
-//! An address that nobody answers for costs the container three seconds before its refusal. Pure: packets in and out,
-//! without their link-layer header.
+//! The kernel could do a part of it (`proxy_arp`, `proxy_ndp`), but it answers only for what its
+//! own routing would pass on, and ours passes on nothing that isn't marked (`gateway::plumbing`);
+//! for IPv6 it also must be told every single address. An address that nobody answers for costs the
+//! container three seconds before its refusal. Pure: packets in and out, without their link-layer
+//! header.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 const ICMPV6: u8 = 58;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
-/// Every message of neighbour discovery has it, which proves that no router passed it on (RFC 4861, 7.1).
+/// Every message of neighbour discovery has it, which proves that no router passed it on (RFC 4861,
+/// 7.1).
 const HOP_LIMIT: u8 = 255;
 
 /// The addresses that the gateway stands for on one link.
@@ -48,7 +50,8 @@ pub fn answer_arp(packet: &[u8], stands_for: &StandsFor, station: [u8; 6]) -> Op
     let head: &[u8; 28] = packet.first_chunk()?;
     let (asking_station, asker) = (&head[8..14], &head[14..18]);
     let target = Ipv4Addr::from(<[u8; 4]>::try_from(&head[24..28]).ok()?);
-    // Who asks for its own address, or from none, tries it on (RFC 5227): that is the container's own affair.
+    // Who asks for its own address, or from none, tries it on (RFC 5227): that is the container's
+    // own affair.
     let tries = asker == [0; 4] || asker == target.octets();
     if head[..8] != ETHERNET_IPV4_REQUEST || tries || !stands_for.covers(target.into()) {
         return None;
@@ -65,11 +68,13 @@ pub fn answer_arp(packet: &[u8], stands_for: &StandsFor, station: [u8; 6]) -> Op
 #[must_use]
 pub fn answer_ndp(packet: &[u8], stands_for: &StandsFor, station: [u8; 6]) -> Option<Vec<u8>> {
     let asked = solicitation(packet)?;
-    stands_for.covers(asked.target.into()).then(|| advertisement(asked, station))
+    stands_for
+        .covers(asked.target.into())
+        .then(|| advertisement(asked, station))
 }
 
-/// Reads an IPv6 packet: a valid solicitation, or nothing. Duplicate address detection (from `::`) is not answered: it is
-/// somebody trying on an address of its own.
+/// Reads an IPv6 packet: a valid solicitation, or nothing. Duplicate address detection (from `::`)
+/// is not answered: it is somebody trying on an address of its own.
 fn solicitation(packet: &[u8]) -> Option<Question<Ipv6Addr>> {
     let head: &[u8; 64] = packet.first_chunk()?;
     let (version, next, hops) = (head[0] >> 4, head[6], head[7]);
@@ -105,9 +110,17 @@ fn advertisement(of: Question<Ipv6Addr>, station: [u8; 6]) -> Vec<u8> {
 /// The internet checksum over the pseudo-header and the message (RFC 8200, 8.1; RFC 1071).
 fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
     let length = u32::try_from(message.len()).unwrap_or_default();
-    let pseudo = from.octets().into_iter().chain(to.octets()).chain(length.to_be_bytes()).chain([0, 0, 0, ICMPV6]);
+    let pseudo = from
+        .octets()
+        .into_iter()
+        .chain(to.octets())
+        .chain(length.to_be_bytes())
+        .chain([0, 0, 0, ICMPV6]);
     let bytes: Vec<u8> = pseudo.chain(message.iter().copied()).collect();
-    let mut sum: u32 = bytes.chunks(2).map(|pair| pair.iter().fold(0, |all, byte| all << 8 | u32::from(*byte))).sum();
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -154,7 +167,10 @@ mod tests {
 
     #[test]
     fn inside_we_stand_for_everybody_but_the_container() {
-        let inside = StandsFor::AllBut(vec!["10.0.0.2".parse().unwrap(), "fd30::2".parse().unwrap()]);
+        let inside = StandsFor::AllBut(vec![
+            "10.0.0.2".parse().unwrap(),
+            "fd30::2".parse().unwrap(),
+        ]);
         let answer = answer_arp(&arp([10, 0, 0, 2], [10, 0, 0, 1]), &inside, [2; 6]).unwrap();
         assert_eq!(answer[..8], [0, 1, 8, 0, 6, 4, 0, 2]);
         assert_eq!(answer[8..18], [2, 2, 2, 2, 2, 2, 10, 0, 0, 1]);
@@ -166,15 +182,24 @@ mod tests {
     fn outside_we_stand_for_the_container_alone() {
         let outside = StandsFor::Only(vec!["10.0.0.2".parse().unwrap()]);
         assert!(answer_arp(&arp([10, 0, 0, 1], [10, 0, 0, 2]), &outside, [2; 6]).is_some());
-        assert_eq!(answer_arp(&arp([10, 0, 0, 1], [10, 0, 0, 3]), &outside, [2; 6]), None);
+        assert_eq!(
+            answer_arp(&arp([10, 0, 0, 1], [10, 0, 0, 3]), &outside, [2; 6]),
+            None
+        );
         assert_eq!(answer_ndp(&asked(), &outside, [2; 6]), None);
     }
 
     #[test]
     fn who_tries_on_an_ipv4_address_is_left_alone() {
         let inside = StandsFor::AllBut(vec![]);
-        assert_eq!(answer_arp(&arp([0; 4], [10, 0, 0, 9]), &inside, [2; 6]), None);
-        assert_eq!(answer_arp(&arp([10, 0, 0, 9], [10, 0, 0, 9]), &inside, [2; 6]), None);
+        assert_eq!(
+            answer_arp(&arp([0; 4], [10, 0, 0, 9]), &inside, [2; 6]),
+            None
+        );
+        assert_eq!(
+            answer_arp(&arp([10, 0, 0, 9], [10, 0, 0, 9]), &inside, [2; 6]),
+            None
+        );
     }
 
     #[test]

@@ -1,7 +1,10 @@
-//! Writes nf_tables batches: the bytes that `nft -f` would send, for the few expressions that our ruleset needs.
+//! Writes nf_tables batches: the bytes that `nft -f` would send, for the few expressions that our
+//! ruleset needs.
 //!
-//! Owns batches and the objects in them; rules are `rule`'s. Pure: bytes only, sent by `sys::netlink`. Constants are those of
-//! `linux/netfilter/nf_tables.h`; every integer in an attribute is big-endian. (The crates that do this are GPL, link C libraries, or run the `nft` program.)
+//! Owns batches and the objects in them; rules are `rule`'s. Pure: bytes only, sent by
+//! `sys::netlink`. Constants are those of `linux/netfilter/nf_tables.h`; every integer in an
+//! attribute is big-endian. (The crates that do this are GPL, link C libraries, or run the `nft`
+//! program.)
 
 mod attributes;
 mod rule;
@@ -73,8 +76,8 @@ impl Family {
     }
 }
 
-/// A set of flows: the remote end's address and port, and the near end's port. An entry is forgotten when nobody has noted
-/// it again for `timeout_seconds`; a full set takes no more.
+/// A set of flows: the remote end's address and port, and the near end's port. An entry is
+/// forgotten when nobody has noted it again for `timeout_seconds`; a full set takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowSet {
     /// Its name in the table.
@@ -117,7 +120,11 @@ impl Batch {
     /// Begins with a new table of family `inet`.
     #[must_use]
     pub fn new(table: &'static str) -> Self {
-        let mut batch = Self { table, bytes: Vec::with_capacity(8 * 1024), messages: 0 };
+        let mut batch = Self {
+            table,
+            bytes: Vec::with_capacity(8 * 1024),
+            messages: 0,
+        };
         batch.control(0x10);
         batch.message(0, NLM_F_CREATE, |attributes| attributes.text(1, table));
         batch
@@ -202,12 +209,28 @@ impl Batch {
         build(&mut attributes);
         self.messages += 1;
         let kind = (NFNL_SUBSYS_NFTABLES << 8) | kind;
-        self.put(kind, self.messages, NLM_F_REQUEST | NLM_F_ACK | flags, NFPROTO_INET, 0, attributes.bytes());
+        self.put(
+            kind,
+            self.messages,
+            NLM_F_REQUEST | NLM_F_ACK | flags,
+            NFPROTO_INET,
+            0,
+            attributes.bytes(),
+        );
     }
 
     /// `nlmsghdr`, `nfgenmsg`, attributes.
-    fn put(&mut self, kind: u16, sequence: u32, flags: u16, family: u8, resource: u16, attributes: &[u8]) {
-        self.bytes.extend(length(20 + attributes.len()).to_ne_bytes());
+    fn put(
+        &mut self,
+        kind: u16,
+        sequence: u32,
+        flags: u16,
+        family: u8,
+        resource: u16,
+        attributes: &[u8],
+    ) {
+        self.bytes
+            .extend(length(20 + attributes.len()).to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(flags.to_ne_bytes());
         self.bytes.extend(sequence.to_ne_bytes());

@@ -1,5 +1,6 @@
-//! What the kernel tells about packets that it refused or let in by itself: nfnetlink_log messages, read into the facts that
-//! a record needs. Pure; the bytes are the container's own packets and are believed in nothing.
+//! What the kernel tells about packets that it refused or let in by itself: nfnetlink_log messages,
+//! read into the facts that a record needs. Pure; the bytes are the container's own packets and are
+//! believed in nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -44,7 +45,12 @@ impl Packet {
     fn without_ports(self) -> Self {
         let portless = |address: SocketAddr| SocketAddr::new(address.ip(), 0);
         let number = self.number.filter(|_| self.kind == Kind::Other);
-        Self { source: portless(self.source), destination: portless(self.destination), number, ..self }
+        Self {
+            source: portless(self.source),
+            destination: portless(self.destination),
+            number,
+            ..self
+        }
     }
 }
 
@@ -59,8 +65,9 @@ pub struct Report {
     pub fragment: Option<Fragment>,
 }
 
-/// What makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with `NFULNL_CFG_CMD_BIND`, then a copy mode that
-/// keeps `bytes` of each packet, then numbers on all of them. Three messages, three acknowledgements.
+/// What makes the kernel send the packets of a group: `NFULNL_MSG_CONFIG` with
+/// `NFULNL_CFG_CMD_BIND`, then a copy mode that keeps `bytes` of each packet, then numbers on all
+/// of them. Three messages, three acknowledgements.
 #[must_use]
 pub fn subscription(group: u16, bytes: u32) -> (Vec<u8>, usize) {
     const NFULA_CFG_CMD: u16 = 1;
@@ -73,7 +80,11 @@ pub fn subscription(group: u16, bytes: u32) -> (Vec<u8>, usize) {
     mode.extend([COPY_PACKET, 0]);
     let mut message = configuration(group, NFULA_CFG_CMD, &[BIND]);
     message.extend(configuration(group, NFULA_CFG_MODE, &mode));
-    message.extend(configuration(group, NFULA_CFG_FLAGS, &NFULNL_CFG_F_SEQ.to_be_bytes()));
+    message.extend(configuration(
+        group,
+        NFULA_CFG_FLAGS,
+        &NFULNL_CFG_F_SEQ.to_be_bytes(),
+    ));
     (message, 3)
 }
 
@@ -89,7 +100,11 @@ fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
     message.extend([0; 8]);
     message.extend([0, 0]);
     message.extend(group.to_be_bytes());
-    message.extend(u16::try_from(4 + value.len()).unwrap_or_default().to_ne_bytes());
+    message.extend(
+        u16::try_from(4 + value.len())
+            .unwrap_or_default()
+            .to_ne_bytes(),
+    );
     message.extend(attribute.to_ne_bytes());
     message.extend(value);
     message.resize(24 + padded, 0);
@@ -103,7 +118,9 @@ pub fn reports(datagram: &[u8]) -> impl Iterator<Item = Report> + '_ {
         loop {
             let length = u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize;
             let message = rest.get(..length.max(16))?;
-            rest = rest.get(length.max(16).next_multiple_of(4)..).unwrap_or_default();
+            rest = rest
+                .get(length.max(16).next_multiple_of(4)..)
+                .unwrap_or_default();
             if let Some(report) = report(message) {
                 return Some(report);
             }
@@ -135,8 +152,16 @@ fn report(message: &[u8]) -> Option<Report> {
     }
     let payload = payload?;
     let (packet, fragment) = (packet(why?, payload)?, Fragment::read(payload));
-    let packet = if fragment.is_some_and(|fragment| !fragment.is_first()) { packet.without_ports() } else { packet };
-    Some(Report { number: number?, packet, fragment })
+    let packet = if fragment.is_some_and(|fragment| !fragment.is_first()) {
+        packet.without_ports()
+    } else {
+        packet
+    };
+    Some(Report {
+        number: number?,
+        packet,
+        fragment,
+    })
 }
 
 fn reason(prefix: &[u8]) -> Option<Why> {
@@ -160,19 +185,29 @@ fn packet(why: Why, packet: &[u8]) -> Option<Packet> {
             let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
             let destination: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
             let (source, destination) = (Ipv4Addr::from(source), Ipv4Addr::from(destination));
-            (*packet.get(9)?, IpAddr::V4(source), IpAddr::V4(destination), packet.get(header..).unwrap_or_default())
+            (
+                *packet.get(9)?,
+                IpAddr::V4(source),
+                IpAddr::V4(destination),
+                packet.get(header..).unwrap_or_default(),
+            )
         }
         6 => {
             let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
             let destination: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
-            let (protocol, rest) = beyond_extensions(*packet.get(6)?, packet.get(40..).unwrap_or_default());
+            let (protocol, rest) =
+                beyond_extensions(*packet.get(6)?, packet.get(40..).unwrap_or_default());
             let (source, destination) = (Ipv6Addr::from(source), Ipv6Addr::from(destination));
             (protocol, IpAddr::V6(source), IpAddr::V6(destination), rest)
         }
         _ => return None,
     };
     let port = |offset: usize| {
-        rest.get(offset..offset + 2).map_or(0, |bytes| bytes.iter().fold(0, |all, byte| all << 8 | u16::from(*byte)))
+        rest.get(offset..offset + 2).map_or(0, |bytes| {
+            bytes
+                .iter()
+                .fold(0, |all, byte| all << 8 | u16::from(*byte))
+        })
     };
     let (kind, from, to, number) = match protocol {
         6 => (Kind::Tcp, port(0), port(2), None),
@@ -180,8 +215,17 @@ fn packet(why: Why, packet: &[u8]) -> Option<Packet> {
         1 | 58 => (Kind::Icmp, 0, 0, rest.first().copied()),
         other => (Kind::Other, 0, 0, Some(other)),
     };
-    let (source, destination) = (SocketAddr::new(source, from), SocketAddr::new(destination, to));
-    Some(Packet { why, kind, source, destination, number })
+    let (source, destination) = (
+        SocketAddr::new(source, from),
+        SocketAddr::new(destination, to),
+    );
+    Some(Packet {
+        why,
+        kind,
+        source,
+        destination,
+        number,
+    })
 }
 
 /// Walks IPv6 extension headers (RFC 8200, 4.1), at most eight, to the transport protocol.
@@ -203,7 +247,9 @@ fn beyond_extensions(mut protocol: u8, mut rest: &[u8]) -> (u8, &[u8]) {
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
+    Some(u16::from_ne_bytes(
+        bytes.get(offset..offset + 2)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -213,7 +259,10 @@ mod tests {
     use super::*;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+        let mut bytes = u16::try_from(4 + value.len())
+            .unwrap()
+            .to_ne_bytes()
+            .to_vec();
         bytes.extend(kind.to_ne_bytes());
         bytes.extend(value);
         bytes.resize(bytes.len().next_multiple_of(4), 0);
@@ -225,7 +274,10 @@ mod tests {
         body.extend(attribute(10, format!("{prefix}\0").as_bytes()));
         body.extend(attribute(12, &7_u32.to_be_bytes()));
         body.extend(attribute(9, packet));
-        let mut message = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
+        let mut message = u32::try_from(16 + body.len())
+            .unwrap()
+            .to_ne_bytes()
+            .to_vec();
         message.extend((4_u16 << 8).to_ne_bytes());
         message.extend([0; 10]);
         message.extend(body);
@@ -237,7 +289,9 @@ mod tests {
     }
 
     fn udp_v4() -> Vec<u8> {
-        let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7];
+        let mut packet = vec![
+            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7,
+        ];
         packet.extend([0x9c, 0x40, 0x27, 0x0f, 0, 8, 0, 0]);
         packet
     }
@@ -257,7 +311,9 @@ mod tests {
 
     #[test]
     fn reports_are_numbered() {
-        let numbers: Vec<_> = reports(&told("refused", &udp_v4())).map(|report| report.number).collect();
+        let numbers: Vec<_> = reports(&told("refused", &udp_v4()))
+            .map(|report| report.number)
+            .collect();
         assert_eq!(numbers, [7]);
     }
 
@@ -270,7 +326,12 @@ mod tests {
         packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
         let found: Vec<_> = packets(&told("refused", &packet)).collect();
-        assert_eq!(found.first().map(|packet| (packet.kind, packet.destination.port())), Some((Kind::Tcp, 22)));
+        assert_eq!(
+            found
+                .first()
+                .map(|packet| (packet.kind, packet.destination.port())),
+            Some((Kind::Tcp, 22))
+        );
     }
 
     #[test]
@@ -278,7 +339,10 @@ mod tests {
         for (protocol, number) in [(2, 2), (47, 47), (1, 0x9c)] {
             let mut packet = udp_v4();
             packet[9] = protocol;
-            assert_eq!(packets(&told("refused", &packet)).next().unwrap().number, Some(number));
+            assert_eq!(
+                packets(&told("refused", &packet)).next().unwrap().number,
+                Some(number)
+            );
         }
     }
 
@@ -288,7 +352,13 @@ mod tests {
         packet[7] = 1;
         let report = reports(&told("fragment", &packet)).next().unwrap();
         assert!(report.fragment.is_some());
-        assert_eq!((report.packet.source.port(), report.packet.destination.port()), (0, 0));
+        assert_eq!(
+            (
+                report.packet.source.port(),
+                report.packet.destination.port()
+            ),
+            (0, 0)
+        );
     }
 
     #[test]

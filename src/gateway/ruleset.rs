@@ -1,9 +1,11 @@
-//! The gateway's ruleset, as one batch: what is handed to the proxy, what the kernel refuses at once, and nothing else.
+//! The gateway's ruleset, as one batch: what is handed to the proxy, what the kernel refuses at
+//! once, and nothing else.
 //!
-//! Interfaces are told apart by name (`in0`, `in1`, …: from the container; `up0`, …: to the outside), so that links which
-//! come later need no new rules. Invariant: no decision about the direction of a packet rests on conntrack alone, which a
-//! peer can make forget. Conntrack sees only what passes between the outside and the container; what the proxy sends and
-//! receives is told by its sockets and by a set of what it sent.
+//! Interfaces are told apart by name (`in0`, `in1`, …: from the container; `up0`, …: to the
+//! outside), so that links which come later need no new rules. Invariant: no decision about the
+//! direction of a packet rests on conntrack alone, which a peer can make forget. Conntrack sees
+//! only what passes between the outside and the container; what the proxy sends and receives is
+//! told by its sockets and by a set of what it sent.
 
 use crate::gateway::nft::{Batch, Family, FlowSet, Hook, Reject, Remote, Rule, Verdict};
 use crate::policy::CapturedPorts;
@@ -18,10 +20,11 @@ const LOOPBACK: &str = "lo\0";
 
 /// From the container, for the proxy: delivered to this namespace's own sockets. Answers go inside.
 pub const CAPTURED: u32 = 0xb0;
-/// From the outside, for the proxy's own connections: delivered to this namespace's own sockets. What the kernel answers by
-/// itself (a reset, «port unreachable») goes back outside.
+/// From the outside, for the proxy's own connections: delivered to this namespace's own sockets.
+/// What the kernel answers by itself (a reset, «port unreachable») goes back outside.
 pub const RETURNING: u32 = 0xb1;
-/// From the outside, for the container. What the kernel says about it (a packet too big) goes back outside.
+/// From the outside, for the container. What the kernel says about it (a packet too big) goes back
+/// outside.
 pub const INBOUND: u32 = 0xb2;
 /// From the container, in reply to a connection from outside.
 pub const REPLYING: u32 = 0xb3;
@@ -36,7 +39,8 @@ pub const REFUSED: &str = "refused";
 pub const SPOOFED: &str = "spoofed";
 /// Word on a log entry: let in, the first of a connection from outside.
 pub const ARRIVED: &str = "inbound";
-/// Word on a log entry: TCP, handed to the proxy, which will hear of it only if a connection comes about.
+/// Word on a log entry: TCP, handed to the proxy, which will hear of it only if a connection comes
+/// about.
 pub const OPENING: &str = "opening";
 /// Word on a log entry: from outside, of no connection, and not let in.
 pub const STRAY: &str = "stray";
@@ -45,30 +49,43 @@ pub const FRAGMENT: &str = "fragment";
 /// Bytes of a packet that are logged: an IPv6 header, some extension headers, the ports.
 const LOGGED: u32 = 128;
 
-/// Datagrams that the proxy sent to the outside: what answers them, however late, never counts as a connection from outside.
+/// Datagrams that the proxy sent to the outside: what answers them, however late, never counts as a
+/// connection from outside.
 ///
-/// An entry outlasts every socket of the proxy's (`proxy::udp` closes one after 60 s of silence). 1,800 new flows a second
-/// can be sustained; a full set lets nothing more out. Memory, when full: 11 MiB for IPv4, 17 MiB for IPv6 (kernel 6.18).
+/// An entry outlasts every socket of the proxy's (`proxy::udp` closes one after 60 s of silence).
+/// 1,800 new flows a second can be sustained; a full set lets nothing more out. Memory, when full:
+/// 11 MiB for IPv4, 17 MiB for IPv6 (kernel 6.18).
 const ASKED: [FlowSet; 2] = flows(["asked4", "asked6"], 70, 131_072);
-/// Datagrams that came in from outside: only what answers them is looked for in conntrack. An entry outlasts conntrack's own
-/// (120 s for UDP in both directions, nf_conntrack-sysctl.rst).
+/// Datagrams that came in from outside: only what answers them is looked for in conntrack. An entry
+/// outlasts conntrack's own (120 s for UDP in both directions, nf_conntrack-sysctl.rst).
 const SERVED: [FlowSet; 2] = flows(["served4", "served6"], 130, 65_536);
-/// Connections that the proxy lately opened or ended: what still comes of one is no stray. A full set only means that it is
-/// recorded as one.
+/// Connections that the proxy lately opened or ended: what still comes of one is no stray. A full
+/// set only means that it is recorded as one.
 const DIALLED: [FlowSet; 2] = flows(["dialled4", "dialled6"], 70, 65_536);
-/// Connections from outside at the same time. Each takes 320 bytes of kernel memory, in all of which the outside could
-/// otherwise drown the host.
+/// Connections from outside at the same time. Each takes 320 bytes of kernel memory, in all of
+/// which the outside could otherwise drown the host.
 const INBOUND_CONNECTIONS: u32 = 65_536;
 
 const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [FlowSet; 2] {
     let [v4, v6] = names;
     [
-        FlowSet { name: v4, family: Family::V4, timeout_seconds, size },
-        FlowSet { name: v6, family: Family::V6, timeout_seconds, size },
+        FlowSet {
+            name: v4,
+            family: Family::V4,
+            timeout_seconds,
+            size,
+        },
+        FlowSet {
+            name: v6,
+            family: Family::V6,
+            timeout_seconds,
+            size,
+        },
     ]
 }
 
-/// Chains, in the order in which a packet meets them. Those named `…_untracked` come before conntrack (priority -200).
+/// Chains, in the order in which a packet meets them. Those named `…_untracked` come before
+/// conntrack (priority -200).
 const FRAGMENTS: &str = "fragments";
 const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
 const PREROUTING: &str = "prerouting";
@@ -99,13 +116,23 @@ pub struct ProxyPorts {
 #[must_use]
 pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     let mut batch = Batch::new("boundary");
-    ASKED.iter().chain(&SERVED).chain(&DIALLED).for_each(|set| batch.set(set));
+    ASKED
+        .iter()
+        .chain(&SERVED)
+        .chain(&DIALLED)
+        .for_each(|set| batch.set(set));
     batch.jump_target(FROM_CONTAINER);
     batch.jump_target(STRAYS);
     // -450: before fragments are put together (-400), which keeps those that never become a packet.
     batch.chain(FRAGMENTS, Hook::Prerouting, -450, Verdict::Accept);
-    // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after conntrack, before routing.
-    batch.chain(PREROUTING_UNTRACKED, Hook::Prerouting, -300, Verdict::Accept);
+    // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after
+    // conntrack, before routing.
+    batch.chain(
+        PREROUTING_UNTRACKED,
+        Hook::Prerouting,
+        -300,
+        Verdict::Accept,
+    );
     batch.chain(PREROUTING, Hook::Prerouting, -150, Verdict::Accept);
     batch.chain(INPUT, Hook::Input, 0, Verdict::Drop);
     batch.chain(FORWARD, Hook::Forward, 0, Verdict::Drop);
@@ -127,40 +154,71 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     batch.finish()
 }
 
-/// From outside: what belongs to the proxy's own connections, though it is addressed to the container.
+/// From outside: what belongs to the proxy's own connections, though it is addressed to the
+/// container.
 fn for_the_proxy(batch: &mut Batch) {
     let outside = || Rule::new().from_interface(OUTSIDE);
-    let rule = outside().of_transparent_socket().untracked().mark(RETURNING);
+    let rule = outside()
+        .of_transparent_socket()
+        .untracked()
+        .mark(RETURNING);
     batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
     for set in &ASKED {
-        let rule = outside().transport(UDP).of_noted(set, Remote::Source).note(set, Remote::Source);
-        batch.rule(PREROUTING_UNTRACKED, &rule.untracked().mark(RETURNING).verdict(Verdict::Accept));
+        let rule = outside()
+            .transport(UDP)
+            .of_noted(set, Remote::Source)
+            .note(set, Remote::Source);
+        batch.rule(
+            PREROUTING_UNTRACKED,
+            &rule.untracked().mark(RETURNING).verdict(Verdict::Accept),
+        );
     }
-    batch.rule(PREROUTING_UNTRACKED, &Rule::new().not_from_interface(INSIDE).verdict(Verdict::Accept));
+    batch.rule(
+        PREROUTING_UNTRACKED,
+        &Rule::new()
+            .not_from_interface(INSIDE)
+            .verdict(Verdict::Accept),
+    );
 }
 
 /// From the container: the kernel's own talk, and sources that aren't the container's.
 fn checked_source(batch: &mut Batch) {
-    let v6 = |kind| Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(kind, kind);
-    // What every container's kernel says by itself, to groups on a wire that ends here: looking for routers, joining the
-    // groups of its own addresses, trying out an address. No attempt to record; all else of IGMP and ICMPv6 is one.
+    let v6 = |kind| {
+        Rule::new()
+            .of_family(Family::V6)
+            .transport(ICMPV6)
+            .icmp_type(kind, kind)
+    };
+    // What every container's kernel says by itself, to groups on a wire that ends here: looking for
+    // routers, joining the groups of its own addresses, trying out an address. No attempt to
+    // record; all else of IGMP and ICMPv6 is one.
     for rule in [v6(133), v6(143), v6(135).from_nowhere()] {
         let rule = rule.destination_in(MULTICAST.0, MULTICAST.1);
         batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Drop));
     }
-    let spoofed = Rule::new().source_is_foreign().log(LOG_GROUP, SPOOFED, LOGGED).verdict(Verdict::Drop);
+    let spoofed = Rule::new()
+        .source_is_foreign()
+        .log(LOG_GROUP, SPOOFED, LOGGED)
+        .verdict(Verdict::Drop);
     batch.rule(PREROUTING_UNTRACKED, &spoofed);
-    // Connections that the proxy has accepted. (Not UDP: there, the socket that answers in a stranger's name would fit.)
-    let accepted = Rule::new().transport(TCP).of_transparent_socket().untracked().mark(CAPTURED);
+    // Connections that the proxy has accepted. (Not UDP: there, the socket that answers in a
+    // stranger's name would fit.)
+    let accepted = Rule::new()
+        .transport(TCP)
+        .of_transparent_socket()
+        .untracked()
+        .mark(CAPTURED);
     batch.rule(PREROUTING_UNTRACKED, &accepted.verdict(Verdict::Accept));
     for rule in to_this_node() {
         batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
     }
-    // Asking for a neighbour at its own address, to see whether it is still there: `proxy::neighbours` answers.
+    // Asking for a neighbour at its own address, to see whether it is still there:
+    // `proxy::neighbours` answers.
     batch.rule(PREROUTING_UNTRACKED, &discovery().verdict(Verdict::Drop));
 }
 
-/// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed it on (RFC 4861 7.1).
+/// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed
+/// it on (RFC 4861 7.1).
 fn to_this_node() -> [Rule; 3] {
     const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
     [
@@ -172,46 +230,77 @@ fn to_this_node() -> [Rule; 3] {
 
 /// Neighbour solicitations and advertisements.
 fn discovery() -> Rule {
-    Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(135, 136).hop_limit(255)
+    Rule::new()
+        .of_family(Family::V6)
+        .transport(ICMPV6)
+        .icmp_type(135, 136)
+        .hop_limit(255)
 }
 
-/// From the container: what can't be a reply, and so needs no conntrack. Nothing of this kind leaves an entry there.
+/// From the container: what can't be a reply, and so needs no conntrack. Nothing of this kind
+/// leaves an entry there.
 fn opening(batch: &mut Batch) {
     // DNS goes to the proxy, whatever it may answer: the second lock on the way to resolvers.
     for transport in [TCP, UDP] {
         let rule = Rule::new().transport(transport).destination_port(DNS);
         batch.rule(PREROUTING_UNTRACKED, &rule.untracked().jump(FROM_CONTAINER));
     }
-    batch.rule(PREROUTING_UNTRACKED, &Rule::new().transport(TCP).opens_tcp().untracked().jump(FROM_CONTAINER));
+    batch.rule(
+        PREROUTING_UNTRACKED,
+        &Rule::new()
+            .transport(TCP)
+            .opens_tcp()
+            .untracked()
+            .jump(FROM_CONTAINER),
+    );
     for set in &SERVED {
-        let rule = Rule::new().transport(UDP).not_of_noted(set, Remote::Destination);
+        let rule = Rule::new()
+            .transport(UDP)
+            .not_of_noted(set, Remote::Destination);
         batch.rule(PREROUTING_UNTRACKED, &rule.untracked().jump(FROM_CONTAINER));
     }
 }
 
 const DNS: (u16, u16) = (53, 53);
 
-/// What conntrack has had a look at: connections from outside, their replies, and what pretends to be either.
+/// What conntrack has had a look at: connections from outside, their replies, and what pretends to
+/// be either.
 fn tracked(batch: &mut Batch) {
     for mark in [CAPTURED, RETURNING] {
-        batch.rule(PREROUTING, &Rule::new().marked(mark).verdict(Verdict::Accept));
+        batch.rule(
+            PREROUTING,
+            &Rule::new().marked(mark).verdict(Verdict::Accept),
+        );
     }
     for rule in to_this_node() {
         batch.rule(PREROUTING, &rule.verdict(Verdict::Accept));
     }
     let outside = || Rule::new().from_interface(OUTSIDE);
-    // For a connection that the proxy has closed, or that never was: this node answers with a reset, as any would.
-    for rule in
-        [outside().transport(TCP).of_no_connection(), outside().transport(TCP).opens_connection().not_opening_tcp()]
-    {
+    // For a connection that the proxy has closed, or that never was: this node answers with a
+    // reset, as any would.
+    for rule in [
+        outside().transport(TCP).of_no_connection(),
+        outside()
+            .transport(TCP)
+            .opens_connection()
+            .not_opening_tcp(),
+    ] {
         batch.rule(PREROUTING, &rule.jump(STRAYS));
     }
     let stray = outside().of_no_connection().log(LOG_GROUP, STRAY, LOGGED);
     batch.rule(PREROUTING, &stray.verdict(Verdict::Drop));
     batch.rule(PREROUTING, &discovery().verdict(Verdict::Drop));
-    batch.rule(PREROUTING, &outside().mark(INBOUND).verdict(Verdict::Accept));
+    batch.rule(
+        PREROUTING,
+        &outside().mark(INBOUND).verdict(Verdict::Accept),
+    );
     let inside = || Rule::new().from_interface(INSIDE);
-    batch.rule(PREROUTING, &answers_outside(inside()).mark(REPLYING).verdict(Verdict::Accept));
+    batch.rule(
+        PREROUTING,
+        &answers_outside(inside())
+            .mark(REPLYING)
+            .verdict(Verdict::Accept),
+    );
     batch.rule(PREROUTING, &inside().jump(FROM_CONTAINER));
 }
 
@@ -220,24 +309,42 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
     for ports in captured.tcp.iter().copied().chain([DNS]) {
         let to_port = || Rule::new().transport(TCP).destination_port(ports);
         // Of half a handshake, or of a connection that has ended: its first packet was told of.
-        let known = to_port().not_opening_tcp().of_transparent_socket_in_any_state();
+        let known = to_port()
+            .not_opening_tcp()
+            .of_transparent_socket_in_any_state();
         for rule in [known, to_port().log(LOG_GROUP, OPENING, LOGGED)] {
-            batch.rule(FROM_CONTAINER, &rule.to_proxy(proxy.tcp).mark(CAPTURED).verdict(Verdict::Accept));
+            batch.rule(
+                FROM_CONTAINER,
+                &rule
+                    .to_proxy(proxy.tcp)
+                    .mark(CAPTURED)
+                    .verdict(Verdict::Accept),
+            );
         }
     }
     for ports in captured.udp.iter().copied().chain([DNS]) {
-        let rule = Rule::new().transport(UDP).destination_port(ports).to_proxy(proxy.udp).mark(CAPTURED);
+        let rule = Rule::new()
+            .transport(UDP)
+            .destination_port(ports)
+            .to_proxy(proxy.udp)
+            .mark(CAPTURED);
         batch.rule(FROM_CONTAINER, &rule.verdict(Verdict::Accept));
     }
     batch.rule(FROM_CONTAINER, &Rule::new().log(LOG_GROUP, REFUSED, LOGGED));
-    batch.rule(FROM_CONTAINER, &Rule::new().transport(TCP).reject(Reject::Reset));
+    batch.rule(
+        FROM_CONTAINER,
+        &Rule::new().transport(TCP).reject(Reject::Reset),
+    );
     batch.rule(FROM_CONTAINER, &Rule::new().reject(Reject::Prohibited));
 }
 
-/// TCP from outside that belongs to no connection with the container: the proxy's late packets, and who feels his way.
+/// TCP from outside that belongs to no connection with the container: the proxy's late packets, and
+/// who feels his way.
 fn strays(batch: &mut Batch) {
     let tcp = || Rule::new().transport(TCP);
-    let known = DIALLED.iter().map(|set| tcp().of_noted(set, Remote::Source));
+    let known = DIALLED
+        .iter()
+        .map(|set| tcp().of_noted(set, Remote::Source));
     let waiting = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
     let unknown = tcp().log(LOG_GROUP, STRAY, LOGGED);
     for rule in known.chain([waiting, unknown]) {
@@ -251,7 +358,13 @@ fn to_ourselves(batch: &mut Batch) {
         batch.rule(INPUT, &Rule::new().marked(mark).verdict(Verdict::Accept));
     }
     // What the kernel tells the proxy's own sockets about packets that it could not deliver.
-    batch.rule(INPUT, &Rule::new().from_interface(LOOPBACK).marked(LEAVING).verdict(Verdict::Accept));
+    batch.rule(
+        INPUT,
+        &Rule::new()
+            .from_interface(LOOPBACK)
+            .marked(LEAVING)
+            .verdict(Verdict::Accept),
+    );
     for rule in to_this_node() {
         batch.rule(INPUT, &rule.verdict(Verdict::Accept));
     }
@@ -264,39 +377,88 @@ fn answers_outside(rule: Rule) -> Rule {
 
 /// Connections from outside (published ports, neighbours) and the replies to them.
 fn through(batch: &mut Batch) {
-    let inward = || Rule::new().from_interface(OUTSIDE).to_interface(INSIDE).marked(INBOUND);
-    let flood = inward().opens_connection().beyond_connections(INBOUND_CONNECTIONS);
+    let inward = || {
+        Rule::new()
+            .from_interface(OUTSIDE)
+            .to_interface(INSIDE)
+            .marked(INBOUND)
+    };
+    let flood = inward()
+        .opens_connection()
+        .beyond_connections(INBOUND_CONNECTIONS);
     batch.rule(FORWARD, &flood.verdict(Verdict::Drop));
-    batch.rule(FORWARD, &inward().opens_connection().log(LOG_GROUP, ARRIVED, LOGGED).remember(INBOUND));
+    batch.rule(
+        FORWARD,
+        &inward()
+            .opens_connection()
+            .log(LOG_GROUP, ARRIVED, LOGGED)
+            .remember(INBOUND),
+    );
     for set in &SERVED {
-        batch.rule(FORWARD, &inward().transport(UDP).note(set, Remote::Source).verdict(Verdict::Accept));
+        batch.rule(
+            FORWARD,
+            &inward()
+                .transport(UDP)
+                .note(set, Remote::Source)
+                .verdict(Verdict::Accept),
+        );
     }
     // Not noted: its reply would not be let out.
     batch.rule(FORWARD, &inward().transport(UDP).verdict(Verdict::Drop));
     batch.rule(FORWARD, &inward().verdict(Verdict::Accept));
-    let reply = answers_outside(Rule::new().from_interface(INSIDE).to_interface(OUTSIDE).marked(REPLYING));
+    let reply = answers_outside(
+        Rule::new()
+            .from_interface(INSIDE)
+            .to_interface(OUTSIDE)
+            .marked(REPLYING),
+    );
     batch.rule(FORWARD, &reply.verdict(Verdict::Accept));
 }
 
-/// What this namespace itself sends. Routing is the first lock (`gateway::plumbing`), and outlasts this one.
+/// What this namespace itself sends. Routing is the first lock (`gateway::plumbing`), and outlasts
+/// this one.
 fn from_ourselves(batch: &mut Batch) {
     batch.rule(OUTPUT_UNTRACKED, &Rule::new().untracked());
     for interface in [INSIDE, LOOPBACK] {
-        batch.rule(OUTPUT, &Rule::new().to_interface(interface).verdict(Verdict::Accept));
+        batch.rule(
+            OUTPUT,
+            &Rule::new().to_interface(interface).verdict(Verdict::Accept),
+        );
     }
     let leaving = || Rule::new().to_interface(OUTSIDE).marked(LEAVING);
     for set in &ASKED {
-        batch.rule(OUTPUT, &leaving().transport(UDP).note(set, Remote::Destination).verdict(Verdict::Accept));
+        batch.rule(
+            OUTPUT,
+            &leaving()
+                .transport(UDP)
+                .note(set, Remote::Destination)
+                .verdict(Verdict::Accept),
+        );
     }
     for set in &DIALLED {
-        batch.rule(OUTPUT, &leaving().transport(TCP).opens_or_ends_tcp().note(set, Remote::Destination));
+        batch.rule(
+            OUTPUT,
+            &leaving()
+                .transport(TCP)
+                .opens_or_ends_tcp()
+                .note(set, Remote::Destination),
+        );
     }
     batch.rule(OUTPUT, &leaving().transport(TCP).verdict(Verdict::Accept));
     for mark in [RETURNING, INBOUND] {
-        batch.rule(OUTPUT, &Rule::new().to_interface(OUTSIDE).marked(mark).verdict(Verdict::Accept));
+        batch.rule(
+            OUTPUT,
+            &Rule::new()
+                .to_interface(OUTSIDE)
+                .marked(mark)
+                .verdict(Verdict::Accept),
+        );
     }
     // Looking for the next hop, and the groups that takes (RFC 4861 7.2.1).
     batch.rule(OUTPUT, &discovery().verdict(Verdict::Accept));
-    let groups = Rule::new().of_family(Family::V6).transport(ICMPV6).icmp_type(143, 143);
+    let groups = Rule::new()
+        .of_family(Family::V6)
+        .transport(ICMPV6)
+        .icmp_type(143, 143);
     batch.rule(OUTPUT, &groups.verdict(Verdict::Accept));
 }

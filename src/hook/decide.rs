@@ -1,9 +1,11 @@
-//! The plan of a container whose runtime is not this program: decided by the hook, when the container is made already.
+//! The plan of a container whose runtime is not this program: decided by the hook, when the
+//! container is made already.
 //!
-//! Nothing of it can be changed any more, so what the runtime personality would edit is refused here: a capability that reaches
-//! beyond the container without a user namespace of its own, the host's network, a network that others are in. What must not
-//! be forgotten: no `start` and no `exec` comes by. The network has to be there by now, and `exec --privileged` gets what
-//! it asks for.
+//! Nothing of it can be changed any more, so what the runtime personality would edit is refused
+//! here: a capability that reaches beyond the container without a user namespace of its own, the
+//! host's network, a network that others are in. What must not be forgotten: no `start` and no
+//! `exec` comes by. The network has to be there by now, and `exec --privileged` gets what it asks
+//! for.
 
 use std::path::PathBuf;
 
@@ -38,7 +40,12 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         ..situation(&settings, spec, place)?
     };
     let user_namespace = spec::judge(spec, &situation)?;
-    let policy = select(&settings, None, &spec::annotations(spec), settings::read_trusted);
+    let policy = select(
+        &settings,
+        None,
+        &spec::annotations(spec),
+        settings::read_trusted,
+    );
     let policy = policy.map_err(|all| text::all_of(&all))?;
     if gateway == Gateway::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(container.pid), &policy)?;
@@ -51,7 +58,11 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         user_namespace,
         nesting_capability: Recipients::Nobody,
         apparmor_profile: None,
-        notices: settings.nesting.iter().map(|_| NO_NESTING.to_owned()).collect(),
+        notices: settings
+            .nesting
+            .iter()
+            .map(|_| NO_NESTING.to_owned())
+            .collect(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,
         proxy_memory: settings.proxy_memory,
@@ -64,9 +75,13 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
     })
 }
 
-/// The container's state directory. The runtime's root isn't told; where the bundle is tells engines apart as well.
+/// The container's state directory. The runtime's root isn't told; where the bundle is tells
+/// engines apart as well.
 pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
-    Ok(state::directory(&container.bundle, ContainerId::parse(&container.id)?.as_str()))
+    Ok(state::directory(
+        &container.bundle,
+        ContainerId::parse(&container.id)?.as_str(),
+    ))
 }
 
 /// Whose gateway filters the container, which is where it is.
@@ -76,18 +91,28 @@ fn network(place: &Place) -> anyhow::Result<(Gateway, Exit)> {
         Place::Filtered { exit, .. } => Ok((Gateway::Joined, *exit)),
         Place::InUse => bail!(spec::SpecError::Unfiltered),
         Place::Host => {
-            bail!("the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime")
+            bail!(
+                "the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime"
+            )
         }
     }
 }
 
-fn situation(settings: &Settings, spec: &serde_json::Value, place: Place) -> anyhow::Result<Situation<'static>> {
+fn situation(
+    settings: &Settings,
+    spec: &serde_json::Value,
+    place: Place,
+) -> anyhow::Result<Situation<'static>> {
     let user_namespace = spec::user_namespace::path(spec)?;
-    let host_user_namespace = user_namespace.map(|path| namespaces::is_host_user_namespace(&path)).transpose();
+    let host_user_namespace = user_namespace
+        .map(|path| namespaces::is_host_user_namespace(&path))
+        .transpose();
     Ok(Situation {
         place: Some(place),
         was_host: false,
-        host_user_namespace: host_user_namespace.context("can't tell whose user namespace it is")?.unwrap_or(false),
+        host_user_namespace: host_user_namespace
+            .context("can't tell whose user namespace it is")?
+            .unwrap_or(false),
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),

@@ -1,7 +1,9 @@
-//! AppArmor's folder: the profiles under which containers can nest, loaded now and by every boot (apparmor.service).
+//! AppArmor's folder: the profiles under which containers can nest, loaded now and by every boot
+//! (apparmor.service).
 //!
-//! They are every engine's, so they go with the last of them that offers a runtime of ours, and not before the last container:
-//! a process whose profile is taken away is confined no more. Plans only.
+//! They are every engine's, so they go with the last of them that offers a runtime of ours, and not
+//! before the last container: a process whose profile is taken away is confined no more. Plans
+//! only.
 
 use std::path::{Path, PathBuf};
 
@@ -24,16 +26,22 @@ pub struct AppArmor {
 }
 
 impl AppArmor {
-    /// That of this host; none where it is switched off or too old. Engines confine nobody either where the parser is missing,
-    /// and before version 3 it knows no ABI to name.
+    /// That of this host; none where it is switched off or too old. Engines confine nobody either
+    /// where the parser is missing, and before version 3 it knows no ABI to name.
     #[must_use]
     pub fn of_this_host() -> Option<Self> {
         let folder = PathBuf::from("/etc/apparmor.d");
-        let parser =
-            process::on_host("apparmor_parser").filter(|_| kernel::is_enabled() && folder.join("abi/3.0").exists())?;
+        let parser = process::on_host("apparmor_parser")
+            .filter(|_| kernel::is_enabled() && folder.join("abi/3.0").exists())?;
         let loaded = kernel::loaded();
-        let all = [profiles::DEFAULT, profiles::BWRAP].iter().all(|ours| loaded.iter().any(|name| name == ours));
-        Some(Self { parser, folder, loaded: all })
+        let all = [profiles::DEFAULT, profiles::BWRAP]
+            .iter()
+            .all(|ours| loaded.iter().any(|name| name == ours));
+        Some(Self {
+            parser,
+            folder,
+            loaded: all,
+        })
     }
 
     /// Plans that the profiles are there, and loaded.
@@ -42,44 +50,67 @@ impl AppArmor {
         let after = format!("{HEADER}\n{}", profiles::file());
         let same = before.as_ref() == Some(&after);
         if !same {
-            let changes = vec!["containers that run with the engine's default may nest under these".to_owned()];
+            let changes = vec![
+                "containers that run with the engine's default may nest under these".to_owned(),
+            ];
             plan.write(path.clone(), before, after, changes);
         }
         if !same || !self.loaded {
-            plan.steps.push(Step::LoadProfiles { parser: self.parser.clone(), file: path });
+            plan.steps.push(Step::LoadProfiles {
+                parser: self.parser.clone(),
+                file: path,
+            });
         }
         Ok(())
     }
 
     /// Plans that they aren't, once the steps before have taken the last runtime of ours away.
-    pub(super) fn remove(&self, ours: &Installation, plan: &mut Plan) -> Result<(), IntegrateError> {
-        let (path, Some(before)) = self.read()? else { return Ok(()) };
+    pub(super) fn remove(
+        &self,
+        ours: &Installation,
+        plan: &mut Plan,
+    ) -> Result<(), IntegrateError> {
+        let (path, Some(before)) = self.read()? else {
+            return Ok(());
+        };
         if plan.file_that_names_us(ours).is_some() {
             return Ok(());
         }
         if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let later = "containers are running under its profiles. Uninstall again once they are removed";
-            plan.notes.push(format!("{} stays: {later}", path.display()));
+            let later =
+                "containers are running under its profiles. Uninstall again once they are removed";
+            plan.notes
+                .push(format!("{} stays: {later}", path.display()));
             return Ok(());
         }
         // The parser takes what isn't loaded for an error.
         if self.loaded {
-            plan.steps.push(Step::UnloadProfiles { parser: self.parser.clone(), file: path.clone() });
+            plan.steps.push(Step::UnloadProfiles {
+                parser: self.parser.clone(),
+                file: path.clone(),
+            });
         }
-        plan.steps.push(Step::Remove { path, before, changes: Vec::new() });
+        plan.steps.push(Step::Remove {
+            path,
+            before,
+            changes: Vec::new(),
+        });
         Ok(())
     }
 
     /// The file's path and its text, where there is one. One that is not ours is an error.
     fn read(&self) -> Result<(PathBuf, Option<String>), IntegrateError> {
         match config_file::read(&self.folder.join(profiles::FILE))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
+            (path, Some(text)) if !text.starts_with(HEADER) => {
+                Err(IntegrateError::ForeignFile(path))
+            }
             found => Ok(found),
         }
     }
 }
 
-/// Has the kernel take the profiles of a file, in the place of those that it had, and keeps them compiled for the next boot.
+/// Has the kernel take the profiles of a file, in the place of those that it had, and keeps them
+/// compiled for the next boot.
 ///
 /// # Errors
 /// The parser can't be run, or refuses the file.
@@ -109,14 +140,28 @@ mod tests {
 
     /// With a parser that takes everything.
     fn host(loaded: bool) -> TestHost {
-        let mut host = TestHost::new(|at| Engine::DropIn(DropIn { reader: Reader::Podman, folder: at("elsewhere.d") }));
-        let folder = host.path("apparmor.d").canonicalize().unwrap_or_else(|_| host.path("apparmor.d"));
-        host.ours.apparmor = Some(AppArmor { parser: "/bin/true".into(), folder, loaded });
+        let mut host = TestHost::new(|at| {
+            Engine::DropIn(DropIn {
+                reader: Reader::Podman,
+                folder: at("elsewhere.d"),
+            })
+        });
+        let folder = host
+            .path("apparmor.d")
+            .canonicalize()
+            .unwrap_or_else(|_| host.path("apparmor.d"));
+        host.ours.apparmor = Some(AppArmor {
+            parser: "/bin/true".into(),
+            folder,
+            loaded,
+        });
         host
     }
 
     fn loads(plan: &Plan) -> bool {
-        plan.steps.iter().any(|step| matches!(step, Step::LoadProfiles { .. }))
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::LoadProfiles { .. }))
     }
 
     #[test]
@@ -125,10 +170,15 @@ mod tests {
         let plan = host.install_now();
         let place = |wanted: fn(&Step) -> bool| plan.steps.iter().position(wanted);
         let loaded = place(|step| matches!(step, Step::LoadProfiles { .. }));
-        let offered = place(|step| matches!(step, Step::Write { path, .. } if path.ends_with("boundary.conf")));
+        let offered = place(
+            |step| matches!(step, Step::Write { path, .. } if path.ends_with("boundary.conf")),
+        );
         assert!(loaded < offered && loaded.is_some(), "{:?}", plan.steps);
         assert_eq!(host.get(FILE), format!("{HEADER}\n{}", profiles::file()));
-        assert!(loads(&host.install().expect("planned")), "written, and not loaded");
+        assert!(
+            loads(&host.install().expect("planned")),
+            "written, and not loaded"
+        );
         host.ours.apparmor.as_mut().expect("there").loaded = true;
         assert_eq!(host.install().expect("planned").steps, []);
         host.put(FILE, &format!("{HEADER}\nolder"));
@@ -141,9 +191,17 @@ mod tests {
         host.install_now();
         let unloads = || {
             let plan = host.uninstall().expect("planned");
-            (plan.steps.iter().any(|step| matches!(step, Step::UnloadProfiles { .. })), has_note(&plan, "stays"))
+            (
+                plan.steps
+                    .iter()
+                    .any(|step| matches!(step, Step::UnloadProfiles { .. })),
+                has_note(&plan, "stays"),
+            )
         };
-        host.put("elsewhere.json", r#"{"runtimes": {"b": {"path": "/usr/local/bin/boundary-shim"}}}"#);
+        host.put(
+            "elsewhere.json",
+            r#"{"runtimes": {"b": {"path": "/usr/local/bin/boundary-shim"}}}"#,
+        );
         assert_eq!(unloads(), (false, false), "another engine offers one");
         host.put("elsewhere.json", "{}");
         host.put("running/container/record.json", "{}");
@@ -160,7 +218,14 @@ mod tests {
         let host = host(false);
         host.install_now();
         let plan = host.uninstall_now();
-        assert!(!plan.steps.iter().any(|step| matches!(step, Step::UnloadProfiles { .. })), "{:?}", plan.steps);
+        assert!(
+            !plan
+                .steps
+                .iter()
+                .any(|step| matches!(step, Step::UnloadProfiles { .. })),
+            "{:?}",
+            plan.steps
+        );
         assert!(!host.path(FILE).exists());
     }
 

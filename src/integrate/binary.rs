@@ -1,7 +1,8 @@
-//! The program's own file, as engines are told of it: where it is, who could replace it, and its links.
+//! The program's own file, as engines are told of it: where it is, who could replace it, and its
+//! links.
 //!
-//! An engine runs this file as root for years. Whoever can write to it, or to a directory on the way to it, is root; that
-//! is checked here, once, before any engine is told the path.
+//! An engine runs this file as root for years. Whoever can write to it, or to a directory on the
+//! way to it, is root; that is checked here, once, before any engine is told the path.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -62,27 +63,41 @@ const ADVICE: &str = "run `sudo install -m 755 boundary-shim /usr/local/bin/` an
 /// # Errors
 /// The file or a directory above it isn't root's, or others may write to it.
 pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
-    let unreadable = |source| BinaryError::Unreadable { path: binary.to_owned(), source };
+    let unreadable = |source| BinaryError::Unreadable {
+        path: binary.to_owned(),
+        source,
+    };
     let binary = binary.canonicalize().map_err(unreadable)?;
     for path in binary.ancestors() {
-        let meta = path.metadata().map_err(|source| BinaryError::Unreadable { path: path.to_owned(), source })?;
-        // Debian's /usr/local may be writable for the group `staff`, which is root's equal there by policy.
+        let meta = path.metadata().map_err(|source| BinaryError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        // Debian's /usr/local may be writable for the group `staff`, which is root's equal there by
+        // policy.
         let writers = if path == binary { 0o022 } else { 0o002 };
         let why = match &meta {
             meta if meta.uid() != 0 => "isn't owned by root",
             meta if meta.mode() & writers != 0 => "is writable for others",
             _ => continue,
         };
-        return Err(BinaryError::Replaceable { path: path.to_owned(), why });
+        return Err(BinaryError::Replaceable {
+            path: path.to_owned(),
+            why,
+        });
     }
     Ok(binary)
 }
 
-/// The path that makes the runtime follow `policy`, and the step that makes it where it isn't there.
+/// The path that makes the runtime follow `policy`, and the step that makes it where it isn't
+/// there.
 ///
 /// # Errors
 /// Something else is in the link's place, or means something else.
-pub fn path_for(binary: &Path, policy: &PolicyName) -> Result<(PathBuf, Option<Step>), BinaryError> {
+pub fn path_for(
+    binary: &Path,
+    policy: &PolicyName,
+) -> Result<(PathBuf, Option<Step>), BinaryError> {
     match policy.as_str() {
         DEFAULT_POLICY => return Ok((binary.to_owned(), None)),
         PROGRAM => return Err(BinaryError::Taken(policy.clone())),
@@ -90,11 +105,20 @@ pub fn path_for(binary: &Path, policy: &PolicyName) -> Result<(PathBuf, Option<S
     }
     let link = binary.with_file_name(format!("{LINK_PREFIX}{policy}"));
     match link.symlink_metadata() {
-        Ok(meta) if meta.is_symlink() && link.canonicalize().is_ok_and(|target| target == binary) => Ok((link, None)),
-        Ok(_) => Err(BinaryError::Occupied { path: link, binary: binary.to_owned() }),
+        Ok(meta)
+            if meta.is_symlink() && link.canonicalize().is_ok_and(|target| target == binary) =>
+        {
+            Ok((link, None))
+        }
+        Ok(_) => Err(BinaryError::Occupied {
+            path: link,
+            binary: binary.to_owned(),
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Relative, so that it holds where the directory is seen under another path.
-            let target = binary.file_name().map_or_else(|| binary.to_owned(), PathBuf::from);
+            let target = binary
+                .file_name()
+                .map_or_else(|| binary.to_owned(), PathBuf::from);
             Ok((link.clone(), Some(Step::Link { link, target })))
         }
         Err(source) => Err(BinaryError::Unreadable { path: link, source }),
@@ -109,18 +133,32 @@ pub(super) fn ours(name: &RuntimeName, file: &Path, runs: &str) -> Result<String
     if is_ours(runs) {
         return Ok(runs.to_owned());
     }
-    let runs = if runs.is_empty() { "something else" } else { runs };
-    Err(IntegrateError::ForeignRuntime { name: name.clone(), path: file.to_owned(), runs: runs.to_owned() })
+    let runs = if runs.is_empty() {
+        "something else"
+    } else {
+        runs
+    };
+    Err(IntegrateError::ForeignRuntime {
+        name: name.clone(),
+        path: file.to_owned(),
+        runs: runs.to_owned(),
+    })
 }
 
-/// Whether a path in an engine's configuration is this program, by its name: the file may be gone already.
+/// Whether a path in an engine's configuration is this program, by its name: the file may be gone
+/// already.
 pub(super) fn is_ours(path: &str) -> bool {
-    Path::new(path).file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(LINK_PREFIX))
+    Path::new(path)
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.starts_with(LINK_PREFIX))
 }
 
-/// Whether `path` is one of our links (which `uninstall` takes away) and not the program's file (which it doesn't).
+/// Whether `path` is one of our links (which `uninstall` takes away) and not the program's file
+/// (which it doesn't).
 pub(super) fn is_link(path: &Path) -> bool {
-    path.to_str().is_some_and(is_ours) && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
+    path.to_str().is_some_and(is_ours)
+        && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
 }
 
 #[cfg(test)]
@@ -132,7 +170,10 @@ mod tests {
     #[test]
     fn the_systems_own_programs_are_trusted() {
         let shell = Path::new("/bin/sh");
-        assert_eq!(trusted(shell).expect("root owns it"), shell.canonicalize().expect("it exists"));
+        assert_eq!(
+            trusted(shell).expect("root owns it"),
+            shell.canonicalize().expect("it exists")
+        );
     }
 
     #[test]
@@ -148,7 +189,9 @@ mod tests {
     #[test]
     fn a_missing_file_is_an_error_that_names_it() {
         assert_eq!(
-            trusted(Path::new("/nonexistent/shim")).expect_err("not there").to_string(),
+            trusted(Path::new("/nonexistent/shim"))
+                .expect_err("not there")
+                .to_string(),
             "can't look at /nonexistent/shim"
         );
     }
@@ -156,40 +199,64 @@ mod tests {
     #[test]
     fn a_policy_is_followed_through_a_link_beside_the_binary() {
         let directory = tempfile::tempdir().expect("a directory");
-        let binary = directory.path().canonicalize().expect("a path").join("boundary-shim");
+        let binary = directory
+            .path()
+            .canonicalize()
+            .expect("a path")
+            .join("boundary-shim");
         std::fs::File::create(&binary).expect("a file");
         let npm: PolicyName = "npm".parse().expect("a name");
 
         let (path, step) = path_for(&binary, &npm).expect("free");
-        assert_eq!(step, Some(Step::Link { link: path.clone(), target: "boundary-shim".into() }));
+        assert_eq!(
+            step,
+            Some(Step::Link {
+                link: path.clone(),
+                target: "boundary-shim".into()
+            })
+        );
         symlink("boundary-shim", &path).expect("a link");
         assert_eq!(path_for(&binary, &npm).expect("ours"), (path.clone(), None));
         assert!(is_link(&path) && !is_link(&binary));
 
         std::fs::remove_file(&path).expect("removed");
         symlink("/bin/sh", &path).expect("a link");
-        assert!(matches!(path_for(&binary, &npm), Err(BinaryError::Occupied { .. })));
+        assert!(matches!(
+            path_for(&binary, &npm),
+            Err(BinaryError::Occupied { .. })
+        ));
     }
 
     #[test]
     fn the_default_policy_needs_no_link() {
         let binary = Path::new("/usr/local/bin/boundary-shim");
         let policy = DEFAULT_POLICY.parse().expect("a name");
-        assert_eq!(path_for(binary, &policy).expect("nothing to look at"), (binary.to_owned(), None));
+        assert_eq!(
+            path_for(binary, &policy).expect("nothing to look at"),
+            (binary.to_owned(), None)
+        );
     }
 
     #[test]
     fn the_programs_own_name_stands_for_no_policy() {
         let shim = PolicyName::parse(PROGRAM).expect("a name");
-        let error = path_for(Path::new("/opt/other"), &shim).expect_err("it means the default").to_string();
-        assert!(error.contains("boundary-shim means the default policy"), "{error}");
+        let error = path_for(Path::new("/opt/other"), &shim)
+            .expect_err("it means the default")
+            .to_string();
+        assert!(
+            error.contains("boundary-shim means the default policy"),
+            "{error}"
+        );
     }
 
     #[test]
     fn only_our_own_names_are_ours() {
         assert!(is_ours("/opt/boundary-shim") && is_ours("/usr/local/bin/boundary-npm"));
         assert!(
-            !is_ours("/usr/bin/runc") && !is_ours("/opt/boundary-shim/runc") && !is_ours("") && !is_ours("boundary")
+            !is_ours("/usr/bin/runc")
+                && !is_ours("/opt/boundary-shim/runc")
+                && !is_ours("")
+                && !is_ours("boundary")
         );
     }
 }

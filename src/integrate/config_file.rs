@@ -1,6 +1,7 @@
 //! An engine's configuration file as it is before anything is planned.
 //!
-//! To remember: where the path is a link, the file that it leads to is meant, so that the link stays one.
+//! To remember: where the path is a link, the file that it leads to is meant, so that the link
+//! stays one.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,17 +15,24 @@ use super::error::IntegrateError;
 pub(super) fn read(path: &Path) -> Result<(PathBuf, Option<String>), IntegrateError> {
     let found = match path.canonicalize() {
         Ok(real) => read_bounded(&real).map(|text| (real, Some(text))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok((path.to_owned(), None)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            Ok((path.to_owned(), None))
+        }
         Err(error) => Err(error),
     };
-    found.map_err(|source| IntegrateError::Read { path: path.to_owned(), source })
+    found.map_err(|source| IntegrateError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
     /// Far above any real one; a device or a mistaken path is not read to its end.
     const LARGEST: u64 = 1024 * 1024;
     let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    let read = std::fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read <= LARGEST) {
         Ok(text)
     } else {

@@ -1,16 +1,18 @@
 //! containerd: the runtime's entry among those of its CRI plugin, which Kubernetes uses.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with containerd 1.6.20, 1.7.24
-//! and 2.1.9:
-//! - in 1.x an imported file's section of a plugin **replaces** the whole section: a drop-in with nothing but our entry
-//!   takes away runc's, and the registry's mirrors too. 2.x merges them, key by key;
-//! - 2.x takes the names of plugins from the main file's `version` for all files: a drop-in of the other version is
-//!   ignored, or makes it ignore what the main file says;
-//! - in 1.x a file that names any runtime takes away the default entry for runc, unless it has one too: then we add it;
+//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with
+//! containerd 1.6.20, 1.7.24 and 2.1.9:
+//! - in 1.x an imported file's section of a plugin **replaces** the whole section: a drop-in with
+//!   nothing but our entry takes away runc's, and the registry's mirrors too. 2.x merges them, key
+//!   by key;
+//! - 2.x takes the names of plugins from the main file's `version` for all files: a drop-in of the
+//!   other version is ignored, or makes it ignore what the main file says;
+//! - in 1.x a file that names any runtime takes away the default entry for runc, unless it has one
+//!   too: then we add it;
 //! - nothing is read again while it runs: there is no reload.
 //!
-//! So a drop-in is written only beside a main file of version 3, which is 2.x for sure. Everything else is edited in place,
-//! in the file whose word counts.
+//! So a drop-in is written only beside a main file of version 3, which is 2.x for sure. Everything
+//! else is edited in place, in the file whose word counts.
 
 mod document;
 mod entry;
@@ -40,11 +42,19 @@ impl Containerd {
     /// The containerd of this host, where it reads `config`.
     #[must_use]
     pub fn reading(config: PathBuf) -> Self {
-        Self { config, program: "containerd".into() }
+        Self {
+            config,
+            program: "containerd".into(),
+        }
     }
 
     /// Plans that `program` is the runtime `name`.
-    pub(super) fn add(&self, name: &RuntimeName, program: &str, plan: &mut Plan) -> Result<(), IntegrateError> {
+    pub(super) fn add(
+        &self,
+        name: &RuntimeName,
+        program: &str,
+        plan: &mut Plan,
+    ) -> Result<(), IntegrateError> {
         let mut files = Files::read_or_new(self)?;
         files.add_runtime(name, program)?;
         plan.note_other_runtime(&files)?;
@@ -54,8 +64,14 @@ impl Containerd {
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
-    pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
-        let Some(mut files) = Files::read(self)? else { return Ok(Vec::new()) };
+    pub(super) fn remove(
+        &self,
+        name: &RuntimeName,
+        plan: &mut Plan,
+    ) -> Result<Vec<String>, IntegrateError> {
+        let Some(mut files) = Files::read(self)? else {
+            return Ok(Vec::new());
+        };
         let mut paths = files.remove_runtime(name)?;
         paths.retain(|path| !files.mention(path));
         plan.write_all(files);
@@ -70,13 +86,18 @@ impl Plan {
             file.write(self);
         }
         if self.steps.len() > before {
-            self.notes.push("containerd reads its files only when it starts: systemctl restart containerd".to_owned());
+            self.notes.push(
+                "containerd reads its files only when it starts: systemctl restart containerd"
+                    .to_owned(),
+            );
         }
     }
 
     /// What runs runc's containers is containerd's to say; what runs ours, config.toml's.
     fn note_other_runtime(&mut self, files: &Files) -> Result<(), IntegrateError> {
-        let runs = files.runc()?.and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
+        let runs = files
+            .runc()?
+            .and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
         if let Some(runs) = runs.filter(|runs| !runs.is_empty() && !runs.ends_with("runc")) {
             self.notes.push(format!(
                 "containerd's `runc` is {runs} here: for the same, put `runtime = \"{runs}\"` in /etc/boundary/config.toml"
@@ -88,8 +109,9 @@ impl Plan {
     fn note_disabled(&mut self, files: &Files) {
         if let Some(file) = files.list.iter().find(|file| file.document.disables_cri()) {
             let path = file.path.display();
-            self.notes
-                .push(format!("{path} disables the CRI plugin in `disabled_plugins`: Kubernetes can't use it so"));
+            self.notes.push(format!(
+                "{path} disables the CRI plugin in `disabled_plugins`: Kubernetes can't use it so"
+            ));
         }
     }
 }

@@ -1,16 +1,19 @@
 //! Docker: the runtime's entry in `daemon.json`, and the word to a running dockerd.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with dockerd 20.10.24:
-//! - a reload (SIGHUP) **replaces** all runtimes but `runc` by the file's, so those of `--add-runtime` are lost (and its
-//!   alias `io.containerd.runc.v2` until the next start); without the key `runtimes` it replaces nothing;
+//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with
+//! dockerd 20.10.24:
+//! - a reload (SIGHUP) **replaces** all runtimes but `runc` by the file's, so those of
+//!   `--add-runtime` are lost (and its alias `io.containerd.runc.v2` until the next start); without
+//!   the key `runtimes` it replaces nothing;
 //! - `dns` is read at start only, and dockerd doesn't start at all where `--dns` is given too;
 //! - nor does it start where `default-runtime` names a runtime that isn't there.
 //!
-//! Why `dns`: containers on user-defined networks ask Docker's embedded resolver, which asks the servers of the host's
-//! resolv.conf from the *host's* network (28 and later: always; before: where they are on loopback), past every filter.
-//! Servers named in `dns` are asked through the container's network, in every version. So it is set wherever it is
-//! absent: which version will read the file is unknown while none runs, and where it isn't needed it says what dockerd
-//! would use anyway.
+//! Why `dns`: containers on user-defined networks ask Docker's embedded resolver, which asks the
+//! servers of the host's resolv.conf from the *host's* network (28 and later: always; before: where
+//! they are on loopback), past every filter. Servers named in `dns` are asked through the
+//! container's network, in every version. So it is set wherever it is absent: which version will
+//! read the file is unknown while none runs, and where it isn't needed it says what dockerd would
+//! use anyway.
 
 mod config_file;
 pub mod daemon_json;
@@ -46,11 +49,20 @@ impl Docker {
     /// The dockerd of this host that reads `daemon_config`.
     #[must_use]
     pub fn reading(daemon_config: PathBuf) -> Self {
-        Self { daemon_config, dns: HostDns::of_this_host(), restart: false }
+        Self {
+            daemon_config,
+            dns: HostDns::of_this_host(),
+            restart: false,
+        }
     }
 
     /// Plans that `program` is the runtime `name`.
-    pub(super) fn add(&self, name: &RuntimeName, program: &str, plan: &mut Plan) -> Result<(), IntegrateError> {
+    pub(super) fn add(
+        &self,
+        name: &RuntimeName,
+        program: &str,
+        plan: &mut Plan,
+    ) -> Result<(), IntegrateError> {
         let mut file = ConfigFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
@@ -100,11 +112,15 @@ impl Docker {
 }
 
 fn running(config: &Path) -> Result<Vec<Daemon>, IntegrateError> {
-    dockerd::reading(config).map_err(|source| IntegrateError::Read { path: "/proc".into(), source })
+    dockerd::reading(config).map_err(|source| IntegrateError::Read {
+        path: "/proc".into(),
+        source,
+    })
 }
 
 impl Plan {
-    /// Where a reload would take runtimes away that aren't ours, the user is told to restart instead.
+    /// Where a reload would take runtimes away that aren't ours, the user is told to restart
+    /// instead.
     fn reload(&mut self, daemons: &[Daemon]) {
         for daemon in daemons {
             if daemon.flag("--add-runtime").is_empty() {
@@ -117,7 +133,10 @@ impl Plan {
             }
         }
         if daemons.is_empty() {
-            self.notes.push("no dockerd that reads this file is running: it counts from its next start".to_owned());
+            self.notes.push(
+                "no dockerd that reads this file is running: it counts from its next start"
+                    .to_owned(),
+            );
         }
     }
 }

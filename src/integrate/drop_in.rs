@@ -1,10 +1,13 @@
-//! podman and CRI-O: the runtime's entry as a file of its own, in the folder that the engine reads beside its main file.
+//! podman and CRI-O: the runtime's entry as a file of its own, in the folder that the engine reads
+//! beside its main file.
 //!
 //! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget:
-//! - both engines merge their tables of runtimes over all files, by name, so no other runtime is touched;
+//! - both engines merge their tables of runtimes over all files, by name, so no other runtime is
+//!   touched;
 //! - podman reads its files at each call, CRI-O when it starts;
-//! - CRI-O's `allowed_annotations` are for annotations that CRI-O itself acts on: it refuses its whole configuration for
-//!   one that it doesn't know. A pod's others, `boundary.*` among them, reach the runtime anyway.
+//! - CRI-O's `allowed_annotations` are for annotations that CRI-O itself acts on: it refuses its
+//!   whole configuration for one that it doesn't know. A pod's others, `boundary.*` among them,
+//!   reach the runtime anyway.
 
 use std::path::PathBuf;
 
@@ -40,22 +43,42 @@ pub enum Reader {
 
 impl DropIn {
     /// Plans that `program` is the runtime `name`.
-    pub(super) fn add(&self, name: &RuntimeName, program: &str, plan: &mut Plan) -> Result<(), IntegrateError> {
+    pub(super) fn add(
+        &self,
+        name: &RuntimeName,
+        program: &str,
+        plan: &mut Plan,
+    ) -> Result<(), IntegrateError> {
         let (path, before) = self.read(name)?;
         let after = self.reader.file(name, program);
         if before.as_ref() != Some(&after) {
-            plan.write(path, before, after, vec![format!("runtime {name}: {program}")]);
+            plan.write(
+                path,
+                before,
+                after,
+                vec![format!("runtime {name}: {program}")],
+            );
             plan.notes.extend(self.reader.reminder());
         }
         Ok(())
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
-    pub(super) fn remove(&self, name: &RuntimeName, plan: &mut Plan) -> Result<Vec<String>, IntegrateError> {
-        let (path, Some(before)) = self.read(name)? else { return Ok(Vec::new()) };
+    pub(super) fn remove(
+        &self,
+        name: &RuntimeName,
+        plan: &mut Plan,
+    ) -> Result<Vec<String>, IntegrateError> {
+        let (path, Some(before)) = self.read(name)? else {
+            return Ok(Vec::new());
+        };
         let mut ran: Vec<_> = program_of(&before).map(str::to_owned).into_iter().collect();
         ran.retain(|program| !self.mentions(program, name));
-        plan.steps.push(Step::Remove { path, before, changes: vec![format!("no runtime {name}")] });
+        plan.steps.push(Step::Remove {
+            path,
+            before,
+            changes: vec![format!("no runtime {name}")],
+        });
         plan.notes.extend(self.reader.reminder());
         Ok(ran)
     }
@@ -63,14 +86,19 @@ impl DropIn {
     /// The drop-in's path and its text, where there is one. One that is not ours is an error.
     fn read(&self, name: &RuntimeName) -> Result<(PathBuf, Option<String>), IntegrateError> {
         match config_file::read(&self.file_of(name))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
+            (path, Some(text)) if !text.starts_with(HEADER) => {
+                Err(IntegrateError::ForeignFile(path))
+            }
             found => Ok(found),
         }
     }
 
     /// Whether a file of ours for another name runs the program. What can't be read isn't ours.
     fn mentions(&self, program: &str, name: &RuntimeName) -> bool {
-        let files = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let files = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()));
         let others = files.filter(|file| *file != self.file_of(name));
         let mut texts = others.filter_map(|file| config_file::read(&file).ok()?.1);
         texts.any(|text| text.starts_with(HEADER) && program_of(&text) == Some(program))
@@ -115,14 +143,25 @@ mod tests {
     const FILE: &str = "conf.d/boundary.conf";
 
     fn host(reader: Reader) -> TestHost {
-        TestHost::new(|at| Engine::DropIn(DropIn { reader, folder: at("conf.d") }))
+        TestHost::new(|at| {
+            Engine::DropIn(DropIn {
+                reader,
+                folder: at("conf.d"),
+            })
+        })
     }
 
     #[test]
     fn what_is_installed_is_read_by_the_engine_and_gone_after_uninstall() {
         for (reader, text) in [
-            (Reader::Podman, "[engine.runtimes]\n\"boundary\" = [\"SHELL\"]\n"),
-            (Reader::Crio, "[crio.runtime.runtimes.\"boundary\"]\nruntime_path = \"SHELL\"\nruntime_type = \"oci\"\n"),
+            (
+                Reader::Podman,
+                "[engine.runtimes]\n\"boundary\" = [\"SHELL\"]\n",
+            ),
+            (
+                Reader::Crio,
+                "[crio.runtime.runtimes.\"boundary\"]\nruntime_path = \"SHELL\"\nruntime_type = \"oci\"\n",
+            ),
         ] {
             let host = host(reader);
             host.install_now();
@@ -141,11 +180,21 @@ mod tests {
         let host = host(Reader::Podman);
         let link = host.path("boundary-npm");
         symlink("boundary-shim", &link).expect("a link");
-        let text = format!("{HEADER}\n[engine.runtimes]\n\"x\" = [\"{}\"]\n", link.display());
+        let text = format!(
+            "{HEADER}\n[engine.runtimes]\n\"x\" = [\"{}\"]\n",
+            link.display()
+        );
         let other = "conf.d/other.conf";
-        [FILE, other].into_iter().for_each(|file| host.put(file, &text));
+        [FILE, other]
+            .into_iter()
+            .for_each(|file| host.put(file, &text));
         host.put("conf.d/foreign.conf", &text.replace(HEADER, "# mine"));
-        let goes = || host.uninstall().expect("planned").steps.contains(&Step::Unlink(link.clone()));
+        let goes = || {
+            host.uninstall()
+                .expect("planned")
+                .steps
+                .contains(&Step::Unlink(link.clone()))
+        };
         assert!(!goes(), "the other runtime needs it");
         std::fs::remove_file(host.path(other)).expect("removed");
         assert!(goes());

@@ -1,4 +1,5 @@
-//! Why an engine is left as it is: one list, so that the same cause has the same words whichever the engine.
+//! Why an engine is left as it is: one list, so that the same cause has the same words whichever
+//! the engine.
 //!
 //! Must not know engines: what only one of them can tell is handed in.
 
@@ -35,7 +36,9 @@ pub enum IntegrateError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The name belongs to another runtime.
-    #[error("the runtime `{name}` in {path} runs {runs} and not this program: choose another --name")]
+    #[error(
+        "the runtime `{name}` in {path} runs {runs} and not this program: choose another --name"
+    )]
     ForeignRuntime {
         /// The runtime's name.
         name: RuntimeName,

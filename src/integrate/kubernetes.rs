@@ -1,7 +1,9 @@
-//! Kubernetes: the RuntimeClass, what puts the runtime on nodes and takes it off, and a pod to try it.
+//! Kubernetes: the RuntimeClass, what puts the runtime on nodes and takes it off, and a pod to try
+//! it.
 //!
-//! Owns the text ([`manifests`]); what is done on a node is `install containerd`, and nothing here knows how. To remember:
-//! what is put into the text goes through YAML and a shell, so only names that mean nothing to either are taken.
+//! Owns the text ([`manifests`]); what is done on a node is `install containerd`, and nothing here
+//! knows how. To remember: what is put into the text goes through YAML and a shell, so only names
+//! that mean nothing to either are taken.
 
 use std::fmt;
 use std::io;
@@ -23,7 +25,9 @@ pub struct Image(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KubernetesError {
     /// No DNS label, as a RuntimeClass's handler has to be.
-    #[error("a RuntimeClass can't be called `{0}`: up to 48 of a-z, 0-9 and -, with a letter or digit at both ends")]
+    #[error(
+        "a RuntimeClass can't be called `{0}`: up to 48 of a-z, 0-9 and -, with a letter or digit at both ends"
+    )]
     Name(RuntimeName),
     /// More than an image's name.
     #[error("an image's name is up to 255 of A-Z, a-z, 0-9 and . _ - / : @")]
@@ -34,11 +38,18 @@ pub enum KubernetesError {
 ///
 /// # Errors
 /// Kubernetes takes no such name.
-pub fn manifests(name: &RuntimeName, policy: &PolicyName, image: &Image) -> Result<String, KubernetesError> {
+pub fn manifests(
+    name: &RuntimeName,
+    policy: &PolicyName,
+    image: &Image,
+) -> Result<String, KubernetesError> {
     let name = handler(name)?;
     let text = TEMPLATE
         .replace("@SCRIPT@\n", &each_line(SCRIPT, "              "))
-        .replace("@RECIPE@\n", &format!("#\n{}#\n", each_line(RECIPE, "#      ")))
+        .replace(
+            "@RECIPE@\n",
+            &format!("#\n{}#\n", each_line(RECIPE, "#      ")),
+        )
         .replace("@NAME@", name)
         .replace("@POLICY@", policy.as_str())
         .replace("@IMAGE@", &image.0);
@@ -66,7 +77,9 @@ fn handler(name: &RuntimeName) -> Result<&str, KubernetesError> {
 }
 
 fn each_line(text: &str, indent: &str) -> String {
-    text.lines().map(|line| format!("{indent}{line}").trim_end().to_owned() + "\n").collect()
+    text.lines()
+        .map(|line| format!("{indent}{line}").trim_end().to_owned() + "\n")
+        .collect()
 }
 
 impl FromStr for Image {

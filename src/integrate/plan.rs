@@ -20,18 +20,33 @@ pub struct Plan {
 impl Plan {
     /// Makes a directory and those above it, where they aren't there and no step makes them yet.
     pub(super) fn make(&mut self, directory: &Path) {
-        let above = directory.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
-        let mut missing: Vec<_> = above.map(|above| Step::Directory(above.to_owned())).collect();
+        let above = directory
+            .ancestors()
+            .take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+        let mut missing: Vec<_> = above
+            .map(|above| Step::Directory(above.to_owned()))
+            .collect();
         missing.retain(|step| !self.steps.contains(step));
         self.steps.extend(missing.into_iter().rev());
     }
 
     /// Writes a file, and makes the directory that it is in.
-    pub(super) fn write(&mut self, path: PathBuf, before: Option<String>, after: String, changes: Vec<String>) {
+    pub(super) fn write(
+        &mut self,
+        path: PathBuf,
+        before: Option<String>,
+        after: String,
+        changes: Vec<String>,
+    ) {
         if let Some(directory) = path.parent() {
             self.make(directory);
         }
-        self.steps.push(Step::Write { path, before, after, changes });
+        self.steps.push(Step::Write {
+            path,
+            before,
+            after,
+            changes,
+        });
     }
 
     pub(super) fn name_missing_policy(&mut self, policies: &Path, policy: &PolicyName) {
@@ -44,17 +59,22 @@ impl Plan {
         }
     }
 
-    /// A running container is stopped and removed through the path it was made with, so the link stays as long; and as long as
-    /// another engine may be told to run it.
+    /// A running container is stopped and removed through the path it was made with, so the link
+    /// stays as long; and as long as another engine may be told to run it.
     pub(super) fn remove_link(&mut self, link: &Path, ours: &Installation) {
         if !binary::is_link(link) {
             return;
         }
         let shown = link.display();
         if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
-            self.notes.push(format!("{shown} stays: containers are running that may need it to be stopped"));
-        } else if let Some(file) = self.file_that_names(|program| Path::new(program) == link, &ours.configurations) {
-            self.notes.push(format!("{shown} stays: {} names it", file.display()));
+            self.notes.push(format!(
+                "{shown} stays: containers are running that may need it to be stopped"
+            ));
+        } else if let Some(file) =
+            self.file_that_names(|program| Path::new(program) == link, &ours.configurations)
+        {
+            self.notes
+                .push(format!("{shown} stays: {} names it", file.display()));
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }
@@ -66,12 +86,26 @@ impl Plan {
     }
 
     /// An engine's file in which a program stands that is `wanted`, once all this is done.
-    fn file_that_names(&self, wanted: impl Fn(&str) -> bool, configurations: &[PathBuf]) -> Option<PathBuf> {
-        let in_folder =
-            |folder: &PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut files = configurations.iter().flat_map(|place| in_folder(place).chain([place.clone()]));
+    fn file_that_names(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+        configurations: &[PathBuf],
+    ) -> Option<PathBuf> {
+        let in_folder = |folder: &PathBuf| {
+            std::fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+        };
+        let mut files = configurations
+            .iter()
+            .flat_map(|place| in_folder(place).chain([place.clone()]));
         // In JSON as in TOML a path stands in quotes.
-        files.find(|file| self.text_after(file).is_some_and(|text| text.split(['"', '\'']).any(&wanted)))
+        files.find(|file| {
+            self.text_after(file)
+                .is_some_and(|text| text.split(['"', '\'']).any(&wanted))
+        })
     }
 
     /// What will be in a file; none where there will be none.

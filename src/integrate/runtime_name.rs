@@ -1,6 +1,7 @@
 //! The name under which an engine offers the runtime.
 //!
-//! Must not know any engine's file. To remember: one spelling for all of them, so that no name needs quoting anywhere.
+//! Must not know any engine's file. To remember: one spelling for all of them, so that no name
+//! needs quoting anywhere.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,9 @@ pub struct RuntimeName(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
-    #[error("a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit")]
+    #[error(
+        "a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit"
+    )]
     Spelling,
     /// It means something else already.
     #[error("`{0}` is taken")]
@@ -34,7 +37,10 @@ impl FromStr for RuntimeName {
     /// Engines keep `runc` and its aliases to themselves.
     fn from_str(name: &str) -> Result<Self, NameError> {
         let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.len() > 64 || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(inner) {
+        if name.len() > 64
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !name.chars().all(inner)
+        {
             return Err(NameError::Spelling);
         }
         if name == "runc" || name.starts_with("io.containerd.") {

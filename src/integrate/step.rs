@@ -1,6 +1,8 @@
-//! One change to the host, as a value: printed by `--dry-run`, applied otherwise, undone where a later one fails.
+//! One change to the host, as a value: printed by `--dry-run`, applied otherwise, undone where a
+//! later one fails.
 //!
-//! Must not know any engine. A step is planned only where it is needed, so applying an empty list is "already done".
+//! Must not know any engine. A step is planned only where it is needed, so applying an empty list
+//! is "already done".
 
 use std::fmt;
 use std::io;
@@ -85,7 +87,10 @@ pub struct StepError {
 ///
 /// # Errors
 /// The first failure. What was made before it is gone again, and a written file is as it was.
-pub fn apply(steps: &[Step], mut done: impl FnMut(&Step) -> io::Result<()>) -> Result<(), StepError> {
+pub fn apply(
+    steps: &[Step],
+    mut done: impl FnMut(&Step) -> io::Result<()>,
+) -> Result<(), StepError> {
     for (index, step) in steps.iter().enumerate() {
         if let Err(source) = step.apply() {
             let made = steps.iter().take(index);
@@ -93,7 +98,10 @@ pub fn apply(steps: &[Step], mut done: impl FnMut(&Step) -> io::Result<()>) -> R
             // Services read their files as these are again.
             let restarts = made.filter(|step| matches!(step, Step::Restart(_)));
             restarts.for_each(|step| drop(step.apply()));
-            return Err(StepError { step: step.to_string(), source });
+            return Err(StepError {
+                step: step.to_string(),
+                source,
+            });
         }
         // The world's state matters more than a closed stdout.
         let _ = done(step);
@@ -117,7 +125,9 @@ impl Step {
             Self::Link { link, target } => std::os::unix::fs::symlink(target, link),
             Self::Write { path, after, .. } => file::replace(path, after.as_bytes(), NEW_FILE),
             Self::Reload(daemon) => daemon.reload(),
-            Self::Restart(unit) => process::answer(Path::new("systemctl"), &["restart", unit]).map(drop),
+            Self::Restart(unit) => {
+                process::answer(Path::new("systemctl"), &["restart", unit]).map(drop)
+            }
             Self::Ask(server) if servers::answers(*server) => Ok(()),
             Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it doesn't answer")),
             Self::LoadProfiles { parser, file } => apparmor::load(parser, file),
@@ -126,18 +136,28 @@ impl Step {
         }
     }
 
-    /// Best effort: the error that matters is the one that led here. A directory that others filled meanwhile stays.
+    /// Best effort: the error that matters is the one that led here. A directory that others filled
+    /// meanwhile stays.
     fn undo(&self) {
         let _ = match self {
             Self::Directory(path) => std::fs::remove_dir(path),
             Self::Link { link, .. } => std::fs::remove_file(link),
-            Self::Write { path, before: Some(before), .. } | Self::Remove { path, before, .. } => {
-                file::replace(path, before.as_bytes(), NEW_FILE)
+            Self::Write {
+                path,
+                before: Some(before),
+                ..
             }
-            Self::Write { path, before: None, .. } => std::fs::remove_file(path),
+            | Self::Remove { path, before, .. } => file::replace(path, before.as_bytes(), NEW_FILE),
+            Self::Write {
+                path, before: None, ..
+            } => std::fs::remove_file(path),
             Self::UnloadProfiles { parser, file } => apparmor::load(parser, file),
             // A profile that no container is given changes nothing.
-            Self::LoadProfiles { .. } | Self::Reload(_) | Self::Restart(_) | Self::Ask(_) | Self::Unlink(_) => Ok(()),
+            Self::LoadProfiles { .. }
+            | Self::Reload(_)
+            | Self::Restart(_)
+            | Self::Ask(_)
+            | Self::Unlink(_) => Ok(()),
         };
     }
 }
@@ -146,14 +166,26 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "make {}", path.display()),
-            Self::Link { link, target } => write!(f, "link {} to {}", link.display(), target.display()),
+            Self::Link { link, target } => {
+                write!(f, "link {} to {}", link.display(), target.display())
+            }
             Self::Write { path, .. } => write!(f, "write {}", path.display()),
-            Self::Reload(daemon) => write!(f, "tell dockerd (pid {}) to read its file again", daemon.pid()),
+            Self::Reload(daemon) => write!(
+                f,
+                "tell dockerd (pid {}) to read its file again",
+                daemon.pid()
+            ),
             Self::Restart(unit) => write!(f, "restart {unit}"),
             Self::Ask(server) => write!(f, "ask the DNS server {server}"),
-            Self::LoadProfiles { file, .. } => write!(f, "load the AppArmor profiles of {}", file.display()),
-            Self::UnloadProfiles { file, .. } => write!(f, "unload the AppArmor profiles of {}", file.display()),
-            Self::Unlink(path) | Self::Remove { path, .. } => write!(f, "remove {}", path.display()),
+            Self::LoadProfiles { file, .. } => {
+                write!(f, "load the AppArmor profiles of {}", file.display())
+            }
+            Self::UnloadProfiles { file, .. } => {
+                write!(f, "unload the AppArmor profiles of {}", file.display())
+            }
+            Self::Unlink(path) | Self::Remove { path, .. } => {
+                write!(f, "remove {}", path.display())
+            }
         }
     }
 }

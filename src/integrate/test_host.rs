@@ -1,5 +1,5 @@
-//! A host of files in a directory of its own, for the tests of every engine. To remember: no engine runs there; with real ones:
-//! `tests/install`.
+//! A host of files in a directory of its own, for the tests of every engine. To remember: no engine
+//! runs there; with real ones: `tests/install`.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,11 @@ impl TestHost {
             apparmor: None,
         };
         let engine = engine(&at);
-        Self { directory, ours, engine }
+        Self {
+            directory,
+            ours,
+            engine,
+        }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -45,12 +49,19 @@ impl TestHost {
     }
 
     pub(super) fn install(&self) -> Result<Plan, IntegrateError> {
-        let (name, policy) = ("boundary".parse().expect("a name"), "default".parse().expect("a name"));
+        let (name, policy) = (
+            "boundary".parse().expect("a name"),
+            "default".parse().expect("a name"),
+        );
         super::install(&self.engine, &self.ours, &name, &policy)
     }
 
     pub(super) fn uninstall(&self) -> Result<Plan, IntegrateError> {
-        super::uninstall(&self.engine, &self.ours, &"boundary".parse().expect("a name"))
+        super::uninstall(
+            &self.engine,
+            &self.ours,
+            &"boundary".parse().expect("a name"),
+        )
     }
 
     pub(super) fn install_now(&self) -> Plan {
@@ -74,5 +85,9 @@ pub(super) fn has_note(plan: &Plan, part: &str) -> bool {
 
 /// What the program's path is in an engine's file.
 pub(super) fn shell() -> String {
-    Path::new("/bin/sh").canonicalize().expect("a path").display().to_string()
+    Path::new("/bin/sh")
+        .canonicalize()
+        .expect("a path")
+        .display()
+        .to_string()
 }

@@ -1,8 +1,9 @@
 //! Where engines look for what the runtime says: in the file of `--log`, as runc writes it there.
 //!
-//! containerd shows the last line of level `error` in that file, and nothing at all if one line there is no JSON; so the
-//! format asked for is kept to. Standard error is the container's own at `create`: as with runc, only an error, which means that
-//! there will be no container, is said there too, and the rest only where there is no file.
+//! containerd shows the last line of level `error` in that file, and nothing at all if one line
+//! there is no JSON; so the format asked for is kept to. Standard error is the container's own at
+//! `create`: as with runc, only an error, which means that there will be no container, is said
+//! there too, and the rest only where there is no file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -25,7 +26,12 @@ pub struct Engine {
 
 impl Sink for Engine {
     fn write(&mut self, level: Level, text: &str) -> bool {
-        let entry = entry(level, &one_line(text, LONGEST_REPORT), self.json, SystemTime::now());
+        let entry = entry(
+            level,
+            &one_line(text, LONGEST_REPORT),
+            self.json,
+            SystemTime::now(),
+        );
         let filed = self.log.as_ref().map(|log| append(log, &entry).is_ok());
         let shown = (level == Level::Error || filed.is_none()) && Terminal.write(level, text);
         shown || filed == Some(true)
@@ -37,7 +43,10 @@ fn entry(level: Level, message: &str, json: bool, now: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(now).to_string();
     let level = word(level);
     if json {
-        format!("{}\n", serde_json::json!({"level": level, "msg": message, "time": time}))
+        format!(
+            "{}\n",
+            serde_json::json!({"level": level, "msg": message, "time": time})
+        )
     } else {
         format!("time={time:?} level={level} msg={message:?}\n")
     }
@@ -46,7 +55,12 @@ fn entry(level: Level, message: &str, json: bool, now: SystemTime) -> String {
 fn append(path: &Path, line: &str) -> io::Result<()> {
     // Without waiting: a FIFO that nobody reads must not hang the engine.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o644)
+        .custom_flags(flags)
+        .open(path)?;
     file.write_all(line.as_bytes())
 }
 
@@ -59,22 +73,37 @@ mod tests {
         let message = "can't \"read\" x";
         let json = entry(Level::Error, message, true, SystemTime::UNIX_EPOCH);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(json, serde_json::json!({"level": "error", "msg": message, "time": "1970-01-01T00:00:00Z"}));
+        assert_eq!(
+            json,
+            serde_json::json!({"level": "error", "msg": message, "time": "1970-01-01T00:00:00Z"})
+        );
         let text = entry(Level::Warn, message, false, SystemTime::UNIX_EPOCH);
-        assert_eq!(text, "time=\"1970-01-01T00:00:00Z\" level=warning msg=\"can't \\\"read\\\" x\"\n");
+        assert_eq!(
+            text,
+            "time=\"1970-01-01T00:00:00Z\" level=warning msg=\"can't \\\"read\\\" x\"\n"
+        );
     }
 
     #[test]
     fn what_is_said_is_in_the_file_whatever_it_contains() {
         let directory = tempfile::tempdir().unwrap();
-        let mut engine = Engine { log: Some(directory.path().join("log")), json: true };
+        let mut engine = Engine {
+            log: Some(directory.path().join("log")),
+            json: true,
+        };
         assert!(engine.write(Level::Warn, &"\n\u{1b}".repeat(10_000)));
         assert!(engine.write(Level::Info, "then"));
         let text = std::fs::read_to_string(directory.path().join("log")).unwrap();
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!((lines.len(), &lines[1]["msg"]), (2, &"then".into()));
         assert!(lines[0]["msg"].as_str().unwrap().len() <= LONGEST_REPORT);
-        let mut nowhere = Engine { log: Some("/no/such/log".into()), json: true };
+        let mut nowhere = Engine {
+            log: Some("/no/such/log".into()),
+            json: true,
+        };
         assert!(!nowhere.write(Level::Warn, "lost"));
     }
 }

@@ -13,7 +13,10 @@ pub struct Seldom(Mutex<Option<Instant>>);
 impl Seldom {
     /// One that has said nothing yet.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "a default can't be a static's value")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default can't be a static's value"
+    )]
     pub const fn new() -> Self {
         Self(Mutex::new(None))
     }
@@ -41,6 +44,9 @@ mod tests {
     fn the_first_is_said_and_then_one_a_minute() {
         let (seldom, start) = (Seldom::new(), Instant::now());
         let due = |second| seldom.due_at(start + Duration::from_secs(second));
-        assert_eq!([0, 1, 59, 60, 61, 119, 120].map(due), [true, false, false, true, false, false, true]);
+        assert_eq!(
+            [0, 1, 59, 60, 61, 119, 120].map(due),
+            [true, false, false, true, false, false, true]
+        );
     }
 }

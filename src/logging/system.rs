@@ -1,8 +1,9 @@
-//! The system's log, of the host whose mount namespace this process is in: systemd's journal where there is one, else `/dev/log`.
+//! The system's log, of the host whose mount namespace this process is in: systemd's journal where
+//! there is one, else `/dev/log`.
 //!
-//! A socket is made and aimed by its path for each message, which are rare: so a log daemon may be restarted at any time, and
-//! nothing is open that a filter could inherit. Invariant: nothing in here waits; what the daemon can't take now is lost, and
-//! counted by the caller.
+//! A socket is made and aimed by its path for each message, which are rare: so a log daemon may be
+//! restarted at any time, and nothing is open that a filter could inherit. Invariant: nothing in
+//! here waits; what the daemon can't take now is lost, and counted by the caller.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -32,14 +33,24 @@ impl System {
     #[must_use]
     pub fn about(container: &str) -> Self {
         let container = one_line(container, LONGEST / 4);
-        Self { journal: JOURNAL.into(), syslog: SYSLOG.into(), container }
+        Self {
+            journal: JOURNAL.into(),
+            syslog: SYSLOG.into(),
+            container,
+        }
     }
 
     fn send(&self, level: Level, message: &str) -> io::Result<()> {
-        match send_to(&self.journal, native(level, &self.container, message).as_bytes()) {
+        match send_to(
+            &self.journal,
+            native(level, &self.container, message).as_bytes(),
+        ) {
             // It is there, and has no room just now.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-            Err(_) => send_to(&self.syslog, classic(level, message, clock::local(SystemTime::now())).as_bytes()),
+            Err(_) => send_to(
+                &self.syslog,
+                classic(level, message, clock::local(SystemTime::now())).as_bytes(),
+            ),
             sent => sent,
         }
     }
@@ -47,7 +58,10 @@ impl System {
 
 impl Sink for System {
     fn write(&mut self, level: Level, text: &str) -> bool {
-        let message = one_line(&format!("container {}: {}: {text}", self.container, word(level)), LONGEST);
+        let message = one_line(
+            &format!("container {}: {}: {text}", self.container, word(level)),
+            LONGEST,
+        );
         self.send(level, &message).is_ok()
     }
 }
@@ -58,7 +72,8 @@ fn send_to(path: &Path, datagram: &[u8]) -> io::Result<()> {
     socket.send_to(datagram, path).map(drop)
 }
 
-/// The journal's protocol: a line for each field. Values have no newlines, so none needs the form with a length.
+/// The journal's protocol: a line for each field. Values have no newlines, so none needs the form
+/// with a length.
 fn native(level: Level, container: &str, message: &str) -> String {
     format!(
         "MESSAGE={message}\nPRIORITY={}\nSYSLOG_IDENTIFIER=boundary-shim\nSYSLOG_PID={}\nBOUNDARY_CONTAINER={container}\n",
@@ -73,13 +88,24 @@ fn classic(level: Level, message: &str, now: Option<Local>) -> String {
     let priority = FACILITY * 8 + severity(level);
     // Without a time, the daemon takes its own.
     let time = now.map_or_else(String::new, stamp);
-    format!("<{priority}>{time}boundary-shim[{}]: {message}", std::process::id())
+    format!(
+        "<{priority}>{time}boundary-shim[{}]: {message}",
+        std::process::id()
+    )
 }
 
 /// `Nov  8 09:03:02 `.
 fn stamp(now: Local) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let Local { month, day, hour, minute, second } = now;
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let Local {
+        month,
+        day,
+        hour,
+        minute,
+        second,
+    } = now;
     let month = MONTHS.get(usize::from(month)).copied().unwrap_or_default();
     format!("{month} {day:2} {hour:02}:{minute:02}:{second:02} ")
 }
@@ -103,7 +129,9 @@ mod tests {
     /// A daemon's socket.
     fn daemon(path: &Path) -> UnixDatagram {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
         socket
     }
 
@@ -114,7 +142,11 @@ mod tests {
     }
 
     fn system(directory: &Path) -> System {
-        System { journal: directory.join("journal"), syslog: directory.join("log"), ..System::about("c1") }
+        System {
+            journal: directory.join("journal"),
+            syslog: directory.join("log"),
+            ..System::about("c1")
+        }
     }
 
     #[test]
@@ -135,7 +167,10 @@ mod tests {
         assert_eq!(said.lines().collect::<Vec<_>>(), fields);
         assert!(said.ends_with('\n'));
         syslog.set_nonblocking(true).unwrap();
-        assert_eq!(syslog.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            syslog.recv(&mut [0]).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
     }
 
     #[test]
@@ -146,7 +181,10 @@ mod tests {
         assert!(system.write(Level::Error, "the end"));
         let said = next(&syslog);
         assert!(said.starts_with("<27>"), "{said}");
-        let tag = format!("boundary-shim[{}]: container c1: error: the end", std::process::id());
+        let tag = format!(
+            "boundary-shim[{}]: container c1: error: the end",
+            std::process::id()
+        );
         assert!(said.ends_with(&format!(" {tag}")), "{said}");
     }
 
@@ -181,10 +219,25 @@ mod tests {
 
     #[test]
     fn a_classic_message_has_the_time_as_rfc_3164_writes_it() {
-        let now = Local { month: 10, day: 8, hour: 9, minute: 3, second: 2 };
+        let now = Local {
+            month: 10,
+            day: 8,
+            hour: 9,
+            minute: 3,
+            second: 2,
+        };
         let said = classic(Level::Info, "x", Some(now));
-        assert_eq!(said, format!("<30>Nov  8 09:03:02 boundary-shim[{}]: x", std::process::id()));
-        assert_eq!(classic(Level::Debug, "x", None), format!("<31>boundary-shim[{}]: x", std::process::id()));
+        assert_eq!(
+            said,
+            format!(
+                "<30>Nov  8 09:03:02 boundary-shim[{}]: x",
+                std::process::id()
+            )
+        );
+        assert_eq!(
+            classic(Level::Debug, "x", None),
+            format!("<31>boundary-shim[{}]: x", std::process::id())
+        );
     }
 
     #[test]
@@ -194,7 +247,12 @@ mod tests {
         let journal = daemon(&system.journal);
         assert!(system.write(Level::Info, &"a\0\n\u{85}".repeat(2500)));
         let said = next(&journal);
-        let message = said.lines().next().unwrap().strip_prefix("MESSAGE=").unwrap();
+        let message = said
+            .lines()
+            .next()
+            .unwrap()
+            .strip_prefix("MESSAGE=")
+            .unwrap();
         assert!(message.len() <= LONGEST && message.is_char_boundary(message.len()));
         assert_eq!(said.lines().count(), 5);
     }

@@ -18,7 +18,11 @@ impl Sink for Terminal {
 
 /// An error ends the command; that it is one needs no word.
 fn line(level: Level, text: &str) -> String {
-    let word = if level == Level::Error { String::new() } else { format!("{}: ", word(level)) };
+    let word = if level == Level::Error {
+        String::new()
+    } else {
+        format!("{}: ", word(level))
+    };
     format!("boundary-shim: {word}{}\n", one_line(text, LONGEST_REPORT))
 }
 
@@ -28,7 +32,13 @@ mod tests {
 
     #[test]
     fn an_error_stands_alone_and_a_warning_says_that_it_is_one() {
-        assert_eq!(line(Level::Error, "can't read x"), "boundary-shim: can't read x\n");
-        assert_eq!(line(Level::Warn, "x\u{1b}"), "boundary-shim: warning: x\\u{1b}\n");
+        assert_eq!(
+            line(Level::Error, "can't read x"),
+            "boundary-shim: can't read x\n"
+        );
+        assert_eq!(
+            line(Level::Warn, "x\u{1b}"),
+            "boundary-shim: warning: x\\u{1b}\n"
+        );
     }
 }

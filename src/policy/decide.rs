@@ -1,8 +1,8 @@
 //! The decision: one attempt in, a permit or a denial out.
 //!
-//! Owns the order: denials first, then rules for the name, then rules for the address. Pure. To remember: a rule for a
-//! name gives leave to reach that *name*, which the proxy resolves itself; the address that the client chose counts
-//! only for rules that hold addresses and no names.
+//! Owns the order: denials first, then rules for the name, then rules for the address. Pure. To
+//! remember: a rule for a name gives leave to reach that *name*, which the proxy resolves itself;
+//! the address that the client chose counts only for rules that hold addresses and no names.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use super::permit::{Permit, PermittedTarget, Route};
 use super::rule::{Rule, normalise_path};
 use super::text::{self, Mistake};
 use super::{
-    Attempt, CapturedPorts, Denial, Denials, Grounds, Hostname, Mode, PolicySource, Protocol, Verdict, explain, ports,
+    Attempt, CapturedPorts, Denial, Denials, Grounds, Hostname, Mode, PolicySource, Protocol,
+    Verdict, explain, ports,
 };
 
 /// A compiled policy.
@@ -34,7 +35,9 @@ impl Policy {
     /// Every mistake in every rule.
     pub fn compile(source: &PolicySource) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let mut rules = |texts: &[String]| text::compile(&format!("policy {}", source.name), texts, &mut mistakes);
+        let mut rules = |texts: &[String]| {
+            text::compile(&format!("policy {}", source.name), texts, &mut mistakes)
+        };
         let policy = Self {
             name: source.name.clone(),
             mode: source.mode,
@@ -44,7 +47,11 @@ impl Policy {
             annotated: rules(&source.annotated),
             ceiling: rules(&source.ceiling),
         };
-        if mistakes.is_empty() { Ok(policy) } else { Err(mistakes) }
+        if mistakes.is_empty() {
+            Ok(policy)
+        } else {
+            Err(mistakes)
+        }
     }
 
     /// The policy's name.
@@ -82,38 +89,62 @@ impl Policy {
     #[must_use]
     pub fn captured_ports(&self) -> CapturedPorts {
         const ALL: (u16, u16) = (0, u16::MAX);
-        let of = |udp: bool| self.allow.iter().chain(&self.annotated).flat_map(move |rule| rule.allowed_ports(udp));
+        let of = |udp: bool| {
+            self.allow
+                .iter()
+                .chain(&self.annotated)
+                .flat_map(move |rule| rule.allowed_ports(udp))
+        };
         let (tcp, udp) = match self.mode {
-            Mode::Enforce => (of(false).chain([(80, 80), (443, 443)]).collect(), of(true).collect()),
+            Mode::Enforce => (
+                of(false).chain([(80, 80), (443, 443)]).collect(),
+                of(true).collect(),
+            ),
             Mode::Observe => (vec![ALL], vec![ALL]),
         };
-        CapturedPorts { tcp: ports::merge(tcp), udp: ports::merge(udp).into_iter().flat_map(without_dns).collect() }
+        CapturedPorts {
+            tcp: ports::merge(tcp),
+            udp: ports::merge(udp)
+                .into_iter()
+                .flat_map(without_dns)
+                .collect(),
+        }
     }
 
-    /// Whether some rule may allow a TCP connection to this address and port whatever is said on it: the proxy then need not
-    /// wait for the client's first bytes, and a server that speaks first (SSH, SMTP, MySQL) is heard at once.
+    /// Whether some rule may allow a TCP connection to this address and port whatever is said on
+    /// it: the proxy then need not wait for the client's first bytes, and a server that speaks
+    /// first (SSH, SMTP, MySQL) is heard at once.
     ///
-    /// Names aren't consulted: [`Self::decide`] is. In `observe` mode it is every port but those where clients speak first.
+    /// Names aren't consulted: [`Self::decide`] is. In `observe` mode it is every port but those
+    /// where clients speak first.
     #[must_use]
     pub fn may_allow_any_tcp(&self, destination: SocketAddr) -> bool {
         let (address, port) = (destination.ip().to_canonical(), destination.port());
-        let allows = |rule: &Arc<Rule>| rule.allows_port(Protocol::Tcp, port) && rule.leads_to(address);
+        let allows =
+            |rule: &Arc<Rule>| rule.allows_port(Protocol::Tcp, port) && rule.leads_to(address);
         let observed = self.mode == Mode::Observe && !matches!(port, 80 | 443);
         observed || self.allow.iter().chain(&self.annotated).any(allows)
     }
 
     /// What a deny rule could look at in the bytes of a TCP connection to this address and port.
     ///
-    /// Names aren't consulted: which names an address serves besides those that are known can't be known.
+    /// Names aren't consulted: which names an address serves besides those that are known can't be
+    /// known.
     #[must_use]
     pub fn denials_at(&self, destination: SocketAddr) -> Denials {
         let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
-        let could_apply: Vec<_> = self.deny.iter().filter(|rule| rule.could_forbid(destination)).collect();
+        let could_apply: Vec<_> = self
+            .deny
+            .iter()
+            .filter(|rule| rule.could_forbid(destination))
+            .collect();
         match self.mode {
             // Nothing is denied.
             Mode::Observe => Denials::None,
             Mode::Enforce if could_apply.is_empty() => Denials::None,
-            Mode::Enforce if could_apply.iter().any(|rule| rule.reads_request()) => Denials::ByRequest,
+            Mode::Enforce if could_apply.iter().any(|rule| rule.reads_request()) => {
+                Denials::ByRequest
+            }
             Mode::Enforce => Denials::ByName,
         }
     }
@@ -127,18 +158,29 @@ impl Policy {
         }
         let fits = |rule: &Rule| allows_port(rule, attempt) && rule.allows_request(attempt);
         let address = attempt.destination.ip();
-        let by_name = attempt.name.map(|name| self.routes(|rule| rule.allows_name(name) && fits(rule)));
+        let by_name = attempt
+            .name
+            .map(|name| self.routes(|rule| rule.allows_name(name) && fits(rule)));
         let by_address = || self.routes(|rule| rule.allows_address(address) && fits(rule));
         let (target, routes) = match (attempt.name, by_name) {
-            (Some(name), Some(routes)) if !routes.is_empty() => (PermittedTarget::Name(name.clone()), routes),
+            (Some(name), Some(routes)) if !routes.is_empty() => {
+                (PermittedTarget::Name(name.clone()), routes)
+            }
             _ => (PermittedTarget::Address(address), by_address()),
         };
-        let Some(rule) = routes.first().and_then(|route| route.0.first()).map(|rule| rule.text().clone()) else {
+        let Some(rule) = routes
+            .first()
+            .and_then(|route| route.0.first())
+            .map(|rule| rule.text().clone())
+        else {
             return Err(self.unmatched(attempt));
         };
         let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
         let forbidden = self.deny.iter().filter(forbids).cloned().collect();
-        Ok(Permit { forbidden, ..self.permit(attempt, Grounds::rule(rule), target, routes) })
+        Ok(Permit {
+            forbidden,
+            ..self.permit(attempt, Grounds::rule(rule), target, routes)
+        })
     }
 
     fn judge_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
@@ -147,36 +189,79 @@ impl Policy {
         }
         let routes = self.routes(|rule| rule.allows_name(name));
         let rule = routes.first().and_then(|route| route.0.first());
-        rule.map(|rule| Grounds::rule(rule.text().clone())).ok_or_else(|| {
-            explain::unmatched("no rule allows it".to_owned(), self.note.as_deref(), Some(format!("domain={name}")))
-        })
+        rule.map(|rule| Grounds::rule(rule.text().clone()))
+            .ok_or_else(|| {
+                explain::unmatched(
+                    "no rule allows it".to_owned(),
+                    self.note.as_deref(),
+                    Some(format!("domain={name}")),
+                )
+            })
     }
 
-    /// The rules that fit; of annotated ones only those under a rule of the ceiling that fits as well.
+    /// The rules that fit; of annotated ones only those under a rule of the ceiling that fits as
+    /// well.
     fn routes(&self, fits: impl Fn(&Rule) -> bool) -> Vec<Route> {
-        let fitting = |rules: &[Arc<Rule>]| rules.iter().filter(|rule| fits(rule)).cloned().collect::<Vec<_>>();
+        let fitting = |rules: &[Arc<Rule>]| {
+            rules
+                .iter()
+                .filter(|rule| fits(rule))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
         let ceiling = fitting(&self.ceiling);
         let annotated = fitting(&self.annotated).into_iter();
-        let bounded =
-            annotated.flat_map(|rule| ceiling.iter().map(move |over| Route(vec![rule.clone(), over.clone()])));
-        fitting(&self.allow).into_iter().map(|rule| Route(vec![rule])).chain(bounded).collect()
+        let bounded = annotated.flat_map(|rule| {
+            ceiling
+                .iter()
+                .map(move |over| Route(vec![rule.clone(), over.clone()]))
+        });
+        fitting(&self.allow)
+            .into_iter()
+            .map(|rule| Route(vec![rule]))
+            .chain(bounded)
+            .collect()
     }
 
-    fn permit(&self, attempt: &Attempt<'_>, grounds: Grounds, target: PermittedTarget, routes: Vec<Route>) -> Permit {
-        let opens = |rule: &Rule| rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt);
+    fn permit(
+        &self,
+        attempt: &Attempt<'_>,
+        grounds: Grounds,
+        target: PermittedTarget,
+        routes: Vec<Route>,
+    ) -> Permit {
+        let opens = |rule: &Rule| {
+            rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt)
+        };
         let narrowest = match &target {
             PermittedTarget::Name(_) => self.narrowest(attempt),
             PermittedTarget::Address(address) => explain::narrowest_for_address(*address, attempt),
         };
         let port = attempt.destination.port();
-        Permit { grounds, target, port, routes, openings: self.routes(opens), forbidden: Vec::new(), narrowest }
+        Permit {
+            grounds,
+            target,
+            port,
+            routes,
+            openings: self.routes(opens),
+            forbidden: Vec::new(),
+            narrowest,
+        }
     }
 
-    /// What `observe` mode lets pass: the target as it was asked for, but still no special or unnamed private address.
+    /// What `observe` mode lets pass: the target as it was asked for, but still no special or
+    /// unnamed private address.
     fn observed(&self, attempt: &Attempt<'_>, denial: &Denial) -> Permit {
         let address = PermittedTarget::Address(attempt.destination.ip());
-        let target = attempt.name.map_or(address, |name| PermittedTarget::Name(name.clone()));
-        self.permit(attempt, Grounds::in_spite_of(denial), target, vec![Route(Vec::new())])
+        let target = attempt
+            .name
+            .map_or(address, |name| PermittedTarget::Name(name.clone()));
+        self.permit(
+            attempt,
+            Grounds::in_spite_of(denial),
+            target,
+            vec![Route(Vec::new())],
+        )
     }
 
     fn unmatched(&self, attempt: &Attempt<'_>) -> Denial {
@@ -185,14 +270,29 @@ impl Policy {
             let target = for_name(rule) || rule.allows_address(attempt.destination.ip());
             target && allows_port(rule, attempt)
         };
-        let beyond = self.annotated.iter().filter(fits).find(|rule| rule.allows_request(attempt));
-        let unread = self.allow.iter().chain(&self.annotated).filter(fits).find(|rule| rule.reads_request());
+        let beyond = self
+            .annotated
+            .iter()
+            .filter(fits)
+            .find(|rule| rule.allows_request(attempt));
+        let unread = self
+            .allow
+            .iter()
+            .chain(&self.annotated)
+            .filter(fits)
+            .find(|rule| rule.reads_request());
         let reason = match (beyond, unread) {
             (Some(rule), _) => {
-                format!("no rule allows it: «{}» of boundary.allow is beyond the host's ceiling", rule.text())
+                format!(
+                    "no rule allows it: «{}» of boundary.allow is beyond the host's ceiling",
+                    rule.text()
+                )
             }
             (None, Some(rule)) if attempt.protocol != Protocol::Http => {
-                format!("no rule allows it: «{}» needs a method and a path that can't be read here", rule.text())
+                format!(
+                    "no rule allows it: «{}» needs a method and a path that can't be read here",
+                    rule.text()
+                )
             }
             _ => "no rule allows it".to_owned(),
         };
@@ -204,20 +304,30 @@ impl Policy {
         let Some(name) = attempt.name else {
             return explain::narrowest_for_address(attempt.destination.ip(), attempt);
         };
-        let restricted =
-            |rule: &Arc<Rule>| rule.allows_name(name) && allows_port(rule, attempt) && rule.reads_request();
-        let with_request =
-            attempt.protocol == Protocol::Http && self.allow.iter().chain(&self.annotated).any(restricted);
+        let restricted = |rule: &Arc<Rule>| {
+            rule.allows_name(name) && allows_port(rule, attempt) && rule.reads_request()
+        };
+        let with_request = attempt.protocol == Protocol::Http
+            && self.allow.iter().chain(&self.annotated).any(restricted);
         explain::narrowest_for_name(name, attempt, with_request)
     }
 }
 
-/// The attempt as rules compare it: an IPv4 address as such, and a path only if it is in its canonical form (any other
-/// counts as unread, so that a caller's slip closes rather than opens).
+/// The attempt as rules compare it: an IPv4 address as such, and a path only if it is in its
+/// canonical form (any other counts as unread, so that a caller's slip closes rather than opens).
 fn canonical<'a>(attempt: &Attempt<'a>) -> Attempt<'a> {
-    let destination = SocketAddr::new(attempt.destination.ip().to_canonical(), attempt.destination.port());
-    let path = attempt.path.filter(|&path| normalise_path(path).as_deref() == Some(path));
-    Attempt { destination, path, ..*attempt }
+    let destination = SocketAddr::new(
+        attempt.destination.ip().to_canonical(),
+        attempt.destination.port(),
+    );
+    let path = attempt
+        .path
+        .filter(|&path| normalise_path(path).as_deref() == Some(path));
+    Attempt {
+        destination,
+        path,
+        ..*attempt
+    }
 }
 
 fn allows_port(rule: &Rule, attempt: &Attempt<'_>) -> bool {
@@ -228,9 +338,11 @@ fn allows_port(rule: &Rule, attempt: &Attempt<'_>) -> bool {
 fn shut(attempt: &Attempt<'_>) -> Option<Denial> {
     let address = attempt.destination.ip();
     match net::classify(address) {
-        Class::Special(what) if attempt.name.is_none() => {
-            Some(explain::unmatched(format!("{address} is {what}"), None, None))
-        }
+        Class::Special(what) if attempt.name.is_none() => Some(explain::unmatched(
+            format!("{address} is {what}"),
+            None,
+            None,
+        )),
         _ => None,
     }
 }
@@ -241,7 +353,10 @@ fn without_dns((first, last): (u16, u16)) -> Vec<(u16, u16)> {
     if !(first..=last).contains(&DNS) {
         return vec![(first, last)];
     }
-    [(first, DNS - 1), (DNS + 1, last)].into_iter().filter(|(first, last)| first <= last).collect()
+    [(first, DNS - 1), (DNS + 1, last)]
+        .into_iter()
+        .filter(|(first, last)| first <= last)
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What `domain=` holds: a pattern for names, with coder/boundary's meaning of `*`.
 //!
-//! `*` alone is any name; a leading `*` is one label or more; a `*` in the middle is exactly one label. A name never
-//! matches its own sub-domains unless it is written so. Knows nothing of rules.
+//! `*` alone is any name; a leading `*` is one label or more; a `*` in the middle is exactly one
+//! label. A name never matches its own sub-domains unless it is written so. Knows nothing of rules.
 
 use std::net::IpAddr;
 
@@ -19,11 +19,19 @@ pub(super) struct DomainPattern {
 impl DomainPattern {
     /// Reads one pattern; the error says what would be right.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        if text.split('.').any(|label| label.contains('*') && label != "*") {
+        if text
+            .split('.')
+            .any(|label| label.contains('*') && label != "*")
+        {
             return Err("`*` stands for whole labels, as in *.example.com".to_owned());
         }
-        // What remains to be checked is that a name would be a name with some label in each star's place.
-        let name = text.split('.').map(|label| if label == "*" { "x" } else { label }).collect::<Vec<_>>().join(".");
+        // What remains to be checked is that a name would be a name with some label in each star's
+        // place.
+        let name = text
+            .split('.')
+            .map(|label| if label == "*" { "x" } else { label })
+            .collect::<Vec<_>>()
+            .join(".");
         let name = Hostname::parse(&name).map_err(|_| hint(text))?;
         let mut labels: Vec<_> = (text.split('.').zip(name.as_str().split('.')))
             .map(|(written, label)| (written != "*").then(|| Box::from(label)))
@@ -31,18 +39,23 @@ impl DomainPattern {
         labels.reverse();
         let any_prefix = labels.pop_if(|first| first.is_none()).is_some();
         if labels.first().is_some_and(Option::is_none) {
-            return Err("`*` can't be the last label: write the ending, as in *.example.com".to_owned());
+            return Err(
+                "`*` can't be the last label: write the ending, as in *.example.com".to_owned(),
+            );
         }
         Ok(Self { any_prefix, labels })
     }
 
     pub(super) fn matches(&self, name: &Hostname) -> bool {
         let mut rest = name.as_str().rsplit('.');
-        let fits = self.labels.iter().all(|wanted| match (rest.next(), wanted) {
-            (Some(label), Some(wanted)) => label == &**wanted,
-            (Some(_), None) => true,
-            (None, _) => false,
-        });
+        let fits = self
+            .labels
+            .iter()
+            .all(|wanted| match (rest.next(), wanted) {
+                (Some(label), Some(wanted)) => label == &**wanted,
+                (Some(_), None) => true,
+                (None, _) => false,
+            });
         fits && rest.next().is_some() == self.any_prefix
     }
 }
@@ -71,7 +84,9 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, name: &str) -> bool {
-        DomainPattern::parse(pattern).unwrap().matches(&Hostname::parse(name).unwrap())
+        DomainPattern::parse(pattern)
+            .unwrap()
+            .matches(&Hostname::parse(name).unwrap())
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Denials in words: why, and the narrowest rule that would have allowed it.
 //!
-//! Knows the rule language and nothing of how it is decided. To remember: a suggestion, added to `allow`, must allow
-//! the very attempt it was made for (a property test holds it to that); where no rule can, there is no suggestion.
+//! Knows the rule language and nothing of how it is decided. To remember: a suggestion, added to
+//! `allow`, must allow the very attempt it was made for (a property test holds it to that); where
+//! no rule can, there is no suggestion.
 
 use std::net::IpAddr;
 
@@ -14,14 +15,26 @@ use super::{Attempt, Denial, Hostname, Protocol, net};
 pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
     let text = rule.text();
     let unread = rule.reads_request() && (attempt.method.is_none() || attempt.path.is_none());
-    let why = if unread { ", for its method and path can't be read" } else { "" };
-    Denial { reason: format!("rule «deny {text}» forbids it{why}"), rule: Some(text.to_string()), suggestion: None }
+    let why = if unread {
+        ", for its method and path can't be read"
+    } else {
+        ""
+    };
+    Denial {
+        reason: format!("rule «deny {text}» forbids it{why}"),
+        rule: Some(text.to_string()),
+        suggestion: None,
+    }
 }
 
 /// The denial of a look-up that a `deny` rule forbids.
 pub(super) fn name_forbidden(rule: &Rule) -> Denial {
     let text = rule.text();
-    Denial { reason: format!("rule «deny {text}» forbids it"), rule: Some(text.to_string()), suggestion: None }
+    Denial {
+        reason: format!("rule «deny {text}» forbids it"),
+        rule: Some(text.to_string()),
+        suggestion: None,
+    }
 }
 
 /// The denial of what no rule allows.
@@ -30,19 +43,36 @@ pub(super) fn unmatched(reason: String, note: Option<&str>, suggestion: Option<S
         Some(note) => format!("{reason}; {note}"),
         None => reason,
     };
-    Denial { reason, rule: None, suggestion }
+    Denial {
+        reason,
+        rule: None,
+        suggestion,
+    }
 }
 
-/// The narrowest rule for this attempt at this name; with the request's method and path where `with_request`.
-pub(super) fn narrowest_for_name(name: &Hostname, attempt: &Attempt<'_>, with_request: bool) -> Option<String> {
+/// The narrowest rule for this attempt at this name; with the request's method and path where
+/// `with_request`.
+pub(super) fn narrowest_for_name(
+    name: &Hostname,
+    attempt: &Attempt<'_>,
+    with_request: bool,
+) -> Option<String> {
     let port = attempt.destination.port();
     let words = match attempt.protocol {
         Protocol::Udp => format!("proto=udp domain={name}"),
         Protocol::Tcp => format!("proto=tcp domain={name}"),
         Protocol::Http | Protocol::Https => format!("domain={name}"),
     };
-    let method = attempt.method.filter(|_| with_request).map(|method| format!("method={method} ")).unwrap_or_default();
-    let path = attempt.path.filter(|_| with_request).map(|path| format!(" path={}", pattern(path))).unwrap_or_default();
+    let method = attempt
+        .method
+        .filter(|_| with_request)
+        .map(|method| format!("method={method} "))
+        .unwrap_or_default();
+    let path = attempt
+        .path
+        .filter(|_| with_request)
+        .map(|path| format!(" path={}", pattern(path)))
+        .unwrap_or_default();
     with_port(format!("{method}{words}{path}"), attempt.protocol, port)
 }
 
@@ -68,6 +98,12 @@ fn with_port(words: String, protocol: Protocol, port: u16) -> Option<String> {
 
 /// A pattern for one canonical path. A segment that can't be written in a rule becomes `*`.
 fn pattern(path: &str) -> String {
-    let segments = path.split('/').map(|segment| if segment.contains([',', '*']) { "*" } else { segment });
+    let segments = path.split('/').map(|segment| {
+        if segment.contains([',', '*']) {
+            "*"
+        } else {
+            segment
+        }
+    });
     segments.collect::<Vec<_>>().join("/")
 }

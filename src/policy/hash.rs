@@ -1,4 +1,5 @@
-//! A policy's hash: by which a record says what was in force, and a host whether its files say something else by now.
+//! A policy's hash: by which a record says what was in force, and a host whether its files say
+//! something else by now.
 
 use sha2::{Digest, Sha256};
 
@@ -8,8 +9,9 @@ use super::PolicySource;
 const VERSION: &str = "boundary policy 1";
 
 impl PolicySource {
-    /// The SHA-256 of name, mode and rules in their order, in hexadecimal. How a file is written otherwise doesn't count, nor
-    /// how many blanks are in a rule, nor the note, by which nothing is decided.
+    /// The SHA-256 of name, mode and rules in their order, in hexadecimal. How a file is written
+    /// otherwise doesn't count, nor how many blanks are in a rule, nor the note, by which nothing
+    /// is decided.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -27,7 +29,10 @@ impl PolicySource {
                 add(&rule.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -77,18 +82,36 @@ mod tests {
 
     #[test]
     fn it_is_the_same_for_ever() {
-        assert_eq!(source().hash(), "0ba5c76951b3ee546393a8f46f0381c74bae92bb5e202f44508ba127c7429a83");
-        assert_eq!(PolicySource { note: Some("a note".to_owned()), ..source() }.hash(), source().hash());
+        assert_eq!(
+            source().hash(),
+            "0ba5c76951b3ee546393a8f46f0381c74bae92bb5e202f44508ba127c7429a83"
+        );
+        assert_eq!(
+            PolicySource {
+                note: Some("a note".to_owned()),
+                ..source()
+            }
+            .hash(),
+            source().hash()
+        );
     }
 
     #[test]
     fn how_a_file_is_written_does_not_change_it() {
         let of = |text: &str| {
             let file = parse_file("npm.yaml", text).expect("a policy");
-            PolicySource { allow: file.allow, deny: file.deny, ..source() }.hash()
+            PolicySource {
+                allow: file.allow,
+                deny: file.deny,
+                ..source()
+            }
+            .hash()
         };
         let plain = of("allow:\n- domain=a.test port=443\n");
-        assert_eq!(of("# for npm\n\nallow:\n\n  - \"domain=a.test   port=443\" # why\n"), plain);
+        assert_eq!(
+            of("# for npm\n\nallow:\n\n  - \"domain=a.test   port=443\" # why\n"),
+            plain
+        );
         assert_ne!(of("allow:\n- domain=a.test port=444\n"), plain);
     }
 }

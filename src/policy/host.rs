@@ -1,8 +1,9 @@
-//! One canonical form of a host name: what is matched, looked up, dialled, logged and explained is this one text.
+//! One canonical form of a host name: what is matched, looked up, dialled, logged and explained is
+//! this one text.
 //!
-//! Owns what a name may look like. Knows nothing of rules or of DNS messages. To remember: a [`Hostname`] is never an
-//! address, in no spelling that `inet_aton(3)` takes (`127.1`, `0x7f.1`, `2130706433`); otherwise a rule for names
-//! would open addresses.
+//! Owns what a name may look like. Knows nothing of rules or of DNS messages. To remember: a
+//! [`Hostname`] is never an address, in no spelling that `inet_aton(3)` takes (`127.1`, `0x7f.1`,
+//! `2130706433`); otherwise a rule for names would open addresses.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,8 @@ const MAX_NAME: usize = 253;
 /// Longest label, in bytes (RFC 1035, 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// A canonical DNS name: ASCII, lower case, no trailing dot, 1 to 253 bytes. Never an address literal.
+/// A canonical DNS name: ASCII, lower case, no trailing dot, 1 to 253 bytes. Never an address
+/// literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hostname(Box<str>);
 
@@ -25,8 +27,8 @@ impl Hostname {
     /// Canonicalises a name: lower case, and at most one trailing dot dropped.
     ///
     /// # Errors
-    /// [`HostnameError`] for anything that is not labels of `[a-z0-9_-]` joined by dots: addresses, blanks, control
-    /// characters, `%`, non-ASCII (write those names in punycode).
+    /// [`HostnameError`] for anything that is not labels of `[a-z0-9_-]` joined by dots: addresses,
+    /// blanks, control characters, `%`, non-ASCII (write those names in punycode).
     pub fn parse(text: &str) -> Result<Self, HostnameError> {
         let name = text.strip_suffix('.').unwrap_or(text);
         if name.len() > MAX_NAME || !name.split('.').all(is_label) || ends_in_a_number(name) {
@@ -45,13 +47,16 @@ impl Hostname {
 /// Underscores are let in because service names carry them (`_dmarc`, `_acme-challenge`; RFC 2782).
 fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
         && !label.starts_with('-')
         && !label.ends_with('-')
 }
 
-/// Whether some resolver library could take the name for an IPv4 address: all of them require the last part to be a
-/// number, decimal, octal or `0x` hexadecimal (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+/// Whether some resolver library could take the name for an IPv4 address: all of them require the
+/// last part to be a number, decimal, octal or `0x` hexadecimal
+/// (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));

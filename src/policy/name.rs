@@ -1,6 +1,7 @@
 //! The name of a policy, as settings, annotations, links to the program and files spell it.
 //!
-//! To remember: the name becomes a path, so whatever could lead out of the directory of policies is no name.
+//! To remember: the name becomes a path, so whatever could lead out of the directory of policies is
+//! no name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::str::FromStr;
 
 use super::text::shown;
 
-/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names a file, so it can
-/// lead nowhere but into the directory of policies.
+/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names
+/// a file, so it can lead nowhere but into the directory of policies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyName(String);
 
@@ -19,10 +20,17 @@ impl PolicyName {
     /// # Errors
     /// What is wrong with it, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let first = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let rest =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         if !first || text.len() > 64 || !text.bytes().all(rest) || text.contains("..") {
-            return Err(format!("\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)", shown(text)));
+            return Err(format!(
+                "\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)",
+                shown(text)
+            ));
         }
         Ok(Self(text.to_owned()))
     }

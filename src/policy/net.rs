@@ -1,8 +1,10 @@
-//! Addresses that are not simply "the internet": which are always shut, and which a rule must name to open.
+//! Addresses that are not simply "the internet": which are always shut, and which a rule must name
+//! to open.
 //!
-//! Owns the table of ranges, with its sources. Knows nothing of rules. To remember: an IPv4 address wrapped in an IPv6
-//! one is judged as the IPv4 address, because some router or stack on the way unwraps it. The documentation ranges
-//! (RFC 5737, RFC 3849) count as the internet: laboratories live there, and nothing else does.
+//! Owns the table of ranges, with its sources. Knows nothing of rules. To remember: an IPv4 address
+//! wrapped in an IPv6 one is judged as the IPv4 address, because some router or stack on the way
+//! unwraps it. The documentation ranges (RFC 5737, RFC 3849) count as the internet: laboratories
+//! live there, and nothing else does.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +15,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub(super) enum Class {
     /// The internet.
     Public,
-    /// Private to some network: open only to a rule that names it. The text completes "ADDRESS is …".
+    /// Private to some network: open only to a rule that names it. The text completes "ADDRESS is
+    /// …".
     Private(String),
     /// Never open. The text completes "ADDRESS is …".
     Special(String),
@@ -37,8 +40,8 @@ pub(super) fn classify(address: IpAddr) -> Class {
     }
 }
 
-/// Whether a rule that holds this range means private addresses by it. `0.0.0.0/0` doesn't: who opens the internet has
-/// not thereby asked for the neighbours.
+/// Whether a rule that holds this range means private addresses by it. `0.0.0.0/0` doesn't: who
+/// opens the internet has not thereby asked for the neighbours.
 pub(super) fn names_private(range: &IpNet) -> bool {
     PRIVATE.iter().any(|(private, _)| private.contains(range))
 }
@@ -51,13 +54,16 @@ pub(super) fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Mapped and compatible (RFC 4291, 2.5.5), NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380, its client).
+/// Mapped and compatible (RFC 4291, 2.5.5), NAT64 (RFC 6052), 6to4 (RFC 3056), Teredo (RFC 4380,
+/// its client).
 fn wrapped(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match address.segments() {
         // `::` and `::1` are addresses of their own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            v4(high, low)
+        }
         [0x2002, high, low, ..] => v4(high, low),
         [0x2001, 0, .., high, low] => v4(!high, !low),
         _ => None,
@@ -76,13 +82,16 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> IpNet {
 
 const fn v6(s: [u16; 8], prefix: u8) -> IpNet {
     let [a, b, c, d, e, f, g, h] = s;
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix))
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(a, b, c, d, e, f, g, h),
+        prefix,
+    ))
 }
 
 const METADATA: &str = "a cloud's metadata service";
 
-/// Shut whatever the rules say. IANA's special-purpose registries, and the clouds' own documentation for the metadata
-/// and management addresses that lie outside link-local.
+/// Shut whatever the rules say. IANA's special-purpose registries, and the clouds' own
+/// documentation for the metadata and management addresses that lie outside link-local.
 static SPECIAL: [Entry; 17] = [
     (v4(0, 0, 0, 0, 8), "this host"),
     (v4(127, 0, 0, 0, 8), "loopback"),
@@ -101,7 +110,10 @@ static SPECIAL: [Entry; 17] = [
     (v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), METADATA),  // Google
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), "discard-only"),     // RFC 6666
     // IPv4 once more (RFC 2765), obsolete: whoever uses it is hiding an address.
-    (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), "an obsolete wrapping of an IPv4 address"),
+    (
+        v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96),
+        "an obsolete wrapping of an IPv4 address",
+    ),
 ];
 
 /// Shut unless a rule names them.
@@ -113,9 +125,15 @@ static PRIVATE: [Entry; 9] = [
     (v4(192, 0, 0, 0, 24), "set aside for protocols"),
     (v4(198, 18, 0, 0, 15), "set aside for benchmarks"),
     (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), "private"),
-    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), "private (site-local)"),
+    (
+        v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
+        "private (site-local)",
+    ),
     // Translates to IPv4 by a plan that only its network knows (RFC 8215).
-    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), "a private NAT64 prefix"),
+    (
+        v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
+        "a private NAT64 prefix",
+    ),
 ];
 
 #[cfg(test)]
@@ -152,7 +170,11 @@ mod tests {
             "fd00:ec2::254",
             "fd20:ce::254",
         ] {
-            assert!(matches!(class(address), Class::Special(_)), "{address}: {:?}", class(address));
+            assert!(
+                matches!(class(address), Class::Special(_)),
+                "{address}: {:?}",
+                class(address)
+            );
         }
     }
 
@@ -174,7 +196,11 @@ mod tests {
             "fec0::1",
             "64:ff9b:1::a00:1",
         ] {
-            assert!(matches!(class(address), Class::Private(_)), "{address}: {:?}", class(address));
+            assert!(
+                matches!(class(address), Class::Private(_)),
+                "{address}: {:?}",
+                class(address)
+            );
         }
     }
 
@@ -221,16 +247,32 @@ mod tests {
             "::ffff:0:0",
             "::ffff:0:127.0.0.1",
         ] {
-            assert!(matches!(class(address), Class::Special(_)), "{address}: {:?}", class(address));
+            assert!(
+                matches!(class(address), Class::Special(_)),
+                "{address}: {:?}",
+                class(address)
+            );
         }
-        for address in ["::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::10.0.0.1", "2002:c0a8:101::1"] {
-            assert!(matches!(class(address), Class::Private(_)), "{address}: {:?}", class(address));
+        for address in [
+            "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:c0a8:101::1",
+        ] {
+            assert!(
+                matches!(class(address), Class::Private(_)),
+                "{address}: {:?}",
+                class(address)
+            );
         }
     }
 
     #[test]
     fn the_text_says_which_range() {
-        assert_eq!(class("169.254.169.254"), Class::Special("link-local (169.254.0.0/16)".into()));
+        assert_eq!(
+            class("169.254.169.254"),
+            Class::Special("link-local (169.254.0.0/16)".into())
+        );
         assert_eq!(
             class("64:ff9b::10.0.0.1"),
             Class::Private("a wrapping of 10.0.0.1, which is private (10.0.0.0/8)".into())

@@ -1,14 +1,17 @@
-//! HTTP paths: the one form in which they are matched, sent and logged, and the patterns that `path=` holds.
+//! HTTP paths: the one form in which they are matched, sent and logged, and the patterns that
+//! `path=` holds.
 //!
-//! Knows nothing of rules or of HTTP messages. To remember: a path that two servers could read differently (an encoded
-//! slash, a backslash, `..;`, `//..`) has no canonical form, and what has none is denied where a rule asks for the path.
+//! Knows nothing of rules or of HTTP messages. To remember: a path that two servers could read
+//! differently (an encoded slash, a backslash, `..;`, `//..`) has no canonical form, and what has
+//! none is denied where a rule asks for the path.
 
 use std::fmt::Write as _;
 
 /// Gives the canonical form of a path without its query, or `None` where it can't be decided.
 ///
-/// Percent-encoded unreserved characters are decoded, once; other encodings get upper-case digits; what should have
-/// been encoded is; `//` becomes `/`; `.` and `..` are resolved (RFC 3986, 6.2.2 and 5.2.4).
+/// Percent-encoded unreserved characters are decoded, once; other encodings get upper-case digits;
+/// what should have been encoded is; `//` becomes `/`; `.` and `..` are resolved (RFC 3986, 6.2.2
+/// and 5.2.4).
 #[must_use]
 pub fn normalise_path(path: &str) -> Option<String> {
     let text = recode(path)?;
@@ -40,7 +43,8 @@ pub fn normalise_path(path: &str) -> Option<String> {
     Some(format!("/{}", resolved.join("/")))
 }
 
-/// Brings the percent-encoding into its one form: afterwards the text is made of `pchar`s (RFC 3986, 3.3) and slashes.
+/// Brings the percent-encoding into its one form: afterwards the text is made of `pchar`s (RFC
+/// 3986, 3.3) and slashes.
 fn recode(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -54,7 +58,9 @@ fn recode(path: &str) -> Option<String> {
                 byte => encode(byte, &mut text),
             },
             b'\\' | b'?' | b'#' | 0..=b' ' | 0x7f => return None,
-            byte if is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte) => text.push(byte.into()),
+            byte if is_unreserved(byte) || b"!$&'()*+,;=:@".contains(&byte) => {
+                text.push(byte.into())
+            }
             byte => encode(byte, &mut text),
         }
     }
@@ -62,7 +68,9 @@ fn recode(path: &str) -> Option<String> {
 }
 
 fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| digit.try_into().ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| digit.try_into().ok())
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -73,9 +81,12 @@ fn encode(byte: u8, text: &mut String) {
     write!(text, "%{byte:02X}").expect("writing to a String never fails");
 }
 
-/// Servlet containers drop `;…` from a segment and then resolve what is left: `/a/..;/b` is `/b` to them.
+/// Servlet containers drop `;…` from a segment and then resolve what is left: `/a/..;/b` is `/b` to
+/// them.
 fn is_masked_dots(segment: &str) -> bool {
-    let dots = segment.strip_prefix("..").or_else(|| segment.strip_prefix('.'));
+    let dots = segment
+        .strip_prefix("..")
+        .or_else(|| segment.strip_prefix('.'));
     dots.is_some_and(|rest| rest.starts_with(';') || rest.starts_with("%3B"))
 }
 
@@ -94,7 +105,8 @@ enum End {
     Here,
     /// Written with a slash at the end: with or without one.
     Slash,
-    /// Written with a `*` at the end: at least one segment more, which may be empty (`/api/*` matches `/api/`).
+    /// Written with a `*` at the end: at least one segment more, which may be empty (`/api/*`
+    /// matches `/api/`).
     Deeper,
 }
 
@@ -116,7 +128,10 @@ impl PathPattern {
         if end == End::Here {
             segments.push(last);
         }
-        let segments = segments.into_iter().map(segment).collect::<Result<_, _>>()?;
+        let segments = segments
+            .into_iter()
+            .map(segment)
+            .collect::<Result<_, _>>()?;
         Ok(Self { segments, end })
     }
 
@@ -128,11 +143,14 @@ impl PathPattern {
     /// Compares with a canonical path.
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut rest = path.strip_prefix('/').unwrap_or(path).split('/');
-        let fits = self.segments.iter().all(|wanted| match (rest.next(), wanted) {
-            (Some(segment), Some(wanted)) => segment == &**wanted,
-            (Some(segment), None) => !segment.is_empty(),
-            (None, _) => false,
-        });
+        let fits = self
+            .segments
+            .iter()
+            .all(|wanted| match (rest.next(), wanted) {
+                (Some(segment), Some(wanted)) => segment == &**wanted,
+                (Some(segment), None) => !segment.is_empty(),
+                (None, _) => false,
+            });
         fits && match (self.end, rest.next()) {
             (End::Here | End::Slash, None) | (End::Deeper, Some(_)) => true,
             (End::Slash, Some("")) => rest.next().is_none(),
@@ -145,7 +163,9 @@ fn segment(text: &str) -> Result<Option<Box<str>>, String> {
     match text {
         "*" => Ok(None),
         "" => Err("`//` never matches: paths are compared with single slashes".to_owned()),
-        "." | ".." => Err("`.` and `..` never match: paths are compared after they are resolved".to_owned()),
+        "." | ".." => {
+            Err("`.` and `..` never match: paths are compared after they are resolved".to_owned())
+        }
         _ if is_masked_dots(text) => Err(hint(text)),
         _ if text.contains('*') => Err("`*` stands for a whole segment, as in /users/*".to_owned()),
         _ => Ok(Some(text.into())),

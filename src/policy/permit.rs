@@ -1,7 +1,8 @@
 //! Leave to reach one target, and the last look at the address it really leads to.
 //!
-//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only in here and in [`super::decide`]. Knows nothing of
-//! sockets or of DNS. To remember: the rules decided about a name; only [`Permit::upstream`] has seen the address.
+//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only in here and in [`super::decide`].
+//! Knows nothing of sockets or of DNS. To remember: the rules decided about a name; only
+//! [`Permit::upstream`] has seen the address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub(super) enum PermittedTarget {
     Address(IpAddr),
 }
 
-/// The rules that together allow something: one, or one of an annotation and one of the ceiling over it. None at all:
-/// `observe` mode lets it pass.
+/// The rules that together allow something: one, or one of an annotation and one of the ceiling
+/// over it. None at all: `observe` mode lets it pass.
 #[derive(Debug, Clone)]
 pub(super) struct Route(pub(super) Vec<Arc<Rule>>);
 
@@ -49,7 +50,8 @@ impl Route {
     }
 }
 
-/// An address that may be connected to. Made only by [`Permit::upstream`], and demanded by `proxy::dial`.
+/// An address that may be connected to. Made only by [`Permit::upstream`], and demanded by
+/// `proxy::dial`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamAddr(SocketAddr);
 
@@ -86,18 +88,24 @@ impl Permit {
         }
     }
 
-    /// Checks one resolved address against the special ranges and the rules' ranges. `::ffff:a.b.c.d` becomes `a.b.c.d`.
-    /// `own`: addresses of the gateway, the container and the host, never dialled.
+    /// Checks one resolved address against the special ranges and the rules' ranges.
+    /// `::ffff:a.b.c.d` becomes `a.b.c.d`. `own`: addresses of the gateway, the container and the
+    /// host, never dialled.
     ///
     /// # Errors
-    /// Why this address may not be connected to, in `observe` mode too; another address of the same name may be.
+    /// Why this address may not be connected to, in `observe` mode too; another address of the same
+    /// name may be.
     pub fn upstream(&self, address: IpAddr, own: &[IpAddr]) -> Result<UpstreamAddr, Denial> {
         let address = address.to_canonical();
         if self.address().is_some_and(|permitted| permitted != address) {
             return Err(self.denial(address, "not the address that was allowed"));
         }
         let unwrapped = net::unwrapped(address);
-        if own.iter().map(IpAddr::to_canonical).any(|own| own == address || own == unwrapped) {
+        if own
+            .iter()
+            .map(IpAddr::to_canonical)
+            .any(|own| own == address || own == unwrapped)
+        {
             return Err(self.denial(address, "this container's, its gateway's or its host's own"));
         }
         let class = net::classify(address);
@@ -105,18 +113,34 @@ impl Permit {
             return Err(self.denial(address, what));
         }
         if let Some(rule) = self.forbidden.iter().find(|rule| rule.touches(address)) {
-            let denial = self.denial(address, &format!("forbidden by rule «deny {}»", rule.text()));
-            return Err(Denial { rule: Some(rule.text().to_string()), ..denial });
+            let denial = self.denial(
+                address,
+                &format!("forbidden by rule «deny {}»", rule.text()),
+            );
+            return Err(Denial {
+                rule: Some(rule.text().to_string()),
+                ..denial
+            });
         }
         if !self.routes.iter().any(|route| route.leads_to(address)) {
             let denial = self.denial(address, "outside the cidr of the rules for it");
-            return Err(Denial { suggestion: self.suggestion(address), ..denial });
+            return Err(Denial {
+                suggestion: self.suggestion(address),
+                ..denial
+            });
         }
         if let Class::Private(what) = &class
-            && !self.routes.iter().chain(&self.openings).any(|route| route.names_private(address))
+            && !self
+                .routes
+                .iter()
+                .chain(&self.openings)
+                .any(|route| route.names_private(address))
         {
             let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
-            return Err(Denial { suggestion: self.suggestion(address), ..denial });
+            return Err(Denial {
+                suggestion: self.suggestion(address),
+                ..denial
+            });
         }
         Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
     }

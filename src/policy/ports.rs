@@ -1,6 +1,7 @@
 //! Sets of ports: what `port=` holds, and what the gateway captures. Knows nothing of rules.
 //!
-//! To remember: ranges are inclusive, sorted and disjoint, because the gateway's ruleset refuses overlaps.
+//! To remember: ranges are inclusive, sorted and disjoint, because the gateway's ruleset refuses
+//! overlaps.
 
 /// A set of ports, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,9 @@ impl Ports {
     }
 
     pub(super) fn contains(&self, port: u16) -> bool {
-        self.0.iter().any(|&(first, last)| (first..=last).contains(&port))
+        self.0
+            .iter()
+            .any(|&(first, last)| (first..=last).contains(&port))
     }
 
     pub(super) fn ranges(&self) -> &[(u16, u16)] {
@@ -26,8 +29,13 @@ fn range(item: &str) -> Result<(u16, u16), String> {
     let (first, last) = item.split_once('-').unwrap_or((item, item));
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => Ok((first, last)),
-        (Some(first), Some(last)) => Err(format!("the range {first}-{last} is empty: write {last}-{first}")),
-        _ => Err("a port is a number from 1 to 65535, a range is like 1-1024, a list is like 80,443".to_owned()),
+        (Some(first), Some(last)) => Err(format!(
+            "the range {first}-{last} is empty: write {last}-{first}"
+        )),
+        _ => Err(
+            "a port is a number from 1 to 65535, a range is like 1-1024, a list is like 80,443"
+                .to_owned(),
+        ),
     }
 }
 
@@ -43,7 +51,9 @@ pub(super) fn merge(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
     let mut merged: Vec<(u16, u16)> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
         match merged.last_mut() {
-            Some(previous) if first <= previous.1.saturating_add(1) => previous.1 = previous.1.max(last),
+            Some(previous) if first <= previous.1.saturating_add(1) => {
+                previous.1 = previous.1.max(last)
+            }
             _ => merged.push((first, last)),
         }
     }
@@ -71,7 +81,10 @@ mod tests {
 
     #[test]
     fn what_is_no_port_is_refused() {
-        for text in ["", "0", "65536", "+80", "80,", ",80", "80-", "-80", "90-80", "1-2-3", "http", "8 0", "0-80"] {
+        for text in [
+            "", "0", "65536", "+80", "80,", ",80", "80-", "-80", "90-80", "1-2-3", "http", "8 0",
+            "0-80",
+        ] {
             assert!(Ports::parse(text).is_err(), "{text:?}");
         }
     }

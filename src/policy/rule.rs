@@ -1,9 +1,9 @@
 //! One rule: `key=value` words, what they mean, and what an attempt must be for a rule to fit it.
 //!
-//! Owns the rule language. Knows nothing of files, of which list a rule stands in, or of denials' wording. To remember:
-//! a key that isn't written means *the usual* in a rule that allows (ports 80 and 443, HTTP and HTTPS) and *any* in a
-//! rule that denies; and what can't be read (the path of an HTTPS request) never fits an allowance and always fits a
-//! denial.
+//! Owns the rule language. Knows nothing of files, of which list a rule stands in, or of denials'
+//! wording. To remember: a key that isn't written means *the usual* in a rule that allows (ports 80
+//! and 443, HTTP and HTTPS) and *any* in a rule that denies; and what can't be read (the path of an
+//! HTTPS request) never fits an allowance and always fits a denial.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,7 +24,8 @@ pub use words::WordMistake;
 /// Longest text of one rule, in bytes.
 pub const MAX_RULE: usize = 8 * 1024;
 
-/// A rule, checked. A field that is `None` (or, of `networks`, empty) was not written, or was written as `*`.
+/// A rule, checked. A field that is `None` (or, of `networks`, empty) was not written, or was
+/// written as `*`.
 #[derive(Debug, Clone)]
 pub struct Rule {
     text: Arc<str>,
@@ -73,21 +74,30 @@ impl Rule {
 
     /// Whether it means this address by a private range that it holds.
     pub(super) fn names_private(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|range| range.contains(&address) && net::names_private(range))
+        self.networks
+            .iter()
+            .any(|range| range.contains(&address) && net::names_private(range))
     }
 
     /// Whether the address, or the IPv4 address wrapped in it, is in its ranges.
     pub(super) fn touches(&self, address: IpAddr) -> bool {
         let unwrapped = net::unwrapped(address);
-        self.networks.iter().any(|range| range.contains(&address) || range.contains(&unwrapped))
+        self.networks
+            .iter()
+            .any(|range| range.contains(&address) || range.contains(&unwrapped))
     }
 
     /// Whether it allows this protocol on this port.
     pub(super) fn allows_port(&self, protocol: Protocol, port: u16) -> bool {
         self.usual_protocols().iter().any(|&written| {
             // TCP is what HTTP and TLS run over: who allows all of it, allows them.
-            let covers = written == protocol || (written == Protocol::Tcp && protocol != Protocol::Udp);
-            covers && self.usual_ports(written).iter().any(|&(first, last)| (first..=last).contains(&port))
+            let covers =
+                written == protocol || (written == Protocol::Tcp && protocol != Protocol::Udp);
+            covers
+                && self
+                    .usual_ports(written)
+                    .iter()
+                    .any(|&(first, last)| (first..=last).contains(&port))
         })
     }
 
@@ -95,19 +105,27 @@ impl Rule {
     pub(super) fn allows_request(&self, attempt: &Attempt<'_>) -> bool {
         !self.reads_request()
             || attempt.protocol == Protocol::Http
-                && attempt.method.is_some_and(|method| self.method_fits(method))
+                && attempt
+                    .method
+                    .is_some_and(|method| self.method_fits(method))
                 && attempt.path.is_some_and(|path| self.path_fits(path))
     }
 
     /// The TCP or UDP ports on which it could allow something.
     pub(super) fn allowed_ports(&self, udp: bool) -> impl Iterator<Item = (u16, u16)> {
-        let protocols = self.usual_protocols().iter().filter(move |&&written| (written == Protocol::Udp) == udp);
-        protocols.flat_map(|&written| self.usual_ports(written)).copied()
+        let protocols = self
+            .usual_protocols()
+            .iter()
+            .filter(move |&&written| (written == Protocol::Udp) == udp);
+        protocols
+            .flat_map(|&written| self.usual_ports(written))
+            .copied()
     }
 
     /// Whether, standing in a list of denials, it forbids this attempt.
     pub(super) fn forbids(&self, attempt: &Attempt<'_>) -> bool {
-        self.forbids_but_for_address(attempt) && (self.networks.is_empty() || self.touches(attempt.destination.ip()))
+        self.forbids_but_for_address(attempt)
+            && (self.networks.is_empty() || self.touches(attempt.destination.ip()))
     }
 
     /// The same before it is known which address will be connected to.
@@ -119,22 +137,35 @@ impl Rule {
         };
         let over_tcp = forbidden.contains(&Protocol::Tcp) && attempt.protocol != Protocol::Udp;
         (over_tcp || forbidden.contains(&attempt.protocol))
-            && self.ports.as_ref().is_none_or(|ports| ports.contains(attempt.destination.port()))
-            && self.domains.as_ref().is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
+            && self
+                .ports
+                .as_ref()
+                .is_none_or(|ports| ports.contains(attempt.destination.port()))
+            && self
+                .domains
+                .as_ref()
+                .is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
             && attempt.method.is_none_or(|method| self.method_fits(method))
             && attempt.path.is_none_or(|path| self.path_fits(path))
     }
 
-    /// Whether, standing in a list of denials, it could forbid a TCP connection to this address and port, whatever is said on it.
+    /// Whether, standing in a list of denials, it could forbid a TCP connection to this address and
+    /// port, whatever is said on it.
     pub(super) fn could_forbid(&self, destination: SocketAddr) -> bool {
-        let over_tcp = self.protocols.as_ref().is_none_or(|written| written.iter().any(|one| *one != Protocol::Udp));
+        let over_tcp = self
+            .protocols
+            .as_ref()
+            .is_none_or(|written| written.iter().any(|one| *one != Protocol::Udp));
         over_tcp
-            && self.ports.as_ref().is_none_or(|ports| ports.contains(destination.port()))
+            && self
+                .ports
+                .as_ref()
+                .is_none_or(|ports| ports.contains(destination.port()))
             && (self.networks.is_empty() || self.touches(destination.ip()))
     }
 
-    /// Whether, standing in a list of denials, it forbids every connection to the name, so that the name need not be
-    /// looked up.
+    /// Whether, standing in a list of denials, it forbids every connection to the name, so that the
+    /// name need not be looked up.
     pub(super) fn forbids_name(&self, name: &Hostname) -> bool {
         let whole = self.ports.is_none() && self.protocols.is_none() && self.networks.is_empty();
         whole && !self.reads_request() && self.domains.is_some() && self.allows_name(name)
@@ -142,11 +173,17 @@ impl Rule {
 
     fn method_fits(&self, method: &str) -> bool {
         // Methods are case-sensitive (RFC 9110, 9.1), but servers exist that take `post`.
-        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|wanted| wanted.eq_ignore_ascii_case(method)))
+        self.methods.as_ref().is_none_or(|methods| {
+            methods
+                .iter()
+                .any(|wanted| wanted.eq_ignore_ascii_case(method))
+        })
     }
 
     fn path_fits(&self, path: &str) -> bool {
-        self.paths.as_ref().is_none_or(|paths| paths.iter().any(|wanted| wanted.matches(path)))
+        self.paths
+            .as_ref()
+            .is_none_or(|paths| paths.iter().any(|wanted| wanted.matches(path)))
     }
 
     /// What `proto` means to a rule that allows, where it isn't written.

@@ -1,7 +1,9 @@
-//! A policy file's text: YAML lists of rules, and the mistakes in them, all at once and each with its line.
+//! A policy file's text: YAML lists of rules, and the mistakes in them, all at once and each with
+//! its line.
 //!
-//! Owns the file's form. Reads no file itself. To remember: the text may be hostile (too big, too deep, an alias bomb);
-//! the walk goes event by event, keeps nothing but rules and mistakes, and follows no alias.
+//! Owns the file's form. Reads no file itself. To remember: the text may be hostile (too big, too
+//! deep, an alias bomb); the walk goes event by event, keeps nothing but rules and mistakes, and
+//! follows no alias.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,11 +65,18 @@ impl fmt::Display for Mistake {
 /// Reads rules from an annotation or an option: one a line, or separated by `;`. Gives their texts.
 ///
 /// # Errors
-/// Every mistake in every rule (after many, a last one says that there are more); a text without a rule is one.
+/// Every mistake in every rule (after many, a last one says that there are more); a text without a
+/// rule is one.
 pub fn parse_list(origin: &str, text: &str) -> Result<Vec<String>, Vec<Mistake>> {
     let mut mistakes = Mistakes::new(origin);
-    let texts = text.split(['\n', ';']).map(str::trim).filter(|text| !text.is_empty());
-    let rules: Vec<String> = texts.map(str::to_owned).inspect(|rule| mistakes.check(None, rule)).collect();
+    let texts = text
+        .split(['\n', ';'])
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    let rules: Vec<String> = texts
+        .map(str::to_owned)
+        .inspect(|rule| mistakes.check(None, rule))
+        .collect();
     if rules.is_empty() {
         mistakes.add(None, "", "holds no rule");
     }
@@ -83,7 +92,11 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 /// Rules from their texts; the mistakes are added to `mistakes`.
-pub(super) fn compile(origin: &str, texts: &[String], mistakes: &mut Vec<Mistake>) -> Vec<Arc<Rule>> {
+pub(super) fn compile(
+    origin: &str,
+    texts: &[String],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Arc<Rule>> {
     let mut rules = Vec::with_capacity(texts.len());
     for text in texts {
         match Rule::parse(text) {
@@ -107,7 +120,10 @@ struct Mistakes {
 
 impl Mistakes {
     fn new(origin: &str) -> Self {
-        Self { origin: origin.to_owned(), found: Vec::new() }
+        Self {
+            origin: origin.to_owned(),
+            found: Vec::new(),
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -117,10 +133,19 @@ impl Mistakes {
     fn add(&mut self, line: Option<usize>, key: &str, message: impl Into<String>) {
         let (line, key, message) = match self.found.len() {
             ..MAX_MISTAKES => (line, key.to_owned(), message.into()),
-            MAX_MISTAKES => (None, String::new(), "there are more mistakes, not listed".to_owned()),
+            MAX_MISTAKES => (
+                None,
+                String::new(),
+                "there are more mistakes, not listed".to_owned(),
+            ),
             _ => return,
         };
-        self.found.push(Mistake { origin: self.origin.clone(), line, key, message });
+        self.found.push(Mistake {
+            origin: self.origin.clone(),
+            line,
+            key,
+            message,
+        });
     }
 
     /// Notes what is wrong with a rule, if anything is.
@@ -134,7 +159,11 @@ impl Mistakes {
     }
 
     fn or<T>(self, value: T) -> Result<T, Vec<Mistake>> {
-        if self.found.is_empty() { Ok(value) } else { Err(self.found) }
+        if self.found.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.found)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Attempts that may yet become something that has a record of its own; what doesn't in time is recorded as denied.
+//! Attempts that may yet become something that has a record of its own; what doesn't in time is
+//! recorded as denied.
 //!
 //! Invariant: what can't be remembered is recorded at once, never forgotten.
 
@@ -36,7 +37,13 @@ struct Waiting<K, V> {
 impl<K: Eq + Hash + Copy, V: Default> Awaited<K, V> {
     /// Each has so long; if it is over, that is recorded with this reason.
     pub(super) fn new(within: Duration, reason: &'static str) -> Self {
-        Self { waiting: BTreeMap::new(), numbers: HashMap::new(), next: 0, within, reason }
+        Self {
+            waiting: BTreeMap::new(),
+            numbers: HashMap::new(),
+            next: 0,
+            within,
+            reason,
+        }
     }
 
     /// The attempt, begun where it is new.
@@ -50,26 +57,41 @@ impl<K: Eq + Hash + Copy, V: Default> Awaited<K, V> {
             self.numbers.insert(key, self.next);
             self.next
         });
-        let begin = || Waiting { key, value: V::default(), since: Instant::now(), entry: entry() };
+        let begin = || Waiting {
+            key,
+            value: V::default(),
+            since: Instant::now(),
+            entry: entry(),
+        };
         &mut self.waiting.entry(number).or_insert_with(begin).value
     }
 
     /// It has a record of its own.
     pub(super) fn settle(&mut self, key: &K) {
-        if let Some(waiting) = self.numbers.remove(key).and_then(|number| self.waiting.remove(&number)) {
+        if let Some(waiting) = self
+            .numbers
+            .remove(key)
+            .and_then(|number| self.waiting.remove(&number))
+        {
             waiting.entry.withdraw();
         }
     }
 
     /// Records those whose time is over.
     pub(super) fn give_up(&mut self) {
-        while self.waiting.first_key_value().is_some_and(|(_, first)| first.since.elapsed() >= self.within) {
+        while self
+            .waiting
+            .first_key_value()
+            .is_some_and(|(_, first)| first.since.elapsed() >= self.within)
+        {
             self.give_up_oldest();
         }
     }
 
     fn give_up_oldest(&mut self) {
-        let Some((_, Waiting { key, entry, .. })) = self.waiting.pop_first() else { return };
+        let Some((_, Waiting { key, entry, .. })) = self.waiting.pop_first() else {
+            return;
+        };
         self.numbers.remove(&key);
         entry.deny(&Denial::because(self.reason));
     }

@@ -1,8 +1,10 @@
-//! The bytes that one gateway may hold for its container: taken before they are used, given back when what holds them is dropped.
+//! The bytes that one gateway may hold for its container: taken before they are used, given back
+//! when what holds them is dropped.
 //!
-//! Knows numbers only. Invariant: a new attempt may take the last byte and is denied when there is none; what is open may only
-//! ever grow by an eighth of what is free, and goes on with what it has where it can't. So nobody waits for bytes that another
-//! holds, and whoever comes later still finds some.
+//! Knows numbers only. Invariant: a new attempt may take the last byte and is denied when there is
+//! none; what is open may only ever grow by an eighth of what is free, and goes on with what it has
+//! where it can't. So nobody waits for bytes that another holds, and whoever comes later still
+//! finds some.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +14,12 @@ use tokio::sync::Notify;
 use crate::logging::Seldom;
 use crate::policy::Denial;
 
-/// Of what one gateway may use (`proxy-memory`), what is there without a container doing anything, or is bounded by a count of its
-/// own: 2 MiB of a process that does nothing and the kernel's for it, 3 for the process that keeps its links, 4 for
-/// connections that wait to be accepted, 1 for datagrams and reports that do, 1 for names that were looked up, 1 that is lost
-/// between an allocator's blocks, and 3 for what comes in one piece and is larger than the buffer that had room for it.
+/// Of what one gateway may use (`proxy-memory`), what is there without a container doing anything,
+/// or is bounded by a count of its own: 2 MiB of a process that does nothing and the kernel's for
+/// it, 3 for the process that keeps its links, 4 for connections that wait to be accepted, 1 for
+/// datagrams and reports that do, 1 for names that were looked up, 1 that is lost between an
+/// allocator's blocks, and 3 for what comes in one piece and is larger than the buffer that had
+/// room for it.
 pub const FIXED: usize = 15 * 1024 * 1024;
 /// What is left of the least that can be set.
 const LEAST: usize = 16 * 1024 * 1024 - FIXED;
@@ -50,24 +54,41 @@ impl Budget {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let (used, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Account { whole: bytes, used, peak, changed: Notify::new() }))
+        Self(Arc::new(Account {
+            whole: bytes,
+            used,
+            peak,
+            changed: Notify::new(),
+        }))
     }
 
-    /// The account of a gateway that may use so many bytes, its process and the kernel's memory for its sockets together.
+    /// The account of a gateway that may use so many bytes, its process and the kernel's memory for
+    /// its sockets together.
     #[must_use]
     pub fn within(memory: u64) -> Self {
-        Self::new(usize::try_from(memory).unwrap_or(usize::MAX).saturating_sub(FIXED).max(LEAST))
+        Self::new(
+            usize::try_from(memory)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(FIXED)
+                .max(LEAST),
+        )
     }
 
     /// Takes bytes for something new. None: there are not so many.
     #[must_use]
     pub fn take(&self, bytes: usize) -> Option<Share> {
-        self.add(bytes, usize::MAX).then(|| Share { budget: self.clone(), bytes })
+        self.add(bytes, usize::MAX).then(|| Share {
+            budget: self.clone(),
+            bytes,
+        })
     }
 
     /// A share that is yet to grow.
     pub(super) fn nothing(&self) -> Share {
-        Share { budget: self.clone(), bytes: 0 }
+        Share {
+            budget: self.clone(),
+            bytes: 0,
+        }
     }
 
     /// What is taken.
@@ -79,7 +100,9 @@ impl Budget {
     /// What nobody has taken.
     #[must_use]
     pub fn free(&self) -> usize {
-        self.0.whole.saturating_sub(self.0.used.load(Ordering::Relaxed))
+        self.0
+            .whole
+            .saturating_sub(self.0.used.load(Ordering::Relaxed))
     }
 
     /// Whether so little is free that what nobody needs is to be given back.
@@ -95,7 +118,10 @@ impl Budget {
     /// How much more was in use at some time since this was last asked than is now.
     pub(super) fn given_back(&self) -> usize {
         let used = self.0.used.load(Ordering::Relaxed);
-        self.0.peak.swap(used, Ordering::Relaxed).saturating_sub(used)
+        self.0
+            .peak
+            .swap(used, Ordering::Relaxed)
+            .saturating_sub(used)
     }
 
     /// Adds to what is in use, where it is at most the free bytes, and at most `most`.

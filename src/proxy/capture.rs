@@ -25,7 +25,8 @@ const DATAGRAM: usize = 65_535;
 /// Room for reports of refused packets that we have not read yet: about a thousand.
 const REPORTS: usize = 512 * 1024;
 
-/// Everything that the gateway's packets come in by. Opened inside the gateway, used from wherever the proxy lives.
+/// Everything that the gateway's packets come in by. Opened inside the gateway, used from wherever
+/// the proxy lives.
 #[derive(Debug)]
 pub struct Sockets {
     streams: Vec<std::net::TcpListener>,
@@ -35,7 +36,8 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens them in the namespace of this thread: both families on one port each, IPv6 where the kernel has it.
+    /// Opens them in the namespace of this thread: both families on one port each, IPv6 where the
+    /// kernel has it.
     ///
     /// # Errors
     /// What opening gives, but for a kernel without IPv6.
@@ -54,7 +56,9 @@ impl Sockets {
         match socket::listen_captured(v6, tcp) {
             Ok(stream) => {
                 sockets.streams.push(stream);
-                sockets.datagrams.push(socket::receive_captured_on(v6, udp)?);
+                sockets
+                    .datagrams
+                    .push(socket::receive_captured_on(v6, udp)?);
                 sockets.icmp.push((false, socket::icmp(v6)?));
             }
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
@@ -74,7 +78,12 @@ impl Sockets {
         let none = || io::Error::from(io::ErrorKind::NotConnected);
         Ok(ProxyPorts {
             tcp: self.streams.first().ok_or_else(none)?.local_addr()?.port(),
-            udp: self.datagrams.first().ok_or_else(none)?.local_addr()?.port(),
+            udp: self
+                .datagrams
+                .first()
+                .ok_or_else(none)?
+                .local_addr()?
+                .port(),
         })
     }
 }
@@ -85,21 +94,34 @@ impl Sockets {
         let streams = self.streams.iter().map(AsFd::as_fd);
         let datagrams = self.datagrams.iter().map(AsFd::as_fd);
         let icmp = self.icmp.iter().map(|(_, socket)| socket.as_fd());
-        streams.chain(datagrams).chain(icmp).chain([self.reports.as_fd()])
+        streams
+            .chain(datagrams)
+            .chain(icmp)
+            .chain([self.reports.as_fd()])
     }
 }
 
 /// Takes connections, datagrams and reports until one of them fails for good.
 pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<()> {
-    let datagrams =
-        Arc::new(Datagrams { relay: udp::Relay::new(Arc::clone(&gate)), icmp: sockets.icmp, gate: Arc::clone(&gate) });
+    let datagrams = Arc::new(Datagrams {
+        relay: udp::Relay::new(Arc::clone(&gate)),
+        icmp: sockets.icmp,
+        gate: Arc::clone(&gate),
+    });
     let handshakes = Arc::new(Handshakes::new());
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
-        loops.spawn(accept(Arc::clone(&gate), TcpListener::from_std(listener)?, Arc::clone(&handshakes)));
+        loops.spawn(accept(
+            Arc::clone(&gate),
+            TcpListener::from_std(listener)?,
+            Arc::clone(&handshakes),
+        ));
     }
     for socket in sockets.datagrams {
-        loops.spawn(receive(Arc::clone(&datagrams), UdpSocket::from_std(socket)?));
+        loops.spawn(receive(
+            Arc::clone(&datagrams),
+            UdpSocket::from_std(socket)?,
+        ));
     }
     loops.spawn(refusals::record(gate, handshakes, sockets.reports));
     match loops.join_next().await {
@@ -108,10 +130,16 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
     }
 }
 
-async fn accept(gate: Arc<Gate>, listener: TcpListener, handshakes: Arc<Handshakes>) -> anyhow::Result<()> {
+async fn accept(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    handshakes: Arc<Handshakes>,
+) -> anyhow::Result<()> {
     loop {
         let (stream, source) = accepted(|| listener.accept()).await?;
-        let Ok(destination) = stream.local_addr() else { continue };
+        let Ok(destination) = stream.local_addr() else {
+            continue;
+        };
         handshakes.accepted(source, destination);
         let Some(room) = gate.streams.room() else {
             connection::deny(&gate, source, destination, &used_up());
@@ -151,13 +179,20 @@ async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         socket.readable().await?;
-        let taken = socket.try_io(Interest::READABLE, || socket::receive_captured(&socket.as_fd(), &mut buffer));
+        let taken = socket.try_io(Interest::READABLE, || {
+            socket::receive_captured(&socket.as_fd(), &mut buffer)
+        });
         match taken {
             Ok((length, source, destination)) => {
-                to.take(buffer.get(..length).unwrap_or_default(), source, destination);
+                to.take(
+                    buffer.get(..length).unwrap_or_default(),
+                    source,
+                    destination,
+                );
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // An ICMP error about an earlier answer, or a datagram without its address: nothing to do with the next one.
+            // An ICMP error about an earlier answer, or a datagram without its address: nothing to
+            // do with the next one.
             Err(_) => {}
         }
     }
@@ -173,7 +208,8 @@ impl Datagrams {
         }
     }
 
-    /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and nothing opens.
+    /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and
+    /// nothing opens.
     fn refuse(&self, source: SocketAddr, destination: SocketAddr, length: usize) {
         let message = crate::gateway::unreachable::prohibited(source, destination, length);
         let socket = self.icmp.iter().find(|(v4, _)| *v4 == source.is_ipv4());

@@ -1,7 +1,9 @@
-//! What the filter may still do: move bytes between sockets that it has, make new ones for the internet protocols, append to its
-//! record, and end. Everything else is denied, and what only an intruder tries kills it.
+//! What the filter may still do: move bytes between sockets that it has, make new ones for the
+//! internet protocols, append to its record, and end. Everything else is denied, and what only an
+//! intruder tries kills it.
 //!
-//! Owns the list of system calls. What a call beyond it is wanted for goes through the keeper instead.
+//! Owns the list of system calls. What a call beyond it is wanted for goes through the keeper
+//! instead.
 
 use anyhow::Context;
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
@@ -14,7 +16,8 @@ use crate::sys::netns::{Namespace, Resident};
 pub struct Cell<'a> {
     /// The keeper, whose end is the filter's.
     pub keeper: i32,
-    /// The gateway, where the filter doesn't dial from there and so needs a thread that answers from there.
+    /// The gateway, where the filter doesn't dial from there and so needs a thread that answers
+    /// from there.
     pub inside: Option<&'a Namespace>,
 }
 
@@ -27,16 +30,23 @@ pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<Resident>> {
     confine::have_no_files().context("leave the host's files")?;
     confine::become_nobody().context("become nobody")?;
     confine::end_with_parent(cell.keeper).context("be bound to the keeper")?;
-    let resident = cell.inside.map(|gateway| Resident::move_in(gateway, keep_for_sockets)).transpose();
+    let resident = cell
+        .inside
+        .map(|gateway| Resident::move_in(gateway, keep_for_sockets))
+        .transpose();
     let resident = resident.context("start the thread in the gateway")?;
     // Who has a thread in the gateway needs no right outside of it.
-    let given_up = if resident.is_some() { confine::keep_only(&[]) } else { keep_for_sockets() };
+    let given_up = if resident.is_some() {
+        confine::keep_only(&[])
+    } else {
+        keep_for_sockets()
+    };
     given_up.context("give up privileges")?;
     Ok(resident)
 }
 
-/// Denies every system call that isn't on the list, to all threads, for good. (Those of other machines that this one runs too,
-/// like 32-bit ones, kill.)
+/// Denies every system call that isn't on the list, to all threads, for good. (Those of other
+/// machines that this one runs too, like 32-bit ones, kill.)
 ///
 /// # Errors
 /// What libseccomp and the kernel give.
@@ -61,7 +71,11 @@ pub fn deny_the_rest() -> anyhow::Result<()> {
         }
     }
     let itself = ScmpArgCompare::new(0, ScmpCompareOp::Equal, u64::from(std::process::id()));
-    context.add_rule_conditional(ScmpAction::Allow, ScmpSyscall::from_name("tgkill")?, &[itself])?;
+    context.add_rule_conditional(
+        ScmpAction::Allow,
+        ScmpSyscall::from_name("tgkill")?,
+        &[itself],
+    )?;
     Ok(context.load()?)
 }
 
@@ -70,7 +84,8 @@ fn known(name: &&str) -> Option<ScmpSyscall> {
     ScmpSyscall::from_name(name).ok()
 }
 
-/// libseccomp's word for a tree of comparisons instead of a chain (seccomp_attr_set(3), `SCMP_FLTATR_CTL_OPTIMIZE`).
+/// libseccomp's word for a tree of comparisons instead of a chain (seccomp_attr_set(3),
+/// `SCMP_FLTATR_CTL_OPTIMIZE`).
 const BY_NUMBER: u32 = 2;
 
 /// What only an intruder tries.

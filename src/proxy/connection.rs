@@ -1,9 +1,9 @@
 //! The life of one captured TCP connection: identify, decide, dial, move the bytes, record.
 //!
-//! Owns the order of these steps and the choice of the name that is decided about. Must not know how any step is done.
-//! Invariant: until the verdict no byte of the client's has left, however long it was silent before, and after it the bytes
-//! go to the *decided* name, resolved by us, on the port that the client addressed; the address that it addressed proves
-//! nothing.
+//! Owns the order of these steps and the choice of the name that is decided about. Must not know
+//! how any step is done. Invariant: until the verdict no byte of the client's has left, however
+//! long it was silent before, and after it the bytes go to the *decided* name, resolved by us, on
+//! the port that the client addressed; the address that it addressed proves nothing.
 
 mod ahead;
 mod farewell;
@@ -30,33 +30,59 @@ use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr, V
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub async fn serve(gate: Arc<Gate>, client: Stream, source: SocketAddr, destination: SocketAddr) {
     let (source, destination) = (canonical(source), canonical(destination));
-    serve_captured(Captured { gate, outside: Arc::new(Network), source, destination }, client).await;
+    serve_captured(
+        Captured {
+            gate,
+            outside: Arc::new(Network),
+            source,
+            destination,
+        },
+        client,
+    )
+    .await;
 }
 
 /// Denies a connection before anything of it is looked at.
 pub(super) fn deny(gate: &Gate, source: SocketAddr, destination: SocketAddr, why: &Denial) {
     let (source, destination) = (canonical(source), canonical(destination));
-    gate.journal.begin(Subject::new(Kind::Tcp, Direction::Out, source, destination)).deny(why);
+    gate.journal
+        .begin(Subject::new(Kind::Tcp, Direction::Out, source, destination))
+        .deny(why);
 }
 
 async fn serve_captured(captured: Captured, client: Stream) {
     let mut entry = captured.begin(Kind::Tcp);
-    let mut seen = Seen { bytes: Vec::new(), room: captured.gate.streams.budget.nothing() };
+    let mut seen = Seen {
+        bytes: Vec::new(),
+        room: captured.gate.streams.budget.nothing(),
+    };
     // Boxed: what lives on doesn't carry the room that this took.
     let (ahead, identity) = Box::pin(captured.identify(&client, &mut seen, &mut entry)).await;
     // Kept until the connection ends.
-    let Seen { bytes: early, room: _room } = seen;
+    let Seen {
+        bytes: early,
+        room: _room,
+    } = seen;
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_unused) => {
             Box::pin(http::serve(&captured, client, early, entry, ahead)).await;
         }
         Ok(Identity::Http) => {
-            entry.deny(&Denial::because("the server had spoken before the client began with HTTP"));
+            entry.deny(&Denial::because(
+                "the server had spoken before the client began with HTTP",
+            ));
             reset(client);
         }
-        Ok(Identity::Tls(hello)) => Box::pin(tunnel_tls(&captured, client, early, hello.sni, entry, ahead)).await,
-        Ok(Identity::Opaque) => Box::pin(tunnel_opaque(&captured, client, early, entry, ahead)).await,
+        Ok(Identity::Tls(hello)) => {
+            Box::pin(tunnel_tls(
+                &captured, client, early, hello.sni, entry, ahead,
+            ))
+            .await
+        }
+        Ok(Identity::Opaque) => {
+            Box::pin(tunnel_opaque(&captured, client, early, entry, ahead)).await
+        }
         Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
             reset(client);
@@ -83,8 +109,8 @@ struct Seen {
     room: Share,
 }
 
-/// How long a client may take to show what it is: from its first byte where the connection is allowed whatever it is, else
-/// from the start. Real ones show it within a round trip.
+/// How long a client may take to show what it is: from its first byte where the connection is
+/// allowed whatever it is, else from the start. Real ones show it within a round trip.
 const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a connection was not identified.
@@ -113,10 +139,16 @@ impl Captured {
 
     /// Begins the record of an attempt on this connection.
     pub(super) fn begin(&self, kind: Kind) -> Entry {
-        self.gate.journal.begin(Subject::new(kind, Direction::Out, self.source, self.destination))
+        self.gate.journal.begin(Subject::new(
+            kind,
+            Direction::Out,
+            self.source,
+            self.destination,
+        ))
     }
 
-    /// Decides one attempt: the only way from here to a permit. `request`: method and normalised path, where read.
+    /// Decides one attempt: the only way from here to a permit. `request`: method and normalised
+    /// path, where read.
     pub(super) fn decide(
         &self,
         protocol: Protocol,
@@ -124,7 +156,13 @@ impl Captured {
         request: Option<(&str, &str)>,
     ) -> Result<Permit, Denial> {
         let (method, path) = request.unzip();
-        match self.gate.policy.decide(&Attempt { protocol, name, destination: self.destination, method, path }) {
+        match self.gate.policy.decide(&Attempt {
+            protocol,
+            name,
+            destination: self.destination,
+            method,
+            path,
+        }) {
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Deny(denial) => Err(denial),
         }
@@ -137,24 +175,34 @@ impl Captured {
         (name.cloned(), permit)
     }
 
-    /// Gives the connection to what a permit is for: the one made ahead, where it is to just that; else a new one.
-    pub(super) async fn connect(&self, permit: &Permit, ahead: Option<Ahead>) -> Result<Connected, DialError> {
+    /// Gives the connection to what a permit is for: the one made ahead, where it is to just that;
+    /// else a new one.
+    pub(super) async fn connect(
+        &self,
+        permit: &Permit,
+        ahead: Option<Ahead>,
+    ) -> Result<Connected, DialError> {
         if let Some(ahead) = ahead
             && let Some(connected) = ahead.serve(self, permit).await?
         {
             return Ok(connected);
         }
-        let upstream = self.outside.dial(&self.gate, permit, self.source, self.destination).await?;
+        let upstream = self
+            .outside
+            .dial(&self.gate, permit, self.source, self.destination)
+            .await?;
         Ok(ahead::fresh(upstream))
     }
 
-    /// Whether a connection to this address, made under another permit, would also have been made under this one.
+    /// Whether a connection to this address, made under another permit, would also have been made
+    /// under this one.
     pub(super) fn would_dial(&self, permit: &Permit, address: UpstreamAddr) -> bool {
         permit.upstream(address.socket_addr().ip(), &self.gate.interfaces().own) == Ok(address)
     }
 
-    /// Reads into `early` until it is clear what the connection is. Where it is allowed whatever that will be, the server is
-    /// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers' limits.
+    /// Reads into `early` until it is clear what the connection is. Where it is allowed whatever
+    /// that will be, the server is dialled at once and heard meanwhile, and the client may take its
+    /// time. Bounded by the parsers' limits.
     async fn identify(
         &self,
         client: &Stream,
@@ -171,18 +219,24 @@ impl Captured {
             }
         }
         match &mut ahead {
-            // Nothing was said, and nothing would be allowed: the words for that are those for opaque bytes.
+            // Nothing was said, and nothing would be allowed: the words for that are those for
+            // opaque bytes.
             None => (None, Ok(Identity::Opaque)),
             Some(before) => {
-                let identity =
-                    before.hear_server_until(client, entry, self.read_identity_whenever(client, early)).await;
+                let identity = before
+                    .hear_server_until(client, entry, self.read_identity_whenever(client, early))
+                    .await;
                 (ahead, identity)
             }
         }
     }
 
     /// Waits for the client's first byte as long as it takes, for the rest not so long.
-    async fn read_identity_whenever(&self, client: &Stream, early: &mut Seen) -> Result<Identity, Denial> {
+    async fn read_identity_whenever(
+        &self,
+        client: &Stream,
+        early: &mut Seen,
+    ) -> Result<Identity, Denial> {
         match read_some(client, early).await {
             Ok(0) => Ok(Identity::Opaque),
             Ok(_) => timeout(IDENTIFY_WITHIN, self.read_identity(client, early))
@@ -198,8 +252,13 @@ impl Captured {
         while answer == Answer::NeedMore {
             answer = match read_some(client, seen).await {
                 Ok(0) => identify::identify_ended(&seen.bytes, denials),
-                // What comes at once is part of the connection's room; what is kept until there is more is not.
-                Ok(_) if !seen.room.grow_to(KEPT * seen.bytes.len().saturating_sub(READ_AT_ONCE)) => {
+                // What comes at once is part of the connection's room; what is kept until there is
+                // more is not.
+                Ok(_)
+                    if !seen
+                        .room
+                        .grow_to(KEPT * seen.bytes.len().saturating_sub(READ_AT_ONCE)) =>
+                {
                     return Err(used_up());
                 }
                 Ok(_) => identify::identify(&seen.bytes, denials),
@@ -218,10 +277,13 @@ impl Captured {
 const UNTOLD: &str = "what it is could not be told within 5 s";
 
 fn broke(error: &io::Error) -> Denial {
-    Denial::because(format!("it broke before it could be told what it is: {error}"))
+    Denial::because(format!(
+        "it broke before it could be told what it is: {error}"
+    ))
 }
 
-/// What bytes take that are kept to be understood: a vector that grew has up to half of its room empty.
+/// What bytes take that are kept to be understood: a vector that grew has up to half of its room
+/// empty.
 const KEPT: usize = 2;
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
@@ -259,8 +321,15 @@ async fn tunnel_tls(
     }
 }
 
-/// Anything else: decided by the names that this container resolved to the address, else by the address.
-async fn tunnel_opaque(captured: &Captured, client: Stream, early: Vec<u8>, mut entry: Entry, ahead: Option<Ahead>) {
+/// Anything else: decided by the names that this container resolved to the address, else by the
+/// address.
+async fn tunnel_opaque(
+    captured: &Captured,
+    client: Stream,
+    early: Vec<u8>,
+    mut entry: Entry,
+    ahead: Option<Ahead>,
+) {
     let (name, permit) = captured.decide_opaque();
     entry.subject().name = name.map(|name| name.to_string());
     match Box::pin(open(captured, permit, &mut entry, ahead)).await {
@@ -291,7 +360,10 @@ async fn open(
     entry.open().map_err(Closed::Denied)?;
     match captured.connect(&permit, ahead).await {
         Ok(server) => {
-            entry.allowed(permit.grounds(), Some(server.upstream.address.socket_addr().ip()));
+            entry.allowed(
+                permit.grounds(),
+                Some(server.upstream.address.socket_addr().ip()),
+            );
             Ok(server)
         }
         Err(DialError::Denied(denial)) => Err(Closed::Denied(denial)),
@@ -300,10 +372,21 @@ async fn open(
 }
 
 async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, mut entry: Entry) {
-    let Connected { upstream, unpassed, .. } = server;
+    let Connected {
+        upstream, unpassed, ..
+    } = server;
     let traffic = entry.traffic();
     traffic.measure_by(Ends::of(client.meter(), upstream.stream.meter()));
-    let end = splice_both(client, upstream.stream, Early { out: early, back: unpassed }, &traffic).await;
+    let end = splice_both(
+        client,
+        upstream.stream,
+        Early {
+            out: early,
+            back: unpassed,
+        },
+        &traffic,
+    )
+    .await;
     entry.finish(end);
 }
 

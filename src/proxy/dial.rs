@@ -1,7 +1,9 @@
-//! The only place that opens connections to the outside. Takes an `UpstreamAddr`, which only the policy makes.
+//! The only place that opens connections to the outside. Takes an `UpstreamAddr`, which only the
+//! policy makes.
 //!
-//! Must not know what was recognised on the wire. Resolves a permitted *name* itself, whatever address the client had
-//! chosen, and connects to nothing that the permit didn't pass, address by address.
+//! Must not know what was recognised on the wire. Resolves a permitted *name* itself, whatever
+//! address the client had chosen, and connects to nothing that the permit didn't pass, address by
+//! address.
 
 use std::fmt;
 use std::io;
@@ -21,7 +23,8 @@ use crate::sys::socket::{Source, tcp_from};
 /// How sockets to the outside are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// In this (gateway's) namespace, transparently from the client's own address (`IP_TRANSPARENT`).
+    /// In this (gateway's) namespace, transparently from the client's own address
+    /// (`IP_TRANSPARENT`).
     AsClient,
     /// In this (the host's) namespace, from whatever address the kernel chooses.
     AsHost,
@@ -39,15 +42,19 @@ pub struct Upstream {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum DialError {
-    /// The name leads only to addresses that may not be reached, or there is no room for another connection.
+    /// The name leads only to addresses that may not be reached, or there is no room for another
+    /// connection.
     Denied(Denial),
-    /// It was permitted, but couldn't be resolved or connected to. In words for the record and the client.
+    /// It was permitted, but couldn't be resolved or connected to. In words for the record and the
+    /// client.
     Unreachable(String),
 }
 
-/// The way out, so that a test can stand a server of its own in for the internet: loopback is never permitted.
+/// The way out, so that a test can stand a server of its own in for the internet: loopback is never
+/// permitted.
 pub(super) trait Outside: fmt::Debug + Send + Sync {
-    /// Connects to what the permit is for. `client` asked, and had addressed its packets to `destination`.
+    /// Connects to what the permit is for. `client` asked, and had addressed its packets to
+    /// `destination`.
     fn dial<'a>(
         &'a self,
         gate: &'a Gate,
@@ -91,8 +98,11 @@ async fn dial(
         let addresses = permitted_addresses(gate, permit, client, destination).await?;
         connect_first(gate, client, &addresses).await
     };
-    let late = || DialError::Unreachable(format!("not connected within {} s", DIAL_WITHIN.as_secs()));
-    timeout(DIAL_WITHIN, dialling).await.unwrap_or_else(|_| Err(late()))
+    let late =
+        || DialError::Unreachable(format!("not connected within {} s", DIAL_WITHIN.as_secs()));
+    timeout(DIAL_WITHIN, dialling)
+        .await
+        .unwrap_or_else(|_| Err(late()))
 }
 
 /// The addresses to try, in order, each passed by the permit. Never empty.
@@ -106,8 +116,8 @@ pub(super) async fn permitted_addresses(
     destination: SocketAddr,
 ) -> Result<Vec<UpstreamAddr>, DialError> {
     let mut candidates = candidates(gate, permit, client, destination).await?;
-    // The address that the client chose, if the name has it: servers behind one name may not share their state. Then its
-    // family, which works for it.
+    // The address that the client chose, if the name has it: servers behind one name may not share
+    // their state. Then its family, which works for it.
     let chosen = destination.ip();
     candidates.sort_by_key(|address| (*address != chosen, address.is_ipv4() != chosen.is_ipv4()));
     let interfaces = gate.interfaces();
@@ -134,31 +144,52 @@ async fn candidates(
     client: SocketAddr,
     destination: SocketAddr,
 ) -> Result<Vec<IpAddr>, DialError> {
-    // Names of one label are the engine's own (`db`), and only its resolver inside the container knows them. The address
-    // that it gave is taken where it is a neighbour's; anywhere else it would be the client's free choice.
-    let single_label = permit.name().is_some_and(|name| !name.as_str().contains('.'));
+    // Names of one label are the engine's own (`db`), and only its resolver inside the container
+    // knows them. The address that it gave is taken where it is a neighbour's; anywhere else it
+    // would be the client's free choice.
+    let single_label = permit
+        .name()
+        .is_some_and(|name| !name.as_str().contains('.'));
     if single_label && is_on_link(gate, destination.ip()) {
         return Ok(vec![destination.ip()]);
     }
     let unknown = |error| DialError::Unreachable(format!("looking up the name: {error}"));
-    gate.resolver.lookup(gate, permit, client.ip()).await.map_err(unknown)
+    gate.resolver
+        .lookup(gate, permit, client.ip())
+        .await
+        .map_err(unknown)
 }
 
 fn is_on_link(gate: &Gate, address: IpAddr) -> bool {
-    gate.interfaces().on_link.iter().any(|prefix| prefix.contains(&address))
+    gate.interfaces()
+        .on_link
+        .iter()
+        .any(|prefix| prefix.contains(&address))
 }
 
 /// Connects to the first address that answers.
-async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAddr]) -> Result<Upstream, DialError> {
-    let room = gate.streams.room().ok_or_else(|| DialError::Denied(used_up()))?;
+async fn connect_first(
+    gate: &Gate,
+    client: SocketAddr,
+    addresses: &[UpstreamAddr],
+) -> Result<Upstream, DialError> {
+    let room = gate
+        .streams
+        .room()
+        .ok_or_else(|| DialError::Denied(used_up()))?;
     let receive = room.receive_size();
     let mut failure = String::new();
     for address in addresses {
         let target = address.socket_addr();
         match connect(gate.source_for(client.ip(), target.ip()), *address, receive).await {
             Ok(tcp) => {
-                let stream = room.of(tcp).map_err(|error| DialError::Unreachable(error.to_string()))?;
-                return Ok(Upstream { stream, address: *address });
+                let stream = room
+                    .of(tcp)
+                    .map_err(|error| DialError::Unreachable(error.to_string()))?;
+                return Ok(Upstream {
+                    stream,
+                    address: *address,
+                });
             }
             Err(error) => failure = format!("connecting to {target}: {error}"),
         }
@@ -166,16 +197,26 @@ async fn connect_first(gate: &Gate, client: SocketAddr, addresses: &[UpstreamAdd
     Err(DialError::Unreachable(failure))
 }
 
-async fn connect(source: Option<Source>, address: UpstreamAddr, receive: usize) -> io::Result<TcpStream> {
+async fn connect(
+    source: Option<Source>,
+    address: UpstreamAddr,
+    receive: usize,
+) -> io::Result<TcpStream> {
     let connecting = tcp_connected(source, address.socket_addr(), receive);
-    timeout(CONNECT_WITHIN, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(CONNECT_WITHIN, connecting)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Waits for what `sys::socket::tcp_from` began.
 ///
 /// # Errors
 /// Why the connection was not made, connect(2).
-pub(super) async fn tcp_connected(source: Option<Source>, to: SocketAddr, receive: usize) -> io::Result<TcpStream> {
+pub(super) async fn tcp_connected(
+    source: Option<Source>,
+    to: SocketAddr,
+    receive: usize,
+) -> io::Result<TcpStream> {
     let stream = TcpStream::from_std(tcp_from(source, to, receive)?)?;
     stream.writable().await?;
     stream.take_error()?.map_or(Ok(stream), Err)

@@ -1,12 +1,15 @@
-//! DNS: every question that the container sends to port 53, UDP or TCP, whatever the address, is answered here.
+//! DNS: every question that the container sends to port 53, UDP or TCP, whatever the address, is
+//! answered here.
 //!
-//! Owns the story of a question: hear, judge, ask our own resolvers, answer, record. Who the container addressed does not
-//! matter: an attacker's server must not get labels to read, so the proxy asks the resolvers it was given, and the answer
-//! comes from the address that was asked. Not to be forgotten: a denied name causes no packet, and the policy decides
-//! before anything else looks at the name.
+//! Owns the story of a question: hear, judge, ask our own resolvers, answer, record. Who the
+//! container addressed does not matter: an attacker's server must not get labels to read, so the
+//! proxy asks the resolvers it was given, and the answer comes from the address that was asked. Not
+//! to be forgotten: a denied name causes no packet, and the policy decides before anything else
+//! looks at the name.
 //!
-//! Answers may hold addresses that the container will not be let to (loopback, metadata): they are passed on unfiltered, for
-//! what is dialled is checked by the dialler, each time, and a filtered answer would explain nothing.
+//! Answers may hold addresses that the container will not be let to (loopback, metadata): they are
+//! passed on unfiltered, for what is dialled is checked by the dialler, each time, and a filtered
+//! answer would explain nothing.
 
 mod pace;
 mod pins;
@@ -45,12 +48,20 @@ const MAX_QUESTION: usize = 4096;
 /// What one question takes while it waits for its answer, besides its bytes.
 const QUESTION: usize = 8 * 1024;
 
-/// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is nothing to anybody.
-pub fn take_datagram(gate: &Arc<Gate>, message: &[u8], source: SocketAddr, destination: SocketAddr) {
+/// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is
+/// nothing to anybody.
+pub fn take_datagram(
+    gate: &Arc<Gate>,
+    message: &[u8],
+    source: SocketAddr,
+    destination: SocketAddr,
+) {
     let message = message.get(..MAX_QUESTION).unwrap_or(message);
     let Some(room) = gate.streams.budget.take(QUESTION + message.len()) else {
         if admitted(gate, source, destination) {
-            gate.journal.begin(subject(source, destination)).deny(&used_up());
+            gate.journal
+                .begin(subject(source, destination))
+                .deny(&used_up());
         }
         return;
     };
@@ -62,18 +73,33 @@ pub fn take_datagram(gate: &Arc<Gate>, message: &[u8], source: SocketAddr, desti
 }
 
 /// Answers one datagram. A lost answer is like any lost packet: the client asks again.
-async fn serve_datagram(gate: Arc<Gate>, message: Vec<u8>, source: SocketAddr, destination: SocketAddr) {
-    let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else { return };
+async fn serve_datagram(
+    gate: Arc<Gate>,
+    message: Vec<u8>,
+    source: SocketAddr,
+    destination: SocketAddr,
+) {
+    let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else {
+        return;
+    };
     if let Ok(socket) = gate.udp_answering(destination) {
         let _ = socket.send_to(&reply, source);
     }
 }
 
-/// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or has had its share.
-pub async fn serve_stream(gate: Arc<Gate>, stream: Stream, source: SocketAddr, destination: SocketAddr) {
+/// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or
+/// has had its share.
+pub async fn serve_stream(
+    gate: Arc<Gate>,
+    stream: Stream,
+    source: SocketAddr,
+    destination: SocketAddr,
+) {
     if converse(&gate, stream, source, destination).await == 0 {
         let nothing = Denial::because("a connection for DNS that asked nothing");
-        gate.journal.begin(subject(source, destination)).deny(&nothing);
+        gate.journal
+            .begin(subject(source, destination))
+            .deny(&nothing);
     }
 }
 
@@ -85,10 +111,15 @@ async fn converse(
     destination: SocketAddr,
 ) -> usize {
     for asked in 0..QUESTIONS_A_CONNECTION {
-        let Ok(Some(message)) = timeout(IDLE, read_question(&mut stream)).await else { return asked };
+        let Ok(Some(message)) = timeout(IDLE, read_question(&mut stream)).await else {
+            return asked;
+        };
         let reply = answer(gate, &message, source, destination, Transport::Tcp).await;
         let Some(reply) = reply else { return asked + 1 };
-        if !matches!(timeout(IDLE, stream.write_all(&framed(&reply))).await, Ok(Ok(()))) {
+        if !matches!(
+            timeout(IDLE, stream.write_all(&framed(&reply))).await,
+            Ok(Ok(()))
+        ) {
             return asked + 1;
         }
     }
@@ -145,7 +176,12 @@ async fn answer(
             entry.allowed(&grounds, None);
             let why = format!("{} records are answered as empty", question.kind());
             let reply = encoded(&reply::empty(&question));
-            answered(entry, message, reply.as_deref(), End::closed(Side::Gateway).because(why));
+            answered(
+                entry,
+                message,
+                reply.as_deref(),
+                End::closed(Side::Gateway).because(why),
+            );
             reply
         }
         Judgement::Forward(name, grounds) => {
@@ -154,7 +190,8 @@ async fn answer(
                 entry.deny(&denial);
                 return encoded(&reply::denied(&question, &denial));
             }
-            let (forwarded, end) = forward(gate, &mut entry, &question, &name, &grounds, source.ip()).await;
+            let (forwarded, end) =
+                forward(gate, &mut entry, &question, &name, &grounds, source.ip()).await;
             let reply = encoded(&forwarded);
             answered(entry, message, reply.as_deref(), end);
             reply
@@ -178,15 +215,26 @@ async fn forward(
     grounds: &Grounds,
     client: IpAddr,
 ) -> (Message, End) {
-    match gate.resolver.ask(gate, name, question.asked.query_type, client).await {
+    match gate
+        .resolver
+        .ask(gate, name, question.asked.query_type, client)
+        .await
+    {
         Ok(answer) => {
             entry.allowed(grounds, Some(answer.server.ip()));
             gate.resolver.remember(name, &answer);
             let end = End::closed(Side::Server);
-            let end = if answer.exists { end } else { end.because(LookupError::NoSuchName.to_string()) };
+            let end = if answer.exists {
+                end
+            } else {
+                end.because(LookupError::NoSuchName.to_string())
+            };
             (reply::answered(question, &answer), end)
         }
-        Err(error) => (reply::failed(question, &error.to_string()), End::unreachable(error.to_string())),
+        Err(error) => (
+            reply::failed(question, &error.to_string()),
+            End::unreachable(error.to_string()),
+        ),
     }
 }
 
@@ -195,7 +243,9 @@ fn admitted(gate: &Gate, source: SocketAddr, destination: SocketAddr) -> bool {
     let admitted = gate.resolver.pace.admits();
     if !admitted {
         let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
-        gate.journal.begin(subject(source, destination)).deny(&Denial::because(reason));
+        gate.journal
+            .begin(subject(source, destination))
+            .deny(&Denial::because(reason));
     }
     admitted
 }

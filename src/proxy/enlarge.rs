@@ -1,6 +1,8 @@
-//! Makes sockets' buffers larger: by itself as far as the host lets everybody, beyond that by the keeper, which has the right.
+//! Makes sockets' buffers larger: by itself as far as the host lets everybody, beyond that by the
+//! keeper, which has the right.
 //!
-//! Must not know how large is enough. The keeper's part comes a little later, or, where it is gone, not at all.
+//! Must not know how large is enough. The keeper's part comes a little later, or, where it is gone,
+//! not at all.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -22,7 +24,11 @@ pub(super) struct Enlarger {
 impl Default for Enlarger {
     fn default() -> Self {
         let unknown = || AtomicUsize::new(usize::MAX);
-        Self { keeper: OnceLock::new(), received: unknown(), sent: unknown() }
+        Self {
+            keeper: OnceLock::new(),
+            received: unknown(),
+            sent: unknown(),
+        }
     }
 }
 
@@ -49,7 +55,11 @@ impl Enlarger {
         }
         if let Some(keeper) = self.keeper.get() {
             // Without it, the buffer stays as it is.
-            let _ = tell(keeper, &ToKeeper::Enlarge(queue, bytes), Some(socket.as_fd()));
+            let _ = tell(
+                keeper,
+                &ToKeeper::Enlarge(queue, bytes),
+                Some(socket.as_fd()),
+            );
         }
     }
 }
@@ -74,12 +84,22 @@ mod tests {
     fn what_the_host_gives_nobody_is_asked_of_the_keeper_and_only_that() {
         let (keeper, enlarger, socket) = enlarger();
         enlarger.enlarge(&socket, Queue::Received, 16 * 1024);
-        assert_eq!(keeper.receive(false).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(
+            keeper.receive(false).unwrap_err().kind(),
+            std::io::ErrorKind::WouldBlock
+        );
         assert_eq!(buffers::size(&socket, Queue::Received).unwrap(), 16 * 1024);
-        for (queue, bytes) in [(Queue::Received, HUGE), (Queue::Sent, HUGE), (Queue::Received, HUGE / 2)] {
+        for (queue, bytes) in [
+            (Queue::Received, HUGE),
+            (Queue::Sent, HUGE),
+            (Queue::Received, HUGE / 2),
+        ] {
             enlarger.enlarge(&socket, queue, bytes);
             let asked = keeper.receive(false).unwrap();
-            assert_eq!(ToKeeper::decode(&asked.bytes).unwrap(), ToKeeper::Enlarge(queue, bytes));
+            assert_eq!(
+                ToKeeper::decode(&asked.bytes).unwrap(),
+                ToKeeper::Enlarge(queue, bytes)
+            );
             assert_eq!(asked.descriptors.len(), 1);
         }
     }

@@ -1,7 +1,8 @@
 //! A map that forgets: bounded in count and in time, for what strangers can make us remember.
 //!
-//! Knows nothing of what it keeps. Not to be forgotten: when it is full, what would end soonest goes first, so a flood of
-//! short-lived entries cannot push out long-lived ones for long. Making room costs one pass over the map.
+//! Knows nothing of what it keeps. Not to be forgotten: when it is full, what would end soonest
+//! goes first, so a flood of short-lived entries cannot push out long-lived ones for long. Making
+//! room costs one pass over the map.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,13 +19,19 @@ pub(super) struct Expiring<K, V> {
 
 impl<K: Eq + Hash + Clone, V> Expiring<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity }
+        Self {
+            entries: HashMap::new(),
+            capacity,
+        }
     }
 
     /// The value, unless its time is up.
     pub(super) fn get(&mut self, key: &K) -> Option<&mut V> {
         let now = Instant::now();
-        self.entries.get_mut(key).filter(|(_, until)| *until > now).map(|(value, _)| value)
+        self.entries
+            .get_mut(key)
+            .filter(|(_, until)| *until > now)
+            .map(|(value, _)| value)
     }
 
     /// Keeps a value for so long, in place of an older one.
@@ -39,7 +46,11 @@ impl<K: Eq + Hash + Clone, V> Expiring<K, V> {
         let now = Instant::now();
         self.entries.retain(|_, (_, until)| *until > now);
         while self.entries.len() >= self.capacity {
-            let soonest = self.entries.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| key.clone());
+            let soonest = self
+                .entries
+                .iter()
+                .min_by_key(|(_, (_, until))| *until)
+                .map(|(key, _)| key.clone());
             let Some(key) = soonest else { return };
             self.entries.remove(&key);
         }
@@ -67,7 +78,11 @@ mod tests {
         map.insert("short", 2, Duration::from_secs(5));
         map.insert("new", 3, Duration::from_secs(10));
         assert_eq!(
-            (map.get(&"long").copied(), map.get(&"short").copied(), map.get(&"new").copied()),
+            (
+                map.get(&"long").copied(),
+                map.get(&"short").copied(),
+                map.get(&"new").copied()
+            ),
             (Some(1), None, Some(3))
         );
         map.insert("new", 4, Duration::from_secs(10));

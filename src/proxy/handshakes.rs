@@ -1,8 +1,8 @@
-//! Connections that are asked for and never come about: a scan of a captured port is half-open handshakes and stray segments,
-//! which the kernel answers for the proxy's listener.
+//! Connections that are asked for and never come about: a scan of a captured port is half-open
+//! handshakes and stray segments, which the kernel answers for the proxy's listener.
 //!
-//! Each is an attempt from its first packet on, until the connection is accepted and has a record of its own. Knows addresses
-//! and entries, nothing of packets.
+//! Each is an attempt from its first packet on, until the connection is accepted and has a record
+//! of its own. Knows addresses and entries, nothing of packets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::awaited::{Awaited, REMEMBERED};
 use crate::audit::Entry;
 
-/// How long a handshake may take; and how long what comes of a closed connection still belongs to it.
+/// How long a handshake may take; and how long what comes of a closed connection still belongs to
+/// it.
 const WITHIN: Duration = Duration::from_secs(10);
 /// What the record says of one that took longer.
 const NOTHING: &str = "no connection came of it: half a handshake, or a segment of none";
@@ -36,14 +37,26 @@ struct Table {
 impl Handshakes {
     /// None so far.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Table { begun: Awaited::new(WITHIN, NOTHING), accepted: HashMap::new() }))
+        Self(Mutex::new(Table {
+            begun: Awaited::new(WITHIN, NOTHING),
+            accepted: HashMap::new(),
+        }))
     }
 
     /// A packet that may open a connection was handed to the listener.
-    pub(super) fn begun(&self, source: SocketAddr, destination: SocketAddr, entry: impl FnOnce() -> Entry) {
+    pub(super) fn begun(
+        &self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        entry: impl FnOnce() -> Entry,
+    ) {
         let flow = flow(source, destination);
         let mut table = self.table();
-        if table.accepted.get(&flow).is_none_or(|since| since.elapsed() >= WITHIN) {
+        if table
+            .accepted
+            .get(&flow)
+            .is_none_or(|since| since.elapsed() >= WITHIN)
+        {
             table.begun.await_or_begin(flow, entry);
         }
     }
@@ -73,7 +86,10 @@ impl Handshakes {
 }
 
 fn flow(source: SocketAddr, destination: SocketAddr) -> Flow {
-    ((source.ip(), source.port()), (destination.ip(), destination.port()))
+    (
+        (source.ip(), source.port()),
+        (destination.ip(), destination.port()),
+    )
 }
 
 #[cfg(test)]
@@ -99,17 +115,25 @@ mod tests {
                     waiting.give_up();
                 }
             });
-            Self { bench: TestGate::new(&[], Vec::new()), handshakes }
+            Self {
+                bench: TestGate::new(&[], Vec::new()),
+                handshakes,
+            }
         }
 
         fn ends(port: u16) -> (SocketAddr, SocketAddr) {
-            (SocketAddr::from(([10, 0, 0, 2], port)), SocketAddr::from(([192, 0, 2, 7], 443)))
+            (
+                SocketAddr::from(([10, 0, 0, 2], port)),
+                SocketAddr::from(([192, 0, 2, 7], 443)),
+            )
         }
 
         fn begin(&self, port: u16) {
             let (source, destination) = Self::ends(port);
             let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
-            self.handshakes.begun(source, destination, || self.bench.gate.journal.begin(subject));
+            self.handshakes.begun(source, destination, || {
+                self.bench.gate.journal.begin(subject)
+            });
         }
 
         fn accept(&self, port: u16) {
@@ -118,7 +142,11 @@ mod tests {
         }
 
         fn recorded(&self) -> Vec<u16> {
-            self.bench.records().iter().map(|record| record.source.port()).collect()
+            self.bench
+                .records()
+                .iter()
+                .map(|record| record.source.port())
+                .collect()
         }
     }
 
@@ -134,7 +162,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_accepted_before_we_were_told_and_what_is_late_after_the_end_are_no_attempts() {
+    async fn what_was_accepted_before_we_were_told_and_what_is_late_after_the_end_are_no_attempts()
+    {
         let rig = Rig::new();
         rig.accept(1);
         rig.begin(1);
@@ -155,8 +184,18 @@ mod tests {
         let Rig { bench, handshakes } = rig;
         assert_eq!(bench.records().len(), 100);
         // What is waited for has an entry, which is recorded when it is dropped.
-        *handshakes.table() = Table { begun: Awaited::new(WITHIN, NOTHING), accepted: HashMap::new() };
+        *handshakes.table() = Table {
+            begun: Awaited::new(WITHIN, NOTHING),
+            accepted: HashMap::new(),
+        };
         bench.gate.journal.write_minute();
-        assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 5000);
+        assert_eq!(
+            bench
+                .records()
+                .iter()
+                .map(|record| record.count.unwrap_or(1))
+                .sum::<u64>(),
+            5000
+        );
     }
 }

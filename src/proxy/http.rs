@@ -1,8 +1,9 @@
-//! Plain HTTP/1: every request of a connection is judged by itself, and forwarded as we understood it.
+//! Plain HTTP/1: every request of a connection is judged by itself, and forwarded as we understood
+//! it.
 //!
-//! Owns the order of steps for one request and what is kept between requests (one connection to the last upstream).
-//! The one fact: bytes are never passed on as they came. The request is parsed strictly and written anew, so the server
-//! can't understand it otherwise than the policy did.
+//! Owns the order of steps for one request and what is kept between requests (one connection to the
+//! last upstream). The one fact: bytes are never passed on as they came. The request is parsed
+//! strictly and written anew, so the server can't understand it otherwise than the policy did.
 
 mod answer;
 pub mod asked;
@@ -34,9 +35,15 @@ use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 
-/// Serves a connection that began with `early`. `first` becomes the record of its first request; `ahead` serves it, where it
-/// leads to what that asks for.
-pub(super) async fn serve(captured: &Captured, client: Stream, early: Vec<u8>, mut first: Entry, ahead: Option<Ahead>) {
+/// Serves a connection that began with `early`. `first` becomes the record of its first request;
+/// `ahead` serves it, where it leads to what that asks for.
+pub(super) async fn serve(
+    captured: &Captured,
+    client: Stream,
+    early: Vec<u8>,
+    mut first: Entry,
+    ahead: Option<Ahead>,
+) {
     first.subject().kind = Kind::Http;
     let Some(held) = captured.held() else {
         first.deny(&used_up());
@@ -119,12 +126,19 @@ impl Session<'_> {
 
     fn decide(&self, method: &Method, asked: &Asked) -> Result<Permit, Denial> {
         if method == Method::CONNECT {
-            return Err(Denial::because("CONNECT would make a tunnel to a place that no rule sees"));
+            return Err(Denial::because(
+                "CONNECT would make a tunnel to a place that no rule sees",
+            ));
         }
-        self.captured.decide(Protocol::Http, asked.name.as_ref(), Some((method.as_str(), &asked.path)))
+        self.captured.decide(
+            Protocol::Http,
+            asked.name.as_ref(),
+            Some((method.as_str(), &asked.path)),
+        )
     }
 
-    /// Sends a permitted request. A kept connection that turns out to have ended costs one more try, on a new one.
+    /// Sends a permitted request. A kept connection that turns out to have ended costs one more
+    /// try, on a new one.
     async fn forward(
         &self,
         request: Request<Incoming>,
@@ -145,11 +159,17 @@ impl Session<'_> {
         let mut kept = self.reuse(permit).await;
         loop {
             let reused = kept.is_some();
-            let Kept { name, address, mut line } = match kept.take() {
+            let Kept {
+                name,
+                address,
+                mut line,
+            } = match kept.take() {
                 Some(kept) => kept,
                 None => match self.dial(permit).await {
                     Ok(kept) => kept,
-                    Err(DialError::Denied(denial)) => return Ok(deny(&method, &asked, &denial, entry)),
+                    Err(DialError::Denied(denial)) => {
+                        return Ok(deny(&method, &asked, &denial, entry));
+                    }
                     Err(DialError::Unreachable(problem)) => {
                         entry.finish(End::unreachable(problem.as_str()));
                         return Ok(answer::bad_gateway(asked.host(), &problem));
@@ -158,10 +178,23 @@ impl Session<'_> {
             };
             entry.allowed(permit.grounds(), Some(address.socket_addr().ip()));
             traffic.measure_by(Ends::of(self.client.clone().from_now(), line.meter()));
-            match line.send(request, &self.held, asked.upgrade, Arc::clone(&traffic)).await {
+            match line
+                .send(request, &self.held, asked.upgrade, Arc::clone(&traffic))
+                .await
+            {
                 Sent::Answered(response, ledger) => {
-                    let passage = Passage { from: line.held(), to: Arc::clone(&self.held) };
-                    put(&self.kept, Kept { name, address, line });
+                    let passage = Passage {
+                        from: line.held(),
+                        to: Arc::clone(&self.held),
+                    };
+                    put(
+                        &self.kept,
+                        Kept {
+                            name,
+                            address,
+                            line,
+                        },
+                    );
                     return Ok(answer::passed_on(response, passage, ledger, entry));
                 }
                 Sent::Switched(switched) => {
@@ -171,13 +204,20 @@ impl Session<'_> {
                 }
                 Sent::Unsent(unsent) if reused => request = unsent,
                 Sent::Unsent(_) => {
-                    entry.finish(End::reset(Side::Server, Some("the server closed at once".to_owned())));
-                    return Ok(answer::bad_gateway(asked.host(), "the server closed at once"));
+                    entry.finish(End::reset(
+                        Side::Server,
+                        Some("the server closed at once".to_owned()),
+                    ));
+                    return Ok(answer::bad_gateway(
+                        asked.host(),
+                        "the server closed at once",
+                    ));
                 }
                 Sent::Failed((by, problem), ledger) => {
                     let reply = answer::bad_gateway(asked.host(), &problem);
                     ledger.close(entry, End::reset(by, Some(problem)));
-                    // Asked directly, the client would have seen its own kept connection end, and known to ask again.
+                    // Asked directly, the client would have seen its own kept connection end, and
+                    // known to ask again.
                     return if reused { Err(BrokenOff) } else { Ok(reply) };
                 }
             }
@@ -187,11 +227,13 @@ impl Session<'_> {
     /// The last upstream connection, where this permit would have made the same one.
     async fn reuse(&self, permit: &Permit) -> Option<Kept> {
         let mut kept = take(&self.kept)?;
-        let same = kept.name.as_ref() == permit.name() && self.captured.would_dial(permit, kept.address);
+        let same =
+            kept.name.as_ref() == permit.name() && self.captured.would_dial(permit, kept.address);
         (same && kept.line.is_ready().await).then_some(kept)
     }
 
-    /// Gives up the server's connection whenever memory is short and no request needs it: the next one makes another.
+    /// Gives up the server's connection whenever memory is short and no request needs it: the next
+    /// one makes another.
     async fn spare(&self) -> Infallible {
         loop {
             self.captured.shortage().await;
@@ -203,14 +245,28 @@ impl Session<'_> {
     }
 
     async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
-        let Upstream { stream, address } = self.captured.connect(permit, take(&self.ahead)).await?.upstream;
-        let held = self.captured.held().ok_or_else(|| DialError::Denied(used_up()))?;
-        let line = Line::over(stream, held).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+        let Upstream { stream, address } = self
+            .captured
+            .connect(permit, take(&self.ahead))
+            .await?
+            .upstream;
+        let held = self
+            .captured
+            .held()
+            .ok_or_else(|| DialError::Denied(used_up()))?;
+        let line = Line::over(stream, held)
+            .await
+            .map_err(|error| DialError::Unreachable(error.to_string()))?;
         put(&self.line, line.end());
-        Ok(Kept { name: permit.name().cloned(), address, line })
+        Ok(Kept {
+            name: permit.name().cloned(),
+            address,
+            line,
+        })
     }
 
-    /// Nobody is left to answer. What the server hasn't taken by now would wait for it, for as long as the server likes.
+    /// Nobody is left to answer. What the server hasn't taken by now would wait for it, for as long
+    /// as the server likes.
     fn abandon(self) {
         if let Some(line) = take(&self.line) {
             line.abort();
@@ -225,9 +281,13 @@ impl Session<'_> {
         drop(take(&self.kept));
         let unserved = take(&self.first);
         if ended.short {
-            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&used_up());
+            unserved
+                .unwrap_or_else(|| self.captured.begin(Kind::Http))
+                .deny(&used_up());
         } else if let Some(problem) = ended.malformed {
-            unserved.unwrap_or_else(|| self.captured.begin(Kind::Http)).deny(&Denial::because(problem));
+            unserved
+                .unwrap_or_else(|| self.captured.begin(Kind::Http))
+                .deny(&Denial::because(problem));
         } else if let Some(entry) = unserved {
             entry.deny(&Denial::because("the request's head never became complete"));
         }

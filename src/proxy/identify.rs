@@ -1,7 +1,8 @@
 //! What is this connection? Bytes in, an answer out: found, certainly not, or need more. No I/O.
 //!
-//! Owns the order of the questions (TLS, then HTTP) and nothing else. The parsers under it never index, never panic, and
-//! say "need more" only while they are below their own byte limit, so a caller that reads until an answer is bounded.
+//! Owns the order of the questions (TLS, then HTTP) and nothing else. The parsers under it never
+//! index, never panic, and say "need more" only while they are below their own byte limit, so a
+//! caller that reads until an answer is bounded.
 
 pub mod http;
 pub mod pretence;
@@ -18,7 +19,8 @@ pub enum Answer<T> {
     Not,
     /// It may be; these bytes don't tell yet.
     NeedMore,
-    /// It is, or claims to be, but in a form that nobody could decide about. In words for the record.
+    /// It is, or claims to be, but in a form that nobody could decide about. In words for the
+    /// record.
     Refused(&'static str),
 }
 
@@ -34,10 +36,12 @@ pub enum Identity {
 }
 
 /// Why bytes that nobody can read for certain don't pass.
-const PRETENCE: &str = "it could be read as a request or as TLS, but not for certain, and a deny rule could apply";
+const PRETENCE: &str =
+    "it could be read as a request or as TLS, but not for certain, and a deny rule could apply";
 
-/// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny rules that could apply to it
-/// look at; where there is one, nothing that a server could take for a request is opaque.
+/// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny
+/// rules that could apply to it look at; where there is one, nothing that a server could take for a
+/// request is opaque.
 #[must_use]
 pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
     // The two can't both need more: TLS begins with a byte that no HTTP method has.
@@ -60,7 +64,8 @@ pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
     }
 }
 
-/// The same when the client has ended and nothing more will come: to a server, the end ends a line, too.
+/// The same when the client has ended and nothing more will come: to a server, the end ends a line,
+/// too.
 #[must_use]
 pub fn identify_ended(bytes: &[u8], denials: Denials) -> Answer<Identity> {
     match pretence::read(&[bytes, b"\n"].concat(), denials) {
@@ -84,7 +89,11 @@ mod tests {
             b"*1\r\n$4\r\nPING\r\n",
             b"\xff\xfb\x03",
         ] {
-            assert_eq!(identify(bytes, Denials::ByRequest), Answer::Found(Identity::Opaque), "{bytes:?}");
+            assert_eq!(
+                identify(bytes, Denials::ByRequest),
+                Answer::Found(Identity::Opaque),
+                "{bytes:?}"
+            );
         }
     }
 

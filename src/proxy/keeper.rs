@@ -1,6 +1,8 @@
-//! The filter's side of what keeper and filter say to each other: the keeper holds links, files and rights, the filter asks.
+//! The filter's side of what keeper and filter say to each other: the keeper holds links, files and
+//! rights, the filter asks.
 //!
-//! Owns the words, for both. Invariant: what the filter says is a wish, which the keeper bounds; it may be anybody's by then.
+//! Owns the words, for both. Invariant: what the filter says is a wish, which the keeper bounds; it
+//! may be anybody's by then.
 
 use std::fs::File;
 use std::io;
@@ -59,7 +61,8 @@ pub enum ToFilter {
     RecordMoved,
     /// What is known of the interfaces now.
     Interfaces(Interfaces),
-    /// Who asks on a link is to be answered from now on. Comes with two sockets, for ARP and for neighbour discovery.
+    /// Who asks on a link is to be answered from now on. Comes with two sockets, for ARP and for
+    /// neighbour discovery.
     Neighbours {
         /// The link's hardware address.
         station: [u8; 6],
@@ -91,7 +94,8 @@ pub enum ToFilter {
 pub enum ToKeeper {
     /// It is confined, and begins to serve.
     Ready,
-    /// The buffer of the socket that comes with it is to hold so many bytes, which is more than this host lets everybody have.
+    /// The buffer of the socket that comes with it is to hold so many bytes, which is more than
+    /// this host lets everybody have.
     Enlarge(Queue, usize),
     /// Something about itself, for the system's log.
     Log {
@@ -133,7 +137,9 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
     let arrived = readiness::of(keeper)?;
     loop {
         let mut ready = arrived.readable().await?;
-        let Ok(received) = ready.try_io(|_| keeper.receive(false)) else { continue };
+        let Ok(received) = ready.try_io(|_| keeper.receive(false)) else {
+            continue;
+        };
         let Message { bytes, descriptors } = received?;
         if bytes.is_empty() {
             anyhow::bail!("the keeper is gone");
@@ -146,7 +152,11 @@ pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
 }
 
 /// Tells the keeper something, with a socket that it is about. Waits where the keeper is behind.
-pub(super) fn tell(keeper: &Channel, word: &ToKeeper, about: Option<BorrowedFd<'_>>) -> io::Result<()> {
+pub(super) fn tell(
+    keeper: &Channel,
+    word: &ToKeeper,
+    about: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
     keeper.send(&serde_json::to_vec(word)?, about.as_slice())
 }
 
@@ -155,19 +165,35 @@ pub(super) fn tell_now(keeper: &Channel, word: &ToKeeper) -> io::Result<()> {
     keeper.send_now(&serde_json::to_vec(word)?)
 }
 
-fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+fn follow(
+    keeper: &Channel,
+    gate: &Gate,
+    word: ToFilter,
+    descriptors: Vec<OwnedFd>,
+) -> io::Result<()> {
     match word {
         // Heard by whoever calls.
         ToFilter::End(_) => {}
         ToFilter::RecordMoved => gate.journal.go_on_elsewhere(),
         ToFilter::Interfaces(interfaces) => {
-            *gate.interfaces.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
+            *gate
+                .interfaces
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
         }
-        ToFilter::Neighbours { station, stands_for } => {
-            let sockets = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
+        ToFilter::Neighbours {
+            station,
+            stands_for,
+        } => {
+            let sockets =
+                <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
             tokio::spawn(Questions::from(station, stands_for, sockets).answer());
         }
-        ToFilter::PluggedIn { name, address, held } => {
+        ToFilter::PluggedIn {
+            name,
+            address,
+            held,
+        } => {
             let address = address.unwrap_or(IpAddr::V4(DUMMY));
             let mut entry = gate.journal.begin(plug(&name, address));
             entry.allowed(&Grounds::rule("plugged in"), Some(address));
@@ -179,7 +205,10 @@ fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedF
             entry.deny(&Denial::because(reason));
         }
         ToFilter::Report => {
-            let report = Report { tally: gate.journal.tally(), held: gate.streams.budget.used() };
+            let report = Report {
+                tally: gate.journal.tally(),
+                held: gate.streams.budget.used(),
+            };
             tell(keeper, &ToKeeper::Report(report), None)?;
         }
     }
@@ -188,14 +217,19 @@ fn follow(keeper: &Channel, gate: &Gate, word: ToFilter, descriptors: Vec<OwnedF
 
 fn plug(name: &str, address: IpAddr) -> Subject {
     let address = SocketAddr::new(address, 0);
-    Subject { name: Some(name.to_owned()), ..Subject::new(Kind::Other, Direction::In, address, address) }
+    Subject {
+        name: Some(name.to_owned()),
+        ..Subject::new(Kind::Other, Direction::In, address, address)
+    }
 }
 
-/// The keeper as the source of the record's files. The filter waits for it: nothing may be allowed meanwhile.
+/// The keeper as the source of the record's files. The filter waits for it: nothing may be allowed
+/// meanwhile.
 #[derive(Debug)]
 pub struct Records(Channel);
 
-/// How long the keeper may take to open a file: it may be waiting for a network's answers meanwhile.
+/// How long the keeper may take to open a file: it may be waiting for a network's answers
+/// meanwhile.
 const OPENED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Records {
@@ -214,11 +248,16 @@ impl Renew for Records {
         self.0.send(b"another", &[])?;
         let Message { bytes, descriptors } = self.0.receive(true)?;
         let reason = || io::Error::other(String::from_utf8_lossy(&bytes).into_owned());
-        descriptors.into_iter().next().map(File::from).ok_or_else(reason)
+        descriptors
+            .into_iter()
+            .next()
+            .map(File::from)
+            .ok_or_else(reason)
     }
 }
 
-/// The keeper's side of [`Records`]: answers one request. Says whether there was one: none where the other end is closed.
+/// The keeper's side of [`Records`]: answers one request. Says whether there was one: none where
+/// the other end is closed.
 ///
 /// # Errors
 /// Something else than a request came, or the answer can't be sent.

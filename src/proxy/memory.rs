@@ -1,6 +1,8 @@
-//! Looks after the gateway's memory: buffers of quiet connections are made small, and what was freed goes back to the kernel.
+//! Looks after the gateway's memory: buffers of quiet connections are made small, and what was
+//! freed goes back to the kernel.
 //!
-//! Sleeps where nothing is large and nothing was given back: a gateway without traffic wakes nobody.
+//! Sleeps where nothing is large and nothing was given back: a gateway without traffic wakes
+//! nobody.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use crate::sys::memory;
 
 /// How often it looks, while there is something to look at.
 const EVERY: Duration = Duration::from_secs(1);
-/// What must have been given back for the kernel to get it: below that, it will be used again, and a page fault costs more.
+/// What must have been given back for the kernel to get it: below that, it will be used again, and
+/// a page fault costs more.
 const WORTH_WHILE: usize = 1024 * 1024;
 
 /// For as long as the gateway serves.

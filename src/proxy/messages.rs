@@ -1,7 +1,8 @@
-//! What the filter says about itself: to the keeper, which has the system's log, and, if it is a warning or worse, in the record.
+//! What the filter says about itself: to the keeper, which has the system's log, and, if it is a
+//! warning or worse, in the record.
 //!
-//! Invariant: nobody who says something waits. The record's own trouble is among what is said, so nothing is written to it from
-//! in here, but by a task of its own ([`record`]).
+//! Invariant: nobody who says something waits. The record's own trouble is among what is said, so
+//! nothing is written to it from in here, but by a task of its own ([`record`]).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -59,12 +60,24 @@ mod tests {
     async fn the_keeper_is_told_and_the_record_of_what_is_grave() {
         let (theirs, ours) = Channel::pair().unwrap();
         let (mut messages, mut notices) = Messages::to(Arc::new(ours));
-        for (level, text) in [(Level::Info, "as always".to_owned()), (Level::Warn, "\n".repeat(10_000))] {
+        for (level, text) in [
+            (Level::Info, "as always".to_owned()),
+            (Level::Warn, "\n".repeat(10_000)),
+        ] {
             assert!(messages.write(level, &text));
             let told = ToKeeper::decode(&theirs.receive(false).unwrap().bytes).unwrap();
-            assert_eq!(told, ToKeeper::Log { level, text: clean(&text, LONGEST) });
+            assert_eq!(
+                told,
+                ToKeeper::Log {
+                    level,
+                    text: clean(&text, LONGEST)
+                }
+            );
         }
-        assert_eq!(notices.try_recv().unwrap(), clean(&"\n".repeat(10_000), LONGEST));
+        assert_eq!(
+            notices.try_recv().unwrap(),
+            clean(&"\n".repeat(10_000), LONGEST)
+        );
         assert!(notices.try_recv().is_err());
     }
 

@@ -19,22 +19,38 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Those that come by two sockets, one for each protocol. They wait in them until [`Self::answer`].
+    /// Those that come by two sockets, one for each protocol. They wait in them until
+    /// [`Self::answer`].
     pub(super) fn from(station: [u8; 6], stands_for: StandsFor, [arp, ndp]: [OwnedFd; 2]) -> Self {
-        Self { station, stands_for, arp: arp.into(), ndp: ndp.into() }
+        Self {
+            station,
+            stands_for,
+            arp: arp.into(),
+            ndp: ndp.into(),
+        }
     }
 
     /// Answers until the link is gone.
     pub(super) async fn answer(self) {
         tokio::join!(
-            each(&self.arp, |packet| answer_arp(packet, &self.stands_for, self.station)),
-            each(&self.ndp, |packet| answer_ndp(packet, &self.stands_for, self.station)),
+            each(&self.arp, |packet| answer_arp(
+                packet,
+                &self.stands_for,
+                self.station
+            )),
+            each(&self.ndp, |packet| answer_ndp(
+                packet,
+                &self.stands_for,
+                self.station
+            )),
         );
     }
 }
 
 async fn each(socket: &socket2::Socket, answer: impl Fn(&[u8]) -> Option<Vec<u8>>) {
-    let Ok(arrived) = readiness::of(socket) else { return };
+    let Ok(arrived) = readiness::of(socket) else {
+        return;
+    };
     let mut buffer = [0; LONGEST];
     while let Ok(mut ready) = arrived.readable().await {
         match ready.try_io(|_| socket::receive_question(socket, &mut buffer)) {

@@ -1,16 +1,18 @@
-//! The decision about traffic whose bytes name nobody (opaque TCP, UDP): by the names that the container had resolved.
+//! The decision about traffic whose bytes name nobody (opaque TCP, UDP): by the names that the
+//! container had resolved.
 //!
-//! Owns the order in which names and the bare address are judged, for every such protocol; what each verdict is, is the
-//! policy's. Not to be forgotten: a deny rule for any of an address's names holds for the bare address too, or a `cidr`
-//! rule would open what was denied by name.
+//! Owns the order in which names and the bare address are judged, for every such protocol; what
+//! each verdict is, is the policy's. Not to be forgotten: a deny rule for any of an address's names
+//! holds for the bare address too, or a `cidr` rule would open what was denied by name.
 
 use crate::policy::{Denial, Hostname, Permit};
 
 /// Names that are tried for one address: more than this share it only on the largest hosters.
 const NAMES: usize = 16;
 
-/// The first name that is allowed; else the address where it is allowed and no deny rule is about one of its names; else
-/// the freshest name's denial, which is about what the client most probably meant.
+/// The first name that is allowed; else the address where it is allowed and no deny rule is about
+/// one of its names; else the freshest name's denial, which is about what the client most probably
+/// meant.
 pub(super) fn decide(
     names: &[Hostname],
     judge: impl Fn(Option<&Hostname>) -> Result<Permit, Denial>,
@@ -27,7 +29,9 @@ pub(super) fn decide(
         }
     }
     match (forbidden, judge(None), unmatched) {
-        (Some((name, denial)), ..) | (None, Err(_), Some((name, denial))) => (Some(name), Err(denial)),
+        (Some((name, denial)), ..) | (None, Err(_), Some((name, denial))) => {
+            (Some(name), Err(denial))
+        }
         (None, verdict, _) => (None, verdict),
     }
 }
@@ -42,12 +46,25 @@ mod tests {
     /// The name decided about, and whether it may pass.
     fn decided(allow: &[&str], deny: &[&str], names: &[&str]) -> (Option<String>, bool) {
         let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
-        let source = PolicySource { allow: owned(allow), deny: owned(deny), ..PolicySource::default() };
+        let source = PolicySource {
+            allow: owned(allow),
+            deny: owned(deny),
+            ..PolicySource::default()
+        };
         let policy = Policy::compile(&source).unwrap();
-        let names: Vec<_> = names.iter().map(|name| Hostname::parse(name).unwrap()).collect();
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| Hostname::parse(name).unwrap())
+            .collect();
         let destination = SocketAddr::from(([192, 0, 2, 1], 9000));
         let (name, verdict) = decide(&names, |name| {
-            let attempt = Attempt { protocol: Protocol::Tcp, name, destination, method: None, path: None };
+            let attempt = Attempt {
+                protocol: Protocol::Tcp,
+                name,
+                destination,
+                method: None,
+                path: None,
+            };
             match policy.decide(&attempt) {
                 Verdict::Allow(permit) => Ok(permit),
                 Verdict::Deny(denial) => Err(denial),
@@ -63,24 +80,41 @@ mod tests {
     fn an_allowed_name_is_chosen_whichever_others_the_address_has() {
         let chosen = (Some("a.example".to_owned()), true);
         assert_eq!(decided(&[NAME], &[], &["b.example", "a.example"]), chosen);
-        assert_eq!(decided(&[NAME, RANGE], &["domain=b.example"], &["b.example", "a.example"]), chosen);
+        assert_eq!(
+            decided(
+                &[NAME, RANGE],
+                &["domain=b.example"],
+                &["b.example", "a.example"]
+            ),
+            chosen
+        );
     }
 
     #[test]
     fn a_denied_name_closes_its_address_whatever_other_names_the_address_has() {
-        for names in [&["b.example"][..], &["c.example", "b.example"], &["b.example", "c.example"]] {
+        for names in [
+            &["b.example"][..],
+            &["c.example", "b.example"],
+            &["b.example", "c.example"],
+        ] {
             assert_eq!(
                 decided(&[RANGE], &["domain=b.example"], names),
                 (Some("b.example".to_owned()), false),
                 "{names:?}"
             );
         }
-        assert_eq!(decided(&[RANGE], &["domain=b.example"], &["c.example"]), (None, true));
+        assert_eq!(
+            decided(&[RANGE], &["domain=b.example"], &["c.example"]),
+            (None, true)
+        );
     }
 
     #[test]
     fn a_denial_is_about_the_freshest_name() {
-        assert_eq!(decided(&[], &[], &["c.example", "d.example"]), (Some("c.example".to_owned()), false));
+        assert_eq!(
+            decided(&[], &[], &["c.example", "d.example"]),
+            (Some("c.example".to_owned()), false)
+        );
         assert_eq!(decided(&[], &[], &[]), (None, false));
     }
 }

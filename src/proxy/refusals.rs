@@ -1,6 +1,7 @@
 //! Records what the kernel refused or let in by itself.
 //!
-//! An attempt is a flow: the first packet of one set of addresses and ports, until it has been quiet for ten seconds.
+//! An attempt is a flow: the first packet of one set of addresses and ports, until it has been
+//! quiet for ten seconds.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,17 +22,30 @@ use crate::sys::readiness;
 
 /// How long a flow must be quiet before its next packet is a new attempt.
 const QUIET: Duration = Duration::from_secs(10);
-/// How long the fragments of a packet may take: no kernel waits longer (`ipfrag_time` is 30 s, `ip6frag_time` 60 s).
+/// How long the fragments of a packet may take: no kernel waits longer (`ipfrag_time` is 30 s,
+/// `ip6frag_time` 60 s).
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
-/// Flows remembered. When full, the oldest are forgotten, and their next packet is recorded again: never the other way.
+/// Flows remembered. When full, the oldest are forgotten, and their next packet is recorded again:
+/// never the other way.
 const FLOWS: usize = 4096;
 
 /// Reads reports until the socket fails; and, when it is dropped, what the kernel has told by then.
-pub(super) async fn record(gate: Arc<Gate>, handshakes: Arc<Handshakes>, reports: Netfilter) -> anyhow::Result<()> {
+pub(super) async fn record(
+    gate: Arc<Gate>,
+    handshakes: Arc<Handshakes>,
+    reports: Netfilter,
+) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
     let fragments = Awaited::new(WHOLE_WITHIN, "fragments that never became a whole packet");
     let (seen, numbers) = (Seen::default(), Numbers::default());
-    let mut reader = Reader { gate, handshakes, fragments, reports, seen, numbers };
+    let mut reader = Reader {
+        gate,
+        handshakes,
+        fragments,
+        reports,
+        seen,
+        numbers,
+    };
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         let mut ready = tokio::select! {
@@ -66,18 +80,33 @@ impl Reader {
         match self.reports.take() {
             Ok(datagram) => refusal::reports(&datagram).for_each(|report| self.hear(report)),
             // The next one's number shows how many.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => self.numbers.some_lost = true,
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                self.numbers.some_lost = true
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    fn hear(&mut self, Report { number, packet, fragment }: Report) {
+    fn hear(
+        &mut self,
+        Report {
+            number,
+            packet,
+            fragment,
+        }: Report,
+    ) {
         overrun(&self.gate, self.numbers.lost_before(number));
         match packet.why {
-            Why::Fragment => fragment.iter().for_each(|fragment| self.hear_fragment(fragment, packet)),
-            Why::Opening => self.handshakes.begun(packet.source, packet.destination, || begin(&self.gate, packet)),
+            Why::Fragment => fragment
+                .iter()
+                .for_each(|fragment| self.hear_fragment(fragment, packet)),
+            Why::Opening => self
+                .handshakes
+                .begun(packet.source, packet.destination, || {
+                    begin(&self.gate, packet)
+                }),
             _ if self.seen.is_new(packet, Instant::now()) => write(&self.gate, packet),
             _ => {}
         }
@@ -85,7 +114,9 @@ impl Reader {
 
     /// A packet that becomes whole is met again, by the rules.
     fn hear_fragment(&mut self, fragment: &Fragment, packet: Packet) {
-        let pieces = self.fragments.await_or_begin(fragment.whole, || begin(&self.gate, packet));
+        let pieces = self
+            .fragments
+            .await_or_begin(fragment.whole, || begin(&self.gate, packet));
         if pieces.add(fragment) {
             self.fragments.settle(&fragment.whole);
         }
@@ -128,8 +159,8 @@ impl Seen {
 #[derive(Debug, Default)]
 struct Numbers {
     next: u32,
-    /// Whether the kernel said that some were lost, and no number was missing since: it says so before the reports that were
-    /// waiting then.
+    /// Whether the kernel said that some were lost, and no number was missing since: it says so
+    /// before the reports that were waiting then.
     some_lost: bool,
 }
 
@@ -143,10 +174,25 @@ impl Numbers {
 }
 
 fn begin(gate: &Gate, packet: Packet) -> Entry {
-    let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) { Direction::In } else { Direction::Out };
-    let name = gate.resolver.names_of(packet.destination.ip()).into_iter().next();
-    let mut entry = gate.journal.begin(Subject::new(packet.kind, direction, packet.source, packet.destination));
-    entry.subject().name = name.filter(|_| direction == Direction::Out).map(|name| name.to_string());
+    let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) {
+        Direction::In
+    } else {
+        Direction::Out
+    };
+    let name = gate
+        .resolver
+        .names_of(packet.destination.ip())
+        .into_iter()
+        .next();
+    let mut entry = gate.journal.begin(Subject::new(
+        packet.kind,
+        direction,
+        packet.source,
+        packet.destination,
+    ));
+    entry.subject().name = name
+        .filter(|_| direction == Direction::Out)
+        .map(|name| name.to_string());
     entry.subject().number = packet.number;
     entry
 }
@@ -158,7 +204,10 @@ fn write(gate: &Gate, packet: Packet) {
             entry.allowed(&Grounds::rule("inbound"), None);
             entry.finish(End::untracked());
         }
-        Why::Spoofed => entry.deny(&Denial::because(format!("{} is not this container's address", packet.source.ip()))),
+        Why::Spoofed => entry.deny(&Denial::because(format!(
+            "{} is not this container's address",
+            packet.source.ip()
+        ))),
         Why::Stray => entry.deny(&Denial::because("of no connection with this container")),
         Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(gate, packet)),
     }
@@ -173,10 +222,17 @@ fn denial(gate: &Gate, packet: Packet) -> Denial {
         _ => return Denial::because("only TCP and UDP can be let out"),
     };
     let names = gate.resolver.names_of(packet.destination.ip());
-    let attempt = Attempt { protocol, name: names.first(), destination: packet.destination, method: None, path: None };
+    let attempt = Attempt {
+        protocol,
+        name: names.first(),
+        destination: packet.destination,
+        method: None,
+        path: None,
+    };
     match gate.policy.decide(&attempt) {
         Verdict::Deny(denial) => denial,
-        // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it seems (no ports).
+        // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it
+        // seems (no ports).
         Verdict::Allow(_) => Denial::because("not a packet that opens a connection"),
     }
 }
@@ -187,9 +243,13 @@ fn overrun(gate: &Gate, lost: u32) {
         return;
     }
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
-    let entry = gate.journal.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
+    let entry = gate
+        .journal
+        .begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
-        &Denial::because("refused, the beginning of a connection, or a fragment: more than could be told apart"),
+        &Denial::because(
+            "refused, the beginning of a connection, or a fragment: more than could be told apart",
+        ),
         Some(lost.into()),
     );
 }
@@ -201,13 +261,19 @@ mod tests {
     #[test]
     fn a_gap_in_the_numbers_tells_how_many_were_lost() {
         let mut numbers = Numbers::default();
-        let lost: Vec<u32> = [0, 1, 5, u32::MAX, 0, 2].into_iter().map(|number| numbers.lost_before(number)).collect();
+        let lost: Vec<u32> = [0, 1, 5, u32::MAX, 0, 2]
+            .into_iter()
+            .map(|number| numbers.lost_before(number))
+            .collect();
         assert_eq!(lost, [0, 0, 3, u32::MAX - 6, 0, 1]);
     }
 
     #[test]
     fn what_is_lost_last_is_not_forgotten_for_what_was_waiting_before_it() {
-        let mut numbers = Numbers { next: 7, some_lost: true };
+        let mut numbers = Numbers {
+            next: 7,
+            some_lost: true,
+        };
         assert_eq!((numbers.lost_before(7), numbers.some_lost), (0, true));
         assert_eq!((numbers.lost_before(9), numbers.some_lost), (1, false));
     }

@@ -1,8 +1,9 @@
-//! Moves bytes between two connections without reading them: splice(2), through a pipe, in both directions.
+//! Moves bytes between two connections without reading them: splice(2), through a pipe, in both
+//! directions.
 //!
-//! Must not know who is on either side or why. What a peer would see of the other directly, it sees through here: an end
-//! of one direction while the other goes on, and a reset as a reset. A pipe is held only while bytes are in it, so an
-//! idle connection costs its two sockets and nothing else.
+//! Must not know who is on either side or why. What a peer would see of the other directly, it sees
+//! through here: an end of one direction while the other goes on, and a reset as a reset. A pipe is
+//! held only while bytes are in it, so an idle connection costs its two sockets and nothing else.
 
 use std::cell::RefCell;
 use std::io;
@@ -26,12 +27,21 @@ pub struct Early {
     pub back: Vec<u8>,
 }
 
-/// Joins two connections until both directions have ended, or one has broken; says how. No time limit: an idle connection is the
-/// business of those who keep it; a dead one is found by keepalive. What moves is counted in `traffic`. Whoever drops this before its
-/// end breaks both off.
-pub async fn splice_both(mut client: Stream, mut upstream: Stream, early: Early, traffic: &Traffic) -> End {
+/// Joins two connections until both directions have ended, or one has broken; says how. No time
+/// limit: an idle connection is the business of those who keep it; a dead one is found by
+/// keepalive. What moves is counted in `traffic`. Whoever drops this before its end breaks both
+/// off.
+pub async fn splice_both(
+    mut client: Stream,
+    mut upstream: Stream,
+    early: Early,
+    traffic: &Traffic,
+) -> End {
     // Each side learns of a break as it would have without us.
-    let mut both = Both { streams: [client.clone(), upstream.clone()], in_order: false };
+    let mut both = Both {
+        streams: [client.clone(), upstream.clone()],
+        in_order: false,
+    };
     let early = pass_early(&mut client, &mut upstream, early, traffic).await;
     let ended = match early {
         Ok(()) => pump_both(&client, &upstream, traffic).await,
@@ -82,11 +92,23 @@ impl Drop for Both {
     }
 }
 
-/// At most a ClientHello or a request head each way: it fits the socket's empty buffer, so neither waits for the other.
-async fn pass_early(client: &mut Stream, upstream: &mut Stream, early: Early, traffic: &Traffic) -> Result<(), Stop> {
-    upstream.write_all(&early.out).await.map_err(|error| Stop::writing(Side::Server, error))?;
+/// At most a ClientHello or a request head each way: it fits the socket's empty buffer, so neither
+/// waits for the other.
+async fn pass_early(
+    client: &mut Stream,
+    upstream: &mut Stream,
+    early: Early,
+    traffic: &Traffic,
+) -> Result<(), Stop> {
+    upstream
+        .write_all(&early.out)
+        .await
+        .map_err(|error| Stop::writing(Side::Server, error))?;
     traffic.add_out(early.out.len() as u64);
-    client.write_all(&early.back).await.map_err(|error| Stop::writing(Side::Client, error))?;
+    client
+        .write_all(&early.back)
+        .await
+        .map_err(|error| Stop::writing(Side::Client, error))?;
     traffic.add_back(early.back.len() as u64);
     Ok(())
 }
@@ -103,7 +125,11 @@ struct Way<'a> {
 
 impl Way<'_> {
     fn ends_at(self) -> Side {
-        if self.begins_at == Side::Client { Side::Server } else { Side::Client }
+        if self.begins_at == Side::Client {
+            Side::Server
+        } else {
+            Side::Client
+        }
     }
 
     fn count(self, bytes: usize) {
@@ -116,8 +142,18 @@ impl Way<'_> {
 
 /// Gives who ended first.
 async fn pump_both(client: &Stream, upstream: &Stream, traffic: &Traffic) -> Result<Side, Stop> {
-    let mut out = pin!(pump(Way { from: client, to: upstream, begins_at: Side::Client, traffic }));
-    let mut back = pin!(pump(Way { from: upstream, to: client, begins_at: Side::Server, traffic }));
+    let mut out = pin!(pump(Way {
+        from: client,
+        to: upstream,
+        begins_at: Side::Client,
+        traffic
+    }));
+    let mut back = pin!(pump(Way {
+        from: upstream,
+        to: client,
+        begins_at: Side::Server,
+        traffic
+    }));
     let (first, side, other) = tokio::select! {
         first = &mut out => (first, Side::Client, back),
         first = &mut back => (first, Side::Server, out),
@@ -126,8 +162,8 @@ async fn pump_both(client: &Stream, upstream: &Stream, traffic: &Traffic) -> Res
         Ok(()) => other.await.map(|()| side),
         // The side that reads is gone, so nobody is left to take what comes from the other.
         Err(stop) if stop.reading => Err(stop),
-        // The side that was written to is gone, but what it said before may still lie in its socket. Ends by itself:
-        // a dead connection's socket gives what it has, then an end.
+        // The side that was written to is gone, but what it said before may still lie in its
+        // socket. Ends by itself: a dead connection's socket gives what it has, then an end.
         Err(stop) => {
             let _ = other.await;
             Err(stop)
@@ -146,24 +182,43 @@ struct Stop {
 
 impl Stop {
     fn reading(by: Side, error: io::Error) -> Self {
-        Self { by, reading: true, error }
+        Self {
+            by,
+            reading: true,
+            error,
+        }
     }
 
     fn writing(by: Side, error: io::Error) -> Self {
-        Self { by, reading: false, error }
+        Self {
+            by,
+            reading: false,
+            error,
+        }
     }
 
     fn into_end(self) -> End {
         // That it was broken off is said already.
-        let plain = matches!(self.error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+        let plain = matches!(
+            self.error.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        );
         End::reset(self.by, (!plain).then(|| self.error.to_string()))
     }
 }
 
 /// One direction, until its end has been passed on.
 async fn pump(way: Way<'_>) -> Result<(), Stop> {
-    let Way { from, to, begins_at, .. } = way;
-    let (reading, writing) = (|error| Stop::reading(begins_at, error), |error| Stop::writing(way.ends_at(), error));
+    let Way {
+        from,
+        to,
+        begins_at,
+        ..
+    } = way;
+    let (reading, writing) = (
+        |error| Stop::reading(begins_at, error),
+        |error| Stop::writing(way.ends_at(), error),
+    );
     loop {
         from.tcp().readable().await.map_err(reading)?;
         let pipe = Pipe::take().map_err(reading)?;
@@ -179,7 +234,8 @@ async fn pump(way: Way<'_>) -> Result<(), Stop> {
                         // What can still be passed on, is.
                         biased;
                         drained = pipe.drain(filled, way) => drained.map_err(writing)?,
-                        // Whoever said it is gone, and nobody takes it: it would be kept for as long as nobody does.
+                        // Whoever said it is gone, and nobody takes it: it would be kept for as
+                        // long as nobody does.
                         () = from.lost() => return Err(reading(io::ErrorKind::ConnectionReset.into())),
                     }
                 }
@@ -191,16 +247,18 @@ async fn pump(way: Way<'_>) -> Result<(), Stop> {
     }
 }
 
-/// Both ends of a pipe. Between `fill` and the end of `drain` bytes are in it; a pipe dropped then takes them along.
+/// Both ends of a pipe. Between `fill` and the end of `drain` bytes are in it; a pipe dropped then
+/// takes them along.
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// What a pipe is asked to hold. Larger ones make fewer system calls for bulk; the kernel may give less (`pipe(7)`,
-/// pipe-user-pages-soft), and 64 KiB work too.
+/// What a pipe is asked to hold. Larger ones make fewer system calls for bulk; the kernel may give
+/// less (`pipe(7)`, pipe-user-pages-soft), and 64 KiB work too.
 const PIPE_SIZE: i32 = 256 * 1024;
-/// Empty pipes kept for the next bytes: enough for the connections that move bytes in the same moment.
+/// Empty pipes kept for the next bytes: enough for the connections that move bytes in the same
+/// moment.
 const SPARE_PIPES: usize = 16;
 
 thread_local! {
@@ -226,7 +284,8 @@ impl Pipe {
         });
     }
 
-    /// From a socket into this empty pipe; `WouldBlock` therefore means that the socket has nothing.
+    /// From a socket into this empty pipe; `WouldBlock` therefore means that the socket has
+    /// nothing.
     fn fill(&self, from: &Stream) -> io::Result<usize> {
         move_bytes(from, &self.write, from.at_once())
     }
@@ -235,7 +294,10 @@ impl Pipe {
     async fn drain(&self, mut left: usize, way: Way<'_>) -> io::Result<()> {
         let to = way.to;
         while left > 0 {
-            let moved = to.tcp().async_io(Interest::WRITABLE, || move_bytes(&self.read, to, left)).await?;
+            let moved = to
+                .tcp()
+                .async_io(Interest::WRITABLE, || move_bytes(&self.read, to, left))
+                .await?;
             if moved == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
@@ -248,7 +310,14 @@ impl Pipe {
 }
 
 fn move_bytes(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
-    Ok(splice(from, None, to, None, most, SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK)?)
+    Ok(splice(
+        from,
+        None,
+        to,
+        None,
+        most,
+        SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK,
+    )?)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken from it to be passed on.
+//! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken
+//! from it to be passed on.
 //!
-//! Owns how large they are. They begin small, grow while the connection moves more than they hold, up to what other connections
-//! leave, and are small again when it has been quiet: as small as the kernel has them, where many are open. Must not know what
-//! the bytes are.
+//! Owns how large they are. They begin small, grow while the connection moves more than they hold,
+//! up to what other connections leave, and are small again when it has been quiet: as small as the
+//! kernel has them, where many are open. Must not know what the bytes are.
 //!
-//! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what comes in a round trip. A
-//! buffer grows when half of it, which is its window, came within a second (`MOMENT`): with any round trip shorter than that, a
-//! transfer that only the window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
+//! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what
+//! comes in a round trip. A buffer grows when half of it, which is its window, came within a second
+//! (`MOMENT`): with any round trip shorter than that, a transfer that only the window holds back
+//! gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -38,11 +40,13 @@ pub const SOCKET: usize = 7 * 1024;
 pub const RECEIVED_LEAST: usize = 2304;
 /// The same of what is to be sent (`SOCK_MIN_SNDBUF`).
 pub const SENT_LEAST: usize = 4608;
-/// The largest a buffer begins with: a window of 16 KiB, which the first ten segments that servers send (RFC 6928) nearly fill.
+/// The largest a buffer begins with: a window of 16 KiB, which the first ten segments that servers
+/// send (RFC 6928) nearly fill.
 pub const BEGINS: usize = 32 * 1024;
 /// The largest buffer.
 pub const MOST: usize = 8 * 1024 * 1024;
-/// The most taken from a socket before it has been passed on. More makes fewer system calls, and hardly any.
+/// The most taken from a socket before it has been passed on. More makes fewer system calls, and
+/// hardly any.
 const AT_ONCE: usize = 256 * 1024;
 /// In how many connections' beginnings what is free is divided.
 const BEGINNINGS: usize = 1024;
@@ -69,7 +73,8 @@ struct Open {
     short: Notify,
 }
 
-/// A connection. Clones share it. Read and written by [`AsyncRead`] and [`AsyncWrite`]; who moves its bytes otherwise says how many.
+/// A connection. Clones share it. Read and written by [`AsyncRead`] and [`AsyncWrite`]; who moves
+/// its bytes otherwise says how many.
 #[derive(Debug, Clone)]
 pub struct Stream(Arc<Socket>);
 
@@ -96,16 +101,25 @@ impl Meter {
     /// Counts only what is written from now on.
     #[must_use]
     pub fn from_now(self) -> Self {
-        Self { before: self.written.load(Relaxed), ..self }
+        Self {
+            before: self.written.load(Relaxed),
+            ..self
+        }
     }
 
-    /// Bytes that count and that the peer's kernel has acknowledged; if `over`, those too that it will be sent yet: all, but of a
-    /// connection that is broken off.
+    /// Bytes that count and that the peer's kernel has acknowledged; if `over`, those too that it
+    /// will be sent yet: all, but of a connection that is broken off.
     #[must_use]
     pub fn arrives(&self, over: bool) -> u64 {
-        let socket = self.socket.upgrade().filter(|socket| !over || socket.ends_with_a_reset());
+        let socket = self
+            .socket
+            .upgrade()
+            .filter(|socket| !over || socket.ends_with_a_reset());
         let under_way = socket.map_or(0, |socket| socket.under_way());
-        self.written.load(Relaxed).saturating_sub(under_way).saturating_sub(self.before)
+        self.written
+            .load(Relaxed)
+            .saturating_sub(under_way)
+            .saturating_sub(self.before)
     }
 }
 
@@ -122,7 +136,10 @@ impl Streams {
     /// None yet.
     #[must_use]
     pub fn new(budget: Budget) -> Self {
-        Self { budget, open: Arc::default() }
+        Self {
+            budget,
+            open: Arc::default(),
+        }
     }
 
     /// Has larger buffers than the host lets everybody have by this keeper.
@@ -150,7 +167,8 @@ impl Streams {
         (self.budget.free() / BEGINNINGS).min(BEGINS)
     }
 
-    /// Makes the buffers that are quiet as small as those that begin. Gives whether some are larger.
+    /// Makes the buffers that are quiet as small as those that begin. Gives whether some are
+    /// larger.
     pub(super) fn calm(&self) -> bool {
         if self.budget.is_short() {
             self.open.short.notify_waiters();
@@ -158,7 +176,8 @@ impl Streams {
         self.make_small(self.beginning(), MOMENT)
     }
 
-    /// Makes all that is empty as small as can be: it grows again with the first byte, where there is room by then.
+    /// Makes all that is empty as small as can be: it grows again with the first byte, where there
+    /// is room by then.
     fn squeeze(&self) {
         let mut squeezed = locked(&self.open.squeezed);
         if squeezed.is_none_or(|then| then.elapsed() >= SQUEEZED) {
@@ -169,13 +188,23 @@ impl Streams {
     }
 
     fn make_small(&self, small: usize, quiet: Duration) -> bool {
-        let open: Vec<_> = locked(&self.open.sockets).values().filter_map(Weak::upgrade).collect();
-        open.iter().filter(|socket| socket.calm(small, quiet)).count() > 0
+        let open: Vec<_> = locked(&self.open.sockets)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        open.iter()
+            .filter(|socket| socket.calm(small, quiet))
+            .count()
+            > 0
     }
 
-    /// Whether something that was written to one of them has not arrived: of those too that are closed already.
+    /// Whether something that was written to one of them has not arrived: of those too that are
+    /// closed already.
     pub(super) fn have_something_under_way(&self) -> bool {
-        let open: Vec<_> = locked(&self.open.sockets).values().filter_map(Weak::upgrade).collect();
+        let open: Vec<_> = locked(&self.open.sockets)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
         open.iter().any(|socket| socket.unsent() > 0)
     }
 
@@ -196,7 +225,12 @@ impl Room {
     /// # Errors
     /// What `setsockopt(2)` gives.
     pub(super) fn of(self, tcp: TcpStream) -> io::Result<Stream> {
-        let Self { structures, received, sent, among } = self;
+        let Self {
+            structures,
+            received,
+            sent,
+            among,
+        } = self;
         buffers::bound(&tcp, Queue::Received, received.size)?;
         buffers::bound(&tcp, Queue::Sent, sent.size)?;
         buffers::let_window_follow(&tcp)?;
@@ -204,23 +238,37 @@ impl Room {
         let (received, sent) = (Mutex::new(received), Mutex::new(sent));
         let open = Arc::clone(&among.open);
         let written = Arc::default();
-        let socket = Arc::new(Socket { tcp, received, sent, written, _structures: structures, among });
+        let socket = Arc::new(Socket {
+            tcp,
+            received,
+            sent,
+            written,
+            _structures: structures,
+            among,
+        });
         locked(&open.sockets).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
         Ok(Stream(socket))
     }
 }
 
-/// How long a side may be silent before the kernel asks whether it is still there, and how often it asks again.
+/// How long a side may be silent before the kernel asks whether it is still there, and how often it
+/// asks again.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Small writes leave at once, and a peer that vanished is noticed. Best effort: neither decides anything.
+/// Small writes leave at once, and a peer that vanished is noticed. Best effort: neither decides
+/// anything.
 fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
-    let _ = SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
+    let _ = SockRef::from(tcp).set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    );
 }
 
 impl Drop for Socket {
-    /// Where something is under way, nobody has waited for it: we end. The peer is not to take that for an end in order.
+    /// Where something is under way, nobody has waited for it: we end. The peer is not to take that
+    /// for an end in order.
     fn drop(&mut self) {
         let lost = self.under_way();
         if lost > 0 {
@@ -232,8 +280,8 @@ impl Drop for Socket {
 }
 
 impl Drop for Stream {
-    /// What was written and has not arrived is kept by the kernel after a close too, for as long as the peer doesn't take it: it
-    /// is paid for until then.
+    /// What was written and has not arrived is kept by the kernel after a close too, for as long as
+    /// the peer doesn't take it: it is paid for until then.
     fn drop(&mut self) {
         if Arc::strong_count(&self.0) > 1 || self.0.closes_at_once() {
             return;
@@ -246,7 +294,8 @@ impl Drop for Stream {
 
 /// How long a peer may take nothing of the last that was written.
 const LINGERS: Duration = Duration::from_secs(30);
-/// How soon it is looked first whether everything has arrived: each time, twice as long is waited, up to [`MOMENT`].
+/// How soon it is looked first whether everything has arrived: each time, twice as long is waited,
+/// up to [`MOMENT`].
 const LOOKED_FIRST: Duration = Duration::from_millis(1);
 
 /// Closes a socket when everything has arrived; with a reset where nothing does any more.
@@ -290,7 +339,11 @@ impl Stream {
     /// Notes that so many bytes were read.
     pub(super) fn received(&self, bytes: usize) {
         if let Some(size) = locked(&self.0.received).moved(bytes, self.0.among.beginning()) {
-            self.0.among.open.enlarger.enlarge(&self.0.tcp, Queue::Received, size);
+            self.0
+                .among
+                .open
+                .enlarger
+                .enlarge(&self.0.tcp, Queue::Received, size);
             let _ = buffers::let_window_follow(&self.0.tcp);
         }
     }
@@ -298,10 +351,15 @@ impl Stream {
     /// Tells how much of what was written has arrived.
     #[must_use]
     pub fn meter(&self) -> Meter {
-        Meter { written: Arc::clone(&self.0.written), socket: Arc::downgrade(&self.0), before: 0 }
+        Meter {
+            written: Arc::clone(&self.0.written),
+            socket: Arc::downgrade(&self.0),
+            before: 0,
+        }
     }
 
-    /// Says that nothing more will be written. A connection that has ended both ways already has been told.
+    /// Says that nothing more will be written. A connection that has ended both ways already has
+    /// been told.
     pub(super) fn end(&self) -> io::Result<()> {
         match SockRef::from(self.tcp()).shutdown(Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -313,20 +371,27 @@ impl Stream {
     pub(super) fn sent(&self, bytes: usize) {
         self.0.written.fetch_add(bytes as u64, Relaxed);
         if let Some(size) = locked(&self.0.sent).moved(bytes, self.0.among.beginning()) {
-            self.0.among.open.enlarger.enlarge(&self.0.tcp, Queue::Sent, size);
+            self.0
+                .among
+                .open
+                .enlarger
+                .enlarge(&self.0.tcp, Queue::Sent, size);
         }
     }
 }
 
 impl Socket {
-    /// Says that nothing more will be sent. Gives whether a close then leaves nothing: it is a reset, or all has arrived.
+    /// Says that nothing more will be sent. Gives whether a close then leaves nothing: it is a
+    /// reset, or all has arrived.
     fn closes_at_once(&self) -> bool {
         let socket = SockRef::from(&self.tcp);
         self.ends_with_a_reset() || socket.shutdown(Shutdown::Write).is_err() || self.unsent() == 0
     }
 
     fn ends_with_a_reset(&self) -> bool {
-        SockRef::from(&self.tcp).linger().is_ok_and(|linger| linger == Some(Duration::ZERO))
+        SockRef::from(&self.tcp)
+            .linger()
+            .is_ok_and(|linger| linger == Some(Duration::ZERO))
     }
 
     /// Bytes that have not arrived, and, if the connection is gone, never will.
@@ -343,14 +408,17 @@ impl Socket {
         buffers::queued(&self.tcp).map_or(0, |(unsent, _)| unsent)
     }
 
-    /// Makes what is quiet for so long, and empty, no larger than `small`. Gives whether something still is.
+    /// Makes what is quiet for so long, and empty, no larger than `small`. Gives whether something
+    /// still is.
     fn calm(&self, small: usize, quiet: Duration) -> bool {
         let (mut received, mut sent) = (locked(&self.received), locked(&self.sent));
         if received.is_quiet_over(small, quiet) || sent.is_quiet_over(small, quiet) {
             // Unknown counts as full: what may still be in use isn't given back.
             let (unsent, unread) = buffers::queued(&self.tcp).unwrap_or((usize::MAX, usize::MAX));
             if received.is_quiet_over(small, quiet) && unread == 0 {
-                received.make(small, |size| buffers::bound(&self.tcp, Queue::Received, size));
+                received.make(small, |size| {
+                    buffers::bound(&self.tcp, Queue::Received, size)
+                });
             }
             if sent.is_quiet_over(small, quiet) && unsent == 0 {
                 sent.make(small, |size| buffers::bound(&self.tcp, Queue::Sent, size));
@@ -377,17 +445,29 @@ impl Buffer {
     fn new(budget: &Budget, size: usize, least: usize, besides: usize) -> Option<Self> {
         let size = size.max(least);
         let share = budget.take(size + besides.min(size))?;
-        Some(Self { size, least, besides, share, moved: 0, moment: Instant::now() })
+        Some(Self {
+            size,
+            least,
+            besides,
+            share,
+            moved: 0,
+            moment: Instant::now(),
+        })
     }
 
-    /// Notes that bytes moved. Gives the new size where it has grown: to that of a beginning at once, then by doubling.
+    /// Notes that bytes moved. Gives the new size where it has grown: to that of a beginning at
+    /// once, then by doubling.
     fn moved(&mut self, bytes: usize, beginning: usize) -> Option<usize> {
         let now = Instant::now();
         if now.duration_since(self.moment) > MOMENT {
             (self.moment, self.moved) = (now, 0);
         }
         self.moved = self.moved.saturating_add(bytes);
-        let size = if self.size < beginning { beginning } else { self.size * 2 };
+        let size = if self.size < beginning {
+            beginning
+        } else {
+            self.size * 2
+        };
         let enough = self.size < beginning || self.moved >= self.size / 2;
         if !enough || size > MOST || !self.share.grow_to(size + self.besides.min(size)) {
             return None;
@@ -425,7 +505,11 @@ impl AsFd for Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.poll_read_some(cx, buffer, self.at_once()).map_ok(drop)
     }
 }
@@ -470,7 +554,11 @@ impl Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_send(cx, |tcp| tcp.try_write(bytes))
     }
 

@@ -1,4 +1,5 @@
-//! A gate for tests: a policy of the given rules, a journal in a directory of its own, sockets on loopback.
+//! A gate for tests: a policy of the given rules, a journal in a directory of its own, sockets on
+//! loopback.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -21,11 +22,16 @@ impl TestGate {
     pub(super) fn new(allow: &[&str], resolvers: Vec<SocketAddr>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let allow = allow.iter().map(ToString::to_string).collect();
-        let source = PolicySource { name: "test".to_owned(), allow, ..PolicySource::default() };
+        let source = PolicySource {
+            name: "test".to_owned(),
+            allow,
+            ..PolicySource::default()
+        };
         let gate = Arc::new(Gate {
             streams: Streams::new(Budget::new((64 << 20) - FIXED)),
             policy: Policy::compile(&source).unwrap(),
-            journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default()).unwrap(),
+            journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())
+                .unwrap(),
             resolver: dns::Resolver::new(resolvers),
             exit: dial::Exit::AsHost,
             inside: None,

@@ -1,9 +1,10 @@
-//! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one decision, one record.
+//! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one
+//! decision, one record.
 //!
-//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed by the permit. Not to be
-//! forgotten: a datagram costs its sender nothing, so flows, their queues and the memory of refusals are all bounded, the
-//! former by the budget, and
-//! a refused flow's repeats within ten seconds belong to the attempt already recorded.
+//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed
+//! by the permit. Not to be forgotten: a datagram costs its sender nothing, so flows, their queues
+//! and the memory of refusals are all bounded, the former by the budget, and a refused flow's
+//! repeats within ten seconds belong to the attempt already recorded.
 
 use std::collections::HashMap;
 use std::io;
@@ -24,14 +25,17 @@ use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
 use crate::sys;
 use crate::sys::socket::Queues;
 
-/// What a flow takes besides what its sockets hold: the kernel's structures for two of them, and its task.
+/// What a flow takes besides what its sockets hold: the kernel's structures for two of them, and
+/// its task.
 const FLOW: usize = 12 * 1024;
-/// What its socket to the outside holds that came from there, at least: one datagram of the largest kind; and at most.
+/// What its socket to the outside holds that came from there, at least: one datagram of the largest
+/// kind; and at most.
 const RECEIVED_LEAST: usize = 72 * 1024;
 const RECEIVED_MOST: usize = 208 * 1024;
 /// In how many flows' buffers what is free is divided.
 const BEGINNINGS: usize = 256;
-/// Datagrams waiting for one flow (while its name is looked up): more are dropped, as by any full buffer.
+/// Datagrams waiting for one flow (while its name is looked up): more are dropped, as by any full
+/// buffer.
 const QUEUE: usize = 32;
 /// A flow ends when nothing came either way for so long.
 const IDLE: Duration = Duration::from_secs(60);
@@ -88,32 +92,52 @@ impl Relay {
     /// A relay without flows.
     #[must_use]
     pub fn new(gate: Arc<Gate>) -> Self {
-        Self { gate, flows: Flows::default(), refused: Arc::new(Mutex::new(Expiring::new(REFUSED))) }
+        Self {
+            gate,
+            flows: Flows::default(),
+            refused: Arc::new(Mutex::new(Expiring::new(REFUSED))),
+        }
     }
 
-    /// Takes one captured datagram: it is sent on, or waits to be. Never waits itself, so datagrams keep their order; must be
-    /// called within the proxy's runtime.
+    /// Takes one captured datagram: it is sent on, or waits to be. Never waits itself, so datagrams
+    /// keep their order; must be called within the proxy's runtime.
     ///
     /// # Errors
     /// [`Refused`]: answer it with an ICMP error, so that the client fails at once.
-    pub fn datagram(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) -> Result<(), Refused> {
-        let flow = Flow { source, destination };
+    pub fn datagram(
+        &self,
+        payload: &[u8],
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Result<(), Refused> {
+        let flow = Flow {
+            source,
+            destination,
+        };
         if locked(&self.refused).get(&flow).is_some() {
             return Err(Refused);
         }
         let room = self.gate.streams.budget.take(payload.len());
-        let datagram = room.map(|room| Datagram { payload: payload.to_vec(), _room: room });
+        let datagram = room.map(|room| Datagram {
+            payload: payload.to_vec(),
+            _room: room,
+        });
         match self.pass_on(flow, datagram) {
             Ok(()) => Ok(()),
             Err(datagram) => self.begin(flow, datagram),
         }
     }
 
-    /// Gives the datagram to its flow's task; gives it back where there is none. Without room for it, it is lost.
+    /// Gives the datagram to its flow's task; gives it back where there is none. Without room for
+    /// it, it is lost.
     fn pass_on(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Option<Datagram>> {
         let flows = locked(&self.flows);
-        let Some(queue) = flows.get(&flow).filter(|queue| !queue.is_closed()) else { return Err(datagram) };
-        let Some(datagram) = datagram else { return Ok(()) };
+        let Some(queue) = flows.get(&flow).filter(|queue| !queue.is_closed()) else {
+            return Err(datagram);
+        };
+        let Some(datagram) = datagram else {
+            return Ok(());
+        };
         match queue.try_send(datagram) {
             Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
             Err(TrySendError::Closed(datagram)) => Err(Some(datagram)),
@@ -122,7 +146,9 @@ impl Relay {
 
     fn begin(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Refused> {
         let mut entry = self.gate.journal.begin(flow.subject());
-        let room = self.room().and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
+        let room = self
+            .room()
+            .and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
         let decided = room.and_then(|room| Ok((room, allow(&self.gate, flow, &mut entry)?)));
         let ((room, datagram), permit) = match decided {
             Ok(decided) => decided,
@@ -136,7 +162,15 @@ impl Relay {
         // Room for one is certain: nothing else is in it yet.
         let _ = queue.try_send(datagram);
         locked(&self.flows).insert(flow, queue);
-        let life = run(Arc::clone(&self.gate), Arc::clone(&self.refused), flow, permit, entry, waiting, room);
+        let life = run(
+            Arc::clone(&self.gate),
+            Arc::clone(&self.refused),
+            flow,
+            permit,
+            entry,
+            waiting,
+            room,
+        );
         let flows = Arc::clone(&self.flows);
         tokio::spawn(async move {
             life.await;
@@ -154,7 +188,10 @@ impl Relay {
         let budget = &self.gate.streams.budget;
         let received = (budget.free() / BEGINNINGS).clamp(RECEIVED_LEAST, RECEIVED_MOST);
         let share = budget.take(FLOW + received + SENT).ok_or_else(used_up)?;
-        Ok(Room { received, _share: share })
+        Ok(Room {
+            received,
+            _share: share,
+        })
     }
 }
 
@@ -177,7 +214,13 @@ fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> 
     let names = gate.resolver.names_of(flow.destination.ip());
     let (name, permit) = opaque::decide(&names, |name| {
         let (protocol, destination) = (Protocol::Udp, flow.destination);
-        match gate.policy.decide(&Attempt { protocol, name, destination, method: None, path: None }) {
+        match gate.policy.decide(&Attempt {
+            protocol,
+            name,
+            destination,
+            method: None,
+            path: None,
+        }) {
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Deny(denial) => Err(denial),
         }
@@ -216,18 +259,25 @@ async fn open(
     entry: &mut Entry,
     room: &Room,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
-    let addresses =
-        permitted_addresses(gate, permit, flow.source, flow.destination).await.map_err(|error| match error {
+    let addresses = permitted_addresses(gate, permit, flow.source, flow.destination)
+        .await
+        .map_err(|error| match error {
             DialError::Denied(denial) => denial,
             DialError::Unreachable(problem) => Denial::because(problem),
         })?;
-    let upstream = addresses.first().ok_or_else(|| Denial::because("the name has no address"))?.socket_addr();
+    let upstream = addresses
+        .first()
+        .ok_or_else(|| Denial::because("the name has no address"))?
+        .socket_addr();
     entry.allowed(permit.grounds(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(
             gate.source_for(flow.source.ip(), upstream.ip()),
             upstream,
-            Queues { received: room.received, sent: SENT },
+            Queues {
+                received: room.received,
+                sent: SENT,
+            },
         )?;
         let inside = gate.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
@@ -303,7 +353,8 @@ fn pass_back(
             Ok(length) => {
                 traffic.add_back(bytes(length));
                 problems.answered = true;
-                // The container's own full buffer, or an answer to a socket it has closed: as on any network.
+                // The container's own full buffer, or an answer to a socket it has closed: as on
+                // any network.
                 let _ = inside.send_to(&buffer, client);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

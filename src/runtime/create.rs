@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::real::Kind;
 use super::resolvers::Docker;
-use super::{Container, delete, devices, identity, joined, mounts, namespaces, resolvers, self_check};
+use super::{
+    Container, delete, devices, identity, joined, mounts, namespaces, resolvers, self_check,
+};
 use crate::apparmor::confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
@@ -17,8 +19,8 @@ use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, Outcome, Situation};
 
-/// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the gateway.
-/// `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
+/// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
+/// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
 pub(super) fn prepare(
     settings: &Settings,
     runtime: &Kind,
@@ -33,15 +35,21 @@ pub(super) fn prepare(
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;
     let program = program()?;
-    let situation = Situation { no_pivot, ..look_around(settings, runtime, container, &bundle, &program)? };
+    let situation = Situation {
+        no_pivot,
+        ..look_around(settings, runtime, container, &bundle, &program)?
+    };
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, situation.nesting)?;
-    if let (Gateway::Joined, Some(network)) = (outcome.gateway, spec::network::path(&bundle.config.value)?) {
+    if let (Gateway::Joined, Some(network)) =
+        (outcome.gateway, spec::network::path(&bundle.config.value)?)
+    {
         joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
     }
 
-    let docker = resolvers::docker_directory(&bundle, &container.id).map(|directory| Docker::read(&directory));
+    let docker = resolvers::docker_directory(&bundle, &container.id)
+        .map(|directory| Docker::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
     if let Some(docker) = docker.as_ref().filter(|_| outcome.gateway == Gateway::Own) {
         docker.refuse_if_it_asks_from_host()?;
@@ -56,7 +64,12 @@ pub(super) fn prepare(
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
         apparmor_profile: outcome.nesting.profile.map(str::to_owned),
-        notices: outcome.nesting.obstacles.into_iter().chain(asked.notice).collect(),
+        notices: outcome
+            .nesting
+            .obstacles
+            .into_iter()
+            .chain(asked.notice)
+            .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
         cgroups_path: spec::cgroup::path(&bundle.config.value)?,
         proxy_memory: settings.proxy_memory,
@@ -98,13 +111,19 @@ fn look_around<'a>(
     program: &'a str,
 ) -> anyhow::Result<Situation<'a>> {
     let spec = &bundle.config.value;
-    let earlier = bundle.earlier_plan().filter(|plan| plan.container == container.id.as_str());
+    let earlier = bundle
+        .earlier_plan()
+        .filter(|plan| plan.container == container.id.as_str());
     let user_namespace = spec::user_namespace::path(spec)?;
-    let host_user_namespace = user_namespace.map(|path| namespaces::is_host_user_namespace(&path)).transpose()?;
+    let host_user_namespace = user_namespace
+        .map(|path| namespaces::is_host_user_namespace(&path))
+        .transpose()?;
     let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
     let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
     Ok(Situation {
-        place: spec::network::path(spec)?.map(|path| namespaces::place(&path)).transpose()?,
+        place: spec::network::path(spec)?
+            .map(|path| namespaces::place(&path))
+            .transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
         no_pivot: false,
@@ -112,7 +131,9 @@ fn look_around<'a>(
         host_files: mounts::look(settings, spec, &bundle.directory)?,
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),
-        confinement: nesting.map(|tier| confinement(profile, tier)).unwrap_or_default(),
+        confinement: nesting
+            .map(|tier| confinement(profile, tier))
+            .unwrap_or_default(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
@@ -123,16 +144,34 @@ fn look_around<'a>(
 }
 
 /// The policy that host, runtime name and annotations select.
-fn policy(settings: &Settings, container: &Container<'_>, bundle: &Bundle) -> anyhow::Result<PolicySource> {
+fn policy(
+    settings: &Settings,
+    container: &Container<'_>,
+    bundle: &Bundle,
+) -> anyhow::Result<PolicySource> {
     let annotations = spec::annotations(&bundle.config.value);
-    select(settings, container.policy, &annotations, settings::read_trusted).map_err(|all| text::all_of(&all))
+    select(
+        settings,
+        container.policy,
+        &annotations,
+        settings::read_trusted,
+    )
+    .map_err(|all| text::all_of(&all))
 }
 
 /// This program's path, for the hook: the very file that runs now.
 fn program() -> anyhow::Result<String> {
     let path = std::fs::read_link("/proc/self/exe").context("can't tell this program's path")?;
-    // Replaced or removed while it runs, the kernel says `… (deleted)`, and another file may stand there by now.
+    // Replaced or removed while it runs, the kernel says `… (deleted)`, and another file may stand
+    // there by now.
     let same = super::handoff::is_this_program(&path);
-    anyhow::ensure!(same, "this program was replaced while it ran ({}): try again", path.display());
-    path.into_os_string().into_string().ok().context("this program's path is not valid UTF-8")
+    anyhow::ensure!(
+        same,
+        "this program was replaced while it ran ({}): try again",
+        path.display()
+    );
+    path.into_os_string()
+        .into_string()
+        .ok()
+        .context("this program's path is not valid UTF-8")
 }

@@ -1,6 +1,6 @@
-//! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies clean up after themselves,
-//! and this is for those that were killed, or stopped and never went on. Only the control group that a proxy was in is always
-//! left to this.
+//! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies
+//! clean up after themselves, and this is for those that were killed, or stopped and never went on.
+//! Only the control group that a proxy was in is always left to this.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -12,11 +12,13 @@ use crate::settings::Settings;
 use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
-/// How long a gateway may take to end after its container's init: what the container said last may still arrive, the last records
-/// are written, which are lost when it is killed, and on a busy machine that takes a while.
+/// How long a gateway may take to end after its container's init: what the container said last may
+/// still arrive, the last records are written, which are lost when it is killed, and on a busy
+/// machine that takes a while.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Removes the container's state and its proxy's control group if its init or its proxy is gone, or it never came to a record.
+/// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
+/// it never came to a record.
 pub(crate) fn forget(directory: &Path) {
     let record = Record::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
@@ -55,16 +57,26 @@ fn end(proxy: Option<ProcessId>) {
 
 /// Gives the record of a gateway that is gone its last line, where the gateway could not.
 pub(crate) fn record_end(record: &Record) {
-    let Record { plan, proxy: Some(_), .. } = record else { return };
+    let Record {
+        plan,
+        proxy: Some(_),
+        ..
+    } = record
+    else {
+        return;
+    };
     let kills = || Leftover::of(&plan.state).and_then(|leftover| leftover.oom_kills());
     let reason = || cgroup::with_oom_kills("the gateway was killed".to_owned(), kills());
     if let Err(error) = audit::write_last(&plan.audit, &plan.container, reason) {
-        log::warn!("the record {} has no last line: {error}", plan.audit.display());
+        log::warn!(
+            "the record {} has no last line: {error}",
+            plan.audit.display()
+        );
     }
 }
 
-/// Removes what others left, where neither init nor proxy is there any more, and the record of some that ended longer ago than
-/// `audit-keep`. One without a record of its state may be in the making.
+/// Removes what others left, where neither init nor proxy is there any more, and the record of some
+/// that ended longer ago than `audit-keep`. One without a record of its state may be in the making.
 pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
     for record in listed.iter().flatten().filter(|record| record.over()) {
@@ -74,8 +86,14 @@ pub(crate) fn sweep(settings: &Settings) {
     cgroup::sweep();
     // Where it can't be said what runs, everything may.
     if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
-        let runs = |id: &str| listed.iter().any(|record| record.plan.container == id && !record.over());
-        let before = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
+        let runs = |id: &str| {
+            listed
+                .iter()
+                .any(|record| record.plan.container == id && !record.over())
+        };
+        let before = SystemTime::now()
+            .checked_sub(keep)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         prune::sweep(&Directory::new(&settings.audit_directory), before, runs);
     }
 }

@@ -1,7 +1,8 @@
 //! The devices that a spec lists: whether the host has them where the container will.
 //!
-//! In a user namespace nobody can make device nodes, so runtimes mount the host's own, by the path that the container's will
-//! have. What must not be forgotten: `docker run --device /dev/sdb:/dev/disk` lists only /dev/disk.
+//! In a user namespace nobody can make device nodes, so runtimes mount the host's own, by the path
+//! that the container's will have. What must not be forgotten: `docker run --device
+//! /dev/sdb:/dev/disk` lists only /dev/disk.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,8 +14,11 @@ use serde_json::Value;
 pub(super) fn absent_on_host(spec: &Value) -> Option<String> {
     let listed = spec.get("linux")?.get("devices")?.as_array()?;
     let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());
-    let is_there = |device: &Value, path: &str| std::fs::metadata(path).is_ok_and(|found| is(device, &found));
-    let mut absent = listed.iter().filter_map(|device| path(device).filter(|path| !is_there(device, path)));
+    let is_there =
+        |device: &Value, path: &str| std::fs::metadata(path).is_ok_and(|found| is(device, &found));
+    let mut absent = listed
+        .iter()
+        .filter_map(|device| path(device).filter(|path| !is_there(device, path)));
     absent.next().map(|path| path.escape_debug().to_string())
 }
 
@@ -22,7 +26,8 @@ pub(super) fn absent_on_host(spec: &Value) -> Option<String> {
 fn is(device: &Value, found: &Metadata) -> bool {
     let kind = found.file_type();
     let number = |key: &str| device.get(key).and_then(Value::as_u64);
-    let same_numbers = number("major") == Some(major(found.rdev())) && number("minor") == Some(minor(found.rdev()));
+    let same_numbers = number("major") == Some(major(found.rdev()))
+        && number("minor") == Some(minor(found.rdev()));
     match device.get("type").and_then(Value::as_str) {
         Some("c" | "u") => kind.is_char_device() && same_numbers,
         Some("b") => kind.is_block_device() && same_numbers,
@@ -39,17 +44,28 @@ mod tests {
     #[test]
     fn a_device_counts_as_there_only_if_the_very_one_is() {
         let zero = json!({"path": "/dev/zero", "type": "c", "major": 1, "minor": 5});
-        let listing = |device: &Value| absent_on_host(&json!({"linux": {"devices": [zero, device]}}));
+        let listing =
+            |device: &Value| absent_on_host(&json!({"linux": {"devices": [zero, device]}}));
         assert_eq!(listing(&zero), None);
-        for (key, value) in
-            [("path", json!("/dev/no\nne")), ("type", json!("b")), ("minor", json!(3)), ("major", json!(null))]
-        {
+        for (key, value) in [
+            ("path", json!("/dev/no\nne")),
+            ("type", json!("b")),
+            ("minor", json!(3)),
+            ("major", json!(null)),
+        ] {
             let mut other = zero.clone();
             other[key] = value;
             assert!(listing(&other).is_some(), "{other}");
         }
-        assert_eq!(listing(&json!({"path": "/dev/no\nne", "type": "c"})).unwrap(), "/dev/no\\nne");
-        for nothing in [json!({}), json!({"linux": {"devices": null}}), json!({"linux": {"devices": [{}]}})] {
+        assert_eq!(
+            listing(&json!({"path": "/dev/no\nne", "type": "c"})).unwrap(),
+            "/dev/no\\nne"
+        );
+        for nothing in [
+            json!({}),
+            json!({"linux": {"devices": null}}),
+            json!({"linux": {"devices": [{}]}}),
+        ] {
             assert_eq!(absent_on_host(&nothing), None);
         }
     }

@@ -1,8 +1,10 @@
-//! The runtime inside of this program, for hosts that have none: the crate `libcontainer` (youki's), behind runc's command line.
+//! The runtime inside of this program, for hosts that have none: the crate `libcontainer`
+//! (youki's), behind runc's command line.
 //!
-//! It is called like an external one, after the same preparation: config.json is rewritten by then, and our hook is in it. What
-//! must not be forgotten: a container's first process is forked from here, so what starts one runs from a sealed copy of this
-//! program; and what libcontainer can't do safely is refused.
+//! It is called like an external one, after the same preparation: config.json is rewritten by then,
+//! and our hook is in it. What must not be forgotten: a container's first process is forked from
+//! here, so what starts one runs from a sealed copy of this program; and what libcontainer can't do
+//! safely is refused.
 
 mod create;
 mod exec;
@@ -27,7 +29,8 @@ const ROOT: &str = "/run/boundary-embedded";
 /// What `main` knows the sealed copy by.
 const PERSONALITY: &str = "embedded-runtime";
 
-/// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the rest is done here.
+/// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the
+/// rest is done here.
 pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let line = Line::read(arguments)?;
     let attachments = match &line.verb {
@@ -35,10 +38,18 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         Verb::Exec(asked) => &asked.attachments,
         _ => return carry_out(line),
     };
-    // A container that waits for its start must hold nothing of the caller's but what is meant for it.
-    process::keep_descriptors_to_ourselves(attachments.preserve_fds.saturating_add(handed::listening()));
-    let words = ["boundary-shim", PERSONALITY].into_iter().map(OsString::from).chain(arguments.iter().cloned());
-    let words = words.map(|word| CString::new(word.as_bytes())).collect::<Result<Vec<_>, _>>();
+    // A container that waits for its start must hold nothing of the caller's but what is meant for
+    // it.
+    process::keep_descriptors_to_ourselves(
+        attachments.preserve_fds.saturating_add(handed::listening()),
+    );
+    let words = ["boundary-shim", PERSONALITY]
+        .into_iter()
+        .map(OsString::from)
+        .chain(arguments.iter().cloned());
+    let words = words
+        .map(|word| CString::new(word.as_bytes()))
+        .collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
         .context("can't make the copy of this program that containers are started from")? {}
 }
@@ -64,13 +75,19 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
         Verb::Pause(id) => manage::pause(root, id).map(done),
         Verb::Resume(id) => manage::resume(root, id).map(done),
         Verb::Delete { id, force } => manage::delete(root, id, *force).map(done),
-        Verb::Unsupported(verb) => bail!("the embedded runtime can't «{}»: install runc for that", verb.escape_debug()),
+        Verb::Unsupported(verb) => bail!(
+            "the embedded runtime can't «{}»: install runc for that",
+            verb.escape_debug()
+        ),
     }
 }
 
 /// What `--version` says first.
 pub(super) fn version() -> String {
-    format!("{} (libcontainer 0.7)\nspec: 1.2.0\n", super::real::EMBEDDED)
+    format!(
+        "{} (libcontainer 0.7)\nspec: 1.2.0\n",
+        super::real::EMBEDDED
+    )
 }
 
 /// What it can do, in the form of the OCI specification's features.md.

@@ -1,5 +1,6 @@
-//! `exec`: the process gets what the container's own has for nesting, its AppArmor profile included, and never more
-//! capabilities than the container itself may hold (`docker exec --privileged` included).
+//! `exec`: the process gets what the container's own has for nesting, its AppArmor profile
+//! included, and never more capabilities than the container itself may hold (`docker exec
+//! --privileged` included).
 
 use std::path::Path;
 
@@ -21,7 +22,9 @@ pub(super) fn fit(
 ) -> anyhow::Result<()> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
     let record = Record::read(&container.state).ok().flatten();
-    let plan = record.filter(|record| record.init.alive()).map(|record| record.plan);
+    let plan = record
+        .filter(|record| record.init.alive())
+        .map(|record| record.plan);
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
     if bounded && runtime.exec_leaves_user_namespace {
         bail!(
@@ -30,14 +33,27 @@ pub(super) fn fit(
             runtime.name
         );
     }
-    if !bounded && let Some(name) = asked.iter().find(|name| !name.is_empty() && capabilities::reaches_beyond(name)) {
-        bail!("{} reaches beyond a container without a user namespace of its own", name.escape_debug());
+    if !bounded
+        && let Some(name) = asked
+            .iter()
+            .find(|name| !name.is_empty() && capabilities::reaches_beyond(name))
+    {
+        bail!(
+            "{} reaches beyond a container without a user namespace of its own",
+            name.escape_debug()
+        );
     }
     let profile = plan.as_ref().and_then(|plan| plan.apparmor_profile.clone());
-    let recipients = plan.filter(|_| bounded).map(|plan| plan.nesting_capability).unwrap_or_default();
+    let recipients = plan
+        .filter(|_| bounded)
+        .map(|plan| plan.nesting_capability)
+        .unwrap_or_default();
     let fits = bounded && recipients == Recipients::Nobody && profile.is_none();
-    // Without a file, the runtime takes all from the container's own specification, which was edited.
-    let Some(process) = process.filter(|_| !fits) else { return Ok(()) };
+    // Without a file, the runtime takes all from the container's own specification, which was
+    // edited.
+    let Some(process) = process.filter(|_| !fits) else {
+        return Ok(());
+    };
     let mut document = Document::read(process.to_owned())?;
     capabilities::check(&document.value)?;
     if runtime.habits.keeps_missing_capabilities {

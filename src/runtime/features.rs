@@ -1,8 +1,8 @@
 //! `features` and `--version`: the real runtime's answers, with ours added.
 //!
-//! Engines read both at their start (dockerd and containerd the standard output alone, CRI-O standard error too), so nothing is
-//! written but the answer. What must not be forgotten: where the real runtime gives no answer, its own error and exit code are
-//! the answer.
+//! Engines read both at their start (dockerd and containerd the standard output alone, CRI-O
+//! standard error too), so nothing is written but the answer. What must not be forgotten: where the
+//! real runtime gives no answer, its own error and exit code are the answer.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -16,8 +16,8 @@ use super::embedded;
 use super::real::RealRuntime;
 use crate::sys::process;
 
-/// Annotations that begin so choose what a container may reach (OCI features.md, "Unsafe annotations in `config.json`"): engines
-/// that care let nobody set them who isn't trusted to.
+/// Annotations that begin so choose what a container may reach (OCI features.md, "Unsafe
+/// annotations in `config.json`"): engines that care let nobody set them who isn't trusted to.
 const PREFIX: &str = "boundary.";
 
 /// The most that a runtime may answer.
@@ -25,26 +25,39 @@ const LIMIT: u64 = 1 << 20;
 
 /// What the real runtime can do, and the annotations that we read.
 pub(super) fn features(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    answer(runtime, arguments, &embedded::features().to_string(), |said| {
-        // With `--help` or from a wrapper it may say something else than JSON: that is handed on.
-        let with_ours = serde_json::from_slice(said).ok().and_then(add_prefix);
-        with_ours.map_or_else(|| said.to_vec(), |features| format!("{features:#}\n").into_bytes())
-    })
+    answer(
+        runtime,
+        arguments,
+        &embedded::features().to_string(),
+        |said| {
+            // With `--help` or from a wrapper it may say something else than JSON: that is handed
+            // on.
+            let with_ours = serde_json::from_slice(said).ok().and_then(add_prefix);
+            with_ours.map_or_else(
+                || said.to_vec(),
+                |features| format!("{features:#}\n").into_bytes(),
+            )
+        },
+    )
 }
 
-/// Both versions: the real runtime's first, since engines look for `runc version` on the first line.
+/// Both versions: the real runtime's first, since engines look for `runc version` on the first
+/// line.
 pub(super) fn version(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     answer(runtime, arguments, &embedded::version(), |said| {
         let mut said = said.to_vec();
         if said.last().is_some_and(|last| *last != b'\n') {
             said.push(b'\n');
         }
-        said.extend_from_slice(concat!("boundary-shim: ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
+        said.extend_from_slice(
+            concat!("boundary-shim: ", env!("CARGO_PKG_VERSION"), "\n").as_bytes(),
+        );
         said
     })
 }
 
-/// Has the runtime answer, or answers for the embedded one, and passes on what `change` makes of it.
+/// Has the runtime answer, or answers for the embedded one, and passes on what `change` makes of
+/// it.
 fn answer(
     runtime: &RealRuntime,
     arguments: &[OsString],
@@ -55,8 +68,14 @@ fn answer(
         RealRuntime::Program(path) => ask(path, arguments)?,
         RealRuntime::Embedded => (embedded.as_bytes().to_vec(), ExitCode::SUCCESS),
     };
-    let said = if code == ExitCode::SUCCESS { change(&said) } else { said };
-    io::stdout().write_all(&said).context("can't write to standard output")?;
+    let said = if code == ExitCode::SUCCESS {
+        change(&said)
+    } else {
+        said
+    };
+    io::stdout()
+        .write_all(&said)
+        .context("can't write to standard output")?;
     Ok(code)
 }
 
@@ -67,12 +86,18 @@ fn ask(program: &Path, arguments: &[OsString]) -> anyhow::Result<(Vec<u8>, ExitC
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
-    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+    status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// None where these are no features.
 fn add_prefix(mut features: Value) -> Option<Value> {
-    let unsafe_ones = features.as_object_mut()?.entry("potentiallyUnsafeConfigAnnotations").or_insert(Value::Null);
+    let unsafe_ones = features
+        .as_object_mut()?
+        .entry("potentiallyUnsafeConfigAnnotations")
+        .or_insert(Value::Null);
     if unsafe_ones.is_null() {
         *unsafe_ones = Value::Array(Vec::new());
     }
@@ -93,15 +118,26 @@ mod tests {
         let key = "potentiallyUnsafeConfigAnnotations";
         for list in [json!(null), json!([]), json!(["boundary."])] {
             let features = json!({"ociVersionMin": "1.0.0", key: list});
-            assert_eq!(add_prefix(features), Some(json!({"ociVersionMin": "1.0.0", key: ["boundary."]})));
+            assert_eq!(
+                add_prefix(features),
+                Some(json!({"ociVersionMin": "1.0.0", key: ["boundary."]}))
+            );
         }
-        let runc = add_prefix(json!({key: ["bundle", "org.criu.config"], "hooks": ["prestart"]})).unwrap();
-        assert_eq!(runc, json!({key: ["bundle", "org.criu.config", "boundary."], "hooks": ["prestart"]}));
+        let runc =
+            add_prefix(json!({key: ["bundle", "org.criu.config"], "hooks": ["prestart"]})).unwrap();
+        assert_eq!(
+            runc,
+            json!({key: ["bundle", "org.criu.config", "boundary."], "hooks": ["prestart"]})
+        );
     }
 
     #[test]
     fn what_is_not_a_runtimes_features_is_left_alone() {
-        for other in [json!([]), json!("x"), json!({"potentiallyUnsafeConfigAnnotations": "x"})] {
+        for other in [
+            json!([]),
+            json!("x"),
+            json!({"potentiallyUnsafeConfigAnnotations": "x"}),
+        ] {
             assert_eq!(add_prefix(other), None);
         }
     }

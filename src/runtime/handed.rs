@@ -1,15 +1,16 @@
-//! What the caller hands to the container's process beside its files: open descriptors (`--preserve-fds`, `LISTEN_FDS`, and the
-//! standard streams).
+//! What the caller hands to the container's process beside its files: open descriptors
+//! (`--preserve-fds`, `LISTEN_FDS`, and the standard streams).
 //!
-//! A socket belongs to the network namespace where it was made. One of the host's is a way past the filter, even a connected
-//! one: it can be disconnected and connected again.
+//! A socket belongs to the network namespace where it was made. One of the host's is a way past the
+//! filter, even a connected one: it can be disconnected and connected again.
 
 use anyhow::{Context, ensure};
 
 use crate::settings::{PreservedSockets, Settings};
 use crate::sys::socket;
 
-/// Refuses a process that would get a network socket of its caller's, unless the host allows it. `preserved`: `--preserve-fds`.
+/// Refuses a process that would get a network socket of its caller's, unless the host allows it.
+/// `preserved`: `--preserve-fds`.
 pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> anyhow::Result<()> {
     if settings.preserved_sockets == PreservedSockets::Allow {
         return Ok(());
@@ -25,7 +26,8 @@ pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> any
     Ok(())
 }
 
-/// Descriptors that systemd handed to the container (sd_listen_fds(3)). Whose they are (LISTEN_PID) runtimes judge differently.
+/// Descriptors that systemd handed to the container (sd_listen_fds(3)). Whose they are (LISTEN_PID)
+/// runtimes judge differently.
 pub(super) fn listening() -> u32 {
     let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
     variable.parse().unwrap_or_default()

@@ -1,7 +1,9 @@
-//! Becomes the real runtime: same process, same environment, directory, descriptors, signals; only argv is ours to pass.
+//! Becomes the real runtime: same process, same environment, directory, descriptors, signals; only
+//! argv is ours to pass.
 //!
-//! `exec`, never spawn: pid files, console sockets, LISTEN_FDS, PDEATHSIG, exit codes and signals stay right that way without
-//! a line of code. What must not be forgotten: a runtime that is this very program would call itself for ever.
+//! `exec`, never spawn: pid files, console sockets, LISTEN_FDS, PDEATHSIG, exit codes and signals
+//! stay right that way without a line of code. What must not be forgotten: a runtime that is this
+//! very program would call itself for ever.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -52,10 +54,16 @@ pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
     // podman calls some verbs with no environment at all.
     let directories = std::env::split_paths(&path).chain(std::env::split_paths(HOST_PATH));
     let mut failure = None;
-    for candidate in directories.filter(|directory| directory.is_absolute()).map(|directory| directory.join(runtime)) {
+    for candidate in directories
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(runtime))
+    {
         match usable(candidate) {
             Ok(found) => return Ok(found),
-            Err(HandoffError::Unusable(_, nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR)) => {}
+            Err(HandoffError::Unusable(
+                _,
+                nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR,
+            )) => {}
             // A link of the runtime's name that leads to us stands before the real one: look on.
             Err(error) => failure = failure.or(Some(error)),
         }
@@ -74,14 +82,20 @@ fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
     if !path.is_file() {
         return Err(HandoffError::NoFile(path));
     }
-    if leads_back(&path) { Err(HandoffError::LeadsBack(path)) } else { Ok(path) }
+    if leads_back(&path) {
+        Err(HandoffError::LeadsBack(path))
+    } else {
+        Ok(path)
+    }
 }
 
-/// Whether a program is a script that names us, as dockerd's wrappers for `runtimeArgs` do: it would call us for ever. What
-/// can't be read isn't a script.
+/// Whether a program is a script that names us, as dockerd's wrappers for `runtimeArgs` do: it
+/// would call us for ever. What can't be read isn't a script.
 fn leads_back(path: &Path) -> bool {
     let mut text = Vec::with_capacity(2);
-    let Ok(mut file) = std::fs::File::open(path) else { return false };
+    let Ok(mut file) = std::fs::File::open(path) else {
+        return false;
+    };
     if file.by_ref().take(2).read_to_end(&mut text).is_err() || text != b"#!" {
         return false;
     }
@@ -92,7 +106,8 @@ fn leads_back(path: &Path) -> bool {
 
 /// The most that is read of a script.
 const SCRIPT_LIMIT: u64 = 64 << 10;
-/// What a script calls us by: the program, and the links that stand for policies (`integrate::binary`).
+/// What a script calls us by: the program, and the links that stand for policies
+/// (`integrate::binary`).
 const OUR_NAMES: [&[u8]; 2] = [b"bin/boundary-", b"boundary-shim"];
 
 /// Whether a path leads to the file that runs now, by whatever links.
@@ -108,8 +123,10 @@ pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Res
     let words = std::iter::once(path.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
     let words = words.map(text).collect::<Result<Vec<_>, _>>()?;
     signal::restore_pipe()?;
-    // `execv` passes the environment as it is, entries without «=» included; a copy of ours would lose those.
-    nix::unistd::execv(&program, &words).map_err(|error| HandoffError::Exec(path.to_owned(), error).into())
+    // `execv` passes the environment as it is, entries without «=» included; a copy of ours would
+    // lose those.
+    nix::unistd::execv(&program, &words)
+        .map_err(|error| HandoffError::Exec(path.to_owned(), error).into())
 }
 
 #[cfg(test)]
@@ -135,8 +152,14 @@ mod tests {
             crate::sys::file::replace(&path, text.as_bytes(), 0o755).unwrap();
             find(&path)
         };
-        assert!(matches!(script("runc", "#!/bin/sh\n/opt/bin/boundary-npm $@\n"), Err(HandoffError::LeadsBack(_))));
-        assert!(matches!(script("a", "#!/bin/sh\nexec boundary-shim \"$@\"\n"), Err(HandoffError::LeadsBack(_))));
+        assert!(matches!(
+            script("runc", "#!/bin/sh\n/opt/bin/boundary-npm $@\n"),
+            Err(HandoffError::LeadsBack(_))
+        ));
+        assert!(matches!(
+            script("a", "#!/bin/sh\nexec boundary-shim \"$@\"\n"),
+            Err(HandoffError::LeadsBack(_))
+        ));
         assert!(script("b", "#!/bin/sh\nexec runc \"$@\"\n").is_ok());
         assert!(script("c", "no script: boundary-shim").is_ok());
     }
@@ -147,9 +170,15 @@ mod tests {
         let path = directory.path().join("file");
         std::fs::File::create(&path).unwrap();
         assert!(matches!(find(&path), Err(HandoffError::Unusable(..))));
-        assert_eq!(find(directory.path()), Err(HandoffError::NoFile(directory.path().into())));
+        assert_eq!(
+            find(directory.path()),
+            Err(HandoffError::NoFile(directory.path().into()))
+        );
         assert!(matches!(find("a/b"), Err(HandoffError::Relative(_))));
         assert!(matches!(find(""), Err(HandoffError::Relative(_))));
-        assert!(matches!(find("no-such-runtime"), Err(HandoffError::NotFound(_))));
+        assert!(matches!(
+            find("no-such-runtime"),
+            Err(HandoffError::NotFound(_))
+        ));
     }
 }

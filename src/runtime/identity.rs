@@ -1,4 +1,5 @@
-//! Who a container is: by Docker's own file of it, else by what other engines write into its annotations.
+//! Who a container is: by Docker's own file of it, else by what other engines write into its
+//! annotations.
 //!
 //! Not knowing is no reason to refuse a container: what can't be read is missing in the record.
 

@@ -1,8 +1,10 @@
-//! Reads runc's command line without owning it: what it will do, and the words that go to the real runtime.
+//! Reads runc's command line without owning it: what it will do, and the words that go to the real
+//! runtime.
 //!
-//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only what it must. What must not
-//! be forgotten: where it misreads a line, the real runtime starts a container that nobody filters. So a line that could be
-//! read in two ways is refused, if either way starts something; anything else passes.
+//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only what
+//! it must. What must not be forgotten: where it misreads a line, the real runtime starts a
+//! container that nobody filters. So a line that could be read in two ways is refused, if either
+//! way starts something; anything else passes.
 
 pub(super) mod flags;
 
@@ -113,25 +115,40 @@ const STARTING: [&str; 5] = ["create", "run", "restore", "start", "exec"];
 pub fn scan(words: &[OsString]) -> Invocation {
     let program = words.first().map(OsString::as_os_str).unwrap_or_default();
     let words = words.get(1..).unwrap_or_default();
-    let mut globals = Globals { policy: policy_of(program), ..Globals::default() };
+    let mut globals = Globals {
+        policy: policy_of(program),
+        ..Globals::default()
+    };
     let head = globals.read(words);
     let command = match (head.mistake, head.doubt) {
         (Some(mistake), _) => Err(mistake),
-        (None, Some(option)) if starts_otherwise(head.verb, head.rest) => Err(InvocationError::UnknownOption(option)),
+        (None, Some(option)) if starts_otherwise(head.verb, head.rest) => {
+            Err(InvocationError::UnknownOption(option))
+        }
         _ => match head.verb {
             Some(verb) => command(verb, head.rest),
-            None => Ok(if head.version { Command::Version } else { Command::Other }),
+            None => Ok(if head.version {
+                Command::Version
+            } else {
+                Command::Other
+            }),
         },
     };
     let mut arguments = head.kept;
     arguments.extend_from_slice(head.rest);
-    Invocation { globals, command, arguments }
+    Invocation {
+        globals,
+        command,
+        arguments,
+    }
 }
 
 /// The policy that our own name picks: `boundary-NAME`. The program's proper name picks none.
 fn policy_of(program: &OsStr) -> Option<String> {
     let name = Path::new(program).file_name()?.to_str()?;
-    name.strip_prefix("boundary-").filter(|policy| !policy.is_empty() && *policy != "shim").map(str::to_owned)
+    name.strip_prefix("boundary-")
+        .filter(|policy| !policy.is_empty() && *policy != "shim")
+        .map(str::to_owned)
 }
 
 /// The line up to the verb.
@@ -152,7 +169,14 @@ struct Head<'a> {
 impl Globals {
     fn read<'a>(&mut self, words: &'a [OsString]) -> Head<'a> {
         let kept = Vec::with_capacity(words.len());
-        let mut head = Head { kept, verb: None, rest: words, version: false, doubt: None, mistake: None };
+        let mut head = Head {
+            kept,
+            verb: None,
+            rest: words,
+            version: false,
+            doubt: None,
+            mistake: None,
+        };
         let mut reader = Reader::new(words, &flags::GLOBAL);
         while head.verb.is_none()
             && let Some(item) = reader.next()
@@ -166,7 +190,9 @@ impl Globals {
                     continue;
                 }
                 Item::Value(name, value) => self.note(name, value),
-                Item::Unknown(unknown) if !unknown.attached => head.doubt = Some(shown(unknown.word)),
+                Item::Unknown(unknown) if !unknown.attached => {
+                    head.doubt = Some(shown(unknown.word))
+                }
                 Item::Switch("version" | "v", false) => head.version = true,
                 Item::Unknown(_) | Item::Switch(..) => {}
                 Item::Word(verb) => head.verb = Some(verb),
@@ -176,12 +202,23 @@ impl Globals {
         head
     }
 
-    fn note_own(&mut self, name: &'static str, value: Option<&OsStr>) -> Result<(), InvocationError> {
-        let value = value.filter(|value| !value.is_empty()).ok_or(InvocationError::NoValue(name))?;
+    fn note_own(
+        &mut self,
+        name: &'static str,
+        value: Option<&OsStr>,
+    ) -> Result<(), InvocationError> {
+        let value = value
+            .filter(|value| !value.is_empty())
+            .ok_or(InvocationError::NoValue(name))?;
         if name == flags::CONFIG {
             self.config = Some(PathBuf::from(value));
         } else {
-            self.policy = Some(value.to_str().ok_or(InvocationError::NotText(name))?.to_owned());
+            self.policy = Some(
+                value
+                    .to_str()
+                    .ok_or(InvocationError::NotText(name))?
+                    .to_owned(),
+            );
         }
         Ok(())
     }
@@ -197,9 +234,13 @@ impl Globals {
     }
 }
 
-/// Whether the line starts something if the word taken for the verb is an option's value and a later one is the verb.
+/// Whether the line starts something if the word taken for the verb is an option's value and a
+/// later one is the verb.
 fn starts_otherwise(verb: Option<&OsStr>, rest: &[OsString]) -> bool {
-    verb.is_some() && rest.iter().any(|word| STARTING.iter().any(|starting| word == starting))
+    verb.is_some()
+        && rest
+            .iter()
+            .any(|word| STARTING.iter().any(|starting| word == starting))
 }
 
 fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> {
@@ -207,9 +248,14 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
         Some("create") => create("create", rest),
         Some("run") => create("run", rest),
         Some("restore") => create("restore", rest),
-        Some("start") => Ok(one_id("start", rest)?.map_or(Command::Other, |id| Command::Start { id })),
+        Some("start") => {
+            Ok(one_id("start", rest)?.map_or(Command::Other, |id| Command::Start { id }))
+        }
         // Forgetting is a courtesy: a line that we don't understand is not worth failing a delete.
-        Some("delete") => Ok(one_id("delete", rest).ok().flatten().map_or(Command::Other, |id| Command::Delete { id })),
+        Some("delete") => Ok(one_id("delete", rest)
+            .ok()
+            .flatten()
+            .map_or(Command::Other, |id| Command::Delete { id })),
         Some("exec") => exec(rest),
         Some("features") => Ok(Command::Features),
         _ => Ok(Command::Other),
@@ -217,7 +263,8 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
 }
 
 fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
-    let (mut bundle, mut ids, mut help, mut no_pivot, mut preserved) = (None, Vec::new(), false, false, 0);
+    let (mut bundle, mut ids, mut help, mut no_pivot, mut preserved) =
+        (None, Vec::new(), false, false, 0);
     for item in Reader::new(rest, &flags::CREATE) {
         match item {
             Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
@@ -227,15 +274,26 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
             Item::Value(..) | Item::Switch(..) => {}
             Item::Unknown(unknown) => match attached_letter(&unknown, b'b') {
                 Some(value) => bundle = Some(value.to_owned()),
-                None => refuse_alias(&unknown, &["bundle", "config", "f", "no-pivot", "preserve-fds"])?,
+                None => refuse_alias(
+                    &unknown,
+                    &["bundle", "config", "f", "no-pivot", "preserve-fds"],
+                )?,
             },
             Item::Word(word) => ids.push(word),
         }
     }
     match ids.as_slice() {
         [id] => {
-            let bundle = bundle.filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-            Ok(Command::Create { bundle, id: text(id), waits: verb == "create", no_pivot, preserved })
+            let bundle = bundle
+                .filter(|bundle| !bundle.is_empty())
+                .map(PathBuf::from);
+            Ok(Command::Create {
+                bundle,
+                id: text(id),
+                waits: verb == "create",
+                no_pivot,
+                preserved,
+            })
         }
         [] if help => Ok(Command::Other),
         _ => Err(InvocationError::Ids(verb, ids.len())),
@@ -251,17 +309,31 @@ fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
             Item::Value("preserve-fds", value) => preserved = count(value),
             // Some releases of Go's cli package split lists at commas.
             Item::Value("cap" | "c", value) => {
-                capabilities.extend(value.map(text).unwrap_or_default().split(',').map(str::to_owned));
+                capabilities.extend(
+                    value
+                        .map(text)
+                        .unwrap_or_default()
+                        .split(',')
+                        .map(str::to_owned),
+                );
             }
             Item::Value(..) | Item::Switch(..) => {}
             Item::Unknown(unknown) => {
                 if !unknown.attached {
-                    // Its value would be taken for the id, and a --process behind it for the program's.
+                    // Its value would be taken for the id, and a --process behind it for the
+                    // program's.
                     return Err(InvocationError::UnknownOption(shown(unknown.word)));
                 }
                 refuse_alias(&unknown, &["process", "cap", "preserve-fds"])?;
             }
-            Item::Word(id) => return Ok(Command::Exec { id: text(id), process, capabilities, preserved }),
+            Item::Word(id) => {
+                return Ok(Command::Exec {
+                    id: text(id),
+                    process,
+                    capabilities,
+                    preserved,
+                });
+            }
         }
     }
     Ok(Command::Other)
@@ -269,7 +341,13 @@ fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
 
 /// The only id on the line; none where there is none (the real runtime will say so, or give help).
 fn one_id(verb: &'static str, rest: &[OsString]) -> Result<Option<String>, InvocationError> {
-    let word = |item| if let Item::Word(word) = item { Some(word) } else { None };
+    let word = |item| {
+        if let Item::Word(word) = item {
+            Some(word)
+        } else {
+            None
+        }
+    };
     let ids: Vec<&OsStr> = Reader::new(rest, &flags::PLAIN).filter_map(word).collect();
     match ids.as_slice() {
         [] => Ok(None),
@@ -280,19 +358,36 @@ fn one_id(verb: &'static str, rest: &[OsString]) -> Result<Option<String>, Invoc
 
 /// argp's `-bVALUE`. Go's flag package would refuse that word, so nothing is lost by reading it.
 fn attached_letter<'a>(unknown: &Unknown<'a>, letter: u8) -> Option<&'a OsStr> {
-    let word = unknown.word.as_bytes().strip_prefix(b"-").filter(|_| unknown.short)?;
-    word.strip_prefix(&[letter]).filter(|value| !value.is_empty()).map(OsStr::from_bytes)
+    let word = unknown
+        .word
+        .as_bytes()
+        .strip_prefix(b"-")
+        .filter(|_| unknown.short)?;
+    word.strip_prefix(&[letter])
+        .filter(|value| !value.is_empty())
+        .map(OsStr::from_bytes)
 }
 
-/// Refuses what argp may take for one of these options: a beginning of its name, or letters behind a single dash.
+/// Refuses what argp may take for one of these options: a beginning of its name, or letters behind
+/// a single dash.
 fn refuse_alias(unknown: &Unknown<'_>, options: &[&str]) -> Result<(), InvocationError> {
-    let alias = options.iter().any(|option| option.as_bytes().starts_with(unknown.name));
-    if alias || unknown.short { Err(InvocationError::Unsupported(shown(unknown.word))) } else { Ok(()) }
+    let alias = options
+        .iter()
+        .any(|option| option.as_bytes().starts_with(unknown.name));
+    if alias || unknown.short {
+        Err(InvocationError::Unsupported(shown(unknown.word)))
+    } else {
+        Ok(())
+    }
 }
 
-/// A number of descriptors. Runtimes read more forms (`0x10`) than this: what isn't understood counts as all of them.
+/// A number of descriptors. Runtimes read more forms (`0x10`) than this: what isn't understood
+/// counts as all of them.
 fn count(value: Option<&OsStr>) -> u32 {
-    value.and_then(OsStr::to_str).and_then(|text| text.parse().ok()).unwrap_or(u32::MAX)
+    value
+        .and_then(OsStr::to_str)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(u32::MAX)
 }
 
 /// An id or a capability. What is no UTF-8 is no valid one either, and stays invalid.

@@ -1,7 +1,7 @@
 //! A container in another's network: it is filtered by that one's policy.
 //!
-//! What must not be forgotten: annotations that ask for another policy would have no effect, and whoever wrote them believes
-//! that they have.
+//! What must not be forgotten: annotations that ask for another policy would have no effect, and
+//! whoever wrote them believes that they have.
 
 use std::path::Path;
 
@@ -13,15 +13,21 @@ use crate::policy::PolicySource;
 use crate::settings::select::chooses;
 use crate::spec;
 
-/// Refuses a container whose annotations choose (`asked`) another policy than that of the gateway which filters its network
-/// namespace.
-pub(crate) fn refuse_another_policy(spec: &Value, network: &Path, asked: &PolicySource) -> anyhow::Result<()> {
+/// Refuses a container whose annotations choose (`asked`) another policy than that of the gateway
+/// which filters its network namespace.
+pub(crate) fn refuse_another_policy(
+    spec: &Value,
+    network: &Path,
+    asked: &PolicySource,
+) -> anyhow::Result<()> {
     if !chooses(&spec::annotations(spec)) {
         return Ok(());
     }
-    let owner = namespaces::gateway(network)?.context("the gateway of the joined container is gone")?;
+    let owner =
+        namespaces::gateway(network)?.context("the gateway of the joined container is gone")?;
     let given = &owner.plan.policy;
-    let same = (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
+    let same =
+        (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
     anyhow::ensure!(
         same,
         "its network is filtered by policy {}, as its pod or the container that it joins was started with: the annotations \

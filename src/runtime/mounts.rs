@@ -1,8 +1,9 @@
 //! Looks up where a container's mounts lead on the host, and where this program's own files are.
 //!
-//! Twice. At `create`, by device and inode, as the kernel finds them: through symbolic links, `..`, and mounts of one folder in
-//! two places. At `start`, by the mounts that the container has now: between the two, who can write to a folder on the way
-//! (another container that has it, too) may have put a symbolic link there for the runtime to follow.
+//! Twice. At `create`, by device and inode, as the kernel finds them: through symbolic links, `..`,
+//! and mounts of one folder in two places. At `start`, by the mounts that the container has now:
+//! between the two, who can write to a folder on the way (another container that has it, too) may
+//! have put a symbolic link there for the runtime to follow.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,14 +21,22 @@ use crate::{settings, state};
 
 /// What a container would be given of the host, and what it must not be.
 pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::Result<HostFiles> {
-    let locate_all = |paths: Vec<PathBuf>| paths.iter().map(|path| locate(path)).collect::<anyhow::Result<Vec<_>>>();
+    let locate_all = |paths: Vec<PathBuf>| {
+        paths
+            .iter()
+            .map(|path| locate(path))
+            .collect::<anyhow::Result<Vec<_>>>()
+    };
     let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
     let mut own_everywhere = Vec::new();
     for path in own(settings)? {
         own_everywhere.extend(Place::of(&path, &mounts)?.appearances(&mounts));
         own_everywhere.push(path);
     }
-    Ok(HostFiles { given: locate_all(mounts::sources(spec, bundle))?, own: locate_all(own_everywhere)? })
+    Ok(HostFiles {
+        given: locate_all(mounts::sources(spec, bundle))?,
+        own: locate_all(own_everywhere)?,
+    })
 }
 
 /// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
@@ -37,11 +46,14 @@ pub(super) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
         std::fs::read_link(format!("/proc/{process}/ns/mnt"))
             .with_context(|| format!("can't tell whose mounts {process} has"))
     };
-    if settings.boundary_mounts == BoundaryMounts::Allow || namespace("self")? == namespace(&init.pid.to_string())? {
+    if settings.boundary_mounts == BoundaryMounts::Allow
+        || namespace("self")? == namespace(&init.pid.to_string())?
+    {
         return Ok(());
     }
     let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
-    let given = mountinfo::of(&init.pid.to_string()).context("can't read the container's table of mounts")?;
+    let given = mountinfo::of(&init.pid.to_string())
+        .context("can't read the container's table of mounts")?;
     if !init.alive() {
         bail!("the container's init is gone");
     }
@@ -69,34 +81,59 @@ impl Place {
         let place = || -> io::Result<Self> {
             let (there, missing) = existing(path)?;
             let id = mountinfo::id_at(&there)?;
-            let mount = mounts.iter().find(|mount| mount.id == id).ok_or(io::ErrorKind::NotFound)?;
+            let mount = mounts
+                .iter()
+                .find(|mount| mount.id == id)
+                .ok_or(io::ErrorKind::NotFound)?;
             let below = there.strip_prefix(&mount.point).map_err(io::Error::other)?;
-            Ok(Self { device: mount.device.clone(), within: mount.root.join(below).join(missing) })
+            Ok(Self {
+                device: mount.device.clone(),
+                within: mount.root.join(below).join(missing),
+            })
         };
         place().with_context(|| format!("can't tell where {} is mounted", path.display()))
     }
 
-    /// Where mounts show it, or something below it. (Those of other file systems aren't looked at: a dead network file system
-    /// would never answer.)
+    /// Where mounts show it, or something below it. (Those of other file systems aren't looked at:
+    /// a dead network file system would never answer.)
     fn appearances(&self, mounts: &[Mount]) -> Vec<PathBuf> {
-        mounts.iter().filter_map(|mount| self.shown_by(mount)).collect()
+        mounts
+            .iter()
+            .filter_map(|mount| self.shown_by(mount))
+            .collect()
     }
 
     fn shown_by(&self, mount: &Mount) -> Option<PathBuf> {
-        let below = mount.root.starts_with(&self.within).then(|| mount.point.clone());
-        mount.locate(&self.within).or(below).filter(|_| mount.device == self.device)
+        let below = mount
+            .root
+            .starts_with(&self.within)
+            .then(|| mount.point.clone());
+        mount
+            .locate(&self.within)
+            .or(below)
+            .filter(|_| mount.device == self.device)
     }
 }
 
 /// What of a path is there, free of links, and what is not.
 fn existing(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let (there, found) = nearest(path, |path| std::fs::canonicalize(path))?;
-    Ok((found, path.strip_prefix(there).map_err(io::Error::other)?.to_owned()))
+    Ok((
+        found,
+        path.strip_prefix(there)
+            .map_err(io::Error::other)?
+            .to_owned(),
+    ))
 }
 
 /// As much of a path as is there, and what is found at it.
 fn nearest<T>(path: &Path, find: impl Fn(&Path) -> io::Result<T>) -> io::Result<(&Path, T)> {
-    let is_missing = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let is_missing = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
     let mut there = path;
     loop {
         match find(there) {
@@ -108,14 +145,30 @@ fn nearest<T>(path: &Path, find: impl Fn(&Path) -> io::Result<T>) -> io::Result<
 
 /// Files by which a container is filtered, or by which it is told what was filtered.
 fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
-    let mut own = vec![settings::DEFAULT_FILE.into(), settings::DEFAULT_POLICIES.into(), state::DIRECTORY.into()];
-    own.extend([settings.file.clone(), settings.policies.clone(), settings.audit_directory.clone()]);
+    let mut own = vec![
+        settings::DEFAULT_FILE.into(),
+        settings::DEFAULT_POLICIES.into(),
+        state::DIRECTORY.into(),
+    ];
+    own.extend([
+        settings.file.clone(),
+        settings.policies.clone(),
+        settings.audit_directory.clone(),
+    ]);
     own.push(Settings::default().audit_directory);
-    let beside = Path::new(state::DIRECTORY).parent().unwrap_or_else(|| Path::new("/"));
-    for entry in std::fs::read_dir(beside).with_context(|| format!("can't list {}", beside.display()))? {
+    let beside = Path::new(state::DIRECTORY)
+        .parent()
+        .unwrap_or_else(|| Path::new("/"));
+    for entry in
+        std::fs::read_dir(beside).with_context(|| format!("can't list {}", beside.display()))?
+    {
         let path = entry?.path();
         // The proofs, and whatever else there will be.
-        if path.as_os_str().as_encoded_bytes().starts_with(state::DIRECTORY.as_bytes()) {
+        if path
+            .as_os_str()
+            .as_encoded_bytes()
+            .starts_with(state::DIRECTORY.as_bytes())
+        {
             own.push(path);
         }
     }
@@ -128,10 +181,21 @@ fn locate(path: &Path) -> anyhow::Result<Location> {
         let exists = there == path;
         let folder = match found.is_dir() {
             true => there.to_owned(),
-            false => std::fs::canonicalize(there)?.parent().unwrap_or_else(|| Path::new("/")).to_owned(),
+            false => std::fs::canonicalize(there)?
+                .parent()
+                .unwrap_or_else(|| Path::new("/"))
+                .to_owned(),
         };
-        let above = if exists && found.is_dir() { lineage(folder.join(".."))? } else { lineage(folder)? };
-        Ok(Location { path: path.to_owned(), inode: exists.then(|| inode(&found)), above })
+        let above = if exists && found.is_dir() {
+            lineage(folder.join(".."))?
+        } else {
+            lineage(folder)?
+        };
+        Ok(Location {
+            path: path.to_owned(),
+            inode: exists.then(|| inode(&found)),
+            above,
+        })
     };
     location().with_context(|| format!("can't tell what {} is", path.display()))
 }
@@ -166,19 +230,34 @@ mod tests {
         std::fs::create_dir_all(at("run/boundary")).unwrap();
         symlink("run", at("link")).unwrap();
         let straight = locate(&at("run/boundary")).unwrap();
-        for other in ["link/boundary", "link/../run/boundary", "run/boundary/", "run/./boundary/.."] {
+        for other in [
+            "link/boundary",
+            "link/../run/boundary",
+            "run/boundary/",
+            "run/./boundary/..",
+        ] {
             let found = locate(&at(other)).unwrap();
-            let expected = if other.ends_with("..") { straight.above.first() } else { straight.inode.as_ref() };
+            let expected = if other.ends_with("..") {
+                straight.above.first()
+            } else {
+                straight.inode.as_ref()
+            };
             assert_eq!(found.inode.as_ref(), expected, "{other}");
         }
-        assert_eq!(straight.above.last(), locate(Path::new("/")).unwrap().inode.as_ref());
+        assert_eq!(
+            straight.above.last(),
+            locate(Path::new("/")).unwrap().inode.as_ref()
+        );
     }
 
     #[test]
     fn what_is_not_there_has_the_folders_where_it_would_be() {
         let root = tempfile::tempdir().unwrap();
         let found = locate(&root.path().join("a/b")).unwrap();
-        assert_eq!((found.inode, found.above.first()), (None, locate(root.path()).unwrap().inode.as_ref()));
+        assert_eq!(
+            (found.inode, found.above.first()),
+            (None, locate(root.path()).unwrap().inode.as_ref())
+        );
     }
 
     #[test]
@@ -190,7 +269,10 @@ mod tests {
               23 20 8:1 /deploy/varnish /neighbour rw - ext4 /dev/a rw\n\
               24 20 8:2 /deploy/var /other rw - ext4 /dev/b rw\n",
         );
-        let place = Place { device: "8:1".into(), within: "/deploy/var/log/boundary".into() };
+        let place = Place {
+            device: "8:1".into(),
+            within: "/deploy/var/log/boundary".into(),
+        };
         let expected = ["/deploy/var/log/boundary", "/var/log/boundary", "/narrow"];
         assert_eq!(place.appearances(&mounts), expected.map(PathBuf::from));
     }

@@ -1,7 +1,7 @@
 //! Looks namespaces up on the host: whose a path is, and who is in it.
 //!
-//! Inodes of nsfs name a namespace. What must not be forgotten: only there; a file elsewhere may bear the same number, so
-//! the file system is asked first.
+//! Inodes of nsfs name a namespace. What must not be forgotten: only there; a file elsewhere may
+//! bear the same number, so the file system is asked first.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -17,35 +17,48 @@ use crate::state::{self, Record};
 
 /// Where a path to a network namespace leads.
 pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
-    let inode = inode(path).with_context(|| format!("can't use the network namespace {}", path.display()))?;
+    let inode = inode(path)
+        .with_context(|| format!("can't use the network namespace {}", path.display()))?;
     if inode == own("net")? {
         return Ok(Place::Host);
     }
     if let Some(record) = filtering(inode)? {
-        return Ok(Place::Filtered { exit: record.plan.exit, owner: owner(&record)? });
+        return Ok(Place::Filtered {
+            exit: record.plan.exit,
+            owner: owner(&record)?,
+        });
     }
-    // A path into /proc is some process's namespace by its nature, even if that process ends just now.
-    let in_use = path.starts_with("/proc") || inhabited(inode, None).context("can't list the processes")?;
+    // A path into /proc is some process's namespace by its nature, even if that process ends just
+    // now.
+    let in_use =
+        path.starts_with("/proc") || inhabited(inode, None).context("can't list the processes")?;
     Ok(if in_use { Place::InUse } else { Place::Free })
 }
 
 /// Who brought the gateway that filters the network namespace at a path.
 pub(super) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
-    filtering(inode(path).with_context(|| format!("can't use the network namespace {}", path.display()))?)
+    filtering(
+        inode(path)
+            .with_context(|| format!("can't use the network namespace {}", path.display()))?,
+    )
 }
 
 fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
     state::filtering(inode).context("can't list the gateways")
 }
 
-/// Where a container's network namespace is, which has been made and which its first process is in already.
+/// Where a container's network namespace is, which has been made and which its first process is in
+/// already.
 pub(crate) fn place_of(init: i32) -> anyhow::Result<Place> {
     let inode = inode(&network_of(init)).context("can't look at the container's network")?;
     if inode == own("net")? {
         return Ok(Place::Host);
     }
     if let Some(record) = filtering(inode)? {
-        return Ok(Place::Filtered { exit: record.plan.exit, owner: None });
+        return Ok(Place::Filtered {
+            exit: record.plan.exit,
+            owner: None,
+        });
     }
     let others = inhabited(inode, Some(init)).context("can't list the processes")?;
     Ok(if others { Place::InUse } else { Place::Free })
@@ -58,7 +71,8 @@ pub(crate) fn network_of(process: i32) -> PathBuf {
 
 /// Whether a path leads to the host's own user namespace.
 pub(crate) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
-    let inode = inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
+    let inode =
+        inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
     Ok(inode == own("user")?)
 }
 
@@ -73,20 +87,30 @@ fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
             .context("can't read the ids of the joined container")?;
         parse_map(&text).context("the ids of the joined container make no sense")
     };
-    Ok(Some(OwnerNamespace { path: format!("{process}/ns/user"), uid_map: map("uid_map")?, gid_map: map("gid_map")? }))
+    Ok(Some(OwnerNamespace {
+        path: format!("{process}/ns/user"),
+        uid_map: map("uid_map")?,
+        gid_map: map("gid_map")?,
+    }))
 }
 
 /// The inode of one of our own namespaces: the host's, as runtimes run there.
 fn own(kind: &str) -> anyhow::Result<u64> {
-    inode(Path::new(&format!("/proc/self/ns/{kind}"))).context("can't look at the host's own namespaces")
+    inode(Path::new(&format!("/proc/self/ns/{kind}")))
+        .context("can't look at the host's own namespaces")
 }
 
 fn inode(path: &Path) -> io::Result<u64> {
     // O_NONBLOCK: a FIFO in its place must not hang us.
     let mut options = std::fs::OpenOptions::new();
-    let file = std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK).open(path)?;
+    let file =
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK)
+            .open(path)?;
     if fstatfs(&file)?.filesystem_type() != NSFS_MAGIC {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a namespace"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a namespace",
+        ));
     }
     Ok(file.metadata()?.ino())
 }
@@ -96,22 +120,32 @@ fn inhabited(inode: u64, but: Option<i32>) -> io::Result<bool> {
     let target = format!("net:[{inode}]");
     let but = but.map(|pid| pid.to_string());
     let is_process = |name: &std::ffi::OsStr| {
-        name.as_encoded_bytes().iter().all(u8::is_ascii_digit) && but.as_ref().is_none_or(|but| name != but.as_str())
+        name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
+            && but.as_ref().is_none_or(|but| name != but.as_str())
     };
-    let processes = std::fs::read_dir("/proc")?.filter_map(Result::ok).filter(|entry| is_process(&entry.file_name()));
+    let processes = std::fs::read_dir("/proc")?
+        .filter_map(Result::ok)
+        .filter(|entry| is_process(&entry.file_name()));
     // One that ended since, or a kernel thread without the link, is in no namespace.
-    let is_in =
-        |process: &Path| std::fs::read_link(process.join("ns/net")).is_ok_and(|link| link == Path::new(&target));
+    let is_in = |process: &Path| {
+        std::fs::read_link(process.join("ns/net")).is_ok_and(|link| link == Path::new(&target))
+    };
     let host = format!("net:[{}]", own("net").map_err(io::Error::other)?);
-    Ok(processes.map(|process| process.path()).any(|process| is_in(&process) && !has_a_thread_in(&process, &host)))
+    Ok(processes
+        .map(|process| process.path())
+        .any(|process| is_in(&process) && !has_a_thread_in(&process, &host)))
 }
 
-/// Whether a thread of a process is in a network namespace. Engines in Go make a container's namespace on a thread, and where
-/// that happens to be their first, the whole process seems to be in there for as long as it lives. Whoever has threads on the
-/// host's network is no container's.
+/// Whether a thread of a process is in a network namespace. Engines in Go make a container's
+/// namespace on a thread, and where that happens to be their first, the whole process seems to be
+/// in there for as long as it lives. Whoever has threads on the host's network is no container's.
 fn has_a_thread_in(process: &Path, namespace: &str) -> bool {
-    let threads = std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
-    let mut links = threads.filter_map(|thread| std::fs::read_link(thread.path().join("ns/net")).ok());
+    let threads = std::fs::read_dir(process.join("task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut links =
+        threads.filter_map(|thread| std::fs::read_link(thread.path().join("ns/net")).ok());
     links.any(|link| link == Path::new(namespace))
 }
 

@@ -1,7 +1,8 @@
 //! Real runtimes: the one table of what differs between them, and which one a call goes to.
 //!
-//! Runtimes agree on runc's command line and differ in what they make of a specification. What must not be forgotten: a row
-//! here is a statement about security. Where a runtime keeps privileges that another drops, the rewrite has to know it.
+//! Runtimes agree on runc's command line and differ in what they make of a specification. What must
+//! not be forgotten: a row here is a statement about security. Where a runtime keeps privileges
+//! that another drops, the rewrite has to know it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,8 @@ pub struct Kind {
     pub name: &'static str,
     /// What it makes of a specification.
     pub habits: Habits,
-    /// Whether `exec` leaves the container's user namespace, so that capabilities count on the host.
+    /// Whether `exec` leaves the container's user namespace, so that capabilities count on the
+    /// host.
     pub exec_leaves_user_namespace: bool,
     /// What else people who use it should know, one sentence each.
     pub differences: &'static [&'static str],
@@ -29,7 +31,10 @@ static RUNC: Kind = Kind {
     name: "runc",
     habits: Habits::RUNC,
     exec_leaves_user_namespace: false,
-    differences: &["`features` since 1.1", "`poststart` hooks run at create (until 1.5 at least)"],
+    differences: &[
+        "`features` since 1.1",
+        "`poststart` hooks run at create (until 1.5 at least)",
+    ],
 };
 
 /// The table. Read at crun 1.8.1 and 1.28, sysbox-runc 0.6 (its `syscont` package), youki 0.7.
@@ -48,9 +53,13 @@ static KINDS: [&Kind; 5] = [
     },
     &Kind {
         name: "sysbox-runc",
-        // It adds user and cgroup namespaces to every container, gives root all capabilities in there, and drops rules on
-        // arguments from seccomp profiles.
-        habits: Habits { adds_user_namespace: true, drops_seccomp_arguments: true, ..Habits::RUNC },
+        // It adds user and cgroup namespaces to every container, gives root all capabilities in
+        // there, and drops rules on arguments from seccomp profiles.
+        habits: Habits {
+            adds_user_namespace: true,
+            drops_seccomp_arguments: true,
+            ..Habits::RUNC
+        },
         exec_leaves_user_namespace: false,
         differences: &[
             "every container has a user namespace of sysbox's and, in it, root has every capability",
@@ -60,7 +69,10 @@ static KINDS: [&Kind; 5] = [
     },
     &Kind {
         name: "youki",
-        habits: Habits { keeps_missing_capabilities: true, ..Habits::RUNC },
+        habits: Habits {
+            keeps_missing_capabilities: true,
+            ..Habits::RUNC
+        },
         exec_leaves_user_namespace: true,
         differences: &[
             "`exec` is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
@@ -69,7 +81,10 @@ static KINDS: [&Kind; 5] = [
     },
     &Kind {
         name: EMBEDDED,
-        habits: Habits { keeps_missing_capabilities: true, ..Habits::RUNC },
+        habits: Habits {
+            keeps_missing_capabilities: true,
+            ..Habits::RUNC
+        },
         exec_leaves_user_namespace: true,
         differences: &[
             "`exec` is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
@@ -80,7 +95,8 @@ static KINDS: [&Kind; 5] = [
     },
 ];
 
-/// Those that are looked for where none is configured. sysbox-runc isn't: it does nothing without its services.
+/// Those that are looked for where none is configured. sysbox-runc isn't: it does nothing without
+/// its services.
 const USUAL: [&str; 3] = ["runc", "crun", "youki"];
 
 /// The runtime that a call goes to.
@@ -93,7 +109,8 @@ pub enum RealRuntime {
 }
 
 impl RealRuntime {
-    /// The one that is configured, by name or path; else the first usual one that the host has; else the embedded one.
+    /// The one that is configured, by name or path; else the first usual one that the host has;
+    /// else the embedded one.
     ///
     /// # Errors
     /// What is configured isn't there, can't be run, or is this program itself.
@@ -111,7 +128,8 @@ impl RealRuntime {
                 Ok(path) => return Ok(Self::Program(path)),
                 // A link of its name that leads to us, and nothing else: the host has none.
                 Err(HandoffError::NotFound(_) | HandoffError::Ourselves(_)) => {}
-                // Half installed: what it will be used for once it is repaired must not depend on when.
+                // Half installed: what it will be used for once it is repaired must not depend on
+                // when.
                 Err(error) => return Err(error),
             }
         }
@@ -130,7 +148,12 @@ impl RealRuntime {
 
 /// Which runtime a program is, by its file's name, links followed first: hosts link `runc` to crun.
 fn kind_of(path: &Path) -> &'static Kind {
-    let by_name = |path: &Path| path.file_name()?.to_str().filter(|name| *name != EMBEDDED).and_then(named);
+    let by_name = |path: &Path| {
+        path.file_name()?
+            .to_str()
+            .filter(|name| *name != EMBEDDED)
+            .and_then(named)
+    };
     let resolved = path.canonicalize().ok().and_then(|path| by_name(&path));
     resolved.or_else(|| by_name(path)).unwrap_or(&RUNC)
 }
@@ -152,8 +175,12 @@ mod tests {
         }
         std::os::unix::fs::symlink(path("crun"), path("runc")).unwrap();
         std::os::unix::fs::symlink(path("wrapper"), path("sysbox-runc")).unwrap();
-        for (called, kind) in [("crun", "crun"), ("runc", "crun"), ("sysbox-runc", "sysbox-runc"), ("wrapper", "runc")]
-        {
+        for (called, kind) in [
+            ("crun", "crun"),
+            ("runc", "crun"),
+            ("sysbox-runc", "sysbox-runc"),
+            ("wrapper", "runc"),
+        ] {
             assert_eq!(kind_of(&path(called)).name, kind, "{called}");
         }
         assert_eq!(kind_of(Path::new("/opt/embedded")).name, "runc");
@@ -162,15 +189,26 @@ mod tests {
     #[test]
     fn the_word_embedded_needs_no_program_and_a_path_of_that_name_is_a_program() {
         let embedded = RealRuntime::choose(Some(Path::new(EMBEDDED))).unwrap();
-        assert_eq!((&embedded, embedded.kind().name), (&RealRuntime::Embedded, EMBEDDED));
+        assert_eq!(
+            (&embedded, embedded.kind().name),
+            (&RealRuntime::Embedded, EMBEDDED)
+        );
         assert!(RealRuntime::choose(Some(Path::new("/no/such/embedded"))).is_err());
     }
 
     #[test]
     fn only_a_runtime_that_adds_a_user_namespace_itself_is_trusted_to() {
-        let adding: Vec<_> =
-            KINDS.iter().filter(|kind| kind.habits.adds_user_namespace).map(|kind| kind.name).collect();
+        let adding: Vec<_> = KINDS
+            .iter()
+            .filter(|kind| kind.habits.adds_user_namespace)
+            .map(|kind| kind.name)
+            .collect();
         assert_eq!(adding, ["sysbox-runc"]);
-        assert!(KINDS.iter().all(|kind| kind.exec_leaves_user_namespace == kind.habits.keeps_missing_capabilities));
+        assert!(
+            KINDS
+                .iter()
+                .all(|kind| kind.exec_leaves_user_namespace
+                    == kind.habits.keeps_missing_capabilities)
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from the container's.
+//! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from
+//! the container's.
 //!
-//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at each start (tried with
-//! 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it. Docker keeps what `--dns` said in
-//! `hostconfig.json` beside that file, in a directory that is root's.
+//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at
+//! each start (tried with 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it.
+//! Docker keeps what `--dns` said in `hostconfig.json` beside that file, in a directory that is
+//! root's.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,10 +31,12 @@ pub(crate) struct Docker {
     daemon: Vec<IpAddr>,
     /// Whether dockerd was started with `dns`.
     daemon_goes_by_dns: bool,
-    /// Whether Docker connects no further network to the container: `--network host` and `container:X`. From `none` it can
-    /// be disconnected, and connected to others then (tried with 20.10.24 and 28.5.2).
+    /// Whether Docker connects no further network to the container: `--network host` and
+    /// `container:X`. From `none` it can be disconnected, and connected to others then (tried with
+    /// 20.10.24 and 28.5.2).
     is_closed: bool,
-    /// Where a running dockerd keeps the container's files: whoever starts one with another engine can mount a file of such a path.
+    /// Where a running dockerd keeps the container's files: whoever starts one with another engine
+    /// can mount a file of such a path.
     pub(super) kept_in: Option<PathBuf>,
 }
 
@@ -40,7 +44,10 @@ impl Docker {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
     pub(super) fn read(directory: &Path) -> Self {
         let hostconfig = dockers_file(directory, "hostconfig.json");
-        let mode = hostconfig.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
+        let mode = hostconfig
+            .get("NetworkMode")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         // Whoever can't be asked doesn't go by it.
         let daemons = dockerd::keeping(directory).unwrap_or_default();
         Self {
@@ -52,14 +59,16 @@ impl Docker {
         }
     }
 
-    /// Refuses a container for which dockerd's own resolver would ask from the host's namespace, past every filter of ours,
-    /// now or once a network is connected to it.
+    /// Refuses a container for which dockerd's own resolver would ask from the host's namespace,
+    /// past every filter of ours, now or once a network is connected to it.
     ///
-    /// That resolver is 127.0.0.11 of user-defined networks; its sockets are dockerd's, inside the container's namespace.
-    /// What it can't answer it asks the servers of `--dns` or of its own `dns` through the container's network, and without
-    /// either the host's from the host: Docker 28 and later always, older ones where the host's resolver is on loopback at
-    /// that moment. `docker network connect` brings it to a container that runs already, and nobody asks us then. So either
-    /// is demanded in every version. The container's resolv.conf says more, but the container can write it.
+    /// That resolver is 127.0.0.11 of user-defined networks; its sockets are dockerd's, inside the
+    /// container's namespace. What it can't answer it asks the servers of `--dns` or of its own
+    /// `dns` through the container's network, and without either the host's from the host: Docker
+    /// 28 and later always, older ones where the host's resolver is on loopback at that moment.
+    /// `docker network connect` brings it to a container that runs already, and nobody asks us
+    /// then. So either is demanded in every version. The container's resolv.conf says more, but the
+    /// container can write it.
     pub(super) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
@@ -79,25 +88,35 @@ pub(crate) struct Choice {
     pub(crate) notice: Option<String>,
 }
 
-/// Chooses the resolvers to ask, from the first source that names any: the host's configuration, `--dns`, `dns` of dockerd, the
-/// host's own. Of `--dns`, only servers that one of the others names, unless the host allows any.
+/// Chooses the resolvers to ask, from the first source that names any: the host's configuration,
+/// `--dns`, `dns` of dockerd, the host's own. Of `--dns`, only servers that one of the others
+/// names, unless the host allows any.
 pub(crate) fn choose(settings: &Settings, docker: &Docker) -> Choice {
-    let host = resolv_conf::HOST.map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file)))).concat();
+    let host = resolv_conf::HOST
+        .map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file))))
+        .concat();
     decide(settings, docker, host)
 }
 
 fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
     if !settings.resolvers.is_empty() {
-        return Choice { resolvers: settings.resolvers.clone(), notice: None };
+        return Choice {
+            resolvers: settings.resolvers.clone(),
+            notice: None,
+        };
     }
     let is_known = |server: &IpAddr| {
         settings.container_resolvers == ContainerResolvers::Any
             || docker.daemon.contains(server)
             || host.contains(server)
     };
-    let (known, unknown): (Vec<IpAddr>, Vec<IpAddr>) = docker.container.iter().copied().partition(is_known);
+    let (known, unknown): (Vec<IpAddr>, Vec<IpAddr>) =
+        docker.container.iter().copied().partition(is_known);
     let sources = [known, docker.daemon.clone(), host].map(on_port_53);
-    let resolvers = sources.into_iter().find(|servers| !servers.is_empty()).unwrap_or_default();
+    let resolvers = sources
+        .into_iter()
+        .find(|servers| !servers.is_empty())
+        .unwrap_or_default();
     let notice = (!unknown.is_empty()).then(|| {
         let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
         format!(
@@ -109,36 +128,55 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
     Choice { resolvers, notice }
 }
 
-/// The directory where dockerd keeps this container's files, if dockerd made it: `…/containers/<id>`, known by a file from
-/// there that is mounted into the container.
+/// The directory where dockerd keeps this container's files, if dockerd made it:
+/// `…/containers/<id>`, known by a file from there that is mounted into the container.
 pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<PathBuf> {
-    let known = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"].into_iter().filter_map(|destination| {
-        let file = spec::mounted_on(&bundle.config.value, &bundle.directory, Path::new(destination))?;
-        file.parent().map(Path::to_owned)
-    });
+    let known = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
+        .into_iter()
+        .filter_map(|destination| {
+            let file = spec::mounted_on(
+                &bundle.config.value,
+                &bundle.directory,
+                Path::new(destination),
+            )?;
+            file.parent().map(Path::to_owned)
+        });
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|last| last == name);
-    known.into_iter().find(|path| named(path, id.as_str()) && path.parent().is_some_and(|up| named(up, "containers")))
+    known.into_iter().find(|path| {
+        named(path, id.as_str()) && path.parent().is_some_and(|up| named(up, "containers"))
+    })
 }
 
 /// What a file of dockerd's for a container says; nothing where it isn't root's alone to write.
 pub(super) fn dockers_file(directory: &Path, name: &str) -> Value {
     let path = directory.join(name);
-    let bytes = if is_roots(&path) { file::read_regular(&path, LIMIT).unwrap_or_default() } else { Vec::new() };
+    let bytes = if is_roots(&path) {
+        file::read_regular(&path, LIMIT).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
 fn listed(json: &Value, key: &str) -> Vec<IpAddr> {
     let list = json.get(key).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(|address| address.as_str()?.parse().ok()).collect()
+    list.into_iter()
+        .flatten()
+        .filter_map(|address| address.as_str()?.parse().ok())
+        .collect()
 }
 
 fn on_port_53(addresses: Vec<IpAddr>) -> Vec<SocketAddr> {
-    resolv_conf::usable(addresses).into_iter().map(|address| SocketAddr::new(address, 53)).collect()
+    resolv_conf::usable(addresses)
+        .into_iter()
+        .map(|address| SocketAddr::new(address, 53))
+        .collect()
 }
 
 fn is_roots(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let root_only = |meta: std::fs::Metadata| meta.is_file() && meta.uid() == 0 && meta.mode() & 0o022 == 0;
+    let root_only =
+        |meta: std::fs::Metadata| meta.is_file() && meta.uid() == 0 && meta.mode() & 0o022 == 0;
     std::fs::symlink_metadata(path).is_ok_and(root_only)
 }
 
@@ -148,11 +186,18 @@ mod tests {
     use serde_json::json;
 
     fn servers(addresses: &[&str]) -> Vec<IpAddr> {
-        addresses.iter().map(|address| address.parse().unwrap()).collect()
+        addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect()
     }
 
     fn docker(container: &[&str], daemon: &[&str]) -> Docker {
-        Docker { container: servers(container), daemon: servers(daemon), ..Docker::default() }
+        Docker {
+            container: servers(container),
+            daemon: servers(daemon),
+            ..Docker::default()
+        }
     }
 
     #[test]
@@ -161,44 +206,102 @@ mod tests {
         assert!(!passes(docker(&[], &[])));
         assert!(!passes(docker(&[], &["10.0.0.2"])), "in the file only");
         assert!(passes(docker(&["10.0.0.2"], &[])));
-        assert!(passes(Docker { daemon_goes_by_dns: true, ..Docker::default() }));
-        assert!(passes(Docker { is_closed: true, ..Docker::default() }));
+        assert!(passes(Docker {
+            daemon_goes_by_dns: true,
+            ..Docker::default()
+        }));
+        assert!(passes(Docker {
+            is_closed: true,
+            ..Docker::default()
+        }));
     }
 
     #[track_caller]
     fn assert_asked(settings: &Settings, docker: &Docker, asked: &[&str], with_notice: bool) {
         let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
         let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
-        assert_eq!((choice.resolvers, choice.notice.is_some()), (asked, with_notice), "{docker:?}");
+        assert_eq!(
+            (choice.resolvers, choice.notice.is_some()),
+            (asked, with_notice),
+            "{docker:?}"
+        );
     }
 
     #[test]
     fn what_the_host_configured_wins_then_docker_then_the_hosts_own() {
-        let configured = Settings { resolvers: vec!["10.0.0.1:5353".parse().unwrap()], ..Settings::default() };
-        assert_asked(&configured, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.1:5353"], false);
+        let configured = Settings {
+            resolvers: vec!["10.0.0.1:5353".parse().unwrap()],
+            ..Settings::default()
+        };
+        assert_asked(
+            &configured,
+            &docker(&["6.6.6.6"], &["10.0.0.2"]),
+            &["10.0.0.1:5353"],
+            false,
+        );
         let settings = Settings::default();
-        assert_asked(&settings, &docker(&[], &["10.0.0.2"]), &["10.0.0.2:53"], false);
+        assert_asked(
+            &settings,
+            &docker(&[], &["10.0.0.2"]),
+            &["10.0.0.2:53"],
+            false,
+        );
         assert_asked(&settings, &docker(&[], &[]), &["10.0.0.3:53"], false);
     }
 
     #[test]
     fn of_a_containers_servers_only_those_that_the_host_knows_are_asked() {
         let settings = Settings::default();
-        assert_asked(&settings, &docker(&["10.0.0.3"], &["10.0.0.2"]), &["10.0.0.3:53"], false);
-        assert_asked(&settings, &docker(&["6.6.6.6", "10.0.0.2"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
-        assert_asked(&settings, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["10.0.0.2:53"], true);
-        assert_asked(&settings, &docker(&["6.6.6.6"], &[]), &["10.0.0.3:53"], true);
-        let any = Settings { container_resolvers: ContainerResolvers::Any, ..Settings::default() };
-        assert_asked(&any, &docker(&["6.6.6.6"], &["10.0.0.2"]), &["6.6.6.6:53"], false);
+        assert_asked(
+            &settings,
+            &docker(&["10.0.0.3"], &["10.0.0.2"]),
+            &["10.0.0.3:53"],
+            false,
+        );
+        assert_asked(
+            &settings,
+            &docker(&["6.6.6.6", "10.0.0.2"], &["10.0.0.2"]),
+            &["10.0.0.2:53"],
+            true,
+        );
+        assert_asked(
+            &settings,
+            &docker(&["6.6.6.6"], &["10.0.0.2"]),
+            &["10.0.0.2:53"],
+            true,
+        );
+        assert_asked(
+            &settings,
+            &docker(&["6.6.6.6"], &[]),
+            &["10.0.0.3:53"],
+            true,
+        );
+        let any = Settings {
+            container_resolvers: ContainerResolvers::Any,
+            ..Settings::default()
+        };
+        assert_asked(
+            &any,
+            &docker(&["6.6.6.6"], &["10.0.0.2"]),
+            &["6.6.6.6:53"],
+            false,
+        );
     }
 
     #[test]
     fn lists_of_another_shape_name_nothing() {
-        for value in
-            [json!(null), json!({"Dns": null}), json!({"Dns": "1.1.1.1"}), json!({"Dns": [1, "x", {}]}), json!([])]
-        {
+        for value in [
+            json!(null),
+            json!({"Dns": null}),
+            json!({"Dns": "1.1.1.1"}),
+            json!({"Dns": [1, "x", {}]}),
+            json!([]),
+        ] {
             assert!(listed(&value, "Dns").is_empty(), "{value}");
         }
-        assert_eq!(listed(&json!({"Dns": ["1.1.1.1"]}), "Dns"), servers(&["1.1.1.1"]));
+        assert_eq!(
+            listed(&json!({"Dns": ["1.1.1.1"]}), "Dns"),
+            servers(&["1.1.1.1"])
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! The proof that a patched seccomp filter allows what was promised and nothing more: made once for each pair of filters, and
-//! remembered until the machine is started again, since compiling two filters takes longer than the rest of a `create`.
+//! The proof that a patched seccomp filter allows what was promised and nothing more: made once for
+//! each pair of filters, and remembered until the machine is started again, since compiling two
+//! filters takes longer than the rest of a `create`.
 //!
-//! What must not be forgotten: a proof is an empty file in a directory that is root's alone; its name covers both filters, the
-//! tier, this program's version and libseccomp's.
+//! What must not be forgotten: a proof is an empty file in a directory that is root's alone; its
+//! name covers both filters, the tier, this program's version and libseccomp's.
 
 use std::fs::{DirBuilder, OpenOptions, read_dir};
 use std::io;
@@ -20,12 +21,14 @@ use crate::seccomp::verify::verify;
 /// Where the proofs are; on a file system that a restart empties.
 const PROOFS: &str = "/run/boundary-proofs";
 
-/// Proofs that are kept. A host has a handful of profiles; one that is made up for each container costs its proof each time.
+/// Proofs that are kept. A host has a handful of profiles; one that is made up for each container
+/// costs its proof each time.
 const MOST: usize = 1024;
 
 /// Proves that `after` is `before` with the tier's calls allowed, unless that was proved before.
 pub(super) fn prove(before: &Value, after: &Value, tier: Tier) -> anyhow::Result<()> {
-    let proof = fingerprint(before, after, tier).map(|name| Path::new(PROOFS).join(hexadecimal(&name)));
+    let proof =
+        fingerprint(before, after, tier).map(|name| Path::new(PROOFS).join(hexadecimal(&name)));
     if proof.as_ref().is_some_and(|proof| proof.is_file()) {
         return Ok(());
     }
@@ -41,9 +44,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn remember(proof: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).recursive(true).create(PROOFS)?;
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(PROOFS)?;
     if read_dir(PROOFS)?.take(MOST).count() < MOST {
-        OpenOptions::new().write(true).create(true).mode(0o400).custom_flags(libc::O_NOFOLLOW).open(proof)?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .mode(0o400)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(proof)?;
     }
     Ok(())
 }

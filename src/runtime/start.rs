@@ -1,7 +1,9 @@
-//! `start`: the last moment before the container's first instruction. Its gateway must say that all is filtered.
+//! `start`: the last moment before the container's first instruction. Its gateway must say that all
+//! is filtered.
 //!
-//! Docker 28 and later attach the network only now, so the gateway adopts what it finds and answers when the namespace
-//! holds nothing unfiltered. What must not be forgotten: silence, a dead proxy, an unknown container all mean no.
+//! Docker 28 and later attach the network only now, so the gateway adopts what it finds and answers
+//! when the namespace holds nothing unfiltered. What must not be forgotten: silence, a dead proxy,
+//! an unknown container all mean no.
 
 use std::time::Duration;
 
@@ -16,27 +18,39 @@ use crate::state::{self, Record};
 /// How long the gateway may take to adopt what the engine attached.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Said where it gives no answer that makes sense; one of an earlier version can't (see [`control`]).
+/// Said where it gives no answer that makes sense; one of an earlier version can't (see
+/// [`control`]).
 const SILENT: &str = "the container's gateway does not answer; if boundary-shim was upgraded since the container was created, \
                       create it anew";
 
-/// Lets the start go on once everything of the container's network is filtered, and it has nothing of this program's.
+/// Lets the start go on once everything of the container's network is filtered, and it has nothing
+/// of this program's.
 pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::Result<()> {
     let record = Record::read(&container.state).context("can't read the container's record")?;
     let Some(record) = record.filter(|record| record.init.alive()) else {
-        bail!("the container {} has no gateway: it was not created by this runtime", container.id.as_str());
+        bail!(
+            "the container {} has no gateway: it was not created by this runtime",
+            container.id.as_str()
+        );
     };
     mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
         Gateway::Joined => {
-            let owner = state::filtering(record.network_namespace).context("can't list the gateways")?;
-            owner.context("the gateway of the joined container is gone").map(drop)
+            let owner =
+                state::filtering(record.network_namespace).context("can't list the gateways")?;
+            owner
+                .context("the gateway of the joined container is gone")
+                .map(drop)
         }
         Gateway::Own if !record.filters() => bail!("the container's gateway is gone"),
-        Gateway::Own => match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
-            Answer::Done => Ok(()),
-            Answer::Failed(problem) => bail!("the container's network can't be filtered: {problem}"),
-            Answer::NotUnderstood(_) | Answer::Status(_) => bail!(SILENT),
-        },
+        Gateway::Own => {
+            match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
+                Answer::Done => Ok(()),
+                Answer::Failed(problem) => {
+                    bail!("the container's network can't be filtered: {problem}")
+                }
+                Answer::NotUnderstood(_) | Answer::Status(_) => bail!(SILENT),
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Programs of classic BPF as seccomp runs them, and what they say of one call.
 //!
-//! The instructions are those that the kernel accepts in a filter (`seccomp_check_filter` in kernel/seccomp.c); what else it
-//! refuses (`bpf_check_classic` in net/core/filter.c) is an error here when it is met. The fact to remember: all jumps go
-//! forward, so that a program ends after as many steps as it is long.
+//! The instructions are those that the kernel accepts in a filter (`seccomp_check_filter` in
+//! kernel/seccomp.c); what else it refuses (`bpf_check_classic` in net/core/filter.c) is an error
+//! here when it is met. The fact to remember: all jumps go forward, so that a program ends after as
+//! many steps as it is long.
 
 use super::filter::Verdict;
 
@@ -27,13 +28,27 @@ pub struct Instruction {
 impl Instruction {
     /// Reads one as it lies in memory on a machine of that byte order.
     #[must_use]
-    pub fn from_bytes([c0, c1, when_true, when_false, k0, k1, k2, k3]: [u8; 8], big_endian: bool) -> Self {
+    pub fn from_bytes(
+        [c0, c1, when_true, when_false, k0, k1, k2, k3]: [u8; 8],
+        big_endian: bool,
+    ) -> Self {
         let (code, constant) = if big_endian {
-            (u16::from_be_bytes([c0, c1]), u32::from_be_bytes([k0, k1, k2, k3]))
+            (
+                u16::from_be_bytes([c0, c1]),
+                u32::from_be_bytes([k0, k1, k2, k3]),
+            )
         } else {
-            (u16::from_le_bytes([c0, c1]), u32::from_le_bytes([k0, k1, k2, k3]))
+            (
+                u16::from_le_bytes([c0, c1]),
+                u32::from_le_bytes([k0, k1, k2, k3]),
+            )
         };
-        Self { code, when_true, when_false, constant }
+        Self {
+            code,
+            when_true,
+            when_false,
+            constant,
+        }
     }
 }
 
@@ -42,8 +57,8 @@ impl Instruction {
 pub struct Program {
     /// Its instructions, in order.
     pub instructions: Vec<Instruction>,
-    /// Whether it is for machines whose bytes are in the order from the most significant: which half of an argument lies
-    /// where depends on it.
+    /// Whether it is for machines whose bytes are in the order from the most significant: which
+    /// half of an argument lies where depends on it.
     pub big_endian: bool,
 }
 
@@ -68,7 +83,24 @@ impl Call {
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "halves are what is wanted")]
     pub fn words(&self, big_endian: bool) -> [u32; WORDS] {
-        let mut words = [self.number, self.architecture, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut words = [
+            self.number,
+            self.architecture,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         let [a, b, c, d, e, f] = self.arguments;
         let wide = [self.instruction_pointer, a, b, c, d, e, f];
         for (pair, wide) in words.as_chunks_mut().0.iter_mut().skip(1).zip(wide) {
@@ -83,7 +115,11 @@ impl Call {
     pub fn from_words(words: [u32; WORDS], big_endian: bool) -> Self {
         let [number, architecture, rest @ ..] = words;
         let mut wide = rest.as_chunks().0.iter().map(|[first, second]: &[u32; 2]| {
-            let (high, low) = if big_endian { (first, second) } else { (second, first) };
+            let (high, low) = if big_endian {
+                (first, second)
+            } else {
+                (second, first)
+            };
             u64::from(*high) << 32 | u64::from(*low)
         });
         let mut next = || wide.next().unwrap_or_default();
@@ -106,7 +142,8 @@ pub struct BadProgram {
     pub cause: &'static str,
 }
 
-/// What a returned number means (`SECCOMP_RET_…` in linux/seccomp.h). Those without a meaning kill the process.
+/// What a returned number means (`SECCOMP_RET_…` in linux/seccomp.h). Those without a meaning kill
+/// the process.
 #[must_use]
 pub fn verdict(returned: u32) -> Verdict {
     let [.., high, low] = returned.to_be_bytes();
@@ -123,8 +160,8 @@ pub fn verdict(returned: u32) -> Verdict {
     }
 }
 
-/// Codes of instructions, put together from linux/bpf_common.h. Those with `_X` after their names take the index register
-/// instead of the constant.
+/// Codes of instructions, put together from linux/bpf_common.h. Those with `_X` after their names
+/// take the index register instead of the constant.
 pub(super) mod code {
     pub(in super::super) const LOAD_CALL: u16 = 0x20;
     pub(super) const LOAD: u16 = 0x00;
@@ -164,7 +201,10 @@ pub fn evaluate(program: &Program, call: &Call) -> Result<Verdict, BadProgram> {
     let mut at = 0;
     loop {
         let bad = |cause| BadProgram { at, cause };
-        let instruction = program.instructions.get(at).ok_or_else(|| bad("it goes on past its end"))?;
+        let instruction = program
+            .instructions
+            .get(at)
+            .ok_or_else(|| bad("it goes on past its end"))?;
         match machine.step(instruction, &words).map_err(bad)? {
             Step::Return(returned) => return Ok(verdict(returned)),
             Step::Leap(over) => at = at.saturating_add(1).saturating_add(over),
@@ -185,10 +225,16 @@ struct Registers {
 }
 
 impl Registers {
-    fn step(&mut self, instruction: &Instruction, words: &[u32; WORDS]) -> Result<Step, &'static str> {
+    fn step(
+        &mut self,
+        instruction: &Instruction,
+        words: &[u32; WORDS],
+    ) -> Result<Step, &'static str> {
         let k = instruction.constant;
         match instruction.code {
-            code::LOAD_CALL => self.accumulator = *word(k).and_then(|at| words.get(at)).ok_or(NO_WORD)?,
+            code::LOAD_CALL => {
+                self.accumulator = *word(k).and_then(|at| words.get(at)).ok_or(NO_WORD)?
+            }
             code::LOAD => self.accumulator = k,
             code::LOAD_MEMORY => self.accumulator = self.remembered(k)?,
             code::LOAD_LENGTH => self.accumulator = CALL_BYTES,
@@ -202,7 +248,9 @@ impl Registers {
             code::RETURN => return Ok(Step::Return(k)),
             code::RETURN_ACCUMULATOR => return Ok(Step::Return(self.accumulator)),
             code::JUMP => return usize::try_from(k).map(Step::Leap).or(Err("a jump too far")),
-            other if other & code::CLASS == code::COMPARISON => return self.compare(instruction).map(Step::Leap),
+            other if other & code::CLASS == code::COMPARISON => {
+                return self.compare(instruction).map(Step::Leap);
+            }
             other if other & code::CLASS == code::ARITHMETIC => return self.calculate(other, k),
             _ => return Err(UNKNOWN),
         }
@@ -211,7 +259,11 @@ impl Registers {
 
     fn compare(&self, instruction: &Instruction) -> Result<usize, &'static str> {
         let by_index = instruction.code & code::X != 0;
-        let operand = if by_index { self.index } else { instruction.constant };
+        let operand = if by_index {
+            self.index
+        } else {
+            instruction.constant
+        };
         let holds = match instruction.code & !code::X {
             code::JUMP_EQUAL => self.accumulator == operand,
             code::JUMP_GREATER => self.accumulator > operand,
@@ -219,12 +271,19 @@ impl Registers {
             code::JUMP_ANY_BIT => self.accumulator & operand != 0,
             _ => return Err(UNKNOWN),
         };
-        Ok(usize::from(if holds { instruction.when_true } else { instruction.when_false }))
+        Ok(usize::from(if holds {
+            instruction.when_true
+        } else {
+            instruction.when_false
+        }))
     }
 
     fn calculate(&mut self, code: u16, constant: u32) -> Result<Step, &'static str> {
         let by_index = code & code::X != 0;
-        let (a, operand) = (self.accumulator, if by_index { self.index } else { constant });
+        let (a, operand) = (
+            self.accumulator,
+            if by_index { self.index } else { constant },
+        );
         self.accumulator = match code & !code::X {
             0x04 => a.wrapping_add(operand),
             0x14 => a.wrapping_sub(operand),
@@ -234,7 +293,9 @@ impl Registers {
             0x34 => a.checked_div(operand).ok_or("a division by nothing")?,
             0x44 => a | operand,
             code::AND => a & operand,
-            0x64 | 0x74 if operand >= u32::BITS && !by_index => return Err("a shift by more than a word has"),
+            0x64 | 0x74 if operand >= u32::BITS && !by_index => {
+                return Err("a shift by more than a word has");
+            }
             0x64 => a.wrapping_shl(operand),
             0x74 => a.wrapping_shr(operand),
             0x84 if !by_index => a.wrapping_neg(),
@@ -245,11 +306,15 @@ impl Registers {
     }
 
     fn cell(&mut self, at: u32) -> Result<&mut Option<u32>, &'static str> {
-        usize::try_from(at).ok().and_then(|at| self.memory.get_mut(at)).ok_or("no such cell of memory")
+        usize::try_from(at)
+            .ok()
+            .and_then(|at| self.memory.get_mut(at))
+            .ok_or("no such cell of memory")
     }
 
     fn remembered(&mut self, at: u32) -> Result<u32, &'static str> {
-        self.cell(at)?.ok_or("a cell is read that nothing was stored in")
+        self.cell(at)?
+            .ok_or("a cell is read that nothing was stored in")
     }
 }
 

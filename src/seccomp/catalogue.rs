@@ -1,9 +1,10 @@
 //! The engines' own default profiles, by version.
 //!
-//! They are kept in `seccomp-profiles/`, in an arrangement of our own (described in the README there): calls grouped by
-//! purpose, each group with its reason, versions as differences. This module answers which engine and version is meant and
-//! hands out the profile in Docker's format; `book` reads the files, `release` compares versions, `render` writes. To
-//! remember: only what is known to be an engine's profile is ever answered; a version that nobody looked at is an error.
+//! They are kept in `seccomp-profiles/`, in an arrangement of our own (described in the README
+//! there): calls grouped by purpose, each group with its reason, versions as differences. This
+//! module answers which engine and version is meant and hands out the profile in Docker's format;
+//! `book` reads the files, `release` compares versions, `render` writes. To remember: only what is
+//! known to be an engine's profile is ever answered; a version that nobody looked at is an error.
 
 mod book;
 mod release;
@@ -22,9 +23,11 @@ const COMMON: &str = include_str!("../../seccomp-profiles/common.json");
 pub enum Engine {
     /// dockerd, from 20.10 on.
     Docker,
-    /// containerd from 1.6 on: what Kubernetes' `RuntimeDefault` is there, and nerdctl's and `ctr`'s profile.
+    /// containerd from 1.6 on: what Kubernetes' `RuntimeDefault` is there, and nerdctl's and
+    /// `ctr`'s profile.
     Containerd,
-    /// podman. Its profile comes with containers-common, whatever podman's own version is; the newest is known.
+    /// podman. Its profile comes with containers-common, whatever podman's own version is; the
+    /// newest is known.
     Podman,
 }
 
@@ -69,8 +72,9 @@ impl Engine {
 
 /// The default profile of an engine, in Docker's format.
 ///
-/// `version` is written as people do, `25`, `25.0`, `25.0.13` or `v25.0.13`. A line alone means its newest release, and so
-/// does a patch level beyond the newest known one; none at all means the newest of all.
+/// `version` is written as people do, `25`, `25.0`, `25.0.13` or `v25.0.13`. A line alone means its
+/// newest release, and so does a patch level beyond the newest known one; none at all means the
+/// newest of all.
 ///
 /// # Errors
 /// [`UnknownVersion`], where no line that is known has that version.
@@ -78,7 +82,11 @@ pub fn profile(engine: Engine, version: Option<&str>) -> Result<Value, UnknownVe
     let own = Book::read(engine.text());
     let Some(release) = Release::find(&own.lines, version) else {
         let asked = version.unwrap_or_default().to_owned();
-        return Err(UnknownVersion { engine, asked, lines: own.lines });
+        return Err(UnknownVersion {
+            engine,
+            asked,
+            lines: own.lines,
+        });
     };
     Ok(render::profile(&Book::read(COMMON), &own, release))
 }

@@ -1,15 +1,17 @@
-//! From a filter to the program that the kernel runs, by libseccomp, in the way of runc (`InitSeccomp` and `matchCall` in its
-//! libcontainer/seccomp) and crun.
+//! From a filter to the program that the kernel runs, by libseccomp, in the way of runc
+//! (`InitSeccomp` and `matchCall` in its libcontainer/seccomp) and crun.
 //!
-//! One thing of runc's is left out: the instructions that it puts before libseccomp's, which answer ENOSYS for calls newer than
-//! the newest one that the profile names (`patchbpf`). They look at the same names before and after a patch of ours, as our
-//! patches name old calls only.
+//! One thing of runc's is left out: the instructions that it puts before libseccomp's, which answer
+//! ENOSYS for calls newer than the newest one that the profile names (`patchbpf`). They look at the
+//! same names before and after a patch of ours, as our patches name old calls only.
 
 use std::fs::File;
 use std::io::{Read, Seek};
 
 use libseccomp::error::{SeccompErrno, SeccompError};
-use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use libseccomp::{
+    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::Fault;
@@ -19,47 +21,71 @@ use super::machine::{self, Machine};
 
 /// The program of a filter.
 ///
-/// As in runc, a rule whose verdict is the default one is no rule, and a name that libseccomp doesn't know is passed over. An
-/// architecture that it doesn't know is refused: the calls of that machine would kill, which nobody meant.
+/// As in runc, a rule whose verdict is the default one is no rule, and a name that libseccomp
+/// doesn't know is passed over. An architecture that it doesn't know is refused: the calls of that
+/// machine would kill, which nobody meant.
 ///
 /// # Errors
-/// What runc would refuse to create a container for: an architecture that the linked libseccomp doesn't know, or of another
-/// byte order than the first; two rules that have the same conditions and different verdicts; an error number that is none.
+/// What runc would refuse to create a container for: an architecture that the linked libseccomp
+/// doesn't know, or of another byte order than the first; two rules that have the same conditions
+/// and different verdicts; an error number that is none.
 pub fn compile(filter: &Filter) -> Result<Program, Fault> {
     let machines = machine::judged_by(filter);
-    let mut context =
-        ScmpFilterContext::new(action(filter.default)).map_err(|cause| refused("defaultAction", &cause))?;
+    let mut context = ScmpFilterContext::new(action(filter.default))
+        .map_err(|cause| refused("defaultAction", &cause))?;
     judge(&mut context, &machines)?;
-    for (at, rule) in filter.rules.iter().enumerate().filter(|(_, rule)| rule.verdict != filter.default) {
-        let alternatives: Vec<_> = rule.alternatives().iter().map(|all| compared(all)).collect();
+    for (at, rule) in filter
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.verdict != filter.default)
+    {
+        let alternatives: Vec<_> = rule
+            .alternatives()
+            .iter()
+            .map(|all| compared(all))
+            .collect();
         for (nth, name) in rule.names.iter().enumerate() {
             let added = add(&mut context, name, action(rule.verdict), &alternatives);
-            added.map_err(|cause| refused(&format!("syscalls[{at}].names[{nth}] ({name:?})"), &cause))?;
+            added.map_err(|cause| {
+                refused(&format!("syscalls[{at}].names[{nth}] ({name:?})"), &cause)
+            })?;
         }
     }
     let big_endian = machines.first().is_some_and(|first| first.is_big_endian());
-    let instructions = export(&context, big_endian).map_err(|cause| Fault::new("seccomp", cause))?;
-    Ok(Program { instructions, big_endian })
+    let instructions =
+        export(&context, big_endian).map_err(|cause| Fault::new("seccomp", cause))?;
+    Ok(Program {
+        instructions,
+        big_endian,
+    })
 }
 
 /// Makes the context one for these machines.
 fn judge(context: &mut ScmpFilterContext, machines: &[Machine]) -> Result<(), Fault> {
     if machine::own().is_none_or(|own| !machines.contains(&own)) {
-        context.remove_arch(ScmpArch::Native).map_err(|cause| refused("architectures", &cause))?;
+        context
+            .remove_arch(ScmpArch::Native)
+            .map_err(|cause| refused("architectures", &cause))?;
     }
     for machine in machines {
         let name = machine.architecture.name();
-        let known =
-            machine.for_libseccomp().ok_or_else(|| Fault::new("architectures", format!("{name} is unknown")))?;
-        context.add_arch(known).map_err(|cause| match cause.errno() {
-            Some(SeccompErrno::EINVAL) => {
-                Fault::new("architectures", format!("{name} is unknown to the libseccomp that is built in"))
-            }
-            Some(SeccompErrno::EDOM) => {
-                Fault::new("architectures", format!("{name} has another byte order than the others"))
-            }
-            _ => refused("architectures", &cause),
-        })?;
+        let known = machine
+            .for_libseccomp()
+            .ok_or_else(|| Fault::new("architectures", format!("{name} is unknown")))?;
+        context
+            .add_arch(known)
+            .map_err(|cause| match cause.errno() {
+                Some(SeccompErrno::EINVAL) => Fault::new(
+                    "architectures",
+                    format!("{name} is unknown to the libseccomp that is built in"),
+                ),
+                Some(SeccompErrno::EDOM) => Fault::new(
+                    "architectures",
+                    format!("{name} has another byte order than the others"),
+                ),
+                _ => refused("architectures", &cause),
+            })?;
     }
     Ok(())
 }
@@ -111,19 +137,30 @@ fn compared(conditions: &[Condition]) -> Vec<ScmpArgCompare> {
 /// The finished program. libseccomp writes it in the byte order of the machines that it is for.
 fn export(context: &ScmpFilterContext, big_endian: bool) -> Result<Vec<Instruction>, String> {
     // Before 2.6 libseccomp exports to a descriptor only.
-    let memory = memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC).map_err(|cause| format!("no memory file: {cause}"))?;
-    context.export_bpf(&memory).map_err(|cause| format!("libseccomp makes no program of it: {cause}"))?;
+    let memory = memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC)
+        .map_err(|cause| format!("no memory file: {cause}"))?;
+    context
+        .export_bpf(&memory)
+        .map_err(|cause| format!("libseccomp makes no program of it: {cause}"))?;
     let mut bytes = Vec::new();
     let mut file = File::from(memory);
-    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|cause| format!("memory file: {cause}"))?;
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|cause| format!("memory file: {cause}"))?;
     let (instructions, rest) = bytes.as_chunks();
     debug_assert!(rest.is_empty(), "a program is whole instructions");
-    Ok(instructions.iter().map(|bytes| Instruction::from_bytes(*bytes, big_endian)).collect())
+    Ok(instructions
+        .iter()
+        .map(|bytes| Instruction::from_bytes(*bytes, big_endian))
+        .collect())
 }
 
 fn refused(place: &str, cause: &SeccompError) -> Fault {
     match cause.errno() {
-        Some(SeccompErrno::EEXIST) => Fault::new(place, "an earlier rule has the same conditions and another action"),
+        Some(SeccompErrno::EEXIST) => Fault::new(
+            place,
+            "an earlier rule has the same conditions and another action",
+        ),
         _ => Fault::new(place, format!("libseccomp refuses it: {cause}")),
     }
 }

@@ -1,7 +1,9 @@
-//! A filter as the OCI specification has it (`linux.seccomp`, config-linux.md#seccomp), read for its meaning.
+//! A filter as the OCI specification has it (`linux.seccomp`, config-linux.md#seccomp), read for
+//! its meaning.
 //!
-//! It is only ever a view: what is written back is the JSON tree, with what we don't know in it. Meaning is what runc and crun
-//! give it: a rule whose verdict is the default one is no rule, names that a machine doesn't know are passed over.
+//! It is only ever a view: what is written back is the JSON tree, with what we don't know in it.
+//! Meaning is what runc and crun give it: a rule whose verdict is the default one is no rule, names
+//! that a machine doesn't know are passed over.
 
 use std::fmt;
 
@@ -37,17 +39,25 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What the conditions mean: any one of these lists, each of which must hold as a whole. An empty one always holds.
+    /// What the conditions mean: any one of these lists, each of which must hold as a whole. An
+    /// empty one always holds.
     ///
-    /// Conditions on different arguments must all hold; but where two are on the same argument, runc and crun make a rule of
-    /// its own of every condition (`matchCall` in runc's libcontainer/seccomp), because libseccomp refuses such a rule.
+    /// Conditions on different arguments must all hold; but where two are on the same argument,
+    /// runc and crun make a rule of its own of every condition (`matchCall` in runc's
+    /// libcontainer/seccomp), because libseccomp refuses such a rule.
     #[must_use]
     pub fn alternatives(&self) -> Vec<Vec<Condition>> {
         let repeated = |(at, condition): (usize, &Condition)| {
-            self.conditions.iter().take(at).any(|earlier| earlier.argument == condition.argument)
+            self.conditions
+                .iter()
+                .take(at)
+                .any(|earlier| earlier.argument == condition.argument)
         };
         if self.conditions.iter().enumerate().any(repeated) {
-            self.conditions.iter().map(|condition| vec![*condition]).collect()
+            self.conditions
+                .iter()
+                .map(|condition| vec![*condition])
+                .collect()
         } else {
             vec![self.conditions.clone()]
         }
@@ -118,7 +128,8 @@ impl Condition {
             Test::Equal(other) => value == other,
             Test::GreaterOrEqual(other) => value >= other,
             Test::Greater(other) => value > other,
-            // libseccomp compares under the mask (`_db_node_mask_fixup`): a value's other bits count for nothing.
+            // libseccomp compares under the mask (`_db_node_mask_fixup`): a value's other bits
+            // count for nothing.
             Test::Masked { mask, value: other } => value & mask == other & mask,
         }
     }
@@ -139,7 +150,8 @@ pub enum Test {
     GreaterOrEqual(u64),
     /// `SCMP_CMP_GT`
     Greater(u64),
-    /// `SCMP_CMP_MASKED_EQ`: of the bits in `mask` (which the file calls `value`), just those of `value` (`valueTwo`) are set.
+    /// `SCMP_CMP_MASKED_EQ`: of the bits in `mask` (which the file calls `value`), just those of
+    /// `value` (`valueTwo`) are set.
     Masked {
         /// The bits that are looked at.
         mask: u64,
@@ -152,7 +164,8 @@ pub enum Test {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Architecture(&'static str);
 
-/// All that libseccomp 2.6 knows (`seccomp_arch_resolve_name(3)`), with `SCMP_ARCH_` in front in files.
+/// All that libseccomp 2.6 knows (`seccomp_arch_resolve_name(3)`), with `SCMP_ARCH_` in front in
+/// files.
 const ARCHITECTURES: [&str; 24] = [
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
@@ -184,7 +197,10 @@ impl Architecture {
     /// The architecture of a name as it stands in files, `SCMP_ARCH_X86_64`.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        ARCHITECTURES.into_iter().find(|known| *known == name).map(Self)
+        ARCHITECTURES
+            .into_iter()
+            .find(|known| *known == name)
+            .map(Self)
     }
 
     /// Its name in files.
@@ -206,41 +222,73 @@ impl Filter {
     /// # Errors
     /// The first [`Fault`]: a word or a type that isn't the specification's.
     pub fn read(seccomp: &Value) -> Result<Self, Fault> {
-        let seccomp = seccomp.as_object().ok_or_else(|| Fault::new("seccomp", "not an object"))?;
+        let seccomp = seccomp
+            .as_object()
+            .ok_or_else(|| Fault::new("seccomp", "not an object"))?;
         let default = verdict(seccomp, "", "defaultAction", "defaultErrnoRet")?;
         let mut architectures = Vec::new();
         for (at, name) in list(seccomp, "", "architectures")?.iter().enumerate() {
             let known = name.as_str().and_then(Architecture::parse);
-            architectures.push(known.ok_or_else(|| unknown(format!("architectures[{at}]"), name, "an architecture"))?);
+            architectures.push(
+                known.ok_or_else(|| {
+                    unknown(format!("architectures[{at}]"), name, "an architecture")
+                })?,
+            );
         }
         let rules = list(seccomp, "", "syscalls")?.iter().enumerate();
-        let rules = rules.map(|(at, entry)| rule(entry, &format!("syscalls[{at}]"))).collect::<Result<_, _>>()?;
-        Ok(Self { default, architectures, rules })
+        let rules = rules
+            .map(|(at, entry)| rule(entry, &format!("syscalls[{at}]")))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            default,
+            architectures,
+            rules,
+        })
     }
 }
 
 fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
-    let entry = entry.as_object().ok_or_else(|| Fault::new(place, "not an object"))?;
+    let entry = entry
+        .as_object()
+        .ok_or_else(|| Fault::new(place, "not an object"))?;
     let mut names = Vec::new();
     for (at, name) in list(entry, place, "names")?.iter().enumerate() {
         match name.as_str() {
             Some(name) if !name.is_empty() => names.push(name.to_owned()),
-            _ => return Err(unknown(format!("{place}.names[{at}]"), name, "the name of a system call")),
+            _ => {
+                return Err(unknown(
+                    format!("{place}.names[{at}]"),
+                    name,
+                    "the name of a system call",
+                ));
+            }
         }
     }
     let conditions = list(entry, place, "args")?.iter().enumerate();
     let conditions = conditions.map(|(at, entry)| condition(entry, &format!("{place}.args[{at}]")));
     let verdict = verdict(entry, place, "action", "errnoRet")?;
-    Ok(Rule { names, verdict, conditions: conditions.collect::<Result<_, _>>()? })
+    Ok(Rule {
+        names,
+        verdict,
+        conditions: conditions.collect::<Result<_, _>>()?,
+    })
 }
 
 fn condition(entry: &Value, place: &str) -> Result<Condition, Fault> {
-    let entry = entry.as_object().ok_or_else(|| Fault::new(place, "not an object"))?;
+    let entry = entry
+        .as_object()
+        .ok_or_else(|| Fault::new(place, "not an object"))?;
     let argument = number(entry, place, "index")?;
     if argument >= ARGUMENTS {
-        return Err(Fault::new(within(place, "index"), format!("{argument} is beyond the last argument, 5")));
+        return Err(Fault::new(
+            within(place, "index"),
+            format!("{argument} is beyond the last argument, 5"),
+        ));
     }
-    let (value, second) = (number(entry, place, "value")?, number(entry, place, "valueTwo")?);
+    let (value, second) = (
+        number(entry, place, "value")?,
+        number(entry, place, "valueTwo")?,
+    );
     let operator = entry.get("op").unwrap_or(&Value::Null);
     let test = match operator.as_str() {
         Some("SCMP_CMP_NE") => Test::NotEqual(value),
@@ -249,20 +297,42 @@ fn condition(entry: &Value, place: &str) -> Result<Condition, Fault> {
         Some("SCMP_CMP_EQ") => Test::Equal(value),
         Some("SCMP_CMP_GE") => Test::GreaterOrEqual(value),
         Some("SCMP_CMP_GT") => Test::Greater(value),
-        Some("SCMP_CMP_MASKED_EQ") => Test::Masked { mask: value, value: second },
-        _ => return Err(unknown(within(place, "op"), operator, "a comparison (SCMP_CMP_…)")),
+        Some("SCMP_CMP_MASKED_EQ") => Test::Masked {
+            mask: value,
+            value: second,
+        },
+        _ => {
+            return Err(unknown(
+                within(place, "op"),
+                operator,
+                "a comparison (SCMP_CMP_…)",
+            ));
+        }
     };
-    Ok(Condition { argument: u32::try_from(argument).unwrap_or_default(), test })
+    Ok(Condition {
+        argument: u32::try_from(argument).unwrap_or_default(),
+        test,
+    })
 }
 
-fn verdict(holder: &Map<String, Value>, place: &str, action: &str, errno: &str) -> Result<Verdict, Fault> {
+fn verdict(
+    holder: &Map<String, Value>,
+    place: &str,
+    action: &str,
+    errno: &str,
+) -> Result<Verdict, Fault> {
     let word = holder.get(action).unwrap_or(&Value::Null);
     let number = match holder.get(errno) {
         None | Some(Value::Null) => EPERM,
         Some(number) => number
             .as_u64()
             .and_then(|number| u16::try_from(number).ok())
-            .ok_or_else(|| Fault::new(within(place, errno), format!("{} is no error number", shown(number))))?,
+            .ok_or_else(|| {
+                Fault::new(
+                    within(place, errno),
+                    format!("{} is no error number", shown(number)),
+                )
+            })?,
     };
     Ok(match word.as_str() {
         Some("SCMP_ACT_ALLOW") => Verdict::Allow,
@@ -273,7 +343,13 @@ fn verdict(holder: &Map<String, Value>, place: &str, action: &str, errno: &str) 
         Some("SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD") => Verdict::KillThread,
         Some("SCMP_ACT_KILL_PROCESS") => Verdict::KillProcess,
         Some("SCMP_ACT_NOTIFY") => Verdict::Notify,
-        _ => return Err(unknown(within(place, action), word, "an action (SCMP_ACT_…)")),
+        _ => {
+            return Err(unknown(
+                within(place, action),
+                word,
+                "an action (SCMP_ACT_…)",
+            ));
+        }
     })
 }
 
@@ -282,7 +358,14 @@ fn number(holder: &Map<String, Value>, place: &str, key: &str) -> Result<u64, Fa
     match holder.get(key) {
         None | Some(Value::Null) => Ok(0),
         Some(number) => number.as_u64().ok_or_else(|| {
-            Fault::new(within(place, key), format!("{} is not a whole number from 0 to {}", shown(number), u64::MAX))
+            Fault::new(
+                within(place, key),
+                format!(
+                    "{} is not a whole number from 0 to {}",
+                    shown(number),
+                    u64::MAX
+                ),
+            )
         }),
     }
 }
@@ -297,7 +380,11 @@ fn list<'a>(holder: &'a Map<String, Value>, place: &str, key: &str) -> Result<&'
 }
 
 fn within(place: &str, key: &str) -> String {
-    if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+    if place.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{place}.{key}")
+    }
 }
 
 fn unknown(place: String, found: &Value, wanted: &str) -> Fault {
@@ -335,10 +422,16 @@ mod tests {
     #[test]
     fn conditions_on_one_argument_are_alternatives_and_on_several_they_join() {
         let args = |indices: &[u32]| -> Value {
-            indices.iter().map(|index| json!({"index": index, "value": 7, "op": "SCMP_CMP_EQ"})).collect()
+            indices
+                .iter()
+                .map(|index| json!({"index": index, "value": 7, "op": "SCMP_CMP_EQ"}))
+                .collect()
         };
         let alternatives = |indices: &[u32]| {
-            let rule = read(json!({"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args(indices)})).unwrap();
+            let rule = read(
+                json!({"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args(indices)}),
+            )
+            .unwrap();
             rule.alternatives().iter().map(Vec::len).collect::<Vec<_>>()
         };
         assert_eq!(alternatives(&[]), [0]);
@@ -349,7 +442,10 @@ mod tests {
 
     #[test]
     fn bits_of_a_value_outside_its_mask_count_for_nothing() {
-        let test = Test::Masked { mask: 0b10, value: 0b111 };
+        let test = Test::Masked {
+            mask: 0b10,
+            value: 0b111,
+        };
         let condition = Condition { argument: 0, test };
         assert!(condition.holds(0b10) && condition.holds(0b1011));
         assert!(!condition.holds(0b101));
@@ -359,7 +455,8 @@ mod tests {
     fn an_error_without_a_number_is_eperm() {
         let rule = read(json!({"names": ["a"], "action": "SCMP_ACT_ERRNO"})).unwrap();
         assert_eq!(rule.verdict, Verdict::Errno(1));
-        let rule = read(json!({"names": ["a"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0})).unwrap();
+        let rule =
+            read(json!({"names": ["a"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0})).unwrap();
         assert_eq!(rule.verdict, Verdict::Errno(0));
     }
 
@@ -375,7 +472,8 @@ mod tests {
             told(json!({"names": [""], "action": "SCMP_ACT_ALLOW"})),
             "syscalls[0].names[0]: \"\" is not the name of a system call"
         );
-        let with = |arg: Value| told(json!({"names": ["a"], "action": "SCMP_ACT_ALLOW", "args": [arg]}));
+        let with =
+            |arg: Value| told(json!({"names": ["a"], "action": "SCMP_ACT_ALLOW", "args": [arg]}));
         assert_eq!(
             with(json!({"index": 6, "op": "SCMP_CMP_EQ"})),
             "syscalls[0].args[0].index: 6 is beyond the last argument, 5"
@@ -384,16 +482,36 @@ mod tests {
             with(json!({"value": -1})),
             "syscalls[0].args[0].value: -1 is not a whole number from 0 to 18446744073709551615"
         );
-        assert_eq!(with(json!({})), "syscalls[0].args[0].op: a comparison (SCMP_CMP_…) is missing");
+        assert_eq!(
+            with(json!({})),
+            "syscalls[0].args[0].op: a comparison (SCMP_CMP_…) is missing"
+        );
     }
 
     #[test]
     fn what_a_profile_holds_reaches_a_message_escaped_and_short() {
-        let told = |action: Value| read(json!({"names": ["a"], "action": action})).unwrap_err().cause;
-        assert_eq!(told(json!("A\u{7f}\n\u{202e}")), r#""A\u{7f}\n\u{202e}" is not an action (SCMP_ACT_…)"#);
-        assert_eq!(told(json!("A".repeat(1 << 20))), format!("\"{}…\" is not an action (SCMP_ACT_…)", "A".repeat(60)));
-        assert_eq!(told(json!({"a": [1]})), "an object is not an action (SCMP_ACT_…)");
-        let errno = |number: Value| read(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": number})).unwrap_err().cause;
+        let told = |action: Value| {
+            read(json!({"names": ["a"], "action": action}))
+                .unwrap_err()
+                .cause
+        };
+        assert_eq!(
+            told(json!("A\u{7f}\n\u{202e}")),
+            r#""A\u{7f}\n\u{202e}" is not an action (SCMP_ACT_…)"#
+        );
+        assert_eq!(
+            told(json!("A".repeat(1 << 20))),
+            format!("\"{}…\" is not an action (SCMP_ACT_…)", "A".repeat(60))
+        );
+        assert_eq!(
+            told(json!({"a": [1]})),
+            "an object is not an action (SCMP_ACT_…)"
+        );
+        let errno = |number: Value| {
+            read(json!({"action": "SCMP_ACT_ERRNO", "errnoRet": number}))
+                .unwrap_err()
+                .cause
+        };
         assert_eq!(errno(json!(["\u{7f}"])), "a list is no error number");
         assert_eq!(errno(json!(65_536)), "65536 is no error number");
     }

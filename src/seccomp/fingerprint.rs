@@ -1,6 +1,7 @@
 //! What a check of a patched filter is remembered by, where it was passed.
 //!
-//! The fact to remember: everything that the outcome depends on must be in it, or a check is believed that was never made.
+//! The fact to remember: everything that the outcome depends on must be in it, or a check is
+//! believed that was never made.
 
 use libseccomp::ScmpVersion;
 use serde_json::Value;
@@ -9,15 +10,21 @@ use sha2::{Digest, Sha256};
 use super::machine;
 use super::tier::Tier;
 
-/// The SHA-256 of all that [`verify`](super::verify::verify) depends on: both filters as JSON, the tier, the machine, and the
-/// versions of libseccomp and of this program. None where libseccomp doesn't tell its version: then nothing can be remembered.
+/// The SHA-256 of all that [`verify`](super::verify::verify) depends on: both filters as JSON, the
+/// tier, the machine, and the versions of libseccomp and of this program. None where libseccomp
+/// doesn't tell its version: then nothing can be remembered.
 #[must_use]
 pub fn fingerprint(before: &Value, after: &Value, tier: Tier) -> Option<[u8; 32]> {
     let libseccomp = ScmpVersion::current().ok()?;
     let machine = machine::own()?.architecture.name();
     let mut hash = Sha256::new();
     for part in [
-        concat!("seccomp patch of ", env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")),
+        concat!(
+            "seccomp patch of ",
+            env!("CARGO_PKG_NAME"),
+            " ",
+            env!("CARGO_PKG_VERSION")
+        ),
         &libseccomp.to_string(),
         machine,
         tier.name(),
@@ -38,7 +45,10 @@ mod tests {
 
     #[test]
     fn another_input_has_another_fingerprint() {
-        let (one, two) = (json!({"defaultAction": "SCMP_ACT_ERRNO"}), json!({"defaultAction": "SCMP_ACT_ALLOW"}));
+        let (one, two) = (
+            json!({"defaultAction": "SCMP_ACT_ERRNO"}),
+            json!({"defaultAction": "SCMP_ACT_ALLOW"}),
+        );
         let of = |before, after, tier| fingerprint(before, after, tier).unwrap();
         let all = [
             of(&one, &two, Tier::Nsjail),

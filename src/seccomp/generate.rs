@@ -58,9 +58,11 @@ pub enum GenerateError {
     /// What came of it can't be read: our fault, or a word that only runc would have stumbled over.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// The programs that libseccomp 2.5 makes for machines of the other byte order jump to wrong places: nothing can be
-    /// proved with those.
-    #[error("a profile for machines of the other byte order can't be checked here: run this on such a machine")]
+    /// The programs that libseccomp 2.5 makes for machines of the other byte order jump to wrong
+    /// places: nothing can be proved with those.
+    #[error(
+        "a profile for machines of the other byte order can't be checked here: run this on such a machine"
+    )]
     OtherByteOrder,
     /// It can't be proved that the patched profile is what was promised.
     #[error("the self-check failed: {0}")]
@@ -70,14 +72,16 @@ pub enum GenerateError {
 /// Where a profile comes from, which decides how much there is to prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// `catalogue`: the tests prove what becomes of it, so it is proved here only as most containers of this machine get it.
+    /// `catalogue`: the tests prove what becomes of it, so it is proved here only as most
+    /// containers of this machine get it.
     Ours,
-    /// Somebody's own file: it is proved for every architecture that it names, for containers of few capabilities and of many.
+    /// Somebody's own file: it is proved for every architecture that it names, for containers of
+    /// few capabilities and of many.
     Theirs,
 }
 
-/// Makes a profile: `base` with the tier's calls, in the form asked for, and proved. `here` is for whom it is resolved, and for
-/// which machine it is proved at least.
+/// Makes a profile: `base` with the tier's calls, in the form asked for, and proved. `here` is for
+/// whom it is resolved, and for which machine it is proved at least.
 ///
 /// # Errors
 /// [`GenerateError`].
@@ -97,24 +101,40 @@ pub fn generate(
     let resolved = resolve(&patched, here).ok_or(GenerateError::Unconfined)?;
     match form {
         Form::Oci => prove(base, &patched, tier, here)?,
-        Form::Docker => prove_all(base, origin, here, |machine| prove(base, &patched, tier, machine))?,
+        Form::Docker => prove_all(base, origin, here, |machine| {
+            prove(base, &patched, tier, machine)
+        })?,
     }
-    let profile = if form == Form::Oci { resolved } else { patched.tree().clone() };
+    let profile = if form == Form::Oci {
+        resolved
+    } else {
+        patched.tree().clone()
+    };
     Ok(Generated { profile, changes })
 }
 
-/// Proves that for one kind of container on one machine the patched profile is the base with the tier's calls allowed.
-fn prove(base: &Profile, patched: &Profile, tier: Tier, to: &Target<'_>) -> Result<(), GenerateError> {
+/// Proves that for one kind of container on one machine the patched profile is the base with the
+/// tier's calls allowed.
+fn prove(
+    base: &Profile,
+    patched: &Profile,
+    tier: Tier,
+    to: &Target<'_>,
+) -> Result<(), GenerateError> {
     let filter = |profile| resolve(profile, to).ok_or(GenerateError::Unconfined);
-    let (before, after) = (Filter::read(&filter(base)?)?, Filter::read(&filter(patched)?)?);
+    let (before, after) = (
+        Filter::read(&filter(base)?)?,
+        Filter::read(&filter(patched)?)?,
+    );
     if machine::is_of_other_byte_order(&after) {
         return Err(GenerateError::OtherByteOrder);
     }
     Ok(verify(&before, &after, tier)?)
 }
 
-/// Proves all that is to be proved of a profile which goes on depending on capabilities and architectures. Machines of the
-/// other byte order are passed over: they get what was proved for these.
+/// Proves all that is to be proved of a profile which goes on depending on capabilities and
+/// architectures. Machines of the other byte order are passed over: they get what was proved for
+/// these.
 fn prove_all(
     base: &Profile,
     origin: Origin,
@@ -125,11 +145,24 @@ fn prove_all(
     if origin == Origin::Ours {
         return Ok(());
     }
-    let everything: Vec<String> = here.bounding.iter().chain(base.capabilities()).cloned().collect();
-    let machines = Arch::ALL.into_iter().map(|architecture| Target { architecture, ..*here });
-    for machine in machines.filter(|machine| machine.architecture == here.architecture || is_mapped(base, machine)) {
+    let everything: Vec<String> = here
+        .bounding
+        .iter()
+        .chain(base.capabilities())
+        .cloned()
+        .collect();
+    let machines = Arch::ALL.into_iter().map(|architecture| Target {
+        architecture,
+        ..*here
+    });
+    for machine in machines
+        .filter(|machine| machine.architecture == here.architecture || is_mapped(base, machine))
+    {
         for bounding in [here.bounding, &everything] {
-            match prove(&Target { bounding, ..machine }) {
+            match prove(&Target {
+                bounding,
+                ..machine
+            }) {
                 Err(GenerateError::OtherByteOrder) => {}
                 outcome => outcome?,
             }

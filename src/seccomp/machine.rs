@@ -1,7 +1,8 @@
-//! Architectures and system calls by the numbers that a filter's program sees, as libseccomp and the kernel have them.
+//! Architectures and system calls by the numbers that a filter's program sees, as libseccomp and
+//! the kernel have them.
 //!
-//! The fact to remember: runc and crun only ever *add* architectures. The machine's own is filtered, too, whether the filter
-//! names it or not.
+//! The fact to remember: runc and crun only ever *add* architectures. The machine's own is
+//! filtered, too, whether the filter names it or not.
 
 use std::str::FromStr;
 
@@ -59,7 +60,8 @@ impl Machine {
         self.word & LITTLE_ENDIAN == 0
     }
 
-    /// The number of a call there, as it stands in the `nr` word; none where it has no such call, or libseccomp knows none.
+    /// The number of a call there, as it stands in the `nr` word; none where it has no such call,
+    /// or libseccomp knows none.
     #[must_use]
     pub fn number(self, syscall: &str) -> Option<u32> {
         let known = ScmpSyscall::from_name_by_arch(syscall, self.for_libseccomp()?).ok()?;
@@ -68,7 +70,8 @@ impl Machine {
         Some(if self.is_x32() { number | X32 } else { number })
     }
 
-    /// What libseccomp calls it. A name that the crate doesn't know doesn't occur: it has all of [`Architecture`]'s.
+    /// What libseccomp calls it. A name that the crate doesn't know doesn't occur: it has all of
+    /// [`Architecture`]'s.
     #[must_use]
     pub fn for_libseccomp(self) -> Option<ScmpArch> {
         ScmpArch::from_str(self.architecture.name()).ok()
@@ -86,17 +89,21 @@ pub fn own() -> Option<Machine> {
     machines().find(|machine| machine.for_libseccomp() == Some(native))
 }
 
-/// The machines whose calls a filter judges: those that it names, and this one. Calls of all others kill.
+/// The machines whose calls a filter judges: those that it names, and this one. Calls of all others
+/// kill.
 ///
-/// A filter that begins with one of the other byte order is not for this machine (libseccomp mixes no orders in a program,
-/// and runc refuses it here): it is taken as for the machines it names alone.
+/// A filter that begins with one of the other byte order is not for this machine (libseccomp mixes
+/// no orders in a program, and runc refuses it here): it is taken as for the machines it names
+/// alone.
 #[must_use]
 pub fn judged_by(filter: &Filter) -> Vec<Machine> {
     let own = own();
     let mut judged: Vec<Machine> = Vec::new();
     let named = filter.architectures.iter().filter_map(|named| of(*named));
     for machine in named.chain(own) {
-        let stranger = |first: &Machine| Some(machine) == own && first.is_big_endian() != machine.is_big_endian();
+        let stranger = |first: &Machine| {
+            Some(machine) == own && first.is_big_endian() != machine.is_big_endian()
+        };
         if !judged.contains(&machine) && !judged.first().is_some_and(stranger) {
             judged.push(machine);
         }
@@ -108,20 +115,33 @@ pub fn judged_by(filter: &Filter) -> Vec<Machine> {
 #[must_use]
 pub fn is_of_other_byte_order(filter: &Filter) -> bool {
     let first = filter.architectures.first().and_then(|named| of(*named));
-    first.zip(own()).is_some_and(|(first, own)| first.is_big_endian() != own.is_big_endian())
+    first
+        .zip(own())
+        .is_some_and(|(first, own)| first.is_big_endian() != own.is_big_endian())
 }
 
 /// What people know a call by: its architecture and its name, or its number.
 #[must_use]
 pub fn describe(word: u32, number: u32) -> String {
     let x32 = word == X86_64 && number >= X32;
-    let Some(machine) = machines().find(|machine| machine.word == word && machine.is_x32() == x32) else {
+    let Some(machine) = machines().find(|machine| machine.word == word && machine.is_x32() == x32)
+    else {
         return format!("architecture {word:#x} call {number}");
     };
-    let architecture = machine.architecture.name().trim_start_matches("SCMP_ARCH_").to_lowercase();
+    let architecture = machine
+        .architecture
+        .name()
+        .trim_start_matches("SCMP_ARCH_")
+        .to_lowercase();
     let by_number = i32::try_from(number).ok().map(ScmpSyscall::from);
-    let name = machine.for_libseccomp().zip(by_number).and_then(|(arch, call)| call.get_name_by_arch(arch).ok());
-    format!("{architecture} {}", name.unwrap_or_else(|| format!("call {number}")))
+    let name = machine
+        .for_libseccomp()
+        .zip(by_number)
+        .and_then(|(arch, call)| call.get_name_by_arch(arch).ok());
+    format!(
+        "{architecture} {}",
+        name.unwrap_or_else(|| format!("call {number}"))
+    )
 }
 
 fn of(architecture: Architecture) -> Option<Machine> {
@@ -132,7 +152,12 @@ fn of(architecture: Architecture) -> Option<Machine> {
 }
 
 fn machines() -> impl Iterator<Item = Machine> {
-    WORDS.into_iter().filter_map(|(name, word)| Some(Machine { architecture: Architecture::parse(name)?, word }))
+    WORDS.into_iter().filter_map(|(name, word)| {
+        Some(Machine {
+            architecture: Architecture::parse(name)?,
+            word,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -141,8 +166,13 @@ mod tests {
     use serde_json::json;
 
     fn judged(named: &[&str]) -> Vec<&'static str> {
-        let filter = Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": named})).unwrap();
-        judged_by(&filter).into_iter().map(|machine| machine.architecture.name()).collect()
+        let filter =
+            Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": named}))
+                .unwrap();
+        judged_by(&filter)
+            .into_iter()
+            .map(|machine| machine.architecture.name())
+            .collect()
     }
 
     #[test]
@@ -156,7 +186,8 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_a_program_sees() {
-        let number = |name: &str, call: &str| of(Architecture::parse(name).unwrap()).unwrap().number(call);
+        let number =
+            |name: &str, call: &str| of(Architecture::parse(name).unwrap()).unwrap().number(call);
         assert_eq!(number("SCMP_ARCH_X86_64", "clone"), Some(56));
         assert_eq!(number("SCMP_ARCH_X32", "clone"), Some(0x4000_0038));
         assert_eq!(number("SCMP_ARCH_X86", "clone"), Some(120));

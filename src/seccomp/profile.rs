@@ -1,11 +1,14 @@
-//! A profile in Docker's form, as a file for `--security-opt seccomp=` has it: read as dockerd reads it, and checked further.
+//! A profile in Docker's form, as a file for `--security-opt seccomp=` has it: read as dockerd
+//! reads it, and checked further.
 //!
-//! dockerd's reader is Go's `encoding/json`: keys in any case, null for nothing, strange keys passed over. A file that it would
-//! take is taken with the same meaning, or refused; never with another. Refused beyond what dockerd refuses is what runc
-//! would refuse at create (words that it doesn't know), in rules that the container at hand doesn't get, too.
+//! dockerd's reader is Go's `encoding/json`: keys in any case, null for nothing, strange keys
+//! passed over. A file that it would take is taken with the same meaning, or refused; never with
+//! another. Refused beyond what dockerd refuses is what runc would refuse at create (words that it
+//! doesn't know), in rules that the container at hand doesn't get, too.
 //!
-//! What must not be forgotten: the tree is kept beside the reading, with what we don't know in it, for who edits and writes
-//! the file. In it known keys have their usual spelling and stand once, so that an edit of `syscalls` is an edit of what Docker reads.
+//! What must not be forgotten: the tree is kept beside the reading, with what we don't know in it,
+//! for who edits and writes the file. In it known keys have their usual spelling and stand once, so
+//! that an edit of `syscalls` is an edit of what Docker reads.
 
 mod text;
 
@@ -65,7 +68,10 @@ impl Profile {
     /// The first [`Fault`], at `line L column C` where it isn't JSON.
     pub fn read(text: &[u8]) -> Result<Self, Fault> {
         if text.len() > LONGEST {
-            return Err(Fault::new("profile", format!("longer than {LONGEST} bytes")));
+            return Err(Fault::new(
+                "profile",
+                format!("longer than {LONGEST} bytes"),
+            ));
         }
         Self::of(text::tree(text)?)
     }
@@ -80,7 +86,9 @@ impl Profile {
         }
         let tree = settled(tree, &PROFILE, "")?;
         let entries = list(&tree, "syscalls").iter().enumerate();
-        let rules = entries.map(|(at, entry)| rule(entry, &format!("syscalls[{at}]"))).collect::<Result<_, _>>()?;
+        let rules = entries
+            .map(|(at, entry)| rule(entry, &format!("syscalls[{at}]")))
+            .collect::<Result<_, _>>()?;
         let machine = |entry: &Value| Machine {
             own: string(entry, "architecture").to_owned(),
             further: strings(entry, "subArchitectures"),
@@ -100,13 +108,15 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The whole file, with what we don't know in it; known keys in their usual spelling, each once.
+    /// The whole file, with what we don't know in it; known keys in their usual spelling, each
+    /// once.
     #[must_use]
     pub fn tree(&self) -> &Value {
         &self.tree
     }
 
-    /// Whether it says nothing at all, which means to dockerd **no filter**: the container is unconfined.
+    /// Whether it says nothing at all, which means to dockerd **no filter**: the container is
+    /// unconfined.
     #[must_use]
     pub fn is_unconfined(&self) -> bool {
         self.default_action.is_empty() && self.rules.is_empty()
@@ -114,12 +124,19 @@ impl Profile {
 
     /// Every capability that a rule depends on.
     pub(super) fn capabilities(&self) -> impl Iterator<Item = &String> {
-        self.rules.iter().flat_map(|rule| [&rule.includes, &rule.excludes].into_iter().flat_map(|it| &it.capabilities))
+        self.rules.iter().flat_map(|rule| {
+            [&rule.includes, &rule.excludes]
+                .into_iter()
+                .flat_map(|it| &it.capabilities)
+        })
     }
 
     fn check(&self) -> Result<(), Fault> {
         if !self.architectures.is_empty() && !self.arch_map.is_empty() {
-            return Err(Fault::new("archMap", "stands beside architectures; only one of them may"));
+            return Err(Fault::new(
+                "archMap",
+                "stands beside architectures; only one of them may",
+            ));
         }
         if self.is_unconfined() {
             return Ok(());
@@ -132,7 +149,10 @@ impl Profile {
 fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
     let name = string(entry, "name");
     if !name.is_empty() && !list(entry, "names").is_empty() {
-        return Err(Fault::new(format!("{place}.name"), "stands beside names; only one of them may"));
+        return Err(Fault::new(
+            format!("{place}.name"),
+            "stands beside names; only one of them may",
+        ));
     }
     Ok(Rule {
         plain: plain(entry, name),
@@ -141,15 +161,18 @@ fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
     })
 }
 
-/// A rule as Go writes it: `names` always, null if there was none; other lists only where something is in them.
+/// A rule as Go writes it: `names` always, null if there was none; other lists only where something
+/// is in them.
 fn plain(entry: &Value, name: &str) -> Value {
     let names = match entry.get("names") {
         _ if !name.is_empty() => json!([name]),
         Some(Value::Array(_)) => json!(strings(entry, "names")),
         _ => Value::Null,
     };
-    let mut plain =
-        Map::from_iter([("names".to_owned(), names), ("action".to_owned(), string(entry, "action").into())]);
+    let mut plain = Map::from_iter([
+        ("names".to_owned(), names),
+        ("action".to_owned(), string(entry, "action").into()),
+    ]);
     plain.extend(number(entry, "errnoRet").map(|errno| ("errnoRet".to_owned(), errno.into())));
     let arguments: Vec<Value> = list(entry, "args").iter().map(argument).collect();
     if !arguments.is_empty() {
@@ -174,14 +197,21 @@ fn conditions(entry: &Value, place: &str, key: &str) -> Result<Conditions, Fault
     let kernel = match entry.get("minKernel") {
         None | Some(Value::Null) => None,
         Some(_) => Some(version(string(entry, "minKernel")).ok_or_else(|| {
-            Fault::new(format!("{place}.{key}.minKernel"), "not a kernel version of the form N.N, each up to 255")
+            Fault::new(
+                format!("{place}.{key}.minKernel"),
+                "not a kernel version of the form N.N, each up to 255",
+            )
         })?),
     };
-    Ok(Conditions { capabilities: strings(entry, "caps"), architectures: strings(entry, "arches"), kernel })
+    Ok(Conditions {
+        capabilities: strings(entry, "caps"),
+        architectures: strings(entry, "arches"),
+        kernel,
+    })
 }
 
-/// A kernel's version. The empty one is to dockerd the version 0.0, which every kernel has reached: a rule that *excludes*
-/// it is never there.
+/// A kernel's version. The empty one is to dockerd the version 0.0, which every kernel has reached:
+/// a rule that *excludes* it is never there.
 fn version(text: &str) -> Option<(u32, u32)> {
     if text.is_empty() {
         return Some((0, 0));
@@ -208,7 +238,13 @@ const PROFILE: Shape = Shape::Object(&[
     ("defaultAction", Shape::Text),
     ("defaultErrnoRet", Shape::Number),
     ("architectures", Shape::Texts),
-    ("archMap", Shape::Objects(&[("architecture", Shape::Text), ("subArchitectures", Shape::Texts)])),
+    (
+        "archMap",
+        Shape::Objects(&[
+            ("architecture", Shape::Text),
+            ("subArchitectures", Shape::Texts),
+        ]),
+    ),
     ("flags", Shape::Texts),
     ("listenerPath", Shape::Text),
     ("listenerMetadata", Shape::Text),
@@ -226,16 +262,26 @@ const RULE: &[(&str, Shape)] = &[
     ("excludes", Shape::Object(CONDITIONS)),
 ];
 
-const ARGUMENT: &[(&str, Shape)] =
-    &[("index", Shape::Number), ("value", Shape::Number), ("valueTwo", Shape::Number), ("op", Shape::Text)];
+const ARGUMENT: &[(&str, Shape)] = &[
+    ("index", Shape::Number),
+    ("value", Shape::Number),
+    ("valueTwo", Shape::Number),
+    ("op", Shape::Text),
+];
 
-const CONDITIONS: &[(&str, Shape)] = &[("caps", Shape::Texts), ("arches", Shape::Texts), ("minKernel", Shape::Text)];
+const CONDITIONS: &[(&str, Shape)] = &[
+    ("caps", Shape::Texts),
+    ("arches", Shape::Texts),
+    ("minKernel", Shape::Text),
+];
 
 /// The same value with its known keys in their usual spelling, each once.
 fn settled(value: Value, shape: &Shape, place: &str) -> Result<Value, Fault> {
     let each = |items: Vec<Value>, shape: &Shape| -> Result<Value, Fault> {
         let items = items.into_iter().enumerate();
-        items.map(|(at, item)| settled(item, shape, &format!("{place}[{at}]"))).collect()
+        items
+            .map(|(at, item)| settled(item, shape, &format!("{place}[{at}]")))
+            .collect()
     };
     match (shape, value) {
         (_, Value::Null) => Ok(Value::Null),
@@ -245,25 +291,37 @@ fn settled(value: Value, shape: &Shape, place: &str) -> Result<Value, Fault> {
         (Shape::Objects(known), Value::Array(items)) => each(items, &Shape::Object(known)),
         (Shape::Object(known), Value::Object(object)) => settled_object(object, known, place),
         (Shape::Text, _) => Err(Fault::new(place, "not a string")),
-        (Shape::Number, Value::Number(other)) => {
-            Err(Fault::new(place, format!("{other} is not a whole number from 0 to {}", u64::MAX)))
-        }
+        (Shape::Number, Value::Number(other)) => Err(Fault::new(
+            place,
+            format!("{other} is not a whole number from 0 to {}", u64::MAX),
+        )),
         (Shape::Number, _) => Err(Fault::new(place, "not a number")),
         (Shape::Texts | Shape::Objects(_), _) => Err(Fault::new(place, "not a list")),
         (Shape::Object(_), _) => Err(Fault::new(place, "not an object")),
     }
 }
 
-fn settled_object(object: Map<String, Value>, known: &[(&'static str, Shape)], place: &str) -> Result<Value, Fault> {
+fn settled_object(
+    object: Map<String, Value>,
+    known: &[(&'static str, Shape)],
+    place: &str,
+) -> Result<Value, Fault> {
     let mut result = Map::with_capacity(object.len());
     for (key, value) in object {
         let Some((name, shape)) = known.iter().find(|(name, _)| super::folds_to(&key, name)) else {
             result.insert(key, value);
             continue;
         };
-        let place = if place.is_empty() { (*name).to_owned() } else { format!("{place}.{name}") };
+        let place = if place.is_empty() {
+            (*name).to_owned()
+        } else {
+            format!("{place}.{name}")
+        };
         let value = settled(value, shape, &place)?;
-        if result.get(*name).is_some_and(|earlier| !text::replaces(&value, earlier)) {
+        if result
+            .get(*name)
+            .is_some_and(|earlier| !text::replaces(&value, earlier))
+        {
             return Err(Fault::new(place, text::MIXED));
         }
         result.insert((*name).to_owned(), value);
@@ -280,12 +338,18 @@ fn number(entry: &Value, key: &str) -> Option<u64> {
 }
 
 fn list<'a>(entry: &'a Value, key: &str) -> &'a [Value] {
-    entry.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    entry
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// A list of strings; a null in it is to Go the empty one.
 fn strings(entry: &Value, key: &str) -> Vec<String> {
-    list(entry, key).iter().map(|text| text.as_str().unwrap_or_default().to_owned()).collect()
+    list(entry, key)
+        .iter()
+        .map(|text| text.as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

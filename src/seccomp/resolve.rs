@@ -1,8 +1,9 @@
-//! From Docker's form to the OCI specification's: a profile for one container on one machine, as dockerd makes it of the same
-//! file (`setupSeccomp` in github.com/moby/profiles/seccomp).
+//! From Docker's form to the OCI specification's: a profile for one container on one machine, as
+//! dockerd makes it of the same file (`setupSeccomp` in github.com/moby/profiles/seccomp).
 //!
-//! Equal as JSON, empty lists left out and all, so that a container which names the resolved file gets the very filter that
-//! Docker would have given it. Where dockerd errs, so does this, and says so.
+//! Equal as JSON, empty lists left out and all, so that a container which names the resolved file
+//! gets the very filter that Docker would have given it. Where dockerd errs, so does this, and says
+//! so.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,8 @@ use super::profile::{Conditions, Machine, Profile};
 /// For what container, on what machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The container's bounding capabilities, `CAP_NET_ADMIN`, as `process.capabilities.bounding` has them.
+    /// The container's bounding capabilities, `CAP_NET_ADMIN`, as `process.capabilities.bounding`
+    /// has them.
     pub bounding: &'a [String],
     /// The machine's architecture.
     pub architecture: Arch,
@@ -26,12 +28,13 @@ pub struct Target<'a> {
 pub enum Generation {
     /// Docker 20.10: drops the default error's number, the flags and the listener.
     V20,
-    /// Docker 23 and later. Of architectures it knows those of the newest: the first releases lacked riscv64, all before
-    /// 29.4 loong64.
+    /// Docker 23 and later. Of architectures it knows those of the newest: the first releases
+    /// lacked riscv64, all before 29.4 loong64.
     V23,
 }
 
-/// The filter that a container gets; none means **unconfined**, which whoever writes a profile hardly wants: say so.
+/// The filter that a container gets; none means **unconfined**, which whoever writes a profile
+/// hardly wants: say so.
 #[must_use]
 pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
     if profile.is_unconfined() {
@@ -51,12 +54,18 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
     if newer && !profile.flags.is_empty() {
         put("flags", profile.flags.clone().into());
     }
-    for (key, text) in [("listenerPath", &profile.listener_path), ("listenerMetadata", &profile.listener_metadata)] {
+    for (key, text) in [
+        ("listenerPath", &profile.listener_path),
+        ("listenerMetadata", &profile.listener_metadata),
+    ] {
         if newer && !text.is_empty() {
             put(key, text.as_str().into());
         }
     }
-    let chosen = profile.rules.iter().filter(|rule| !excluded(&rule.excludes, to) && included(&rule.includes, to));
+    let chosen = profile
+        .rules
+        .iter()
+        .filter(|rule| !excluded(&rule.excludes, to) && included(&rule.includes, to));
     let rules: Vec<Value> = chosen.map(|rule| rule.plain.clone()).collect();
     if !rules.is_empty() {
         put("syscalls", rules.into());
@@ -68,8 +77,14 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
 #[must_use]
 pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
     let (kernel, rest) = release.split_once('.')?;
-    let digits = rest.find(|letter: char| !letter.is_ascii_digit()).map_or(Some(rest), |end| rest.get(..end))?;
-    let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = rest
+        .find(|letter: char| !letter.is_ascii_digit())
+        .map_or(Some(rest), |end| rest.get(..end))?;
+    let number = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+    };
     Some((number(kernel)?, number(digits)?))
 }
 
@@ -80,27 +95,48 @@ pub(super) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
 
 fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a Machine> {
     let own = to.architecture.mapped(to.generation);
-    profile.arch_map.iter().find(|machine| Some(machine.own.as_str()) == own)
+    profile
+        .arch_map
+        .iter()
+        .find(|machine| Some(machine.own.as_str()) == own)
 }
 
 fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
     let machine = mapping(profile, to);
-    let mapped = machine.into_iter().flat_map(|machine| [&machine.own].into_iter().chain(&machine.further));
-    profile.architectures.iter().chain(mapped).cloned().collect()
+    let mapped = machine
+        .into_iter()
+        .flat_map(|machine| [&machine.own].into_iter().chain(&machine.further));
+    profile
+        .architectures
+        .iter()
+        .chain(mapped)
+        .cloned()
+        .collect()
 }
 
 /// Whether any of a rule's exclusions is met.
 fn excluded(conditions: &Conditions, to: &Target<'_>) -> bool {
-    conditions.architectures.iter().any(|word| word == to.architecture.word(to.generation))
-        || conditions.capabilities.iter().any(|capability| to.bounding.contains(capability))
+    conditions
+        .architectures
+        .iter()
+        .any(|word| word == to.architecture.word(to.generation))
+        || conditions
+            .capabilities
+            .iter()
+            .any(|capability| to.bounding.contains(capability))
         || conditions.kernel.is_some_and(|least| to.kernel >= least)
 }
 
-/// Whether all of a rule's requirements are met: one of the architectures, every capability, the kernel.
+/// Whether all of a rule's requirements are met: one of the architectures, every capability, the
+/// kernel.
 fn included(conditions: &Conditions, to: &Target<'_>) -> bool {
     let word = to.architecture.word(to.generation);
-    (conditions.architectures.is_empty() || conditions.architectures.iter().any(|wanted| wanted == word))
-        && conditions.capabilities.iter().all(|capability| to.bounding.contains(capability))
+    (conditions.architectures.is_empty()
+        || conditions.architectures.iter().any(|wanted| wanted == word))
+        && conditions
+            .capabilities
+            .iter()
+            .all(|capability| to.bounding.contains(capability))
         && conditions.kernel.is_none_or(|least| to.kernel >= least)
 }
 
@@ -117,11 +153,13 @@ pub struct Arch {
 }
 
 impl Arch {
-    /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for Linux there).
+    /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for
+    /// Linux there).
     ///
-    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the second table hasn't the
-    /// word that the first one gives: loong64 (`loongarch64`, the table says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of
-    /// `archMap` is ever for them; their filters know only the machine's own architecture.
+    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the
+    /// second table hasn't the word that the first one gives: loong64 (`loongarch64`, the table
+    /// says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of `archMap` is ever for them;
+    /// their filters know only the machine's own architecture.
     pub const ALL: [Self; 12] = [
         arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
         arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),
@@ -131,16 +169,29 @@ impl Arch {
         arch("ppc64", "ppc64", "ppc64", Some("SCMP_ARCH_PPC64")),
         arch("s390x", "s390x", "s390x", Some("SCMP_ARCH_S390X")),
         arch("mips64", "mips64", "mips64", Some("SCMP_ARCH_MIPS64")),
-        arch("mips64le", "mips64el", "mipsel64", Some("SCMP_ARCH_MIPSEL64")),
+        arch(
+            "mips64le",
+            "mips64el",
+            "mipsel64",
+            Some("SCMP_ARCH_MIPSEL64"),
+        ),
         arch("mipsle", "mipsel", "mipsel", None),
-        Self { since: Generation::V23, ..arch("riscv64", "riscv64", "riscv64", Some("SCMP_ARCH_RISCV64")) },
-        Self { since: Generation::V23, ..arch("loong64", "loongarch64", "loongarch64", None) },
+        Self {
+            since: Generation::V23,
+            ..arch("riscv64", "riscv64", "riscv64", Some("SCMP_ARCH_RISCV64"))
+        },
+        Self {
+            since: Generation::V23,
+            ..arch("loong64", "loongarch64", "loongarch64", None)
+        },
     ];
 
     /// The architecture of a name: Go's (`amd64`) or the kernel's (`x86_64`, `uname -m`).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|arch| arch.name == name || arch.machine == name)
+        Self::ALL
+            .into_iter()
+            .find(|arch| arch.name == name || arch.machine == name)
     }
 
     /// Go's name for it, as Docker's image platforms have it.
@@ -151,7 +202,11 @@ impl Arch {
 
     /// dockerd's word, empty where it knows none.
     fn word(self, generation: Generation) -> &'static str {
-        if generation >= self.since { self.word } else { "" }
+        if generation >= self.since {
+            self.word
+        } else {
+            ""
+        }
     }
 
     fn mapped(self, generation: Generation) -> Option<&'static str> {
@@ -159,8 +214,19 @@ impl Arch {
     }
 }
 
-const fn arch(name: &'static str, machine: &'static str, word: &'static str, mapped: Option<&'static str>) -> Arch {
-    Arch { name, machine, word, mapped, since: Generation::V20 }
+const fn arch(
+    name: &'static str,
+    machine: &'static str,
+    word: &'static str,
+    mapped: Option<&'static str>,
+) -> Arch {
+    Arch {
+        name,
+        machine,
+        word,
+        mapped,
+        since: Generation::V20,
+    }
 }
 
 #[cfg(test)]

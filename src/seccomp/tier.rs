@@ -1,11 +1,12 @@
-//! Tiers: how much a container may nest inside of itself, and the calls that each needs beyond an engine's default profile.
+//! Tiers: how much a container may nest inside of itself, and the calls that each needs beyond an
+//! engine's default profile.
 //!
-//! The grants were found by running the programs (the tests in `tests/docker` run them again). They name old system calls
-//! only: runc answers ENOSYS for calls newer than the newest one that the profile names (`patchbpf`), and naming a new one
-//! would turn ENOSYS into EPERM for all between.
+//! The grants were found by running the programs (the tests in `tests/docker` run them again). They
+//! name old system calls only: runc answers ENOSYS for calls newer than the newest one that the
+//! profile names (`patchbpf`), and naming a new one would turn ENOSYS into EPERM for all between.
 
-/// Flags of `clone(2)` and `unshare(2)` that make namespaces (`linux/sched.h`); CLONE_NEWTIME is not among them, as its bit
-/// is part of clone's exit signal.
+/// Flags of `clone(2)` and `unshare(2)` that make namespaces (`linux/sched.h`); CLONE_NEWTIME is
+/// not among them, as its bit is part of clone's exit signal.
 pub mod flags {
     /// CLONE_NEWNS, a mount namespace.
     pub const MOUNT: u64 = 0x0002_0000;
@@ -22,11 +23,13 @@ pub mod flags {
 /// How much a container may nest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// `nsjail`: `clone` with a user and a network namespace, which is what a program that jails its child's network needs.
+    /// `nsjail`: `clone` with a user and a network namespace, which is what a program that jails
+    /// its child's network needs.
     Nsjail,
     /// `unshare`: the same by `unshare(2)`, too, as unshare(1) does it.
     Unshare,
-    /// `chromium`: user, network and pid namespaces by `clone`, a user namespace by `unshare`: a browser's own sandbox.
+    /// `chromium`: user, network and pid namespaces by `clone`, a user namespace by `unshare`: a
+    /// browser's own sandbox.
     Chromium,
     /// `bwrap`: every namespace, and the mounts that bubblewrap makes in them.
     Bwrap,
@@ -52,25 +55,46 @@ pub struct Flags {
     pub forbidden: u64,
     /// Which argument holds them.
     pub argument: u32,
-    /// Which one holds them on s390 and s390x, whose `clone` has its arguments in another order (`clone(2)`).
+    /// Which one holds them on s390 and s390x, whose `clone` has its arguments in another order
+    /// (`clone(2)`).
     pub argument_on_s390: u32,
 }
 
 /// `clone` with no namespace flags but `allowed`.
 const fn clone(allowed: u64, opens: &'static str) -> Grant {
-    let flags = Flags { forbidden: flags::ALL & !allowed, argument: 0, argument_on_s390: 1 };
-    Grant { syscall: "clone", flags: Some(flags), opens }
+    let flags = Flags {
+        forbidden: flags::ALL & !allowed,
+        argument: 0,
+        argument_on_s390: 1,
+    };
+    Grant {
+        syscall: "clone",
+        flags: Some(flags),
+        opens,
+    }
 }
 
 /// `unshare` with no flags but `allowed`. It reads 32 bits of its argument.
 const fn unshare(allowed: u64, opens: &'static str) -> Grant {
-    let flags = Flags { forbidden: 0xffff_ffff & !allowed, argument: 0, argument_on_s390: 0 };
-    Grant { syscall: "unshare", flags: Some(flags), opens }
+    let flags = Flags {
+        forbidden: 0xffff_ffff & !allowed,
+        argument: 0,
+        argument_on_s390: 0,
+    };
+    Grant {
+        syscall: "unshare",
+        flags: Some(flags),
+        opens,
+    }
 }
 
 /// A call with any arguments.
 const fn any(syscall: &'static str, opens: &'static str) -> Grant {
-    Grant { syscall, flags: None, opens }
+    Grant {
+        syscall,
+        flags: None,
+        opens,
+    }
 }
 
 const CLONE_USER_NET: Grant = clone(
@@ -94,22 +118,46 @@ const CHROMIUM: &[Grant] = &[
         flags::USER | flags::NET | flags::PID,
         "any process may have all capabilities over new user, network and pid namespaces",
     ),
-    unshare(flags::USER, "user namespaces for the calling process itself, and within each other"),
+    unshare(
+        flags::USER,
+        "user namespaces for the calling process itself, and within each other",
+    ),
 ];
 
 const BWRAP: &[Grant] = &[
     any("clone", "namespaces of every kind"),
-    unshare(flags::USER, "user namespaces for the calling process itself, and within each other"),
-    any("mount", "in a mount namespace of its own: bind mounts, tmpfs, overlay, and the kernel's code for them"),
-    any("umount2", "takes such mounts away again; what the engine mounted stays locked"),
-    any("pivot_root", "changes the root of a mount namespace of its own"),
+    unshare(
+        flags::USER,
+        "user namespaces for the calling process itself, and within each other",
+    ),
+    any(
+        "mount",
+        "in a mount namespace of its own: bind mounts, tmpfs, overlay, and the kernel's code for them",
+    ),
+    any(
+        "umount2",
+        "takes such mounts away again; what the engine mounted stays locked",
+    ),
+    any(
+        "pivot_root",
+        "changes the root of a mount namespace of its own",
+    ),
 ];
 
-const SEED: &[Grant] = &[any("clone", "namespaces of every kind, at a process's birth")];
+const SEED: &[Grant] = &[any(
+    "clone",
+    "namespaces of every kind, at a process's birth",
+)];
 
 impl Tier {
     /// All of them, from the narrowest.
-    pub const ALL: [Self; 5] = [Self::Nsjail, Self::Unshare, Self::Chromium, Self::Bwrap, Self::Seed];
+    pub const ALL: [Self; 5] = [
+        Self::Nsjail,
+        Self::Unshare,
+        Self::Chromium,
+        Self::Bwrap,
+        Self::Seed,
+    ];
 
     /// Its word, in options and settings.
     #[must_use]
@@ -148,7 +196,8 @@ mod tests {
 
     #[test]
     fn the_masks_are_those_that_were_tried() {
-        let forbidden = |tier: Tier, at: usize| tier.grants()[at].flags.map(|flags| flags.forbidden);
+        let forbidden =
+            |tier: Tier, at: usize| tier.grants()[at].flags.map(|flags| flags.forbidden);
         assert_eq!(forbidden(Tier::Nsjail, 0), Some(0x2e02_0000));
         assert_eq!(forbidden(Tier::Unshare, 1), Some(0xafff_ffff));
         assert_eq!(forbidden(Tier::Chromium, 0), Some(0x0e02_0000));

@@ -1,10 +1,12 @@
-//! The proof that a patched filter allows what its tier promises, and that the verdict on every other call is what it was.
+//! The proof that a patched filter allows what its tier promises, and that the verdict on every
+//! other call is what it was.
 //!
-//! Both filters are compiled by libseccomp, as the runtime will do it, and both programs are read as functions of all the bits
-//! of a call. The comparison is exact, for every architecture, number and argument there can be: nothing is sampled, and
-//! libseccomp is believed in nothing but the numbers of the calls that are granted. libseccomp's ways are why this is done at
-//! all: it drops a rule after an unconditional one without a word. The fact to remember: the runtime may have another version
-//! of libseccomp than ours. What is proved is proved for ours.
+//! Both filters are compiled by libseccomp, as the runtime will do it, and both programs are read
+//! as functions of all the bits of a call. The comparison is exact, for every architecture, number
+//! and argument there can be: nothing is sampled, and libseccomp is believed in nothing but the
+//! numbers of the calls that are granted. libseccomp's ways are why this is done at all: it drops a
+//! rule after an unconditional one without a word. The fact to remember: the runtime may have
+//! another version of libseccomp than ours. What is proved is proved for ours.
 
 use std::fmt;
 
@@ -65,20 +67,33 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, granted, before, after } = self;
-        write!(out, "{}(", machine::describe(call.architecture, call.number))?;
+        let Self {
+            call,
+            granted,
+            before,
+            after,
+        } = self;
+        write!(
+            out,
+            "{}(",
+            machine::describe(call.architecture, call.number)
+        )?;
         for (at, argument) in call.arguments.iter().enumerate() {
             write!(out, "{}{argument:#x}", if at == 0 { "" } else { ", " })?;
         }
-        let promise = if *granted { "should be allowed" } else { "should be as before" };
+        let promise = if *granted {
+            "should be allowed"
+        } else {
+            "should be as before"
+        };
         write!(out, ") {promise}; before: {before}; after: {after}")
     }
 }
 
 /// Checks a patched filter against what it was before.
 ///
-/// A call that the tier grants must be made, logged or not, and not logged where it wasn't. Every other call must
-/// have the very verdict that it had.
+/// A call that the tier grants must be made, logged or not, and not logged where it wasn't. Every
+/// other call must have the very verdict that it had.
 ///
 /// # Errors
 /// [`Unverified`]: the patched filter must not be used.
@@ -93,17 +108,26 @@ pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverif
         return Ok(());
     };
     let call = Call::from_words(found.words, is.program.big_endian);
-    let (before, after) = (evaluate(&was.program, &call)?, evaluate(&is.program, &call)?);
+    let (before, after) = (
+        evaluate(&was.program, &call)?,
+        evaluate(&is.program, &call)?,
+    );
     let [by_tier, ..] = found.answers;
     let granted = by_tier == Answer::Truth(true);
-    Err(Unverified::Violation(Box::new(Violation { call, granted, before, after })))
+    Err(Unverified::Violation(Box::new(Violation {
+        call,
+        granted,
+        before,
+        after,
+    })))
 }
 
 fn is_wrong([granted, before, after]: [Answer; 3]) -> bool {
     let allowed = Answer::Verdict(Verdict::Allow);
     let logged = Answer::Verdict(Verdict::Log);
     if granted == Answer::Truth(true) {
-        // Logged calls are made, too: in a profile that logs by default, taking a denial away leaves that.
+        // Logged calls are made, too: in a profile that logs by default, taking a denial away
+        // leaves that.
         after != allowed && (after != logged || before == allowed)
     } else {
         before != after
@@ -117,15 +141,23 @@ struct Read {
 }
 
 impl Read {
-    /// Reads both at once, where there can be a second thread: nearly all the time goes by in libseccomp.
-    fn both(before: &Filter, after: &Filter) -> (Result<Self, Unverified>, Result<Self, Unverified>) {
-        // libseccomp asks the kernel what it can when it is first used: once, not in two threads at once.
+    /// Reads both at once, where there can be a second thread: nearly all the time goes by in
+    /// libseccomp.
+    fn both(
+        before: &Filter,
+        after: &Filter,
+    ) -> (Result<Self, Unverified>, Result<Self, Unverified>) {
+        // libseccomp asks the kernel what it can when it is first used: once, not in two threads at
+        // once.
         libseccomp::get_api();
         std::thread::scope(|scope| {
-            let was = std::thread::Builder::new().spawn_scoped(scope, || Self::of(before, "original"));
+            let was =
+                std::thread::Builder::new().spawn_scoped(scope, || Self::of(before, "original"));
             let is = Self::of(after, "patched");
             let was = match was {
-                Ok(was) => was.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Ok(was) => was
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 Err(_) => Self::of(before, "original"),
             };
             (was, is)
@@ -134,19 +166,28 @@ impl Read {
 
     fn of(filter: &Filter, which: &'static str) -> Result<Self, Unverified> {
         let program = compile(filter).map_err(|fault| Unverified::Uncompiled { which, fault })?;
-        let says = meaning::diagram(&program).map_err(|cause| Unverified::NotUnderstood { which, cause })?;
+        let says = meaning::diagram(&program)
+            .map_err(|cause| Unverified::NotUnderstood { which, cause })?;
         Ok(Self { program, says })
     }
 }
 
-/// The calls that a tier grants on these machines. It is made from the tier itself, not by way of libseccomp's rules.
+/// The calls that a tier grants on these machines. It is made from the tier itself, not by way of
+/// libseccomp's rules.
 fn granted(machines: &[Machine], tier: Tier) -> Result<Diagram, TooLarge> {
     let mut builder = Builder::default();
-    let (yes, no) = (builder.answer(Answer::Truth(true))?, builder.answer(Answer::Truth(false))?);
+    let (yes, no) = (
+        builder.answer(Answer::Truth(true))?,
+        builder.answer(Answer::Truth(false))?,
+    );
     let mut granted = no;
-    for (machine, grant) in machines.iter().flat_map(|machine| tier.grants().iter().map(move |grant| (machine, grant)))
+    for (machine, grant) in machines
+        .iter()
+        .flat_map(|machine| tier.grants().iter().map(move |grant| (machine, grant)))
     {
-        let Some(number) = machine.number(grant.syscall) else { continue };
+        let Some(number) = machine.number(grant.syscall) else {
+            continue;
+        };
         let mut these = yes;
         for (word, (mask, value)) in looked_at(*machine, number, grant).into_iter().enumerate() {
             let condition = builder.condition(word, mask, Comparison::Equal, value)?;
@@ -160,14 +201,37 @@ fn granted(machines: &[Machine], tier: Tier) -> Result<Diagram, TooLarge> {
 /// The bits of each word of a call that a grant looks at, and what they must be.
 fn looked_at(machine: Machine, number: u32, grant: &Grant) -> [(u32, u32); WORDS] {
     let mut arguments = [0; 6];
-    if let Some(Flags { forbidden, argument, argument_on_s390 }) = grant.flags {
-        let argument = if machine.architecture.is_s390() { argument_on_s390 } else { argument };
+    if let Some(Flags {
+        forbidden,
+        argument,
+        argument_on_s390,
+    }) = grant.flags
+    {
+        let argument = if machine.architecture.is_s390() {
+            argument_on_s390
+        } else {
+            argument
+        };
         let places = arguments.iter_mut().zip(0..);
-        places.filter(|(_, place)| *place == argument).for_each(|(bits, _)| *bits = forbidden);
+        places
+            .filter(|(_, place)| *place == argument)
+            .for_each(|(bits, _)| *bits = forbidden);
     }
-    let whole = Call { number: u32::MAX, architecture: u32::MAX, instruction_pointer: 0, arguments };
-    let exact = Call { number, architecture: machine.word, ..Call::default() };
-    let (masks, values) = (whole.words(machine.is_big_endian()), exact.words(machine.is_big_endian()));
+    let whole = Call {
+        number: u32::MAX,
+        architecture: u32::MAX,
+        instruction_pointer: 0,
+        arguments,
+    };
+    let exact = Call {
+        number,
+        architecture: machine.word,
+        ..Call::default()
+    };
+    let (masks, values) = (
+        whole.words(machine.is_big_endian()),
+        exact.words(machine.is_big_endian()),
+    );
     let mut looked_at = masks.into_iter().zip(values);
     [(); WORDS].map(|()| looked_at.next().unwrap_or_default())
 }

@@ -1,4 +1,5 @@
-//! From the configuration file's text to [`Settings`]: every key is checked, every mistake has its line.
+//! From the configuration file's text to [`Settings`]: every key is checked, every mistake has its
+//! line.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +11,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets, Privileged, Settings,
-    UserNamespace,
+    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets,
+    Privileged, Settings, UserNamespace,
 };
 use crate::policy::text::{Mistake, shown};
 use crate::policy::{Mode, PolicyName};
@@ -30,9 +31,17 @@ const DNS: u16 = 53;
 /// Every mistake in it, each with its line; of very many, the first.
 pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(content);
-    let mut reader = Reader { origin, content, mistakes: Vec::new() };
+    let mut reader = Reader {
+        origin,
+        content,
+        mistakes: Vec::new(),
+    };
     for error in &errors {
-        reader.mistake(error.span().map_or(0, |span| span.start), "", error.message().to_owned());
+        reader.mistake(
+            error.span().map_or(0, |span| span.start),
+            "",
+            error.message().to_owned(),
+        );
     }
     let mut settings = Settings::default();
     for (key, value) in table.get_ref() {
@@ -40,7 +49,11 @@ pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
     }
     // The table is sorted by key; people read from top to bottom.
     reader.mistakes.sort_by_key(|mistake| mistake.line);
-    if reader.mistakes.is_empty() { Ok(settings) } else { Err(reader.mistakes) }
+    if reader.mistakes.is_empty() {
+        Ok(settings)
+    } else {
+        Err(reader.mistakes)
+    }
 }
 
 type Key<'a> = Spanned<Cow<'a, str>>;
@@ -55,38 +68,66 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn setting(&mut self, key: &Key<'_>, value: &Value<'_>, settings: &mut Settings) {
         match key.get_ref().as_ref() {
-            "runtime" => self.set(key, value, &mut settings.runtime, |text| runtime(text).map(Some)),
+            "runtime" => self.set(key, value, &mut settings.runtime, |text| {
+                runtime(text).map(Some)
+            }),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
-            "container-resolvers" => self.set(key, value, &mut settings.container_resolvers, |text| match text {
-                "known" => Ok(ContainerResolvers::Known),
-                "any" => Ok(ContainerResolvers::Any),
-                _ => Err("write \"known\" or \"any\"".to_owned()),
-            }),
-            "preserved-sockets" => self.set(key, value, &mut settings.preserved_sockets, |text| match text {
-                "refuse" => Ok(PreservedSockets::Refuse),
-                "allow" => Ok(PreservedSockets::Allow),
-                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
-            }),
+            "container-resolvers" => self.set(
+                key,
+                value,
+                &mut settings.container_resolvers,
+                |text| match text {
+                    "known" => Ok(ContainerResolvers::Known),
+                    "any" => Ok(ContainerResolvers::Any),
+                    _ => Err("write \"known\" or \"any\"".to_owned()),
+                },
+            ),
+            "preserved-sockets" => {
+                self.set(
+                    key,
+                    value,
+                    &mut settings.preserved_sockets,
+                    |text| match text {
+                        "refuse" => Ok(PreservedSockets::Refuse),
+                        "allow" => Ok(PreservedSockets::Allow),
+                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                    },
+                )
+            }
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
             "record-labels" => self.set_list(key, value, &mut settings.record_labels, label),
-            "audit-keep" => self.set(key, value, &mut settings.audit_keep, |text| age(text).map(Some)),
-            "user-namespace" => self.set(key, value, &mut settings.user_namespace, |text| match text {
-                "auto" => Ok(UserNamespace::Auto),
-                "require" => Ok(UserNamespace::Require),
-                "never" => Ok(UserNamespace::Never),
-                _ => Err("write \"auto\", \"require\" or \"never\"".to_owned()),
+            "audit-keep" => self.set(key, value, &mut settings.audit_keep, |text| {
+                age(text).map(Some)
             }),
+            "user-namespace" => self.set(
+                key,
+                value,
+                &mut settings.user_namespace,
+                |text| match text {
+                    "auto" => Ok(UserNamespace::Auto),
+                    "require" => Ok(UserNamespace::Require),
+                    "never" => Ok(UserNamespace::Never),
+                    _ => Err("write \"auto\", \"require\" or \"never\"".to_owned()),
+                },
+            ),
             "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
                 "refuse" => Ok(Privileged::Refuse),
                 "allow" => Ok(Privileged::Allow),
                 _ => Err("write \"refuse\" or \"allow\"".to_owned()),
             }),
-            "boundary-mounts" => self.set(key, value, &mut settings.boundary_mounts, |text| match text {
-                "refuse" => Ok(BoundaryMounts::Refuse),
-                "allow" => Ok(BoundaryMounts::Allow),
-                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
-            }),
+            "boundary-mounts" => {
+                self.set(
+                    key,
+                    value,
+                    &mut settings.boundary_mounts,
+                    |text| match text {
+                        "refuse" => Ok(BoundaryMounts::Refuse),
+                        "allow" => Ok(BoundaryMounts::Allow),
+                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                    },
+                )
+            }
             "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
                 "filter" => Ok(HostNetwork::Filter),
                 "refuse" => Ok(HostNetwork::Refuse),
@@ -108,7 +149,11 @@ impl Reader<'_> {
                         self.annotation(key, value, &mut settings.annotations);
                     }
                 }
-                _ => self.mistake(value.span().start, "annotations", "a table: write [annotations]"),
+                _ => self.mistake(
+                    value.span().start,
+                    "annotations",
+                    "a table: write [annotations]",
+                ),
             },
             unknown => self.unknown(key, unknown, &TOP),
         }
@@ -135,15 +180,26 @@ impl Reader<'_> {
             }),
             "ceiling" => {
                 let mut ceiling = None;
-                self.set(key, value, &mut ceiling, |text| PolicyName::parse(text).map(Some));
+                self.set(key, value, &mut ceiling, |text| {
+                    PolicyName::parse(text).map(Some)
+                });
                 annotations.ceiling = ceiling;
             }
             unknown => self.unknown(key, unknown, &["policies", "modes", "ceiling"]),
         }
     }
 
-    fn set<T>(&mut self, key: &Key<'_>, value: &Value<'_>, to: &mut T, read: impl Fn(&str) -> Result<T, String>) {
-        let text = value.get_ref().as_str().ok_or_else(|| "a text in quotes belongs here".to_owned());
+    fn set<T>(
+        &mut self,
+        key: &Key<'_>,
+        value: &Value<'_>,
+        to: &mut T,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let text = value
+            .get_ref()
+            .as_str()
+            .ok_or_else(|| "a text in quotes belongs here".to_owned());
         match text.and_then(read) {
             Ok(meant) => *to = meant,
             Err(error) => self.mistake(value.span().start, key.get_ref(), error),
@@ -158,11 +214,18 @@ impl Reader<'_> {
         read: impl Fn(&str) -> Result<T, String>,
     ) {
         let Some(items) = value.get_ref().as_array() else {
-            return self.mistake(value.span().start, key.get_ref(), "a list of texts belongs here: [\"…\", \"…\"]");
+            return self.mistake(
+                value.span().start,
+                key.get_ref(),
+                "a list of texts belongs here: [\"…\", \"…\"]",
+            );
         };
         to.clear();
         for item in items.iter() {
-            let text = item.get_ref().as_str().ok_or_else(|| "a text in quotes belongs here".to_owned());
+            let text = item
+                .get_ref()
+                .as_str()
+                .ok_or_else(|| "a text in quotes belongs here".to_owned());
             match text.and_then(&read) {
                 Ok(meant) => to.push(meant),
                 Err(error) => self.mistake(item.span().start, key.get_ref(), error),
@@ -171,7 +234,11 @@ impl Reader<'_> {
     }
 
     fn unknown(&mut self, key: &Key<'_>, name: &str, known: &[&str]) {
-        self.mistake(key.span().start, name, format!("unknown; there are {}", known.join(", ")));
+        self.mistake(
+            key.span().start,
+            name,
+            format!("unknown; there are {}", known.join(", ")),
+        );
     }
 
     fn mistake(&mut self, at: usize, key: &str, message: impl Into<String>) {
@@ -181,7 +248,12 @@ impl Reader<'_> {
         let before = self.content.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         let (origin, key) = (self.origin.to_owned(), shown(key));
-        self.mistakes.push(Mistake { origin, line: Some(line), key, message: message.into() });
+        self.mistakes.push(Mistake {
+            origin,
+            line: Some(line),
+            key,
+            message: message.into(),
+        });
     }
 }
 
@@ -206,11 +278,19 @@ const TOP: [&str; 17] = [
 ];
 
 fn runtime(text: &str) -> Result<PathBuf, String> {
-    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte));
-    if is_name && !matches!(text, "." | "..") { Ok(PathBuf::from(text)) } else { absolute(text) }
+    let is_name = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte));
+    if is_name && !matches!(text, "." | "..") {
+        Ok(PathBuf::from(text))
+    } else {
+        absolute(text)
+    }
 }
 
-/// `seed` is for people who compare profiles, not for containers: it is wider than `nsjail` and lets nothing more run.
+/// `seed` is for people who compare profiles, not for containers: it is wider than `nsjail` and
+/// lets nothing more run.
 fn nesting(text: &str) -> Result<Option<Tier>, String> {
     match Tier::parse(text) {
         _ if text == "none" => Ok(None),
@@ -219,48 +299,74 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
     }
 }
 
-/// What a gateway needs that does nothing (`FIXED` in proxy/budget.rs), and some to do something with.
+/// What a gateway needs that does nothing (`FIXED` in proxy/budget.rs), and some to do something
+/// with.
 const LEAST_MEMORY: u64 = 16 << 20;
 
 /// A size: a whole number of KiB, MiB or GiB.
 fn memory(text: &str) -> Result<u64, String> {
     let wrong = || "write a whole number of KiB, MiB or GiB, 16MiB or more: \"64MiB\"".to_owned();
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    let (number, unit) =
-        units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).ok_or_else(wrong)?;
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))
+        .ok_or_else(wrong)?;
     let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let size = number.parse::<u64>().ok().filter(|_| plain).and_then(|number| number.checked_mul(*unit));
+    let size = number
+        .parse::<u64>()
+        .ok()
+        .filter(|_| plain)
+        .and_then(|number| number.checked_mul(*unit));
     // What the kernel is told is a signed number.
-    size.filter(|size| (LEAST_MEMORY..=1 << 62).contains(size)).ok_or_else(wrong)
+    size.filter(|size| (LEAST_MEMORY..=1 << 62).contains(size))
+        .ok_or_else(wrong)
 }
 
 /// A time that passes. None at all would have records go with their containers.
 fn age(text: &str) -> Result<Duration, String> {
-    let age = humantime::parse_duration(text).ok().filter(|age| !age.is_zero());
+    let age = humantime::parse_duration(text)
+        .ok()
+        .filter(|age| !age.is_zero());
     age.ok_or_else(|| "write a time: \"30d\", \"12h\"".to_owned())
 }
 
-/// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say nothing.
+/// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say
+/// nothing.
 fn kubernetes_namespace(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let label =
-        (1..=63).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('-') && !text.ends_with('-');
-    label.then(|| text.to_owned()).ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
+    let label = (1..=63).contains(&text.len())
+        && text.bytes().all(plain)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    label
+        .then(|| text.to_owned())
+        .ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
 }
 
 /// A label's key as engines write them, so that it can stand in the record as it is.
 fn label(text: &str) -> Result<String, String> {
-    let plain = (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    plain.then(|| text.to_owned()).ok_or_else(|| "no key of a label".to_owned())
+    let plain =
+        (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    plain
+        .then(|| text.to_owned())
+        .ok_or_else(|| "no key of a label".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
-    let plain = text.starts_with('/') && text.split('/').all(|part| part != "..") && !text.contains('\0');
-    plain.then(|| PathBuf::from(text)).ok_or_else(|| "write an absolute path without ..".to_owned())
+    let plain =
+        text.starts_with('/') && text.split('/').all(|part| part != "..") && !text.contains('\0');
+    plain
+        .then(|| PathBuf::from(text))
+        .ok_or_else(|| "write an absolute path without ..".to_owned())
 }
 
 fn resolver(text: &str) -> Result<SocketAddr, String> {
-    let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS));
+    let address = text
+        .parse::<IpAddr>()
+        .map(|address| SocketAddr::new(address, DNS));
     let address = address.or_else(|_| text.parse::<SocketAddr>());
-    address.ok().filter(|address| address.port() != 0).ok_or_else(|| "write an address, or address:port".to_owned())
+    address
+        .ok()
+        .filter(|address| address.port() != 0)
+        .ok_or_else(|| "write an address, or address:port".to_owned())
 }

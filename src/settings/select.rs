@@ -1,9 +1,9 @@
-//! Chooses the policy of one container: the host's settings, the runtime's name or argument, the annotations, most
-//! trusted first.
+//! Chooses the policy of one container: the host's settings, the runtime's name or argument, the
+//! annotations, most trusted first.
 //!
-//! Reads files only through a function it is given, so it stays pure. To remember: who starts a container may be less
-//! trusted than who runs the host; an annotation picks only what the settings list, and its rules count only under the
-//! host's ceiling.
+//! Reads files only through a function it is given, so it stays pure. To remember: who starts a
+//! container may be less trusted than who runs the host; an annotation picks only what the settings
+//! list, and its rules count only under the host's ceiling.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,10 +25,12 @@ const ORIGINAL_NETWORK: &str = "boundary.original-network";
 
 /// Chooses and reads a container's policy.
 ///
-/// `named`: from the runtime's name (`boundary-NAME`) or `--boundary-policy NAME`. `annotations`: the container's; only
-/// those that begin with `boundary.` are looked at. `read` gives a file's text, or `None` where there is no such file.
+/// `named`: from the runtime's name (`boundary-NAME`) or `--boundary-policy NAME`. `annotations`:
+/// the container's; only those that begin with `boundary.` are looked at. `read` gives a file's
+/// text, or `None` where there is no such file.
 ///
-/// Only the settings' own default may lack its file: then everything is denied, and the source's note says why.
+/// Only the settings' own default may lack its file: then everything is denied, and the source's
+/// note says why.
 ///
 /// # Errors
 /// Every mistake in all of them.
@@ -38,15 +40,25 @@ pub fn select(
     annotations: &BTreeMap<String, String>,
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
-    let mut selection = Selection { settings, annotations, read, mistakes: Vec::new() };
+    let mut selection = Selection {
+        settings,
+        annotations,
+        read,
+        mistakes: Vec::new(),
+    };
     selection.check_keys();
     let source = selection.policy(named);
     let mode = selection.mode();
     let source = selection.widened(PolicySource { mode, ..source });
-    if selection.mistakes.is_empty() { Ok(source) } else { Err(selection.mistakes) }
+    if selection.mistakes.is_empty() {
+        Ok(source)
+    } else {
+        Err(selection.mistakes)
+    }
 }
 
-/// The policy that a container would be given now which was given `in_force` before, by the same choices.
+/// The policy that a container would be given now which was given `in_force` before, by the same
+/// choices.
 ///
 /// # Errors
 /// Every mistake for which it would be given none.
@@ -55,17 +67,26 @@ pub fn again(
     in_force: &PolicySource,
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
-    let mode = (in_force.mode != Mode::default()).then(|| (MODE.to_owned(), in_force.mode.to_string()));
-    let rules = (!in_force.annotated.is_empty()).then(|| (ALLOW.to_owned(), in_force.annotated.join("\n")));
+    let mode =
+        (in_force.mode != Mode::default()).then(|| (MODE.to_owned(), in_force.mode.to_string()));
+    let rules =
+        (!in_force.annotated.is_empty()).then(|| (ALLOW.to_owned(), in_force.annotated.join("\n")));
     // The settings' own default may lack its file, unless somebody names it.
     let named = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
-    select(settings, named, &mode.into_iter().chain(rules).collect(), read)
+    select(
+        settings,
+        named,
+        &mode.into_iter().chain(rules).collect(),
+        read,
+    )
 }
 
 /// Whether any of the annotations chooses something.
 #[must_use]
 pub fn chooses(annotations: &BTreeMap<String, String>) -> bool {
-    [POLICY, ALLOW, MODE].iter().any(|key| annotations.contains_key(*key))
+    [POLICY, ALLOW, MODE]
+        .iter()
+        .any(|key| annotations.contains_key(*key))
 }
 
 struct Selection<'a, Read> {
@@ -78,18 +99,30 @@ struct Selection<'a, Read> {
 impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
     /// A mistyped annotation must not be silent: its author believes that it does something.
     fn check_keys(&mut self) {
-        let ours = self.annotations.keys().filter(|key| key.starts_with("boundary."));
-        for key in ours.filter(|key| ![POLICY, ALLOW, MODE, ORIGINAL_NETWORK].contains(&key.as_str())) {
-            self.mistakes.push(mistake(&shown(key), format!("unknown; there are {POLICY}, {ALLOW} and {MODE}")));
+        let ours = self
+            .annotations
+            .keys()
+            .filter(|key| key.starts_with("boundary."));
+        for key in
+            ours.filter(|key| ![POLICY, ALLOW, MODE, ORIGINAL_NETWORK].contains(&key.as_str()))
+        {
+            self.mistakes.push(mistake(
+                &shown(key),
+                format!("unknown; there are {POLICY}, {ALLOW} and {MODE}"),
+            ));
         }
     }
 
     /// The policy itself: the annotation's choice, else the runtime's, else the settings'.
     fn policy(&mut self, named: Option<&str>) -> PolicySource {
-        let named = named.map(|name| PolicyName::parse(name).map_err(|error| mistake("runtime", error)));
+        let named =
+            named.map(|name| PolicyName::parse(name).map_err(|error| mistake("runtime", error)));
         let (name, chosen) = match (self.annotated_policy(), named) {
             (Some(Ok(name)), None | Some(Ok(_))) | (None, Some(Ok(name))) => (name, true),
-            (None, None) => (self.settings.policy.clone(), self.settings.policy != Settings::default().policy),
+            (None, None) => (
+                self.settings.policy.clone(),
+                self.settings.policy != Settings::default().policy,
+            ),
             (annotated, named) => {
                 let errors = [annotated.and_then(Result::err), named.and_then(Result::err)];
                 self.mistakes.extend(errors.into_iter().flatten());
@@ -102,9 +135,21 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
                 self.missing(&name);
                 (RuleFile::default(), None)
             }
-            None => (RuleFile::default(), Some(format!("no policy: {} does not exist", self.file(&name).display()))),
+            None => (
+                RuleFile::default(),
+                Some(format!(
+                    "no policy: {} does not exist",
+                    self.file(&name).display()
+                )),
+            ),
         };
-        PolicySource { name: name.to_string(), allow: rules.allow, deny: rules.deny, note, ..PolicySource::default() }
+        PolicySource {
+            name: name.to_string(),
+            allow: rules.allow,
+            deny: rules.deny,
+            note,
+            ..PolicySource::default()
+        }
     }
 
     fn annotated_policy(&self) -> Option<Result<PolicyName, Mistake>> {
@@ -112,9 +157,10 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let open = &self.settings.annotations.policies;
         let name = PolicyName::parse(text).and_then(|name| match open.contains(&name) {
             true => Ok(name),
-            false => {
-                Err(format!("{name} may not be chosen here: the host's setting annotations.policies {}", listed(open)))
-            }
+            false => Err(format!(
+                "{name} may not be chosen here: the host's setting annotations.policies {}",
+                listed(open)
+            )),
         });
         Some(name.map_err(|error| mistake(POLICY, error)))
     }
@@ -124,26 +170,37 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             return Mode::Enforce;
         };
         let Some(mode) = Mode::parse(text) else {
-            self.mistakes.push(mistake(MODE, format!("\"{}\" is no mode; there are enforce and observe", shown(text))));
+            self.mistakes.push(mistake(
+                MODE,
+                format!(
+                    "\"{}\" is no mode; there are enforce and observe",
+                    shown(text)
+                ),
+            ));
             return Mode::Enforce;
         };
         let open = &self.settings.annotations.modes;
         if !open.contains(&mode) {
-            let message =
-                format!("{mode} may not be chosen here: the host's setting annotations.modes {}", listed(open));
+            let message = format!(
+                "{mode} may not be chosen here: the host's setting annotations.modes {}",
+                listed(open)
+            );
             self.mistakes.push(mistake(MODE, message));
         }
         mode
     }
 
-    /// The policy with `boundary.allow` and the ceiling over it. A denial in the ceiling's file holds as one in the
-    /// policy's: denials beat every allowance, wherever either is written.
+    /// The policy with `boundary.allow` and the ceiling over it. A denial in the ceiling's file
+    /// holds as one in the policy's: denials beat every allowance, wherever either is written.
     fn widened(&mut self, mut source: PolicySource) -> PolicySource {
         let Some(text) = self.annotations.get(ALLOW) else {
             return source;
         };
         if text.len() > MAX_ANNOTATION {
-            self.mistakes.push(mistake(ALLOW, format!("longer than {MAX_ANNOTATION} bytes")));
+            self.mistakes.push(mistake(
+                ALLOW,
+                format!("longer than {MAX_ANNOTATION} bytes"),
+            ));
             return source;
         }
         match text::parse_list(&format!("annotation {ALLOW}"), text) {
@@ -171,20 +228,35 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let origin = file.display().to_string();
         match (self.read)(&file) {
             Ok(None) => None,
-            Ok(Some(content)) => Some(text::parse_file(&origin, &content).unwrap_or_else(|mistakes| {
-                self.mistakes.extend(mistakes);
-                RuleFile::default()
-            })),
+            Ok(Some(content)) => Some(text::parse_file(&origin, &content).unwrap_or_else(
+                |mistakes| {
+                    self.mistakes.extend(mistakes);
+                    RuleFile::default()
+                },
+            )),
             Err(error) => {
-                self.mistakes.push(Mistake { origin, line: None, key: String::new(), message: error.to_string() });
+                self.mistakes.push(Mistake {
+                    origin,
+                    line: None,
+                    key: String::new(),
+                    message: error.to_string(),
+                });
                 Some(RuleFile::default())
             }
         }
     }
 
     fn missing(&mut self, name: &PolicyName) {
-        let (origin, message) = (self.file(name).display().to_string(), format!("policy {name} has no file"));
-        self.mistakes.push(Mistake { origin, line: None, key: String::new(), message });
+        let (origin, message) = (
+            self.file(name).display().to_string(),
+            format!("policy {name} has no file"),
+        );
+        self.mistakes.push(Mistake {
+            origin,
+            line: None,
+            key: String::new(),
+            message,
+        });
     }
 
     fn file(&self, name: &PolicyName) -> PathBuf {
@@ -193,14 +265,26 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 }
 
 fn mistake(key: &str, message: String) -> Mistake {
-    let origin = if key == "runtime" { "policy's name" } else { "annotation" };
-    Mistake { origin: origin.to_owned(), line: None, key: key.to_owned(), message }
+    let origin = if key == "runtime" {
+        "policy's name"
+    } else {
+        "annotation"
+    };
+    Mistake {
+        origin: origin.to_owned(),
+        line: None,
+        key: key.to_owned(),
+        message,
+    }
 }
 
 fn listed<T: fmt::Display>(open: &[T]) -> String {
     match open {
         [] => "lists none".to_owned(),
-        _ => format!("lists {}", open.iter().map(T::to_string).collect::<Vec<_>>().join(", ")),
+        _ => format!(
+            "lists {}",
+            open.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 

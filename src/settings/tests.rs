@@ -12,7 +12,11 @@ fn parsed(content: &str) -> Settings {
 }
 
 fn mistakes(content: &str) -> Vec<String> {
-    parse("c.toml", content).unwrap_err().iter().map(ToString::to_string).collect()
+    parse("c.toml", content)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn write(path: &Path, content: &str, mode: u32) {
@@ -46,7 +50,10 @@ fn every_key_is_understood() {
             file: PathBuf::from(DEFAULT_FILE),
             policy: name("corp"),
             policies: PathBuf::from("/etc/boundary/policies"),
-            resolvers: vec!["192.0.2.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
+            resolvers: vec![
+                "192.0.2.53:53".parse().unwrap(),
+                "[2001:db8::53]:5353".parse().unwrap()
+            ],
             container_resolvers: ContainerResolvers::Any,
             preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),
@@ -112,7 +119,10 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
 fn broken_toml_is_told_with_its_line() {
     let found = mistakes("policy = \"corp\"\npolicy = \"npm\"\nruntime =\nprivileged = \"no\"\n");
     for line in ["c.toml:2: ", "c.toml:3: ", "c.toml:4: privileged: "] {
-        assert!(found.iter().any(|mistake| mistake.starts_with(line)), "{line}: {found:#?}");
+        assert!(
+            found.iter().any(|mistake| mistake.starts_with(line)),
+            "{line}: {found:#?}"
+        );
     }
     assert!(mistakes("annotations = 1")[0].starts_with("c.toml:1: annotations: "));
     assert!(!mistakes(&"[".repeat(100_000)).is_empty());
@@ -134,21 +144,33 @@ fn a_file_that_was_named_must_exist() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
     let found = load(Some(&file)).unwrap_err();
-    assert_eq!(found[0].to_string(), format!("{}: does not exist", file.display()));
+    assert_eq!(
+        found[0].to_string(),
+        format!("{}: does not exist", file.display())
+    );
 }
 
 #[test]
 fn a_file_that_others_could_have_written_is_not_trusted() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.toml");
-    for (mode, trusted) in [(0o600, true), (0o644, true), (0o664, false), (0o646, false), (0o622, false)] {
+    for (mode, trusted) in [
+        (0o600, true),
+        (0o644, true),
+        (0o664, false),
+        (0o646, false),
+        (0o622, false),
+    ] {
         write(&file, "", mode);
         assert_eq!(read_trusted(&file).is_ok(), trusted, "{mode:o}");
     }
     write(&file, "", 0o644);
     if geteuid().is_root() {
         nix::unistd::chown(&file, Some(12345.into()), None).unwrap();
-        assert_eq!(read_trusted(&file).unwrap_err().to_string(), "belongs to user 12345, not to root");
+        assert_eq!(
+            read_trusted(&file).unwrap_err().to_string(),
+            "belongs to user 12345, not to root"
+        );
     }
 }
 
@@ -202,27 +224,67 @@ fn a_pod_nests_only_where_the_host_lists_its_namespace() {
     ];
     for (content, expected) in cases {
         let settings = parsed(content);
-        assert_eq!([None, Some("ci"), Some("")].map(|pod| settings.nesting_in(pod).is_some()), expected, "{content}");
+        assert_eq!(
+            [None, Some("ci"), Some("")].map(|pod| settings.nesting_in(pod).is_some()),
+            expected,
+            "{content}"
+        );
     }
 }
 
 #[test]
 fn what_is_no_list_of_kubernetes_namespaces_is_refused() {
-    for value in ["true", "\"ci\"", "[\"\"]", "[\"*\"]", "[\"CI\"]", "[\"a/b\"]", "[\"-a\"]", "[1]"] {
+    for value in [
+        "true",
+        "\"ci\"",
+        "[\"\"]",
+        "[\"*\"]",
+        "[\"CI\"]",
+        "[\"a/b\"]",
+        "[\"-a\"]",
+        "[1]",
+    ] {
         let content = format!("pod-nesting = {value}");
-        assert!(mistakes(&content)[0].starts_with("c.toml:1: pod-nesting: "), "{value}: {:?}", mistakes(&content));
+        assert!(
+            mistakes(&content)[0].starts_with("c.toml:1: pod-nesting: "),
+            "{value}: {:?}",
+            mistakes(&content)
+        );
     }
 }
 
 #[test]
 fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
-    for (text, size) in [("64MiB", 64 << 20), ("16384KiB", 16 << 20), ("2GiB", 2 << 30), ("016MiB", 16 << 20)] {
-        assert_eq!(parsed(&format!("proxy-memory = \"{text}\"")).proxy_memory, size, "{text}");
+    for (text, size) in [
+        ("64MiB", 64 << 20),
+        ("16384KiB", 16 << 20),
+        ("2GiB", 2 << 30),
+        ("016MiB", 16 << 20),
+    ] {
+        assert_eq!(
+            parsed(&format!("proxy-memory = \"{text}\"")).proxy_memory,
+            size,
+            "{text}"
+        );
     }
-    for text in
-        ["", "64", "MiB", "64 MiB", "64MB", "64mib", "-64MiB", "+64MiB", "1.5GiB", "15MiB", "0GiB", "99999999999GiB"]
-    {
-        assert!(mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"), "{text}");
+    for text in [
+        "",
+        "64",
+        "MiB",
+        "64 MiB",
+        "64MB",
+        "64mib",
+        "-64MiB",
+        "+64MiB",
+        "1.5GiB",
+        "15MiB",
+        "0GiB",
+        "99999999999GiB",
+    ] {
+        assert!(
+            mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"),
+            "{text}"
+        );
     }
     assert!(mistakes("proxy-memory = 67108864")[0].contains("quotes"));
 }
@@ -230,19 +292,45 @@ fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
 #[test]
 fn the_record_tells_only_labels_that_are_listed() {
     assert_eq!(parsed("").record_labels, Vec::<String>::new());
-    assert_eq!(parsed("record-labels = [\"com.example.team\", \"app\"]").record_labels, ["com.example.team", "app"]);
-    for value in ["true", "\"app\"", "[\"\"]", "[\"a b\"]", "[\"\\u001b\"]", "[1]"] {
+    assert_eq!(
+        parsed("record-labels = [\"com.example.team\", \"app\"]").record_labels,
+        ["com.example.team", "app"]
+    );
+    for value in [
+        "true",
+        "\"app\"",
+        "[\"\"]",
+        "[\"a b\"]",
+        "[\"\\u001b\"]",
+        "[1]",
+    ] {
         let content = format!("record-labels = {value}");
-        assert!(mistakes(&content)[0].starts_with("c.toml:1: record-labels: "), "{value}: {:?}", mistakes(&content));
+        assert!(
+            mistakes(&content)[0].starts_with("c.toml:1: record-labels: "),
+            "{value}: {:?}",
+            mistakes(&content)
+        );
     }
 }
 
 #[test]
 fn how_long_records_are_kept_is_a_time_that_passes() {
-    assert_eq!(parsed("audit-keep = \"1d 12h\"").audit_keep, Some(Duration::from_secs(36 * 60 * 60)));
-    for text in ["", "0s", "30", "d", "-30d", "for ever", "99999999999999999999d"] {
+    assert_eq!(
+        parsed("audit-keep = \"1d 12h\"").audit_keep,
+        Some(Duration::from_secs(36 * 60 * 60))
+    );
+    for text in [
+        "",
+        "0s",
+        "30",
+        "d",
+        "-30d",
+        "for ever",
+        "99999999999999999999d",
+    ] {
         assert!(
-            mistakes(&format!("audit-keep = \"{text}\""))[0].starts_with("c.toml:1: audit-keep: write a time"),
+            mistakes(&format!("audit-keep = \"{text}\""))[0]
+                .starts_with("c.toml:1: audit-keep: write a time"),
             "{text}"
         );
     }

@@ -1,17 +1,23 @@
 //! Capabilities that reach beyond the container that holds them.
 //!
-//! The list is of the harmless ones: whatever is not on it, new and misspelt ones included, counts as reaching beyond
-//! (crun takes `net_admin` and even a number for a name).
+//! The list is of the harmless ones: whatever is not on it, new and misspelt ones included, counts
+//! as reaching beyond (crun takes `net_admin` and even a number for a name).
 
 use serde_json::Value;
 
 use super::{Object, SpecError, keys, object, object_mut};
 
 /// The five sets of a process.
-const SETS: [&str; 5] = ["bounding", "effective", "inheritable", "permitted", "ambient"];
+const SETS: [&str; 5] = [
+    "bounding",
+    "effective",
+    "inheritable",
+    "permitted",
+    "ambient",
+];
 
-/// Capabilities that can't help a process out of its namespaces, each with the reason. All others act on the kernel as a
-/// whole, on other processes, or on namespaces by number or handle.
+/// Capabilities that can't help a process out of its namespaces, each with the reason. All others
+/// act on the kernel as a whole, on other processes, or on namespaces by number or handle.
 const HARMLESS: [&str; 23] = [
     "AUDIT_WRITE",      // adds lines to the host's audit log, changes none
     "BLOCK_SUSPEND",    // keeps the machine awake
@@ -38,9 +44,9 @@ const HARMLESS: [&str; 23] = [
     "WAKE_ALARM",       // wakes the machine
 ];
 
-/// Harmless ones that count only in the host's user namespace (`capable()` without a namespace in the kernel): inside of
-/// another they are there and do nothing. Docker grants none of them by default; of its defaults, MKNOD and AUDIT_WRITE
-/// are lost likewise, which few programs notice.
+/// Harmless ones that count only in the host's user namespace (`capable()` without a namespace in
+/// the kernel): inside of another they are there and do nothing. Docker grants none of them by
+/// default; of its defaults, MKNOD and AUDIT_WRITE are lost likewise, which few programs notice.
 const LOST: [&str; 8] = [
     "BLOCK_SUSPEND",
     "IPC_LOCK",
@@ -53,9 +59,16 @@ const LOST: [&str; 8] = [
 ];
 
 /// What a container with everything holds, among others.
-const EVERYTHING: [&str; 5] = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"];
+const EVERYTHING: [&str; 5] = [
+    "NET_ADMIN",
+    "SYS_ADMIN",
+    "SYS_MODULE",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+];
 
-/// Checks the part of a `process` object that is read here: of `config.json` and of `exec`'s process file.
+/// Checks the part of a `process` object that is read here: of `config.json` and of `exec`'s
+/// process file.
 pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
     if let Some(process) = process.as_object() {
         keys::check(process)?;
@@ -63,11 +76,16 @@ pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
         return Err(SpecError::Type("process", "an object"));
     }
     user(process)?;
-    let Some(sets) = object(process, "capabilities")? else { return Ok(()) };
+    let Some(sets) = object(process, "capabilities")? else {
+        return Ok(());
+    };
     keys::check(sets)?;
     for set in SETS {
         let texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
-        if !sets.get(set).is_none_or(|list| list.is_null() || list.as_array().is_some_and(texts)) {
+        if !sets
+            .get(set)
+            .is_none_or(|list| list.is_null() || list.as_array().is_some_and(texts))
+        {
             return Err(SpecError::Type("capabilities", "lists of texts"));
         }
     }
@@ -81,15 +99,23 @@ pub fn reaches_beyond(name: &str) -> bool {
     !HARMLESS.contains(&name.as_str())
 }
 
-/// The first capability in any of a process's sets that reaches beyond. A checked `process` is expected.
+/// The first capability in any of a process's sets that reaches beyond. A checked `process` is
+/// expected.
 #[must_use]
 pub fn beyond(process: &Value) -> Option<String> {
-    held(process).find(|name| reaches_beyond(name)).map(str::to_owned)
+    held(process)
+        .find(|name| reaches_beyond(name))
+        .map(str::to_owned)
 }
 
 /// Takes all that reaches beyond out of all five sets.
 pub fn bound(process: &mut Value) {
-    let Some(sets) = process.get_mut("capabilities").and_then(Value::as_object_mut) else { return };
+    let Some(sets) = process
+        .get_mut("capabilities")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
     for set in SETS {
         if let Some(list) = sets.get_mut(set).and_then(Value::as_array_mut) {
             list.retain(|name| name.as_str().is_some_and(|name| !reaches_beyond(name)));
@@ -97,13 +123,15 @@ pub fn bound(process: &mut Value) {
     }
 }
 
-/// Writes down what runc understands without it: a set that isn't mentioned is empty, and privileges may be gained by `execve`
-/// unless that is said to be false.
+/// Writes down what runc understands without it: a set that isn't mentioned is empty, and
+/// privileges may be gained by `execve` unless that is said to be false.
 ///
 /// # Errors
 /// [`SpecError::Type`].
 pub fn spell_out(process: &mut Value) -> Result<(), SpecError> {
-    let Some(fields) = process.as_object_mut() else { return Ok(()) };
+    let Some(fields) = process.as_object_mut() else {
+        return Ok(());
+    };
     if fields.get("noNewPrivileges") == Some(&Value::Bool(false)) {
         fields.shift_remove("noNewPrivileges");
     }
@@ -122,47 +150,75 @@ pub fn spell_out(process: &mut Value) -> Result<(), SpecError> {
 /// # Errors
 /// [`SpecError::Type`], [`SpecError::AmbiguousKey`].
 pub fn user(process: &Value) -> Result<u64, SpecError> {
-    let Some(user) = object(process, "user")? else { return Ok(0) };
+    let Some(user) = object(process, "user")? else {
+        return Ok(0);
+    };
     keys::check(user)?;
     match user.get("uid") {
         None | Some(Value::Null) => Ok(0),
-        Some(uid) => uid.as_u64().ok_or(SpecError::Type("uid", "a user's number")),
+        Some(uid) => uid
+            .as_u64()
+            .ok_or(SpecError::Type("uid", "a user's number")),
     }
 }
 
 /// Whether a capability can be had by the process: whether it is in the bounding set.
 pub(super) fn holds(process: &Value, name: &str) -> bool {
-    let bounding = process.get("capabilities").and_then(|sets| sets.get("bounding")).and_then(Value::as_array);
-    bounding.into_iter().flatten().filter_map(Value::as_str).any(|held| canonical(held) == canonical(name))
+    let bounding = process
+        .get("capabilities")
+        .and_then(|sets| sets.get("bounding"))
+        .and_then(Value::as_array);
+    bounding
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .any(|held| canonical(held) == canonical(name))
 }
 
-/// Whether the process can't get any capability, whatever it runs: all that it could have was dropped.
+/// Whether the process can't get any capability, whatever it runs: all that it could have was
+/// dropped.
 pub(super) fn can_have_none(process: &Value) -> bool {
-    let bounding = process.get("capabilities").and_then(|sets| sets.get("bounding")).and_then(Value::as_array);
+    let bounding = process
+        .get("capabilities")
+        .and_then(|sets| sets.get("bounding"))
+        .and_then(Value::as_array);
     bounding.is_none_or(Vec::is_empty)
 }
 
 /// A capability of the process that a user namespace would take the effect from.
 pub(super) fn lost_in_a_user_namespace(process: &Value) -> Option<String> {
-    held(process).find(|name| LOST.contains(&canonical(name).as_str())).map(str::to_owned)
+    held(process)
+        .find(|name| LOST.contains(&canonical(name).as_str()))
+        .map(str::to_owned)
 }
 
-/// Gives the process a capability. Root gets it by the bounding set alone at `execve`; whoever isn't root keeps only what is
-/// ambient, and ambient needs inheritable and permitted (`capabilities(7)`, "Transformation of capabilities").
+/// Gives the process a capability. Root gets it by the bounding set alone at `execve`; whoever
+/// isn't root keeps only what is ambient, and ambient needs inheritable and permitted
+/// (`capabilities(7)`, "Transformation of capabilities").
 ///
 /// # Errors
 /// [`SpecError::Type`], [`SpecError::AmbiguousKey`].
 pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
     let root = user(process)? == 0;
-    let wanted: &[&str] = if root { &["bounding", "effective", "permitted"] } else { &SETS };
+    let wanted: &[&str] = if root {
+        &["bounding", "effective", "permitted"]
+    } else {
+        &SETS
+    };
     let sets = object_mut(process, "capabilities")?;
     for set in wanted {
         let list = sets.entry(*set).or_insert(Value::Null);
         if list.is_null() {
             *list = Value::Array(Vec::new());
         }
-        let list = list.as_array_mut().ok_or(SpecError::Type("capabilities", "lists of texts"))?;
-        if !list.iter().filter_map(Value::as_str).any(|held| canonical(held) == canonical(name)) {
+        let list = list
+            .as_array_mut()
+            .ok_or(SpecError::Type("capabilities", "lists of texts"))?;
+        if !list
+            .iter()
+            .filter_map(Value::as_str)
+            .any(|held| canonical(held) == canonical(name))
+        {
             list.push(name.into());
         }
     }
@@ -172,13 +228,21 @@ pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
 /// Whether the process may become as powerful as the host's root, as with `--privileged`.
 pub(super) fn holds_everything(process: &Value) -> bool {
     let held: Vec<String> = held(process).map(canonical).collect();
-    EVERYTHING.iter().all(|name| held.iter().any(|held| held == name))
+    EVERYTHING
+        .iter()
+        .all(|name| held.iter().any(|held| held == name))
 }
 
 fn held(process: &Value) -> impl Iterator<Item = &str> {
     let sets: Option<&Object> = process.get("capabilities").and_then(Value::as_object);
-    let list = move |set: &str| sets.and_then(|sets| sets.get(set)).and_then(Value::as_array);
-    SETS.into_iter().filter_map(list).flatten().filter_map(Value::as_str)
+    let list = move |set: &str| {
+        sets.and_then(|sets| sets.get(set))
+            .and_then(Value::as_array)
+    };
+    SETS.into_iter()
+        .filter_map(list)
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 fn canonical(name: &str) -> String {
@@ -202,8 +266,9 @@ mod tests {
 
     #[test]
     fn unknown_misspelt_and_numbered_capabilities_reach_beyond() {
-        // With NET_BROADCAST a netlink socket hears those network namespaces, too, that its own has a number for, as the host's
-        // at the other end of a veth (NETLINK_LISTEN_ALL_NSID; the kernel's do_one_broadcast(); tests/docker/attacks.rs).
+        // With NET_BROADCAST a netlink socket hears those network namespaces, too, that its own has
+        // a number for, as the host's at the other end of a veth (NETLINK_LISTEN_ALL_NSID; the
+        // kernel's do_one_broadcast(); tests/docker/attacks.rs).
         for name in [
             "CAP_NET_BROADCAST",
             "CAP_NET_ADMIN",
@@ -222,10 +287,14 @@ mod tests {
     #[test]
     fn one_in_any_set_counts_and_bounding_takes_it_from_all() {
         for set in SETS {
-            let mut process = json!({"capabilities": {set: ["CAP_CHOWN", "CAP_SYS_ADMIN"]}, "other": 1});
+            let mut process =
+                json!({"capabilities": {set: ["CAP_CHOWN", "CAP_SYS_ADMIN"]}, "other": 1});
             assert_eq!(beyond(&process).as_deref(), Some("CAP_SYS_ADMIN"));
             bound(&mut process);
-            assert_eq!(process, json!({"capabilities": {set: ["CAP_CHOWN"]}, "other": 1}));
+            assert_eq!(
+                process,
+                json!({"capabilities": {set: ["CAP_CHOWN"]}, "other": 1})
+            );
         }
     }
 
@@ -234,8 +303,17 @@ mod tests {
         let mut root = json!({"capabilities": {"bounding": ["CAP_CHOWN"], "inheritable": null}});
         grant(&mut root, "CAP_NET_ADMIN").unwrap();
         let given = json!(["CAP_NET_ADMIN"]);
-        assert_eq!(root["capabilities"]["bounding"], json!(["CAP_CHOWN", "CAP_NET_ADMIN"]));
-        assert_eq!((&root["capabilities"]["effective"], &root["capabilities"]["permitted"]), (&given, &given));
+        assert_eq!(
+            root["capabilities"]["bounding"],
+            json!(["CAP_CHOWN", "CAP_NET_ADMIN"])
+        );
+        assert_eq!(
+            (
+                &root["capabilities"]["effective"],
+                &root["capabilities"]["permitted"]
+            ),
+            (&given, &given)
+        );
         assert_eq!(root["capabilities"].as_object().unwrap().len(), 4);
         let mut other = json!({"user": {"uid": 1000}});
         grant(&mut other, "CAP_NET_ADMIN").unwrap();
@@ -249,17 +327,25 @@ mod tests {
 
     #[test]
     fn a_set_that_is_not_mentioned_is_written_down_as_empty() {
-        for process in [json!({}), json!({"capabilities": null}), json!({"capabilities": {"ambient": null}})] {
+        for process in [
+            json!({}),
+            json!({"capabilities": null}),
+            json!({"capabilities": {"ambient": null}}),
+        ] {
             let mut process = process;
             spell_out(&mut process).unwrap();
             for set in SETS {
                 assert_eq!(process["capabilities"][set], json!([]), "{set}");
             }
         }
-        let mut process = json!({"noNewPrivileges": false, "capabilities": {"bounding": ["CAP_CHOWN"]}});
+        let mut process =
+            json!({"noNewPrivileges": false, "capabilities": {"bounding": ["CAP_CHOWN"]}});
         spell_out(&mut process).unwrap();
         assert_eq!(
-            (process.get("noNewPrivileges"), &process["capabilities"]["bounding"]),
+            (
+                process.get("noNewPrivileges"),
+                &process["capabilities"]["bounding"]
+            ),
             (None, &json!(["CAP_CHOWN"]))
         );
         let mut none = json!(null);
@@ -270,19 +356,32 @@ mod tests {
     #[test]
     fn what_a_user_namespace_would_take_away_is_seen_in_any_set_and_spelling() {
         for name in ["CAP_IPC_LOCK", "sys_nice", "SYS_RESOURCE"] {
-            assert!(lost_in_a_user_namespace(&json!({"capabilities": {"bounding": [name]}})).is_some(), "{name}");
+            assert!(
+                lost_in_a_user_namespace(&json!({"capabilities": {"bounding": [name]}})).is_some(),
+                "{name}"
+            );
         }
-        let docker = json!({"capabilities": {"bounding": ["CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_CHOWN"]}});
+        let docker =
+            json!({"capabilities": {"bounding": ["CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_CHOWN"]}});
         assert_eq!(lost_in_a_user_namespace(&docker), None);
     }
 
     #[test]
     fn sets_of_another_shape_are_refused() {
-        for sets in [json!([]), json!({"bounding": "CAP_SYS_ADMIN"}), json!({"ambient": [1]}), json!({"Bounding": []})]
-        {
+        for sets in [
+            json!([]),
+            json!({"bounding": "CAP_SYS_ADMIN"}),
+            json!({"ambient": [1]}),
+            json!({"Bounding": []}),
+        ] {
             assert!(check(&json!({"capabilities": sets})).is_err());
         }
-        for user in [json!([]), json!({"uid": "0"}), json!({"uid": -1}), json!({"UID": 0})] {
+        for user in [
+            json!([]),
+            json!({"uid": "0"}),
+            json!({"uid": -1}),
+            json!({"UID": 0}),
+        ] {
             assert!(check(&json!({"user": user})).is_err());
         }
         assert!(check(&json!("x")).is_err());

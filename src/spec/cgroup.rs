@@ -1,7 +1,8 @@
 //! The control group that the engine asks for. The filter's is made beside what comes of it.
 //!
-//! An empty path is taken out: libcontainer reads it as its caller's own group, and kills whoever is in a container's group when
-//! it removes it. So one that leads to the root is refused: there is nothing beside it, and everybody is in it.
+//! An empty path is taken out: libcontainer reads it as its caller's own group, and kills whoever
+//! is in a container's group when it removes it. So one that leads to the root is refused: there is
+//! nothing beside it, and everybody is in it.
 
 use std::path::{Component, Path};
 
@@ -36,11 +37,13 @@ pub fn path(spec: &Value) -> Result<Option<String>, SpecError> {
 
 /// Whether nothing is left of a path once it is cleaned.
 fn names_the_root(path: &str) -> bool {
-    let depth = Path::new(path).components().fold(0_usize, |depth, part| match part {
-        Component::Normal(_) => depth + 1,
-        Component::ParentDir => depth.saturating_sub(1),
-        _ => depth,
-    });
+    let depth = Path::new(path)
+        .components()
+        .fold(0_usize, |depth, part| match part {
+            Component::Normal(_) => depth + 1,
+            Component::ParentDir => depth.saturating_sub(1),
+            _ => depth,
+        });
     depth == 0
 }
 
@@ -63,7 +66,15 @@ mod tests {
     #[test]
     fn an_empty_path_is_taken_out_and_any_other_stays() {
         assert_eq!(edited(&json!("")), Ok(json!({})));
-        for path in ["x", "/docker/ID", "../x", "/a/../b", "system.slice:docker:ID", "::", "..."] {
+        for path in [
+            "x",
+            "/docker/ID",
+            "../x",
+            "/a/../b",
+            "system.slice:docker:ID",
+            "::",
+            "...",
+        ] {
             assert_eq!(edited(&json!(path)), Ok(json!({"cgroupsPath": path})));
         }
         let mut without = json!({});
@@ -73,7 +84,17 @@ mod tests {
 
     #[test]
     fn the_root_is_refused_in_every_spelling() {
-        for path in ["/", "//", ".", "./", "..", "/..", "/a/..", "a/b/../../..", "/../../"] {
+        for path in [
+            "/",
+            "//",
+            ".",
+            "./",
+            "..",
+            "/..",
+            "/a/..",
+            "a/b/../../..",
+            "/../../",
+        ] {
             assert_eq!(edited(&json!(path)), Err(SpecError::RootGroup), "{path}");
         }
     }

@@ -1,7 +1,9 @@
-//! Our hook in `config.json`: what makes the gateway, between the namespaces and the container's first instruction.
+//! Our hook in `config.json`: what makes the gateway, between the namespaces and the container's
+//! first instruction.
 //!
-//! `createRuntime` hooks run after every `prestart` hook, in the host's namespaces (runtime-spec, config.md, "POSIX-platform
-//! Hooks"): Docker's own `libnetwork-setkey` has put the interface in by then.
+//! `createRuntime` hooks run after every `prestart` hook, in the host's namespaces (runtime-spec,
+//! config.md, "POSIX-platform Hooks"): Docker's own `libnetwork-setkey` has put the interface in by
+//! then.
 
 use serde_json::{Value, json};
 
@@ -15,11 +17,15 @@ const TIMEOUT: u32 = 30;
 
 /// Puts our hook behind all others, in place of an older one of ours.
 pub(super) fn append(spec: &mut Value, program: &str) -> Result<(), SpecError> {
-    let list = object_mut(spec, "hooks")?.entry("createRuntime").or_insert(Value::Null);
+    let list = object_mut(spec, "hooks")?
+        .entry("createRuntime")
+        .or_insert(Value::Null);
     if list.is_null() {
         *list = Value::Array(Vec::new());
     }
-    let list = list.as_array_mut().ok_or(SpecError::Type("createRuntime", "a list"))?;
+    let list = list
+        .as_array_mut()
+        .ok_or(SpecError::Type("createRuntime", "a list"))?;
     list.retain(|hook| !is_ours(hook));
     list.push(json!({
         "path": program,
@@ -33,5 +39,8 @@ pub(super) fn append(spec: &mut Value, program: &str) -> Result<(), SpecError> {
 
 fn is_ours(hook: &Value) -> bool {
     let argument = |index: usize| hook.get("args")?.get(index)?.as_str();
-    ARGUMENTS.iter().enumerate().all(|(index, expected)| argument(index) == Some(expected))
+    ARGUMENTS
+        .iter()
+        .enumerate()
+        .all(|(index, expected)| argument(index) == Some(expected))
 }

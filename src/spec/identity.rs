@@ -1,8 +1,9 @@
 //! Who a container is, for the people who read its record: from what its engine says of it.
 //!
-//! Invariant: nothing but words in a record follows from it, since with some engines whoever starts a container writes its
-//! annotations. Of those, only what the engine writes after the container's own is read (as in [`super::pod`]); Docker's own
-//! file beats them all. Every text is cleaned and bounded here.
+//! Invariant: nothing but words in a record follows from it, since with some engines whoever starts
+//! a container writes its annotations. Of those, only what the engine writes after the container's
+//! own is read (as in [`super::pod`]); Docker's own file beats them all. Every text is cleaned and
+//! bounded here.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ const MANAGER: &str = "io.container.manager";
 /// What every container of containerd's CRI plugin has.
 const CONTAINERD: &str = "io.kubernetes.cri.container-type";
 
-/// What the annotations say. podman writes its own name alone. `wanted`: the labels that the host wants to know of.
+/// What the annotations say. podman writes its own name alone. `wanted`: the labels that the host
+/// wants to know of.
 #[must_use]
 pub fn of_annotations(spec: &Value, wanted: &[String]) -> Identity {
     let annotation = |key: &str| spec.get("annotations")?.get(key)?.as_str();
@@ -34,7 +36,12 @@ pub fn of_annotations(spec: &Value, wanted: &[String]) -> Identity {
 pub fn of_docker(config: &Value, wanted: &[String]) -> Identity {
     let own = config.get("Config");
     Identity {
-        name: shown(config.get("Name").and_then(Value::as_str).map(|name| name.strip_prefix('/').unwrap_or(name))),
+        name: shown(
+            config
+                .get("Name")
+                .and_then(Value::as_str)
+                .map(|name| name.strip_prefix('/').unwrap_or(name)),
+        ),
         image: shown(own.and_then(|own| own.get("Image")?.as_str())),
         labels: labels(own.and_then(|own| own.get("Labels")), wanted),
         ..engine("docker")
@@ -51,12 +58,14 @@ fn of_containerd<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Identity {
     }
 }
 
-/// CRI-O names a container `k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT` and a pod the same without the container; no name of
-/// Kubernetes' holds an underscore. Its `ContainerName` and `Namespace` are a pod's alone: in a container they can be anybody's.
+/// CRI-O names a container `k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT` and a pod the same without the
+/// container; no name of Kubernetes' holds an underscore. Its `ContainerName` and `Namespace` are a
+/// pod's alone: in a container they can be anybody's.
 fn of_crio<'a>(annotation: impl Fn(&str) -> Option<&'a str>, wanted: &[String]) -> Identity {
     let part = |key: &str, at: usize| annotation(key)?.split('_').nth(at);
     let is_container = annotation("io.kubernetes.cri-o.ContainerType") == Some("container");
-    let listed = annotation("io.kubernetes.cri-o.Labels").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let listed = annotation("io.kubernetes.cri-o.Labels")
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
     Identity {
         name: shown(part("io.kubernetes.cri-o.Name", 1).filter(|_| is_container)),
         image: shown(annotation("io.kubernetes.cri-o.ImageName")),
@@ -68,7 +77,10 @@ fn of_crio<'a>(annotation: impl Fn(&str) -> Option<&'a str>, wanted: &[String]) 
 }
 
 fn engine(name: &str) -> Identity {
-    Identity { engine: Some(name.to_owned()), ..Identity::default() }
+    Identity {
+        engine: Some(name.to_owned()),
+        ..Identity::default()
+    }
 }
 
 fn labels(all: Option<&Value>, wanted: &[String]) -> BTreeMap<String, String> {
@@ -77,7 +89,8 @@ fn labels(all: Option<&Value>, wanted: &[String]) -> BTreeMap<String, String> {
 }
 
 fn shown(text: Option<&str>) -> Option<String> {
-    text.filter(|text| !text.is_empty()).map(|text| clean(text, MAX_NAME))
+    text.filter(|text| !text.is_empty())
+        .map(|text| clean(text, MAX_NAME))
 }
 
 #[cfg(test)]
@@ -88,7 +101,10 @@ mod tests {
 
     fn of(annotations: &Value, wanted: &[&str]) -> Value {
         let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        json!(of_annotations(&json!({"annotations": annotations}), &wanted))
+        json!(of_annotations(
+            &json!({"annotations": annotations}),
+            &wanted
+        ))
     }
 
     fn containerds() -> Value {
@@ -119,17 +135,35 @@ mod tests {
             "ID": "7d4c", "Name": "/db",
             "Config": {"Image": "postgres:17", "Labels": {"com.example.team": "shop", "secret": "x"}, "Env": ["A=b"]},
         });
-        let wanted = ["com.example.team".to_owned(), "com.example.missing".to_owned()];
+        let wanted = [
+            "com.example.team".to_owned(),
+            "com.example.missing".to_owned(),
+        ];
         let known = json!(of_docker(&config, &wanted));
         let labels = json!({"com.example.team": "shop"});
-        assert_eq!(known, json!({"engine": "docker", "name": "db", "image": "postgres:17", "labels": labels}));
-        assert_eq!(json!(of_docker(&config, &[]))["labels"], Value::Null, "only what is listed");
+        assert_eq!(
+            known,
+            json!({"engine": "docker", "name": "db", "image": "postgres:17", "labels": labels})
+        );
+        assert_eq!(
+            json!(of_docker(&config, &[]))["labels"],
+            Value::Null,
+            "only what is listed"
+        );
     }
 
     #[test]
     fn what_docker_does_not_say_is_missing() {
-        for config in [json!(null), json!([]), json!({"Name": 7, "Config": {"Image": null, "Labels": ["a"]}})] {
-            assert_eq!(json!(of_docker(&config, &["a".to_owned()])), json!({"engine": "docker"}), "{config}");
+        for config in [
+            json!(null),
+            json!([]),
+            json!({"Name": 7, "Config": {"Image": null, "Labels": ["a"]}}),
+        ] {
+            assert_eq!(
+                json!(of_docker(&config, &["a".to_owned()])),
+                json!({"engine": "docker"}),
+                "{config}"
+            );
         }
     }
 
@@ -153,7 +187,10 @@ mod tests {
         pods["io.kubernetes.cri-o.ContainerType"] = "sandbox".into();
         pods["io.kubernetes.cri-o.Name"] = pods["io.kubernetes.cri-o.SandboxName"].clone();
         let known = of(&pods, &[]);
-        assert_eq!((&known["name"], &known["pod"]), (&Value::Null, &"web-5d8f-x2x7z".into()));
+        assert_eq!(
+            (&known["name"], &known["pod"]),
+            (&Value::Null, &"web-5d8f-x2x7z".into())
+        );
     }
 
     #[test]
@@ -178,7 +215,10 @@ mod tests {
     #[test]
     fn podman_writes_nothing_but_that_it_is_podman() {
         assert_eq!(
-            of(&json!({MANAGER: "libpod", "io.podman.annotations.autoremove": "TRUE"}), &[]),
+            of(
+                &json!({MANAGER: "libpod", "io.podman.annotations.autoremove": "TRUE"}),
+                &[]
+            ),
             json!({"engine": "podman"})
         );
     }
@@ -190,12 +230,20 @@ mod tests {
             "Config": {"Image": "x".repeat(100_000), "Labels": {"l": "\u{0}\u{7f}ä".repeat(10_000)}},
         });
         let known = of_docker(&config, &["l".to_owned()]);
-        let texts = [known.name, known.image, known.labels.into_values().next()].map(|text| text.expect("a text"));
+        let texts = [known.name, known.image, known.labels.into_values().next()]
+            .map(|text| text.expect("a text"));
         for text in texts {
-            assert!(text.len() <= MAX_NAME && text.chars().all(|c| matches!(c, ' '..='~' | '…')), "{text}");
+            assert!(
+                text.len() <= MAX_NAME && text.chars().all(|c| matches!(c, ' '..='~' | '…')),
+                "{text}"
+            );
         }
         let mut pods = crios();
         pods["io.kubernetes.cri-o.Labels"] = "{\"app\":".repeat(200_000).into();
-        assert_eq!(of(&pods, &["app"])["labels"], Value::Null, "a text that is no JSON");
+        assert_eq!(
+            of(&pods, &["app"])["labels"],
+            Value::Null,
+            "a text that is no JSON"
+        );
     }
 }

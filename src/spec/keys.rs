@@ -1,7 +1,9 @@
-//! Keys as Go's `encoding/json` reads them: in any case. A key that only Go would take for a known one is refused.
+//! Keys as Go's `encoding/json` reads them: in any case. A key that only Go would take for a known
+//! one is refused.
 //!
-//! What must not be forgotten: Go folds two letters beyond ASCII as well, `ſ` (U+017F) to s and `K` (U+212A) to k
-//! (`foldFunc` in encoding/json), so `hooKs` with a Kelvin sign is `hooks` to runc and a stranger to us.
+//! What must not be forgotten: Go folds two letters beyond ASCII as well, `ſ` (U+017F) to s and `K`
+//! (U+212A) to k (`foldFunc` in encoding/json), so `hooKs` with a Kelvin sign is `hooks` to runc
+//! and a stranger to us.
 
 use serde_json::Value;
 
@@ -65,8 +67,14 @@ const KNOWN: &[&str] = &[
 /// Refuses keys that differ from a known one only in case.
 pub(super) fn check(object: &Object) -> Result<(), SpecError> {
     for key in object.keys() {
-        if let Some(known) = KNOWN.iter().find(|known| key != *known && folds_to(key, known)) {
-            return Err(SpecError::AmbiguousKey { found: key.escape_debug().collect(), known });
+        if let Some(known) = KNOWN
+            .iter()
+            .find(|known| key != *known && folds_to(key, known))
+        {
+            return Err(SpecError::AmbiguousKey {
+                found: key.escape_debug().collect(),
+                known,
+            });
         }
     }
     Ok(())
@@ -96,8 +104,17 @@ mod tests {
 
     #[test]
     fn a_known_key_in_another_case_is_refused() {
-        for key in ["Namespaces", "NAMESPACES", "uidmappings", "hoo\u{212a}s", "mount\u{17f}"] {
-            assert!(matches!(verdict(key), Err(SpecError::AmbiguousKey { .. })), "{key}");
+        for key in [
+            "Namespaces",
+            "NAMESPACES",
+            "uidmappings",
+            "hoo\u{212a}s",
+            "mount\u{17f}",
+        ] {
+            assert!(
+                matches!(verdict(key), Err(SpecError::AmbiguousKey { .. })),
+                "{key}"
+            );
         }
     }
 

@@ -1,8 +1,8 @@
 //! What of the host's files a container would get: nothing that shows this program's own.
 //!
-//! Whoever reaches a gateway's control socket or a plan in `/run/boundary`, the record or the settings, decides what filters
-//! him; a read-only mount keeps nobody from connecting to a socket. Pure: paths come out of the spec, and where they lead
-//! on the host comes in as [`Location`]s.
+//! Whoever reaches a gateway's control socket or a plan in `/run/boundary`, the record or the
+//! settings, decides what filters him; a read-only mount keeps nobody from connecting to a socket.
+//! Pure: paths come out of the spec, and where they lead on the host comes in as [`Location`]s.
 
 use std::path::{Path, PathBuf};
 
@@ -26,10 +26,13 @@ pub struct Location {
 }
 
 impl Location {
-    /// Whether a container that is given this can see the other: it is the same, or one is below the other.
+    /// Whether a container that is given this can see the other: it is the same, or one is below
+    /// the other.
     fn shows(&self, other: &Self) -> bool {
         let is_or_is_above = |upper: &Self, lower: &Self| {
-            upper.inode.is_some_and(|inode| lower.inode == Some(inode) || lower.above.contains(&inode))
+            upper
+                .inode
+                .is_some_and(|inode| lower.inode == Some(inode) || lower.above.contains(&inode))
         };
         is_or_is_above(self, other) || is_or_is_above(other, self)
     }
@@ -44,18 +47,33 @@ pub struct HostFiles {
     pub own: Vec<Location>,
 }
 
-/// Every path of the host that a spec gives to its container, from the bundle's folder: the root, sources of mounts, layers of
-/// overlays. Some are none (`tmpfs`, `proc`): they lead to nothing.
+/// Every path of the host that a spec gives to its container, from the bundle's folder: the root,
+/// sources of mounts, layers of overlays. Some are none (`tmpfs`, `proc`): they lead to nothing.
 #[must_use]
 pub fn sources(spec: &Value, bundle: &Path) -> Vec<PathBuf> {
     let text = |holder: Option<&Value>, key: &str| holder?.get(key)?.as_str().map(str::to_owned);
-    let mounts = || spec.get("mounts").and_then(Value::as_array).into_iter().flatten();
-    let options = mounts().filter_map(|mount| mount.get("options")?.as_array()).flatten().filter_map(Value::as_str);
+    let mounts = || {
+        spec.get("mounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let options = mounts()
+        .filter_map(|mount| mount.get("options")?.as_array())
+        .flatten()
+        .filter_map(Value::as_str);
     let root = text(spec.get("root"), "path");
     let named = mounts().filter_map(|mount| text(Some(mount), "source"));
-    let layers = options.flat_map(|options| parts(options, ',')).filter_map(layers).flatten();
+    let layers = options
+        .flat_map(|options| parts(options, ','))
+        .filter_map(layers)
+        .flatten();
     // Relative to the bundle (config.md#mounts); joining an absolute one gives just that.
-    root.into_iter().chain(named).chain(layers).map(|path| bundle.join(path)).collect()
+    root.into_iter()
+        .chain(named)
+        .chain(layers)
+        .map(|path| bundle.join(path))
+        .collect()
 }
 
 /// The folders that an option of overlayfs names (`filesystems/overlayfs.rst`), all or one.
@@ -92,9 +110,13 @@ fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
 /// Refuses a container that would see this program's files.
 pub(super) fn refuse_own(situation: &Situation<'_>) -> Result<(), SpecError> {
     let HostFiles { given, own } = &situation.host_files;
-    let shown = given.iter().find_map(|given| Some((given, own.iter().find(|own| given.shows(own))?)));
+    let shown = given
+        .iter()
+        .find_map(|given| Some((given, own.iter().find(|own| given.shows(own))?)));
     match (shown, situation.boundary_mounts) {
-        (Some((given, own)), BoundaryMounts::Refuse) => Err(SpecError::boundary_mount(&given.path, &own.path)),
+        (Some((given, own)), BoundaryMounts::Refuse) => {
+            Err(SpecError::boundary_mount(&given.path, &own.path))
+        }
         _ => Ok(()),
     }
 }
@@ -107,19 +129,31 @@ mod tests {
 
     fn location(inode: u64, above: &[u64]) -> Location {
         let above = above.iter().map(|inode| (1, *inode)).collect();
-        Location { path: PathBuf::from("/x"), inode: (inode > 0).then_some((1, inode)), above }
+        Location {
+            path: PathBuf::from("/x"),
+            inode: (inode > 0).then_some((1, inode)),
+            above,
+        }
     }
 
     #[test]
     fn what_is_above_or_below_or_the_same_is_seen_and_a_neighbour_is_not() {
         let own = location(5, &[4, 3, 2]);
-        for shown in [location(5, &[9, 2]), location(4, &[3, 2]), location(2, &[]), location(7, &[6, 5, 4, 3, 2])] {
+        for shown in [
+            location(5, &[9, 2]),
+            location(4, &[3, 2]),
+            location(2, &[]),
+            location(7, &[6, 5, 4, 3, 2]),
+        ] {
             assert!(shown.shows(&own), "{shown:?}");
         }
         for hidden in [location(8, &[4, 3, 2]), location(0, &[4, 3, 2])] {
             assert!(!hidden.shows(&own), "{hidden:?}");
         }
-        let other_device = Location { inode: Some((2, 4)), ..location(1, &[]) };
+        let other_device = Location {
+            inode: Some((2, 4)),
+            ..location(1, &[])
+        };
         assert!(!other_device.shows(&own));
         // Not there yet: it would come to be in a folder that the container has.
         let absent = location(0, &[3, 2]);
@@ -143,7 +177,10 @@ mod tests {
         let named = ["/bundle/rootfs", "/run", "/bundle/../up", "/bundle/overlay"];
         let layers = ["/a", "/b", "/c", "/d", "/e:f", r"/g,h\", "/i"];
         let texts: Vec<_> = named.into_iter().chain(layers).collect();
-        assert_eq!(found, texts.into_iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            texts.into_iter().map(PathBuf::from).collect::<Vec<_>>()
+        );
         assert_eq!(sources(&json!({}), Path::new("/")), Vec::<PathBuf>::new());
     }
 }

@@ -1,9 +1,11 @@
-//! What the container may nest inside of itself: the tier that the administrator chose, as far as this container can have it.
+//! What the container may nest inside of itself: the tier that the administrator chose, as far as
+//! this container can have it.
 //!
-//! Two things make a nested jail work without a word on the command line: CAP_NET_ADMIN, to wire it up, and a seccomp filter
-//! that lets it make its namespaces. The capability is given only where a user namespace bounds it (`user_namespace`), and
-//! where that costs the container nothing that it was given. What can't be had is no error, since the container may never
-//! nest anything: it is said, with what would help.
+//! Two things make a nested jail work without a word on the command line: CAP_NET_ADMIN, to wire it
+//! up, and a seccomp filter that lets it make its namespaces. The capability is given only where a
+//! user namespace bounds it (`user_namespace`), and where that costs the container nothing that it
+//! was given. What can't be had is no error, since the container may never nest anything: it is
+//! said, with what would help.
 
 use serde_json::Value;
 
@@ -26,23 +28,35 @@ pub struct Nesting {
     pub seccomp_before: Option<Value>,
     /// The AppArmor profile that took the place of the engine's default.
     pub profile: Option<&'static str>,
-    /// What stands in the way of a nested jail all the same, one sentence each, with what would help.
+    /// What stands in the way of a nested jail all the same, one sentence each, with what would
+    /// help.
     pub obstacles: Vec<String>,
 }
 
 /// Gives the container what the tier needs, as far as it can have it.
 pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nesting, SpecError> {
-    let Some(tier) = situation.nesting else { return Ok(Nesting::default()) };
+    let Some(tier) = situation.nesting else {
+        return Ok(Nesting::default());
+    };
     let mut obstacles = obstacles(spec, situation)?;
     let (capability, withheld) = grant_capability(spec, situation, tier)?;
     obstacles.extend(withheld);
-    let patched = if situation.habits.drops_seccomp_arguments { Ok(None) } else { patch_seccomp(spec, tier) };
+    let patched = if situation.habits.drops_seccomp_arguments {
+        Ok(None)
+    } else {
+        patch_seccomp(spec, tier)
+    };
     let seccomp_before = patched.unwrap_or_else(|unpatched| {
         obstacles.push(unpatched);
         None
     });
     let profile = confine(spec, situation.confinement)?;
-    Ok(Nesting { capability, seccomp_before, profile, obstacles })
+    Ok(Nesting {
+        capability,
+        seccomp_before,
+        profile,
+        obstacles,
+    })
 }
 
 /// The container's AppArmor profile; empty where it has none.
@@ -65,7 +79,8 @@ fn confine(spec: &mut Value, confinement: Confinement) -> Result<Option<&'static
     Ok(confinement.ours)
 }
 
-/// Gives a process our profile in the place of an engine's default; a profile that somebody chose stays.
+/// Gives a process our profile in the place of an engine's default; a profile that somebody chose
+/// stays.
 ///
 /// # Errors
 /// The profile is not a text.
@@ -76,8 +91,9 @@ pub fn replace_profile(process: &mut Value, ours: &str) -> Result<(), SpecError>
     Ok(())
 }
 
-/// Adds the capability that the tier needs, if it can be bounded; gives the reason if it can't. The network namespace must have
-/// been settled before, and the user namespace must be added after: it sees the capability, and bounds it.
+/// Adds the capability that the tier needs, if it can be bounded; gives the reason if it can't. The
+/// network namespace must have been settled before, and the user namespace must be added after: it
+/// sees the capability, and bounds it.
 fn grant_capability(
     spec: &mut Value,
     situation: &Situation<'_>,
@@ -85,7 +101,9 @@ fn grant_capability(
 ) -> Result<(Recipients, Option<String>), SpecError> {
     let recipients = recipients(tier);
     // Nothing to run, nothing to give.
-    let Some(process) = spec.get("process").filter(|process| !process.is_null()) else { return Ok(Default::default()) };
+    let Some(process) = spec.get("process").filter(|process| !process.is_null()) else {
+        return Ok(Default::default());
+    };
     // Whoever drops everything means it.
     if capabilities::can_have_none(process) {
         let dropped = format!(
@@ -97,41 +115,63 @@ fn grant_capability(
         return Ok(Default::default());
     }
     if let Some(reason) = unbounded(spec, process, situation) {
-        return Ok((Recipients::Nobody, Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}"))));
+        return Ok((
+            Recipients::Nobody,
+            Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}")),
+        ));
     }
-    spec.get_mut("process").map_or(Ok(()), |process| capabilities::grant(process, CAPABILITY))?;
+    spec.get_mut("process")
+        .map_or(Ok(()), |process| capabilities::grant(process, CAPABILITY))?;
     Ok((recipients, None))
 }
 
-/// Who needs the capability. bubblewrap, called by a user who isn't root, refuses to run with any capability at all.
+/// Who needs the capability. bubblewrap, called by a user who isn't root, refuses to run with any
+/// capability at all.
 fn recipients(tier: Tier) -> Recipients {
-    if tier == Tier::Bwrap { Recipients::Root } else { Recipients::Everybody }
+    if tier == Tier::Bwrap {
+        Recipients::Root
+    } else {
+        Recipients::Everybody
+    }
 }
 
-/// Why the capability can't be given, if it can't: nothing bounds it, or what would costs the container something else.
+/// Why the capability can't be given, if it can't: nothing bounds it, or what would costs the
+/// container something else.
 fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option<String> {
     let listed = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
     let given = listed || situation.habits.adds_user_namespace;
     if !given && situation.user_namespace == UserNamespace::Never {
         return Some("user-namespace is \"never\" in the host's configuration".to_owned());
     }
-    // Not even a pod with the host's network, whose namespace would be made here: engines mount what such a pod shares in a
-    // way that only the host's user namespace may.
+    // Not even a pod with the host's network, whose namespace would be made here: engines mount
+    // what such a pod shares in a way that only the host's user namespace may.
     if !given && pod::namespace(spec).is_some() {
-        return Some("its pod has no user namespace that would bound it; hostUsers: false gives it one".to_owned());
+        return Some(
+            "its pod has no user namespace that would bound it; hostUsers: false gives it one"
+                .to_owned(),
+        );
     }
     let comes_anyway = given || capabilities::beyond(process).is_some();
     let lost = capabilities::lost_in_a_user_namespace(process).filter(|_| !comes_anyway);
     if let Some(lost) = lost {
-        return Some(format!("{lost} would be lost in the user namespace that this needs; drop it if it isn't used"));
+        return Some(format!(
+            "{lost} would be lost in the user namespace that this needs; drop it if it isn't used"
+        ));
     }
-    user_namespace::outlook(spec, situation, CAPABILITY).err().map(|obstacle| obstacle.to_string())
+    user_namespace::outlook(spec, situation, CAPABILITY)
+        .err()
+        .map(|obstacle| obstacle.to_string())
 }
 
-/// Lets the tier's calls through the container's seccomp filter; gives the filter as it was, if it had to be changed.
+/// Lets the tier's calls through the container's seccomp filter; gives the filter as it was, if it
+/// had to be changed.
 fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> {
-    let filter = spec.get_mut("linux").and_then(|linux| linux.get_mut("seccomp"));
-    let Some(filter) = filter.filter(|filter| !filter.is_null()) else { return Ok(None) };
+    let filter = spec
+        .get_mut("linux")
+        .and_then(|linux| linux.get_mut("seccomp"));
+    let Some(filter) = filter.filter(|filter| !filter.is_null()) else {
+        return Ok(None);
+    };
     let before = filter.clone();
     if let Err(error) = patch::oci(filter, tier) {
         *filter = before;
@@ -144,14 +184,20 @@ fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> 
 fn denial(profile: &str, denied: Denied) -> String {
     let (what, rules) = match denied {
         Denied::UserNamespaces => ("nothing can be nested: user namespaces are", "`userns,`"),
-        Denied::Mounts => ("a nested jail can't mount: its mounts are", "`mount,` and `pivot_root,`"),
+        Denied::Mounts => (
+            "a nested jail can't mount: its mounts are",
+            "`mount,` and `pivot_root,`",
+        ),
     };
     let help = if apparmor::is_engine_default(profile) {
         "`boundary-shim install` for the engine loads a profile that allows them".to_owned()
     } else {
         format!("add {rules} to it, or choose another profile")
     };
-    format!("{what} denied by the AppArmor profile {}; {help}", profile.escape_debug())
+    format!(
+        "{what} denied by the AppArmor profile {}; {help}",
+        profile.escape_debug()
+    )
 }
 
 /// What would stop a nested jail, whatever the seccomp profile allows.
@@ -160,14 +206,23 @@ fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, Spe
     let mut say = |sentence: &str| found.push(sentence.to_owned());
     let host = &situation.host;
     if !host.user_namespaces {
-        say("nothing can be nested: the host has user namespaces switched off; set sysctl user.max_user_namespaces");
+        say(
+            "nothing can be nested: the host has user namespaces switched off; set sysctl user.max_user_namespaces",
+        );
     }
     if !host.unprivileged_user_namespaces {
-        say("nothing can be nested: the host leaves user namespaces to its own root; set sysctl \
-             kernel.unprivileged_userns_clone=1");
+        say(
+            "nothing can be nested: the host leaves user namespaces to its own root; set sysctl \
+             kernel.unprivileged_userns_clone=1",
+        );
     }
     let process = object(spec, "process")?;
-    let text = |key: &str| process.and_then(|process| process.get(key)).and_then(Value::as_str).unwrap_or_default();
+    let text = |key: &str| {
+        process
+            .and_then(|process| process.get(key))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let profile = text("apparmorProfile");
     if host.apparmor_restricts && apparmor::is_unconfined(profile) {
         say(
@@ -175,7 +230,12 @@ fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, Spe
              profile, or set sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         );
     }
-    found.extend(situation.confinement.denied.map(|denied| denial(profile, denied)));
+    found.extend(
+        situation
+            .confinement
+            .denied
+            .map(|denied| denial(profile, denied)),
+    );
     let label = text("selinuxLabel");
     if host.selinux_decides && !label.is_empty() {
         found.push(format!(

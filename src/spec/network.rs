@@ -8,8 +8,9 @@ use super::{Situation, SpecError, namespace, namespace_path, namespaces_mut, obj
 use crate::plan::{Exit, Gateway};
 use crate::settings::HostNetwork;
 
-/// Marks a bundle whose host network was turned into a private one, so that rewriting it again gives the same plan.
-/// Users write annotations too: it counts only beside an earlier plan of ours that says the same.
+/// Marks a bundle whose host network was turned into a private one, so that rewriting it again
+/// gives the same plan. Users write annotations too: it counts only beside an earlier plan of ours
+/// that says the same.
 pub const MARKER: &str = "boundary.original-network";
 
 /// Where a network namespace that the spec names by path is found.
@@ -21,7 +22,8 @@ pub enum Place {
     Filtered {
         /// From where that gateway's connections leave.
         exit: Exit,
-        /// The user namespace of the container that brought the gateway, where that one has its own.
+        /// The user namespace of the container that brought the gateway, where that one has its
+        /// own.
         owner: Option<OwnerNamespace>,
     },
     /// It was made beforehand and nobody is in it: the engine's, for this container.
@@ -49,9 +51,14 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
     namespace_path(spec, "network")
 }
 
-/// Gives the spec a network namespace that can be filtered, and says whose gateway and which exit that means.
-pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<(Gateway, Exit), SpecError> {
-    let marked = object(spec, "annotations")?.is_some_and(|annotations| annotations.contains_key(MARKER));
+/// Gives the spec a network namespace that can be filtered, and says whose gateway and which exit
+/// that means.
+pub(super) fn edit(
+    spec: &mut Value,
+    situation: &Situation<'_>,
+) -> Result<(Gateway, Exit), SpecError> {
+    let marked =
+        object(spec, "annotations")?.is_some_and(|annotations| annotations.contains_key(MARKER));
     if marked && !situation.was_host {
         return Err(SpecError::Marker);
     }
@@ -78,7 +85,9 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<(Gatew
 /// Turns the host's network, named or left out, into a new namespace.
 fn make_private(spec: &mut Value) -> Result<(), SpecError> {
     let namespaces = namespaces_mut(spec)?;
-    let listed = namespaces.iter_mut().find(|entry| entry.get("type").and_then(Value::as_str) == Some("network"));
+    let listed = namespaces
+        .iter_mut()
+        .find(|entry| entry.get("type").and_then(Value::as_str) == Some("network"));
     match listed.and_then(Value::as_object_mut) {
         // `shift_remove` keeps the order of what we don't know.
         Some(entry) => drop(entry.shift_remove("path")),

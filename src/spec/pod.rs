@@ -1,8 +1,10 @@
-//! Whether a container is a pod's, and of which Kubernetes namespace: from the annotations that engines write.
+//! Whether a container is a pod's, and of which Kubernetes namespace: from the annotations that
+//! engines write.
 //!
-//! What must not be forgotten: CRI-O copies all annotations of a pod into its containers, so that only what it writes after
-//! them counts (`SandboxName`; not `Namespace`, which it writes for the sandbox alone). With other engines, whoever starts a
-//! container can write any of them: what follows from them may only take away, never give.
+//! What must not be forgotten: CRI-O copies all annotations of a pod into its containers, so that
+//! only what it writes after them counts (`SandboxName`; not `Namespace`, which it writes for the
+//! sandbox alone). With other engines, whoever starts a container can write any of them: what
+//! follows from them may only take away, never give.
 
 use serde_json::Value;
 
@@ -11,16 +13,23 @@ const CONTAINERD: &str = "io.kubernetes.cri.sandbox-namespace";
 /// CRI-O: `k8s_POD_NAMESPACE_UID_ATTEMPT`. No name in Kubernetes holds an underscore.
 const CRIO: &str = "io.kubernetes.cri-o.SandboxName";
 /// What every container of theirs has.
-const TYPES: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+const TYPES: [&str; 2] = [
+    "io.kubernetes.cri.container-type",
+    "io.kubernetes.cri-o.ContainerType",
+];
 
-/// The Kubernetes namespace of the pod that a container belongs to; empty where that isn't sure. None: it is no pod's.
+/// The Kubernetes namespace of the pod that a container belongs to; empty where that isn't sure.
+/// None: it is no pod's.
 #[must_use]
 pub fn namespace(spec: &Value) -> Option<String> {
     let annotation = |key: &str| spec.get("annotations")?.get(key);
     let crio = annotation(CRIO).map(|name| name.as_str().and_then(|name| name.split('_').nth(2)));
     let containerd = annotation(CONTAINERD).map(Value::as_str);
     match (crio, containerd) {
-        (None, None) => TYPES.iter().any(|key| annotation(key).is_some()).then(String::new),
+        (None, None) => TYPES
+            .iter()
+            .any(|key| annotation(key).is_some())
+            .then(String::new),
         (Some(named), None) | (None, Some(named)) => Some(named.unwrap_or_default().to_owned()),
         // No engine writes both: one of them is the pod's own doing.
         (Some(_), Some(_)) => Some(String::new()),
@@ -40,21 +49,31 @@ mod tests {
     #[test]
     fn both_engines_say_where_a_pod_is() {
         assert_eq!(of(&json!({CONTAINERD: "ci"})).as_deref(), Some("ci"));
-        assert_eq!(of(&json!({CRIO: "k8s_build-7_ci_0a1b_0"})).as_deref(), Some("ci"));
+        assert_eq!(
+            of(&json!({CRIO: "k8s_build-7_ci_0a1b_0"})).as_deref(),
+            Some("ci")
+        );
     }
 
     #[test]
     fn what_a_pod_can_write_itself_under_crio_does_not_move_it() {
-        let named = json!({CRIO: "k8s_build-7_ci_0a1b_0", "io.kubernetes.cri-o.Namespace": "trusted"});
+        let named =
+            json!({CRIO: "k8s_build-7_ci_0a1b_0", "io.kubernetes.cri-o.Namespace": "trusted"});
         assert_eq!(of(&named).as_deref(), Some("ci"));
-        assert_eq!(of(&json!({CRIO: "k8s_build-7_ci_0a1b_0", CONTAINERD: "trusted"})).as_deref(), Some(""));
+        assert_eq!(
+            of(&json!({CRIO: "k8s_build-7_ci_0a1b_0", CONTAINERD: "trusted"})).as_deref(),
+            Some("")
+        );
     }
 
     #[test]
     fn a_pod_that_is_nowhere_is_a_pod_all_the_same() {
-        for annotations in
-            [json!({TYPES[0]: "sandbox"}), json!({TYPES[1]: "container"}), json!({CONTAINERD: 7}), json!({CRIO: "x"})]
-        {
+        for annotations in [
+            json!({TYPES[0]: "sandbox"}),
+            json!({TYPES[1]: "container"}),
+            json!({CONTAINERD: 7}),
+            json!({CRIO: "x"}),
+        ] {
             assert_eq!(of(&annotations).as_deref(), Some(""));
         }
     }

@@ -1,4 +1,5 @@
-//! Whole rewrites: what engines write goes in, and what changed (and that nothing else did) is compared.
+//! Whole rewrites: what engines write goes in, and what changed (and that nothing else did) is
+//! compared.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -14,7 +15,10 @@ pub(super) fn plain() -> Value {
 pub(super) fn with_capability(name: &str) -> Value {
     let mut spec = plain();
     for set in ["bounding", "effective", "permitted"] {
-        spec["process"]["capabilities"][set].as_array_mut().unwrap().push(name.into());
+        spec["process"]["capabilities"][set]
+            .as_array_mut()
+            .unwrap()
+            .push(name.into());
     }
     spec
 }
@@ -56,7 +60,10 @@ fn owner() -> OwnerNamespace {
 }
 
 pub(super) fn filtered(owner: Option<OwnerNamespace>) -> Option<Place> {
-    Some(Place::Filtered { exit: Exit::Uplink, owner })
+    Some(Place::Filtered {
+        exit: Exit::Uplink,
+        owner,
+    })
 }
 
 pub(super) fn set_path(spec: &mut Value, kind: &str, path: &str) {
@@ -70,8 +77,15 @@ fn diff(before: &Value, after: &Value) -> String {
     let (before, after) = (pretty(before), pretty(after));
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let mut common = vec![vec![0; new.len() + 1]; old.len() + 1];
-    for (i, j) in (0..old.len()).rev().flat_map(|i| (0..new.len()).rev().map(move |j| (i, j))) {
-        common[i][j] = if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
+    for (i, j) in (0..old.len())
+        .rev()
+        .flat_map(|i| (0..new.len()).rev().map(move |j| (i, j)))
+    {
+        common[i][j] = if old[i] == new[j] {
+            common[i + 1][j + 1] + 1
+        } else {
+            common[i + 1][j].max(common[i][j + 1])
+        };
     }
     let (mut i, mut j, mut out) = (0, 0, String::new());
     while i < old.len() || j < new.len() {
@@ -98,7 +112,12 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
     let outcome = rewrite(&mut after, &situation()).unwrap();
     assert_eq!(
         outcome,
-        Outcome { gateway: Gateway::Own, exit: Exit::Uplink, user_namespace: false, nesting: Nesting::default() }
+        Outcome {
+            gateway: Gateway::Own,
+            exit: Exit::Uplink,
+            user_namespace: false,
+            nesting: Nesting::default()
+        }
     );
     insta::assert_snapshot!(diff(&before, &after), @r#"
     +    ],
@@ -119,7 +138,10 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
 
 #[test]
 fn a_reaching_capability_brings_a_user_namespace_of_its_own() {
-    let (before, mut after) = (with_capability("CAP_NET_ADMIN"), with_capability("CAP_NET_ADMIN"));
+    let (before, mut after) = (
+        with_capability("CAP_NET_ADMIN"),
+        with_capability("CAP_NET_ADMIN"),
+    );
     assert!(rewrite(&mut after, &situation()).unwrap().user_namespace);
     after["hooks"] = before["hooks"].clone();
     insta::assert_snapshot!(diff(&before, &after), @r#"
@@ -152,11 +174,20 @@ fn a_capability_that_only_the_bounding_set_holds_counts() {
 
 #[test]
 fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
-    let off = Situation { host: Host { user_namespaces: false, ..HOST }, ..situation() };
+    let off = Situation {
+        host: Host {
+            user_namespaces: false,
+            ..HOST
+        },
+        ..situation()
+    };
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
     assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
     assert!(refused.to_string().contains("user.max_user_namespaces"));
-    let never = Situation { user_namespace: UserNamespace::Never, ..off };
+    let never = Situation {
+        user_namespace: UserNamespace::Never,
+        ..off
+    };
     let mut spec = with_capability("CAP_NET_ADMIN");
     assert!(!rewrite(&mut spec, &never).unwrap().user_namespace);
     assert_eq!(spec["process"], plain()["process"]);
@@ -164,49 +195,96 @@ fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
 
 #[test]
 fn without_pivot_root_there_is_no_user_namespace_of_ours() {
-    let bare = Situation { no_pivot: true, ..situation() };
+    let bare = Situation {
+        no_pivot: true,
+        ..situation()
+    };
     let refused = rewrite(&mut with_capability("CAP_SYS_ADMIN"), &bare).unwrap_err();
     assert_eq!(refused, SpecError::NoPivot("CAP_SYS_ADMIN".into()));
     // What was not asked for is no reason to refuse: the container goes without.
-    let nesting = Situation { nesting: Some(Tier::Nsjail), ..bare };
+    let nesting = Situation {
+        nesting: Some(Tier::Nsjail),
+        ..bare
+    };
     let mut spec = plain();
     let outcome = rewrite(&mut spec, &nesting).unwrap();
-    assert_eq!((outcome.user_namespace, outcome.nesting.capability), (false, Recipients::Nobody));
-    assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("--no-pivot")));
+    assert_eq!(
+        (outcome.user_namespace, outcome.nesting.capability),
+        (false, Recipients::Nobody)
+    );
+    assert!(
+        outcome
+            .nesting
+            .obstacles
+            .iter()
+            .any(|obstacle| obstacle.contains("--no-pivot"))
+    );
     assert_eq!(spec["process"], plain()["process"]);
 }
 
 #[test]
 fn a_device_under_another_name_is_not_lost_to_nesting() {
-    let situation = Situation { absent_device: Some("/dev/disk".into()), nesting: Some(Tier::Nsjail), ..situation() };
+    let situation = Situation {
+        absent_device: Some("/dev/disk".into()),
+        nesting: Some(Tier::Nsjail),
+        ..situation()
+    };
     let mut spec = plain();
     let outcome = rewrite(&mut spec, &situation).unwrap();
-    assert_eq!((outcome.user_namespace, outcome.nesting.capability), (false, Recipients::Nobody));
-    assert!(outcome.nesting.obstacles.iter().any(|obstacle| obstacle.contains("/dev/disk")));
+    assert_eq!(
+        (outcome.user_namespace, outcome.nesting.capability),
+        (false, Recipients::Nobody)
+    );
+    assert!(
+        outcome
+            .nesting
+            .obstacles
+            .iter()
+            .any(|obstacle| obstacle.contains("/dev/disk"))
+    );
     assert_eq!(spec["process"], plain()["process"]);
-    // Asked for a capability that needs the user namespace, too, it would fail in the runtime's words.
+    // Asked for a capability that needs the user namespace, too, it would fail in the runtime's
+    // words.
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &situation).unwrap_err();
-    assert_eq!(refused, SpecError::AbsentDevice("CAP_NET_ADMIN".into(), "/dev/disk".into()));
+    assert_eq!(
+        refused,
+        SpecError::AbsentDevice("CAP_NET_ADMIN".into(), "/dev/disk".into())
+    );
     // Whoever brings a user namespace knows what is to be had in it.
     let mut spec = with_capability("CAP_NET_ADMIN");
-    spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user"}));
     assert!(rewrite(&mut spec, &situation).unwrap().user_namespace);
 }
 
 #[test]
 fn required_means_every_container() {
-    let required = Situation { user_namespace: UserNamespace::Require, ..situation() };
+    let required = Situation {
+        user_namespace: UserNamespace::Require,
+        ..situation()
+    };
     assert!(rewrite(&mut plain(), &required).unwrap().user_namespace);
-    let joiner = Situation { place: filtered(None), ..required };
+    let joiner = Situation {
+        place: filtered(None),
+        ..required
+    };
     let mut spec = plain();
     set_path(&mut spec, "network", "/proc/7/ns/net");
-    assert!(matches!(rewrite(&mut spec, &joiner), Err(SpecError::OwnerUnbounded(_))));
+    assert!(matches!(
+        rewrite(&mut spec, &joiner),
+        Err(SpecError::OwnerUnbounded(_))
+    ));
 }
 
 #[test]
 fn a_user_namespace_of_the_engine_stays() {
     let mut spec = with_capability("CAP_SYS_ADMIN");
-    spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "user"}));
+    spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user"}));
     spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     let before = spec["linux"].clone();
     assert!(rewrite(&mut spec, &situation()).unwrap().user_namespace);
@@ -216,10 +294,16 @@ fn a_user_namespace_of_the_engine_stays() {
 #[test]
 fn a_user_namespace_that_is_the_hosts_or_strangers_bounds_nothing() {
     for host_user_namespace in [true, false] {
-        let situation = Situation { host_user_namespace, ..situation() };
+        let situation = Situation {
+            host_user_namespace,
+            ..situation()
+        };
         let mut spec = with_capability("CAP_SYS_ADMIN");
         set_path(&mut spec, "user", "/proc/1/ns/user");
-        assert!(matches!(rewrite(&mut spec, &situation), Err(SpecError::SharedUserNamespace(_))));
+        assert!(matches!(
+            rewrite(&mut spec, &situation),
+            Err(SpecError::SharedUserNamespace(_))
+        ));
         let mut spec = plain();
         set_path(&mut spec, "user", "/proc/1/ns/user");
         assert!(!rewrite(&mut spec, &situation).unwrap().user_namespace);
@@ -229,17 +313,46 @@ fn a_user_namespace_that_is_the_hosts_or_strangers_bounds_nothing() {
 #[test]
 fn the_hosts_network_becomes_a_private_one() {
     let mut missing = plain();
-    missing["linux"]["namespaces"].as_array_mut().unwrap().remove(1);
+    missing["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .remove(1);
     let mut named = plain();
     set_path(&mut named, "network", "/var/run/docker/netns/default");
     for (mut spec, place) in [(missing, None), (named, Some(Place::Host))] {
-        let refused = Situation { host_network: HostNetwork::Refuse, place: place.clone(), ..situation() };
-        assert_eq!(rewrite(&mut spec.clone(), &refused), Err(SpecError::HostNetwork));
-        let outcome = rewrite(&mut spec, &Situation { place, ..situation() }).unwrap();
+        let refused = Situation {
+            host_network: HostNetwork::Refuse,
+            place: place.clone(),
+            ..situation()
+        };
+        assert_eq!(
+            rewrite(&mut spec.clone(), &refused),
+            Err(SpecError::HostNetwork)
+        );
+        let outcome = rewrite(
+            &mut spec,
+            &Situation {
+                place,
+                ..situation()
+            },
+        )
+        .unwrap();
         assert_eq!((outcome.gateway, outcome.exit), (Gateway::Own, Exit::Host));
-        assert!(spec["linux"]["namespaces"].as_array().unwrap().contains(&json!({"type": "network"})));
+        assert!(
+            spec["linux"]["namespaces"]
+                .as_array()
+                .unwrap()
+                .contains(&json!({"type": "network"}))
+        );
         // The bundle is the same, rewritten: so must be the plan.
-        let again = rewrite(&mut spec.clone(), &Situation { was_host: true, ..situation() }).unwrap();
+        let again = rewrite(
+            &mut spec.clone(),
+            &Situation {
+                was_host: true,
+                ..situation()
+            },
+        )
+        .unwrap();
         assert_eq!(again, outcome);
     }
 }
@@ -255,51 +368,110 @@ fn our_marker_set_by_a_user_does_not_get_the_hosts_network() {
 fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
     let mut spec = plain();
     set_path(&mut spec, "network", "/run/netns/cni-1");
-    let at = |place| Situation { place: Some(place), ..situation() };
-    assert_eq!(rewrite(&mut spec.clone(), &at(Place::InUse)), Err(SpecError::Unfiltered));
+    let at = |place| Situation {
+        place: Some(place),
+        ..situation()
+    };
+    assert_eq!(
+        rewrite(&mut spec.clone(), &at(Place::InUse)),
+        Err(SpecError::Unfiltered)
+    );
     let outcome = rewrite(&mut spec, &at(Place::Free)).unwrap();
-    assert_eq!((outcome.gateway, outcome.exit), (Gateway::Own, Exit::Uplink));
+    assert_eq!(
+        (outcome.gateway, outcome.exit),
+        (Gateway::Own, Exit::Uplink)
+    );
     assert_eq!(spec["linux"]["namespaces"][2]["path"], "/run/netns/cni-1");
     let mut reaching = with_capability("CAP_NET_ADMIN");
-    assert!(matches!(rewrite(&mut reaching, &at(Place::Free)), Err(SpecError::PremadeNetwork(_))));
+    assert!(matches!(
+        rewrite(&mut reaching, &at(Place::Free)),
+        Err(SpecError::PremadeNetwork(_))
+    ));
 }
 
 #[test]
 fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
     let mut spec = with_capability("CAP_NET_ADMIN");
     set_path(&mut spec, "network", "/proc/7/ns/net");
-    let joiner = Situation { place: filtered(Some(owner())), ..situation() };
+    let joiner = Situation {
+        place: filtered(Some(owner())),
+        ..situation()
+    };
     let outcome = rewrite(&mut spec, &joiner).unwrap();
-    assert_eq!((outcome.gateway, outcome.exit, outcome.user_namespace), (Gateway::Joined, Exit::Uplink, true));
-    assert_eq!(spec["linux"]["namespaces"][3], json!({"type": "user", "path": "/proc/7/ns/user"}));
-    assert_eq!(spec["linux"]["gidMappings"][1], json!({"containerID": 5, "hostID": 0, "size": 9}));
-    let unbounded = Situation { place: filtered(None), ..situation() };
+    assert_eq!(
+        (outcome.gateway, outcome.exit, outcome.user_namespace),
+        (Gateway::Joined, Exit::Uplink, true)
+    );
+    assert_eq!(
+        spec["linux"]["namespaces"][3],
+        json!({"type": "user", "path": "/proc/7/ns/user"})
+    );
+    assert_eq!(
+        spec["linux"]["gidMappings"][1],
+        json!({"containerID": 5, "hostID": 0, "size": 9})
+    );
+    let unbounded = Situation {
+        place: filtered(None),
+        ..situation()
+    };
     let mut spec = with_capability("CAP_NET_ADMIN");
-    assert!(matches!(rewrite(&mut spec, &unbounded), Err(SpecError::OwnerUnbounded(_))));
+    assert!(matches!(
+        rewrite(&mut spec, &unbounded),
+        Err(SpecError::OwnerUnbounded(_))
+    ));
 }
 
 #[test]
 fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_allows_them() {
     let mut privileged = plain();
-    let all = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"].map(|name| format!("CAP_{name}"));
+    let all = [
+        "NET_ADMIN",
+        "SYS_ADMIN",
+        "SYS_MODULE",
+        "SYS_PTRACE",
+        "SYS_RAWIO",
+    ]
+    .map(|name| format!("CAP_{name}"));
     privileged["process"]["capabilities"]["bounding"] = json!(all);
     privileged["linux"]["seccomp"] = Value::Null;
     privileged["linux"]["maskedPaths"] = Value::Null;
-    assert_eq!(rewrite(&mut privileged.clone(), &situation()), Err(SpecError::Privileged));
+    assert_eq!(
+        rewrite(&mut privileged.clone(), &situation()),
+        Err(SpecError::Privileged)
+    );
     privileged["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
-    privileged["linux"]["resources"]["devices"] = json!([{"allow": true, "type": "a", "access": "rwm"}]);
-    assert_eq!(rewrite(&mut privileged.clone(), &situation()), Err(SpecError::Privileged));
-    let allowed = Situation { privileged: Privileged::Allow, ..situation() };
+    privileged["linux"]["resources"]["devices"] =
+        json!([{"allow": true, "type": "a", "access": "rwm"}]);
+    assert_eq!(
+        rewrite(&mut privileged.clone(), &situation()),
+        Err(SpecError::Privileged)
+    );
+    let allowed = Situation {
+        privileged: Privileged::Allow,
+        ..situation()
+    };
     assert!(rewrite(&mut privileged, &allowed).unwrap().user_namespace);
 
     let mut host_pid = plain();
-    host_pid["linux"]["namespaces"].as_array_mut().unwrap().remove(2);
-    assert_eq!(rewrite(&mut host_pid.clone(), &situation()), Err(SpecError::HostProcesses));
+    host_pid["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .remove(2);
+    assert_eq!(
+        rewrite(&mut host_pid.clone(), &situation()),
+        Err(SpecError::HostProcesses)
+    );
     assert!(rewrite(&mut host_pid, &allowed).is_ok());
 
     let mut host_mounts = plain();
-    host_mounts["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
-    assert_eq!(rewrite(&mut host_mounts.clone(), &situation()), Err(SpecError::HostMounts));
+    host_mounts["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|namespace| namespace["type"] != "mount");
+    assert_eq!(
+        rewrite(&mut host_mounts.clone(), &situation()),
+        Err(SpecError::HostMounts)
+    );
     assert!(rewrite(&mut host_mounts, &allowed).is_ok());
 }
 
@@ -307,7 +479,8 @@ fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_all
 fn our_hook_comes_last_once() {
     let mut spec = plain();
     let ours = json!({"path": "/old/boundary-shim", "args": ["boundary-shim", "hook", "x"]});
-    spec["hooks"]["createRuntime"] = json!([ours, {"path": "/other", "args": ["boundary-shim"]}, ours]);
+    spec["hooks"]["createRuntime"] =
+        json!([ours, {"path": "/other", "args": ["boundary-shim"]}, ours]);
     rewrite(&mut spec, &situation()).unwrap();
     let hooks = spec["hooks"]["createRuntime"].as_array().unwrap();
     assert_eq!(hooks.len(), 2);
@@ -332,8 +505,18 @@ fn what_go_would_read_otherwise_is_refused() {
     for (pointer, value) in cases {
         let mut spec = plain();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
-        spec.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.into(), value);
-        assert!(matches!(rewrite(&mut spec, &situation()), Err(SpecError::AmbiguousKey { .. })), "{pointer}");
+        spec.pointer_mut(parent)
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .insert(key.into(), value);
+        assert!(
+            matches!(
+                rewrite(&mut spec, &situation()),
+                Err(SpecError::AmbiguousKey { .. })
+            ),
+            "{pointer}"
+        );
     }
 }
 
@@ -341,16 +524,28 @@ fn what_go_would_read_otherwise_is_refused() {
 fn annotations_are_free_words() {
     let mut spec = plain();
     spec["annotations"] = json!({"Path": "x", "ENV": "y", network::MARKER: "z"});
-    assert_eq!(annotations(&spec).into_keys().collect::<Vec<_>>(), ["ENV", "Path"]);
-    spec["annotations"].as_object_mut().unwrap().remove(network::MARKER);
+    assert_eq!(
+        annotations(&spec).into_keys().collect::<Vec<_>>(),
+        ["ENV", "Path"]
+    );
+    spec["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove(network::MARKER);
     assert!(rewrite(&mut spec, &situation()).is_ok());
 }
 
 #[test]
 fn a_namespace_listed_twice_is_refused() {
     let mut spec = plain();
-    spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "network", "path": "/proc/1/ns/net"}));
-    assert_eq!(rewrite(&mut spec, &situation()), Err(SpecError::TwiceListed("network")));
+    spec["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "network", "path": "/proc/1/ns/net"}));
+    assert_eq!(
+        rewrite(&mut spec, &situation()),
+        Err(SpecError::TwiceListed("network"))
+    );
 }
 
 #[test]
@@ -363,12 +558,16 @@ fn things_of_another_type_are_refused_not_repaired() {
             spec["hooks"]["createRuntime"] = json!([]);
             spec["annotations"] = json!({});
             spec["linux"]["namespaces"][1]["path"] = json!("");
-            if pointer.ends_with("path") && value.is_string() || pointer.ends_with("createRuntime") && value.is_array()
+            if pointer.ends_with("path") && value.is_string()
+                || pointer.ends_with("createRuntime") && value.is_array()
             {
                 continue;
             }
             *spec.pointer_mut(pointer).unwrap() = value.clone();
-            assert!(rewrite(&mut spec, &situation()).is_err(), "{pointer} {value}");
+            assert!(
+                rewrite(&mut spec, &situation()).is_err(),
+                "{pointer} {value}"
+            );
         }
     }
     assert!(rewrite(&mut json!([]), &situation()).is_err());
@@ -377,9 +576,13 @@ fn things_of_another_type_are_refused_not_repaired() {
 #[test]
 fn the_last_mount_on_a_path_counts() {
     let mut spec = plain();
-    let resolv = |spec: &Value| mounted_on(spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
+    let resolv =
+        |spec: &Value| mounted_on(spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
     assert_eq!(resolv(&spec), Some("/bundle/resolv.conf".into()));
-    spec["mounts"].as_array_mut().unwrap().push(json!({"destination": "/etc//./resolv.conf", "source": "/other"}));
+    spec["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"destination": "/etc//./resolv.conf", "source": "/other"}));
     assert_eq!(resolv(&spec), Some("/other".into()));
 }
 

@@ -1,16 +1,20 @@
 //! The user namespace that bounds capabilities which reach beyond the container (`capabilities`).
 //!
-//! Held in the host's user namespace, CAP_NET_ADMIN acts through `IFLA_TARGET_NETNSID` on the other end of any veth,
-//! CAP_SYS_ADMIN enters any namespace: no filter stands that. In a user namespace of the container's own, even one that maps
-//! each id to itself, both act on the container's namespaces alone. What must not be forgotten: the network namespace must
-//! belong to it, that is, be made together with it.
+//! Held in the host's user namespace, CAP_NET_ADMIN acts through `IFLA_TARGET_NETNSID` on the other
+//! end of any veth, CAP_SYS_ADMIN enters any namespace: no filter stands that. In a user namespace
+//! of the container's own, even one that maps each id to itself, both act on the container's
+//! namespaces alone. What must not be forgotten: the network namespace must belong to it, that is,
+//! be made together with it.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::network::{OwnerNamespace, Place};
-use super::{Situation, SpecError, array, capabilities, namespace, namespace_path, namespaces_mut, object_mut};
+use super::{
+    Situation, SpecError, array, capabilities, namespace, namespace_path, namespaces_mut,
+    object_mut,
+};
 use crate::settings::UserNamespace;
 
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
@@ -38,21 +42,34 @@ pub(super) enum Bound<'a> {
     Fresh,
 }
 
-/// Says what would bound capabilities here, edits nothing. `reason` is what needs bounding, for the error.
+/// Says what would bound capabilities here, edits nothing. `reason` is what needs bounding, for the
+/// error.
 ///
 /// # Errors
 /// Why nothing can bound them.
-pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &str) -> Result<Bound<'a>, SpecError> {
+pub(super) fn outlook<'a>(
+    spec: &Value,
+    situation: &'a Situation<'_>,
+    reason: &str,
+) -> Result<Bound<'a>, SpecError> {
     let reason = || reason.to_owned();
     if namespace(spec, "user")?.is_some() {
-        return if bounds(spec, situation)? { Ok(Bound::Given) } else { Err(SpecError::SharedUserNamespace(reason())) };
+        return if bounds(spec, situation)? {
+            Ok(Bound::Given)
+        } else {
+            Err(SpecError::SharedUserNamespace(reason()))
+        };
     }
     if situation.habits.adds_user_namespace {
         return Ok(Bound::Given);
     }
     let bound = match &situation.place {
-        Some(Place::Filtered { owner: Some(owner), .. }) => Bound::Owners(owner),
-        Some(Place::Filtered { owner: None, .. }) => return Err(SpecError::OwnerUnbounded(reason())),
+        Some(Place::Filtered {
+            owner: Some(owner), ..
+        }) => Bound::Owners(owner),
+        Some(Place::Filtered { owner: None, .. }) => {
+            return Err(SpecError::OwnerUnbounded(reason()));
+        }
         Some(Place::Free | Place::InUse) => return Err(SpecError::PremadeNetwork(reason())),
         Some(Place::Host) | None if !situation.host.user_namespaces => {
             return Err(SpecError::NoUserNamespaces(reason()));
@@ -65,10 +82,15 @@ pub(super) fn outlook<'a>(spec: &Value, situation: &'a Situation<'_>, reason: &s
     if let Some(device) = &situation.absent_device {
         return Err(SpecError::AbsentDevice(reason(), device.clone()));
     }
-    // The host's mounts stay below the container's root then. runc takes the bare /proc away from there, which it can't in a
-    // user namespace; the kernel lets whoever has one in sight mount a new one, unmasked, and as its ids are the host's,
-    // root may write the host's switches in there (core_pattern).
-    if situation.no_pivot { Err(SpecError::NoPivot(reason())) } else { Ok(bound) }
+    // The host's mounts stay below the container's root then. runc takes the bare /proc away from
+    // there, which it can't in a user namespace; the kernel lets whoever has one in sight mount a
+    // new one, unmasked, and as its ids are the host's, root may write the host's switches in there
+    // (core_pattern).
+    if situation.no_pivot {
+        Err(SpecError::NoPivot(reason()))
+    } else {
+        Ok(bound)
+    }
 }
 
 /// Bounds the container's capabilities; says whether a user namespace does it.
@@ -95,15 +117,17 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
     Ok(true)
 }
 
-/// Whether a user namespace bounds the container's capabilities, which it must where one of them reaches beyond: nothing can
-/// be added here any more, nor taken away.
+/// Whether a user namespace bounds the container's capabilities, which it must where one of them
+/// reaches beyond: nothing can be added here any more, nor taken away.
 pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     if namespace(spec, "user")?.is_some() && bounds(spec, situation)? {
         return Ok(true);
     }
     match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => Err(SpecError::TooLate(capability)),
-        None if situation.user_namespace == UserNamespace::Require => Err(SpecError::TooLate(REQUIRED.to_owned())),
+        None if situation.user_namespace == UserNamespace::Require => {
+            Err(SpecError::TooLate(REQUIRED.to_owned()))
+        }
         None => Ok(false),
     }
 }
@@ -111,34 +135,43 @@ pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, Spe
 /// Whether the user namespace that the engine chose bounds anything.
 fn bounds(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
     let new = path(spec)?.is_none();
-    // A pod's containers share one, and the network that belongs to it. Sharing one while having a network of one's own
-    // means that strangers' namespaces belong to it too, and capabilities held in it reach those.
-    let pod = matches!(situation.place, Some(Place::Filtered { .. } | Place::Free)) && !situation.host_user_namespace;
+    // A pod's containers share one, and the network that belongs to it. Sharing one while having a
+    // network of one's own means that strangers' namespaces belong to it too, and capabilities held
+    // in it reach those.
+    let pod = matches!(situation.place, Some(Place::Filtered { .. } | Place::Free))
+        && !situation.host_user_namespace;
     Ok(new || pod)
 }
 
-/// Whether processes or message queues come from elsewhere and are to be mounted: a user namespace that doesn't own them may
-/// not mount them.
+/// Whether processes or message queues come from elsewhere and are to be mounted: a user namespace
+/// that doesn't own them may not mount them.
 fn shares_what_it_mounts(spec: &Value) -> Result<bool, SpecError> {
-    let mounts = spec.as_object().map_or(Ok(&[][..]), |spec| array(spec, "mounts"))?;
+    let mounts = spec
+        .as_object()
+        .map_or(Ok(&[][..]), |spec| array(spec, "mounts"))?;
     for (kind, mounted) in [("pid", "proc"), ("ipc", "mqueue")] {
         let shared = namespace(spec, kind)?.is_none() || namespace_path(spec, kind)?.is_some();
-        if shared && mounts.iter().any(|mount| mount.get("type").and_then(Value::as_str) == Some(mounted)) {
+        if shared
+            && mounts
+                .iter()
+                .any(|mount| mount.get("type").and_then(Value::as_str) == Some(mounted))
+        {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// A new user namespace in which every id stands for itself: files, `chown` and volumes stay as they are.
+/// A new user namespace in which every id stands for itself: files, `chown` and volumes stay as
+/// they are.
 fn add(spec: &mut Value) -> Result<(), SpecError> {
     namespaces_mut(spec)?.push(json!({"type": "user"}));
     let identity = [[0, 0, ALL_IDS]];
     map(spec, &identity, &identity)
 }
 
-/// The user namespace of the container whose network is joined. runc 1.1 wants the mappings beside the path; newer ones
-/// take them where they equal the namespace's own.
+/// The user namespace of the container whose network is joined. runc 1.1 wants the mappings beside
+/// the path; newer ones take them where they equal the namespace's own.
 fn join(spec: &mut Value, owner: &OwnerNamespace) -> Result<(), SpecError> {
     namespaces_mut(spec)?.push(json!({"type": "user", "path": owner.path}));
     map(spec, &owner.uid_map, &owner.gid_map)
@@ -147,8 +180,7 @@ fn join(spec: &mut Value, owner: &OwnerNamespace) -> Result<(), SpecError> {
 fn map(spec: &mut Value, uids: &[[u64; 3]], gids: &[[u64; 3]]) -> Result<(), SpecError> {
     let linux = object_mut(spec, "linux")?;
     for (key, ranges) in [("uidMappings", uids), ("gidMappings", gids)] {
-        let range =
-            |[inside, outside, size]: &[u64; 3]| json!({"containerID": inside, "hostID": outside, "size": size});
+        let range = |[inside, outside, size]: &[u64; 3]| json!({"containerID": inside, "hostID": outside, "size": size});
         linux.insert(key.to_owned(), ranges.iter().map(range).collect());
     }
     Ok(())
@@ -172,7 +204,10 @@ mod tests {
     #[test]
     fn the_kernels_id_maps_are_read_and_nothing_else() {
         let map = "         0     100000      65536\n     65536          0          1\n";
-        assert_eq!(parse_map(map), Some(vec![[0, 100_000, 65_536], [65_536, 0, 1]]));
+        assert_eq!(
+            parse_map(map),
+            Some(vec![[0, 100_000, 65_536], [65_536, 0, 1]])
+        );
         for text in ["0 0\n", "0 0 x\n", "-1 0 1\n", "\n"] {
             assert_eq!(parse_map(text), None, "{text:?}");
         }

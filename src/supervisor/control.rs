@@ -1,7 +1,9 @@
-//! The gateway's control socket, in its state directory and root's alone: who may ask, how many at once, how long.
+//! The gateway's control socket, in its state directory and root's alone: who may ask, how many at
+//! once, how long.
 //!
-//! Invariant: no caller is waited for by what looks after the gateway. Each is attended to by a task of its own, which hands its
-//! question to the loop that can answer it; so a caller that is slow, or gone, delays nobody.
+//! Invariant: no caller is waited for by what looks after the gateway. Each is attended to by a
+//! task of its own, which hands its question to the loop that can answer it; so a caller that is
+//! slow, or gone, delays nobody.
 
 use std::convert::Infallible;
 use std::io;
@@ -59,7 +61,12 @@ impl Desk {
                 let (asking, report) = oneshot::channel();
                 self.report.send(asking).await.ok()?;
                 // Who waits in vain is dropped by whom it waits for.
-                Some(Answer::Status(timeout(REPORTED_WITHIN, report).await.ok().and_then(Result::ok)))
+                Some(Answer::Status(
+                    timeout(REPORTED_WITHIN, report)
+                        .await
+                        .ok()
+                        .and_then(Result::ok),
+                ))
             }
         }
     }
@@ -93,15 +100,21 @@ pub(super) async fn serve(listener: &net::UnixListener, desk: Desk) -> anyhow::R
 async fn next(listener: &UnixListener) -> io::Result<UnixStream> {
     loop {
         let (stream, _) = accepted(|| listener.accept()).await?;
-        if stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw()) {
+        if stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == geteuid().as_raw())
+        {
             return Ok(stream);
         }
     }
 }
 
-/// One caller, from its question to its answer. Who says nothing in time, or too much, is dropped; so is who doesn't listen.
+/// One caller, from its question to its answer. Who says nothing in time, or too much, is dropped;
+/// so is who doesn't listen.
 async fn attend(mut caller: UnixStream, desk: Desk, _place: OwnedSemaphorePermit) {
-    let Ok(Ok(body)) = timeout(PATIENCE, question(&mut caller)).await else { return };
+    let Ok(Ok(body)) = timeout(PATIENCE, question(&mut caller)).await else {
+        return;
+    };
     let answer = match Request::read(&body) {
         Ok(request) => desk.answer(request).await,
         Err(answer) => Some(answer),
@@ -125,7 +138,8 @@ mod tests {
     use super::*;
     use crate::audit::journal::Tally;
 
-    /// A keeper's side: settles whatever it is asked to, and has a filter that reports only if told to.
+    /// A keeper's side: settles whatever it is asked to, and has a filter that reports only if told
+    /// to.
     struct Keeper {
         directory: tempfile::TempDir,
     }
@@ -145,7 +159,10 @@ mod tests {
                 let mut unanswered = Vec::new();
                 while let Some(caller) = asking.recv().await {
                     match filter_reports {
-                        true => drop(caller.send(Report { tally: Tally::default(), held: 7 })),
+                        true => drop(caller.send(Report {
+                            tally: Tally::default(),
+                            held: 7,
+                        })),
                         false => unanswered.push(caller),
                     }
                 }
@@ -159,7 +176,9 @@ mod tests {
         }
 
         async fn asked(&self, bytes: &[u8]) -> UnixStream {
-            let mut stream = UnixStream::connect(control::socket(self.directory.path())).await.unwrap();
+            let mut stream = UnixStream::connect(control::socket(self.directory.path()))
+                .await
+                .unwrap();
             stream.write_all(bytes).await.unwrap();
             stream
         }
@@ -173,7 +192,11 @@ mod tests {
     }
 
     fn framed(body: &str) -> Vec<u8> {
-        [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
+        [
+            &u32::try_from(body.len()).unwrap().to_be_bytes(),
+            body.as_bytes(),
+        ]
+        .concat()
     }
 
     const SETTLE: &str = r#"{"v":1,"request":"settle"}"#;
@@ -190,9 +213,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_understood_is_told_so() {
         let keeper = Keeper::new(true);
-        for body in [r#"{"v":9,"request":"settle"}"#, r#"{"v":1,"request":"fly"}"#, "", "\u{1b}[2J", "settle\n"] {
+        for body in [
+            r#"{"v":9,"request":"settle"}"#,
+            r#"{"v":1,"request":"fly"}"#,
+            "",
+            "\u{1b}[2J",
+            "settle\n",
+        ] {
             let answer = keeper.said(&framed(body)).await;
-            assert!(answer.starts_with(r#"{"v":1,"answer":{"not-understood":""#), "{body}: {answer}");
+            assert!(
+                answer.starts_with(r#"{"v":1,"answer":{"not-understood":""#),
+                "{body}: {answer}"
+            );
         }
     }
 
@@ -216,7 +248,11 @@ mod tests {
         assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
         let mut one = slow.pop().unwrap();
         one.write_all(&framed(SETTLE)[9..]).await.unwrap();
-        assert_eq!(heard(one).await, DONE, "who was accepted long before is attended to");
+        assert_eq!(
+            heard(one).await,
+            DONE,
+            "who was accepted long before is attended to"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -237,7 +273,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_filter_that_hangs_is_not_waited_for() {
         let keeper = Keeper::new(false);
-        assert_eq!(keeper.said(&framed(STATUS)).await, r#"{"v":1,"answer":{"status":null}}"#);
+        assert_eq!(
+            keeper.said(&framed(STATUS)).await,
+            r#"{"v":1,"answer":{"status":null}}"#
+        );
         assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
     }
 }

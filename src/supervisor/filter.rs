@@ -1,6 +1,7 @@
 //! The filter process, as its keeper has it: started, told of interfaces, given files, ended.
 //!
-//! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is without an end.
+//! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is
+//! without an end.
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -43,9 +44,21 @@ impl FilterProcess {
         let (records, theirs) = Channel::pair()?;
         words.wait_at_most(PATIENCE)?;
         let source = AtPath::new(record);
-        let run = move || filter.run(Place { cell, keeper, records: theirs });
+        let run = move || {
+            filter.run(Place {
+                cell,
+                keeper,
+                records: theirs,
+            })
+        };
         let child = Child::start(run).context("start the filter")?;
-        Ok(Self { child, words, records, source, heard: RefCell::new(Heard::nothing()) })
+        Ok(Self {
+            child,
+            words,
+            records,
+            source,
+            heard: RefCell::new(Heard::nothing()),
+        })
     }
 
     /// Waits until it is confined and serves.
@@ -55,10 +68,13 @@ impl FilterProcess {
 
     /// Tells it something. It has to listen: what it doesn't know of, it would go wrong about.
     pub(super) fn tell(&self, word: &ToFilter, sockets: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
-        self.words.send(&word.encode()?, sockets).context("tell the filter")
+        self.words
+            .send(&word.encode()?, sockets)
+            .context("tell the filter")
     }
 
-    /// Gives it what it asks for, and has it report to those who ask for that, until it ends. Says why.
+    /// Gives it what it asks for, and has it report to those who ask for that, until it ends. Says
+    /// why.
     pub(super) async fn serve(&self, mut asking: mpsc::Receiver<Asking>) -> anyhow::Result<()> {
         let mut reports = Reports::default();
         let words = readiness::of(&self.words)?;
@@ -86,8 +102,8 @@ impl FilterProcess {
         }
     }
 
-    /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it likes: what buffers hold is charged
-    /// to the control group that it is in.
+    /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it
+    /// likes: what buffers hold is charged to the control group that it is in.
     fn grant(&self, wish: ToKeeper, sockets: &[OwnedFd]) -> anyhow::Result<()> {
         match wish {
             ToKeeper::Enlarge(queue, bytes) => {
@@ -150,7 +166,10 @@ impl FilterProcess {
     }
 
     fn hear(&self) -> anyhow::Result<ToKeeper> {
-        let heard = self.words.receive(true).context("the filter said nothing")?;
+        let heard = self
+            .words
+            .receive(true)
+            .context("the filter said nothing")?;
         Ok(self.understand(heard)?.0)
     }
 
@@ -173,8 +192,8 @@ impl FilterProcess {
     }
 }
 
-/// Who waits for the filter's report. It is asked for one at a time, so that one that hangs fills no queue, for which the keeper
-/// would have to wait.
+/// Who waits for the filter's report. It is asked for one at a time, so that one that hangs fills
+/// no queue, for which the keeper would have to wait.
 #[derive(Debug, Default)]
 struct Reports {
     waiting: Vec<Asking>,

@@ -1,6 +1,7 @@
 //! What the filter says about itself, on its way to the system's log.
 //!
-//! Invariant: the filter may be anybody's. Each message says that it is the filter's, and a minute has only so many.
+//! Invariant: the filter may be anybody's. Each message says that it is the filter's, and a minute
+//! has only so many.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,11 @@ pub(super) struct Heard {
 impl Heard {
     /// None so far.
     pub(super) fn nothing() -> Self {
-        Self { began: Instant::now(), passed_on: 0, left_out: 0 }
+        Self {
+            began: Instant::now(),
+            passed_on: 0,
+            left_out: 0,
+        }
     }
 
     /// Says what the filter says, or counts it.
@@ -35,7 +40,11 @@ impl Heard {
     fn turn_to(&mut self, now: Instant) {
         if now.saturating_duration_since(self.began) >= Duration::from_secs(60) {
             self.say_what_was_left_out();
-            *self = Self { began: now, passed_on: 0, left_out: 0 };
+            *self = Self {
+                began: now,
+                passed_on: 0,
+                left_out: 0,
+            };
         }
     }
 
@@ -51,7 +60,10 @@ impl Heard {
 
     fn say_what_was_left_out(&self) {
         if self.left_out > 0 {
-            log::warn!("{} more messages of its filter were left out, above {A_MINUTE} a minute", self.left_out);
+            log::warn!(
+                "{} more messages of its filter were left out, above {A_MINUTE} a minute",
+                self.left_out
+            );
         }
     }
 }

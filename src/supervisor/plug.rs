@@ -1,9 +1,10 @@
-//! Watches, on a thread of its own, for interfaces that are plugged into a running container, and stills each at once: the
-//! host's end is taken down, or the interface taken away.
+//! Watches, on a thread of its own, for interfaces that are plugged into a running container, and
+//! stills each at once: the host's end is taken down, or the interface taken away.
 //!
-//! Knows nothing of adoption. What must not be forgotten: between its arrival and this, an interface leads outside
-//! unfiltered. So nothing that the container can make the proxy busy with may come before it, and each is stilled but once:
-//! an announcement that comes late must not take down what was adopted meanwhile.
+//! Knows nothing of adoption. What must not be forgotten: between its arrival and this, an
+//! interface leads outside unfiltered. So nothing that the container can make the proxy busy with
+//! may come before it, and each is stilled but once: an announcement that comes late must not take
+//! down what was adopted meanwhile.
 
 use std::collections::HashSet;
 use std::io;
@@ -53,7 +54,11 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Opens what it needs. Takes privileges that it doesn't need later.
-    pub(super) fn open(container: &Namespace, host: &Namespace, gateway: &Namespace) -> io::Result<Self> {
+    pub(super) fn open(
+        container: &Namespace,
+        host: &Namespace,
+        gateway: &Namespace,
+    ) -> io::Result<Self> {
         Ok(Self {
             arrivals: container.inside(Announcements::open)?,
             container: Side::open(container.try_clone()?)?,
@@ -64,7 +69,8 @@ impl Watch {
         })
     }
 
-    /// Begins. What is there already is stilled, too, unless it was adopted. The channel closes when something fails.
+    /// Begins. What is there already is stilled, too, unless it was adopted. The channel closes
+    /// when something fails.
     pub(super) fn begin(mut self, tell: UnboundedSender<Stilled>) -> io::Result<()> {
         let watch = move || {
             // Whoever waits for word learns by the channel's end that there will be none.
@@ -72,18 +78,27 @@ impl Watch {
                 log::error!("can't watch for new interfaces: {error}");
             }
         };
-        std::thread::Builder::new().name("plug".into()).stack_size(256 * 1024).spawn(watch).map(drop)
+        std::thread::Builder::new()
+            .name("plug".into())
+            .stack_size(256 * 1024)
+            .spawn(watch)
+            .map(drop)
     }
 
     fn run(&mut self, tell: &UnboundedSender<Stilled>) -> io::Result<()> {
         // Announced before the container ran, and adopted by now.
-        while !matches!(self.arrivals.take(), Err(error) if error.kind() == io::ErrorKind::WouldBlock) {}
+        while !matches!(self.arrivals.take(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        {
+        }
         let mut links = self.container.links.list()?;
         while !tell.is_closed() {
             for link in links.drain(..) {
                 self.still(&link, tell)?;
             }
-            poll(&mut [PollFd::new(self.arrivals.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+            poll(
+                &mut [PollFd::new(self.arrivals.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::NONE,
+            )?;
             let announced = match self.arrivals.take() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 announced => announced?,
@@ -91,7 +106,10 @@ impl Watch {
             links = match announced.is_empty() {
                 // Some were lost.
                 true => self.container.links.list()?,
-                false => announced.iter().filter_map(|message| self.arrived(message)).collect(),
+                false => announced
+                    .iter()
+                    .filter_map(|message| self.arrived(message))
+                    .collect(),
             };
         }
         Ok(())
@@ -101,7 +119,8 @@ impl Watch {
         match message {
             RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
             RouteNetlinkMessage::DelLink(message) => {
-                self.seen.retain(|(index, _)| *index != message.header.index);
+                self.seen
+                    .retain(|(index, _)| *index != message.header.index);
                 None
             }
             _ => None,
@@ -110,20 +129,31 @@ impl Watch {
 
     fn still(&mut self, link: &Link, tell: &UnboundedSender<Stilled>) -> io::Result<()> {
         let since = Instant::now();
-        let plugged =
-            adopt::leads_out(link, &[]) && adopt::plugged_in(&mut self.container, link, &self.host.namespace)?;
+        let plugged = adopt::leads_out(link, &[])
+            && adopt::plugged_in(&mut self.container, link, &self.host.namespace)?;
         if !plugged || !self.seen.insert((link.index, link.tied_to)) {
             return Ok(());
         }
         let stilled = match link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth)) {
             Some(far) => {
                 fine_if_gone(self.host.links.set_down(far))?;
-                Stilled::Held { index: link.index, far, since }
+                Stilled::Held {
+                    index: link.index,
+                    far,
+                    since,
+                }
             }
             None => {
                 self.taken += 1;
-                fine_if_gone(adopt::take_away(&self.gateway, &mut self.container, link, self.taken))?;
-                Stilled::TakenAway { name: link.name.clone() }
+                fine_if_gone(adopt::take_away(
+                    &self.gateway,
+                    &mut self.container,
+                    link,
+                    self.taken,
+                ))?;
+                Stilled::TakenAway {
+                    name: link.name.clone(),
+                }
             }
         };
         // Nobody listens any more: the proxy is ending.

@@ -1,6 +1,7 @@
 //! The record's file, from outside the filter: on the disk before long, and under its name.
 //!
-//! The filter only ever has the file open. That somebody has renamed it (logrotate) or removed it is seen here, and the filter told.
+//! The filter only ever has the file open. That somebody has renamed it (logrotate) or removed it
+//! is seen here, and the filter told.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -31,7 +32,9 @@ pub(super) async fn tend(path: &Path, filter: &FilterProcess) -> anyhow::Result<
         tokio::time::sleep(LOOKED).await;
         have_on_disk(&aside, &mut aside_on_disk).await;
         have_on_disk(path, &mut on_disk).await;
-        let here = std::fs::symlink_metadata(path).ok().map(|status| status.ino());
+        let here = std::fs::symlink_metadata(path)
+            .ok()
+            .map(|status| status.ino());
         let written = Some(filter.record_inode());
         if here != written && told != written {
             filter.tell(&ToFilter::RecordMoved, &[])?;
@@ -40,9 +43,12 @@ pub(super) async fn tend(path: &Path, filter: &FilterProcess) -> anyhow::Result<
     }
 }
 
-/// Has a file's bytes written to the disk, where there are more than before. What fails is tried again when there are more.
+/// Has a file's bytes written to the disk, where there are more than before. What fails is tried
+/// again when there are more.
 async fn have_on_disk(path: &Path, before: &mut Option<State>) {
-    let Ok(status) = std::fs::symlink_metadata(path) else { return };
+    let Ok(status) = std::fs::symlink_metadata(path) else {
+        return;
+    };
     let now = (status.ino(), status.len());
     if *before == Some(now) || !status.is_file() {
         return;
@@ -50,6 +56,7 @@ async fn have_on_disk(path: &Path, before: &mut Option<State>) {
     *before = Some(now);
     let path = path.to_owned();
     // On a thread of its own: a disk may take its time.
-    let written = tokio::task::spawn_blocking(move || -> io::Result<()> { File::open(path)?.sync_data() });
+    let written =
+        tokio::task::spawn_blocking(move || -> io::Result<()> { File::open(path)?.sync_data() });
     let _ = written.await;
 }

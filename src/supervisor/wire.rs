@@ -1,10 +1,11 @@
-//! The container's interfaces over time: adopted when the container is made, when it starts, and when one is plugged in
-//! while it runs; taken off again when the engine takes them.
+//! The container's interfaces over time: adopted when the container is made, when it starts, and
+//! when one is plugged in while it runs; taken off again when the engine takes them.
 //!
-//! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while the container runs,
-//! nothing in its namespace is believed. Only interfaces whose other end the host holds are adopted, with what of their
-//! addresses and routes the host's own addresses bear out, and only next hops that are the host's own are followed. And
-//! nothing that goes wrong with one of them ends the keeper: the next one that is plugged in would meet nobody.
+//! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while
+//! the container runs, nothing in its namespace is believed. Only interfaces whose other end the
+//! host holds are adopted, with what of their addresses and routes the host's own addresses bear
+//! out, and only next hops that are the host's own are followed. And nothing that goes wrong with
+//! one of them ends the keeper: the next one that is plugged in would meet nobody.
 
 use std::io;
 use std::net::IpAddr;
@@ -33,11 +34,13 @@ use crate::sys::netns::Namespace;
 use crate::sys::readiness;
 use crate::sys::socket::{self, Asked};
 
-/// An engine that plugs an interface in gives it addresses and routes one by one; it is done when it has been quiet so long.
+/// An engine that plugs an interface in gives it addresses and routes one by one; it is done when
+/// it has been quiet so long.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How long an interface is held for its engine to give the container a default route, where there is none: dockerd writes to
-/// its disk before that, and fails if the way to the next hop is missing just then, as it is while an interface is adopted.
+/// How long an interface is held for its engine to give the container a default route, where there
+/// is none: dockerd writes to its disk before that, and fails if the way to the next hop is missing
+/// just then, as it is while an interface is adopted.
 const GATEWAY: Duration = Duration::from_secs(2);
 
 /// The interfaces of one container.
@@ -48,10 +51,12 @@ pub(super) struct Wire {
     host: Side,
     exit: Exit,
     adopted: Vec<Adopted>,
-    /// Links on which somebody must answer. The filter does, by the same sockets; it takes the kernel milliseconds to close each
-    /// (packet(7)'s wait for the packets under way), which is done here, when nobody waits any more.
+    /// Links on which somebody must answer. The filter does, by the same sockets; it takes the
+    /// kernel milliseconds to close each (packet(7)'s wait for the packets under way), which is
+    /// done here, when nobody waits any more.
     questions: Vec<Questions>,
-    /// Interfaces plugged in and held until they are complete: their number, and the host's end, which was taken down.
+    /// Interfaces plugged in and held until they are complete: their number, and the host's end,
+    /// which was taken down.
     held: Vec<(u32, u32, Instant)>,
     ears: Option<Ears>,
 }
@@ -79,7 +84,11 @@ impl Wire {
     pub(super) fn open(gateway: Gateway, container: Namespace, exit: Exit) -> anyhow::Result<Self> {
         let host = Side::open(Namespace::current()?)?;
         if exit == Exit::Uplink {
-            gateway.side.namespace.enter().context("enter the gateway")?;
+            gateway
+                .side
+                .namespace
+                .enter()
+                .context("enter the gateway")?;
         }
         Ok(Self {
             container: Side::open(container)?,
@@ -98,7 +107,11 @@ impl Wire {
         self.ears = Some(Ears {
             inner: self.container.namespace.inside(Announcements::open)?,
             outer: self.gateway.side.namespace.inside(Announcements::open)?,
-            watch: Watch::open(&self.container.namespace, &self.host.namespace, &self.gateway.side.namespace)?,
+            watch: Watch::open(
+                &self.container.namespace,
+                &self.host.namespace,
+                &self.gateway.side.namespace,
+            )?,
         });
         Ok(())
     }
@@ -115,7 +128,10 @@ impl Wire {
         }
         match self.leading_out()?.first() {
             None => Ok(()),
-            Some(link) => bail!("interface {} appeared while the container's network was being taken over", link.name),
+            Some(link) => bail!(
+                "interface {} appeared while the container's network was being taken over",
+                link.name
+            ),
         }
     }
 
@@ -126,7 +142,11 @@ impl Wire {
 
     /// What is known of the interfaces now.
     fn interfaces(&mut self) -> Interfaces {
-        let sources: Vec<IpAddr> = self.adopted.iter().flat_map(|adopted| adopted.addresses.iter().copied()).collect();
+        let sources: Vec<IpAddr> = self
+            .adopted
+            .iter()
+            .flat_map(|adopted| adopted.addresses.iter().copied())
+            .collect();
         // The host's private addresses are refused like all private ones, unless a rule names them.
         let public = |address: &IpAddr| crate::policy::is_public(*address);
         let host = self.host.links.every_address().unwrap_or_else(|error| {
@@ -137,19 +157,37 @@ impl Wire {
             Vec::new()
         });
         let host = host.into_iter().filter(public);
-        let own = sources.iter().copied().chain([IpAddr::V4(DUMMY)]).chain(host).collect();
-        let on_link = self.adopted.iter().flat_map(|adopted| adopted.on_link.iter().copied()).collect();
-        Interfaces { sources, own, on_link }
+        let own = sources
+            .iter()
+            .copied()
+            .chain([IpAddr::V4(DUMMY)])
+            .chain(host)
+            .collect();
+        let on_link = self
+            .adopted
+            .iter()
+            .flat_map(|adopted| adopted.on_link.iter().copied())
+            .collect();
+        Interfaces {
+            sources,
+            own,
+            on_link,
+        }
     }
 
-    /// Follows what happens to the container's interfaces, and settles them for whoever waits for that, until something fails.
+    /// Follows what happens to the container's interfaces, and settles them for whoever waits for
+    /// that, until something fails.
     pub(super) async fn tend(
         &mut self,
         filter: &FilterProcess,
         mut settling: mpsc::Receiver<Settling>,
         starts_by_verb: bool,
     ) -> anyhow::Result<()> {
-        let Ears { inner, outer, watch } = self.ears.take().context("not listening")?;
+        let Ears {
+            inner,
+            outer,
+            watch,
+        } = self.ears.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let (tell, mut plugged) = mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
@@ -159,7 +197,8 @@ impl Wire {
             if running && let Some((watch, tell)) = waiting.take() {
                 watch.begin(tell)?;
             }
-            let complete = async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
+            let complete =
+                async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
                 Some(caller) = settling.recv() => {
                     let outcome = self.settle();
@@ -196,8 +235,9 @@ impl Wire {
         }
     }
 
-    /// Takes the uplinks away when the container is over, and leaves its own links standing in its namespace, which the engine
-    /// has pinned, tied to nothing but themselves. It takes the kernel tens of milliseconds, for which `delete` waits.
+    /// Takes the uplinks away when the container is over, and leaves its own links standing in its
+    /// namespace, which the engine has pinned, tied to nothing but themselves. It takes the kernel
+    /// tens of milliseconds, for which `delete` waits.
     pub(super) fn let_go(&mut self) {
         for adopted in &self.adopted {
             // Where the namespace is gone, so is the link.
@@ -208,11 +248,14 @@ impl Wire {
     }
 
     fn keep(&mut self, adopted: Adopted) -> io::Result<()> {
-        // Without an uplink there is one link, and its far end's addresses are the gateway's own: the kernel answers.
+        // Without an uplink there is one link, and its far end's addresses are the gateway's own:
+        // the kernel answers.
         if self.exit == Exit::Uplink {
             let (inside, outside) = (adopted.addresses.clone(), adopted.addresses.clone());
-            self.questions.push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
-            self.questions.push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
+            self.questions
+                .push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
+            self.questions
+                .push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
         }
         self.adopted.push(adopted);
         Ok(())
@@ -220,7 +263,10 @@ impl Wire {
 
     fn leading_out(&mut self) -> io::Result<Vec<Link>> {
         let links = self.container.links.list()?;
-        Ok(links.into_iter().filter(|link| adopt::leads_out(link, &self.adopted)).collect())
+        Ok(links
+            .into_iter()
+            .filter(|link| adopt::leads_out(link, &self.adopted))
+            .collect())
     }
 
     fn plugged_in(&mut self) -> io::Result<Vec<Link>> {
@@ -241,23 +287,41 @@ impl Wire {
                 self.held.push((index, far, since));
             }
             Stilled::TakenAway { name } => {
-                log::warn!("interface {name} was plugged in and taken away: no end of it is on the host");
+                log::warn!(
+                    "interface {name} was plugged in and taken away: no end of it is on the host"
+                );
                 let why = "only interfaces with an end on the host can be connected to a running container";
-                filter.tell(&ToFilter::NotPluggedIn { name, reason: why.to_owned() }, &[])?;
+                filter.tell(
+                    &ToFilter::NotPluggedIn {
+                        name,
+                        reason: why.to_owned(),
+                    },
+                    &[],
+                )?;
             }
         }
         Ok(())
     }
 
-    /// Whether an interface was plugged in a moment ago and its engine is probably not done with it.
+    /// Whether an interface was plugged in a moment ago and its engine is probably not done with
+    /// it.
     fn expects_a_gateway(&mut self) -> bool {
-        let fresh = self.held.iter().any(|(_, _, since)| since.elapsed() < GATEWAY);
+        let fresh = self
+            .held
+            .iter()
+            .any(|(_, _, since)| since.elapsed() < GATEWAY);
         fresh && self.has_no_default_route().unwrap_or(false)
     }
 
     fn has_no_default_route(&mut self) -> io::Result<bool> {
         for link in self.container.links.list()? {
-            if self.container.links.routes(link.index, MAIN)?.iter().any(is_default) {
+            if self
+                .container
+                .links
+                .routes(link.index, MAIN)?
+                .iter()
+                .any(is_default)
+            {
                 return Ok(false);
             }
         }
@@ -266,21 +330,41 @@ impl Wire {
 
     fn adopt_held(&mut self, filter: &FilterProcess) -> anyhow::Result<()> {
         let links = self.plugged_in()?;
-        self.held.retain(|(index, ..)| links.iter().any(|link| link.index == *index));
+        self.held
+            .retain(|(index, ..)| links.iter().any(|link| link.index == *index));
         for link in links.into_iter().filter(|link| link.up) {
-            let Some(place) = self.held.iter().position(|(index, ..)| *index == link.index) else { continue };
+            let Some(place) = self
+                .held
+                .iter()
+                .position(|(index, ..)| *index == link.index)
+            else {
+                continue;
+            };
             let (_, far, since) = self.held.remove(place);
             let name = link.name.clone();
             match self.adopt_one(link, far) {
                 Ok(adopted) => {
                     let (address, held) = (adopted.addresses.first().copied(), since.elapsed());
                     self.keep(adopted)?;
-                    filter.tell(&ToFilter::PluggedIn { name, address, held }, &[])?;
+                    filter.tell(
+                        &ToFilter::PluggedIn {
+                            name,
+                            address,
+                            held,
+                        },
+                        &[],
+                    )?;
                 }
                 // The host's end stays down.
                 Err(error) => {
                     log::warn!("interface {name} was plugged in and leads nowhere: {error:#}");
-                    filter.tell(&ToFilter::NotPluggedIn { name, reason: format!("{error:#}") }, &[])?;
+                    filter.tell(
+                        &ToFilter::NotPluggedIn {
+                            name,
+                            reason: format!("{error:#}"),
+                        },
+                        &[],
+                    )?;
                 }
             }
         }
@@ -289,45 +373,66 @@ impl Wire {
 
     fn adopt_one(&mut self, link: Link, far: u32) -> anyhow::Result<Adopted> {
         let networks = self.host.links.networks_at(far)?;
-        let adopted = adopt::adopt_plugged_in(&mut self.gateway, &mut self.container, link, &networks)?;
+        let adopted =
+            adopt::adopt_plugged_in(&mut self.gateway, &mut self.container, link, &networks)?;
         self.host.links.set_up(far)?;
         Ok(adopted)
     }
 
-    /// When an engine moves the container's default route to another of our links, the gateway's moves too, if the next
-    /// hop is the host itself.
+    /// When an engine moves the container's default route to another of our links, the gateway's
+    /// moves too, if the next hop is the host itself.
     fn follow_default_routes(&mut self) {
-        let Ok(host) = self.host.links.every_address() else { return };
+        let Ok(host) = self.host.links.every_address() else {
+            return;
+        };
         for adopted in &self.adopted {
             let (Ok(theirs), Ok(ours)) = (
                 self.container.links.routes(adopted.inner, MAIN),
-                self.gateway.side.links.routes(adopted.outside.index, TO_OUTSIDE),
+                self.gateway
+                    .side
+                    .links
+                    .routes(adopted.outside.index, TO_OUTSIDE),
             ) else {
                 continue;
             };
-            for hop in theirs.iter().filter(|route| is_default(route)).filter_map(next_hop) {
-                let known =
-                    ours.iter().filter(|route| is_default(route)).filter_map(next_hop).any(|known| known == hop);
+            for hop in theirs
+                .iter()
+                .filter(|route| is_default(route))
+                .filter_map(next_hop)
+            {
+                let known = ours
+                    .iter()
+                    .filter(|route| is_default(route))
+                    .filter_map(next_hop)
+                    .any(|known| known == hop);
                 if !known && host.contains(&hop) {
-                    // It fails where the network went away meanwhile; then there is nothing to follow.
-                    let _ = self.gateway.side.links.route_by_default(hop, adopted.outside.index, TO_OUTSIDE);
+                    // It fails where the network went away meanwhile; then there is nothing to
+                    // follow.
+                    let _ = self.gateway.side.links.route_by_default(
+                        hop,
+                        adopted.outside.index,
+                        TO_OUTSIDE,
+                    );
                 }
             }
         }
     }
 
-    /// A link whose container end the engine took away is gone on our side, too: its uplink goes with it.
+    /// A link whose container end the engine took away is gone on our side, too: its uplink goes
+    /// with it.
     fn forget_unplugged(&mut self, announced: &[RouteNetlinkMessage]) -> bool {
         let gone = |link: &Link| {
             announced.iter().any(|message| {
                 matches!(message, RouteNetlinkMessage::DelLink(message) if message.header.index == link.index)
             })
         };
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.adopted).into_iter().partition(|adopted| gone(&adopted.inside));
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.adopted)
+            .into_iter()
+            .partition(|adopted| gone(&adopted.inside));
         self.adopted = kept;
         for adopted in &gone {
-            self.questions.retain(|one| ![adopted.inside.index, adopted.outside.index].contains(&one.link));
+            self.questions
+                .retain(|one| ![adopted.inside.index, adopted.outside.index].contains(&one.link));
             // The engine may have taken it away already, with its other end.
             let _ = self.gateway.side.links.remove(adopted.outside.index);
         }
@@ -347,13 +452,29 @@ impl Wire {
 }
 
 impl Questions {
-    /// Opens the sockets, in the namespace of this thread. Questions wait in them until they are answered.
+    /// Opens the sockets, in the namespace of this thread. Questions wait in them until they are
+    /// answered.
     fn open(link: &Link, stands_for: StandsFor) -> io::Result<Self> {
-        let station = <[u8; 6]>::try_from(link.station.as_slice())
-            .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, format!("{} is no Ethernet", link.name)))?;
-        let (arp, ndp) = (socket::questions(link.index, Asked::Arp)?, socket::questions(link.index, Asked::Ndp)?);
-        let untold = Some(ToFilter::Neighbours { station, stands_for });
-        Ok(Self { link: link.index, untold, arp, ndp })
+        let station = <[u8; 6]>::try_from(link.station.as_slice()).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("{} is no Ethernet", link.name),
+            )
+        })?;
+        let (arp, ndp) = (
+            socket::questions(link.index, Asked::Arp)?,
+            socket::questions(link.index, Asked::Ndp)?,
+        );
+        let untold = Some(ToFilter::Neighbours {
+            station,
+            stands_for,
+        });
+        Ok(Self {
+            link: link.index,
+            untold,
+            arp,
+            ndp,
+        })
     }
 }
 
@@ -365,7 +486,10 @@ struct Ear {
 
 impl Ear {
     fn new(announcements: Announcements) -> io::Result<Self> {
-        Ok(Self { arrived: readiness::of(&announcements)?, announcements })
+        Ok(Self {
+            arrived: readiness::of(&announcements)?,
+            announcements,
+        })
     }
 
     async fn next(&self) -> io::Result<Vec<RouteNetlinkMessage>> {

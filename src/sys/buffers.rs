@@ -1,7 +1,8 @@
 //! What the kernel keeps for a socket: how much that may be, and how much it is.
 //!
-//! All sizes are the kernel's own (`sk_rcvbuf`, `sk_sndbuf`), in which what manages the bytes is counted too. Such a size, once
-//! set, no longer follows the traffic by itself: whoever sets it must look to it.
+//! All sizes are the kernel's own (`sk_rcvbuf`, `sk_sndbuf`), in which what manages the bytes is
+//! counted too. Such a size, once set, no longer follows the traffic by itself: whoever sets it
+//! must look to it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -56,9 +57,9 @@ pub fn size(socket: &impl AsFd, queue: Queue) -> io::Result<usize> {
     }?)
 }
 
-/// Lets a TCP socket's window be as large as its buffer allows (`TCP_WINDOW_CLAMP`, tcp(7)). To be called after each time that is
-/// made larger: the kernel sets the bound to what fitted the buffer when the connection was made, and anew whenever it measures
-/// segments of another kind.
+/// Lets a TCP socket's window be as large as its buffer allows (`TCP_WINDOW_CLAMP`, tcp(7)). To be
+/// called after each time that is made larger: the kernel sets the bound to what fitted the buffer
+/// when the connection was made, and anew whenever it measures segments of another kind.
 ///
 /// # Errors
 /// What `setsockopt(2)` gives.
@@ -68,18 +69,35 @@ pub fn let_window_follow(socket: &impl AsFd) -> io::Result<()> {
     let value = &raw const no_clamp;
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
     let descriptor = socket.as_fd().as_raw_fd();
-    // SAFETY: the kernel reads one c_int from `value`, which is ours, as `length` says; the descriptor is borrowed meanwhile.
-    let set = unsafe { libc::setsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, value.cast(), length) };
-    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: the kernel reads one c_int from `value`, which is ours, as `length` says; the
+    // descriptor is borrowed meanwhile.
+    let set = unsafe {
+        libc::setsockopt(
+            descriptor,
+            libc::IPPROTO_TCP,
+            libc::TCP_WINDOW_CLAMP,
+            value.cast(),
+            length,
+        )
+    };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
-/// Bytes of a TCP socket that were written and not acknowledged, and those that were received and not read (tcp(7)).
+/// Bytes of a TCP socket that were written and not acknowledged, and those that were received and
+/// not read (tcp(7)).
 ///
 /// # Errors
 /// What `ioctl(2)` gives.
 pub fn queued(socket: &impl AsFd) -> io::Result<(usize, usize)> {
     // By their other names, SIOCOUTQ and SIOCINQ (sockios.h).
-    Ok((count(socket, libc::TIOCOUTQ)?, count(socket, libc::FIONREAD)?))
+    Ok((
+        count(socket, libc::TIOCOUTQ)?,
+        count(socket, libc::FIONREAD)?,
+    ))
 }
 
 #[expect(unsafe_code, reason = "no wrapper for these in nix or socket2")]

@@ -1,4 +1,5 @@
-//! Messages between two processes of ours, with descriptors: a pair of unix sockets that keep messages apart (unix(7)).
+//! Messages between two processes of ours, with descriptors: a pair of unix sockets that keep
+//! messages apart (unix(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -6,13 +7,14 @@ use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType, recvmsg, sendmsg,
-    shutdown, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
+    recvmsg, sendmsg, shutdown, socketpair,
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 
-/// The longest message, in bytes: some three thousand addresses. (The kernel takes no longer ones than `net.core.wmem_default`.)
+/// The longest message, in bytes: some three thousand addresses. (The kernel takes no longer ones
+/// than `net.core.wmem_default`.)
 pub const LONGEST: usize = 128 * 1024;
 /// The most descriptors that come with one.
 pub const DESCRIPTORS: usize = 2;
@@ -36,14 +38,20 @@ impl Channel {
     /// # Errors
     /// What `socketpair(2)` gives.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let (one, other) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
         Ok((Self(one), Self(other)))
     }
 
     /// Sends a message whole.
     ///
     /// # Errors
-    /// `EMSGSIZE` for one that is too long, `EPIPE` where the other end is closed, `WouldBlock` where it takes none just now.
+    /// `EMSGSIZE` for one that is too long, `EPIPE` where the other end is closed, `WouldBlock`
+    /// where it takes none just now.
     pub fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.send_with(MsgFlags::empty(), bytes, descriptors)
     }
@@ -56,36 +64,64 @@ impl Channel {
         self.send_with(MsgFlags::MSG_DONTWAIT, bytes, &[])
     }
 
-    fn send_with(&self, flags: MsgFlags, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    fn send_with(
+        &self,
+        flags: MsgFlags,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         if bytes.len() > LONGEST {
             return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
         }
         let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&numbers)];
-        let control = if numbers.is_empty() { &[][..] } else { &rights[..] };
+        let control = if numbers.is_empty() {
+            &[][..]
+        } else {
+            &rights[..]
+        };
         let flags = flags | MsgFlags::MSG_NOSIGNAL;
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
+        sendmsg::<()>(
+            self.0.as_raw_fd(),
+            &[IoSlice::new(bytes)],
+            control,
+            flags,
+            None,
+        )?;
         Ok(())
     }
 
     /// Takes one message.
     ///
     /// # Errors
-    /// `InvalidData` for one that is longer than any of ours and `ENOBUFS` for one that comes with more, after which it is not to
-    /// be gone on with; `WouldBlock` where there is none.
+    /// `InvalidData` for one that is longer than any of ours and `ENOBUFS` for one that comes with
+    /// more, after which it is not to be gone on with; `WouldBlock` where there is none.
     #[expect(unsafe_code, reason = "nix gives received descriptors as numbers")]
     pub fn receive(&self, wait: bool) -> io::Result<Message> {
         let mut bytes = vec![0; LONGEST];
         let mut space = cmsg_space!([RawFd; DESCRIPTORS]);
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC | if wait { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC
+            | if wait {
+                MsgFlags::empty()
+            } else {
+                MsgFlags::MSG_DONTWAIT
+            };
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let received = recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
-        let (length, whole) = (received.bytes, !received.flags.contains(MsgFlags::MSG_TRUNC));
+        let (length, whole) = (
+            received.bytes,
+            !received.flags.contains(MsgFlags::MSG_TRUNC),
+        );
         let mut descriptors = Vec::new();
         for message in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(numbers) = message {
-                // SAFETY: the kernel just made these descriptors for this message, and nobody else knows them.
-                descriptors.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+                // SAFETY: the kernel just made these descriptors for this message, and nobody else
+                // knows them.
+                descriptors.extend(
+                    numbers
+                        .into_iter()
+                        .map(|number| unsafe { OwnedFd::from_raw_fd(number) }),
+                );
             }
         }
         if !whole {
@@ -100,7 +136,8 @@ impl Channel {
     /// # Errors
     /// What `setsockopt(2)` gives.
     pub fn wait_at_most(&self, patience: Duration) -> io::Result<()> {
-        let patience = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
+        let patience =
+            TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
         setsockopt(&self.0, sockopt::ReceiveTimeout, &patience)?;
         Ok(setsockopt(&self.0, sockopt::SendTimeout, &patience)?)
     }
@@ -137,13 +174,18 @@ mod tests {
         let first = other.receive(true).unwrap();
         assert_eq!(first.bytes, b"first");
         let mut text = String::new();
-        File::from(first.descriptors.into_iter().next().unwrap()).read_to_string(&mut text).unwrap();
+        File::from(first.descriptors.into_iter().next().unwrap())
+            .read_to_string(&mut text)
+            .unwrap();
         assert!(!text.is_empty());
         assert_eq!(other.receive(true).unwrap().bytes, b"second");
         assert!(other.receive(true).unwrap().bytes.is_empty());
         other.send(b"back", &[]).unwrap();
         assert_eq!(one.receive(false).unwrap().bytes, b"back");
-        assert_eq!(one.receive(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            one.receive(false).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
     }
 
     #[test]
@@ -152,6 +194,9 @@ mod tests {
         assert!(one.send(&vec![0; LONGEST + 1], &[]).is_err());
         let file = File::open("/proc/self/comm").unwrap();
         one.send(b"x", &[file.as_fd(); DESCRIPTORS + 1]).unwrap();
-        assert_eq!(other.receive(true).unwrap_err().raw_os_error(), Some(libc::ENOBUFS));
+        assert_eq!(
+            other.receive(true).unwrap_err().raw_os_error(),
+            Some(libc::ENOBUFS)
+        );
     }
 }

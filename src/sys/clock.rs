@@ -21,7 +21,12 @@ pub struct Local {
 /// A moment in the host's time zone: none before 1970, or where the C library can't tell.
 #[must_use]
 pub fn local(moment: SystemTime) -> Option<Local> {
-    let seconds = moment.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs().try_into().ok()?;
+    let seconds = moment
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?
+        .as_secs()
+        .try_into()
+        .ok()?;
     let parts = broken_down(seconds)?;
     let small = |number: libc::c_int| u8::try_from(number).ok();
     Some(Local {
@@ -33,7 +38,8 @@ pub fn local(moment: SystemTime) -> Option<Local> {
     })
 }
 
-/// How many seconds the host's clocks are ahead of UTC at a moment, in seconds since 1970; none where the C library can't tell.
+/// How many seconds the host's clocks are ahead of UTC at a moment, in seconds since 1970; none
+/// where the C library can't tell.
 #[must_use]
 pub fn ahead_of_utc(moment: i64) -> Option<i64> {
     broken_down(moment).map(|parts| parts.tm_gmtoff)
@@ -42,8 +48,9 @@ pub fn ahead_of_utc(moment: i64) -> Option<i64> {
 #[expect(unsafe_code, reason = "localtime_r(3)")]
 fn broken_down(moment: i64) -> Option<libc::tm> {
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: both pointers are of live values of the right kind, the second of one that may be written; nothing in this program
-    // changes the environment (clippy.toml), which the C library reads for the zone.
+    // SAFETY: both pointers are of live values of the right kind, the second of one that may be
+    // written; nothing in this program changes the environment (clippy.toml), which the C library
+    // reads for the zone.
     let told = unsafe { libc::localtime_r(&raw const moment, parts.as_mut_ptr()) };
     if told.is_null() {
         return None;

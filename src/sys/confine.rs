@@ -12,8 +12,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::process;
 
-/// Gives up what neither keeper nor filter ever needs: core dumps, ptrace by others of their uid, gaining privileges by `exec`,
-/// and every capability but these. Counts for this thread and those it starts.
+/// Gives up what neither keeper nor filter ever needs: core dumps, ptrace by others of their uid,
+/// gaining privileges by `exec`, and every capability but these. Counts for this thread and those
+/// it starts.
 ///
 /// # Errors
 /// What the system calls give: the caller must not go on then.
@@ -31,8 +32,8 @@ pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
 /// What links and their addresses need, and sockets that speak for others.
 pub const FOR_LINKS: &[Capability] = &[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 
-/// Keeps what sockets need that speak for others and mark what they send, and no more: `CAP_NET_RAW`, but before Linux 5.17
-/// (`SO_MARK`, socket(7)) all of [`FOR_LINKS`].
+/// Keeps what sockets need that speak for others and mark what they send, and no more:
+/// `CAP_NET_RAW`, but before Linux 5.17 (`SO_MARK`, socket(7)) all of [`FOR_LINKS`].
 ///
 /// # Errors
 /// As [`keep_only`].
@@ -55,17 +56,22 @@ pub fn allow_open_files(most: u64) -> io::Result<u64> {
     Ok(soft)
 }
 
-/// Has the kernel kill this process when its parent ends, now and later. To be called when the process's user has changed for
-/// the last time, which undoes it (`PR_SET_PDEATHSIG`).
+/// Has the kernel kill this process when its parent ends, now and later. To be called when the
+/// process's user has changed for the last time, which undoes it (`PR_SET_PDEATHSIG`).
 ///
 /// # Errors
 /// `NotFound` where the parent, of this pid, has ended already.
 pub fn end_with_parent(parent: i32) -> io::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if nix::unistd::getppid().as_raw() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    if nix::unistd::getppid().as_raw() == parent {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
-/// Has this name from now on, wherever the kernel tells of this process: at most 15 bytes (`PR_SET_NAME`).
+/// Has this name from now on, wherever the kernel tells of this process: at most 15 bytes
+/// (`PR_SET_NAME`).
 ///
 /// # Errors
 /// What `prctl(2)` gives.
@@ -73,8 +79,8 @@ pub fn be_called(name: &CStr) -> io::Result<()> {
     Ok(nix::sys::prctl::set_name(name)?)
 }
 
-/// Is the user, and of the group, that nothing of the host's belongs to, from now on, and keeps its capabilities
-/// (`PR_SET_KEEPCAPS`). For a process that has no second thread.
+/// Is the user, and of the group, that nothing of the host's belongs to, from now on, and keeps its
+/// capabilities (`PR_SET_KEEPCAPS`). For a process that has no second thread.
 ///
 /// # Errors
 /// What the system calls give.
@@ -91,8 +97,9 @@ pub fn become_nobody() -> io::Result<()> {
 /// The kernel's own number for who isn't anybody (`/proc/sys/kernel/overflowuid`).
 const NOBODY: u32 = 65534;
 
-/// Has no root but an empty directory that nobody can write to and that is nowhere else: a mount that no namespace has
-/// (fsmount(2), Linux 5.2). Without `CAP_SYS_CHROOT` and a directory that is open there is no way back.
+/// Has no root but an empty directory that nobody can write to and that is nowhere else: a mount
+/// that no namespace has (fsmount(2), Linux 5.2). Without `CAP_SYS_CHROOT` and a directory that is
+/// open there is no way back.
 ///
 /// # Errors
 /// What the system calls give.
@@ -105,24 +112,46 @@ pub fn have_no_files() -> io::Result<()> {
 #[expect(unsafe_code, reason = "no wrapper for these in libc or nix")]
 fn empty_file_system() -> io::Result<OwnedFd> {
     const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
-    const ATTRIBUTES: libc::c_ulong =
-        libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    const ATTRIBUTES: libc::c_ulong = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC;
     const KIND: &CStr = c"tmpfs";
     // SAFETY: fsopen reads a string that ends with a zero.
-    let context = process::opened(unsafe { libc::syscall(libc::SYS_fsopen, KIND.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
-    let (no_key, no_value) = (std::ptr::null::<libc::c_char>(), std::ptr::null::<libc::c_char>());
+    let context = process::opened(unsafe {
+        libc::syscall(libc::SYS_fsopen, KIND.as_ptr(), libc::FSOPEN_CLOEXEC)
+    })?;
+    let (no_key, no_value) = (
+        std::ptr::null::<libc::c_char>(),
+        std::ptr::null::<libc::c_char>(),
+    );
     // SAFETY: this command of fsconfig takes neither key nor value.
-    let made =
-        unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, no_key, no_value, 0) };
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            no_key,
+            no_value,
+            0,
+        )
+    };
     if made != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: fsmount takes a descriptor and flags by value.
-    process::opened(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, ATTRIBUTES) })
+    process::opened(unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            libc::FSMOUNT_CLOEXEC,
+            ATTRIBUTES,
+        )
+    })
 }
 
-/// Closes every descriptor but the standard streams and these (close_range(2), Linux 5.9). For a process that was copied and
-/// won't use, nor drop, what it has of the others.
+/// Closes every descriptor but the standard streams and these (close_range(2), Linux 5.9). For a
+/// process that was copied and won't use, nor drop, what it has of the others.
 ///
 /// # Errors
 /// What `close_range(2)` gives.
@@ -130,12 +159,17 @@ fn empty_file_system() -> io::Result<OwnedFd> {
 pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     const STANDARD_STREAMS: u32 = 3;
     let number = |kept: &BorrowedFd<'_>| u32::try_from(kept.as_raw_fd()).unwrap_or_default();
-    let mut kept: Vec<u32> = kept.iter().map(number).filter(|number| *number >= STANDARD_STREAMS).collect();
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .map(number)
+        .filter(|number| *number >= STANDARD_STREAMS)
+        .collect();
     kept.sort_unstable();
     let mut first = STANDARD_STREAMS;
     for end in kept.into_iter().chain([u32::MAX]) {
         if end > first {
-            // SAFETY: takes numbers. Who owns one of the descriptors in this process doesn't use it again, as is said above.
+            // SAFETY: takes numbers. Who owns one of the descriptors in this process doesn't use it
+            // again, as is said above.
             let closed = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
             if closed != 0 {
                 return Err(io::Error::last_os_error());

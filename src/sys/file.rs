@@ -4,23 +4,37 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Reads a regular file of at most `limit` bytes. A link, a FIFO or a device in its place is an error, never a wait.
+/// Reads a regular file of at most `limit` bytes. A link, a FIFO or a device in its place is an
+/// error, never a wait.
 ///
 /// # Errors
-/// Whatever opening and reading give; `InvalidInput` for what is no regular file, `FileTooLarge` beyond the limit.
+/// Whatever opening and reading give; `InvalidInput` for what is no regular file, `FileTooLarge`
+/// beyond the limit.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
-        // ELOOP says "too many levels of symbolic links", which puzzles whoever has just one.
-        if error.raw_os_error() == Some(libc::ELOOP) { not_regular() } else { error }
-    })?;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| {
+            // ELOOP says "too many levels of symbolic links", which puzzles whoever has just one.
+            if error.raw_os_error() == Some(libc::ELOOP) {
+                not_regular()
+            } else {
+                error
+            }
+        })?;
     if !file.metadata()?.is_file() {
         return Err(not_regular());
     }
     let mut content = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut content)?;
     if content.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {limit} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {limit} bytes"),
+        ));
     }
     Ok(content)
 }
@@ -29,11 +43,12 @@ fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
-/// Replaces a file's content atomically: a new file beside it, then `rename(2)`. An existing file's mode and owner are
-/// kept; a new one gets `mode`. A reader sees the old content or the new.
+/// Replaces a file's content atomically: a new file beside it, then `rename(2)`. An existing file's
+/// mode and owner are kept; a new one gets `mode`. A reader sees the old content or the new.
 ///
 /// # Errors
-/// Whatever creating, writing or renaming gives; the old file is then as it was, and no other is left.
+/// Whatever creating, writing or renaming gives; the old file is then as it was, and no other is
+/// left.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let old = match std::fs::symlink_metadata(path) {
         Ok(meta) if !meta.is_file() => return Err(not_regular()),
@@ -43,7 +58,11 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     };
     let fresh = beside(path)?;
     let result = (|| {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&fresh)?;
         file.write_all(content)?;
         if let Some(old) = &old {
             std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
@@ -61,7 +80,9 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// A name in the same directory that nobody else uses.
 fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("no file name"))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("no file name"))?;
     let mut fresh = std::ffi::OsString::from(".");
     fresh.push(name);
     fresh.push(format!(".{}", std::process::id()));

@@ -17,8 +17,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Runs `task` in a copy of this process that has but one thread, as this one must. The copy ends with the code that `task`
-    /// gives, and runs no destructor of what it has from here.
+    /// Runs `task` in a copy of this process that has but one thread, as this one must. The copy
+    /// ends with the code that `task` gives, and runs no destructor of what it has from here.
     ///
     /// # Errors
     /// `Unsupported` where this process has a second thread that doesn't end; what `fork(2)` gives.
@@ -26,7 +26,10 @@ impl Child {
         let end = Instant::now() + ON_THEIR_WAY;
         while std::fs::read_dir("/proc/self/task")?.count() != 1 {
             if Instant::now() > end {
-                return Err(io::Error::new(io::ErrorKind::Unsupported, "a process with threads can't be copied"));
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "a process with threads can't be copied",
+                ));
             }
             std::thread::yield_now();
         }
@@ -53,23 +56,28 @@ impl Child {
     }
 }
 
-/// How long a thread that was joined may still be listed: the kernel tells who waits for it first, and takes it off the list when it
-/// has done all else (`do_exit`, kernel/exit.c: `mm_release` comes long before `release_task`).
+/// How long a thread that was joined may still be listed: the kernel tells who waits for it first,
+/// and takes it off the list when it has done all else (`do_exit`, kernel/exit.c: `mm_release`
+/// comes long before `release_task`).
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
-/// Where this process has threads, `task` makes bare system calls, and neither allocates nor takes a lock, which another thread may
-/// have held.
+/// Where this process has threads, `task` makes bare system calls, and neither allocates nor takes
+/// a lock, which another thread may have held.
 fn copy(task: impl FnOnce() -> i32) -> io::Result<Child> {
     #[expect(unsafe_code, reason = "fork(2)")]
-    // SAFETY: in a copy of a process with threads only async-signal-safe calls are allowed. Either there are no others, as
-    // `start` has checked, or the task is a test's, which keeps to the sentence above.
+    // SAFETY: in a copy of a process with threads only async-signal-safe calls are allowed. Either
+    // there are no others, as `start` has checked, or the task is a test's, which keeps to the
+    // sentence above.
     match unsafe { fork() }? {
         ForkResult::Child => {
             // Nothing of the caller's may be unwound here: it would be done twice.
             let code = catch_unwind(AssertUnwindSafe(task)).unwrap_or(PANICKED);
             end(code)
         }
-        ForkResult::Parent { child } => Ok(Child { pid: child, process: Process::open(child.as_raw())? }),
+        ForkResult::Parent { child } => Ok(Child {
+            pid: child,
+            process: Process::open(child.as_raw())?,
+        }),
     }
 }
 
@@ -89,7 +97,10 @@ mod tests {
     #[test]
     fn a_copys_end_is_told() {
         assert_eq!(copy(|| 0).unwrap().wait().unwrap(), None);
-        assert_eq!(copy(|| 7).unwrap().wait().unwrap().unwrap(), "it ended with code 7");
+        assert_eq!(
+            copy(|| 7).unwrap().wait().unwrap().unwrap(),
+            "it ended with code 7"
+        );
         let sleeper = copy(|| {
             nix::unistd::pause();
             0
@@ -104,7 +115,10 @@ mod tests {
         std::thread::scope(|scope| {
             let (_stay, wait) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || wait.recv().ok());
-            assert_eq!(Child::start(|| 0).unwrap_err().kind(), io::ErrorKind::Unsupported);
+            assert_eq!(
+                Child::start(|| 0).unwrap_err().kind(),
+                io::ErrorKind::Unsupported
+            );
         });
     }
 }

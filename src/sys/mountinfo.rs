@@ -1,7 +1,9 @@
-//! The mounts that a process sees (`proc_pid_mountinfo(5)`). Reads and parses; what they mean is others' business.
+//! The mounts that a process sees (`proc_pid_mountinfo(5)`). Reads and parses; what they mean is
+//! others' business.
 //!
-//! Not to be forgotten: two mounts with the same device show one file system, each from its own root on. That is so on btrfs,
-//! too, where the device that `stat` tells is a subvolume's and stands nowhere in here.
+//! Not to be forgotten: two mounts with the same device show one file system, each from its own
+//! root on. That is so on btrfs, too, where the device that `stat` tells is a subvolume's and
+//! stands nowhere in here.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
@@ -34,7 +36,11 @@ impl Mount {
     pub fn locate(&self, within: &Path) -> Option<PathBuf> {
         let below = within.strip_prefix(&self.root).ok()?;
         // Joining nothing would leave a slash at the end.
-        Some(if below == Path::new("") { self.point.clone() } else { self.point.join(below) })
+        Some(if below == Path::new("") {
+            self.point.clone()
+        } else {
+            self.point.join(below)
+        })
     }
 }
 
@@ -51,16 +57,24 @@ pub fn of(process: &str) -> io::Result<Vec<Mount>> {
 /// # Errors
 /// What opening it gives.
 pub fn id_at(path: &Path) -> io::Result<u32> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(path)?;
     let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
-    let id = told.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+    let id = told
+        .lines()
+        .find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
     id.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The mounts in a table; a line that isn't one is passed over.
 #[must_use]
 pub fn parse(table: &[u8]) -> Vec<Mount> {
-    table.split(|byte| *byte == b'\n').filter_map(mount).collect()
+    table
+        .split(|byte| *byte == b'\n')
+        .filter_map(mount)
+        .collect()
 }
 
 fn mount(line: &[u8]) -> Option<Mount> {
@@ -73,7 +87,14 @@ fn mount(line: &[u8]) -> Option<Mount> {
     fields.find(|field| *field == b"-")?;
     let kind = text(fields.next()?);
     let options = text(fields.nth(1)?);
-    Some(Mount { id, device, root, point, kind, options })
+    Some(Mount {
+        id,
+        device,
+        root,
+        point,
+        kind,
+        options,
+    })
 }
 
 /// Spaces, tabs, line ends and backslashes are written as three octal digits.
@@ -81,7 +102,10 @@ fn unescaped(field: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, others)) = rest.split_first() {
-        let code = rest.get(1..4).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = rest
+            .get(1..4)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 path.push(byte);
@@ -108,9 +132,22 @@ mod tests {
                       38 35 0:5 / /x rw\n";
         let found = parse(table);
         assert_eq!(found.len(), 2);
-        let Mount { id, device, root, point, kind, options } = &found[0];
-        assert_eq!((*id, device.as_str(), kind.as_str(), options.as_str()), (36, "98:0", "ext3", "rw,errors=continue"));
-        assert_eq!((root.as_path(), point.as_path()), (Path::new("/mnt1"), Path::new("/mnt2")));
+        let Mount {
+            id,
+            device,
+            root,
+            point,
+            kind,
+            options,
+        } = &found[0];
+        assert_eq!(
+            (*id, device.as_str(), kind.as_str(), options.as_str()),
+            (36, "98:0", "ext3", "rw,errors=continue")
+        );
+        assert_eq!(
+            (root.as_path(), point.as_path()),
+            (Path::new("/mnt1"), Path::new("/mnt2"))
+        );
         assert_eq!(found[1].root, Path::new("/a b\\040"));
         assert_eq!(found[1].point.as_os_str().as_bytes(), b"/\xff\\12");
     }
@@ -119,13 +156,24 @@ mod tests {
     fn what_is_not_below_the_root_is_nowhere() {
         let mount = &parse(b"30 24 0:26 /docker/x /cg rw - cgroup2 cgroup2 rw")[0];
         assert_eq!(mount.locate(Path::new("/docker/x/y")), Some("/cg/y".into()));
-        assert_eq!(mount.locate(Path::new("/docker/x")).unwrap().as_os_str(), "/cg");
+        assert_eq!(
+            mount.locate(Path::new("/docker/x")).unwrap().as_os_str(),
+            "/cg"
+        );
         assert_eq!(mount.locate(Path::new("/docker/xy")), None);
     }
 
     #[test]
     fn the_mount_of_a_path_is_in_the_table() {
         let id = id_at(Path::new("/proc/self")).unwrap();
-        assert_eq!(of("self").unwrap().iter().find(|mount| mount.id == id).unwrap().kind, "proc");
+        assert_eq!(
+            of("self")
+                .unwrap()
+                .iter()
+                .find(|mount| mount.id == id)
+                .unwrap()
+                .kind,
+            "proc"
+        );
     }
 }

@@ -1,10 +1,13 @@
-//! Netlink sockets: rtnetlink requests and dumps, nf_tables batches, and the two kinds of messages that arrive unasked.
-//! Each socket belongs to the namespace it was opened in and is used from anywhere.
+//! Netlink sockets: rtnetlink requests and dumps, nf_tables batches, and the two kinds of messages
+//! that arrive unasked. Each socket belongs to the namespace it was opened in and is used from
+//! anywhere.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
@@ -27,15 +30,20 @@ impl Route {
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
     }
 
-    /// Sends one request and waits for its acknowledgement. `flags` are added to `NLM_F_REQUEST | NLM_F_ACK`.
+    /// Sends one request and waits for its acknowledgement. `flags` are added to `NLM_F_REQUEST |
+    /// NLM_F_ACK`.
     ///
     /// # Errors
     /// The kernel's errno.
     pub fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags).map(drop)
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags)
+            .map(drop)
     }
 
     /// Sends one query that has one answer.
@@ -44,7 +52,9 @@ impl Route {
     /// The kernel's errno; `NotFound` where it answered nothing.
     pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
         let mut answers = self.exchange(message, NLM_F_REQUEST | NLM_F_ACK)?;
-        answers.pop().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        answers
+            .pop()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     /// Asks for everything of a kind.
@@ -55,7 +65,11 @@ impl Route {
         self.exchange(message, NLM_F_REQUEST | NLM_F_DUMP)
     }
 
-    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn exchange(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
@@ -99,7 +113,8 @@ impl Announcements {
     /// # Errors
     /// What `socket(2)` and `bind(2)` give.
     pub fn open() -> io::Result<Self> {
-        // RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE, rtnetlink(7).
+        // RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR |
+        // RTMGRP_IPV6_ROUTE, rtnetlink(7).
         const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS))?;
@@ -107,7 +122,8 @@ impl Announcements {
         Ok(Self(socket))
     }
 
-    /// Takes what has been announced. An overrun (`ENOBUFS`) counts as an announcement of something unknown: empty list.
+    /// Takes what has been announced. An overrun (`ENOBUFS`) counts as an announcement of something
+    /// unknown: empty list.
     ///
     /// # Errors
     /// `WouldBlock` where there is nothing.
@@ -208,11 +224,15 @@ pub fn acknowledgements(datagram: &[u8]) -> Vec<i32> {
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(offset..offset + 4)?.try_into().ok()?,
+    ))
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
+    Some(u16::from_ne_bytes(
+        bytes.get(offset..offset + 2)?.try_into().ok()?,
+    ))
 }
 
 fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
@@ -236,8 +256,11 @@ pub fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNet
         loop {
             let length = u32_at(rest, 0)? as usize;
             let message = rest.get(..length.max(16))?;
-            rest = rest.get(length.max(16).next_multiple_of(4)..).unwrap_or_default();
-            // A message that this crate's version can't parse (a newer kernel's) is skipped, not fatal.
+            rest = rest
+                .get(length.max(16).next_multiple_of(4)..)
+                .unwrap_or_default();
+            // A message that this crate's version can't parse (a newer kernel's) is skipped, not
+            // fatal.
             if let Ok(message) = NetlinkMessage::deserialize(message) {
                 return Some(message);
             }

@@ -1,6 +1,9 @@
-//! Network namespaces: opened, made, and entered only through a closure on a thread of its own, so that neither an early
-//! return nor a panic can leave the caller inside.
-#![expect(clippy::disallowed_methods, reason = "the one module that enters and makes namespaces")]
+//! Network namespaces: opened, made, and entered only through a closure on a thread of its own, so
+//! that neither an early return nor a panic can leave the caller inside.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one module that enters and makes namespaces"
+)]
 
 use std::fs::File;
 use std::io;
@@ -62,7 +65,8 @@ impl Namespace {
         self.0.try_clone().map(Self)
     }
 
-    /// The namespace's inode number: equal for two handles exactly when they are one namespace (namespaces(7)).
+    /// The namespace's inode number: equal for two handles exactly when they are one namespace
+    /// (namespaces(7)).
     ///
     /// # Errors
     /// What `fstat(2)` gives.
@@ -70,8 +74,8 @@ impl Namespace {
         self.0.metadata().map(|meta| meta.ino())
     }
 
-    /// Runs `task` inside, on a thread made for it. Sockets and `/proc/sys/net` files opened there stay in there and may
-    /// be used from anywhere.
+    /// Runs `task` inside, on a thread made for it. Sockets and `/proc/sys/net` files opened there
+    /// stay in there and may be used from anywhere.
     ///
     /// # Errors
     /// Those of entering (`EPERM` without `CAP_SYS_ADMIN` over the namespace) and of the task.
@@ -82,7 +86,8 @@ impl Namespace {
         })
     }
 
-    /// Moves this thread in for good: for a process that will live there, before it has a second thread.
+    /// Moves this thread in for good: for a process that will live there, before it has a second
+    /// thread.
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN` over the namespace.
@@ -91,8 +96,8 @@ impl Namespace {
     }
 }
 
-/// A thread that lives in a namespace and runs tasks there, one by one: for a process that lives elsewhere and has given up
-/// the privilege to enter. It ends when this handle is dropped.
+/// A thread that lives in a namespace and runs tasks there, one by one: for a process that lives
+/// elsewhere and has given up the privilege to enter. It ends when this handle is dropped.
 #[derive(Debug)]
 pub struct Resident(Sender<Box<dyn FnOnce() + Send>>);
 
@@ -105,17 +110,22 @@ impl Resident {
         let (sender, tasks) = channel::<Box<dyn FnOnce() + Send>>();
         let (settled, outcome) = channel();
         let namespace = namespace.0.try_clone()?;
-        std::thread::Builder::new().name("resident".into()).stack_size(STACK).spawn(move || {
-            let entered =
-                setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).map_err(io::Error::from).and_then(|()| settle());
-            drop(namespace);
-            let failed = entered.is_err();
-            // Whoever started us waits for this; where it doesn't any more, there will be no tasks either.
-            let _ = settled.send(entered);
-            if !failed {
-                tasks.iter().for_each(|task| task());
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("resident".into())
+            .stack_size(STACK)
+            .spawn(move || {
+                let entered = setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)
+                    .map_err(io::Error::from)
+                    .and_then(|()| settle());
+                drop(namespace);
+                let failed = entered.is_err();
+                // Whoever started us waits for this; where it doesn't any more, there will be no
+                // tasks either.
+                let _ = settled.send(entered);
+                if !failed {
+                    tasks.iter().for_each(|task| task());
+                }
+            })?;
         outcome.recv().map_err(io::Error::other)??;
         Ok(Self(sender))
     }
@@ -124,7 +134,10 @@ impl Resident {
     ///
     /// # Errors
     /// The task's; `BrokenPipe` where the thread is gone.
-    pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    pub fn run<T: Send + 'static>(
+        &self,
+        task: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let (answer, outcome) = channel();
         let task = move || {

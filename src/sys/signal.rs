@@ -1,4 +1,5 @@
-//! Signals: what the standard library changed of them, put back; and the request to end, heard in order.
+//! Signals: what the standard library changed of them, put back; and the request to end, heard in
+//! order.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,14 +9,16 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::readiness;
 
-/// Gives SIGPIPE its default action back. Rust ignores it before `main`, and an ignored signal stays ignored across
-/// `execve(2)`: the program we become would get EPIPE where its author expects to be ended.
+/// Gives SIGPIPE its default action back. Rust ignores it before `main`, and an ignored signal
+/// stays ignored across `execve(2)`: the program we become would get EPIPE where its author expects
+/// to be ended.
 ///
 /// # Errors
 /// What sigaction(2) gives.
 #[expect(unsafe_code, reason = "sigaction(2)")]
 pub fn restore_pipe() -> io::Result<()> {
-    // SAFETY: the caller of sigaction must not install a handler that isn't async-signal-safe; SIG_DFL is no handler.
+    // SAFETY: the caller of sigaction must not install a handler that isn't async-signal-safe;
+    // SIG_DFL is no handler.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     Ok(())
 }
@@ -25,7 +28,8 @@ pub fn restore_pipe() -> io::Result<()> {
 pub struct Termination(SignalFd);
 
 impl Termination {
-    /// From now on. To be called before there are threads: those that are there keep the default action.
+    /// From now on. To be called before there are threads: those that are there keep the default
+    /// action.
     ///
     /// # Errors
     /// What sigprocmask(2) and signalfd(2) give.
@@ -33,13 +37,20 @@ impl Termination {
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
         set.thread_block()?;
-        Ok(Self(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+        Ok(Self(SignalFd::with_flags(
+            &set,
+            SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+        )?))
     }
 
-    /// Waits for it, in a tokio runtime. Gives what to say of it; or, where it can't be waited for, of that.
+    /// Waits for it, in a tokio runtime. Gives what to say of it; or, where it can't be waited for,
+    /// of that.
     pub async fn arrives(&self) -> io::Error {
         let arrived = async { readiness::of(self)?.readable().await.map(drop) };
-        arrived.await.err().unwrap_or_else(|| io::Error::other("told to end (SIGTERM)"))
+        arrived
+            .await
+            .err()
+            .unwrap_or_else(|| io::Error::other("told to end (SIGTERM)"))
     }
 }
 

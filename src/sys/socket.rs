@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::sys::socket::{
-    ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendto, setsockopt, sockopt,
+    ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendto,
+    setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
@@ -27,13 +28,22 @@ pub struct Source {
     pub mark: u32,
 }
 
-/// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and bound to that address, the
-/// port chosen at connect. Its receive buffer has `receive` bytes, and may be made larger later.
+/// A non-blocking TCP socket that begins to connect to `to`. With `source`, it is transparent and
+/// bound to that address, the port chosen at connect. Its receive buffer has `receive` bytes, and
+/// may be made larger later.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
-pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: usize) -> io::Result<std::net::TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+pub fn tcp_from(
+    source: Option<Source>,
+    to: SocketAddr,
+    receive: usize,
+) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(
+        Domain::for_address(to),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
@@ -41,7 +51,8 @@ pub fn tcp_from(source: Option<Source>, to: SocketAddr, receive: usize) -> io::R
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
     }
-    // Not before: the window's scale, which a connection keeps (RFC 7323 2.2), is chosen by what the buffer may grow to.
+    // Not before: the window's scale, which a connection keeps (RFC 7323 2.2), is chosen by what
+    // the buffer may grow to.
     buffers::bound(&socket, Queue::Received, receive)?;
     Ok(socket.into())
 }
@@ -55,13 +66,22 @@ pub struct Queues {
     pub sent: usize,
 }
 
-/// A non-blocking UDP socket connected to `to`; with `source`, transparent, bound to that address and marked. Its port is
-/// random, and each of its queues holds at most so many bytes, or one datagram.
+/// A non-blocking UDP socket connected to `to`; with `source`, transparent, bound to that address
+/// and marked. Its port is random, and each of its queues holds at most so many bytes, or one
+/// datagram.
 ///
 /// # Errors
 /// What `bind(2)` and `connect(2)` give.
-pub fn udp_from(source: Option<Source>, to: SocketAddr, queues: Queues) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+pub fn udp_from(
+    source: Option<Source>,
+    to: SocketAddr,
+    queues: Queues,
+) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(to),
+        Type::DGRAM.nonblocking().cloexec(),
+        Some(Protocol::UDP),
+    )?;
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
@@ -75,10 +95,18 @@ pub fn udp_from(source: Option<Source>, to: SocketAddr, queues: Queues) -> io::R
 ///
 /// # Errors
 /// What the network gives; `WouldBlock` where nothing comes within `patience`.
-pub fn ask(server: SocketAddr, question: &[u8], patience: std::time::Duration) -> io::Result<Vec<u8>> {
+pub fn ask(
+    server: SocketAddr,
+    question: &[u8],
+    patience: std::time::Duration,
+) -> io::Result<Vec<u8>> {
     /// DNS over UDP without extensions (RFC 1035).
     const LONGEST: usize = 512;
-    let socket = Socket::new(Domain::for_address(server), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(server),
+        Type::DGRAM.cloexec(),
+        Some(Protocol::UDP),
+    )?;
     socket.set_read_timeout(Some(patience))?;
     socket.connect(&server.into())?;
     socket.send(question)?;
@@ -88,24 +116,29 @@ pub fn ask(server: SocketAddr, question: &[u8], patience: std::time::Duration) -
     Ok(answer)
 }
 
-/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the client wrote to), with
-/// `send_to`. Several may exist for one `from`.
+/// A non-blocking UDP socket that sends from `from` (an address that is not ours: the one the
+/// client wrote to), with `send_to`. Several may exist for one `from`.
 ///
-/// It must not be connected: `tproxy` gives a packet to a socket *connected* to its two ends before it gives it to the
-/// listener, so the client's next datagram would end up in here (seen on kernel 6.18; `NF_TPROXY_LOOKUP_ESTABLISHED`).
+/// It must not be connected: `tproxy` gives a packet to a socket *connected* to its two ends before
+/// it gives it to the listener, so the client's next datagram would end up in here (seen on kernel
+/// 6.18; `NF_TPROXY_LOOKUP_ESTABLISHED`).
 ///
 /// # Errors
 /// What `bind(2)` gives.
 pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(from), Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(from),
+        Type::DGRAM.nonblocking().cloexec(),
+        Some(Protocol::UDP),
+    )?;
     socket.set_reuse_address(true)?;
     set_transparent(&socket, from.ip())?;
     socket.bind(&from.into())?;
     Ok(socket.into())
 }
 
-/// A listener on a free port of every address, for connections that a `tproxy` rule hands over. At most [`BACKLOG`]
-/// wait, with [`WAITING`] bytes each.
+/// A listener on a free port of every address, for connections that a `tproxy` rule hands over. At
+/// most [`BACKLOG`] wait, with [`WAITING`] bytes each.
 ///
 /// # Errors
 /// What `socket(2)`, `setsockopt(2)` (`EPERM` without `CAP_NET_ADMIN`) and `bind(2)` give.
@@ -117,15 +150,16 @@ pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListen
     Ok(socket.into())
 }
 
-/// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see [`receive_captured`]. At most
-/// [`DATAGRAMS`] bytes of them wait.
+/// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see
+/// [`receive_captured`]. At most [`DATAGRAMS`] bytes of them wait.
 ///
 /// # Errors
 /// As [`listen_captured`].
 pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSocket> {
     let socket = captured_socket(any, Type::DGRAM, Protocol::UDP)?;
     buffers::bound(&socket, Queue::Received, DATAGRAMS)?;
-    // Replies leave by sockets bound to the very address that was asked (udp_answering): both must fit on one port.
+    // Replies leave by sockets bound to the very address that was asked (udp_answering): both must
+    // fit on one port.
     socket.set_reuse_address(true)?;
     if any.is_ipv4() {
         setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
@@ -136,23 +170,33 @@ pub fn receive_captured_on(any: IpAddr, port: u16) -> io::Result<std::net::UdpSo
     Ok(socket.into())
 }
 
-/// Receives one datagram from such a socket: its length, its sender, and the address it was sent to.
+/// Receives one datagram from such a socket: its length, its sender, and the address it was sent
+/// to.
 ///
 /// # Errors
 /// `WouldBlock` where there is none; `InvalidData` where the kernel didn't say whereto.
-pub fn receive_captured(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, SocketAddr)> {
+pub fn receive_captured(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SocketAddr, SocketAddr)> {
     let mut control = nix::cmsg_space!(libc::sockaddr_in6);
     let mut parts = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_fd().as_raw_fd(),
+        &mut parts,
+        Some(&mut control),
+        MsgFlags::MSG_DONTWAIT,
+    )?;
     let source = message.address.as_ref().and_then(socket_address);
     let destination = message.cmsgs()?.find_map(|cmsg| match cmsg {
-        ControlMessageOwned::Ipv4OrigDstAddr(raw) => {
-            Some(SocketAddr::new(Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(), u16::from_be(raw.sin_port)))
-        }
-        ControlMessageOwned::Ipv6OrigDstAddr(raw) => {
-            Some(SocketAddr::new(Ipv6Addr::from(raw.sin6_addr.s6_addr).into(), u16::from_be(raw.sin6_port)))
-        }
+        ControlMessageOwned::Ipv4OrigDstAddr(raw) => Some(SocketAddr::new(
+            Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr)).into(),
+            u16::from_be(raw.sin_port),
+        )),
+        ControlMessageOwned::Ipv6OrigDstAddr(raw) => Some(SocketAddr::new(
+            Ipv6Addr::from(raw.sin6_addr.s6_addr).into(),
+            u16::from_be(raw.sin6_port),
+        )),
         _ => None,
     });
     match (source, destination) {
@@ -161,7 +205,8 @@ pub fn receive_captured(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<(us
     }
 }
 
-/// Makes the close of this connection a reset (`SO_LINGER` 0, socket(7)): the peer fails at once instead of reading an end.
+/// Makes the close of this connection a reset (`SO_LINGER` 0, socket(7)): the peer fails at once
+/// instead of reading an end.
 ///
 /// # Errors
 /// What `setsockopt(2)` gives.
@@ -178,8 +223,8 @@ pub enum Asked {
     Ndp,
 }
 
-/// A packet socket on one interface that receives the questions for neighbours that arrive there, without their link-layer
-/// header, non-blocking (packet(7)).
+/// A packet socket on one interface that receives the questions for neighbours that arrive there,
+/// without their link-layer header, non-blocking (packet(7)).
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_RAW`.
@@ -215,7 +260,8 @@ pub fn answer_question(socket: &Socket, answer: &[u8], asker: &LinkAddr) -> io::
     Ok(sendto(socket.as_raw_fd(), answer, asker, MsgFlags::MSG_DONTWAIT).map(drop)?)
 }
 
-/// A classic BPF program: IPv6's next header is ICMPv6 (58) and ICMPv6's type is 135, or the packet is not for us.
+/// A classic BPF program: IPv6's next header is ICMPv6 (58) and ICMPv6's type is 135, or the packet
+/// is not for us.
 fn solicitations_only() -> [SockFilter; 6] {
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -233,7 +279,10 @@ fn solicitations_only() -> [SockFilter; 6] {
 /// Everything of a protocol on one interface.
 fn link_address(interface: u32, protocol: u16) -> io::Result<socket2::SockAddr> {
     raw_address(&libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET.unsigned_abs().try_into().unwrap_or_default(),
+        sll_family: libc::AF_PACKET
+            .unsigned_abs()
+            .try_into()
+            .unwrap_or_default(),
         sll_protocol: protocol.to_be(),
         sll_ifindex: interface.cast_signed(),
         sll_hatype: 0,
@@ -243,21 +292,30 @@ fn link_address(interface: u32, protocol: u16) -> io::Result<socket2::SockAddr> 
     })
 }
 
-/// The first descriptor that is a socket of another kind than AF_UNIX, of the standard streams and the `given` ones behind
-/// them. AF_UNIX leads to a process of this machine, and engines hand such sockets on all the time.
+/// The first descriptor that is a socket of another kind than AF_UNIX, of the standard streams and
+/// the `given` ones behind them. AF_UNIX leads to a process of this machine, and engines hand such
+/// sockets on all the time.
 ///
 /// # Errors
 /// `/proc` can't be read, or a socket not be asked.
-#[expect(unsafe_code, reason = "descriptors that we inherited belong to no value")]
+#[expect(
+    unsafe_code,
+    reason = "descriptors that we inherited belong to no value"
+)]
 pub fn network_socket_among(given: u32) -> io::Result<Option<i32>> {
     const STANDARD_STREAMS: u32 = 3;
     let end = STANDARD_STREAMS.saturating_add(given);
     for entry in std::fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()).unwrap_or(i32::MAX);
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+            .unwrap_or(i32::MAX);
         if number.unsigned_abs() >= end {
             continue;
         }
-        // SAFETY: the kernel has just listed it as open, and nobody here closes any meanwhile: there is one thread.
+        // SAFETY: the kernel has just listed it as open, and nobody here closes any meanwhile:
+        // there is one thread.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         match SockRef::from(&descriptor).domain() {
             Ok(Domain::UNIX) => {}
@@ -276,16 +334,26 @@ pub fn network_socket_among(given: u32) -> io::Result<Option<i32>> {
 /// # Errors
 /// `EPERM` without `CAP_NET_RAW`.
 pub fn icmp(any: IpAddr) -> io::Result<Socket> {
-    let protocol = if any.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
-    let socket =
-        Socket::new(Domain::for_address(SocketAddr::new(any, 0)), Type::RAW.nonblocking().cloexec(), Some(protocol))?;
+    let protocol = if any.is_ipv4() {
+        Protocol::ICMPV4
+    } else {
+        Protocol::ICMPV6
+    };
+    let socket = Socket::new(
+        Domain::for_address(SocketAddr::new(any, 0)),
+        Type::RAW.nonblocking().cloexec(),
+        Some(protocol),
+    )?;
     socket.set_recv_buffer_size(0)?;
     Ok(socket)
 }
 
 fn captured_socket(any: IpAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-    let socket =
-        Socket::new(Domain::for_address(SocketAddr::new(any, 0)), kind.nonblocking().cloexec(), Some(protocol))?;
+    let socket = Socket::new(
+        Domain::for_address(SocketAddr::new(any, 0)),
+        kind.nonblocking().cloexec(),
+        Some(protocol),
+    )?;
     if any.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -297,29 +365,48 @@ fn bind_foreign(socket: &Socket, source: Source) -> io::Result<()> {
     let Source { address, mark } = source;
     set_transparent(socket, address)?;
     socket.set_mark(mark)?;
-    // The port is chosen when the peer is known (ip(7)), else 28,000 connections in all would use up the range.
+    // The port is chosen when the peer is known (ip(7)), else 28,000 connections in all would use
+    // up the range.
     setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?;
     socket.bind(&SocketAddr::new(address, 0).into())
 }
 
 fn set_transparent(socket: &Socket, address: IpAddr) -> io::Result<()> {
-    if address.is_ipv4() { socket.set_ip_transparent_v4(true) } else { socket.set_ip_transparent_v6(true) }
+    if address.is_ipv4() {
+        socket.set_ip_transparent_v4(true)
+    } else {
+        socket.set_ip_transparent_v6(true)
+    }
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     storage
         .as_sockaddr_in()
         .map(|v4| SocketAddr::new(v4.ip().into(), v4.port()))
-        .or_else(|| storage.as_sockaddr_in6().map(|v6| SocketAddr::new(v6.ip().into(), v6.port())))
+        .or_else(|| {
+            storage
+                .as_sockaddr_in6()
+                .map(|v6| SocketAddr::new(v6.ip().into(), v6.port()))
+        })
 }
 
-#[expect(unsafe_code, reason = "socket2 has no safe constructor for link-layer addresses")]
+#[expect(
+    unsafe_code,
+    reason = "socket2 has no safe constructor for link-layer addresses"
+)]
 fn raw_address(address: &libc::sockaddr_ll) -> io::Result<socket2::SockAddr> {
     let fill = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
-        // SAFETY: `try_init` hands out zeroed storage that holds, and is aligned for, an address of any family.
+        // SAFETY: `try_init` hands out zeroed storage that holds, and is aligned for, an address of
+        // any family.
         unsafe { storage.cast::<libc::sockaddr_ll>().write(*address) };
         // SAFETY: `try_init` hands out a valid place for the length.
-        unsafe { length.write(size_of::<libc::sockaddr_ll>().try_into().unwrap_or_default()) };
+        unsafe {
+            length.write(
+                size_of::<libc::sockaddr_ll>()
+                    .try_into()
+                    .unwrap_or_default(),
+            )
+        };
         Ok(())
     };
     // SAFETY: `fill` writes a whole address and its true length, as `try_init` demands.

@@ -1,7 +1,7 @@
 //! The `net.ipv4` and `net.ipv6` settings of one namespace, through directories opened in there.
 //!
-//! `/proc/sys/net` itself is one directory for all, whose entries lead to the namespace of whoever looks them up; what it
-//! leads to, `/proc/sys/net/ipv4`, is one namespace's own, and stays that.
+//! `/proc/sys/net` itself is one directory for all, whose entries lead to the namespace of whoever
+//! looks them up; what it leads to, `/proc/sys/net/ipv4`, is one namespace's own, and stays that.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -24,7 +24,10 @@ impl Sysctls {
     /// # Errors
     /// What `open(2)` gives.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { ipv4: File::open("/proc/sys/net/ipv4")?, ipv6: File::open("/proc/sys/net/ipv6").ok() })
+        Ok(Self {
+            ipv4: File::open("/proc/sys/net/ipv4")?,
+            ipv6: File::open("/proc/sys/net/ipv6").ok(),
+        })
     }
 
     /// Reads one setting, without its end of line.
@@ -32,11 +35,17 @@ impl Sysctls {
     /// # Errors
     /// `NotFound` where this kernel or interface has none; what `read(2)` gives.
     pub fn read(&self, name: &str) -> io::Result<String> {
-        // One read: a setting's value comes whole, is short, and some hundred of them are read for each interface.
+        // One read: a setting's value comes whole, is short, and some hundred of them are read for
+        // each interface.
         let mut buffer = [0; 512];
         let length = self.file(name, OFlag::O_RDONLY)?.read(&mut buffer)?;
-        let text = buffer.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
-        Ok(text.ok_or(io::ErrorKind::InvalidData)?.trim_end().to_owned())
+        let text = buffer
+            .get(..length)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok());
+        Ok(text
+            .ok_or(io::ErrorKind::InvalidData)?
+            .trim_end()
+            .to_owned())
     }
 
     /// Writes one setting.
@@ -44,25 +53,34 @@ impl Sysctls {
     /// # Errors
     /// As [`Self::read`], with the setting's name.
     pub fn write(&self, name: &str, value: &str) -> io::Result<()> {
-        let written = self.file(name, OFlag::O_WRONLY).and_then(|mut file| file.write_all(value.as_bytes()));
+        let written = self
+            .file(name, OFlag::O_WRONLY)
+            .and_then(|mut file| file.write_all(value.as_bytes()));
         written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
     }
 
-    /// Writes one setting of the namespace of this thread, by its name below `net/`: for those that come with a kernel module
-    /// which may be loaded later than these directories were opened.
+    /// Writes one setting of the namespace of this thread, by its name below `net/`: for those that
+    /// come with a kernel module which may be loaded later than these directories were opened.
     ///
     /// # Errors
     /// As [`Self::write`].
     pub fn write_here(name: &str, value: &str) -> io::Result<()> {
         let path = format!("/proc/sys/net/{name}");
-        let written = File::options().write(true).open(&path).and_then(|mut file| file.write_all(value.as_bytes()));
+        let written = File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value.as_bytes()));
         written.map_err(|error| io::Error::new(error.kind(), format!("{name} = {value}: {error}")))
     }
 
     /// The families that the kernel has: the first words of the settings' names.
     #[must_use]
     pub fn families(&self) -> &'static [&'static str] {
-        if self.has_ipv6() { &["ipv4", "ipv6"] } else { &["ipv4"] }
+        if self.has_ipv6() {
+            &["ipv4", "ipv6"]
+        } else {
+            &["ipv4"]
+        }
     }
 
     /// Whether the kernel has IPv6.
@@ -79,7 +97,9 @@ impl Sysctls {
         let (base, directory) = self.place(directory)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut directory = nix::dir::Dir::openat(base, directory, flags, Mode::empty())?;
-        let names = directory.iter().filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+        let names = directory
+            .iter()
+            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
         Ok(names.filter(|name| !name.starts_with('.')).collect())
     }
 

@@ -1,4 +1,5 @@
-//! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and nothing starts.
+//! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
+//! nothing starts.
 
 use boundary_shim::plan::{Exit, Gateway};
 use serde_json::json;
@@ -36,26 +37,50 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
     let program = std::fs::canonicalize(env!("CARGO_BIN_EXE_boundary-shim")).unwrap();
     assert_eq!(hooks[0]["path"], program.to_str().unwrap());
     let plan = world.plan();
-    assert_eq!((plan.container.as_str(), plan.gateway, plan.exit), (world.id.as_str(), Gateway::Own, Exit::Uplink));
-    assert_eq!(plan.audit, std::path::Path::new("/var/log/boundary").join(format!("{}.jsonl", world.id)));
-    assert_eq!(plan.state, boundary_shim::state::directory("/r".as_ref(), &world.id));
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(world.path("bundle/boundary.json")).unwrap());
+    assert_eq!(
+        (plan.container.as_str(), plan.gateway, plan.exit),
+        (world.id.as_str(), Gateway::Own, Exit::Uplink)
+    );
+    assert_eq!(
+        plan.audit,
+        std::path::Path::new("/var/log/boundary").join(format!("{}.jsonl", world.id))
+    );
+    assert_eq!(
+        plan.state,
+        boundary_shim::state::directory("/r".as_ref(), &world.id)
+    );
+    let mode = std::os::unix::fs::MetadataExt::mode(
+        &std::fs::metadata(world.path("bundle/boundary.json")).unwrap(),
+    );
     assert_eq!(mode & 0o777, 0o600);
 }
 
 fn the_default_bundle_is_the_working_directory() {
     for verb in ["create", "run"] {
         let world = World::new();
-        let output = world.shim([verb, &world.id]).current_dir(world.path("bundle")).output().unwrap();
+        let output = world
+            .shim([verb, &world.id])
+            .current_dir(world.path("bundle"))
+            .output()
+            .unwrap();
         world.assert_passed(&output);
-        assert_eq!(world.spec()["hooks"]["createRuntime"][0]["args"], json!(["boundary-shim", "hook"]));
+        assert_eq!(
+            world.spec()["hooks"]["createRuntime"][0]["args"],
+            json!(["boundary-shim", "hook"])
+        );
     }
 }
 
 fn other_verbs_leave_the_bundle_alone() {
     let world = World::new();
     let before = world.read("bundle/config.json");
-    for verb in ["state create", "--root create kill", "delete", "spec --bundle BUNDLE", "frobnicate create"] {
+    for verb in [
+        "state create",
+        "--root create kill",
+        "delete",
+        "spec --bundle BUNDLE",
+        "frobnicate create",
+    ] {
         world.assert_passed(&world.call(&format!("{verb} ID")));
     }
     assert_eq!(world.read("bundle/config.json"), before);
@@ -66,15 +91,27 @@ fn the_same_bundle_twice_gives_the_same_file() {
     let world = World::new();
     world.edit_spec(|spec| spec["process"]["capabilities"]["bounding"] = json!(["CAP_NET_ADMIN"]));
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
-    let (once, plan) = (world.read("bundle/config.json"), world.read("bundle/boundary.json"));
+    let (once, plan) = (
+        world.read("bundle/config.json"),
+        world.read("bundle/boundary.json"),
+    );
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
-    assert_eq!((world.read("bundle/config.json"), world.read("bundle/boundary.json")), (once, plan));
+    assert_eq!(
+        (
+            world.read("bundle/config.json"),
+            world.read("bundle/boundary.json")
+        ),
+        (once, plan)
+    );
 }
 
 fn assert_untouched(world: &World, why: &str) {
     let before = std::fs::read(world.path("bundle/config.json")).unwrap();
     world.assert_refused(&world.call("create --bundle BUNDLE ID"), why);
-    assert_eq!(std::fs::read(world.path("bundle/config.json")).unwrap(), before);
+    assert_eq!(
+        std::fs::read(world.path("bundle/config.json")).unwrap(),
+        before
+    );
     let files = std::fs::read_dir(world.path("bundle")).unwrap().count();
     assert_eq!(files, 1, "nothing is left beside it");
     assert!(!world.state().exists());
@@ -83,7 +120,14 @@ fn assert_untouched(world: &World, why: &str) {
 fn what_can_not_be_filtered_leaves_the_bundle_as_it_was() {
     let world = World::new();
     world.edit_spec(|spec| {
-        let all = ["NET_ADMIN", "SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO"].map(|name| format!("CAP_{name}"));
+        let all = [
+            "NET_ADMIN",
+            "SYS_ADMIN",
+            "SYS_MODULE",
+            "SYS_PTRACE",
+            "SYS_RAWIO",
+        ]
+        .map(|name| format!("CAP_{name}"));
         spec["process"]["capabilities"]["bounding"] = json!(all);
         spec["linux"]["seccomp"] = json!(null);
         spec["linux"]["maskedPaths"] = json!(null);
@@ -91,7 +135,14 @@ fn what_can_not_be_filtered_leaves_the_bundle_as_it_was() {
     assert_untouched(&world, "--privileged");
     let world = World::new();
     world.settings("host-network = \"refuse\"");
-    world.edit_spec(|spec| drop(spec["linux"]["namespaces"].as_array_mut().unwrap().remove(1)));
+    world.edit_spec(|spec| {
+        drop(
+            spec["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .remove(1),
+        )
+    });
     assert_untouched(&world, "host-network");
 }
 
@@ -99,7 +150,9 @@ fn hostile_bundles_are_refused_and_left_as_they_were() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let huge = vec![b' '; (16 << 20) + 1];
     let world = World::new();
-    let twisted = world.read("bundle/config.json").replace("\"namespaces\"", "\"nameSpaces\"");
+    let twisted = world
+        .read("bundle/config.json")
+        .replace("\"namespaces\"", "\"nameSpaces\"");
     let cases: [(&[u8], &str); 8] = [
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
@@ -132,16 +185,31 @@ fn a_link_in_place_of_the_file_is_refused() {
     std::os::unix::fs::symlink(world.path("elsewhere"), world.path("bundle/config.json")).unwrap();
     assert_untouched(&world, "not a regular file");
     std::fs::remove_file(world.path("bundle/config.json")).unwrap();
-    nix::unistd::mkfifo(&world.path("bundle/config.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    world.assert_refused(&world.call("create --bundle BUNDLE ID"), "not a regular file");
+    nix::unistd::mkfifo(
+        &world.path("bundle/config.json"),
+        nix::sys::stat::Mode::S_IRWXU,
+    )
+    .unwrap();
+    world.assert_refused(
+        &world.call("create --bundle BUNDLE ID"),
+        "not a regular file",
+    );
 }
 
 fn hostile_ids_are_refused() {
     let world = World::new();
     let long = "x".repeat(1025);
     for id in ["..", "../x", "a/b", "a\nb", "", &long] {
-        let output =
-            world.shim(["create", "--bundle", world.path("bundle").to_str().unwrap(), "--", id]).output().unwrap();
+        let output = world
+            .shim([
+                "create",
+                "--bundle",
+                world.path("bundle").to_str().unwrap(),
+                "--",
+                id,
+            ])
+            .output()
+            .unwrap();
         world.assert_refused(&output, "container id");
     }
     assert!(!world.path("bundle/boundary.json").exists());
@@ -150,24 +218,43 @@ fn hostile_ids_are_refused() {
 fn without_pivot_root_no_capability_waits_in_a_user_namespace() {
     let world = World::new();
     world.assert_passed(&world.call("create --no-pivot --bundle BUNDLE ID"));
-    let kinds: Vec<_> = world.spec()["linux"]["namespaces"].as_array().unwrap().to_vec();
+    let kinds: Vec<_> = world.spec()["linux"]["namespaces"]
+        .as_array()
+        .unwrap()
+        .to_vec();
     assert!(!kinds.contains(&json!({"type": "user"})), "{kinds:?}");
-    assert!(world.plan().notices.iter().any(|notice| notice.contains("--no-pivot")));
+    assert!(
+        world
+            .plan()
+            .notices
+            .iter()
+            .any(|notice| notice.contains("--no-pivot"))
+    );
     let world = World::new();
     world.edit_spec(|spec| spec["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_ADMIN"]));
     let before = world.read("bundle/config.json");
-    world.assert_refused(&world.call("create --no-pivot --bundle BUNDLE ID"), "--no-pivot");
+    world.assert_refused(
+        &world.call("create --no-pivot --bundle BUNDLE ID"),
+        "--no-pivot",
+    );
     assert_eq!(world.read("bundle/config.json"), before);
 }
 
 fn mode_and_owner_of_the_file_are_kept() {
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
-    world.write("bundle/config.json", world.read("bundle/config.json"), 0o640);
+    world.write(
+        "bundle/config.json",
+        world.read("bundle/config.json"),
+        0o640,
+    );
     std::os::unix::fs::chown(world.path("bundle/config.json"), Some(12), Some(34)).unwrap();
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     let meta = std::fs::metadata(world.path("bundle/config.json")).unwrap();
-    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o640, 12, 34));
+    assert_eq!(
+        (meta.mode() & 0o7777, meta.uid(), meta.gid()),
+        (0o640, 12, 34)
+    );
 }
 
 fn the_hosts_network_is_filtered_and_stays_so_when_rewritten() {
@@ -176,7 +263,10 @@ fn the_hosts_network_is_filtered_and_stays_so_when_rewritten() {
     for _ in 0..2 {
         world.assert_passed(&world.call("create --bundle BUNDLE ID"));
         assert_eq!(world.plan().exit, Exit::Host);
-        assert_eq!(world.spec()["linux"]["namespaces"][1], json!({"type": "network"}));
+        assert_eq!(
+            world.spec()["linux"]["namespaces"][1],
+            json!({"type": "network"})
+        );
     }
     // Another bundle that only bears the mark gets nothing by it.
     let other = World::new();
@@ -189,7 +279,8 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     world.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
     assert_untouched(&world, "has no gateway");
     let mut record = owner.record(Gateway::Own, alive(), Some(alive()));
-    record.network_namespace = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(namespaced.path()).unwrap());
+    record.network_namespace =
+        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(namespaced.path()).unwrap());
     remember(&record);
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().gateway, Gateway::Joined);
@@ -202,7 +293,8 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     boundary_shim::state::remove(&owner.state()).unwrap();
 }
 
-/// A bundle of Docker's: its file for /etc/resolv.conf is mounted from its own directory for the container.
+/// A bundle of Docker's: its file for /etc/resolv.conf is mounted from its own directory for the
+/// container.
 fn dockers(world: &World, resolv_conf: &str) {
     let directory = format!("containers/{}", world.id);
     std::fs::create_dir_all(world.path(&directory)).unwrap();
@@ -216,9 +308,19 @@ fn docker_told_us_whom_to_ask() {
     world.settings("container-resolvers = \"any\"");
     dockers(&world, "nameserver 6.6.6.6\n");
     let file = format!("containers/{}/hostconfig.json", world.id);
-    world.write(&file, r#"{"Dns": ["10.1.2.3", "127.0.0.1", "fd00::1"]}"#, 0o644);
+    world.write(
+        &file,
+        r#"{"Dns": ["10.1.2.3", "127.0.0.1", "fd00::1"]}"#,
+        0o644,
+    );
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
-    assert_eq!(world.plan().resolvers, ["10.1.2.3:53".parse().unwrap(), "[fd00::1]:53".parse().unwrap()]);
+    assert_eq!(
+        world.plan().resolvers,
+        [
+            "10.1.2.3:53".parse().unwrap(),
+            "[fd00::1]:53".parse().unwrap()
+        ]
+    );
     world.settings("resolvers = [\"10.9.9.9:5353\"]");
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().resolvers, ["10.9.9.9:5353".parse().unwrap()]);
@@ -238,32 +340,60 @@ fn the_plan_says_whose_container_it_is() {
     });
     // Of a folder that only looks like dockerd's nothing is believed.
     dockers(&world, "");
-    world.write(&format!("containers/{}/config.v2.json", world.id), r#"{"Name": "/another"}"#, 0o600);
-    world.write(&format!("containers/{}/hostconfig.json", world.id), r#"{"Dns": ["10.1.2.3"]}"#, 0o644);
+    world.write(
+        &format!("containers/{}/config.v2.json", world.id),
+        r#"{"Name": "/another"}"#,
+        0o600,
+    );
+    world.write(
+        &format!("containers/{}/hostconfig.json", world.id),
+        r#"{"Dns": ["10.1.2.3"]}"#,
+        0o644,
+    );
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
-    let known =
-        json!({"engine": "cri-o", "name": "web", "pod": "web-0", "namespace": "shop", "labels": {"app": "web"}});
+    let known = json!({"engine": "cri-o", "name": "web", "pod": "web-0", "namespace": "shop", "labels": {"app": "web"}});
     assert_eq!(json!(world.plan().identity), known);
 }
 
 fn of_dockers_servers_only_those_of_the_host_are_asked() {
     let world = World::new();
     dockers(&world, "nameserver 6.6.6.6\n");
-    world.write(&format!("containers/{}/hostconfig.json", world.id), r#"{"Dns": ["203.0.113.77"]}"#, 0o644);
+    world.write(
+        &format!("containers/{}/hostconfig.json", world.id),
+        r#"{"Dns": ["203.0.113.77"]}"#,
+        0o644,
+    );
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     let plan = world.plan();
-    assert!(!plan.resolvers.contains(&"203.0.113.77:53".parse().unwrap()), "{:?}", plan.resolvers);
-    assert!(plan.notices.iter().any(|notice| notice.contains("203.0.113.77")), "{:?}", plan.notices);
+    assert!(
+        !plan.resolvers.contains(&"203.0.113.77:53".parse().unwrap()),
+        "{:?}",
+        plan.resolvers
+    );
+    assert!(
+        plan.notices
+            .iter()
+            .any(|notice| notice.contains("203.0.113.77")),
+        "{:?}",
+        plan.notices
+    );
 }
 
 /// No dockerd keeps its data here, so none goes by `dns`.
 fn a_container_to_which_dockers_resolver_can_still_come_is_refused() {
     let world = World::new();
     dockers(&world, "nameserver 10.0.0.1\n");
-    world.assert_refused(&world.call("create --bundle BUNDLE ID"), "systemctl restart docker");
+    world.assert_refused(
+        &world.call("create --bundle BUNDLE ID"),
+        "systemctl restart docker",
+    );
     let file = format!("containers/{}/hostconfig.json", world.id);
     // A file that anybody may have written is not Docker's.
-    world.write(&file, r#"{"Dns": ["10.1.2.3"], "NetworkMode": "host"}"#, 0o666);
+    world.write(
+        &file,
+        r#"{"Dns": ["10.1.2.3"], "NetworkMode": "host"}"#,
+        0o666,
+    );
     world.assert_refused(&world.call("create --bundle BUNDLE ID"), "install docker");
     std::fs::remove_file(world.path(&file)).unwrap();
     for mode in ["default", "bridge", "mynet", "none"] {
@@ -295,12 +425,26 @@ fn network_sockets_are_not_handed_on() {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
     let call = |world: &World, socket: OwnedFd, script: &str| {
-        let (shim, config) = (env!("CARGO_BIN_EXE_boundary-shim"), world.path("config.toml"));
+        let (shim, config) = (
+            env!("CARGO_BIN_EXE_boundary-shim"),
+            world.path("config.toml"),
+        );
         let script = format!("{script} {} \"$@\"", world.id);
-        let script = script.replace("SHIM", &format!("exec {shim} --boundary-config {}", config.display()));
-        #[expect(clippy::disallowed_methods, reason = "a test starts the program it tests")]
+        let script = script.replace(
+            "SHIM",
+            &format!("exec {shim} --boundary-config {}", config.display()),
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test starts the program it tests"
+        )]
         let mut shell = std::process::Command::new("/bin/sh");
-        shell.args(["-c", &script]).current_dir(world.path("bundle")).stdin(socket).output().unwrap()
+        shell
+            .args(["-c", &script])
+            .current_dir(world.path("bundle"))
+            .stdin(socket)
+            .output()
+            .unwrap()
     };
     let udp = || OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
     let handing = [
@@ -321,7 +465,11 @@ fn network_sockets_are_not_handed_on() {
         world.assert_passed(&call(&world, udp(), script));
         // Those of engines.
         let world = World::new();
-        world.assert_passed(&call(&world, UnixDatagram::unbound().unwrap().into(), script));
+        world.assert_passed(&call(
+            &world,
+            UnixDatagram::unbound().unwrap().into(),
+            script,
+        ));
     }
     // Open, but not for the container.
     let world = World::new();
@@ -332,17 +480,37 @@ fn the_runtimes_name_picks_the_policy() {
     let world = World::new();
     std::fs::create_dir(world.path("policies")).unwrap();
     for name in ["npm", "ci"] {
-        world.write(&format!("policies/{name}.yaml"), format!("allow:\n  - domain={name}.test\n"), 0o644);
+        world.write(
+            &format!("policies/{name}.yaml"),
+            format!("allow:\n  - domain={name}.test\n"),
+            0o644,
+        );
     }
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_boundary-shim"), world.path("boundary-npm")).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a test starts the program it tests")]
+    std::os::unix::fs::symlink(
+        env!("CARGO_BIN_EXE_boundary-shim"),
+        world.path("boundary-npm"),
+    )
+    .unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test starts the program it tests"
+    )]
     let mut command = std::process::Command::new(world.path("boundary-npm"));
-    command.arg("--boundary-config").arg(world.path("config.toml")).args(["create", &world.id]);
+    command
+        .arg("--boundary-config")
+        .arg(world.path("config.toml"))
+        .args(["create", &world.id]);
     let output = command.current_dir(world.path("bundle")).output().unwrap();
     world.assert_passed(&output);
     assert_eq!(world.plan().policy.name, "npm");
     world.assert_passed(&world.call("--boundary-policy ci create --bundle BUNDLE ID"));
-    assert_eq!((world.plan().policy.name.as_str(), world.plan().policy.allow.len()), ("ci", 1));
+    assert_eq!(
+        (
+            world.plan().policy.name.as_str(),
+            world.plan().policy.allow.len()
+        ),
+        ("ci", 1)
+    );
     assert_eq!(world.handed_off().unwrap()[0], b"create");
 }
 

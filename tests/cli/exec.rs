@@ -15,8 +15,19 @@ tests![
 ];
 
 fn process(world: &World) -> String {
-    let sets = ["bounding", "effective", "inheritable", "permitted", "ambient"];
-    let all = sets.map(|set| (set.to_owned(), json!(["CAP_CHOWN", "CAP_NET_ADMIN", "cap_sys_admin", "12"])));
+    let sets = [
+        "bounding",
+        "effective",
+        "inheritable",
+        "permitted",
+        "ambient",
+    ];
+    let all = sets.map(|set| {
+        (
+            set.to_owned(),
+            json!(["CAP_CHOWN", "CAP_NET_ADMIN", "cap_sys_admin", "12"]),
+        )
+    });
     let text =
         json!({"args": ["sh"], "vendor": 1.5, "capabilities": Value::Object(all.into_iter().collect())}).to_string();
     world.write("process.json", &text, 0o600);
@@ -26,7 +37,8 @@ fn process(world: &World) -> String {
 fn exec_loses_what_reaches_beyond_the_container() {
     use std::os::unix::fs::MetadataExt;
     let world = World::new();
-    // No record, one of a container without a user namespace, one of a container that is no more: all the same.
+    // No record, one of a container without a user namespace, one of a container that is no more:
+    // all the same.
     for record in [None, Some((false, alive())), Some((true, dead()))] {
         process(&world);
         if let Some((user_namespace, init)) = record {
@@ -36,11 +48,26 @@ fn exec_loses_what_reaches_beyond_the_container() {
         }
         world.assert_passed(&world.call("exec --process DIR/process.json --detach ID"));
         let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
-        for set in ["bounding", "effective", "inheritable", "permitted", "ambient"] {
+        for set in [
+            "bounding",
+            "effective",
+            "inheritable",
+            "permitted",
+            "ambient",
+        ] {
             assert_eq!(process["capabilities"][set], json!(["CAP_CHOWN"]), "{set}");
         }
-        assert_eq!((&process["args"], &process["vendor"]), (&json!(["sh"]), &json!(1.5)));
-        assert_eq!(std::fs::metadata(world.path("process.json")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(
+            (&process["args"], &process["vendor"]),
+            (&json!(["sh"]), &json!(1.5))
+        );
+        assert_eq!(
+            std::fs::metadata(world.path("process.json"))
+                .unwrap()
+                .mode()
+                & 0o777,
+            0o600
+        );
     }
     boundary_shim::state::remove(&world.state()).unwrap();
 }
@@ -63,10 +90,17 @@ fn exec_gets_the_apparmor_profile_that_the_container_got() {
     record.plan.apparmor_profile = Some("boundary-default".to_owned());
     remember(&record);
     // What `docker exec --privileged` names, or a user chose, stays.
-    for (named, gets) in
-        [("docker-default", "boundary-default"), ("unconfined", "unconfined"), ("", ""), ("mine", "mine")]
-    {
-        world.write("process.json", json!({"args": ["sh"], "apparmorProfile": named}).to_string(), 0o600);
+    for (named, gets) in [
+        ("docker-default", "boundary-default"),
+        ("unconfined", "unconfined"),
+        ("", ""),
+        ("mine", "mine"),
+    ] {
+        world.write(
+            "process.json",
+            json!({"args": ["sh"], "apparmorProfile": named}).to_string(),
+            0o600,
+        );
         world.assert_passed(&world.call("exec -p DIR/process.json ID"));
         let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
         assert_eq!(process["apparmorProfile"], gets);
@@ -78,13 +112,21 @@ fn exec_gives_what_the_container_was_given_to_nest() {
     let world = World::new();
     let given = json!(["CAP_NET_ADMIN"]);
     let cases = [
-        (Recipients::Everybody, 0, json!({"bounding": given, "effective": given, "permitted": given})),
+        (
+            Recipients::Everybody,
+            0,
+            json!({"bounding": given, "effective": given, "permitted": given}),
+        ),
         (
             Recipients::Everybody,
             1000,
             json!({"bounding": given, "effective": given, "inheritable": given, "permitted": given, "ambient": given}),
         ),
-        (Recipients::Root, 0, json!({"bounding": given, "effective": given, "permitted": given})),
+        (
+            Recipients::Root,
+            0,
+            json!({"bounding": given, "effective": given, "permitted": given}),
+        ),
         (Recipients::Root, 1000, json!({})),
         (Recipients::Nobody, 0, json!({})),
     ];
@@ -103,7 +145,11 @@ fn exec_gives_what_the_container_was_given_to_nest() {
 
 fn a_capability_by_option_is_refused() {
     let world = World::new();
-    for line in ["exec --cap CAP_NET_ADMIN ID sh", "exec -c=CAP_CHOWN,CAP_SYS_PTRACE ID sh", "exec --cap 12 ID sh"] {
+    for line in [
+        "exec --cap CAP_NET_ADMIN ID sh",
+        "exec -c=CAP_CHOWN,CAP_SYS_PTRACE ID sh",
+        "exec --cap 12 ID sh",
+    ] {
         world.assert_refused(&world.call(line), "reaches beyond");
     }
     world.assert_passed(&world.call("exec --cap CAP_CHOWN ID sh -c true"));
@@ -111,12 +157,25 @@ fn a_capability_by_option_is_refused() {
 
 fn a_process_file_that_go_would_read_otherwise_is_refused() {
     let world = World::new();
-    for text in [r#"{"Capabilities": {}}"#, r#"{"capabilities": {"Ambient": []}}"#, "[", "[]", ""] {
+    for text in [
+        r#"{"Capabilities": {}}"#,
+        r#"{"capabilities": {"Ambient": []}}"#,
+        "[",
+        "[]",
+        "",
+    ] {
         world.write("process.json", text, 0o600);
         let output = world.call("exec --process DIR/process.json ID");
-        assert_eq!((output.status.code(), world.handed_off()), (Some(1), None), "{text}");
+        assert_eq!(
+            (output.status.code(), world.handed_off()),
+            (Some(1), None),
+            "{text}"
+        );
         assert_eq!(world.read("process.json"), text);
     }
     world.assert_refused(&world.call("exec --process DIR ID"), "not a regular file");
-    world.assert_refused(&world.call("exec --process /no/such ID"), "can't read /no/such");
+    world.assert_refused(
+        &world.call("exec --process /no/such ID"),
+        "can't read /no/such",
+    );
 }

@@ -39,9 +39,23 @@ fn an_explanation_is_for_people() {
 
 fn the_users_own_file_is_patched_and_patching_it_again_changes_nothing() {
     let world = World::new();
-    world.write("own.json", r#"{"defaultAction": "SCMP_ACT_ERRNO", "vendor": [1.5], "syscalls": []}"#, 0o644);
-    assert!(world.operate("gen-seccomp --base DIR/own.json --output DIR/once.json").status.success());
-    assert!(world.operate("gen-seccomp --base DIR/once.json --output DIR/twice.json").status.success());
+    world.write(
+        "own.json",
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "vendor": [1.5], "syscalls": []}"#,
+        0o644,
+    );
+    assert!(
+        world
+            .operate("gen-seccomp --base DIR/own.json --output DIR/once.json")
+            .status
+            .success()
+    );
+    assert!(
+        world
+            .operate("gen-seccomp --base DIR/once.json --output DIR/twice.json")
+            .status
+            .success()
+    );
     assert_eq!(world.read("once.json"), world.read("twice.json"));
     let patched: Value = serde_json::from_str(&world.read("once.json")).unwrap();
     assert_eq!(patched["vendor"][0], 1.5);
@@ -71,18 +85,42 @@ fn what_is_wrong_is_said_in_one_line_and_no_file_is_written() {
         world.write("bad.json", text, 0o644);
         let answer = world.operate("gen-seccomp --base DIR/bad.json --output DIR/out.json");
         let said = String::from_utf8(answer.stderr).unwrap();
-        assert_eq!((answer.status.code(), answer.stdout.len(), said.lines().count()), (Some(1), 0, 1), "{said}");
-        assert!(said.contains("bad.json") && said.contains(place), "{place}: {said}");
+        assert_eq!(
+            (
+                answer.status.code(),
+                answer.stdout.len(),
+                said.lines().count()
+            ),
+            (Some(1), 0, 1),
+            "{said}"
+        );
+        assert!(
+            said.contains("bad.json") && said.contains(place),
+            "{place}: {said}"
+        );
         assert!(!world.path("out.json").exists(), "{text}");
     }
     for (line, word) in [
-        ("gen-seccomp --docker-version 17 --output DIR/out.json", "20.10"),
-        ("gen-seccomp --base DIR/missing --output DIR/out.json", "missing"),
-        ("gen-seccomp --output /no/such/folder/out.json", "/no/such/folder"),
+        (
+            "gen-seccomp --docker-version 17 --output DIR/out.json",
+            "20.10",
+        ),
+        (
+            "gen-seccomp --base DIR/missing --output DIR/out.json",
+            "missing",
+        ),
+        (
+            "gen-seccomp --output /no/such/folder/out.json",
+            "/no/such/folder",
+        ),
     ] {
         let answer = world.operate(line);
         let said = String::from_utf8(answer.stderr).unwrap();
-        assert_eq!((answer.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert_eq!(
+            (answer.status.code(), said.lines().count()),
+            (Some(1), 1),
+            "{said}"
+        );
         assert!(said.contains(word), "{said}");
         assert!(!world.path("out.json").exists());
     }

@@ -23,7 +23,10 @@ tests![
 /// A folder of records in a test's world, and the configuration that names it.
 fn folder(world: &World, more: &str) {
     std::fs::create_dir(world.path("audit")).unwrap();
-    world.settings(&format!("audit-directory = {:?}\n{more}", world.path("audit").to_str().unwrap()));
+    world.settings(&format!(
+        "audit-directory = {:?}\n{more}",
+        world.path("audit").to_str().unwrap()
+    ));
 }
 
 /// What `logs` with these words says; it must succeed.
@@ -32,19 +35,39 @@ fn logs(world: &World, words: &str) -> String {
     let output = world.operate(&format!("logs {words} --config DIR/config.toml"));
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
     text
 }
 
-/// Writes the record of a container that began so many seconds after some time, with a denied attempt a second for so long.
+/// Writes the record of a container that began so many seconds after some time, with a denied
+/// attempt a second for so long.
 fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops: bool) {
     let time = |second| {
-        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(1_700_000_000 + began + second)).to_string()
+        humantime::format_rfc3339_millis(
+            UNIX_EPOCH + Duration::from_secs(1_700_000_000 + began + second),
+        )
+        .to_string()
     };
-    let identity = Identity { name: Some(name.to_owned()), image: Some("little:1".to_owned()), ..Identity::default() };
+    let identity = Identity {
+        name: Some(name.to_owned()),
+        image: Some("little:1".to_owned()),
+        ..Identity::default()
+    };
     let (policy, mode) = ("default".to_owned(), "enforce".to_owned());
-    let about = About { began: time(0), policy, mode, identity, ..About::default() };
-    let mut lines = vec![Line { gateway: Some(Box::new(about)), ..Line::new(Event::Start, time(0), id) }];
+    let about = About {
+        began: time(0),
+        policy,
+        mode,
+        identity,
+        ..About::default()
+    };
+    let mut lines = vec![Line {
+        gateway: Some(Box::new(about)),
+        ..Line::new(Event::Start, time(0), id)
+    }];
     lines.extend((1..=attempts).map(|second| Line {
         flow: Some(second + 1),
         protocol: Some(Kind::Https),
@@ -54,17 +77,29 @@ fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops:
         suggestion: Some(format!("domain=n{}.test", second % 10)),
         ..Line::new(Event::End, time(second), id)
     }));
-    let totals = Some(Totals { denied: attempts, ..Totals::default() });
-    lines.extend(stops.then(|| Line { totals, ..Line::new(Event::Stop, time(attempts + 1), id) }));
-    let text: String =
-        (1..).zip(lines).map(|(seq, line)| serde_json::to_string(&Line { seq, ..line }).unwrap() + "\n").collect();
+    let totals = Some(Totals {
+        denied: attempts,
+        ..Totals::default()
+    });
+    lines.extend(stops.then(|| Line {
+        totals,
+        ..Line::new(Event::Stop, time(attempts + 1), id)
+    }));
+    let text: String = (1..)
+        .zip(lines)
+        .map(|(seq, line)| serde_json::to_string(&Line { seq, ..line }).unwrap() + "\n")
+        .collect();
     world.write(&format!("audit/{id}.jsonl"), text, 0o640);
 }
 
 /// Makes a record one that was last written so many days ago.
 fn age(world: &World, id: &str, days: u64) {
-    let file = File::options().append(true).open(world.path(&format!("audit/{id}.jsonl"))).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+    let file = File::options()
+        .append(true)
+        .open(world.path(&format!("audit/{id}.jsonl")))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400))
+        .unwrap();
 }
 
 fn the_containers_are_listed_the_newest_last() {
@@ -83,10 +118,32 @@ fn the_containers_are_listed_the_newest_last() {
     let text = logs(&world, "");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 22, "{text}");
-    let words = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(lines[0]), ["NAME", "ID", "IMAGE", "POLICY", "MODE", "STARTED", "ENDED", "ALLOWED", "DENIED"]);
+    let words = |line: &str| {
+        line.split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        words(lines[0]),
+        [
+            "NAME", "ID", "IMAGE", "POLICY", "MODE", "STARTED", "ENDED", "ALLOWED", "DENIED"
+        ]
+    );
     let (began, ended) = ("2023-11-14T22:15:00Z", "2023-11-14T22:15:01Z");
-    assert_eq!(words(lines[20]), ["web0", "00aaaaaaaaaa", "little:1", "default", "enforce", began, ended, "0", "0"]);
+    assert_eq!(
+        words(lines[20]),
+        [
+            "web0",
+            "00aaaaaaaaaa",
+            "little:1",
+            "default",
+            "enforce",
+            began,
+            ended,
+            "0",
+            "0"
+        ]
+    );
     assert_eq!(words(lines[1])[0], "web19");
     assert_eq!(lines[21], "The 20 newest of 22; --all lists them all.");
     assert_eq!(logs(&world, "--all").lines().count(), 23);
@@ -100,9 +157,18 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
     remember(&world.record(Gateway::Own, alive(), Some(alive())));
     let text = logs(&world, "");
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
-    assert!(line("runs").contains(" running ") && line("runs").ends_with(" 3"), "{text}");
-    assert!(line("killed").contains(" 2023-11-14T22:13:33Z? ") && line("killed").ends_with(" 3"), "{text}");
-    assert!(text.ends_with("?: its end is not on record; the time is that of the last line.\n"), "{text}");
+    assert!(
+        line("runs").contains(" running ") && line("runs").ends_with(" 3"),
+        "{text}"
+    );
+    assert!(
+        line("killed").contains(" 2023-11-14T22:13:33Z? ") && line("killed").ends_with(" 3"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("?: its end is not on record; the time is that of the last line.\n"),
+        "{text}"
+    );
     boundary_shim::state::remove(&world.state()).unwrap();
 }
 
@@ -111,13 +177,27 @@ fn a_container_is_found_by_name_by_the_beginning_of_its_id_or_as_the_last() {
     folder(&world, "");
     record(&world, "abc111", "web", 0, 1, true);
     record(&world, "abc222", "db", 10, 2, true);
-    for (word, name) in [("web", "web"), ("abc2", "db"), ("--last", "db"), ("-- abc111", "web")] {
+    for (word, name) in [
+        ("web", "web"),
+        ("abc2", "db"),
+        ("--last", "db"),
+        ("-- abc111", "web"),
+    ] {
         let output = world.operate(&format!("logs --config DIR/config.toml {word}"));
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.lines().next().unwrap().contains(&format!("START {name} ")), "{word}: {text}");
+        assert!(
+            text.lines()
+                .next()
+                .unwrap()
+                .contains(&format!("START {name} ")),
+            "{word}: {text}"
+        );
     }
     assert_eq!(logs(&world, "db -n 1 --denied").lines().count(), 1);
-    assert_eq!(logs(&world, "abc111 --json"), world.read("audit/abc111.jsonl"));
+    assert_eq!(
+        logs(&world, "abc111 --json"),
+        world.read("audit/abc111.jsonl")
+    );
     for (word, why) in [
         ("abc", "may be any of 2"),
         ("x", "no records"),
@@ -126,9 +206,19 @@ fn a_container_is_found_by_name_by_the_beginning_of_its_id_or_as_the_last() {
     ] {
         let output = world.operate(&format!("logs {word} --config DIR/config.toml"));
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains(why) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(why) && stderr(&output).lines().count() == 1,
+            "{}",
+            stderr(&output)
+        );
     }
-    assert_eq!(world.operate("logs --json --config DIR/config.toml").status.code(), Some(2));
+    assert_eq!(
+        world
+            .operate("logs --json --config DIR/config.toml")
+            .status
+            .code(),
+        Some(2)
+    );
 }
 
 fn following_a_container_that_was_removed_ends() {
@@ -145,16 +235,45 @@ fn the_attempts_of_all_containers_are_added_up() {
     let world = World::new();
     folder(&world, "");
     for number in 0..30 {
-        record(&world, &format!("c{number}"), "web", number, 100, number % 2 == 0);
+        record(
+            &world,
+            &format!("c{number}"),
+            "web",
+            number,
+            100,
+            number % 2 == 0,
+        );
     }
     let text = logs(&world, "--summary");
-    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_ascii_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|line| line.split_ascii_whitespace().collect())
+        .collect();
     assert_eq!(lines.len(), 12, "{text}");
-    assert_eq!((lines[1][1], lines[1][2], lines[1][3]), ("n0.test:443", "0", "300"));
+    assert_eq!(
+        (lines[1][1], lines[1][2], lines[1][3]),
+        ("n0.test:443", "0", "300")
+    );
     assert_eq!(lines[1].last(), Some(&"domain=n0.test"));
-    assert_eq!((lines[11][0], lines[11][1], lines[11][2]), ("total", "0", "3000"));
-    assert!(logs(&world, "c3 --summary").lines().last().unwrap().contains(" 100 "), "{text}");
-    assert!(logs(&world, "--summary --until 2023-11-14T22:13:20Z").lines().last().unwrap().starts_with("total  "));
+    assert_eq!(
+        (lines[11][0], lines[11][1], lines[11][2]),
+        ("total", "0", "3000")
+    );
+    assert!(
+        logs(&world, "c3 --summary")
+            .lines()
+            .last()
+            .unwrap()
+            .contains(" 100 "),
+        "{text}"
+    );
+    assert!(
+        logs(&world, "--summary --until 2023-11-14T22:13:20Z")
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with("total  ")
+    );
 }
 
 fn old_records_are_removed_and_those_of_what_runs_stay() {
@@ -168,7 +287,10 @@ fn old_records_are_removed_and_those_of_what_runs_stay() {
     remember(&world.record(Gateway::Own, dead(), Some(alive())));
     let there = |id: &str| world.path(&format!("audit/{id}.jsonl")).exists();
     let said = logs(&world, "prune --dry-run");
-    assert!(said.starts_with("would remove old: ") && said.contains("would remove 1 record, "), "{said}");
+    assert!(
+        said.starts_with("would remove old: ") && said.contains("would remove 1 record, "),
+        "{said}"
+    );
     assert!(there("old"));
     assert!(logs(&world, "prune").starts_with("removed old: "));
     assert!(!there("old") && there("young") && there(&world.id));
@@ -184,7 +306,11 @@ fn without_an_age_nothing_is_removed() {
     age(&world, "old", 3650);
     let output = world.operate("logs prune --config DIR/config.toml");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("--older") && stderr(&output).contains("audit-keep"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("--older") && stderr(&output).contains("audit-keep"),
+        "{}",
+        stderr(&output)
+    );
     assert!(world.path("audit/old.jsonl").exists());
 }
 

@@ -33,27 +33,46 @@ fn answering(world: &World, answer: Vec<u8>) -> std::thread::JoinHandle<Vec<u8>>
 }
 
 fn framed(body: &str) -> Vec<u8> {
-    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
+    [
+        &u32::try_from(body.len()).unwrap().to_be_bytes(),
+        body.as_bytes(),
+    ]
+    .concat()
 }
 
 fn a_container_starts_once_its_gateway_says_so() {
     let world = World::new();
     let gateway = answering(&world, framed(r#"{"v":1,"answer":"done"}"#));
     world.assert_passed(&world.call("start ID"));
-    assert_eq!(gateway.join().unwrap(), framed(r#"{"v":1,"request":"settle"}"#));
+    assert_eq!(
+        gateway.join().unwrap(),
+        framed(r#"{"v":1,"request":"settle"}"#)
+    );
     boundary_shim::state::remove(&world.state()).unwrap();
 }
 
 fn any_other_answer_starts_nothing() {
     let cases = [
-        (framed(r#"{"v":1,"answer":{"failed":"eth1 has no address"}}"#), "can't be filtered: eth1 has no address"),
-        (framed(r#"{"v":1,"answer":{"not-understood":"settle"}}"#), "does not answer"),
-        (framed(r#"{"v":1,"answer":{"status":null}}"#), "does not answer"),
+        (
+            framed(r#"{"v":1,"answer":{"failed":"eth1 has no address"}}"#),
+            "can't be filtered: eth1 has no address",
+        ),
+        (
+            framed(r#"{"v":1,"answer":{"not-understood":"settle"}}"#),
+            "does not answer",
+        ),
+        (
+            framed(r#"{"v":1,"answer":{"status":null}}"#),
+            "does not answer",
+        ),
         (framed(r#"{"v":2,"answer":"done"}"#), "speaks version 2"),
         (framed(r#"{"v":1,"answer":"Done"}"#), "does not answer"),
         (framed(r#"{"v":1,"answer":null}"#), "does not answer"),
         (framed("done"), "does not answer"),
-        (framed(r#"{"v":1,"answer":"done"}"#)[..10].to_vec(), "does not answer"),
+        (
+            framed(r#"{"v":1,"answer":"done"}"#)[..10].to_vec(),
+            "does not answer",
+        ),
         // What gateways of before answered, and silence.
         (b"ok\n".to_vec(), "does not answer"),
         (Vec::new(), "does not answer"),
@@ -92,7 +111,10 @@ fn a_joiner_starts_while_its_owners_gateway_lives() {
     let (joiner, owner) = (World::new(), World::new());
     // A number that no namespace of this host has.
     let inode = u64::from(std::process::id());
-    for (world, gateway, proxy) in [(&joiner, Gateway::Joined, None), (&owner, Gateway::Own, Some(alive()))] {
+    for (world, gateway, proxy) in [
+        (&joiner, Gateway::Joined, None),
+        (&owner, Gateway::Own, Some(alive())),
+    ] {
         let mut record = world.record(gateway, alive(), proxy);
         record.network_namespace = inode;
         remember(&record);
@@ -100,7 +122,10 @@ fn a_joiner_starts_while_its_owners_gateway_lives() {
     joiner.assert_passed(&joiner.call("start ID"));
     std::fs::remove_file(joiner.path("real/argv")).unwrap();
     boundary_shim::state::remove(&owner.state()).unwrap();
-    joiner.assert_refused(&joiner.call("start ID"), "gateway of the joined container is gone");
+    joiner.assert_refused(
+        &joiner.call("start ID"),
+        "gateway of the joined container is gone",
+    );
     boundary_shim::state::remove(&joiner.state()).unwrap();
 }
 
@@ -120,7 +145,13 @@ fn delete_forgets_what_is_over_and_never_fails() {
     boundary_shim::sys::file::replace(&world.state().join("record.json"), b"{", 0o600).unwrap();
     world.assert_passed(&world.call("delete ID"));
     assert!(!world.state().exists());
-    for line in ["delete ID", "delete ../x", "delete", "delete a b", "delete --strange"] {
+    for line in [
+        "delete ID",
+        "delete ../x",
+        "delete",
+        "delete a b",
+        "delete --strange",
+    ] {
         world.assert_passed(&world.call(line));
     }
 }

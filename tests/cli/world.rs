@@ -64,14 +64,24 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let id = directory.path().file_name().unwrap().to_str().unwrap().replace('.', "c");
+        let id = directory
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace('.', "c");
         let world = Self { directory, id };
         for name in ["bundle", "real"] {
             std::fs::create_dir(world.path(name)).unwrap();
         }
         world.write_program("real/runtime", FAKE);
         world.settings("");
-        world.write("bundle/config.json", include_str!("../../testdata/specs/plain.json"), 0o644);
+        world.write(
+            "bundle/config.json",
+            include_str!("../../testdata/specs/plain.json"),
+            0o644,
+        );
         world
     }
 
@@ -84,8 +94,8 @@ impl World {
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
-    /// meanwhile, and the program could not be run as long (ETXTBSY).
+    /// By another process: a descriptor that is open for writing here would be inherited by
+    /// whatever other tests start meanwhile, and the program could not be run as long (ETXTBSY).
     fn write_program(&self, name: &str, text: &str) {
         let mut install = Command::new("install")
             .args(["-m", "755", "/dev/stdin"])
@@ -93,7 +103,12 @@ impl World {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        install
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         assert!(install.wait().unwrap().success());
     }
 
@@ -104,7 +119,11 @@ impl World {
     /// The host's configuration: the fake runtime, and these lines.
     pub(crate) fn settings(&self, lines: &str) {
         let runtime = self.path("real/runtime");
-        self.write("config.toml", format!("runtime = {:?}\n{lines}\n", runtime.to_str().unwrap()), 0o644);
+        self.write(
+            "config.toml",
+            format!("runtime = {:?}\n{lines}\n", runtime.to_str().unwrap()),
+            0o644,
+        );
     }
 
     pub(crate) fn spec(&self) -> Value {
@@ -124,12 +143,16 @@ impl World {
     /// The program, with our configuration before these words.
     pub(crate) fn shim<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
-        command.arg("--boundary-config").arg(self.path("config.toml")).args(words);
+        command
+            .arg("--boundary-config")
+            .arg(self.path("config.toml"))
+            .args(words);
         command.stdin(Stdio::null()).env_clear();
         command
     }
 
-    /// Runs the program with words separated by spaces; `ID` and `BUNDLE` stand for the container's.
+    /// Runs the program with words separated by spaces; `ID` and `BUNDLE` stand for the
+    /// container's.
     pub(crate) fn call(&self, words: &str) -> Output {
         let bundle = self.path("bundle");
         let word = |word: &str| match word {
@@ -137,15 +160,24 @@ impl World {
             "BUNDLE" => bundle.to_str().unwrap().to_owned(),
             other => other.replace("DIR", self.directory.path().to_str().unwrap()),
         };
-        self.shim(words.split_ascii_whitespace().map(word)).output().unwrap()
+        self.shim(words.split_ascii_whitespace().map(word))
+            .output()
+            .unwrap()
     }
 
     /// Runs one of the operator's commands, words separated by spaces.
     pub(crate) fn operate(&self, words: &str) -> Output {
         let directory = self.directory.path().to_str().unwrap();
-        let words = words.split_ascii_whitespace().map(|word| word.replace("DIR", directory));
+        let words = words
+            .split_ascii_whitespace()
+            .map(|word| word.replace("DIR", directory));
         let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
-        command.args(words).stdin(Stdio::null()).env_clear().output().unwrap()
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .env_clear()
+            .output()
+            .unwrap()
     }
 
     /// The words that the fake runtime got, if it was called.
@@ -167,7 +199,10 @@ impl World {
     pub(crate) fn assert_refused(&self, output: &Output, why: &str) {
         let stderr = stderr(output);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        assert!(stderr.starts_with("boundary-shim: ") && stderr.contains(why), "{stderr}");
+        assert!(
+            stderr.starts_with("boundary-shim: ") && stderr.contains(why),
+            "{stderr}"
+        );
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(output.stdout.is_empty());
         assert_eq!(self.handed_off(), None);
@@ -179,7 +214,12 @@ impl World {
     }
 
     /// A record of our container, as the hook would leave it.
-    pub(crate) fn record(&self, gateway: Gateway, init: ProcessId, proxy: Option<ProcessId>) -> Record {
+    pub(crate) fn record(
+        &self,
+        gateway: Gateway,
+        init: ProcessId,
+        proxy: Option<ProcessId>,
+    ) -> Record {
         let plan = Plan {
             apparmor_profile: None,
             container: self.id.clone(),
@@ -199,7 +239,12 @@ impl World {
             resolvers: Vec::new(),
             policy: PolicySource::default(),
         };
-        Record { plan, init, proxy, network_namespace: 0 }
+        Record {
+            plan,
+            init,
+            proxy,
+            network_namespace: 0,
+        }
     }
 }
 
@@ -220,7 +265,10 @@ pub(crate) fn alive() -> ProcessId {
 
 /// A process that is no more.
 pub(crate) fn dead() -> ProcessId {
-    ProcessId { started: 1, ..alive() }
+    ProcessId {
+        started: 1,
+        ..alive()
+    }
 }
 
 /// A process in a network namespace of its own; ended with the value.
@@ -229,7 +277,10 @@ pub(crate) struct Namespaced(Child);
 impl Namespaced {
     pub(crate) fn new() -> Self {
         let mut unshare = Command::new("unshare");
-        unshare.args(["--net", "sh", "-c", "echo; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        unshare
+            .args(["--net", "sh", "-c", "echo; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = unshare.spawn().unwrap();
         // Its first line says that it is there.
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();

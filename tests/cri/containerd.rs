@@ -15,8 +15,17 @@ const NAMESPACES: [&str; 2] = ["default", "k8s.io"];
 pub(crate) fn version() -> Option<u32> {
     let root = std::env::var("BED_ENGINE_ROOT").unwrap_or_else(|_| "/".to_owned());
     // `containerd github.com/containerd/containerd 1.6.20~ds1 …`
-    let said = run(COMMAND_SECONDS, &["chroot", &root, "containerd", "--version"]).stdout;
-    said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()
+    let said = run(
+        COMMAND_SECONDS,
+        &["chroot", &root, "containerd", "--version"],
+    )
+    .stdout;
+    said.split_whitespace()
+        .nth(2)?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
 }
 
 impl Bed {
@@ -25,18 +34,24 @@ impl Bed {
         let bed = Self::up("containerd", "tests/cri/etc", |_| {});
         bed.import_image();
         // The bridge is made with the first pod, and stays.
-        bed.exec(&["ip", "link", "add", "pods0", "type", "bridge"]).must_succeed();
+        bed.exec(&["ip", "link", "add", "pods0", "type", "bridge"])
+            .must_succeed();
         bed.remembered()
     }
 
     fn import_image(&self) {
         let scripts = Path::new(REPOSITORY).join("scripts");
         let script = "\"$1/bed-image\" \"$2\" curl ip \"$3\" | \"$1/bed-archive\" \"$4\" >\"$5\"";
-        let [authority, attacker, archive] = ["ca/ca.pem", "bin/attacker", "image.tar"].map(|name| self.path(name));
-        shell(script, &[scripts, authority, attacker, IMAGE.into(), archive.clone()]);
+        let [authority, attacker, archive] =
+            ["ca/ca.pem", "bin/attacker", "image.tar"].map(|name| self.path(name));
+        shell(
+            script,
+            &[scripts, authority, attacker, IMAGE.into(), archive.clone()],
+        );
         let archive = archive.to_str().expect("a plain path");
         for namespace in NAMESPACES {
-            self.ctr(&["--namespace", namespace, "images", "import", archive]).must_succeed();
+            self.ctr(&["--namespace", namespace, "images", "import", archive])
+                .must_succeed();
         }
         fs::remove_file(archive).expect("removed");
     }
@@ -58,20 +73,52 @@ impl Bed {
     /// Calls CRI; gives the answer, or the error's text.
     pub(crate) fn cri(&self, method: &str, request: &Message) -> Result<Message, String> {
         let file = self.path(&unique("call"));
-        let [asked, answered, headers] = ["asked", "answered", "headers"].map(|end| file.with_extension(end));
+        let [asked, answered, headers] =
+            ["asked", "answered", "headers"].map(|end| file.with_extension(end));
         fs::write(&asked, request.frame()).expect("written");
         let data = format!("@{}", asked.display());
         let url = format!("http://localhost/runtime.v1.RuntimeService/{method}");
-        let options = ["--http2-prior-knowledge", "--unix-socket", &self.socket(), "--data-binary", &data];
+        let options = [
+            "--http2-prior-knowledge",
+            "--unix-socket",
+            &self.socket(),
+            "--data-binary",
+            &data,
+        ];
         let files = ["--dump-header", text(&headers), "--output", text(&answered)];
-        let kind = ["-H", "content-type: application/grpc", "-H", "te: trailers", &url];
-        run(COMMAND_SECONDS, &[&["curl", "--silent", "--show-error"], &options[..], &files, &kind].concat())
-            .must_succeed();
+        let kind = [
+            "-H",
+            "content-type: application/grpc",
+            "-H",
+            "te: trailers",
+            &url,
+        ];
+        run(
+            COMMAND_SECONDS,
+            &[
+                &["curl", "--silent", "--show-error"],
+                &options[..],
+                &files,
+                &kind,
+            ]
+            .concat(),
+        )
+        .must_succeed();
         let headers = fs::read_to_string(&headers).expect("headers");
-        let header = |name: &str| headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let header = |name: &str| {
+            headers
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
         match header("grpc-status") {
-            Some("0") => Ok(Message::from_frame(&fs::read(&answered).expect("an answer"))),
-            status => Err(format!("{} {}", status.unwrap_or("no status"), header("grpc-message").unwrap_or_default())),
+            Some("0") => Ok(Message::from_frame(
+                &fs::read(&answered).expect("an answer"),
+            )),
+            status => Err(format!(
+                "{} {}",
+                status.unwrap_or("no status"),
+                header("grpc-message").unwrap_or_default()
+            )),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Containers by `ctr run`, with the product as the runtime's program: its network comes by CNI, from the host, or not at all.
+//! Containers by `ctr run`, with the product as the runtime's program: its network comes by CNI,
+//! from the host, or not at all.
 
 use crate::Test;
 use crate::bed::{Answer, Bed, must_be_shut_out, unique};
@@ -16,7 +17,12 @@ pub(crate) const TESTS: &[Test] = &[
 fn run(bed: &Bed, flags: &[&str], script: &str) -> Answer {
     let name = unique("ctr");
     let cgroup = bed.cgroup_of(&name);
-    let runtime = ["--runtime", "io.containerd.runc.v2", "--runc-binary", "/usr/local/bin/boundary-shim"];
+    let runtime = [
+        "--runtime",
+        "io.containerd.runc.v2",
+        "--runc-binary",
+        "/usr/local/bin/boundary-shim",
+    ];
     let rest = ["--cgroup", &cgroup, IMAGE, &name, "sh", "-c", script];
     let answer = bed.ctr(&[&["run", "--rm"], &runtime[..], flags, &rest].concat());
     wait_for_none(|| bed.traces_of(&name));
@@ -24,27 +30,57 @@ fn run(bed: &Bed, flags: &[&str], script: &str) -> Answer {
 }
 
 fn cni(bed: &Bed) {
-    let answer = run(bed, &["--cni"], "curl -sS -m 5 --resolve allowed.test:443:198.51.100.10 https://allowed.test/");
+    let answer = run(
+        bed,
+        &["--cni"],
+        "curl -sS -m 5 --resolve allowed.test:443:198.51.100.10 https://allowed.test/",
+    );
     assert!(answer.must_succeed().stdout.contains("I am allowed.test"));
-    let answer = run(bed, &["--cni"], "curl -sS -m 5 --resolve denied.test:80:198.51.100.20 http://denied.test/");
-    assert!(answer.must_succeed().stdout.contains("domain=denied.test"), "{}", answer.stdout);
-    let answer = run(bed, &["--cni"], "attacker probe tcp 203.0.113.66:22; attacker probe udp 203.0.113.66:9999");
+    let answer = run(
+        bed,
+        &["--cni"],
+        "curl -sS -m 5 --resolve denied.test:80:198.51.100.20 http://denied.test/",
+    );
+    assert!(
+        answer.must_succeed().stdout.contains("domain=denied.test"),
+        "{}",
+        answer.stdout
+    );
+    let answer = run(
+        bed,
+        &["--cni"],
+        "attacker probe tcp 203.0.113.66:22; attacker probe udp 203.0.113.66:9999",
+    );
     must_be_shut_out("two probes", &answer);
 }
 
 fn host(bed: &Bed) {
-    let answer = run(bed, &["--net-host"], "curl -sS -m 5 http://allowed.test/; ls /sys/class/net");
+    let answer = run(
+        bed,
+        &["--net-host"],
+        "curl -sS -m 5 http://allowed.test/; ls /sys/class/net",
+    );
     assert!(answer.must_succeed().stdout.contains("I am allowed.test"));
     assert!(!answer.stdout.contains("pods0"), "{}", answer.stdout);
     let answer = run(bed, &["--net-host"], "curl -sS -m 5 http://denied.test/");
-    assert!(answer.must_fail().stderr.contains("resolve host"), "{answer:?}");
-    // The host's own services, containerd's streaming server among them, are none of the container's.
-    must_be_shut_out("tcp", &run(bed, &["--net-host"], "attacker probe tcp 203.0.113.66:22"));
+    assert!(
+        answer.must_fail().stderr.contains("resolve host"),
+        "{answer:?}"
+    );
+    // The host's own services, containerd's streaming server among them, are none of the
+    // container's.
+    must_be_shut_out(
+        "tcp",
+        &run(bed, &["--net-host"], "attacker probe tcp 203.0.113.66:22"),
+    );
 }
 
 fn none(bed: &Bed) {
-    let answer =
-        run(bed, &[], "ls /sys/class/net; curl -sS -m 5 --resolve allowed.test:80:198.51.100.10 http://allowed.test/");
+    let answer = run(
+        bed,
+        &[],
+        "ls /sys/class/net; curl -sS -m 5 --resolve allowed.test:80:198.51.100.10 http://allowed.test/",
+    );
     assert_eq!(answer.must_fail().stdout, "lo\n");
 }
 

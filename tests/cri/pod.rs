@@ -20,7 +20,13 @@ pub(crate) struct Wanted<'a> {
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Self { runtime: "boundary", annotations: &[], host_network: false, own_users: false, namespace: "default" }
+        Self {
+            runtime: "boundary",
+            annotations: &[],
+            host_network: false,
+            own_users: false,
+            namespace: "default",
+        }
     }
 }
 
@@ -53,7 +59,8 @@ pub(crate) struct Container<'bed> {
     pub(crate) id: String,
 }
 
-/// A pod's namespaces, and those of its containers: the node's, or by default their own and the pod's.
+/// A pod's namespaces, and those of its containers: the node's, or by default their own and the
+/// pod's.
 fn namespaces(wanted: &Wanted<'_>) -> Message {
     const CONTAINER: u64 = 1;
     const NODE: u64 = 2;
@@ -63,7 +70,10 @@ fn namespaces(wanted: &Wanted<'_>) -> Message {
     }
     if wanted.own_users {
         // Host's id, container's, how many; the mode, left out, is the pod's.
-        let ids = Message::new().number(1, 100_000).number(2, 0).number(3, 65_536);
+        let ids = Message::new()
+            .number(1, 100_000)
+            .number(2, 0)
+            .number(3, 65_536);
         message = message.message(5, &Message::new().message(2, &ids).message(3, &ids));
     }
     message
@@ -78,10 +88,15 @@ impl Bed {
     /// Runs a pod; gives CRI's error otherwise.
     pub(crate) fn pod_with(&self, wanted: Wanted<'_>) -> Result<Pod<'_>, String> {
         let name = unique("pod");
-        let metadata = Message::new().text(1, &name).text(2, &name).text(3, wanted.namespace);
+        let metadata = Message::new()
+            .text(1, &name)
+            .text(2, &name)
+            .text(3, wanted.namespace);
         let namespaces = namespaces(&wanted);
         let security = Message::new().message(1, &namespaces);
-        let linux = Message::new().text(1, &self.cgroup_of(&name)).message(2, &security);
+        let linux = Message::new()
+            .text(1, &self.cgroup_of(&name))
+            .message(2, &security);
         let config = Message::new()
             .message(1, &metadata)
             .text(2, if wanted.host_network { "" } else { &name })
@@ -89,7 +104,12 @@ impl Bed {
             .message(8, &linux);
         let request = Message::new().message(1, &config).text(2, wanted.runtime);
         let id = self.cri("RunPodSandbox", &request)?.get_text(1);
-        Ok(Pod { bed: self, id, config, namespaces })
+        Ok(Pod {
+            bed: self,
+            id,
+            config,
+            namespaces,
+        })
     }
 }
 
@@ -102,8 +122,9 @@ impl<'bed> Pod<'bed> {
     /// Creates a container and starts it; gives CRI's error otherwise.
     pub(crate) fn start(&self, asked: Asked<'_>) -> Result<Container<'bed>, String> {
         let metadata = Message::new().text(1, &unique("c"));
-        let mut security =
-            Message::new().message(1, &Message::new().texts(1, asked.capabilities)).message(3, &self.namespaces);
+        let mut security = Message::new()
+            .message(1, &Message::new().texts(1, asked.capabilities))
+            .message(3, &self.namespaces);
         if let Some(user) = asked.user {
             security = security.message(5, &Message::new().number(1, user));
         }
@@ -115,21 +136,37 @@ impl<'bed> Pod<'bed> {
         if let Some(script) = asked.script {
             config = config.texts(3, &["sh", "-c", script]);
         }
-        let request = Message::new().text(1, &self.id).message(2, &config).message(3, &self.config);
+        let request = Message::new()
+            .text(1, &self.id)
+            .message(2, &config)
+            .message(3, &self.config);
         let id = self.bed.cri("CreateContainer", &request)?.get_text(1);
-        self.bed.cri("StartContainer", &Message::new().text(1, &id))?;
+        self.bed
+            .cri("StartContainer", &Message::new().text(1, &id))?;
         Ok(Container { bed: self.bed, id })
     }
 
     /// What it has, by which it can be missed later.
     pub(crate) fn footprint(&self, container: &Container<'_>) -> Footprint {
-        let mac = container.exec("cat /sys/class/net/eth0/address").must_succeed().stdout.trim().to_owned();
-        Footprint::of(self.bed, &self.id, self.bed.port_of("pods0", &self.address(), &mac))
+        let mac = container
+            .exec("cat /sys/class/net/eth0/address")
+            .must_succeed()
+            .stdout
+            .trim()
+            .to_owned();
+        Footprint::of(
+            self.bed,
+            &self.id,
+            self.bed.port_of("pods0", &self.address(), &mac),
+        )
     }
 
     /// Its address, as the kubelet is told it.
     pub(crate) fn address(&self) -> String {
-        let status = self.bed.cri("PodSandboxStatus", &Message::new().text(1, &self.id)).expect("a status");
+        let status = self
+            .bed
+            .cri("PodSandboxStatus", &Message::new().text(1, &self.id))
+            .expect("a status");
         status.inner(1).inner(5).get_text(1)
     }
 
@@ -137,7 +174,12 @@ impl<'bed> Pod<'bed> {
     pub(crate) fn pause(&self) -> i64 {
         const VERBOSE: u64 = 1;
         let request = Message::new().text(1, &self.id).number(2, VERBOSE);
-        let info = self.bed.cri("PodSandboxStatus", &request).expect("a status").inner(2).get_text(2);
+        let info = self
+            .bed
+            .cri("PodSandboxStatus", &request)
+            .expect("a status")
+            .inner(2)
+            .get_text(2);
         let info: serde_json::Value = serde_json::from_str(&info).expect("JSON");
         info["pid"].as_i64().expect("a pid")
     }
@@ -150,7 +192,10 @@ impl<'bed> Pod<'bed> {
     /// Where to connect to for a port-forward: the URL of containerd's streaming server.
     pub(crate) fn port_forward(&self, port: u16) -> String {
         let request = Message::new().text(1, &self.id).number(2, port.into());
-        self.bed.cri("PortForward", &request).expect("a port-forward").get_text(1)
+        self.bed
+            .cri("PortForward", &request)
+            .expect("a port-forward")
+            .get_text(1)
     }
 
     /// Stops and removes it, as the kubelet does; gives CRI's error otherwise.
@@ -173,16 +218,31 @@ impl Container<'_> {
     pub(crate) fn exec(&self, script: &str) -> Answer {
         const SECONDS: u64 = 30;
         let began = std::time::Instant::now();
-        let request = Message::new().text(1, &self.id).texts(2, &["sh", "-c", script]).number(3, SECONDS);
-        let said = self.bed.cri("ExecSync", &request).unwrap_or_else(|error| panic!("exec: {error}"));
+        let request = Message::new()
+            .text(1, &self.id)
+            .texts(2, &["sh", "-c", script])
+            .number(3, SECONDS);
+        let said = self
+            .bed
+            .cri("ExecSync", &request)
+            .unwrap_or_else(|error| panic!("exec: {error}"));
         let code = i32::try_from(said.get_number(3)).expect("an exit code");
-        Answer { code, stdout: said.get_text(1), stderr: said.get_text(2), took: began.elapsed() }
+        Answer {
+            code,
+            stdout: said.get_text(1),
+            stderr: said.get_text(2),
+            took: began.elapsed(),
+        }
     }
 
     /// Its exit code, when it has ended.
     pub(crate) fn exit_code(&self) -> Option<u64> {
         const EXITED: u64 = 2;
-        let status = self.bed.cri("ContainerStatus", &Message::new().text(1, &self.id)).expect("a status").inner(1);
+        let status = self
+            .bed
+            .cri("ContainerStatus", &Message::new().text(1, &self.id))
+            .expect("a status")
+            .inner(1);
         (status.get_number(3) == EXITED).then(|| status.get_number(7))
     }
 

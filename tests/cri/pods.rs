@@ -1,4 +1,5 @@
-//! A pod on its node: one gateway for all of its containers, whenever they come, and everything that the kubelet does with it.
+//! A pod on its node: one gateway for all of its containers, whenever they come, and everything
+//! that the kubelet does with it.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,20 +14,28 @@ use crate::wire::{leaks, must_show_allowed_traffic};
 
 pub(crate) const TESTS: &[Test] = &[
     ("two_containers_are_filtered_by_one_gateway", two_containers),
-    ("an_init_container_is_filtered_and_so_is_what_follows", init_container),
+    (
+        "an_init_container_is_filtered_and_so_is_what_follows",
+        init_container,
+    ),
     ("a_restarted_container_is_filtered", restarted),
     ("a_container_that_comes_later_is_filtered", later),
     ("exec_gives_no_more_than_the_container_has", exec),
     ("a_probe_from_the_node_reaches_the_pod", probe),
     ("a_port_forward_reaches_the_pod", port_forward),
     ("a_pod_with_the_hosts_network_is_filtered", host_network),
-    ("nesting_is_for_pods_of_the_namespaces_that_the_host_lists", nesting),
+    (
+        "nesting_is_for_pods_of_the_namespaces_that_the_host_lists",
+        nesting,
+    ),
     ("the_pods_annotation_picks_the_policy", annotation),
 ];
 
 /// What needs containerd 2.
-pub(crate) const WITH_OWN_USERS: &[Test] =
-    &[("a_pod_with_a_user_namespace_may_hold_and_nest_what_is_bounded_by_it", own_users)];
+pub(crate) const WITH_OWN_USERS: &[Test] = &[(
+    "a_pod_with_a_user_namespace_may_hold_and_nest_what_is_bounded_by_it",
+    own_users,
+)];
 
 const DENIED: &str = "curl -sS -m 5 --resolve denied.test:80:198.51.100.20 http://denied.test/";
 
@@ -36,7 +45,10 @@ pub(crate) fn is_filtered(container: &Container<'_>) {
     let allowed = container.exec("curl -sS -m 5 https://allowed.test/");
     assert!(allowed.must_succeed().stdout.contains("I am allowed.test"));
     let denied = container.exec(DENIED);
-    assert!(denied.must_succeed().stdout.contains("domain=denied.test"), "{denied:?}");
+    assert!(
+        denied.must_succeed().stdout.contains("domain=denied.test"),
+        "{denied:?}"
+    );
     for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999"] {
         must_be_shut_out(probe, &container.exec(&format!("attacker probe {probe}")));
     }
@@ -49,12 +61,17 @@ fn two_containers(bed: &Bed) {
     let capture = Capture::start(bed, &bed.port_of("pods0", &pod.address(), mac.trim()), "in");
     is_filtered(&one);
     is_filtered(&other);
-    one.exec("curl -4 -sS -m 5 http://allowed.test/").must_succeed();
+    one.exec("curl -4 -sS -m 5 http://allowed.test/")
+        .must_succeed();
     let packets = capture.stop();
     assert_eq!(leaks(&packets), Vec::<&str>::new());
     must_show_allowed_traffic(&packets);
     // One record names them all, and there is one proxy.
-    let denials = pod.records().iter().filter(|record| record["name"] == "denied.test").count();
+    let denials = pod
+        .records()
+        .iter()
+        .filter(|record| record["name"] == "denied.test")
+        .count();
     assert_eq!(denials, 2);
     let addresses = "ip -o address show dev eth0";
     assert_eq!(one.exec(addresses).stdout, other.exec(addresses).stdout);
@@ -62,9 +79,15 @@ fn two_containers(bed: &Bed) {
 
 fn init_container(bed: &Bed) {
     let pod = bed.pod();
-    let script =
-        format!("curl -sS -m 5 http://allowed.test/ | grep -q allowed && {DENIED} | grep -q domain=denied.test");
-    let init = pod.start(Asked { script: Some(&script), ..Asked::default() }).unwrap();
+    let script = format!(
+        "curl -sS -m 5 http://allowed.test/ | grep -q allowed && {DENIED} | grep -q domain=denied.test"
+    );
+    let init = pod
+        .start(Asked {
+            script: Some(&script),
+            ..Asked::default()
+        })
+        .unwrap();
     wait_for("the init container's end", || init.exit_code().is_some());
     assert_eq!(init.exit_code(), Some(0));
     is_filtered(&pod.sleeper());
@@ -85,7 +108,10 @@ fn restarted(bed: &Bed) {
 fn later(bed: &Bed) {
     let pod = bed.pod();
     is_filtered(&pod.sleeper());
-    let user = Asked { user: Some(1000), ..Asked::default() };
+    let user = Asked {
+        user: Some(1000),
+        ..Asked::default()
+    };
     is_filtered(&pod.start(user).unwrap());
 }
 
@@ -93,8 +119,14 @@ fn exec(bed: &Bed) {
     let pod = bed.pod();
     let container = pod.sleeper();
     let capabilities = container.exec("grep ^Cap /proc/self/status").stdout;
-    assert_eq!(capabilities, container.exec("grep ^Cap /proc/1/status").stdout);
-    let effective = capabilities.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+    assert_eq!(
+        capabilities,
+        container.exec("grep ^Cap /proc/1/status").stdout
+    );
+    let effective = capabilities
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:\t"))
+        .unwrap();
     let held = u64::from_str_radix(effective, 16).unwrap();
     // CAP_NET_ADMIN, CAP_SYS_ADMIN.
     assert_eq!(held & (1 << 12 | 1 << 21), 0, "{effective}");
@@ -103,30 +135,45 @@ fn exec(bed: &Bed) {
 
 fn serving(pod: &Pod<'_>) {
     let script = "while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nserved' | nc -l -p 8080; done";
-    pod.start(Asked { script: Some(script), ..Asked::default() }).unwrap();
+    pod.start(Asked {
+        script: Some(script),
+        ..Asked::default()
+    })
+    .unwrap();
 }
 
 fn probe(bed: &Bed) {
     let pod = bed.pod();
     serving(&pod);
     let url = format!("http://{}:8080/", pod.address());
-    wait_for("the server", || bed.on_the_wire(&["curl", "-sS", "-m", "2", &url]).stdout == "served");
+    wait_for("the server", || {
+        bed.on_the_wire(&["curl", "-sS", "-m", "2", &url]).stdout == "served"
+    });
 }
 
-/// The kubelet's own way: a stream to containerd, which connects inside of the pod. Spoken as WebSocket, whose first byte in
-/// each message is the stream's number; each stream begins with the port.
+/// The kubelet's own way: a stream to containerd, which connects inside of the pod. Spoken as
+/// WebSocket, whose first byte in each message is the stream's number; each stream begins with the
+/// port.
 fn port_forward(bed: &Bed) {
     let pod = bed.pod();
     serving(&pod);
-    wait_for("an answer through the port-forward", || forwarded(bed, &pod).contains("served"));
+    wait_for("an answer through the port-forward", || {
+        forwarded(bed, &pod).contains("served")
+    });
 }
 
 fn forwarded(bed: &Bed, pod: &Pod<'_>) -> String {
     let url = pod.port_forward(8080);
-    let (server, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let (server, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
     let node = Namespace::of_process(bed.first()).unwrap();
     let mut stream = node.inside(|| TcpStream::connect(server)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     let upgrade = format!(
         "GET /{path}?port=8080 HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
@@ -136,7 +183,9 @@ fn forwarded(bed: &Bed, pod: &Pod<'_>) -> String {
     let request = b"\0GET / HTTP/1.0\r\n\r\n";
     let length = u8::try_from(request.len()).unwrap();
     // A whole binary message, masked with zeros.
-    stream.write_all(&[&[0x82, 0x80 | length, 0, 0, 0, 0], &request[..]].concat()).unwrap();
+    stream
+        .write_all(&[&[0x82, 0x80 | length, 0, 0, 0, 0], &request[..]].concat())
+        .unwrap();
     let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
         said.extend(&buffer[..read]);
@@ -148,7 +197,12 @@ fn forwarded(bed: &Bed, pod: &Pod<'_>) -> String {
 }
 
 fn host_network(bed: &Bed) {
-    let pod = bed.pod_with(Wanted { host_network: true, ..Wanted::default() }).unwrap();
+    let pod = bed
+        .pod_with(Wanted {
+            host_network: true,
+            ..Wanted::default()
+        })
+        .unwrap();
     let (one, other) = (pod.sleeper(), pod.sleeper());
     for container in [&one, &other] {
         is_filtered(container);
@@ -156,49 +210,107 @@ fn host_network(bed: &Bed) {
     }
 }
 
-/// The namespace is `pod-nesting`'s in `etc/boundary/config.toml`. What can't be had in a pod is said in its record.
+/// The namespace is `pod-nesting`'s in `etc/boundary/config.toml`. What can't be had in a pod is
+/// said in its record.
 fn nesting(bed: &Bed) {
     let notices = |pod: &Pod<'_>| {
         let records = pod.records();
-        records.iter().filter(|record| record.to_string().contains("a nested jail doesn't get CAP_NET_ADMIN")).count()
+        records
+            .iter()
+            .filter(|record| {
+                record
+                    .to_string()
+                    .contains("a nested jail doesn't get CAP_NET_ADMIN")
+            })
+            .count()
     };
-    let open = bed.pod_with(Wanted { namespace: "nests", ..Wanted::default() }).unwrap();
+    let open = bed
+        .pod_with(Wanted {
+            namespace: "nests",
+            ..Wanted::default()
+        })
+        .unwrap();
     is_filtered(&open.sleeper());
     assert_eq!((notices(&open), notices(&bed.pod())), (1, 0));
-    let host_network = bed.pod_with(Wanted { namespace: "nests", host_network: true, ..Wanted::default() }).unwrap();
+    let host_network = bed
+        .pod_with(Wanted {
+            namespace: "nests",
+            host_network: true,
+            ..Wanted::default()
+        })
+        .unwrap();
     is_filtered(&host_network.sleeper());
     assert_eq!(notices(&host_network), 1);
 }
 
 fn annotation(bed: &Bed) {
     let postgres = "attacker probe tcp 198.51.100.30:5432";
-    let pod = bed.pod_with(Wanted { annotations: &[("boundary.policy", "ports")], ..Wanted::default() }).unwrap();
+    let pod = bed
+        .pod_with(Wanted {
+            annotations: &[("boundary.policy", "ports")],
+            ..Wanted::default()
+        })
+        .unwrap();
     let said = pod.sleeper().exec(postgres).stdout;
-    assert!(said.starts_with("connected") || said.starts_with("answered"), "{said}");
+    assert!(
+        said.starts_with("connected") || said.starts_with("answered"),
+        "{said}"
+    );
     let said = bed.pod().sleeper().exec(postgres).stdout;
-    assert!(!said.starts_with("connected") && !said.starts_with("answered"), "{said}");
+    assert!(
+        !said.starts_with("connected") && !said.starts_with("answered"),
+        "{said}"
+    );
 }
 
-/// `hostUsers: false`: the pod's network belongs to its user namespace, so CAP_NET_ADMIN reaches no further.
+/// `hostUsers: false`: the pod's network belongs to its user namespace, so CAP_NET_ADMIN reaches no
+/// further.
 fn own_users(bed: &Bed) {
     let holds = |container: &Container<'_>| {
         let status = container.exec("grep CapEff /proc/self/status").stdout;
-        u64::from_str_radix(status.trim().trim_start_matches("CapEff:\t"), 16).unwrap() & 1 << 12 != 0
+        u64::from_str_radix(status.trim().trim_start_matches("CapEff:\t"), 16).unwrap() & 1 << 12
+            != 0
     };
-    let pod = bed.pod_with(Wanted { own_users: true, ..Wanted::default() }).unwrap();
-    let (asks, plain) = (pod.start(Asked { capabilities: &["NET_ADMIN"], ..Asked::default() }).unwrap(), pod.sleeper());
+    let pod = bed
+        .pod_with(Wanted {
+            own_users: true,
+            ..Wanted::default()
+        })
+        .unwrap();
+    let (asks, plain) = (
+        pod.start(Asked {
+            capabilities: &["NET_ADMIN"],
+            ..Asked::default()
+        })
+        .unwrap(),
+        pod.sleeper(),
+    );
     assert_eq!((holds(&asks), holds(&plain)), (true, false));
     // Routes and addresses are its own to change: it still gets nowhere else.
-    asks.exec("ip address add 172.29.99.99/16 dev eth0").must_succeed();
+    asks.exec("ip address add 172.29.99.99/16 dev eth0")
+        .must_succeed();
     is_filtered(&asks);
     is_filtered(&plain);
-    let reached = asks.exec("attacker rtnetlink eth0").must_succeed().stdout.clone();
+    let reached = asks
+        .exec("attacker rtnetlink eth0")
+        .must_succeed()
+        .stdout
+        .clone();
     // Its own namespaces it may number.
     let permitted = |line: &&str| line.ends_with(": permitted") && !line.starts_with("number ");
     assert_eq!(reached.lines().find(permitted), None);
-    assert!(reached.contains("list links in 0: Permission denied"), "{reached}");
+    assert!(
+        reached.contains("list links in 0: Permission denied"),
+        "{reached}"
+    );
 
-    let nests = bed.pod_with(Wanted { own_users: true, namespace: "nests", ..Wanted::default() }).unwrap();
+    let nests = bed
+        .pod_with(Wanted {
+            own_users: true,
+            namespace: "nests",
+            ..Wanted::default()
+        })
+        .unwrap();
     let container = nests.sleeper();
     assert!(holds(&container));
     is_filtered(&container);

@@ -1,5 +1,6 @@
-//! As much of protobuf's wire format as the messages of CRI need (protobuf.dev, «Encoding»): numbers, and fields with a
-//! length. Which field is what stands beside its use, by the numbers of `k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`.
+//! As much of protobuf's wire format as the messages of CRI need (protobuf.dev, «Encoding»):
+//! numbers, and fields with a length. Which field is what stands beside its use, by the numbers of
+//! `k8s.io/cri-api/pkg/apis/runtime/v1/api.proto`.
 
 /// A message, encoded.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +26,9 @@ impl Message {
     }
 
     pub(crate) fn texts(self, field: u64, texts: &[&str]) -> Self {
-        texts.iter().fold(self, |message, text| message.text(field, text))
+        texts
+            .iter()
+            .fold(self, |message, text| message.text(field, text))
     }
 
     pub(crate) fn message(self, field: u64, inner: &Self) -> Self {
@@ -34,7 +37,9 @@ impl Message {
 
     /// A `map<string, string>`: one message for each pair.
     pub(crate) fn map(self, field: u64, pairs: &[(&str, &str)]) -> Self {
-        pairs.iter().fold(self, |all, (key, value)| all.message(field, &Self::new().text(1, key).text(2, value)))
+        pairs.iter().fold(self, |all, (key, value)| {
+            all.message(field, &Self::new().text(1, key).text(2, value))
+        })
     }
 
     fn bytes(mut self, field: u64, bytes: &[u8]) -> Self {
@@ -64,7 +69,11 @@ impl Message {
 
     /// A field that holds a message; the default one where it is left out, as protobuf says.
     pub(crate) fn inner(&self, field: u64) -> Self {
-        Self(self.find(field).map(|(_, bytes)| bytes.to_vec()).unwrap_or_default())
+        Self(
+            self.find(field)
+                .map(|(_, bytes)| bytes.to_vec())
+                .unwrap_or_default(),
+        )
     }
 
     pub(crate) fn get_text(&self, field: u64) -> String {
@@ -72,7 +81,9 @@ impl Message {
     }
 
     pub(crate) fn get_number(&self, field: u64) -> u64 {
-        self.find(field).map(|(number, _)| number).unwrap_or_default()
+        self.find(field)
+            .map(|(number, _)| number)
+            .unwrap_or_default()
     }
 
     /// The first field of that number: its number, or its bytes.

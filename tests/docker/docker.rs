@@ -1,7 +1,7 @@
 //! Docker in the bed: its commands, and containers that are removed when dropped.
 //!
-//! Nothing here may assume that a container runs under the filter: `BOUNDARY_TEST_RUNTIME=runc` runs the same commands under
-//! plain runc, to prove the bed itself.
+//! Nothing here may assume that a container runs under the filter: `BOUNDARY_TEST_RUNTIME=runc`
+//! runs the same commands under plain runc, to prove the bed itself.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::bed::{
-    Answer, Bed, COMMAND_SECONDS, REPOSITORY, build_go_program, enter, must_be_shut_out, records, run, shell, unique,
-    wait_for,
+    Answer, Bed, COMMAND_SECONDS, REPOSITORY, build_go_program, enter, must_be_shut_out, records,
+    run, shell, unique, wait_for,
 };
 use crate::traces::Footprint;
 
@@ -27,13 +27,19 @@ pub(crate) fn engine_version() -> Option<u32> {
     let root = std::env::var("BED_ENGINE_ROOT").unwrap_or_else(|_| "/".to_owned());
     // `Docker version 20.10.24+dfsg1, build …`
     let said = run(COMMAND_SECONDS, &["chroot", &root, "dockerd", "--version"]).stdout;
-    said.split_whitespace().nth(2)?.split('.').next()?.parse().ok()
+    said.split_whitespace()
+        .nth(2)?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Whether this machine has a program.
 pub(crate) fn is_installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+    })
 }
 
 impl Bed {
@@ -47,7 +53,8 @@ impl Bed {
         let bed = Self::up("docker", etc, |bin| {
             build_go_program(&bin.join("go-jail"));
             for name in ["boundary-unwritten", "boundary-huge"] {
-                symlink("boundary-shim", bin.join(name)).expect("a link whose policy is not in the repository");
+                symlink("boundary-shim", bin.join(name))
+                    .expect("a link whose policy is not in the repository");
             }
         });
         bed.import_image();
@@ -56,17 +63,24 @@ impl Bed {
 
     /// Starts dockerd anew. Its containers end before that: it would wait for them.
     pub(crate) fn restart_docker(&self) {
-        for container in self.docker(&["ps", "--quiet"]).must_succeed().stdout.lines() {
+        for container in self
+            .docker(&["ps", "--quiet"])
+            .must_succeed()
+            .stdout
+            .lines()
+        {
             self.docker(&["kill", container]).must_succeed();
         }
         fs::File::create(self.path("restart")).expect("a file");
-        self.exec(&["sh", "-c", "kill $(cat /run/dockerd.pid)"]).must_succeed();
-        wait_for("dockerd to be started anew", || !self.path("restart").exists());
+        self.exec(&["sh", "-c", "kill $(cat /run/dockerd.pid)"])
+            .must_succeed();
+        wait_for("dockerd to be started anew", || {
+            !self.path("restart").exists()
+        });
     }
 
     fn import_image(&self) {
-        let script =
-            "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
+        let script = "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
         let image = Path::new(REPOSITORY).join("scripts/bed-image");
         let [authority, attacker, jail, socket] =
             ["ca/ca.pem", "bin/attacker", "bin/go-jail", "docker.sock"].map(|name| self.path(name));
@@ -91,13 +105,23 @@ impl Bed {
     pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
         let [program, options @ ..] = enter(&self.first().to_string()).map(str::to_owned);
         let mut command = Command::new(program);
-        command.args(options).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts")
+        command
+            .args(options)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts")
     }
 
     /// The host's ends of the links on a bridge.
     pub(crate) fn ports_of(&self, bridge: &str) -> Vec<String> {
-        let ports = fs::read_dir(self.inside(&format!("/sys/class/net/{bridge}/brif"))).expect("a bridge").flatten();
-        ports.map(|port| port.file_name().to_string_lossy().into_owned()).collect()
+        let ports = fs::read_dir(self.inside(&format!("/sys/class/net/{bridge}/brif")))
+            .expect("a bridge")
+            .flatten();
+        ports
+            .map(|port| port.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Starts a container that sleeps; `flags` go before the image.
@@ -111,9 +135,24 @@ impl Bed {
     }
 
     /// The same with a runtime of the caller's choice.
-    pub(crate) fn start_with(&self, runtime: &str, flags: &[&str], command: &[&str]) -> Container<'_> {
-        let container = Container { bed: self, name: unique("c") };
-        let mut arguments = vec!["run", "--detach", "--runtime", runtime, "--name", &container.name];
+    pub(crate) fn start_with(
+        &self,
+        runtime: &str,
+        flags: &[&str],
+        command: &[&str],
+    ) -> Container<'_> {
+        let container = Container {
+            bed: self,
+            name: unique("c"),
+        };
+        let mut arguments = vec![
+            "run",
+            "--detach",
+            "--runtime",
+            runtime,
+            "--name",
+            &container.name,
+        ];
         arguments.extend(flags);
         arguments.push(IMAGE);
         arguments.extend(command);
@@ -158,7 +197,9 @@ impl Container<'_> {
 
     /// One value of `docker inspect`.
     pub(crate) fn inspect(&self, format: &str) -> String {
-        let answer = self.bed.docker(&["inspect", "--format", format, &self.name]);
+        let answer = self
+            .bed
+            .docker(&["inspect", "--format", format, &self.name]);
         answer.must_succeed().stdout.trim().to_owned()
     }
 
@@ -167,18 +208,35 @@ impl Container<'_> {
         self.inspect("{{.Id}}")
     }
 
-    /// Its first process, as this machine counts: dockerd counts within the bed. It is the first of its pid namespace.
+    /// Its first process, as this machine counts: dockerd counts within the bed. It is the first of
+    /// its pid namespace.
     pub(crate) fn pid(&self) -> i32 {
         let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
-        let own = namespace(&self.bed.inside("/proc").join(self.inspect("{{.State.Pid}}"))).expect("a namespace");
+        let own = namespace(
+            &self
+                .bed
+                .inside("/proc")
+                .join(self.inspect("{{.State.Pid}}")),
+        )
+        .expect("a namespace");
         let is_first = |process: &Path| {
             let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+            status
+                .lines()
+                .any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
         };
-        let processes = fs::read_dir("/proc").expect("/proc").flatten().map(|entry| entry.path());
-        let mut found = processes.filter(|process| namespace(process).as_ref() == Some(&own) && is_first(process));
+        let processes = fs::read_dir("/proc")
+            .expect("/proc")
+            .flatten()
+            .map(|entry| entry.path());
+        let mut found = processes
+            .filter(|process| namespace(process).as_ref() == Some(&own) && is_first(process));
         let first = found.next().expect("the container's first process");
-        first.file_name().and_then(|name| name.to_str()).and_then(|pid| pid.parse().ok()).expect("a pid")
+        first
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|pid| pid.parse().ok())
+            .expect("a pid")
     }
 
     /// Its address on the default bridge.
@@ -193,7 +251,9 @@ impl Container<'_> {
 
     /// Removes it by force.
     pub(crate) fn remove(&self) {
-        self.bed.docker(&["rm", "--force", &self.name]).must_succeed();
+        self.bed
+            .docker(&["rm", "--force", &self.name])
+            .must_succeed();
     }
 
     /// The audit file's records, as JSON.
@@ -203,7 +263,11 @@ impl Container<'_> {
 
     /// The host's end of its uplink, on the default bridge.
     pub(crate) fn uplink(&self) -> String {
-        self.bed.port_of("docker0", &self.address(), &self.inspect("{{.NetworkSettings.MacAddress}}"))
+        self.bed.port_of(
+            "docker0",
+            &self.address(),
+            &self.inspect("{{.NetworkSettings.MacAddress}}"),
+        )
     }
 
     /// What it has, by which it can be missed later.

@@ -20,12 +20,21 @@ const PATIENCE: u64 = 240;
 
 pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_after_rm_force", removed),
-    ("nothing_is_left_of_a_container_that_never_started", never_started),
+    (
+        "nothing_is_left_of_a_container_that_never_started",
+        never_started,
+    ),
     ("nothing_is_left_after_a_killed_proxy", killed_then_removed),
     ("a_killed_proxy_opens_nothing", killed),
-    ("a_killed_filter_opens_nothing_and_the_record_says_so", killed_filter),
+    (
+        "a_killed_filter_opens_nothing_and_the_record_says_so",
+        killed_filter,
+    ),
     ("a_stopped_proxy_opens_nothing", stopped),
-    ("the_first_instruction_of_200_containers_gets_nothing_through", race),
+    (
+        "the_first_instruction_of_200_containers_gets_nothing_through",
+        race,
+    ),
 ];
 
 pub(crate) const CROWD: &[Test] = &[("nothing_is_left_of_300_containers_30_at_once", many)];
@@ -33,15 +42,31 @@ pub(crate) const CROWD: &[Test] = &[("nothing_is_left_of_300_containers_30_at_on
 fn removed(bed: &Bed) {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
-    container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
+    container
+        .exec("curl -sS -m 5 http://allowed.test/")
+        .must_succeed();
     container.remove();
     footprint.vanishes(bed);
 }
 
 fn never_started(bed: &Bed) {
     let name = unique("never");
-    bed.docker(&["create", "--name", &name, "--runtime", &runtime(), IMAGE, "/no/such/program"]).must_succeed();
-    let id = bed.docker(&["inspect", "-f", "{{.Id}}", &name]).must_succeed().stdout.trim().to_owned();
+    bed.docker(&[
+        "create",
+        "--name",
+        &name,
+        "--runtime",
+        &runtime(),
+        IMAGE,
+        "/no/such/program",
+    ])
+    .must_succeed();
+    let id = bed
+        .docker(&["inspect", "-f", "{{.Id}}", &name])
+        .must_succeed()
+        .stdout
+        .trim()
+        .to_owned();
     bed.docker(&["start", &name]).must_fail();
     bed.docker(&["rm", "--force", &name]).must_succeed();
     wait_for_none(|| bed.traces_of(&id));
@@ -62,7 +87,9 @@ fn killed(bed: &Bed) {
 fn killed_filter(bed: &Bed) {
     let container = under_load(bed, |footprint| signal(bed, &footprint.filter(bed), "KILL"));
     let said = "the container's network is shut: the filter is gone: it was killed by SIGKILL";
-    let stops = lines(bed, &container).into_iter().filter(|line| line["event"] == "stop" && line["reason"] == said);
+    let stops = lines(bed, &container)
+        .into_iter()
+        .filter(|line| line["event"] == "stop" && line["reason"] == said);
     assert_eq!(stops.count(), 1);
 }
 
@@ -73,21 +100,50 @@ fn stopped(bed: &Bed) {
     });
 }
 
-/// A container that connects all the time loses its filter: from then on nothing gets through, and nothing leaks. Gives its id.
+/// A container that connects all the time loses its filter: from then on nothing gets through, and
+/// nothing leaks. Gives its id.
 fn under_load(bed: &Bed, lose: impl FnOnce(&Footprint)) -> String {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
     let capture = Capture::start(bed, &container.uplink(), "in");
-    bed.docker(&["exec", "--detach", &container.name, "curl", "-sS", "-o", "/dev/null", "http://allowed.test/slow"])
+    bed.docker(&[
+        "exec",
+        "--detach",
+        &container.name,
+        "curl",
+        "-sS",
+        "-o",
+        "/dev/null",
+        "http://allowed.test/slow",
+    ])
+    .must_succeed();
+    bed.docker(&[
+        "exec",
+        "--detach",
+        &container.name,
+        "attacker",
+        "storm",
+        "203.0.113.66:443",
+        "4",
+    ])
+    .must_succeed();
+    container
+        .exec("curl -sS -m 5 http://allowed.test/")
         .must_succeed();
-    bed.docker(&["exec", "--detach", &container.name, "attacker", "storm", "203.0.113.66:443", "4"]).must_succeed();
-    container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
     lose(&footprint);
-    for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
+    for probe in [
+        "tcp 203.0.113.66:22",
+        "udp 203.0.113.66:9999",
+        "icmp 203.0.113.66",
+    ] {
         container.is_shut_out(probe);
     }
-    container.exec("curl -sS -m 2 http://203.0.113.66/").must_fail();
-    container.exec("curl -sS -m 2 http://allowed.test/").must_fail();
+    container
+        .exec("curl -sS -m 2 http://203.0.113.66/")
+        .must_fail();
+    container
+        .exec("curl -sS -m 2 http://allowed.test/")
+        .must_fail();
     assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
     let id = container.id();
     container.remove();
@@ -96,7 +152,8 @@ fn under_load(bed: &Bed, lose: impl FnOnce(&Footprint)) -> String {
 }
 
 fn signal(bed: &Bed, pid: &str, name: &str) {
-    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", name, pid]).must_succeed();
+    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", name, pid])
+        .must_succeed();
 }
 
 fn race(bed: &Bed) {
@@ -104,8 +161,13 @@ fn race(bed: &Bed) {
     let script = "attacker probe udp 203.0.113.66:5353 && attacker probe tcp 198.51.100.20:8080";
     let batch = |_| {
         thread::scope(|scope| {
-            let starts: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(|| bed.run(&[], script))).collect();
-            starts.into_iter().map(|start| start.join().unwrap()).collect::<Vec<_>>()
+            let starts: Vec<_> = (0..AT_A_TIME)
+                .map(|_| scope.spawn(|| bed.run(&[], script)))
+                .collect();
+            starts
+                .into_iter()
+                .map(|start| start.join().unwrap())
+                .collect::<Vec<_>>()
         })
     };
     for answer in (0..RACERS / AT_A_TIME).flat_map(batch) {
@@ -114,29 +176,47 @@ fn race(bed: &Bed) {
     let through: Vec<String> = capture
         .stop()
         .into_iter()
-        .filter(|packet| packet.contains("203.0.113.66.5353") || packet.contains("198.51.100.20.8080"))
+        .filter(|packet| {
+            packet.contains("203.0.113.66.5353") || packet.contains("198.51.100.20.8080")
+        })
         .collect();
     assert_eq!(through, Vec::<String>::new());
 }
 
 /// Each is filtered while it runs, and nothing of any is there afterwards.
 fn many(bed: &Bed) {
-    let script =
-        "curl -sS -m 20 http://allowed.test/ && attacker probe tcp 203.0.113.66:22 | grep -E '^(refused|unreachable)'";
+    let script = "curl -sS -m 20 http://allowed.test/ && attacker probe tcp 203.0.113.66:22 | grep -E '^(refused|unreachable)'";
     let one = || {
         let name = unique("many");
         let file = bed.path(&format!("{name}.id"));
         let file = file.to_str().unwrap();
-        let words =
-            ["run", "--rm", "--cidfile", file, "--name", &name, "--runtime", &runtime(), IMAGE, "sh", "-c", script];
+        let words = [
+            "run",
+            "--rm",
+            "--cidfile",
+            file,
+            "--name",
+            &name,
+            "--runtime",
+            &runtime(),
+            IMAGE,
+            "sh",
+            "-c",
+            script,
+        ];
         let answer = bed.docker_within(PATIENCE, &words);
-        assert!(answer.must_succeed().stdout.contains("I am allowed.test"), "{answer:?}");
+        assert!(
+            answer.must_succeed().stdout.contains("I am allowed.test"),
+            "{answer:?}"
+        );
         std::fs::read_to_string(file).unwrap()
     };
     let batch = |_| {
         thread::scope(|scope| {
             let runs: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
-            runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+            runs.into_iter()
+                .map(|run| run.join().unwrap())
+                .collect::<Vec<_>>()
         })
     };
     let ids: Vec<String> = (0..MANY / AT_ONCE).flat_map(batch).collect();

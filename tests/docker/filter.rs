@@ -1,5 +1,5 @@
-//! What gets out and what doesn't, from a container with Docker's default flags: the answer, how fast it comes, and what
-//! the wire saw.
+//! What gets out and what doesn't, from a container with Docker's default flags: the answer, how
+//! fast it comes, and what the wire saw.
 
 use crate::Test;
 use crate::bed::{Bed, Capture, unique};
@@ -10,10 +10,22 @@ use crate::wire::{leaks, must_show_allowed_traffic};
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_name_works_over_http_and_https", allowed_name),
     ("a_name_below_a_wildcard_works", wildcard),
-    ("the_real_server_answers_whatever_address_the_client_chose", real_server),
-    ("a_denied_name_gets_a_403_that_names_the_host_and_the_rule", forbidden_page),
-    ("a_name_that_resolves_to_a_special_range_is_refused", rebinding),
-    ("everything_else_fails_fast_and_not_one_packet_leaves", everything_else),
+    (
+        "the_real_server_answers_whatever_address_the_client_chose",
+        real_server,
+    ),
+    (
+        "a_denied_name_gets_a_403_that_names_the_host_and_the_rule",
+        forbidden_page,
+    ),
+    (
+        "a_name_that_resolves_to_a_special_range_is_refused",
+        rebinding,
+    ),
+    (
+        "everything_else_fails_fast_and_not_one_packet_leaves",
+        everything_else,
+    ),
     ("rules_for_ports_protocols_and_ranges_open_just_that", ports),
     ("a_restarted_container_is_filtered", restarted),
     ("large_transfers_arrive_whole", large),
@@ -21,10 +33,17 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn allowed_name(bed: &Bed) {
-    for url in ["http://allowed.test/", "https://allowed.test/", "-4 https://allowed.test/", "-6 http://allowed.test/"]
-    {
+    for url in [
+        "http://allowed.test/",
+        "https://allowed.test/",
+        "-4 https://allowed.test/",
+        "-6 http://allowed.test/",
+    ] {
         let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
-        assert!(answer.stdout.contains("I am allowed.test"), "{url}: {answer:?}");
+        assert!(
+            answer.stdout.contains("I am allowed.test"),
+            "{url}: {answer:?}"
+        );
     }
 }
 
@@ -33,7 +52,8 @@ fn wildcard(bed: &Bed) {
     assert!(answer.must_succeed().stdout.contains(WILD.name));
 }
 
-/// The client names the attacker's address; the filter resolves the name itself and never dials what the client chose.
+/// The client names the attacker's address; the filter resolves the name itself and never dials
+/// what the client chose.
 fn real_server(bed: &Bed) {
     // Containers' addresses are masqueraded, so the path tells whose visit it was.
     let path = unique("visit");
@@ -42,11 +62,17 @@ fn real_server(bed: &Bed) {
         format!("-H Host:allowed.test http://203.0.113.66/{path}"),
     ] {
         let answer = bed.run(&[], &format!("curl -sS -m 5 {url}"));
-        assert!(answer.stdout.contains("I am allowed.test"), "{url}: {answer:?}");
+        assert!(
+            answer.stdout.contains("I am allowed.test"),
+            "{url}: {answer:?}"
+        );
     }
     let log = bed.internet_log();
     let visits: Vec<&str> = log.lines().filter(|line| line.contains(&path)).collect();
-    assert!(!visits.is_empty() && !visits.iter().any(|line| line.contains("203.0.113.66")), "{visits:#?}");
+    assert!(
+        !visits.is_empty() && !visits.iter().any(|line| line.contains("203.0.113.66")),
+        "{visits:#?}"
+    );
 }
 
 fn forbidden_page(bed: &Bed) {
@@ -55,7 +81,10 @@ fn forbidden_page(bed: &Bed) {
     let said = bed.run(&[], script).must_succeed().stdout.clone();
     let (status, page) = said.split_once('\n').unwrap();
     assert!(status.starts_with("403 0.0"), "{status}");
-    assert!(page.contains("denied.test") && page.contains("domain=denied.test"), "{page}");
+    assert!(
+        page.contains("denied.test") && page.contains("domain=denied.test"),
+        "{page}"
+    );
 }
 
 fn rebinding(bed: &Bed) {
@@ -66,9 +95,14 @@ fn rebinding(bed: &Bed) {
         ("private.rebind.test", "10.1.2.3"),
     ] {
         // To an address beyond: what leads to loopback would never leave the container.
-        let answer = container.exec(&format!("curl -sS -m 5 --resolve {name}:80:198.51.100.10 http://{name}/"));
+        let answer = container.exec(&format!(
+            "curl -sS -m 5 --resolve {name}:80:198.51.100.10 http://{name}/"
+        ));
         let page = &answer.must_succeed().stdout;
-        assert!(page.starts_with("denied: ") && page.contains(&format!("{name} leads to {address}")), "{answer:?}");
+        assert!(
+            page.starts_with("denied: ") && page.contains(&format!("{name} leads to {address}")),
+            "{answer:?}"
+        );
         assert!(answer.took.as_secs() < 5, "{name}: {:?}", answer.took);
     }
 }
@@ -78,8 +112,8 @@ fn everything_else(bed: &Bed) {
     nothing_leaks_while(bed, &container, || denied_probes(&container));
 }
 
-/// Runs hostile acts while the wire is watched; ends with an allowed request, which must be on the capture: a capture
-/// that sees nothing would prove nothing.
+/// Runs hostile acts while the wire is watched; ends with an allowed request, which must be on the
+/// capture: a capture that sees nothing would prove nothing.
 pub(crate) fn nothing_leaks_while(bed: &Bed, container: &Container<'_>, acts: impl FnOnce()) {
     let capture = Capture::start(bed, &container.uplink(), "in");
     acts();
@@ -110,12 +144,20 @@ pub(crate) fn denied_probes(container: &Container<'_>) {
         format!("dns tcp [{}]:53 secret.denied.test", resolver.v6),
     ];
     for probe in &probes {
-        let said = container.exec(&format!("attacker {probe}")).must_succeed().stdout.clone();
+        let said = container
+            .exec(&format!("attacker {probe}"))
+            .must_succeed()
+            .stdout
+            .clone();
         let (outcome, milliseconds) = said.trim().rsplit_once(' ').unwrap();
         let milliseconds: u64 = milliseconds.parse().unwrap();
-        // A name that is not let through does not exist: every resolver library gives up on that at once.
-        let expected: &[&str] =
-            if probe.starts_with("dns") { &["nxdomain"] } else { &["refused", "unreachable", "prohibited"] };
+        // A name that is not let through does not exist: every resolver library gives up on that at
+        // once.
+        let expected: &[&str] = if probe.starts_with("dns") {
+            &["nxdomain"]
+        } else {
+            &["refused", "unreachable", "prohibited"]
+        };
         assert!(expected.contains(&outcome), "{probe}: {said}");
         assert!(milliseconds <= 100, "{probe}: {said}");
     }
@@ -130,14 +172,20 @@ pub(crate) fn denied_probes(container: &Container<'_>) {
         let seconds: f64 = answer.must_fail().stdout.trim().parse().unwrap();
         assert!(seconds < 1.0, "{url}: {seconds} s, {}", answer.stderr);
     }
-    let bare = container.exec("curl -sS -m 5 -o /dev/null -w '%{http_code}' http://203.0.113.66/").stdout;
+    let bare = container
+        .exec("curl -sS -m 5 -o /dev/null -w '%{http_code}' http://203.0.113.66/")
+        .stdout;
     assert_eq!(bare, "403");
 }
 
 fn ports(bed: &Bed) {
     let container = bed.start_with("boundary-ports", &[], &["sleep", "600"]);
     let outcome = |probe: &str| {
-        let said = container.exec(&format!("attacker probe {probe}")).must_succeed().stdout.clone();
+        let said = container
+            .exec(&format!("attacker probe {probe}"))
+            .must_succeed()
+            .stdout
+            .clone();
         said.split(' ').next().unwrap().to_owned()
     };
     // Rules by name hold for the addresses that this container was told for the name.
@@ -149,7 +197,12 @@ fn ports(bed: &Bed) {
         !is_cut(&container, &format!("tcp {}:5432", WILD.v4)),
         "what is open looks shut: nothing could be told apart"
     );
-    let shut = ["tcp 198.51.100.20:22", "tcp 198.51.100.10:5432", "udp 198.51.100.30:9999", "tcp 198.51.100.30:8080"];
+    let shut = [
+        "tcp 198.51.100.20:22",
+        "tcp 198.51.100.10:5432",
+        "udp 198.51.100.30:9999",
+        "tcp 198.51.100.30:8080",
+    ];
     for probe in shut {
         if outcome(probe) == "connected" {
             assert!(is_cut(&container, probe), "{probe}");
@@ -159,35 +212,55 @@ fn ports(bed: &Bed) {
     }
 }
 
-/// A captured port is accepted before it is judged: then the connection must end without a byte from the other side.
+/// A captured port is accepted before it is judged: then the connection must end without a byte
+/// from the other side.
 fn is_cut(container: &Container<'_>, probe: &str) -> bool {
-    let Some(target) = probe.strip_prefix("tcp ") else { return false };
+    let Some(target) = probe.strip_prefix("tcp ") else {
+        return false;
+    };
     let target = target.replace(':', " ");
-    container.exec(&format!("echo hello | timeout 3 nc {target}")).stdout.is_empty()
+    container
+        .exec(&format!("echo hello | timeout 3 nc {target}"))
+        .stdout
+        .is_empty()
 }
 
 fn restarted(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    for verb in [&["restart", "--time", "0"][..], &["stop", "--time", "0"], &["start"]] {
-        bed.docker(&[verb, &[&container.name]].concat()).must_succeed();
+    for verb in [
+        &["restart", "--time", "0"][..],
+        &["stop", "--time", "0"],
+        &["start"],
+    ] {
+        bed.docker(&[verb, &[&container.name]].concat())
+            .must_succeed();
     }
     nothing_leaks_while(bed, &container, || denied_probes(&container));
 }
 
 fn large(bed: &Bed) {
-    let answer = bed.run(&[], "curl -sS -m 30 https://allowed.test/bytes/20000000 | wc -c");
+    let answer = bed.run(
+        &[],
+        "curl -sS -m 30 https://allowed.test/bytes/20000000 | wc -c",
+    );
     assert_eq!(answer.must_succeed().stdout.trim(), "20000000");
 }
 
-/// A server that speaks first, and a client that waits for it, as with SSH, SMTP and MySQL: medians of real time, side by side.
+/// A server that speaks first, and a client that waits for it, as with SSH, SMTP and MySQL: medians
+/// of real time, side by side.
 fn greeting(bed: &Bed) {
     let median = |runtime: &str| -> u64 {
         let container = bed.start_with(runtime, &[], &["sleep", "600"]);
         container.exec("nslookup allowed.test").must_succeed();
-        let probe = format!("for i in $(seq 9); do attacker probe greeting {}:22; done", ALLOWED.v4);
+        let probe = format!(
+            "for i in $(seq 9); do attacker probe greeting {}:22; done",
+            ALLOWED.v4
+        );
         let said = container.exec(&probe).must_succeed().stdout.clone();
-        let mut times: Vec<u64> =
-            said.lines().map(|line| line.strip_prefix("heard ").unwrap().parse().unwrap()).collect();
+        let mut times: Vec<u64> = said
+            .lines()
+            .map(|line| line.strip_prefix("heard ").unwrap().parse().unwrap())
+            .collect();
         times.sort_unstable();
         times[times.len() / 2]
     };

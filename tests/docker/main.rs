@@ -1,14 +1,25 @@
-//! End to end: real dockerd, containerd and runc in a private bed, a little internet behind it, and captures on the wire.
+//! End to end: real dockerd, containerd and runc in a private bed, a little internet behind it, and
+//! captures on the wire.
 //!
-//! `cargo test --test docker` needs root; without it every test is reported as ignored, and with `CI` set that is a
-//! failure. `BED_ENGINE_ROOT=DIR` takes Docker from another root file system (`scripts/newer-docker`), and
-//! `BOUNDARY_TEST_RUNTIME=runc` runs only what proves the bed itself.
+//! `cargo test --test docker` needs root; without it every test is reported as ignored, and with
+//! `CI` set that is a failure. `BED_ENGINE_ROOT=DIR` takes Docker from another root file system
+//! (`scripts/newer-docker`), and `BOUNDARY_TEST_RUNTIME=runc` runs only what proves the bed itself.
 //!
 //! Every test is a function of its own, takes the shared bed, and uses names that nobody else uses.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by panicking")]
-#![expect(clippy::print_stderr, reason = "what a failed run needs is told on standard error")]
-#![expect(clippy::disallowed_methods, reason = "the bed is made of other programs")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends by panicking"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "what a failed run needs is told on standard error"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bed is made of other programs"
+)]
 
 mod annotations;
 mod attacks;
@@ -46,7 +57,8 @@ use libtest_mimic::Trial;
 
 use crate::bed::Bed;
 
-/// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter` runs one group.
+/// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter`
+/// runs one group.
 #[derive(Clone, Copy)]
 struct Group {
     name: &'static str,
@@ -57,44 +69,82 @@ struct Group {
     since: Option<u32>,
     /// A program of this machine that they need, where not every system packages it.
     program: Option<&'static str>,
-    /// Whether no other test may run meanwhile: so many containers at once leave the others no time.
+    /// Whether no other test may run meanwhile: so many containers at once leave the others no
+    /// time.
     alone: bool,
 }
 
 const fn group(name: &'static str, tests: &'static [Test]) -> Group {
-    Group { name, tests, proves_the_bed: false, since: None, program: None, alone: false }
+    Group {
+        name,
+        tests,
+        proves_the_bed: false,
+        since: None,
+        program: None,
+        alone: false,
+    }
 }
 
 const GROUPS: [Group; 20] = [
-    Group { proves_the_bed: true, ..group("control", control::TESTS) },
-    Group { proves_the_bed: true, ..group("transparency", transparency::TESTS) },
+    Group {
+        proves_the_bed: true,
+        ..group("control", control::TESTS)
+    },
+    Group {
+        proves_the_bed: true,
+        ..group("transparency", transparency::TESTS)
+    },
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("endings", endings::TESTS),
     group("record", record::TESTS),
-    Group { alone: true, ..group("crowd", endings::CROWD) },
+    Group {
+        alone: true,
+        ..group("crowd", endings::CROWD)
+    },
     group("bounds", bounds::TESTS),
-    Group { alone: true, ..group("memory", memory::TESTS) },
+    Group {
+        alone: true,
+        ..group("memory", memory::TESTS)
+    },
     group("privilege", privilege::TESTS),
     group("by_hand", by_hand::TESTS),
     group("audit", audit::TESTS),
-    Group { alone: true, ..group("flood", audit::FLOOD) },
+    Group {
+        alone: true,
+        ..group("flood", audit::FLOOD)
+    },
     group("refusals", refusals::TESTS),
     group("status", status::TESTS),
     group("resolver", resolver::TESTS),
-    Group { since: Some(24), ..group("annotations", annotations::TESTS) },
+    Group {
+        since: Some(24),
+        ..group("annotations", annotations::TESTS)
+    },
     group("nesting", nesting::TESTS),
-    Group { program: Some("chromium-headless-shell"), ..group("nesting_browser", nesting::BROWSER_TESTS) },
+    Group {
+        program: Some("chromium-headless-shell"),
+        ..group("nesting_browser", nesting::BROWSER_TESTS)
+    },
 ];
 
 fn main() {
     let suite = Suite::begin(Bed::with_docker);
-    let engine = if suite.privileged { docker::engine_version() } else { None };
+    let engine = if suite.privileged {
+        docker::engine_version()
+    } else {
+        None
+    };
     let trials = GROUPS
         .iter()
         .filter(|group| group.proves_the_bed || docker::runtime() != "runc")
-        .flat_map(|group| group.tests.iter().map(|test| trial(&suite, group, *test, engine)))
+        .flat_map(|group| {
+            group
+                .tests
+                .iter()
+                .map(|test| trial(&suite, group, *test, engine))
+        })
         .collect();
     suite.conclude(trials);
 }
@@ -106,12 +156,12 @@ fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial
     };
     match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
-        (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
-            trial.with_kind(format!("needs Docker {since}")).with_ignored_flag(true)
-        }
-        (_, Some(program)) if !docker::is_installed(program) => {
-            trial.with_kind(format!("needs {program}")).with_ignored_flag(true)
-        }
+        (Some(since), _) if engine.is_some_and(|engine| engine < since) => trial
+            .with_kind(format!("needs Docker {since}"))
+            .with_ignored_flag(true),
+        (_, Some(program)) if !docker::is_installed(program) => trial
+            .with_kind(format!("needs {program}"))
+            .with_ignored_flag(true),
         _ => trial,
     }
 }

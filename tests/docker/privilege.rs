@@ -1,4 +1,5 @@
-//! What the filter, the process that reads what a container sends, may do: nothing but what serving needs, all of which works.
+//! What the filter, the process that reads what a container sends, may do: nothing but what serving
+//! needs, all of which works.
 
 use std::fs;
 use std::path::Path;
@@ -10,14 +11,20 @@ use crate::docker::Container;
 pub(crate) const TESTS: &[Test] = &[
     ("the_filter_is_nobody_with_one_capability", capabilities),
     ("the_filter_has_no_files_but_its_record", files),
-    ("whatever_a_container_does_the_filter_is_denied_nothing_that_it_asks_for", walk),
+    (
+        "whatever_a_container_does_the_filter_is_denied_nothing_that_it_asks_for",
+        walk,
+    ),
     ("a_record_that_was_removed_is_gone_on_with", removed_record),
 ];
 
 /// A line of `/proc/PID/status`.
 fn status(bed: &Bed, pid: &str, field: &str) -> String {
     let status = fs::read_to_string(bed.inside(&format!("/proc/{pid}/status"))).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"))
+        .unwrap();
     line.to_owned()
 }
 
@@ -29,7 +36,8 @@ fn capabilities(bed: &Bed) {
     assert_eq!(of(&filter, "Uid"), "65534\t65534\t65534\t65534");
     assert_eq!(of(&filter, "Gid"), "65534\t65534\t65534\t65534");
     assert_eq!(of(&filter, "Groups").trim(), "");
-    let namespace = |pid: &str, kind| fs::read_link(bed.inside(&format!("/proc/{pid}/ns/{kind}"))).unwrap();
+    let namespace =
+        |pid: &str, kind| fs::read_link(bed.inside(&format!("/proc/{pid}/ns/{kind}"))).unwrap();
     // One of its own would be its owner's to enter, and a container's root may be of the same user.
     assert_eq!(namespace(&filter, "user"), namespace(keeper, "user"));
     assert_eq!(namespace(&filter, "net"), namespace(keeper, "net"));
@@ -52,25 +60,45 @@ fn files(bed: &Bed) {
     let root = bed.inside(&format!("/proc/{filter}/root"));
     assert_eq!(fs::read_dir(root.join(".")).unwrap().count(), 0);
     let directory = bed.inside(&format!("/proc/{filter}/fd"));
-    let open: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let open: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     let record = format!("/var/log/boundary/{}.jsonl", container.id());
     for descriptor in open {
-        let target = fs::read_link(&descriptor).unwrap().into_os_string().into_string().unwrap();
-        let anonymous = ["socket:", "pipe:", "anon_inode:[eventpoll]", "anon_inode:[eventfd]", "anon_inode:[signalfd]"];
+        let target = fs::read_link(&descriptor)
+            .unwrap()
+            .into_os_string()
+            .into_string()
+            .unwrap();
+        let anonymous = [
+            "socket:",
+            "pipe:",
+            "anon_inode:[eventpoll]",
+            "anon_inode:[eventfd]",
+            "anon_inode:[signalfd]",
+        ];
         let known = anonymous.iter().any(|kind| target.starts_with(kind)) || target == "/dev/null";
         assert!(known || target.ends_with(&record), "{target}");
         if target.ends_with(&record) {
             let number = descriptor.file_name().unwrap().to_str().unwrap();
             let info = bed.inside(&format!("/proc/{filter}/fdinfo/{number}"));
             let flags = fs::read_to_string(info).unwrap();
-            let flags = flags.lines().find_map(|line| line.strip_prefix("flags:\t")).unwrap();
+            let flags = flags
+                .lines()
+                .find_map(|line| line.strip_prefix("flags:\t"))
+                .unwrap();
             let flags = i32::from_str_radix(flags, 8).unwrap();
-            assert_eq!(flags & (libc::O_ACCMODE | libc::O_APPEND), libc::O_WRONLY | libc::O_APPEND);
+            assert_eq!(
+                flags & (libc::O_ACCMODE | libc::O_APPEND),
+                libc::O_WRONLY | libc::O_APPEND
+            );
         }
     }
 }
 
-/// Everything that tests elsewhere do one by one, under a tracer that sees what each system call got.
+/// Everything that tests elsewhere do one by one, under a tracer that sees what each system call
+/// got.
 fn walk(bed: &Bed) {
     let container = bed.start_with("boundary-ports", &[], &["sleep", "600"]);
     let tracer = Tracer::attach(bed, &container.footprint().filter(bed));
@@ -95,9 +123,15 @@ fn walk(bed: &Bed) {
         container.exec(script).must_succeed();
     }
     remove_record(bed, &container);
-    let denied = tracer.stop().into_iter().filter(|line| line.contains(" = -1 EPERM")).collect::<Vec<_>>();
+    let denied = tracer
+        .stop()
+        .into_iter()
+        .filter(|line| line.contains(" = -1 EPERM"))
+        .collect::<Vec<_>>();
     assert_eq!(denied, Vec::<String>::new());
-    container.exec("curl -4 -sS -m 9 http://allowed.test/").must_succeed();
+    container
+        .exec("curl -4 -sS -m 9 http://allowed.test/")
+        .must_succeed();
 }
 
 fn removed_record(bed: &Bed) {
@@ -108,10 +142,19 @@ fn removed_record(bed: &Bed) {
 /// The filter, which can open nothing, is given another file.
 fn remove_record(bed: &Bed, container: &Container<'_>) {
     let path = bed.inside(&format!("/var/log/boundary/{}.jsonl", container.id()));
-    container.exec("curl -4 -sS -m 9 http://allowed.test/before").must_succeed();
+    container
+        .exec("curl -4 -sS -m 9 http://allowed.test/before")
+        .must_succeed();
     fs::remove_file(&path).unwrap();
-    container.exec("curl -4 -sS -m 9 http://allowed.test/after").must_succeed();
-    wait_for("the record to be gone on with", || container.records().iter().any(|record| record["path"] == "/after"));
+    container
+        .exec("curl -4 -sS -m 9 http://allowed.test/after")
+        .must_succeed();
+    wait_for("the record to be gone on with", || {
+        container
+            .records()
+            .iter()
+            .any(|record| record["path"] == "/after")
+    });
 }
 
 /// strace(1) on one process.
@@ -133,7 +176,9 @@ impl<'a> Tracer<'a> {
 
     fn stop(self) -> Vec<String> {
         self.bed.exec(&["kill", "-INT", &self.pid]).must_succeed();
-        wait_for("the tracer's end", || !Path::new(&self.bed.inside(&format!("/proc/{}", self.pid))).exists());
+        wait_for("the tracer's end", || {
+            !Path::new(&self.bed.inside(&format!("/proc/{}", self.pid))).exists()
+        });
         let trace = fs::read_to_string(self.bed.inside(&self.output)).unwrap();
         assert!(trace.lines().count() > 500, "too short a trace: {trace}");
         trace.lines().map(str::to_owned).collect()

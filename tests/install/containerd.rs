@@ -1,6 +1,7 @@
 //! `install containerd`: what real containerds make of it, and what the command says.
 //!
-//! Two containerds are asked: the system's (1.6 on Debian 12), and the newer one (2.1) that `scripts/newer-docker` made.
+//! Two containerds are asked: the system's (1.6 on Debian 12), and the newer one (2.1) that
+//! `scripts/newer-docker` made.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ pub(crate) const DEBIAN: &str = "version = 2\n\n[plugins]\n  [plugins.\"io.conta
 const CONFIG: &str = "etc/config.toml";
 
 fn engine(here: &Here, containerd: &RealContainerd) -> Engine {
-    Engine::Containerd(Containerd { config: here.at(CONFIG), program: containerd.program.clone() })
+    Engine::Containerd(Containerd {
+        config: here.at(CONFIG),
+        program: containerd.program.clone(),
+    })
 }
 
 fn tree(directory: &Path) -> Vec<(PathBuf, String)> {
@@ -58,22 +62,46 @@ fn cases(here: &Here) -> Vec<Case> {
         )
     };
     let other = |version| {
-        format!("[plugins.'{}'.containerd.runtimes.other]\nruntime_type = 'io.containerd.kata.v2'\n", plugin(version))
+        format!(
+            "[plugins.'{}'.containerd.runtimes.other]\nruntime_type = 'io.containerd.kata.v2'\n",
+            plugin(version)
+        )
     };
     let imports = format!("imports = ['{}']\n", here.at("etc/conf.d/*.toml").display());
-    let alone = |what, text: String, majors| Case { what, files: vec![("config.toml", text)], majors };
+    let alone = |what, text: String, majors| Case {
+        what,
+        files: vec![("config.toml", text)],
+        majors,
+    };
     let with = |what, text: String, import: String, majors| Case {
         what,
-        files: vec![("config.toml", imports.clone() + &text), ("conf.d/a.toml", import)],
+        files: vec![
+            ("config.toml", imports.clone() + &text),
+            ("conf.d/a.toml", import),
+        ],
         majors,
     };
     vec![
         alone("Debian's", DEBIAN.to_owned(), 1..=2),
         alone("a kubeadm node's", kubeadm(2), 1..=2),
-        with("with imports", DEBIAN.to_owned(), "oom_score = 1\n".to_owned(), 1..=2),
-        with("with an import that speaks of runtimes", kubeadm(2), other(2), 1..=2),
+        with(
+            "with imports",
+            DEBIAN.to_owned(),
+            "oom_score = 1\n".to_owned(),
+            1..=2,
+        ),
+        with(
+            "with an import that speaks of runtimes",
+            kubeadm(2),
+            other(2),
+            1..=2,
+        ),
         alone("version 3", kubeadm(3), 2..=2),
-        alone("version 3 and nothing else", "version = 3\n".to_owned(), 2..=2),
+        alone(
+            "version 3 and nothing else",
+            "version = 3\n".to_owned(),
+            2..=2,
+        ),
         with("version 3 with drop-ins", kubeadm(3), other(3), 2..=2),
     ]
 }
@@ -89,9 +117,14 @@ pub(crate) fn newer_offers() {
 }
 
 fn offers(containerd: &RealContainerd, here: &Here) {
-    for case in cases(here).into_iter().filter(|case| case.majors.contains(&containerd.major)) {
+    for case in cases(here)
+        .into_iter()
+        .filter(|case| case.majors.contains(&containerd.major))
+    {
         let _ = std::fs::remove_dir_all(here.at("etc"));
-        case.files.iter().for_each(|(name, text)| here.put(&format!("etc/{name}"), text));
+        case.files
+            .iter()
+            .for_each(|(name, text)| here.put(&format!("etc/{name}"), text));
         check(containerd, here, case.what);
     }
 }
@@ -104,14 +137,28 @@ fn check(containerd: &RealContainerd, here: &Here, what: &str) {
 
     let mut after = containerd.dump(&here.at(CONFIG));
     let systemd_cgroup = |runtime: &Value| runtime.get("options")?.get("SystemdCgroup")?.as_bool();
-    let runc = runtimes(&mut after).get("runc").and_then(systemd_cgroup).unwrap_or_default();
+    let runc = runtimes(&mut after)
+        .get("runc")
+        .and_then(systemd_cgroup)
+        .unwrap_or_default();
     for (name, program) in [("boundary", "boundary-shim"), ("npm-only", "boundary-npm")] {
         let runtime = &runtimes(&mut after)[name];
-        assert_eq!(runtime["runtime_type"].as_str(), Some("io.containerd.runc.v2"), "{what}");
-        assert_eq!(runtime["options"]["BinaryName"].as_str(), here.at(program).to_str(), "{what}");
+        assert_eq!(
+            runtime["runtime_type"].as_str(),
+            Some("io.containerd.runc.v2"),
+            "{what}"
+        );
+        assert_eq!(
+            runtime["options"]["BinaryName"].as_str(),
+            here.at(program).to_str(),
+            "{what}"
+        );
         assert_eq!(systemd_cgroup(runtime).unwrap_or_default(), runc, "{what}");
         for key in ["pod_annotations", "container_annotations"] {
-            assert_eq!(runtime[key].as_array().expect("a list"), &[Value::from("boundary.*")]);
+            assert_eq!(
+                runtime[key].as_array().expect("a list"),
+                &[Value::from("boundary.*")]
+            );
         }
     }
     assert_others_untouched(&mut before, &mut after, &["boundary", "npm-only"], what);
@@ -128,13 +175,23 @@ pub(crate) fn new_file() {
     let newer = can_run_newer().then(|| RealContainerd::newer(&here));
     for containerd in [Some(RealContainerd::older()), newer].into_iter().flatten() {
         let engine = engine(&here, &containerd);
-        here.put("empty.toml", if containerd.major == 1 { "version = 2\n" } else { "version = 3\n" });
+        here.put(
+            "empty.toml",
+            if containerd.major == 1 {
+                "version = 2\n"
+            } else {
+                "version = 3\n"
+            },
+        );
         let mut before = containerd.dump(&here.at("empty.toml"));
         let _ = std::fs::remove_dir_all(here.at("etc"));
 
         here.install(&engine, "boundary", "default");
         let mut after = containerd.dump(&here.at(CONFIG));
-        assert_eq!(runtimes(&mut after)["boundary"]["options"]["BinaryName"].as_str(), here.ours.binary.to_str());
+        assert_eq!(
+            runtimes(&mut after)["boundary"]["options"]["BinaryName"].as_str(),
+            here.ours.binary.to_str()
+        );
         assert_others_untouched(&mut before, &mut after, &["boundary"], "a new file");
         here.uninstall(&engine, "boundary");
         assert_eq!(tree(&here.at("etc")), []);
@@ -153,7 +210,8 @@ pub(crate) fn command_for_real() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let (config, binary) = (here.at(CONFIG), here.ours.binary.display());
     let config = config.display();
-    let restart = "note: containerd reads its files only when it starts: systemctl restart containerd\n";
+    let restart =
+        "note: containerd reads its files only when it starts: systemctl restart containerd\n";
     let expected = format!(
         "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, else as runc is\n\
          {restart}{NO_POLICY}already installed\n{NO_POLICY}\
@@ -166,11 +224,21 @@ pub(crate) fn malformed() {
     let here = Here::new();
     here.put(CONFIG, "version = 2\n[plugins\n");
     for verb in ["install", "uninstall"] {
-        let output = here.prepared(&[verb, "containerd", "--config"]).arg(here.at(CONFIG)).output().expect("it runs");
+        let output = here
+            .prepared(&[verb, "containerd", "--config"])
+            .arg(here.at(CONFIG))
+            .output()
+            .expect("it runs");
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
         let said = text(&output.stderr);
-        let begins = format!("boundary-shim: {} is left alone: line 2: ", here.at(CONFIG).display());
-        assert!(said.starts_with(&begins) && said.lines().count() == 1, "{said}");
+        let begins = format!(
+            "boundary-shim: {} is left alone: line 2: ",
+            here.at(CONFIG).display()
+        );
+        assert!(
+            said.starts_with(&begins) && said.lines().count() == 1,
+            "{said}"
+        );
     }
     assert_eq!(here.get(CONFIG), "version = 2\n[plugins\n");
 }

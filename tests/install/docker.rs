@@ -18,11 +18,19 @@ fn docker(here: &Here) -> Engine {
         drop_in: here.at("resolved.conf.d/boundary.conf"),
         answers: |_| true,
     };
-    Engine::Docker(Docker { daemon_config: here.at(CONFIG), dns, restart: false })
+    Engine::Docker(Docker {
+        daemon_config: here.at(CONFIG),
+        dns,
+        restart: false,
+    })
 }
 
 fn command(here: &Here, words: &[&str]) -> Output {
-    here.prepared(words).arg("--daemon-config").arg(here.at(CONFIG)).output().expect("it runs")
+    here.prepared(words)
+        .arg("--daemon-config")
+        .arg(here.at(CONFIG))
+        .output()
+        .expect("it runs")
 }
 
 pub(crate) fn offers_the_runtime() {
@@ -31,11 +39,21 @@ pub(crate) fn offers_the_runtime() {
     let dockerd = Dockerd::start(&here.at(""), &[]);
 
     here.install(&docker(&here), "boundary", "default");
-    dockerd.wait_for("it offers boundary", |runtimes| runtimes.contains_key("boundary"));
+    dockerd.wait_for("it offers boundary", |runtimes| {
+        runtimes.contains_key("boundary")
+    });
     here.install(&docker(&here), "npm-only", "npm");
-    let runtimes = dockerd.wait_for("it offers npm-only", |runtimes| runtimes.contains_key("npm-only"));
-    assert_eq!(runtimes["boundary"]["path"].as_str(), here.ours.binary.to_str());
-    assert_eq!(runtimes["npm-only"]["path"].as_str(), here.at("boundary-npm").to_str());
+    let runtimes = dockerd.wait_for("it offers npm-only", |runtimes| {
+        runtimes.contains_key("npm-only")
+    });
+    assert_eq!(
+        runtimes["boundary"]["path"].as_str(),
+        here.ours.binary.to_str()
+    );
+    assert_eq!(
+        runtimes["npm-only"]["path"].as_str(),
+        here.at("boundary-npm").to_str()
+    );
     assert_eq!(runtimes["other"]["path"], "/bin/true");
 
     here.uninstall(&docker(&here), "npm-only");
@@ -52,12 +70,18 @@ pub(crate) fn keeps_flagged_runtimes() {
     here.put(CONFIG, "{}");
     let mut dockerd = Dockerd::start(&here.at(""), &["--add-runtime", "flagged=/bin/true"]);
     let notes = here.install(&docker(&here), "boundary", "default");
-    assert!(notes.iter().any(|note| note.contains("--add-runtime")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note.contains("--add-runtime")),
+        "{notes:?}"
+    );
     assert!(dockerd.runtimes().contains_key("flagged"));
 
     dockerd.restart();
     let runtimes = dockerd.runtimes();
-    assert!(runtimes.contains_key("flagged") && runtimes.contains_key("boundary"), "{runtimes:?}");
+    assert!(
+        runtimes.contains_key("flagged") && runtimes.contains_key("boundary"),
+        "{runtimes:?}"
+    );
 }
 
 pub(crate) fn keeps_dns_flag() {
@@ -73,7 +97,10 @@ pub(crate) fn keeps_dns_flag() {
     here.uninstall(&docker(&here), "boundary");
     here.install(&docker(&here), "boundary", "default");
     let dockerd = Dockerd::start(&here.at(""), &[]);
-    assert!(dockerd.runtimes().contains_key("boundary"), "with dns in the file");
+    assert!(
+        dockerd.runtimes().contains_key("boundary"),
+        "with dns in the file"
+    );
 }
 
 pub(crate) fn keeps_flagged_default() {
@@ -81,8 +108,12 @@ pub(crate) fn keeps_flagged_default() {
     here.put(CONFIG, "{}");
     here.install(&docker(&here), "boundary", "default");
     let _dockerd = Dockerd::start(&here.at(""), &["--default-runtime=boundary"]);
-    let error = integrate::uninstall(&docker(&here), &here.ours, &"boundary".parse().expect("a name"))
-        .expect_err("it is needed");
+    let error = integrate::uninstall(
+        &docker(&here),
+        &here.ours,
+        &"boundary".parse().expect("a name"),
+    )
+    .expect_err("it is needed");
     assert!(error.to_string().contains("default runtime"), "{error}");
 }
 
@@ -110,16 +141,32 @@ pub(crate) fn command_for_real() {
 pub(crate) fn dry_run() {
     let here = Here::new();
     here.put(CONFIG, "{\"log-level\": \"warn\"}");
-    let before = std::fs::metadata("/etc/boundary").ok().and_then(|meta| meta.modified().ok());
-    let output = command(&here, &["install", "docker", "--policy", "npm", "--dry-run"]);
+    let before = std::fs::metadata("/etc/boundary")
+        .ok()
+        .and_then(|meta| meta.modified().ok());
+    let output = command(
+        &here,
+        &["install", "docker", "--policy", "npm", "--dry-run"],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
     let expected = format!("\"path\": \"{}\"", here.at("boundary-npm").display());
-    assert!(said.contains("this would be done:") && said.contains(&expected), "{said}");
-    assert!(said.ends_with("try: docker run --rm --runtime=boundary IMAGE COMMAND\n"), "{said}");
+    assert!(
+        said.contains("this would be done:") && said.contains(&expected),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("try: docker run --rm --runtime=boundary IMAGE COMMAND\n"),
+        "{said}"
+    );
     assert_eq!(here.get(CONFIG), "{\"log-level\": \"warn\"}");
     assert!(!here.at("boundary-npm").is_symlink());
-    assert_eq!(std::fs::metadata("/etc/boundary").ok().and_then(|meta| meta.modified().ok()), before);
+    assert_eq!(
+        std::fs::metadata("/etc/boundary")
+            .ok()
+            .and_then(|meta| meta.modified().ok()),
+        before
+    );
 }
 
 pub(crate) fn malformed() {
@@ -129,8 +176,10 @@ pub(crate) fn malformed() {
         let output = command(&here, &words);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(text(&output.stdout), "");
-        let expected =
-            format!("boundary-shim: {} is left alone: `runtimes` isn't an object\n", here.at(CONFIG).display());
+        let expected = format!(
+            "boundary-shim: {} is left alone: `runtimes` isn't an object\n",
+            here.at(CONFIG).display()
+        );
         assert_eq!(text(&output.stderr), expected);
     }
     assert_eq!(here.get(CONFIG), "{\"runtimes\": []}");

@@ -17,8 +17,12 @@ pub(crate) struct Dockerd {
 
 /// Whether the tests can run here at all.
 pub(crate) fn can_run() -> bool {
-    let works =
-        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    let works = |program: &str| {
+        Command::new(program)
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
     nix::unistd::geteuid().is_root() && works("dockerd") && works("docker")
 }
 
@@ -27,7 +31,11 @@ impl Dockerd {
     pub(crate) fn start(directory: &Path, flags: &[&str]) -> Self {
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let process = spawn(directory, &flags);
-        let mut dockerd = Self { directory: directory.to_owned(), flags, process };
+        let mut dockerd = Self {
+            directory: directory.to_owned(),
+            flags,
+            process,
+        };
         dockerd.wait_until_it_answers();
         dockerd
     }
@@ -44,14 +52,22 @@ impl Dockerd {
     }
 
     /// Waits for a state of the runtimes, and gives it.
-    pub(crate) fn wait_for(&self, what: &str, state: impl Fn(&Map<String, Value>) -> bool) -> Map<String, Value> {
+    pub(crate) fn wait_for(
+        &self,
+        what: &str,
+        state: impl Fn(&Map<String, Value>) -> bool,
+    ) -> Map<String, Value> {
         let start = Instant::now();
         loop {
             let runtimes = self.runtimes();
             if state(&runtimes) {
                 return runtimes;
             }
-            assert!(start.elapsed() < PATIENCE, "in vain: {what}; it has {runtimes:?}\n{}", self.log());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "in vain: {what}; it has {runtimes:?}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -60,14 +76,21 @@ impl Dockerd {
         let start = Instant::now();
         while self.try_runtimes().is_none() {
             let ended = self.process.try_wait().expect("its state");
-            assert!(ended.is_none() && start.elapsed() < PATIENCE, "no dockerd: {ended:?}\n{}", self.log());
+            assert!(
+                ended.is_none() && start.elapsed() < PATIENCE,
+                "no dockerd: {ended:?}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn try_runtimes(&self) -> Option<Map<String, Value>> {
         let host = format!("unix://{}", self.directory.join("socket").display());
-        let output = Command::new("docker").args(["-H", &host, "info", "-f", "{{json .Runtimes}}"]).output().ok()?;
+        let output = Command::new("docker")
+            .args(["-H", &host, "info", "-f", "{{json .Runtimes}}"])
+            .output()
+            .ok()?;
         serde_json::from_slice(&output.stdout).ok()?
     }
 
@@ -91,7 +114,11 @@ impl Drop for Dockerd {
 
 fn spawn(directory: &Path, flags: &[String]) -> Child {
     let at = |name: &str| directory.join(name);
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(at("log")).expect("a log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(at("log"))
+        .expect("a log");
     Command::new("dockerd")
         .args(["--bridge", "none", "--iptables=false"])
         .arg("--data-root")

@@ -1,15 +1,21 @@
-//! `install podman` and `install crio`: what the commands say. What podman makes of it: `tests/podman`.
+//! `install podman` and `install crio`: what the commands say. What podman makes of it:
+//! `tests/podman`.
 
 use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
 
 pub(crate) fn command_for_real() {
-    const SCRIPT: &str = "for verb in install install uninstall uninstall; do $0 $verb podman --folder $1; done
+    const SCRIPT: &str =
+        "for verb in install install uninstall uninstall; do $0 $verb podman --folder $1; done
         for time in 1 2; do $0 install crio --name npm --policy npm --folder $1; done
         for time in 1 2; do $0 uninstall crio --name npm --folder $1; done";
     let here = Here::new();
     let output = in_an_etc_of_its_own(&[], SCRIPT, &[&here.ours.binary, &here.at("conf.d")]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
-    let (folder, program, link) = (here.at("conf.d"), here.ours.binary.display(), here.at("boundary-npm"));
+    let (folder, program, link) = (
+        here.at("conf.d"),
+        here.ours.binary.display(),
+        here.at("boundary-npm"),
+    );
     let (folder, link) = (folder.display(), link.display());
     let example = "try: podman --runtime=boundary run --rm IMAGE COMMAND\n";
     let restart = "note: CRI-O reads its files only when it starts: systemctl restart crio\n";

@@ -30,9 +30,12 @@ impl Here {
             configurations: Vec::new(),
             apparmor: None,
         };
-        // By another process: a descriptor that is open for writing here would be inherited by whatever other tests start
-        // meanwhile, and the copy could not be run as long (ETXTBSY).
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_boundary-shim")).arg(&ours.binary).status();
+        // By another process: a descriptor that is open for writing here would be inherited by
+        // whatever other tests start meanwhile, and the copy could not be run as long (ETXTBSY).
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_boundary-shim"))
+            .arg(&ours.binary)
+            .status();
         assert!(copied.expect("cp").success());
         Self { directory, ours }
     }
@@ -58,7 +61,10 @@ impl Here {
 
     /// Gives the notes.
     pub(crate) fn install(&self, engine: &Engine, name: &str, policy: &str) -> Vec<String> {
-        let (name, policy) = (name.parse().expect("a name"), policy.parse().expect("a name"));
+        let (name, policy) = (
+            name.parse().expect("a name"),
+            policy.parse().expect("a name"),
+        );
         let plan = integrate::install(engine, &self.ours, &name, &policy).expect("planned");
         step::apply(&plan.steps, |_| Ok(())).expect("applied");
         let again = integrate::install(engine, &self.ours, &name, &policy).expect("planned");
@@ -67,7 +73,8 @@ impl Here {
     }
 
     pub(crate) fn uninstall(&self, engine: &Engine, name: &str) {
-        let plan = integrate::uninstall(engine, &self.ours, &name.parse().expect("a name")).expect("planned");
+        let plan = integrate::uninstall(engine, &self.ours, &name.parse().expect("a name"))
+            .expect("planned");
         step::apply(&plan.steps, |_| Ok(())).expect("applied");
     }
 
@@ -79,15 +86,21 @@ impl Here {
     }
 }
 
-/// Runs a shell script where `/etc` may be changed: under a layer of its own, and without `/etc/boundary`. No container of ours
-/// is seen to run, and in `/mnt` there is room.
+/// Runs a shell script where `/etc` may be changed: under a layer of its own, and without
+/// `/etc/boundary`. No container of ours is seen to run, and in `/mnt` there is room.
 pub(crate) fn in_an_etc_of_its_own(unshare: &[&str], script: &str, arguments: &[&Path]) -> Output {
     const LAYER: &str = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
         mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc; rm -rf /etc/boundary
         [ ! -d /run/boundary ] || mount -t tmpfs none /run/boundary";
     let script = format!("{LAYER}\n{script}");
     let mut command = Command::new("unshare");
-    command.arg("--mount").args(unshare).args(["sh", "-c", &script]).args(arguments).output().expect("unshare runs")
+    command
+        .arg("--mount")
+        .args(unshare)
+        .args(["sh", "-c", &script])
+        .args(arguments)
+        .output()
+        .expect("unshare runs")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> &str {

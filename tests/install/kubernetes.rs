@@ -5,7 +5,8 @@ use boundary_shim::integrate::kubernetes;
 use crate::containerd::DEBIAN;
 use crate::here::{Here, in_an_etc_of_its_own, text};
 
-/// The DaemonSet's own script, with the namespaces of a node: process 1 is ours, and its files are a copy of /etc.
+/// The DaemonSet's own script, with the namespaces of a node: process 1 is ours, and its files are
+/// a copy of /etc.
 pub(crate) fn node() {
     const NODE: &str = "mount -t tmpfs none /usr/local/bin
         chmod 755 /usr/local/bin; mkdir -p /etc/containerd; cp \"$1/before.toml\" /etc/containerd/config.toml
@@ -21,22 +22,49 @@ pub(crate) fn node() {
         ! sh \"$0\"; cmp \"$1/before.toml\" /etc/containerd/config.toml";
     let here = Here::new();
     here.put("before.toml", DEBIAN);
-    let (name, policy) = ("boundary".parse().expect("a name"), "npm".parse().expect("a name"));
-    let manifests = kubernetes::manifests(&name, &policy, &"image".parse().expect("a name")).expect("made");
+    let (name, policy) = (
+        "boundary".parse().expect("a name"),
+        "npm".parse().expect("a name"),
+    );
+    let manifests =
+        kubernetes::manifests(&name, &policy, &"image".parse().expect("a name")).expect("made");
     let (_, block) = manifests.split_once("- |\n").expect("a script");
     let (block, _) = block.split_once("\n---").expect("an end");
-    let lines = block.lines().map(|line| line.strip_prefix("              ").unwrap_or_default());
-    let inside =
-        lines.collect::<Vec<_>>().join("\n").replace("</boundary-shim", &format!("<{}", here.ours.binary.display()));
+    let lines = block
+        .lines()
+        .map(|line| line.strip_prefix("              ").unwrap_or_default());
+    let inside = lines.collect::<Vec<_>>().join("\n").replace(
+        "</boundary-shim",
+        &format!("<{}", here.ours.binary.display()),
+    );
     here.put("node.sh", &inside);
 
-    let output = in_an_etc_of_its_own(&["--pid", "--fork", "--mount-proc"], NODE, &[&here.at("node.sh"), &here.at("")]);
+    let output = in_an_etc_of_its_own(
+        &["--pid", "--fork", "--mount-proc"],
+        NODE,
+        &[&here.at("node.sh"), &here.at("")],
+    );
     let said = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{}", text(&output.stderr));
-    let all: Vec<_> = said.lines().filter(|line| line.starts_with("systemctl")).collect();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}\n{}",
+        text(&output.stderr)
+    );
+    let all: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("systemctl"))
+        .collect();
     let (restart, start) = ("systemctl restart containerd", "systemctl start containerd");
-    assert_eq!(all, [restart, restart, restart, restart, restart, start], "{said}");
-    assert!(said.contains("link /usr/local/bin/boundary-npm to boundary-shim"), "{said}");
+    assert_eq!(
+        all,
+        [restart, restart, restart, restart, restart, start],
+        "{said}"
+    );
+    assert!(
+        said.contains("link /usr/local/bin/boundary-npm to boundary-shim"),
+        "{said}"
+    );
 }
 
 /// A kubectl that only keeps what it is given.
@@ -44,19 +72,40 @@ pub(crate) fn kubectl() {
     let here = Here::new();
     let run = |words: &[&str]| {
         let mut command = here.prepared(&["install", "kubernetes"]);
-        command.args(words).env("PATH", here.at("")).output().expect("it runs")
+        command
+            .args(words)
+            .env("PATH", here.at(""))
+            .output()
+            .expect("it runs")
     };
     let printed = run(&[]);
     assert_eq!(printed.status.code(), Some(0));
-    assert!(text(&printed.stdout).contains("kind: DaemonSet"), "{}", text(&printed.stdout));
+    assert!(
+        text(&printed.stdout).contains("kind: DaemonSet"),
+        "{}",
+        text(&printed.stdout)
+    );
 
     let output = run(&["--apply"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("boundary-shim: kubectl apply: "), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).starts_with("boundary-shim: kubectl apply: "),
+        "{}",
+        text(&output.stderr)
+    );
 
-    here.put_program("kubectl", &format!("#!/bin/sh\necho \"$*\"; /bin/cat >{}\n", here.at("given").display()));
+    here.put_program(
+        "kubectl",
+        &format!(
+            "#!/bin/sh\necho \"$*\"; /bin/cat >{}\n",
+            here.at("given").display()
+        ),
+    );
     let output = run(&["--apply"]);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "apply -f -\n"));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), "apply -f -\n")
+    );
     assert_eq!(here.get("given"), text(&printed.stdout));
 
     let output = run(&["--name", "A"]);

@@ -26,12 +26,16 @@ pub(crate) fn can_run_newer() -> bool {
 
 /// Where the newer one is: a system of its own.
 fn newer() -> PathBuf {
-    std::env::var_os("BOUNDARY_NEWER_DOCKER").map_or_else(|| "/var/lib/boundary-testbed/sid".into(), PathBuf::from)
+    std::env::var_os("BOUNDARY_NEWER_DOCKER")
+        .map_or_else(|| "/var/lib/boundary-testbed/sid".into(), PathBuf::from)
 }
 
 impl RealContainerd {
     pub(crate) fn older() -> Self {
-        Self { program: "containerd".into(), major: 1 }
+        Self {
+            program: "containerd".into(),
+            major: 1,
+        }
     }
 
     /// Not by chroot: it has to see our files.
@@ -43,12 +47,19 @@ impl RealContainerd {
             root.display()
         );
         here.put_program("containerd-2", &script);
-        Self { program: here.at("containerd-2"), major: 2 }
+        Self {
+            program: here.at("containerd-2"),
+            major: 2,
+        }
     }
 
     /// The configuration as this containerd understands it.
     pub(crate) fn dump(&self, config: &Path) -> Table {
-        let output = Command::new(&self.program).arg("--config").arg(config).args(["config", "dump"]).output();
+        let output = Command::new(&self.program)
+            .arg("--config")
+            .arg(config)
+            .args(["config", "dump"])
+            .output();
         let output = output.expect("it runs");
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout).parse().expect("TOML")
@@ -59,16 +70,31 @@ impl RealContainerd {
 pub(crate) fn runtimes(dump: &mut Table) -> &mut Table {
     let plugins = dump["plugins"].as_table_mut().expect("plugins");
     let cri = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"];
-    let cri = cri.into_iter().find(|cri| plugins.get(*cri).is_some_and(|cri| cri.get("containerd").is_some()));
-    plugins[cri.expect("a CRI plugin")]["containerd"]["runtimes"].as_table_mut().expect("runtimes")
+    let cri = cri.into_iter().find(|cri| {
+        plugins
+            .get(*cri)
+            .is_some_and(|cri| cri.get("containerd").is_some())
+    });
+    plugins[cri.expect("a CRI plugin")]["containerd"]["runtimes"]
+        .as_table_mut()
+        .expect("runtimes")
 }
 
 /// All but ours is as before. An entry that was a default may lose what is as good as absent.
-pub(crate) fn assert_others_untouched(before: &mut Table, after: &mut Table, ours: &[&str], what: &str) {
+pub(crate) fn assert_others_untouched(
+    before: &mut Table,
+    after: &mut Table,
+    ours: &[&str],
+    what: &str,
+) {
     for name in ours {
         runtimes(after).remove(*name).expect("ours");
     }
-    for runtime in runtimes(before).iter_mut().chain(runtimes(after)).map(|(_, runtime)| runtime) {
+    for runtime in runtimes(before)
+        .iter_mut()
+        .chain(runtimes(after))
+        .map(|(_, runtime)| runtime)
+    {
         drop_defaults(runtime);
     }
     before.remove("imports");

@@ -1,7 +1,12 @@
-//! The gateway on real links in namespaces made for the test: what is adopted looks the same, nothing passes, nothing stays.
+//! The gateway on real links in namespaces made for the test: what is adopted looks the same,
+//! nothing passes, nothing stays.
 //!
-//! Needs root (or a user namespace with it); without, the tests are reported as ignored, and with `CI` set they fail.
-#![expect(clippy::disallowed_methods, reason = "tests start `ip` and write files")]
+//! Needs root (or a user namespace with it); without, the tests are reported as ignored, and with
+//! `CI` set they fail.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start `ip` and write files"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
 use std::io::{Read, Write};
@@ -35,27 +40,53 @@ fn main() {
         ),
         Trial::test("a_connection_from_outside_reaches_the_container", inbound),
         Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
-        Trial::test("the_kernel_reads_the_ruleset_as_it_is_meant", ruleset_as_meant),
-        Trial::test("while_the_gateway_goes_nothing_gets_through", nothing_through_while_it_goes),
+        Trial::test(
+            "the_kernel_reads_the_ruleset_as_it_is_meant",
+            ruleset_as_meant,
+        ),
+        Trial::test(
+            "while_the_gateway_goes_nothing_gets_through",
+            nothing_through_while_it_goes,
+        ),
         Trial::test("what_the_proxy_sends_late_opens_no_way_out", late_answers),
-        Trial::test("an_answer_that_comes_late_is_no_connection_from_outside", answers_that_come_late),
-        Trial::test("what_comes_for_a_closed_socket_is_refused_outside", closed_sockets_are_answered_outside),
-        Trial::test("the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there", absent_neighbour),
-        Trial::test("only_the_first_segment_of_a_connection_opens_it", stray_segments),
+        Trial::test(
+            "an_answer_that_comes_late_is_no_connection_from_outside",
+            answers_that_come_late,
+        ),
+        Trial::test(
+            "what_comes_for_a_closed_socket_is_refused_outside",
+            closed_sockets_are_answered_outside,
+        ),
+        Trial::test(
+            "the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there",
+            absent_neighbour,
+        ),
+        Trial::test(
+            "only_the_first_segment_of_a_connection_opens_it",
+            stray_segments,
+        ),
         Trial::test("a_connection_from_outside_reaches_any_port", inbound_ports),
         Trial::test("who_sends_too_large_a_packet_in_is_told", too_large),
-        Trial::test("an_ipv6_connection_that_was_idle_for_a_minute_loses_no_packet", idle_ipv6),
+        Trial::test(
+            "an_ipv6_connection_that_was_idle_for_a_minute_loses_no_packet",
+            idle_ipv6,
+        ),
         Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
         Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
-    let trials =
-        trials.into_iter().map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none())).collect();
+    let trials = trials
+        .into_iter()
+        .map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none()))
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// What the sockets of these tests hold: more than anything that is sent to them.
 const RECEIVE: usize = 64 * 1024;
-const QUEUES: Queues = Queues { received: 128 * 1024, sent: 128 * 1024 };
+const QUEUES: Queues = Queues {
+    received: 128 * 1024,
+    sent: 128 * 1024,
+};
 
 /// A container on a wire to an outside, as an engine would have made it.
 struct Wire {
@@ -99,7 +130,10 @@ impl Wire {
     }
 
     fn side(&self) -> Side {
-        Side::open(Namespace::open(&PathBuf::from(format!("/run/netns/{}", self.container))).unwrap()).unwrap()
+        Side::open(
+            Namespace::open(&PathBuf::from(format!("/run/netns/{}", self.container))).unwrap(),
+        )
+        .unwrap()
     }
 
     /// Waits until the engine's interface is gone, with its end outside.
@@ -110,7 +144,8 @@ impl Wire {
         }
     }
 
-    /// What a program in the container can see of its network, without the numbers of links elsewhere.
+    /// What a program in the container can see of its network, without the numbers of links
+    /// elsewhere.
     fn appearance(&self) -> String {
         let c = &self.container;
         let all = [
@@ -124,32 +159,51 @@ impl Wire {
     }
 }
 
-/// A line of `ip` without what can't be the same: which namespace the far end is in, its number there, and whether the
-/// link-local address is still being tried out, which is a matter of a second.
+/// A line of `ip` without what can't be the same: which namespace the far end is in, its number
+/// there, and whether the link-local address is still being tried out, which is a matter of a
+/// second.
 fn without_peer(line: &str) -> String {
     let line = line.split(" link-netns").next().unwrap_or(line);
-    let words = line.split_whitespace().filter(|word| !["tentative", "nodad"].contains(word));
-    words.map(|word| word.split("@if").next().unwrap_or(word)).collect::<Vec<_>>().join(" ")
+    let words = line
+        .split_whitespace()
+        .filter(|word| !["tentative", "nodad"].contains(word));
+    words
+        .map(|word| word.split("@if").next().unwrap_or(word))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
         for namespace in [&self.container, &self.outside] {
-            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+            let _ = Command::new("ip")
+                .args(["netns", "del", namespace])
+                .status();
         }
     }
 }
 
 fn ip(line: &str) -> String {
-    let output = Command::new("ip").args(line.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("ip")
+        .args(line.split_whitespace())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "ip {line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Runs `nft` with these words in the namespace of this thread.
 fn nft(words: &str) -> std::io::Result<()> {
     let output = Command::new("nft").arg(words).output()?;
-    assert!(output.status.success(), "nft {words}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "nft {words}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -159,13 +213,22 @@ struct Answering(Arc<AtomicBool>, Option<JoinHandle<()>>);
 impl Answering {
     fn start(gateway: &Gateway, adopted: &Adopted) -> Self {
         let sides = [
-            (adopted.inside.clone(), StandsFor::AllBut(adopted.addresses.clone())),
-            (adopted.outside.clone(), StandsFor::Only(adopted.addresses.clone())),
+            (
+                adopted.inside.clone(),
+                StandsFor::AllBut(adopted.addresses.clone()),
+            ),
+            (
+                adopted.outside.clone(),
+                StandsFor::Only(adopted.addresses.clone()),
+            ),
         ];
         let sockets = gateway.side.namespace.inside(|| {
             let open = |(link, stands_for): &(Link, StandsFor)| {
                 let station: [u8; 6] = link.station.as_slice().try_into().unwrap();
-                let sockets = (socket::questions(link.index, Asked::Arp)?, socket::questions(link.index, Asked::Ndp)?);
+                let sockets = (
+                    socket::questions(link.index, Asked::Arp)?,
+                    socket::questions(link.index, Asked::Ndp)?,
+                );
                 Ok((sockets, stands_for.clone(), station))
             };
             sides.iter().map(open).collect::<std::io::Result<Vec<_>>>()
@@ -176,10 +239,14 @@ impl Answering {
             let mut buffer = [0; 128];
             while !until.load(Ordering::Relaxed) {
                 for ((arp, ndp), stands_for, station) in &sockets {
-                    for (socket, answer) in
-                        [(arp, answer_arp as fn(&[u8], &StandsFor, [u8; 6]) -> _), (ndp, answer_ndp)]
-                    {
-                        let Ok((length, asker)) = socket::receive_question(socket, &mut buffer) else { continue };
+                    for (socket, answer) in [
+                        (arp, answer_arp as fn(&[u8], &StandsFor, [u8; 6]) -> _),
+                        (ndp, answer_ndp),
+                    ] {
+                        let Ok((length, asker)) = socket::receive_question(socket, &mut buffer)
+                        else {
+                            continue;
+                        };
                         if let Some(answer) = answer(&buffer[..length], stands_for, *station) {
                             let _ = socket::answer_question(socket, &answer, &asker);
                         }
@@ -202,11 +269,25 @@ impl Drop for Answering {
 /// A gateway that hands ports 80 and 443 to sockets nobody reads from, unless given.
 fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, Side, Answering) {
     let mut gateway = Gateway::create().unwrap();
-    gateway.enforce(&CapturedPorts { tcp: vec![(80, 80), (443, 443)], udp: vec![] }, ports).unwrap();
+    gateway
+        .enforce(
+            &CapturedPorts {
+                tcp: vec![(80, 80), (443, 443)],
+                udp: vec![],
+            },
+            ports,
+        )
+        .unwrap();
     let mut container = wire.side();
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
-    assert_eq!(adopted.addresses, ["172.30.0.2".parse::<IpAddr>().unwrap(), "fd30::2".parse().unwrap()]);
+    assert_eq!(
+        adopted.addresses,
+        [
+            "172.30.0.2".parse::<IpAddr>().unwrap(),
+            "fd30::2".parse().unwrap()
+        ]
+    );
     let answering = Answering::start(&gateway, &adopted);
     (gateway, container, answering)
 }
@@ -224,24 +305,51 @@ fn looks_the_same() -> Result<(), Failed> {
 fn refused_at_once() -> Result<(), Failed> {
     let wire = Wire::new();
     let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
-    for target in
-        ["198.51.100.7:22", "172.30.0.1:22", "172.30.0.77:22", "192.0.0.8:22", "[2001:db8::7]:22", "[fd30::77]:22"]
-    {
+    for target in [
+        "198.51.100.7:22",
+        "172.30.0.1:22",
+        "172.30.0.77:22",
+        "192.0.0.8:22",
+        "[2001:db8::7]:22",
+        "[fd30::77]:22",
+    ] {
         let target: SocketAddr = target.parse()?;
         let begun = Instant::now();
-        let tcp = container.namespace.inside(|| TcpStream::connect_timeout(&target, Duration::from_secs(2)));
-        assert_eq!(tcp.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused, "{target}");
+        let tcp = container
+            .namespace
+            .inside(|| TcpStream::connect_timeout(&target, Duration::from_secs(2)));
+        assert_eq!(
+            tcp.unwrap_err().kind(),
+            std::io::ErrorKind::ConnectionRefused,
+            "{target}"
+        );
         let udp = container.namespace.inside(|| {
-            let socket = UdpSocket::bind(if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+            let socket = UdpSocket::bind(if target.is_ipv4() {
+                "0.0.0.0:0"
+            } else {
+                "[::]:0"
+            })?;
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             socket.connect(target)?;
             socket.send(b"x")?;
             socket.recv(&mut [0])
         });
         // How the kernel words «administratively prohibited» for either family.
-        let prohibited = if target.is_ipv4() { libc::EHOSTUNREACH } else { libc::EACCES };
-        assert_eq!(udp.unwrap_err().raw_os_error(), Some(prohibited), "{target}");
-        assert!(begun.elapsed() < Duration::from_millis(500), "{target}: {:?}", begun.elapsed());
+        let prohibited = if target.is_ipv4() {
+            libc::EHOSTUNREACH
+        } else {
+            libc::EACCES
+        };
+        assert_eq!(
+            udp.unwrap_err().raw_os_error(),
+            Some(prohibited),
+            "{target}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_millis(500),
+            "{target}: {:?}",
+            begun.elapsed()
+        );
     }
     Ok(())
 }
@@ -256,29 +364,52 @@ fn captured_and_dialled() -> Result<(), Failed> {
         stream.write_all(from.ip().to_string().as_bytes()).unwrap();
     });
     let mut gateway = Gateway::create().unwrap();
-    let listener = gateway.side.namespace.inside(|| socket::listen_captured("0.0.0.0".parse().unwrap(), 0))?;
+    let listener = gateway
+        .side
+        .namespace
+        .inside(|| socket::listen_captured("0.0.0.0".parse().unwrap(), 0))?;
     listener.set_nonblocking(false)?;
-    let ports = ProxyPorts { tcp: listener.local_addr()?.port(), udp: 1 };
-    gateway.enforce(&CapturedPorts { tcp: vec![(443, 443)], udp: vec![] }, ports).unwrap();
+    let ports = ProxyPorts {
+        tcp: listener.local_addr()?.port(),
+        udp: 1,
+    };
+    gateway
+        .enforce(
+            &CapturedPorts {
+                tcp: vec![(443, 443)],
+                udp: vec![],
+            },
+            ports,
+        )
+        .unwrap();
     let mut container = wire.side();
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
     let _answering = Answering::start(&gateway, &adopted);
-    let mut client = container
-        .namespace
-        .inside(|| TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2)))?;
+    let mut client = container.namespace.inside(|| {
+        TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2))
+    })?;
     let (mut inside, source) = listener.accept()?;
     assert_eq!(source.ip(), "172.30.0.2".parse::<IpAddr>()?);
     let destination = inside.local_addr()?;
     assert_eq!(destination, "198.51.100.7:443".parse()?);
-    let mut upstream = gateway
-        .side
-        .namespace
-        .inside(|| socket::tcp_from(Some(Source { address: source.ip(), mark: LEAVING }), destination, RECEIVE))?;
+    let mut upstream = gateway.side.namespace.inside(|| {
+        socket::tcp_from(
+            Some(Source {
+                address: source.ip(),
+                mark: LEAVING,
+            }),
+            destination,
+            RECEIVE,
+        )
+    })?;
     upstream.set_nonblocking(false)?;
     let mut seen = String::new();
     upstream.read_to_string(&mut seen)?;
-    assert_eq!(seen, "172.30.0.2", "the server saw the container's own address");
+    assert_eq!(
+        seen, "172.30.0.2",
+        "the server saw the container's own address"
+    );
     inside.write_all(seen.as_bytes())?;
     drop(inside);
     let mut answer = String::new();
@@ -292,15 +423,21 @@ fn inbound() -> Result<(), Failed> {
     let wire = Wire::new();
     let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
-    let pairs = [("0.0.0.0:8080", "172.30.0.2:8080", "172.30.0.1"), ("[::]:8081", "[fd30::2]:8081", "fd30::1")];
+    let pairs = [
+        ("0.0.0.0:8080", "172.30.0.2:8080", "172.30.0.1"),
+        ("[::]:8081", "[fd30::2]:8081", "fd30::1"),
+    ];
     for (listen, connect, from) in pairs {
-        let server = container.namespace.inside(|| std::net::TcpListener::bind(listen))?;
+        let server = container
+            .namespace
+            .inside(|| std::net::TcpListener::bind(listen))?;
         let served = std::thread::spawn(move || {
             let (mut stream, from) = server.accept().unwrap();
             stream.write_all(from.ip().to_string().as_bytes()).unwrap();
         });
         let to = connect.parse()?;
-        let mut client = outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+        let mut client =
+            outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
         let mut seen = String::new();
         client.read_to_string(&mut seen)?;
         assert_eq!(seen, from, "the container saw who it was");
@@ -321,19 +458,23 @@ fn nothing_left() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A namespace that ends loses its rules before its links (`cleanup_net`): in between, only routing stands in the way.
+/// A namespace that ends loses its rules before its links (`cleanup_net`): in between, only routing
+/// stands in the way.
 fn nothing_through_while_it_goes() -> Result<(), Failed> {
     for _ in 0..20 {
         let wire = Wire::new();
         let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
         let server = outside.inside(|| UdpSocket::bind("198.51.100.7:9999"))?;
         let (gateway, container, answering) = adopt(&wire, NO_PORTS);
-        let client = container.namespace.inside(|| UdpSocket::bind("0.0.0.0:0"))?;
+        let client = container
+            .namespace
+            .inside(|| UdpSocket::bind("0.0.0.0:0"))?;
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    // Refused by the gateway, later by the container's own routing: all that counts is what arrives.
+                    // Refused by the gateway, later by the container's own routing: all that counts
+                    // is what arrives.
                     let _ = client.send_to(b"out", "198.51.100.7:9999");
                 }
             });
@@ -344,23 +485,33 @@ fn nothing_through_while_it_goes() -> Result<(), Failed> {
         });
         server.set_nonblocking(true)?;
         let arrived = server.recv_from(&mut [0; 8]);
-        assert_eq!(arrived.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "a datagram got out");
+        assert_eq!(
+            arrived.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::WouldBlock),
+            "a datagram got out"
+        );
     }
     Ok(())
 }
 
-/// The proxy answers in the name of whoever was addressed. When conntrack has forgotten the question meanwhile, the answer
-/// must not pass for a connection from outside, or what the container sends next would be let through as its reply.
+/// The proxy answers in the name of whoever was addressed. When conntrack has forgotten the
+/// question meanwhile, the answer must not pass for a connection from outside, or what the
+/// container sends next would be let through as its reply.
 fn late_answers() -> Result<(), Failed> {
     let wire = Wire::new();
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
     let target: SocketAddr = "198.51.100.7:53".parse()?;
     let server = outside.inside(|| UdpSocket::bind(target))?;
     let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
-    let client = container.namespace.inside(|| UdpSocket::bind("172.30.0.2:40000"))?;
+    let client = container
+        .namespace
+        .inside(|| UdpSocket::bind("172.30.0.2:40000"))?;
     client.set_read_timeout(Some(Duration::from_secs(2)))?;
     // The question is long forgotten: it was never asked.
-    let answering = gateway.side.namespace.inside(|| socket::udp_answering(target))?;
+    let answering = gateway
+        .side
+        .namespace
+        .inside(|| socket::udp_answering(target))?;
     answering.send_to(b"late", client.local_addr()?)?;
     client.recv(&mut [0; 8])?;
     client.send_to(b"out", target)?;
@@ -370,54 +521,87 @@ fn late_answers() -> Result<(), Failed> {
     client.recv(&mut [0; 8]).unwrap_err();
     server.set_nonblocking(true)?;
     let arrived = server.recv_from(&mut [0; 8]);
-    assert_eq!(arrived.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock), "a datagram got out");
+    assert_eq!(
+        arrived.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::WouldBlock),
+        "a datagram got out"
+    );
     Ok(())
 }
 
 /// What leaves by the proxy's sockets.
 fn leaving(address: &str) -> Option<Source> {
-    Some(Source { address: address.parse().unwrap(), mark: LEAVING })
+    Some(Source {
+        address: address.parse().unwrap(),
+        mark: LEAVING,
+    })
 }
 
-/// A resolver may answer when the proxy has closed its socket. That must not pass for a connection from outside, to which
-/// the container could then reply.
+/// A resolver may answer when the proxy has closed its socket. That must not pass for a connection
+/// from outside, to which the container could then reply.
 fn answers_that_come_late() -> Result<(), Failed> {
-    for (server, own) in [("172.30.0.1:9000", "172.30.0.2"), ("[fd30::1]:9000", "fd30::2")] {
+    for (server, own) in [
+        ("172.30.0.1:9000", "172.30.0.2"),
+        ("[fd30::1]:9000", "fd30::2"),
+    ] {
         let wire = Wire::new();
         let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
         let server: SocketAddr = server.parse()?;
         let resolver = outside.inside(|| UdpSocket::bind(server))?;
         resolver.set_read_timeout(Some(Duration::from_secs(3)))?;
         let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
-        let asking = gateway.side.namespace.inside(|| socket::udp_from(leaving(own), server, QUEUES))?;
+        let asking = gateway
+            .side
+            .namespace
+            .inside(|| socket::udp_from(leaving(own), server, QUEUES))?;
         asking.send(b"question")?;
         let (_, from) = resolver.recv_from(&mut [0; 8])?;
         drop(asking);
         let client = container.namespace.inside(|| UdpSocket::bind(from))?;
         client.set_read_timeout(Some(Duration::from_secs(1)))?;
         resolver.send_to(b"late", from)?;
-        // The gateway's kernel says that nobody listens there, as the container's would without a gateway.
-        let told =
-            resolver.connect(from).and_then(|()| resolver.send(b"later")).and_then(|_| resolver.recv(&mut [0; 8]));
-        assert_eq!(told.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionRefused), "{server}");
+        // The gateway's kernel says that nobody listens there, as the container's would without a
+        // gateway.
+        let told = resolver
+            .connect(from)
+            .and_then(|()| resolver.send(b"later"))
+            .and_then(|_| resolver.recv(&mut [0; 8]));
+        assert_eq!(
+            told.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::ConnectionRefused),
+            "{server}"
+        );
         let inside = client.recv(&mut [0; 8]).map_err(|error| error.kind());
-        assert_eq!(inside, Err(std::io::ErrorKind::WouldBlock), "{server}: the container got the answer");
+        assert_eq!(
+            inside,
+            Err(std::io::ErrorKind::WouldBlock),
+            "{server}: the container got the answer"
+        );
         client.send_to(b"out", server)?;
         let out = resolver.recv(&mut [0; 8]).map_err(|error| error.kind());
-        assert_eq!(out, Err(std::io::ErrorKind::WouldBlock), "{server}: a way out was open");
+        assert_eq!(
+            out,
+            Err(std::io::ErrorKind::WouldBlock),
+            "{server}: a way out was open"
+        );
     }
     Ok(())
 }
 
 /// A reset for a connection that the proxy has closed goes to who sent something for it.
 fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
-    for (server, own) in [("172.30.0.1:9000", "172.30.0.2"), ("[fd30::1]:9000", "fd30::2")] {
+    for (server, own) in [
+        ("172.30.0.1:9000", "172.30.0.2"),
+        ("[fd30::1]:9000", "fd30::2"),
+    ] {
         let wire = Wire::new();
         let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
         let listener = outside.inside(|| std::net::TcpListener::bind(server))?;
         let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
-        let dialled =
-            gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), server.parse().unwrap(), RECEIVE))?;
+        let dialled = gateway
+            .side
+            .namespace
+            .inside(|| socket::tcp_from(leaving(own), server.parse().unwrap(), RECEIVE))?;
         let (mut accepted, _) = listener.accept()?;
         accepted.set_read_timeout(Some(Duration::from_secs(3)))?;
         // Away, and its own reset is lost: what comes next meets no socket.
@@ -433,29 +617,42 @@ fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The kernel's «no route to host» is for the proxy's socket, though its address is the container's.
+/// The kernel's «no route to host» is for the proxy's socket, though its address is the
+/// container's.
 fn absent_neighbour() -> Result<(), Failed> {
-    for (absent, own) in [("172.30.0.77:443", "172.30.0.2"), ("[fd30::77]:443", "fd30::2")] {
+    for (absent, own) in [
+        ("172.30.0.77:443", "172.30.0.2"),
+        ("[fd30::77]:443", "fd30::2"),
+    ] {
         let wire = Wire::new();
         let (gateway, _container, _answering) = adopt(&wire, NO_PORTS);
-        let mut dialled =
-            gateway.side.namespace.inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap(), RECEIVE))?;
+        let mut dialled = gateway
+            .side
+            .namespace
+            .inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap(), RECEIVE))?;
         dialled.set_nonblocking(false)?;
         dialled.set_read_timeout(Some(Duration::from_secs(6)))?;
-        let told = dialled.read(&mut [0; 1]).map_err(|error| error.raw_os_error());
+        let told = dialled
+            .read(&mut [0; 1])
+            .map_err(|error| error.raw_os_error());
         assert_eq!(told, Err(Some(libc::EHOSTUNREACH)), "{absent}");
     }
     Ok(())
 }
 
-/// Conntrack takes over no connection whose beginning it has not seen; the container hears nothing of it.
+/// Conntrack takes over no connection whose beginning it has not seen; the container hears nothing
+/// of it.
 fn stray_segments() -> Result<(), Failed> {
     let wire = Wire::new();
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
-    let listening = wire.side().namespace.inside(|| std::net::TcpListener::bind("0.0.0.0:8080"))?;
+    let listening = wire
+        .side()
+        .namespace
+        .inside(|| std::net::TcpListener::bind("0.0.0.0:8080"))?;
     // Open before there is a gateway to see it.
-    let mut client =
-        outside.inside(|| TcpStream::connect_timeout(&"172.30.0.2:8080".parse().unwrap(), Duration::from_secs(3)))?;
+    let mut client = outside.inside(|| {
+        TcpStream::connect_timeout(&"172.30.0.2:8080".parse().unwrap(), Duration::from_secs(3))
+    })?;
     let (mut served, _) = listening.accept()?;
     let _adopted = adopt(&wire, NO_PORTS);
     client.set_read_timeout(Some(Duration::from_secs(3)))?;
@@ -463,7 +660,10 @@ fn stray_segments() -> Result<(), Failed> {
     let told = client.read(&mut [0; 8]).map_err(|error| error.kind());
     assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset));
     served.set_read_timeout(Some(Duration::from_millis(300)))?;
-    assert_eq!(served.read(&mut [0; 8]).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+    assert_eq!(
+        served.read(&mut [0; 8]).map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::WouldBlock)
+    );
     Ok(())
 }
 
@@ -474,17 +674,27 @@ fn too_large() -> Result<(), Failed> {
     gateway.side.namespace.inside(|| {
         for link in ["in0", "up0"] {
             let mtu = if link == "in0" { "1280" } else { "1500" };
-            assert!(Command::new("ip").args(["link", "set", link, "mtu", mtu]).status()?.success());
+            assert!(
+                Command::new("ip")
+                    .args(["link", "set", link, "mtu", mtu])
+                    .status()?
+                    .success()
+            );
         }
         Ok(())
     })?;
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
-    for (from, to) in [("172.30.0.1:0", "172.30.0.2:8080"), ("[fd30::1]:0", "[fd30::2]:8080")] {
+    for (from, to) in [
+        ("172.30.0.1:0", "172.30.0.2:8080"),
+        ("[fd30::1]:0", "[fd30::2]:8080"),
+    ] {
         let client = outside.inside(|| UdpSocket::bind(from))?;
         client.connect(to.parse::<SocketAddr>()?)?;
         client.set_read_timeout(Some(Duration::from_secs(3)))?;
         client.send(&[0; 1400])?;
-        let told = client.recv(&mut [0; 8]).map_err(|error| error.raw_os_error());
+        let told = client
+            .recv(&mut [0; 8])
+            .map_err(|error| error.raw_os_error());
         assert_eq!(told, Err(Some(libc::EMSGSIZE)), "{to}");
     }
     Ok(())
@@ -497,13 +707,24 @@ fn inbound_ports() -> Result<(), Failed> {
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
     for port in [22, 80, 1024, 32767, 32768, 61001, 65535] {
         for (listen, connect) in [("0.0.0.0", "172.30.0.2"), ("[::]", "[fd30::2]")] {
-            let (listen, connect) = (format!("{listen}:{port}"), format!("{connect}:{port}").parse()?);
-            let server = container.namespace.inside(|| std::net::TcpListener::bind(&listen))?;
+            let (listen, connect) = (
+                format!("{listen}:{port}"),
+                format!("{connect}:{port}").parse()?,
+            );
+            let server = container
+                .namespace
+                .inside(|| std::net::TcpListener::bind(&listen))?;
             outside.inside(|| TcpStream::connect_timeout(&connect, Duration::from_secs(3)))?;
             drop(server);
             let server = container.namespace.inside(|| UdpSocket::bind(&listen))?;
             server.set_read_timeout(Some(Duration::from_secs(3)))?;
-            let client = outside.inside(|| UdpSocket::bind(if connect.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }))?;
+            let client = outside.inside(|| {
+                UdpSocket::bind(if connect.is_ipv4() {
+                    "0.0.0.0:0"
+                } else {
+                    "[::]:0"
+                })
+            })?;
             client.set_read_timeout(Some(Duration::from_secs(3)))?;
             client.send_to(b"in", connect)?;
             let (_, from) = server.recv_from(&mut [0; 8])?;
@@ -514,12 +735,15 @@ fn inbound_ports() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Neighbours are asked again at their own address when they weren't heard of for a while (RFC 4861 7.3.3).
+/// Neighbours are asked again at their own address when they weren't heard of for a while (RFC 4861
+/// 7.3.3).
 fn idle_ipv6() -> Result<(), Failed> {
     let wire = Wire::new();
     let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
     let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
-    let server = container.namespace.inside(|| UdpSocket::bind("[fd30::2]:8081"))?;
+    let server = container
+        .namespace
+        .inside(|| UdpSocket::bind("[fd30::2]:8081"))?;
     let client = outside.inside(|| UdpSocket::bind("[fd30::1]:0"))?;
     for socket in [&server, &client] {
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -544,10 +768,24 @@ fn idle_ipv6() -> Result<(), Failed> {
 /// `nft` reads back what we wrote: `testdata/gateway.nft` is the ruleset as people read it.
 fn ruleset_as_meant() -> Result<(), Failed> {
     let gateway = Gateway::create().unwrap();
-    let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443), (5000, 5010)], udp: vec![(4500, 4500)] };
-    gateway.enforce(&captured, ProxyPorts { tcp: 40001, udp: 40002 }).unwrap();
-    let listing =
-        gateway.side.namespace.inside(|| Command::new("nft").args(["--numeric", "list", "ruleset"]).output())?;
+    let captured = CapturedPorts {
+        tcp: vec![(80, 80), (443, 443), (5000, 5010)],
+        udp: vec![(4500, 4500)],
+    };
+    gateway
+        .enforce(
+            &captured,
+            ProxyPorts {
+                tcp: 40001,
+                udp: 40002,
+            },
+        )
+        .unwrap();
+    let listing = gateway.side.namespace.inside(|| {
+        Command::new("nft")
+            .args(["--numeric", "list", "ruleset"])
+            .output()
+    })?;
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.nft");
     let listing = String::from_utf8(listing.stdout)?;
     if std::env::var_os("UPDATE_TESTDATA").is_some() {
@@ -557,27 +795,49 @@ fn ruleset_as_meant() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Written from outside, through directories opened inside: nothing of it may reach the namespace we are in.
+/// Written from outside, through directories opened inside: nothing of it may reach the namespace
+/// we are in.
 fn settings_are_its_own() -> Result<(), Failed> {
     let read = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let ours = read()?;
     let mut gateway = Gateway::create().unwrap();
-    assert_eq!(gateway.side.namespace.inside(read)?.split_whitespace().collect::<Vec<_>>(), ["1024", "32767"]);
+    assert_eq!(
+        gateway
+            .side
+            .namespace
+            .inside(read)?
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        ["1024", "32767"]
+    );
     assert_eq!(read()?, ours);
     let wire = Wire::new();
     let mut container = wire.side();
-    container.sysctls.write("ipv4/conf/eth0/log_martians", "1")?;
-    let inside = container.namespace.inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/log_martians"))?;
+    container
+        .sysctls
+        .write("ipv4/conf/eth0/log_martians", "1")?;
+    let inside = container
+        .namespace
+        .inside(|| std::fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/log_martians"))?;
     assert_eq!(inside.trim(), "1");
     let link = container.links.by_name("eth0")?;
     adopt::adopt(&mut gateway, &mut container, link).unwrap();
-    assert_eq!(container.sysctls.read("ipv4/conf/eth0/log_martians")?, "1", "carried over");
+    assert_eq!(
+        container.sysctls.read("ipv4/conf/eth0/log_martians")?,
+        "1",
+        "carried over"
+    );
     Ok(())
 }
 
 fn loopback_alone() -> Result<(), Failed> {
     let mut side = Side::open(Namespace::create()?)?;
-    let leading: Vec<_> = side.links.list()?.into_iter().filter(|link| adopt::leads_out(link, &[])).collect();
+    let leading: Vec<_> = side
+        .links
+        .list()?
+        .into_iter()
+        .filter(|link| adopt::leads_out(link, &[]))
+        .collect();
     assert!(leading.is_empty(), "{leading:?}");
     Ok(())
 }

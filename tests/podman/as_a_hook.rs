@@ -11,9 +11,18 @@ use crate::traces::wait_for_none;
 pub(crate) const TESTS: &[Test] = &[
     ("a_hook_alone_filters_containers_and_pods", filtered),
     ("a_hook_alone_refuses_what_it_can_not_filter", refused),
-    ("a_hook_that_asks_for_annotations_leaves_others_alone", annotated),
-    ("a_hook_that_fails_keeps_the_container_from_starting", fails_closed),
-    ("a_container_of_the_runtime_has_one_gateway_with_the_hook_too", both),
+    (
+        "a_hook_that_asks_for_annotations_leaves_others_alone",
+        annotated,
+    ),
+    (
+        "a_hook_that_fails_keeps_the_container_from_starting",
+        fails_closed,
+    ),
+    (
+        "a_container_of_the_runtime_has_one_gateway_with_the_hook_too",
+        both,
+    ),
 ];
 
 /// The real runtimes; no shim.
@@ -23,7 +32,9 @@ const RUNTIMES: [&str; 2] = ["runc", "crun"];
 fn hooks(bed: &Bed, file: &str) -> String {
     let folder = format!("/etc/hooks-{file}");
     fs::create_dir_all(bed.inside(&folder)).unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks").join(file);
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("hooks")
+        .join(file);
     fs::copy(from, bed.inside(&folder).join(file)).unwrap();
     folder
 }
@@ -31,7 +42,10 @@ fn hooks(bed: &Bed, file: &str) -> String {
 fn filtered(bed: &Bed) {
     let folder = hooks(bed, "boundary-always.json");
     for runtime in RUNTIMES {
-        let podman = Podman { bed, options: &["--runtime", runtime, "--hooks-dir", &folder] };
+        let podman = Podman {
+            bed,
+            options: &["--runtime", runtime, "--hooks-dir", &folder],
+        };
         for flags in USER_NAMESPACES {
             podman.filters(flags);
         }
@@ -39,8 +53,14 @@ fn filtered(bed: &Bed) {
         podman.pod(&pod);
         podman.sleeper(&name, &["--pod", &pod]);
         podman.filters_running(&name);
-        let ids = podman.say(&["ps", "--all", "--quiet", "--no-trunc"]).must_succeed().stdout.clone();
-        podman.say(&["pod", "rm", "--force", "--time", "0", &pod]).must_succeed();
+        let ids = podman
+            .say(&["ps", "--all", "--quiet", "--no-trunc"])
+            .must_succeed()
+            .stdout
+            .clone();
+        podman
+            .say(&["pod", "rm", "--force", "--time", "0", &pod])
+            .must_succeed();
         wait_for_none(|| ids.lines().flat_map(|id| bed.traces_of(id)).collect());
     }
 }
@@ -48,7 +68,10 @@ fn filtered(bed: &Bed) {
 fn refused(bed: &Bed) {
     let folder = hooks(bed, "boundary-always.json");
     for runtime in RUNTIMES {
-        let podman = Podman { bed, options: &["--runtime", runtime, "--hooks-dir", &folder] };
+        let podman = Podman {
+            bed,
+            options: &["--runtime", runtime, "--hooks-dir", &folder],
+        };
         for (flags, sign) in [
             (&["--cap-add", "NET_ADMIN"][..], "CAP_NET_ADMIN"),
             (&["--network", "host"], "host's network"),
@@ -56,27 +79,47 @@ fn refused(bed: &Bed) {
             (&["--pid", "host"], "--pid=host"),
         ] {
             let answer = podman.run(flags, "echo it runs");
-            assert!(!answer.must_fail().stdout.contains("it runs"), "{flags:?}: {answer:?}");
+            assert!(
+                !answer.must_fail().stdout.contains("it runs"),
+                "{flags:?}: {answer:?}"
+            );
             // crun doesn't pass a hook's words on.
-            assert!(runtime == "crun" || answer.stderr.contains(sign), "{flags:?}: {answer:?}");
+            assert!(
+                runtime == "crun" || answer.stderr.contains(sign),
+                "{flags:?}: {answer:?}"
+            );
         }
         podman.forget_failures();
     }
     // Somebody unfiltered is there already.
-    let plain = Podman { bed, options: &["--runtime", "runc"] };
+    let plain = Podman {
+        bed,
+        options: &["--runtime", "runc"],
+    };
     let name = unique("plain");
     plain.sleeper(&name, &[]);
     let network = format!("container:{name}");
-    let podman = Podman { bed, options: &["--runtime", "runc", "--hooks-dir", &folder] };
+    let podman = Podman {
+        bed,
+        options: &["--runtime", "runc", "--hooks-dir", &folder],
+    };
     let answer = podman.run(&["--network", &network], "true");
-    plain.say(&["rm", "--force", "--time", "0", &name]).must_succeed();
-    assert!(answer.must_fail().stderr.contains("no gateway"), "{answer:?}");
+    plain
+        .say(&["rm", "--force", "--time", "0", &name])
+        .must_succeed();
+    assert!(
+        answer.must_fail().stderr.contains("no gateway"),
+        "{answer:?}"
+    );
 }
 
 fn annotated(bed: &Bed) {
     let folder = hooks(bed, "boundary.json");
     for runtime in RUNTIMES {
-        let podman = Podman { bed, options: &["--runtime", runtime, "--hooks-dir", &folder] };
+        let podman = Podman {
+            bed,
+            options: &["--runtime", runtime, "--hooks-dir", &folder],
+        };
         podman.filters(&["--annotation", "boundary.mode=enforce"]);
         let answer = podman.run(&[], "curl -sS -m 5 http://denied.test/");
         assert!(answer.stdout.contains("I am denied.test"), "{answer:?}");
@@ -86,10 +129,20 @@ fn annotated(bed: &Bed) {
 fn fails_closed(bed: &Bed) {
     let folder = hooks(bed, "boundary.json");
     for runtime in RUNTIMES {
-        let podman = Podman { bed, options: &["--runtime", runtime, "--hooks-dir", &folder] };
-        for annotation in ["boundary.mode=observe", "boundary.policy=../x", "boundary.policy=unwritten"] {
+        let podman = Podman {
+            bed,
+            options: &["--runtime", runtime, "--hooks-dir", &folder],
+        };
+        for annotation in [
+            "boundary.mode=observe",
+            "boundary.policy=../x",
+            "boundary.policy=unwritten",
+        ] {
             let answer = podman.run(&["--annotation", annotation], "echo it runs");
-            assert!(!answer.must_fail().stdout.contains("it runs"), "{annotation}: {answer:?}");
+            assert!(
+                !answer.must_fail().stdout.contains("it runs"),
+                "{annotation}: {answer:?}"
+            );
         }
         podman.forget_failures();
     }
@@ -97,5 +150,14 @@ fn fails_closed(bed: &Bed) {
 
 fn both(bed: &Bed) {
     let folder = hooks(bed, "boundary-always.json");
-    Podman { bed, options: &["--runtime", "/usr/local/bin/boundary-shim", "--hooks-dir", &folder] }.filters(&[]);
+    Podman {
+        bed,
+        options: &[
+            "--runtime",
+            "/usr/local/bin/boundary-shim",
+            "--hooks-dir",
+            &folder,
+        ],
+    }
+    .filters(&[]);
 }

@@ -1,4 +1,5 @@
-//! `podman --runtime boundary-shim`: containers and pods, under runc and crun, with and without a user namespace.
+//! `podman --runtime boundary-shim`: containers and pods, under runc and crun, with and without a
+//! user namespace.
 
 use std::fs;
 
@@ -9,19 +10,43 @@ use crate::traces::wait_for_none;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_container_reaches_what_is_denied", plain),
-    ("a_container_is_filtered_under_runc_and_crun_with_and_without_a_user_namespace", filtered),
-    ("a_container_is_filtered_after_stop_start_and_restart_and_leaves_nothing", restarted),
+    (
+        "a_container_is_filtered_under_runc_and_crun_with_and_without_a_user_namespace",
+        filtered,
+    ),
+    (
+        "a_container_is_filtered_after_stop_start_and_restart_and_leaves_nothing",
+        restarted,
+    ),
     ("the_containers_of_a_pod_are_filtered_together", pod),
-    ("what_reaches_around_the_filter_is_refused_in_podmans_own_words", refused),
-    ("nothing_of_podmans_network_is_left_when_the_last_container_is_gone", network),
-    ("install_and_uninstall_add_and_take_away_the_runtime", install),
+    (
+        "what_reaches_around_the_filter_is_refused_in_podmans_own_words",
+        refused,
+    ),
+    (
+        "nothing_of_podmans_network_is_left_when_the_last_container_is_gone",
+        network,
+    ),
+    (
+        "install_and_uninstall_add_and_take_away_the_runtime",
+        install,
+    ),
 ];
 
 /// Without this, "nothing got through" would prove nothing.
 fn plain(bed: &Bed) {
-    let podman = Podman { bed, options: &["--runtime", "runc"] };
-    let answer = podman.run(&[], "curl -sS -m 5 http://denied.test/; attacker probe tcp 203.0.113.66:22");
-    assert!(answer.stdout.contains("I am denied.test") && answer.stdout.contains("connected"), "{answer:?}");
+    let podman = Podman {
+        bed,
+        options: &["--runtime", "runc"],
+    };
+    let answer = podman.run(
+        &[],
+        "curl -sS -m 5 http://denied.test/; attacker probe tcp 203.0.113.66:22",
+    );
+    assert!(
+        answer.stdout.contains("I am denied.test") && answer.stdout.contains("connected"),
+        "{answer:?}"
+    );
 }
 
 fn filtered(bed: &Bed) {
@@ -33,21 +58,36 @@ fn filtered(bed: &Bed) {
 }
 
 fn restarted(bed: &Bed) {
-    // podman 4 can't always remove a container with ids of its own that was restarted, under plain runc neither: it forgets to
-    // unmount its /dev/shm.
-    let kinds = if version(bed) < 5 { &USER_NAMESPACES[..1] } else { &USER_NAMESPACES[..] };
+    // podman 4 can't always remove a container with ids of its own that was restarted, under plain
+    // runc neither: it forgets to unmount its /dev/shm.
+    let kinds = if version(bed) < 5 {
+        &USER_NAMESPACES[..1]
+    } else {
+        &USER_NAMESPACES[..]
+    };
     for options in RUNTIMES {
         for flags in kinds {
             let (podman, name) = (Podman { bed, options }, unique("c"));
             podman.sleeper(&name, flags);
             podman.filters_running(&name);
-            let id = podman.say(&["inspect", "--format", "{{.Id}}", &name]).must_succeed().stdout.trim().to_owned();
-            for verb in [&["stop", "--time", "0"][..], &["start"], &["restart", "--time", "0"]] {
+            let id = podman
+                .say(&["inspect", "--format", "{{.Id}}", &name])
+                .must_succeed()
+                .stdout
+                .trim()
+                .to_owned();
+            for verb in [
+                &["stop", "--time", "0"][..],
+                &["start"],
+                &["restart", "--time", "0"],
+            ] {
                 let answer = podman.say(&[verb, &[&name]].concat());
                 assert_eq!(answer.must_succeed().stderr, "", "{verb:?}");
             }
             podman.filters_running(&name);
-            podman.say(&["rm", "--force", "--time", "0", &name]).must_succeed();
+            podman
+                .say(&["rm", "--force", "--time", "0", &name])
+                .must_succeed();
             wait_for_none(|| bed.traces_of(&id));
         }
     }
@@ -68,33 +108,52 @@ fn pod(bed: &Bed) {
         podman.filters_running(&one);
         for verb in [&["stop", "--time", "0"][..], &["start"]] {
             let answer = podman.say(&[&["pod"][..], verb, &[&pod]].concat());
-            assert!(!answer.must_succeed().stderr.contains("rror"), "{verb:?}: {answer:?}");
+            assert!(
+                !answer.must_succeed().stderr.contains("rror"),
+                "{verb:?}: {answer:?}"
+            );
         }
         podman.filters_running(&two);
-        let ids = podman.say(&["ps", "--all", "--quiet", "--no-trunc"]).must_succeed().stdout.clone();
-        podman.say(&["pod", "rm", "--force", "--time", "0", &pod]).must_succeed();
+        let ids = podman
+            .say(&["ps", "--all", "--quiet", "--no-trunc"])
+            .must_succeed()
+            .stdout
+            .clone();
+        podman
+            .say(&["pod", "rm", "--force", "--time", "0", &pod])
+            .must_succeed();
         assert_eq!(ids.lines().count(), 3, "{ids}");
         wait_for_none(|| ids.lines().flat_map(|id| bed.traces_of(id)).collect());
     }
 }
 
 fn refused(bed: &Bed) {
-    let podman = Podman { bed, options: RUNTIMES[0] };
+    let podman = Podman {
+        bed,
+        options: RUNTIMES[0],
+    };
     for (flags, sign) in [
         (&["--privileged"][..], "privileged"),
         (&["--cap-add", "NET_ADMIN"], "CAP_NET_ADMIN"),
         (&["--pid", "host"], "--pid=host"),
-        (&["--annotation", "boundary.mode=observe"], "annotations.modes"),
+        (
+            &["--annotation", "boundary.mode=observe"],
+            "annotations.modes",
+        ),
         (&["--annotation", "boundary.polcy=x"], "boundary.polcy"),
     ] {
         let answer = podman.run(flags, "true");
-        assert!(answer.must_fail().stderr.contains(sign), "{flags:?}: {answer:?}");
+        assert!(
+            answer.must_fail().stderr.contains(sign),
+            "{flags:?}: {answer:?}"
+        );
     }
     // There the capability is bounded.
     podman.filters(&["--uidmap", "0:100000:65536", "--cap-add", "NET_ADMIN"]);
 }
 
-/// netavark takes its bridge and rules away with the last container, if it finds that container's link where it left it.
+/// netavark takes its bridge and rules away with the last container, if it finds that container's
+/// link where it left it.
 fn network(bed: &Bed) {
     for options in RUNTIMES {
         for flags in USER_NAMESPACES {
@@ -107,16 +166,44 @@ fn network(bed: &Bed) {
 fn install(bed: &Bed) {
     let folder = "/etc/containers/containers.conf.d";
     let file = bed.inside(&format!("{folder}/boundary.conf"));
-    bed.exec(&["boundary-shim", "install", "podman"]).must_succeed();
-    Podman { bed, options: &["--runtime", "boundary"] }.filters(&[]);
-    Podman { bed, options: &["--runtime", "runc"] }.run(&[], "true").must_succeed();
-    bed.exec(&["boundary-shim", "install", "podman", "--name", "other", "--policy", "ports"]).must_succeed();
-    let ports = Podman { bed, options: &["--runtime", "other"] };
+    bed.exec(&["boundary-shim", "install", "podman"])
+        .must_succeed();
+    Podman {
+        bed,
+        options: &["--runtime", "boundary"],
+    }
+    .filters(&[]);
+    Podman {
+        bed,
+        options: &["--runtime", "runc"],
+    }
+    .run(&[], "true")
+    .must_succeed();
+    bed.exec(&[
+        "boundary-shim",
+        "install",
+        "podman",
+        "--name",
+        "other",
+        "--policy",
+        "ports",
+    ])
+    .must_succeed();
+    let ports = Podman {
+        bed,
+        options: &["--runtime", "other"],
+    };
     let script = "nslookup allowed.test >/dev/null; attacker probe tcp 198.51.100.10:22";
     assert!(ports.run(&[], script).stdout.contains("connected"));
     for name in ["boundary", "other"] {
-        bed.exec(&["boundary-shim", "uninstall", "podman", "--name", name]).must_succeed();
+        bed.exec(&["boundary-shim", "uninstall", "podman", "--name", name])
+            .must_succeed();
     }
     assert!(!file.exists() && fs::read_dir(bed.inside(folder)).unwrap().count() == 1);
-    Podman { bed, options: &["--runtime", "boundary"] }.run(&[], "true").must_fail();
+    Podman {
+        bed,
+        options: &["--runtime", "boundary"],
+    }
+    .run(&[], "true")
+    .must_fail();
 }

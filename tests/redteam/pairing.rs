@@ -1,4 +1,5 @@
-//! Which circumstances an attack is tried in: all of them, or so few that every two that can go together do so once.
+//! Which circumstances an attack is tried in: all of them, or so few that every two that can go
+//! together do so once.
 //!
 //! Pure.
 
@@ -52,11 +53,31 @@ pub(crate) struct Circumstances {
 
 impl fmt::Display for Circumstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = if self.user == User::Root { "root" } else { "uid 1000" };
-        let family = if self.family == Family::V4 { "IPv4" } else { "IPv6" };
-        let nesting = if self.nesting == Nesting::None { "no nesting" } else { "nsjail" };
-        let runtime = if self.runtime == Runtime::Runc { "runc" } else { "crun" };
-        let engine = if self.engine == Engine::Older { "older Docker" } else { "newer Docker" };
+        let user = if self.user == User::Root {
+            "root"
+        } else {
+            "uid 1000"
+        };
+        let family = if self.family == Family::V4 {
+            "IPv4"
+        } else {
+            "IPv6"
+        };
+        let nesting = if self.nesting == Nesting::None {
+            "no nesting"
+        } else {
+            "nsjail"
+        };
+        let runtime = if self.runtime == Runtime::Runc {
+            "runc"
+        } else {
+            "crun"
+        };
+        let engine = if self.engine == Engine::Older {
+            "older Docker"
+        } else {
+            "newer Docker"
+        };
         write!(f, "{user}, {family}, {nesting}, {runtime}, {engine}")
     }
 }
@@ -69,7 +90,13 @@ pub(crate) fn all() -> Vec<Circumstances> {
             for nesting in [Nesting::None, Nesting::Nsjail] {
                 for runtime in [Runtime::Runc, Runtime::Crun] {
                     for engine in [Engine::Older, Engine::Newer] {
-                        all.push(Circumstances { user, family, nesting, runtime, engine });
+                        all.push(Circumstances {
+                            user,
+                            family,
+                            nesting,
+                            runtime,
+                            engine,
+                        });
                     }
                 }
             }
@@ -78,15 +105,18 @@ pub(crate) fn all() -> Vec<Circumstances> {
     all
 }
 
-/// Few of them in which every pair of values that occurs in `possible` occurs: of what is left, always the one with the most
-/// pairs that are new.
+/// Few of them in which every pair of values that occurs in `possible` occurs: of what is left,
+/// always the one with the most pairs that are new.
 pub(crate) fn pairwise(possible: &[Circumstances]) -> Vec<Circumstances> {
     let mut missing: BTreeSet<Pair> = possible.iter().flat_map(pairs).collect();
     let mut chosen = Vec::new();
     while !missing.is_empty() {
         let news = |one: &&Circumstances| pairs(one).filter(|pair| missing.contains(pair)).count();
-        // `max_by_key` gives the last of equals; the order of `possible` must decide, the same in every run.
-        let Some(best) = possible.iter().rev().max_by_key(news) else { break };
+        // `max_by_key` gives the last of equals; the order of `possible` must decide, the same in
+        // every run.
+        let Some(best) = possible.iter().rev().max_by_key(news) else {
+            break;
+        };
         chosen.push(*best);
         for pair in pairs(best) {
             missing.remove(&pair);
@@ -120,10 +150,17 @@ pub(crate) fn every_pair_is_covered_by_few() {
     for (condition, most) in conditions.into_iter().zip([7, 6, 6, 7]) {
         let possible: Vec<Circumstances> = all().into_iter().filter(condition).collect();
         let chosen = pairwise(&possible);
-        let (wanted, got): (BTreeSet<Pair>, BTreeSet<Pair>) =
-            (possible.iter().flat_map(pairs).collect(), chosen.iter().flat_map(pairs).collect());
+        let (wanted, got): (BTreeSet<Pair>, BTreeSet<Pair>) = (
+            possible.iter().flat_map(pairs).collect(),
+            chosen.iter().flat_map(pairs).collect(),
+        );
         assert_eq!(wanted, got);
         assert!(chosen.iter().all(|one| possible.contains(one)));
-        assert!(chosen.len() <= most, "{} of {}", chosen.len(), possible.len());
+        assert!(
+            chosen.len() <= most,
+            "{} of {}",
+            chosen.len(),
+            possible.len()
+        );
     }
 }

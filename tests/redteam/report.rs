@@ -20,7 +20,10 @@ pub(crate) fn security_md_lists_exactly_the_rows() {
         std::fs::write(file(), &wanted).unwrap();
     }
     let there = std::fs::read_to_string(file()).unwrap_or_default();
-    assert!(there == wanted, "SECURITY.md is not what the rows say: write it with scripts/redteam --write");
+    assert!(
+        there == wanted,
+        "SECURITY.md is not what the rows say: write it with scripts/redteam --write"
+    );
 }
 
 const HEAD: &str = "\
@@ -65,8 +68,18 @@ fn text() -> String {
     let mut text = String::from(HEAD);
     text.push_str("| attack | how | what stands in its way | result |\n|---|---|---|---|\n");
     for row in rows::all() {
-        let Row { name, attack, defence, .. } = row;
-        writeln!(text, "| `{name}` | {attack} | {defence} | {} |", result(&row)).unwrap();
+        let Row {
+            name,
+            attack,
+            defence,
+            ..
+        } = row;
+        writeln!(
+            text,
+            "| `{name}` | {attack} | {defence} | {} |",
+            result(&row)
+        )
+        .unwrap();
     }
     text + TAIL
 }
@@ -76,7 +89,14 @@ fn result(row: &Row) -> String {
     let mut reasons: Vec<&str> = all().iter().filter_map(|one| row.hindrance(one)).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    let possible = all().iter().filter(|one| row.hindrance(one).is_none()).count();
+    let possible = all()
+        .iter()
+        .filter(|one| row.hindrance(one).is_none())
+        .count();
     let holds = format!("holds, in {possible} combinations of {}", all().len());
-    if reasons.is_empty() { holds } else { format!("{holds}; not in the others: {}", reasons.join("; ")) }
+    if reasons.is_empty() {
+        holds
+    } else {
+        format!("{holds}; not in the others: {}", reasons.join("; "))
+    }
 }

@@ -16,7 +16,8 @@ pub(crate) struct Row {
     pub(crate) defence: &'static str,
     /// What of the circumstances it needs.
     pub(crate) needs: &'static [Need],
-    /// The attack: a shell script that runs in the container; what it prints is shown where the row fails.
+    /// The attack: a shell script that runs in the container; what it prints is shown where the row
+    /// fails.
     pub(crate) script: fn(&Scene<'_>) -> String,
     /// What the host does while it runs.
     pub(crate) meanwhile: Meanwhile,
@@ -28,7 +29,8 @@ pub(crate) struct Row {
     pub(crate) recorded: Option<Trace>,
     /// What the script may take, in seconds.
     pub(crate) seconds: u64,
-    /// Whether it ends the container's own network: then nothing shows afterwards that the judge sees.
+    /// Whether it ends the container's own network: then nothing shows afterwards that the judge
+    /// sees.
     pub(crate) silences: bool,
     /// Whether nothing else may run meanwhile: it takes all of the machine.
     pub(crate) alone: bool,
@@ -89,7 +91,9 @@ pub(crate) const ROW: Row = Row {
 impl Row {
     /// Why it can't run so, if it can't.
     pub(crate) fn hindrance(&self, circumstances: &Circumstances) -> Option<&'static str> {
-        self.needs.iter().find_map(|need| need.hindrance(circumstances))
+        self.needs
+            .iter()
+            .find_map(|need| need.hindrance(circumstances))
     }
 }
 
@@ -104,9 +108,8 @@ impl Need {
             }
             Self::NetAdmin => (circumstances.nesting == Nesting::None)
                 .then_some("without nesting nobody has CAP_NET_ADMIN by default"),
-            Self::Unprivileged => {
-                (circumstances.user == User::Root).then_some("it is the attack of a user without any capability")
-            }
+            Self::Unprivileged => (circumstances.user == User::Root)
+                .then_some("it is the attack of a user without any capability"),
         }
     }
 }

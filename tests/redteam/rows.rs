@@ -1,7 +1,8 @@
-//! The rows, by kind. A new one goes where its kind is: whom the proxy asks, and names and addresses that disagree, into
-//! `names.rs`; what a policy denies, made to look like something else, into `pretences.rs`; networks that come to a running
-//! container, and everything below TCP and UDP, into `capture.rs`; what the gateway's kernel does by itself into `kernel.rs`.
-//! The policy that they attack is `etc/boundary/policies/default.yaml`.
+//! The rows, by kind. A new one goes where its kind is: whom the proxy asks, and names and
+//! addresses that disagree, into `names.rs`; what a policy denies, made to look like something
+//! else, into `pretences.rs`; networks that come to a running container, and everything below TCP
+//! and UDP, into `capture.rs`; what the gateway's kernel does by itself into `kernel.rs`. The
+//! policy that they attack is `etc/boundary/policies/default.yaml`.
 
 mod capture;
 mod kernel;
@@ -14,8 +15,15 @@ use crate::row::Row;
 
 /// All of them, in the order of SECURITY.md.
 pub(crate) fn all() -> impl Iterator<Item = Row> {
-    [kernel::ROWS, take_over::ROWS, capture::ROWS, names::ROWS, pretences::ROWS, mutated::ROWS]
-        .into_iter()
-        .flatten()
-        .copied()
+    [
+        kernel::ROWS,
+        take_over::ROWS,
+        capture::ROWS,
+        names::ROWS,
+        pretences::ROWS,
+        mutated::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
 }

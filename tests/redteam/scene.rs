@@ -1,5 +1,5 @@
-//! The place where attacks happen: a private host with a neighbour and an attacker's machine that hears everything, and a
-//! container to attack from; and the judge, who looks from outside only.
+//! The place where attacks happen: a private host with a neighbour and an attacker's machine that
+//! hears everything, and a container to attack from; and the judge, who looks from outside only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::symlink;
@@ -33,34 +33,73 @@ pub(crate) struct World {
 /// Which of the two ways of attaching networks this run's Docker has.
 pub(crate) fn engine() -> Engine {
     // An unknown version is taken for a new one.
-    if engine_version().is_some_and(|version| version < NEWER_DOCKER) { Engine::Older } else { Engine::Newer }
+    if engine_version().is_some_and(|version| version < NEWER_DOCKER) {
+        Engine::Older
+    } else {
+        Engine::Newer
+    }
 }
 
 impl World {
     pub(crate) fn up() -> Self {
         let bed = Bed::up("docker", "tests/redteam/etc", |bin| {
-            // What a user without root's capabilities finds in many images: a program with a file capability.
-            shell("cp \"$1/attacker\" \"$1/attacker-raw\" && setcap cap_net_raw+ep \"$1/attacker-raw\"", &[bin.into()]);
+            // What a user without root's capabilities finds in many images: a program with a file
+            // capability.
+            shell(
+                "cp \"$1/attacker\" \"$1/attacker-raw\" && setcap cap_net_raw+ep \"$1/attacker-raw\"",
+                &[bin.into()],
+            );
             symlink("boundary-shim", bin.join("boundary-none")).expect("a link");
         });
-        let script = "\"$1\" \"$2\" curl ip nft \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
-        let [authority, attacker, raw, socket] =
-            ["ca/ca.pem", "bin/attacker", "bin/attacker-raw", "docker.sock"].map(|name| bed.path(name));
+        let script =
+            "\"$1\" \"$2\" curl ip nft \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
+        let [authority, attacker, raw, socket] = [
+            "ca/ca.pem",
+            "bin/attacker",
+            "bin/attacker-raw",
+            "docker.sock",
+        ]
+        .map(|name| bed.path(name));
         let image = Path::new(REPOSITORY).join("scripts/bed-image");
-        shell(script, &[image, authority, attacker, raw, socket, IMAGE.into()]);
-        let run = ["run", "--detach", "--runtime", "runc", "--name", "neighbour", IMAGE, "sleep", "3600"];
+        shell(
+            script,
+            &[image, authority, attacker, raw, socket, IMAGE.into()],
+        );
+        let run = [
+            "run",
+            "--detach",
+            "--runtime",
+            "runc",
+            "--name",
+            "neighbour",
+            IMAGE,
+            "sleep",
+            "3600",
+        ];
         bed.docker(&run).must_succeed();
         let inspect = |field: &str| {
             let format = format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}");
-            bed.docker(&["inspect", "--format", &format, "neighbour"]).must_succeed().stdout.trim().to_owned()
+            bed.docker(&["inspect", "--format", &format, "neighbour"])
+                .must_succeed()
+                .stdout
+                .trim()
+                .to_owned()
         };
-        let neighbour = (inspect("IPAddress").parse().unwrap(), inspect("GlobalIPv6Address").parse().unwrap());
+        let neighbour = (
+            inspect("IPAddress").parse().unwrap(),
+            inspect("GlobalIPv6Address").parse().unwrap(),
+        );
         let internet = Capture::begin(&bed, &bed.inside("/run/netns/internet"), "outside", "in");
-        Self { bed, neighbour, internet }
+        Self {
+            bed,
+            neighbour,
+            internet,
+        }
     }
 }
 
-/// One attempt: a container, a secret that nobody else knows, and those who would be glad to hear it.
+/// One attempt: a container, a secret that nobody else knows, and those who would be glad to hear
+/// it.
 pub(crate) struct Scene<'a> {
     pub(crate) world: &'a World,
     container: Container<'a>,
@@ -75,7 +114,12 @@ pub(crate) struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Starts a container for an attempt, and listens on its uplink.
-    pub(crate) fn set(world: &'a World, row: &Row, circumstances: Circumstances, filtered: bool) -> Self {
+    pub(crate) fn set(
+        world: &'a World,
+        row: &Row,
+        circumstances: Circumstances,
+        filtered: bool,
+    ) -> Self {
         let runtime = match (filtered, circumstances.runtime, circumstances.nesting) {
             (false, ..) => "runc",
             (true, Runtime::Runc, Nesting::Nsjail) => "boundary",
@@ -96,9 +140,13 @@ impl<'a> Scene<'a> {
             flags.extend(["--user", SOMEBODY]);
         }
         let container = world.bed.start_with(runtime, &flags, &["sleep", "600"]);
-        let inspect = |field: &str| container.inspect(&format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}"));
+        let inspect = |field: &str| {
+            container.inspect(&format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}"))
+        };
         let v4: Ipv4Addr = inspect("IPAddress").parse().unwrap();
-        let port = world.bed.port_of("docker0", &v4.to_string(), &inspect("MacAddress"));
+        let port = world
+            .bed
+            .port_of("docker0", &v4.to_string(), &inspect("MacAddress"));
         let routers = ["Gateway", "IPv6Gateway"].map(|field| inspect(field).parse().ok());
         let uplink = Uplink {
             v4,
@@ -106,11 +154,21 @@ impl<'a> Scene<'a> {
             routers: routers.into_iter().flatten().collect(),
         };
         let listener = Capture::start(&world.bed, &port, "in");
-        let secret: String = (0..4).map(|_| format!("{:08x}", rand::random::<u32>())).collect();
+        let secret: String = (0..4)
+            .map(|_| format!("{:08x}", rand::random::<u32>()))
+            .collect();
         // No digit leads: it must do as a name's label and as anything else.
         let secret = format!("s{}", &secret[1..]);
         let before = length(&world.internet.file);
-        Self { world, container, circumstances, filtered, secret, uplink: (listener, uplink), before }
+        Self {
+            world,
+            container,
+            circumstances,
+            filtered,
+            secret,
+            uplink: (listener, uplink),
+            before,
+        }
     }
 
     /// The attacker's machine, in the attempt's family.
@@ -138,9 +196,10 @@ impl<'a> Scene<'a> {
     pub(crate) fn play(&self, row: &Row) -> Answer {
         let script = (row.script)(self);
         match row.meanwhile {
-            Meanwhile::Nothing => {
-                self.world.bed.docker_within(row.seconds, &["exec", &self.container.name, "sh", "-c", &script])
-            }
+            Meanwhile::Nothing => self.world.bed.docker_within(
+                row.seconds,
+                &["exec", &self.container.name, "sh", "-c", &script],
+            ),
             Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(row, &script),
         }
     }
@@ -158,19 +217,28 @@ impl<'a> Scene<'a> {
         let proxy = self.filtered.then(|| self.container.footprint().proxy);
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| {
-                self.world.bed.docker_within(row.seconds, &["exec", &self.container.name, "sh", "-c", script])
+                self.world.bed.docker_within(
+                    row.seconds,
+                    &["exec", &self.container.name, "sh", "-c", script],
+                )
             });
-            // The flood has to be under way: its first packets are refused, and the record tells so.
+            // The flood has to be under way: its first packets are refused, and the record tells
+            // so.
             std::thread::sleep(Duration::from_secs(2));
             if let Some(proxy) = proxy {
-                self.world.bed.exec(&["bash", "-c", "kill -KILL $1", "kill", &proxy]).must_succeed();
+                self.world
+                    .bed
+                    .exec(&["bash", "-c", "kill -KILL $1", "kill", &proxy])
+                    .must_succeed();
             }
             attack.join().unwrap()
         })
     }
 
     fn secret_is_out(&self) -> bool {
-        packets(&self.uplink.0.file, 0).iter().any(|packet| tells(packet, &self.secret))
+        packets(&self.uplink.0.file, 0)
+            .iter()
+            .any(|packet| tells(packet, &self.secret))
     }
 
     /// What got out, as each of those who listen tells it.
@@ -180,40 +248,79 @@ impl<'a> Scene<'a> {
         let sent = packets(&listener.file, 0);
         let matters = |packet: &[u8]| counts == Counts::Anywhere || is_for(packet, self.target());
         let told = |packets: &[Vec<u8>], where_: &str| {
-            let told: Vec<_> = packets.iter().filter(|one| matters(one) && tells(one, &self.secret)).collect();
-            told.first().map(|first| format!("the secret is in {} packets {where_}, first {}", told.len(), hex(first)))
+            let told: Vec<_> = packets
+                .iter()
+                .filter(|one| matters(one) && tells(one, &self.secret))
+                .collect();
+            told.first().map(|first| {
+                format!(
+                    "the secret is in {} packets {where_}, first {}",
+                    told.len(),
+                    hex(first)
+                )
+            })
         };
         leaks.extend(told(&sent, "on the uplink"));
-        leaks.extend(told(&packets(&self.world.internet.file, self.before), "at the attacker's machine"));
+        leaks.extend(told(
+            &packets(&self.world.internet.file, self.before),
+            "at the attacker's machine",
+        ));
         let log = self.world.bed.internet_log().to_ascii_lowercase();
         let logged: Vec<&str> = log
             .lines()
             .filter(|line| line.contains(&self.secret))
-            .filter(|line| counts == Counts::Anywhere || line.contains(&format!("-> {}", self.target())))
+            .filter(|line| {
+                counts == Counts::Anywhere || line.contains(&format!("-> {}", self.target()))
+            })
             .collect();
-        leaks.extend(logged.first().map(|first| format!("{} lines are logged outside, first «{first}»", logged.len())));
+        leaks.extend(
+            logged
+                .first()
+                .map(|first| format!("{} lines are logged outside, first «{first}»", logged.len())),
+        );
         if self.filtered {
-            let strange: Vec<_> = sent.iter().filter(|packet| !uplink.permits(packet)).collect();
+            let strange: Vec<_> = sent
+                .iter()
+                .filter(|packet| !uplink.permits(packet))
+                .collect();
             leaks.extend(strange.first().map(|first| {
-                format!("{} packets that nothing allows are on the uplink, first {}", strange.len(), hex(first))
+                format!(
+                    "{} packets that nothing allows are on the uplink, first {}",
+                    strange.len(),
+                    hex(first)
+                )
             }));
         }
         leaks
     }
 
-    /// Fails unless allowed traffic passes still, and is seen: a judge that sees nothing would acquit everybody. What the attack
-    /// sent stands before it in the capture, so that all of that is there to be judged once this has returned. An attack may have
-    /// told the gateway's kernel another link-layer address of the container's, which it doubts after some seconds.
+    /// Fails unless allowed traffic passes still, and is seen: a judge that sees nothing would
+    /// acquit everybody. What the attack sent stands before it in the capture, so that all of that
+    /// is there to be judged once this has returned. An attack may have told the gateway's kernel
+    /// another link-layer address of the container's, which it doubts after some seconds.
     pub(crate) fn wake_the_judge(&self) -> Result<(), String> {
-        let asked =
-            comes_about(AWAKE_WITHIN, || self.container.exec("curl -4 -sS -m 5 http://allowed.test/").code == 0);
+        let asked = comes_about(AWAKE_WITHIN, || {
+            self.container
+                .exec("curl -4 -sS -m 5 http://allowed.test/")
+                .code
+                == 0
+        });
         if !asked {
-            return Err(format!("allowed traffic doesn't pass within {AWAKE_WITHIN:?}"));
+            return Err(format!(
+                "allowed traffic doesn't pass within {AWAKE_WITHIN:?}"
+            ));
         }
-        let web = |packet: &Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
+        let web =
+            |packet: &Vec<u8>| packet.get(23) == Some(&6) && packet.get(36..38) == Some(&[0, 80]);
         // tcpdump writes when it is given the machine.
-        let seen = comes_about(SEEN_WITHIN, || packets(&self.uplink.0.file, 0).iter().any(web));
-        if seen { Ok(()) } else { Err("allowed traffic isn't seen on the uplink: the judge sees nothing".into()) }
+        let seen = comes_about(SEEN_WITHIN, || {
+            packets(&self.uplink.0.file, 0).iter().any(web)
+        });
+        if seen {
+            Ok(())
+        } else {
+            Err("allowed traffic isn't seen on the uplink: the judge sees nothing".into())
+        }
     }
 
     /// Whether the container's record tells of the attempt.
@@ -223,7 +330,10 @@ impl<'a> Scene<'a> {
             Trace::Target => self.target().to_string(),
             Trace::Denied => "\"verdict\":\"deny\"".to_owned(),
         };
-        self.container.records().iter().any(|record| record.to_string().contains(&sign))
+        self.container
+            .records()
+            .iter()
+            .any(|record| record.to_string().contains(&sign))
     }
 }
 
@@ -236,5 +346,9 @@ fn is_for(frame: &[u8], address: IpAddr) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(160).map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .take(160)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

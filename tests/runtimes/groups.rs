@@ -11,10 +11,22 @@ use crate::lives::{Test, get};
 use crate::world::{World, hierarchies, text};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("wherever_the_container_is_put_its_filter_is_beside_it", beside),
-    ("a_container_within_a_filters_group_is_refused", within_a_filters),
-    ("where_memory_can_not_be_bounded_the_record_says_so", unbounded),
-    ("a_group_that_can_not_be_made_stops_the_container", in_the_way),
+    (
+        "wherever_the_container_is_put_its_filter_is_beside_it",
+        beside,
+    ),
+    (
+        "a_container_within_a_filters_group_is_refused",
+        within_a_filters,
+    ),
+    (
+        "where_memory_can_not_be_bounded_the_record_says_so",
+        unbounded,
+    ),
+    (
+        "a_group_that_can_not_be_made_stops_the_container",
+        in_the_way,
+    ),
 ];
 
 /// The controllers that bound a filter.
@@ -23,23 +35,43 @@ const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 /// A process's group of a controller, as the kernel says it.
 fn group(pid: i64, controller: &str) -> PathBuf {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
-    let is_it =
-        |line: &&str| line.split(':').nth(1).is_some_and(|names| names.split(',').any(|name| name == controller));
-    let line = groups.lines().find(is_it).or_else(|| groups.lines().find(|line| line.starts_with("0::"))).unwrap();
+    let is_it = |line: &&str| {
+        line.split(':')
+            .nth(1)
+            .is_some_and(|names| names.split(',').any(|name| name == controller))
+    };
+    let line = groups
+        .lines()
+        .find(is_it)
+        .or_else(|| groups.lines().find(|line| line.starts_with("0::")))
+        .unwrap();
     line.splitn(3, ':').nth(2).unwrap().into()
 }
 
 /// The pid of the filter.
 fn filter(world: &World) -> i64 {
-    let states = fs::read_dir("/run/boundary").unwrap().flatten().map(|entry| entry.path());
-    let own = states.filter(|state| state.file_name().unwrap().to_string_lossy().starts_with(&world.id));
+    let states = fs::read_dir("/run/boundary")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    let own = states.filter(|state| {
+        state
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with(&world.id)
+    });
     let record = fs::read_to_string(own.last().unwrap().join("record.json")).unwrap();
-    serde_json::from_str::<Value>(&record).unwrap()["proxy"]["pid"].as_i64().unwrap()
+    serde_json::from_str::<Value>(&record).unwrap()["proxy"]["pid"]
+        .as_i64()
+        .unwrap()
 }
 
 /// Removes a group of the test's own, in every hierarchy.
 fn remove(group: &str) {
-    hierarchies().iter().for_each(|hierarchy| drop(fs::remove_dir(hierarchy.join(group))));
+    hierarchies()
+        .iter()
+        .for_each(|hierarchy| drop(fs::remove_dir(hierarchy.join(group))));
 }
 
 fn beside(runtime: &str) {
@@ -60,16 +92,38 @@ fn beside(runtime: &str) {
         let created = world.call("--root DIR/root create --bundle BUNDLE --pid-file DIR/pid ID");
         if !created.status.success() {
             // Only runc cleans a path.
-            assert!(asked.to_string().contains("..") && runtime != "runc", "{asked}: {}", text(&created.stderr));
+            assert!(
+                asked.to_string().contains("..") && runtime != "runc",
+                "{asked}: {}",
+                text(&created.stderr)
+            );
             world.leaves_nothing();
             continue;
         }
         let filter = filter(&world);
         for controller in CONTROLLERS {
-            let (own, filters) = (group(world.init().into(), controller), group(filter, controller));
-            assert!(!filters.starts_with(&own) || own == Path::new("/"), "{asked}: {}", filters.display());
-            assert_eq!(filters.parent(), Some(own.parent().unwrap_or_else(|| Path::new("/"))), "{asked}");
-            assert!(filters.file_name().unwrap().to_string_lossy().starts_with("boundary-filter-"), "{asked}");
+            let (own, filters) = (
+                group(world.init().into(), controller),
+                group(filter, controller),
+            );
+            assert!(
+                !filters.starts_with(&own) || own == Path::new("/"),
+                "{asked}: {}",
+                filters.display()
+            );
+            assert_eq!(
+                filters.parent(),
+                Some(own.parent().unwrap_or_else(|| Path::new("/"))),
+                "{asked}"
+            );
+            assert!(
+                filters
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("boundary-filter-"),
+                "{asked}"
+            );
         }
         world.must("--root DIR/root kill ID KILL");
         world.wait_for_end(world.init());
@@ -87,7 +141,10 @@ fn within_a_filters(runtime: &str) {
     assert!(!output.status.success());
     // crun doesn't pass a hook's words on.
     let said = text(&output.stderr);
-    assert!(runtime == "crun" || said.contains("in the control group of a filter"), "{said}");
+    assert!(
+        runtime == "crun" || said.contains("in the control group of a filter"),
+        "{said}"
+    );
     world.leaves_nothing();
     remove(&other);
 }
@@ -99,12 +156,24 @@ fn unbounded(runtime: &str) {
     let call = world.command("--root DIR/root run --bundle BUNDLE ID");
     let line = "umount /sys/fs/cgroup/memory && exec \"$0\" \"$@\"";
     let mut command = Command::new("unshare");
-    let output = command.args(["--mount", "sh", "-c", line]).arg(call.get_program()).args(call.get_args()).output();
+    let output = command
+        .args(["--mount", "sh", "-c", line])
+        .arg(call.get_program())
+        .args(call.get_args())
+        .output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let notices = world.records().into_iter().filter_map(|record| Some(record["notice"].as_str()?.to_owned()));
+    let notices = world
+        .records()
+        .into_iter()
+        .filter_map(|record| Some(record["notice"].as_str()?.to_owned()));
     let about_memory = |notice: &String| notice.contains("use of memory is not bounded");
-    assert_eq!(notices.filter(about_memory).count(), 1, "{:?}", world.records());
+    assert_eq!(
+        notices.filter(about_memory).count(),
+        1,
+        "{:?}",
+        world.records()
+    );
     world.leaves_nothing();
 }
 
@@ -113,7 +182,10 @@ fn in_the_way(runtime: &str) {
     let world = World::new(runtime);
     let root = PathBuf::from(world.path("root"));
     let state = boundary_shim::state::directory(&root, &world.id);
-    let name = format!("boundary-filter-{}", state.file_name().unwrap().to_str().unwrap());
+    let name = format!(
+        "boundary-filter-{}",
+        state.file_name().unwrap().to_str().unwrap()
+    );
     let taken = Path::new("/sys/fs/cgroup/pids").join(&name);
     fs::create_dir(&taken).unwrap();
     let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
@@ -124,7 +196,13 @@ fn in_the_way(runtime: &str) {
     drop(other.stdin.take());
     other.wait().unwrap();
     let said = text(&output.stderr);
-    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
-    assert!(runtime == "crun" || said.contains("make the filter's control group"), "{said}");
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{said}"
+    );
+    assert!(
+        runtime == "crun" || said.contains("make the filter's control group"),
+        "{said}"
+    );
     world.leaves_nothing();
 }

@@ -1,4 +1,5 @@
-//! The little host that the tests run on, and what `boundary-shim` does on hosts that lack something.
+//! The little host that the tests run on, and what `boundary-shim` does on hosts that lack
+//! something.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -31,12 +32,27 @@ pub(crate) const UNIFIED: &str = "/sys/fs/cgroup/unified";
 static REACHED: Mutex<Vec<Ipv4Addr>> = Mutex::new(Vec::new());
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
-    ("a_host_without_any_runtime_runs_a_bundle", nothing_installed),
-    ("a_runtime_that_can_not_be_one_is_named_on_one_line", unusable),
-    ("features_and_version_are_the_real_runtimes_and_ours", features),
+    (
+        "a_host_without_any_runtime_runs_a_bundle",
+        nothing_installed,
+    ),
+    (
+        "a_runtime_that_can_not_be_one_is_named_on_one_line",
+        unusable,
+    ),
+    (
+        "features_and_version_are_the_real_runtimes_and_ours",
+        features,
+    ),
     ("doctor_says_what_is_fine_and_what_is_not", doctor),
-    ("a_link_that_changes_before_the_runtime_mounts_it_opens_nothing", changing_link),
-    ("what_holds_the_record_by_another_mount_is_refused", holds_the_record),
+    (
+        "a_link_that_changes_before_the_runtime_mounts_it_opens_nothing",
+        changing_link,
+    ),
+    (
+        "what_holds_the_record_by_another_mount_is_refused",
+        holds_the_record,
+    ),
 ];
 
 /// Gives this process namespaces of its own, an empty `/run`, addresses and a server.
@@ -45,9 +61,16 @@ pub(crate) fn make_private() -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
-    // crun refuses hosts with both versions of control groups, and leaves directories where it expects a group of that name.
+    // crun refuses hosts with both versions of control groups, and leaves directories where it
+    // expects a group of that name.
     if Path::new(UNIFIED).exists() && umount2(UNIFIED, MntFlags::MNT_DETACH).is_ok() {
-        mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), none)?;
+        mount(
+            Some("tmpfs"),
+            UNIFIED,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            none,
+        )?;
     }
     // The host's own addresses are refused whatever a policy says: the server is beyond a wire.
     for line in [
@@ -64,11 +87,19 @@ pub(crate) fn make_private() -> io::Result<()> {
         "-n beyond link set wire up",
         "route add default via 192.0.2.2",
     ] {
-        assert!(Command::new("ip").args(line.split(' ')).status()?.success(), "ip {line}");
+        assert!(
+            Command::new("ip").args(line.split(' ')).status()?.success(),
+            "ip {line}"
+        );
     }
     let beyond = Namespace::open(Path::new("/run/netns/beyond"))?;
     let listener = beyond.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(answer(stream))));
+    std::thread::spawn(move || {
+        listener
+            .incoming()
+            .flatten()
+            .for_each(|stream| drop(answer(stream)))
+    });
     Ok(())
 }
 
@@ -88,7 +119,8 @@ pub(crate) fn reached(address: Ipv4Addr) -> bool {
 /// Whether a program is here.
 pub(crate) fn has(program: &str) -> bool {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    path.split(':').any(|directory| Path::new(directory).join(program).exists())
+    path.split(':')
+        .any(|directory| Path::new(directory).join(program).exists())
 }
 
 /// In a mount namespace in which the directories of programs are empty.
@@ -103,15 +135,33 @@ fn nothing_installed() {
         world.id
     );
     world.set_command("echo ran; exit 5");
-    let output = Command::new("unshare").args(["--mount", "sh", "-c", &words]).output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(5), "ran\n".into()), "{}", text(&output.stderr));
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &words])
+        .output()
+        .unwrap();
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(5), "ran\n".into()),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 fn unusable() {
     let world = World::new("");
     let wrapper = world.path("runc");
-    fs::write(&wrapper, format!("#!/bin/sh\n{} $@\n", env!("CARGO_BIN_EXE_boundary-shim"))).unwrap();
-    assert!(Command::new("chmod").args(["755", &wrapper]).status().unwrap().success());
+    fs::write(
+        &wrapper,
+        format!("#!/bin/sh\n{} $@\n", env!("CARGO_BIN_EXE_boundary-shim")),
+    )
+    .unwrap();
+    assert!(
+        Command::new("chmod")
+            .args(["755", &wrapper])
+            .status()
+            .unwrap()
+            .success()
+    );
     let ourselves = env!("CARGO_BIN_EXE_boundary-shim");
     for (runtime, why) in [
         ("/no/such/runc", "ENOENT"),
@@ -134,28 +184,57 @@ fn unusable() {
 }
 
 fn features() {
-    for runtime in ["runc", "embedded"].into_iter().filter(|runtime| *runtime == "embedded" || has(runtime)) {
+    for runtime in ["runc", "embedded"]
+        .into_iter()
+        .filter(|runtime| *runtime == "embedded" || has(runtime))
+    {
         let world = World::new(runtime);
         let output = world.call("features");
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{runtime}");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), String::new()),
+            "{runtime}"
+        );
         let features: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(features["ociVersionMax"].is_string(), "{features}");
-        let prefixes = features["potentiallyUnsafeConfigAnnotations"].as_array().unwrap();
+        let prefixes = features["potentiallyUnsafeConfigAnnotations"]
+            .as_array()
+            .unwrap();
         assert!(prefixes.contains(&"boundary.".into()), "{prefixes:?}");
         let version = world.call("--version");
         let said = text(&version.stdout);
-        assert!(said.starts_with(runtime) && said.contains("\nboundary-shim: "), "{said}");
+        assert!(
+            said.starts_with(runtime) && said.contains("\nboundary-shim: "),
+            "{said}"
+        );
         assert!(version.status.success() && version.stderr.is_empty());
     }
     // What the runtime can't, it says itself.
     let world = World::new("");
     let program = world.path("old");
-    fs::write(&program, "#!/bin/sh\necho 'unknown command features' >&2\nexit 3\n").unwrap();
-    assert!(Command::new("chmod").args(["755", &program]).status().unwrap().success());
+    fs::write(
+        &program,
+        "#!/bin/sh\necho 'unknown command features' >&2\nexit 3\n",
+    )
+    .unwrap();
+    assert!(
+        Command::new("chmod")
+            .args(["755", &program])
+            .status()
+            .unwrap()
+            .success()
+    );
     world.configure(&format!("runtime = {program:?}"));
     let output = world.call("features");
-    let said = (output.status.code(), text(&output.stdout), text(&output.stderr));
-    assert_eq!(said, (Some(3), String::new(), "unknown command features\n".into()));
+    let said = (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    );
+    assert_eq!(
+        said,
+        (Some(3), String::new(), "unknown command features\n".into())
+    );
 }
 
 fn doctor() {
@@ -163,35 +242,59 @@ fn doctor() {
     let doctor = || {
         let config = world.path("config.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
-        let output = command.args(["doctor", "--config", &config]).output().unwrap();
+        let output = command
+            .args(["doctor", "--config", &config])
+            .output()
+            .unwrap();
         (output.status.code(), text(&output.stdout))
     };
     let (code, said) = doctor();
     assert_eq!(code, Some(0), "{said}");
-    for line in ["ok    runtime: embedded", "ok    kernel: ", "ok    user namespaces: ", "ok    records: "] {
+    for line in [
+        "ok    runtime: embedded",
+        "ok    kernel: ",
+        "ok    user namespaces: ",
+        "ok    records: ",
+    ] {
         assert!(said.contains(line), "no «{line}» in:\n{said}");
     }
     fs::write(world.path("policies/typo.yaml"), "allow:\n  - domian=x\n").unwrap();
     world.configure("runtime = \"no-such-runtime\"");
     let (code, said) = doctor();
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("FAIL  runtime: no runtime «no-such-runtime»"), "{said}");
+    assert!(
+        said.contains("FAIL  runtime: no runtime «no-such-runtime»"),
+        "{said}"
+    );
     assert!(said.contains("typo.yaml:2"), "{said}");
 }
 
 /// A runtime's wrapper changes it, after all that `create` can look at.
 fn changing_link() {
-    for (runtime, target, starts) in
-        [("runc", "/run", false), ("crun", "/run", false), ("runc", "/usr/share", true), ("crun", "/usr/share", true)]
-    {
+    for (runtime, target, starts) in [
+        ("runc", "/run", false),
+        ("crun", "/run", false),
+        ("runc", "/usr/share", true),
+        ("crun", "/usr/share", true),
+    ] {
         if !has(runtime) {
             continue;
         }
         let world = World::new("");
         let (link, wrapper) = (world.path("link"), world.path(runtime));
         let change = format!("if [ -L {link} ]; then ln -sfn {target} {link}; fi");
-        fs::write(&wrapper, format!("#!/bin/sh\n{change}\nexec \"$(command -v {runtime})\" \"$@\"\n")).unwrap();
-        assert!(Command::new("chmod").args(["755", &wrapper]).status().unwrap().success());
+        fs::write(
+            &wrapper,
+            format!("#!/bin/sh\n{change}\nexec \"$(command -v {runtime})\" \"$@\"\n"),
+        )
+        .unwrap();
+        assert!(
+            Command::new("chmod")
+                .args(["755", &wrapper])
+                .status()
+                .unwrap()
+                .success()
+        );
         world.configure(&format!("runtime = {wrapper:?}"));
         symlink("/usr/lib", &link).unwrap();
         world.edit_spec(|spec| {
@@ -203,7 +306,10 @@ fn changing_link() {
         let start = world.call("--root DIR/root start ID");
         let said = text(&start.stderr);
         assert_eq!(start.status.success(), starts, "{runtime} {target}: {said}");
-        assert!(starts || said.contains("/given would show the container /run/boundary"), "{runtime}: {said}");
+        assert!(
+            starts || said.contains("/given would show the container /run/boundary"),
+            "{runtime}: {said}"
+        );
         world.must("--root DIR/root delete --force ID");
         world.leaves_nothing();
     }
@@ -214,10 +320,28 @@ fn holds_the_record() {
     let world = World::new("");
     let [disk, log, audit] = ["disk", "disk/log", "audit"].map(|name| world.path(name));
     let none = None::<&str>;
-    [&disk, &audit].iter().for_each(|folder| fs::create_dir(folder).unwrap());
-    mount(Some("disk"), disk.as_str(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    ["log", "other"].iter().for_each(|name| fs::create_dir(format!("{disk}/{name}")).unwrap());
-    mount(Some(log.as_str()), audit.as_str(), none, MsFlags::MS_BIND, none).unwrap();
+    [&disk, &audit]
+        .iter()
+        .for_each(|folder| fs::create_dir(folder).unwrap());
+    mount(
+        Some("disk"),
+        disk.as_str(),
+        Some("tmpfs"),
+        MsFlags::empty(),
+        none,
+    )
+    .unwrap();
+    ["log", "other"]
+        .iter()
+        .for_each(|name| fs::create_dir(format!("{disk}/{name}")).unwrap());
+    mount(
+        Some(log.as_str()),
+        audit.as_str(),
+        none,
+        MsFlags::MS_BIND,
+        none,
+    )
+    .unwrap();
     let run = |source: &str| {
         world.edit_spec(|spec| {
             let mount = json!({"destination": "/given", "source": source, "type": "bind", "options": ["bind", "ro"]});
@@ -226,9 +350,14 @@ fn holds_the_record() {
         world.call("--root DIR/root run --bundle BUNDLE ID")
     };
     let (whole, other) = (run(&disk), run(&world.path("disk/other")));
-    [&audit, &disk].iter().for_each(|point| umount2(point.as_str(), MntFlags::MNT_DETACH).unwrap());
+    [&audit, &disk]
+        .iter()
+        .for_each(|point| umount2(point.as_str(), MntFlags::MNT_DETACH).unwrap());
     let said = text(&whole.stderr);
-    assert!(!whole.status.success() && said.contains("boundary-mounts"), "{said}");
+    assert!(
+        !whole.status.success() && said.contains("boundary-mounts"),
+        "{said}"
+    );
     assert!(other.status.success(), "{}", text(&other.stderr));
     world.leaves_nothing();
 }

@@ -17,23 +17,42 @@ pub(crate) type Test = (&'static str, fn(&str));
 
 pub(crate) const TESTS: &[Test] = &[
     ("run_gives_the_containers_output_and_exit_code", run),
-    ("what_the_policy_allows_passes_and_all_else_is_refused_and_recorded", filtered),
-    ("what_would_be_denied_is_recorded_with_the_rule_for_it", observed),
+    (
+        "what_the_policy_allows_passes_and_all_else_is_refused_and_recorded",
+        filtered,
+    ),
+    (
+        "what_would_be_denied_is_recorded_with_the_rule_for_it",
+        observed,
+    ),
     ("a_network_of_its_own_leads_nowhere", own_network),
     ("create_start_kill_and_delete_do_as_engines_expect", life),
-    ("a_container_that_was_never_started_can_be_deleted", never_started),
-    ("a_capability_that_is_not_written_down_is_not_held", capabilities),
+    (
+        "a_container_that_was_never_started_can_be_deleted",
+        never_started,
+    ),
+    (
+        "a_capability_that_is_not_written_down_is_not_held",
+        capabilities,
+    ),
     ("the_seccomp_filter_is_on", seccomp),
-    ("what_the_caller_left_open_is_not_held_by_the_proxy", descriptors),
+    (
+        "what_the_caller_left_open_is_not_held_by_the_proxy",
+        descriptors,
+    ),
     ("a_bundle_that_can_not_run_leaves_nothing", half_written),
     ("a_process_is_added_confined_or_not_at_all", exec),
-    ("a_container_among_the_hosts_mounts_is_refused_or_as_filtered_as_any", hosts_mounts),
+    (
+        "a_container_among_the_hosts_mounts_is_refused_or_as_filtered_as_any",
+        hosts_mounts,
+    ),
 ];
 
-/// Words for the shell that ask an address for what the host answers. This host's bash can; busybox, statically linked, can't
-/// resolve even a number.
+/// Words for the shell that ask an address for what the host answers. This host's bash can;
+/// busybox, statically linked, can't resolve even a number.
 pub(crate) fn get(address: Ipv4Addr) -> String {
-    let ask = format!("exec 3<>/dev/tcp/{address}/{PORT} && echo who goes there >&3 && grep hello <&3");
+    let ask =
+        format!("exec 3<>/dev/tcp/{address}/{PORT} && echo who goes there >&3 && grep hello <&3");
     format!("busybox timeout 20 /usr/bin/bash -c '{ask}' 2>&1 || echo refused")
 }
 
@@ -55,20 +74,37 @@ fn filtered(runtime: &str) {
     let world = World::new(runtime);
     world.set_command(&format!("{}; {}", get(ALLOWED), get(DENIED)));
     let said = world.must("--root DIR/root run --bundle BUNDLE ID");
-    assert!(said.starts_with("hello\n") && said.ends_with("refused\n"), "{said}{:?}", world.records());
+    assert!(
+        said.starts_with("hello\n") && said.ends_with("refused\n"),
+        "{said}{:?}",
+        world.records()
+    );
     assert!(reached(ALLOWED) && !reached(DENIED));
     world.leaves_nothing();
     let records = world.records();
     let verdicts = |address: &str| {
-        let about = records.iter().filter(|record| record.to_string().contains(address));
-        about.filter_map(|record| record["verdict"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+        let about = records
+            .iter()
+            .filter(|record| record.to_string().contains(address));
+        about
+            .filter_map(|record| record["verdict"].as_str().map(str::to_owned))
+            .collect::<Vec<_>>()
     };
-    assert_eq!((verdicts("198.51.100.7").len(), verdicts("198.51.100.8").len()), (1, 1), "{records:?}");
+    assert_eq!(
+        (
+            verdicts("198.51.100.7").len(),
+            verdicts("198.51.100.8").len()
+        ),
+        (1, 1),
+        "{records:?}"
+    );
 }
 
 fn observed(runtime: &str) {
     let world = World::new(runtime);
-    world.configure(&format!("runtime = {runtime:?}\nannotations = {{ modes = [\"observe\"] }}"));
+    world.configure(&format!(
+        "runtime = {runtime:?}\nannotations = {{ modes = [\"observe\"] }}"
+    ));
     world.edit_spec(|spec| {
         spec["process"]["args"] = shell(&get(OBSERVED));
         spec["annotations"] = json!({"boundary.mode": "observe"});
@@ -77,16 +113,29 @@ fn observed(runtime: &str) {
     assert_eq!(said, "hello\n", "{:?}", world.records());
     world.leaves_nothing();
     let records = world.records();
-    let record = records.iter().find(|record| record["port"] == PORT).expect("the attempt");
-    assert_eq!((&record["verdict"], &record["rule"]), (&json!("allow"), &json!("would deny: no rule allows it")));
-    assert_eq!(record["suggestion"], format!("cidr={OBSERVED}/32 port={PORT}"), "{record}");
+    let record = records
+        .iter()
+        .find(|record| record["port"] == PORT)
+        .expect("the attempt");
+    assert_eq!(
+        (&record["verdict"], &record["rule"]),
+        (&json!("allow"), &json!("would deny: no rule allows it"))
+    );
+    assert_eq!(
+        record["suggestion"],
+        format!("cidr={OBSERVED}/32 port={PORT}"),
+        "{record}"
+    );
 }
 
 fn own_network(runtime: &str) {
     let world = World::new(runtime);
     world.edit_spec(|spec| {
         spec["process"]["args"] = shell(&get(DENIED));
-        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "network"}));
+        spec["linux"]["namespaces"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"type": "network"}));
     });
     let said = world.must("--root DIR/root run --bundle BUNDLE ID");
     assert!(said.ends_with("refused\n") && !reached(DENIED), "{said}");
@@ -98,12 +147,18 @@ fn life(runtime: &str) {
     world.set_command("trap 'exit 3' TERM; echo up; while :; do busybox sleep 1; done");
     world.must("--root DIR/root create --bundle BUNDLE --pid-file DIR/pid ID");
     let state = world.state();
-    assert_eq!((&state["status"], &state["pid"]), (&json!("created"), &json!(world.init())));
+    assert_eq!(
+        (&state["status"], &state["pid"]),
+        (&json!("created"), &json!(world.init()))
+    );
     let again = world.call("--root DIR/root create --bundle BUNDLE ID");
     assert!(!again.status.success(), "the id is in use");
     world.must("--root DIR/root start ID");
     assert_eq!(world.state()["status"], "running");
-    assert!(!world.call("--root DIR/root delete ID").status.success(), "it runs");
+    assert!(
+        !world.call("--root DIR/root delete ID").status.success(),
+        "it runs"
+    );
     world.must("--root DIR/root kill ID KILL");
     world.wait_for_end(world.init());
     assert_eq!(world.state()["status"], "stopped");
@@ -117,7 +172,10 @@ fn life(runtime: &str) {
     world.must("--root DIR/root delete ID");
     let gone = world.call("--root DIR/root state ID");
     let said = text(&gone.stderr);
-    assert!(said.contains("does not exist") || said.contains("No such file"), "{said}");
+    assert!(
+        said.contains("does not exist") || said.contains("No such file"),
+        "{said}"
+    );
     // Engines send it twice.
     world.must("--root DIR/root delete --force ID");
     world.leaves_nothing();
@@ -139,7 +197,13 @@ fn capabilities(runtime: &str) {
             spec["process"]["capabilities"] = sets;
         });
         let said = world.must("--root DIR/root run --bundle BUNDLE ID");
-        assert!(said.lines().count() == 3 && said.lines().all(|line| line.ends_with("\t0000000000000000")), "{said}");
+        assert!(
+            said.lines().count() == 3
+                && said
+                    .lines()
+                    .all(|line| line.ends_with("\t0000000000000000")),
+            "{said}"
+        );
     }
 }
 
@@ -152,7 +216,10 @@ fn seccomp(runtime: &str) {
                 spec["process"]["noNewPrivileges"] = json!(false);
             }
         });
-        assert_eq!(world.must("--root DIR/root run --bundle BUNDLE ID"), "Seccomp:\t2\n");
+        assert_eq!(
+            world.must("--root DIR/root run --bundle BUNDLE ID"),
+            "Seccomp:\t2\n"
+        );
     }
 }
 
@@ -163,22 +230,41 @@ fn descriptors(runtime: &str) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     // By a shell, which can leave a descriptor open to what it becomes.
     let create = world.command("--root DIR/root create --bundle BUNDLE ID");
-    let words = create.get_args().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let words = create
+        .get_args()
+        .map(|word| word.to_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(" ");
     let line = format!(
         "exec 9>/proc/{}/fd/{}; exec {} {words}",
         std::process::id(),
         writer.as_raw_fd(),
         env!("CARGO_BIN_EXE_boundary-shim")
     );
-    let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-    let status = Command::new("sh").args(["-c", &line]).stdin(null()).stdout(null()).stderr(null()).status();
+    let null = || {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .unwrap()
+    };
+    let status = Command::new("sh")
+        .args(["-c", &line])
+        .stdin(null())
+        .stdout(null())
+        .stderr(null())
+        .status();
     assert!(status.unwrap().success());
     drop(writer);
     // Until then crun's own process keeps it.
     world.must("--root DIR/root start ID");
     let mut ends = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
     let deadline = PollTimeout::try_from(DEADLINE).unwrap();
-    assert_eq!(poll(&mut ends, deadline), Ok(1), "somebody holds the other end");
+    assert_eq!(
+        poll(&mut ends, deadline),
+        Ok(1),
+        "somebody holds the other end"
+    );
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     assert_eq!(world.state()["status"], "running");
     world.must("--root DIR/root delete --force ID");
@@ -195,7 +281,8 @@ fn half_written(runtime: &str) {
     ];
     for spoil in spoil {
         world.edit_spec(spoil);
-        let output = world.call("--root DIR/root --log DIR/log --log-format json run --bundle BUNDLE ID");
+        let output =
+            world.call("--root DIR/root --log DIR/log --log-format json run --bundle BUNDLE ID");
         assert!(!output.status.success());
         // youki says it in one of the two places.
         let logged = fs::metadata(world.path("log")).map_or(0, |log| log.len());
@@ -205,9 +292,12 @@ fn half_written(runtime: &str) {
     }
     fs::write(world.path("bundle/config.json"), "{\"ociVersion\": ").unwrap();
     assert!(text(&world.call("run --bundle BUNDLE ID").stderr).contains("not valid JSON"));
-    for words in
-        ["run --bundle DIR/nowhere ID", "run --bundle BUNDLE ..", "create --bundle BUNDLE ../x", "frobnicate ID"]
-    {
+    for words in [
+        "run --bundle DIR/nowhere ID",
+        "run --bundle BUNDLE ..",
+        "create --bundle BUNDLE ../x",
+        "frobnicate ID",
+    ] {
         assert!(!world.call(words).status.success(), "{words}");
     }
 }
@@ -222,10 +312,21 @@ fn exec(runtime: &str) {
     let said = text(&output.stdout);
     if output.status.success() {
         let own_ids = fs::read_to_string("/proc/self/status").unwrap();
-        assert!(said.contains("Seccomp:\t2") && !own_ids.is_empty(), "{said}");
+        assert!(
+            said.contains("Seccomp:\t2") && !own_ids.is_empty(),
+            "{said}"
+        );
     } else {
-        assert!(["youki", "embedded"].contains(&runtime), "{}", text(&output.stderr));
-        assert!(said.is_empty() && text(&output.stderr).contains("can't add a process"), "{}", text(&output.stderr));
+        assert!(
+            ["youki", "embedded"].contains(&runtime),
+            "{}",
+            text(&output.stderr)
+        );
+        assert!(
+            said.is_empty() && text(&output.stderr).contains("can't add a process"),
+            "{}",
+            text(&output.stderr)
+        );
     }
     world.must("--root DIR/root delete --force ID");
     world.leaves_nothing();
@@ -237,8 +338,17 @@ fn exec(runtime: &str) {
     });
     world.must("--root DIR/root create --bundle BUNDLE ID");
     world.must("--root DIR/root start ID");
-    assert_eq!(world.must("--root DIR/root exec ID /bin/busybox hostname"), "little\n");
-    assert_eq!(world.call("--root DIR/root exec ID /bin/busybox sh -c false").status.code(), Some(1));
+    assert_eq!(
+        world.must("--root DIR/root exec ID /bin/busybox hostname"),
+        "little\n"
+    );
+    assert_eq!(
+        world
+            .call("--root DIR/root exec ID /bin/busybox sh -c false")
+            .status
+            .code(),
+        Some(1)
+    );
     world.must("--root DIR/root delete --force ID");
     world.leaves_nothing();
 }
@@ -249,19 +359,37 @@ fn hosts_mounts(runtime: &str) {
     let run = || {
         world.edit_spec(|spec| {
             spec["process"]["args"] = shell(&format!("{}; {}", get(ALLOWED), get(DENIED)));
-            spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "mount");
+            spec["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|namespace| namespace["type"] != "mount");
         });
         // What it mounts stays where it was called.
         let call = world.command("--root DIR/root run --bundle BUNDLE ID");
-        Command::new("unshare").arg("--mount").arg(call.get_program()).args(call.get_args()).output().unwrap()
+        Command::new("unshare")
+            .arg("--mount")
+            .arg(call.get_program())
+            .args(call.get_args())
+            .output()
+            .unwrap()
     };
     let refused = run();
     assert!(!refused.status.success());
-    assert!(text(&refused.stderr).contains("host's files"), "{}", text(&refused.stderr));
-    world.configure(&format!("runtime = {runtime:?}\nprivileged = \"allow\"\nnesting = \"none\""));
+    assert!(
+        text(&refused.stderr).contains("host's files"),
+        "{}",
+        text(&refused.stderr)
+    );
+    world.configure(&format!(
+        "runtime = {runtime:?}\nprivileged = \"allow\"\nnesting = \"none\""
+    ));
     let output = run();
     let said = text(&output.stdout);
-    assert!(said.starts_with("hello\n") && said.ends_with("refused\n"), "{said} {}", text(&output.stderr));
+    assert!(
+        said.starts_with("hello\n") && said.ends_with("refused\n"),
+        "{said} {}",
+        text(&output.stderr)
+    );
     assert!(!reached(DENIED));
     world.leaves_nothing();
 }

@@ -1,8 +1,10 @@
-//! The same containers on every real runtime that is here, the embedded one among them, without any engine.
+//! The same containers on every real runtime that is here, the embedded one among them, without any
+//! engine.
 //!
-//! `cargo test --test runtimes` needs root and busybox (statically linked); without root it is reported as ignored, and with
-//! `CI` set that is a failure. It runs in mount and network namespaces of its own: nothing of this host's `/run`, its network,
-//! its audit files or its containers is seen or touched.
+//! `cargo test --test runtimes` needs root and busybox (statically linked); without root it is
+//! reported as ignored, and with `CI` set that is a failure. It runs in mount and network
+//! namespaces of its own: nothing of this host's `/run`, its network, its audit files or its
+//! containers is seen or touched.
 
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 #![expect(clippy::print_stderr, reason = "a test says why it can't run")]
@@ -42,7 +44,10 @@ fn main() -> ExitCode {
                 test(runtime);
                 Ok(())
             };
-            trials.push(Trial::test(format!("{runtime}::{name}"), run).with_ignored_flag(private.is_err() || !there));
+            trials.push(
+                Trial::test(format!("{runtime}::{name}"), run)
+                    .with_ignored_flag(private.is_err() || !there),
+            );
         }
     }
     for (name, test) in host::TESTS.iter().chain(says::TESTS).chain(files::TESTS) {

@@ -23,14 +23,28 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A bundle without a network of its own (the host's is asked for), and a configuration that names this runtime.
+    /// A bundle without a network of its own (the host's is asked for), and a configuration that
+    /// names this runtime.
     pub(crate) fn new(runtime: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let id = format!("rt{}", directory.path().file_name().unwrap().to_str().unwrap().replace('.', "-"));
+        let id = format!(
+            "rt{}",
+            directory
+                .path()
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('.', "-")
+        );
         let world = Self { directory, id };
         for name in ["lib", "lib64"] {
             fs::create_dir_all(world.path("bundle/rootfs")).unwrap();
-            symlink(format!("usr/{name}"), world.path(&format!("bundle/rootfs/{name}"))).unwrap();
+            symlink(
+                format!("usr/{name}"),
+                world.path(&format!("bundle/rootfs/{name}")),
+            )
+            .unwrap();
         }
         for path in [
             "bundle/rootfs/usr",
@@ -48,23 +62,43 @@ impl World {
             format!("allow:\n  - cidr={ALLOWED}/32 port={PORT} proto=tcp\n"),
         )
         .unwrap();
-        let line = if runtime.is_empty() { String::new() } else { format!("runtime = {runtime:?}") };
+        let line = if runtime.is_empty() {
+            String::new()
+        } else {
+            format!("runtime = {runtime:?}")
+        };
         world.configure(&line);
         world.write_spec(&world.spec());
         world
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().unwrap().to_owned()
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub(crate) fn configure(&self, lines: &str) {
         let audit = self.path("audit");
-        fs::write(self.path("config.toml"), format!("{lines}\naudit-directory = {audit:?}\n")).unwrap();
+        fs::write(
+            self.path("config.toml"),
+            format!("{lines}\naudit-directory = {audit:?}\n"),
+        )
+        .unwrap();
     }
 
     fn spec(&self) -> Value {
-        let capabilities = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL", "CAP_NET_RAW", "CAP_SETFCAP"];
+        let capabilities = [
+            "CAP_CHOWN",
+            "CAP_SETUID",
+            "CAP_SETGID",
+            "CAP_KILL",
+            "CAP_NET_RAW",
+            "CAP_SETFCAP",
+        ];
         json!({
             "ociVersion": "1.0.2",
             "process": {
@@ -119,20 +153,33 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
         command.args(["--boundary-config", &self.path("config.toml")]);
         // `--root` and the like go first; they are harmless to every verb that is tried.
-        command.args(words.split_ascii_whitespace().map(word)).env_clear().stdin(Stdio::null());
+        command
+            .args(words.split_ascii_whitespace().map(word))
+            .env_clear()
+            .stdin(Stdio::null());
         command
     }
 
-    /// Runs it. Its output goes through files: a container that outlives the call keeps them, and a pipe would never end.
+    /// Runs it. Its output goes through files: a container that outlives the call keeps them, and a
+    /// pipe would never end.
     pub(crate) fn call(&self, words: &str) -> Output {
         // A container may go on writing to the files of an earlier call.
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
         let path = |stream: &str| self.path(&format!("{stream}-{call}"));
         let file = |stream: &str| fs::File::create(path(stream)).unwrap();
-        let status = self.command(words).stdout(file("stdout")).stderr(file("stderr")).status().unwrap();
+        let status = self
+            .command(words)
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .status()
+            .unwrap();
         let read = |stream: &str| fs::read(path(stream)).unwrap();
-        Output { status, stdout: read("stdout"), stderr: read("stderr") }
+        Output {
+            status,
+            stdout: read("stdout"),
+            stderr: read("stderr"),
+        }
     }
 
     /// Runs it, and expects it to go well; gives its output.
@@ -145,7 +192,11 @@ impl World {
 
     /// The container's first process.
     pub(crate) fn init(&self) -> i32 {
-        fs::read_to_string(self.path("pid")).unwrap().trim().parse().unwrap()
+        fs::read_to_string(self.path("pid"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
     }
 
     /// The state that the runtime tells.
@@ -160,8 +211,9 @@ impl World {
         }
     }
 
-    /// Asserts that nothing of the container is left, waiting for the proxy to notice. The filter's control group goes with
-    /// the first `delete` or `create` after its end, and `run` is not followed by one.
+    /// Asserts that nothing of the container is left, waiting for the proxy to notice. The filter's
+    /// control group goes with the first `delete` or `create` after its end, and `run` is not
+    /// followed by one.
     #[track_caller]
     pub(crate) fn leaves_nothing(&self) {
         let end = Instant::now() + DEADLINE;
@@ -178,21 +230,39 @@ impl World {
 
     fn traces(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for directory in ["/run/boundary", "/run/boundary-groups", "/run/boundary-embedded", &self.path("root")] {
+        for directory in [
+            "/run/boundary",
+            "/run/boundary-groups",
+            "/run/boundary-embedded",
+            &self.path("root"),
+        ] {
             let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-            let named =
-                entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(&self.id)));
+            let named = entries.filter(|entry| {
+                entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| name.starts_with(&self.id))
+            });
             left.extend(named.map(|entry| entry.path().display().to_string()));
         }
         for controller in hierarchies() {
-            let groups = fs::read_dir(&controller).into_iter().flatten().flatten().map(|entry| entry.path());
+            let groups = fs::read_dir(&controller)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path());
             let named = groups.filter(|group| {
                 let name = group.file_name().unwrap().to_string_lossy();
                 *name == self.id || name.starts_with(&format!("boundary-filter-{}-", self.id))
             });
             left.extend(named.map(|group| group.display().to_string()));
         }
-        left.extend(Path::new("/sys/fs/cgroup").join(&self.id).exists().then(|| "its cgroup".to_owned()));
+        left.extend(
+            Path::new("/sys/fs/cgroup")
+                .join(&self.id)
+                .exists()
+                .then(|| "its cgroup".to_owned()),
+        );
         left
     }
 
@@ -205,8 +275,14 @@ impl World {
 
 /// Where hierarchies of control groups are mounted.
 pub(crate) fn hierarchies() -> Vec<PathBuf> {
-    let entries = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.is_dir() && path != Path::new(UNIFIED)).collect()
+    let entries = fs::read_dir("/sys/fs/cgroup")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .filter(|path| path.is_dir() && path != Path::new(UNIFIED))
+        .collect()
 }
 
 /// Words that run a line in the container's shell.

@@ -1,8 +1,12 @@
-//! What the kernel makes of our programs: it takes them, runs them as the evaluator says, and gives them back as they were.
+//! What the kernel makes of our programs: it takes them, runs them as the evaluator says, and gives
+//! them back as they were.
 //!
-//! Needs root without a filter of its own, on a kernel with CONFIG_CHECKPOINT_RESTORE; without, the tests are reported as
-//! ignored, and with `CI` set they fail.
-#![expect(clippy::disallowed_methods, reason = "tests start themselves a second time")]
+//! Needs root without a filter of its own, on a kernel with CONFIG_CHECKPOINT_RESTORE; without, the
+//! tests are reported as ignored, and with `CI` set they fail.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start themselves a second time"
+)]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
 use std::fs;
@@ -30,19 +34,34 @@ fn main() {
     let able = able();
     let trials = [
         Trial::test("a_loaded_filter_is_read_back_as_it_was_compiled", read_back),
-        Trial::test("filters_are_read_back_from_the_first_that_was_loaded", in_order),
+        Trial::test(
+            "filters_are_read_back_from_the_first_that_was_loaded",
+            in_order,
+        ),
         Trial::test("a_process_without_a_filter_has_none", none),
-        Trial::test("the_kernel_says_of_calls_what_the_evaluator_says", as_evaluated),
+        Trial::test(
+            "the_kernel_says_of_calls_what_the_evaluator_says",
+            as_evaluated,
+        ),
     ];
-    let trials =
-        trials.into_iter().map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none())).collect();
+    let trials = trials
+        .into_iter()
+        .map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none()))
+        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Root, in fact: with all capabilities, and no filter.
 fn able() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+    let value = |key: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
     let capabilities = u64::from_str_radix(&value("CapEff:"), 16).unwrap();
     let sys_admin = 1 << 21;
     capabilities & sys_admin != 0 && value("Seccomp:") == "0"
@@ -64,7 +83,9 @@ impl UnderFilter {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let answers = serde_json::from_str(&line).expect("it tells its answers");
         Self { child, answers }
     }
@@ -79,11 +100,15 @@ impl Drop for UnderFilter {
         // It waits for the end of its standard input.
         drop(self.child.stdin.take());
         let ended = self.child.wait().unwrap();
-        assert!(ended.success() || std::thread::panicking(), "it went on badly after it was read: {ended}");
+        assert!(
+            ended.success() || std::thread::panicking(),
+            "it went on badly after it was read: {ended}"
+        );
     }
 }
 
-/// What a container has to do with a jail of its own: `clone` for some flags only, `clone3` as if it weren't there.
+/// What a container has to do with a jail of its own: `clone` for some flags only, `clone3` as if
+/// it weren't there.
 fn filter(forbidden: u64) -> Value {
     let condition = json!({"index": 0, "value": forbidden, "op": "SCMP_CMP_MASKED_EQ"});
     json!({
@@ -108,14 +133,20 @@ fn program(filter: &Value) -> Program {
 fn read_back() -> Result<(), Failed> {
     let filter = filter(0x2e02_0000);
     let process = UnderFilter::start(&[&filter]);
-    assert_eq!(loaded_filters(process.pid())?, [program(&filter).instructions]);
+    assert_eq!(
+        loaded_filters(process.pid())?,
+        [program(&filter).instructions]
+    );
     Ok(())
 }
 
 fn in_order() -> Result<(), Failed> {
     let (first, second) = (filter(0x2e02_0000), filter(0x7e02_0000));
     let process = UnderFilter::start(&[&first, &second]);
-    assert_eq!(loaded_filters(process.pid())?, [program(&first).instructions, program(&second).instructions]);
+    assert_eq!(
+        loaded_filters(process.pid())?,
+        [program(&first).instructions, program(&second).instructions]
+    );
     Ok(())
 }
 
@@ -133,18 +164,35 @@ fn as_evaluated() -> Result<(), Failed> {
     for ((name, arguments), answer) in under_filter::CALLS.into_iter().zip(&process.answers) {
         let [a, b] = arguments;
         let number = own.number(name).unwrap();
-        let call = Call { number, architecture: own.word, arguments: [a, b, 0, 0, 0, 0], ..Call::default() };
+        let call = Call {
+            number,
+            architecture: own.word,
+            arguments: [a, b, 0, 0, 0, 0],
+            ..Call::default()
+        };
         let verdict = evaluate(&program, &call)?;
         kinds.push(verdict);
         match verdict {
-            Verdict::Errno(number) => assert_eq!(*answer, i32::from(number), "{name} {arguments:x?}"),
+            Verdict::Errno(number) => {
+                assert_eq!(*answer, i32::from(number), "{name} {arguments:x?}")
+            }
             // The kernel's own answers to these are others than the filter's.
-            _ => assert!(![1, 38, 77, 78].contains(answer), "{name} {arguments:x?} gave {answer}"),
+            _ => assert!(
+                ![1, 38, 77, 78].contains(answer),
+                "{name} {arguments:x?} gave {answer}"
+            ),
         }
     }
     assert_eq!(process.answers.len(), kinds.len());
-    for verdict in [1, 38, 77, 78].map(Verdict::Errno).into_iter().chain([Verdict::Allow]) {
-        assert!(kinds.contains(&verdict), "nothing was tried that gives {verdict:?}");
+    for verdict in [1, 38, 77, 78]
+        .map(Verdict::Errno)
+        .into_iter()
+        .chain([Verdict::Allow])
+    {
+        assert!(
+            kinds.contains(&verdict),
+            "nothing was tried that gives {verdict:?}"
+        );
     }
     Ok(())
 }

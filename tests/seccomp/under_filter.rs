@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 /// What it is called with, before the filters as a JSON list.
 pub(crate) const WORD: &str = "under-filter";
 
-/// The calls that are tried, with their first two arguments. None does anything where it is let through: `unshare` of flags
-/// that don't exist, or of nothing; `setns` of no descriptor; `clone3` without a structure.
+/// The calls that are tried, with their first two arguments. None does anything where it is let
+/// through: `unshare` of flags that don't exist, or of nothing; `setns` of no descriptor; `clone3`
+/// without a structure.
 pub(crate) const CALLS: [(&str, [u64; 2]); 8] = [
     ("unshare", [0, 0]),
     ("unshare", [0x2_0001, 0]),
@@ -32,7 +33,10 @@ pub(crate) fn run(filters: &str) {
     for filter in &filters {
         load(filter);
     }
-    println!("{}", json!(CALLS.map(|(name, arguments)| attempt(name, arguments))));
+    println!(
+        "{}",
+        json!(CALLS.map(|(name, arguments)| attempt(name, arguments)))
+    );
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -46,9 +50,20 @@ fn load(filter: &Value) {
     };
     let mut instructions: Vec<_> = program.instructions.iter().map(as_kernel).collect();
     let length = u16::try_from(instructions.len()).unwrap();
-    let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
-    // SAFETY: `program` points to as many instructions as it says, and both live until the call is over.
-    let loaded = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    let program = libc::sock_fprog {
+        len: length,
+        filter: instructions.as_mut_ptr(),
+    };
+    // SAFETY: `program` points to as many instructions as it says, and both live until the call is
+    // over.
+    let loaded = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
     assert_eq!(loaded, 0, "{}", std::io::Error::last_os_error());
 }
 
@@ -57,5 +72,9 @@ fn attempt(name: &str, [first, second]: [u64; 2]) -> i32 {
     let number = machine::own().unwrap().number(name).unwrap();
     // SAFETY: the calls of `CALLS` take numbers, or null, and do nothing.
     let answer = unsafe { libc::syscall(number.into(), first, second, 0_u64, 0_u64, 0_u64, 0_u64) };
-    if answer == -1 { std::io::Error::last_os_error().raw_os_error().unwrap() } else { 0 }
+    if answer == -1 {
+        std::io::Error::last_os_error().raw_os_error().unwrap()
+    } else {
+        0
+    }
 }

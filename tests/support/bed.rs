@@ -1,7 +1,8 @@
-//! The test bed as Rust sees it: `scripts/bed` started and stopped, commands in it, captures of its wires.
+//! The test bed as Rust sees it: `scripts/bed` started and stopped, commands in it, captures of its
+//! wires.
 //!
-//! Every command has a deadline, every wait is for a state. It knows no engine: what Docker or containerd adds is beside
-//! their tests.
+//! Every command has a deadline, every wait is for a state. It knows no engine: what Docker or
+//! containerd adds is beside their tests.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -41,12 +42,18 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Starts a bed with an engine of `scripts/bed`, whose `/etc` gets what a folder of the repository holds. `add` puts
-    /// further programs into a folder.
+    /// Starts a bed with an engine of `scripts/bed`, whose `/etc` gets what a folder of the
+    /// repository holds. `add` puts further programs into a folder.
     pub(crate) fn up(engine: &str, etc: &str, add: impl FnOnce(&Path)) -> Self {
-        let directory = tempfile::Builder::new().prefix("bed").tempdir_in("/var/tmp").expect("a directory for the bed");
+        let directory = tempfile::Builder::new()
+            .prefix("bed")
+            .tempdir_in("/var/tmp")
+            .expect("a directory for the bed");
         let etc = Path::new(REPOSITORY).join(etc);
-        install_programs(&directory.path().join("bin"), &etc.join("boundary/policies"));
+        install_programs(
+            &directory.path().join("bin"),
+            &etc.join("boundary/policies"),
+        );
         add(&directory.path().join("bin"));
         shell("cp -RT \"$1\" \"$2\"", &[etc, directory.path().join("etc")]);
         let log = fs::File::create(directory.path().join("bed.log")).expect("a log");
@@ -59,7 +66,12 @@ impl Bed {
             .stderr(log)
             .spawn()
             .expect("scripts/bed starts");
-        let mut bed = Self { directory, supervisor, first: 0, pristine: None };
+        let mut bed = Self {
+            directory,
+            supervisor,
+            first: 0,
+            pristine: None,
+        };
         bed.wait_until_ready();
         bed
     }
@@ -129,13 +141,16 @@ impl Bed {
         run(COMMAND_SECONDS, &command)
     }
 
-    /// The host's end of a container's uplink: the port on which a bridge learnt the container's hardware address.
+    /// The host's end of a container's uplink: the port on which a bridge learnt the container's
+    /// hardware address.
     pub(crate) fn port_of(&self, bridge: &str, address: &str, mac: &str) -> String {
         let poke = format!("echo > /dev/udp/{address}/9");
         let mut port = None;
         wait_for("the bridge to learn the container's address", || {
             self.on_the_wire(&["bash", "-c", &poke]);
-            let table = self.on_the_wire(&["bridge", "fdb", "show", "br", bridge, "dynamic"]).stdout;
+            let table = self
+                .on_the_wire(&["bridge", "fdb", "show", "br", bridge, "dynamic"])
+                .stdout;
             port = table
                 .lines()
                 .find(|line| line.starts_with(mac))
@@ -157,31 +172,46 @@ impl Drop for Bed {
         self.supervisor.kill().ok();
         self.supervisor.wait().ok();
         if std::env::var_os("BED_KEEP_LOGS").is_some() {
-            eprintln!("--- engine\n{}\n--- little internet\n{}", self.read("engine.log"), self.internet_log());
+            eprintln!(
+                "--- engine\n{}\n--- little internet\n{}",
+                self.read("engine.log"),
+                self.internet_log()
+            );
         }
     }
 }
 
 /// How a program is run in all of a bed's namespaces.
 pub(crate) fn enter(first: &str) -> [&str; 7] {
-    ["nsenter", "--target", first, "--mount", "--net", "--pid", "--"]
+    [
+        "nsenter", "--target", first, "--mount", "--net", "--pid", "--",
+    ]
 }
 
 /// Puts what the bed offers into its directory. Copies: a rebuild doesn't change a running bed.
 fn install_programs(directory: &Path, policies: &Path) {
     fs::create_dir_all(directory).expect("a directory for programs");
     for example in build_examples() {
-        fs::copy(&example, directory.join(example.file_name().expect("a name"))).expect("a copy");
+        fs::copy(
+            &example,
+            directory.join(example.file_name().expect("a name")),
+        )
+        .expect("a copy");
     }
     fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
     for policy in fs::read_dir(policies).expect("policies") {
         let name = policy.expect("an entry").path();
-        let stem = name.file_stem().expect("a name").to_string_lossy().into_owned();
+        let stem = name
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         symlink("boundary-shim", directory.join(format!("boundary-{stem}"))).expect("a link");
     }
 }
 
-/// What the record of a container, which may be gone, tells of attempts that are over, and its notices.
+/// What the record of a container, which may be gone, tells of attempts that are over, and its
+/// notices.
 pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
     record::records(&record_of(bed, id))
 }
@@ -206,7 +236,12 @@ pub(crate) struct Capture {
 impl Capture {
     /// Listens on an interface of the bed. `direction` is tcpdump's: `in` is from the container.
     pub(crate) fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
-        Self::begin(bed, Path::new(&format!("/proc/{}/ns/net", bed.first)), interface, direction)
+        Self::begin(
+            bed,
+            Path::new(&format!("/proc/{}/ns/net", bed.first)),
+            interface,
+            direction,
+        )
     }
 
     /// The same in a network namespace by its file.
@@ -215,7 +250,16 @@ impl Capture {
         let mut tcpdump = Command::new("nsenter")
             .arg(format!("--net={}", namespace.display()))
             .arg("--")
-            .args(["timeout", "--signal=INT", "600", "tcpdump", "-i", interface, "-Q", direction])
+            .args([
+                "timeout",
+                "--signal=INT",
+                "600",
+                "tcpdump",
+                "-i",
+                interface,
+                "-Q",
+                direction,
+            ])
             .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
             .arg(&file)
             .stdin(Stdio::null())
@@ -228,7 +272,10 @@ impl Capture {
         // It says so when the socket is bound: from then on nothing is missed.
         while !line.contains("listening on") {
             line.clear();
-            assert!(said.read_line(&mut line).expect("tcpdump's words") > 0, "tcpdump ended on {interface}");
+            assert!(
+                said.read_line(&mut line).expect("tcpdump's words") > 0,
+                "tcpdump ended on {interface}"
+            );
         }
         std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(drop));
         Self { tcpdump, file }
@@ -239,8 +286,14 @@ impl Capture {
         self.interrupt();
         self.tcpdump.wait().expect("tcpdump ends");
         let file = self.file.to_str().expect("a plain path");
-        let text = run(COMMAND_SECONDS, &["tcpdump", "-r", file, "-nn", "-t"]).must_succeed().stdout.clone();
-        text.lines().filter(|line| !line.starts_with(char::is_whitespace)).map(str::to_owned).collect()
+        let text = run(COMMAND_SECONDS, &["tcpdump", "-r", file, "-nn", "-t"])
+            .must_succeed()
+            .stdout
+            .clone();
+        text.lines()
+            .filter(|line| !line.starts_with(char::is_whitespace))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -26,27 +26,50 @@ impl Answer {
     /// Panics with its words unless the exit code was 0.
     #[track_caller]
     pub(crate) fn must_succeed(&self) -> &Self {
-        assert!(self.code == 0, "exit code {}: {}{}", self.code, self.stdout, self.stderr);
+        assert!(
+            self.code == 0,
+            "exit code {}: {}{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// Panics if the exit code was 0.
     #[track_caller]
     pub(crate) fn must_fail(&self) -> &Self {
-        assert!(self.code != 0, "it succeeded: {}{}", self.stdout, self.stderr);
+        assert!(
+            self.code != 0,
+            "it succeeded: {}{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 }
 
-/// What `attacker probe` says where nothing got through. Anything else, silence too, shows that the probe never was.
+/// What `attacker probe` says where nothing got through. Anything else, silence too, shows that the
+/// probe never was.
 const SHUT_OUT: [&str; 4] = ["refused", "unreachable", "prohibited", "timeout"];
 
-/// Panics unless every line of the answer to one or more probes is such an outcome, and there is one.
+/// Panics unless every line of the answer to one or more probes is such an outcome, and there is
+/// one.
 #[track_caller]
 pub(crate) fn must_be_shut_out(probe: &str, answer: &Answer) {
-    let outcomes: Vec<&str> = answer.must_succeed().stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    let outcomes: Vec<&str> = answer
+        .must_succeed()
+        .stdout
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     let shut_out = outcomes.iter().all(|outcome| SHUT_OUT.contains(outcome));
-    assert!(shut_out && !outcomes.is_empty(), "{probe}: {}{}", answer.stdout, answer.stderr);
+    assert!(
+        shut_out && !outcomes.is_empty(),
+        "{probe}: {}{}",
+        answer.stdout,
+        answer.stderr
+    );
 }
 
 /// Runs a command to its end or its deadline.
@@ -59,7 +82,10 @@ pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
         .output()
         .expect("timeout starts");
     let code = output.status.code().unwrap_or(255);
-    assert!(code != 124 && code != 137 || start.elapsed().as_secs() < seconds, "no end after {seconds} s: {command:?}");
+    assert!(
+        code != 124 && code != 137 || start.elapsed().as_secs() < seconds,
+        "no end after {seconds} s: {command:?}"
+    );
     Answer {
         code,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -71,7 +97,11 @@ pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
 /// Runs a script with its arguments, which must succeed.
 pub(crate) fn shell(script: &str, arguments: &[PathBuf]) {
     let mut command = vec!["bash", "-o", "pipefail", "-c", script, "bed"];
-    command.extend(arguments.iter().map(|path| path.to_str().expect("a plain path")));
+    command.extend(
+        arguments
+            .iter()
+            .map(|path| path.to_str().expect("a plain path")),
+    );
     run(COMMAND_SECONDS, &command).must_succeed();
 }
 
@@ -83,7 +113,11 @@ pub(crate) fn wait_for(what: &str, state: impl FnMut() -> bool) {
 
 #[track_caller]
 pub(crate) fn wait_for_within(deadline: Duration, what: &str, state: impl FnMut() -> bool) {
-    assert!(comes_about(deadline, state), "waited {} s for {what}", deadline.as_secs());
+    assert!(
+        comes_about(deadline, state),
+        "waited {} s for {what}",
+        deadline.as_secs()
+    );
 }
 
 /// Whether a state comes about in time.

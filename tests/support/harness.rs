@@ -1,4 +1,5 @@
-//! What every end-to-end suite does: one bed for all tests, a deadline for each, and a look at the end at what is left in it.
+//! What every end-to-end suite does: one bed for all tests, a deadline for each, and a look at the
+//! end at what is left in it.
 //!
 //! Without root every test is reported as ignored, and with `CI` set that is a failure.
 
@@ -13,10 +14,12 @@ use crate::bed::{Bed, wait_for};
 /// One test: what it proves, and how.
 pub(crate) type Test = (&'static str, fn(&Bed));
 
-/// What one test may take: the longest, three hundred containers, takes a quarter on an idle machine.
+/// What one test may take: the longest, three hundred containers, takes a quarter on an idle
+/// machine.
 const TEST_DEADLINE: Duration = Duration::from_secs(600);
 
-/// Held by every test that runs; by one that must be alone, for writing. What failed poisons it, and that is all it does.
+/// Held by every test that runs; by one that must be alone, for writing. What failed poisons it,
+/// and that is all it does.
 static COMPANY: RwLock<()> = RwLock::new(());
 
 /// The tests of one binary.
@@ -44,7 +47,14 @@ impl Suite {
             eprintln!("these tests need root, and with CI set that is a failure");
             std::process::exit(1);
         }
-        Self { arguments, privileged, shared: Arc::new(SharedBed { up, bed: OnceLock::new() }) }
+        Self {
+            arguments,
+            privileged,
+            shared: Arc::new(SharedBed {
+                up,
+                bed: OnceLock::new(),
+            }),
+        }
     }
 
     /// A test of a group; the group's name leads its own, so that `-- GROUP` runs one group.
@@ -61,10 +71,15 @@ impl Suite {
         let shared = Arc::clone(&self.shared);
         let trial = Trial::test(format!("{group}::{name}"), move || {
             let _company = others.then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
-            let _solitude = (!others).then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
+            let _solitude =
+                (!others).then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
             within_deadline(shared, test)
         });
-        if self.privileged { trial } else { trial.with_ignored_flag(true) }
+        if self.privileged {
+            trial
+        } else {
+            trial.with_ignored_flag(true)
+        }
     }
 
     /// Runs the tests, and ends the process.
@@ -90,24 +105,39 @@ fn within_deadline(shared: Arc<SharedBed>, test: fn(&Bed)) -> Result<(), Failed>
         run(&shared, test)
     });
     match end.recv_timeout(TEST_DEADLINE) {
-        Err(RecvTimeoutError::Timeout) => Err(format!("no end after {} s", TEST_DEADLINE.as_secs()).into()),
-        _ => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("no end after {} s", TEST_DEADLINE.as_secs()).into())
+        }
+        _ => running
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }
 }
 
 /// Whether nothing that a container brought is still in the bed; says what is.
 fn is_as_it_was(bed: &Bed) -> bool {
     let outcome = std::panic::catch_unwind(|| {
-        wait_for("the bed to be as it was before the tests", || bed.inventory() == *bed.pristine());
+        wait_for("the bed to be as it was before the tests", || {
+            bed.inventory() == *bed.pristine()
+        });
     });
     if outcome.is_err() {
-        eprintln!("before: {:#?}\nafter: {:#?}", bed.pristine(), bed.inventory());
+        eprintln!(
+            "before: {:#?}\nafter: {:#?}",
+            bed.pristine(),
+            bed.inventory()
+        );
     }
     outcome.is_ok()
 }
 
 fn run(shared: &SharedBed, test: fn(&Bed)) -> Result<(), Failed> {
-    let bed = shared.bed.get_or_init(|| std::panic::catch_unwind(shared.up).ok());
-    test(bed.as_ref().ok_or("the bed did not come up: see the first failure")?);
+    let bed = shared
+        .bed
+        .get_or_init(|| std::panic::catch_unwind(shared.up).ok());
+    test(
+        bed.as_ref()
+            .ok_or("the bed did not come up: see the first failure")?,
+    );
     Ok(())
 }

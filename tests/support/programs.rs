@@ -1,4 +1,5 @@
-//! The programs that end-to-end suites put into a private host: the product, and what is built for it.
+//! The programs that end-to-end suites put into a private host: the product, and what is built for
+//! it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,14 +13,23 @@ pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// The product under test, as cargo built it for the tests.
 pub(crate) const PRODUCT: &str = env!("CARGO_BIN_EXE_boundary-shim");
 
-/// Builds what the bed runs, as the product was built, and tells where it is: `cargo test --test docker` builds no examples,
-/// and would run what an earlier build left.
+/// Builds what the bed runs, as the product was built, and tells where it is: `cargo test --test
+/// docker` builds no examples, and would run what an earlier build left.
 pub(crate) fn build_examples() -> Vec<PathBuf> {
-    let profile = Path::new(PRODUCT).parent().and_then(Path::file_name).expect("a profile's directory");
-    let profile = if profile == "debug" { OsStr::new("dev") } else { profile };
+    let profile = Path::new(PRODUCT)
+        .parent()
+        .and_then(Path::file_name)
+        .expect("a profile's directory");
+    let profile = if profile == "debug" {
+        OsStr::new("dev")
+    } else {
+        profile
+    };
     let mut cargo = Command::new(env!("CARGO"));
-    // Told to its tests by cargo. Dependencies that look at it would be built again here, and again by the next run.
-    let told = |name: &OsStr| name == "CARGO_MANIFEST_DIR" || name.as_bytes().starts_with(b"CARGO_PKG_");
+    // Told to its tests by cargo. Dependencies that look at it would be built again here, and again
+    // by the next run.
+    let told =
+        |name: &OsStr| name == "CARGO_MANIFEST_DIR" || name.as_bytes().starts_with(b"CARGO_PKG_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| told(name)) {
         cargo.env_remove(name);
     }
@@ -37,10 +47,18 @@ pub(crate) fn build_examples() -> Vec<PathBuf> {
         .current_dir(REPOSITORY)
         .output()
         .expect("cargo starts");
-    assert!(output.status.success(), "the examples don't build: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "the examples don't build: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let said = String::from_utf8_lossy(&output.stdout);
-    let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect()
+    let messages = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    messages
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .collect()
 }
 
 /// Builds the Go program, static and from one file: no module, nothing to download.

@@ -1,5 +1,5 @@
-//! Reading a container's record: attempts that are over, each made of all of its lines; and notices. Every line that any test reads
-//! is held against `record.schema.json`.
+//! Reading a container's record: attempts that are over, each made of all of its lines; and
+//! notices. Every line that any test reads is held against `record.schema.json`.
 
 use std::sync::LazyLock;
 
@@ -12,20 +12,30 @@ static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 
 /// Every line. Each must be whole, and of the form that is promised.
 pub(crate) fn lines(text: &str) -> Vec<Value> {
-    let lines = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect::<Vec<Value>>();
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect::<Vec<Value>>();
     for line in &lines {
-        let faults: Vec<String> = SCHEMA.iter_errors(line).map(|fault| fault.to_string()).collect();
+        let faults: Vec<String> = SCHEMA
+            .iter_errors(line)
+            .map(|fault| fault.to_string())
+            .collect();
         assert!(faults.is_empty(), "{faults:?} in {line}");
     }
     lines
 }
 
-/// The attempts that are over, as one object each, and the notices, in the order of their first lines.
+/// The attempts that are over, as one object each, and the notices, in the order of their first
+/// lines.
 pub(crate) fn records(text: &str) -> Vec<Value> {
     let mut records: Vec<Value> = Vec::new();
     for line in lines(text) {
         let flow = line["flow"].as_u64();
-        match records.iter_mut().find(|record| flow.is_some() && record["flow"].as_u64() == flow) {
+        match records
+            .iter_mut()
+            .find(|record| flow.is_some() && record["flow"].as_u64() == flow)
+        {
             Some(record) => correct(record, &line),
             None => records.push(line),
         }

@@ -1,7 +1,8 @@
-//! What a container leaves behind in the bed, or doesn't: processes, network namespaces, links, mounts, control groups, files.
+//! What a container leaves behind in the bed, or doesn't: processes, network namespaces, links,
+//! mounts, control groups, files.
 //!
-//! Everything is read from outside, through the bed's own `/proc`, so pids are the bed's. Namespaces are looked for where
-//! they can be held: processes, their descriptors, and mounts.
+//! Everything is read from outside, through the bed's own `/proc`, so pids are the bed's.
+//! Namespaces are looked for where they can be held: processes, their descriptors, and mounts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,14 +33,28 @@ impl Footprint {
         let (init, proxy) = (pid("init"), pid("proxy"));
         let namespace = |pid: &str| bed.namespace_of(&bed.inside("/proc").join(pid)).unwrap();
         let namespaces = [namespace(&init), namespace(&proxy)];
-        assert_ne!(namespaces[0], namespaces[1], "the gateway is no namespace of its own");
-        Self { id: id.to_owned(), proxy, namespaces, uplink }
+        assert_ne!(
+            namespaces[0], namespaces[1],
+            "the gateway is no namespace of its own"
+        );
+        Self {
+            id: id.to_owned(),
+            proxy,
+            namespaces,
+            uplink,
+        }
     }
 
     /// The pid of its filter, the process that its proxy keeps.
     pub(crate) fn filter(&self, bed: &Bed) -> String {
-        let children = fs::read_to_string(bed.inside(&format!("/proc/{0}/task/{0}/children", self.proxy))).unwrap();
-        children.split_whitespace().next().expect("a proxy keeps a filter").to_owned()
+        let children =
+            fs::read_to_string(bed.inside(&format!("/proc/{0}/task/{0}/children", self.proxy)))
+                .unwrap();
+        children
+            .split_whitespace()
+            .next()
+            .expect("a proxy keeps a filter")
+            .to_owned()
     }
 
     /// Waits until nothing of it is there any more.
@@ -47,7 +62,11 @@ impl Footprint {
     pub(crate) fn vanishes(&self, bed: &Bed) {
         wait_for_none(|| {
             let mut left = bed.traces_of(&self.id);
-            left.extend(self.namespaces.iter().flat_map(|namespace| bed.holders_of(namespace)));
+            left.extend(
+                self.namespaces
+                    .iter()
+                    .flat_map(|namespace| bed.holders_of(namespace)),
+            );
             left.extend(bed.links().into_iter().filter(|link| *link == self.uplink));
             left
         });
@@ -77,9 +96,13 @@ const FOLDERS: [&str; 4] = [
     "/run/crun",
 ];
 
-/// Mounts that are no container's: dockerd's handle on the host's network, which it makes once and keeps, and the folder of
-/// layers, which every podman mounts on itself and the last one takes away if it sees that it is the last.
-const ENGINES_OWN: [&str; 2] = ["/run/docker/netns/default", "/var/lib/containers/storage/overlay"];
+/// Mounts that are no container's: dockerd's handle on the host's network, which it makes once and
+/// keeps, and the folder of layers, which every podman mounts on itself and the last one takes away
+/// if it sees that it is the last.
+const ENGINES_OWN: [&str; 2] = [
+    "/run/docker/netns/default",
+    "/var/lib/containers/storage/overlay",
+];
 
 /// Waits until nothing is found; panics with what still is.
 #[track_caller]
@@ -100,11 +123,24 @@ impl Bed {
     pub(crate) fn inventory(&self) -> Inventory {
         Inventory {
             links: self.links(),
-            namespaces: self.processes().iter().filter_map(|process| self.namespace_of(process)).collect(),
+            namespaces: self
+                .processes()
+                .iter()
+                .filter_map(|process| self.namespace_of(process))
+                .collect(),
             pinned: self.names_in("/run/netns"),
             states: self.states(),
-            ours: self.processes().iter().map(|process| command_line(process)).filter(|line| is_ours(line)).collect(),
-            programs: self.processes().iter().filter_map(|process| program(process)).collect(),
+            ours: self
+                .processes()
+                .iter()
+                .map(|process| command_line(process))
+                .filter(|line| is_ours(line))
+                .collect(),
+            programs: self
+                .processes()
+                .iter()
+                .filter_map(|process| program(process))
+                .collect(),
             mounts: self.mounts(),
             cgroups: self.cgroups(),
             groups: self.entries("/run/boundary-groups"),
@@ -112,40 +148,75 @@ impl Bed {
         }
     }
 
-    /// Words of command lines, and folders, mounts and control groups, that name a container; but not containerd's own shim,
-    /// which 2.1 leaves behind where a pod's first process was killed, under runc too.
+    /// Words of command lines, and folders, mounts and control groups, that name a container; but
+    /// not containerd's own shim, which 2.1 leaves behind where a pod's first process was killed,
+    /// under runc too.
     pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
-        let folders = self.states().into_iter().chain(self.entries("/run/boundary-groups")).chain(self.bundles());
+        let folders = self
+            .states()
+            .into_iter()
+            .chain(self.entries("/run/boundary-groups"))
+            .chain(self.bundles());
         let folders = folders.chain(self.cgroups()).chain(groups_of_filters());
         let folders = folders.map(|folder| folder.display().to_string());
-        let lines = self.processes().into_iter().map(|process| command_line(&process));
+        let lines = self
+            .processes()
+            .into_iter()
+            .map(|process| command_line(&process));
         let lines = lines.filter(|line| !line.contains("containerd-shim"));
-        folders.chain(self.mounts()).chain(lines).filter(|trace| trace.contains(id)).collect()
+        folders
+            .chain(self.mounts())
+            .chain(lines)
+            .filter(|trace| trace.contains(id))
+            .collect()
     }
 
     /// Where something is mounted in the bed, but for what engines make once for themselves.
     fn mounts(&self) -> BTreeSet<String> {
         let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", self.first())).unwrap();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
-        points.filter(|point| !ENGINES_OWN.contains(&point.as_str())).collect()
+        let points = mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(4))
+            .map(str::to_owned);
+        points
+            .filter(|point| !ENGINES_OWN.contains(&point.as_str()))
+            .collect()
     }
 
-    /// The containers' control groups, of every controller. Those that hold others stay until the bed ends.
+    /// The containers' control groups, of every controller. Those that hold others stay until the
+    /// bed ends.
     fn cgroups(&self) -> BTreeSet<PathBuf> {
-        let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let groups = folders(Path::new("/sys/fs/cgroup")).flat_map(|one| folders(&one.join(self.cgroup())));
-        groups.filter(|path| path.file_name().is_some_and(|name| name.len() >= 64)).collect()
+        let folders = |path: &Path| {
+            fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+        };
+        let groups =
+            folders(Path::new("/sys/fs/cgroup")).flat_map(|one| folders(&one.join(self.cgroup())));
+        groups
+            .filter(|path| path.file_name().is_some_and(|name| name.len() >= 64))
+            .collect()
     }
 
     fn bundles(&self) -> BTreeSet<PathBuf> {
-        let entries = FOLDERS.iter().flat_map(|folder| fs::read_dir(self.inside(folder)).into_iter().flatten());
+        let entries = FOLDERS
+            .iter()
+            .flat_map(|folder| fs::read_dir(self.inside(folder)).into_iter().flatten());
         let paths = entries.flatten().map(|entry| entry.path());
-        paths.filter(|path| path.file_name().is_some_and(|name| name.len() >= 64)).collect()
+        paths
+            .filter(|path| path.file_name().is_some_and(|name| name.len() >= 64))
+            .collect()
     }
 
     /// The state directories of one container.
     pub(crate) fn states_of(&self, id: &str) -> Vec<PathBuf> {
-        let names_it = |state: &PathBuf| state.file_name().is_some_and(|name| name.to_string_lossy().starts_with(id));
+        let names_it = |state: &PathBuf| {
+            state
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(id))
+        };
         self.states().into_iter().filter(names_it).collect()
     }
 
@@ -154,29 +225,48 @@ impl Bed {
         self.names_in("/sys/class/net")
     }
 
-    /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or left over.
+    /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or
+    /// left over.
     pub(crate) fn unrecorded_proxies(&self) -> BTreeSet<String> {
-        let recorded: BTreeSet<String> =
-            self.records_of_state().iter().map(|record| record["proxy"]["pid"].to_string()).collect();
-        let proxies = self.processes().into_iter().filter(|process| command_line(process) == "boundary-shim proxy ");
-        let pids = proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
+        let recorded: BTreeSet<String> = self
+            .records_of_state()
+            .iter()
+            .map(|record| record["proxy"]["pid"].to_string())
+            .collect();
+        let proxies = self
+            .processes()
+            .into_iter()
+            .filter(|process| command_line(process) == "boundary-shim proxy ");
+        let pids =
+            proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
         pids.filter(|pid| !recorded.contains(pid)).collect()
     }
 
     fn names_in(&self, directory: &str) -> BTreeSet<String> {
         let entries = fs::read_dir(self.inside(directory)).unwrap().flatten();
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Who keeps a network namespace alive.
     fn holders_of(&self, namespace: &str) -> Vec<String> {
-        let is_it = |path: &Path| fs::read_link(path).is_ok_and(|link| link.to_string_lossy() == namespace);
+        let is_it =
+            |path: &Path| fs::read_link(path).is_ok_and(|link| link.to_string_lossy() == namespace);
         let mut holders = Vec::new();
         for process in self.processes() {
-            let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-            let mounted =
-                || fs::read_to_string(process.join("mountinfo")).is_ok_and(|mounts| mounts.contains(namespace));
-            if is_it(&process.join("ns/net")) || descriptors.into_iter().any(|fd| is_it(&fd.path())) || mounted() {
+            let descriptors = fs::read_dir(process.join("fd"))
+                .into_iter()
+                .flatten()
+                .flatten();
+            let mounted = || {
+                fs::read_to_string(process.join("mountinfo"))
+                    .is_ok_and(|mounts| mounts.contains(namespace))
+            };
+            if is_it(&process.join("ns/net"))
+                || descriptors.into_iter().any(|fd| is_it(&fd.path()))
+                || mounted()
+            {
                 holders.push(format!("{namespace} held by {}", command_line(&process)));
             }
         }
@@ -184,7 +274,12 @@ impl Bed {
     }
 
     fn namespace_of(&self, process: &Path) -> Option<String> {
-        Some(fs::read_link(process.join("ns/net")).ok()?.to_string_lossy().into_owned())
+        Some(
+            fs::read_link(process.join("ns/net"))
+                .ok()?
+                .to_string_lossy()
+                .into_owned(),
+        )
     }
 
     /// What is remembered of a running container.
@@ -196,8 +291,13 @@ impl Bed {
     }
 
     fn records_of_state(&self) -> Vec<Value> {
-        let records = self.states().into_iter().filter_map(|state| fs::read_to_string(state.join("record.json")).ok());
-        records.filter_map(|record| serde_json::from_str(&record).ok()).collect()
+        let records = self
+            .states()
+            .into_iter()
+            .filter_map(|state| fs::read_to_string(state.join("record.json")).ok());
+        records
+            .filter_map(|record| serde_json::from_str(&record).ok())
+            .collect()
     }
 
     fn states(&self) -> Vec<PathBuf> {
@@ -206,15 +306,23 @@ impl Bed {
 
     /// What is in a folder of the bed, which may be missing.
     fn entries(&self, folder: &str) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.inside(folder)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.inside(folder))
+            .into_iter()
+            .flatten()
+            .flatten();
         entries.map(|entry| entry.path()).collect()
     }
 
     /// The `/proc` folder of every process in the bed.
     fn processes(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.inside("/proc")).unwrap().flatten();
-        let is_pid =
-            |path: &PathBuf| path.file_name().unwrap().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+        let is_pid = |path: &PathBuf| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        };
         entries.map(|entry| entry.path()).filter(is_pid).collect()
     }
 }
@@ -235,21 +343,30 @@ fn groups_of_filters() -> Vec<PathBuf> {
 }
 
 fn is_a_filters(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("boundary-filter-"))
+    path.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("boundary-filter-"))
 }
 
 /// The words of a process, each with a space behind it.
 fn command_line(process: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(process.join("cmdline")).unwrap_or_default()).replace('\0', " ")
+    String::from_utf8_lossy(&fs::read(process.join("cmdline")).unwrap_or_default())
+        .replace('\0', " ")
 }
 
 /// What a process runs; none for a zombie, and for the bed's own naps.
 fn program(process: &Path) -> Option<String> {
     let line = command_line(process);
-    let program = line.split_whitespace().next()?.rsplit('/').next()?.to_owned();
+    let program = line
+        .split_whitespace()
+        .next()?
+        .rsplit('/')
+        .next()?
+        .to_owned();
     Some(program).filter(|program| program != "sleep")
 }
 
 fn is_ours(line: &str) -> bool {
-    line.split_whitespace().next().is_some_and(|program| program.rsplit('/').next().unwrap().starts_with("boundary-"))
+    line.split_whitespace()
+        .next()
+        .is_some_and(|program| program.rsplit('/').next().unwrap().starts_with("boundary-"))
 }

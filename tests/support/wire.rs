@@ -1,21 +1,33 @@
-//! Reading captures: which packets of a filtered container may be on its uplink under the default test policy.
+//! Reading captures: which packets of a filtered container may be on its uplink under the default
+//! test policy.
 
 use crate::hosts::{ALLOWED, RESOLVER, WILD};
 
-/// Packets that nothing allows. Allowed are: finding neighbours, DNS for allowed names, web ports of allowed hosts.
+/// Packets that nothing allows. Allowed are: finding neighbours, DNS for allowed names, web ports
+/// of allowed hosts.
 pub(crate) fn leaks(packets: &[String]) -> Vec<&str> {
-    packets.iter().map(String::as_str).filter(|packet| !is_allowed(packet)).collect()
+    packets
+        .iter()
+        .map(String::as_str)
+        .filter(|packet| !is_allowed(packet))
+        .collect()
 }
 
 /// Panics unless the capture saw what it must have seen.
 #[track_caller]
 pub(crate) fn must_show_allowed_traffic(packets: &[String]) {
     let sign = format!("> {}.80: Flags [S]", ALLOWED.v4);
-    assert!(packets.iter().any(|packet| packet.contains(&sign)), "the capture is blind: {packets:#?}");
+    assert!(
+        packets.iter().any(|packet| packet.contains(&sign)),
+        "the capture is blind: {packets:#?}"
+    );
 }
 
 fn is_allowed(packet: &str) -> bool {
-    is_neighbourly(packet) || is_answer_to_poke(packet) || is_allowed_query(packet) || is_allowed_web(packet)
+    is_neighbourly(packet)
+        || is_answer_to_poke(packet)
+        || is_allowed_query(packet)
+        || is_allowed_web(packet)
 }
 
 /// The container's answer to the datagram that shows a capture to be running (`Capture::start`).
@@ -24,16 +36,26 @@ fn is_answer_to_poke(packet: &str) -> bool {
 }
 
 fn is_neighbourly(packet: &str) -> bool {
-    let icmp6 = ["ICMP6, neighbor ", "ICMP6, router solicitation", "ICMP6, multicast listener report"];
+    let icmp6 = [
+        "ICMP6, neighbor ",
+        "ICMP6, router solicitation",
+        "ICMP6, multicast listener report",
+    ];
     packet.starts_with("ARP, ")
         || icmp6.iter().any(|sign| packet.contains(sign))
         || packet.contains("HBH ICMP6, multicast")
 }
 
-/// `IP a.b.c.d.port > server.53: id+ A? allowed.test. (30)`; TCP segments without a question don't name anything.
+/// `IP a.b.c.d.port > server.53: id+ A? allowed.test. (30)`; TCP segments without a question don't
+/// name anything.
 fn is_allowed_query(packet: &str) -> bool {
-    let to_resolver = [format!("> {}.53: ", RESOLVER.v4), format!("> {}.53: ", RESOLVER.v6)];
-    let named = ["? allowed.test. ", ".wild.test. ", ".rebind.test. "].iter().any(|name| packet.contains(name));
+    let to_resolver = [
+        format!("> {}.53: ", RESOLVER.v4),
+        format!("> {}.53: ", RESOLVER.v6),
+    ];
+    let named = ["? allowed.test. ", ".wild.test. ", ".rebind.test. "]
+        .iter()
+        .any(|name| packet.contains(name));
     let no_question = packet.contains("Flags [") && packet.ends_with("length 0");
     to_resolver.iter().any(|server| packet.contains(server)) && (named || no_question)
 }

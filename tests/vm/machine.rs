@@ -1,4 +1,5 @@
-//! The machine as tests see it: commands by ssh, each with a deadline, containers, and the state that they begin with.
+//! The machine as tests see it: commands by ssh, each with a deadline, containers, and the state
+//! that they begin with.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,8 @@ use crate::command::{Answer, run, wait_for_within};
 use crate::programs::{PRODUCT, REPOSITORY, build_examples, build_go_program};
 use crate::shell;
 
-/// What one command may take, in seconds: an emulated machine is ten times slower than this one, and this one may be busy.
+/// What one command may take, in seconds: an emulated machine is ten times slower than this one,
+/// and this one may be busy.
 const SECONDS: u64 = 240;
 /// What a state may take to come about.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -24,12 +26,15 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Puts the programs into a fresh one, connects it to a little internet, and installs the product.
+    /// Puts the programs into a fresh one, connects it to a little internet, and installs the
+    /// product.
     pub(crate) fn set_up(config: PathBuf) -> Self {
         let machine = Self { config };
         machine.copy_programs();
         machine.connect();
-        machine.run("boundary-shim install docker --restart >/root/install.log 2>&1").must_succeed();
+        machine
+            .run("boundary-shim install docker --restart >/root/install.log 2>&1")
+            .must_succeed();
         machine.restore();
         let image = "cd /root/bed && PATH=$PATH:$PWD/bin ./bed-image ca/ca.pem curl ip nft unshare bwrap attacker go-jail \
                      2>/dev/null | docker import - bed";
@@ -49,12 +54,16 @@ impl Machine {
             shell("strip -o \"$1\" \"$2\"", &[to, program]);
         }
         let scripts = Path::new(REPOSITORY).join("scripts");
-        shell("cp \"$1\"/bed-image \"$1\"/bed-internet \"$2\"", &[scripts, directory.path().to_owned()]);
+        shell(
+            "cp \"$1\"/bed-image \"$1\"/bed-internet \"$2\"",
+            &[scripts, directory.path().to_owned()],
+        );
         shell(
             "tar -C \"$1\" -c . | timeout 120 ssh -F \"$2\" vm \"mkdir -p bed && tar -C bed -x --no-same-owner\"",
             &[directory.path().to_owned(), self.config.clone()],
         );
-        self.run("install -m 755 bed/bin/boundary-shim /usr/local/bin/").must_succeed();
+        self.run("install -m 755 bed/bin/boundary-shim /usr/local/bin/")
+            .must_succeed();
     }
 
     /// Sets all that tests change to what they begin with.
@@ -67,8 +76,12 @@ impl Machine {
 
     /// Has systemd-resolved ask another server.
     pub(crate) fn use_server(&self, server: &str) {
-        self.write("/etc/systemd/resolved.conf.d/internet.conf", &format!("[Resolve]\nDNS={server}\n"));
-        self.run("systemctl restart systemd-resolved").must_succeed();
+        self.write(
+            "/etc/systemd/resolved.conf.d/internet.conf",
+            &format!("[Resolve]\nDNS={server}\n"),
+        );
+        self.run("systemctl restart systemd-resolved")
+            .must_succeed();
     }
 
     /// Connects it to the internet that the tests' hosts are in; again after each boot.
@@ -98,7 +111,11 @@ impl Machine {
 
     /// Writes a file, and makes the directory that it is in.
     pub(crate) fn write(&self, path: &str, content: &str) {
-        self.run(&format!("mkdir -p $(dirname {path}) && printf %s {} >{path}", quoted(content))).must_succeed();
+        self.run(&format!(
+            "mkdir -p $(dirname {path}) && printf %s {} >{path}",
+            quoted(content)
+        ))
+        .must_succeed();
     }
 
     /// Sets what the administrator decides, until the next test does; nothing: the defaults.
@@ -108,13 +125,20 @@ impl Machine {
 
     /// Runs a script in a container of its own to the end.
     pub(crate) fn container(&self, runtime: &str, flags: &str, script: &str) -> Answer {
-        self.run(&format!("docker run --rm --runtime={runtime} {flags} bed sh -c {}", quoted(script)))
+        self.run(&format!(
+            "docker run --rm --runtime={runtime} {flags} bed sh -c {}",
+            quoted(script)
+        ))
     }
 
     /// Starts a container that sleeps.
     pub(crate) fn sleeper(&self, runtime: &str, flags: &str) -> Container<'_> {
         static COUNTER: AtomicUsize = AtomicUsize::new(0);
-        self.start(format!("c{}", COUNTER.fetch_add(1, Ordering::Relaxed)), runtime, flags)
+        self.start(
+            format!("c{}", COUNTER.fetch_add(1, Ordering::Relaxed)),
+            runtime,
+            flags,
+        )
     }
 
     /// A container without any flag that tests share, as it takes seconds to start one.
@@ -122,7 +146,10 @@ impl Machine {
         let name = format!("resident-{runtime}");
         let there = self.run(&format!("docker inspect {name}")).code == 0;
         Resident(std::mem::ManuallyDrop::new(if there {
-            Container { machine: self, name }
+            Container {
+                machine: self,
+                name,
+            }
         } else {
             self.start(name, runtime, "")
         }))
@@ -135,9 +162,14 @@ impl Machine {
 
     fn start(&self, name: String, runtime: &str, flags: &str) -> Container<'_> {
         // Ends at once when it is told to.
-        let command = format!("docker run --detach --init --name {name} --runtime={runtime} {flags} bed sleep 3600");
+        let command = format!(
+            "docker run --detach --init --name {name} --runtime={runtime} {flags} bed sleep 3600"
+        );
         self.run(&command).must_succeed();
-        Container { machine: self, name }
+        Container {
+            machine: self,
+            name,
+        }
     }
 
     /// Restarts the machine, and waits until it answers.
@@ -145,7 +177,8 @@ impl Machine {
         self.restart("systemctl reboot");
     }
 
-    /// The same as by the power: at once, and nothing that wasn't on the disk is afterwards (sysrq, «b»).
+    /// The same as by the power: at once, and nothing that wasn't on the disk is afterwards (sysrq,
+    /// «b»).
     pub(crate) fn cut_power(&self) {
         self.restart("(sleep 0.1; echo b >/proc/sysrq-trigger) >/dev/null 2>&1 &");
     }
@@ -156,7 +189,16 @@ impl Machine {
         let config = self.config.to_str().expect("a plain path");
         run(SECONDS, &["ssh", "-F", config, "-O", "exit", "vm"]);
         wait_for_within(PATIENCE * 2, "the machine to be back", || {
-            let now = run(30, &["ssh", "-F", config, "vm", "cat /proc/sys/kernel/random/boot_id"]);
+            let now = run(
+                30,
+                &[
+                    "ssh",
+                    "-F",
+                    config,
+                    "vm",
+                    "cat /proc/sys/kernel/random/boot_id",
+                ],
+            );
             now.code == 0 && now.stdout.trim() != boot
         });
         self.waits_for("Docker", "docker version");
@@ -191,7 +233,11 @@ impl Container<'_> {
 
     /// The same with flags.
     pub(crate) fn exec_with(&self, flags: &str, script: &str) -> Answer {
-        self.machine.run(&format!("docker exec {flags} {} sh -c {}", self.name, quoted(script)))
+        self.machine.run(&format!(
+            "docker exec {flags} {} sh -c {}",
+            self.name,
+            quoted(script)
+        ))
     }
 
     /// Its full id.
@@ -201,7 +247,8 @@ impl Container<'_> {
 
     /// One value of `docker inspect`.
     pub(crate) fn inspect(&self, format: &str) -> String {
-        self.machine.says(&format!("docker inspect --format '{format}' {}", self.name))
+        self.machine
+            .says(&format!("docker inspect --format '{format}' {}", self.name))
     }
 
     /// Its filter's process.
@@ -209,21 +256,30 @@ impl Container<'_> {
         let records = "cat /run/boundary/*/record.json";
         let id = self.id();
         let text = self.machine.says(records);
-        let mut records = serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
-        let own = records.find_map(|record| record.ok().filter(|record| record["plan"]["container"] == *id));
+        let mut records =
+            serde_json::Deserializer::from_str(&text).into_iter::<serde_json::Value>();
+        let own = records.find_map(|record| {
+            record
+                .ok()
+                .filter(|record| record["plan"]["container"] == *id)
+        });
         own.expect("a container's state")["proxy"]["pid"].to_string()
     }
 
     /// The notices of its record.
     pub(crate) fn notices(&self) -> String {
-        let script = format!("cat /var/log/boundary/{}.jsonl 2>/dev/null | grep '\"notice\"'; true", self.id());
+        let script = format!(
+            "cat /var/log/boundary/{}.jsonl 2>/dev/null | grep '\"notice\"'; true",
+            self.id()
+        );
         self.machine.says(&script)
     }
 }
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        self.machine.run(&format!("docker rm --force {}", self.name));
+        self.machine
+            .run(&format!("docker rm --force {}", self.name));
     }
 }
 

@@ -1,10 +1,14 @@
-//! What only a real system shows: Debian 13 with systemd, control groups of version 2, AppArmor, systemd-resolved and Docker, in
-//! a virtual machine that `scripts/vm-e2e` starts. Without it every test is reported as ignored.
+//! What only a real system shows: Debian 13 with systemd, control groups of version 2, AppArmor,
+//! systemd-resolved and Docker, in a virtual machine that `scripts/vm-e2e` starts. Without it every
+//! test is reported as ignored.
 //!
-//! One test after the other, in the order of this file: each may change the machine's settings, and the last ones restart it and
-//! take the product off it.
+//! One test after the other, in the order of this file: each may change the machine's settings, and
+//! the last ones restart it and take the product off it.
 
-#![expect(clippy::disallowed_methods, reason = "the machine is reached by other programs")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the machine is reached by other programs"
+)]
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +16,10 @@ use std::sync::{Arc, OnceLock};
 use libtest_mimic::{Arguments, Trial};
 
 #[path = "../support/command.rs"]
-#[expect(dead_code, reason = "shared with the tests in private hosts, which use all of it")]
+#[expect(
+    dead_code,
+    reason = "shared with the tests in private hosts, which use all of it"
+)]
 mod command;
 #[path = "../support/programs.rs"]
 mod programs;
@@ -49,19 +56,26 @@ fn main() {
     arguments.test_threads = Some(1);
     let config = std::env::var_os("BOUNDARY_VM_SSH").map(PathBuf::from);
     let machine: Arc<OnceLock<Option<Machine>>> = Arc::default();
-    let trials = GROUPS.iter().flat_map(|(group, tests)| tests.iter().map(move |test| (*group, *test)));
+    let trials = GROUPS
+        .iter()
+        .flat_map(|(group, tests)| tests.iter().map(move |test| (*group, *test)));
     let trials = trials.map(|(group, (name, test))| {
         let (machine, connection) = (Arc::clone(&machine), config.clone());
         let trial = Trial::test(format!("{group}::{name}"), move || {
             let connection = connection.ok_or("no machine: scripts/vm-e2e starts one")?;
             // One that can't be set up is tried once, not by every test.
-            let machine = machine.get_or_init(|| std::panic::catch_unwind(|| Machine::set_up(connection)).ok());
-            let machine = machine.as_ref().ok_or("the machine could not be set up: see the first failure")?;
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(machine))).or_else(|panic| {
-                // What it left undone is nobody else's failure.
-                machine.restore();
-                std::panic::resume_unwind(panic)
-            })
+            let machine = machine
+                .get_or_init(|| std::panic::catch_unwind(|| Machine::set_up(connection)).ok());
+            let machine = machine
+                .as_ref()
+                .ok_or("the machine could not be set up: see the first failure")?;
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(machine))).or_else(
+                |panic| {
+                    // What it left undone is nobody else's failure.
+                    machine.restore();
+                    std::panic::resume_unwind(panic)
+                },
+            )
         });
         trial.with_ignored_flag(config.is_none())
     });

@@ -25,7 +25,11 @@ fn subject() -> Subject {
 }
 
 fn denial() -> Denial {
-    Denial { reason: "no rule allows it".to_owned(), rule: None, suggestion: Some("domain=a.test".to_owned()) }
+    Denial {
+        reason: "no rule allows it".to_owned(),
+        rule: None,
+        suggestion: Some("domain=a.test".to_owned()),
+    }
 }
 
 struct Bench {
@@ -34,7 +38,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -81,13 +87,27 @@ fn an_allowed_attempt_is_a_line_when_it_opens_and_one_when_it_ends() {
     let lines = bench.lines();
     assert_eq!(bench.events(), [Event::Start, Event::Open, Event::End]);
     assert_eq!((lines[1].flow, lines[2].flow), (Some(2), Some(2)));
-    assert_eq!((lines[1].verdict, lines[2].verdict, lines[2].protocol), (Some(Verdict::Allow), None, None));
+    assert_eq!(
+        (lines[1].verdict, lines[2].verdict, lines[2].protocol),
+        (Some(Verdict::Allow), None, None)
+    );
     let record = &bench.records()[0];
-    assert_eq!(record.address, "198.51.100.1".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(
+        record.address,
+        "198.51.100.1".parse::<std::net::IpAddr>().unwrap()
+    );
     assert_eq!((record.bytes_out, record.bytes_in), (10, 20));
-    assert_eq!((record.ended, record.by), (Some(Ended::Closed), Some(Side::Server)));
-    assert_eq!((record.path.as_deref(), record.rule.as_deref()), (Some("/a"), Some("allow domain=allowed.test")));
-    assert!(lines[1].time.ends_with('Z') && lines[1].time.len() == "2024-01-01T00:00:00.000Z".len());
+    assert_eq!(
+        (record.ended, record.by),
+        (Some(Ended::Closed), Some(Side::Server))
+    );
+    assert_eq!(
+        (record.path.as_deref(), record.rule.as_deref()),
+        (Some("/a"), Some("allow domain=allowed.test"))
+    );
+    assert!(
+        lines[1].time.ends_with('Z') && lines[1].time.len() == "2024-01-01T00:00:00.000Z".len()
+    );
 }
 
 #[test]
@@ -100,10 +120,18 @@ fn what_is_over_before_anything_goes_out_is_one_line() {
     journal.begin(subject()).deny(&denial());
     assert_eq!(bench.events(), [Event::Start, Event::End, Event::End]);
     let records = bench.records();
-    assert_eq!((records[0].verdict.as_str(), records[0].ended), ("allow", Some(Ended::Unreachable)));
-    assert_eq!((records[1].verdict.as_str(), records[1].ended), ("deny", None));
+    assert_eq!(
+        (records[0].verdict.as_str(), records[0].ended),
+        ("allow", Some(Ended::Unreachable))
+    );
+    assert_eq!(
+        (records[1].verdict.as_str(), records[1].ended),
+        ("deny", None)
+    );
     assert_eq!(records[1].suggestion.as_deref(), Some("domain=a.test"));
-    let Totals { allowed, denied, .. } = journal.tally().totals;
+    let Totals {
+        allowed, denied, ..
+    } = journal.tally().totals;
     assert_eq!((allowed, denied), (1, 1));
 }
 
@@ -117,27 +145,54 @@ fn a_denial_wins_over_an_earlier_allow() {
     entry.allowed(&by_name(), Some("169.254.169.254".parse().unwrap()));
     entry.deny(&denial());
     let record = &bench.records()[0];
-    assert_eq!((record.verdict.as_str(), record.events.as_slice()), ("deny", [Event::Open, Event::End].as_slice()));
-    assert_eq!(record.address, "192.0.2.7".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(
+        (record.verdict.as_str(), record.events.as_slice()),
+        ("deny", [Event::Open, Event::End].as_slice())
+    );
+    assert_eq!(
+        record.address,
+        "192.0.2.7".parse::<std::net::IpAddr>().unwrap()
+    );
     let tally = journal.tally();
-    assert_eq!((tally.totals.allowed, tally.totals.denied, tally.open), (0, 1, 0));
-    assert!(tally.last_denial.unwrap().contains("http 192.0.2.7:80 (allowed.test): no rule allows it"));
+    assert_eq!(
+        (tally.totals.allowed, tally.totals.denied, tally.open),
+        (0, 1, 0)
+    );
+    assert!(
+        tally
+            .last_denial
+            .unwrap()
+            .contains("http 192.0.2.7:80 (allowed.test): no rule allows it")
+    );
 }
 
 #[test]
 fn what_is_learnt_after_the_opening_is_said_with_the_end() {
     let bench = Bench::new();
-    let mut entry = bench.journal().begin(Subject { name: None, kind: Kind::Tcp, ..subject() });
+    let mut entry = bench.journal().begin(Subject {
+        name: None,
+        kind: Kind::Tcp,
+        ..subject()
+    });
     entry.allowed(&Grounds::rule("any"), None);
     entry.open().unwrap();
     (entry.subject().kind, entry.subject().name) = (Kind::Https, Some("a.test".to_owned()));
     entry.allowed(&by_name(), Some("198.51.100.1".parse().unwrap()));
     entry.finish(End::closed(Side::Client));
     let lines = bench.lines();
-    assert_eq!((lines[1].protocol, lines[2].protocol, lines[2].verdict), (Some(Kind::Tcp), Some(Kind::Https), None));
+    assert_eq!(
+        (lines[1].protocol, lines[2].protocol, lines[2].verdict),
+        (Some(Kind::Tcp), Some(Kind::Https), None)
+    );
     let record = &bench.records()[0];
-    assert_eq!((record.name.as_deref(), record.rule.as_deref()), (Some("a.test"), Some("allow domain=allowed.test")));
-    assert_eq!(record.address, "198.51.100.1".parse::<std::net::IpAddr>().unwrap());
+    assert_eq!(
+        (record.name.as_deref(), record.rule.as_deref()),
+        (Some("a.test"), Some("allow domain=allowed.test"))
+    );
+    assert_eq!(
+        record.address,
+        "198.51.100.1".parse::<std::net::IpAddr>().unwrap()
+    );
 }
 
 #[test]
@@ -151,9 +206,18 @@ fn a_dropped_entry_is_written_as_cut() {
     entry.traffic().add_out(7);
     drop(entry);
     let records = bench.records();
-    assert_eq!((records[0].verdict.as_str(), records[0].reason.as_deref()), ("deny", Some(UNDECIDED)));
-    assert_eq!((records[1].verdict.as_str(), records[1].ended), ("allow", Some(Ended::Cut)));
-    assert_eq!((records[1].by, records[1].bytes_out), (Some(Side::Gateway), 7));
+    assert_eq!(
+        (records[0].verdict.as_str(), records[0].reason.as_deref()),
+        ("deny", Some(UNDECIDED))
+    );
+    assert_eq!(
+        (records[1].verdict.as_str(), records[1].ended),
+        ("allow", Some(Ended::Cut))
+    );
+    assert_eq!(
+        (records[1].by, records[1].bytes_out),
+        (Some(Side::Gateway), 7)
+    );
     assert_eq!(journal.tally().open, 0);
 }
 
@@ -179,7 +243,11 @@ fn of_what_is_broken_off_counts_what_has_arrived_and_of_what_ends_in_order_all()
         traffic.add_back(100);
         entry.finish(end);
     }
-    let bytes: Vec<_> = bench.records().iter().map(|record| (record.bytes_out, record.bytes_in)).collect();
+    let bytes: Vec<_> = bench
+        .records()
+        .iter()
+        .map(|record| (record.bytes_out, record.bytes_in))
+        .collect();
     assert_eq!(bytes, [(50, 100), (100, 100)]);
 }
 
@@ -193,7 +261,10 @@ fn what_breaks_because_the_gateway_ends_is_cut_by_it() {
     journal.cut_the_rest();
     entry.finish(End::reset(Side::Client, None));
     let record = &bench.records()[0];
-    assert_eq!((record.ended, record.by), (Some(Ended::Cut), Some(Side::Gateway)));
+    assert_eq!(
+        (record.ended, record.by),
+        (Some(Ended::Cut), Some(Side::Gateway))
+    );
 }
 
 #[test]
@@ -206,19 +277,29 @@ fn an_open_attempt_is_told_of_each_minute_in_which_something_moved() {
     journal.write_minute();
     entry.traffic().add_out(9);
     entry.allowed(&by_name(), Some("198.51.100.1".parse().unwrap()));
-    assert_eq!((journal.tally().open, journal.tally().totals.bytes_out), (1, 9));
+    assert_eq!(
+        (journal.tally().open, journal.tally().totals.bytes_out),
+        (1, 9)
+    );
     journal.write_minute();
     journal.write_minute();
     assert_eq!(bench.events(), [Event::Start, Event::Open, Event::Update]);
     let update = &bench.lines()[2];
-    assert_eq!((update.flow, update.bytes_out, update.bytes_in), (Some(2), Some(9), Some(0)));
+    assert_eq!(
+        (update.flow, update.bytes_out, update.bytes_in),
+        (Some(2), Some(9), Some(0))
+    );
     assert_eq!(update.address, Some("198.51.100.1".parse().unwrap()));
 }
 
 #[test]
 fn the_first_line_is_about_the_gateway_and_the_last_sums_it_up() {
     let bench = Bench::new();
-    let about = About { program: "0.1.0".to_owned(), policy: "npm".to_owned(), ..About::default() };
+    let about = About {
+        program: "0.1.0".to_owned(),
+        policy: "npm".to_owned(),
+        ..About::default()
+    };
     let journal = Journal::open(&bench.path(), "c1", about).unwrap();
     journal.notice("a\nb");
     journal.begin(subject()).deny(&denial());
@@ -231,10 +312,28 @@ fn the_first_line_is_about_the_gateway_and_the_last_sums_it_up() {
     let lines = bench.lines();
     assert_eq!(bench.numbers(), [1, 2, 3, 4, 5, 6]);
     let about = lines[0].gateway.as_deref().unwrap();
-    assert_eq!((about.policy.as_str(), about.program.as_str(), about.began.is_empty()), ("npm", "0.1.0", false));
-    assert_eq!((lines[1].event, lines[1].notice.as_deref()), (Event::Notice, Some("a\\u{a}b")));
-    let totals = Totals { allowed: 1, denied: 1, bytes_out: 5, bytes_in: 0 };
-    assert_eq!((lines[5].event, lines[5].totals), (Event::Stop, Some(totals)));
+    assert_eq!(
+        (
+            about.policy.as_str(),
+            about.program.as_str(),
+            about.began.is_empty()
+        ),
+        ("npm", "0.1.0", false)
+    );
+    assert_eq!(
+        (lines[1].event, lines[1].notice.as_deref()),
+        (Event::Notice, Some("a\\u{a}b"))
+    );
+    let totals = Totals {
+        allowed: 1,
+        denied: 1,
+        bytes_out: 5,
+        bytes_in: 0,
+    };
+    assert_eq!(
+        (lines[5].event, lines[5].totals),
+        (Event::Stop, Some(totals))
+    );
     assert_eq!(lines[5].gateway, lines[0].gateway);
     assert_eq!(lines[5].reason.as_deref(), Some("the container has ended"));
 }
@@ -253,12 +352,23 @@ fn a_line_torn_by_a_crash_costs_its_number_and_the_next_gateway_says_that_nobody
     bench.journal().begin(subject()).deny(&denial());
     let mut whole = std::fs::read(bench.path()).unwrap();
     whole.extend_from_slice(br#"{"v":2,"seq":3,"time":"20"#);
-    std::fs::File::create(bench.path()).and_then(|mut file| io::Write::write_all(&mut file, &whole)).unwrap();
+    std::fs::File::create(bench.path())
+        .and_then(|mut file| io::Write::write_all(&mut file, &whole))
+        .unwrap();
     bench.journal().begin(subject()).deny(&denial());
     let text = std::fs::read_to_string(bench.path()).unwrap();
-    let lines: Vec<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines: Vec<Line> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
     let told: Vec<_> = lines.iter().map(|line| (line.seq, line.event)).collect();
-    let expected = [(1, Event::Start), (2, Event::End), (4, Event::Stop), (5, Event::Start), (6, Event::End)];
+    let expected = [
+        (1, Event::Start),
+        (2, Event::End),
+        (4, Event::Stop),
+        (5, Event::Start),
+        (6, Event::End),
+    ];
     assert_eq!(told, expected);
     assert_eq!(lines[2].reason.as_deref(), Some(UNSEEN));
 }
@@ -285,12 +395,21 @@ fn a_gateway_that_was_killed_gets_a_last_line_once_with_what_its_lines_tell() {
     journal.write_minute();
     let live = journal.tally().totals;
     for expected in [true, false] {
-        assert_eq!(last::write(&bench.path(), "c1", || "killed".to_owned()).unwrap(), expected);
+        assert_eq!(
+            last::write(&bench.path(), "c1", || "killed".to_owned()).unwrap(),
+            expected
+        );
     }
     let lines = bench.lines();
     let stop = lines.last().unwrap();
-    assert_eq!((stop.event, stop.reason.as_deref(), stop.totals), (Event::Stop, Some("killed"), Some(live)));
-    assert_eq!((&stop.gateway, stop.gateway.is_some()), (&lines[0].gateway, true));
+    assert_eq!(
+        (stop.event, stop.reason.as_deref(), stop.totals),
+        (Event::Stop, Some("killed"), Some(live))
+    );
+    assert_eq!(
+        (&stop.gateway, stop.gateway.is_some()),
+        (&lines[0].gateway, true)
+    );
     assert_eq!((live.allowed, live.denied, live.bytes_out), (3, 151, 6));
     assert!(!last::write(&bench.directory.path().join("none"), "c1", String::new).unwrap());
 }
@@ -318,10 +437,19 @@ fn the_last_line_of_a_panic_is_one_like_the_others() {
     journal.stop_at_panic(&"at src/x.rs:\n \"index\" out of \u{1b}bounds");
     let lines = bench.lines();
     let stop = lines.last().unwrap();
-    assert_eq!((stop.event, stop.seq, stop.container.as_str()), (Event::Stop, 3, "c1"));
-    let totals = Totals { denied: 1, ..Totals::default() };
+    assert_eq!(
+        (stop.event, stop.seq, stop.container.as_str()),
+        (Event::Stop, 3, "c1")
+    );
+    let totals = Totals {
+        denied: 1,
+        ..Totals::default()
+    };
     assert_eq!((stop.totals, stop.v), (Some(totals), SCHEMA));
-    assert_eq!(stop.reason.as_deref(), Some("the filter panicked: at src/x.rs:  'index' out of ?bounds"));
+    assert_eq!(
+        stop.reason.as_deref(),
+        Some("the filter panicked: at src/x.rs:  'index' out of ?bounds")
+    );
 }
 
 #[test]
@@ -334,7 +462,10 @@ fn a_full_file_is_put_aside_and_each_file_says_whose_it_is() {
     assert_eq!([old[0].event, new[0].event], [Event::Start; 2]);
     assert_eq!(old[0].gateway, new[0].gateway);
     let numbers: Vec<_> = old.iter().chain(&new).map(|line| line.seq).collect();
-    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    assert!(
+        numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+        "{numbers:?}"
+    );
     assert!(std::fs::metadata(bench.path()).unwrap().len() < 1200);
 }
 
@@ -366,7 +497,10 @@ fn where_its_file_was_renamed_it_goes_on_in_one_of_the_old_name() {
     std::fs::rename(bench.path(), &aside).unwrap();
     journal.go_on_elsewhere();
     journal.begin(subject()).deny(&denial());
-    assert_eq!((lines(&aside).len(), bench.events()), (2, vec![Event::Start, Event::End]));
+    assert_eq!(
+        (lines(&aside).len(), bench.events()),
+        (2, vec![Event::Start, Event::End])
+    );
     assert_eq!(bench.numbers(), [3, 4]);
 }
 
@@ -381,7 +515,10 @@ fn while_lines_are_lost_nothing_opens_and_each_attempt_tries_again() {
     std::fs::create_dir(bench.path()).unwrap();
     let mut entry = journal.begin(subject());
     entry.allowed(&by_name(), None);
-    assert_eq!(entry.open(), Err(Denial::because("the record can't be written")));
+    assert_eq!(
+        entry.open(),
+        Err(Denial::because("the record can't be written"))
+    );
     entry.deny(&denial());
     assert!(!journal.tally().healthy);
     std::fs::remove_dir(bench.path()).unwrap();
@@ -403,7 +540,10 @@ fn a_flood_leaves_a_hundred_lines_and_a_count() {
     let lines = bench.lines();
     let count = lines.last().unwrap();
     assert_eq!((count.count, count.flow), (Some(29_900), None));
-    assert!(count.first.is_some() && count.first <= count.last, "{count:?}");
+    assert!(
+        count.first.is_some() && count.first <= count.last,
+        "{count:?}"
+    );
     assert_eq!(journal.tally().totals.denied, 30_000);
 }
 
@@ -425,7 +565,10 @@ fn others_can_neither_read_the_file_nor_list_its_directory() {
     let bench = Bench::new();
     bench.journal().begin(subject()).deny(&denial());
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o007;
-    assert_eq!((mode(&bench.path()), mode(bench.path().parent().unwrap())), (0, 0));
+    assert_eq!(
+        (mode(&bench.path()), mode(bench.path().parent().unwrap())),
+        (0, 0)
+    );
 }
 
 proptest! {

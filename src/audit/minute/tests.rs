@@ -27,10 +27,18 @@ fn ended(minute: &mut Minute) -> Vec<Line> {
 #[test]
 fn the_first_hundred_are_written_and_one_line_counts_the_rest() {
     let mut minute = Minute::default();
-    let written = (0..1000).filter(|_| minute.admit(record(Kind::Udp, 9999)).is_some()).count();
+    let written = (0..1000)
+        .filter(|_| minute.admit(record(Kind::Udp, 9999)).is_some())
+        .count();
     assert_eq!(written, 100);
     let lines = ended(&mut minute);
-    assert_eq!(lines.iter().map(|line| (line.port, line.count)).collect::<Vec<_>>(), [(Some(9999), Some(900))]);
+    assert_eq!(
+        lines
+            .iter()
+            .map(|line| (line.port, line.count))
+            .collect::<Vec<_>>(),
+        [(Some(9999), Some(900))]
+    );
     // The next minute begins anew, and says nothing where there is nothing to say.
     assert!(minute.admit(record(Kind::Udp, 9999)).is_some());
     assert_eq!(ended(&mut minute).len(), 0);
@@ -42,9 +50,14 @@ fn a_flood_of_one_kind_takes_no_line_from_another() {
     for port in 0..=u16::MAX {
         minute.admit(record(Kind::Udp, port));
     }
-    for other in
-        [record(Kind::Tcp, 22), record(Kind::Icmp, 0), Line { direction: Some(Direction::In), ..record(Kind::Udp, 7) }]
-    {
+    for other in [
+        record(Kind::Tcp, 22),
+        record(Kind::Icmp, 0),
+        Line {
+            direction: Some(Direction::In),
+            ..record(Kind::Udp, 7)
+        },
+    ] {
         assert!(minute.admit(other).is_some());
     }
 }
@@ -52,10 +65,21 @@ fn a_flood_of_one_kind_takes_no_line_from_another() {
 #[test]
 fn what_was_allowed_out_always_has_its_line() {
     let mut minute = Minute::default();
-    let allowed = || Line { verdict: Some(Verdict::Allow), ..record(Kind::Https, 443) };
+    let allowed = || Line {
+        verdict: Some(Verdict::Allow),
+        ..record(Kind::Https, 443)
+    };
     assert!((0..1000).all(|_| minute.admit(allowed()).is_some()));
-    let inbound = || Line { direction: Some(Direction::In), ..allowed() };
-    assert_eq!((0..1000).filter(|_| minute.admit(inbound()).is_some()).count(), 100);
+    let inbound = || Line {
+        direction: Some(Direction::In),
+        ..allowed()
+    };
+    assert_eq!(
+        (0..1000)
+            .filter(|_| minute.admit(inbound()).is_some())
+            .count(),
+        100
+    );
 }
 
 #[test]

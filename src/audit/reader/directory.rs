@@ -1,6 +1,7 @@
 //! The folder of records: which containers have some, in which files.
 //!
-//! Invariant: a file's name is one that the folder's own listing gave, never made of what somebody typed.
+//! Invariant: a file's name is one that the folder's own listing gave, never made of what somebody
+//! typed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ impl Directory {
         &self.0
     }
 
-    /// The containers that have records, at most `limit` of them, by their IDs; a file put aside is enough.
+    /// The containers that have records, at most `limit` of them, by their IDs; a file put aside is
+    /// enough.
     ///
     /// # Errors
     /// What listing gives.
@@ -46,11 +48,23 @@ impl Directory {
         for entry in std::fs::read_dir(&self.0)?.take(limit) {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file())) else {
+            let Some(name) = name
+                .to_str()
+                .filter(|_| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            else {
                 continue;
             };
-            let Some(id) = name.strip_suffix(".1").unwrap_or(name).strip_suffix(EXTENSION) else { continue };
-            found.push(Recorded { id: id.to_owned(), path: self.0.join(format!("{id}{EXTENSION}")) });
+            let Some(id) = name
+                .strip_suffix(".1")
+                .unwrap_or(name)
+                .strip_suffix(EXTENSION)
+            else {
+                continue;
+            };
+            found.push(Recorded {
+                id: id.to_owned(),
+                path: self.0.join(format!("{id}{EXTENSION}")),
+            });
         }
         found.sort();
         found.dedup();
@@ -67,7 +81,9 @@ impl Recorded {
         let mut files = Vec::new();
         for path in [set_aside(&self.path), self.path.clone()] {
             match std::fs::symlink_metadata(&path) {
-                Ok(status) if status.is_file() => files.push((path, status.modified()?, status.len())),
+                Ok(status) if status.is_file() => {
+                    files.push((path, status.modified()?, status.len()))
+                }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }

@@ -1,7 +1,8 @@
 //! One line that was read: its bytes, and what they say if they are a record.
 //!
-//! The one place where what stands in a file is made harmless: every text of a line is cleaned and cut to the length that its
-//! writer keeps to. A line of another form (an older version's, one torn by a crash) is kept as a text.
+//! The one place where what stands in a file is made harmless: every text of a line is cleaned and
+//! cut to the length that its writer keeps to. A line of another form (an older version's, one torn
+//! by a crash) is kept as a text.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,9 @@ impl Entry {
         if raw.is_empty() {
             return None;
         }
-        let mut line = serde_json::from_slice::<Box<Line>>(&raw).ok().filter(|line| line.v == SCHEMA);
+        let mut line = serde_json::from_slice::<Box<Line>>(&raw)
+            .ok()
+            .filter(|line| line.v == SCHEMA);
         if let Some(line) = &mut line {
             make_clean(line);
         }
@@ -55,8 +58,29 @@ impl Entry {
 
 /// Every field by its name: a new one has to be thought of here.
 fn make_clean(line: &mut Line) {
-    let Line { v: _, seq: _, event: _, flow: _, protocol: _, direction: _, source: _, address: _, port: _, .. } = line;
-    let Line { number: _, verdict: _, bytes_out: _, bytes_in: _, duration_ms: _, ended: _, by: _, count: _, .. } = line;
+    let Line {
+        v: _,
+        seq: _,
+        event: _,
+        flow: _,
+        protocol: _,
+        direction: _,
+        source: _,
+        address: _,
+        port: _,
+        ..
+    } = line;
+    let Line {
+        number: _,
+        verdict: _,
+        bytes_out: _,
+        bytes_in: _,
+        duration_ms: _,
+        ended: _,
+        by: _,
+        count: _,
+        ..
+    } = line;
     let Line {
         time,
         container,
@@ -75,7 +99,13 @@ fn make_clean(line: &mut Line) {
     } = line;
     tidy(time, MAX_TIME);
     tidy(container, MAX_NAME);
-    let bounded = [(name, MAX_NAME), (method, MAX_METHOD), (path, MAX_PATH), (first, MAX_TIME), (last, MAX_TIME)];
+    let bounded = [
+        (name, MAX_NAME),
+        (method, MAX_METHOD),
+        (path, MAX_PATH),
+        (first, MAX_TIME),
+        (last, MAX_TIME),
+    ];
     let sentences = [rule, reason, suggestion, notice].map(|text| (text, MAX_TEXT));
     for (text, limit) in bounded.into_iter().chain(sentences) {
         if let Some(text) = text {
@@ -88,8 +118,22 @@ fn make_clean(line: &mut Line) {
 }
 
 fn make_about_clean(about: &mut About) {
-    let About { program, began, policy, policy_hash, mode, identity } = about;
-    let Identity { engine, name, image, pod, namespace, labels } = identity;
+    let About {
+        program,
+        began,
+        policy,
+        policy_hash,
+        mode,
+        identity,
+    } = about;
+    let Identity {
+        engine,
+        name,
+        image,
+        pod,
+        namespace,
+        labels,
+    } = identity;
     for text in [program, policy, policy_hash, mode] {
         tidy(text, MAX_NAME);
     }
@@ -97,8 +141,9 @@ fn make_about_clean(about: &mut About) {
     for text in [engine, name, image, pod, namespace].into_iter().flatten() {
         tidy(text, MAX_NAME);
     }
-    let cleaned =
-        std::mem::take(labels).into_iter().map(|(key, value)| (clean(&key, MAX_NAME), clean(&value, MAX_TEXT)));
+    let cleaned = std::mem::take(labels)
+        .into_iter()
+        .map(|(key, value)| (clean(&key, MAX_NAME), clean(&value, MAX_TEXT)));
     *labels = cleaned.collect::<BTreeMap<_, _>>();
 }
 

@@ -18,12 +18,18 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn of(id: &str) -> Self {
-        Self { id: id.to_owned(), seq: 0, second: 0, text: Vec::new() }
+        Self {
+            id: id.to_owned(),
+            seq: 0,
+            second: 0,
+            text: Vec::new(),
+        }
     }
 
     /// The time of the next line.
     pub(crate) fn time(&self) -> String {
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + self.second);
+        let time =
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 + self.second);
         humantime::format_rfc3339_millis(time).to_string()
     }
 
@@ -36,7 +42,10 @@ impl Script {
     /// Adds a line; gives its number.
     pub(crate) fn line(&mut self, event: Event, fill: impl FnOnce(&mut Line)) -> u64 {
         self.seq += 1;
-        let mut line = Line { seq: self.seq, ..Line::new(event, self.time(), &self.id) };
+        let mut line = Line {
+            seq: self.seq,
+            ..Line::new(event, self.time(), &self.id)
+        };
         self.second += 1;
         fill(&mut line);
         serde_json::to_writer(&mut self.text, &line).unwrap();
@@ -110,26 +119,43 @@ impl Script {
     }
 
     pub(crate) fn stop(&mut self, allowed: u64, denied: u64) -> &mut Self {
-        let totals = Totals { allowed, denied, bytes_out: 10, bytes_in: 20 };
+        let totals = Totals {
+            allowed,
+            denied,
+            bytes_out: 10,
+            bytes_in: 20,
+        };
         self.line(Event::Stop, |line| line.totals = Some(totals));
         self
     }
 
     /// Appends what was added since the last time to a file.
     pub(crate) fn write(&mut self, folder: &Path, name: &str) {
-        let mut file = OpenOptions::new().append(true).create(true).open(folder.join(name)).unwrap();
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(folder.join(name))
+            .unwrap();
         file.write_all(&std::mem::take(&mut self.text)).unwrap();
     }
 }
 
 /// Somebody of this name.
 pub(crate) fn named(name: &str) -> Identity {
-    Identity { name: Some(name.to_owned()), image: Some("little:1".to_owned()), ..Identity::default() }
+    Identity {
+        name: Some(name.to_owned()),
+        image: Some("little:1".to_owned()),
+        ..Identity::default()
+    }
 }
 
 /// A container of this pod.
 pub(crate) fn of_pod(namespace: &str, pod: &str) -> Identity {
-    Identity { pod: Some(pod.to_owned()), namespace: Some(namespace.to_owned()), ..Identity::default() }
+    Identity {
+        pod: Some(pod.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        ..Identity::default()
+    }
 }
 
 fn ask(line: &mut Line, name: &str) {

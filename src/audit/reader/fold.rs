@@ -1,14 +1,16 @@
 //! Makes attempts of a container's lines: `open`, `update` and `end` of one flow are one attempt.
 //!
-//! Pure: lines in, what they tell out, in the order in which attempts end. What is under way when a gateway ends (`stop`, or
-//! another one's `start`) is cut. At most [`MAX_OPEN`] attempts are remembered as open; of more, the oldest is told as it is.
+//! Pure: lines in, what they tell out, in the order in which attempts end. What is under way when a
+//! gateway ends (`stop`, or another one's `start`) is cut. At most [`MAX_OPEN`] attempts are
+//! remembered as open; of more, the oldest is told as it is.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::line::{Event, Line, Verdict};
 use super::entry::Entry;
 
-/// Attempts that are remembered as under way, at most: about 5 KiB each if somebody makes them as long as can be.
+/// Attempts that are remembered as under way, at most: about 5 KiB each if somebody makes them as
+/// long as can be.
 const MAX_OPEN: usize = 16_384;
 
 /// What a container's record tells.
@@ -58,10 +60,16 @@ pub struct Fold {
 
 impl Attempt {
     fn new(line: Box<Line>, standing: Standing) -> Self {
-        Self { last: line.time.clone(), line, standing, told: false }
+        Self {
+            last: line.time.clone(),
+            line,
+            standing,
+            told: false,
+        }
     }
 
-    /// Whether it was denied. One whose first line is gone was allowed: it has an end of its own only then.
+    /// Whether it was denied. One whose first line is gone was allowed: it has an end of its own
+    /// only then.
     #[must_use]
     pub fn denied(&self) -> bool {
         self.line.verdict == Some(Verdict::Deny)
@@ -105,7 +113,9 @@ fn replace<T>(known: &mut Option<T>, later: Option<T>) {
 impl Fold {
     /// Takes the next line.
     pub fn feed(&mut self, entry: Entry) {
-        let Some(line) = entry.line else { return self.ready.push_back(Told::Other(entry.text())) };
+        let Some(line) = entry.line else {
+            return self.ready.push_back(Told::Other(entry.text()));
+        };
         match line.event {
             Event::Start => self.start(line),
             Event::Notice => self.ready.push_back(Told::Event(line)),
@@ -134,7 +144,12 @@ impl Fold {
     /// Tells of what is left, and forgets it: as under way, or as cut.
     pub fn leave(&mut self, standing: Standing) {
         let left = std::mem::take(&mut self.open).into_values();
-        self.ready.extend(left.map(|attempt| Told::Attempt(Attempt { standing, ..attempt })));
+        self.ready.extend(left.map(|attempt| {
+            Told::Attempt(Attempt {
+                standing,
+                ..attempt
+            })
+        }));
     }
 
     fn start(&mut self, line: Box<Line>) {
@@ -155,7 +170,11 @@ impl Fold {
             }
         }
         if self.open.len() > MAX_OPEN {
-            self.ready.extend(self.open.pop_first().map(|(_, attempt)| Told::Attempt(attempt)));
+            self.ready.extend(
+                self.open
+                    .pop_first()
+                    .map(|(_, attempt)| Told::Attempt(attempt)),
+            );
         }
     }
 
@@ -164,7 +183,10 @@ impl Fold {
         let attempt = match begun {
             Some(mut attempt) => {
                 attempt.learn(*line);
-                Attempt { standing: Standing::Over, ..attempt }
+                Attempt {
+                    standing: Standing::Over,
+                    ..attempt
+                }
             }
             None => Attempt::new(line, Standing::Over),
         };

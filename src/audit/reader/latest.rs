@@ -30,7 +30,11 @@ impl Latest {
         match told {
             Told::Attempt(attempt) => self.count(&attempt),
             Told::Event(line) if line.event == Event::Start => {
-                *self = Self { about: line.gateway, goes_on: true, totals: Totals::default() };
+                *self = Self {
+                    about: line.gateway,
+                    goes_on: true,
+                    totals: Totals::default(),
+                };
             }
             Told::Event(line) if line.event == Event::Stop => self.goes_on = false,
             Told::Event(_) | Told::Other(_) => {}
@@ -38,7 +42,12 @@ impl Latest {
     }
 
     fn count(&mut self, attempt: &Attempt) {
-        let Totals { allowed, denied, bytes_out, bytes_in } = &mut self.totals;
+        let Totals {
+            allowed,
+            denied,
+            bytes_out,
+            bytes_in,
+        } = &mut self.totals;
         let sum = if attempt.denied() { denied } else { allowed };
         *sum = sum.saturating_add(attempt.count());
         if attempt.standing == Standing::Over {

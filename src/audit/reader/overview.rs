@@ -1,4 +1,5 @@
-//! A container's record at a glance: its first and its last line, and the sums where the last line has none.
+//! A container's record at a glance: its first and its last line, and the sums where the last line
+//! has none.
 
 use std::io;
 
@@ -10,7 +11,8 @@ use super::entry::Entry;
 use super::latest::Latest;
 use super::tail::Tail;
 
-/// What the two ends of a record say. Where a container had several gateways, it is of the last one, as far as those lines tell.
+/// What the two ends of a record say. Where a container had several gateways, it is of the last
+/// one, as far as those lines tell.
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Which container.
@@ -27,8 +29,8 @@ pub struct Overview {
 pub enum End {
     /// By the gateway's last line, of this time.
     Stopped(String),
-    /// By another: the gateway is there, or couldn't say its last. The time is of the last line that is readable, or else of the
-    /// file's last change.
+    /// By another: the gateway is there, or couldn't say its last. The time is of the last line
+    /// that is readable, or else of the file's last change.
     Unknown(String),
 }
 
@@ -42,17 +44,32 @@ impl Overview {
             Some(current) => Some(current),
             None => Tail::open(&set_aside(&recorded.path))?,
         };
-        let Some(mut tail) = current else { return Ok(None) };
+        let Some(mut tail) = current else {
+            return Ok(None);
+        };
         let first = next(&mut tail)?.and_then(|entry| entry.line);
         let last = last_line(&mut tail)?;
-        let (event, totals) = last.as_ref().map_or((None, None), |last| (Some(last.event), last.totals));
+        let (event, totals) = last
+            .as_ref()
+            .map_or((None, None), |last| (Some(last.event), last.totals));
         let time = match &last {
             Some(last) => last.time.clone(),
             None => timestamp(tail.modified()?),
         };
-        let end = if event == Some(Event::Stop) { End::Stopped(time) } else { End::Unknown(time) };
-        let about = last.and_then(|line| line.gateway).or_else(|| first.and_then(|line| line.gateway));
-        Ok(Some(Self { recorded: recorded.clone(), about, end, totals }))
+        let end = if event == Some(Event::Stop) {
+            End::Stopped(time)
+        } else {
+            End::Unknown(time)
+        };
+        let about = last
+            .and_then(|line| line.gateway)
+            .or_else(|| first.and_then(|line| line.gateway));
+        Ok(Some(Self {
+            recorded: recorded.clone(),
+            about,
+            end,
+            totals,
+        }))
     }
 
     /// When it began; of a record that doesn't say, when it ended.
@@ -79,7 +96,11 @@ pub(in crate::audit) fn last_line(tail: &mut Tail) -> io::Result<Option<Box<Line
     tail.skip_to_end()?;
     let end: Vec<_> = std::iter::from_fn(|| tail.line().transpose()).collect::<io::Result<_>>()?;
     // From the back: most of these lines are never looked into.
-    Ok(end.into_iter().rev().filter_map(Entry::read).find_map(|entry| entry.line))
+    Ok(end
+        .into_iter()
+        .rev()
+        .filter_map(Entry::read)
+        .find_map(|entry| entry.line))
 }
 
 fn next(tail: &mut Tail) -> io::Result<Option<Entry>> {

@@ -1,5 +1,6 @@
-//! A container's lines in their order, across the files that they are in: the one put aside, the current one, and whatever
-//! takes its place while we read. And the lines of several containers, by their time.
+//! A container's lines in their order, across the files that they are in: the one put aside, the
+//! current one, and whatever takes its place while we read. And the lines of several containers, by
+//! their time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -35,7 +36,10 @@ impl Stream {
         let current = Tail::open(path)?;
         let old = Tail::open(&set_aside(path))?;
         let old = old.filter(|old| current.as_ref().is_none_or(|current| !current.is(old)));
-        Ok(Self { path: path.to_owned(), files: old.into_iter().chain(current).collect() })
+        Ok(Self {
+            path: path.to_owned(),
+            files: old.into_iter().chain(current).collect(),
+        })
     }
 
     /// Gives all that the lines tell to `hear`, at the end what is open then.
@@ -72,13 +76,15 @@ impl Stream {
         }
     }
 
-    /// Changes over to the next file, or finds the one that took the current one's place; that one's last lines come first.
+    /// Changes over to the next file, or finds the one that took the current one's place; that
+    /// one's last lines come first.
     fn go_on(&mut self) -> io::Result<bool> {
         if self.files.len() > 1 {
             self.files.pop_front();
             return Ok(true);
         }
-        let fresh = Tail::open(&self.path)?.filter(|fresh| self.files.front().is_none_or(|current| !current.is(fresh)));
+        let fresh = Tail::open(&self.path)?
+            .filter(|fresh| self.files.front().is_none_or(|current| !current.is(fresh)));
         let found = fresh.is_some();
         self.files.extend(fresh);
         Ok(found)
@@ -89,9 +95,13 @@ impl Stream {
     /// # Errors
     /// What looking gives.
     pub fn is_quiet(&self, age: Duration) -> io::Result<bool> {
-        let Some(current) = self.files.back() else { return Ok(true) };
+        let Some(current) = self.files.back() else {
+            return Ok(true);
+        };
         let modified = current.modified()?;
-        Ok(SystemTime::now().duration_since(modified).is_ok_and(|passed| passed >= age))
+        Ok(SystemTime::now()
+            .duration_since(modified)
+            .is_ok_and(|passed| passed >= age))
     }
 }
 
@@ -105,10 +115,15 @@ impl Streams {
     /// # Errors
     /// What opening gives.
     pub fn open<'a>(recorded: impl IntoIterator<Item = &'a Recorded>) -> io::Result<Self> {
-        recorded.into_iter().map(|one| Ok((Stream::open(one)?, None))).collect::<io::Result<_>>().map(Self)
+        recorded
+            .into_iter()
+            .map(|one| Ok((Stream::open(one)?, None)))
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
 
-    /// The earliest of the next lines, and the place of its container; none where no more is written yet.
+    /// The earliest of the next lines, and the place of its container; none where no more is
+    /// written yet.
     ///
     /// # Errors
     /// What opening and reading give.
@@ -118,7 +133,11 @@ impl Streams {
                 *head = stream.next_line()?;
             }
         }
-        let heads = self.0.iter_mut().enumerate().filter(|(_, (_, head))| head.is_some());
+        let heads = self
+            .0
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, (_, head))| head.is_some());
         let earliest = heads.min_by(|(_, (_, a)), (_, (_, b))| time(a).cmp(time(b)));
         Ok(earliest.and_then(|(place, (_, head))| Some((place, head.take()?))))
     }
@@ -128,7 +147,9 @@ impl Streams {
     /// # Errors
     /// What looking gives.
     pub fn is_quiet(&self, place: usize, age: Duration) -> io::Result<bool> {
-        self.0.get(place).map_or(Ok(true), |(stream, _)| stream.is_quiet(age))
+        self.0
+            .get(place)
+            .map_or(Ok(true), |(stream, _)| stream.is_quiet(age))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One file of records, read line by line, as far as it is written.
 //!
-//! Knows no line's meaning. A line longer than [`MAX_LINE`] is cut there, the rest of it passed over.
+//! Knows no line's meaning. A line longer than [`MAX_LINE`] is cut there, the rest of it passed
+//! over.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -32,7 +33,12 @@ impl Tail {
         let status = file.metadata()?;
         let inode = (status.dev(), status.ino());
         let reader = BufReader::with_capacity(MAX_LINE, file);
-        Ok(Some(Self { reader, inode, begun: Vec::new(), passing: false }))
+        Ok(Some(Self {
+            reader,
+            inode,
+            begun: Vec::new(),
+            passing: false,
+        }))
     }
 
     /// The file.
@@ -67,7 +73,9 @@ impl Tail {
         }
         self.passing = false;
         let room = MAX_LINE.saturating_sub(self.begun.len());
-        (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.begun)?;
+        (&mut self.reader)
+            .take(room as u64)
+            .read_until(b'\n', &mut self.begun)?;
         if self.begun.last() == Some(&b'\n') {
             self.begun.pop();
         } else if self.begun.len() >= MAX_LINE {

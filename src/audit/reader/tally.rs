@@ -1,4 +1,5 @@
-//! Attempts, added up by where they went. Bounded: beyond [`MAX_ROWS`] places, further ones are added up together.
+//! Attempts, added up by where they went. Bounded: beyond [`MAX_ROWS`] places, further ones are
+//! added up together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -67,7 +68,11 @@ impl Tally {
             first: line.first.unwrap_or(line.time),
             suggestion: line.suggestion,
         };
-        let address = if line.name.is_some() { None } else { line.address };
+        let address = if line.name.is_some() {
+            None
+        } else {
+            line.address
+        };
         let target = Target {
             inward: line.direction == Some(Direction::In),
             protocol: line.protocol.map(Kind::word),
@@ -79,7 +84,10 @@ impl Tally {
         if self.rows.len() < MAX_ROWS {
             self.rows.entry(target).or_default().take_in(&one);
         } else {
-            self.rows.get_mut(&target).unwrap_or(&mut self.others).take_in(&one);
+            self.rows
+                .get_mut(&target)
+                .unwrap_or(&mut self.others)
+                .take_in(&one);
         }
     }
 

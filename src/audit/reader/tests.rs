@@ -14,25 +14,44 @@ fn folder() -> TempDir {
 }
 
 fn recorded(folder: &Path, id: &str) -> Recorded {
-    Directory::new(folder).list(usize::MAX).unwrap().into_iter().find(|recorded| recorded.id == id).unwrap()
+    Directory::new(folder)
+        .list(usize::MAX)
+        .unwrap()
+        .into_iter()
+        .find(|recorded| recorded.id == id)
+        .unwrap()
 }
 
-/// All that a container's files tell, each as a word; what is left at the end as in a container that runs, or is over.
+/// All that a container's files tell, each as a word; what is left at the end as in a container
+/// that runs, or is over.
 fn told(folder: &Path, id: &str, left: Standing) -> Vec<String> {
-    let (mut stream, mut fold) = (Stream::open(&recorded(folder, id)).unwrap(), Fold::default());
+    let (mut stream, mut fold) = (
+        Stream::open(&recorded(folder, id)).unwrap(),
+        Fold::default(),
+    );
     while let Some(entry) = stream.next_line().unwrap() {
         fold.feed(entry);
     }
     fold.leave(left);
-    std::iter::from_fn(|| fold.tell()).map(|told| word(&told)).collect()
+    std::iter::from_fn(|| fold.tell())
+        .map(|told| word(&told))
+        .collect()
 }
 
 fn word(told: &Told) -> String {
     match told {
         Told::Attempt(attempt) => {
             let name = attempt.line.name.as_deref().unwrap_or("?");
-            let verdict = if attempt.denied() { "denied" } else { "allowed" };
-            format!("{verdict} {name} {:?} {}", attempt.standing, attempt.line.bytes_out.unwrap_or_default())
+            let verdict = if attempt.denied() {
+                "denied"
+            } else {
+                "allowed"
+            };
+            format!(
+                "{verdict} {name} {:?} {}",
+                attempt.standing,
+                attempt.line.bytes_out.unwrap_or_default()
+            )
         }
         Told::Event(line) => format!("{:?}", line.event),
         Told::Other(text) => text.clone(),
@@ -46,7 +65,11 @@ fn the_lines_of_a_flow_are_one_attempt_corrected_by_the_later_ones() {
     script.start(named("web"));
     let first = script.open("a.test");
     let second = script.open("b.test");
-    script.update(first, 5).deny("evil.test").end(second, 7, Ended::Closed).end(first, 9, Ended::Reset);
+    script
+        .update(first, 5)
+        .deny("evil.test")
+        .end(second, 7, Ended::Closed)
+        .end(first, 9, Ended::Reset);
     let corrected = script.open("c.test");
     script.line(Event::End, |line| {
         line.flow = Some(corrected);
@@ -70,7 +93,11 @@ fn what_a_gateways_end_leaves_is_cut_and_what_runs_is_open() {
     let folder = folder();
     let mut script = Script::of("c");
     script.start(named("web")).open("stopped.test");
-    script.stop(1, 0).wait(60).start(named("web")).open("killed.test");
+    script
+        .stop(1, 0)
+        .wait(60)
+        .start(named("web"))
+        .open("killed.test");
     // Killed: no `stop`.
     script.start(named("web")).open("last.test");
     script.write(folder.path(), "c.jsonl");
@@ -96,11 +123,20 @@ fn a_rotation_begins_no_gateway_and_ends_no_attempt() {
     script.begin(&began, named("web"));
     let flow = script.open("long.test");
     script.write(folder.path(), "c.jsonl.1");
-    script.begin(&began, named("web")).end(flow, 4, Ended::Closed).write(folder.path(), "c.jsonl");
-    assert_eq!(told(folder.path(), "c", Standing::Open), ["Start", "allowed long.test Over 4"]);
+    script
+        .begin(&began, named("web"))
+        .end(flow, 4, Ended::Closed)
+        .write(folder.path(), "c.jsonl");
+    assert_eq!(
+        told(folder.path(), "c", Standing::Open),
+        ["Start", "allowed long.test Over 4"]
+    );
     // Its beginning isn't kept: it is told all the same, as the allowed one that it was.
     std::fs::remove_file(folder.path().join("c.jsonl.1")).unwrap();
-    assert_eq!(told(folder.path(), "c", Standing::Open), ["Start", "allowed ? Over 4"]);
+    assert_eq!(
+        told(folder.path(), "c", Standing::Open),
+        ["Start", "allowed ? Over 4"]
+    );
 }
 
 #[test]
@@ -108,9 +144,18 @@ fn what_is_no_line_of_this_version_is_a_clean_text_and_hides_no_other() {
     let folder = folder();
     let mut script = Script::of("c");
     let old = r#"{"v":1,"seq":1,"time":"t","container":"c","verdict":"deny"}"#;
-    script.raw(old.as_bytes()).raw(b"\n{\"v\":2,\"seq\":7,\"ti\0\0\0\0\n\0\0\0").deny("a.test");
-    script.raw(b"\n\n\0\0\n\xff\x1b[2J\r\n").raw(&vec![b'x'; 3 * MAX_LINE]).raw(b"\n").deny("b.test");
-    script.raw(b"{\"v\":3}\n[]\n\"\"\n{\"torn").write(folder.path(), "c.jsonl");
+    script
+        .raw(old.as_bytes())
+        .raw(b"\n{\"v\":2,\"seq\":7,\"ti\0\0\0\0\n\0\0\0")
+        .deny("a.test");
+    script
+        .raw(b"\n\n\0\0\n\xff\x1b[2J\r\n")
+        .raw(&vec![b'x'; 3 * MAX_LINE])
+        .raw(b"\n")
+        .deny("b.test");
+    script
+        .raw(b"{\"v\":3}\n[]\n\"\"\n{\"torn")
+        .write(folder.path(), "c.jsonl");
     let expected = [
         old.to_owned(),
         "{\"v\":2,\"seq\":7,\"ti".to_owned(),
@@ -129,7 +174,10 @@ fn what_is_no_line_of_this_version_is_a_clean_text_and_hides_no_other() {
 fn a_line_that_comes_in_pieces_is_read_once_it_is_whole() {
     let folder = folder();
     let mut script = Script::of("c");
-    script.deny("a.test").raw(&vec![b'y'; MAX_LINE]).write(folder.path(), "c.jsonl");
+    script
+        .deny("a.test")
+        .raw(&vec![b'y'; MAX_LINE])
+        .write(folder.path(), "c.jsonl");
     let mut stream = Stream::open(&recorded(folder.path(), "c")).unwrap();
     assert!(stream.next_line().unwrap().unwrap().line.is_some());
     // As much of it as is ever read.
@@ -138,7 +186,10 @@ fn a_line_that_comes_in_pieces_is_read_once_it_is_whole() {
         script.raw(piece).write(folder.path(), "c.jsonl");
         assert!(stream.next_line().unwrap().is_none(), "{piece:?}");
     }
-    script.raw(b"}\n").deny("b.test").write(folder.path(), "c.jsonl");
+    script
+        .raw(b"}\n")
+        .deny("b.test")
+        .write(folder.path(), "c.jsonl");
     assert_eq!(stream.next_line().unwrap().unwrap().raw, b"{\"v\":9}");
     assert!(stream.next_line().unwrap().unwrap().line.is_some());
 }
@@ -151,7 +202,9 @@ fn reading_goes_on_across_rotation_removal_and_a_new_file() {
     deny(&mut script, "n1");
     let mut stream = Stream::open(&recorded(folder.path(), "c")).unwrap();
     let mut names = || -> Vec<String> {
-        std::iter::from_fn(|| stream.next_line().unwrap()).map(|entry| entry.line.unwrap().name.unwrap()).collect()
+        std::iter::from_fn(|| stream.next_line().unwrap())
+            .map(|entry| entry.line.unwrap().name.unwrap())
+            .collect()
     };
     assert_eq!(names(), ["n1"]);
     deny(&mut script, "n2");
@@ -168,14 +221,18 @@ fn reading_goes_on_across_rotation_removal_and_a_new_file() {
 fn links_fifos_and_folders_are_not_read() {
     let folder = folder();
     let at = |name: &str| folder.path().join(name);
-    Script::of("c").deny("secret.test").write(folder.path(), "secret");
+    Script::of("c")
+        .deny("secret.test")
+        .write(folder.path(), "secret");
     std::os::unix::fs::symlink("secret", at("link.jsonl")).unwrap();
     nix::unistd::mkfifo(&at("fifo.jsonl"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     std::fs::create_dir(at("folder.jsonl")).unwrap();
     assert_eq!(Directory::new(folder.path()).list(usize::MAX).unwrap(), []);
     // Nor where they took a file's place after it was listed.
     for name in ["link", "fifo", "folder"] {
-        Script::of(name).deny("a.test").write(folder.path(), "plain.jsonl");
+        Script::of(name)
+            .deny("a.test")
+            .write(folder.path(), "plain.jsonl");
         let listed = recorded(folder.path(), "plain");
         std::fs::rename(at("plain.jsonl"), at("away")).unwrap();
         std::fs::rename(at(&format!("{name}.jsonl")), at("plain.jsonl")).unwrap();
@@ -197,7 +254,9 @@ fn the_lines_of_several_containers_come_by_their_time() {
     other.write(folder.path(), "other.jsonl");
     let mut streams = Streams::open(&Directory::new(folder.path()).list(9).unwrap()).unwrap();
     let next = std::iter::from_fn(|| streams.next_line().unwrap());
-    let seen: Vec<_> = next.map(|(place, entry)| (place, entry.line.unwrap().name.unwrap())).collect();
+    let seen: Vec<_> = next
+        .map(|(place, entry)| (place, entry.line.unwrap().name.unwrap()))
+        .collect();
     let expected = [(0, "n0"), (1, "n1"), (0, "n2"), (0, "n3"), (1, "n4")];
     assert_eq!(seen, expected.map(|(place, name)| (place, name.to_owned())));
 }
@@ -208,14 +267,33 @@ fn a_glance_tells_who_it_is_how_it_ended_and_the_sums() {
     let overview = |id: &str| Overview::of(&recorded(folder.path(), id)).unwrap().unwrap();
     let mut script = Script::of("over");
     // The sums are the last line's, whatever stands between.
-    script.start(named("web")).deny("a.test").stop(70, 80).write(folder.path(), "over.jsonl");
+    script
+        .start(named("web"))
+        .deny("a.test")
+        .stop(70, 80)
+        .write(folder.path(), "over.jsonl");
     let over = overview("over");
-    assert_eq!(over.about.as_ref().unwrap().identity.name.as_deref(), Some("web"));
-    assert_eq!(over.end, End::Stopped("2023-11-14T22:13:22.000Z".to_owned()));
-    assert_eq!((over.totals().unwrap().allowed, over.totals().unwrap().denied), (70, 80));
+    assert_eq!(
+        over.about.as_ref().unwrap().identity.name.as_deref(),
+        Some("web")
+    );
+    assert_eq!(
+        over.end,
+        End::Stopped("2023-11-14T22:13:22.000Z".to_owned())
+    );
+    assert_eq!(
+        (
+            over.totals().unwrap().allowed,
+            over.totals().unwrap().denied
+        ),
+        (70, 80)
+    );
 
     let mut script = Script::of("killed");
-    script.start(of_pod("shop", "web-0")).deny("before.test").start(of_pod("shop", "web-0"));
+    script
+        .start(of_pod("shop", "web-0"))
+        .deny("before.test")
+        .start(of_pod("shop", "web-0"));
     script.open("a.test");
     script.deny("b.test").line(Event::End, |line| {
         line.verdict = Some(crate::audit::line::Verdict::Deny);
@@ -223,9 +301,18 @@ fn a_glance_tells_who_it_is_how_it_ended_and_the_sums() {
     });
     script.raw(&[0; 5000]).write(folder.path(), "killed.jsonl");
     let killed = overview("killed");
-    assert_eq!(killed.end, End::Unknown("2023-11-14T22:13:25.000Z".to_owned()));
+    assert_eq!(
+        killed.end,
+        End::Unknown("2023-11-14T22:13:25.000Z".to_owned())
+    );
     // Of the last gateway.
-    assert_eq!((killed.totals().unwrap().allowed, killed.totals().unwrap().denied), (1, 1001));
+    assert_eq!(
+        (
+            killed.totals().unwrap().allowed,
+            killed.totals().unwrap().denied
+        ),
+        (1, 1001)
+    );
 
     // In a long file, too, and of one that has only what was put aside.
     let mut script = Script::of("long");
@@ -237,7 +324,9 @@ fn a_glance_tells_who_it_is_how_it_ended_and_the_sums() {
     assert_eq!(overview("long").totals().unwrap().denied, 1000);
     assert_eq!(overview("long").began(), "2023-11-14T22:13:20.000Z");
 
-    Script::of("old").raw(b"{\"v\":1}\n").write(folder.path(), "old.jsonl");
+    Script::of("old")
+        .raw(b"{\"v\":1}\n")
+        .write(folder.path(), "old.jsonl");
     assert!(overview("old").about.is_none());
     assert_eq!(overview("old").totals().unwrap(), Totals::default());
     let gone = recorded(folder.path(), "old");
@@ -253,8 +342,14 @@ fn sums_are_by_place_and_bounded() {
         script.deny(&format!("n{number}.test"));
     }
     let first = script.time();
-    script.deny("n0.test").deny("late.test").write(folder.path(), "c.jsonl");
-    let (mut stream, mut fold) = (Stream::open(&recorded(folder.path(), "c")).unwrap(), Fold::default());
+    script
+        .deny("n0.test")
+        .deny("late.test")
+        .write(folder.path(), "c.jsonl");
+    let (mut stream, mut fold) = (
+        Stream::open(&recorded(folder.path(), "c")).unwrap(),
+        Fold::default(),
+    );
     let mut tally = Tally::default();
     while let Some(entry) = stream.next_line().unwrap() {
         fold.feed(entry);
@@ -265,8 +360,14 @@ fn sums_are_by_place_and_bounded() {
     assert_eq!((tally.total.denied, tally.others.denied), (10_052, 51));
     let rows = tally.rows();
     assert_eq!(rows.len(), 10_000);
-    assert_eq!((rows[0].0.name.as_deref(), rows[0].1.denied), (Some("n0.test"), 2));
-    assert_eq!((rows[0].1.first.as_str(), rows[0].1.last.as_str()), ("2023-11-14T22:13:20.000Z", first.as_str()));
+    assert_eq!(
+        (rows[0].0.name.as_deref(), rows[0].1.denied),
+        (Some("n0.test"), 2)
+    );
+    assert_eq!(
+        (rows[0].1.first.as_str(), rows[0].1.last.as_str()),
+        ("2023-11-14T22:13:20.000Z", first.as_str())
+    );
     assert_eq!(rows[0].1.suggestion.as_deref(), Some("domain=n0.test"));
 }
 
@@ -278,7 +379,10 @@ fn open_attempts_are_remembered_in_bounded_number() {
         script.open("a.test");
     }
     script.write(folder.path(), "c.jsonl");
-    let (mut stream, mut fold) = (Stream::open(&recorded(folder.path(), "c")).unwrap(), Fold::default());
+    let (mut stream, mut fold) = (
+        Stream::open(&recorded(folder.path(), "c")).unwrap(),
+        Fold::default(),
+    );
     while let Some(entry) = stream.next_line().unwrap() {
         fold.feed(entry);
     }

@@ -41,7 +41,10 @@ fn a_jobs_end_is_heard_among_other_signals() {
     said.extend(job_removed());
     let mut said = said.as_slice();
     assert_eq!(hear(&mut said).unwrap(), Heard::Other);
-    assert_eq!(hear(&mut said).unwrap(), Heard::JobRemoved("x.scope".to_owned(), "done".to_owned()));
+    assert_eq!(
+        hear(&mut said).unwrap(),
+        Heard::JobRemoved("x.scope".to_owned(), "done".to_owned())
+    );
     assert!(hear(&mut said).is_err());
 }
 
@@ -64,7 +67,10 @@ fn a_message_that_is_cut_or_changed_is_an_error_or_another_and_never_a_panic() {
 fn a_length_beyond_the_limit_is_refused_before_anything_is_kept() {
     let mut head = job_removed();
     head[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(hear(&mut head.as_slice()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert_eq!(
+        hear(&mut head.as_slice()).unwrap_err().kind(),
+        io::ErrorKind::InvalidData
+    );
 }
 
 #[test]

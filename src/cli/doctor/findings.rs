@@ -1,4 +1,5 @@
-//! What the facts mean: which is fine, which should be known, which keeps containers from starting, and what helps.
+//! What the facts mean: which is fine, which should be known, which keeps containers from starting,
+//! and what helps.
 //!
 //! Pure. What must not be forgotten: every broken one says what to do, in one sentence.
 
@@ -19,7 +20,8 @@ pub(super) struct Facts {
     pub(super) host: Host,
     /// Whether a user namespace could be made.
     pub(super) user_namespace: Result<(), String>,
-    /// The AppArmor profiles of containers that are to nest, and what each denies of what that needs.
+    /// The AppArmor profiles of containers that are to nest, and what each denies of what that
+    /// needs.
     pub(super) profiles: Vec<(String, Option<Denied>)>,
     /// The engines that are there.
     pub(super) engines: Vec<Engine>,
@@ -83,15 +85,26 @@ pub(super) struct Finding {
 
 impl Finding {
     fn fine(what: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fine, what: what.into(), remarks: Vec::new() }
+        Self {
+            verdict: Verdict::Fine,
+            what: what.into(),
+            remarks: Vec::new(),
+        }
     }
 
     fn note(what: impl Into<String>, remark: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Note, what: what.into(), remarks: vec![remark.into()] }
+        Self {
+            verdict: Verdict::Note,
+            what: what.into(),
+            remarks: vec![remark.into()],
+        }
     }
 
     fn broken(what: impl Into<String>, remark: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Broken, ..Self::note(what, remark) }
+        Self {
+            verdict: Verdict::Broken,
+            ..Self::note(what, remark)
+        }
     }
 }
 
@@ -101,7 +114,10 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     match &facts.configuration {
         Ok(settings) => all.extend(configured(settings)),
         Err(mistakes) => all.extend(mistakes.iter().map(|mistake| {
-            Finding::broken(format!("configuration: {mistake}"), "put it right: until then no container is started")
+            Finding::broken(
+                format!("configuration: {mistake}"),
+                "put it right: until then no container is started",
+            )
         })),
     }
     all.push(match &facts.gateway {
@@ -112,12 +128,23 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
              modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
         ),
     });
-    let wanted = facts.configuration.as_ref().map_or(UserNamespace::Auto, |settings| settings.user_namespace);
+    let wanted = facts
+        .configuration
+        .as_ref()
+        .map_or(UserNamespace::Auto, |settings| settings.user_namespace);
     all.extend(user_namespaces(&facts.host, &facts.user_namespace, wanted));
-    all.extend(facts.profiles.iter().map(|(name, denied)| profile(name, *denied)));
+    all.extend(
+        facts
+            .profiles
+            .iter()
+            .map(|(name, denied)| profile(name, *denied)),
+    );
     all.extend(facts.engines.iter().map(engine));
     if facts.engines.is_empty() {
-        all.push(Finding::note("engines: none was found", "boundary-shim run --bundle DIRECTORY ID needs none"));
+        all.push(Finding::note(
+            "engines: none was found",
+            "boundary-shim run --bundle DIRECTORY ID needs none",
+        ));
     }
     all
 }
@@ -126,34 +153,51 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let remark =
-                "install runc, or name a runtime in /etc/boundary/config.toml (runtime = \"embedded\" needs none)";
+            let remark = "install runc, or name a runtime in /etc/boundary/config.toml (runtime = \"embedded\" needs none)";
             return Finding::broken(format!("runtime: {error}"), remark);
         }
     };
-    let path = runtime.path.as_ref().map_or_else(String::new, |path| format!(" at {path}"));
+    let path = runtime
+        .path
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" at {path}"));
     let what = |version: &str| format!("runtime: {}{path}, {version}", runtime.name);
     let finding = match (&runtime.version, &runtime.hooks) {
-        (Err(error), _) => Finding::broken(what(error), "it must answer to --version: install it anew"),
-        (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => Finding::broken(
-            what(version),
-            "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
-        ),
+        (Err(error), _) => {
+            Finding::broken(what(error), "it must answer to --version: install it anew")
+        }
+        (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => {
+            Finding::broken(
+                what(version),
+                "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
+            )
+        }
         (Ok(version), _) if runtime.ignores_seccomp => Finding::broken(
             what(version),
             "it was built without seccomp and ignores containers' filters without a word: use another build",
         ),
         (Ok(version), _) => Finding::fine(what(version)),
     };
-    let remarks =
-        finding.remarks.into_iter().chain(runtime.differences.iter().map(|text| (*text).to_owned())).collect();
+    let remarks = finding
+        .remarks
+        .into_iter()
+        .chain(runtime.differences.iter().map(|text| (*text).to_owned()))
+        .collect();
     Finding { remarks, ..finding }
 }
 
 fn configured(settings: &SettingsFacts) -> Vec<Finding> {
-    let mut all = vec![Finding::fine(format!("configuration: valid, and {} policies with it", settings.policies))];
+    let mut all = vec![Finding::fine(format!(
+        "configuration: valid, and {} policies with it",
+        settings.policies
+    ))];
     let advice = "put it right: until then no container with this policy is started";
-    all.extend(settings.mistakes.iter().map(|mistake| Finding::broken(format!("policy: {mistake}"), advice)));
+    all.extend(
+        settings
+            .mistakes
+            .iter()
+            .map(|mistake| Finding::broken(format!("policy: {mistake}"), advice)),
+    );
     if let Some(file) = &settings.missing_default {
         all.push(Finding::note(
             format!("policy: {file} does not exist"),
@@ -210,7 +254,11 @@ fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace
 
 fn profile(name: &str, denied: Option<Denied>) -> Finding {
     let what = match denied {
-        None => return Finding::fine(format!("nesting: the AppArmor profile {name} allows what it needs")),
+        None => {
+            return Finding::fine(format!(
+                "nesting: the AppArmor profile {name} allows what it needs"
+            ));
+        }
         Some(Denied::UserNamespaces) => "user namespaces",
         Some(Denied::Mounts) => "the mounts of nested jails",
     };
@@ -219,19 +267,24 @@ fn profile(name: &str, denied: Option<Denied>) -> Finding {
     } else {
         "it was changed: uninstall and install again"
     };
-    Finding::note(format!("nesting: containers' AppArmor profile {name} denies {what}"), help)
+    Finding::note(
+        format!("nesting: containers' AppArmor profile {name} denies {what}"),
+        help,
+    )
 }
 
 fn engine(engine: &Engine) -> Finding {
     let name = engine.name;
     match &engine.installed {
         Ok(true) => Finding::fine(format!("{name}: offers the runtime boundary")),
-        Ok(false) => {
-            Finding::note(format!("{name}: doesn't offer the runtime"), format!("boundary-shim install {name}"))
-        }
-        Err(error) => {
-            Finding::broken(format!("{name}: {error}"), "put its configuration right: the engine can't read it either")
-        }
+        Ok(false) => Finding::note(
+            format!("{name}: doesn't offer the runtime"),
+            format!("boundary-shim install {name}"),
+        ),
+        Err(error) => Finding::broken(
+            format!("{name}: {error}"),
+            "put its configuration right: the engine can't read it either",
+        ),
     }
 }
 
@@ -266,12 +319,17 @@ mod tests {
             },
             user_namespace: Ok(()),
             profiles: vec![("boundary-default".into(), None)],
-            engines: vec![Engine { name: "docker", installed: Ok(true) }],
+            engines: vec![Engine {
+                name: "docker",
+                installed: Ok(true),
+            }],
         }
     }
 
     fn broken(facts: &Facts) -> Vec<String> {
-        let broken = findings(facts).into_iter().filter(|finding| finding.verdict == Verdict::Broken);
+        let broken = findings(facts)
+            .into_iter()
+            .filter(|finding| finding.verdict == Verdict::Broken);
         broken
             .inspect(|finding| assert!(!finding.remarks.is_empty(), "{finding:?}"))
             .map(|finding| finding.what)
@@ -280,27 +338,48 @@ mod tests {
 
     #[test]
     fn nothing_is_wrong_with_a_healthy_host() {
-        assert!(findings(&healthy()).iter().all(|finding| finding.verdict == Verdict::Fine));
+        assert!(
+            findings(&healthy())
+                .iter()
+                .all(|finding| finding.verdict == Verdict::Fine)
+        );
     }
 
     #[test]
     fn each_thing_that_would_fail_is_broken_and_says_what_helps() {
         type Spoil = fn(&mut Facts);
         let spoil: [(&str, Spoil); 8] = [
-            ("runtime: ", |facts| facts.runtime = Err("no runtime".into())),
-            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().version = Err("it failed".into())),
-            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().hooks = Some(vec!["prestart".into()])),
-            ("runtime: runc", |facts| facts.runtime.as_mut().unwrap().ignores_seccomp = true),
-            ("configuration: c.toml:1", |facts| facts.configuration = Err(vec!["c.toml:1: x".into()])),
+            ("runtime: ", |facts| {
+                facts.runtime = Err("no runtime".into())
+            }),
+            ("runtime: runc", |facts| {
+                facts.runtime.as_mut().unwrap().version = Err("it failed".into())
+            }),
+            ("runtime: runc", |facts| {
+                facts.runtime.as_mut().unwrap().hooks = Some(vec!["prestart".into()])
+            }),
+            ("runtime: runc", |facts| {
+                facts.runtime.as_mut().unwrap().ignores_seccomp = true
+            }),
+            ("configuration: c.toml:1", |facts| {
+                facts.configuration = Err(vec!["c.toml:1: x".into()])
+            }),
             ("kernel: ", |facts| facts.gateway = Err("EPERM".into())),
-            ("records: ", |facts| facts.configuration.as_mut().unwrap().audit = Err("EROFS".into())),
-            ("docker: ", |facts| facts.engines[0].installed = Err("not JSON".into())),
+            ("records: ", |facts| {
+                facts.configuration.as_mut().unwrap().audit = Err("EROFS".into())
+            }),
+            ("docker: ", |facts| {
+                facts.engines[0].installed = Err("not JSON".into())
+            }),
         ];
         for (what, spoil) in spoil {
             let mut facts = healthy();
             spoil(&mut facts);
             let broken = broken(&facts);
-            assert!(broken.len() == 1 && broken[0].starts_with(what), "{broken:?}");
+            assert!(
+                broken.len() == 1 && broken[0].starts_with(what),
+                "{broken:?}"
+            );
         }
     }
 
@@ -320,10 +399,18 @@ mod tests {
         facts.host.unprivileged_user_namespaces = false;
         facts.host.apparmor_restricts = true;
         facts.host.selinux_decides = true;
-        facts.profiles =
-            vec![("docker-default".into(), Some(Denied::UserNamespaces)), ("mine".into(), Some(Denied::Mounts))];
+        facts.profiles = vec![
+            ("docker-default".into(), Some(Denied::UserNamespaces)),
+            ("mine".into(), Some(Denied::Mounts)),
+        ];
         facts.engines.clear();
         assert!(broken(&facts).is_empty());
-        assert_eq!(findings(&facts).iter().filter(|finding| finding.verdict == Verdict::Note).count(), 6);
+        assert_eq!(
+            findings(&facts)
+                .iter()
+                .filter(|finding| finding.verdict == Verdict::Note)
+                .count(),
+            6
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! Finds the facts out: by doing what a container's start does and dropping it at once, and by asking what would be called.
+//! Finds the facts out: by doing what a container's start does and dropping it at once, and by
+//! asking what would be called.
 //!
-//! Changes nothing on the host. What must not be forgotten: lists of modules and versions say little of what a kernel can do;
-//! trying says all.
+//! Changes nothing on the host. What must not be forgotten: lists of modules and versions say
+//! little of what a kernel can do; trying says all.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -40,16 +41,22 @@ const MOST_POLICIES: usize = 1000;
 pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
     let settings = settings::load(config);
     // With a broken configuration nothing is called; what would be without one is told.
-    let configured = settings.as_ref().ok().and_then(|settings| settings.runtime.clone());
+    let configured = settings
+        .as_ref()
+        .ok()
+        .and_then(|settings| settings.runtime.clone());
     let nesting = settings.as_ref().ok().and_then(|settings| settings.nesting);
     Ok(Facts {
-        runtime: RealRuntime::choose(configured.as_deref()).map(|runtime| ask(&runtime)).map_err(joined),
+        runtime: RealRuntime::choose(configured.as_deref())
+            .map(|runtime| ask(&runtime))
+            .map_err(joined),
         configuration: settings
             .map(|settings| judge(&settings))
             .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect()),
         gateway: make_a_gateway().map_err(joined),
         host: Host::read(),
-        user_namespace: process::try_in_child(Trial::UserNamespace, None).map_err(|error| error.to_string()),
+        user_namespace: process::try_in_child(Trial::UserNamespace, None)
+            .map_err(|error| error.to_string()),
         profiles: nesting.map(profiles).unwrap_or_default(),
         engines: engines(&installation()?),
     })
@@ -64,10 +71,19 @@ fn ask(runtime: &RealRuntime) -> RuntimeFacts {
     let RealRuntime::Program(path) = runtime else {
         let version = Ok(format!("version {}", env!("CARGO_PKG_VERSION")));
         let differences = kind.differences;
-        return RuntimeFacts { name: kind.name, path: None, version, hooks: None, ignores_seccomp: false, differences };
+        return RuntimeFacts {
+            name: kind.name,
+            path: None,
+            version,
+            hooks: None,
+            ignores_seccomp: false,
+            differences,
+        };
     };
     let version = process::answer(path, &["--version"]).map_err(|error| error.to_string());
-    let features = process::answer(path, &["features"]).ok().and_then(|said| serde_json::from_str(&said).ok());
+    let features = process::answer(path, &["features"])
+        .ok()
+        .and_then(|said| serde_json::from_str(&said).ok());
     RuntimeFacts {
         name: kind.name,
         path: Some(path.display().to_string()),
@@ -84,7 +100,12 @@ fn ignores_seccomp(features: &Value) -> bool {
 
 fn hooks(features: &Value) -> Option<Vec<String>> {
     let hooks = features.get("hooks")?.as_array()?;
-    Some(hooks.iter().filter_map(|hook| hook.as_str().map(str::to_owned)).collect())
+    Some(
+        hooks
+            .iter()
+            .filter_map(|hook| hook.as_str().map(str::to_owned))
+            .collect(),
+    )
 }
 
 fn judge(settings: &Settings) -> SettingsFacts {
@@ -107,45 +128,76 @@ fn judge(settings: &Settings) -> SettingsFacts {
 }
 
 fn policy_files(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let is_policy = |path: &PathBuf| {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
-        path.extension().is_some_and(|end| end == "yaml") && stem.is_some_and(|stem| PolicyName::parse(stem).is_ok())
+        path.extension().is_some_and(|end| end == "yaml")
+            && stem.is_some_and(|stem| PolicyName::parse(stem).is_ok())
     };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_policy).take(MOST_POLICIES).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(is_policy)
+        .take(MOST_POLICIES)
+        .collect();
     files.sort();
     files
 }
 
 fn check_policy(file: &Path) -> Result<(), Vec<String>> {
     let origin = file.display().to_string();
-    let content = settings::read_trusted(file).map_err(|error| vec![format!("{origin}: {error}")])?;
+    let content =
+        settings::read_trusted(file).map_err(|error| vec![format!("{origin}: {error}")])?;
     let rules = text::parse_file(&origin, &content.unwrap_or_default());
-    rules.map(drop).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    rules
+        .map(drop)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
 /// Whether files can be made in a directory, or the directory itself where it is missing.
 fn writable(directory: &Path) -> nix::Result<()> {
-    let existing = directory.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/"));
+    let existing = directory
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| Path::new("/"));
     if !existing.is_dir() {
         return Err(nix::errno::Errno::ENOTDIR);
     }
     access(existing, AccessFlags::W_OK)
 }
 
-/// Makes what a container's start makes: namespaces, ruleset, link, sockets. All of it goes when this returns.
+/// Makes what a container's start makes: namespaces, ruleset, link, sockets. All of it goes when
+/// this returns.
 fn make_a_gateway() -> anyhow::Result<()> {
     let mut gateway = Gateway::create()?;
-    let captured = CapturedPorts { tcp: vec![(80, 80), (443, 443)], udp: vec![(123, 123)] };
-    let listener = gateway.side.namespace.inside(|| socket::listen_captured(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-    let port = listener.context("open a transparent socket")?.local_addr()?.port();
-    gateway.enforce(&captured, ProxyPorts { tcp: port, udp: port })?;
+    let captured = CapturedPorts {
+        tcp: vec![(80, 80), (443, 443)],
+        udp: vec![(123, 123)],
+    };
+    let listener = gateway
+        .side
+        .namespace
+        .inside(|| socket::listen_captured(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
+    let port = listener
+        .context("open a transparent socket")?
+        .local_addr()?
+        .port();
+    gateway.enforce(
+        &captured,
+        ProxyPorts {
+            tcp: port,
+            udp: port,
+        },
+    )?;
     let mut container = Side::open(Namespace::create()?)?;
     adopt::private_link(&mut gateway, &mut container)?;
     Ok(())
 }
 
-/// The profiles that containers get, tried as they are confined: ours, or where it isn't loaded the engines' own.
+/// The profiles that containers get, tried as they are confined: ours, or where it isn't loaded the
+/// engines' own.
 fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
     if !apparmor::kernel::is_enabled() {
         return Vec::new();
@@ -153,7 +205,13 @@ fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
     let ours = apparmor::profiles::for_tier(tier);
     let loaded = apparmor::kernel::loaded();
     let has_ours = loaded.iter().any(|profile| profile == ours);
-    let given = |profile: &String| if has_ours { profile == ours } else { apparmor::is_engine_default(profile) };
+    let given = |profile: &String| {
+        if has_ours {
+            profile == ours
+        } else {
+            apparmor::is_engine_default(profile)
+        }
+    };
     let tried = loaded.into_iter().filter(given).map(|profile| {
         let denied = apparmor::kernel::denies(&profile, tier);
         (profile, denied)
@@ -162,24 +220,50 @@ fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
 }
 
 fn engines(ours: &Installation) -> Vec<Engine> {
-    let Ok(name) = "boundary".parse::<RuntimeName>() else { return Vec::new() };
-    let in_folder = |reader, folder: &str| integrate::Engine::DropIn(DropIn { reader, folder: folder.into() });
+    let Ok(name) = "boundary".parse::<RuntimeName>() else {
+        return Vec::new();
+    };
+    let in_folder = |reader, folder: &str| {
+        integrate::Engine::DropIn(DropIn {
+            reader,
+            folder: folder.into(),
+        })
+    };
     let known = [
-        ("docker", "dockerd", integrate::Engine::Docker(Docker::reading(dockerd::DEFAULT_CONFIG.into()))),
+        (
+            "docker",
+            "dockerd",
+            integrate::Engine::Docker(Docker::reading(dockerd::DEFAULT_CONFIG.into())),
+        ),
         (
             "containerd",
             "containerd",
             integrate::Engine::Containerd(Containerd::reading(containerd::DEFAULT_CONFIG.into())),
         ),
-        ("podman", "podman", in_folder(Reader::Podman, drop_in::PODMAN_FOLDER)),
-        ("crio", "crio", in_folder(Reader::Crio, drop_in::CRIO_FOLDER)),
+        (
+            "podman",
+            "podman",
+            in_folder(Reader::Podman, drop_in::PODMAN_FOLDER),
+        ),
+        (
+            "crio",
+            "crio",
+            in_folder(Reader::Crio, drop_in::CRIO_FOLDER),
+        ),
     ];
-    let here = known.into_iter().filter(|(_, program, _)| process::on_host(program).is_some());
+    let here = known
+        .into_iter()
+        .filter(|(_, program, _)| process::on_host(program).is_some());
     // What could be taken away is there.
     let judged = here.map(|(name_of_engine, _, engine)| {
         let plan = integrate::uninstall(&engine, ours, &name);
-        let installed = plan.map(|plan| !plan.steps.is_empty()).map_err(|error| joined(error.into()));
-        Engine { name: name_of_engine, installed }
+        let installed = plan
+            .map(|plan| !plan.steps.is_empty())
+            .map_err(|error| joined(error.into()));
+        Engine {
+            name: name_of_engine,
+            installed,
+        }
     });
     judged.collect()
 }
@@ -195,7 +279,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(writable(&directory.path().join("a/b")), Ok(()));
         std::fs::File::create(directory.path().join("file")).unwrap();
-        assert_eq!(writable(&directory.path().join("file/b")), Err(nix::errno::Errno::ENOTDIR));
+        assert_eq!(
+            writable(&directory.path().join("file/b")),
+            Err(nix::errno::Errno::ENOTDIR)
+        );
         assert!(writable(Path::new("/proc/sys/boundary")).is_err());
     }
 
@@ -203,30 +290,47 @@ mod tests {
     fn every_policy_is_checked_and_what_is_no_policy_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, content: &str| {
-            crate::sys::file::replace(&directory.path().join(name), content.as_bytes(), 0o644).unwrap();
+            crate::sys::file::replace(&directory.path().join(name), content.as_bytes(), 0o644)
+                .unwrap();
         };
         write("good.yaml", "allow:\n  - domain=example.com\n");
         write("bad.yaml", "allow:\n  - domian=example.com\n");
         write("README", "nothing");
-        let settings = Settings { policies: directory.path().to_owned(), ..Settings::default() };
+        let settings = Settings {
+            policies: directory.path().to_owned(),
+            ..Settings::default()
+        };
         let facts = judge(&settings);
         assert_eq!((facts.policies, facts.mistakes.len()), (1, 1));
-        assert!(facts.mistakes[0].contains("bad.yaml:2"), "{:?}", facts.mistakes);
+        assert!(
+            facts.mistakes[0].contains("bad.yaml:2"),
+            "{:?}",
+            facts.mistakes
+        );
         assert!(facts.missing_default.unwrap().ends_with("default.yaml"));
     }
 
     #[test]
     fn hooks_are_read_from_features_and_from_nothing_else() {
-        assert_eq!(hooks(&json!({"hooks": ["prestart", "createRuntime"]})).unwrap().len(), 2);
+        assert_eq!(
+            hooks(&json!({"hooks": ["prestart", "createRuntime"]}))
+                .unwrap()
+                .len(),
+            2
+        );
         assert_eq!((hooks(&json!({})), hooks(&json!("none"))), (None, None));
     }
 
     #[test]
     fn only_who_says_so_ignores_seccomp() {
-        assert!(ignores_seccomp(&json!({"linux": {"seccomp": {"enabled": false}}})));
-        for features in
-            [json!({}), json!({"linux": {"seccomp": {"enabled": true}}}), json!({"linux": {"seccomp": null}})]
-        {
+        assert!(ignores_seccomp(
+            &json!({"linux": {"seccomp": {"enabled": false}}})
+        ));
+        for features in [
+            json!({}),
+            json!({"linux": {"seccomp": {"enabled": true}}}),
+            json!({"linux": {"seccomp": null}}),
+        ] {
             assert!(!ignores_seccomp(&features));
         }
     }

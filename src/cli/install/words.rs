@@ -1,7 +1,8 @@
-//! The words of `install` and `uninstall`, and what they mean: an engine, a runtime's name, and how.
+//! The words of `install` and `uninstall`, and what they mean: an engine, a runtime's name, and
+//! how.
 //!
-//! Owns help and defaults. Must not know what is done with them. To remember: what follows `docker` is the same after both
-//! commands, but for `--policy`.
+//! Owns help and defaults. Must not know what is done with them. To remember: what follows `docker`
+//! is the same after both commands, but for `--policy`.
 
 use std::path::PathBuf;
 
@@ -34,7 +35,8 @@ pub(super) enum InstallEngine {
     Podman(Words<PodmanWords, Policy>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
     Crio(Words<CrioWords, Policy>),
-    /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try it
+    /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try
+    /// it
     Kubernetes(KubernetesWords),
 }
 
@@ -57,7 +59,8 @@ pub(super) enum UninstallEngine {
     Crio(Words<CrioWords>),
 }
 
-/// What follows an engine: the words that are its own, and those that every engine has; `More` is what one command has more.
+/// What follows an engine: the words that are its own, and those that every engine has; `More` is
+/// what one command has more.
 #[derive(Debug, Args)]
 pub(super) struct Words<Own: Args, More: Args = ()> {
     #[command(flatten)]
@@ -168,28 +171,56 @@ impl<Own: Args + Into<Target>, More: Args> Words<Own, More> {
 
 impl From<DockerWords> for Target {
     fn from(words: DockerWords) -> Self {
-        let example = Some(format!("docker run --rm --runtime={} IMAGE COMMAND", words.name));
-        Self { engine: Engine::Docker(Docker::reading(words.daemon_config)), name: words.name, example }
+        let example = Some(format!(
+            "docker run --rm --runtime={} IMAGE COMMAND",
+            words.name
+        ));
+        Self {
+            engine: Engine::Docker(Docker::reading(words.daemon_config)),
+            name: words.name,
+            example,
+        }
     }
 }
 
 impl From<ContainerdWords> for Target {
     fn from(words: ContainerdWords) -> Self {
-        Self { engine: Engine::Containerd(Containerd::reading(words.config)), name: words.name, example: None }
+        Self {
+            engine: Engine::Containerd(Containerd::reading(words.config)),
+            name: words.name,
+            example: None,
+        }
     }
 }
 
 impl From<PodmanWords> for Target {
     fn from(words: PodmanWords) -> Self {
-        let example = Some(format!("podman --runtime={} run --rm IMAGE COMMAND", words.name));
-        let engine = Engine::DropIn(DropIn { reader: Reader::Podman, folder: words.folder });
-        Self { engine, name: words.name, example }
+        let example = Some(format!(
+            "podman --runtime={} run --rm IMAGE COMMAND",
+            words.name
+        ));
+        let engine = Engine::DropIn(DropIn {
+            reader: Reader::Podman,
+            folder: words.folder,
+        });
+        Self {
+            engine,
+            name: words.name,
+            example,
+        }
     }
 }
 
 impl From<CrioWords> for Target {
     fn from(words: CrioWords) -> Self {
-        let engine = Engine::DropIn(DropIn { reader: Reader::Crio, folder: words.folder });
-        Self { engine, name: words.name, example: None }
+        let engine = Engine::DropIn(DropIn {
+            reader: Reader::Crio,
+            folder: words.folder,
+        });
+        Self {
+            engine,
+            name: words.name,
+            example: None,
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Which containers a word on the command line means.
 //!
-//! As Docker understands words: a whole ID first, then a name, then the beginning of an ID; a pod comes after the names.
-//! Not to be forgotten: the names are of the records, and a container whose filter was taken over can write a false one into its
-//! own. So where a name was used by several, that is said.
+//! As Docker understands words: a whole ID first, then a name, then the beginning of an ID; a pod
+//! comes after the names. Not to be forgotten: the names are of the records, and a container whose
+//! filter was taken over can write a false one into its own. So where a name was used by several,
+//! that is said.
 
 use std::io;
 
@@ -28,16 +29,30 @@ pub(super) struct Choice {
 
 /// Finds what a word means; without one, the newest container.
 pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice> {
-    let listed = directory.list(usize::MAX).with_context(|| format!("cannot list {}", directory.path().display()))?;
-    if let Some(exact) = listed.iter().find(|recorded| Some(recorded.id.as_str()) == word) {
-        return Ok(Choice { containers: vec![exact.clone()], remark: None });
+    let listed = directory
+        .list(usize::MAX)
+        .with_context(|| format!("cannot list {}", directory.path().display()))?;
+    if let Some(exact) = listed
+        .iter()
+        .find(|recorded| Some(recorded.id.as_str()) == word)
+    {
+        return Ok(Choice {
+            containers: vec![exact.clone()],
+            remark: None,
+        });
     }
-    let all = by_age(&listed).with_context(|| format!("cannot read the records in {}", directory.path().display()))?;
+    let all = by_age(&listed)
+        .with_context(|| format!("cannot read the records in {}", directory.path().display()))?;
     match word {
         Some(word) => of_several(&all, word),
         None => {
-            let newest = all.last().with_context(|| format!("no records in {}", directory.path().display()))?;
-            Ok(Choice { containers: vec![newest.recorded.clone()], remark: None })
+            let newest = all
+                .last()
+                .with_context(|| format!("no records in {}", directory.path().display()))?;
+            Ok(Choice {
+                containers: vec![newest.recorded.clone()],
+                remark: None,
+            })
         }
     }
 }
@@ -51,48 +66,85 @@ pub(super) fn by_age(listed: &[Recorded]) -> io::Result<Vec<Overview>> {
 }
 
 fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
-    let named: Vec<_> =
-        all.iter().filter(|one| identity(one).is_some_and(|who| who.name.as_deref() == Some(word))).collect();
+    let named: Vec<_> = all
+        .iter()
+        .filter(|one| identity(one).is_some_and(|who| who.name.as_deref() == Some(word)))
+        .collect();
     if let Some(newest) = named.last() {
         let shown = short(&newest.recorded.id);
-        let remark =
-            format!("{} containers were called {}; showing the newest, {shown}", named.len(), clean(word, MAX_WORD));
-        return Ok(Choice { containers: vec![newest.recorded.clone()], remark: (named.len() > 1).then_some(remark) });
+        let remark = format!(
+            "{} containers were called {}; showing the newest, {shown}",
+            named.len(),
+            clean(word, MAX_WORD)
+        );
+        return Ok(Choice {
+            containers: vec![newest.recorded.clone()],
+            remark: (named.len() > 1).then_some(remark),
+        });
     }
     let pod = in_pod(all, word)?;
     if !pod.is_empty() {
-        return Ok(Choice { containers: pod, remark: None });
+        return Ok(Choice {
+            containers: pod,
+            remark: None,
+        });
     }
-    let begun: Vec<_> = all.iter().filter(|one| !word.is_empty() && one.recorded.id.starts_with(word)).collect();
+    let begun: Vec<_> = all
+        .iter()
+        .filter(|one| !word.is_empty() && one.recorded.id.starts_with(word))
+        .collect();
     match begun.as_slice() {
         [] => bail!("no records of a container or pod {}", clean(word, MAX_WORD)),
-        [one] => Ok(Choice { containers: vec![one.recorded.clone()], remark: None }),
-        several => Err(ambiguous(word, several.iter().map(|one| one.recorded.id.clone()).collect())),
+        [one] => Ok(Choice {
+            containers: vec![one.recorded.clone()],
+            remark: None,
+        }),
+        several => Err(ambiguous(
+            word,
+            several.iter().map(|one| one.recorded.id.clone()).collect(),
+        )),
     }
 }
 
 /// The containers of a pod, given as `NAME` or `NAMESPACE/NAME`.
 fn in_pod(all: &[Overview], word: &str) -> Result<Vec<Recorded>> {
-    let (namespace, name) = word.split_once('/').map_or((None, word), |(namespace, name)| (Some(namespace), name));
+    let (namespace, name) = word
+        .split_once('/')
+        .map_or((None, word), |(namespace, name)| (Some(namespace), name));
     let is_of = |who: &&Identity| {
-        who.pod.as_deref() == Some(name) && (namespace.is_none() || who.namespace.as_deref() == namespace)
+        who.pod.as_deref() == Some(name)
+            && (namespace.is_none() || who.namespace.as_deref() == namespace)
     };
-    let mut pods: Vec<_> = all.iter().filter_map(|one| pod(identity(one).filter(is_of)?)).collect();
+    let mut pods: Vec<_> = all
+        .iter()
+        .filter_map(|one| pod(identity(one).filter(is_of)?))
+        .collect();
     pods.sort();
     pods.dedup();
     if pods.len() > 1 {
         return Err(ambiguous(word, pods));
     }
-    let of_it = all.iter().filter(|one| identity(one).is_some_and(|who| is_of(&who)));
+    let of_it = all
+        .iter()
+        .filter(|one| identity(one).is_some_and(|who| is_of(&who)));
     Ok(of_it.map(|one| one.recorded.clone()).collect())
 }
 
 fn ambiguous(word: &str, candidates: Vec<String>) -> anyhow::Error {
-    let mut list: Vec<_> = candidates.iter().take(MAX_LISTED).map(|text| clean(text, MAX_WORD)).collect();
+    let mut list: Vec<_> = candidates
+        .iter()
+        .take(MAX_LISTED)
+        .map(|text| clean(text, MAX_WORD))
+        .collect();
     if candidates.len() > MAX_LISTED {
         list.push(format!("and {} more", candidates.len() - MAX_LISTED));
     }
-    anyhow::anyhow!("{} may be any of {}: {}", clean(word, MAX_WORD), candidates.len(), list.join(", "))
+    anyhow::anyhow!(
+        "{} may be any of {}: {}",
+        clean(word, MAX_WORD),
+        candidates.len(),
+        list.join(", ")
+    )
 }
 
 fn identity(overview: &Overview) -> Option<&Identity> {
@@ -102,7 +154,11 @@ fn identity(overview: &Overview) -> Option<&Identity> {
 /// A pod's full name.
 pub(super) fn pod(who: &Identity) -> Option<String> {
     let name = who.pod.as_ref()?;
-    Some(who.namespace.as_ref().map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")))
+    Some(
+        who.namespace
+            .as_ref()
+            .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")),
+    )
 }
 
 /// An ID as people know it.

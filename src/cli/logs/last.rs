@@ -16,7 +16,11 @@ pub(super) struct Last<T> {
 impl<T> Last<T> {
     /// At most so many attempts.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, kept: VecDeque::new(), attempts: 0 }
+        Self {
+            most,
+            kept: VecDeque::new(),
+            attempts: 0,
+        }
     }
 
     /// Takes what is told next.
@@ -43,10 +47,24 @@ mod tests {
     fn only_attempts_count_and_what_is_between_them_stays_bounded() {
         let left = |most: usize, told: &[(u32, bool)]| -> Vec<u32> {
             let mut last = Last::new(most);
-            told.iter().for_each(|(told, attempt)| last.push(*told, *attempt));
+            told.iter()
+                .for_each(|(told, attempt)| last.push(*told, *attempt));
             last.into_iter().collect()
         };
-        assert_eq!(left(2, &[(1, false), (2, true), (3, true), (4, false), (5, true), (6, false)]), [3, 4, 5, 6]);
+        assert_eq!(
+            left(
+                2,
+                &[
+                    (1, false),
+                    (2, true),
+                    (3, true),
+                    (4, false),
+                    (5, true),
+                    (6, false)
+                ]
+            ),
+            [3, 4, 5, 6]
+        );
         assert_eq!(left(0, &[(1, true), (2, false)]), [2]);
         assert_eq!(left(5, &[(1, true)]), [1]);
         let notices: Vec<_> = (0..5000).map(|number| (number, false)).collect();

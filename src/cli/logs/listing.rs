@@ -14,32 +14,63 @@ const NEWEST: usize = 20;
 const UNKNOWN: &str = "-";
 
 /// Shows the table.
-pub(super) fn show(directory: &Directory, all: bool, zone: Zone, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn show(
+    directory: &Directory,
+    all: bool,
+    zone: Zone,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let overviews = by_age(&directory.list(usize::MAX)?)?;
     let running = Running::now()?;
-    let from = if all { 0 } else { overviews.len().saturating_sub(NEWEST) };
+    let from = if all {
+        0
+    } else {
+        overviews.len().saturating_sub(NEWEST)
+    };
     let shown = overviews.get(from..).unwrap_or_default();
-    let names = ["NAME", "ID", "IMAGE", "POLICY", "MODE", "STARTED", "ENDED", "ALLOWED", "DENIED"];
+    let names = [
+        "NAME", "ID", "IMAGE", "POLICY", "MODE", "STARTED", "ENDED", "ALLOWED", "DENIED",
+    ];
     let mut rows = vec![names.map(str::to_owned).to_vec()];
     for overview in shown {
         rows.push(row(overview, &running, zone)?);
     }
     columns::write(&rows, &[7, 8], out)?;
     if from > 0 {
-        writeln!(out, "The {NEWEST} newest of {}; --all lists them all.", overviews.len())?;
+        writeln!(
+            out,
+            "The {NEWEST} newest of {}; --all lists them all.",
+            overviews.len()
+        )?;
     }
-    if shown.iter().any(|overview| ended(overview, &running, zone).ends_with('?')) {
-        writeln!(out, "?: its end is not on record; the time is that of the last line.")?;
+    if shown
+        .iter()
+        .any(|overview| ended(overview, &running, zone).ends_with('?'))
+    {
+        writeln!(
+            out,
+            "?: its end is not on record; the time is that of the last line."
+        )?;
     }
     out.flush()
 }
 
 fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<String>> {
     let about = overview.about.clone().unwrap_or_default();
-    let known = |text: String| if text.is_empty() { UNKNOWN.to_owned() } else { text };
+    let known = |text: String| {
+        if text.is_empty() {
+            UNKNOWN.to_owned()
+        } else {
+            text
+        }
+    };
     let totals = overview.totals()?;
     Ok(vec![
-        known(pod(&about.identity).or(about.identity.name).unwrap_or_default()),
+        known(
+            pod(&about.identity)
+                .or(about.identity.name)
+                .unwrap_or_default(),
+        ),
         short(&overview.recorded.id),
         known(about.identity.image.unwrap_or_default()),
         known(about.policy),
@@ -51,7 +82,8 @@ fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<Str
     ])
 }
 
-/// A filter that was killed had nobody to write its end: then only the time of its last line is known.
+/// A filter that was killed had nobody to write its end: then only the time of its last line is
+/// known.
 fn ended(overview: &Overview, running: &Running, zone: Zone) -> String {
     match (&overview.end, running.has(&overview.recorded.id)) {
         (End::Stopped(time), _) => zone.short(time),

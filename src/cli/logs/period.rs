@@ -21,7 +21,11 @@ impl Wanted {
     /// Whether an attempt is.
     pub(super) fn has(&self, attempt: &Attempt) -> bool {
         // Of one that is under way the last isn't known yet.
-        let last = if attempt.standing == Standing::Open { "" } else { &attempt.last };
+        let last = if attempt.standing == Standing::Open {
+            ""
+        } else {
+            &attempt.last
+        };
         (attempt.denied() || !self.denied) && self.period.has(&attempt.line.time, last)
     }
 }
@@ -37,10 +41,14 @@ impl Period {
     /// Reads both, each a time, or how long ago it is `now`.
     pub(super) fn read(since: Option<&str>, until: Option<&str>, now: SystemTime) -> Result<Self> {
         let read = |text: Option<&str>| text.map(|text| read(text, now)).transpose();
-        Ok(Self { since: read(since)?, until: read(until)? })
+        Ok(Self {
+            since: read(since)?,
+            until: read(until)?,
+        })
     }
 
-    /// Whether something that was seen at `first` and last heard of at `last` is in it. What doesn't say a time may be.
+    /// Whether something that was seen at `first` and last heard of at `last` is in it. What
+    /// doesn't say a time may be.
     pub(super) fn has(&self, first: &str, last: &str) -> bool {
         let early_enough = |until| zone::moment(first).is_none_or(|first| first <= until);
         let late_enough = |since| zone::moment(last).is_none_or(|last| last >= since);
@@ -49,7 +57,11 @@ impl Period {
 }
 
 fn read(text: &str, now: SystemTime) -> Result<SystemTime> {
-    let ago = || humantime::parse_duration(text).ok().and_then(|ago| now.checked_sub(ago));
+    let ago = || {
+        humantime::parse_duration(text)
+            .ok()
+            .and_then(|ago| now.checked_sub(ago))
+    };
     zone::parse(text).or_else(ago).with_context(|| {
         format!(
             "invalid time {}: expected how long ago, like 10m, 2h or 3d, or a time like 2024-05-01T12:00:00Z",
@@ -62,7 +74,11 @@ fn read(text: &str, now: SystemTime) -> Result<SystemTime> {
 mod tests {
     use super::*;
 
-    const TIMES: [&str; 3] = ["2024-05-01T10:00:00.000Z", "2024-05-01T11:00:00.000Z", "2024-05-01T12:00:00.000Z"];
+    const TIMES: [&str; 3] = [
+        "2024-05-01T10:00:00.000Z",
+        "2024-05-01T11:00:00.000Z",
+        "2024-05-01T12:00:00.000Z",
+    ];
 
     fn period(since: Option<&str>, until: Option<&str>) -> Period {
         Period::read(since, until, zone::parse("2024-05-01T12:30:00Z").unwrap()).unwrap()
@@ -72,17 +88,34 @@ mod tests {
     fn what_was_under_way_in_it_is_in_it() {
         let [ten, eleven, noon] = TIMES;
         assert!(period(None, None).has(ten, ten));
-        assert!(period(Some("1h"), None).has(ten, noon) && !period(Some("1h"), None).has(ten, eleven));
-        assert!(period(None, Some(eleven)).has(eleven, noon) && !period(None, Some("2h")).has(eleven, noon));
+        assert!(
+            period(Some("1h"), None).has(ten, noon) && !period(Some("1h"), None).has(ten, eleven)
+        );
+        assert!(
+            period(None, Some(eleven)).has(eleven, noon)
+                && !period(None, Some("2h")).has(eleven, noon)
+        );
         assert!(period(Some("90m"), Some("90m")).has(eleven, eleven));
         assert!(period(Some("1m"), Some("1m")).has("never", ""));
     }
 
     #[test]
     fn what_is_no_time_is_said() {
-        for text in ["", "yesterday", "10", "-1h", "99999999999999999999999y", "\x1b[2J"] {
-            let said = Period::read(Some(text), None, SystemTime::now()).unwrap_err().to_string();
-            assert!(said.starts_with("invalid time ") && !said.contains('\x1b'), "{said}");
+        for text in [
+            "",
+            "yesterday",
+            "10",
+            "-1h",
+            "99999999999999999999999y",
+            "\x1b[2J",
+        ] {
+            let said = Period::read(Some(text), None, SystemTime::now())
+                .unwrap_err()
+                .to_string();
+            assert!(
+                said.starts_with("invalid time ") && !said.contains('\x1b'),
+                "{said}"
+            );
         }
     }
 }

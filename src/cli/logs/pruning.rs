@@ -16,7 +16,8 @@ use crate::state;
 /// What `logs prune` is told.
 #[derive(Debug, clap::Args)]
 pub(super) struct PruneArguments {
-    /// How long ago a container has to have ended: 30d, 12h. Without it, `audit-keep` of the host's configuration counts
+    /// How long ago a container has to have ended: 30d, 12h. Without it, `audit-keep` of the host's
+    /// configuration counts
     #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
     older: Option<Duration>,
     /// Only say what would be removed
@@ -32,7 +33,9 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
     let age = arguments.older.or(settings.audit_keep).context(
         "nothing says how old records have to be: give --older, or set audit-keep in the host's configuration",
     )?;
-    let before = SystemTime::now().checked_sub(age).context("--older reaches back before all time")?;
+    let before = SystemTime::now()
+        .checked_sub(age)
+        .context("--older reaches back before all time")?;
     let directory = Directory::new(&settings.audit_directory);
     let running: HashSet<String> = state::list()
         .context("cannot tell which containers run")?
@@ -42,11 +45,26 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
         .collect();
     let old = prune::old(&directory, before, |id| running.contains(id))
         .with_context(|| format!("cannot list {}", directory.path().display()))?;
-    let (verb, mut count, mut bytes) = (if arguments.dry_run { "would remove" } else { "removed" }, 0_u64, 0_u64);
+    let (verb, mut count, mut bytes) = (
+        if arguments.dry_run {
+            "would remove"
+        } else {
+            "removed"
+        },
+        0_u64,
+        0_u64,
+    );
     for recorded in &old {
         let failed = || format!("cannot remove the record of {}", short(&recorded.id));
         let pruned = if arguments.dry_run {
-            Some(recorded.files().with_context(failed)?.iter().map(|(_, _, size)| size).sum())
+            Some(
+                recorded
+                    .files()
+                    .with_context(failed)?
+                    .iter()
+                    .map(|(_, _, size)| size)
+                    .sum(),
+            )
         } else {
             prune::remove(recorded, before).with_context(failed)?
         };
@@ -55,6 +73,11 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
             writeln!(out, "{verb} {}: {}", short(&recorded.id), size(taken))?;
         }
     }
-    writeln!(out, "{verb} {count} {}, {}", if count == 1 { "record" } else { "records" }, size(bytes))?;
+    writeln!(
+        out,
+        "{verb} {count} {}, {}",
+        if count == 1 { "record" } else { "records" },
+        size(bytes)
+    )?;
     Ok(out.flush()?)
 }

@@ -1,15 +1,18 @@
-//! Attempts that follow each other and are alike but for their times and bytes: shown once, with how many they are.
+//! Attempts that follow each other and are alike but for their times and bytes: shown once, with
+//! how many they are.
 
 use crate::audit::reader::{Attempt, Told};
 
-/// What was told last, with how often, as long as the next may be like it. By the place of its container.
+/// What was told last, with how often, as long as the next may be like it. By the place of its
+/// container.
 #[derive(Debug, Default)]
 pub(super) struct Repeats(Option<(usize, Told, u64)>);
 
 impl Repeats {
     /// Takes what is told next. Gives what came before it, unless this is the same again.
     pub(super) fn next(&mut self, place: usize, told: Told) -> Option<(usize, Told, u64)> {
-        if let (Some((before, Told::Attempt(known), count)), Told::Attempt(attempt)) = (&mut self.0, &told)
+        if let (Some((before, Told::Attempt(known), count)), Told::Attempt(attempt)) =
+            (&mut self.0, &told)
             && *before == place
             && alike(known, attempt)
         {
@@ -26,14 +29,30 @@ impl Repeats {
     }
 }
 
-/// Whether the line for people is the same, but for what [`add`] adds up. A flood's count is a sum already.
+/// Whether the line for people is the same, but for what [`add`] adds up. A flood's count is a sum
+/// already.
 fn alike(one: &Attempt, other: &Attempt) -> bool {
     let (a, b) = (&one.line, &other.line);
     one.standing == other.standing
         && a.count.is_none()
         && b.count.is_none()
-        && (a.verdict, a.direction, a.protocol, a.port, a.number, a.ended, a.by)
-            == (b.verdict, b.direction, b.protocol, b.port, b.number, b.ended, b.by)
+        && (
+            a.verdict,
+            a.direction,
+            a.protocol,
+            a.port,
+            a.number,
+            a.ended,
+            a.by,
+        ) == (
+            b.verdict,
+            b.direction,
+            b.protocol,
+            b.port,
+            b.number,
+            b.ended,
+            b.by,
+        )
         && (&a.name, &a.address, &a.method, &a.path) == (&b.name, &b.address, &b.method, &b.path)
         && (&a.rule, &a.reason, &a.suggestion) == (&b.rule, &b.reason, &b.suggestion)
 }

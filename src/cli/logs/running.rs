@@ -13,9 +13,12 @@ impl Running {
     /// Looks. A gateway that is just being made isn't remembered yet, though its record has begun.
     pub(super) fn now() -> io::Result<Self> {
         match state::list() {
-            Ok(records) => {
-                Ok(Self::of(records.into_iter().filter(Record::filters).map(|record| record.plan.container)))
-            }
+            Ok(records) => Ok(Self::of(
+                records
+                    .into_iter()
+                    .filter(Record::filters)
+                    .map(|record| record.plan.container),
+            )),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self(None)),
             Err(error) => Err(error),
         }

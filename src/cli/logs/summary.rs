@@ -10,7 +10,12 @@ use crate::audit::reader::{Recorded, Row, Stream, Tally, Target, Told};
 use crate::cli::columns;
 
 /// Shows the sums of these containers' attempts.
-pub(super) fn show(containers: &[Recorded], wanted: Wanted, zone: Zone, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn show(
+    containers: &[Recorded],
+    wanted: Wanted,
+    zone: Zone,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let (mut tally, mut unread) = (Tally::default(), 0_u64);
     for recorded in containers {
         Stream::open(recorded)?.tell_all(|told| match told {
@@ -21,33 +26,71 @@ pub(super) fn show(containers: &[Recorded], wanted: Wanted, zone: Zone, out: &mu
     }
     write(tally, zone, out)?;
     if unread > 0 {
-        writeln!(out, "{unread} lines could not be read (of an older version, or torn) and are not in these sums.")?;
+        writeln!(
+            out,
+            "{unread} lines could not be read (of an older version, or torn) and are not in these sums."
+        )?;
     }
     out.flush()
 }
 
 fn write(tally: Tally, zone: Zone, out: &mut impl Write) -> io::Result<()> {
-    let names = ["PROTOCOL", "DESTINATION", "ALLOWED", "DENIED", "OUT", "IN", "FIRST", "LAST", "WOULD BE ALLOWED BY"];
+    let names = [
+        "PROTOCOL",
+        "DESTINATION",
+        "ALLOWED",
+        "DENIED",
+        "OUT",
+        "IN",
+        "FIRST",
+        "LAST",
+        "WOULD BE ALLOWED BY",
+    ];
     let mut rows = vec![names.map(str::to_owned).to_vec()];
     let (others, total) = (tally.others.clone(), tally.total.clone());
     for (target, row) in tally.rows() {
-        let protocol =
-            format!("{}{}", target.protocol.unwrap_or("-"), if target.inward { " from outside" } else { "" });
+        let protocol = format!(
+            "{}{}",
+            target.protocol.unwrap_or("-"),
+            if target.inward { " from outside" } else { "" }
+        );
         let suggestion = row.suggestion.clone().unwrap_or_default();
         rows.push(cells(protocol, place(&target), &row, suggestion, zone));
     }
     for (name, row) in [("others", others), ("total", total)] {
         if row.count() > 0 || name == "total" {
-            rows.push(cells(name.to_owned(), String::new(), &row, String::new(), zone));
+            rows.push(cells(
+                name.to_owned(),
+                String::new(),
+                &row,
+                String::new(),
+                zone,
+            ));
         }
     }
     columns::write(&rows, &[2, 3, 4, 5], out)
 }
 
-fn cells(protocol: String, place: String, row: &Row, suggestion: String, zone: Zone) -> Vec<String> {
+fn cells(
+    protocol: String,
+    place: String,
+    row: &Row,
+    suggestion: String,
+    zone: Zone,
+) -> Vec<String> {
     let (allowed, denied) = (row.allowed.to_string(), row.denied.to_string());
     let (first, last) = (zone.short(&row.first), zone.short(&row.last));
-    vec![protocol, place, allowed, denied, size(row.bytes_out), size(row.bytes_in), first, last, suggestion]
+    vec![
+        protocol,
+        place,
+        allowed,
+        denied,
+        size(row.bytes_out),
+        size(row.bytes_in),
+        first,
+        last,
+        suggestion,
+    ]
 }
 
 fn place(target: &Target) -> String {

@@ -1,4 +1,5 @@
-//! Which records are meant, and how they are shown: now and while they come, with hostile bytes in them too.
+//! Which records are meant, and how they are shown: now and while they come, with hostile bytes in
+//! them too.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -35,8 +36,13 @@ fn form() -> Form {
 
 /// What is shown of a word's containers, while these run.
 fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
-    let containers = choice::choose(&Directory::new(folder), Some(word)).unwrap().containers;
-    let ids = containers.iter().map(|container| container.id.clone()).collect();
+    let containers = choice::choose(&Directory::new(folder), Some(word))
+        .unwrap()
+        .containers;
+    let ids = containers
+        .iter()
+        .map(|container| container.id.clone())
+        .collect();
     let (streams, mut out) = (Streams::open(&containers).unwrap(), Vec::new());
     let now = || Ok(Running::of(running.iter().map(|id| (*id).to_owned())));
     View::new(form, ids, &mut out).show(streams, now).unwrap();
@@ -46,13 +52,20 @@ fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
 /// The same of container `c`, without times.
 fn shown(folder: &TempDir, form: Form) -> Vec<String> {
     age(folder, "c.jsonl");
-    shown_of(folder.path(), "c", form, &[]).lines().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect()
+    shown_of(folder.path(), "c", form, &[])
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().1.to_owned())
+        .collect()
 }
 
 /// Makes a file one that wasn't written to just now.
 fn age(folder: &TempDir, name: &str) {
-    let file = std::fs::File::options().append(true).open(folder.path().join(name)).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let file = std::fs::File::options()
+        .append(true)
+        .open(folder.path().join(name))
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600))
+        .unwrap();
 }
 
 fn folder() -> TempDir {
@@ -63,7 +76,10 @@ fn folder() -> TempDir {
 fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     let folder = folder();
     let write = |id: &str, wait: u64, identity| {
-        Script::of(id).wait(wait).start(identity).write(folder.path(), &format!("{id}.jsonl"));
+        Script::of(id)
+            .wait(wait)
+            .start(identity)
+            .write(folder.path(), &format!("{id}.jsonl"));
     };
     write("abc123", 0, named("web"));
     write("abd456", 9, named("web"));
@@ -73,10 +89,13 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     write("pod2", 5, of_pod("shop", "cart"));
     write("pod3", 7, of_pod("shop", "till"));
     write("pod4", 8, of_pod("test", "till"));
-    Script::of("old").deny("a.test").write(folder.path(), "old789.jsonl.1");
+    Script::of("old")
+        .deny("a.test")
+        .write(folder.path(), "old789.jsonl.1");
     std::fs::File::create(folder.path().join("notes.txt")).unwrap();
     let choose = |word: Option<&str>| {
-        let choice = choice::choose(&Directory::new(folder.path()), word).map_err(|error| error.to_string())?;
+        let choice = choice::choose(&Directory::new(folder.path()), word)
+            .map_err(|error| error.to_string())?;
         let ids: Vec<_> = choice.containers.into_iter().map(|one| one.id).collect();
         Ok::<_, String>((ids.join(" "), choice.remark))
     };
@@ -95,11 +114,30 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     let remark = "2 containers were called web; showing the newest, abd456".to_owned();
     assert_eq!(choose(Some("web")), Ok(("abd456".to_owned(), Some(remark))));
     assert_eq!(choose(None), Ok(("abd456".to_owned(), None)));
-    assert_eq!(choose(Some("a")), Err("a may be any of 3: abc123, ab, abd456".to_owned()));
-    assert_eq!(choose(Some("till")), Err("till may be any of 2: shop/till, test/till".to_owned()));
-    for none in ["", "x", "notes", "../abc123", "abc123.jsonl", "other/till", "shop/", "/cart", "\x1b"] {
+    assert_eq!(
+        choose(Some("a")),
+        Err("a may be any of 3: abc123, ab, abd456".to_owned())
+    );
+    assert_eq!(
+        choose(Some("till")),
+        Err("till may be any of 2: shop/till, test/till".to_owned())
+    );
+    for none in [
+        "",
+        "x",
+        "notes",
+        "../abc123",
+        "abc123.jsonl",
+        "other/till",
+        "shop/",
+        "/cart",
+        "\x1b",
+    ] {
         let said = choose(Some(none)).unwrap_err();
-        assert!(said.starts_with("no records of a container") && !said.contains('\x1b'), "{none:?}");
+        assert!(
+            said.starts_with("no records of a container") && !said.contains('\x1b'),
+            "{none:?}"
+        );
     }
     assert!(choice::choose(&Directory::new(&folder.path().join("none")), None).is_err());
 }
@@ -108,15 +146,19 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
 fn a_person_reads_a_sentence_of_each_thing_that_happened() {
     let folder = folder();
     let mut script = Script::of("c");
-    script.start(named("web")).line(Event::Notice, |line| line.notice = Some("something is off".to_owned()));
+    script.start(named("web")).line(Event::Notice, |line| {
+        line.notice = Some("something is off".to_owned())
+    });
     let (good, late) = (script.open("good.test"), script.open("late.test"));
     script.deny("evil.test").end(good, 5, Ended::Closed);
     script.line(Event::End, |line| {
         (line.flow, line.ended, line.by) = (Some(late), Some(Ended::Reset), Some(Side::Server));
-        (line.bytes_out, line.bytes_in, line.duration_ms) = (Some(2048), Some(3 << 30), Some(90_500));
+        (line.bytes_out, line.bytes_in, line.duration_ms) =
+            (Some(2048), Some(3 << 30), Some(90_500));
     });
     script.line(Event::End, |line| {
-        (line.protocol, line.direction, line.number) = (Some(crate::audit::Kind::Icmp), Some(Direction::In), Some(8));
+        (line.protocol, line.direction, line.number) =
+            (Some(crate::audit::Kind::Icmp), Some(Direction::In), Some(8));
         (line.verdict, line.count) = (Some(crate::audit::line::Verdict::Deny), Some(7));
         (line.address, line.port) = (Some("2001:db8::1".parse().unwrap()), Some(0));
         line.source = Some("[2001:db8::2]:0".parse().unwrap());
@@ -153,15 +195,24 @@ fn what_is_under_way_is_open_only_while_its_gateway_runs() {
 fn repeats_are_shown_once_with_their_number_and_what_differs_is_not_one() {
     let folder = folder();
     let mut script = Script::of("c");
-    script.deny("a.test").deny("a.test").deny("a.test").deny("b.test").deny("a.test");
+    script
+        .deny("a.test")
+        .deny("a.test")
+        .deny("a.test")
+        .deny("b.test")
+        .deny("a.test");
     for bytes in [1, 2] {
         let flow = script.open("c.test");
         script.end(flow, bytes, Ended::Closed);
     }
     let flow = script.open("c.test");
-    script.end(flow, 0, Ended::Reset).write(folder.path(), "c.jsonl");
-    let ends: Vec<String> =
-        shown(&folder, form()).iter().map(|line| line.rsplit_once(" by domain=").unwrap().1.to_owned()).collect();
+    script
+        .end(flow, 0, Ended::Reset)
+        .write(folder.path(), "c.jsonl");
+    let ends: Vec<String> = shown(&folder, form())
+        .iter()
+        .map(|line| line.rsplit_once(" by domain=").unwrap().1.to_owned())
+        .collect();
     let expected = [
         "a.test ×3, until 2023-11-14T22:13:22.000Z",
         "b.test",
@@ -170,8 +221,19 @@ fn repeats_are_shown_once_with_their_number_and_what_differs_is_not_one() {
         "c.test [reset, 1000 ms]",
     ];
     assert_eq!(ends, expected);
-    let json = shown_of(folder.path(), "c", Form { json: true, ..form() }, &[]);
-    assert_eq!(json, std::fs::read_to_string(folder.path().join("c.jsonl")).unwrap());
+    let json = shown_of(
+        folder.path(),
+        "c",
+        Form {
+            json: true,
+            ..form()
+        },
+        &[],
+    );
+    assert_eq!(
+        json,
+        std::fs::read_to_string(folder.path().join("c.jsonl")).unwrap()
+    );
 }
 
 #[test]
@@ -190,23 +252,80 @@ fn only_what_is_asked_for_is_shown() {
     let names = |form: Form| -> Vec<String> {
         let word = |line: &String| {
             let words: Vec<_> = line.split_ascii_whitespace().collect();
-            words[if words[0] == "DENY" || words[0] == "ALLOW" { 2 } else { 0 }].to_owned()
+            words[if words[0] == "DENY" || words[0] == "ALLOW" {
+                2
+            } else {
+                0
+            }]
+            .to_owned()
         };
         shown(&folder, form).iter().map(word).collect()
     };
     let period = |since, until| Period::read(since, until, SystemTime::now()).unwrap();
-    let wanted = |denied, since, until| Wanted { denied, period: period(since, until) };
-    assert_eq!(names(form()), ["START", "one.test", "two.test", "long.test", "STOP"]);
-    assert_eq!(names(Form { wanted: wanted(true, None, None), ..form() }), ["one.test", "two.test"]);
-    assert_eq!(names(Form { last: Some(2), ..form() }), ["two.test", "long.test", "STOP"]);
+    let wanted = |denied, since, until| Wanted {
+        denied,
+        period: period(since, until),
+    };
+    assert_eq!(
+        names(form()),
+        ["START", "one.test", "two.test", "long.test", "STOP"]
+    );
+    assert_eq!(
+        names(Form {
+            wanted: wanted(true, None, None),
+            ..form()
+        }),
+        ["one.test", "two.test"]
+    );
+    assert_eq!(
+        names(Form {
+            last: Some(2),
+            ..form()
+        }),
+        ["two.test", "long.test", "STOP"]
+    );
     let (early, late) = (Some("2023-11-14T22:14:00Z"), Some("2023-11-14T22:14:00Z"));
-    assert_eq!(names(Form { wanted: wanted(false, None, early), ..form() }), ["START", "one.test", "long.test"]);
-    assert_eq!(names(Form { wanted: wanted(false, late, None), ..form() }), ["two.test", "long.test", "STOP"]);
-    let json = |form: Form| shown_of(folder.path(), "c", Form { json: true, ..form }, &[]).lines().count();
+    assert_eq!(
+        names(Form {
+            wanted: wanted(false, None, early),
+            ..form()
+        }),
+        ["START", "one.test", "long.test"]
+    );
+    assert_eq!(
+        names(Form {
+            wanted: wanted(false, late, None),
+            ..form()
+        }),
+        ["two.test", "long.test", "STOP"]
+    );
+    let json = |form: Form| {
+        shown_of(folder.path(), "c", Form { json: true, ..form }, &[])
+            .lines()
+            .count()
+    };
     assert_eq!(json(form()), 6);
-    assert_eq!(json(Form { wanted: wanted(true, None, None), ..form() }), 2);
-    assert_eq!(json(Form { wanted: wanted(false, late, None), ..form() }), 3);
-    assert_eq!(json(Form { last: Some(1), ..form() }), 1);
+    assert_eq!(
+        json(Form {
+            wanted: wanted(true, None, None),
+            ..form()
+        }),
+        2
+    );
+    assert_eq!(
+        json(Form {
+            wanted: wanted(false, late, None),
+            ..form()
+        }),
+        3
+    );
+    assert_eq!(
+        json(Form {
+            last: Some(1),
+            ..form()
+        }),
+        1
+    );
 }
 
 #[test]
@@ -216,11 +335,25 @@ fn a_pods_containers_are_told_apart() {
         .start(of_pod("shop", "cart"))
         .deny("a.test")
         .write(folder.path(), "first-container.jsonl");
-    Script::of("second").wait(1).start(of_pod("shop", "cart")).write(folder.path(), "second.jsonl");
+    Script::of("second")
+        .wait(1)
+        .start(of_pod("shop", "cart"))
+        .write(folder.path(), "second.jsonl");
     let text = shown_of(folder.path(), "cart", form(), &[]);
-    let words: Vec<_> =
-        text.lines().map(|line| line.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(words, ["first-contai START", "first-contai DENY", "second START"]);
+    let words: Vec<_> = text
+        .lines()
+        .map(|line| {
+            line.split(' ')
+                .skip(1)
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    assert_eq!(
+        words,
+        ["first-contai START", "first-contai DENY", "second START"]
+    );
 }
 
 #[test]
@@ -228,7 +361,10 @@ fn verdicts_have_colours_on_a_terminal_alone() {
     let folder = folder();
     let mut script = Script::of("c");
     let flow = script.open("a.test");
-    script.deny("b.test").end(flow, 0, Ended::Closed).write(folder.path(), "c.jsonl");
+    script
+        .deny("b.test")
+        .end(flow, 0, Ended::Closed)
+        .write(folder.path(), "c.jsonl");
     let painted = |terminal, no_color: Option<&str>| {
         let paint = Paint::if_wanted(terminal, no_color.map(std::ffi::OsStr::new));
         shown_of(folder.path(), "c", Form { paint, ..form() }, &[])
@@ -253,7 +389,14 @@ fn hostile(folder: &TempDir, nasty: &str) {
     (identity.pod, identity.namespace) = (nasty(), nasty());
     identity.labels.insert(nasty().unwrap(), nasty().unwrap());
     script.begin(&nasty().unwrap(), identity);
-    for event in [Event::Notice, Event::Open, Event::Update, Event::End, Event::Stop, Event::Open] {
+    for event in [
+        Event::Notice,
+        Event::Open,
+        Event::Update,
+        Event::End,
+        Event::Stop,
+        Event::Open,
+    ] {
         script.line(event, |line| {
             line.flow = Some(1);
             (line.time, line.container) = (nasty().unwrap(), nasty().unwrap());
@@ -262,21 +405,41 @@ fn hostile(folder: &TempDir, nasty: &str) {
             (line.first, line.last) = (nasty(), nasty());
         });
     }
-    script.raw(nasty().unwrap().as_bytes()).raw(b"\n").write(folder.path(), "c.jsonl");
+    script
+        .raw(nasty().unwrap().as_bytes())
+        .raw(b"\n")
+        .write(folder.path(), "c.jsonl");
 }
 
 /// All that `logs` can show of it.
 fn everything(folder: &TempDir) -> Vec<String> {
     let directory = Directory::new(folder.path());
     let all = directory.list(9).unwrap();
-    let mut shown: Vec<String> =
-        vec![shown_of(folder.path(), "c", form(), &["c"]), shown_of(folder.path(), "c", form(), &[])];
-    let denied = Wanted { denied: true, period: Period::default() };
+    let mut shown: Vec<String> = vec![
+        shown_of(folder.path(), "c", form(), &["c"]),
+        shown_of(folder.path(), "c", form(), &[]),
+    ];
+    let denied = Wanted {
+        denied: true,
+        period: Period::default(),
+    };
     for form in [
-        Form { json: true, ..form() },
-        Form { last: Some(2), ..form() },
-        Form { zone: Zone { local: true }, ..form() },
-        Form { wanted: denied, ..form() },
+        Form {
+            json: true,
+            ..form()
+        },
+        Form {
+            last: Some(2),
+            ..form()
+        },
+        Form {
+            zone: Zone { local: true },
+            ..form()
+        },
+        Form {
+            wanted: denied,
+            ..form()
+        },
     ] {
         shown.push(shown_of(folder.path(), "c", form, &[]));
     }
@@ -294,8 +457,15 @@ fn nothing_in_a_record_can_do_anything_to_the_terminal() {
     let folder = folder();
     hostile(&folder, "\x1b[2J\r\n\u{202e}\u{9b}31m\u{0}\u{7}é");
     for text in everything(&folder) {
-        assert!(text.chars().all(|c| c == '\n' || matches!(c, ' '..='~' | '«' | '»' | '…' | '×')), "{text:?}");
-        assert!(text.contains("\\u{1b}[2J") || text.contains("\\u001b[2J"), "{text}");
+        assert!(
+            text.chars()
+                .all(|c| c == '\n' || matches!(c, ' '..='~' | '«' | '»' | '…' | '×')),
+            "{text:?}"
+        );
+        assert!(
+            text.contains("\\u{1b}[2J") || text.contains("\\u001b[2J"),
+            "{text}"
+        );
     }
 }
 
@@ -317,7 +487,9 @@ struct Lines(mpsc::SyncSender<String>);
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        self.0.send(text).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        self.0
+            .send(text)
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
         Ok(bytes.len())
     }
 
@@ -345,9 +517,21 @@ impl Follower {
                 Ok(Running::of((!ended).then(|| "c".to_owned())))
             };
             let streams = Streams::open(&containers).unwrap();
-            View::new(Form { follow: true, ..form }, vec!["c".to_owned()], &mut Lines(sender)).show(streams, now)
+            View::new(
+                Form {
+                    follow: true,
+                    ..form
+                },
+                vec!["c".to_owned()],
+                &mut Lines(sender),
+            )
+            .show(streams, now)
         });
-        Self { thread, lines, runs }
+        Self {
+            thread,
+            lines,
+            runs,
+        }
     }
 }
 
@@ -364,16 +548,29 @@ fn following_goes_on_across_rotation_and_ends_with_the_reader() {
     let mut script = Script::of("c");
     let mut deny = |name: &str| script.deny(name).write(folder.path(), "c.jsonl");
     deny("n1.test");
-    let follower = Follower::start(&folder, Form { json: true, ..form() });
+    let follower = Follower::start(
+        &folder,
+        Form {
+            json: true,
+            ..form()
+        },
+    );
     wait_for(&follower.lines, "n1.test");
     deny("n2.test");
-    std::fs::rename(folder.path().join("c.jsonl"), folder.path().join("c.jsonl.1")).unwrap();
+    std::fs::rename(
+        folder.path().join("c.jsonl"),
+        folder.path().join("c.jsonl.1"),
+    )
+    .unwrap();
     deny("n3.test");
     wait_for(&follower.lines, "n2.test");
     wait_for(&follower.lines, "n3.test");
     drop(follower.lines);
     deny("n4.test");
-    assert_eq!(follower.thread.join().unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(
+        follower.thread.join().unwrap().unwrap_err().kind(),
+        io::ErrorKind::BrokenPipe
+    );
     drop(follower.runs);
 }
 
@@ -381,14 +578,21 @@ fn following_goes_on_across_rotation_and_ends_with_the_reader() {
 fn following_holds_no_line_back_and_ends_with_the_gateways_last() {
     let folder = folder();
     let mut script = Script::of("c");
-    script.start(named("web")).deny("same.test").deny("same.test").write(folder.path(), "c.jsonl");
+    script
+        .start(named("web"))
+        .deny("same.test")
+        .deny("same.test")
+        .write(folder.path(), "c.jsonl");
     let follower = Follower::start(&folder, form());
     wait_for(&follower.lines, "same.test");
     wait_for(&follower.lines, "same.test");
     let flow = script.open("long.test");
     script.write(folder.path(), "c.jsonl");
     wait_for(&follower.lines, "[open]");
-    script.end(flow, 3, Ended::Closed).stop(1, 2).write(folder.path(), "c.jsonl");
+    script
+        .end(flow, 3, Ended::Closed)
+        .stop(1, 2)
+        .write(folder.path(), "c.jsonl");
     wait_for(&follower.lines, "[3 B out, 6 B in, 1000 ms]");
     wait_for(&follower.lines, "the gateway ends");
     follower.lines.iter().for_each(drop);
@@ -402,7 +606,11 @@ fn following_ends_where_nobody_was_left_to_write_the_last_line() {
     let mut script = Script::of("c");
     script.start(named("web")).open("long.test");
     script.write(folder.path(), "c.jsonl");
-    let Follower { thread, lines, runs } = Follower::start(&folder, form());
+    let Follower {
+        thread,
+        lines,
+        runs,
+    } = Follower::start(&folder, form());
     wait_for(&lines, "[open]");
     age(&folder, "c.jsonl");
     std::fs::remove_file(folder.path().join("c.jsonl")).unwrap();
@@ -415,7 +623,8 @@ fn following_ends_where_nobody_was_left_to_write_the_last_line() {
 #[test]
 fn options_that_make_no_sense_together_are_refused() {
     let parse = |line: &str| {
-        Words::try_parse_from(std::iter::once("logs").chain(line.split_ascii_whitespace())).map(|words| words.logs)
+        Words::try_parse_from(std::iter::once("logs").chain(line.split_ascii_whitespace()))
+            .map(|words| words.logs)
     };
     for line in [
         "-f",
@@ -445,5 +654,10 @@ fn options_that_make_no_sense_together_are_refused() {
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
-    assert!(parse("-- prune").unwrap().container.is_some_and(|word| word == "prune"));
+    assert!(
+        parse("-- prune")
+            .unwrap()
+            .container
+            .is_some_and(|word| word == "prune")
+    );
 }

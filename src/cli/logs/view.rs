@@ -1,7 +1,7 @@
 //! Shows the records of one or several containers, now or as they come.
 //!
-//! Each line is shown as soon as it is known to be wanted. Held back are only repeats, and the last N that are asked for: never
-//! while following, once all that was there is shown.
+//! Each line is shown as soon as it is known to be wanted. Held back are only repeats, and the last
+//! N that are asked for: never while following, once all that was there is shown.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -39,7 +39,8 @@ pub(super) struct View<'a, W> {
     form: Form,
     containers: Vec<Container>,
     repeats: Repeats,
-    /// The last so far, until all that was there at the beginning is read, where only so many are wanted.
+    /// The last so far, until all that was there at the beginning is read, where only so many are
+    /// wanted.
     last: Option<Last<(usize, Shown)>>,
     out: &'a mut W,
 }
@@ -62,12 +63,29 @@ enum Shown {
 
 impl<'a, W: Write> View<'a, W> {
     pub(super) fn new(form: Form, ids: Vec<String>, out: &'a mut W) -> Self {
-        let containers = ids.into_iter().map(|id| Container { id, ..Container::default() }).collect();
-        Self { last: form.last.map(Last::new), form, containers, repeats: Repeats::default(), out }
+        let containers = ids
+            .into_iter()
+            .map(|id| Container {
+                id,
+                ..Container::default()
+            })
+            .collect();
+        Self {
+            last: form.last.map(Last::new),
+            form,
+            containers,
+            repeats: Repeats::default(),
+            out,
+        }
     }
 
-    /// Shows all there is; when following, until every container has ended. `running` looks what runs.
-    pub(super) fn show(mut self, mut streams: Streams, running: impl Fn() -> io::Result<Running>) -> io::Result<()> {
+    /// Shows all there is; when following, until every container has ended. `running` looks what
+    /// runs.
+    pub(super) fn show(
+        mut self,
+        mut streams: Streams,
+        running: impl Fn() -> io::Result<Running>,
+    ) -> io::Result<()> {
         loop {
             // Before reading: what has ended by now has written all that it ever will.
             let running = running()?;
@@ -87,18 +105,31 @@ impl<'a, W: Write> View<'a, W> {
     /// Which of the containers have ended, by all that was read of them.
     fn over(&self, streams: &Streams, running: &Running) -> io::Result<Vec<bool>> {
         // Where it can't be said what runs, only a last line tells.
-        let gone =
-            |place, id| Ok::<_, io::Error>(running.has(id) == Some(false) && streams.is_quiet(place, BEGINNING)?);
-        self.containers.iter().enumerate().map(|(place, one)| Ok(one.stopped || gone(place, &one.id)?)).collect()
+        let gone = |place, id| {
+            Ok::<_, io::Error>(
+                running.has(id) == Some(false) && streams.is_quiet(place, BEGINNING)?,
+            )
+        };
+        self.containers
+            .iter()
+            .enumerate()
+            .map(|(place, one)| Ok(one.stopped || gone(place, &one.id)?))
+            .collect()
     }
 
     fn entry(&mut self, place: usize, entry: Entry) -> io::Result<()> {
-        let Some(container) = self.containers.get_mut(place) else { return Ok(()) };
+        let Some(container) = self.containers.get_mut(place) else {
+            return Ok(());
+        };
         if let Some(line) = &entry.line {
             container.stopped = line.event == Event::Stop;
         }
         if self.form.json {
-            return if self.form.wants_line(&entry) { self.choose(place, Shown::Json(entry.text())) } else { Ok(()) };
+            return if self.form.wants_line(&entry) {
+                self.choose(place, Shown::Json(entry.text()))
+            } else {
+                Ok(())
+            };
         }
         container.fold.feed(entry);
         self.tell(place)
@@ -108,7 +139,11 @@ impl<'a, W: Write> View<'a, W> {
     fn tell_open(&mut self, over: &[bool]) -> io::Result<()> {
         for (place, over) in over.iter().enumerate() {
             if let Some(container) = self.containers.get_mut(place) {
-                if *over { container.fold.leave(Standing::Cut) } else { container.fold.tell_open() }
+                if *over {
+                    container.fold.leave(Standing::Cut)
+                } else {
+                    container.fold.tell_open()
+                }
             }
             self.tell(place)?;
         }
@@ -116,7 +151,11 @@ impl<'a, W: Write> View<'a, W> {
     }
 
     fn tell(&mut self, place: usize) -> io::Result<()> {
-        while let Some(told) = self.containers.get_mut(place).and_then(|container| container.fold.tell()) {
+        while let Some(told) = self
+            .containers
+            .get_mut(place)
+            .and_then(|container| container.fold.tell())
+        {
             if self.form.wants(&told) {
                 self.choose(place, Shown::Told(told))?;
             }
@@ -126,7 +165,9 @@ impl<'a, W: Write> View<'a, W> {
 
     /// Shows it, unless only the last are wanted, which nobody knows yet.
     fn choose(&mut self, place: usize, shown: Shown) -> io::Result<()> {
-        let Some(last) = &mut self.last else { return self.put(place, shown) };
+        let Some(last) = &mut self.last else {
+            return self.put(place, shown);
+        };
         let counts = !matches!(shown, Shown::Told(Told::Event(_)));
         last.push((place, shown), counts);
         Ok(())
@@ -154,7 +195,10 @@ impl<'a, W: Write> View<'a, W> {
     }
 
     fn write(&mut self, place: usize, told: &Told, count: u64) -> io::Result<()> {
-        let several = self.containers.get(place).filter(|_| self.containers.len() > 1);
+        let several = self
+            .containers
+            .get(place)
+            .filter(|_| self.containers.len() > 1);
         let who = several.map(|container| short(&container.id));
         let line = words::line(told, who.as_deref(), count, self.form.zone, self.form.paint);
         writeln!(self.out, "{line}")
@@ -165,7 +209,9 @@ impl Form {
     fn wants(&self, told: &Told) -> bool {
         match told {
             Told::Attempt(attempt) => self.wanted.has(attempt),
-            Told::Event(line) => !self.wanted.denied && self.wanted.period.has(&line.time, &line.time),
+            Told::Event(line) => {
+                !self.wanted.denied && self.wanted.period.has(&line.time, &line.time)
+            }
             // What can't be read can't be judged.
             Told::Other(_) => true,
         }

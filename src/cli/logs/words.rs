@@ -31,18 +31,28 @@ impl Paint {
 }
 
 /// One line. `who` is the container, where several are shown.
-pub(super) fn line(told: &Told, who: Option<&str>, repeated: u64, zone: Zone, paint: Paint) -> String {
+pub(super) fn line(
+    told: &Told,
+    who: Option<&str>,
+    repeated: u64,
+    zone: Zone,
+    paint: Paint,
+) -> String {
     let who = who.map(|id| format!("{id} ")).unwrap_or_default();
     match told {
         Told::Attempt(attempt) => {
-            format!("{} {who}{}", zone.exact(&attempt.line.time), self::attempt(attempt, repeated, zone, paint))
+            format!(
+                "{} {who}{}",
+                zone.exact(&attempt.line.time),
+                self::attempt(attempt, repeated, zone, paint)
+            )
         }
         Told::Event(line) => format!("{} {who}{}", zone.exact(&line.time), event(line)),
         Told::Other(text) => format!("{who}{text}"),
     }
 }
 
-/// `DENY  https evil.test (192.0.2.1:443): no rule allows it; would be allowed by domain=evil.test`.
+/// `DENY https evil.test (192.0.2.1:443): no rule allows it; would be allowed by domain=evil.test`.
 fn attempt(attempt: &Attempt, repeated: u64, zone: Zone, paint: Paint) -> String {
     let line = &attempt.line;
     let mut text = paint.verdict(attempt.denied()).to_owned();
@@ -57,15 +67,37 @@ fn attempt(attempt: &Attempt, repeated: u64, zone: Zone, paint: Paint) -> String
     push(&mut text, " ", target(line).as_deref());
     push(&mut text, " by ", line.rule.as_deref());
     push(&mut text, ": ", line.reason.as_deref());
-    push(&mut text, "; would be allowed by ", line.suggestion.as_deref());
+    push(
+        &mut text,
+        "; would be allowed by ",
+        line.suggestion.as_deref(),
+    );
     if let Some(count) = line.count {
-        let ports = if line.port == Some(0) { ", to several ports" } else { "" };
-        push(&mut text, "", Some(format!(" (the first of {count} that were only counted{ports})")));
+        let ports = if line.port == Some(0) {
+            ", to several ports"
+        } else {
+            ""
+        };
+        push(
+            &mut text,
+            "",
+            Some(format!(
+                " (the first of {count} that were only counted{ports})"
+            )),
+        );
     }
     let remarks = remarks(attempt).join(", ");
-    push(&mut text, " ", (!remarks.is_empty()).then(|| format!("[{remarks}]")));
+    push(
+        &mut text,
+        " ",
+        (!remarks.is_empty()).then(|| format!("[{remarks}]")),
+    );
     if repeated > 1 {
-        push(&mut text, "", Some(format!(" ×{repeated}, until {}", zone.exact(&attempt.last))));
+        push(
+            &mut text,
+            "",
+            Some(format!(" ×{repeated}, until {}", zone.exact(&attempt.last))),
+        );
     }
     text
 }
@@ -77,13 +109,17 @@ fn push(text: &mut String, before: &str, part: Option<impl std::fmt::Display>) {
 }
 
 fn target(line: &Line) -> Option<String> {
-    let address = line.address.map(|address| SocketAddr::new(address, line.port.unwrap_or_default()));
+    let address = line
+        .address
+        .map(|address| SocketAddr::new(address, line.port.unwrap_or_default()));
     let path = line.path.as_deref().unwrap_or_default();
     match (&line.name, address) {
         (Some(name), Some(address)) => Some(format!("{name}{path} ({address})")),
         (Some(name), None) => Some(format!("{name}{path}")),
         (None, Some(address)) => Some(format!("{address}{path}")),
-        (None, None) => line.flow.map(|flow| format!("attempt {flow}, whose beginning is not kept")),
+        (None, None) => line
+            .flow
+            .map(|flow| format!("attempt {flow}, whose beginning is not kept")),
     }
 }
 
@@ -95,11 +131,21 @@ fn remarks(attempt: &Attempt) -> Vec<String> {
         Standing::Open => remarks.push("open".to_owned()),
         Standing::Cut => remarks.push("cut".to_owned()),
         Standing::Over => {
-            let by = line.by.map(|side| format!(" by the {}", side_word(side))).unwrap_or_default();
-            remarks.extend(line.ended.and_then(out_of_order).map(|how| format!("{how}{by}")));
+            let by = line
+                .by
+                .map(|side| format!(" by the {}", side_word(side)))
+                .unwrap_or_default();
+            remarks.extend(
+                line.ended
+                    .and_then(out_of_order)
+                    .map(|how| format!("{how}{by}")),
+            );
         }
     }
-    let (out, inward) = (line.bytes_out.unwrap_or_default(), line.bytes_in.unwrap_or_default());
+    let (out, inward) = (
+        line.bytes_out.unwrap_or_default(),
+        line.bytes_in.unwrap_or_default(),
+    );
     if out > 0 || inward > 0 {
         remarks.push(format!("{} out, {} in", size(out), size(inward)));
     }
@@ -139,7 +185,11 @@ fn event(line: &Line) -> String {
 fn start(line: &Line) -> String {
     let about = line.gateway.as_deref().cloned().unwrap_or_default();
     let who = about.identity.name.as_deref().unwrap_or(&line.container);
-    let image = about.identity.image.map(|image| format!(" ({image})")).unwrap_or_default();
+    let image = about
+        .identity
+        .image
+        .map(|image| format!(" ({image})"))
+        .unwrap_or_default();
     let (policy, mode, program) = (about.policy, about.mode, about.program);
     format!("{who}{image} begins, filtered by policy {policy} ({mode}), boundary-shim {program}")
 }
@@ -153,7 +203,10 @@ fn stop(line: &Line) -> String {
         push(
             &mut text,
             ": ",
-            Some(format!("{} allowed, {} denied, {out} out, {inward} in", sums.allowed, sums.denied)),
+            Some(format!(
+                "{} allowed, {} denied, {out} out, {inward} in",
+                sums.allowed, sums.denied
+            )),
         );
     }
     text

@@ -1,4 +1,5 @@
-//! Times as people read them: in UTC as they stand in the record, or in the host's zone; and the way back.
+//! Times as people read them: in UTC as they stand in the record, or in the host's zone; and the
+//! way back.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,13 +15,21 @@ pub(super) struct Zone {
 impl Zone {
     /// A record's time, with milliseconds. What is no time is shown as it is.
     pub(super) fn exact(self, time: &str) -> String {
-        if self.local { in_zone(time, true).unwrap_or_else(|| time.to_owned()) } else { time.to_owned() }
+        if self.local {
+            in_zone(time, true).unwrap_or_else(|| time.to_owned())
+        } else {
+            time.to_owned()
+        }
     }
 
     /// The same, in whole seconds.
     pub(super) fn short(self, time: &str) -> String {
-        if self.local { in_zone(time, false) } else { moment(time).map(|moment| seconds(moment) + "Z") }
-            .unwrap_or_else(|| time.to_owned())
+        if self.local {
+            in_zone(time, false)
+        } else {
+            moment(time).map(|moment| seconds(moment) + "Z")
+        }
+        .unwrap_or_else(|| time.to_owned())
     }
 }
 
@@ -36,7 +45,11 @@ pub(super) fn parse(text: &str) -> Option<SystemTime> {
     }
     let (time, zone) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
     let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-    let number = |text: &str, most: u64| text.parse::<u64>().ok().filter(|number| text.len() == 2 && *number < most);
+    let number = |text: &str, most: u64| {
+        text.parse::<u64>()
+            .ok()
+            .filter(|number| text.len() == 2 && *number < most)
+    };
     let ahead = Duration::from_secs(number(hours, 24)? * 3600 + number(minutes, 60)? * 60);
     let there = moment(&format!("{time}Z"))?;
     match zone.as_bytes().first() {
@@ -51,14 +64,30 @@ fn in_zone(time: &str, exact: bool) -> Option<String> {
     let since_epoch = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let ahead = clock::ahead_of_utc(i64::try_from(since_epoch).ok()?)?;
     let apart = Duration::from_secs(ahead.unsigned_abs());
-    let there = if ahead < 0 { moment.checked_sub(apart) } else { moment.checked_add(apart) }?;
-    let text = if exact { humantime::format_rfc3339_millis(there).to_string() } else { seconds(there) };
+    let there = if ahead < 0 {
+        moment.checked_sub(apart)
+    } else {
+        moment.checked_add(apart)
+    }?;
+    let text = if exact {
+        humantime::format_rfc3339_millis(there).to_string()
+    } else {
+        seconds(there)
+    };
     let (sign, minutes) = (if ahead < 0 { '-' } else { '+' }, apart.as_secs() / 60);
-    Some(format!("{}{sign}{:02}:{:02}", text.trim_end_matches('Z'), minutes / 60, minutes % 60))
+    Some(format!(
+        "{}{sign}{:02}:{:02}",
+        text.trim_end_matches('Z'),
+        minutes / 60,
+        minutes % 60
+    ))
 }
 
 fn seconds(moment: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(moment).to_string().trim_end_matches('Z').to_owned()
+    humantime::format_rfc3339_seconds(moment)
+        .to_string()
+        .trim_end_matches('Z')
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -68,12 +97,21 @@ mod tests {
     #[test]
     fn the_same_moment_in_every_zone() {
         let noon = parse("2024-05-01T12:00:00Z").unwrap();
-        for text in ["2024-05-01T12:00:00.000Z", "2024-05-01T14:00:00+02:00", "2024-05-01T06:30:00-05:30"] {
+        for text in [
+            "2024-05-01T12:00:00.000Z",
+            "2024-05-01T14:00:00+02:00",
+            "2024-05-01T06:30:00-05:30",
+        ] {
             assert_eq!(parse(text), Some(noon), "{text}");
         }
-        for text in
-            ["", "noon", "2024-05-01T12:00:00", "2024-05-01T12:00:00+2:00", "2024-05-01T12:00:00+25:00", "«+00:00"]
-        {
+        for text in [
+            "",
+            "noon",
+            "2024-05-01T12:00:00",
+            "2024-05-01T12:00:00+2:00",
+            "2024-05-01T12:00:00+25:00",
+            "«+00:00",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -105,12 +105,17 @@ pub(super) struct Host {
 impl Host {
     /// Looks around.
     pub(super) fn look() -> Self {
-        Self { groups: Groups::find(), settings: settings::load(None) }
+        Self {
+            groups: Groups::find(),
+            settings: settings::load(None),
+        }
     }
 
     /// What there is to show of one; nothing where its container is over.
     pub(super) fn show(&self, record: &Record) -> Option<Shown> {
-        let answer = record.filters().then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
+        let answer = record
+            .filters()
+            .then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
         let heard = answer.map(|answer| answer.ok());
         if !record.init.alive() && !matches!(heard, Some(Some(_))) {
             return None;
@@ -118,7 +123,10 @@ impl Host {
         // Asked, it may have died.
         let (state, report) = judge(heard.filter(|_| record.filters()));
         let plan = &record.plan;
-        let group = record.proxy.and_then(|keeper| self.groups.memory(keeper.pid)).filter(|_| state != State::Dead);
+        let group = record
+            .proxy
+            .and_then(|keeper| self.groups.memory(keeper.pid))
+            .filter(|_| state != State::Dead);
         let (memory, tally) = match report {
             Some(Report { tally, held }) => (group.or(Some(held)), Some(tally)),
             None => (group, None),
@@ -143,20 +151,27 @@ impl Host {
 
     fn policy_file(&self, in_force: &PolicySource) -> Option<PolicyFile> {
         let settings = self.settings.as_ref().ok()?;
-        Some(match select::again(settings, in_force, settings::read_trusted) {
-            Ok(now) if now.hash() == in_force.hash() => PolicyFile::Same,
-            Ok(_) => PolicyFile::Changed,
-            Err(_) => PolicyFile::Broken,
-        })
+        Some(
+            match select::again(settings, in_force, settings::read_trusted) {
+                Ok(now) if now.hash() == in_force.hash() => PolicyFile::Same,
+                Ok(_) => PolicyFile::Changed,
+                Err(_) => PolicyFile::Broken,
+            },
+        )
     }
 }
 
-/// How a gateway is by what was heard of it: none where there is none any more, or where it gave no answer.
+/// How a gateway is by what was heard of it: none where there is none any more, or where it gave no
+/// answer.
 fn judge(heard: Option<Option<Answer>>) -> (State, Option<Report>) {
     match heard {
         None => (State::Dead, None),
         Some(Some(Answer::Status(Some(report)))) => {
-            let state = if report.tally.healthy { State::Ok } else { State::RecordUnwritable };
+            let state = if report.tally.healthy {
+                State::Ok
+            } else {
+                State::RecordUnwritable
+            };
             (state, Some(report.cleaned()))
         }
         Some(Some(Answer::Status(None))) => (State::FilterSilent, None),
@@ -170,7 +185,14 @@ mod tests {
     use crate::audit::journal::Tally;
 
     fn report(healthy: bool) -> Report {
-        Report { tally: Tally { healthy, last_denial: Some("\u{1b}[2J".to_owned()), ..Tally::default() }, held: 1 }
+        Report {
+            tally: Tally {
+                healthy,
+                last_denial: Some("\u{1b}[2J".to_owned()),
+                ..Tally::default()
+            },
+            held: 1,
+        }
     }
 
     #[test]
@@ -178,18 +200,39 @@ mod tests {
         let state = |heard| judge(heard).0;
         assert_eq!(state(None), State::Dead);
         assert_eq!(state(Some(None)), State::Silent);
-        assert_eq!(state(Some(Some(Answer::Done))), State::Silent, "no answer to what was asked");
-        assert_eq!(state(Some(Some(Answer::NotUnderstood(String::new())))), State::Silent);
+        assert_eq!(
+            state(Some(Some(Answer::Done))),
+            State::Silent,
+            "no answer to what was asked"
+        );
+        assert_eq!(
+            state(Some(Some(Answer::NotUnderstood(String::new())))),
+            State::Silent
+        );
         assert_eq!(state(Some(Some(Answer::Status(None)))), State::FilterSilent);
-        assert_eq!(state(Some(Some(Answer::Status(Some(report(false)))))), State::RecordUnwritable);
+        assert_eq!(
+            state(Some(Some(Answer::Status(Some(report(false)))))),
+            State::RecordUnwritable
+        );
         let (state, report) = judge(Some(Some(Answer::Status(Some(report(true))))));
         assert_eq!(state, State::Ok);
-        assert_eq!(report.and_then(|report| report.tally.last_denial).as_deref(), Some("\\u{1b}[2J"));
+        assert_eq!(
+            report
+                .and_then(|report| report.tally.last_denial)
+                .as_deref(),
+            Some("\\u{1b}[2J")
+        );
     }
 
     #[test]
     fn the_dead_come_first() {
-        let mut all = [State::Ok, State::RecordUnwritable, State::Dead, State::FilterSilent, State::Silent];
+        let mut all = [
+            State::Ok,
+            State::RecordUnwritable,
+            State::Dead,
+            State::FilterSilent,
+            State::Silent,
+        ];
         all.sort();
         assert_eq!((all[0], all[4]), (State::Dead, State::Ok));
     }

@@ -1,4 +1,5 @@
-//! The table for people: plain text, aligned, one line a gateway. What is in it is cleaned once more, whoever said it.
+//! The table for people: plain text, aligned, one line a gateway. What is in it is cleaned once
+//! more, whoever said it.
 
 use std::io::{self, Write};
 
@@ -40,7 +41,9 @@ pub(super) fn write(out: &mut impl Write, shown: &[Shown]) -> io::Result<()> {
 }
 
 fn row(one: &Shown) -> [String; 11] {
-    let number = |number: Option<u64>| number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string());
+    let number = |number: Option<u64>| {
+        number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
+    };
     let hash = short(&one.policy_hash);
     let hash = match one.policy_file {
         Some(PolicyFile::Same) => hash,
@@ -58,7 +61,11 @@ fn row(one: &Shown) -> [String; 11] {
         number(one.totals.map(|totals| totals.allowed)),
         number(one.totals.map(|totals| totals.denied)),
         number(one.open),
-        format!("{} of {} MiB", one.memory.map_or_else(|| UNKNOWN.to_owned(), mebibytes), mebibytes(one.memory_limit)),
+        format!(
+            "{} of {} MiB",
+            one.memory.map_or_else(|| UNKNOWN.to_owned(), mebibytes),
+            mebibytes(one.memory_limit)
+        ),
         one.since.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
     ]
     .map(|cell| clean(&cell, WIDEST))
@@ -95,7 +102,10 @@ mod tests {
     fn shown(name: &str, state: State) -> Shown {
         Shown {
             container: "7d4c5b0e9a1f2233445566778899aabb".to_owned(),
-            identity: Identity { name: Some(name.to_owned()), ..Identity::default() },
+            identity: Identity {
+                name: Some(name.to_owned()),
+                ..Identity::default()
+            },
             state,
             policy: "npm".to_owned(),
             policy_hash: "0ba5c76951b3ee54".repeat(4),
@@ -104,7 +114,11 @@ mod tests {
             since: Some("2026-11-28T13:00:01Z".to_owned()),
             memory: Some((5 << 20) + (1 << 19)),
             memory_limit: 64 << 20,
-            totals: Some(Totals { allowed: 12, denied: 3, ..Totals::default() }),
+            totals: Some(Totals {
+                allowed: 12,
+                denied: 3,
+                ..Totals::default()
+            }),
             open: Some(1),
             last_denial: Some("no rule allows denied.test:443".to_owned()),
         }
@@ -145,7 +159,10 @@ mod tests {
         (one.policy, one.last_denial) = (hostile.clone(), Some(hostile));
         let text = table(&[one]);
         assert_eq!(text.lines().count(), 2);
-        assert!(text.chars().all(|c| matches!(c, ' '..='~' | '…' | '\n')), "{text}");
+        assert!(
+            text.chars().all(|c| matches!(c, ' '..='~' | '…' | '\n')),
+            "{text}"
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ impl Attributes {
     }
 
     pub(super) fn raw(&mut self, kind: u16, value: &[u8]) {
-        let length = u16::try_from(4 + value.len()).expect("our attributes are a few hundred bytes");
+        let length =
+            u16::try_from(4 + value.len()).expect("our attributes are a few hundred bytes");
         self.0.extend(length.to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());
         self.0.extend(value);

@@ -5,8 +5,8 @@
 use super::attributes::{Attributes, length};
 use super::{Family, FlowSet, Reject, Remote, Verdict};
 
-/// The register that every expression of ours works in (`NFT_REG_1`, 16 bytes). The key of a set begins there, too, and
-/// goes on in the 4-byte registers behind it.
+/// The register that every expression of ours works in (`NFT_REG_1`, 16 bytes). The key of a set
+/// begins there, too, and goes on in the 4-byte registers behind it.
 const REGISTER: u32 = 1;
 /// `NFT_REG32_00`: the first 4 bytes of [`REGISTER`].
 const FIRST_WORD: u32 = 8;
@@ -68,13 +68,15 @@ impl Rule {
     /// The packet came in by an interface whose name does not begin so.
     #[must_use]
     pub fn not_from_interface(self, prefix: &str) -> Self {
-        self.meta(META_INPUT_NAME).compare(NOT_EQUAL, prefix.as_bytes())
+        self.meta(META_INPUT_NAME)
+            .compare(NOT_EQUAL, prefix.as_bytes())
     }
 
     /// The packet goes out by an interface whose name begins so.
     #[must_use]
     pub fn to_interface(self, prefix: &str) -> Self {
-        self.meta(META_OUTPUT_NAME).compare(EQUAL, prefix.as_bytes())
+        self.meta(META_OUTPUT_NAME)
+            .compare(EQUAL, prefix.as_bytes())
     }
 
     /// The transport protocol is this (`IPPROTO_…`).
@@ -99,7 +101,10 @@ impl Rule {
         const PRESENT: u32 = 1;
         let rule = self.of_family(family);
         match family {
-            Family::V4 => rule.network_bytes(6, 2).masked(&PLACE).compare(NOT_EQUAL, &[0; 2]),
+            Family::V4 => rule
+                .network_bytes(6, 2)
+                .masked(&PLACE)
+                .compare(NOT_EQUAL, &[0; 2]),
             Family::V6 => {
                 let header = rule.expression("exthdr", |data| {
                     data.number(1, REGISTER);
@@ -122,7 +127,9 @@ impl Rule {
     /// IPv6: the destination, masked, is this.
     #[must_use]
     pub fn destination_in(self, address: [u8; 2], mask: [u8; 2]) -> Self {
-        self.network_bytes(24, 2).masked(&mask).compare(EQUAL, &address)
+        self.network_bytes(24, 2)
+            .masked(&mask)
+            .compare(EQUAL, &address)
     }
 
     /// IPv6: the source is `::`.
@@ -140,7 +147,8 @@ impl Rule {
     /// The destination port lies in the range (TCP and UDP alike: bytes 2 and 3).
     #[must_use]
     pub fn destination_port(self, (from, to): (u16, u16)) -> Self {
-        self.transport_bytes(2, 2).range(&from.to_be_bytes(), &to.to_be_bytes())
+        self.transport_bytes(2, 2)
+            .range(&from.to_be_bytes(), &to.to_be_bytes())
     }
 
     /// The first byte of the transport header lies in the range (ICMP's type).
@@ -149,30 +157,36 @@ impl Rule {
         self.transport_bytes(0, 1).range(&[from], &[to])
     }
 
-    /// It belongs to a socket in this namespace that has `IP_TRANSPARENT` and is bound to one address
-    /// (`socket wildcard 0 socket transparent 1`): a listener on every address is not meant, or whoever is outside could
-    /// connect to it.
+    /// It belongs to a socket in this namespace that has `IP_TRANSPARENT` and is bound to one
+    /// address (`socket wildcard 0 socket transparent 1`): a listener on every address is not
+    /// meant, or whoever is outside could connect to it.
     #[must_use]
     pub fn of_transparent_socket(self) -> Self {
         const TRANSPARENT: u32 = 0;
         const WILDCARD: u32 = 2;
-        self.socket(WILDCARD).compare(EQUAL, &[0]).socket(TRANSPARENT).compare(EQUAL, &[1])
+        self.socket(WILDCARD)
+            .compare(EQUAL, &[0])
+            .socket(TRANSPARENT)
+            .compare(EQUAL, &[1])
     }
 
-    /// It belongs to a socket in this namespace that has `IP_TRANSPARENT`, also to one that isn't open yet or any more: half a
-    /// handshake, or what waits after a close. A listener is meant, too, where the packet is for its own port.
+    /// It belongs to a socket in this namespace that has `IP_TRANSPARENT`, also to one that isn't
+    /// open yet or any more: half a handshake, or what waits after a close. A listener is meant,
+    /// too, where the packet is for its own port.
     #[must_use]
     pub fn of_transparent_socket_in_any_state(self) -> Self {
         const TRANSPARENT: u32 = 0;
         self.socket(TRANSPARENT).compare(EQUAL, &[1])
     }
 
-    /// No route leads back to its source by the interface it came in by (`fib saddr . iif oif missing`).
+    /// No route leads back to its source by the interface it came in by (`fib saddr . iif oif
+    /// missing`).
     #[must_use]
     pub fn source_is_foreign(self) -> Self {
         const OUTPUT_INTERFACE: u32 = 1;
         const SADDR_AND_IIF: u32 = 0x1 | 0x8;
-        self.fib(OUTPUT_INTERFACE, SADDR_AND_IIF).compare(EQUAL, &[0; 4])
+        self.fib(OUTPUT_INTERFACE, SADDR_AND_IIF)
+            .compare(EQUAL, &[0; 4])
     }
 
     /// Its destination is an address of this namespace's own (`fib daddr type local`).
@@ -182,49 +196,64 @@ impl Rule {
         const DADDR: u32 = 0x2;
         /// `RTN_LOCAL`, rtnetlink.h.
         const LOCAL: u32 = 2;
-        self.fib(ADDRESS_TYPE, DADDR).compare(EQUAL, &LOCAL.to_ne_bytes())
+        self.fib(ADDRESS_TYPE, DADDR)
+            .compare(EQUAL, &LOCAL.to_ne_bytes())
     }
 
     /// TCP: it asks for a connection (SYN without ACK).
     #[must_use]
     pub fn opens_tcp(self) -> Self {
-        self.transport_bytes(13, 1).masked(&[SYN | ACK]).compare(EQUAL, &[SYN])
+        self.transport_bytes(13, 1)
+            .masked(&[SYN | ACK])
+            .compare(EQUAL, &[SYN])
     }
 
-    /// TCP: it is not the segment that begins a connection (other flags than SYN among FIN, SYN, RST and ACK).
+    /// TCP: it is not the segment that begins a connection (other flags than SYN among FIN, SYN,
+    /// RST and ACK).
     #[must_use]
     pub fn not_opening_tcp(self) -> Self {
         const FIN_SYN_RST_ACK: u8 = FIN | SYN | RST | ACK;
-        self.transport_bytes(13, 1).masked(&[FIN_SYN_RST_ACK]).compare(NOT_EQUAL, &[SYN])
+        self.transport_bytes(13, 1)
+            .masked(&[FIN_SYN_RST_ACK])
+            .compare(NOT_EQUAL, &[SYN])
     }
 
     /// TCP: it asks for a connection, grants one or ends one (SYN, FIN or RST).
     #[must_use]
     pub fn opens_or_ends_tcp(self) -> Self {
-        self.transport_bytes(13, 1).masked(&[FIN | SYN | RST]).compare(NOT_EQUAL, &[0])
+        self.transport_bytes(13, 1)
+            .masked(&[FIN | SYN | RST])
+            .compare(NOT_EQUAL, &[0])
     }
 
     /// Its flow is in the set.
     #[must_use]
     pub fn of_noted(self, set: &FlowSet, remote: Remote) -> Self {
-        self.of_family(set.family).flow_key(set.family, remote).lookup(set, false)
+        self.of_family(set.family)
+            .flow_key(set.family, remote)
+            .lookup(set, false)
     }
 
     /// Its flow is not in the set; packets of the other version of IP aren't meant.
     #[must_use]
     pub fn not_of_noted(self, set: &FlowSet, remote: Remote) -> Self {
-        self.of_family(set.family).flow_key(set.family, remote).lookup(set, true)
+        self.of_family(set.family)
+            .flow_key(set.family, remote)
+            .lookup(set, true)
     }
 
-    /// Notes its flow in the set, or that it is still in use. Where the set is full, the rule ends here.
+    /// Notes its flow in the set, or that it is still in use. Where the set is full, the rule ends
+    /// here.
     #[must_use]
     pub fn note(self, set: &FlowSet, remote: Remote) -> Self {
         const UPDATE: u32 = 1;
-        self.of_family(set.family).flow_key(set.family, remote).expression("dynset", |data| {
-            data.text(1, set.name);
-            data.number(3, UPDATE);
-            data.number(4, REGISTER);
-        })
+        self.of_family(set.family)
+            .flow_key(set.family, remote)
+            .expression("dynset", |data| {
+                data.text(1, set.name);
+                data.number(3, UPDATE);
+                data.number(4, REGISTER);
+            })
     }
 
     /// Conntrack doesn't see it. Only before conntrack's own hook (priority -200).
@@ -264,10 +293,11 @@ impl Rule {
     /// Remembers the packet's connection by a mark of its own (`ct mark set`).
     #[must_use]
     pub fn remember(self, mark: u32) -> Self {
-        self.immediate(&mark.to_ne_bytes()).expression("ct", |data| {
-            data.number(2, CT_MARK);
-            data.number(4, REGISTER);
-        })
+        self.immediate(&mark.to_ne_bytes())
+            .expression("ct", |data| {
+                data.number(2, CT_MARK);
+                data.number(4, REGISTER);
+            })
     }
 
     /// It opens a connection (`ct state new`).
@@ -285,22 +315,25 @@ impl Rule {
     /// Marks the packet.
     #[must_use]
     pub fn mark(self, mark: u32) -> Self {
-        self.immediate(&mark.to_ne_bytes()).expression("meta", |data| {
-            data.number(2, META_MARK);
-            data.number(3, REGISTER);
-        })
+        self.immediate(&mark.to_ne_bytes())
+            .expression("meta", |data| {
+                data.number(2, META_MARK);
+                data.number(3, REGISTER);
+            })
     }
 
     /// Hands the packet to the transparent socket on this port.
     #[must_use]
     pub fn to_proxy(self, port: u16) -> Self {
-        self.immediate(&port.to_be_bytes()).expression("tproxy", |data| {
-            data.number(1, 0);
-            data.number(3, REGISTER);
-        })
+        self.immediate(&port.to_be_bytes())
+            .expression("tproxy", |data| {
+                data.number(1, 0);
+                data.number(3, REGISTER);
+            })
     }
 
-    /// Copies the packet's first `bytes` to the listeners of a log group, with a word that says why.
+    /// Copies the packet's first `bytes` to the listeners of a log group, with a word that says
+    /// why.
     #[must_use]
     pub fn log(self, group: u16, why: &str, bytes: u32) -> Self {
         self.expression("log", |data| {
@@ -348,12 +381,18 @@ impl Rule {
     pub fn verdict(self, verdict: Verdict) -> Self {
         self.expression("immediate", |data| {
             data.number(1, 0);
-            data.nested(2, |value| value.nested(2, |code| code.number(1, u32::from(verdict == Verdict::Accept))));
+            data.nested(2, |value| {
+                value.nested(2, |code| {
+                    code.number(1, u32::from(verdict == Verdict::Accept))
+                })
+            });
         })
     }
 
     fn in_state(self, bits: u32) -> Self {
-        self.conntrack(CT_STATE).masked(&bits.to_ne_bytes()).compare(NOT_EQUAL, &[0; 4])
+        self.conntrack(CT_STATE)
+            .masked(&bits.to_ne_bytes())
+            .compare(NOT_EQUAL, &[0; 4])
     }
 
     /// `bitwise`: keeps the bits of a mask.
@@ -367,14 +406,19 @@ impl Rule {
         })
     }
 
-    /// Loads a flow's key: the remote address into the first register, the remote and the near port behind it.
+    /// Loads a flow's key: the remote address into the first register, the remote and the near port
+    /// behind it.
     fn flow_key(self, family: Family, remote: Remote) -> Self {
         const SOURCE_PORT: u32 = 0;
         const DESTINATION_PORT: u32 = 2;
         let length = family.address_length();
         let (address, remote_port, near_port) = match remote {
             Remote::Source => (family.source_offset(), SOURCE_PORT, DESTINATION_PORT),
-            Remote::Destination => (family.source_offset() + length, DESTINATION_PORT, SOURCE_PORT),
+            Remote::Destination => (
+                family.source_offset() + length,
+                DESTINATION_PORT,
+                SOURCE_PORT,
+            ),
         };
         let behind = FIRST_WORD + length / 4;
         self.payload(REGISTER, NETWORK_HEADER, address, length)

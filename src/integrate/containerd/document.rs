@@ -1,13 +1,15 @@
 //! One of containerd's files as a tree of TOML that keeps comments, order and spacing.
 //!
-//! Must not know other files, or which of them counts. To remember: what containerd doesn't know here must survive.
+//! Must not know other files, or which of them counts. To remember: what containerd doesn't know
+//! here must survive.
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value, value};
 
 use super::entry::{binary_name, child, fit, is_runtime, is_stand_in};
 
 /// How a file that is ours altogether begins.
-const MARK: &str = "# Written by `boundary-shim install containerd`; `uninstall containerd` takes it away.\n";
+const MARK: &str =
+    "# Written by `boundary-shim install containerd`; `uninstall containerd` takes it away.\n";
 
 /// The form of the main file, which says what plugins are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,9 @@ pub(super) enum Malformed {
     #[error("`{0}` isn't a table")]
     NotATable(String),
     /// Version 1, or none.
-    #[error("it needs `version = 2`, or 3 from containerd 2.0 on: `containerd config migrate` shows it in that form")]
+    #[error(
+        "it needs `version = 2`, or 3 from containerd 2.0 on: `containerd config migrate` shows it in that form"
+    )]
     Version,
     /// Not a list of texts.
     #[error("`imports` isn't a list of texts")]
@@ -47,10 +51,14 @@ pub(super) enum Malformed {
     #[error("over {0} files are imported")]
     TooMany(usize),
     /// More than the one line would be different.
-    #[error("it has line ends (CR LF) or a byte order mark that an edit would lose: write it without")]
+    #[error(
+        "it has line ends (CR LF) or a byte order mark that an edit would lose: write it without"
+    )]
     LineEnds,
     /// Our own edit can't be read back.
-    #[error("`{0}` is written in a way that nothing can be added to: write it as a table with a header")]
+    #[error(
+        "`{0}` is written in a way that nothing can be added to: write it as a table with a header"
+    )]
     Unwritable(&'static str),
 }
 
@@ -83,15 +91,26 @@ impl Document {
         Ok(Self { tree, exact })
     }
 
-    /// A file that is ours altogether. A main one imports what containerd 2.2 and later do where there is none.
+    /// A file that is ours altogether. A main one imports what containerd 2.2 and later do where
+    /// there is none.
     pub(super) fn new(version: Version, imports: Option<&str>) -> Self {
         let mut document = DocumentMut::new();
-        document.insert("version", value(if version == Version::Two { 2 } else { 3 }));
+        document.insert(
+            "version",
+            value(if version == Version::Two { 2 } else { 3 }),
+        );
         if let Some(pattern) = imports {
             document.insert("imports", value(Value::from_iter([pattern])));
         }
-        document.key_mut("version").expect("just inserted").leaf_decor_mut().set_prefix(MARK);
-        Self { tree: document, exact: true }
+        document
+            .key_mut("version")
+            .expect("just inserted")
+            .leaf_decor_mut()
+            .set_prefix(MARK);
+        Self {
+            tree: document,
+            exact: true,
+        }
     }
 
     pub(super) fn text(&self) -> String {
@@ -107,15 +126,24 @@ impl Document {
     }
 
     pub(super) fn imports(&self) -> Result<Vec<&str>, Malformed> {
-        let Some(imports) = self.tree.get("imports") else { return Ok(Vec::new()) };
+        let Some(imports) = self.tree.get("imports") else {
+            return Ok(Vec::new());
+        };
         let imports = imports.as_array().ok_or(Malformed::Imports)?;
-        imports.iter().map(|import| import.as_str().ok_or(Malformed::Imports)).collect()
+        imports
+            .iter()
+            .map(|import| import.as_str().ok_or(Malformed::Imports))
+            .collect()
     }
 
     pub(super) fn disables_cri(&self) -> bool {
         let disabled = self.tree.get("disabled_plugins").and_then(Item::as_array);
         let cri = ["cri", Version::Two.plugin(), Version::Three.plugin()];
-        disabled.is_some_and(|list| list.iter().filter_map(Value::as_str).any(|plugin| cri.contains(&plugin)))
+        disabled.is_some_and(|list| {
+            list.iter()
+                .filter_map(Value::as_str)
+                .any(|plugin| cri.contains(&plugin))
+        })
     }
 
     /// Whether the file says anything of the CRI plugin.
@@ -128,29 +156,51 @@ impl Document {
         Ok(containerd.and_then(|table| table.get("default_runtime_name")?.as_str()))
     }
 
-    pub(super) fn runtime(&self, version: Version, name: &str) -> Result<Option<&dyn TableLike>, Malformed> {
+    pub(super) fn runtime(
+        &self,
+        version: Version,
+        name: &str,
+    ) -> Result<Option<&dyn TableLike>, Malformed> {
         let [plugins, plugin, containerd, runtimes] = version.runtimes();
         self.table(&[plugins, plugin, containerd, runtimes, name])
     }
 
     pub(super) fn has_runtimes(&self, version: Version) -> Result<bool, Malformed> {
-        Ok(self.table(&version.runtimes())?.is_some_and(|runtimes| !runtimes.is_empty()))
+        Ok(self
+            .table(&version.runtimes())?
+            .is_some_and(|runtimes| !runtimes.is_empty()))
     }
 
     /// What the runtimes run, as far as it is said.
     pub(super) fn binaries(&self, version: Version) -> Result<Vec<&str>, Malformed> {
-        let Some(runtimes) = self.table(&version.runtimes())? else { return Ok(Vec::new()) };
-        Ok(runtimes.iter().filter_map(|(_, runtime)| binary_name(runtime.as_table_like()?)).collect())
+        let Some(runtimes) = self.table(&version.runtimes())? else {
+            return Ok(Vec::new());
+        };
+        Ok(runtimes
+            .iter()
+            .filter_map(|(_, runtime)| binary_name(runtime.as_table_like()?))
+            .collect())
     }
 
     /// Adds an entry that isn't there.
-    pub(super) fn add_runtime(&mut self, version: Version, name: &str, entry: Table) -> Result<(), Malformed> {
+    pub(super) fn add_runtime(
+        &mut self,
+        version: Version,
+        name: &str,
+        entry: Table,
+    ) -> Result<(), Malformed> {
         let mut at = self.tree.as_item_mut();
         for key in version.runtimes() {
             at = child(at, key)?;
         }
-        let entry = if at.is_inline_table() { value(entry.into_inline_table()) } else { Item::Table(entry) };
-        at.as_table_like_mut().ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?.insert(name, entry);
+        let entry = if at.is_inline_table() {
+            value(entry.into_inline_table())
+        } else {
+            Item::Table(entry)
+        };
+        at.as_table_like_mut()
+            .ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?
+            .insert(name, entry);
         self.check(version, name)
     }
 
@@ -171,8 +221,13 @@ impl Document {
     }
 
     pub(super) fn remove_runtime(&mut self, version: Version, name: &str) {
-        let runtimes = version.runtimes().into_iter().try_fold(self.tree.as_item_mut(), Item::get_mut);
-        let Some(runtimes) = runtimes.and_then(Item::as_table_like_mut) else { return };
+        let runtimes = version
+            .runtimes()
+            .into_iter()
+            .try_fold(self.tree.as_item_mut(), Item::get_mut);
+        let Some(runtimes) = runtimes.and_then(Item::as_table_like_mut) else {
+            return;
+        };
         runtimes.remove(name);
         let stands_in = |runc: &Item| runc.as_table().is_some_and(is_stand_in);
         if runtimes.len() == 1 && runtimes.get("runc").is_some_and(stands_in) {
@@ -183,27 +238,44 @@ impl Document {
     /// Whether it was written by us and says nothing any more.
     pub(super) fn is_left_over(&self) -> bool {
         let text = self.text();
-        let says = |document: &Self| document.tree.iter().any(|(key, _)| !["version", "imports"].contains(&key));
+        let says = |document: &Self| {
+            document
+                .tree
+                .iter()
+                .any(|(key, _)| !["version", "imports"].contains(&key))
+        };
         text.starts_with(MARK) && Self::parse(&text).is_ok_and(|document| !says(&document))
     }
 
     fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, Malformed> {
         let mut at: &dyn TableLike = self.tree.as_table();
         for key in path {
-            let Some(item) = at.get(key) else { return Ok(None) };
-            at = item.as_table_like().ok_or_else(|| Malformed::NotATable((*key).to_owned()))?;
+            let Some(item) = at.get(key) else {
+                return Ok(None);
+            };
+            at = item
+                .as_table_like()
+                .ok_or_else(|| Malformed::NotATable((*key).to_owned()))?;
         }
         Ok(Some(at))
     }
 
-    /// Some ways to write tables take no addition; CR LF and a byte order mark would be lost. What is printed is therefore read again before anyone else reads it.
+    /// Some ways to write tables take no addition; CR LF and a byte order mark would be lost. What
+    /// is printed is therefore read again before anyone else reads it.
     fn check(&self, version: Version, name: &str) -> Result<(), Malformed> {
         if !self.exact {
             return Err(Malformed::LineEnds);
         }
-        let same = |copy: Self| copy.runtime(version, name).is_ok_and(|entry| entry.is_some_and(is_runtime));
+        let same = |copy: Self| {
+            copy.runtime(version, name)
+                .is_ok_and(|entry| entry.is_some_and(is_runtime))
+        };
         let written = Self::parse(&self.text()).is_ok_and(same);
-        if written { Ok(()) } else { Err(Malformed::Unwritable("plugins")) }
+        if written {
+            Ok(())
+        } else {
+            Err(Malformed::Unwritable("plugins"))
+        }
     }
 }
 
@@ -211,5 +283,8 @@ fn syntax(text: &str, error: &TomlError) -> Malformed {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-    Malformed::Syntax { line, message: error.message().trim().replace('\n', ", ") }
+    Malformed::Syntax {
+        line,
+        message: error.message().trim().replace('\n', ", "),
+    }
 }

@@ -1,6 +1,8 @@
-//! A runtime's entry in one of containerd's files: what makes it ours, and what it takes over from runc's.
+//! A runtime's entry in one of containerd's files: what makes it ours, and what it takes over from
+//! runc's.
 //!
-//! Must not know files. To remember: the node's runtimes must agree about cgroups, so ours follows runc's entry.
+//! Must not know files. To remember: the node's runtimes must agree about cgroups, so ours follows
+//! runc's entry.
 
 use toml_edit::{InlineTable, Item, Table, TableLike, Value, value};
 
@@ -11,14 +13,17 @@ const RUNTIME_TYPE: &str = "io.containerd.runc.v2";
 /// What users may say with annotations, as containerd hands it on (Go's `path.Match`).
 const ANNOTATIONS: &str = "boundary.*";
 /// Stands above the entry for runc that an entry for us needs.
-const STAND_IN: &str = "# What containerd 1.x has by itself, and drops where any other runtime is written.";
+const STAND_IN: &str =
+    "# What containerd 1.x has by itself, and drops where any other runtime is written.";
 
 /// An entry for us which is like runc's but for what makes it ours.
 pub(super) fn like(runc: Option<Table>, binary: &str) -> Result<Table, Malformed> {
     let mut entry = Item::Table(runc.unwrap_or_default());
     let systemd_cgroup = entry.as_table_like().and_then(systemd_cgroup);
     fit(&mut entry, binary, systemd_cgroup)?;
-    entry.into_table().map_err(|_| Malformed::NotATable("runtimes".to_owned()))
+    entry
+        .into_table()
+        .map_err(|_| Malformed::NotATable("runtimes".to_owned()))
 }
 
 /// runc as it is without an entry.
@@ -30,7 +35,11 @@ pub(super) fn stand_in() -> Table {
 }
 
 pub(super) fn is_stand_in(entry: &Table) -> bool {
-    entry.decor().prefix().and_then(|prefix| prefix.as_str()).is_some_and(|prefix| prefix.contains(STAND_IN))
+    entry
+        .decor()
+        .prefix()
+        .and_then(|prefix| prefix.as_str())
+        .is_some_and(|prefix| prefix.contains(STAND_IN))
 }
 
 pub(super) fn is_runtime(entry: &dyn TableLike) -> bool {
@@ -54,7 +63,10 @@ pub(super) fn merge(into: &mut Table, from: &dyn TableLike) {
             if !into.get(key).is_some_and(Item::is_table) {
                 into.insert(key, Item::Table(Table::new()));
             }
-            into.get_mut(key).and_then(Item::as_table_mut).into_iter().for_each(|into| merge(into, from));
+            into.get_mut(key)
+                .and_then(Item::as_table_mut)
+                .into_iter()
+                .for_each(|into| merge(into, from));
         } else if let Some(found) = item.as_value() {
             let mut found = found.clone();
             found.decor_mut().clear();
@@ -63,7 +75,11 @@ pub(super) fn merge(into: &mut Table, from: &dyn TableLike) {
     }
 }
 
-pub(super) fn fit(entry: &mut Item, binary: &str, systemd_cgroup: Option<bool>) -> Result<bool, Malformed> {
+pub(super) fn fit(
+    entry: &mut Item,
+    binary: &str,
+    systemd_cgroup: Option<bool>,
+) -> Result<bool, Malformed> {
     let mut changed = set(entry, "runtime_type", Some(RUNTIME_TYPE.into()))?;
     for key in ["pod_annotations", "container_annotations"] {
         changed |= allow_annotations(entry, key)?;
@@ -76,7 +92,9 @@ pub(super) fn fit(entry: &mut Item, binary: &str, systemd_cgroup: Option<bool>) 
 
 /// Gives a key its value, or takes the key away; says whether it was different.
 fn set(item: &mut Item, key: &str, wanted: Option<Value>) -> Result<bool, Malformed> {
-    let table = item.as_table_like_mut().ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
+    let table = item
+        .as_table_like_mut()
+        .ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
     let same = table.get(key).and_then(Item::as_value).map(meaning) == wanted.as_ref().map(meaning);
     if same {
         return Ok(false);
@@ -94,9 +112,17 @@ fn meaning(value: &Value) -> (Option<String>, Option<bool>) {
 }
 
 fn allow_annotations(entry: &mut Item, key: &str) -> Result<bool, Malformed> {
-    let table = entry.as_table_like_mut().ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?;
+    let table = entry
+        .as_table_like_mut()
+        .ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?;
     match table.get_mut(key).and_then(Item::as_array_mut) {
-        Some(list) if list.iter().any(|pattern| pattern.as_str() == Some(ANNOTATIONS)) => return Ok(false),
+        Some(list)
+            if list
+                .iter()
+                .any(|pattern| pattern.as_str() == Some(ANNOTATIONS)) =>
+        {
+            return Ok(false);
+        }
         Some(list) => list.push(ANNOTATIONS),
         None => drop(table.insert(key, value(Value::from_iter([ANNOTATIONS])))),
     }
@@ -106,12 +132,22 @@ fn allow_annotations(entry: &mut Item, key: &str) -> Result<bool, Malformed> {
 /// A table in a table, made where it isn't there, in the way that the outer one is written.
 pub(super) fn child<'a>(item: &'a mut Item, key: &str) -> Result<&'a mut Item, Malformed> {
     let inline = item.is_inline_table();
-    let table = item.as_table_like_mut().ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
+    let table = item
+        .as_table_like_mut()
+        .ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
     let made = || {
         let mut made = Table::new();
         made.set_implicit(true);
-        if inline { value(InlineTable::new()) } else { Item::Table(made) }
+        if inline {
+            value(InlineTable::new())
+        } else {
+            Item::Table(made)
+        }
     };
     let found = table.entry(key).or_insert_with(made);
-    if found.is_table_like() { Ok(found) } else { Err(Malformed::NotATable(key.to_owned())) }
+    if found.is_table_like() {
+        Ok(found)
+    } else {
+        Err(Malformed::NotATable(key.to_owned()))
+    }
 }

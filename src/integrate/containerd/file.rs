@@ -1,7 +1,7 @@
 //! One file of containerd's: what is in it, what is to be different, and which files it imports.
 //!
-//! Keeps a line about each change for the user. Plans only. To remember: an import that can't be followed surely is an error, as
-//! what it brings may count for more than what we see.
+//! Keeps a line about each change for the user. Plans only. To remember: an import that can't be
+//! followed surely is an error, as what it brings may count for more than what we see.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,26 +26,50 @@ pub(super) struct File {
 impl File {
     /// None where there is no such file.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, IntegrateError> {
-        let (path, Some(text)) = config_file::read(path)? else { return Ok(None) };
+        let (path, Some(text)) = config_file::read(path)? else {
+            return Ok(None);
+        };
         match Document::parse(&text) {
-            Ok(document) => Ok(Some(Self { path, before: Some(text), document, changes: Vec::new() })),
-            Err(source) => Err(IntegrateError::Malformed { path, source: source.into() }),
+            Ok(document) => Ok(Some(Self {
+                path,
+                before: Some(text),
+                document,
+                changes: Vec::new(),
+            })),
+            Err(source) => Err(IntegrateError::Malformed {
+                path,
+                source: source.into(),
+            }),
         }
     }
 
     /// What the runtime runs, if it is there and runs us.
-    pub(super) fn ours(&self, version: Version, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
+    pub(super) fn ours(
+        &self,
+        version: Version,
+        name: &RuntimeName,
+    ) -> Result<Option<String>, IntegrateError> {
         let entry = self.explain(self.document.runtime(version, name.as_str()))?;
         let runs = entry.map(|entry| entry::binary_name(entry).unwrap_or_default());
-        runs.map(|runs| binary::ours(name, &self.path, runs)).transpose()
+        runs.map(|runs| binary::ours(name, &self.path, runs))
+            .transpose()
     }
 
     /// One of ours in which nothing is left goes.
     pub(super) fn write(self, plan: &mut Plan) {
-        let Self { path, before, document, changes } = self;
+        let Self {
+            path,
+            before,
+            document,
+            changes,
+        } = self;
         match before {
             _ if changes.is_empty() => {}
-            Some(before) if document.is_left_over() => plan.steps.push(Step::Remove { path, before, changes }),
+            Some(before) if document.is_left_over() => plan.steps.push(Step::Remove {
+                path,
+                before,
+                changes,
+            }),
             before => plan.write(path, before, document.text(), changes),
         }
     }
@@ -59,9 +83,13 @@ impl File {
                 all.push(path);
                 continue;
             }
-            // 1.x looks for relative patterns in its working directory; and Go knows more patterns than we do.
+            // 1.x looks for relative patterns in its working directory; and Go knows more patterns
+            // than we do.
             let relative = version == Version::Two && !import.starts_with('/');
-            let elsewhere = path.parent().and_then(Path::to_str).is_none_or(|above| above.contains('*'));
+            let elsewhere = path
+                .parent()
+                .and_then(Path::to_str)
+                .is_none_or(|above| above.contains('*'));
             if relative || elsewhere || import.contains(['?', '[', '\\']) {
                 return self.explain(Err(Malformed::Pattern(import.to_owned())));
             }
@@ -72,11 +100,17 @@ impl File {
 
     /// A path as this file means it.
     pub(super) fn beside(&self, import: &str) -> PathBuf {
-        self.path.parent().unwrap_or_else(|| Path::new("/")).join(import)
+        self.path
+            .parent()
+            .unwrap_or_else(|| Path::new("/"))
+            .join(import)
     }
 
     pub(super) fn explain<T>(&self, result: Result<T, Malformed>) -> Result<T, IntegrateError> {
-        result.map_err(|source| IntegrateError::Malformed { path: self.path.clone(), source: source.into() })
+        result.map_err(|source| IntegrateError::Malformed {
+            path: self.path.clone(),
+            source: source.into(),
+        })
     }
 }
 
@@ -87,23 +121,36 @@ fn found(pattern: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
-    let mut paths: Vec<_> = paths.into_iter().filter(|path| matches(file_name(pattern), file_name(path))).collect();
+    let paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut paths: Vec<_> = paths
+        .into_iter()
+        .filter(|path| matches(file_name(pattern), file_name(path)))
+        .collect();
     paths.sort();
     Ok(paths)
 }
 
 pub(super) fn file_name(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
 }
 
 /// Whether a name fits a pattern whose only sign is `*`.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let mut literals = pattern.split('*');
-    let Some(mut rest) = name.strip_prefix(literals.next().unwrap_or_default()) else { return false };
-    let Some(last) = literals.next_back() else { return rest.is_empty() };
+    let Some(mut rest) = name.strip_prefix(literals.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(last) = literals.next_back() else {
+        return rest.is_empty();
+    };
     for literal in literals {
-        let Some((_, after)) = rest.split_once(literal) else { return false };
+        let Some((_, after)) = rest.split_once(literal) else {
+            return false;
+        };
         rest = after;
     }
     rest.ends_with(last)
@@ -115,11 +162,21 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_anything() {
-        for (pattern, name) in [("*.toml", "a.toml"), ("*", "x"), ("a*c*e.toml", "abcde.toml"), ("a.toml", "a.toml")] {
+        for (pattern, name) in [
+            ("*.toml", "a.toml"),
+            ("*", "x"),
+            ("a*c*e.toml", "abcde.toml"),
+            ("a.toml", "a.toml"),
+        ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("*.toml", "a.tom"), ("a*a", "a"), ("a.toml", "a.toml2"), ("b*", "ab"), ("*x*y", "yx")]
-        {
+        for (pattern, name) in [
+            ("*.toml", "a.tom"),
+            ("a*a", "a"),
+            ("a.toml", "a.toml2"),
+            ("b*", "ab"),
+            ("*x*y", "yx"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -1,7 +1,7 @@
 //! The files that containerd reads: the main one and those it imports, and which of them counts.
 //!
-//! Must not know how a file is written down (`file`, `document`). To remember: before 2.x the last file that speaks of the CRI
-//! plugin is the only one that counts.
+//! Must not know how a file is written down (`file`, `document`). To remember: before 2.x the last
+//! file that speaks of the CRI plugin is the only one that counts.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,14 +25,17 @@ const MOST: usize = 256;
 pub(super) struct Files {
     pub(super) version: Version,
     pub(super) list: Vec<File>,
-    /// Whether what several files say of one plugin is merged (2.x), or the last one's word alone counts (1.x).
+    /// Whether what several files say of one plugin is merged (2.x), or the last one's word alone
+    /// counts (1.x).
     merged: bool,
 }
 
 impl Files {
     /// None where there is no main file.
     pub(super) fn read(containerd: &Containerd) -> Result<Option<Self>, IntegrateError> {
-        File::read(&containerd.config)?.map(|main| Self::beginning_with(main, &containerd.program)).transpose()
+        File::read(&containerd.config)?
+            .map(|main| Self::beginning_with(main, &containerd.program))
+            .transpose()
     }
 
     /// Where there is no main file, one is made.
@@ -40,22 +43,36 @@ impl Files {
         if let Some(files) = Self::read(containerd)? {
             return Ok(files);
         }
-        let major = major_version(&containerd.program, "how a new configuration file is to be written")?;
+        let major = major_version(
+            &containerd.program,
+            "how a new configuration file is to be written",
+        )?;
         let drop_ins = containerd.config.with_file_name("conf.d").join("*.toml");
-        let drop_ins = drop_ins.to_str().ok_or_else(|| IntegrateError::NotText(drop_ins.clone()))?;
+        let drop_ins = drop_ins
+            .to_str()
+            .ok_or_else(|| IntegrateError::NotText(drop_ins.clone()))?;
         let document = match major {
             ..2 => Document::new(Version::Two, None),
             2.. => Document::new(Version::Three, Some(drop_ins)),
         };
         let changes = vec![format!("a new file, for containerd {major}.x")];
-        let main = File { path: containerd.config.clone(), before: None, document, changes };
+        let main = File {
+            path: containerd.config.clone(),
+            before: None,
+            document,
+            changes,
+        };
         Self::beginning_with(main, &containerd.program)
     }
 
     /// In the order in which containerd reads them: all of one level, then those that they import.
     fn beginning_with(main: File, program: &Path) -> Result<Self, IntegrateError> {
         let version = main.explain(main.document.version())?;
-        let mut files = Self { version, list: Vec::new(), merged: version == Version::Three };
+        let mut files = Self {
+            version,
+            list: Vec::new(),
+            merged: version == Version::Three,
+        };
         let mut next = VecDeque::from([main]);
         while let Some(file) = next.pop_front() {
             if files.list.iter().any(|seen| seen.path == file.path) {
@@ -76,41 +93,63 @@ impl Files {
     }
 
     /// Makes containerd offer the runtime, where it doesn't yet.
-    pub(super) fn add_runtime(&mut self, name: &RuntimeName, path: &str) -> Result<(), IntegrateError> {
+    pub(super) fn add_runtime(
+        &mut self,
+        name: &RuntimeName,
+        path: &str,
+    ) -> Result<(), IntegrateError> {
         let (version, runc) = (self.version, self.runc()?);
         if let Some(file) = self.offering(name)? {
             let was = file.ours(version, name)?.unwrap_or_default();
             let systemd_cgroup = runc.as_ref().and_then(entry::systemd_cgroup);
-            let fitted = file.document.fit_runtime(version, name.as_str(), path, systemd_cgroup);
+            let fitted = file
+                .document
+                .fit_runtime(version, name.as_str(), path, systemd_cgroup);
             if file.explain(fitted)? {
-                file.changes.push(format!("runtime {name}: {path}, as runc is (was {was})"));
+                file.changes
+                    .push(format!("runtime {name}: {path}, as runc is (was {was})"));
             }
             return Ok(());
         }
         let file = self.target(name)?;
         if version == Version::Two && !file.explain(file.document.has_runtimes(version))? {
-            let added = file.document.add_runtime(version, "runc", entry::stand_in());
+            let added = file
+                .document
+                .add_runtime(version, "runc", entry::stand_in());
             file.explain(added)?;
-            file.changes
-                .push("runtime runc: as containerd 1.x has it, which drops it where another is written".to_owned());
+            file.changes.push(
+                "runtime runc: as containerd 1.x has it, which drops it where another is written"
+                    .to_owned(),
+            );
         }
-        let added = entry::like(runc, path).and_then(|entry| file.document.add_runtime(version, name.as_str(), entry));
+        let added = entry::like(runc, path)
+            .and_then(|entry| file.document.add_runtime(version, name.as_str(), entry));
         file.explain(added)?;
-        file.changes.push(format!("runtime {name}: {path}, else as runc is"));
+        file.changes
+            .push(format!("runtime {name}: {path}, else as runc is"));
         Ok(())
     }
 
     /// Takes the runtime out of every file, and gives what it ran.
-    pub(super) fn remove_runtime(&mut self, name: &RuntimeName) -> Result<Vec<String>, IntegrateError> {
+    pub(super) fn remove_runtime(
+        &mut self,
+        name: &RuntimeName,
+    ) -> Result<Vec<String>, IntegrateError> {
         let version = self.version;
         let mut paths = Vec::new();
         for file in &mut self.list {
             if file.explain(file.document.default_runtime(version))? == Some(name.as_str()) {
                 let setting = format!("`default_runtime_name` in {}", file.path.display());
                 let what = "containerd's default runtime";
-                return Err(IntegrateError::IsDefault { name: name.clone(), what, setting });
+                return Err(IntegrateError::IsDefault {
+                    name: name.clone(),
+                    what,
+                    setting,
+                });
             }
-            let Some(path) = file.ours(version, name)? else { continue };
+            let Some(path) = file.ours(version, name)? else {
+                continue;
+            };
             file.document.remove_runtime(version, name.as_str());
             file.changes.push(format!("no runtime {name} (was {path})"));
             paths.push(path);
@@ -125,7 +164,11 @@ impl Files {
 
     /// Whether any runtime still runs `path`.
     pub(super) fn mention(&self, path: &str) -> bool {
-        let of = |file: &File| file.document.binaries(self.version).is_ok_and(|binaries| binaries.contains(&path));
+        let of = |file: &File| {
+            file.document
+                .binaries(self.version)
+                .is_ok_and(|binaries| binaries.contains(&path))
+        };
         self.list.iter().any(of)
     }
 
@@ -133,7 +176,9 @@ impl Files {
     pub(super) fn runc(&self) -> Result<Option<Table>, IntegrateError> {
         let mut merged = None;
         for index in self.counting()? {
-            let Some(file) = self.list.get(index) else { continue };
+            let Some(file) = self.list.get(index) else {
+                continue;
+            };
             if let Some(entry) = file.explain(file.document.runtime(self.version, "runc"))? {
                 entry::merge(merged.get_or_insert_with(Table::new), entry);
             }
@@ -145,8 +190,13 @@ impl Files {
     fn offering(&mut self, name: &RuntimeName) -> Result<Option<&mut File>, IntegrateError> {
         let mut found = None;
         for index in self.counting()? {
-            let Some(file) = self.list.get(index) else { continue };
-            if file.explain(file.document.runtime(self.version, name.as_str()))?.is_some() {
+            let Some(file) = self.list.get(index) else {
+                continue;
+            };
+            if file
+                .explain(file.document.runtime(self.version, name.as_str()))?
+                .is_some()
+            {
                 found = Some(index);
             }
         }
@@ -158,22 +208,39 @@ impl Files {
         let index = match self.drop_in(name)? {
             Some(path) => {
                 let document = Document::new(self.version, None);
-                self.list.push(File { path, before: None, document, changes: Vec::new() });
+                self.list.push(File {
+                    path,
+                    before: None,
+                    document,
+                    changes: Vec::new(),
+                });
                 self.list.len() - 1
             }
             None if self.merged => 0,
             None => self.counting()?.last().copied().unwrap_or_default(),
         };
-        Ok(self.list.get_mut(index).expect("the main file is always there"))
+        Ok(self
+            .list
+            .get_mut(index)
+            .expect("the main file is always there"))
     }
 
     /// A path for a file of our own that the main file imports already, and that isn't there.
     fn drop_in(&self, name: &RuntimeName) -> Result<Option<PathBuf>, IntegrateError> {
-        let (Version::Three, Some(main)) = (self.version, self.list.first()) else { return Ok(None) };
+        let (Version::Three, Some(main)) = (self.version, self.list.first()) else {
+            return Ok(None);
+        };
         let own = format!("boundary-shim-{name}.toml");
-        let patterns = main.explain(main.document.imports())?.into_iter().map(|import| main.beside(import));
-        let fitting = |path: &PathBuf| matches(file_name(path), &own) && file_name(path).contains('*');
-        Ok(patterns.filter(fitting).map(|path| path.with_file_name(&own)).find(|path| !path.exists()))
+        let patterns = main
+            .explain(main.document.imports())?
+            .into_iter()
+            .map(|import| main.beside(import));
+        let fitting =
+            |path: &PathBuf| matches(file_name(path), &own) && file_name(path).contains('*');
+        Ok(patterns
+            .filter(fitting)
+            .map(|path| path.with_file_name(&own))
+            .find(|path| !path.exists()))
     }
 
     /// By index.
@@ -181,7 +248,9 @@ impl Files {
         if self.merged {
             return Ok((0..self.list.len()).collect());
         }
-        Ok(vec![self.saying_anything()?.last().copied().unwrap_or_default()])
+        Ok(vec![
+            self.saying_anything()?.last().copied().unwrap_or_default(),
+        ])
     }
 
     /// The files that say anything of the CRI plugin, by index.
@@ -199,11 +268,20 @@ impl Files {
 /// 1 or 2, from `containerd github.com/containerd/containerd/v2 v2.1.4 …`.
 fn major_version(program: &Path, what: &'static str) -> Result<u32, IntegrateError> {
     let version = process::answer(program, &["--version"]).and_then(|said| {
-        let number = said.split_whitespace().nth(2).map(|word| word.trim_start_matches('v'));
+        let number = said
+            .split_whitespace()
+            .nth(2)
+            .map(|word| word.trim_start_matches('v'));
         let major = number.and_then(|number| number.split('.').next()?.parse().ok());
-        major.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its answer can't be understood"))
+        major.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "its answer can't be understood")
+        })
     });
-    version.map_err(|source| IntegrateError::Version { program: program.to_owned(), what, source })
+    version.map_err(|source| IntegrateError::Version {
+        program: program.to_owned(),
+        what,
+        source,
+    })
 }
 
 #[cfg(test)]

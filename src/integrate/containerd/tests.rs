@@ -1,4 +1,5 @@
-//! Installing and uninstalling on a host of files, without containerd; with real ones: `tests/install`.
+//! Installing and uninstalling on a host of files, without containerd; with real ones:
+//! `tests/install`.
 
 use super::document::{Malformed, Version};
 use super::test_host::{CONFIG, THREE, TWO, entry, host_of_version, host_with, renamed};
@@ -11,7 +12,11 @@ fn a_file_gets_an_entry_like_runcs_and_is_as_before_without_it() {
     for (text, version) in [(TWO, Version::Two), (THREE, Version::Three)] {
         let host = host_with(text);
         let plan = host.install_now();
-        assert!(has_note(&plan, "systemctl restart containerd"), "{:?}", plan.notes);
+        assert!(
+            has_note(&plan, "systemctl restart containerd"),
+            "{:?}",
+            plan.notes
+        );
         let entry = entry(&host, CONFIG, version);
         for line in [
             "runtime_type = \"io.containerd.runc.v2\"",
@@ -22,8 +27,14 @@ fn a_file_gets_an_entry_like_runcs_and_is_as_before_without_it() {
         ] {
             assert!(entry.contains(line), "{line} in {entry}");
         }
-        assert_eq!(entry.contains("base_runtime_spec = \"/etc/base.json\""), text == TWO);
-        assert!(!entry.contains('#'), "runc's comments are about runc: {entry}");
+        assert_eq!(
+            entry.contains("base_runtime_spec = \"/etc/base.json\""),
+            text == TWO
+        );
+        assert!(
+            !entry.contains('#'),
+            "runc's comments are about runc: {entry}"
+        );
 
         renamed(&host, CONFIG);
         host.uninstall_now();
@@ -40,7 +51,10 @@ fn runc_stays_where_no_runtime_was_written() {
     let host = host_with(text);
     host.install_now();
     let after = host.get(CONFIG);
-    assert!(after.contains("containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n"), "{after}");
+    assert!(
+        after.contains("containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n"),
+        "{after}"
+    );
     renamed(&host, CONFIG);
     host.uninstall_now();
     assert_eq!(host.get(CONFIG), text);
@@ -53,7 +67,10 @@ fn every_line_that_was_there_stays_in_its_order() {
     let after = host.get(CONFIG);
     let mut lines = after.lines();
     for line in TWO.lines() {
-        assert!(lines.any(|other| other == line), "{line} is gone or elsewhere:\n{after}");
+        assert!(
+            lines.any(|other| other == line),
+            "{line} is gone or elsewhere:\n{after}"
+        );
     }
 }
 
@@ -63,21 +80,37 @@ fn installing_again_follows_the_binary_and_runc() {
     host.install_now();
     renamed(&host, CONFIG);
     host.install_now();
-    assert!(host.get(CONFIG).contains(&shell()), "a binary that has moved is followed");
+    assert!(
+        host.get(CONFIG).contains(&shell()),
+        "a binary that has moved is followed"
+    );
 
     renamed(&host, CONFIG);
-    host.put(CONFIG, &host.get(CONFIG).replace("SystemdCgroup = true # as the kubelet", ""));
+    host.put(
+        CONFIG,
+        &host
+            .get(CONFIG)
+            .replace("SystemdCgroup = true # as the kubelet", ""),
+    );
     host.install_now();
-    assert!(!host.get(CONFIG).contains("SystemdCgroup"), "{}", host.get(CONFIG));
+    assert!(
+        !host.get(CONFIG).contains("SystemdCgroup"),
+        "{}",
+        host.get(CONFIG)
+    );
 }
 
 #[test]
 fn another_programs_runtime_of_that_name_is_neither_replaced_nor_removed() {
-    let other =
-        "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.boundary.options]\nBinaryName = '/opt/other'\n";
+    let other = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.boundary.options]\nBinaryName = '/opt/other'\n";
     let host = host_with(&format!("{THREE}{other}"));
-    assert!(matches!(host.install(), Err(IntegrateError::ForeignRuntime { runs, .. }) if runs == "/opt/other"));
-    assert!(matches!(host.uninstall(), Err(IntegrateError::ForeignRuntime { .. })));
+    assert!(
+        matches!(host.install(), Err(IntegrateError::ForeignRuntime { runs, .. }) if runs == "/opt/other")
+    );
+    assert!(matches!(
+        host.uninstall(),
+        Err(IntegrateError::ForeignRuntime { .. })
+    ));
 }
 
 #[test]
@@ -87,7 +120,10 @@ fn the_default_runtime_is_not_removed() {
     ));
     host.install_now();
     renamed(&host, CONFIG);
-    assert!(matches!(host.uninstall(), Err(IntegrateError::IsDefault { .. })));
+    assert!(matches!(
+        host.uninstall(),
+        Err(IntegrateError::IsDefault { .. })
+    ));
 }
 
 #[test]
@@ -95,14 +131,26 @@ fn malformed_files_are_left_alone_with_a_reason() {
     let cases = [
         ("version = 2\n[plugins\n", "line 2: "),
         ("version = 2\nplugins = 1\n", "`plugins` isn't a table"),
-        ("version = 2\n[plugins]\n\"io.containerd.grpc.v1.cri\" = []\n", "`io.containerd.grpc.v1.cri` isn't a table"),
+        (
+            "version = 2\n[plugins]\n\"io.containerd.grpc.v1.cri\" = []\n",
+            "`io.containerd.grpc.v1.cri` isn't a table",
+        ),
         ("disabled_plugins = [\"cri\"]\n", "it needs `version = 2`"),
         ("version = 1\n", "it needs `version = 2`"),
         ("version = 4\n", "it needs `version = 2`"),
         ("version = 2\nimports = 1\n", "`imports` isn't a list"),
-        ("version = 2\nimports = [\"conf.d/*.toml\"]\n", "conf.d/*.toml can't be followed"),
-        ("version = 3\nimports = [\"/*/x/*.toml\"]\n", "can't be followed"),
-        ("version = 3\nimports = [\"/x/[ab]*.toml\"]\n", "can't be followed"),
+        (
+            "version = 2\nimports = [\"conf.d/*.toml\"]\n",
+            "conf.d/*.toml can't be followed",
+        ),
+        (
+            "version = 3\nimports = [\"/*/x/*.toml\"]\n",
+            "can't be followed",
+        ),
+        (
+            "version = 3\nimports = [\"/x/[ab]*.toml\"]\n",
+            "can't be followed",
+        ),
         ("a = 1\na = 2\n", "line 2: "),
     ];
     for (text, reason) in cases {
@@ -111,7 +159,9 @@ fn malformed_files_are_left_alone_with_a_reason() {
             let error = anyhow::Error::from(plan.expect_err(text));
             let said = format!("{error:#}");
             assert!(
-                said.contains(reason) && said.contains("config.toml is left alone") && !said.contains('\n'),
+                said.contains(reason)
+                    && said.contains("config.toml is left alone")
+                    && !said.contains('\n'),
                 "{said}"
             );
         }
@@ -148,7 +198,11 @@ fn a_disabled_plugin_and_another_runc_are_told() {
     let text = "disabled_plugins = ['io.containerd.grpc.v1.cri']\nversion = 2\n\
                 [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nBinaryName = '/usr/bin/crun'\n";
     let plan = host_with(text).install().expect("planned");
-    assert!(has_note(&plan, "disables the CRI plugin") && has_note(&plan, "runtime = \"/usr/bin/crun\""), "{plan:?}");
+    assert!(
+        has_note(&plan, "disables the CRI plugin")
+            && has_note(&plan, "runtime = \"/usr/bin/crun\""),
+        "{plan:?}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is to be different in `daemon.json`, and whether it may be.
 //!
-//! Reads the file, checks each change against what is in it and against the flags of the dockerds that read it, and
-//! keeps a line about each for the user. Plans only.
+//! Reads the file, checks each change against what is in it and against the flags of the dockerds
+//! that read it, and keeps a line about each for the user. Plans only.
 
 use std::path::{Path, PathBuf};
 
@@ -27,18 +27,32 @@ impl ConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, IntegrateError> {
         let (path, before) = config_file::read(path)?;
         match DaemonJson::parse(before.as_deref().unwrap_or_default()) {
-            Ok(json) => Ok(Self { path, before, json, changes: Vec::new() }),
-            Err(source) => Err(IntegrateError::Malformed { path, source: source.into() }),
+            Ok(json) => Ok(Self {
+                path,
+                before,
+                json,
+                changes: Vec::new(),
+            }),
+            Err(source) => Err(IntegrateError::Malformed {
+                path,
+                source: source.into(),
+            }),
         }
     }
 
     /// Says whether something had to be changed.
-    pub(super) fn add_runtime(&mut self, name: &RuntimeName, program: &str) -> Result<bool, IntegrateError> {
+    pub(super) fn add_runtime(
+        &mut self,
+        name: &RuntimeName,
+        program: &str,
+    ) -> Result<bool, IntegrateError> {
         if self.json.runtime(name.as_str()).as_deref() == Some(program) {
             return Ok(false);
         }
         match self.ours(name)? {
-            Some(found) => self.changes.push(format!("runtime {name}: {program} (was {found})")),
+            Some(found) => self
+                .changes
+                .push(format!("runtime {name}: {program} (was {found})")),
             None => self.changes.push(format!("runtime {name}: {program}")),
         }
         self.json.set_runtime(name.as_str(), program);
@@ -47,7 +61,11 @@ impl ConfigFile {
 
     /// Plans what `dns` needs; the file itself is written by [`Self::write`], after that.
     pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut Plan) {
-        if !self.json.dns().is_empty() || daemons.iter().any(|daemon| !daemon.flag("--dns").is_empty()) {
+        if !self.json.dns().is_empty()
+            || daemons
+                .iter()
+                .any(|daemon| !daemon.flag("--dns").is_empty())
+        {
             return;
         }
         let servers = match host.choose(self, daemons) {
@@ -76,15 +94,28 @@ impl ConfigFile {
         ));
         let memory = self.memory();
         let changes = vec!["remembers `dns` for uninstall".to_owned()];
-        plan.write(memory.clone(), std::fs::read_to_string(memory).ok(), format!("{servers}\n"), changes);
+        plan.write(
+            memory.clone(),
+            std::fs::read_to_string(memory).ok(),
+            format!("{servers}\n"),
+            changes,
+        );
         if daemons.is_empty() {
-            plan.notes
-                .push("should dockerd be started with --dns, remove `dns`: it doesn't start with both".to_owned());
+            plan.notes.push(
+                "should dockerd be started with --dns, remove `dns`: it doesn't start with both"
+                    .to_owned(),
+            );
         }
     }
 
     /// Takes out the `dns` that we put there, once no runtime of ours needs it.
-    pub(super) fn remove_dns(&mut self, host: &HostDns, daemons: &[Daemon], running: &Path, plan: &mut Plan) {
+    pub(super) fn remove_dns(
+        &mut self,
+        host: &HostDns,
+        daemons: &[Daemon],
+        running: &Path,
+        plan: &mut Plan,
+    ) {
         let servers = self.json.dns().join(", ");
         if servers.is_empty() || self.json.programs().any(|path| binary::is_ours(&path)) {
             return;
@@ -93,21 +124,34 @@ impl ConfigFile {
         let before = std::fs::read_to_string(&memory).unwrap_or_default();
         if before.trim_end() != servers {
             if !self.changes.is_empty() {
-                plan.notes.push(format!("`dns` stays ({servers}): it isn't what install wrote"));
+                plan.notes.push(format!(
+                    "`dns` stays ({servers}): it isn't what install wrote"
+                ));
             }
             return;
         }
         if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let later = "containers are running that need it. Uninstall again once they are removed";
+            let later =
+                "containers are running that need it. Uninstall again once they are removed";
             plan.notes.push(format!("`dns` stays ({servers}): {later}"));
             return;
         }
         self.json.remove_dns();
         self.changes.push(format!("no dns (was {servers})"));
-        plan.steps.push(Step::Remove { path: memory, before, changes: Vec::new() });
-        let Some(before) = host.own_drop_in() else { return };
+        plan.steps.push(Step::Remove {
+            path: memory,
+            before,
+            changes: Vec::new(),
+        });
+        let Some(before) = host.own_drop_in() else {
+            return;
+        };
         if daemons.is_empty() {
-            plan.steps.push(Step::Remove { path: host.drop_in.clone(), before, changes: Vec::new() });
+            plan.steps.push(Step::Remove {
+                path: host.drop_in.clone(),
+                before,
+                changes: Vec::new(),
+            });
             plan.steps.push(Step::Restart(RESOLVED.to_owned()));
         } else {
             plan.notes.push(format!(
@@ -129,9 +173,16 @@ impl ConfigFile {
         name: &RuntimeName,
         daemons: &[Daemon],
     ) -> Result<Option<String>, IntegrateError> {
-        let Some(path) = self.ours(name)? else { return Ok(None) };
+        let Some(path) = self.ours(name)? else {
+            return Ok(None);
+        };
         let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.as_str());
-        if self.json.default_runtime().is_some_and(|default| default == name.as_str()) || daemons.iter().any(by_flag) {
+        if self
+            .json
+            .default_runtime()
+            .is_some_and(|default| default == name.as_str())
+            || daemons.iter().any(by_flag)
+        {
             let what = "dockerd's default runtime, without which it doesn't start";
             return Err(IntegrateError::IsDefault {
                 name: name.clone(),
@@ -153,6 +204,7 @@ impl ConfigFile {
     /// The path of the runtime, if it is there and runs us.
     fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
         let runs = self.json.runtime(name.as_str());
-        runs.map(|runs| binary::ours(name, &self.path, &runs)).transpose()
+        runs.map(|runs| binary::ours(name, &self.path, &runs))
+            .transpose()
     }
 }

@@ -1,9 +1,10 @@
 //! `daemon.json`: dockerd's configuration file, edited without touching what we don't know.
 //!
-//! Pure text in, text out. Every value that isn't ours keeps its very text (numbers too: `serde_json::Value` would turn
-//! `1e2` into `100.0`), and every key its place. What dockerd itself would refuse, or two readers could read differently,
-//! is an error: a key given twice (Go takes the last or merges, others take the first), and `Runtimes` for `runtimes`
-//! (dockerd 20.10: "don't match any configuration option").
+//! Pure text in, text out. Every value that isn't ours keeps its very text (numbers too:
+//! `serde_json::Value` would turn `1e2` into `100.0`), and every key its place. What dockerd itself
+//! would refuse, or two readers could read differently, is an error: a key given twice (Go takes
+//! the last or merges, others take the first), and `Runtimes` for `runtimes` (dockerd 20.10: "don't
+//! match any configuration option").
 
 use std::net::IpAddr;
 
@@ -46,7 +47,8 @@ pub enum Malformed {
 }
 
 impl DaemonJson {
-    /// Reads a file's text; nothing but white space counts as an empty object, as it does for newer dockerds.
+    /// Reads a file's text; nothing but white space counts as an empty object, as it does for newer
+    /// dockerds.
     ///
     /// # Errors
     /// What dockerd would refuse in the parts that we read, and keys given twice there.
@@ -56,15 +58,26 @@ impl DaemonJson {
         let root: Object = serde_json::from_str(text).map_err(Malformed::NotAnObject)?;
         refuse_twice(&root)?;
         for known in ["runtimes", "dns", "default-runtime"] {
-            if let Some(found) = root.keys().find(|key| key.eq_ignore_ascii_case(known) && *key != known) {
-                return Err(Malformed::Case { found: found.to_owned(), known });
+            if let Some(found) = root
+                .keys()
+                .find(|key| key.eq_ignore_ascii_case(known) && *key != known)
+            {
+                return Err(Malformed::Case {
+                    found: found.to_owned(),
+                    known,
+                });
             }
         }
         let config = Self { root, indent };
-        let runtimes = config.check_type::<Object>("runtimes", "an object")?.unwrap_or_default();
+        let runtimes = config
+            .check_type::<Object>("runtimes", "an object")?
+            .unwrap_or_default();
         refuse_twice(&runtimes)?;
         for name in runtimes.keys() {
-            let wrong = || Malformed::WrongType { key: format!("runtimes.{name}"), expected: "an object" };
+            let wrong = || Malformed::WrongType {
+                key: format!("runtimes.{name}"),
+                expected: "an object",
+            };
             refuse_twice(&runtimes.value(name).ok_or_else(wrong)?)?;
         }
         config.check_type::<Vec<String>>("dns", "a list of strings")?;
@@ -72,12 +85,23 @@ impl DaemonJson {
         Ok(config)
     }
 
-    fn check_type<T: DeserializeOwned>(&self, key: &str, expected: &'static str) -> Result<Option<T>, Malformed> {
-        let wrong = || Malformed::WrongType { key: key.to_owned(), expected };
-        self.root.get(key).map(|node| node.value().ok_or_else(wrong)).transpose()
+    fn check_type<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        expected: &'static str,
+    ) -> Result<Option<T>, Malformed> {
+        let wrong = || Malformed::WrongType {
+            key: key.to_owned(),
+            expected,
+        };
+        self.root
+            .get(key)
+            .map(|node| node.value().ok_or_else(wrong))
+            .transpose()
     }
 
-    /// The path of a runtime: none where there is no such runtime, empty where it has no path (a `runtimeType`).
+    /// The path of a runtime: none where there is no such runtime, empty where it has no path (a
+    /// `runtimeType`).
     #[must_use]
     pub fn runtime(&self, name: &str) -> Option<String> {
         let runtime = self.runtimes().value::<Object>(name)?;
@@ -87,7 +111,9 @@ impl DaemonJson {
     /// Whether some runtime's path is this.
     #[must_use]
     pub fn mentions(&self, path: &str) -> bool {
-        self.runtimes().keys().any(|name| self.runtime(name).as_deref() == Some(path))
+        self.runtimes()
+            .keys()
+            .any(|name| self.runtime(name).as_deref() == Some(path))
     }
 
     /// Adds a runtime, or changes the path of the one that has the name; its other members stay.
@@ -99,8 +125,8 @@ impl DaemonJson {
         self.root.set("runtimes", Node::Object(runtimes));
     }
 
-    /// Removes a runtime. The key `runtimes` stays, even empty: without it a reload removes nothing (dockerd takes an
-    /// absent key for "as before"; tried with 20.10.24).
+    /// Removes a runtime. The key `runtimes` stays, even empty: without it a reload removes nothing
+    /// (dockerd takes an absent key for "as before"; tried with 20.10.24).
     pub fn remove_runtime(&mut self, name: &str) {
         let mut runtimes = self.runtimes();
         runtimes.remove(name);
@@ -133,7 +159,10 @@ impl DaemonJson {
     /// The paths of all runtimes.
     pub fn programs(&self) -> impl Iterator<Item = String> {
         let runtimes = self.runtimes();
-        let paths: Vec<_> = runtimes.keys().filter_map(|name| self.runtime(name)).collect();
+        let paths: Vec<_> = runtimes
+            .keys()
+            .filter_map(|name| self.runtime(name))
+            .collect();
         paths.into_iter()
     }
 
@@ -143,7 +172,8 @@ impl DaemonJson {
         self.root.value("default-runtime")
     }
 
-    /// The file's text: indented as it was (two spaces where that can't be seen), a line break at the end.
+    /// The file's text: indented as it was (two spaces where that can't be seen), a line break at
+    /// the end.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -158,14 +188,19 @@ impl DaemonJson {
 }
 
 fn refuse_twice(object: &Object) -> Result<(), Malformed> {
-    object.twice().map_or(Ok(()), |key| Err(Malformed::Twice(key.to_owned())))
+    object
+        .twice()
+        .map_or(Ok(()), |key| Err(Malformed::Twice(key.to_owned())))
 }
 
 /// White space before the first key that stands on a line of its own.
 fn indentation(text: &str) -> &str {
     let of_line = |line: &'_ str| line.len() - line.trim_start_matches([' ', '\t']).len();
     let found = text.lines().map(|line| line.split_at(of_line(line)));
-    found.skip(1).find(|(white, rest)| !white.is_empty() && rest.starts_with('"')).map_or("  ", |(white, _)| white)
+    found
+        .skip(1)
+        .find(|(white, rest)| !white.is_empty() && rest.starts_with('"'))
+        .map_or("  ", |(white, _)| white)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! A JSON object as it was written: what isn't changed keeps its very text, and every key its place.
+//! A JSON object as it was written: what isn't changed keeps its very text, and every key its
+//! place.
 //!
-//! Must not know what the keys mean. To remember: a key may be there twice, and readers differ about which counts; who reads an
-//! object asks for it first ([`Object::twice`]).
+//! Must not know what the keys mean. To remember: a key may be there twice, and readers differ
+//! about which counts; who reads an object asks for it first ([`Object::twice`]).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -26,7 +27,10 @@ impl Object {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        self.0.iter().find(|(found, _)| found == key).map(|(_, node)| node)
+        self.0
+            .iter()
+            .find(|(found, _)| found == key)
+            .map(|(_, node)| node)
     }
 
     pub(super) fn value<T: DeserializeOwned>(&self, key: &str) -> Option<T> {

@@ -1,7 +1,7 @@
 //! Restarting a dockerd, where that ends no container.
 //!
-//! Plans only. dockerd is asked itself whether it keeps containers alive: `live-restore` may be set in its file and not be in
-//! force yet.
+//! Plans only. dockerd is asked itself whether it keeps containers alive: `live-restore` may be set
+//! in its file and not be in force yet.
 
 use std::path::Path;
 
@@ -15,7 +15,9 @@ const SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// The step that restarts it.
 pub(super) fn plan(daemon: &Daemon, config: &Path) -> Result<Step, IntegrateError> {
-    let Some(unit) = daemon.unit() else { return Err(IntegrateError::NotAService { pid: daemon.pid() }) };
+    let Some(unit) = daemon.unit() else {
+        return Err(IntegrateError::NotAService { pid: daemon.pid() });
+    };
     let (keeps, running) = ask(daemon).map_err(|source| IntegrateError::AskDockerd { source })?;
     may_restart(keeps, running, config)?;
     Ok(Step::Restart(unit))
@@ -25,15 +27,24 @@ fn may_restart(keeps_containers: bool, running: u64, config: &Path) -> Result<()
     if keeps_containers || running == 0 {
         return Ok(());
     }
-    Err(IntegrateError::WouldStop { running, config: config.to_owned() })
+    Err(IntegrateError::WouldStop {
+        running,
+        config: config.to_owned(),
+    })
 }
 
 /// Whether it keeps containers alive without itself, and how many run.
 fn ask(daemon: &Daemon) -> std::io::Result<(bool, u64)> {
     let hosts = [daemon.flag("-H"), daemon.flag("--host")].concat();
-    let host = hosts.into_iter().find(|host| host.starts_with("unix://")).unwrap_or(SOCKET);
+    let host = hosts
+        .into_iter()
+        .find(|host| host.starts_with("unix://"))
+        .unwrap_or(SOCKET);
     let format = "{{.LiveRestoreEnabled}} {{.ContainersRunning}}";
-    let said = process::answer(Path::new("docker"), &["-H", host, "info", "--format", format])?;
+    let said = process::answer(
+        Path::new("docker"),
+        &["-H", host, "info", "--format", format],
+    )?;
     read(&said).ok_or_else(|| std::io::Error::other(format!("malformed response: {}", said.trim())))
 }
 
@@ -50,8 +61,13 @@ mod tests {
     fn running_containers_are_not_stopped() {
         let config = Path::new("/etc/docker/daemon.json");
         assert!(may_restart(true, 3, config).is_ok() && may_restart(false, 0, config).is_ok());
-        let error = may_restart(false, 3, config).expect_err("they would be stopped").to_string();
-        assert!(error.contains("\"live-restore\": true") && error.contains("3 running containers"), "{error}");
+        let error = may_restart(false, 3, config)
+            .expect_err("they would be stopped")
+            .to_string();
+        assert!(
+            error.contains("\"live-restore\": true") && error.contains("3 running containers"),
+            "{error}"
+        );
     }
 
     #[test]

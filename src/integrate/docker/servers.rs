@@ -1,8 +1,10 @@
-//! Which DNS servers `dns` is to name: ones that answer, and that follow the host's when these change.
+//! Which DNS servers `dns` is to name: ones that answer, and that follow the host's when these
+//! change.
 //!
-//! Where systemd-resolved serves the host by its stub on loopback, it alone knows the servers of the moment (a laptop's
-//! change with every network): it is told to listen on the bridge's address too, and that address is named. Else the host's
-//! resolv.conf names servers that others can ask as well. Plans only.
+//! Where systemd-resolved serves the host by its stub on loopback, it alone knows the servers of
+//! the moment (a laptop's change with every network): it is told to listen on the bridge's address
+//! too, and that address is named. Else the host's resolv.conf names servers that others can ask as
+//! well. Plans only.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -50,29 +52,49 @@ impl HostDns {
 
     /// The servers to name; else why there is none.
     pub(super) fn choose(&self, file: &ConfigFile, daemons: &[Daemon]) -> Result<Servers, String> {
-        let named = self.resolv_confs.first().map(|path| resolv_conf::nameservers(&resolv_conf::text(path)));
-        let only_loopback = named.is_some_and(|named| !named.is_empty() && named.iter().all(IpAddr::is_loopback));
+        let named = self
+            .resolv_confs
+            .first()
+            .map(|path| resolv_conf::nameservers(&resolv_conf::text(path)));
+        let only_loopback =
+            named.is_some_and(|named| !named.is_empty() && named.iter().all(IpAddr::is_loopback));
         if only_loopback && self.resolved.exists() {
             return self
                 .bridge(file, daemons)
                 .map(Servers::Resolved)
-                .ok_or_else(|| "Docker has no bridge on whose address systemd-resolved could listen".to_owned());
+                .ok_or_else(|| {
+                    "Docker has no bridge on whose address systemd-resolved could listen".to_owned()
+                });
         }
         let usable = resolv_conf::servers(&self.resolv_confs);
         if usable.is_empty() {
-            return Err("this host names no DNS server that a container could ask, only itself".to_owned());
+            return Err(
+                "this host names no DNS server that a container could ask, only itself".to_owned(),
+            );
         }
-        let (answering, silent): (Vec<_>, Vec<_>) = usable.into_iter().partition(|server| (self.answers)(*server));
+        let (answering, silent): (Vec<_>, Vec<_>) = usable
+            .into_iter()
+            .partition(|server| (self.answers)(*server));
         if answering.is_empty() {
             let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
-            return Err(format!("this host's DNS servers ({}) don't answer", silent.join(", ")));
+            return Err(format!(
+                "this host's DNS servers ({}) don't answer",
+                silent.join(", ")
+            ));
         }
         Ok(Servers::Named(answering))
     }
 
     fn bridge(&self, file: &ConfigFile, daemons: &[Daemon]) -> Option<IpAddr> {
-        let flag = |name: &str| daemons.iter().find_map(|daemon| Some((*daemon.flag(name).last()?).to_owned()));
-        if flag("--bridge").or_else(|| file.json.text_of("bridge")).is_some_and(|bridge| bridge != "docker0") {
+        let flag = |name: &str| {
+            daemons
+                .iter()
+                .find_map(|daemon| Some((*daemon.flag(name).last()?).to_owned()))
+        };
+        if flag("--bridge")
+            .or_else(|| file.json.text_of("bridge"))
+            .is_some_and(|bridge| bridge != "docker0")
+        {
             return None;
         }
         match flag("--bip").or_else(|| file.json.text_of("bip")) {
@@ -91,12 +113,18 @@ impl HostDns {
             after,
             changes: vec![format!("systemd-resolved listens on {address}, too")],
         };
-        vec![write, Step::Restart(RESOLVED.to_owned()), Step::Ask(address)]
+        vec![
+            write,
+            Step::Restart(RESOLVED.to_owned()),
+            Step::Ask(address),
+        ]
     }
 
     /// Our file for systemd-resolved, if it is there and ours.
     pub(super) fn own_drop_in(&self) -> Option<String> {
-        std::fs::read_to_string(&self.drop_in).ok().filter(|text| text.starts_with(HEADER))
+        std::fs::read_to_string(&self.drop_in)
+            .ok()
+            .filter(|text| text.starts_with(HEADER))
     }
 }
 
@@ -109,8 +137,8 @@ pub(super) enum Servers {
     Named(Vec<IpAddr>),
 }
 
-/// Asks for the root's name servers, as every resolver is asked all day. Any answer but a refusal will do: what the server
-/// can reach at the moment is not our business.
+/// Asks for the root's name servers, as every resolver is asked all day. Any answer but a refusal
+/// will do: what the server can reach at the moment is not our business.
 pub(crate) fn answers(server: IpAddr) -> bool {
     serves(SocketAddr::new(server, 53))
 }
@@ -120,7 +148,9 @@ fn serves(server: SocketAddr) -> bool {
     const QUESTION: [u8; 17] = [0xb0, 0xda, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
     const REFUSED: u8 = 5;
     match socket::ask(server, &QUESTION, PATIENCE) {
-        Ok(answer) => matches!(*answer, [0xb0, 0xda, flags, code, ..] if flags & 0x80 != 0 && code & 0xf != REFUSED),
+        Ok(answer) => {
+            matches!(*answer, [0xb0, 0xda, flags, code, ..] if flags & 0x80 != 0 && code & 0xf != REFUSED)
+        }
         Err(_) => false,
     }
 }
@@ -148,16 +178,27 @@ mod tests {
     #[test]
     fn a_server_counts_that_answers_and_does_not_refuse() {
         assert!(counts(|answer| answer[2] |= 0x80));
-        assert!(counts(|answer| (answer[2], answer[3]) = (0x81, 2)), "what it can reach is not our business");
-        assert!(!counts(|answer| (answer[2], answer[3]) = (0x81, 5)), "refused");
+        assert!(
+            counts(|answer| (answer[2], answer[3]) = (0x81, 2)),
+            "what it can reach is not our business"
+        );
+        assert!(
+            !counts(|answer| (answer[2], answer[3]) = (0x81, 5)),
+            "refused"
+        );
         assert!(!counts(|_| ()), "a question is no answer");
-        assert!(!counts(|answer| (answer[0], answer[2]) = (0, 0x81)), "to another question");
+        assert!(
+            !counts(|answer| (answer[0], answer[2]) = (0, 0x81)),
+            "to another question"
+        );
         assert!(!counts(|answer| answer.truncate(3)));
     }
 
     #[test]
     fn where_nobody_serves_nobody_answers() {
-        let free = std::net::UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("an address");
+        let free = std::net::UdpSocket::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("an address");
         assert!(!serves(free));
     }
 }

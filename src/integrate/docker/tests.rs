@@ -23,7 +23,11 @@ fn host_where(answers: fn(IpAddr) -> bool) -> TestHost {
             drop_in: at("resolved.conf.d/boundary.conf"),
             answers,
         };
-        Engine::Docker(Docker { daemon_config: at(CONFIG), dns, restart: false })
+        Engine::Docker(Docker {
+            daemon_config: at(CONFIG),
+            dns,
+            restart: false,
+        })
     })
 }
 
@@ -56,7 +60,10 @@ fn installing_makes_what_is_missing_and_is_done_then() {
 fn servers_that_are_set_stay() {
     let host = host_with(r#"{"dns": ["198.51.100.1"]}"#);
     host.put("resolv.conf", "nameserver 192.0.2.53\n");
-    assert_eq!(daemon_json(&host.install().expect("planned")).dns(), ["198.51.100.1"]);
+    assert_eq!(
+        daemon_json(&host.install().expect("planned")).dns(),
+        ["198.51.100.1"]
+    );
 }
 
 #[test]
@@ -71,25 +78,39 @@ fn a_host_that_names_only_loopback_is_told_what_to_do() {
 #[test]
 fn only_servers_that_answer_are_named() {
     let some = host_where(|server| server.to_string() == "192.0.2.54");
-    some.put("resolv.conf", "nameserver 192.0.2.53\nnameserver 192.0.2.54\n");
-    assert_eq!(daemon_json(&some.install().expect("planned")).dns(), ["192.0.2.54"]);
+    some.put(
+        "resolv.conf",
+        "nameserver 192.0.2.53\nnameserver 192.0.2.54\n",
+    );
+    assert_eq!(
+        daemon_json(&some.install().expect("planned")).dns(),
+        ["192.0.2.54"]
+    );
     let none = host_where(|_| false);
     none.put("resolv.conf", "nameserver 192.0.2.53\n");
     let plan = none.install().expect("planned");
     assert!(daemon_json(&plan).dns().is_empty());
-    assert!(has_note(&plan, "(192.0.2.53) don't answer"), "{:?}", plan.notes);
+    assert!(
+        has_note(&plan, "(192.0.2.53) don't answer"),
+        "{:?}",
+        plan.notes
+    );
 }
 
 #[test]
 fn systemd_resolved_is_made_to_listen_on_the_bridge_before_its_address_is_written() {
-    for (config, address) in [("{}", "172.17.0.1"), (r#"{"bip": "10.9.0.1/24"}"#, "10.9.0.1")] {
+    for (config, address) in [
+        ("{}", "172.17.0.1"),
+        (r#"{"bip": "10.9.0.1/24"}"#, "10.9.0.1"),
+    ] {
         let host = host_with(config);
         host.put("resolv.conf", "nameserver 127.0.0.53\n");
         host.put("resolve/stub-resolv.conf", "");
         let plan = host.install().expect("planned");
         let listens = format!("[Resolve]\nDNSStubListenerExtra={address}\n");
         let server = address.parse().expect("an address");
-        let place = |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().position(wanted).expect("planned");
+        let place =
+            |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().position(wanted).expect("planned");
         let order = [
             place(&|step| matches!(step, Step::Write { after, .. } if after.ends_with(&listens))),
             place(&|step| *step == Step::Restart("systemd-resolved.service".to_owned())),
@@ -112,44 +133,80 @@ fn uninstalling_takes_out_the_dns_that_was_put_in_and_no_other() {
     // The program isn't the shell that stands for it here.
     let install = || {
         host.install_now();
-        host.put(CONFIG, &host.get(CONFIG).replace(&shell(), "/opt/boundary-shim"));
+        host.put(
+            CONFIG,
+            &host.get(CONFIG).replace(&shell(), "/opt/boundary-shim"),
+        );
     };
     install();
     host.put("running/id-0/record.json", "");
     let plan = host.uninstall().expect("planned");
-    assert!(has_note(&plan, "need it") && !daemon_json(&plan).dns().is_empty(), "{plan:?}");
+    assert!(
+        has_note(&plan, "need it") && !daemon_json(&plan).dns().is_empty(),
+        "{plan:?}"
+    );
     std::fs::remove_dir_all(host.path("running")).expect("removed");
     host.uninstall_now();
-    assert!(DaemonJson::parse(&host.get(CONFIG)).expect("well-formed").dns().is_empty());
+    assert!(
+        DaemonJson::parse(&host.get(CONFIG))
+            .expect("well-formed")
+            .dns()
+            .is_empty()
+    );
     assert!(!host.path("docker/boundary-dns").exists());
     assert_eq!(host.uninstall().expect("planned").steps, []);
 
     install();
-    host.put(CONFIG, &host.get(CONFIG).replace("192.0.2.53", "192.0.2.99"));
+    host.put(
+        CONFIG,
+        &host.get(CONFIG).replace("192.0.2.53", "192.0.2.99"),
+    );
     let plan = host.uninstall_now();
     assert!(has_note(&plan, "`dns` stays (192.0.2.99)"), "{plan:?}");
 }
 
 #[test]
 fn uninstalling_leaves_systemd_resolved_as_it_was() {
-    let host = host_with(r#"{"dns": ["172.17.0.1"], "runtimes": {"boundary": {"path": "/opt/boundary-shim"}}}"#);
+    let host = host_with(
+        r#"{"dns": ["172.17.0.1"], "runtimes": {"boundary": {"path": "/opt/boundary-shim"}}}"#,
+    );
     host.put("docker/boundary-dns", "172.17.0.1\n");
     let drop_in = "resolved.conf.d/boundary.conf";
     let removes = |plan: &Plan| {
-        plan.steps.iter().any(|step| matches!(step, Step::Remove { path, .. } if *path == host.path(drop_in)))
+        plan.steps
+            .iter()
+            .any(|step| matches!(step, Step::Remove { path, .. } if *path == host.path(drop_in)))
     };
     host.put(drop_in, "[Resolve]\nDNSStubListenerExtra=172.17.0.1\n");
-    assert!(!removes(&host.uninstall().expect("planned")), "somebody else's");
-    host.put(drop_in, "# Made by boundary-shim: lets containers ask this host's resolver.\n[Resolve]\n");
+    assert!(
+        !removes(&host.uninstall().expect("planned")),
+        "somebody else's"
+    );
+    host.put(
+        drop_in,
+        "# Made by boundary-shim: lets containers ask this host's resolver.\n[Resolve]\n",
+    );
     let plan = host.uninstall().expect("planned");
-    assert!(removes(&plan) && plan.steps.contains(&Step::Restart("systemd-resolved.service".to_owned())), "{plan:?}");
+    assert!(
+        removes(&plan)
+            && plan
+                .steps
+                .contains(&Step::Restart("systemd-resolved.service".to_owned())),
+        "{plan:?}"
+    );
 }
 
 #[test]
 fn another_programs_runtime_of_that_name_is_neither_replaced_nor_removed() {
     let host = host_with(r#"{"runtimes": {"boundary": {"path": "/opt/other"}}}"#);
-    assert!(matches!(host.install(), Err(IntegrateError::ForeignRuntime { .. })));
-    assert!(matches!(host.uninstall(), Err(IntegrateError::ForeignRuntime { .. })));
+    assert!(matches!(
+        host.install(),
+        Err(IntegrateError::ForeignRuntime { .. })
+    ));
+    assert!(matches!(
+        host.uninstall(),
+        Err(IntegrateError::ForeignRuntime { .. })
+    ));
 }
 
 #[test]
@@ -162,15 +219,29 @@ fn a_runtime_of_ours_that_has_moved_is_brought_up_to_date() {
 #[test]
 fn the_default_runtime_is_not_removed() {
     let text = r#"{"default-runtime": "boundary", "runtimes": {"boundary": {"path": "/opt/boundary-shim"}}}"#;
-    assert!(matches!(host_with(text).uninstall(), Err(IntegrateError::IsDefault { .. })));
+    assert!(matches!(
+        host_with(text).uninstall(),
+        Err(IntegrateError::IsDefault { .. })
+    ));
 }
 
 #[test]
 fn malformed_files_are_left_alone() {
-    for text in ["{", r#"{"runtimes": 1}"#, r#"{"runtimes": {}, "Runtimes": {}}"#, "\u{feff}{}"] {
+    for text in [
+        "{",
+        r#"{"runtimes": 1}"#,
+        r#"{"runtimes": {}, "Runtimes": {}}"#,
+        "\u{feff}{}",
+    ] {
         let host = host_with(text);
-        assert!(matches!(host.install(), Err(IntegrateError::Malformed { .. })), "{text}");
-        assert!(matches!(host.uninstall(), Err(IntegrateError::Malformed { .. })), "{text}");
+        assert!(
+            matches!(host.install(), Err(IntegrateError::Malformed { .. })),
+            "{text}"
+        );
+        assert!(
+            matches!(host.uninstall(), Err(IntegrateError::Malformed { .. })),
+            "{text}"
+        );
         assert_eq!(host.get(CONFIG), text);
     }
 }
@@ -213,15 +284,22 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
     let entry = format!(r#"{{"path": "{}"}}"#, link.display());
     let goes = |plan: &Plan| plan.steps.contains(&Step::Unlink(link.clone()));
 
-    let shared = host_with(&format!(r#"{{"runtimes": {{"boundary": {entry}, "b": {entry}}}}}"#));
+    let shared = host_with(&format!(
+        r#"{{"runtimes": {{"boundary": {entry}, "b": {entry}}}}}"#
+    ));
     assert!(!goes(&shared.uninstall().expect("planned")));
 
-    let last = host_with(&format!(r#"{{"runtimes": {{"boundary": {entry}}}, "dns": ["192.0.2.1"]}}"#));
+    let last = host_with(&format!(
+        r#"{{"runtimes": {{"boundary": {entry}}}, "dns": ["192.0.2.1"]}}"#
+    ));
     let plan = last.uninstall().expect("planned");
     assert!(goes(&plan) && has_note(&plan, "`dns` stays"), "{plan:?}");
 
     for file in ["elsewhere.json", "elsewhere.d/podman.conf"] {
-        last.put(file, &format!("[engine.runtimes]\n\"npm\" = [\"{}\"]\n", link.display()));
+        last.put(
+            file,
+            &format!("[engine.runtimes]\n\"npm\" = [\"{}\"]\n", link.display()),
+        );
         let plan = last.uninstall().expect("planned");
         assert!(!goes(&plan) && has_note(&plan, file), "{plan:?}");
         last.put(file, &format!("{}-other\"", link.display()));
@@ -230,15 +308,24 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
 
     std::fs::create_dir_all(last.path("running/id-0")).expect("a directory");
     let plan = last.uninstall().expect("planned");
-    assert!(!goes(&plan) && has_note(&plan, "stays: containers are running"), "{plan:?}");
+    assert!(
+        !goes(&plan) && has_note(&plan, "stays: containers are running"),
+        "{plan:?}"
+    );
 }
 
 #[test]
 fn a_missing_policy_is_named() {
     let host = host_with("{}");
-    assert!(has_note(&host.install().expect("planned"), "policies/default.yaml"));
+    assert!(has_note(
+        &host.install().expect("planned"),
+        "policies/default.yaml"
+    ));
     host.put("policies/default.yaml", "allow: []\n");
-    assert!(!has_note(&host.install().expect("planned"), "policies/default.yaml"));
+    assert!(!has_note(
+        &host.install().expect("planned"),
+        "policies/default.yaml"
+    ));
 }
 
 #[test]
@@ -246,7 +333,13 @@ fn a_step_that_fails_leaves_the_host_as_it_was() {
     let host = host_with("{}");
     let mut plan = host.install().expect("planned");
     plan.steps.insert(0, Step::Directory(host.path("made")));
-    plan.steps.insert(1, Step::Link { link: host.path("link"), target: "x".into() });
+    plan.steps.insert(
+        1,
+        Step::Link {
+            link: host.path("link"),
+            target: "x".into(),
+        },
+    );
     plan.steps.push(Step::Unlink(host.path("nothing-here")));
     let error = apply(&plan.steps, |_| Ok(())).expect_err("the last step");
     assert!(error.to_string().ends_with("nothing-here"), "{error}");
@@ -259,7 +352,12 @@ fn a_directory_that_two_files_need_is_made_once() {
     let mut host = host();
     host.ours.policies = host.path("docker/policies");
     let plan = host.install_now();
-    let made = |name: &str| plan.steps.iter().filter(|step| **step == Step::Directory(host.path(name))).count();
+    let made = |name: &str| {
+        plan.steps
+            .iter()
+            .filter(|step| **step == Step::Directory(host.path(name)))
+            .count()
+    };
     assert_eq!((made("docker"), made("docker/policies")), (1, 1));
 }
 

@@ -6,8 +6,15 @@ use serde_json::{Map, Value};
 use super::*;
 
 fn text(name: &str) -> String {
-    let image = "registry.example:5000/boundary-shim:1".parse().expect("an image");
-    manifests(&name.parse().expect("a name"), &"npm".parse().expect("a name"), &image).expect("made")
+    let image = "registry.example:5000/boundary-shim:1"
+        .parse()
+        .expect("an image");
+    manifests(
+        &name.parse().expect("a name"),
+        &"npm".parse().expect("a name"),
+        &image,
+    )
+    .expect("made")
 }
 
 /// Every document, with all scalars as texts.
@@ -42,7 +49,10 @@ fn node<'a>(event: Event<'a>, events: &mut impl Iterator<Item = Event<'a>>) -> V
                     Event::MappingEnd => return Value::Object(map),
                     Event::Scalar(key, ..) => {
                         let first = events.next().expect("a value");
-                        assert!(map.insert(key.to_string(), node(first, events)).is_none(), "{key} twice");
+                        assert!(
+                            map.insert(key.to_string(), node(first, events)).is_none(),
+                            "{key} twice"
+                        );
                     }
                     other => panic!("no key: {other:?}"),
                 }
@@ -53,29 +63,67 @@ fn node<'a>(event: Event<'a>, events: &mut impl Iterator<Item = Event<'a>>) -> V
 }
 
 fn at<'a>(document: &'a Value, path: &str) -> &'a str {
-    document.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path} in {document}"))
+    document
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("no {path} in {document}"))
 }
 
 #[test]
 fn three_objects_of_stable_versions_belong_together() {
     let documents = documents(&text("boundary-2"));
-    let kinds: Vec<_> = documents.iter().map(|one| (at(one, "/apiVersion"), at(one, "/kind"))).collect();
-    assert_eq!(kinds, [("node.k8s.io/v1", "RuntimeClass"), ("apps/v1", "DaemonSet"), ("v1", "Pod")]);
-    let [class, set, pod] = &documents[..] else { panic!("three") };
+    let kinds: Vec<_> = documents
+        .iter()
+        .map(|one| (at(one, "/apiVersion"), at(one, "/kind")))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("node.k8s.io/v1", "RuntimeClass"),
+            ("apps/v1", "DaemonSet"),
+            ("v1", "Pod")
+        ]
+    );
+    let [class, set, pod] = &documents[..] else {
+        panic!("three")
+    };
     assert_eq!(at(class, "/handler"), "boundary-2");
-    assert_eq!(at(pod, "/spec/runtimeClassName"), at(class, "/metadata/name"));
-    assert_eq!(class.pointer("/scheduling/nodeSelector"), set.pointer("/spec/template/spec/nodeSelector"));
-    assert_eq!(at(class, "/scheduling/nodeSelector/boundary-shim~1boundary-2"), "true");
-    assert_eq!(set.pointer("/spec/selector/matchLabels"), set.pointer("/spec/template/metadata/labels"));
-    assert_eq!(at(set, "/spec/template/spec/containers/0/image"), "registry.example:5000/boundary-shim:1");
-    assert_eq!(at(set, "/spec/template/spec/automountServiceAccountToken"), "false");
+    assert_eq!(
+        at(pod, "/spec/runtimeClassName"),
+        at(class, "/metadata/name")
+    );
+    assert_eq!(
+        class.pointer("/scheduling/nodeSelector"),
+        set.pointer("/spec/template/spec/nodeSelector")
+    );
+    assert_eq!(
+        at(class, "/scheduling/nodeSelector/boundary-shim~1boundary-2"),
+        "true"
+    );
+    assert_eq!(
+        set.pointer("/spec/selector/matchLabels"),
+        set.pointer("/spec/template/metadata/labels")
+    );
+    assert_eq!(
+        at(set, "/spec/template/spec/containers/0/image"),
+        "registry.example:5000/boundary-shim:1"
+    );
+    assert_eq!(
+        at(set, "/spec/template/spec/automountServiceAccountToken"),
+        "false"
+    );
 }
 
 #[test]
 fn the_nodes_script_is_in_it_whole() {
     let documents = documents(&text("boundary"));
     let script = at(&documents[1], "/spec/template/spec/containers/0/command/2");
-    assert_eq!(script, SCRIPT.replace("@NAME@", "boundary").replace("@POLICY@", "npm"));
+    assert_eq!(
+        script,
+        SCRIPT
+            .replace("@NAME@", "boundary")
+            .replace("@POLICY@", "npm")
+    );
 }
 
 #[test]
@@ -83,24 +131,45 @@ fn the_recipe_is_in_it_and_no_placeholder_is_left() {
     let text = text("boundary");
     assert!(text.contains("#      FROM debian"), "{text}");
     assert!(
-        !["@NAME@", "@POLICY@", "@IMAGE@", "@SCRIPT@", "@RECIPE@"].iter().any(|left| text.contains(left)),
+        !["@NAME@", "@POLICY@", "@IMAGE@", "@SCRIPT@", "@RECIPE@"]
+            .iter()
+            .any(|left| text.contains(left)),
         "{text}"
     );
-    assert!(text.lines().all(|line| line.trim_end() == line && line.len() <= 140), "{text}");
+    assert!(
+        text.lines()
+            .all(|line| line.trim_end() == line && line.len() <= 140),
+        "{text}"
+    );
 }
 
 #[test]
 fn names_that_kubernetes_refuses_are_refused_here() {
     for name in ["Boundary", "a_b", "a.b", "a-", &"a".repeat(49)] {
-        let error = handler(&name.parse().expect("a runtime's name")).expect_err(name).to_string();
+        let error = handler(&name.parse().expect("a runtime's name"))
+            .expect_err(name)
+            .to_string();
         assert!(error.contains(name), "{error}");
     }
 }
 
 #[test]
 fn an_images_name_can_hold_nothing_else() {
-    for image in ["", "a b", "a\"", "a\nb", "-a", "$(x)", "a;b", &"a".repeat(256)] {
+    for image in [
+        "",
+        "a b",
+        "a\"",
+        "a\nb",
+        "-a",
+        "$(x)",
+        "a;b",
+        &"a".repeat(256),
+    ] {
         assert!(image.parse::<Image>().is_err(), "{image}");
     }
-    assert!("images.example.org/x/y:v1@sha256:00".parse::<Image>().is_ok());
+    assert!(
+        "images.example.org/x/y:v1@sha256:00"
+            .parse::<Image>()
+            .is_ok()
+    );
 }

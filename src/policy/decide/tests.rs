@@ -1,4 +1,5 @@
-//! Decisions, rule by rule and as laws: a denial beats every allowance, a suggestion allows what it was made for.
+//! Decisions, rule by rule and as laws: a denial beats every allowance, a suggestion allows what it
+//! was made for.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,11 @@ fn compile(source: &PolicySource) -> Policy {
 }
 
 fn policy(allow: &[&str], deny: &[&str]) -> Policy {
-    compile(&PolicySource { allow: texts(allow), deny: texts(deny), ..PolicySource::default() })
+    compile(&PolicySource {
+        allow: texts(allow),
+        deny: texts(deny),
+        ..PolicySource::default()
+    })
 }
 
 /// An attempt that owns its parts: `GET http://name:port/path@address`, as a table writes it.
@@ -30,13 +35,21 @@ struct Try {
 impl Try {
     fn new(protocol: Protocol, name: &str, destination: &str) -> Self {
         let name = (!name.is_empty()).then(|| Hostname::parse(name).unwrap());
-        Self { protocol, name, destination: destination.parse().unwrap(), request: None }
+        Self {
+            protocol,
+            name,
+            destination: destination.parse().unwrap(),
+            request: None,
+        }
     }
 
     /// Plain HTTP on port 80.
     fn http(method: &str, name: &str, path: &str) -> Self {
         let request = Some((method.to_owned(), path.to_owned()));
-        Self { request, ..Self::new(Protocol::Http, name, "192.0.2.1:80") }
+        Self {
+            request,
+            ..Self::new(Protocol::Http, name, "192.0.2.1:80")
+        }
     }
 
     fn https(name: &str) -> Self {
@@ -84,24 +97,94 @@ fn requests_are_judged_as_coder_boundary_judges_them() {
         ("method=*", "PUT", "example.com", "/api", true),
         ("domain=example.com", "DELETE", "example.com", "/api", true),
         ("domain=example.org", "GET", "example.com", "/api", false),
-        ("domain=example.com", "GET", "api.example.com", "/users", false),
-        ("domain=*.example.com", "GET", "api.example.com", "/users", true),
-        ("domain=*.example.com", "GET", "example.com", "/users", false),
+        (
+            "domain=example.com",
+            "GET",
+            "api.example.com",
+            "/users",
+            false,
+        ),
+        (
+            "domain=*.example.com",
+            "GET",
+            "api.example.com",
+            "/users",
+            true,
+        ),
+        (
+            "domain=*.example.com",
+            "GET",
+            "example.com",
+            "/users",
+            false,
+        ),
         ("path=/api/users", "GET", "example.com", "/api/users", true),
         ("path=/api/*", "GET", "example.com", "/api/users/123", true),
-        ("method=POST domain=api.com path=/users", "POST", "api.com", "/users", true),
-        ("method=POST domain=api.com path=/users", "GET", "api.com", "/users", false),
-        ("method=POST domain=api.com path=/users", "POST", "other.com", "/users", false),
-        ("method=POST domain=api.com path=/users", "POST", "api.com", "/posts", false),
-        ("method=* domain=* path=/*/*", "PATCH", "test.example.com", "/api/users/123", true),
+        (
+            "method=POST domain=api.com path=/users",
+            "POST",
+            "api.com",
+            "/users",
+            true,
+        ),
+        (
+            "method=POST domain=api.com path=/users",
+            "GET",
+            "api.com",
+            "/users",
+            false,
+        ),
+        (
+            "method=POST domain=api.com path=/users",
+            "POST",
+            "other.com",
+            "/users",
+            false,
+        ),
+        (
+            "method=POST domain=api.com path=/users",
+            "POST",
+            "api.com",
+            "/posts",
+            false,
+        ),
+        (
+            "method=* domain=* path=/*/*",
+            "PATCH",
+            "test.example.com",
+            "/api/users/123",
+            true,
+        ),
         ("domain=localhost", "GET", "localhost", "/api", true),
-        ("method=GET,HEAD domain=api.github.com path=/repos/*,/users/*", "HEAD", "api.github.com", "/users/a/b", true),
+        (
+            "method=GET,HEAD domain=api.github.com path=/repos/*,/users/*",
+            "HEAD",
+            "api.github.com",
+            "/users/a/b",
+            true,
+        ),
         // Never compared raw: a path that the caller didn't normalise counts as unread.
-        ("domain=x.test path=/api/*", "GET", "x.test", "/api/../admin", false),
-        ("domain=x.test path=/api/*", "GET", "x.test", "/api%2Fadmin", false),
+        (
+            "domain=x.test path=/api/*",
+            "GET",
+            "x.test",
+            "/api/../admin",
+            false,
+        ),
+        (
+            "domain=x.test path=/api/*",
+            "GET",
+            "x.test",
+            "/api%2Fadmin",
+            false,
+        ),
     ] {
         let policy = policy(&[rule], &[]);
-        assert_eq!(Try::http(method, name, path).is_allowed(&policy), expected, "{rule}: {method} {name}{path}");
+        assert_eq!(
+            Try::http(method, name, path).is_allowed(&policy),
+            expected,
+            "{rule}: {method} {name}{path}"
+        );
     }
 }
 
@@ -114,7 +197,10 @@ fn nothing_matched_means_denied() {
 
 #[test]
 fn a_denial_beats_every_allowance() {
-    let policy = policy(&["domain=*", "cidr=198.51.100.0/24"], &["domain=evil.test", "port=25"]);
+    let policy = policy(
+        &["domain=*", "cidr=198.51.100.0/24"],
+        &["domain=evil.test", "port=25"],
+    );
     let denial = Try::https("evil.test").denial(&policy);
     assert_eq!(denial.reason, "rule «deny domain=evil.test» forbids it");
     assert_eq!(denial.rule.as_deref(), Some("domain=evil.test"));
@@ -128,7 +214,12 @@ fn a_denial_beats_every_allowance() {
 fn a_denial_that_can_not_be_read_says_so() {
     let policy = policy(&["domain=x.test"], &["domain=x.test method=POST"]);
     let denial = Try::https("x.test").denial(&policy);
-    assert!(denial.reason.ends_with("forbids it, for its method and path can't be read"), "{denial:?}");
+    assert!(
+        denial
+            .reason
+            .ends_with("forbids it, for its method and path can't be read"),
+        "{denial:?}"
+    );
     assert!(Try::http("GET", "x.test", "/").is_allowed(&policy));
 }
 
@@ -148,25 +239,42 @@ fn a_rule_for_addresses_gives_leave_for_that_address_alone() {
     let policy = policy(&["cidr=192.0.2.0/24 port=22"], &[]);
     for destination in ["192.0.2.1:22", "[::ffff:192.0.2.1]:22"] {
         let permit = Try::new(Protocol::Tcp, "", destination).permit(&policy);
-        assert_eq!((permit.name(), permit.address()), (None, Some(address("192.0.2.1"))));
+        assert_eq!(
+            (permit.name(), permit.address()),
+            (None, Some(address("192.0.2.1")))
+        );
         let upstream = permit.upstream(address("192.0.2.1"), &[]).unwrap();
         assert_eq!(upstream.socket_addr(), "192.0.2.1:22".parse().unwrap());
         permit.upstream(address("192.0.2.2"), &[]).unwrap_err();
     }
     // A name that no rule names doesn't close what the address opens.
-    assert!(Try::new(Protocol::Https, "x.test", "192.0.2.1:22").permit(&policy).address().is_some());
+    assert!(
+        Try::new(Protocol::Https, "x.test", "192.0.2.1:22")
+            .permit(&policy)
+            .address()
+            .is_some()
+    );
     Try::new(Protocol::Tcp, "", "192.0.3.1:22").denial(&policy);
     Try::new(Protocol::Tcp, "", "[64:ff9b::192.0.2.1]:22").denial(&policy);
 }
 
 #[test]
 fn special_addresses_are_shut_whatever_the_rules_say() {
-    let open = ["domain=*", "cidr=0.0.0.0/0,::/0,127.0.0.0/8,169.254.0.0/16,::1", "cidr=0.0.0.0/0,::/0 proto=udp"];
+    let open = [
+        "domain=*",
+        "cidr=0.0.0.0/0,::/0,127.0.0.0/8,169.254.0.0/16,::1",
+        "cidr=0.0.0.0/0,::/0 proto=udp",
+    ];
     for policy in [policy(&open, &[]), observing(&open)] {
         let permit = Try::https("x.test").permit(&policy);
-        for special in
-            ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::169.254.169.254", "fe80::1"]
-        {
+        for special in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "fe80::1",
+        ] {
             let denial = permit.upstream(address(special), &[]).unwrap_err();
             assert!(denial.reason.starts_with("x.test leads to "), "{denial:?}");
             assert_eq!(denial.suggestion, None);
@@ -178,14 +286,27 @@ fn special_addresses_are_shut_whatever_the_rules_say() {
         }
     }
     let denial = Try::new(Protocol::Http, "", "169.254.169.254:80").denial(&policy(&[], &[]));
-    assert_eq!(denial.reason, "169.254.169.254 is link-local (169.254.0.0/16)");
+    assert_eq!(
+        denial.reason,
+        "169.254.169.254 is link-local (169.254.0.0/16)"
+    );
 }
 
 #[test]
 fn ones_own_addresses_are_never_dialled() {
-    let own = [address("192.0.2.7"), address("10.0.0.7"), address("2001:db8::7")];
+    let own = [
+        address("192.0.2.7"),
+        address("10.0.0.7"),
+        address("2001:db8::7"),
+    ];
     let permit = Try::https("x.test").permit(&policy(&["domain=x.test", "cidr=10.0.0.0/8"], &[]));
-    for text in ["192.0.2.7", "10.0.0.7", "2001:db8::7", "::ffff:192.0.2.7", "64:ff9b::192.0.2.7"] {
+    for text in [
+        "192.0.2.7",
+        "10.0.0.7",
+        "2001:db8::7",
+        "::ffff:192.0.2.7",
+        "64:ff9b::192.0.2.7",
+    ] {
         let denial = permit.upstream(address(text), &own).unwrap_err();
         assert!(denial.reason.contains("own"), "{denial:?}");
     }
@@ -197,47 +318,117 @@ fn private_addresses_open_only_to_a_rule_that_names_them() {
     for (rules, resolved, expected) in [
         (vec!["domain=x.test"], "10.0.0.5", false),
         (vec!["domain=x.test", "cidr=10.0.0.0/8"], "10.0.0.5", true),
-        (vec!["domain=x.test", "cidr=10.0.0.0/8 port=443"], "10.0.0.5", true),
-        (vec!["domain=x.test", "cidr=10.0.0.0/8 port=22"], "10.0.0.5", false),
-        (vec!["domain=x.test", "cidr=10.0.0.0/8 proto=udp"], "10.0.0.5", false),
+        (
+            vec!["domain=x.test", "cidr=10.0.0.0/8 port=443"],
+            "10.0.0.5",
+            true,
+        ),
+        (
+            vec!["domain=x.test", "cidr=10.0.0.0/8 port=22"],
+            "10.0.0.5",
+            false,
+        ),
+        (
+            vec!["domain=x.test", "cidr=10.0.0.0/8 proto=udp"],
+            "10.0.0.5",
+            false,
+        ),
         (vec!["domain=x.test", "cidr=10.1.0.0/16"], "10.0.0.5", false),
-        (vec!["domain=x.test", "domain=y.test cidr=10.0.0.0/8"], "10.0.0.5", false),
+        (
+            vec!["domain=x.test", "domain=y.test cidr=10.0.0.0/8"],
+            "10.0.0.5",
+            false,
+        ),
         (vec!["domain=x.test cidr=10.0.0.0/8"], "10.0.0.5", true),
         (vec!["domain=x.test cidr=10.0.0.0/8"], "203.0.113.1", false),
-        (vec!["domain=x.test cidr=10.0.0.0/8", "domain=x.test"], "203.0.113.1", true),
-        (vec!["domain=x.test cidr=10.0.0.0/8", "domain=x.test"], "10.0.0.5", true),
+        (
+            vec!["domain=x.test cidr=10.0.0.0/8", "domain=x.test"],
+            "203.0.113.1",
+            true,
+        ),
+        (
+            vec!["domain=x.test cidr=10.0.0.0/8", "domain=x.test"],
+            "10.0.0.5",
+            true,
+        ),
         // Who opens the internet has not asked for the neighbours.
         (vec!["domain=x.test", "cidr=0.0.0.0/0"], "10.0.0.5", false),
         (vec!["domain=x.test cidr=0.0.0.0/0"], "10.0.0.5", false),
         (vec!["domain=x.test", "cidr=fd00::/8"], "fd00:1::1", true),
-        (vec!["domain=x.test", "cidr=fd00::/8"], "fd00:ec2::254", false),
-        (vec!["domain=x.test", "cidr=100.64.0.0/10"], "100.100.100.200", false),
+        (
+            vec!["domain=x.test", "cidr=fd00::/8"],
+            "fd00:ec2::254",
+            false,
+        ),
+        (
+            vec!["domain=x.test", "cidr=100.64.0.0/10"],
+            "100.100.100.200",
+            false,
+        ),
     ] {
         let policy = policy(&rules, &[]);
-        let upstream = Try::https("x.test").permit(&policy).upstream(address(resolved), &[]);
-        assert_eq!(upstream.is_ok(), expected, "{rules:?} {resolved}: {upstream:?}");
+        let upstream = Try::https("x.test")
+            .permit(&policy)
+            .upstream(address(resolved), &[]);
+        assert_eq!(
+            upstream.is_ok(),
+            expected,
+            "{rules:?} {resolved}: {upstream:?}"
+        );
     }
-    let denial = Try::https("x.test").permit(&policy(&["domain=x.test"], &[])).upstream(address("10.0.0.5"), &[]);
+    let denial = Try::https("x.test")
+        .permit(&policy(&["domain=x.test"], &[]))
+        .upstream(address("10.0.0.5"), &[]);
     let denial = denial.unwrap_err();
-    assert_eq!(denial.reason, "x.test leads to 10.0.0.5, which is private (10.0.0.0/8), and no rule names it by cidr");
-    assert_eq!(denial.suggestion.as_deref(), Some("domain=x.test cidr=10.0.0.5/32"));
+    assert_eq!(
+        denial.reason,
+        "x.test leads to 10.0.0.5, which is private (10.0.0.0/8), and no rule names it by cidr"
+    );
+    assert_eq!(
+        denial.suggestion.as_deref(),
+        Some("domain=x.test cidr=10.0.0.5/32")
+    );
     let nameless = Try::new(Protocol::Tcp, "", "10.0.0.5:5432");
-    assert!(nameless.permit(&policy(&["cidr=10.0.0.0/8"], &[])).upstream(address("10.0.0.5"), &[]).is_ok());
-    assert!(nameless.permit(&policy(&["cidr=0.0.0.0/0"], &[])).upstream(address("10.0.0.5"), &[]).is_err());
+    assert!(
+        nameless
+            .permit(&policy(&["cidr=10.0.0.0/8"], &[]))
+            .upstream(address("10.0.0.5"), &[])
+            .is_ok()
+    );
+    assert!(
+        nameless
+            .permit(&policy(&["cidr=0.0.0.0/0"], &[]))
+            .upstream(address("10.0.0.5"), &[])
+            .is_err()
+    );
 }
 
 #[test]
 fn denied_ranges_are_looked_at_again_when_the_name_is_resolved() {
-    let policy =
-        policy(&["domain=*"], &["cidr=203.0.113.0/24", "domain=y.test cidr=198.51.100.0/24", "cidr=192.0.2.9 port=22"]);
+    let policy = policy(
+        &["domain=*"],
+        &[
+            "cidr=203.0.113.0/24",
+            "domain=y.test cidr=198.51.100.0/24",
+            "cidr=192.0.2.9 port=22",
+        ],
+    );
     let permit = Try::https("x.test").permit(&policy);
     let denial = permit.upstream(address("203.0.113.7"), &[]).unwrap_err();
     assert_eq!(denial.rule.as_deref(), Some("cidr=203.0.113.0/24"));
-    assert_eq!(denial.reason, "x.test leads to 203.0.113.7, which is forbidden by rule «deny cidr=203.0.113.0/24»");
-    permit.upstream(address("64:ff9b::203.0.113.7"), &[]).unwrap_err();
+    assert_eq!(
+        denial.reason,
+        "x.test leads to 203.0.113.7, which is forbidden by rule «deny cidr=203.0.113.0/24»"
+    );
+    permit
+        .upstream(address("64:ff9b::203.0.113.7"), &[])
+        .unwrap_err();
     assert!(permit.upstream(address("198.51.100.1"), &[]).is_ok());
     assert!(permit.upstream(address("192.0.2.9"), &[]).is_ok());
-    Try::https("y.test").permit(&policy).upstream(address("198.51.100.1"), &[]).unwrap_err();
+    Try::https("y.test")
+        .permit(&policy)
+        .upstream(address("198.51.100.1"), &[])
+        .unwrap_err();
     Try::new(Protocol::Https, "x.test", "203.0.113.7:443").denial(&policy);
 }
 
@@ -247,20 +438,64 @@ fn a_denial_names_the_narrowest_rule_that_would_allow_it() {
     for (rules, attempt, suggestion) in [
         (&[][..], Try::https("evil.test"), "domain=evil.test"),
         (&[], Try::http("GET", "evil.test", "/a"), "domain=evil.test"),
-        (&[], Try::new(Protocol::Http, "x.test", "192.0.2.1:8080"), "domain=x.test port=8080"),
-        (&[], Try::new(Protocol::Https, "x.test", "192.0.2.1:80"), "domain=x.test port=80"),
-        (&[], Try::new(Protocol::Tcp, "x.test", "192.0.2.1:22"), "proto=tcp domain=x.test port=22"),
-        (&[], Try::new(Protocol::Udp, "x.test", "192.0.2.1:123"), "proto=udp domain=x.test port=123"),
-        (&[], Try::new(Protocol::Tcp, "", "192.0.2.1:22"), "cidr=192.0.2.1/32 port=22"),
-        (&[], Try::new(Protocol::Https, "", "192.0.2.1:443"), "cidr=192.0.2.1/32 port=443"),
-        (&[], Try::new(Protocol::Udp, "", "[2001:db8::1]:53"), "proto=udp cidr=2001:db8::1/128 port=53"),
-        (&restricted, Try::http("POST", "api.test", "/v1/a"), "method=POST domain=api.test path=/v1/a"),
-        (&restricted, Try::http("GET", "api.test", "/v2/a,b/c"), "method=GET domain=api.test path=/v2/*/c"),
-        (&restricted, Try::http("GET", "other.test", "/v2"), "domain=other.test"),
+        (
+            &[],
+            Try::new(Protocol::Http, "x.test", "192.0.2.1:8080"),
+            "domain=x.test port=8080",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Https, "x.test", "192.0.2.1:80"),
+            "domain=x.test port=80",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Tcp, "x.test", "192.0.2.1:22"),
+            "proto=tcp domain=x.test port=22",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Udp, "x.test", "192.0.2.1:123"),
+            "proto=udp domain=x.test port=123",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Tcp, "", "192.0.2.1:22"),
+            "cidr=192.0.2.1/32 port=22",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Https, "", "192.0.2.1:443"),
+            "cidr=192.0.2.1/32 port=443",
+        ),
+        (
+            &[],
+            Try::new(Protocol::Udp, "", "[2001:db8::1]:53"),
+            "proto=udp cidr=2001:db8::1/128 port=53",
+        ),
+        (
+            &restricted,
+            Try::http("POST", "api.test", "/v1/a"),
+            "method=POST domain=api.test path=/v1/a",
+        ),
+        (
+            &restricted,
+            Try::http("GET", "api.test", "/v2/a,b/c"),
+            "method=GET domain=api.test path=/v2/*/c",
+        ),
+        (
+            &restricted,
+            Try::http("GET", "other.test", "/v2"),
+            "domain=other.test",
+        ),
         (&restricted, Try::https("api.test"), "domain=api.test"),
     ] {
         let denial = attempt.denial(&policy(rules, &[]));
-        assert_eq!(denial.suggestion.as_deref(), Some(suggestion), "{rules:?} {attempt:?}");
+        assert_eq!(
+            denial.suggestion.as_deref(),
+            Some(suggestion),
+            "{rules:?} {attempt:?}"
+        );
     }
 }
 
@@ -275,11 +510,22 @@ fn a_denial_says_when_a_rule_needed_what_https_hides() {
 
 #[test]
 fn a_note_is_told_with_every_denial_that_no_rule_caused() {
-    let source = PolicySource { note: Some("no policy: /x.yaml does not exist".into()), ..PolicySource::default() };
+    let source = PolicySource {
+        note: Some("no policy: /x.yaml does not exist".into()),
+        ..PolicySource::default()
+    };
     let policy = compile(&source);
-    assert_eq!(Try::https("x.test").denial(&policy).reason, "no rule allows it; no policy: /x.yaml does not exist");
-    let denial = policy.decide_lookup(&Hostname::parse("x.test").unwrap()).unwrap_err();
-    assert_eq!(denial.reason, "no rule allows it; no policy: /x.yaml does not exist");
+    assert_eq!(
+        Try::https("x.test").denial(&policy).reason,
+        "no rule allows it; no policy: /x.yaml does not exist"
+    );
+    let denial = policy
+        .decide_lookup(&Hostname::parse("x.test").unwrap())
+        .unwrap_err();
+    assert_eq!(
+        denial.reason,
+        "no rule allows it; no policy: /x.yaml does not exist"
+    );
 }
 
 fn annotated(annotated: &[&str], ceiling: &[&str]) -> Policy {
@@ -295,37 +541,72 @@ fn annotated(annotated: &[&str], ceiling: &[&str]) -> Policy {
 fn annotated_rules_count_only_under_the_ceiling() {
     let policy = annotated(&["domain=*"], &["domain=*.ok.test"]);
     assert!(Try::https("base.test").is_allowed(&policy));
-    assert_eq!(&*Try::https("a.ok.test").permit(&policy).grounds().rule, "domain=*");
+    assert_eq!(
+        &*Try::https("a.ok.test").permit(&policy).grounds().rule,
+        "domain=*"
+    );
     let denial = Try::https("evil.test").denial(&policy);
-    assert_eq!(denial.reason, "no rule allows it: «domain=*» of boundary.allow is beyond the host's ceiling");
+    assert_eq!(
+        denial.reason,
+        "no rule allows it: «domain=*» of boundary.allow is beyond the host's ceiling"
+    );
     assert!(!Try::https("a.ok.test").is_allowed(&annotated(&["domain=*"], &[])));
     assert!(!Try::https("a.ok.test").is_allowed(&annotated(&[], &["domain=*"])));
     // A ceiling for names is none for addresses, and the other way round.
     assert!(!Try::https("a.test").is_allowed(&annotated(&["cidr=192.0.2.0/24"], &["domain=*"])));
-    assert!(!Try::https("a.test").is_allowed(&annotated(&["domain=a.test"], &["cidr=192.0.2.0/24"])));
+    assert!(
+        !Try::https("a.test").is_allowed(&annotated(&["domain=a.test"], &["cidr=192.0.2.0/24"]))
+    );
     // Where the annotation names a private range, the ceiling must name it too.
     let both = annotated(&["domain=a.test cidr=10.0.0.0/8"], &["domain=a.test"]);
-    Try::https("a.test").permit(&both).upstream(address("10.0.0.5"), &[]).unwrap_err();
-    let both = annotated(&["domain=a.test cidr=10.0.0.0/8"], &["domain=a.test cidr=10.0.0.0/16"]);
-    assert!(Try::https("a.test").permit(&both).upstream(address("10.0.0.5"), &[]).is_ok());
-    Try::https("a.test").permit(&both).upstream(address("10.9.0.5"), &[]).unwrap_err();
+    Try::https("a.test")
+        .permit(&both)
+        .upstream(address("10.0.0.5"), &[])
+        .unwrap_err();
+    let both = annotated(
+        &["domain=a.test cidr=10.0.0.0/8"],
+        &["domain=a.test cidr=10.0.0.0/16"],
+    );
+    assert!(
+        Try::https("a.test")
+            .permit(&both)
+            .upstream(address("10.0.0.5"), &[])
+            .is_ok()
+    );
+    Try::https("a.test")
+        .permit(&both)
+        .upstream(address("10.9.0.5"), &[])
+        .unwrap_err();
 }
 
 fn observing(allow: &[&str]) -> Policy {
     let deny = texts(&["domain=bad.test"]);
-    compile(&PolicySource { mode: Mode::Observe, allow: texts(allow), deny, ..PolicySource::default() })
+    compile(&PolicySource {
+        mode: Mode::Observe,
+        allow: texts(allow),
+        deny,
+        ..PolicySource::default()
+    })
 }
 
 #[test]
 fn observing_lets_pass_what_would_be_denied_and_says_so() {
     let policy = observing(&["domain=good.test"]);
-    assert_eq!(&*Try::https("good.test").permit(&policy).grounds().rule, "domain=good.test");
+    assert_eq!(
+        &*Try::https("good.test").permit(&policy).grounds().rule,
+        "domain=good.test"
+    );
     let permit = Try::https("x.test").permit(&policy);
     assert_eq!(&*permit.grounds().rule, "would deny: no rule allows it");
-    assert_eq!(permit.grounds().suggestion.as_deref(), Some("domain=x.test"));
+    assert_eq!(
+        permit.grounds().suggestion.as_deref(),
+        Some("domain=x.test")
+    );
     assert!(permit.upstream(address("203.0.113.1"), &[]).is_ok());
     permit.upstream(address("10.0.0.1"), &[]).unwrap_err();
-    permit.upstream(address("169.254.169.254"), &[]).unwrap_err();
+    permit
+        .upstream(address("169.254.169.254"), &[])
+        .unwrap_err();
     assert_eq!(
         &*Try::https("bad.test").permit(&policy).grounds().rule,
         "would deny: rule «deny domain=bad.test» forbids it"
@@ -333,7 +614,9 @@ fn observing_lets_pass_what_would_be_denied_and_says_so() {
     let permit = Try::new(Protocol::Udp, "", "192.0.2.1:123").permit(&policy);
     assert_eq!(permit.address(), Some(address("192.0.2.1")));
     Try::new(Protocol::Tcp, "", "127.0.0.1:80").denial(&policy);
-    let rule = policy.decide_lookup(&Hostname::parse("x.test").unwrap()).unwrap();
+    let rule = policy
+        .decide_lookup(&Hostname::parse("x.test").unwrap())
+        .unwrap();
     assert_eq!(&*rule.rule, "would deny: no rule allows it");
 }
 
@@ -347,20 +630,47 @@ fn a_name_is_looked_up_only_if_some_rule_could_let_a_connection_to_it_through() 
         (&["method=GET"], &[], "any.test", true),
         // Addresses are reached without names; a look-up would only carry data out.
         (&["cidr=0.0.0.0/0"], &[], "any.test", false),
-        (&["domain=*"], &["domain=*.evil.test"], "data.evil.test", false),
+        (
+            &["domain=*"],
+            &["domain=*.evil.test"],
+            "data.evil.test",
+            false,
+        ),
         (&["domain=*"], &["domain=x.test port=25"], "x.test", true),
-        (&["domain=*"], &["domain=x.test method=POST"], "x.test", true),
-        (&["domain=*"], &["domain=x.test cidr=10.0.0.0/8"], "x.test", true),
+        (
+            &["domain=*"],
+            &["domain=x.test method=POST"],
+            "x.test",
+            true,
+        ),
+        (
+            &["domain=*"],
+            &["domain=x.test cidr=10.0.0.0/8"],
+            "x.test",
+            true,
+        ),
         (&["domain=*"], &["proto=udp"], "x.test", true),
     ] {
         let verdict = policy(allow, deny).decide_lookup(&Hostname::parse(name).unwrap());
-        assert_eq!(verdict.is_ok(), expected, "{allow:?} {deny:?} {name}: {verdict:?}");
+        assert_eq!(
+            verdict.is_ok(),
+            expected,
+            "{allow:?} {deny:?} {name}: {verdict:?}"
+        );
     }
-    let denial = policy(&[], &[]).decide_lookup(&Hostname::parse("x.test").unwrap()).unwrap_err();
+    let denial = policy(&[], &[])
+        .decide_lookup(&Hostname::parse("x.test").unwrap())
+        .unwrap_err();
     assert_eq!(denial.suggestion.as_deref(), Some("domain=x.test"));
     let both = annotated(&["domain=*"], &["domain=ok.test"]);
-    assert!(both.decide_lookup(&Hostname::parse("ok.test").unwrap()).is_ok());
-    assert!(both.decide_lookup(&Hostname::parse("x.test").unwrap()).is_err());
+    assert!(
+        both.decide_lookup(&Hostname::parse("ok.test").unwrap())
+            .is_ok()
+    );
+    assert!(
+        both.decide_lookup(&Hostname::parse("x.test").unwrap())
+            .is_err()
+    );
 }
 
 #[test]
@@ -368,19 +678,49 @@ fn every_port_on_which_something_could_be_allowed_is_captured() {
     for (rules, tcp, udp) in [
         (&[][..], vec![(80, 80), (443, 443)], vec![]),
         (&["domain=x.test"], vec![(80, 80), (443, 443)], vec![]),
-        (&["domain=x.test port=8000-8080,81"], vec![(80, 81), (443, 443), (8000, 8080)], vec![]),
+        (
+            &["domain=x.test port=8000-8080,81"],
+            vec![(80, 81), (443, 443), (8000, 8080)],
+            vec![],
+        ),
         (&["cidr=192.0.2.1"], vec![(0, 65535)], vec![]),
-        (&["proto=tcp port=22 domain=x.test"], vec![(22, 22), (80, 80), (443, 443)], vec![]),
-        (&["proto=udp domain=x.test port=50-60"], vec![(80, 80), (443, 443)], vec![(50, 52), (54, 60)]),
-        (&["proto=udp domain=x.test port=53"], vec![(80, 80), (443, 443)], vec![]),
-        (&["proto=udp,tcp cidr=192.0.2.1"], vec![(0, 65535)], vec![(0, 52), (54, 65535)]),
+        (
+            &["proto=tcp port=22 domain=x.test"],
+            vec![(22, 22), (80, 80), (443, 443)],
+            vec![],
+        ),
+        (
+            &["proto=udp domain=x.test port=50-60"],
+            vec![(80, 80), (443, 443)],
+            vec![(50, 52), (54, 60)],
+        ),
+        (
+            &["proto=udp domain=x.test port=53"],
+            vec![(80, 80), (443, 443)],
+            vec![],
+        ),
+        (
+            &["proto=udp,tcp cidr=192.0.2.1"],
+            vec![(0, 65535)],
+            vec![(0, 52), (54, 65535)],
+        ),
     ] {
-        assert_eq!(policy(rules, &[]).captured_ports(), CapturedPorts { tcp, udp }, "{rules:?}");
+        assert_eq!(
+            policy(rules, &[]).captured_ports(),
+            CapturedPorts { tcp, udp },
+            "{rules:?}"
+        );
     }
-    let all = CapturedPorts { tcp: vec![(0, 65535)], udp: vec![(0, 52), (54, 65535)] };
+    let all = CapturedPorts {
+        tcp: vec![(0, 65535)],
+        udp: vec![(0, 52), (54, 65535)],
+    };
     assert_eq!(observing(&[]).captured_ports(), all);
     let annotated = annotated(&["domain=x.test port=8080"], &["domain=*"]);
-    assert_eq!(annotated.captured_ports().tcp, [(80, 80), (443, 443), (8080, 8080)]);
+    assert_eq!(
+        annotated.captured_ports().tcp,
+        [(80, 80), (443, 443), (8080, 8080)]
+    );
 }
 
 #[test]
@@ -409,17 +749,40 @@ fn a_denial_could_apply_by_its_ports_protocols_and_ranges_whatever_its_names() {
         ("domain=b.test", "[2001:db8::1]:9000", Denials::ByName),
         ("domain=b.test port=443", "192.0.2.1:80", Denials::None),
         ("domain=b.test proto=udp", "192.0.2.1:80", Denials::None),
-        ("domain=b.test proto=https", "192.0.2.1:443", Denials::ByName),
+        (
+            "domain=b.test proto=https",
+            "192.0.2.1:443",
+            Denials::ByName,
+        ),
         ("cidr=198.51.100.0/24", "192.0.2.1:80", Denials::None),
-        ("domain=b.test cidr=192.0.2.0/24", "192.0.2.1:80", Denials::ByName),
-        ("domain=b.test cidr=192.0.2.0/24", "[::ffff:192.0.2.1]:80", Denials::ByName),
-        ("domain=b.test path=/secret", "192.0.2.1:8080", Denials::ByRequest),
+        (
+            "domain=b.test cidr=192.0.2.0/24",
+            "192.0.2.1:80",
+            Denials::ByName,
+        ),
+        (
+            "domain=b.test cidr=192.0.2.0/24",
+            "[::ffff:192.0.2.1]:80",
+            Denials::ByName,
+        ),
+        (
+            "domain=b.test path=/secret",
+            "192.0.2.1:8080",
+            Denials::ByRequest,
+        ),
         ("method=DELETE", "192.0.2.1:8080", Denials::ByRequest),
     ] {
         let policy = policy(&["cidr=0.0.0.0/0"], &["domain=x.test port=1", rule]);
-        assert_eq!(policy.denials_at(destination.parse().unwrap()), expected, "{rule} {destination}");
+        assert_eq!(
+            policy.denials_at(destination.parse().unwrap()),
+            expected,
+            "{rule} {destination}"
+        );
     }
-    assert_eq!(policy(&["domain=a.test"], &[]).denials_at("192.0.2.1:80".parse().unwrap()), Denials::None);
+    assert_eq!(
+        policy(&["domain=a.test"], &[]).denials_at("192.0.2.1:80".parse().unwrap()),
+        Denials::None
+    );
 }
 
 #[test]
@@ -433,22 +796,40 @@ fn compiling_reports_every_mistake_of_every_list() {
         ..PolicySource::default()
     };
     let mistakes = Policy::compile(&source).unwrap_err();
-    let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+    let keys: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| mistake.key.as_str())
+        .collect();
     assert_eq!(keys, ["domain", "foo", "rule", "port"]);
-    assert!(mistakes[0].to_string().starts_with("policy npm: domain: \"*x\""), "{}", mistakes[0]);
+    assert!(
+        mistakes[0]
+            .to_string()
+            .starts_with("policy npm: domain: \"*x\""),
+        "{}",
+        mistakes[0]
+    );
 }
 
 #[test]
 fn a_source_travels_as_json() {
-    let source = PolicySource { mode: Mode::Observe, allow: texts(&["domain=a.test"]), ..PolicySource::default() };
+    let source = PolicySource {
+        mode: Mode::Observe,
+        allow: texts(&["domain=a.test"]),
+        ..PolicySource::default()
+    };
     let json = serde_json::to_string(&source).unwrap();
     let back: PolicySource = serde_json::from_str(&json).unwrap();
     assert_eq!((back.mode, back.allow), (source.mode, source.allow));
 }
 
 fn any_rule() -> impl Strategy<Value = String> {
-    let domain =
-        prop::sample::select(vec!["", " domain=x.test", " domain=*.test", " domain=*", " domain=y.test,z.test"]);
+    let domain = prop::sample::select(vec![
+        "",
+        " domain=x.test",
+        " domain=*.test",
+        " domain=*",
+        " domain=y.test,z.test",
+    ]);
     let cidr = prop::sample::select(vec![
         "",
         " cidr=192.0.2.0/24",
@@ -457,10 +838,18 @@ fn any_rule() -> impl Strategy<Value = String> {
         " cidr=::/0,fd00::/8",
     ]);
     let port = prop::sample::select(vec!["", " port=80", " port=1-1024", " port=8080,443"]);
-    let rest =
-        prop::sample::select(vec!["", " proto=tcp", " proto=udp,http", " method=GET", " path=/a/*", " proto=https"]);
+    let rest = prop::sample::select(vec![
+        "",
+        " proto=tcp",
+        " proto=udp,http",
+        " method=GET",
+        " path=/a/*",
+        " proto=https",
+    ]);
     (domain, cidr, port, rest)
-        .prop_map(|(domain, cidr, port, rest)| format!("{domain}{cidr}{port}{rest}").trim().to_owned())
+        .prop_map(|(domain, cidr, port, rest)| {
+            format!("{domain}{cidr}{port}{rest}").trim().to_owned()
+        })
         .prop_filter("empty", |rule| !rule.is_empty())
 }
 
@@ -473,11 +862,21 @@ fn any_try() -> impl Strategy<Value = Try> {
     let protocol = prop::sample::select(vec![Http, Https, Tcp, Udp]);
     let name = prop::sample::select(vec!["", "x.test", "y.test", "other.example"]);
     let port = prop::sample::select(vec![22u16, 80, 443, 8080, 40000]);
-    let request = prop::sample::select(vec![("GET", "/a/b"), ("POST", "/a/"), ("GET", "/"), ("PUT", "/x,y/*")]);
-    (protocol, name, any_address(), port, request).prop_map(|(protocol, name, address, port, (method, path))| {
-        let request = (protocol == Http).then(|| (method.to_owned(), path.to_owned()));
-        Try { request, ..Try::new(protocol, name, &SocketAddr::new(address, port).to_string()) }
-    })
+    let request = prop::sample::select(vec![
+        ("GET", "/a/b"),
+        ("POST", "/a/"),
+        ("GET", "/"),
+        ("PUT", "/x,y/*"),
+    ]);
+    (protocol, name, any_address(), port, request).prop_map(
+        |(protocol, name, address, port, (method, path))| {
+            let request = (protocol == Http).then(|| (method.to_owned(), path.to_owned()));
+            Try {
+                request,
+                ..Try::new(protocol, name, &SocketAddr::new(address, port).to_string())
+            }
+        },
+    )
 }
 
 fn any_address() -> impl Strategy<Value = IpAddr> {
@@ -497,7 +896,9 @@ fn any_address() -> impl Strategy<Value = IpAddr> {
 /// Whether the attempt comes through to this address.
 fn reaches(policy: &Policy, attempt: &Try, resolved: IpAddr) -> bool {
     match policy.decide(&attempt.attempt()) {
-        Verdict::Allow(permit) => permit.upstream(permit.address().unwrap_or(resolved), &[]).is_ok(),
+        Verdict::Allow(permit) => permit
+            .upstream(permit.address().unwrap_or(resolved), &[])
+            .is_ok(),
         Verdict::Deny(_) => false,
     }
 }
@@ -530,7 +931,8 @@ proptest! {
         let bounded = PolicySource { annotated, ceiling: ceiling.clone(), ..PolicySource::default() };
         let whole = PolicySource { allow: ceiling, ..PolicySource::default() };
         if reaches(&compile(&bounded), &attempt, resolved) {
-            // The ceiling may let it through by the name or, where that leads elsewhere, by the address alone.
+            // The ceiling may let it through by the name or, where that leads elsewhere, by the
+            // address alone.
             let nameless = Try { name: None, ..attempt.clone() };
             let whole = compile(&whole);
             prop_assert!(reaches(&whole, &attempt, resolved) || reaches(&whole, &nameless, resolved));

@@ -85,8 +85,8 @@ fn patterns_match_as_coder_boundary_matches_them() {
         ("/*", "/a", true),
         ("/a%20b", "/a%20b", true),
         ("/a%3ab", "/a%3Ab", true),
-        // On purpose otherwise than there: a slash at the end is the same as none, `/` is the root and nothing more,
-        // and no segment is empty.
+        // On purpose otherwise than there: a slash at the end is the same as none, `/` is the root
+        // and nothing more, and no segment is empty.
         ("/api/", "/api/", true),
         ("/api", "/api/", false),
         ("/", "/", true),

@@ -12,7 +12,13 @@ fn rule(text: &str) -> Rule {
 
 fn attempt<'a>(protocol: Protocol, name: Option<&'a Hostname>, destination: &str) -> Attempt<'a> {
     let destination: SocketAddr = destination.parse().unwrap();
-    Attempt { protocol, name, destination, method: None, path: None }
+    Attempt {
+        protocol,
+        name,
+        destination,
+        method: None,
+        path: None,
+    }
 }
 
 #[test]
@@ -56,13 +62,21 @@ fn what_is_not_written_means_the_usual() {
         ("domain=x.test cidr=192.0.2.0/24", Https, 443, true),
         ("domain=x.test cidr=192.0.2.0/24", Tcp, 443, false),
     ] {
-        assert_eq!(rule(text).allows_port(protocol, port), expected, "{text}: {protocol:?} {port}");
+        assert_eq!(
+            rule(text).allows_port(protocol, port),
+            expected,
+            "{text}: {protocol:?} {port}"
+        );
     }
 }
 
 #[test]
 fn methods_and_paths_fit_what_was_read_and_nothing_else() {
-    let read = |method, path| Attempt { method, path, ..attempt(Protocol::Http, None, "192.0.2.1:80") };
+    let read = |method, path| Attempt {
+        method,
+        path,
+        ..attempt(Protocol::Http, None, "192.0.2.1:80")
+    };
     for (text, method, path, expected) in [
         ("method=GET", Some("GET"), Some("/"), true),
         ("method=get", Some("GET"), Some("/"), true),
@@ -78,9 +92,16 @@ fn methods_and_paths_fit_what_was_read_and_nothing_else() {
         ("method=GET path=/a", Some("GET"), Some("/a"), true),
         ("method=GET path=/a", Some("POST"), Some("/a"), false),
     ] {
-        assert_eq!(rule(text).allows_request(&read(method, path)), expected, "{text}: {method:?} {path:?}");
+        assert_eq!(
+            rule(text).allows_request(&read(method, path)),
+            expected,
+            "{text}: {method:?} {path:?}"
+        );
     }
-    let unreadable = Attempt { protocol: Protocol::Https, ..read(Some("GET"), Some("/a")) };
+    let unreadable = Attempt {
+        protocol: Protocol::Https,
+        ..read(Some("GET"), Some("/a"))
+    };
     assert!(!rule("method=GET").allows_request(&unreadable));
 }
 
@@ -112,11 +133,19 @@ fn a_denial_means_everything_that_it_does_not_limit() {
         ("domain=x.test method=POST", Tcp, "192.0.2.1:22", false),
     ] {
         let attempt = attempt(protocol, Some(&name), destination);
-        assert_eq!(rule(text).forbids(&attempt), expected, "{text}: {protocol:?} {destination}");
+        assert_eq!(
+            rule(text).forbids(&attempt),
+            expected,
+            "{text}: {protocol:?} {destination}"
+        );
     }
     let nameless = attempt(Tcp, None, "192.0.2.1:22");
     assert!(!rule("domain=*").forbids(&nameless));
-    let read = Attempt { method: Some("GET"), path: Some("/b"), ..attempt(Http, Some(&name), "192.0.2.1:80") };
+    let read = Attempt {
+        method: Some("GET"),
+        path: Some("/b"),
+        ..attempt(Http, Some(&name), "192.0.2.1:80")
+    };
     assert!(!rule("method=POST").forbids(&read));
     assert!(!rule("path=/a").forbids(&read));
     assert!(rule("method=get path=/b").forbids(&read));
@@ -129,16 +158,31 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         (" \t\n", vec![("rule", "domain=*")]),
         ("domain", vec![("domain", "key=value")]),
         ("example.com", vec![("example.com", "key=value")]),
-        ("domian=x.test", vec![("domian", "domain, method, path, port, proto, cidr")]),
+        (
+            "domian=x.test",
+            vec![("domian", "domain, method, path, port, proto, cidr")],
+        ),
         ("Domain=x.test", vec![("Domain", "unknown key")]),
         ("domain=", vec![("domain", "missing")]),
-        ("domain=a.test domain=b.test", vec![("domain", "written twice")]),
+        (
+            "domain=a.test domain=b.test",
+            vec![("domain", "written twice")],
+        ),
         ("domain=a.test, path=/x", vec![("domain", "comma too many")]),
-        ("domain=a.test method=GET,", vec![("method", "not a method")]),
+        (
+            "domain=a.test method=GET,",
+            vec![("method", "not a method")],
+        ),
         ("method=@x", vec![("method", "GET,HEAD")]),
-        ("domain=a.test proto=icmp", vec![("proto", "http, https, tcp and udp")]),
+        (
+            "domain=a.test proto=icmp",
+            vec![("proto", "http, https, tcp and udp")],
+        ),
         ("domain=a.test port=http", vec![("port", "1 to 65535")]),
-        ("cidr=10.0.0.1/8", vec![("cidr", "write 10.0.0.0/8 or 10.0.0.1")]),
+        (
+            "cidr=10.0.0.1/8",
+            vec![("cidr", "write 10.0.0.0/8 or 10.0.0.1")],
+        ),
         ("cidr=x.test", vec![("cidr", "domain=")]),
         ("cidr=010.0.0.1", vec![("cidr", "not a network")]),
         ("cidr=10.0.0.0/33", vec![("cidr", "not a network")]),
@@ -148,13 +192,29 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         ("path=/a proto=https,udp", vec![("proto", "plain HTTP")]),
         (
             "domain=*x path=a port=0 foo=1 cidr=z",
-            vec![("foo", "unknown"), ("domain", "whole"), ("path", "begins"), ("port", "65535"), ("cidr", "network")],
+            vec![
+                ("foo", "unknown"),
+                ("domain", "whole"),
+                ("path", "begins"),
+                ("port", "65535"),
+                ("cidr", "network"),
+            ],
         ),
-        ("dom\u{1b}[31m\u{0}=x", vec![("dom\\u{1b}[31m\\0", "unknown")]),
+        (
+            "dom\u{1b}[31m\u{0}=x",
+            vec![("dom\\u{1b}[31m\\0", "unknown")],
+        ),
     ] {
         let mistakes = Rule::parse(text).unwrap_err();
-        let found: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
-        assert_eq!(found, expected.iter().map(|(key, _)| *key).collect::<Vec<_>>(), "{text}: {mistakes:?}");
+        let found: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| mistake.key.as_str())
+            .collect();
+        assert_eq!(
+            found,
+            expected.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+            "{text}: {mistakes:?}"
+        );
         for (mistake, (_, hint)) in mistakes.iter().zip(&expected) {
             assert!(mistake.message.contains(hint), "{text}: {mistake:?}");
         }
@@ -172,12 +232,16 @@ fn a_rule_is_bounded() {
 
 #[test]
 fn the_text_is_kept_with_single_blanks() {
-    assert_eq!(&**rule("  method=GET\t domain=x.test\n").text(), "method=GET domain=x.test");
+    assert_eq!(
+        &**rule("  method=GET\t domain=x.test\n").text(),
+        "method=GET domain=x.test"
+    );
 }
 
 #[test]
 fn lists_hold_for_every_key() {
-    let rule = rule("domain=a.test,*.b.test cidr=192.0.2.0/24,2001:db8::1 port=80,443 proto=http,https");
+    let rule =
+        rule("domain=a.test,*.b.test cidr=192.0.2.0/24,2001:db8::1 port=80,443 proto=http,https");
     for name in ["a.test", "x.b.test"] {
         assert!(rule.allows_name(&Hostname::parse(name).unwrap()), "{name}");
     }

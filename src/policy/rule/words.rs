@@ -1,6 +1,8 @@
-//! From a rule's text to a [`Rule`]: every word is checked, and every mistake says what would be right.
+//! From a rule's text to a [`Rule`]: every word is checked, and every mistake says what would be
+//! right.
 //!
-//! To remember: what is not understood is an error, never ignored: a mistyped key would make a rule wider than meant.
+//! To remember: what is not understood is an error, never ignored: a mistyped key would make a rule
+//! wider than meant.
 
 use std::net::IpAddr;
 
@@ -15,7 +17,8 @@ const KEYS: [&str; 6] = ["domain", "method", "path", "port", "proto", "cidr"];
 /// A mistake in one word of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordMistake {
-    /// The key concerned; where there is none, the word, shortened and with control characters escaped.
+    /// The key concerned; where there is none, the word, shortened and with control characters
+    /// escaped.
     pub key: String,
     /// What is wrong, and what would be right.
     pub message: String,
@@ -23,7 +26,10 @@ pub struct WordMistake {
 
 impl WordMistake {
     fn new(key: &str, message: impl Into<String>) -> Self {
-        Self { key: key.to_owned(), message: message.into() }
+        Self {
+            key: key.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -34,22 +40,45 @@ impl Rule {
     /// Every mistake in it.
     pub fn parse(text: &str) -> Result<Self, Vec<WordMistake>> {
         if text.len() > MAX_RULE {
-            return Err(vec![WordMistake::new("rule", format!("longer than {MAX_RULE} bytes: make several of it"))]);
+            return Err(vec![WordMistake::new(
+                "rule",
+                format!("longer than {MAX_RULE} bytes: make several of it"),
+            )]);
         }
         let mut words = Words::split(text);
         let rule = Self {
-            text: text.split_ascii_whitespace().collect::<Vec<_>>().join(" ").into(),
+            text: text
+                .split_ascii_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+                .into(),
             domains: words.list("domain", DomainPattern::parse),
-            methods: words.list("method", method).filter(|methods| !methods.iter().any(|method| method == "*")),
-            paths: words.list("path", PathPattern::parse).filter(|paths| !paths.iter().any(PathPattern::is_any)),
+            methods: words
+                .list("method", method)
+                .filter(|methods| !methods.iter().any(|method| method == "*")),
+            paths: words
+                .list("path", PathPattern::parse)
+                .filter(|paths| !paths.iter().any(PathPattern::is_any)),
             ports: words.read("port", Ports::parse),
             protocols: words.list("proto", protocol),
             networks: words.list("cidr", network).unwrap_or_default().into(),
         };
-        if rule.reads_request() && rule.protocols.as_ref().is_some_and(|list| !list.contains(&Protocol::Http)) {
-            words.mistake("proto", "method and path are read in plain HTTP only: without http this rule never fits");
+        if rule.reads_request()
+            && rule
+                .protocols
+                .as_ref()
+                .is_some_and(|list| !list.contains(&Protocol::Http))
+        {
+            words.mistake(
+                "proto",
+                "method and path are read in plain HTTP only: without http this rule never fits",
+            );
         }
-        if words.mistakes.is_empty() { Ok(rule) } else { Err(words.mistakes) }
+        if words.mistakes.is_empty() {
+            Ok(rule)
+        } else {
+            Err(words.mistakes)
+        }
     }
 }
 
@@ -61,17 +90,25 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     fn split(text: &'a str) -> Self {
-        let mut words = Self { found: Vec::new(), mistakes: Vec::new() };
+        let mut words = Self {
+            found: Vec::new(),
+            mistakes: Vec::new(),
+        };
         for word in text.split_ascii_whitespace() {
             match word.split_once('=') {
                 None => words.mistake(&shown(word), "not a key=value word"),
                 Some((key, _)) if !KEYS.contains(&key) => {
-                    words.mistake(&shown(key), format!("unknown key; the keys of a rule are {}", KEYS.join(", ")));
+                    words.mistake(
+                        &shown(key),
+                        format!("unknown key; the keys of a rule are {}", KEYS.join(", ")),
+                    );
                 }
                 Some((key, _)) if words.get(key).is_some() => {
                     words.mistake(key, "written twice; write one list, joined by commas");
                 }
-                Some((key, "")) => words.mistake(key, "a value is missing (no blanks around = and commas)"),
+                Some((key, "")) => {
+                    words.mistake(key, "a value is missing (no blanks around = and commas)")
+                }
                 Some(pair) => words.found.push(pair),
             }
         }
@@ -82,7 +119,10 @@ impl<'a> Words<'a> {
     }
 
     fn get(&self, key: &str) -> Option<&'a str> {
-        self.found.iter().find(|(found, _)| *found == key).map(|&(_, value)| value)
+        self.found
+            .iter()
+            .find(|(found, _)| *found == key)
+            .map(|&(_, value)| value)
     }
 
     fn mistake(&mut self, key: &str, message: impl Into<String>) {
@@ -95,14 +135,27 @@ impl<'a> Words<'a> {
         self.item(key, value, parse)
     }
 
-    /// The values of a key that holds a list. `Some` of an incomplete list where there are mistakes.
+    /// The values of a key that holds a list. `Some` of an incomplete list where there are
+    /// mistakes.
     fn list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
         let value = self.get(key)?;
-        Some(value.split(',').filter_map(|item| self.item(key, item, &parse)).collect())
+        Some(
+            value
+                .split(',')
+                .filter_map(|item| self.item(key, item, &parse))
+                .collect(),
+        )
     }
 
-    fn item<T>(&mut self, key: &str, item: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        parse(item).map_err(|hint| self.mistake(key, format!("\"{}\": {hint}", shown(item)))).ok()
+    fn item<T>(
+        &mut self,
+        key: &str,
+        item: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        parse(item)
+            .map_err(|hint| self.mistake(key, format!("\"{}\": {hint}", shown(item))))
+            .ok()
     }
 }
 
@@ -127,12 +180,21 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 /// A network or one address.
 fn network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let Ok(network) = network else {
-        return Err("not a network; write 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, and names with domain=".to_owned());
+        return Err(
+            "not a network; write 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, and names with domain="
+                .to_owned(),
+        );
     };
     if network.trunc() != network {
-        return Err(format!("has bits beyond its prefix: write {} or {}", network.trunc(), network.addr()));
+        return Err(format!(
+            "has bits beyond its prefix: write {} or {}",
+            network.trunc(),
+            network.addr()
+        ));
     }
     match network {
         // Addresses are compared after ::ffff:a.b.c.d became a.b.c.d.

@@ -7,18 +7,24 @@ use proptest::prelude::*;
 use super::*;
 
 fn mistakes(content: &str) -> Vec<String> {
-    parse_file("p.yaml", content).unwrap_err().iter().map(ToString::to_string).collect()
+    parse_file("p.yaml", content)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn rules(content: &str) -> (Vec<String>, Vec<String>) {
-    let file = parse_file("p.yaml", content).unwrap_or_else(|mistakes| panic!("{content}: {mistakes:?}"));
+    let file =
+        parse_file("p.yaml", content).unwrap_or_else(|mistakes| panic!("{content}: {mistakes:?}"));
     (file.allow, file.deny)
 }
 
 #[test]
 fn a_policy_is_lists_of_rules() {
-    let (allow, deny) =
-        rules("# ours\nallow:\n  - domain=a.test\n  - \"method=GET domain=b.test\"\ndeny: [domain=c.test]\n");
+    let (allow, deny) = rules(
+        "# ours\nallow:\n  - domain=a.test\n  - \"method=GET domain=b.test\"\ndeny: [domain=c.test]\n",
+    );
     assert_eq!(allow, ["domain=a.test", "method=GET domain=b.test"]);
     assert_eq!(deny, ["domain=c.test"]);
 }
@@ -48,7 +54,13 @@ fn a_file_of_coder_boundary_loads_as_it_is() {
         "jail_type: nsjail\nlog_dir: /tmp/boundary_logs\nlog_level: warn\nproxy_port: 8087\n",
         "session_id_inject_targets:\n  - {domain: [x]}\n",
     ));
-    assert_eq!(allow, ["domain=api.anthropic.com", "method=GET,HEAD domain=api.github.com path=/repos/*,/users/*"]);
+    assert_eq!(
+        allow,
+        [
+            "domain=api.anthropic.com",
+            "method=GET,HEAD domain=api.github.com path=/repos/*,/users/*"
+        ]
+    );
     assert!(deny.is_empty());
 }
 
@@ -91,16 +103,28 @@ fn what_is_no_policy_is_refused() {
         ("allow: ]\n", "p.yaml:1: not YAML: "),
         ("allow: []\n---\nallow: []\n", "p.yaml:2: a second document"),
         ("a: &x []\nallow: *x\n", "p.yaml:1: a: unknown key"),
-        ("allow: &x [domain=a.test]\ndeny: *x\n", "p.yaml:2: deny: a list of rules"),
+        (
+            "allow: &x [domain=a.test]\ndeny: *x\n",
+            "p.yaml:2: deny: a list of rules",
+        ),
         ("allow: [*x]\n", "p.yaml:"),
         ("? [a]\n: b\n", "p.yaml:1: a key is a plain word"),
-        ("<<: {allow: [domain=x.test]}\n", "p.yaml:1: <<: unknown key"),
+        (
+            "<<: {allow: [domain=x.test]}\n",
+            "p.yaml:1: <<: unknown key",
+        ),
         ("allow: {domain: x}\n", "p.yaml:1: allow: a list of rules"),
-        ("allow: [\"\\e[31m\"]\n", "p.yaml:1: \\u{1b}[31m: not a key=value word"),
+        (
+            "allow: [\"\\e[31m\"]\n",
+            "p.yaml:1: \\u{1b}[31m: not a key=value word",
+        ),
         ("allow: [\"\"]\n", "p.yaml:1: rule: empty"),
     ] {
         let found = mistakes(content);
-        assert!(found[0].starts_with(expected), "{content:?} {expected:?}: {found:#?}");
+        assert!(
+            found[0].starts_with(expected),
+            "{content:?} {expected:?}: {found:#?}"
+        );
     }
 }
 
@@ -108,7 +132,10 @@ fn what_is_no_policy_is_refused() {
 fn a_long_list_of_mistakes_ends() {
     let found = mistakes(&format!("allow:\n{}", "  - x\n".repeat(100_000)));
     assert_eq!(found.len(), MAX_MISTAKES + 1);
-    assert_eq!(found[MAX_MISTAKES], "p.yaml: there are more mistakes, not listed");
+    assert_eq!(
+        found[MAX_MISTAKES],
+        "p.yaml: there are more mistakes, not listed"
+    );
 }
 
 #[test]
@@ -160,27 +187,52 @@ fn a_hostile_file_takes_no_longer_than_reading_it() {
         "...\n",
     ];
     let size = MAX_FILE / 8;
-    for (piece, prefix) in
-        pieces.iter().flat_map(|piece| ["", "allow:\n ", "log_dir: [", "\""].map(|prefix| (piece, prefix)))
+    for (piece, prefix) in pieces
+        .iter()
+        .flat_map(|piece| ["", "allow:\n ", "log_dir: [", "\""].map(|prefix| (piece, prefix)))
     {
         let content = format!("{prefix}{}", piece.repeat(size / piece.len()));
         let started = Instant::now();
         let _ = parse_file("p.yaml", &content);
-        // Measured in a debug build: 0.15 s for the slowest. What grows with the square of the length takes minutes.
-        assert!(started.elapsed() < Duration::from_secs(10), "{prefix:?} {piece:?}: {:?}", started.elapsed());
+        // Measured in a debug build: 0.15 s for the slowest. What grows with the square of the
+        // length takes minutes.
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{prefix:?} {piece:?}: {:?}",
+            started.elapsed()
+        );
     }
-    assert_eq!(mistakes(&" ".repeat(MAX_FILE + 1)), [format!("p.yaml: longer than {MAX_FILE} bytes")]);
+    assert_eq!(
+        mistakes(&" ".repeat(MAX_FILE + 1)),
+        [format!("p.yaml: longer than {MAX_FILE} bytes")]
+    );
 }
 
 #[test]
 fn a_list_of_rules_is_separated_by_lines_or_semicolons() {
-    let rules = parse_list("annotation", "domain=a.test; method=GET domain=b.test\n\n domain=c.test;").unwrap();
-    assert_eq!(rules, ["domain=a.test", "method=GET domain=b.test", "domain=c.test"]);
+    let rules = parse_list(
+        "annotation",
+        "domain=a.test; method=GET domain=b.test\n\n domain=c.test;",
+    )
+    .unwrap();
+    assert_eq!(
+        rules,
+        ["domain=a.test", "method=GET domain=b.test", "domain=c.test"]
+    );
     for empty in ["", " ;\n; "] {
-        assert_eq!(parse_list("annotation", empty).unwrap_err()[0].to_string(), "annotation: holds no rule");
+        assert_eq!(
+            parse_list("annotation", empty).unwrap_err()[0].to_string(),
+            "annotation: holds no rule"
+        );
     }
     let found = parse_list("annotation", "domain=*x;foo=1").unwrap_err();
-    assert_eq!(found.iter().map(|mistake| mistake.key.as_str()).collect::<Vec<_>>(), ["domain", "foo"]);
+    assert_eq!(
+        found
+            .iter()
+            .map(|mistake| mistake.key.as_str())
+            .collect::<Vec<_>>(),
+        ["domain", "foo"]
+    );
 }
 
 proptest! {

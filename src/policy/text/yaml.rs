@@ -5,8 +5,8 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use super::shown;
 use super::{MAX_FILE, Mistake, Mistakes, RuleFile};
 
-/// Settings of coder/boundary's own configuration, which may stand in the same file. They are about its jail and its
-/// log, and nothing that a rule decides; ours are in `config.toml`.
+/// Settings of coder/boundary's own configuration, which may stand in the same file. They are about
+/// its jail and its log, and nothing that a rule decides; ours are in `config.toml`.
 const FOREIGN_KEYS: [&str; 11] = [
     "jail_type",
     "log_dir",
@@ -26,22 +26,27 @@ const MAX_DEPTH: i32 = 16;
 
 /// Reads a policy file's text. `origin` names it in mistakes.
 ///
-/// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's name for `allow`,
-/// whose other keys are passed over. A missing or empty list holds no rule.
+/// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's
+/// name for `allow`, whose other keys are passed over. A missing or empty list holds no rule.
 ///
 /// # Errors
-/// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last one says that there
-/// are more.
+/// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last
+/// one says that there are more.
 pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>> {
-    let mut walk = Walk { events: Parser::new_from_str(content), mistakes: Mistakes::new(origin) };
+    let mut walk = Walk {
+        events: Parser::new_from_str(content),
+        mistakes: Mistakes::new(origin),
+    };
     if content.len() > MAX_FILE {
-        walk.mistakes.add(None, "", format!("longer than {MAX_FILE} bytes"));
+        walk.mistakes
+            .add(None, "", format!("longer than {MAX_FILE} bytes"));
         return Err(walk.mistakes.found);
     }
     let mut rules = RuleFile::default();
     if let Err(error) = walk.file(&mut rules) {
         let (line, what) = (error.marker().line(), error.info());
-        walk.mistakes.add(Some(line), "", format!("not YAML: {what}"));
+        walk.mistakes
+            .add(Some(line), "", format!("not YAML: {what}"));
     }
     walk.mistakes.or(rules)
 }
@@ -64,14 +69,19 @@ impl<'a> Walk<'a> {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
-                        self.mistakes.add(line(span), "", "a second document: a policy is one");
+                        self.mistakes
+                            .add(line(span), "", "a second document: a policy is one");
                         return Ok(());
                     }
                 }
                 Event::MappingStart(..) => self.policy(rules)?,
                 event if is_null(&event) => {}
                 Event::Scalar(..) | Event::SequenceStart(..) | Event::Alias(_) => {
-                    self.mistakes.add(line(span), "", "a policy is a mapping with the lists allow and deny");
+                    self.mistakes.add(
+                        line(span),
+                        "",
+                        "a policy is a mapping with the lists allow and deny",
+                    );
                     self.skip(&event)?;
                 }
                 _ => {}
@@ -90,7 +100,11 @@ impl<'a> Walk<'a> {
                 "deny" => self.rules((&key, line), &mut rules.deny)?,
                 foreign if FOREIGN_KEYS.contains(&foreign) => self.value()?,
                 _ => {
-                    self.mistakes.add(Some(line), &shown(&key), "unknown key; a policy has allow and deny");
+                    self.mistakes.add(
+                        Some(line),
+                        &shown(&key),
+                        "unknown key; a policy has allow and deny",
+                    );
                     self.value()?;
                     continue;
                 }
@@ -116,13 +130,21 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn rules(&mut self, (key, at): (&str, usize), rules: &mut Vec<String>) -> Result<(), ScanError> {
+    fn rules(
+        &mut self,
+        (key, at): (&str, usize),
+        rules: &mut Vec<String>,
+    ) -> Result<(), ScanError> {
         let (event, _) = self.next()?;
         match event {
             Event::SequenceStart(..) => {}
             event if is_null(&event) => return Ok(()),
             event => {
-                self.mistakes.add(Some(at), key, "a list of rules belongs here, each after a dash");
+                self.mistakes.add(
+                    Some(at),
+                    key,
+                    "a list of rules belongs here, each after a dash",
+                );
                 return self.skip(&event);
             }
         }
@@ -136,7 +158,11 @@ impl<'a> Walk<'a> {
                     rules.push(text.into_owned());
                 }
                 event => {
-                    self.mistakes.add(line(span), key, "a rule is one text, like domain=example.com, and no alias");
+                    self.mistakes.add(
+                        line(span),
+                        key,
+                        "a rule is one text, like domain=example.com, and no alias",
+                    );
                     self.skip(&event)?;
                 }
             }

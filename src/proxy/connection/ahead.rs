@@ -1,7 +1,8 @@
-//! A connection to the server that is made before the client has said anything, since it is allowed whatever will be said.
+//! A connection to the server that is made before the client has said anything, since it is allowed
+//! whatever will be said.
 //!
-//! Owns that connection until the client is identified, and passes on what the server says meanwhile. Nothing of the client's
-//! goes through here: its bytes wait for the verdict.
+//! Owns that connection until the client is identified, and passes on what the server says
+//! meanwhile. Nothing of the client's goes through here: its bytes wait for the verdict.
 
 use std::io;
 use std::pin::Pin;
@@ -44,7 +45,9 @@ enum State {
 
 impl std::fmt::Debug for Ahead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ahead").field("permit", &self.permit).finish_non_exhaustive()
+        f.debug_struct("Ahead")
+            .field("permit", &self.permit)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,14 +62,19 @@ impl Ahead {
         let (source, destination) = (captured.source, captured.destination);
         let target = permit.clone();
         let dialling = async move { outside.dial(&gate, &target, source, destination).await };
-        Some(Self { permit, state: State::Dialling(Box::pin(dialling)) })
+        Some(Self {
+            permit,
+            state: State::Dialling(Box::pin(dialling)),
+        })
     }
 
     /// Whether the server has neither said anything nor ended.
     pub(super) fn is_unused(&self) -> bool {
         match &self.state {
             State::Dialling(_) => true,
-            State::Connected { connected, ended } => !ended && !connected.has_passed && connected.unpassed.is_empty(),
+            State::Connected { connected, ended } => {
+                !ended && !connected.has_passed && connected.unpassed.is_empty()
+            }
         }
     }
 
@@ -78,19 +86,25 @@ impl Ahead {
         identified: impl Future<Output = Result<Identity, Denial>>,
     ) -> Result<Identity, Unidentified> {
         tokio::select! {
-            // A client that speaks at once is judged by what it says, whatever became of the server.
+            // A client that speaks at once is judged by what it says, whatever became of the
+            // server.
             biased;
             identity = identified => identity.map_err(Unidentified::Denied),
             broken = self.pass_back(client, entry) => Err(broken),
         }
     }
 
-    /// Gives the connection for a permit, waiting for it to be made; none where that permit is for something else.
+    /// Gives the connection for a permit, waiting for it to be made; none where that permit is for
+    /// something else.
     ///
     /// # Errors
-    /// Where it could not be made; and a denial where the permit is for something else and the client has already heard this
-    /// server: the words of two servers aren't mixed.
-    pub(super) async fn serve(self, captured: &Captured, permit: &Permit) -> Result<Option<Connected>, DialError> {
+    /// Where it could not be made; and a denial where the permit is for something else and the
+    /// client has already heard this server: the words of two servers aren't mixed.
+    pub(super) async fn serve(
+        self,
+        captured: &Captured,
+        permit: &Permit,
+    ) -> Result<Option<Connected>, DialError> {
         let unused = self.is_unused();
         if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
             let connected = match self.state {
@@ -104,22 +118,33 @@ impl Ahead {
         if unused {
             Ok(None)
         } else {
-            Err(DialError::Denied(Denial::because("another server had already spoken on it")))
+            Err(DialError::Denied(Denial::because(
+                "another server had already spoken on it",
+            )))
         }
     }
 
-    /// Passes bytes back until something breaks. May be dropped at any await: what was read and not passed is kept.
+    /// Passes bytes back until something breaks. May be dropped at any await: what was read and not
+    /// passed is kept.
     async fn pass_back(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
         if let State::Dialling(dialling) = &mut self.state {
             let dialled = dialling.await;
             entry.allowed(self.permit.grounds(), None);
             match dialled {
                 Ok(upstream) => {
-                    entry.allowed(self.permit.grounds(), Some(upstream.address.socket_addr().ip()));
-                    self.state = State::Connected { connected: fresh(upstream), ended: false };
+                    entry.allowed(
+                        self.permit.grounds(),
+                        Some(upstream.address.socket_addr().ip()),
+                    );
+                    self.state = State::Connected {
+                        connected: fresh(upstream),
+                        ended: false,
+                    };
                 }
                 Err(DialError::Denied(denial)) => return Unidentified::Denied(denial),
-                Err(DialError::Unreachable(problem)) => return Unidentified::Broken(End::unreachable(problem)),
+                Err(DialError::Unreachable(problem)) => {
+                    return Unidentified::Broken(End::unreachable(problem));
+                }
             }
         }
         // It may stay open and silent for as long as it likes.
@@ -127,7 +152,9 @@ impl Ahead {
             return Unidentified::Denied(denial);
         }
         let traffic = entry.traffic();
-        let State::Connected { connected, ended } = &mut self.state else { return std::future::pending().await };
+        let State::Connected { connected, ended } = &mut self.state else {
+            return std::future::pending().await;
+        };
         loop {
             let moved = match ended {
                 // Only the client can go on from here.
@@ -144,7 +171,11 @@ impl Ahead {
 
 /// A connection on which nothing has happened.
 pub(super) fn fresh(upstream: Upstream) -> Connected {
-    Connected { upstream, unpassed: Vec::new(), has_passed: false }
+    Connected {
+        upstream,
+        unpassed: Vec::new(),
+        has_passed: false,
+    }
 }
 
 fn broken(by: Side, error: &io::Error) -> End {
@@ -154,9 +185,16 @@ fn broken(by: Side, error: &io::Error) -> End {
 impl Connected {
     async fn hear(&mut self, client: &Stream, ended: &mut bool) -> Result<(), End> {
         let server = &self.upstream.stream;
-        server.tcp().readable().await.map_err(|error| broken(Side::Server, &error))?;
+        server
+            .tcp()
+            .readable()
+            .await
+            .map_err(|error| broken(Side::Server, &error))?;
         let most = server.at_once().min(READ_AT_ONCE);
-        match server.tcp().try_read_buf(&mut (&mut self.unpassed).limit(most)) {
+        match server
+            .tcp()
+            .try_read_buf(&mut (&mut self.unpassed).limit(most))
+        {
             Ok(0) => {
                 *ended = true;
                 client.end().map_err(|error| broken(Side::Client, &error))
@@ -171,7 +209,11 @@ impl Connected {
     }
 
     async fn pass(&mut self, client: &Stream, traffic: &Traffic) -> Result<(), End> {
-        client.tcp().writable().await.map_err(|error| broken(Side::Client, &error))?;
+        client
+            .tcp()
+            .writable()
+            .await
+            .map_err(|error| broken(Side::Client, &error))?;
         match client.tcp().try_write(&self.unpassed) {
             Ok(written) => {
                 client.sent(written);

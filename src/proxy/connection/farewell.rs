@@ -1,7 +1,8 @@
 //! Ways to end a client's connection: at once, or so that the last words arrive.
 //!
-//! A socket that is closed with unread bytes in it sends a reset, and a reset makes the peer's kernel throw away what it
-//! has not read yet (RFC 9293 3.10.7.4; RFC 9112 9.6). So whoever has said something last waits for the peer's end.
+//! A socket that is closed with unread bytes in it sends a reset, and a reset makes the peer's
+//! kernel throw away what it has not read yet (RFC 9293 3.10.7.4; RFC 9112 9.6). So whoever has
+//! said something last waits for the peer's end.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,7 +21,8 @@ pub(crate) fn reset(client: impl AsFd) {
     drop(client);
 }
 
-/// A fatal `access_denied` alert (RFC 8446 6, code 49) in a record of TLS 1.2's version, which every version takes.
+/// A fatal `access_denied` alert (RFC 8446 6, code 49) in a record of TLS 1.2's version, which
+/// every version takes.
 const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// Tells a TLS client that it is denied.

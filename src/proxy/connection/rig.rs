@@ -1,4 +1,5 @@
-//! For tests: a gate with real rules and a real audit file, a client on loopback, and a listener that is "the outside".
+//! For tests: a gate with real rules and a real audit file, a client on loopback, and a listener
+//! that is "the outside".
 
 use std::pin::Pin;
 use std::sync::{Mutex, RwLock};
@@ -16,7 +17,8 @@ use crate::proxy::dial::{Exit, Upstream};
 use crate::proxy::dns::Resolver;
 use crate::proxy::stream::{Stream, Streams};
 
-/// What every name resolves to, and every client believes it talks to. For documentation, so the policy lets it pass.
+/// What every name resolves to, and every client believes it talks to. For documentation, so the
+/// policy lets it pass.
 pub(in crate::proxy) const SERVER: [u8; 4] = [192, 0, 2, 1];
 
 pub(in crate::proxy) struct Rig {
@@ -33,13 +35,26 @@ impl Rig {
     }
 
     /// The same with so many bytes to use.
-    pub(in crate::proxy) async fn within(bytes: usize, allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
+    pub(in crate::proxy) async fn within(
+        bytes: usize,
+        allow: &[&str],
+        deny: &[&str],
+    ) -> (Self, TcpListener) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("audit.jsonl"), "c0ffee", About::default()).unwrap();
+        let journal = Journal::open(
+            &folder.path().join("audit.jsonl"),
+            "c0ffee",
+            About::default(),
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
-        let source =
-            PolicySource { name: "test".to_owned(), allow: owned(allow), deny: owned(deny), ..PolicySource::default() };
+        let source = PolicySource {
+            name: "test".to_owned(),
+            allow: owned(allow),
+            deny: owned(deny),
+            ..PolicySource::default()
+        };
         let gate = Gate {
             streams: Streams::new(Budget::new(bytes)),
             policy: Policy::compile(&source).unwrap(),
@@ -49,8 +64,19 @@ impl Rig {
             inside: None,
             interfaces: RwLock::default(),
         };
-        let outside = LoopbackOutside { server: listener.local_addr().unwrap(), dialled: Arc::default() };
-        (Self { gate: Arc::new(gate), folder, outside, served: Mutex::default() }, listener)
+        let outside = LoopbackOutside {
+            server: listener.local_addr().unwrap(),
+            dialled: Arc::default(),
+        };
+        (
+            Self {
+                gate: Arc::new(gate),
+                folder,
+                outside,
+                served: Mutex::default(),
+            },
+            listener,
+        )
     }
 
     /// A client whose connection to [`SERVER`] at `port` was captured, and is being served.
@@ -63,14 +89,24 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, source) = listener.accept().await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut client, bytes).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, bytes)
+            .await
+            .unwrap();
         if !bytes.is_empty() {
             ours.readable().await.unwrap();
         }
         let destination = SocketAddr::from((SERVER, port));
         let outside = Arc::new(self.outside.clone());
-        let captured = Captured { gate: Arc::clone(&self.gate), outside, source, destination };
-        self.served.lock().unwrap().push(tokio::spawn(serve_captured(captured, self.stream(ours))));
+        let captured = Captured {
+            gate: Arc::clone(&self.gate),
+            outside,
+            source,
+            destination,
+        };
+        self.served
+            .lock()
+            .unwrap()
+            .push(tokio::spawn(serve_captured(captured, self.stream(ours))));
         client
     }
 
@@ -117,11 +153,21 @@ impl Outside for LoopbackOutside {
         _destination: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send + 'a>> {
         Box::pin(async move {
-            let target = permit.name().map_or_else(|| permit.address().unwrap().to_string(), ToString::to_string);
+            let target = permit.name().map_or_else(
+                || permit.address().unwrap().to_string(),
+                ToString::to_string,
+            );
             self.dialled.lock().unwrap().push(target);
-            let address = permit.upstream(SERVER.into(), &[]).map_err(DialError::Denied)?;
-            let room = gate.streams.room().ok_or_else(|| DialError::Denied(used_up()))?;
-            let tcp = connect(self.server).await.map_err(|error| DialError::Unreachable(error.to_string()))?;
+            let address = permit
+                .upstream(SERVER.into(), &[])
+                .map_err(DialError::Denied)?;
+            let room = gate
+                .streams
+                .room()
+                .ok_or_else(|| DialError::Denied(used_up()))?;
+            let tcp = connect(self.server)
+                .await
+                .map_err(|error| DialError::Unreachable(error.to_string()))?;
             let stream = room.of(tcp).unwrap();
             Ok(Upstream { stream, address })
         })

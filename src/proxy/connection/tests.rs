@@ -8,10 +8,17 @@ use super::*;
 
 /// A ClientHello for this name, without anything that isn't needed.
 fn hello(name: &str) -> Vec<u8> {
-    let vector = |data: &[u8]| [&u16::try_from(data.len()).unwrap().to_be_bytes()[..], data].concat();
+    let vector =
+        |data: &[u8]| [&u16::try_from(data.len()).unwrap().to_be_bytes()[..], data].concat();
     let server_name = vector(&[&[0], &vector(name.as_bytes())[..]].concat());
     let extensions = vector(&[&[0, 0], &vector(&server_name)[..]].concat());
-    let body = [&[3, 3], &[9; 32][..], &[0, 0, 2, 0x13, 1, 1, 0], &extensions].concat();
+    let body = [
+        &[3, 3],
+        &[9; 32][..],
+        &[0, 0, 2, 0x13, 1, 1, 0],
+        &extensions,
+    ]
+    .concat();
     let message = [&[1, 0], &vector(&body)[..]].concat();
     [&[22, 3, 1], &vector(&message)[..]].concat()
 }
@@ -22,7 +29,10 @@ async fn read_all(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 async fn assert_reset(mut client: TcpStream) {
-    assert_eq!(read_all(&mut client).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        read_all(&mut client).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
 }
 
 #[test]
@@ -46,35 +56,63 @@ async fn tls_to_an_allowed_name_is_dialled_by_name_and_passed_unread() {
     let mut client = rig.client(443).await;
     let (start, end) = (hello("A.example"), b"and more");
     client.write_all(&start[..20]).await.unwrap();
-    client.write_all(&[&start[20..], end].concat()).await.unwrap();
+    client
+        .write_all(&[&start[20..], end].concat())
+        .await
+        .unwrap();
     client.shutdown().await.unwrap();
     let mut server = outside.accept().await.unwrap().0;
-    assert_eq!(read_all(&mut server).await.unwrap(), [&start[..], end].concat());
+    assert_eq!(
+        read_all(&mut server).await.unwrap(),
+        [&start[..], end].concat()
+    );
     server.write_all(b"reply").await.unwrap();
     drop(server);
     assert_eq!(read_all(&mut client).await.unwrap(), b"reply");
     assert_eq!(rig.dialled(), ["a.example"]);
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.protocol), ("allow", Kind::Https));
-    assert_eq!((record.name.as_deref(), record.rule.is_some()), (Some("a.example"), true));
-    assert_eq!((record.bytes_out, record.bytes_in), ((start.len() + end.len()) as u64, 5));
+    assert_eq!(
+        (record.verdict.as_str(), record.protocol),
+        ("allow", Kind::Https)
+    );
+    assert_eq!(
+        (record.name.as_deref(), record.rule.is_some()),
+        (Some("a.example"), true)
+    );
+    assert_eq!(
+        (record.bytes_out, record.bytes_in),
+        ((start.len() + end.len()) as u64, 5)
+    );
 }
 
 #[tokio::test]
 async fn tls_to_a_denied_name_gets_an_alert_although_more_was_sent() {
     let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let mut client = rig.client_saying(443, &[hello("b.example"), vec![0; 3000]].concat()).await;
-    assert_eq!(read_all(&mut client).await.unwrap(), [21, 3, 3, 0, 2, 2, 49]);
+    let mut client = rig
+        .client_saying(443, &[hello("b.example"), vec![0; 3000]].concat())
+        .await;
+    assert_eq!(
+        read_all(&mut client).await.unwrap(),
+        [21, 3, 3, 0, 2, 2, 49]
+    );
     drop(client);
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.name.as_deref()), ("deny", Some("b.example")));
+    assert_eq!(
+        (record.verdict.as_str(), record.name.as_deref()),
+        ("deny", Some("b.example"))
+    );
     assert!(rig.dialled().is_empty());
 }
 
 #[tokio::test]
 async fn tls_without_a_name_is_not_allowed_by_a_rule_for_names() {
     let (rig, _outside) = Rig::new(&["domain=*"], &[]).await;
-    let nameless = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[9; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    let nameless = [
+        &[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..],
+        &[9; 32],
+        &[0, 0, 2, 0x13, 1, 1, 0],
+    ]
+    .concat();
     let mut client = rig.client_saying(443, &nameless).await;
     assert_eq!(read_all(&mut client).await.unwrap().len(), 7);
     drop(client);
@@ -84,9 +122,16 @@ async fn tls_without_a_name_is_not_allowed_by_a_rule_for_names() {
 #[tokio::test]
 async fn what_nobody_could_decide_about_is_reset_and_recorded_with_the_reason() {
     let (rig, _outside) = Rig::new(&["domain=*"], &[]).await;
-    assert_reset(rig.client_saying(80, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
+    assert_reset(
+        rig.client_saying(80, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .await,
+    )
+    .await;
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.reason.as_deref()), ("deny", Some("HTTP/2 without TLS")));
+    assert_eq!(
+        (record.verdict.as_str(), record.reason.as_deref()),
+        ("deny", Some("HTTP/2 without TLS"))
+    );
 }
 
 #[tokio::test]
@@ -100,7 +145,10 @@ async fn opaque_bytes_are_decided_by_the_address_where_no_name_is_known() {
     read_all(&mut client).await.unwrap();
     assert_eq!(rig.dialled(), ["192.0.2.1"]);
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.protocol, record.bytes_out), ("allow", Kind::Tcp, 4));
+    assert_eq!(
+        (record.verdict.as_str(), record.protocol, record.bytes_out),
+        ("allow", Kind::Tcp, 4)
+    );
 }
 
 #[tokio::test]
@@ -113,14 +161,22 @@ async fn denied_opaque_bytes_are_reset() {
 /// Time is real: a wait that a paused clock skips is what this is about.
 #[tokio::test]
 async fn a_server_that_speaks_first_is_heard_at_once() {
-    let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32 proto=tcp port=25"], &["domain=b.example path=/x"]).await;
+    let (rig, outside) = Rig::new(
+        &["cidr=192.0.2.1/32 proto=tcp port=25"],
+        &["domain=b.example path=/x"],
+    )
+    .await;
     let began = std::time::Instant::now();
     let mut client = rig.client(25).await;
     let mut server = outside.accept().await.unwrap().0;
     server.write_all(b"220 ready").await.unwrap();
     let mut greeting = [0; 9];
     client.read_exact(&mut greeting).await.unwrap();
-    assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        began.elapsed()
+    );
     client.write_all(b"EHLO me\r\n").await.unwrap();
     let mut said = [0; 9];
     server.read_exact(&mut said).await.unwrap();
@@ -129,7 +185,10 @@ async fn a_server_that_speaks_first_is_heard_at_once() {
     assert_eq!(read_all(&mut client).await.unwrap(), b"250");
     drop(client);
     let record = rig.record().await;
-    assert_eq!((record.bytes_out, record.bytes_in, record.reason), (9, 12, None));
+    assert_eq!(
+        (record.bytes_out, record.bytes_in, record.reason),
+        (9, 12, None)
+    );
 }
 
 #[tokio::test]
@@ -143,7 +202,10 @@ async fn a_server_that_speaks_and_leaves_is_heard_to_its_end() {
     assert_eq!(read_all(&mut client).await.unwrap(), words);
     drop(client);
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.bytes_in, record.reason), ("allow", 300_000, None));
+    assert_eq!(
+        (record.verdict.as_str(), record.bytes_in, record.reason),
+        ("allow", 300_000, None)
+    );
 }
 
 /// Everything that the server was sent by connections which have ended.
@@ -166,15 +228,30 @@ async fn silence_lets_nothing_pass_unread_however_long_it_is() {
     let mut client = rig.client(8080).await;
     let mut server = outside.accept().await.unwrap().0;
     tokio::time::sleep(IDENTIFY_WITHIN + Duration::from_secs(1)).await;
-    client.write_all(b"GET /secret HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await.unwrap();
-    assert!(read_all(&mut client).await.unwrap().starts_with(b"HTTP/1.1 403"));
-    assert_eq!(read_all(&mut server).await.unwrap(), b"", "the server got the denied request");
+    client
+        .write_all(b"GET /secret HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(
+        read_all(&mut client)
+            .await
+            .unwrap()
+            .starts_with(b"HTTP/1.1 403")
+    );
+    assert_eq!(
+        read_all(&mut server).await.unwrap(),
+        b"",
+        "the server got the denied request"
+    );
     assert_eq!(rig.record().await.verdict, "deny");
 }
 
 #[tokio::test]
 async fn what_could_be_a_request_does_not_pass_where_a_rule_could_deny_it() {
-    let long = format!("{} /secret HTTP/1.1\r\nHost: a.example\r\n\r\n", "A".repeat(33));
+    let long = format!(
+        "{} /secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "A".repeat(33)
+    );
     for bytes in [
         &long,
         "GET\t/secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -192,14 +269,21 @@ async fn what_could_be_a_request_does_not_pass_where_a_rule_could_deny_it() {
             assert_reset(client).await;
         }
         let records = rig.records().await;
-        assert!(records.iter().all(|record| record.verdict == "deny"), "{bytes:?} {records:?}");
+        assert!(
+            records.iter().all(|record| record.verdict == "deny"),
+            "{bytes:?} {records:?}"
+        );
         assert_eq!(arrived(&outside).await, b"", "{bytes:?}");
     }
 }
 
 #[tokio::test]
 async fn the_same_bytes_pass_where_no_rule_could_deny_them() {
-    for bytes in [&b"GET\t/secret\r\n"[..], b" GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", b"get foo\r\n"] {
+    for bytes in [
+        &b"GET\t/secret\r\n"[..],
+        b" GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        b"get foo\r\n",
+    ] {
         let (rig, outside) = Rig::new(&OPEN, &["domain=a.example path=/secret port=9"]).await;
         let mut client = rig.client_saying(8080, bytes).await;
         client.shutdown().await.unwrap();
@@ -225,11 +309,17 @@ async fn an_allowed_request_takes_the_connection_that_was_made_ahead() {
     let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
     let mut client = rig.client(8080).await;
     let mut server = outside.accept().await.unwrap().0;
-    client.write_all(b"GET /free HTTP/1.1\r\nHost: c.example:8080\r\nConnection: close\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET /free HTTP/1.1\r\nHost: c.example:8080\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut head = [0; 14];
     server.read_exact(&mut head).await.unwrap();
     assert_eq!(&head, b"GET /free HTTP");
-    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
     assert!(read_all(&mut client).await.unwrap().ends_with(b"ok"));
     assert_eq!(rig.dialled(), ["192.0.2.1"]);
 }

@@ -1,6 +1,7 @@
 //! How many questions a second are heard.
 //!
-//! Knows only time and numbers. What isn't heard is recorded like every denial, which the record bounds by itself.
+//! Knows only time and numbers. What isn't heard is recorded like every denial, which the record
+//! bounds by itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,10 @@ struct Second {
 
 impl Second {
     fn now() -> Self {
-        Self { began: Instant::now(), heard: 0 }
+        Self {
+            began: Instant::now(),
+            heard: 0,
+        }
     }
 }
 
@@ -50,7 +54,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_has_so_many_questions_and_the_next_has_as_many_again() {
         let pace = Pace::new();
-        let heard = || (0..QUESTIONS_A_SECOND + 10).filter(|_| pace.admits()).count();
+        let heard = || {
+            (0..QUESTIONS_A_SECOND + 10)
+                .filter(|_| pace.admits())
+                .count()
+        };
         assert_eq!(heard(), 1000);
         tokio::time::advance(Duration::from_millis(999)).await;
         assert_eq!(heard(), 0);

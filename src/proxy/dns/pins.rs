@@ -1,8 +1,9 @@
 //! What the container resolved: which names it may mean when it connects to an address.
 //!
-//! Knows names and addresses only. Not to be forgotten: a pin is what lets a connection be judged by a name that nobody
-//! can read from its bytes; it is made only from answers given to the container, for names the policy lets it look up,
-//! and the dialler resolves the name again all the same.
+//! Knows names and addresses only. Not to be forgotten: a pin is what lets a connection be judged
+//! by a name that nobody can read from its bytes; it is made only from answers given to the
+//! container, for names the policy lets it look up, and the dialler resolves the name again all the
+//! same.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -17,7 +18,8 @@ use crate::proxy::expiring::Expiring;
 const ADDRESSES: usize = 2048;
 /// Names remembered for one address at most: the freshest (a big CDN's address has many).
 const NAMES: usize = 8;
-/// How long after its answer's time to live a pin holds: programs go on using what they resolved once.
+/// How long after its answer's time to live a pin holds: programs go on using what they resolved
+/// once.
 const GRACE: Duration = Duration::from_secs(3600);
 
 /// Names by address.
@@ -41,7 +43,10 @@ impl Pins {
         let mut pins = self.0.get(&address).map(std::mem::take).unwrap_or_default();
         pins.retain(|pin| pin.name != *name);
         pins.truncate(NAMES - 1);
-        pins.push_front(Pin { name: name.clone(), until: Instant::now() + keep });
+        pins.push_front(Pin {
+            name: name.clone(),
+            until: Instant::now() + keep,
+        });
         self.0.insert(address, pins, keep);
     }
 
@@ -49,7 +54,11 @@ impl Pins {
     pub(super) fn names_of(&mut self, address: IpAddr) -> Vec<Hostname> {
         let now = Instant::now();
         let pins = self.0.get(&address).map(|pins| &*pins);
-        pins.into_iter().flatten().filter(|pin| pin.until > now).map(|pin| pin.name.clone()).collect()
+        pins.into_iter()
+            .flatten()
+            .filter(|pin| pin.until > now)
+            .map(|pin| pin.name.clone())
+            .collect()
     }
 }
 

@@ -1,8 +1,9 @@
 //! One question from the container: read from hostile bytes, then judged. No I/O.
 //!
-//! Owns which questions are understood and which are let through; what is said in answer is `reply`'s. Not to be
-//! forgotten: whatever is not in [`Question`] (other records, EDNS options, flags, the spelling of the name) never leaves
-//! the machine: `upstream` asks anew from the name and the type alone.
+//! Owns which questions are understood and which are let through; what is said in answer is
+//! `reply`'s. Not to be forgotten: whatever is not in [`Question`] (other records, EDNS options,
+//! flags, the spelling of the name) never leaves the machine: `upstream` asks anew from the name
+//! and the type alone.
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
@@ -50,39 +51,74 @@ impl Question {
     /// # Errors
     /// [`Malformed`] for everything else.
     pub fn read(message: &[u8]) -> Result<Self, Malformed> {
-        let Some([id_high, id_low, flags, _, count_high, count_low]) = message.first_chunk::<6>() else {
-            return Err(Malformed { reason: "not a DNS message", answer: None });
+        let Some([id_high, id_low, flags, _, count_high, count_low]) = message.first_chunk::<6>()
+        else {
+            return Err(Malformed {
+                reason: "not a DNS message",
+                answer: None,
+            });
         };
         if message.len() < HEADER || flags & IS_RESPONSE != 0 {
-            return Err(Malformed { reason: "not a DNS question", answer: None });
+            return Err(Malformed {
+                reason: "not a DNS question",
+                answer: None,
+            });
         }
         let id = u16::from_be_bytes([*id_high, *id_low]);
         let operation = OpCode::from_u8((flags >> 3) & 0xf);
-        let malformed = |reason, code| Malformed { reason, answer: Some((id, operation, code)) };
+        let malformed = |reason, code| Malformed {
+            reason,
+            answer: Some((id, operation, code)),
+        };
         if operation != OpCode::Query {
-            return Err(malformed("a DNS operation other than a query", ResponseCode::NotImp));
+            return Err(malformed(
+                "a DNS operation other than a query",
+                ResponseCode::NotImp,
+            ));
         }
         // Before parsing: the parser would make room for as many questions as the header claims.
         if [*count_high, *count_low] != [0, 1] {
-            return Err(malformed("a DNS message with other than one question", ResponseCode::FormErr));
+            return Err(malformed(
+                "a DNS message with other than one question",
+                ResponseCode::FormErr,
+            ));
         }
         let Ok(message) = Message::from_vec(message) else {
             return Err(malformed("a malformed DNS message", ResponseCode::FormErr));
         };
         debug_assert_eq!(message.metadata.message_type, MessageType::Query);
         let recursion_desired = message.metadata.recursion_desired;
-        let payload = message.edns.as_ref().map(hickory_proto::op::Edns::max_payload);
+        let payload = message
+            .edns
+            .as_ref()
+            .map(hickory_proto::op::Edns::max_payload);
         match message.queries.into_iter().next() {
-            Some(asked) if asked.query_class == DNSClass::IN => Ok(Self { id, recursion_desired, asked, payload }),
-            Some(_) => Err(malformed("a DNS question of a class other than IN", ResponseCode::Refused)),
-            None => Err(malformed("a DNS message with other than one question", ResponseCode::FormErr)),
+            Some(asked) if asked.query_class == DNSClass::IN => Ok(Self {
+                id,
+                recursion_desired,
+                asked,
+                payload,
+            }),
+            Some(_) => Err(malformed(
+                "a DNS question of a class other than IN",
+                ResponseCode::Refused,
+            )),
+            None => Err(malformed(
+                "a DNS message with other than one question",
+                ResponseCode::FormErr,
+            )),
         }
     }
 
     /// The name as text, for the record: hostile, and not always one that may be asked for.
     #[must_use]
     pub fn name(&self) -> String {
-        let labels: Vec<_> = self.asked.name.iter().map(String::from_utf8_lossy).collect();
+        let labels: Vec<_> = self
+            .asked
+            .name
+            .iter()
+            .map(String::from_utf8_lossy)
+            .collect();
         labels.join(".")
     }
 
@@ -107,22 +143,38 @@ impl Question {
             Err(denial) => return Judgement::Deny(denial),
         };
         match self.asked.query_type {
-            RecordType::A | RecordType::AAAA | RecordType::CNAME | RecordType::SRV | RecordType::PTR => {
-                Judgement::Forward(name, grounds)
-            }
-            // They tell a client keys for Encrypted Client Hello, which would hide the name from us, and addresses past the
-            // A records. Answered as empty, every client falls back to A and AAAA (RFC 9460, 3).
+            RecordType::A
+            | RecordType::AAAA
+            | RecordType::CNAME
+            | RecordType::SRV
+            | RecordType::PTR => Judgement::Forward(name, grounds),
+            // They tell a client keys for Encrypted Client Hello, which would hide the name from
+            // us, and addresses past the A records. Answered as empty, every client falls back to A
+            // and AAAA (RFC 9460, 3).
             RecordType::HTTPS | RecordType::SVCB => Judgement::Empty(grounds),
-            // They carry free text both ways (TXT, NULL, private types), or what nobody behind a filter needs. Empty
-            // rather than an error: a program that also asks for MX or TXT goes on with the addresses.
-            _ => Judgement::Unsupported(Denial::because(format!("{} records are not looked up", self.kind()))),
+            // They carry free text both ways (TXT, NULL, private types), or what nobody behind a
+            // filter needs. Empty rather than an error: a program that also asks for MX or TXT goes
+            // on with the addresses.
+            _ => Judgement::Unsupported(Denial::because(format!(
+                "{} records are not looked up",
+                self.kind()
+            ))),
         }
     }
 
-    /// The canonical name. Labels are taken as the bytes they are: a dot inside one is no separator.
+    /// The canonical name. Labels are taken as the bytes they are: a dot inside one is no
+    /// separator.
     fn hostname(&self) -> Option<Hostname> {
-        let is_plain = |label: &[u8]| label.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.');
-        if self.asked.name.iter().all(is_plain) { Hostname::parse(&self.name()).ok() } else { None }
+        let is_plain = |label: &[u8]| {
+            label
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() && *byte != b'.')
+        };
+        if self.asked.name.iter().all(is_plain) {
+            Hostname::parse(&self.name()).ok()
+        } else {
+            None
+        }
     }
 }
 
@@ -182,7 +234,12 @@ mod tests {
     fn an_answer_is_never_answered() {
         let mut answer = message(RecordType::A, &name("a.test."));
         answer.metadata.message_type = MessageType::Response;
-        assert_eq!(Question::read(&answer.to_vec().unwrap()).unwrap_err().answer, None);
+        assert_eq!(
+            Question::read(&answer.to_vec().unwrap())
+                .unwrap_err()
+                .answer,
+            None
+        );
         assert_eq!(Question::read(b"short").unwrap_err().answer, None);
     }
 
@@ -190,13 +247,17 @@ mod tests {
     fn a_count_of_questions_beyond_the_message_reserves_nothing() {
         let mut bytes = [0; 12];
         bytes[4..6].copy_from_slice(&[0xff, 0xff]);
-        assert_eq!(Question::read(&bytes).unwrap_err().reason, "a DNS message with other than one question");
+        assert_eq!(
+            Question::read(&bytes).unwrap_err().reason,
+            "a DNS message with other than one question"
+        );
     }
 
     #[test]
     fn every_spelling_of_a_name_is_one_host() {
         for text in ["a.test.", "A.tEsT."] {
-            let question = Question::read(&message(RecordType::A, &name(text)).to_vec().unwrap()).unwrap();
+            let question =
+                Question::read(&message(RecordType::A, &name(text)).to_vec().unwrap()).unwrap();
             assert_eq!(question.hostname(), Hostname::parse("a.test").ok());
             assert!(question.asked.name.eq_case(&name(text)));
         }
@@ -204,11 +265,16 @@ mod tests {
 
     #[test]
     fn a_dot_or_a_control_character_inside_a_label_makes_no_host() {
-        for labels in
-            [&[&b"a.allowed"[..], b"test"][..], &[b"a\0", b"test"], &[b"a\n", b"test"], &["ä".as_bytes(), b"test"], &[]]
-        {
+        for labels in [
+            &[&b"a.allowed"[..], b"test"][..],
+            &[b"a\0", b"test"],
+            &[b"a\n", b"test"],
+            &["ä".as_bytes(), b"test"],
+            &[],
+        ] {
             let name = Name::from_labels(labels.iter().copied()).unwrap();
-            let question = Question::read(&message(RecordType::A, &name).to_vec().unwrap()).unwrap();
+            let question =
+                Question::read(&message(RecordType::A, &name).to_vec().unwrap()).unwrap();
             assert_eq!(question.hostname(), None, "{labels:?}");
         }
     }

@@ -1,7 +1,9 @@
-//! What the container is told: answers built from scratch, with nothing in them that we didn't put there. No I/O.
+//! What the container is told: answers built from scratch, with nothing in them that we didn't put
+//! there. No I/O.
 //!
-//! Owns the form of an answer, not the choice of it. Not to be forgotten: an answer by UDP must fit what the client said it
-//! takes (512 bytes without EDNS), or its resolver library may read half of one.
+//! Owns the form of an answer, not the choice of it. Not to be forgotten: an answer by UDP must fit
+//! what the client said it takes (512 bytes without EDNS), or its resolver library may read half of
+//! one.
 
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
@@ -10,13 +12,15 @@ use super::question::Question;
 use super::upstream::Answer;
 use crate::policy::Denial;
 
-/// The largest message we send or take by UDP: no fragmentation on any usual path (DNS flag day 2020).
+/// The largest message we send or take by UDP: no fragmentation on any usual path (DNS flag day
+/// 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
 /// The largest answer without EDNS (RFC 1035, 2.3.4).
 const PLAIN_PAYLOAD: u16 = 512;
 /// The option number of an Extended DNS Error (RFC 8914, 2).
 const EXTENDED_ERROR: u16 = 15;
-/// The longest text in an Extended DNS Error, in bytes, so that a denial fits even the smallest answer.
+/// The longest text in an Extended DNS Error, in bytes, so that a denial fits even the smallest
+/// answer.
 const MAX_ERROR_TEXT: usize = 160;
 
 /// How the answer travels.
@@ -38,18 +42,28 @@ enum Why {
 
 /// Answers a denied name: as one that does not exist, with the reason for those who understand it.
 ///
-/// Not with REFUSED: musl's resolver ignores that code and waits five seconds for another answer, and where it tries a
-/// search list first (Kubernetes: `ndots:5`) it then gives up on names that are allowed. Seen with musl 1.2; glibc fails
-/// at once with both.
+/// Not with REFUSED: musl's resolver ignores that code and waits five seconds for another answer,
+/// and where it tries a search list first (Kubernetes: `ndots:5`) it then gives up on names that
+/// are allowed. Seen with musl 1.2; glibc fails at once with both.
 #[must_use]
 pub fn denied(question: &Question, denial: &Denial) -> Message {
-    explained(question, ResponseCode::NXDomain, Why::Blocked, &denial.reason)
+    explained(
+        question,
+        ResponseCode::NXDomain,
+        Why::Blocked,
+        &denial.reason,
+    )
 }
 
 /// Answers a type that is not looked up: the name exists, with no such record.
 #[must_use]
 pub fn unsupported(question: &Question, denial: &Denial) -> Message {
-    explained(question, ResponseCode::NoError, Why::NotSupported, &denial.reason)
+    explained(
+        question,
+        ResponseCode::NoError,
+        Why::NotSupported,
+        &denial.reason,
+    )
 }
 
 /// Answers when no resolver did.
@@ -66,7 +80,11 @@ pub fn empty(question: &Question) -> Message {
 /// Passes on what a resolver said.
 #[must_use]
 pub fn answered(question: &Question, answer: &Answer) -> Message {
-    let code = if answer.exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
+    let code = if answer.exists {
+        ResponseCode::NoError
+    } else {
+        ResponseCode::NXDomain
+    };
     let mut message = bare(question, code);
     let ttl = answer.remaining_ttl();
     message.add_answers(answer.records.iter().cloned().map(|mut record| {
@@ -86,15 +104,22 @@ pub fn malformed(id: u16, operation: OpCode, code: ResponseCode) -> Message {
     Message::error_msg(id, operation, code)
 }
 
-/// The bytes to send: with nothing but the question and the mark for "ask by TCP" where all of it doesn't fit.
+/// The bytes to send: with nothing but the question and the mark for "ask by TCP" where all of it
+/// doesn't fit.
 #[must_use]
 pub fn encode(message: &Message, payload: Option<u16>, transport: Transport) -> Option<Vec<u8>> {
     let limit = match transport {
-        Transport::Udp => payload.unwrap_or(PLAIN_PAYLOAD).clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
+        Transport::Udp => payload
+            .unwrap_or(PLAIN_PAYLOAD)
+            .clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
         Transport::Tcp => u16::MAX,
     };
     let bytes = message.to_vec().ok()?;
-    if bytes.len() <= usize::from(limit) { Some(bytes) } else { message.truncate().to_vec().ok() }
+    if bytes.len() <= usize::from(limit) {
+        Some(bytes)
+    } else {
+        message.truncate().to_vec().ok()
+    }
 }
 
 fn bare(question: &Question, code: ResponseCode) -> Message {
@@ -115,7 +140,8 @@ fn explained(question: &Question, code: ResponseCode, why: Why, text: &str) -> M
     if let Some(edns) = &mut message.edns {
         let mut data = (why as u16).to_be_bytes().to_vec();
         data.extend_from_slice(crate::audit::clean(text, MAX_ERROR_TEXT).as_bytes());
-        edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
+        edns.options_mut()
+            .insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
     }
     message
 }
@@ -132,7 +158,12 @@ mod tests {
 
     fn question(payload: Option<u16>) -> Question {
         let asked = Query::query(Name::from_ascii("A.tEst.").unwrap(), RecordType::A);
-        Question { id: 7, recursion_desired: true, asked, payload }
+        Question {
+            id: 7,
+            recursion_desired: true,
+            asked,
+            payload,
+        }
     }
 
     fn answer(records: usize) -> Answer {
@@ -141,11 +172,24 @@ mod tests {
             1,
             RData::CNAME(CNAME(Name::from_ascii("b.test.").unwrap())),
         );
-        let address = Record::from_rdata(Name::from_ascii("b.test.").unwrap(), 1, RData::A(A::new(192, 0, 2, 1)));
-        let records = std::iter::once(alias).chain(std::iter::repeat_n(address, records)).collect();
+        let address = Record::from_rdata(
+            Name::from_ascii("b.test.").unwrap(),
+            1,
+            RData::A(A::new(192, 0, 2, 1)),
+        );
+        let records = std::iter::once(alias)
+            .chain(std::iter::repeat_n(address, records))
+            .collect();
         let server = "192.0.2.53:53".parse().unwrap();
         let room = Budget::new(0).take(0).unwrap();
-        Answer { exists: true, records, ttl: 100, received: Instant::now(), server, room }
+        Answer {
+            exists: true,
+            records,
+            ttl: 100,
+            received: Instant::now(),
+            server,
+            room,
+        }
     }
 
     fn sent(message: &Message, payload: Option<u16>, transport: Transport) -> (usize, Message) {
@@ -157,9 +201,16 @@ mod tests {
     fn a_denial_is_an_answer_every_library_takes_and_says_why_to_those_who_understand_it() {
         let denial = Denial::because("no rule allows it");
         let (_, plain) = sent(&denied(&question(None), &denial), None, Transport::Udp);
-        assert_eq!((plain.metadata.response_code, plain.metadata.id), (ResponseCode::NXDomain, 7));
+        assert_eq!(
+            (plain.metadata.response_code, plain.metadata.id),
+            (ResponseCode::NXDomain, 7)
+        );
         assert_eq!(plain.edns, None);
-        let (_, explained) = sent(&denied(&question(Some(4096)), &denial), Some(4096), Transport::Udp);
+        let (_, explained) = sent(
+            &denied(&question(Some(4096)), &denial),
+            Some(4096),
+            Transport::Udp,
+        );
         let edns = explained.edns.unwrap();
         let options = edns.options().as_ref();
         let said = options.iter().find_map(|(_, option)| match option {
@@ -175,23 +226,46 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(30)).await;
         let (_, message) = sent(&answered(&question(None), &answer), None, Transport::Udp);
         assert_eq!(message.metadata.message_type, MessageType::Response);
-        assert!(message.answers[0].name.eq_case(&Name::from_ascii("A.tEst.").unwrap()));
-        assert!(message.queries[0].name.eq_case(&Name::from_ascii("A.tEst.").unwrap()));
-        assert_eq!(message.answers[1].name, Name::from_ascii("b.test.").unwrap());
+        assert!(
+            message.answers[0]
+                .name
+                .eq_case(&Name::from_ascii("A.tEst.").unwrap())
+        );
+        assert!(
+            message.queries[0]
+                .name
+                .eq_case(&Name::from_ascii("A.tEst.").unwrap())
+        );
+        assert_eq!(
+            message.answers[1].name,
+            Name::from_ascii("b.test.").unwrap()
+        );
         assert!(message.answers.iter().all(|record| record.ttl == 70));
     }
 
     #[tokio::test]
     async fn what_does_not_fit_a_datagram_is_marked_as_cut() {
-        for (payload, records, cut) in
-            [(None, 10, false), (None, 60, true), (Some(4096), 60, false), (Some(4096), 90, true), (Some(0), 60, true)]
-        {
+        for (payload, records, cut) in [
+            (None, 10, false),
+            (None, 60, true),
+            (Some(4096), 60, false),
+            (Some(4096), 90, true),
+            (Some(0), 60, true),
+        ] {
             let message = answered(&question(payload), &answer(records));
             let (length, sent_by_udp) = sent(&message, payload, Transport::Udp);
-            assert_eq!(sent_by_udp.metadata.truncation, cut, "{payload:?} {records}");
+            assert_eq!(
+                sent_by_udp.metadata.truncation, cut,
+                "{payload:?} {records}"
+            );
             assert_eq!(sent_by_udp.answers.is_empty(), cut);
             assert!(length <= usize::from(UDP_PAYLOAD));
-            assert!(!sent(&message, payload, Transport::Tcp).1.metadata.truncation);
+            assert!(
+                !sent(&message, payload, Transport::Tcp)
+                    .1
+                    .metadata
+                    .truncation
+            );
         }
     }
 }

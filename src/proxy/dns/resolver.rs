@@ -1,7 +1,9 @@
-//! Asks the proxy's own resolvers, for the container and for the dialler, and remembers what they said.
+//! Asks the proxy's own resolvers, for the container and for the dialler, and remembers what they
+//! said.
 //!
-//! Owns the choice of server, the bounds of waiting and the memory; the bytes are `upstream`'s. Not to be forgotten: a name
-//! comes in here only after the policy allowed it: with a [`Permit`], or through the judgement of a question.
+//! Owns the choice of server, the bounds of waiting and the memory; the bytes are `upstream`'s. Not
+//! to be forgotten: a name comes in here only after the policy allowed it: with a [`Permit`], or
+//! through the judgement of a question.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,8 +34,8 @@ const IN_FLIGHT: usize = 128;
 const CACHE: usize = 512;
 /// How long an answer is used again, at most.
 const KEEP: Duration = Duration::from_secs(60);
-/// How long an answer is used again, at least: a failure (RFC 9520, 3.2), and a name whose server says "don't keep", so that
-/// the dialler's look-up right after the container's doesn't ask again.
+/// How long an answer is used again, at least: a failure (RFC 9520, 3.2), and a name whose server
+/// says "don't keep", so that the dialler's look-up right after the container's doesn't ask again.
 const KEEP_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Why a name gave no address. Cheap to clone: callers who asked together share it.
@@ -71,7 +73,8 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// A resolver that asks these servers, in this order. With none, every lookup fails and says so.
+    /// A resolver that asks these servers, in this order. With none, every lookup fails and says
+    /// so.
     #[must_use]
     pub fn new(servers: Vec<SocketAddr>) -> Self {
         Self {
@@ -89,15 +92,25 @@ impl Resolver {
         locked(&self.pins).names_of(address)
     }
 
-    /// The addresses that a permit means: its own, or its name's. Those of `client`'s family; of the other only where it has
-    /// none. Not yet checked: [`Permit::upstream`] is asked about each.
+    /// The addresses that a permit means: its own, or its name's. Those of `client`'s family; of
+    /// the other only where it has none. Not yet checked: [`Permit::upstream`] is asked about each.
     ///
     /// # Errors
     /// See [`LookupError`]; within five seconds.
-    pub async fn lookup(&self, gate: &Gate, permit: &Permit, client: IpAddr) -> Result<Vec<IpAddr>, LookupError> {
-        let Some(name) = permit.name() else { return Ok(permit.address().into_iter().collect()) };
-        let (first, second) =
-            if client.is_ipv4() { (RecordType::A, RecordType::AAAA) } else { (RecordType::AAAA, RecordType::A) };
+    pub async fn lookup(
+        &self,
+        gate: &Gate,
+        permit: &Permit,
+        client: IpAddr,
+    ) -> Result<Vec<IpAddr>, LookupError> {
+        let Some(name) = permit.name() else {
+            return Ok(permit.address().into_iter().collect());
+        };
+        let (first, second) = if client.is_ipv4() {
+            (RecordType::A, RecordType::AAAA)
+        } else {
+            (RecordType::AAAA, RecordType::A)
+        };
         let mut exists = false;
         for kind in [first, second] {
             let answer = self.ask(gate, name, kind, client).await?;
@@ -107,7 +120,11 @@ impl Resolver {
             }
             exists |= answer.exists;
         }
-        Err(if exists { LookupError::NoAddress } else { LookupError::NoSuchName })
+        Err(if exists {
+            LookupError::NoAddress
+        } else {
+            LookupError::NoSuchName
+        })
     }
 
     /// Remembers what the container is about to be told.
@@ -120,7 +137,13 @@ impl Resolver {
     }
 
     /// Asks about a name that the policy allows to look up; or answers from memory.
-    pub(super) async fn ask(&self, gate: &Gate, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+    pub(super) async fn ask(
+        &self,
+        gate: &Gate,
+        name: &Hostname,
+        kind: RecordType,
+        client: IpAddr,
+    ) -> Outcome {
         let key = (name.clone(), kind);
         let pending = self.pending(&key);
         let fill = || async {
@@ -141,11 +164,20 @@ impl Resolver {
         pending
     }
 
-    async fn ask_servers(&self, gate: &Gate, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+    async fn ask_servers(
+        &self,
+        gate: &Gate,
+        name: &Hostname,
+        kind: RecordType,
+        client: IpAddr,
+    ) -> Outcome {
         if self.servers.is_empty() {
             return Err(LookupError::NoResolver);
         }
-        let _turn = self.in_flight.try_acquire().map_err(|_| LookupError::Busy)?;
+        let _turn = self
+            .in_flight
+            .try_acquire()
+            .map_err(|_| LookupError::Busy)?;
         let mut problem = String::from("timed out");
         let containers = gate.interfaces();
         let each = async {
@@ -156,7 +188,10 @@ impl Resolver {
                     continue;
                 }
                 let asking = upstream::ask(gate, *server, client, name, kind);
-                match timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                match timeout(PATIENCE, asking)
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                {
                     Ok(answer) => return Some(answer),
                     Err(error) => problem = format!("{}: {error}", server.ip()),
                 }

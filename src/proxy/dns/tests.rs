@@ -38,7 +38,10 @@ impl Server {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let udp = UdpSocket::bind(address).await.unwrap();
-        let server = Self { address, heard: Arc::default() };
+        let server = Self {
+            address,
+            heard: Arc::default(),
+        };
         tokio::spawn(server.clone().serve_udp(udp, script));
         tokio::spawn(server.clone().serve_tcp(tcp));
         server
@@ -51,7 +54,10 @@ impl Server {
             let query = Message::from_vec(&buffer[..length]).unwrap();
             self.heard.lock().unwrap().push(query.clone());
             for reply in script_replies(&query, script) {
-                socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
+                socket
+                    .send_to(&reply.to_vec().unwrap(), from)
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -64,7 +70,10 @@ impl Server {
             stream.read_exact(&mut bytes).await.unwrap();
             let query = Message::from_vec(&bytes).unwrap();
             self.heard.lock().unwrap().push(query.clone());
-            stream.write_all(&framed(&reply_to(&query).to_vec().unwrap())).await.unwrap();
+            stream
+                .write_all(&framed(&reply_to(&query).to_vec().unwrap()))
+                .await
+                .unwrap();
         }
     }
 
@@ -96,10 +105,18 @@ fn reply_to(query: &Message) -> Message {
     let asked = query.queries[0].clone();
     let mut reply = Message::response(query.metadata.id, OpCode::Query);
     match asked.query_type {
-        RecordType::A => reply.add_answer(Record::from_rdata(asked.name.clone(), 30, RData::A(A::new(192, 0, 2, 1)))),
+        RecordType::A => reply.add_answer(Record::from_rdata(
+            asked.name.clone(),
+            30,
+            RData::A(A::new(192, 0, 2, 1)),
+        )),
         RecordType::AAAA => {
             let address = AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-            reply.add_answer(Record::from_rdata(asked.name.clone(), 30, RData::AAAA(address)))
+            reply.add_answer(Record::from_rdata(
+                asked.name.clone(),
+                30,
+                RData::AAAA(address),
+            ))
         }
         _ => &mut reply,
     };
@@ -122,7 +139,10 @@ async fn ask_as(bench: &TestGate, message: &[u8]) -> Option<Message> {
 
 async fn ask(bench: &TestGate, name: &str, kind: RecordType) -> Message {
     let reply = ask_as(bench, &question(name, kind)).await.unwrap();
-    assert_eq!((reply.metadata.id, reply.metadata.message_type), (4711, MessageType::Response));
+    assert_eq!(
+        (reply.metadata.id, reply.metadata.message_type),
+        (4711, MessageType::Response)
+    );
     reply
 }
 
@@ -141,7 +161,13 @@ fn good_address() -> IpAddr {
 fn permit(gate: &Gate, name: &str) -> Permit {
     let name = Hostname::parse(name).unwrap();
     let destination = "192.0.2.1:443".parse().unwrap();
-    let attempt = Attempt { protocol: Protocol::Https, name: Some(&name), destination, method: None, path: None };
+    let attempt = Attempt {
+        protocol: Protocol::Https,
+        name: Some(&name),
+        destination,
+        method: None,
+        path: None,
+    };
     match gate.policy.decide(&attempt) {
         Verdict::Allow(permit) => permit,
         Verdict::Deny(denial) => panic!("{denial:?}"),
@@ -157,13 +183,34 @@ async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
 
     let heard = server.heard();
     assert_eq!(heard.len(), 1);
-    assert!(heard[0].queries[0].name.eq_case(&Name::from_ascii("allowed.test.").unwrap()));
-    assert!(heard[0].edns.as_ref().unwrap().options().as_ref().is_empty());
+    assert!(
+        heard[0].queries[0]
+            .name
+            .eq_case(&Name::from_ascii("allowed.test.").unwrap())
+    );
+    assert!(
+        heard[0]
+            .edns
+            .as_ref()
+            .unwrap()
+            .options()
+            .as_ref()
+            .is_empty()
+    );
 
-    assert_eq!(bench.gate.resolver.names_of(good_address()), [Hostname::parse("allowed.test").unwrap()]);
+    assert_eq!(
+        bench.gate.resolver.names_of(good_address()),
+        [Hostname::parse("allowed.test").unwrap()]
+    );
     let record = &bench.records()[0];
-    assert_eq!((record.verdict.as_str(), record.method.as_deref()), ("allow", Some("A")));
-    assert_eq!((record.name.as_deref(), record.address), (Some("Allowed.TEST"), server.address.ip()));
+    assert_eq!(
+        (record.verdict.as_str(), record.method.as_deref()),
+        ("allow", Some("A"))
+    );
+    assert_eq!(
+        (record.name.as_deref(), record.address),
+        (Some("Allowed.TEST"), server.address.ip())
+    );
     assert!(record.bytes_out > 0 && record.bytes_in > 0);
 }
 
@@ -180,11 +227,20 @@ async fn a_denied_name_does_not_exist_is_recorded_and_asked_of_nobody() {
         (".", RecordType::NS),
     ] {
         let reply = ask(&bench, name, kind).await;
-        assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain, "{name}");
+        assert_eq!(
+            reply.metadata.response_code,
+            ResponseCode::NXDomain,
+            "{name}"
+        );
         assert!(reply.answers.is_empty());
     }
     assert_eq!(server.heard(), []);
-    assert!(bench.records().iter().all(|record| record.verdict == "deny"));
+    assert!(
+        bench
+            .records()
+            .iter()
+            .all(|record| record.verdict == "deny")
+    );
     assert_eq!(bench.records().len(), 6);
 }
 
@@ -202,10 +258,17 @@ async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
         (RecordType::Unknown(65_400), "deny"),
     ] {
         let reply = ask(&bench, "allowed.test.", kind).await;
-        assert_eq!((reply.metadata.response_code, reply.answers.len()), (ResponseCode::NoError, 0), "{kind}");
+        assert_eq!(
+            (reply.metadata.response_code, reply.answers.len()),
+            (ResponseCode::NoError, 0),
+            "{kind}"
+        );
         assert_eq!(bench.records().last().unwrap().verdict, verdict, "{kind}");
     }
-    assert_eq!(bench.records().last().unwrap().method.as_deref(), Some("TYPE65400"));
+    assert_eq!(
+        bench.records().last().unwrap().method.as_deref(),
+        Some("TYPE65400")
+    );
     assert_eq!(server.heard(), []);
 }
 
@@ -213,22 +276,34 @@ async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
 async fn a_forged_answer_is_waited_out() {
     let server = Server::start(Script::ForgedFirst).await;
     let bench = TestGate::new(ALLOW, vec![server.address]);
-    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+    assert_eq!(
+        first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
+        Some(good_address())
+    );
 }
 
 #[tokio::test]
 async fn an_answer_too_big_for_a_datagram_is_fetched_by_tcp() {
     let server = Server::start(Script::Truncate).await;
     let bench = TestGate::new(ALLOW, vec![server.address]);
-    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+    assert_eq!(
+        first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
+        Some(good_address())
+    );
     assert_eq!(server.heard().len(), 2);
 }
 
 #[tokio::test]
 async fn the_next_resolver_is_asked_where_one_refuses() {
-    let (refusing, good) = (Server::start(Script::Refuse).await, Server::start(Script::Answer).await);
+    let (refusing, good) = (
+        Server::start(Script::Refuse).await,
+        Server::start(Script::Answer).await,
+    );
     let bench = TestGate::new(ALLOW, vec![refusing.address, good.address]);
-    assert_eq!(first_address(&ask(&bench, "allowed.test.", RecordType::A).await), Some(good_address()));
+    assert_eq!(
+        first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
+        Some(good_address())
+    );
     assert_eq!((refusing.heard().len(), good.heard().len()), (1, 1));
 }
 
@@ -240,7 +315,13 @@ async fn silent_resolvers_are_given_up_before_the_client_gives_up_on_us() {
     let reply = ask(&bench, "allowed.test.", RecordType::A).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert!(began.elapsed() < Duration::from_secs(5));
-    assert!(bench.records()[0].reason.as_deref().unwrap().contains("timed out"));
+    assert!(
+        bench.records()[0]
+            .reason
+            .as_deref()
+            .unwrap()
+            .contains("timed out")
+    );
 }
 
 #[tokio::test]
@@ -248,7 +329,10 @@ async fn without_resolvers_the_answer_says_so() {
     let bench = TestGate::new(ALLOW, Vec::new());
     let reply = ask(&bench, "allowed.test.", RecordType::A).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-    assert_eq!(bench.records()[0].reason.as_deref(), Some("no resolver is configured"));
+    assert_eq!(
+        bench.records()[0].reason.as_deref(),
+        Some("no resolver is configured")
+    );
 }
 
 #[tokio::test]
@@ -257,10 +341,18 @@ async fn what_was_answered_once_is_not_asked_again_by_the_dialler() {
     let bench = TestGate::new(ALLOW, vec![server.address]);
     ask(&bench, "allowed.test.", RecordType::A).await;
     let permit = permit(&bench.gate, "allowed.test");
-    let found = bench.gate.resolver.lookup(&bench.gate, &permit, "10.0.0.2".parse().unwrap()).await;
+    let found = bench
+        .gate
+        .resolver
+        .lookup(&bench.gate, &permit, "10.0.0.2".parse().unwrap())
+        .await;
     assert_eq!(found, Ok(vec![good_address()]));
     assert_eq!(server.heard().len(), 1);
-    let found = bench.gate.resolver.lookup(&bench.gate, &permit, "fd00::2".parse().unwrap()).await;
+    let found = bench
+        .gate
+        .resolver
+        .lookup(&bench.gate, &permit, "fd00::2".parse().unwrap())
+        .await;
     assert_eq!(found, Ok(vec!["2001:db8::1".parse().unwrap()]));
     assert_eq!(server.heard().len(), 2);
 }
@@ -295,12 +387,19 @@ async fn hostile_bytes_are_recorded_and_answered_only_where_that_is_safe() {
     let bench = TestGate::new(ALLOW, Vec::new());
     let mut answer_to_us = question("allowed.test.", RecordType::A);
     answer_to_us[2] |= 0x80;
-    for silent in [&b""[..], b"GET / HTTP/1.0\r\n\r\n".get(..11).unwrap(), &answer_to_us] {
+    for silent in [
+        &b""[..],
+        b"GET / HTTP/1.0\r\n\r\n".get(..11).unwrap(),
+        &answer_to_us,
+    ] {
         assert!(ask_as(&bench, silent).await.is_none());
     }
     let mut cut = question("allowed.test.", RecordType::A);
     cut.truncate(20);
-    assert_eq!(ask_as(&bench, &cut).await.unwrap().metadata.response_code, ResponseCode::FormErr);
+    assert_eq!(
+        ask_as(&bench, &cut).await.unwrap().metadata.response_code,
+        ResponseCode::FormErr
+    );
     assert_eq!(bench.records().len(), 4);
 }
 
@@ -315,7 +414,10 @@ async fn a_flood_of_questions_is_dropped_and_leaves_a_hundred_records_and_a_coun
     assert_eq!(answered, QUESTIONS_A_SECOND);
     bench.gate.journal.write_minute();
     let records = bench.records();
-    assert_eq!((records.len(), records.last().unwrap().count), (101, Some(2900)));
+    assert_eq!(
+        (records.len(), records.last().unwrap().count),
+        (101, Some(2900))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,11 +426,17 @@ async fn a_connection_takes_several_questions_and_ends_when_silent() {
     let (mut client, ours) = tokio::io::duplex(4096);
     let talk = async {
         for _ in 0..3 {
-            client.write_all(&framed(&question("evil.test.", RecordType::A))).await.unwrap();
+            client
+                .write_all(&framed(&question("evil.test.", RecordType::A)))
+                .await
+                .unwrap();
             let length = client.read_u16().await.unwrap();
             let mut reply = vec![0; length.into()];
             client.read_exact(&mut reply).await.unwrap();
-            assert_eq!(Message::from_vec(&reply).unwrap().metadata.response_code, ResponseCode::NXDomain);
+            assert_eq!(
+                Message::from_vec(&reply).unwrap().metadata.response_code,
+                ResponseCode::NXDomain
+            );
         }
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     };
@@ -342,10 +450,16 @@ async fn a_connection_ends_after_its_share_of_questions() {
     let bench = TestGate::new(ALLOW, Vec::new());
     let (mut client, ours) = tokio::io::duplex(1 << 20);
     for _ in 0..QUESTIONS_A_CONNECTION + 5 {
-        client.write_all(&framed(&question("evil.test.", RecordType::A))).await.unwrap();
+        client
+            .write_all(&framed(&question("evil.test.", RecordType::A)))
+            .await
+            .unwrap();
     }
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-    assert_eq!(converse(&bench.gate, ours, source, destination).await, QUESTIONS_A_CONNECTION);
+    assert_eq!(
+        converse(&bench.gate, ours, source, destination).await,
+        QUESTIONS_A_CONNECTION
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,9 @@
 //! Asks one resolver one question, and reads of its answer only what was asked.
 //!
-//! Owns the exchange with the outside; knows nothing of the container's message. Not to be forgotten: the question is
-//! made here from a canonical name and a type, so nothing else of the container's leaves; and resolvers' answers are as
-//! hostile as anything: off-path forgeries are waited out, extra records dropped, alias chains bounded.
+//! Owns the exchange with the outside; knows nothing of the container's message. Not to be
+//! forgotten: the question is made here from a canonical name and a type, so nothing else of the
+//! container's leaves; and resolvers' answers are as hostile as anything: off-path forgeries are
+//! waited out, extra records dropped, alias chains bounded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +29,8 @@ const MAX_ALIASES: usize = 8;
 const RECORD: usize = 1024;
 /// Records kept of one answer.
 const MAX_RECORDS: usize = 64;
-/// The longest time to live that the container is told, in seconds: what it may still be using, `pins` still knows.
+/// The longest time to live that the container is told, in seconds: what it may still be using,
+/// `pins` still knows.
 const MAX_TTL: u32 = 300;
 /// How long an answer without records holds, in seconds.
 const EMPTY_TTL: u32 = 5;
@@ -38,7 +40,8 @@ const EMPTY_TTL: u32 = 5;
 pub struct Answer {
     /// Whether the name exists.
     pub exists: bool,
-    /// The alias chain from the name asked for, then the records of the type asked for. Their own times to live don't count.
+    /// The alias chain from the name asked for, then the records of the type asked for. Their own
+    /// times to live don't count.
     pub records: Vec<Record>,
     /// For how many seconds it held when it came.
     pub ttl: u32,
@@ -80,7 +83,8 @@ pub enum Reading {
     Found(bool, Vec<Record>, u32),
 }
 
-/// Asks `server`, by UDP and, where the answer doesn't fit, by TCP. No time limit of its own: the caller sets one.
+/// Asks `server`, by UDP and, where the answer doesn't fit, by TCP. No time limit of its own: the
+/// caller sets one.
 pub(super) async fn ask(
     gate: &Gate,
     server: SocketAddr,
@@ -98,7 +102,14 @@ pub(super) async fn ask(
         Reading::Found(exists, records, ttl) => {
             let room = gate.streams.budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
-            Ok(Answer { exists, records, ttl, received: Instant::now(), server, room })
+            Ok(Answer {
+                exists,
+                records,
+                ttl,
+                received: Instant::now(),
+                server,
+                room,
+            })
         }
         Reading::Failed(code) => Err(io::Error::other(format!("it answered {code}"))),
         Reading::NotOurs | Reading::Truncated => Err(io::Error::other("its answer makes no sense")),
@@ -120,9 +131,22 @@ pub fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
     Ok(message)
 }
 
-async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
-    let socket = UdpSocket::from_std(sys::socket::udp_from(source, server, Queues { received: QUEUE, sent: QUEUE })?)?;
-    socket.send(&query.to_vec().map_err(io::Error::other)?).await?;
+async fn by_udp(
+    source: Option<Source>,
+    server: SocketAddr,
+    query: &Message,
+) -> io::Result<Reading> {
+    let socket = UdpSocket::from_std(sys::socket::udp_from(
+        source,
+        server,
+        Queues {
+            received: QUEUE,
+            sent: QUEUE,
+        },
+    )?)?;
+    socket
+        .send(&query.to_vec().map_err(io::Error::other)?)
+        .await?;
     let mut buffer = vec![0; usize::from(UDP_PAYLOAD)];
     loop {
         let length = socket.recv(&mut buffer).await?;
@@ -134,7 +158,11 @@ async fn by_udp(source: Option<Source>, server: SocketAddr, query: &Message) -> 
     }
 }
 
-async fn by_tcp(source: Option<Source>, server: SocketAddr, query: &Message) -> io::Result<Reading> {
+async fn by_tcp(
+    source: Option<Source>,
+    server: SocketAddr,
+    query: &Message,
+) -> io::Result<Reading> {
     let mut stream = dial::tcp_connected(source, server, QUEUE).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
     stream.write_all(&super::framed(&query_bytes)).await?;
@@ -150,9 +178,14 @@ pub fn read(bytes: &[u8], query: &Message) -> Reading {
     if bytes.first_chunk() != Some(&query.metadata.id.to_be_bytes()) {
         return Reading::NotOurs;
     }
-    let Ok(message) = Message::from_vec(bytes) else { return Reading::NotOurs };
-    let is_answer = message.metadata.message_type == MessageType::Response && message.metadata.op_code == OpCode::Query;
-    let ([asked], [echoed]) = (query.queries.as_slice(), message.queries.as_slice()) else { return Reading::NotOurs };
+    let Ok(message) = Message::from_vec(bytes) else {
+        return Reading::NotOurs;
+    };
+    let is_answer = message.metadata.message_type == MessageType::Response
+        && message.metadata.op_code == OpCode::Query;
+    let ([asked], [echoed]) = (query.queries.as_slice(), message.queries.as_slice()) else {
+        return Reading::NotOurs;
+    };
     if !is_answer || asked != echoed {
         return Reading::NotOurs;
     }
@@ -162,29 +195,50 @@ pub fn read(bytes: &[u8], query: &Message) -> Reading {
         ResponseCode::NXDomain => false,
         code => return Reading::Failed(code),
     };
-    let Some(records) = chain(&message.answers, asked) else { return Reading::Failed(ResponseCode::ServFail) };
-    let has_answer = records.iter().any(|record| record.record_type() == asked.query_type);
-    let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(EMPTY_TTL);
-    Reading::Found(exists, records, ttl.min(if has_answer { MAX_TTL } else { EMPTY_TTL }))
+    let Some(records) = chain(&message.answers, asked) else {
+        return Reading::Failed(ResponseCode::ServFail);
+    };
+    let has_answer = records
+        .iter()
+        .any(|record| record.record_type() == asked.query_type);
+    let ttl = records
+        .iter()
+        .map(|record| record.ttl)
+        .min()
+        .unwrap_or(EMPTY_TTL);
+    Reading::Found(
+        exists,
+        records,
+        ttl.min(if has_answer { MAX_TTL } else { EMPTY_TTL }),
+    )
 }
 
-/// The aliases from the name asked for, in their order, and what stands at their end. None: too many, or in a circle.
+/// The aliases from the name asked for, in their order, and what stands at their end. None: too
+/// many, or in a circle.
 fn chain(answers: &[Record], asked: &Query) -> Option<Vec<Record>> {
     let mut kept = Vec::new();
     let mut owner = &asked.name;
     for _ in 0..=MAX_ALIASES {
         let about = |record: &&Record| record.name == *owner && record.dns_class == DNSClass::IN;
-        let found = answers.iter().filter(about).filter(|record| record.record_type() == asked.query_type);
+        let found = answers
+            .iter()
+            .filter(about)
+            .filter(|record| record.record_type() == asked.query_type);
         let before = kept.len();
         kept.extend(found.take(MAX_RECORDS).cloned());
         if kept.len() > before {
             return Some(kept);
         }
-        let alias = answers.iter().filter(about).find_map(|record| match &record.data {
-            RData::CNAME(target) => Some((record, &target.0)),
-            _ => None,
-        });
-        let Some((record, target)) = alias else { return Some(kept) };
+        let alias = answers
+            .iter()
+            .filter(about)
+            .find_map(|record| match &record.data {
+                RData::CNAME(target) => Some((record, &target.0)),
+                _ => None,
+            });
+        let Some((record, target)) = alias else {
+            return Some(kept);
+        };
         kept.push(record.clone());
         owner = target;
     }
@@ -233,14 +287,19 @@ mod tests {
         assert!(read.edns.unwrap().options().as_ref().is_empty());
         assert!(read.answers.is_empty() && read.additionals.is_empty());
         // One in 65,536 runs may draw the same twice; three draws alike would be no chance.
-        assert!(first.metadata.id != second.metadata.id || first.metadata.id != asked().metadata.id);
+        assert!(
+            first.metadata.id != second.metadata.id || first.metadata.id != asked().metadata.id
+        );
     }
 
     #[test]
     fn only_the_answer_to_our_question_counts() {
         let query = asked();
         let good = answer(&query, vec![address("a.test.", 1)]);
-        assert_eq!(read_back(&good, &query), Reading::Found(true, vec![address("a.test.", 1)], 300));
+        assert_eq!(
+            read_back(&good, &query),
+            Reading::Found(true, vec![address("a.test.", 1)], 300)
+        );
 
         let mut other_id = good.clone();
         other_id.metadata.id ^= 1;
@@ -260,19 +319,36 @@ mod tests {
     #[test]
     fn records_off_the_alias_chain_are_dropped() {
         let query = asked();
-        let text = Record::from_rdata(name("b.test."), 1, RData::TXT(TXT::new(vec!["data".to_owned()])));
-        let records = vec![address("other.test.", 9), text, address("b.test.", 1), alias("a.test.", "B.test.")];
+        let text = Record::from_rdata(
+            name("b.test."),
+            1,
+            RData::TXT(TXT::new(vec!["data".to_owned()])),
+        );
+        let records = vec![
+            address("other.test.", 9),
+            text,
+            address("b.test.", 1),
+            alias("a.test.", "B.test."),
+        ];
         let expected = vec![alias("a.test.", "b.test."), address("b.test.", 1)];
-        assert_eq!(read_back(&answer(&query, records), &query), Reading::Found(true, expected, 60));
+        assert_eq!(
+            read_back(&answer(&query, records), &query),
+            Reading::Found(true, expected, 60)
+        );
     }
 
     #[test]
     fn an_alias_chain_may_be_long_but_neither_endless_nor_a_circle() {
         let query = asked();
         let links = |count: usize| -> Vec<Record> {
-            let names: Vec<_> =
-                std::iter::once("a.test.".to_owned()).chain((0..count).map(|n| format!("n{n}."))).collect();
-            names.windows(2).map(|pair| alias(&pair[0], &pair[1])).chain([address(&names[count], 1)]).collect()
+            let names: Vec<_> = std::iter::once("a.test.".to_owned())
+                .chain((0..count).map(|n| format!("n{n}.")))
+                .collect();
+            names
+                .windows(2)
+                .map(|pair| alias(&pair[0], &pair[1]))
+                .chain([address(&names[count], 1)])
+                .collect()
         };
         assert!(
             matches!(read_back(&answer(&query, links(8)), &query), Reading::Found(true, records, _) if records.len() == 9)
@@ -287,11 +363,20 @@ mod tests {
     fn a_refusal_is_not_taken_for_the_names_absence() {
         let query = asked();
         let mut message = answer(&query, Vec::new());
-        assert_eq!(read_back(&message, &query), Reading::Found(true, Vec::new(), EMPTY_TTL));
+        assert_eq!(
+            read_back(&message, &query),
+            Reading::Found(true, Vec::new(), EMPTY_TTL)
+        );
         message.metadata.response_code = ResponseCode::NXDomain;
-        assert_eq!(read_back(&message, &query), Reading::Found(false, Vec::new(), EMPTY_TTL));
+        assert_eq!(
+            read_back(&message, &query),
+            Reading::Found(false, Vec::new(), EMPTY_TTL)
+        );
         message.metadata.response_code = ResponseCode::Refused;
-        assert_eq!(read_back(&message, &query), Reading::Failed(ResponseCode::Refused));
+        assert_eq!(
+            read_back(&message, &query),
+            Reading::Failed(ResponseCode::Refused)
+        );
         message.metadata.truncation = true;
         assert_eq!(read_back(&message, &query), Reading::Truncated);
     }
@@ -300,7 +385,9 @@ mod tests {
     fn a_huge_answer_is_cut_to_what_anyone_needs() {
         let query = asked();
         let message = answer(&query, vec![address("a.test.", 1); 500]);
-        assert!(matches!(read_back(&message, &query), Reading::Found(_, records, _) if records.len() == MAX_RECORDS));
+        assert!(
+            matches!(read_back(&message, &query), Reading::Found(_, records, _) if records.len() == MAX_RECORDS)
+        );
     }
 
     proptest! {

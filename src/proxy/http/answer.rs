@@ -1,7 +1,8 @@
 //! The answers that a client gets: the server's, or ours when there is none.
 //!
-//! Owns the words of a denial. Text from strangers (host, path, reason) goes into a body only after [`clean`]: printable
-//! ASCII, short, and as `text/plain` that no browser may take for anything else.
+//! Owns the words of a denial. Text from strangers (host, path, reason) goes into a body only after
+//! [`clean`]: printable ASCII, short, and as `text/plain` that no browser may take for anything
+//! else.
 
 use std::sync::Arc;
 
@@ -21,8 +22,14 @@ use crate::policy::Denial;
 /// What goes back to the client.
 pub(super) type Reply = Response<Either<Recorded, Full<Bytes>>>;
 
-/// The server's answer, without what was meant for the hop to us. The record ends with its body, or the request's.
-pub(super) fn passed_on(response: Response<Incoming>, passage: Passage, ledger: Arc<Ledger>, entry: Entry) -> Reply {
+/// The server's answer, without what was meant for the hop to us. The record ends with its body, or
+/// the request's.
+pub(super) fn passed_on(
+    response: Response<Incoming>,
+    passage: Passage,
+    ledger: Arc<Ledger>,
+    entry: Entry,
+) -> Reply {
     let (mut parts, body) = response.into_parts();
     let close = hop::says(&parts.headers, "close") || parts.version < Version::HTTP_11;
     let body = Recorded::new(body, &parts, passage, ledger, entry);
@@ -30,20 +37,29 @@ pub(super) fn passed_on(response: Response<Incoming>, passage: Passage, ledger: 
     parts.version = Version::HTTP_11;
     if close {
         // The client's connection lives as long as it would without us.
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Response::from_parts(parts, Either::Left(body))
 }
 
 /// 403: the policy denies it.
 pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -> Reply {
-    let mut text =
-        format!("denied: {} {}{}\nreason: {}\n", clean(method), clean(host), clean(path), clean(&denial.reason));
+    let mut text = format!(
+        "denied: {} {}{}\nreason: {}\n",
+        clean(method),
+        clean(host),
+        clean(path),
+        clean(&denial.reason)
+    );
     if let Some(rule) = &denial.suggestion {
         text.push_str(&format!("a rule that would allow it: {}\n", clean(rule)));
     }
     let mut reply = ours(StatusCode::FORBIDDEN, text);
-    reply.headers_mut().insert("x-boundary-denied", HeaderValue::from_static("1"));
+    reply
+        .headers_mut()
+        .insert("x-boundary-denied", HeaderValue::from_static("1"));
     reply
 }
 
@@ -55,16 +71,32 @@ pub(super) fn bad_request(bad: BadRequest, entry: Entry) -> Reply {
 
 /// 502: allowed, but there is no answer to pass on.
 pub(super) fn bad_gateway(host: &str, problem: &str) -> Reply {
-    ours(StatusCode::BAD_GATEWAY, format!("allowed, but {} can't be reached: {}\n", clean(host), clean(problem)))
+    ours(
+        StatusCode::BAD_GATEWAY,
+        format!(
+            "allowed, but {} can't be reached: {}\n",
+            clean(host),
+            clean(problem)
+        ),
+    )
 }
 
-/// An answer of our own ends the connection: what follows on it may have been meant for another server.
+/// An answer of our own ends the connection: what follows on it may have been meant for another
+/// server.
 fn ours(status: StatusCode, text: String) -> Reply {
     let mut reply = Response::new(Either::Right(Full::from(text)));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    reply.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    reply.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    reply.headers_mut().insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+    reply
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     reply
 }
 
@@ -72,7 +104,13 @@ fn ours(status: StatusCode, text: String) -> Reply {
 const REPEATED: usize = 256;
 
 fn clean(text: &str) -> String {
-    let printable = |character: char| if character.is_ascii_graphic() || character == ' ' { character } else { '?' };
+    let printable = |character: char| {
+        if character.is_ascii_graphic() || character == ' ' {
+            character
+        } else {
+            '?'
+        }
+    };
     text.chars().take(REPEATED).map(printable).collect()
 }
 
@@ -83,7 +121,16 @@ mod tests {
     use super::*;
 
     async fn text(reply: Reply) -> String {
-        String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        String::from_utf8(
+            reply
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .to_vec(),
+        )
+        .unwrap()
     }
 
     #[tokio::test]
@@ -95,15 +142,19 @@ mod tests {
         };
         let reply = forbidden("GET", "evil.example", "/x", &denial);
         assert_eq!(reply.status(), StatusCode::FORBIDDEN);
-        let expected =
-            "denied: GET evil.example/x\nreason: no rule allows it\na rule that would allow it: domain=evil.example\n";
+        let expected = "denied: GET evil.example/x\nreason: no rule allows it\na rule that would allow it: domain=evil.example\n";
         assert_eq!(text(reply).await, expected);
     }
 
     #[tokio::test]
     async fn hostile_text_is_printable_and_short_in_a_denial() {
         let denial = Denial::because("x");
-        let reply = forbidden("GET", "a\r\nb\u{1b}[2J\u{202e}é", &"/p".repeat(5000), &denial);
+        let reply = forbidden(
+            "GET",
+            "a\r\nb\u{1b}[2J\u{202e}é",
+            &"/p".repeat(5000),
+            &denial,
+        );
         let text = text(reply).await;
         assert!(text.contains("a??b?[2J??"), "{text}");
         assert!(text.len() < 600);

@@ -1,7 +1,8 @@
 //! What a request asks for, and the same request as it is sent on.
 //!
-//! Owns the agreement of target, Host and destination port. Must not know the policy's verdict. Whatever could be
-//! understood in two ways is a [`BadRequest`]: the server behind might choose the other.
+//! Owns the agreement of target, Host and destination port. Must not know the policy's verdict.
+//! Whatever could be understood in two ways is a [`BadRequest`]: the server behind might choose the
+//! other.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,7 +31,9 @@ pub struct Asked {
 impl Asked {
     /// The host without the port, for records and messages.
     pub(super) fn host(&self) -> &str {
-        self.authority.get(..self.host_length).unwrap_or(&self.authority)
+        self.authority
+            .get(..self.host_length)
+            .unwrap_or(&self.authority)
     }
 }
 
@@ -51,15 +54,25 @@ pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, B
     if let Some(target) = absolute_target(request.uri())?
         && read_host(target.as_str(), destination)?.host != host.host
     {
-        return Err(BadRequest("the target and the Host header name different hosts"));
+        return Err(BadRequest(
+            "the target and the Host header name different hosts",
+        ));
     }
-    let path = normalise_path(request.uri().path()).ok_or(BadRequest("the path can be understood in several ways"))?;
+    let path = normalise_path(request.uri().path())
+        .ok_or(BadRequest("the path can be understood in several ways"))?;
     let upgrade = hop::asks_for_websocket(request);
     let (authority, host_length) = host.authority();
-    Ok(Asked { name: host.name(), path, upgrade, authority, host_length })
+    Ok(Asked {
+        name: host.name(),
+        path,
+        upgrade,
+        authority,
+        host_length,
+    })
 }
 
-/// The request as it goes to the server: canonical target and Host, nothing that was meant for the hop to us.
+/// The request as it goes to the server: canonical target and Host, nothing that was meant for the
+/// hop to us.
 ///
 /// # Errors
 /// [`BadRequest`] where the target or the host can't be written as such.
@@ -73,7 +86,10 @@ pub fn rewrite<B>(request: Request<B>, asked: &Asked) -> Result<Request<B>, BadR
     parts.uri = Uri::try_from(target).map_err(|_| undecidable)?;
     parts.version = Version::HTTP_11;
     parts.headers = hop::end_to_end(parts.headers, asked.upgrade);
-    parts.headers.insert(HOST, HeaderValue::try_from(&asked.authority).map_err(|_| undecidable)?);
+    parts.headers.insert(
+        HOST,
+        HeaderValue::try_from(&asked.authority).map_err(|_| undecidable)?,
+    );
     Ok(Request::from_parts(parts, body))
 }
 
@@ -86,9 +102,19 @@ pub fn claimed_host<B>(request: &Request<B>) -> Option<String> {
 
 /// CONNECT is always denied; this finds the words for it.
 fn read_connect<B>(request: &Request<B>) -> Result<Asked, BadRequest> {
-    let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+    let authority = request
+        .uri()
+        .authority()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let host_length = authority.len();
-    Ok(Asked { name: None, path: String::new(), upgrade: false, authority, host_length })
+    Ok(Asked {
+        name: None,
+        path: String::new(),
+        upgrade: false,
+        authority,
+        host_length,
+    })
 }
 
 fn only_host<B>(request: &Request<B>) -> Result<&str, BadRequest> {
@@ -127,16 +153,26 @@ enum Named {
 fn read_host(text: &str, destination: SocketAddr) -> Result<Host, BadRequest> {
     let (host, port) = split_port(text)?;
     if port.is_some_and(|port| port != destination.port()) {
-        return Err(BadRequest("the Host header names another port than the connection's"));
+        return Err(BadRequest(
+            "the Host header names another port than the connection's",
+        ));
     }
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
     match bare.unwrap_or(host).parse::<IpAddr>() {
         Ok(address) if address.is_ipv6() != bare.is_some() => Err(NOT_A_HOST),
-        Ok(address) if address.to_canonical() == destination.ip() => {
-            Ok(Host { host: Named::Address(destination.ip()), port })
-        }
-        Ok(_) => Err(BadRequest("the Host header names another address than the connection's")),
-        Err(_) => Ok(Host { host: Named::Name(Hostname::parse(host).map_err(|_| NOT_A_HOST)?), port }),
+        Ok(address) if address.to_canonical() == destination.ip() => Ok(Host {
+            host: Named::Address(destination.ip()),
+            port,
+        }),
+        Ok(_) => Err(BadRequest(
+            "the Host header names another address than the connection's",
+        )),
+        Err(_) => Ok(Host {
+            host: Named::Name(Hostname::parse(host).map_err(|_| NOT_A_HOST)?),
+            port,
+        }),
     }
 }
 
@@ -145,9 +181,10 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), BadRequest> {
         // An IPv6 address without a port ends in a bracket.
         Some((_, after)) if after.ends_with(']') => Ok((text, None)),
         Some((host, "")) => Ok((host, None)),
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            port.parse().map(|port| (host, Some(port))).map_err(|_| NOT_A_HOST)
-        }
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => port
+            .parse()
+            .map(|port| (host, Some(port)))
+            .map_err(|_| NOT_A_HOST),
         Some(_) => Err(NOT_A_HOST),
         None => Ok((text, None)),
     }
@@ -161,8 +198,8 @@ impl Host {
         }
     }
 
-    /// As the server gets it, and the length of the host in it. A port that was left out stays out: some servers
-    /// choose by it.
+    /// As the server gets it, and the length of the host in it. A port that was left out stays out:
+    /// some servers choose by it.
     fn authority(&self) -> (String, usize) {
         let host = match &self.host {
             Named::Name(name) => name.to_string(),
@@ -185,11 +222,18 @@ mod tests {
 
     fn request(target: &str, hosts: &[&str]) -> Request<()> {
         let builder = Request::builder().uri(target);
-        hosts.iter().fold(builder, |builder, host| builder.header(HOST, *host)).body(()).unwrap()
+        hosts
+            .iter()
+            .fold(builder, |builder, host| builder.header(HOST, *host))
+            .body(())
+            .unwrap()
     }
 
     fn asked(target: &str, host: &str, port: u16) -> Result<Asked, BadRequest> {
-        read(&request(target, &[host]), SocketAddr::from(([192, 0, 2, 7], port)))
+        read(
+            &request(target, &[host]),
+            SocketAddr::from(([192, 0, 2, 7], port)),
+        )
     }
 
     fn host_sent(target: &str, host: &str, port: u16) -> String {
@@ -206,7 +250,10 @@ mod tests {
         assert_eq!(host_sent("/", "api.example:", 80), "api.example");
         assert_eq!(host_sent("/", "api.example:8080", 8080), "api.example:8080");
         assert_eq!(host_sent("/", "api.example", 8080), "api.example");
-        assert_eq!(host_sent("http://api.example/x", "Api.example", 80), "api.example");
+        assert_eq!(
+            host_sent("http://api.example/x", "Api.example", 80),
+            "api.example"
+        );
         assert_eq!(host_sent("/", "192.0.2.7", 80), "192.0.2.7");
     }
 

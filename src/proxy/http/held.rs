@@ -1,8 +1,10 @@
-//! What one end of a conversation in HTTP keeps in this process, and the socket that hands it no more than there is room for.
+//! What one end of a conversation in HTTP keeps in this process, and the socket that hands it no
+//! more than there is room for.
 //!
-//! Owns the counts of two kinds of bytes: those that were read and not understood yet (a head, the rest of a piece), and those
-//! that are to be written. Must not know requests or answers. Invariant: a body needs no more room than what is taken before
-//! it begins, so it always goes on, however slowly; only a head may need more, and it is refused where there is none.
+//! Owns the counts of two kinds of bytes: those that were read and not understood yet (a head, the
+//! rest of a piece), and those that are to be written. Must not know requests or answers.
+//! Invariant: a body needs no more room than what is taken before it begins, so it always goes on,
+//! however slowly; only a head may need more, and it is refused where there is none.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,9 +19,11 @@ use tokio::time::{Sleep, sleep};
 use crate::proxy::budget::{Budget, Share};
 use crate::proxy::stream::Stream;
 
-/// What an end takes from its beginning: hyper's two buffers, a piece on its way, and half of what the exchange itself takes.
+/// What an end takes from its beginning: hyper's two buffers, a piece on its way, and half of what
+/// the exchange itself takes.
 pub(super) const END: usize = 24 * 1024;
-/// Of it, what may be read and not understood; and what may be waiting to be written before more is taken for it.
+/// Of it, what may be read and not understood; and what may be waiting to be written before more is
+/// taken for it.
 pub(super) const PIECE: usize = 8 * 1024;
 /// The most that waits to be written before more is taken for it.
 const WINDOW: usize = 64 * 1024;
@@ -73,7 +77,13 @@ impl Held {
         let (may, unread) = (self.may_read.load(Relaxed), self.unread.load(Relaxed));
         let grown = may * 2;
         let wanted = unread >= may || (full && may < WINDOW);
-        if wanted && self.room.lock().unwrap_or_else(PoisonError::into_inner).grow_to(END + KEPT * (grown - PIECE)) {
+        if wanted
+            && self
+                .room
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .grow_to(END + KEPT * (grown - PIECE))
+        {
             self.may_read.store(grown, Relaxed);
             return grown - unread;
         }
@@ -82,7 +92,12 @@ impl Held {
 
     fn written(&self) {
         self.unwritten.store(0, Relaxed);
-        if let Some(giver) = self.giver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(giver) = self
+            .giver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             giver.wake();
         }
     }
@@ -98,8 +113,8 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// Waits until what was given before has been written, but for a window. The largest is hyper's own, which sees to it without
-    /// that this task has to be woken for each piece.
+    /// Waits until what was given before has been written, but for a window. The largest is hyper's
+    /// own, which sees to it without that this task has to be woken for each piece.
     pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let window = self.to.window.load(Relaxed);
         if window >= WINDOW || self.to.unwritten.load(Relaxed) < window {
@@ -135,12 +150,24 @@ const AGAIN: Duration = Duration::from_millis(50);
 impl HttpSocket {
     /// A client's: a request without room is refused.
     pub(super) fn client(stream: Stream, held: Arc<Held>, early: Vec<u8>) -> Self {
-        Self { stream, held, early, full: false, patience: None }
+        Self {
+            stream,
+            held,
+            early,
+            full: false,
+            patience: None,
+        }
     }
 
     /// A server's: an answer without room waits, since its request has been sent.
     pub(super) fn server(stream: Stream, held: Arc<Held>) -> Self {
-        Self { stream, held, early: Vec::new(), full: false, patience: Some(Box::pin(sleep(AGAIN))) }
+        Self {
+            stream,
+            held,
+            early: Vec::new(),
+            full: false,
+            patience: Some(Box::pin(sleep(AGAIN))),
+        }
     }
 
     /// The socket, and what is still to be read again.
@@ -156,7 +183,9 @@ impl HttpSocket {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         if self.early.is_empty() {
-            return self.stream.poll_read_some(cx, buffer, most.min(self.stream.at_once()));
+            return self
+                .stream
+                .poll_read_some(cx, buffer, most.min(self.stream.at_once()));
         }
         let now = self.early.len().min(buffer.remaining()).min(most);
         let rest = self.early.split_off(now);
@@ -167,7 +196,11 @@ impl HttpSocket {
 }
 
 impl AsyncRead for HttpSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let mut most = this.held.may_read(this.full);
         while most == 0 {
@@ -188,7 +221,11 @@ impl AsyncRead for HttpSocket {
 }
 
 impl AsyncWrite for HttpSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -206,7 +243,9 @@ impl AsyncWrite for HttpSocket {
 
     /// Called by hyper when all that it had has been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.held.window.store(self.stream.send_size().clamp(PIECE, WINDOW), Relaxed);
+        self.held
+            .window
+            .store(self.stream.send_size().clamp(PIECE, WINDOW), Relaxed);
         self.held.written();
         Pin::new(&mut self.stream).poll_flush(cx)
     }

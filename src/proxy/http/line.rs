@@ -1,6 +1,8 @@
-//! One HTTP/1 connection to a server: requests go out, answers come back, and it may end as a tunnel.
+//! One HTTP/1 connection to a server: requests go out, answers come back, and it may end as a
+//! tunnel.
 //!
-//! Must not know policies or who dialled. It reports what became of each request; what to make of that is the session's.
+//! Must not know policies or who dialled. It reports what became of each request; what to make of
+//! that is the session's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +48,8 @@ pub(super) enum Sent {
     Failed((Side, String), Arc<Ledger>),
 }
 
-/// How long the line may take to get over the last exchange before a new connection is the better choice.
+/// How long the line may take to get over the last exchange before a new connection is the better
+/// choice.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
 impl Line {
@@ -55,10 +58,18 @@ impl Line {
         let mut http = Builder::new();
         http.preserve_header_case(true).max_buf_size(BUFFER);
         let meter = stream.meter();
-        let (sender, connection) = http.handshake(TokioIo::new(HttpSocket::server(stream, Arc::clone(&held)))).await?;
-        // Ends when `sender` and the last answer's body are gone. Its error is also the request's, and told there.
+        let (sender, connection) = http
+            .handshake(TokioIo::new(HttpSocket::server(stream, Arc::clone(&held))))
+            .await?;
+        // Ends when `sender` and the last answer's body are gone. Its error is also the request's,
+        // and told there.
         let task = tokio::spawn(connection.with_upgrades()).abort_handle();
-        Ok(Self { sender, held, task, meter })
+        Ok(Self {
+            sender,
+            held,
+            task,
+            meter,
+        })
     }
 
     /// Whether another request can be sent.
@@ -94,14 +105,25 @@ impl Line {
         upgrade: bool,
         traffic: Arc<Traffic>,
     ) -> Sent {
-        let passage = Passage { from: Arc::clone(client), to: self.held() };
+        let passage = Passage {
+            from: Arc::clone(client),
+            to: self.held(),
+        };
         let (request, ledger) = counted(request, passage, traffic);
         let sent = self.sender.try_send_request(request).await;
         self.held.understood();
         match sent {
-            Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => Sent::Answered(response, ledger),
+            Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
+                Sent::Answered(response, ledger)
+            }
             Ok(response) if upgrade => switched(response, &ledger),
-            Ok(_) => Sent::Failed((Side::Server, "the server switched protocols unasked".to_owned()), ledger),
+            Ok(_) => Sent::Failed(
+                (
+                    Side::Server,
+                    "the server switched protocols unasked".to_owned(),
+                ),
+                ledger,
+            ),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Sent::Unsent(uncounted(unsent)),
                 None => Sent::Failed(no_answer(&error.into_error()), ledger),
@@ -110,7 +132,8 @@ impl Line {
     }
 }
 
-/// Whose doing it is that there is none, and why: hyper calls a body that breaks off its user's error.
+/// Whose doing it is that there is none, and why: hyper calls a body that breaks off its user's
+/// error.
 fn no_answer(error: &hyper::Error) -> (Side, String) {
     if error.is_user() {
         (Side::Client, "the request broke off".to_owned())
@@ -125,7 +148,13 @@ fn switched(mut response: Response<Incoming>, ledger: &Ledger) -> Sent {
     ledger.answered(&parts);
     parts.headers = hop::end_to_end(parts.headers, true);
     let reply = Response::from_parts(parts, Either::Right(Full::default()));
-    Sent::Switched(Box::new((reply, Tunnel { upgraded, entry: None })))
+    Sent::Switched(Box::new((
+        reply,
+        Tunnel {
+            upgraded,
+            entry: None,
+        },
+    )))
 }
 
 /// What a connection becomes after a 101: bytes, spliced.
@@ -138,20 +167,41 @@ pub(super) struct Tunnel {
 impl Tunnel {
     /// The record of the request that made it, which ends with it.
     pub(super) fn recorded_by(self, entry: Entry) -> Self {
-        Self { entry: Some(entry), ..self }
+        Self {
+            entry: Some(entry),
+            ..self
+        }
     }
 
-    /// Moves bytes until both sides have ended. `unread` are the client's that came with the request.
+    /// Moves bytes until both sides have ended. `unread` are the client's that came with the
+    /// request.
     pub(super) async fn run(self, client: Stream, unread: Vec<u8>) {
         let Some(mut entry) = self.entry else { return };
-        let upgraded = match self.upgraded.await.map(|upgraded| upgraded.downcast::<TokioIo<HttpSocket>>()) {
+        let upgraded = match self
+            .upgraded
+            .await
+            .map(|upgraded| upgraded.downcast::<TokioIo<HttpSocket>>())
+        {
             Ok(Ok(parts)) => parts,
-            Ok(Err(_)) => return entry.finish(broken_off("the upgraded connection is not a socket".to_owned())),
+            Ok(Err(_)) => {
+                return entry.finish(broken_off(
+                    "the upgraded connection is not a socket".to_owned(),
+                ));
+            }
             Err(error) => return entry.finish(broken_off(error.to_string())),
         };
-        let early = Early { out: unread, back: upgraded.read_buf.to_vec() };
+        let early = Early {
+            out: unread,
+            back: upgraded.read_buf.to_vec(),
+        };
         let traffic = entry.traffic();
-        let end = splice_both(client, upgraded.io.into_inner().into_parts().0, early, &traffic).await;
+        let end = splice_both(
+            client,
+            upgraded.io.into_inner().into_parts().0,
+            early,
+            &traffic,
+        )
+        .await;
         entry.finish(end);
     }
 }

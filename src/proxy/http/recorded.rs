@@ -1,10 +1,13 @@
-//! Bodies that are counted as they pass, and the record that is written when the last of them is gone.
+//! Bodies that are counted as they pass, and the record that is written when the last of them is
+//! gone.
 //!
-//! The one fact: a server may answer while the request is still going out, so the end of the answer is not the end of the
-//! exchange. A record written then would hide whatever the client goes on to send.
+//! The one fact: a server may answer while the request is still going out, so the end of the answer
+//! is not the end of the exchange. A record written then would hide whatever the client goes on to
+//! send.
 //!
-//! What is counted: the head as it was parsed (request or status line, and each header with `: ` and its line end), the
-//! body's data and the trailers; not the chunk framing, or anything below TCP.
+//! What is counted: the head as it was parsed (request or status line, and each header with `: `
+//! and its line end), the body's data and the trailers; not the chunk framing, or anything below
+//! TCP.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +44,12 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if let Some((entry, end)) = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((entry, end)) = self
+            .record
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             entry.finish(end);
         }
     }
@@ -64,8 +72,22 @@ pub(super) fn counted(
     let (parts, body) = request.into_parts();
     let head = request_head(&parts);
     traffic.add_out(head);
-    let ledger = Arc::new(Ledger { traffic, head, record: Mutex::default() });
-    (Request::from_parts(parts, Counted { body, passage, ledger: Arc::clone(&ledger) }), ledger)
+    let ledger = Arc::new(Ledger {
+        traffic,
+        head,
+        record: Mutex::default(),
+    });
+    (
+        Request::from_parts(
+            parts,
+            Counted {
+                body,
+                passage,
+                ledger: Arc::clone(&ledger),
+            },
+        ),
+        ledger,
+    )
 }
 
 /// The request as it was before [`counted`]. For one that was never sent.
@@ -78,7 +100,10 @@ pub(super) fn uncounted(request: Request<Counted>) -> Request<Incoming> {
 
 fn request_head(parts: &request::Parts) -> u64 {
     const AROUND: usize = "  HTTP/1.1\r\n\r\n".len();
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
     (parts.method.as_str().len() + target + AROUND + headers(&parts.headers)) as u64
 }
 
@@ -89,7 +114,10 @@ fn response_head(parts: &response::Parts) -> u64 {
 }
 
 fn headers(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum()
 }
 
 /// The size of a piece of a body: data, or the trailers.
@@ -101,7 +129,10 @@ impl Body for Counted {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(self.passage.poll_room(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
@@ -139,7 +170,12 @@ impl Recorded {
         entry: Entry,
     ) -> Self {
         ledger.answered(head);
-        Self { body, passage, ledger, entry: Some(entry) }
+        Self {
+            body,
+            passage,
+            ledger,
+            entry: Some(entry),
+        }
     }
 
     fn close(&mut self, end: End) {
@@ -153,7 +189,10 @@ impl Body for Recorded {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         ready!(self.passage.poll_room(cx));
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
@@ -166,7 +205,9 @@ impl Body for Recorded {
                     self.close(End::closed(Side::Server));
                 }
             }
-            Poll::Ready(Some(Err(error))) => self.close(End::reset(Side::Server, Some(error.to_string()))),
+            Poll::Ready(Some(Err(error))) => {
+                self.close(End::reset(Side::Server, Some(error.to_string())))
+            }
             Poll::Ready(None) => self.close(End::closed(Side::Server)),
             Poll::Pending => {}
         }
@@ -185,6 +226,10 @@ impl Body for Recorded {
 impl Drop for Recorded {
     fn drop(&mut self) {
         let whole = self.body.is_end_stream();
-        self.close(if whole { End::closed(Side::Server) } else { End::reset(Side::Client, None) });
+        self.close(if whole {
+            End::closed(Side::Server)
+        } else {
+            End::reset(Side::Client, None)
+        });
     }
 }

@@ -33,8 +33,8 @@ async fn accept(outside: &TcpListener) -> TcpStream {
     outside.accept().await.unwrap().0
 }
 
-/// One request through a gate that allows a.example: what the client sent, what the server answers; gives what the server
-/// and the client got. The server closes after its answer.
+/// One request through a gate that allows a.example: what the client sent, what the server answers;
+/// gives what the server and the client got. The server closes after its answer.
 async fn exchange(request: &str, body: usize, response: &str) -> (String, String) {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client_saying(80, request.as_bytes()).await;
@@ -49,7 +49,8 @@ async fn exchange(request: &str, body: usize, response: &str) -> (String, String
     (forwarded, answer)
 }
 
-/// What a request to a gate that allows a.example gets when it must not leave: the answer, and the record's reason.
+/// What a request to a gate that allows a.example gets when it must not leave: the answer, and the
+/// record's reason.
 async fn kept_in(request: &str) -> (String, String) {
     let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client_saying(80, request.as_bytes()).await;
@@ -67,8 +68,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 #[tokio::test]
 async fn an_allowed_request_is_written_anew_and_recorded_with_its_bytes() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let request =
-        "GET /x?y=1 HTTP/1.1\r\nHOST: A.Example.\r\nUser-agent: t\r\nX-FOO: 1\r\nConnection: keep-alive\r\n\r\n";
+    let request = "GET /x?y=1 HTTP/1.1\r\nHOST: A.Example.\r\nUser-agent: t\r\nX-FOO: 1\r\nConnection: keep-alive\r\n\r\n";
     let mut client = rig.client_saying(80, request.as_bytes()).await;
     let mut server = accept(&outside).await;
     let expected = "GET /x?y=1 HTTP/1.1\r\nHOST: a.example\r\nUser-agent: t\r\nX-FOO: 1\r\n\r\n";
@@ -77,10 +77,19 @@ async fn an_allowed_request_is_written_anew_and_recorded_with_its_bytes() {
     assert_eq!(read_message(&mut client, 2).await, OK);
     drop((client, server));
     let record = rig.record().await;
-    assert_eq!((record.verdict.as_str(), record.name.as_deref()), ("allow", Some("a.example")));
-    assert_eq!((record.method.as_deref(), record.path.as_deref()), (Some("GET"), Some("/x")));
+    assert_eq!(
+        (record.verdict.as_str(), record.name.as_deref()),
+        ("allow", Some("a.example"))
+    );
+    assert_eq!(
+        (record.method.as_deref(), record.path.as_deref()),
+        (Some("GET"), Some("/x"))
+    );
     assert_eq!((record.reason, record.rule.is_some()), (None, true));
-    assert_eq!((record.bytes_out, record.bytes_in), (expected.len() as u64, OK.len() as u64));
+    assert_eq!(
+        (record.bytes_out, record.bytes_in),
+        (expected.len() as u64, OK.len() as u64)
+    );
 }
 
 #[tokio::test]
@@ -89,28 +98,57 @@ async fn every_request_of_a_connection_is_judged_by_itself() {
     let mut client = rig.client(80).await;
     let mut server = None;
     for path in ["/1", "/2"] {
-        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes()).await.unwrap();
+        client
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let server = match &mut server {
             Some(server) => server,
             none => none.insert(accept(&outside).await),
         };
-        assert!(read_message(server, 0).await.starts_with(&format!("GET {path} ")));
+        assert!(
+            read_message(server, 0)
+                .await
+                .starts_with(&format!("GET {path} "))
+        );
         server.write_all(OK.as_bytes()).await.unwrap();
         read_message(&mut client, 2).await;
     }
-    client.write_all(b"GET /3 HTTP/1.1\r\nHost: c.example\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET /3 HTTP/1.1\r\nHost: c.example\r\n\r\n")
+        .await
+        .unwrap();
     let mut another = accept(&outside).await;
     read_message(&mut another, 0).await;
     another.write_all(OK.as_bytes()).await.unwrap();
     read_message(&mut client, 2).await;
-    client.write_all(b"GET /4 HTTP/1.1\r\nHost: b.example\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"GET /4 HTTP/1.1\r\nHost: b.example\r\n\r\n")
+        .await
+        .unwrap();
     assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
     drop(client);
-    assert_eq!(rig.dialled(), ["a.example", "c.example"], "the second request used the first one's connection");
-    let verdicts: Vec<_> =
-        rig.records().await.into_iter().map(|record| (record.path.unwrap(), record.verdict)).collect();
-    let expected = [("/1", "allow"), ("/2", "allow"), ("/3", "allow"), ("/4", "deny")];
-    assert_eq!(verdicts, expected.map(|(path, verdict)| (path.to_owned(), verdict.to_owned())));
+    assert_eq!(
+        rig.dialled(),
+        ["a.example", "c.example"],
+        "the second request used the first one's connection"
+    );
+    let verdicts: Vec<_> = rig
+        .records()
+        .await
+        .into_iter()
+        .map(|record| (record.path.unwrap(), record.verdict))
+        .collect();
+    let expected = [
+        ("/1", "allow"),
+        ("/2", "allow"),
+        ("/3", "allow"),
+        ("/4", "deny"),
+    ];
+    assert_eq!(
+        verdicts,
+        expected.map(|(path, verdict)| (path.to_owned(), verdict.to_owned()))
+    );
 }
 
 #[tokio::test]
@@ -118,7 +156,10 @@ async fn a_denied_host_is_never_dialled_and_the_answer_names_the_rule_to_add() {
     let (answer, reason) = kept_in("GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
     assert!(answer.contains("denied: GET evil.example/x\n"), "{answer}");
-    assert!(answer.contains(&reason) && answer.contains("domain=evil.example"), "{answer}");
+    assert!(
+        answer.contains(&reason) && answer.contains("domain=evil.example"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -135,20 +176,44 @@ async fn a_denied_upload_still_reads_its_denial() {
 #[tokio::test]
 async fn method_and_path_decide_on_what_is_sent() {
     let (rig, outside) = Rig::new(&["domain=a.example method=GET path=/public/*"], &[]).await;
-    for line in ["POST /public/x", "GET /secret", "GET /public/../secret", "GET /public/%2e%2e/secret"] {
-        let mut client = rig.client_saying(80, format!("{line} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes()).await;
+    for line in [
+        "POST /public/x",
+        "GET /secret",
+        "GET /public/../secret",
+        "GET /public/%2e%2e/secret",
+    ] {
+        let mut client = rig
+            .client_saying(
+                80,
+                format!("{line} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes(),
+            )
+            .await;
         client.shutdown().await.unwrap();
         let answer = read_all(&mut client).await;
-        assert!(answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.1 400 "), "{line}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") || answer.starts_with("HTTP/1.1 400 "),
+            "{line}: {answer}"
+        );
     }
     let request = b"GET /secret/../public/x HTTP/1.1\r\nHost: a.example\r\n\r\n";
     let mut client = rig.client_saying(80, request).await;
     let mut server = accept(&outside).await;
-    assert!(read_message(&mut server, 0).await.starts_with("GET /public/x HTTP/1.1\r\n"));
+    assert!(
+        read_message(&mut server, 0)
+            .await
+            .starts_with("GET /public/x HTTP/1.1\r\n")
+    );
     server.write_all(OK.as_bytes()).await.unwrap();
     read_message(&mut client, 2).await;
     drop((client, server));
-    assert_eq!(rig.records().await.iter().filter(|record| record.verdict == "deny").count(), 4);
+    assert_eq!(
+        rig.records()
+            .await
+            .iter()
+            .filter(|record| record.verdict == "deny")
+            .count(),
+        4
+    );
 }
 
 #[tokio::test]
@@ -171,13 +236,17 @@ async fn requests_that_could_be_understood_in_two_ways_are_refused_and_recorded(
         "GET / HTTP/1.1 \r\nHost: a.example\r\n\r\n",
     ] {
         let (answer, _) = kept_in(request).await;
-        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "), "{request:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.0 400 "),
+            "{request:?}: {answer}"
+        );
     }
 }
 
 #[tokio::test]
 async fn connect_is_denied() {
-    let (answer, reason) = kept_in("CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n").await;
+    let (answer, reason) =
+        kept_in("CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     assert!(reason.contains("CONNECT"));
 }
@@ -191,10 +260,12 @@ async fn a_head_that_never_becomes_complete_is_recorded() {
 #[tokio::test]
 async fn a_length_beside_a_transfer_encoding_smuggles_nothing() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n";
-    for lengths in
-        ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 99"]
-    {
-        let request = format!("POST / HTTP/1.1\r\nHost: a.example\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
+    for lengths in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 99",
+    ] {
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a.example\r\n{lengths}\r\n\r\n0\r\n\r\n{smuggled}");
         let (rig, outside) = Rig::new(&["domain=a.example path=/"], &[]).await;
         let mut client = rig.client_saying(80, request.as_bytes()).await;
         let mut server = accept(&outside).await;
@@ -204,7 +275,10 @@ async fn a_length_beside_a_transfer_encoding_smuggles_nothing() {
         server.write_all(OK.as_bytes()).await.unwrap();
         read_message(&mut client, 2).await;
         let answer = read_all(&mut client).await;
-        assert_eq!(answer, "", "what follows is read by nobody: RFC 9112 6.1 ends such a connection");
+        assert_eq!(
+            answer, "",
+            "what follows is read by nobody: RFC 9112 6.1 ends such a connection"
+        );
         assert_eq!(read_all(&mut server).await, "");
         drop(client);
         rig.records().await;
@@ -220,8 +294,14 @@ async fn bodies_pass_in_every_framing() {
         &format!("HTTP/1.1 200 OK\r\n{chunked}"),
     )
     .await;
-    assert!(forwarded.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{forwarded}");
-    assert!(answer.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), "{answer}");
+    assert!(
+        forwarded.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        "{forwarded}"
+    );
+    assert!(
+        answer.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        "{answer}"
+    );
 
     let length = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc";
     let (forwarded, answer) = exchange(length, 3, "HTTP/1.0 200 OK\r\n\r\nuntil the end").await;
@@ -230,40 +310,66 @@ async fn bodies_pass_in_every_framing() {
 
     let old = "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n";
     let (_, answer) = exchange(old, 0, &format!("HTTP/1.1 200 OK\r\n{chunked}")).await;
-    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nabc"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nabc"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn answers_without_a_body_keep_their_heads() {
     let get = |method: &str| format!("{method} / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     for (method, response) in [
-        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\nX-A: b\r\n\r\n"),
+        (
+            "HEAD",
+            "HTTP/1.1 200 OK\r\nContent-Length: 500\r\nX-A: b\r\n\r\n",
+        ),
         ("GET", "HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"),
         ("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
-        ("GET", "HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 404 Nothing Here\r\nContent-Length: 0\r\n\r\n",
+        ),
     ] {
         assert_eq!(exchange(&get(method), 0, response).await.1, response);
     }
-    let answer = exchange(&get("GET"), 0, "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n").await.1;
-    assert!(answer.starts_with("HTTP/1.1 304 Not Modified\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let answer = exchange(
+        &get("GET"),
+        0,
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n",
+    )
+    .await
+    .1;
+    assert!(
+        answer.starts_with("HTTP/1.1 304 Not Modified\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn an_upload_that_waits_to_be_asked_is_asked() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let head = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     let mut client = rig.client_saying(80, head).await;
-    assert_eq!(read_message(&mut client, 0).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(
+        read_message(&mut client, 0).await,
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
     client.write_all(b"abc").await.unwrap();
     let mut server = accept(&outside).await;
     assert!(read_message(&mut server, 3).await.ends_with("\r\n\r\nabc"));
-    server.write_all(format!("HTTP/1.1 100 Continue\r\n\r\n{OK}").as_bytes()).await.unwrap();
+    server
+        .write_all(format!("HTTP/1.1 100 Continue\r\n\r\n{OK}").as_bytes())
+        .await
+        .unwrap();
     assert_eq!(read_message(&mut client, 2).await, OK);
     drop((client, server));
     assert_eq!(rig.record().await.verdict, "allow");
 }
 
-const WEBSOCKET: &[u8] = b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const WEBSOCKET: &[u8] =
+    b"GET /chat HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[tokio::test]
 async fn a_websocket_becomes_bytes_both_ways_once_the_server_agrees() {
@@ -271,11 +377,17 @@ async fn a_websocket_becomes_bytes_both_ways_once_the_server_agrees() {
     let mut client = rig.client_saying(80, WEBSOCKET).await;
     let mut server = accept(&outside).await;
     let head = read_message(&mut server, 0).await.to_ascii_lowercase();
-    assert!(head.contains("\r\nconnection: upgrade\r\n") && head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nconnection: upgrade\r\n") && head.contains("\r\nupgrade: websocket\r\n"),
+        "{head}"
+    );
     let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst";
     server.write_all(switching).await.unwrap();
     let answer = read_message(&mut client, 5).await;
-    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("first"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("first"),
+        "{answer}"
+    );
     client.write_all(b"\x01\x02hi").await.unwrap();
     client.shutdown().await.unwrap();
     assert_eq!(read_all(&mut server).await.len(), 4);
@@ -294,8 +406,12 @@ async fn a_websocket_becomes_bytes_both_ways_once_the_server_agrees() {
 #[tokio::test]
 async fn other_upgrades_are_not_passed_on_and_a_switch_unasked_is_no_answer() {
     let h2c = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
-    let (forwarded, answer) =
-        exchange(h2c, 0, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await;
+    let (forwarded, answer) = exchange(
+        h2c,
+        0,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    )
+    .await;
     assert_eq!(forwarded, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
 }
@@ -304,9 +420,14 @@ async fn other_upgrades_are_not_passed_on_and_a_switch_unasked_is_no_answer() {
 async fn a_server_that_cannot_be_reached_is_a_502_with_the_reason() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
     drop(outside);
-    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut client = rig
+        .client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
     let answer = read_all(&mut client).await;
-    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("refused"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 502 ") && answer.contains("refused"),
+        "{answer}"
+    );
     drop(client);
     let record = rig.record().await;
     assert_eq!(record.verdict, "allow");
@@ -316,31 +437,47 @@ async fn a_server_that_cannot_be_reached_is_a_502_with_the_reason() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_breaks_off_for_the_client_and_in_the_record() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut client = rig
+        .client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
     let mut server = accept(&outside).await;
     read_message(&mut server, 0).await;
-    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        .await
+        .unwrap();
     drop(server);
     let answer = read_all(&mut client).await;
     assert!(answer.ends_with("\r\n\r\nabc"), "{answer}");
     drop(client);
     let record = rig.record().await;
-    assert_eq!((record.ended, record.by), (Some(Ended::Reset), Some(Side::Server)));
+    assert_eq!(
+        (record.ended, record.by),
+        (Some(Ended::Reset), Some(Side::Server))
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_during_the_answer_is_recorded_so() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut client = rig
+        .client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
     let mut server = accept(&outside).await;
     read_message(&mut server, 0).await;
-    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nabc").await.unwrap();
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\nabc")
+        .await
+        .unwrap();
     read_message(&mut client, 3).await;
     drop(client);
     let flood = vec![0; 100_000];
     while server.write_all(&flood).await.is_ok() {}
     let record = rig.record().await;
-    assert_eq!((record.ended, record.by), (Some(Ended::Reset), Some(Side::Client)));
+    assert_eq!(
+        (record.ended, record.by),
+        (Some(Ended::Reset), Some(Side::Client))
+    );
 }
 
 #[tokio::test]
@@ -376,7 +513,10 @@ async fn a_kept_connection_that_the_server_closed_is_replaced_unseen() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client(80).await;
     for _ in 0..3 {
-        client.write_all(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
+        client
+            .write_all(b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc")
+            .await
+            .unwrap();
         let mut server = accept(&outside).await;
         assert!(read_message(&mut server, 3).await.ends_with("abc"));
         server.write_all(OK.as_bytes()).await.unwrap();
@@ -399,7 +539,11 @@ async fn a_kept_connection_that_breaks_under_a_request_ends_the_clients_as_it_wo
     client.write_all(request).await.unwrap();
     read_message(&mut server, 0).await;
     drop(server);
-    assert_eq!(read_all(&mut client).await, "", "no answer, so that the client may ask again");
+    assert_eq!(
+        read_all(&mut client).await,
+        "",
+        "no answer, so that the client may ask again"
+    );
     drop(client);
     let records = rig.records().await;
     assert_eq!(records.len(), 2);
@@ -409,10 +553,15 @@ async fn a_kept_connection_that_breaks_under_a_request_ends_the_clients_as_it_wo
 #[tokio::test]
 async fn a_server_that_ends_its_connection_ends_the_clients() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut client = rig
+        .client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
     let mut server = accept(&outside).await;
     read_message(&mut server, 0).await;
-    server.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
     let answer = read_all(&mut client).await.to_ascii_lowercase();
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     drop((client, server));
@@ -421,7 +570,10 @@ async fn a_server_that_ends_its_connection_ends_the_clients() {
 
 #[tokio::test]
 async fn a_head_over_the_limit_is_refused() {
-    let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n", "a".repeat(super::converse::BUFFER));
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n",
+        "a".repeat(super::converse::BUFFER)
+    );
     let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client(80).await;
     let sent: io::Result<()> = client.write_all(request.as_bytes()).await;
@@ -436,8 +588,7 @@ async fn a_head_over_the_limit_is_refused() {
 #[tokio::test]
 async fn trailers_count_as_bytes() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
-    let head =
-        "POST / HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST / HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n";
     let trailer = format!("x-t: {}\r\n", "s".repeat(1000));
     let request = format!("{head}5\r\nhello\r\n0\r\n{trailer}\r\n");
     let mut client = rig.client_saying(80, request.as_bytes()).await;
@@ -446,16 +597,26 @@ async fn trailers_count_as_bytes() {
     while !got.ends_with("\r\n\r\n") || !got.contains("x-t: s") {
         got.push(server.read_u8().await.unwrap().into());
     }
-    let response = "HTTP/1.1 200 OK\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
-    server.write_all(format!("{response}{trailer}\r\n").as_bytes()).await.unwrap();
+    let response =
+        "HTTP/1.1 200 OK\r\nTrailer: x-t\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";
+    server
+        .write_all(format!("{response}{trailer}\r\n").as_bytes())
+        .await
+        .unwrap();
     drop(server);
     client.shutdown().await.unwrap();
     assert!(read_all(&mut client).await.contains("ok"));
     drop(client);
     let record = rig.record().await;
     let trailer = trailer.len() as u64;
-    assert!(record.bytes_out > trailer + 5 && record.bytes_in > trailer + 2, "{record:?}");
-    assert_eq!((record.ended, record.by), (Some(Ended::Closed), Some(Side::Server)));
+    assert!(
+        record.bytes_out > trailer + 5 && record.bytes_in > trailer + 2,
+        "{record:?}"
+    );
+    assert_eq!(
+        (record.ended, record.by),
+        (Some(Ended::Closed), Some(Side::Server))
+    );
 }
 
 /// What one connection and its ends take at their least, both to the client and to the server.
@@ -466,30 +627,56 @@ const LEAST_STREAM: usize = SOCKET + 2 * RECEIVED_LEAST + SENT_LEAST;
 async fn a_head_that_there_is_no_room_for_is_denied_with_the_reason() {
     let (rig, _outside) = Rig::within(BOTH_ENDS, &["domain=a.example"], &[]).await;
     let mut client = rig.client(80).await;
-    let request = format!("GET / HTTP/1.1\r\nHost: a.example\r\nX: {}", "a".repeat(2 * PIECE));
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nX: {}",
+        "a".repeat(2 * PIECE)
+    );
     client.write_all(request.as_bytes()).await.unwrap();
     while client.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
     drop(client);
     let record = rig.record().await;
     assert_eq!(record.verdict, "deny");
-    assert!(record.reason.unwrap().starts_with("the gateway's memory is used up"));
+    assert!(
+        record
+            .reason
+            .unwrap()
+            .starts_with("the gateway's memory is used up")
+    );
 }
 
 /// As SPECIFICATION.md says.
 #[test]
 fn so_many_connections_are_held_at_their_least() {
     let fit = |each: usize| Budget::within(64 << 20).free() / each;
-    assert_eq!((fit(2 * LEAST_STREAM), fit(LEAST_STREAM + END), fit(BOTH_ENDS)), (1568, 1254, 627));
+    assert_eq!(
+        (
+            fit(2 * LEAST_STREAM),
+            fit(LEAST_STREAM + END),
+            fit(BOTH_ENDS)
+        ),
+        (1568, 1254, 627)
+    );
 }
 
 #[tokio::test]
 async fn a_request_that_there_is_no_connection_for_is_denied_with_the_reason() {
     let (rig, _outside) = Rig::within(BOTH_ENDS - 1, &["domain=a.example"], &[]).await;
-    let mut client = rig.client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await;
+    let mut client = rig
+        .client_saying(80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
     let answer = read_all(&mut client).await;
-    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("memory is used up"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && answer.contains("memory is used up"),
+        "{answer}"
+    );
     drop(client);
-    assert!(rig.record().await.reason.unwrap().starts_with("the gateway's memory is used up"));
+    assert!(
+        rig.record()
+            .await
+            .reason
+            .unwrap()
+            .starts_with("the gateway's memory is used up")
+    );
 }
 
 #[tokio::test]

@@ -1,23 +1,29 @@
 //! Is this HTTP/1? Looks at the request line only.
 //!
-//! Must not know what the request means: the strict parsing is the HTTP server's (`proxy::http`), which answers 400 to
-//! what is malformed. So this is generous: whatever claims to be HTTP/1 goes there and can't slip through as opaque bytes.
+//! Must not know what the request means: the strict parsing is the HTTP server's (`proxy::http`),
+//! which answers 400 to what is malformed. So this is generous: whatever claims to be HTTP/1 goes
+//! there and can't slip through as opaque bytes.
 
 use super::Answer;
 
-/// The longest request line that is waited for. Servers commonly stop at 8 KiB; twice that leaves nobody out.
+/// The longest request line that is waited for. Servers commonly stop at 8 KiB; twice that leaves
+/// nobody out.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
-/// The longest method that is believed (the longest registered one, `UPDATEREDIRECTREF`, has 17 letters). Keeps opaque
-/// protocols that start with letters from being waited for.
+/// The longest method that is believed (the longest registered one, `UPDATEREDIRECTREF`, has 17
+/// letters). Keeps opaque protocols that start with letters from being waited for.
 const METHOD_LIMIT: usize = 32;
 
 /// Whether the bytes begin an HTTP/1 request.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Answer<()> {
-    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was
+    // read at once.
     let bytes = bytes.get(..LINE_LIMIT).unwrap_or(bytes);
-    let start = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let start = bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .count();
     let text = bytes.get(start..).unwrap_or_default();
     let end = text.iter().position(|byte| *byte == b'\n');
     let answer = match end.and_then(|end| text.get(..end)) {
@@ -25,7 +31,9 @@ pub fn read(bytes: &[u8]) -> Answer<()> {
         None => part_of_line(text),
     };
     match answer {
-        Answer::NeedMore if bytes.len() >= LINE_LIMIT => Answer::Refused("the request line is over 16 KiB"),
+        Answer::NeedMore if bytes.len() >= LINE_LIMIT => {
+            Answer::Refused("the request line is over 16 KiB")
+        }
         answer => answer,
     }
 }
@@ -35,7 +43,9 @@ fn whole_line(line: &[u8]) -> Answer<()> {
     if let early @ (Answer::Not | Answer::Refused(_)) = part_of_line(line) {
         return early;
     }
-    let version = line.windows(VERSION.len()).rposition(|window| window.eq_ignore_ascii_case(VERSION));
+    let version = line
+        .windows(VERSION.len())
+        .rposition(|window| window.eq_ignore_ascii_case(VERSION));
     match version.and_then(|at| line.get(at + VERSION.len())) {
         Some(b'1') => Answer::Found(()),
         Some(_) => Answer::Refused("HTTP, but not version 1"),
@@ -64,7 +74,11 @@ fn target(line: &[u8]) -> Answer<()> {
         return Answer::Refused("HTTP/2 without TLS");
     }
     let text = line.strip_suffix(b"\r").unwrap_or(line);
-    if text.iter().any(u8::is_ascii_control) { Answer::Not } else { Answer::NeedMore }
+    if text.iter().any(u8::is_ascii_control) {
+        Answer::Not
+    } else {
+        Answer::NeedMore
+    }
 }
 
 /// RFC 9110 5.6.2.
@@ -96,7 +110,10 @@ mod tests {
 
     #[test]
     fn other_versions_of_http_are_refused() {
-        assert_eq!(read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Answer::Refused("HTTP/2 without TLS"));
+        assert_eq!(
+            read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            Answer::Refused("HTTP/2 without TLS")
+        );
         assert_eq!(read(b"GET / HTTP/2.0\r\n"), NOT_1);
         assert_eq!(read(b"GET / HTTP/0.9\r\n"), NOT_1);
     }
@@ -136,13 +153,26 @@ mod tests {
 
     #[test]
     fn what_comes_behind_the_limit_changes_nothing_however_much_is_read_at_once() {
-        let line = |blank: usize| [vec![b'\n'; blank], b"GET /".to_vec(), vec![b'a'; LINE_LIMIT - 5]].concat();
+        let line = |blank: usize| {
+            [
+                vec![b'\n'; blank],
+                b"GET /".to_vec(),
+                vec![b'a'; LINE_LIMIT - 5],
+            ]
+            .concat()
+        };
         for (blank, behind) in [(0, &b"\0"[..]), (1, b" HTTP/1.1\r\n")] {
             let bytes = [&line(blank), behind].concat();
             assert!(matches!(read(&bytes[..LINE_LIMIT]), Answer::Refused(_)));
             assert!(matches!(read(&bytes), Answer::Refused(_)), "{blank}");
         }
-        let late_end = [&[b'\n'; 20][..], &b"GET /"[..], &vec![b'a'; LINE_LIMIT - 20], b" HTTP/1.1\r\n"].concat();
+        let late_end = [
+            &[b'\n'; 20][..],
+            &b"GET /"[..],
+            &vec![b'a'; LINE_LIMIT - 20],
+            b" HTTP/1.1\r\n",
+        ]
+        .concat();
         assert!(matches!(read(&late_end), Answer::Refused(_)));
     }
 }

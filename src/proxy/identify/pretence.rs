@@ -1,18 +1,21 @@
-//! Bytes that the strict readers take for neither TLS nor HTTP, and that some server would nevertheless answer as such.
+//! Bytes that the strict readers take for neither TLS nor HTTP, and that some server would
+//! nevertheless answer as such.
 //!
-//! Owns what the most lenient server could read as a hello or a request line. Only asked where a deny rule could apply: there,
-//! such bytes must not pass unread. Servers that were looked at: Python's `http.server` splits the line at any white space,
-//! before the method, too, and, like nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip
-//! line ends before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none needs it short. Go and the
-//! JDK take a ClientHello in a record of any version, and after warning alerts, GnuTLS after a ChangeCipherSpec. Servers behind
-//! a load balancer may expect the PROXY protocol's header, and read on behind it.
+//! Owns what the most lenient server could read as a hello or a request line. Only asked where a
+//! deny rule could apply: there, such bytes must not pass unread. Servers that were looked at:
+//! Python's `http.server` splits the line at any white space, before the method, too, and, like
+//! nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip line
+//! ends before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none
+//! needs it short. Go and the JDK take a ClientHello in a record of any version, and after warning
+//! alerts, GnuTLS after a ChangeCipherSpec. Servers behind a load balancer may expect the PROXY
+//! protocol's header, and read on behind it.
 
 use super::Answer;
 use super::http::{LINE_LIMIT, is_token};
 use crate::policy::Denials;
 
-/// Whether the bytes begin what could be read as a request that `denials` would have to look at. At the end of the client's
-/// bytes, give them with a line end behind.
+/// Whether the bytes begin what could be read as a request that `denials` would have to look at. At
+/// the end of the client's bytes, give them with a line end behind.
 #[must_use]
 pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     if denials == Denials::None {
@@ -28,7 +31,10 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     if bytes.starts_with(PROXY_2) {
         return Answer::Found(());
     }
-    let start = bytes.iter().take_while(|byte| is_blank(**byte) || **byte == b'\n').count();
+    let start = bytes
+        .iter()
+        .take_while(|byte| is_blank(**byte) || **byte == b'\n')
+        .count();
     let text = bytes.get(start..).unwrap_or_default();
     let method = text.iter().take_while(|byte| is_token(**byte)).count();
     match text.get(method) {
@@ -37,9 +43,14 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     }
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if line.len() < text.len() {
-        return if is_request(line, denials) { Answer::Found(()) } else { Answer::Not };
+        return if is_request(line, denials) {
+            Answer::Found(())
+        } else {
+            Answer::Not
+        };
     }
-    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was
+    // read at once.
     if bytes.len() >= LINE_LIMIT {
         Answer::Refused("the first line is over 16 KiB, and could be a request")
     } else {
@@ -49,17 +60,23 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
 
 /// Whether a whole line could be a request.
 fn is_request(line: &[u8], denials: Denials) -> bool {
-    let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
-    let (Some(method), Some(target)) = (words.next(), words.next()) else { return false };
+    let mut words = line
+        .split(|byte| is_blank(*byte))
+        .filter(|word| !word.is_empty());
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return false;
+    };
     let has_version = words.any(|word| begins(word, b"HTTP/"));
-    // Node and the JDK answer any scheme, RTSP's version too; Node reads a Host where there is no version.
+    // Node and the JDK answer any scheme, RTSP's version too; Node reads a Host where there is no
+    // version.
     let names_host = target.windows(3).any(|window| window == b"://");
-    let unversioned = target.starts_with(b"/") || (denials == Denials::ByRequest && begins(line, b"GET"));
+    let unversioned =
+        target.starts_with(b"/") || (denials == Denials::ByRequest && begins(line, b"GET"));
     has_version || names_host || unversioned || method == PROXY_1
 }
 
-/// A record that begins as those which may precede a ClientHello, or hold one, whatever its version (RFC 8446 5.1, types 20
-/// to 22). A hello that the strict reader understands doesn't come here.
+/// A record that begins as those which may precede a ClientHello, or hold one, whatever its version
+/// (RFC 8446 5.1, types 20 to 22). A hello that the strict reader understands doesn't come here.
 fn tls_record(bytes: &[u8]) -> Answer<()> {
     let longest = match bytes.first() {
         Some(20) => 1,
@@ -68,7 +85,9 @@ fn tls_record(bytes: &[u8]) -> Answer<()> {
         _ => return Answer::Not,
     };
     match (bytes.get(3), bytes.get(4)) {
-        (Some(high), Some(low)) if u16::from_be_bytes([*high, *low]) <= longest => Answer::Found(()),
+        (Some(high), Some(low)) if u16::from_be_bytes([*high, *low]) <= longest => {
+            Answer::Found(())
+        }
         (Some(_), Some(_)) => Answer::Not,
         _ => Answer::NeedMore,
     }
@@ -79,7 +98,8 @@ const PROXY_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const PROXY_1: &[u8] = b"PROXY";
 
 fn begins(word: &[u8], with: &[u8]) -> bool {
-    word.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+    word.get(..with.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 /// White space as Python's `str.split` knows it (in Latin-1), but for the line end.
@@ -105,16 +125,27 @@ mod tests {
             "GET http://denied.test/\r\n",
             &long,
         ] {
-            assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(()), "{line:?}");
+            assert_eq!(
+                read(line.as_bytes(), Denials::ByName),
+                Answer::Found(()),
+                "{line:?}"
+            );
         }
     }
 
     #[test]
     fn a_request_needs_no_version() {
-        for line in
-            ["GET /secret\r\n", "GET\t/secret\n", "POST /secret RTSP/1.0\r\n", "OPTIONS rtsp://b.test/ RTSP/1.0\n"]
-        {
-            assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(()), "{line:?}");
+        for line in [
+            "GET /secret\r\n",
+            "GET\t/secret\n",
+            "POST /secret RTSP/1.0\r\n",
+            "OPTIONS rtsp://b.test/ RTSP/1.0\n",
+        ] {
+            assert_eq!(
+                read(line.as_bytes(), Denials::ByName),
+                Answer::Found(()),
+                "{line:?}"
+            );
         }
         assert_eq!(read(b"get key\r\n", Denials::ByName), Answer::Not);
         assert_eq!(read(b"get key\r\n", Denials::ByRequest), Answer::Found(()));
@@ -146,15 +177,25 @@ mod tests {
             b"\r\n\r\n\0\r\nQUIT\n\x21",
         ] {
             assert_eq!(read(bytes, Denials::ByName), Answer::Found(()), "{bytes:?}");
-            assert_eq!(read(&bytes[..3], Denials::ByName), Answer::NeedMore, "{bytes:?}");
+            assert_eq!(
+                read(&bytes[..3], Denials::ByName),
+                Answer::NeedMore,
+                "{bytes:?}"
+            );
         }
     }
 
     #[test]
     fn an_endless_line_is_not_waited_for() {
         let line = [b"GET\t/".to_vec(), vec![b'a'; LINE_LIMIT]].concat();
-        assert_eq!(read(&line[..LINE_LIMIT - 1], Denials::ByName), Answer::NeedMore);
-        assert!(matches!(read(&line[..LINE_LIMIT], Denials::ByName), Answer::Refused(_)));
+        assert_eq!(
+            read(&line[..LINE_LIMIT - 1], Denials::ByName),
+            Answer::NeedMore
+        );
+        assert!(matches!(
+            read(&line[..LINE_LIMIT], Denials::ByName),
+            Answer::Refused(_)
+        ));
     }
 
     proptest! {

@@ -1,8 +1,9 @@
 //! Reads a TLS ClientHello: RFC 8446 4.1.2 and 5.1, RFC 6066 3 (server name).
 //!
-//! Must not know about policies or sockets. Strict on purpose: what it accepts, every server reads the same way, so the
-//! name decided about is the name the server sees. A hello that could be read in two ways is refused, never guessed at.
-//! What it can't see: an encrypted ClientHello's inner name (the outer one is the name, and is what gets dialled).
+//! Must not know about policies or sockets. Strict on purpose: what it accepts, every server reads
+//! the same way, so the name decided about is the name the server sees. A hello that could be read
+//! in two ways is refused, never guessed at. What it can't see: an encrypted ClientHello's inner
+//! name (the outer one is the name, and is what gets dialled).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -10,9 +11,10 @@ use std::net::IpAddr;
 use super::Answer;
 use crate::policy::Hostname;
 
-/// The most bytes waited for, record headers included. Today's hellos take 250 to 600 bytes, 1.8 KiB with a post-quantum
-/// key share, and a few KiB with session tickets. One that is cut into records of a single byte each grows sixfold
-/// (5 bytes of header for each), and 1.8 KiB then still fits three times.
+/// The most bytes waited for, record headers included. Today's hellos take 250 to 600 bytes, 1.8
+/// KiB with a post-quantum key share, and a few KiB with session tickets. One that is cut into
+/// records of a single byte each grows sixfold (5 bytes of header for each), and 1.8 KiB then still
+/// fits three times.
 pub const HELLO_LIMIT: usize = 32 * 1024;
 
 /// What the first flight of a TLS client says.
@@ -25,7 +27,8 @@ pub struct Hello {
 /// Reads the first bytes of a connection.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Answer<Hello> {
-    // What stands behind the limit counts for nothing, or the answer would depend on how much was read at once.
+    // What stands behind the limit counts for nothing, or the answer would depend on how much was
+    // read at once.
     let bytes = bytes.get(..HELLO_LIMIT).unwrap_or(bytes);
     let answer = match bytes.first() {
         None => Answer::NeedMore,
@@ -33,7 +36,9 @@ pub fn read(bytes: &[u8]) -> Answer<Hello> {
         Some(_) => read_ssl2(bytes),
     };
     match answer {
-        Answer::NeedMore if bytes.len() >= HELLO_LIMIT => Answer::Refused("the ClientHello is over 32 KiB"),
+        Answer::NeedMore if bytes.len() >= HELLO_LIMIT => {
+            Answer::Refused("the ClientHello is over 32 KiB")
+        }
         answer => answer,
     }
 }
@@ -47,7 +52,8 @@ const FRAGMENT_LIMIT: usize = 1 << 14;
 
 type Refusal = &'static str;
 
-/// Puts the handshake message together from one or more records. Only the second record makes it copy.
+/// Puts the handshake message together from one or more records. Only the second record makes it
+/// copy.
 fn read_records(bytes: &[u8]) -> Answer<Hello> {
     let mut rest = Reader(bytes);
     let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
@@ -72,13 +78,19 @@ fn read_records(bytes: &[u8]) -> Answer<Hello> {
 
 /// Takes one whole record and gives its fragment.
 fn read_record<'a>(rest: &mut Reader<'a>, first: bool) -> Answer<&'a [u8]> {
-    let another = if first { Answer::Not } else { Answer::Refused("another record interrupts the ClientHello") };
+    let another = if first {
+        Answer::Not
+    } else {
+        Answer::Refused("another record interrupts the ClientHello")
+    };
     match (rest.u8(), rest.u8()) {
         (Some(HANDSHAKE), Some(3)) => {}
         (None, _) | (Some(HANDSHAKE), None) => return Answer::NeedMore,
         _ => return another,
     }
-    let (Some(_minor), Some(length)) = (rest.u8(), rest.u16()) else { return Answer::NeedMore };
+    let (Some(_minor), Some(length)) = (rest.u8(), rest.u16()) else {
+        return Answer::NeedMore;
+    };
     match length {
         0 => Answer::Refused("an empty handshake record"),
         length if length > FRAGMENT_LIMIT => Answer::Refused("a TLS record over 16 KiB"),
@@ -94,7 +106,9 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
         Some(_) => return Answer::Refused("the first handshake message is no ClientHello"),
         None => return Answer::NeedMore,
     }
-    let Some(length) = reader.u24() else { return Answer::NeedMore };
+    let Some(length) = reader.u24() else {
+        return Answer::NeedMore;
+    };
     if length > HELLO_LIMIT {
         return Answer::Refused("the ClientHello is over 32 KiB");
     }
@@ -120,7 +134,9 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, Refusal> {
     }
     let mut sni = None;
     while !extensions.0.is_empty() {
-        let (kind, data) = extensions.extension().ok_or("a malformed extension in the ClientHello")?;
+        let (kind, data) = extensions
+            .extension()
+            .ok_or("a malformed extension in the ClientHello")?;
         if kind == SERVER_NAME && sni.replace(read_server_name(data)?).is_some() {
             return Err("two server names in the ClientHello");
         }
@@ -162,7 +178,9 @@ fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
         return Err("two server names in the ClientHello");
     }
     // ASCII only (RFC 6066): a name in another alphabet comes as its A-label.
-    let name = std::str::from_utf8(name).ok().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
+    let name = std::str::from_utf8(name)
+        .ok()
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
     let name = name.ok_or("a server name with bytes that no host name has")?;
     if name.parse::<IpAddr>().is_ok() {
         return Err("an address as the server name");
@@ -171,23 +189,31 @@ fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
 }
 
 /// An SSL 2 hello (RFC 5246 E.2) has no server name, and servers that still take it exist.
-/// `length:2 (top bit set) type:1 version:2 suites:2 session:2 challenge:2`, and the lengths must add up.
+/// `length:2 (top bit set) type:1 version:2 suites:2 session:2 challenge:2`, and the lengths must
+/// add up.
 fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
     let mut reader = Reader(bytes);
     let plausible = [
         reader.u8().map(|byte| byte & 0x80 != 0),
         reader.u8().map(|_| true),
         reader.u8().map(|kind| kind == CLIENT_HELLO),
-        reader.u16().map(|version| version == 0x0002 || (0x0300..=0x0304).contains(&version)),
+        reader
+            .u16()
+            .map(|version| version == 0x0002 || (0x0300..=0x0304).contains(&version)),
     ];
     if plausible.contains(&Some(false)) {
         return Answer::Not;
     }
-    let (Some(suites), Some(session), Some(challenge)) = (reader.u16(), reader.u16(), reader.u16()) else {
+    let (Some(suites), Some(session), Some(challenge)) = (reader.u16(), reader.u16(), reader.u16())
+    else {
         return Answer::NeedMore;
     };
     let claimed = Reader(bytes).u16().map(|length| length & 0x7fff);
-    if claimed == Some(9 + suites + session + challenge) { Answer::Refused("an SSL 2 hello") } else { Answer::Not }
+    if claimed == Some(9 + suites + session + challenge) {
+        Answer::Refused("an SSL 2 hello")
+    } else {
+        Answer::Not
+    }
 }
 
 /// Takes from the front; None (and nothing promised about the rest) where there is too little.

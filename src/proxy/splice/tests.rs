@@ -1,4 +1,5 @@
-//! Over loopback, with real sockets: a client and a server program's ends, and our two between them.
+//! Over loopback, with real sockets: a client and a server program's ends, and our two between
+//! them.
 
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -18,7 +19,10 @@ async fn pair_of(streams: &Streams) -> (TcpStream, Stream) {
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpSocket::new_v4().unwrap();
-    let (near, far) = tokio::join!(socket.connect(listener.local_addr().unwrap()), listener.accept());
+    let (near, far) = tokio::join!(
+        socket.connect(listener.local_addr().unwrap()),
+        listener.accept()
+    );
     (near.unwrap(), far.unwrap().0)
 }
 
@@ -27,7 +31,10 @@ async fn spliced(early: Early) -> (TcpStream, TcpStream, JoinHandle<(End, (u64, 
     spliced_of(&Streams::new(Budget::within(64 << 20)), early).await
 }
 
-async fn spliced_of(streams: &Streams, early: Early) -> (TcpStream, TcpStream, JoinHandle<(End, (u64, u64))>) {
+async fn spliced_of(
+    streams: &Streams,
+    early: Early,
+) -> (TcpStream, TcpStream, JoinHandle<(End, (u64, u64))>) {
     let (client, ours) = pair_of(streams).await;
     let (server, our_other) = pair_of(streams).await;
     let joined = async move {
@@ -68,7 +75,11 @@ async fn a_server_may_end_first_and_still_be_written_to() {
 
 #[tokio::test]
 async fn early_bytes_come_first_and_count() {
-    let (mut client, mut server, task) = spliced(Early { out: b"hello ".to_vec(), back: b"220 ".to_vec() }).await;
+    let (mut client, mut server, task) = spliced(Early {
+        out: b"hello ".to_vec(),
+        back: b"220 ".to_vec(),
+    })
+    .await;
     client.write_all(b"world").await.unwrap();
     client.shutdown().await.unwrap();
     server.write_all(b"ready").await.unwrap();
@@ -102,7 +113,10 @@ async fn a_reset_by_the_server_reaches_the_client_as_a_reset() {
     let (mut client, server, task) = spliced(Early::default()).await;
     reset_on_close(&server).unwrap();
     drop(server);
-    assert_eq!(read_all(&mut client).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        read_all(&mut client).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
     assert_eq!(task.await.unwrap().0, End::reset(Side::Server, None));
 }
 
@@ -114,8 +128,14 @@ async fn a_reset_by_the_client_reaches_the_server_and_what_was_moved_stays_count
     server.read_exact(&mut three).await.unwrap();
     reset_on_close(&client).unwrap();
     drop(client);
-    assert_eq!(read_all(&mut server).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(task.await.unwrap(), (End::reset(Side::Client, None), (3, 0)));
+    assert_eq!(
+        read_all(&mut server).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
+    assert_eq!(
+        task.await.unwrap(),
+        (End::reset(Side::Client, None), (3, 0))
+    );
 }
 
 #[tokio::test]
@@ -125,8 +145,11 @@ async fn what_is_cut_is_reset_on_both_sides_and_what_had_arrived_is_known_afterw
     let (mut server, our_other) = pair_of(&streams).await;
     let traffic = Traffic::new(std::time::Instant::now());
     traffic.measure_by(Ends::of(ours.meter(), our_other.meter()));
-    socket2::SockRef::from(&server).set_recv_buffer_size(4096).unwrap();
-    // The server takes 1,000 bytes; of the others, those that are in its kernel are there, the rest never will be.
+    socket2::SockRef::from(&server)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    // The server takes 1,000 bytes; of the others, those that are in its kernel are there, the rest
+    // never will be.
     let upload = async {
         let wrote = client.write_all(&vec![7; 64 << 20]).await;
         panic!("the server took all of it: {wrote:?}");
@@ -151,7 +174,10 @@ async fn what_is_cut_is_reset_on_both_sides_and_what_had_arrived_is_known_afterw
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(arrived, 1000 + rest.len() as u64, "of {given}");
     assert!(arrived < given, "{arrived} of {given}");
-    assert_eq!(read_all(&mut client).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(
+        read_all(&mut client).await.unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
 }
 
 #[tokio::test]
@@ -159,7 +185,8 @@ async fn an_idle_connection_holds_no_pipe() {
     let (mut client, mut server, task) = spliced(Early::default()).await;
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
-    // The byte has passed, so the pipe that carried it is spare again once the pump has seen that nothing follows.
+    // The byte has passed, so the pipe that carried it is spare again once the pump has seen that
+    // nothing follows.
     while SPARE.with_borrow(Vec::is_empty) {
         tokio::task::yield_now().await;
     }

@@ -25,13 +25,18 @@ async fn all_given_back(streams: &Streams, whole: usize) {
             sleep(LOOKED_FIRST).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), all).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), all)
+        .await
+        .unwrap();
 }
 
 /// What the kernel would hold: received, sent.
 fn bounds(stream: &Stream) -> (usize, usize) {
     let socket = SockRef::from(stream);
-    (socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap())
+    (
+        socket.recv_buffer_size().unwrap(),
+        socket.send_buffer_size().unwrap(),
+    )
 }
 
 #[tokio::test]
@@ -80,10 +85,16 @@ async fn what_is_quiet_is_as_small_as_can_be_for_a_new_one_and_grows_with_its_fi
     let (busy, mut other) = connection(&streams).await;
     other.write_all(b"unread").await.unwrap();
     busy.tcp().readable().await.unwrap();
-    let others = streams.budget.take(streams.budget.free() - MEBIBYTE).unwrap();
+    let others = streams
+        .budget
+        .take(streams.budget.free() - MEBIBYTE)
+        .unwrap();
     let ((), new) = tokio::join!(streams.shortage(), async { streams.room() });
     assert_eq!(new.unwrap().receive_size(), RECEIVED_LEAST);
-    assert_eq!((bounds(&ours), bounds(&busy).0), ((RECEIVED_LEAST, SENT_LEAST), BEGINS));
+    assert_eq!(
+        (bounds(&ours), bounds(&busy).0),
+        ((RECEIVED_LEAST, SENT_LEAST), BEGINS)
+    );
     drop(others);
     ours.received(1);
     ours.sent(1);
@@ -157,5 +168,8 @@ async fn what_a_peer_never_takes_is_paid_for_until_it_is_given_up() {
     sleep(3 * MOMENT).await;
     assert_eq!(streams.budget.free(), 64 * MEBIBYTE);
     // A reset, as a peer sees it that was told before that nothing more will come.
-    assert_eq!(peer.take_error().unwrap().unwrap().kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(
+        peer.take_error().unwrap().unwrap().kind(),
+        io::ErrorKind::BrokenPipe
+    );
 }

@@ -9,7 +9,10 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn datagram(payload: &[u8]) -> Datagram {
-    Datagram { payload: payload.to_vec(), _room: Budget::new(0).take(0).unwrap() }
+    Datagram {
+        payload: payload.to_vec(),
+        _room: Budget::new(0).take(0).unwrap(),
+    }
 }
 
 const CLIENT: &str = "10.0.0.2:4000";
@@ -29,7 +32,11 @@ async fn a_refused_flow_is_recorded_once_in_ten_seconds() {
     assert_eq!(send("192.0.2.1:4433"), Err(Refused));
     let records = bench.records();
     assert_eq!(records.len(), 3);
-    assert!(records.iter().all(|record| record.verdict == "deny" && record.protocol == Kind::Udp));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.verdict == "deny" && record.protocol == Kind::Udp)
+    );
 }
 
 #[tokio::test]
@@ -38,12 +45,23 @@ async fn a_flood_of_refused_flows_takes_bounded_memory_and_each_is_recorded_or_c
     let relay = Relay::new(Arc::clone(&bench.gate));
     for port in 1..=2000 {
         assert_eq!(
-            relay.datagram(&[1], SocketAddr::new("10.0.0.2".parse().unwrap(), port), address("192.0.2.1:9")),
+            relay.datagram(
+                &[1],
+                SocketAddr::new("10.0.0.2".parse().unwrap(), port),
+                address("192.0.2.1:9")
+            ),
             Err(Refused)
         );
     }
     bench.gate.journal.write_minute();
-    assert_eq!(bench.records().iter().map(|record| record.count.unwrap_or(1)).sum::<u64>(), 2000);
+    assert_eq!(
+        bench
+            .records()
+            .iter()
+            .map(|record| record.count.unwrap_or(1))
+            .sum::<u64>(),
+        2000
+    );
 }
 
 #[tokio::test]
@@ -51,7 +69,11 @@ async fn a_flow_keeps_so_many_datagrams_until_its_name_is_looked_up() {
     let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
     let relay = Relay::new(Arc::clone(&bench.gate));
     let budget = &bench.gate.streams.budget;
-    let send = || relay.datagram(&[0; DATAGRAM], address(CLIENT), address("192.0.2.1:9")).unwrap();
+    let send = || {
+        relay
+            .datagram(&[0; DATAGRAM], address(CLIENT), address("192.0.2.1:9"))
+            .unwrap()
+    };
     send();
     let with_one = budget.free();
     for _ in 1..QUEUE + 5 {
@@ -64,11 +86,26 @@ async fn a_flow_keeps_so_many_datagrams_until_its_name_is_looked_up() {
 async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
     let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
     let relay = Relay::new(Arc::clone(&bench.gate));
-    let send = |port| relay.datagram(&[1], SocketAddr::new("10.0.0.2".parse().unwrap(), port), address("192.0.2.1:9"));
+    let send = |port| {
+        relay.datagram(
+            &[1],
+            SocketAddr::new("10.0.0.2".parse().unwrap(), port),
+            address("192.0.2.1:9"),
+        )
+    };
     let begun = (1..1000).take_while(|port| send(*port).is_ok()).count();
     assert!((350..450).contains(&begun), "{begun}");
     bench.gate.journal.write_minute();
-    assert!(bench.records().last().unwrap().reason.as_deref().unwrap().starts_with("the gateway's memory is used up"));
+    assert!(
+        bench
+            .records()
+            .last()
+            .unwrap()
+            .reason
+            .as_deref()
+            .unwrap()
+            .starts_with("the gateway's memory is used up")
+    );
     assert!(bench.gate.streams.budget.free() < FLOW + RECEIVED_LEAST + SENT);
 }
 
@@ -86,7 +123,12 @@ impl Wire {
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         outside.connect(server.local_addr().unwrap()).await.unwrap();
-        Self { server, client, outside, inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap() }
+        Self {
+            server,
+            client,
+            outside,
+            inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+        }
     }
 }
 
@@ -106,7 +148,13 @@ async fn datagrams_pass_both_ways_whole_and_are_counted() {
         drop(queue);
     };
     let traffic = Traffic::new(std::time::Instant::now());
-    let relaying = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic);
+    let relaying = relay(
+        &wire.outside,
+        &wire.inside,
+        wire.client.local_addr().unwrap(),
+        waiting,
+        &traffic,
+    );
     let (end, ()) = tokio::join!(relaying, talk);
     assert_eq!((end, traffic.given()), (End::idle(), (8, 40_000)));
 }
@@ -117,7 +165,14 @@ async fn a_silent_flow_ends() {
     let (_queue, waiting) = mpsc::channel(QUEUE);
     let began = tokio::time::Instant::now();
     let traffic = Traffic::new(std::time::Instant::now());
-    let end = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic).await;
+    let end = relay(
+        &wire.outside,
+        &wire.inside,
+        wire.client.local_addr().unwrap(),
+        waiting,
+        &traffic,
+    )
+    .await;
     assert_eq!(end, End::idle());
     assert_eq!(began.elapsed().as_secs(), IDLE.as_secs());
 }
@@ -132,6 +187,13 @@ async fn a_port_closed_outside_is_noted_but_does_not_end_the_flow_at_once() {
     }
     drop(queue);
     let traffic = Traffic::new(std::time::Instant::now());
-    let end = relay(&wire.outside, &wire.inside, wire.client.local_addr().unwrap(), waiting, &traffic).await;
+    let end = relay(
+        &wire.outside,
+        &wire.inside,
+        wire.client.local_addr().unwrap(),
+        waiting,
+        &traffic,
+    )
+    .await;
     assert_eq!(end, End::unreachable("Connection refused (os error 111)"));
 }

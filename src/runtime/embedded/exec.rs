@@ -1,7 +1,8 @@
 //! `exec`: another process in a container, where libcontainer can be trusted with it.
 //!
-//! libcontainer 0.7 enters neither the container's user namespace (its capabilities would count on the host) nor puts its
-//! seccomp filter on the new process. Both was read in its `tenant_builder.rs`; a container that has either is refused.
+//! libcontainer 0.7 enters neither the container's user namespace (its capabilities would count on
+//! the host) nor puts its seccomp filter on the new process. Both was read in its
+//! `tenant_builder.rs`; a container that has either is refused.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,39 +23,64 @@ pub(super) fn exec(root: &Path, asked: &Exec) -> anyhow::Result<ExitCode> {
     let spec = Bundle::read(container.bundle().clone())?.config.value;
     refuse_unconfined(&spec)?;
     let user = |key: &str| {
-        let id = spec.get("process").and_then(|process| process.get("user")?.get(key)?.as_u64()).unwrap_or_default();
+        let id = spec
+            .get("process")
+            .and_then(|process| process.get("user")?.get(key)?.as_u64())
+            .unwrap_or_default();
         u32::try_from(id).context("the container's user has no valid number")
     };
-    let environment = asked.environment.iter().filter_map(|entry| entry.split_once('='));
+    let environment = asked
+        .environment
+        .iter()
+        .filter_map(|entry| entry.split_once('='));
     let builder = attached(root, asked.id.as_str(), &asked.attachments)?
         .as_tenant()
         .with_detach(asked.detached)
         .with_cwd(asked.directory.as_ref())
-        .with_env(environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        .with_env(
+            environment
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        )
         .with_user(Some(user("uid")?))
         .with_group(Some(user("gid")?))
         .with_process(asked.process.as_ref())
         .with_container_args(asked.command.clone());
-    let pid = builder.build().context("can't run the process in the container")?;
+    let pid = builder
+        .build()
+        .context("can't run the process in the container")?;
     if asked.detached {
         return Ok(ExitCode::SUCCESS);
     }
-    Ok(match waitpid(Pid::from_raw(pid.as_raw()), None).context("can't wait for the process")? {
-        WaitStatus::Exited(_, code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
-        WaitStatus::Signaled(_, signal, _) => ExitCode::from(128 + u8::try_from(signal as i32).unwrap_or(0)),
-        _ => ExitCode::FAILURE,
-    })
+    Ok(
+        match waitpid(Pid::from_raw(pid.as_raw()), None).context("can't wait for the process")? {
+            WaitStatus::Exited(_, code) => {
+                ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
+            }
+            WaitStatus::Signaled(_, signal, _) => {
+                ExitCode::from(128 + u8::try_from(signal as i32).unwrap_or(0))
+            }
+            _ => ExitCode::FAILURE,
+        },
+    )
 }
 
 fn refuse_unconfined(spec: &Value) -> anyhow::Result<()> {
     let linux = spec.get("linux").unwrap_or(&Value::Null);
     let namespaces = linux.get("namespaces").and_then(Value::as_array);
-    let user = namespaces.into_iter().flatten().any(|entry| entry.get("type").and_then(Value::as_str) == Some("user"));
+    let user = namespaces
+        .into_iter()
+        .flatten()
+        .any(|entry| entry.get("type").and_then(Value::as_str) == Some("user"));
     let seccomp = linux.get("seccomp").is_some_and(|filter| !filter.is_null());
     ensure!(
         !user && !seccomp,
         "the embedded runtime can't add a process to a container with {}: it would run without; install runc for that",
-        if user { "a user namespace" } else { "a seccomp filter" }
+        if user {
+            "a user namespace"
+        } else {
+            "a seccomp filter"
+        }
     );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The command line of the embedded runtime: runc's, as far as libcontainer can do what it says.
 //!
-//! Read by the same reader as every call (`invocation::flags`), so that what was prepared is what is done. An option that isn't
-//! understood is an error: nothing is started on a guess.
+//! Read by the same reader as every call (`invocation::flags`), so that what was prepared is what
+//! is done. An option that isn't understood is an error: nothing is started on a guess.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -26,12 +26,24 @@ pub(super) enum Verb {
     Start(ContainerId),
     State(ContainerId),
     Exec(Exec),
-    Kill { id: ContainerId, signal: String, all: bool },
+    Kill {
+        id: ContainerId,
+        signal: String,
+        all: bool,
+    },
     Pause(ContainerId),
     Resume(ContainerId),
-    Ps { id: ContainerId, json: bool },
-    List { json: bool },
-    Delete { id: ContainerId, force: bool },
+    Ps {
+        id: ContainerId,
+        json: bool,
+    },
+    List {
+        json: bool,
+    },
+    Delete {
+        id: ContainerId,
+        force: bool,
+    },
     Unsupported(String),
 }
 
@@ -80,7 +92,10 @@ impl Attachments {
             "pid-file" => self.pid_file = Some(value.into()),
             "console-socket" => self.console_socket = Some(value.into()),
             "preserve-fds" => {
-                let number = value.to_str().and_then(|number| number.parse().ok()).filter(|number| *number < 1024);
+                let number = value
+                    .to_str()
+                    .and_then(|number| number.parse().ok())
+                    .filter(|number| *number < 1024);
                 self.preserve_fds = number.context("--preserve-fds takes a number below 1024")?;
             }
             _ => return Ok(false),
@@ -97,18 +112,32 @@ impl Line {
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("root", value) => {
-                    root = value.filter(|value| !value.is_empty()).map(absolute).transpose()?
+                    root = value
+                        .filter(|value| !value.is_empty())
+                        .map(absolute)
+                        .transpose()?
                 }
                 Item::Value("log" | "log-format" | "log-level", _) | Item::Switch("debug", _) => {}
                 Item::Switch("systemd-cgroup", _) => bail!(
                     "the embedded runtime doesn't speak to systemd: set the engine's cgroup driver to cgroupfs, or install runc"
                 ),
-                Item::Value(name, _) | Item::Switch(name, _) => bail!("the embedded runtime has no option --{name}"),
-                Item::Unknown(unknown) => bail!("the embedded runtime has no option {}", shown(unknown.word)),
-                Item::Word(verb) => return Ok(Self { root, verb: Verb::read(verb, reader.rest())? }),
+                Item::Value(name, _) | Item::Switch(name, _) => {
+                    bail!("the embedded runtime has no option --{name}")
+                }
+                Item::Unknown(unknown) => {
+                    bail!("the embedded runtime has no option {}", shown(unknown.word))
+                }
+                Item::Word(verb) => {
+                    return Ok(Self {
+                        root,
+                        verb: Verb::read(verb, reader.rest())?,
+                    });
+                }
             }
         }
-        bail!("no verb: create, start, run, exec, state, kill, delete, list, ps, pause and resume are");
+        bail!(
+            "no verb: create, start, run, exec, state, kill, delete, list, ps, pause and resume are"
+        );
     }
 }
 
@@ -124,17 +153,29 @@ impl Verb {
             "resume" => Self::Resume(Plain::read(rest, &flags::PLAIN)?.id()?),
             "delete" => {
                 let plain = Plain::read(rest, &flags::PLAIN)?;
-                Self::Delete { id: plain.id()?, force: plain.switched(&["force", "f"]) }
+                Self::Delete {
+                    id: plain.id()?,
+                    force: plain.switched(&["force", "f"]),
+                }
             }
-            "list" => Self::List { json: Plain::read(rest, &flags::MANAGE)?.json },
+            "list" => Self::List {
+                json: Plain::read(rest, &flags::MANAGE)?.json,
+            },
             "ps" => {
                 let plain = Plain::read(rest, &flags::MANAGE)?;
-                Self::Ps { id: plain.id()?, json: plain.json }
+                Self::Ps {
+                    id: plain.id()?,
+                    json: plain.json,
+                }
             }
             "kill" => {
                 let plain = Plain::read(rest, &flags::MANAGE)?;
                 let signal = plain.words.get(1).map_or("TERM", String::as_str).to_owned();
-                Self::Kill { id: plain.id()?, signal, all: plain.switched(&["all", "a"]) }
+                Self::Kill {
+                    id: plain.id()?,
+                    signal,
+                    all: plain.switched(&["all", "a"]),
+                }
             }
             _ => Self::Unsupported(word),
         })
@@ -143,11 +184,14 @@ impl Verb {
 
 impl Create {
     fn read(rest: &[OsString], starts: bool) -> anyhow::Result<Self> {
-        let (mut bundle, mut id, mut attachments) = (PathBuf::from("."), None, Attachments::default());
+        let (mut bundle, mut id, mut attachments) =
+            (PathBuf::from("."), None, Attachments::default());
         let (mut detached, mut keep, mut no_pivot) = (false, false, false);
         for item in Reader::new(rest, &flags::CREATE) {
             match item {
-                Item::Value("bundle" | "b", Some(value)) if !value.is_empty() => bundle = value.into(),
+                Item::Value("bundle" | "b", Some(value)) if !value.is_empty() => {
+                    bundle = value.into()
+                }
                 Item::Value(name, Some(value)) if attachments.note(name, value)? => {}
                 Item::Switch("detach" | "d", false) => detached = true,
                 Item::Switch("keep", false) => keep = true,
@@ -160,7 +204,15 @@ impl Create {
         }
         let id = id.context("no container id")?;
         let bundle = absolute(bundle.as_os_str())?;
-        Ok(Self { id, bundle, starts, detached: detached || !starts, keep, no_pivot, attachments })
+        Ok(Self {
+            id,
+            bundle,
+            starts,
+            detached: detached || !starts,
+            keep,
+            no_pivot,
+            attachments,
+        })
     }
 }
 
@@ -177,11 +229,25 @@ impl Exec {
                 Item::Value(name, Some(value)) if attachments.note(name, value)? => {}
                 Item::Switch("detach" | "d", false) => detached = true,
                 Item::Word(word) => {
-                    let (id, command) = (container(word)?, reader.rest().iter().map(|word| text(word)).collect());
+                    let (id, command) = (
+                        container(word)?,
+                        reader.rest().iter().map(|word| text(word)).collect(),
+                    );
                     let command: anyhow::Result<Vec<String>> = command;
-                    return Ok(Self { id, process, command: command?, environment, directory, detached, attachments });
+                    return Ok(Self {
+                        id,
+                        process,
+                        command: command?,
+                        environment,
+                        directory,
+                        detached,
+                        attachments,
+                    });
                 }
-                other => bail!("the embedded runtime's exec can't take {}", item_shown(&other)),
+                other => bail!(
+                    "the embedded runtime's exec can't take {}",
+                    item_shown(&other)
+                ),
             }
         }
         bail!("no container id")
@@ -198,7 +264,11 @@ struct Plain {
 
 impl Plain {
     fn read(rest: &[OsString], table: &'static Table) -> anyhow::Result<Self> {
-        let mut plain = Self { words: Vec::new(), switches: Vec::new(), json: false };
+        let mut plain = Self {
+            words: Vec::new(),
+            switches: Vec::new(),
+            json: false,
+        };
         for item in Reader::new(rest, table) {
             match item {
                 Item::Value("format" | "f", Some(value)) => plain.json = value == "json",
@@ -212,7 +282,9 @@ impl Plain {
 
     fn id(&self) -> anyhow::Result<ContainerId> {
         ensure!(self.words.len() <= 2, "one container id, please");
-        Ok(ContainerId::parse(self.words.first().context("no container id")?)?)
+        Ok(ContainerId::parse(
+            self.words.first().context("no container id")?,
+        )?)
     }
 
     fn switched(&self, names: &[&str]) -> bool {
@@ -229,7 +301,10 @@ fn absolute(path: &OsStr) -> anyhow::Result<PathBuf> {
 }
 
 fn text(word: &OsStr) -> anyhow::Result<String> {
-    Ok(word.to_str().with_context(|| format!("{} is not valid UTF-8", shown(word)))?.to_owned())
+    Ok(word
+        .to_str()
+        .with_context(|| format!("{} is not valid UTF-8", shown(word)))?
+        .to_owned())
 }
 
 fn item_shown(item: &Item<'_>) -> String {
@@ -249,7 +324,12 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> anyhow::Result<Line> {
-        Line::read(&line.split_ascii_whitespace().map(OsString::from).collect::<Vec<_>>())
+        Line::read(
+            &line
+                .split_ascii_whitespace()
+                .map(OsString::from)
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -257,14 +337,37 @@ mod tests {
         let line = read(
             "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/init.pid --no-new-keyring c",
         );
-        let Line { root, verb: Verb::Create(create) } = line.unwrap() else { panic!("a create") };
-        assert_eq!((root.unwrap(), create.bundle, create.id.as_str()), ("/r".into(), "/b".into(), "c"));
+        let Line {
+            root,
+            verb: Verb::Create(create),
+        } = line.unwrap()
+        else {
+            panic!("a create")
+        };
+        assert_eq!(
+            (root.unwrap(), create.bundle, create.id.as_str()),
+            ("/r".into(), "/b".into(), "c")
+        );
         assert!(create.detached && !create.starts);
-        assert_eq!(create.attachments.pid_file.unwrap(), PathBuf::from("/b/init.pid"));
-        assert!(matches!(read("kill --all c 9").unwrap().verb, Verb::Kill { signal, all: true, .. } if signal == "9"));
-        assert!(matches!(read("delete --force c").unwrap().verb, Verb::Delete { force: true, .. }));
-        assert!(matches!(read("ps --format json c").unwrap().verb, Verb::Ps { json: true, .. }));
-        let Verb::Exec(exec) = read("exec --process /p --detach --pid-file f c").unwrap().verb else {
+        assert_eq!(
+            create.attachments.pid_file.unwrap(),
+            PathBuf::from("/b/init.pid")
+        );
+        assert!(
+            matches!(read("kill --all c 9").unwrap().verb, Verb::Kill { signal, all: true, .. } if signal == "9")
+        );
+        assert!(matches!(
+            read("delete --force c").unwrap().verb,
+            Verb::Delete { force: true, .. }
+        ));
+        assert!(matches!(
+            read("ps --format json c").unwrap().verb,
+            Verb::Ps { json: true, .. }
+        ));
+        let Verb::Exec(exec) = read("exec --process /p --detach --pid-file f c")
+            .unwrap()
+            .verb
+        else {
             panic!("an exec")
         };
         assert!(exec.detached && exec.command.is_empty() && exec.process.is_some());
@@ -272,9 +375,13 @@ mod tests {
 
     #[test]
     fn run_waits_unless_it_is_told_not_to() {
-        let Verb::Create(run) = read("run --keep c").unwrap().verb else { panic!("a run") };
+        let Verb::Create(run) = read("run --keep c").unwrap().verb else {
+            panic!("a run")
+        };
         assert!(run.starts && !run.detached && run.keep);
-        let Verb::Create(run) = read("run -d c").unwrap().verb else { panic!("a run") };
+        let Verb::Create(run) = read("run -d c").unwrap().verb else {
+            panic!("a run")
+        };
         assert!(run.detached);
     }
 
@@ -298,6 +405,9 @@ mod tests {
         ] {
             assert!(read(line).is_err(), "{line}");
         }
-        assert!(matches!(read("checkpoint c").unwrap().verb, Verb::Unsupported(_)));
+        assert!(matches!(
+            read("checkpoint c").unwrap().verb,
+            Verb::Unsupported(_)
+        ));
     }
 }

@@ -14,7 +14,17 @@ pub(in crate::runtime) struct Table {
 
 /// Before the verb (runc, crun, sysbox-runc, gVisor, and our own).
 pub(in crate::runtime) const GLOBAL: Table = Table {
-    values: &["root", "log", "log-format", "log-level", "rootless", "criu", "cgroup-manager", CONFIG, POLICY],
+    values: &[
+        "root",
+        "log",
+        "log-format",
+        "log-level",
+        "rootless",
+        "criu",
+        "cgroup-manager",
+        CONFIG,
+        POLICY,
+    ],
     switches: &[
         "debug",
         "systemd-cgroup",
@@ -91,15 +101,29 @@ pub(in crate::runtime) const EXEC: Table = Table {
         "preserve-fds",
         "cgroup",
     ],
-    switches: &["tty", "t", "detach", "d", "no-new-privs", "ignore-paused", "help", "h"],
+    switches: &[
+        "tty",
+        "t",
+        "detach",
+        "d",
+        "no-new-privs",
+        "ignore-paused",
+        "help",
+        "h",
+    ],
 };
 
 /// After `kill`, `list`, `ps`, as the embedded runtime takes them.
-pub(in crate::runtime) const MANAGE: Table =
-    Table { values: &["format"], switches: &["all", "a", "quiet", "q", "help", "h"] };
+pub(in crate::runtime) const MANAGE: Table = Table {
+    values: &["format"],
+    switches: &["all", "a", "quiet", "q", "help", "h"],
+};
 
 /// After `start` and `delete`.
-pub(in crate::runtime) const PLAIN: Table = Table { values: &[], switches: &["force", "f", "regex", "r", "help", "h"] };
+pub(in crate::runtime) const PLAIN: Table = Table {
+    values: &[],
+    switches: &["force", "f", "regex", "r", "help", "h"],
+};
 
 /// One thing on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +161,11 @@ pub(in crate::runtime) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(in crate::runtime) fn new(words: &'a [OsString], table: &'static Table) -> Self {
-        Self { words, table, flags_ended: false }
+        Self {
+            words,
+            table,
+            flags_ended: false,
+        }
     }
 
     /// The words not read yet.
@@ -162,22 +190,36 @@ impl<'a> Iterator for Reader<'a> {
             word = self.word()?;
         }
         // A lone dash is no flag: it often means the standard input.
-        let Some(flag) = word.as_bytes().strip_prefix(b"-").filter(|flag| !self.flags_ended && !flag.is_empty()) else {
+        let Some(flag) = word
+            .as_bytes()
+            .strip_prefix(b"-")
+            .filter(|flag| !self.flags_ended && !flag.is_empty())
+        else {
             return Some(Item::Word(word));
         };
         let long = flag.strip_prefix(b"-");
         let flag = long.unwrap_or(flag);
         let (name, value) = match flag.iter().position(|byte| *byte == b'=') {
-            Some(at) => (flag.get(..at).unwrap_or(flag), flag.get(at + 1..).map(OsStr::from_bytes)),
+            Some(at) => (
+                flag.get(..at).unwrap_or(flag),
+                flag.get(at + 1..).map(OsStr::from_bytes),
+            ),
             None => (flag, None),
         };
-        let known = |names: &'static [&'static str]| names.iter().find(|known| known.as_bytes() == name).copied();
+        let known = |names: &'static [&'static str]| {
+            names.iter().find(|known| known.as_bytes() == name).copied()
+        };
         Some(if let Some(known) = known(self.table.values) {
             Item::Value(known, value.or_else(|| self.word()))
         } else if let Some(known) = known(self.table.switches) {
             Item::Switch(known, value.is_some())
         } else {
-            Item::Unknown(Unknown { word, name, attached: value.is_some(), short: long.is_none() })
+            Item::Unknown(Unknown {
+                word,
+                name,
+                attached: value.is_some(),
+                short: long.is_none(),
+            })
         })
     }
 }

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn line(text: &str) -> Vec<OsString> {
-    std::iter::once("boundary-shim").chain(text.split_ascii_whitespace()).map(OsString::from).collect()
+    std::iter::once("boundary-shim")
+        .chain(text.split_ascii_whitespace())
+        .map(OsString::from)
+        .collect()
 }
 
 fn command_of(text: &str) -> Result<Command, InvocationError> {
@@ -15,16 +18,34 @@ fn command_of(text: &str) -> Result<Command, InvocationError> {
 }
 
 fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
-    let bundle = Some(bundle).filter(|bundle| !bundle.is_empty()).map(PathBuf::from);
-    Ok(Command::Create { bundle, id: id.to_owned(), waits: true, no_pivot: false, preserved: 0 })
+    let bundle = Some(bundle)
+        .filter(|bundle| !bundle.is_empty())
+        .map(PathBuf::from);
+    Ok(Command::Create {
+        bundle,
+        id: id.to_owned(),
+        waits: true,
+        no_pivot: false,
+        preserved: 0,
+    })
 }
 
 /// As a line that has `--no-pivot`, too.
 fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, InvocationError> {
     command.map(|command| match command {
-        Command::Create { bundle, id, waits, preserved, .. } => {
-            Command::Create { bundle, id, waits, no_pivot: true, preserved }
-        }
+        Command::Create {
+            bundle,
+            id,
+            waits,
+            preserved,
+            ..
+        } => Command::Create {
+            bundle,
+            id,
+            waits,
+            no_pivot: true,
+            preserved,
+        },
         other => other,
     })
 }
@@ -32,46 +53,113 @@ fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, I
 /// As [`created`], by a verb that also starts.
 fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
     created(bundle, id).map(|command| match command {
-        Command::Create { bundle, id, no_pivot, preserved, .. } => {
-            Command::Create { bundle, id, waits: false, no_pivot, preserved }
-        }
+        Command::Create {
+            bundle,
+            id,
+            no_pivot,
+            preserved,
+            ..
+        } => Command::Create {
+            bundle,
+            id,
+            waits: false,
+            no_pivot,
+            preserved,
+        },
         other => other,
     })
 }
 
 #[test]
 fn the_lines_of_engines_are_read() {
-    let docker = "--root /run/docker/runtime-runc/moby --log /b/log.json --log-format json --systemd-cgroup";
-    let found =
-        scan(&line(&format!("{docker} create --bundle /b --pid-file /b/init.pid --console-socket /t/p.sock ID")));
+    let docker =
+        "--root /run/docker/runtime-runc/moby --log /b/log.json --log-format json --systemd-cgroup";
+    let found = scan(&line(&format!(
+        "{docker} create --bundle /b --pid-file /b/init.pid --console-socket /t/p.sock ID"
+    )));
     assert_eq!(found.command, created("/b", "ID"));
-    assert_eq!(found.globals.root.as_deref(), Some(Path::new("/run/docker/runtime-runc/moby")));
+    assert_eq!(
+        found.globals.root.as_deref(),
+        Some(Path::new("/run/docker/runtime-runc/moby"))
+    );
     assert_eq!(found.globals.log.as_deref(), Some(Path::new("/b/log.json")));
-    assert_eq!(found.globals.log_format.as_deref(), Some(OsStr::new("json")));
-    assert_eq!(command_of(&format!("{docker} start ID")), Ok(Command::Start { id: "ID".into() }));
-    assert_eq!(command_of(&format!("{docker} delete --force ID")), Ok(Command::Delete { id: "ID".into() }));
-    let exec = Command::Exec { id: "ID".into(), process: Some("/tmp/p".into()), capabilities: vec![], preserved: 0 };
-    assert_eq!(command_of(&format!("{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID")), Ok(exec));
+    assert_eq!(
+        found.globals.log_format.as_deref(),
+        Some(OsStr::new("json"))
+    );
+    assert_eq!(
+        command_of(&format!("{docker} start ID")),
+        Ok(Command::Start { id: "ID".into() })
+    );
+    assert_eq!(
+        command_of(&format!("{docker} delete --force ID")),
+        Ok(Command::Delete { id: "ID".into() })
+    );
+    let exec = Command::Exec {
+        id: "ID".into(),
+        process: Some("/tmp/p".into()),
+        capabilities: vec![],
+        preserved: 0,
+    };
+    assert_eq!(
+        command_of(&format!(
+            "{docker} exec --process /tmp/p --detach --pid-file /b/e.pid ID"
+        )),
+        Ok(exec)
+    );
     let restore = "restore --image-path P --work-path W --detach --pid-file F --no-pivot -no-subreaper --bundle B ID";
     assert_eq!(command_of(restore), without_pivot(ran("B", "ID")));
 }
 
 #[test]
 fn no_pivot_is_seen_however_it_is_written_and_never_guessed_at() {
-    for option in ["--no-pivot", "-no-pivot", "--no-pivot=true", "--no-pivot=false"] {
-        assert_eq!(command_of(&format!("create {option} -b B ID")), without_pivot(created("B", "ID")), "{option}");
-        assert_eq!(command_of(&format!("run ID {option} -b B")), without_pivot(ran("B", "ID")), "{option}");
+    for option in [
+        "--no-pivot",
+        "-no-pivot",
+        "--no-pivot=true",
+        "--no-pivot=false",
+    ] {
+        assert_eq!(
+            command_of(&format!("create {option} -b B ID")),
+            without_pivot(created("B", "ID")),
+            "{option}"
+        );
+        assert_eq!(
+            command_of(&format!("run ID {option} -b B")),
+            without_pivot(ran("B", "ID")),
+            "{option}"
+        );
     }
     // argp (crun) takes a beginning of the name, too.
     let short = command_of("create --no-piv -b B ID");
-    assert!(matches!(short, Err(InvocationError::Unsupported(_))), "{short:?}");
+    assert!(
+        matches!(short, Err(InvocationError::Unsupported(_))),
+        "{short:?}"
+    );
 }
 
 #[test]
 fn the_bundle_is_found_however_it_is_written() {
-    for bundle in ["--bundle B", "--bundle=B", "-bundle B", "-bundle=B", "-b B", "-b=B", "--b=B", "-bB"] {
-        assert_eq!(command_of(&format!("create {bundle} ID")), created("B", "ID"), "{bundle}");
-        assert_eq!(command_of(&format!("run ID {bundle}")), ran("B", "ID"), "{bundle}");
+    for bundle in [
+        "--bundle B",
+        "--bundle=B",
+        "-bundle B",
+        "-bundle=B",
+        "-b B",
+        "-b=B",
+        "--b=B",
+        "-bB",
+    ] {
+        assert_eq!(
+            command_of(&format!("create {bundle} ID")),
+            created("B", "ID"),
+            "{bundle}"
+        );
+        assert_eq!(
+            command_of(&format!("run ID {bundle}")),
+            ran("B", "ID"),
+            "{bundle}"
+        );
     }
     assert_eq!(command_of("create -b A --bundle B ID"), created("B", "ID"));
     assert_eq!(command_of("create ID"), created("", "ID"));
@@ -82,7 +170,12 @@ fn the_bundle_is_found_however_it_is_written() {
 fn a_value_or_a_container_called_create_is_no_verb() {
     assert_eq!(command_of("--root create state ID"), Ok(Command::Other));
     assert_eq!(command_of("state create"), Ok(Command::Other));
-    assert_eq!(command_of("start create"), Ok(Command::Start { id: "create".into() }));
+    assert_eq!(
+        command_of("start create"),
+        Ok(Command::Start {
+            id: "create".into()
+        })
+    );
     assert_eq!(command_of("create create"), created("", "create"));
     assert_eq!(command_of("-- create ID"), created("", "ID"));
 }
@@ -124,8 +217,14 @@ fn what_only_crun_would_understand_is_refused_where_it_matters() {
 
 #[test]
 fn unknown_options_that_can_not_mislead_pass() {
-    assert_eq!(command_of("--strange=1 create --other=2 --bundle B ID"), created("B", "ID"));
-    assert_eq!(command_of("create --bundle B --strange ID"), created("B", "ID"));
+    assert_eq!(
+        command_of("--strange=1 create --other=2 --bundle B ID"),
+        created("B", "ID")
+    );
+    assert_eq!(
+        command_of("create --bundle B --strange ID"),
+        created("B", "ID")
+    );
     assert_eq!(command_of("--strange value state ID"), Ok(Command::Other));
     assert_eq!(command_of("strange --verb x"), Ok(Command::Other));
     assert_eq!(command_of(""), Ok(Command::Other));
@@ -136,45 +235,99 @@ fn unknown_options_that_can_not_mislead_pass() {
 fn the_program_run_by_exec_keeps_its_own_options() {
     let found = command_of("exec --cap CAP_A,CAP_B -c CAP_C ID mkdir -p /x --process Y");
     let capabilities = ["CAP_A", "CAP_B", "CAP_C"].map(str::to_owned).to_vec();
-    assert_eq!(found, Ok(Command::Exec { id: "ID".into(), process: None, capabilities, preserved: 0 }));
+    assert_eq!(
+        found,
+        Ok(Command::Exec {
+            id: "ID".into(),
+            process: None,
+            capabilities,
+            preserved: 0
+        })
+    );
 }
 
 #[test]
 fn the_number_of_preserved_descriptors_is_read_or_counts_as_all() {
-    for (word, number) in [("=2", 2), (" 2", 2), ("=0x2", u32::MAX), ("=-1", u32::MAX), ("=", u32::MAX)] {
+    for (word, number) in [
+        ("=2", 2),
+        (" 2", 2),
+        ("=0x2", u32::MAX),
+        ("=-1", u32::MAX),
+        ("=", u32::MAX),
+    ] {
         for verb in ["create", "run", "restore", "exec"] {
             let read = match command_of(&format!("{verb} --preserve-fds{word} ID")) {
-                Ok(Command::Create { preserved, .. } | Command::Exec { preserved, .. }) => preserved,
+                Ok(Command::Create { preserved, .. } | Command::Exec { preserved, .. }) => {
+                    preserved
+                }
                 other => panic!("{other:?}"),
             };
             assert_eq!(read, number, "{verb}{word}");
         }
     }
     for verb in ["create", "exec"] {
-        assert!(command_of(&format!("{verb} --preserve=2 ID")).is_err(), "argp takes a beginning, too");
+        assert!(
+            command_of(&format!("{verb} --preserve=2 ID")).is_err(),
+            "argp takes a beginning, too"
+        );
     }
 }
 
 #[test]
 fn our_own_options_are_taken_out_only_before_the_verb() {
-    for own in ["--boundary-policy npm", "--boundary-policy=npm", "-boundary-policy npm", "-boundary-policy=npm"] {
-        let found = scan(&line(&format!("--root /r {own} --debug create ID --boundary-policy x=y")));
+    for own in [
+        "--boundary-policy npm",
+        "--boundary-policy=npm",
+        "-boundary-policy npm",
+        "-boundary-policy=npm",
+    ] {
+        let found = scan(&line(&format!(
+            "--root /r {own} --debug create ID --boundary-policy x=y"
+        )));
         assert_eq!(found.globals.policy.as_deref(), Some("npm"));
-        assert_eq!(found.arguments, line("--root /r --debug create ID --boundary-policy x=y")[1..]);
+        assert_eq!(
+            found.arguments,
+            line("--root /r --debug create ID --boundary-policy x=y")[1..]
+        );
     }
-    let found = scan(&line("--boundary-config /etc/x --log -- --boundary-config=/etc/y -- state"));
+    let found = scan(&line(
+        "--boundary-config /etc/x --log -- --boundary-config=/etc/y -- state",
+    ));
     assert_eq!(found.globals.config.as_deref(), Some(Path::new("/etc/y")));
     assert_eq!(found.arguments, line("--log -- -- state")[1..]);
-    assert_eq!(command_of("--boundary-policy"), Err(InvocationError::NoValue("boundary-policy")));
-    assert_eq!(command_of("--boundary-policy= create ID"), Err(InvocationError::NoValue("boundary-policy")));
+    assert_eq!(
+        command_of("--boundary-policy"),
+        Err(InvocationError::NoValue("boundary-policy"))
+    );
+    assert_eq!(
+        command_of("--boundary-policy= create ID"),
+        Err(InvocationError::NoValue("boundary-policy"))
+    );
 }
 
 #[test]
 fn the_programs_name_picks_the_policy_and_the_option_wins() {
-    let policy = |words: &[&str]| scan(&words.iter().map(OsString::from).collect::<Vec<_>>()).globals.policy;
-    assert_eq!(policy(&["/usr/local/bin/boundary-npm"]).as_deref(), Some("npm"));
-    assert_eq!(policy(&["boundary-npm", "--boundary-policy", "ci"]).as_deref(), Some("ci"));
-    for name in ["boundary-shim", "boundary", "boundary-", "runc", "/x/boundary-shim", ""] {
+    let policy = |words: &[&str]| {
+        scan(&words.iter().map(OsString::from).collect::<Vec<_>>())
+            .globals
+            .policy
+    };
+    assert_eq!(
+        policy(&["/usr/local/bin/boundary-npm"]).as_deref(),
+        Some("npm")
+    );
+    assert_eq!(
+        policy(&["boundary-npm", "--boundary-policy", "ci"]).as_deref(),
+        Some("ci")
+    );
+    for name in [
+        "boundary-shim",
+        "boundary",
+        "boundary-",
+        "runc",
+        "/x/boundary-shim",
+        "",
+    ] {
         assert_eq!(policy(&[name]), None, "{name}");
     }
 }
@@ -218,7 +371,11 @@ fn own() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let dashes = prop::sample::select(vec!["-", "--"]);
     (name, dashes, any::<bool>()).prop_map(|(name, dashes, apart)| {
         let flag = format!("{dashes}{name}");
-        if apart { vec![flag.into_bytes(), b"v".to_vec()] } else { vec![format!("{flag}=v").into_bytes()] }
+        if apart {
+            vec![flag.into_bytes(), b"v".to_vec()]
+        } else {
+            vec![format!("{flag}=v").into_bytes()]
+        }
     })
 }
 
@@ -246,7 +403,10 @@ proptest! {
 #[test]
 fn features_and_the_version_are_seen_where_nothing_else_is_asked_for() {
     assert_eq!(command_of("features"), Ok(Command::Features));
-    assert_eq!(command_of("--root /r --log /l features"), Ok(Command::Features));
+    assert_eq!(
+        command_of("--root /r --log /l features"),
+        Ok(Command::Features)
+    );
     for line in ["--version", "-v", "--root features --version"] {
         assert_eq!(command_of(line), Ok(Command::Version), "{line}");
     }

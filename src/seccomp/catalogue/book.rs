@@ -1,7 +1,8 @@
 //! The form of the files in `seccomp-profiles/`, as their README has it.
 //!
-//! The files are part of the program, so that a mistake in one is a mistake in the program: tests read them all, and nothing
-//! here has to be reported to a user. An unknown key is a mistake too, as it could be a condition.
+//! The files are part of the program, so that a mistake in one is a mistake in the program: tests
+//! read them all, and nothing here has to be reported to a user. An unknown key is a mistake too,
+//! as it could be a condition.
 
 use serde::Deserialize;
 
@@ -111,7 +112,9 @@ impl TryFrom<String> for Conditions {
 
     fn try_from(text: String) -> Result<Self, String> {
         let conditions = text.split(" and ").map(condition).collect::<Option<_>>();
-        conditions.map(Self).ok_or_else(|| format!("{text:?} is no condition"))
+        conditions
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is no condition"))
     }
 }
 
@@ -124,7 +127,12 @@ fn condition(text: &str) -> Option<Condition> {
         ["argument", index, ">", value] => (index, "SCMP_CMP_GT", value, "0"),
         _ => return None,
     };
-    Some(Condition { index: index.parse().ok()?, op, value: number(value)?, value_two: number(value_two)? })
+    Some(Condition {
+        index: index.parse().ok()?,
+        op,
+        value: number(value)?,
+        value_two: number(value_two)?,
+    })
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -140,13 +148,33 @@ mod tests {
 
     #[test]
     fn conditions_are_read_as_they_stand() {
-        let read = |text: &str| Conditions::try_from(text.to_owned()).map(|conditions| conditions.0);
-        let equal = |index, value| Condition { index, op: "SCMP_CMP_EQ", value, value_two: 0 };
-        assert_eq!(read("argument 0 == 16 and argument 2 == 0x9"), Ok(vec![equal(0, 16), equal(2, 9)]));
-        let masked = Condition { index: 1, op: "SCMP_CMP_MASKED_EQ", value: 0x7e02_0000, value_two: 3 };
+        let read =
+            |text: &str| Conditions::try_from(text.to_owned()).map(|conditions| conditions.0);
+        let equal = |index, value| Condition {
+            index,
+            op: "SCMP_CMP_EQ",
+            value,
+            value_two: 0,
+        };
+        assert_eq!(
+            read("argument 0 == 16 and argument 2 == 0x9"),
+            Ok(vec![equal(0, 16), equal(2, 9)])
+        );
+        let masked = Condition {
+            index: 1,
+            op: "SCMP_CMP_MASKED_EQ",
+            value: 0x7e02_0000,
+            value_two: 3,
+        };
         assert_eq!(read("argument 1 & 0x7e020000 == 3"), Ok(vec![masked]));
-        for text in ["", "argument 0", "argument x == 1", "argument 0 = 1", "argument 0 == 1 and", "argument 0 == 0xg"]
-        {
+        for text in [
+            "",
+            "argument 0",
+            "argument x == 1",
+            "argument 0 = 1",
+            "argument 0 == 1 and",
+            "argument 0 == 0xg",
+        ] {
             assert!(read(text).is_err(), "{text:?}");
         }
     }

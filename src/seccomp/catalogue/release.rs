@@ -1,7 +1,8 @@
-//! Versions: which one is meant by what a person wrote, and whether a difference between profiles was in force then.
+//! Versions: which one is meant by what a person wrote, and whether a difference between profiles
+//! was in force then.
 //!
-//! To remember: a release is three numbers, of which those that were left open are [`NEWEST`], beyond every patch level that
-//! a range can name.
+//! To remember: a release is three numbers, of which those that were left open are [`NEWEST`],
+//! beyond every patch level that a range can name.
 
 use serde::Deserialize;
 
@@ -13,7 +14,8 @@ const NEWEST: u32 = u32::MAX;
 pub(super) struct Release([u32; 3]);
 
 impl Release {
-    /// The release that is meant, of an engine whose lines (`20.10`, `29`) are these, from the oldest. `None`: there is none.
+    /// The release that is meant, of an engine whose lines (`20.10`, `29`) are these, from the
+    /// oldest. `None`: there is none.
     pub(super) fn find(lines: &[&str], asked: Option<&str>) -> Option<Self> {
         let known: Vec<_> = lines.iter().filter_map(|line| numbers(line)).collect();
         let Some(asked) = asked else {
@@ -23,7 +25,10 @@ impl Release {
         if known.iter().any(|line| asked.starts_with(line)) {
             return Some(Self::newest_of(&asked));
         }
-        known.iter().rfind(|line| line.starts_with(&asked)).map(|line| Self::newest_of(line))
+        known
+            .iter()
+            .rfind(|line| line.starts_with(&asked))
+            .map(|line| Self::newest_of(line))
     }
 
     fn newest_of(line: &[u32]) -> Self {
@@ -39,7 +44,8 @@ impl Release {
     }
 }
 
-/// Releases in a row: `20.10.22` (just that one; `1.6` is its whole line), `23.0 to 29.4.1` (both included), `29.4.2 on`.
+/// Releases in a row: `20.10.22` (just that one; `1.6` is its whole line), `23.0 to 29.4.1` (both
+/// included), `29.4.2 on`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct Range {
@@ -51,7 +57,10 @@ impl Range {
     /// Whether a release is one of them.
     pub(super) fn holds(&self, release: Release) -> bool {
         let begun = release.0 >= Release::padded(&self.from, 0).0;
-        let over = self.to.as_ref().is_some_and(|to| release.0.get(..to.len()) > Some(to));
+        let over = self
+            .to
+            .as_ref()
+            .is_some_and(|to| release.0.get(..to.len()) > Some(to));
         begun && !over
     }
 }
@@ -60,11 +69,21 @@ impl TryFrom<String> for Range {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bound = |version: &str| numbers(version).ok_or_else(|| format!("{version:?} is no version"));
+        let bound =
+            |version: &str| numbers(version).ok_or_else(|| format!("{version:?} is no version"));
         match text.split(' ').collect::<Vec<_>>()[..] {
-            [only] => bound(only).map(|only| Self { from: only.clone(), to: Some(only) }),
-            [from, "on"] => Ok(Self { from: bound(from)?, to: None }),
-            [from, "to", to] => Ok(Self { from: bound(from)?, to: Some(bound(to)?) }),
+            [only] => bound(only).map(|only| Self {
+                from: only.clone(),
+                to: Some(only),
+            }),
+            [from, "on"] => Ok(Self {
+                from: bound(from)?,
+                to: None,
+            }),
+            [from, "to", to] => Ok(Self {
+                from: bound(from)?,
+                to: Some(bound(to)?),
+            }),
             _ => Err(format!("{text:?} is no range of versions")),
         }
     }
@@ -72,7 +91,11 @@ impl TryFrom<String> for Range {
 
 /// One to three numbers with dots between, written without signs and leading zeros.
 fn numbers(text: &str) -> Option<Vec<u32>> {
-    let number = |part: &str| part.parse().ok().filter(|number: &u32| number.to_string() == part);
+    let number = |part: &str| {
+        part.parse()
+            .ok()
+            .filter(|number: &u32| number.to_string() == part)
+    };
     let numbers = text.split('.').map(number).collect::<Option<Vec<_>>>()?;
     (numbers.len() <= 3).then_some(numbers)
 }
@@ -95,14 +118,37 @@ mod tests {
         assert_eq!(find("20"), Some([20, 10, NEWEST]));
         assert_eq!(find("26"), Some([26, 1, NEWEST]));
         assert_eq!(find("29.4"), Some([29, 4, NEWEST]));
-        assert_eq!(Release::find(&LINES, None), Some(Release([29, NEWEST, NEWEST])));
+        assert_eq!(
+            Release::find(&LINES, None),
+            Some(Release([29, NEWEST, NEWEST]))
+        );
     }
 
     #[test]
     fn what_is_no_version_of_a_known_line_is_none() {
-        let none =
-            ["", "v", "2", "17", "26.2", "30", "abc", "25.0.13.1", "20.10.", ".20.10", "+20.10", "020.10", "20.10-rc"];
-        for asked in none.into_iter().chain(["20 .10", "20.10.4294967296", "vv20.10", "V20.10", "20.10\n", "٢٩"]) {
+        let none = [
+            "",
+            "v",
+            "2",
+            "17",
+            "26.2",
+            "30",
+            "abc",
+            "25.0.13.1",
+            "20.10.",
+            ".20.10",
+            "+20.10",
+            "020.10",
+            "20.10-rc",
+        ];
+        for asked in none.into_iter().chain([
+            "20 .10",
+            "20.10.4294967296",
+            "vv20.10",
+            "V20.10",
+            "20.10\n",
+            "٢٩",
+        ]) {
             assert_eq!(find(asked), None, "{asked:?}");
         }
     }
@@ -139,7 +185,15 @@ mod tests {
 
     #[test]
     fn a_range_that_is_none_is_refused() {
-        for text in ["", "on", "20.10 to", "to 20.10", "20.10  on", "20.10 on 3", "1 to x"] {
+        for text in [
+            "",
+            "on",
+            "20.10 to",
+            "to 20.10",
+            "20.10  on",
+            "20.10 on 3",
+            "1 to x",
+        ] {
             assert!(Range::try_from(text.to_owned()).is_err(), "{text:?}");
         }
     }

@@ -1,7 +1,8 @@
-//! From groups to Docker's format: one entry for all that is allowed whatever the conditions, then one for each set of
-//! conditions, with sorted names and no empty fields.
+//! From groups to Docker's format: one entry for all that is allowed whatever the conditions, then
+//! one for each set of conditions, with sorted names and no empty fields.
 //!
-//! To remember: the order of a call's rules is kept, for where rules of a call overlap, libseccomp goes by order.
+//! To remember: the order of a call's rules is kept, for where rules of a call overlap, libseccomp
+//! goes by order.
 
 use serde_json::{Map, Value, json};
 
@@ -21,13 +22,30 @@ struct Terms<'a> {
 pub(super) fn profile(common: &Book, own: &Book, release: Release) -> Value {
     let mut profile = Map::new();
     profile.insert("defaultAction".to_owned(), json!("SCMP_ACT_ERRNO"));
-    if let Some(default) = own.default_errno.as_ref().filter(|default| default.versions.hold(release)) {
+    if let Some(default) = own
+        .default_errno
+        .as_ref()
+        .filter(|default| default.versions.hold(release))
+    {
         profile.insert("defaultErrnoRet".to_owned(), json!(default.number));
     }
-    let architectures = own.architectures.iter().filter(|architecture| architecture.versions.hold(release));
-    profile.insert("archMap".to_owned(), architectures.map(architecture).collect());
-    let groups = common.groups.iter().chain(&own.groups).filter(|group| group.versions.hold(release));
-    profile.insert("syscalls".to_owned(), entries(groups).into_iter().map(entry).collect());
+    let architectures = own
+        .architectures
+        .iter()
+        .filter(|architecture| architecture.versions.hold(release));
+    profile.insert(
+        "archMap".to_owned(),
+        architectures.map(architecture).collect(),
+    );
+    let groups = common
+        .groups
+        .iter()
+        .chain(&own.groups)
+        .filter(|group| group.versions.hold(release));
+    profile.insert(
+        "syscalls".to_owned(),
+        entries(groups).into_iter().map(entry).collect(),
+    );
     Value::Object(profile)
 }
 
@@ -61,7 +79,10 @@ fn terms(group: &Group) -> Vec<Terms<'_>> {
     };
     match group.alternatives[..] {
         [] => vec![terms(&[])],
-        ref alternatives => alternatives.iter().map(|conditions| terms(&conditions.0)).collect(),
+        ref alternatives => alternatives
+            .iter()
+            .map(|conditions| terms(&conditions.0))
+            .collect(),
     }
 }
 
@@ -69,12 +90,18 @@ fn entry((terms, mut names): (Terms<'_>, Vec<&'static str>)) -> Value {
     let mut entry = Map::new();
     names.sort_unstable();
     entry.insert("names".to_owned(), json!(names));
-    entry.insert("action".to_owned(), json!(terms.errno.map_or("SCMP_ACT_ALLOW", |_| "SCMP_ACT_ERRNO")));
+    entry.insert(
+        "action".to_owned(),
+        json!(terms.errno.map_or("SCMP_ACT_ALLOW", |_| "SCMP_ACT_ERRNO")),
+    );
     if let Some(errno) = terms.errno {
         entry.insert("errnoRet".to_owned(), json!(errno));
     }
     if !terms.conditions.is_empty() {
-        entry.insert("args".to_owned(), terms.conditions.iter().map(condition).collect());
+        entry.insert(
+            "args".to_owned(),
+            terms.conditions.iter().map(condition).collect(),
+        );
     }
     for (key, gate) in [("includes", terms.includes), ("excludes", terms.excludes)] {
         if let Some(gate) = gate {

@@ -1,6 +1,8 @@
-//! What is handed out, held against the real profiles: the files where they are at hand, and fingerprints of them everywhere.
+//! What is handed out, held against the real profiles: the files where they are at hand, and
+//! fingerprints of them everywhere.
 //!
-//! To remember: a fingerprint that differs means that a filter does. Compare with the engine's own before changing it.
+//! To remember: a fingerprint that differs means that a filter does. Compare with the engine's own
+//! before changing it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,20 +12,34 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 
-/// Every distinct profile, by the releases at the ends of each row that has it, and what [`Flat::fingerprint`] makes of it.
+/// Every distinct profile, by the releases at the ends of each row that has it, and what
+/// [`Flat::fingerprint`] makes of it.
 ///
-/// Docker's were compared with the files of all 145 releases from 20.10.0 to 29.7.2; containerd's with what its own code
-/// gives for each of the 110 releases from 1.6.0 to 2.3.4, on all of Go's architectures, kernels before and after 4.8, and
-/// with none, each, each two and all of the capabilities that it asks for.
+/// Docker's were compared with the files of all 145 releases from 20.10.0 to 29.7.2; containerd's
+/// with what its own code gives for each of the 110 releases from 1.6.0 to 2.3.4, on all of Go's
+/// architectures, kernels before and after 4.8, and with none, each, each two and all of the
+/// capabilities that it asks for.
 const FINGERPRINTS: [(Engine, &str, &str); 29] = [
     (Engine::Docker, "20.10.0 20.10.3", "a35c47025f2d1b52"),
     (Engine::Docker, "20.10.4 20.10.9", "7dcb4c786608f802"),
     (Engine::Docker, "20.10.10 20.10.17", "514453ed129c21f7"),
-    (Engine::Docker, "20.10.18 20.10.21 20.10.23 20.10.25", "9f8e96c5d701054f"),
+    (
+        Engine::Docker,
+        "20.10.18 20.10.21 20.10.23 20.10.25",
+        "9f8e96c5d701054f",
+    ),
     (Engine::Docker, "20.10.22", "8c5787b248cc0470"),
     (Engine::Docker, "20.10.26 20.10.27", "b16f6b8abaa5ecb4"),
-    (Engine::Docker, "23.0.0 23.0.6 24.0.0 24.0.2", "6a03a9a50560d6e5"),
-    (Engine::Docker, "23.0.7 23.0.9 24.0.3 24.0.9", "53a462db207f330c"),
+    (
+        Engine::Docker,
+        "23.0.0 23.0.6 24.0.0 24.0.2",
+        "6a03a9a50560d6e5",
+    ),
+    (
+        Engine::Docker,
+        "23.0.7 23.0.9 24.0.3 24.0.9",
+        "53a462db207f330c",
+    ),
     (Engine::Docker, "23.0.10 23.0.18", "a5c91e12a9afcfae"),
     (Engine::Docker, "25.0.0 25.0.2", "def30105355c30b0"),
     (Engine::Docker, "25.0.3 28.1.1", "900bc30c50ef6139"),
@@ -44,7 +60,11 @@ const FINGERPRINTS: [(Engine, &str, &str); 29] = [
     (Engine::Containerd, "2.0.9 2.0.11", "ed290dbcfe120934"),
     (Engine::Containerd, "2.1.0 2.1.9", "22a54d7a1c5f6b6b"),
     (Engine::Containerd, "2.2.0 2.2.3 2.3.0", "d24e4f4999f5b830"),
-    (Engine::Containerd, "2.2.4 2.2.7 2.3.1 2.3.4", "9e839a306cba0385"),
+    (
+        Engine::Containerd,
+        "2.2.4 2.2.7 2.3.1 2.3.4",
+        "9e839a306cba0385",
+    ),
 ];
 
 /// The real profiles, by the names of their files.
@@ -63,11 +83,13 @@ const REAL: [(&str, Engine, Option<&str>); 12] = [
     ("container-libs", Engine::Podman, None),
 ];
 
-/// A profile without its arrangement: what is said of calls that nothing names, of architectures, and of each call, in order.
+/// A profile without its arrangement: what is said of calls that nothing names, of architectures,
+/// and of each call, in order.
 ///
-/// Resolving a profile takes every rule on its own: it stays or goes by the rule's conditions and the container's
-/// capabilities, architecture and kernel alone. So two profiles whose calls have the same rules, conditions included, in the
-/// same order, give the same filter for every combination of these.
+/// Resolving a profile takes every rule on its own: it stays or goes by the rule's conditions and
+/// the container's capabilities, architecture and kernel alone. So two profiles whose calls have
+/// the same rules, conditions included, in the same order, give the same filter for every
+/// combination of these.
 #[derive(Debug, PartialEq)]
 struct Flat {
     default: Value,
@@ -79,25 +101,44 @@ impl Flat {
     fn of(profile: &Value) -> Self {
         let list = |holder: &Value, key: &str| holder[key].as_array().cloned().unwrap_or_default();
         let default = json!([profile["defaultAction"], profile["defaultErrnoRet"]]);
-        let architecture = |entry: &Value| json!([entry["architecture"], list(entry, "subArchitectures")]);
+        let architecture =
+            |entry: &Value| json!([entry["architecture"], list(entry, "subArchitectures")]);
         let mut calls = BTreeMap::<_, Vec<_>>::new();
         for entry in list(profile, "syscalls") {
-            let condition =
-                |arg: &Value| json!([arg["index"], arg["op"], arg["value"], arg["valueTwo"].as_u64().unwrap_or(0)]);
+            let condition = |arg: &Value| {
+                json!([
+                    arg["index"],
+                    arg["op"],
+                    arg["value"],
+                    arg["valueTwo"].as_u64().unwrap_or(0)
+                ])
+            };
             let conditions: Vec<_> = list(&entry, "args").iter().map(condition).collect();
-            let gate = |gate: &Value| json!([list(gate, "caps"), list(gate, "arches"), gate["minKernel"]]);
+            let gate =
+                |gate: &Value| json!([list(gate, "caps"), list(gate, "arches"), gate["minKernel"]]);
             let gates = [gate(&entry["includes"]), gate(&entry["excludes"])];
             for name in list(&entry, "names") {
                 let rule = json!([entry["action"], entry["errnoRet"], conditions, gates]);
-                calls.entry(name.as_str().unwrap().to_owned()).or_default().push(rule);
+                calls
+                    .entry(name.as_str().unwrap().to_owned())
+                    .or_default()
+                    .push(rule);
             }
         }
-        Self { default, architectures: list(profile, "archMap").iter().map(architecture).collect(), calls }
+        Self {
+            default,
+            architectures: list(profile, "archMap").iter().map(architecture).collect(),
+            calls,
+        }
     }
 
     fn fingerprint(&self) -> String {
         let text = json!([self.default, self.architectures, self.calls]).to_string();
-        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(text)
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -108,7 +149,9 @@ fn flat(engine: Engine, version: Option<&str>) -> Flat {
 /// Where real profiles are kept, beside the project or where `BOUNDARY_REAL_DATA` says.
 fn real_data() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("BOUNDARY_REAL_DATA").map_or_else(beside, PathBuf::from).join("seccomp");
+    let folder = std::env::var_os("BOUNDARY_REAL_DATA")
+        .map_or_else(beside, PathBuf::from)
+        .join("seccomp");
     folder.is_dir().then_some(folder)
 }
 
@@ -121,9 +164,18 @@ fn files() -> [(&'static str, Value); 4] {
 
 /// A release of every line, and the newest of all.
 fn every_line() -> Vec<(Engine, Option<&'static str>)> {
-    let lines = |engine: Engine| Book::read(engine.text()).lines.into_iter().map(move |line| (engine, Some(line)));
+    let lines = |engine: Engine| {
+        Book::read(engine.text())
+            .lines
+            .into_iter()
+            .map(move |line| (engine, Some(line)))
+    };
     let newest = Engine::ALL.map(|engine| (engine, None));
-    Engine::ALL.into_iter().flat_map(lines).chain(newest).collect()
+    Engine::ALL
+        .into_iter()
+        .flat_map(lines)
+        .chain(newest)
+        .collect()
 }
 
 #[test]
@@ -134,7 +186,10 @@ fn each_profile_equals_the_real_one_under_all_conditions() {
     };
     for (file, engine, version) in REAL {
         let text = std::fs::read_to_string(folder.join(format!("{file}.json"))).unwrap();
-        let (real, ours) = (Flat::of(&serde_json::from_str(&text).unwrap()), flat(engine, version));
+        let (real, ours) = (
+            Flat::of(&serde_json::from_str(&text).unwrap()),
+            flat(engine, version),
+        );
         assert_eq!(ours.default, real.default, "{file}");
         assert_eq!(ours.architectures, real.architectures, "{file}");
         for name in ours.calls.keys().chain(real.calls.keys()) {
@@ -147,7 +202,12 @@ fn each_profile_equals_the_real_one_under_all_conditions() {
 fn each_profile_is_the_one_that_was_compared_with_the_engines() {
     for (engine, releases, fingerprint) in FINGERPRINTS {
         for release in releases.split(' ') {
-            assert_eq!(flat(engine, Some(release)).fingerprint(), fingerprint, "{} {release}", engine.name());
+            assert_eq!(
+                flat(engine, Some(release)).fingerprint(),
+                fingerprint,
+                "{} {release}",
+                engine.name()
+            );
         }
     }
     assert_eq!(flat(Engine::Podman, None).fingerprint(), "e3587804fc7db92d");
@@ -155,19 +215,47 @@ fn each_profile_is_the_one_that_was_compared_with_the_engines() {
 
 #[test]
 fn a_line_means_its_newest_release_and_none_the_newest_of_all() {
-    for (short, full) in
-        [("25", "25.0.13"), ("v23.0", "23.0.18"), ("28", "28.5.2"), ("29", "29.7.2"), ("29.9.9", "29.7.2")]
-    {
-        assert_eq!(profile(Engine::Docker, Some(short)), profile(Engine::Docker, Some(full)), "{short}");
+    for (short, full) in [
+        ("25", "25.0.13"),
+        ("v23.0", "23.0.18"),
+        ("28", "28.5.2"),
+        ("29", "29.7.2"),
+        ("29.9.9", "29.7.2"),
+    ] {
+        assert_eq!(
+            profile(Engine::Docker, Some(short)),
+            profile(Engine::Docker, Some(full)),
+            "{short}"
+        );
     }
-    assert_eq!(profile(Engine::Docker, None), profile(Engine::Docker, Some("29.7.2")));
-    assert_eq!(profile(Engine::Containerd, None), profile(Engine::Containerd, Some("2.3.4")));
-    assert_ne!(profile(Engine::Docker, Some("29.4.1")), profile(Engine::Docker, Some("29.4")));
+    assert_eq!(
+        profile(Engine::Docker, None),
+        profile(Engine::Docker, Some("29.7.2"))
+    );
+    assert_eq!(
+        profile(Engine::Containerd, None),
+        profile(Engine::Containerd, Some("2.3.4"))
+    );
+    assert_ne!(
+        profile(Engine::Docker, Some("29.4.1")),
+        profile(Engine::Docker, Some("29.4"))
+    );
 }
 
 #[test]
 fn a_version_that_nobody_looked_at_is_refused_in_one_line() {
-    for asked in ["", "17", "19.03", "22.06", "25.1", "26.2", "30", "abc", "25.0.13.1", "25.0.13-rc.1"] {
+    for asked in [
+        "",
+        "17",
+        "19.03",
+        "22.06",
+        "25.1",
+        "26.2",
+        "30",
+        "abc",
+        "25.0.13.1",
+        "25.0.13-rc.1",
+    ] {
         assert!(profile(Engine::Docker, Some(asked)).is_err(), "{asked}");
     }
     let told = |engine, asked| profile(engine, Some(asked)).unwrap_err().to_string();
@@ -175,7 +263,10 @@ fn a_version_that_nobody_looked_at_is_refused_in_one_line() {
         told(Engine::Containerd, "1.5\n"),
         r#"containerd "1.5\n" is not known; known are 1.6, 1.7, 2.0, 2.1, 2.2, 2.3"#
     );
-    assert_eq!(told(Engine::Podman, "5"), r#"podman "5" is not known; its profile has no versions, only the newest"#);
+    assert_eq!(
+        told(Engine::Podman, "5"),
+        r#"podman "5" is not known; its profile has no versions, only the newest"#
+    );
 }
 
 #[test]
@@ -192,8 +283,14 @@ fn a_word_names_its_engine_and_no_other_does() {
 fn every_group_has_its_reason() {
     for (file, book) in files() {
         for group in book["groups"].as_array().unwrap() {
-            let (name, why) = (group["group"].as_str().unwrap(), group["why"].as_str().unwrap());
-            assert!(why.ends_with('.') && why.split(' ').count() > 3, "{file}: {name}: {why:?} is no sentence");
+            let (name, why) = (
+                group["group"].as_str().unwrap(),
+                group["why"].as_str().unwrap(),
+            );
+            assert!(
+                why.ends_with('.') && why.split(' ').count() > 3,
+                "{file}: {name}: {why:?} is no sentence"
+            );
         }
     }
 }
@@ -202,10 +299,26 @@ fn every_group_has_its_reason() {
 fn every_group_names_calls_once_and_in_order() {
     for (file, book) in files() {
         for group in book["groups"].as_array().unwrap() {
-            let calls: Vec<_> = group["calls"].as_array().unwrap().iter().map(|call| call.as_str().unwrap()).collect();
-            assert!(!calls.is_empty() && calls.is_sorted_by(|one, next| one < next), "{file}: {}", group["group"]);
-            let is_name = |call: &str| call.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-            assert!(calls.iter().all(|call| is_name(call)), "{file}: {}", group["group"]);
+            let calls: Vec<_> = group["calls"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|call| call.as_str().unwrap())
+                .collect();
+            assert!(
+                !calls.is_empty() && calls.is_sorted_by(|one, next| one < next),
+                "{file}: {}",
+                group["group"]
+            );
+            let is_name = |call: &str| {
+                call.bytes()
+                    .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+            };
+            assert!(
+                calls.iter().all(|call| is_name(call)),
+                "{file}: {}",
+                group["group"]
+            );
         }
     }
 }
@@ -215,7 +328,12 @@ fn no_version_names_a_call_twice_under_the_same_conditions() {
     for (engine, line) in every_line() {
         for (name, rules) in flat(engine, line).calls {
             let distinct: BTreeSet<_> = rules.iter().map(Value::to_string).collect();
-            assert_eq!(distinct.len(), rules.len(), "{} {line:?}: {name}", engine.name());
+            assert_eq!(
+                distinct.len(),
+                rules.len(),
+                "{} {line:?}: {name}",
+                engine.name()
+            );
         }
     }
 }
@@ -234,7 +352,14 @@ fn a_profile_is_tidy() {
         let profile = profile(engine, line).unwrap();
         assert!(no_empty_field(&profile), "{} {line:?}", engine.name());
         let entries = profile["syscalls"].as_array().unwrap();
-        let keys = |entry: &Value| entry.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let keys = |entry: &Value| {
+            entry
+                .as_object()
+                .unwrap()
+                .keys()
+                .cloned()
+                .collect::<Vec<_>>()
+        };
         assert_eq!(keys(&entries[0]), ["names", "action"]);
         let terms = |entry: &Value| {
             let mut entry = entry.clone();
@@ -242,9 +367,20 @@ fn a_profile_is_tidy() {
             entry.to_string()
         };
         let distinct: BTreeSet<_> = entries.iter().map(terms).collect();
-        assert_eq!(distinct.len(), entries.len(), "{} {line:?}: two entries on the same terms", engine.name());
+        assert_eq!(
+            distinct.len(),
+            entries.len(),
+            "{} {line:?}: two entries on the same terms",
+            engine.name()
+        );
         for entry in entries {
-            assert!(entry["names"].as_array().unwrap().is_sorted_by_key(|name| name.as_str()), "{entry}");
+            assert!(
+                entry["names"]
+                    .as_array()
+                    .unwrap()
+                    .is_sorted_by_key(|name| name.as_str()),
+                "{entry}"
+            );
         }
     }
 }

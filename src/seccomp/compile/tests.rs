@@ -1,4 +1,5 @@
-//! How libseccomp joins rules, held down: the patch is written against these ways, and the check is there because of them.
+//! How libseccomp joins rules, held down: the patch is written against these ways, and the check is
+//! there because of them.
 
 use super::*;
 use crate::seccomp::bpf::{Call, evaluate};
@@ -19,7 +20,8 @@ fn always(action: &str, errno: u16) -> Value {
 }
 
 fn masked(action: &str, errno: u16, mask: u64, value: u64) -> Value {
-    let condition = json!({"index": 0, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"});
+    let condition =
+        json!({"index": 0, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"});
     json!({"names": ["clone"], "action": action, "errnoRet": errno, "args": [condition]})
 }
 
@@ -27,7 +29,16 @@ fn masked(action: &str, errno: u16, mask: u64, value: u64) -> Value {
 fn says(program: &Program, name: &str, arguments: [u64; 6]) -> Verdict {
     let machine = judged("SCMP_ARCH_X86_64");
     let number = machine.number(name).unwrap();
-    evaluate(program, &Call { number, architecture: machine.word, arguments, ..Call::default() }).unwrap()
+    evaluate(
+        program,
+        &Call {
+            number,
+            architecture: machine.word,
+            arguments,
+            ..Call::default()
+        },
+    )
+    .unwrap()
 }
 
 fn judged(name: &str) -> Machine {
@@ -43,15 +54,28 @@ fn clone(rules: &[Value], flags: u64) -> Verdict {
 #[test]
 fn the_first_rule_without_conditions_wins_and_swallows_all_others() {
     let allow_some = || masked("SCMP_ACT_ALLOW", 0, 0x2e02_0000, 0);
-    let (allow, deny) = (|| always("SCMP_ACT_ALLOW", 0), || always("SCMP_ACT_ERRNO", 22));
+    let (allow, deny) = (
+        || always("SCMP_ACT_ALLOW", 0),
+        || always("SCMP_ACT_ERRNO", 22),
+    );
     for flags in [PLAIN, USER, USER_AND_NET] {
-        for rules in [[allow_some(), deny()], [deny(), allow_some()], [deny(), allow()]] {
+        for rules in [
+            [allow_some(), deny()],
+            [deny(), allow_some()],
+            [deny(), allow()],
+        ] {
             assert_eq!(clone(&rules, flags), Verdict::Errno(22), "{rules:?}");
         }
-        for rules in [[allow(), deny()], [allow(), masked("SCMP_ACT_ERRNO", 22, USER, USER)]] {
+        for rules in [
+            [allow(), deny()],
+            [allow(), masked("SCMP_ACT_ERRNO", 22, USER, USER)],
+        ] {
             assert_eq!(clone(&rules, flags), Verdict::Allow, "{rules:?}");
         }
-        assert_eq!(clone(&[masked("SCMP_ACT_ERRNO", 22, USER, USER), allow()], flags), Verdict::Allow);
+        assert_eq!(
+            clone(&[masked("SCMP_ACT_ERRNO", 22, USER, USER), allow()], flags),
+            Verdict::Allow
+        );
     }
 }
 
@@ -69,12 +93,19 @@ fn rules_with_overlapping_conditions_are_ordered_by_libseccomp() {
 #[test]
 fn the_same_conditions_with_another_action_are_refused_and_with_the_same_one_are_not() {
     let rule = |action| masked(action, 22, 0x7e02_0000, 0);
-    let twice = filter("SCMP_ACT_ERRNO", &[], &[rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_ERRNO")]);
+    let twice = filter(
+        "SCMP_ACT_ERRNO",
+        &[],
+        &[rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_ERRNO")],
+    );
     assert_eq!(
         compile(&twice).unwrap_err().to_string(),
         "syscalls[1].names[0] (\"clone\"): an earlier rule has the same conditions and another action"
     );
-    assert_eq!(clone(&[rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_ALLOW")], PLAIN), Verdict::Allow);
+    assert_eq!(
+        clone(&[rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_ALLOW")], PLAIN),
+        Verdict::Allow
+    );
 }
 
 #[test]
@@ -82,22 +113,37 @@ fn two_conditions_on_one_argument_are_alternatives() {
     let of = |value: u64| json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"});
     let rules = [json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [of(1), of(2)]})];
     let verdicts = [1, 2, 3].map(|flags| clone(&rules, flags));
-    assert_eq!(verdicts, [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]
+    );
 }
 
 #[test]
 fn a_rule_with_the_default_verdict_is_no_rule() {
     // With the default's error it protects nothing; with another one it is there, and first.
     let late = always("SCMP_ACT_ALLOW", 0);
-    assert_eq!(clone(&[always("SCMP_ACT_ERRNO", 1), late.clone()], PLAIN), Verdict::Allow);
-    assert_eq!(clone(&[always("SCMP_ACT_ERRNO", 2), late], PLAIN), Verdict::Errno(2));
+    assert_eq!(
+        clone(&[always("SCMP_ACT_ERRNO", 1), late.clone()], PLAIN),
+        Verdict::Allow
+    );
+    assert_eq!(
+        clone(&[always("SCMP_ACT_ERRNO", 2), late], PLAIN),
+        Verdict::Errno(2)
+    );
 }
 
 #[test]
 fn rules_with_conditions_and_the_same_verdict_add_up() {
-    let rules = [masked("SCMP_ACT_ALLOW", 0, 0x7e02_0000, 0), masked("SCMP_ACT_ALLOW", 0, 0x2e02_0000, 0)];
+    let rules = [
+        masked("SCMP_ACT_ALLOW", 0, 0x7e02_0000, 0),
+        masked("SCMP_ACT_ALLOW", 0, 0x2e02_0000, 0),
+    ];
     let verdicts = [PLAIN, USER_AND_NET, 0x2_0000].map(|flags| clone(&rules, flags));
-    assert_eq!(verdicts, [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]);
+    assert_eq!(
+        verdicts,
+        [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]
+    );
 }
 
 #[test]
@@ -110,18 +156,40 @@ fn unknown_names_are_passed_over() {
 #[test]
 fn calls_of_unnamed_architectures_kill_but_the_machines_own_are_judged() {
     let own = machine::own().unwrap();
-    let other = if own == judged("SCMP_ARCH_RISCV64") { "SCMP_ARCH_AARCH64" } else { "SCMP_ARCH_RISCV64" };
-    let program = compile(&filter("SCMP_ACT_ERRNO", &[other], &[always("SCMP_ACT_ALLOW", 0)])).unwrap();
-    let says = |architecture, number| evaluate(&program, &Call { number, architecture, ..Call::default() }).unwrap();
+    let other = if own == judged("SCMP_ARCH_RISCV64") {
+        "SCMP_ARCH_AARCH64"
+    } else {
+        "SCMP_ARCH_RISCV64"
+    };
+    let program = compile(&filter(
+        "SCMP_ACT_ERRNO",
+        &[other],
+        &[always("SCMP_ACT_ALLOW", 0)],
+    ))
+    .unwrap();
+    let says = |architecture, number| {
+        evaluate(
+            &program,
+            &Call {
+                number,
+                architecture,
+                ..Call::default()
+            },
+        )
+        .unwrap()
+    };
     for machine in [own, judged(other)] {
-        assert_eq!(says(machine.word, machine.number("clone").unwrap()), Verdict::Allow);
+        assert_eq!(
+            says(machine.word, machine.number("clone").unwrap()),
+            Verdict::Allow
+        );
         assert_eq!(says(machine.word, 9999), Verdict::Errno(1));
     }
     assert_eq!(says(7, 9999), Verdict::KillThread);
 }
 
-/// It also shows that the arch words and numbers of `machine` are libseccomp's, and that programs of the other byte order are
-/// read in it.
+/// It also shows that the arch words and numbers of `machine` are libseccomp's, and that programs
+/// of the other byte order are read in it.
 #[test]
 fn every_architecture_that_libseccomp_knows_gets_its_program() {
     let mut unknown = Vec::new();
@@ -164,11 +232,21 @@ fn every_architecture_that_libseccomp_knows_gets_its_program() {
                 let says = |call: &str, third| {
                     let number = machine.number(call).unwrap();
                     let arguments = [0, 0, third, 0, 0, 0];
-                    evaluate(&program, &Call { number, architecture: machine.word, arguments, instruction_pointer: 0 })
+                    evaluate(
+                        &program,
+                        &Call {
+                            number,
+                            architecture: machine.word,
+                            arguments,
+                            instruction_pointer: 0,
+                        },
+                    )
                 };
                 assert_eq!(says("mount", 0), Ok(Verdict::Log), "{name}");
                 assert_eq!(says("umount2", 0), Ok(Verdict::Errno(1)), "{name}");
-                let wide = machine.word & 0x8000_0000 != 0 && !name.contains("N32") && name != "SCMP_ARCH_X32";
+                let wide = machine.word & 0x8000_0000 != 0
+                    && !name.contains("N32")
+                    && name != "SCMP_ARCH_X32";
                 if wide {
                     assert_eq!(says("clone", 0xffff_ffff), Ok(Verdict::Errno(1)), "{name}");
                     assert_eq!(says("clone", 0x1_0000_0000), Ok(Verdict::Allow), "{name}");
@@ -179,20 +257,41 @@ fn every_architecture_that_libseccomp_knows_gets_its_program() {
     for fault in unknown {
         let told = fault.to_string();
         assert!(told.starts_with("architectures: SCMP_ARCH_"), "{told}");
-        assert!(told.ends_with("is unknown to the libseccomp that is built in"), "{told}");
+        assert!(
+            told.ends_with("is unknown to the libseccomp that is built in"),
+            "{told}"
+        );
     }
 }
 
 #[test]
 fn architectures_of_two_byte_orders_are_refused() {
-    let mixed = filter("SCMP_ACT_ERRNO", &["SCMP_ARCH_S390X", "SCMP_ARCH_AARCH64"], &[]);
-    assert!(compile(&mixed).unwrap_err().to_string().contains("another byte order"));
+    let mixed = filter(
+        "SCMP_ACT_ERRNO",
+        &["SCMP_ARCH_S390X", "SCMP_ARCH_AARCH64"],
+        &[],
+    );
+    assert!(
+        compile(&mixed)
+            .unwrap_err()
+            .to_string()
+            .contains("another byte order")
+    );
 }
 
 #[test]
 fn the_arguments_of_every_comparison_are_compared_as_they_should_be() {
     let operators = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-    let values = [0, 1, 0x7fff_ffff, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, u64::MAX - 1, u64::MAX];
+    let values = [
+        0,
+        1,
+        0x7fff_ffff,
+        0xffff_ffff,
+        0x1_0000_0000,
+        0x1_0000_0001,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
     for operator in operators {
         for value in values {
             let condition = json!({"index": 5, "value": value, "valueTwo": 1, "op": format!("SCMP_CMP_{operator}")});
@@ -206,7 +305,11 @@ fn the_arguments_of_every_comparison_are_compared_as_they_should_be() {
             };
             let program = compile(&filter).unwrap();
             for argument in values {
-                let verdict = if holds(argument) { Verdict::Allow } else { Verdict::KillThread };
+                let verdict = if holds(argument) {
+                    Verdict::Allow
+                } else {
+                    Verdict::KillThread
+                };
                 let said = says(&program, "clone", [0, 0, 0, 0, 0, argument]);
                 assert_eq!(said, verdict, "{operator} {value:#x} {argument:#x}");
             }
@@ -225,17 +328,41 @@ proptest! {
 }
 
 fn any_action() -> impl Strategy<Value = &'static str> {
-    let actions = ["ALLOW", "LOG", "ERRNO", "TRACE", "TRAP", "KILL", "KILL_PROCESS", "NOTIFY"];
-    prop::sample::select(actions.map(|action| format!("SCMP_ACT_{action}").leak() as &str).to_vec())
+    let actions = [
+        "ALLOW",
+        "LOG",
+        "ERRNO",
+        "TRACE",
+        "TRAP",
+        "KILL",
+        "KILL_PROCESS",
+        "NOTIFY",
+    ];
+    prop::sample::select(
+        actions
+            .map(|action| format!("SCMP_ACT_{action}").leak() as &str)
+            .to_vec(),
+    )
 }
 
 fn any_rule() -> impl Strategy<Value = Value> {
-    let names = prop::sample::select(vec!["clone", "socket", "socketcall", "ipc", "no_such_call", "", "\0"]);
+    let names = prop::sample::select(vec![
+        "clone",
+        "socket",
+        "socketcall",
+        "ipc",
+        "no_such_call",
+        "",
+        "\0",
+    ]);
     let operator = prop::sample::select(vec!["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]);
     let condition = (0..6_u32, any::<u64>(), any::<u64>(), operator).prop_map(|(index, value, second, operator)| {
         json!({"index": index, "value": value, "valueTwo": second, "op": format!("SCMP_CMP_{operator}")})
     });
-    let names = prop::collection::vec(names.prop_filter("files have none", |name| !name.is_empty()), 0..4);
+    let names = prop::collection::vec(
+        names.prop_filter("files have none", |name| !name.is_empty()),
+        0..4,
+    );
     (names, any_action(), any::<u16>(), prop::collection::vec(condition, 0..4)).prop_map(
         |(names, action, errno, args)| json!({"names": names, "action": action, "errnoRet": errno, "args": args}),
     )

@@ -11,8 +11,13 @@ impl Diagram {
             match self.nodes[id as usize] {
                 Node::Answer(answer) => return answer,
                 Node::Ask { bit, clear, set } => {
-                    let word = [1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15][usize::from(bit / 32)];
-                    id = if words[word] >> (bit % 32) & 1 == 1 { set } else { clear };
+                    let word = [1, 0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+                        [usize::from(bit / 32)];
+                    id = if words[word] >> (bit % 32) & 1 == 1 {
+                        set
+                    } else {
+                        clear
+                    };
                 }
             }
         }
@@ -26,7 +31,12 @@ fn condition(comparison: Comparison, mask: u32, number: u32) -> Diagram {
 }
 
 fn any_number() -> impl Strategy<Value = u32> {
-    prop_oneof![0..6_u32, any::<u32>(), (0..32_u32).prop_map(|place| 1 << place), Just(u32::MAX)]
+    prop_oneof![
+        0..6_u32,
+        any::<u32>(),
+        (0..32_u32).prop_map(|place| 1 << place),
+        Just(u32::MAX)
+    ]
 }
 
 proptest! {
@@ -83,9 +93,13 @@ proptest! {
 
 #[test]
 fn what_doubles_with_every_condition_is_refused_in_the_end() {
-    // Whether two halves of a word are equal, with all of the one half asked for before the other: 2^16 cases, twice over.
+    // Whether two halves of a word are equal, with all of the one half asked for before the other:
+    // 2^16 cases, twice over.
     let mut builder = Builder::default();
-    let (yes, no) = (builder.answer(Answer::Truth(true)).unwrap(), builder.answer(Answer::Truth(false)).unwrap());
+    let (yes, no) = (
+        builder.answer(Answer::Truth(true)).unwrap(),
+        builder.answer(Answer::Truth(false)).unwrap(),
+    );
     let outcome = (0..32).try_fold(yes, |all, place| {
         let left = builder.condition(4, 1 << place, Comparison::AnyBit, 1 << place)?;
         let right = builder.condition(5, 1 << place, Comparison::AnyBit, 1 << place)?;

@@ -1,4 +1,5 @@
-//! The diagram of a program says of every call what the program says, and nothing makes it panic or run on.
+//! The diagram of a program says of every call what the program says, and nothing makes it panic or
+//! run on.
 
 use super::*;
 use crate::seccomp::bpf::{Call, evaluate};
@@ -26,7 +27,12 @@ fn any_instruction() -> impl Strategy<Value = Instruction> {
             code::RETURN => 0x7fff_0000 - number % 3,
             _ => number,
         };
-        Instruction { code, when_true, when_false, constant }
+        Instruction {
+            code,
+            when_true,
+            when_false,
+            constant,
+        }
     })
 }
 
@@ -42,10 +48,22 @@ fn any_number() -> impl Strategy<Value = u32> {
 /// Programs that begin by loading and end by returning.
 fn any_program() -> impl Strategy<Value = Program> {
     prop::collection::vec(any_instruction(), 0..24).prop_map(|middle| {
-        let plain = |code, constant| Instruction { code, when_true: 0, when_false: 0, constant };
+        let plain = |code, constant| Instruction {
+            code,
+            when_true: 0,
+            when_false: 0,
+            constant,
+        };
         let last = [plain(code::RETURN, 0x7fff_0000); 5];
-        let instructions = [plain(code::LOAD_CALL, 0)].into_iter().chain(middle).chain(last).collect();
-        Program { instructions, big_endian: false }
+        let instructions = [plain(code::LOAD_CALL, 0)]
+            .into_iter()
+            .chain(middle)
+            .chain(last)
+            .collect();
+        Program {
+            instructions,
+            big_endian: false,
+        }
     })
 }
 
@@ -78,46 +96,104 @@ fn numbers_at_the_edge_of_a_comparison_fall_on_the_right_side() {
         (code::JUMP_GREATER_OR_EQUAL, [false, true, true]),
     ] {
         for number in [1, 2, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1] {
-            let plain = |code, constant| Instruction { code, when_true: 0, when_false: 0, constant };
-            let compare = Instruction { code, when_true: 0, when_false: 1, constant: number };
-            let instructions =
-                vec![plain(code::LOAD_CALL, 0), compare, plain(code::RETURN, 0x7fff_0000), plain(code::RETURN, 0)];
-            let diagram = diagram(&Program { instructions, big_endian: false }).unwrap();
+            let plain = |code, constant| Instruction {
+                code,
+                when_true: 0,
+                when_false: 0,
+                constant,
+            };
+            let compare = Instruction {
+                code,
+                when_true: 0,
+                when_false: 1,
+                constant: number,
+            };
+            let instructions = vec![
+                plain(code::LOAD_CALL, 0),
+                compare,
+                plain(code::RETURN, 0x7fff_0000),
+                plain(code::RETURN, 0),
+            ];
+            let diagram = diagram(&Program {
+                instructions,
+                big_endian: false,
+            })
+            .unwrap();
             for (near, holds) in [number - 1, number, number + 1].into_iter().zip(holds) {
-                let verdict = if holds { Verdict::Allow } else { Verdict::KillThread };
-                let said = diagram.says(&Call { number: near, ..Call::default() }.words(false));
-                assert_eq!(said, Answer::Verdict(verdict), "{code:#x} {number:#x} {near:#x}");
+                let verdict = if holds {
+                    Verdict::Allow
+                } else {
+                    Verdict::KillThread
+                };
+                let said = diagram.says(
+                    &Call {
+                        number: near,
+                        ..Call::default()
+                    }
+                    .words(false),
+                );
+                assert_eq!(
+                    said,
+                    Answer::Verdict(verdict),
+                    "{code:#x} {number:#x} {near:#x}"
+                );
             }
         }
     }
 }
 
-/// Each condition looks at bits of its own, in an order that makes the diagram twice as large with each.
+/// Each condition looks at bits of its own, in an order that makes the diagram twice as large with
+/// each.
 #[test]
 fn conditions_made_to_be_hard_are_refused_in_bounded_time() {
     let rules: Vec<_> = (0..16_u32)
         .map(|place| {
             let bits = 1_u64 << place | 1_u64 << (place + 16) | 1_u64 << (63 - place);
-            let condition = json!({"index": 0, "value": bits, "valueTwo": bits, "op": "SCMP_CMP_MASKED_EQ"});
+            let condition =
+                json!({"index": 0, "value": bits, "valueTwo": bits, "op": "SCMP_CMP_MASKED_EQ"});
             json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [condition]})
         })
         .collect();
-    let filter = Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})).unwrap();
+    let filter =
+        Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})).unwrap();
     let program = crate::seccomp::compile::compile(&filter).unwrap();
     let made = diagram(&program);
-    assert!(matches!(made, Ok(_) | Err(NotUnderstood::TooLarge(_))), "{made:?}");
+    assert!(
+        matches!(made, Ok(_) | Err(NotUnderstood::TooLarge(_))),
+        "{made:?}"
+    );
 }
 
 #[test]
 fn what_libseccomp_does_not_do_is_an_error() {
     let told = |instructions: &[(u16, u32)]| {
-        let one = |&(code, constant): &_| Instruction { code, when_true: 0, when_false: 0, constant };
-        let program = Program { instructions: instructions.iter().map(one).collect(), big_endian: false };
+        let one = |&(code, constant): &_| Instruction {
+            code,
+            when_true: 0,
+            when_false: 0,
+            constant,
+        };
+        let program = Program {
+            instructions: instructions.iter().map(one).collect(),
+            big_endian: false,
+        };
         diagram(&program).unwrap_err().to_string()
     };
     let unexpected = "libseccomp made an unexpected program: instruction";
-    assert_eq!(told(&[]), format!("{unexpected} 0 of the program: it leads past the end"));
-    assert_eq!(told(&[(code::LOAD_CALL, 0)]), format!("{unexpected} 0 of the program: it leads past the end"));
-    assert_eq!(told(&[(code::JUMP_EQUAL, 0)]), format!("{unexpected} 0 of the program: nothing was loaded"));
-    assert_eq!(told(&[(0x07, 0)]), format!("{unexpected} 0 of the program: libseccomp makes none like it"));
+    assert_eq!(
+        told(&[]),
+        format!("{unexpected} 0 of the program: it leads past the end")
+    );
+    assert_eq!(
+        told(&[(code::LOAD_CALL, 0)]),
+        format!("{unexpected} 0 of the program: it leads past the end")
+    );
+    assert_eq!(
+        told(&[(code::JUMP_EQUAL, 0)]),
+        format!("{unexpected} 0 of the program: nothing was loaded")
+    );
+    assert_eq!(
+        told(&[(0x07, 0)]),
+        format!("{unexpected} 0 of the program: libseccomp makes none like it")
+    );
 }

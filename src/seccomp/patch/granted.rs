@@ -1,9 +1,11 @@
-//! The arithmetic of a grant: which calls a rule's conditions share with it, and what is left of the rule without them.
+//! The arithmetic of a grant: which calls a rule's conditions share with it, and what is left of
+//! the rule without them.
 //!
-//! It must not know of files, nor of other rules. What a maintainer must not forget: on 32-bit architectures libseccomp drops
-//! the upper half of every mask and value, so whatever is concluded must hold for the lower halves alone, too; a grant's bits
-//! are all in the lower half. And it compares under the mask (`_db_node_mask_fixup` in its db.c): bits of a value
-//! outside of its mask count for nothing, and a mask of 0 is no condition.
+//! It must not know of files, nor of other rules. What a maintainer must not forget: on 32-bit
+//! architectures libseccomp drops the upper half of every mask and value, so whatever is concluded
+//! must hold for the lower halves alone, too; a grant's bits are all in the lower half. And it
+//! compares under the mask (`_db_node_mask_fixup` in its db.c): bits of a value outside of its mask
+//! count for nothing, and a mask of 0 is no condition.
 
 use super::super::filter::{Condition, Rule, Test};
 use super::super::tier::Grant;
@@ -12,10 +14,12 @@ use super::Why;
 /// Conditions that must all hold, at most one on each argument. None: the rule is unconditional.
 pub(super) type Alternative = Vec<Condition>;
 
-/// More than any profile has for a call. A kernel takes 4096 instructions in all (BPF_MAXINSNS), at several for each.
+/// More than any profile has for a call. A kernel takes 4096 instructions in all (BPF_MAXINSNS), at
+/// several for each.
 pub(super) const MOST: usize = 256;
 
-/// The granted calls: those with none of the `forbidden` bits set in an argument. No bits: all calls.
+/// The granted calls: those with none of the `forbidden` bits set in an argument. No bits: all
+/// calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Granted {
     pub(super) argument: u32,
@@ -25,9 +29,18 @@ pub(super) struct Granted {
 impl Granted {
     pub(super) fn new(grant: &Grant, s390: bool) -> Self {
         match grant.flags {
-            None => Self { argument: 0, forbidden: 0 },
-            Some(flags) if s390 => Self { argument: flags.argument_on_s390, forbidden: flags.forbidden },
-            Some(flags) => Self { argument: flags.argument, forbidden: flags.forbidden },
+            None => Self {
+                argument: 0,
+                forbidden: 0,
+            },
+            Some(flags) if s390 => Self {
+                argument: flags.argument_on_s390,
+                forbidden: flags.forbidden,
+            },
+            Some(flags) => Self {
+                argument: flags.argument,
+                forbidden: flags.forbidden,
+            },
         }
     }
 
@@ -38,8 +51,14 @@ impl Granted {
 
     /// The condition for just these calls; none, if it is all.
     pub(super) fn condition(self) -> Option<Condition> {
-        let test = Test::Masked { mask: self.forbidden, value: 0 };
-        (!self.is_everything()).then_some(Condition { argument: self.argument, test })
+        let test = Test::Masked {
+            mask: self.forbidden,
+            value: 0,
+        };
+        (!self.is_everything()).then_some(Condition {
+            argument: self.argument,
+            test,
+        })
     }
 
     /// Whether every granted call is one that the conditions are for.
@@ -52,7 +71,10 @@ impl Granted {
 
     /// Whether some granted call may be one that the conditions are for.
     pub(super) fn meets(self, alternative: &Alternative) -> bool {
-        !self.tests(alternative).filter_map(bits).any(|(_, value)| value & self.forbidden != 0)
+        !self
+            .tests(alternative)
+            .filter_map(bits)
+            .any(|(_, value)| value & self.forbidden != 0)
     }
 
     /// What is left of a rule without the granted calls: alternatives that together mean just that.
@@ -71,23 +93,42 @@ impl Granted {
         Ok(without_redundant(left))
     }
 
-    /// The part of an alternative in which a forbidden bit is set: one new alternative for each bit on which it is silent.
+    /// The part of an alternative in which a forbidden bit is set: one new alternative for each bit
+    /// on which it is silent.
     fn split(self, alternative: &Alternative) -> Result<Vec<Alternative>, Why> {
         if !self.is_everything() && self.tests(alternative).any(|test| bits(test).is_none()) {
             return Err(Why::Comparison);
         }
         let (mask, value) = self.tests(alternative).find_map(bits).unwrap_or_default();
-        let others = || alternative.iter().filter(|condition| condition.argument != self.argument).copied();
-        let silent = (0..u64::BITS).map(|bit| 1_u64 << bit).filter(|bit| self.forbidden & !mask & bit != 0);
+        let others = || {
+            alternative
+                .iter()
+                .filter(|condition| condition.argument != self.argument)
+                .copied()
+        };
+        let silent = (0..u64::BITS)
+            .map(|bit| 1_u64 << bit)
+            .filter(|bit| self.forbidden & !mask & bit != 0);
         let with = |bit| {
-            let test = Test::Masked { mask: mask | bit, value: value | bit };
-            others().chain([Condition { argument: self.argument, test }]).collect()
+            let test = Test::Masked {
+                mask: mask | bit,
+                value: value | bit,
+            };
+            others()
+                .chain([Condition {
+                    argument: self.argument,
+                    test,
+                }])
+                .collect()
         };
         Ok(silent.map(with).collect())
     }
 
     fn tests(self, alternative: &Alternative) -> impl Iterator<Item = Test> {
-        alternative.iter().filter(move |condition| condition.argument == self.argument).map(|condition| condition.test)
+        alternative
+            .iter()
+            .filter(move |condition| condition.argument == self.argument)
+            .map(|condition| condition.test)
     }
 }
 
@@ -99,7 +140,11 @@ pub(super) fn alternatives(rule: &Rule) -> Result<Vec<Alternative>, Why> {
     }
     for alternative in &mut alternatives {
         alternative.retain(|condition| bits(condition.test).is_none_or(|(mask, _)| mask != 0));
-        if alternative.iter().filter_map(|condition| bits(condition.test)).any(|(mask, _)| lower(mask) == 0) {
+        if alternative
+            .iter()
+            .filter_map(|condition| bits(condition.test))
+            .any(|(mask, _)| lower(mask) == 0)
+        {
             return Err(Why::UpperHalf);
         }
     }
@@ -129,16 +174,20 @@ fn without_redundant(alternatives: Vec<Alternative>) -> Vec<Alternative> {
     kept
 }
 
-/// Whether every call that the one is for is one that the other is for: each condition of `wide` follows from one of `narrow`.
+/// Whether every call that the one is for is one that the other is for: each condition of `wide`
+/// follows from one of `narrow`.
 fn covers(wide: &Alternative, narrow: &Alternative) -> bool {
     let follows = |one: &Condition, from: &Condition| {
         let masked = match (bits(one.test), bits(from.test)) {
-            (Some((mask, value)), Some((mask2, value2))) => mask & !mask2 == 0 && value2 & mask == value,
+            (Some((mask, value)), Some((mask2, value2))) => {
+                mask & !mask2 == 0 && value2 & mask == value
+            }
             _ => one.test == from.test,
         };
         one.argument == from.argument && masked
     };
-    wide.iter().all(|one| narrow.iter().any(|from| follows(one, from)))
+    wide.iter()
+        .all(|one| narrow.iter().any(|from| follows(one, from)))
 }
 
 /// A test of bits, as mask and value. Equality looks at all of them.

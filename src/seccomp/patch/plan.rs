@@ -1,8 +1,9 @@
 //! Decides, for one grant, what becomes of each rule of its call.
 //!
-//! It must not know of files: rules are named by their place in the list. What a maintainer must not forget is libseccomp's
-//! order of things (`db_rule_add` in its db.c): the first unconditional rule of a call holds, whatever stands before or
-//! after it; without one, conditional rules hold side by side. A rule with the default verdict is none.
+//! It must not know of files: rules are named by their place in the list. What a maintainer must
+//! not forget is libseccomp's order of things (`db_rule_add` in its db.c): the first unconditional
+//! rule of a call holds, whatever stands before or after it; without one, conditional rules hold
+//! side by side. A rule with the default verdict is none.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,8 +34,13 @@ pub(super) struct Context {
 
 impl Context {
     fn live<'a>(&self, rules: &'a Rules) -> Live<'a> {
-        let rules = self.rules.iter().filter_map(|at| Some((*at, rules.get(at)?)));
-        rules.filter(|(_, rule)| rule.verdict != self.default).collect()
+        let rules = self
+            .rules
+            .iter()
+            .filter_map(|at| Some((*at, rules.get(at)?)));
+        rules
+            .filter(|(_, rule)| rule.verdict != self.default)
+            .collect()
     }
 }
 
@@ -73,7 +79,9 @@ impl Named {
     }
 
     fn meets(&self, granted: Granted) -> bool {
-        self.alternatives.iter().any(|alternative| granted.meets(alternative))
+        self.alternatives
+            .iter()
+            .any(|alternative| granted.meets(alternative))
     }
 
     fn without(&self, granted: Granted) -> Result<Edit, Why> {
@@ -88,13 +96,24 @@ type Live<'a> = Vec<(usize, &'a Named)>;
 pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
     let mut rules = Rules::new();
     let mut count = 0;
-    for (at, rule) in filter.rules.iter().enumerate().filter(|(_, rule)| rule.names.iter().any(|name| name == call)) {
+    for (at, rule) in filter
+        .rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.names.iter().any(|name| name == call))
+    {
         let alternatives = granted::alternatives(rule)?;
         count += alternatives.len();
         if count > granted::MOST {
             return Err(Why::TooMany);
         }
-        rules.insert(at, Named { verdict: rule.verdict, alternatives });
+        rules.insert(
+            at,
+            Named {
+                verdict: rule.verdict,
+                alternatives,
+            },
+        );
     }
     Ok(rules)
 }
@@ -106,7 +125,9 @@ pub(super) fn decide(rules: &Rules, worlds: &[World]) -> Result<Vec<Decision>, W
 
 /// What the decisions amount to.
 pub(super) fn kind(decisions: &[Decision]) -> Kind {
-    let mut edits = decisions.iter().flat_map(|decision| decision.edits.values());
+    let mut edits = decisions
+        .iter()
+        .flat_map(|decision| decision.edits.values());
     if edits.any(|edit| matches!(edit, Edit::Replace(_))) {
         Kind::Replaced
     } else if decisions.iter().any(|decision| decision.added.is_some()) {
@@ -117,38 +138,79 @@ pub(super) fn kind(decisions: &[Decision]) -> Kind {
 }
 
 fn decide_in(world: &World, rules: &Rules) -> Result<Decision, Why> {
-    let World { place, granted, ref contexts } = *world;
+    let World {
+        place,
+        granted,
+        ref contexts,
+    } = *world;
     let mut edits = BTreeMap::new();
     if is_settled(rules, world) {
-        edits.extend(contexts.iter().flat_map(|context| context.live(rules)).map(|(at, _)| (at, Edit::Keep)));
-        return Ok(Decision { place, added: None, edits });
+        edits.extend(
+            contexts
+                .iter()
+                .flat_map(|context| context.live(rules))
+                .map(|(at, _)| (at, Edit::Keep)),
+        );
+        return Ok(Decision {
+            place,
+            added: None,
+            edits,
+        });
     }
     for context in contexts {
         for (at, edit) in edits_in(context.default, &context.live(rules), granted)? {
             merge(edits.entry(at), edit)?;
         }
     }
-    let added = contexts.iter().any(|context| !context.default.allows()).then_some(granted);
-    Ok(Decision { place, added, edits })
+    let added = contexts
+        .iter()
+        .any(|context| !context.default.allows())
+        .then_some(granted);
+    Ok(Decision {
+        place,
+        added,
+        edits,
+    })
 }
 
 /// Whether the granted calls are allowed as it is, everywhere in a world.
 pub(super) fn is_settled(rules: &Rules, world: &World) -> bool {
-    world.contexts.iter().all(|context| settled(context.default, &context.live(rules), world.granted))
+    world
+        .contexts
+        .iter()
+        .all(|context| settled(context.default, &context.live(rules), world.granted))
 }
 
 fn settled(default: Verdict, live: &Live<'_>, granted: Granted) -> bool {
     if let Some((_, first)) = live.iter().find(|(_, rule)| rule.is_unconditional()) {
         return first.verdict.allows();
     }
-    let within = |rule: &Named| rule.alternatives.iter().any(|alternative| granted.is_within(alternative));
-    let allowed = default.allows() || live.iter().any(|(_, rule)| rule.verdict.allows() && within(rule));
-    allowed && !live.iter().any(|(_, rule)| !rule.verdict.allows() && rule.meets(granted))
+    let within = |rule: &Named| {
+        rule.alternatives
+            .iter()
+            .any(|alternative| granted.is_within(alternative))
+    };
+    let allowed = default.allows()
+        || live
+            .iter()
+            .any(|(_, rule)| rule.verdict.allows() && within(rule));
+    allowed
+        && !live
+            .iter()
+            .any(|(_, rule)| !rule.verdict.allows() && rule.meets(granted))
 }
 
-/// What must become of the rules of one context. Where the default denies, the grant gets a rule of its own beside them.
-fn edits_in(default: Verdict, live: &Live<'_>, granted: Granted) -> Result<Vec<(usize, Edit)>, Why> {
-    let first = live.iter().find(|(_, rule)| rule.is_unconditional()).copied();
+/// What must become of the rules of one context. Where the default denies, the grant gets a rule of
+/// its own beside them.
+fn edits_in(
+    default: Verdict,
+    live: &Live<'_>,
+    granted: Granted,
+) -> Result<Vec<(usize, Edit)>, Why> {
+    let first = live
+        .iter()
+        .find(|(_, rule)| rule.is_unconditional())
+        .copied();
     if first.is_none() && !granted.is_everything() && contradictory(live) {
         return Err(Why::Contradiction);
     }
@@ -161,7 +223,11 @@ fn edits_in(default: Verdict, live: &Live<'_>, granted: Granted) -> Result<Vec<(
                     Edit::Free
                 }
             }
-            Some(_) if granted.is_everything() && rule.is_unconditional() && rule.verdict.allows() => Edit::Keep,
+            Some(_)
+                if granted.is_everything() && rule.is_unconditional() && rule.verdict.allows() =>
+            {
+                Edit::Keep
+            }
             Some((first, _)) if at == first => rule.without(granted)?,
             // Swallowed so far; it would come to life now that the unconditional rule goes.
             Some(_) => Edit::Replace(Vec::new()),
@@ -173,8 +239,9 @@ fn edits_in(default: Verdict, live: &Live<'_>, granted: Granted) -> Result<Vec<(
     live.iter().map(edit).collect()
 }
 
-/// Whether a conditional rule can't stay as it is. Beside a rule that is added none may stay that overlaps it with another
-/// action, be it one that logs; nor need one stay that the added rule swallows.
+/// Whether a conditional rule can't stay as it is. Beside a rule that is added none may stay that
+/// overlaps it with another action, be it one that logs; nor need one stay that the added rule
+/// swallows.
 fn in_the_way(default: Verdict, rule: &Named, granted: Granted) -> bool {
     if default.allows() {
         !rule.verdict.allows() && rule.meets(granted)
@@ -183,13 +250,16 @@ fn in_the_way(default: Verdict, rule: &Named, granted: Granted) -> bool {
     }
 }
 
-/// Whether conditional rules with different verdicts may be for the same call: libseccomp then has an order of its own.
+/// Whether conditional rules with different verdicts may be for the same call: libseccomp then has
+/// an order of its own.
 fn contradictory(live: &Live<'_>) -> bool {
     let overlap = |one: &Named, other: &Named| {
         let apart = |a| other.alternatives.iter().all(|b| granted::disjoint(a, b));
         one.verdict != other.verdict && !one.alternatives.iter().all(apart)
     };
-    live.iter().enumerate().any(|(at, (_, one))| live.iter().take(at).any(|(_, other)| overlap(one, other)))
+    live.iter()
+        .enumerate()
+        .any(|(at, (_, one))| live.iter().take(at).any(|(_, other)| overlap(one, other)))
 }
 
 /// One entry is edited once, for all contexts.

@@ -1,4 +1,5 @@
-//! Patches held against what libseccomp makes of filters (`model`): the granted calls are allowed, all others are what they were.
+//! Patches held against what libseccomp makes of filters (`model`): the granted calls are allowed,
+//! all others are what they were.
 
 mod docker;
 mod model;
@@ -12,7 +13,9 @@ use super::*;
 use crate::seccomp::compile::compile;
 use crate::seccomp::machine::is_of_other_byte_order;
 use crate::seccomp::verify::{Unverified, verify};
-use model::{Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised};
+use model::{
+    Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised,
+};
 
 fn deny(rules: Value) -> Value {
     json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": rules})
@@ -52,8 +55,18 @@ fn granted_rule() -> Value {
 }
 
 /// Calls that a patch might touch, and some that it mustn't.
-const CALLS: [&str; 10] =
-    ["clone", "unshare", "mount", "umount2", "pivot_root", "setns", "read", "clone3", "bpf", "keyctl"];
+const CALLS: [&str; 10] = [
+    "clone",
+    "unshare",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "setns",
+    "read",
+    "clone3",
+    "bpf",
+    "keyctl",
+];
 
 /// Every call with every set of flags is what it was, or allowed as promised.
 fn assert_exact(before: &Value, after: &Value, tier: Tier, s390: bool) {
@@ -68,18 +81,31 @@ fn assert_exact(before: &Value, after: &Value, tier: Tier, s390: bool) {
 fn assert_call_exact(was: &Model, is: &Model, tier: Tier, call: &str, s390: bool) {
     let bits = [17, 25, 26, 27, 28, 29, 30, 33];
     for set in 0..1_u64 << bits.len() {
-        let flags = bits.iter().enumerate().fold(17, |flags, (at, bit)| flags | (set >> at & 1) << bit);
+        let flags = bits
+            .iter()
+            .enumerate()
+            .fold(17, |flags, (at, bit)| flags | (set >> at & 1) << bit);
         assert_same_or_granted(was, is, tier, call, [flags, 17, 0, 0, 0, 0], s390);
         assert_same_or_granted(was, is, tier, call, [17, flags, 0, 0, 0, 0], s390);
         assert_same_or_granted(was, is, tier, call, [flags & !17, flags, 0, 10, 0, 0], s390);
     }
 }
 
-fn assert_same_or_granted(was: &Model, is: &Model, tier: Tier, call: &str, args: [u64; 6], s390: bool) {
+fn assert_same_or_granted(
+    was: &Model,
+    is: &Model,
+    tier: Tier,
+    call: &str,
+    args: [u64; 6],
+    s390: bool,
+) {
     for wide in [true, false] {
         let (was, is) = (was.verdict(args, wide), is.verdict(args, wide));
         if promised(tier, call, args, s390) {
-            assert!(allowed(is), "{call}{args:x?} was promised; {was} became {is}");
+            assert!(
+                allowed(is),
+                "{call}{args:x?} was promised; {was} became {is}"
+            );
         } else {
             assert_eq!(is, was, "{call}{args:x?} was not granted");
         }
@@ -93,8 +119,12 @@ fn a_call_that_is_allowed_and_logged_needs_no_rule() {
         json!({"names": ["unshare"], "action": action, "args": [
             {"index": 0, "value": mask, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]})
     };
-    let rules = json!([masked("SCMP_ACT_LOG", 0x4000_0000), masked(ALLOW, 0x200_0000)]);
-    let filter = |rules: &Value| json!({"defaultAction": ERRNO, "defaultErrnoRet": 38, "syscalls": rules});
+    let rules = json!([
+        masked("SCMP_ACT_LOG", 0x4000_0000),
+        masked(ALLOW, 0x200_0000)
+    ]);
+    let filter =
+        |rules: &Value| json!({"defaultAction": ERRNO, "defaultErrnoRet": 38, "syscalls": rules});
     let after = rules_after(rules.clone(), Tier::Unshare);
     assert_exact(&filter(&rules), &filter(&after), Tier::Unshare, false);
 }
@@ -115,9 +145,21 @@ fn rules_come_as_docker_writes_them_for_each_tier() {
     let any = |call: &str| json!({"names": [call], "action": ALLOW});
     let after = |tier| rules_after(json!([]), tier);
     assert_eq!(after(Tier::Nsjail), json!([mask("clone", 771_883_008)]));
-    assert_eq!(after(Tier::Unshare), json!([mask("clone", 771_883_008), mask("unshare", 2_952_790_015)]));
-    assert_eq!(after(Tier::Chromium), json!([mask("clone", 235_012_096), mask("unshare", 4_026_531_839)]));
-    let bwrap = json!([any("clone"), mask("unshare", 4_026_531_839), any("mount"), any("umount2"), any("pivot_root")]);
+    assert_eq!(
+        after(Tier::Unshare),
+        json!([mask("clone", 771_883_008), mask("unshare", 2_952_790_015)])
+    );
+    assert_eq!(
+        after(Tier::Chromium),
+        json!([mask("clone", 235_012_096), mask("unshare", 4_026_531_839)])
+    );
+    let bwrap = json!([
+        any("clone"),
+        mask("unshare", 4_026_531_839),
+        any("mount"),
+        any("umount2"),
+        any("pivot_root")
+    ]);
     assert_eq!(after(Tier::Bwrap), bwrap);
     assert_eq!(after(Tier::Seed), json!([any("clone")]));
 }
@@ -126,18 +168,28 @@ fn rules_come_as_docker_writes_them_for_each_tier() {
 fn a_swallowing_rule_is_replaced_by_what_is_left_of_it() {
     let swallowed = masked(ALLOW, 0, 0x7e02_0000, 0);
     let trap = json!({"names": ["read", "clone", "clone"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22, "note": "kept"});
-    for rules in
-        [json!([trap, swallowed]), json!([swallowed, trap]), json!([trap, {"names": ["clone"], "action": ALLOW}])]
-    {
-        let (before, after) = (deny(rules.clone()), patch(&deny(rules.clone()), Tier::Nsjail));
+    for rules in [
+        json!([trap, swallowed]),
+        json!([swallowed, trap]),
+        json!([trap, {"names": ["clone"], "action": ALLOW}]),
+    ] {
+        let (before, after) = (
+            deny(rules.clone()),
+            patch(&deny(rules.clone()), Tier::Nsjail),
+        );
         assert_exact(&before, &after, Tier::Nsjail, false);
         let left = |bit: u64| {
-            let args = json!([{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}]);
+            let args =
+                json!([{"index": 0, "value": bit, "valueTwo": bit, "op": "SCMP_CMP_MASKED_EQ"}]);
             json!({"names": ["clone"], "action": ERRNO, "errnoRet": 22, "note": "kept", "args": args})
         };
         let others = json!({"names": ["read"], "action": ERRNO, "errnoRet": 22, "note": "kept"});
         let bits = [1 << 17, 1 << 25, 1 << 26, 1 << 27, 1 << 29].map(left);
-        let expected: Vec<Value> = [others].into_iter().chain(bits).chain([granted_rule()]).collect();
+        let expected: Vec<Value> = [others]
+            .into_iter()
+            .chain(bits)
+            .chain([granted_rule()])
+            .collect();
         assert_eq!(after["syscalls"], json!(expected));
     }
 }
@@ -145,24 +197,30 @@ fn a_swallowing_rule_is_replaced_by_what_is_left_of_it() {
 #[test]
 fn a_rule_that_says_what_the_default_says_is_none() {
     let rules = json!([{"names": ["clone", "mount"], "action": ERRNO, "errnoRet": 1}]);
-    assert_eq!(rules_after(rules.clone(), Tier::Nsjail), json!([rules[0], granted_rule()]));
+    assert_eq!(
+        rules_after(rules.clone(), Tier::Nsjail),
+        json!([rules[0], granted_rule()])
+    );
 }
 
-/// CRI-O's: what isn't masked is denied with another number than the default's, in conditions that are alternatives.
+/// CRI-O's: what isn't masked is denied with another number than the default's, in conditions that
+/// are alternatives.
 #[test]
 fn of_cri_o_s_denials_those_that_narrow_the_grant_go() {
-    let bit =
-        |bit: u32| json!({"index": 0, "value": 1_u64 << bit, "valueTwo": 1_u64 << bit, "op": "SCMP_CMP_MASKED_EQ"});
-    let denial =
-        json!({"names": ["clone"], "action": ERRNO, "errnoRet": 1, "args": ([17, 25, 26, 27, 28, 29, 30].map(bit))});
+    let bit = |bit: u32| json!({"index": 0, "value": 1_u64 << bit, "valueTwo": 1_u64 << bit, "op": "SCMP_CMP_MASKED_EQ"});
+    let denial = json!({"names": ["clone"], "action": ERRNO, "errnoRet": 1, "args": ([17, 25, 26, 27, 28, 29, 30].map(bit))});
     let mut filter = deny(json!([masked(ALLOW, 0, 0x7e02_0000, 0), denial]));
     filter["defaultErrnoRet"] = json!(38);
     let patched = patch(&filter, Tier::Nsjail);
     assert_exact(&filter, &patched, Tier::Nsjail, false);
-    let left = |at: u32| json!({"names": ["clone"], "action": ERRNO, "errnoRet": 1, "args": [bit(at)]});
+    let left =
+        |at: u32| json!({"names": ["clone"], "action": ERRNO, "errnoRet": 1, "args": [bit(at)]});
     let left = [17, 25, 26, 27, 29].map(left);
-    let expected: Vec<Value> =
-        [filter["syscalls"][0].clone()].into_iter().chain(left).chain([granted_rule()]).collect();
+    let expected: Vec<Value> = [filter["syscalls"][0].clone()]
+        .into_iter()
+        .chain(left)
+        .chain([granted_rule()])
+        .collect();
     assert_eq!(patched["syscalls"], json!(expected));
 }
 
@@ -173,7 +231,11 @@ fn in_a_deny_list_only_denials_of_the_grant_change() {
     for tier in Tier::ALL {
         let patched = patch(&filter, tier);
         assert_exact(&filter, &patched, tier, false);
-        let allows = patched["syscalls"].as_array().unwrap().iter().filter(|entry| entry["action"] == ALLOW);
+        let allows = patched["syscalls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["action"] == ALLOW);
         assert_eq!(allows.count(), 0, "{patched}");
     }
 }
@@ -205,7 +267,8 @@ fn conditions_on_other_arguments_are_carried_along_as_they_stand() {
     assert_eq!(patched["syscalls"].as_array().unwrap().len(), 5 + 1);
 }
 
-/// libseccomp compares under the mask, so bits of a value beside it count for nothing, and a mask of 0 is no condition.
+/// libseccomp compares under the mask, so bits of a value beside it count for nothing, and a mask
+/// of 0 is no condition.
 #[test]
 fn masks_mean_what_libseccomp_makes_of_them() {
     let beside = masked("SCMP_ACT_TRAP", 0, 1 << 28, 1 << 28 | 1 << 17);
@@ -214,31 +277,59 @@ fn masks_mean_what_libseccomp_makes_of_them() {
         let filter = deny(json!([rule]));
         assert_exact(&filter, &patch(&filter, Tier::Nsjail), Tier::Nsjail, false);
     }
-    assert_eq!(refusal(&deny(json!([masked("SCMP_ACT_TRAP", 0, 1 << 40, 0)])), Tier::Nsjail), Why::UpperHalf);
+    assert_eq!(
+        refusal(
+            &deny(json!([masked("SCMP_ACT_TRAP", 0, 1 << 40, 0)])),
+            Tier::Nsjail
+        ),
+        Why::UpperHalf
+    );
 }
 
 #[test]
 fn what_is_not_certain_or_not_exact_is_refused() {
-    let both = json!([masked(ALLOW, 0, 1 << 28, 1 << 28), masked("SCMP_ACT_TRAP", 0, 1 << 8, 1 << 8)]);
-    assert_eq!(refusal(&deny(both.clone()), Tier::Nsjail), Why::Contradiction);
-    assert_exact(&deny(both.clone()), &patch(&deny(both), Tier::Seed), Tier::Seed, false);
-    let upper = json!([masked(ALLOW, 0, 3 << 33 | 8, 1 << 33), masked("SCMP_ACT_TRAP", 0, 3 << 33 | 8, 1 << 34)]);
-    assert_eq!(refusal(&deny(upper), Tier::Nsjail), Why::Contradiction, "32-bit calls meet both");
+    let both = json!([
+        masked(ALLOW, 0, 1 << 28, 1 << 28),
+        masked("SCMP_ACT_TRAP", 0, 1 << 8, 1 << 8)
+    ]);
+    assert_eq!(
+        refusal(&deny(both.clone()), Tier::Nsjail),
+        Why::Contradiction
+    );
+    assert_exact(
+        &deny(both.clone()),
+        &patch(&deny(both), Tier::Seed),
+        Tier::Seed,
+        false,
+    );
+    let upper = json!([
+        masked(ALLOW, 0, 3 << 33 | 8, 1 << 33),
+        masked("SCMP_ACT_TRAP", 0, 3 << 33 | 8, 1 << 34)
+    ]);
+    assert_eq!(
+        refusal(&deny(upper), Tier::Nsjail),
+        Why::Contradiction,
+        "32-bit calls meet both"
+    );
     for operator in ["NE", "LT", "LE", "GE", "GT"] {
         let args = json!([{"index": 0, "value": 5, "op": format!("SCMP_CMP_{operator}")}]);
         let rules = json!([{"names": ["clone"], "action": "SCMP_ACT_TRAP", "args": args}]);
         assert_eq!(refusal(&deny(rules.clone()), Tier::Nsjail), Why::Comparison);
-        assert_eq!(rules_after(rules, Tier::Seed), json!([{"names": ["clone"], "action": ALLOW}]));
+        assert_eq!(
+            rules_after(rules, Tier::Seed),
+            json!([{"names": ["clone"], "action": ALLOW}])
+        );
     }
-    let many: Vec<Value> = (0..300).map(|value| json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"})).collect();
+    let many: Vec<Value> = (0..300)
+        .map(|value| json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"}))
+        .collect();
     let many = json!([{"names": ["clone"], "action": "SCMP_ACT_TRAP", "args": many}]);
     assert_eq!(refusal(&deny(many), Tier::Nsjail), Why::TooMany);
 }
 
 #[test]
 fn on_s390_the_flags_are_in_the_second_argument() {
-    let filter =
-        json!({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_S390X", "SCMP_ARCH_S390"], "syscalls": []});
+    let filter = json!({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_S390X", "SCMP_ARCH_S390"], "syscalls": []});
     let patched = patch(&filter, Tier::Unshare);
     assert_exact(&filter, &patched, Tier::Unshare, true);
     assert_eq!(patched["syscalls"][0]["args"][0]["index"], 1);
@@ -259,7 +350,10 @@ fn what_is_allowed_already_is_not_touched() {
     let logs = json!([masked("SCMP_ACT_LOG", 0, 0x2e02_0000, 0)]);
     let wider = json!([masked(ALLOW, 0, 0x0e02_0000, 0), {"names": ["clone3"], "action": ERRNO}]);
     let first = json!([masked(ERRNO, 0, 7, 0), {"names": ["clone"], "action": ALLOW}, {"names": ["clone"], "action": "SCMP_ACT_TRAP"}]);
-    let hull = json!([masked("SCMP_ACT_TRAP", 0, 1 << 25, 1 << 25), masked(ALLOW, 0, 1 << 25, 0)]);
+    let hull = json!([
+        masked("SCMP_ACT_TRAP", 0, 1 << 25, 1 << 25),
+        masked(ALLOW, 0, 1 << 25, 0)
+    ]);
     for rules in [logs, wider, first, hull] {
         let (mut filter, text) = (deny(rules.clone()), deny(rules).to_string());
         let changes = oci(&mut filter, Tier::Nsjail).unwrap();
@@ -273,10 +367,15 @@ fn what_is_allowed_already_is_not_touched() {
 
 #[test]
 fn changes_are_told_for_people() {
-    let mut filter =
-        deny(json!([{"names": ["clone"], "action": ALLOW}, {"names": ["mount"], "action": "SCMP_ACT_TRAP"}]));
+    let mut filter = deny(
+        json!([{"names": ["clone"], "action": ALLOW}, {"names": ["mount"], "action": "SCMP_ACT_TRAP"}]),
+    );
     let changes = oci(&mut filter, Tier::Bwrap).unwrap();
-    let kinds: Vec<_> = changes.0.iter().map(|change| (change.grant.syscall, change.kind)).collect();
+    let kinds: Vec<_> = changes
+        .0
+        .iter()
+        .map(|change| (change.grant.syscall, change.kind))
+        .collect();
     let (untouched, added) = (Kind::Untouched, Kind::Added);
     let expected = [
         ("clone", untouched),
@@ -288,9 +387,19 @@ fn changes_are_told_for_people() {
     assert_eq!(kinds, expected);
     let told: Vec<String> = changes.0.iter().map(ToString::to_string).collect();
     assert_eq!(told[0], "clone: was allowed already");
-    assert_eq!(told[4], "pivot_root: a rule was added; it opens: changes the root of a mount namespace of its own");
-    assert!(told[2].starts_with("mount: rules that denied or narrowed it were replaced; it opens: "));
-    let error = oci(&mut deny(json!([masked("SCMP_ACT_TRAP", 0, 1 << 40, 0)])), Tier::Seed).unwrap_err().to_string();
+    assert_eq!(
+        told[4],
+        "pivot_root: a rule was added; it opens: changes the root of a mount namespace of its own"
+    );
+    assert!(
+        told[2].starts_with("mount: rules that denied or narrowed it were replaced; it opens: ")
+    );
+    let error = oci(
+        &mut deny(json!([masked("SCMP_ACT_TRAP", 0, 1 << 40, 0)])),
+        Tier::Seed,
+    )
+    .unwrap_err()
+    .to_string();
     assert_eq!(
         error,
         "clone can't be granted without changing other calls: one of its rules looks at the upper half of an argument only, \
@@ -310,11 +419,19 @@ fn every_real_filter_gets_each_tier_exactly() {
             assert_exact(filter, &patched, tier, false);
             let changes = oci(&mut patched.clone(), tier).unwrap();
             assert!(changes.is_empty(), "{name} {}", tier.name());
-            let (old, new) = (filter["syscalls"].as_array().unwrap(), patched["syscalls"].as_array().unwrap());
+            let (old, new) = (
+                filter["syscalls"].as_array().unwrap(),
+                patched["syscalls"].as_array().unwrap(),
+            );
             let gone: Vec<_> = old.iter().filter(|entry| !new.contains(entry)).collect();
-            let masked = |entry: &&Value| entry["names"] == json!(["clone"]) && !entry["args"].is_null();
+            let masked =
+                |entry: &&Value| entry["names"] == json!(["clone"]) && !entry["args"].is_null();
             let unconditional = tier.grants()[0].flags.is_none();
-            assert!(gone.iter().all(|entry| unconditional && masked(entry)), "{name} {} {gone:?}", tier.name());
+            assert!(
+                gone.iter().all(|entry| unconditional && masked(entry)),
+                "{name} {} {gone:?}",
+                tier.name()
+            );
         }
     }
 }
@@ -322,14 +439,19 @@ fn every_real_filter_gets_each_tier_exactly() {
 /// The real profiles and specifications of a folder, by file; none where they aren't at hand.
 fn real(folder: &str) -> Vec<(String, Value)> {
     let near = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("BOUNDARY_REAL_DATA").map_or_else(near, PathBuf::from).join(folder);
+    let folder = std::env::var_os("BOUNDARY_REAL_DATA")
+        .map_or_else(near, PathBuf::from)
+        .join(folder);
     let Ok(files) = std::fs::read_dir(&folder) else {
         eprintln!("skipped: {} isn't there", folder.display());
         return Vec::new();
     };
     let read = |path: PathBuf| {
         let content = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        (path.file_name().unwrap().to_string_lossy().into_owned(), content)
+        (
+            path.file_name().unwrap().to_string_lossy().into_owned(),
+            content,
+        )
     };
     let files: Vec<_> = files.map(|file| read(file.unwrap().path())).collect();
     assert!(files.len() > 5, "{} is nearly empty", folder.display());
@@ -386,11 +508,13 @@ proptest! {
         let mut patched = filter.clone();
         if oci(&mut patched, tier).is_ok() {
             let (before, after) = (Filter::read(&filter).unwrap(), Filter::read(&patched).unwrap());
-            // What libseccomp makes nothing of, or nothing right (`generate`), before any patch, is not the patch's business.
+            // What libseccomp makes nothing of, or nothing right (`generate`), before any patch, is
+            // not the patch's business.
             if compile(&before).is_ok() && !is_of_other_byte_order(&before) {
                 match verify(&before, &after, tier) {
-                    // libseccomp 2.5 joins rules on different arguments wrongly for x32, rarely. Such a filter is refused at
-                    // create, which is what the check is for; of the machine's other calls nothing of the kind is known.
+                    // libseccomp 2.5 joins rules on different arguments wrongly for x32, rarely.
+                    // Such a filter is refused at create, which is what the check is for; of the
+                    // machine's other calls nothing of the kind is known.
                     Err(Unverified::Violation(found)) if found.call.number & 0x4000_0000 != 0 => {}
                     outcome => prop_assert_eq!(outcome, Ok(())),
                 }
@@ -426,7 +550,8 @@ proptest! {
 
 /// Some place in a tree, by a number that is used up on the way.
 fn somewhere(json: &mut Value, at: u64) -> &mut Value {
-    let count = json.as_array().map_or(0, Vec::len) + json.as_object().map_or(0, serde_json::Map::len);
+    let count =
+        json.as_array().map_or(0, Vec::len) + json.as_object().map_or(0, serde_json::Map::len);
     let chosen = usize::try_from(at % (count as u64 + 1)).unwrap();
     if chosen == count {
         return json;

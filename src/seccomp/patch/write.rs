@@ -1,7 +1,9 @@
-//! Writes decisions into the JSON tree, which was read without fault and has its keys in their usual spelling.
+//! Writes decisions into the JSON tree, which was read without fault and has its keys in their
+//! usual spelling.
 //!
-//! It must not decide anything. What a maintainer must not forget: each alternative gets an entry of its own. Two conditions on
-//! one argument in a single entry mean "or" to runc and crun, and an error to others.
+//! It must not decide anything. What a maintainer must not forget: each alternative gets an entry
+//! of its own. Two conditions on one argument in a single entry mean "or" to runc and crun, and an
+//! error to others.
 
 use serde_json::{Map, Value, json};
 
@@ -13,28 +15,47 @@ use super::plan::{Decision, Edit};
 
 /// Carries out what was decided for one grant.
 pub(super) fn apply(tree: &mut Value, grant: &Grant, decisions: &[Decision]) {
-    let Some(tree) = tree.as_object_mut() else { return };
+    let Some(tree) = tree.as_object_mut() else {
+        return;
+    };
     let mut entries = Vec::new();
     if let Some(Value::Array(old)) = tree.get_mut("syscalls").map(Value::take) {
         for (at, entry) in old.into_iter().enumerate() {
-            let edits = decisions.iter().filter_map(|decision| Some((decision.place, decision.edits.get(&at)?)));
+            let edits = decisions
+                .iter()
+                .filter_map(|decision| Some((decision.place, decision.edits.get(&at)?)));
             let edits: Vec<(Place, &Edit)> = edits.collect();
             match entry {
-                Value::Object(entry) if edits.iter().any(|(_, edit)| matches!(edit, Edit::Replace(_))) => {
+                Value::Object(entry)
+                    if edits
+                        .iter()
+                        .any(|(_, edit)| matches!(edit, Edit::Replace(_))) =>
+                {
                     replace(&mut entries, entry, grant.syscall, &edits);
                 }
                 entry => entries.push(entry),
             }
         }
     }
-    let added = decisions.iter().filter_map(|decision| Some((decision.place, decision.added?)));
-    entries.extend(added.map(|(place, granted)| Value::Object(allowing(grant.syscall, place, granted))));
+    let added = decisions
+        .iter()
+        .filter_map(|decision| Some((decision.place, decision.added?)));
+    entries.extend(
+        added.map(|(place, granted)| Value::Object(allowing(grant.syscall, place, granted))),
+    );
     tree.insert("syscalls".to_owned(), Value::Array(entries));
 }
 
 /// Puts in an entry's place the entry without the call, and what is left of it for the call.
-fn replace(entries: &mut Vec<Value>, mut entry: Map<String, Value>, call: &str, edits: &[(Place, &Edit)]) {
-    let mut names = entry.insert("names".to_owned(), json!([call])).unwrap_or_default();
+fn replace(
+    entries: &mut Vec<Value>,
+    mut entry: Map<String, Value>,
+    call: &str,
+    edits: &[(Place, &Edit)],
+) {
+    let mut names = entry
+        .insert("names".to_owned(), json!([call]))
+        .unwrap_or_default();
     if let Some(names) = names.as_array_mut() {
         names.retain(|name| name != call);
         if !names.is_empty() {
@@ -48,14 +69,21 @@ fn replace(entries: &mut Vec<Value>, mut entry: Map<String, Value>, call: &str, 
         place.restrict(&mut own);
         match edit {
             Edit::Keep | Edit::Free => entries.push(Value::Object(own)),
-            Edit::Replace(left) => entries.extend(left.iter().map(|alternative| with_conditions(&own, alternative))),
+            Edit::Replace(left) => entries.extend(
+                left.iter()
+                    .map(|alternative| with_conditions(&own, alternative)),
+            ),
         }
     }
 }
 
 /// The entry with other conditions. Those that it had stay as they stood there.
 fn with_conditions(entry: &Map<String, Value>, alternative: &Alternative) -> Value {
-    let known = entry.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let known = entry
+        .get("args")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let written = |condition: &Condition| {
         let there = known.iter().find(|arg| same(arg, condition)).cloned();
         there.unwrap_or_else(|| json_of(condition))

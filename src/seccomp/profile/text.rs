@@ -1,9 +1,9 @@
-//! JSON as Go's `encoding/json` reads it, where that differs from our own reader: what a key names, and what it means when
-//! it stands twice.
+//! JSON as Go's `encoding/json` reads it, where that differs from our own reader: what a key names,
+//! and what it means when it stands twice.
 //!
-//! What must not be forgotten: Go doesn't replace the first value by the second, it reads the second *into* the first. For
-//! a string, a number or a list of them that comes to the same; of objects, lists of objects and nulls come mixtures, which
-//! nobody means and we refuse.
+//! What must not be forgotten: Go doesn't replace the first value by the second, it reads the
+//! second *into* the first. For a string, a number or a list of them that comes to the same; of
+//! objects, lists of objects and nulls come mixtures, which nobody means and we refuse.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +30,12 @@ pub(super) fn tree(text: &[u8]) -> Result<Value, Fault> {
 /// Whether the second value of a key, read into the first, is just the second.
 pub(super) fn replaces(second: &Value, first: &Value) -> bool {
     let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
-    let whole = |value: &Value| plain(value) || value.as_array().is_some_and(|items| items.iter().all(plain));
+    let whole = |value: &Value| {
+        plain(value)
+            || value
+                .as_array()
+                .is_some_and(|items| items.iter().all(plain))
+    };
     whole(first) && whole(second)
 }
 
@@ -87,14 +92,18 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut entries: Vec<(String, Value)> = Vec::new();
         let mut last: HashMap<String, usize> = HashMap::new();
         while let Some((key, Tree(value))) = object.next_entry::<String, Tree>()? {
-            let earlier = last.insert(key.clone(), entries.len()).and_then(|at| entries.get(at));
+            let earlier = last
+                .insert(key.clone(), entries.len())
+                .and_then(|at| entries.get(at));
             if earlier.is_some_and(|(_, earlier)| !replaces(&value, earlier)) {
                 return Err(A::Error::custom(format_args!("a key {MIXED}")));
             }
             entries.push((key, value));
         }
         let entries = entries.into_iter().enumerate();
-        let kept = entries.filter(|(at, (key, _))| last.get(key) == Some(at)).map(|(_, entry)| entry);
+        let kept = entries
+            .filter(|(at, (key, _))| last.get(key) == Some(at))
+            .map(|(_, entry)| entry);
         Ok(Value::Object(kept.collect::<Map<_, _>>()))
     }
 }

@@ -1,4 +1,5 @@
-//! Held against what dockerd wrote: real specifications where they are at hand, and each odd case as dockerd 20.10.24 took it.
+//! Held against what dockerd wrote: real specifications where they are at hand, and each odd case
+//! as dockerd 20.10.24 took it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,18 +11,34 @@ use super::*;
 
 fn target(bounding: &[String]) -> Target<'_> {
     let architecture = Arch::parse("amd64").unwrap();
-    Target { bounding, architecture, kernel: (6, 18), generation: Generation::V20 }
+    Target {
+        bounding,
+        architecture,
+        kernel: (6, 18),
+        generation: Generation::V20,
+    }
 }
 
 fn resolved(profile: &Value, to: &Target<'_>) -> Option<Value> {
-    resolve(&Profile::of(profile.clone()).unwrap_or_else(|fault| panic!("{profile}: {fault}")), to)
+    resolve(
+        &Profile::of(profile.clone()).unwrap_or_else(|fault| panic!("{profile}: {fault}")),
+        to,
+    )
 }
 
 /// Whether a rule with these members is there for a target.
 fn there(members: &Value, to: &Target<'_>) -> bool {
     let mut rule = json!({"names": ["a"], "action": "SCMP_ACT_ALLOW"});
-    rule.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    resolved(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}), to).unwrap().get("syscalls").is_some()
+    rule.as_object_mut()
+        .unwrap()
+        .extend(members.as_object().unwrap().clone());
+    resolved(
+        &json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}),
+        to,
+    )
+    .unwrap()
+    .get("syscalls")
+    .is_some()
 }
 
 /// Files that engines wrote, if they are at hand: beside the project, or where the variable says.
@@ -31,14 +48,21 @@ fn real_data() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no real profiles and specifications in {}", folder.display());
+    eprintln!(
+        "skipped: no real profiles and specifications in {}",
+        folder.display()
+    );
     None
 }
 
-/// What dockerd 20.10.24 made each specification's filter of. The others are of its built-in profile.
+/// What dockerd 20.10.24 made each specification's filter of. The others are of its built-in
+/// profile.
 const NOT_BUILT_IN: [(&str, Option<&str>); 4] = [
     ("seccomp-custom-v25.0.13.json", Some("moby-v25.0.13.json")),
-    ("seccomp-custom-v29-net-admin.json", Some("profiles-seccomp-v0.2.3.json")),
+    (
+        "seccomp-custom-v29-net-admin.json",
+        Some("profiles-seccomp-v0.2.3.json"),
+    ),
     ("seccomp-unconfined.json", None),
     ("privileged.json", None),
 ];
@@ -51,7 +75,10 @@ fn every_real_filter_comes_out_as_docker_wrote_it() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         let spec: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let filter = spec.pointer("/linux/seccomp").filter(|filter| !filter.is_null()).cloned();
+        let filter = spec
+            .pointer("/linux/seccomp")
+            .filter(|filter| !filter.is_null())
+            .cloned();
         let source = NOT_BUILT_IN.into_iter().find(|(other, _)| *other == name);
         let Some(source) = source.map_or(Some("moby-v20.10.24.json"), |(_, source)| source) else {
             assert_eq!(filter, None, "{name}");
@@ -60,7 +87,10 @@ fn every_real_filter_comes_out_as_docker_wrote_it() {
         let bounding = serde_json::from_value(spec["process"]["capabilities"]["bounding"].clone());
         let bounding: Vec<String> = bounding.unwrap();
         let profile = Profile::read(&fs::read(data.join("seccomp").join(source)).unwrap()).unwrap();
-        assert!(resolve(&profile, &target(&bounding)) == filter, "{name} differs from what Docker made of {source}");
+        assert!(
+            resolve(&profile, &target(&bounding)) == filter,
+            "{name} differs from what Docker made of {source}"
+        );
         compared += 1;
     }
     assert!(compared >= 12, "only {compared} specifications were found");
@@ -72,17 +102,32 @@ fn every_real_profile_is_read_whole() {
     for entry in fs::read_dir(data.join("seccomp")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read(&path).unwrap();
-        let profile = Profile::read(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-        assert_eq!(*profile.tree(), serde_json::from_slice::<Value>(&text).unwrap(), "{}", path.display());
+        let profile =
+            Profile::read(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
+        assert_eq!(
+            *profile.tree(),
+            serde_json::from_slice::<Value>(&text).unwrap(),
+            "{}",
+            path.display()
+        );
     }
 }
 
 #[test]
 fn a_profile_that_says_nothing_gives_no_filter() {
     assert_eq!(resolved(&json!({}), &target(&[])), None);
-    assert_eq!(resolved(&json!({"flags": ["x"], "syscalls": []}), &target(&[])), None);
+    assert_eq!(
+        resolved(&json!({"flags": ["x"], "syscalls": []}), &target(&[])),
+        None
+    );
     let bare = json!({"defaultAction": "SCMP_ACT_ERRNO"});
-    assert_eq!(resolved(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}), &target(&[])), Some(bare));
+    assert_eq!(
+        resolved(
+            &json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}),
+            &target(&[])
+        ),
+        Some(bare)
+    );
 }
 
 #[test]
@@ -94,8 +139,14 @@ fn capabilities_include_by_all_and_exclude_by_any() {
         (json!({"includes": {"caps": ["CAP_A", "CAP_C"]}}), false),
         (json!({"excludes": {"caps": ["CAP_C", "CAP_A"]}}), false),
         (json!({"excludes": {"caps": ["CAP_C"]}}), true),
-        (json!({"includes": {"caps": []}, "excludes": {"caps": []}}), true),
-        (json!({"includes": {"caps": ["CAP_A"]}, "excludes": {"caps": ["CAP_B"]}}), false),
+        (
+            json!({"includes": {"caps": []}, "excludes": {"caps": []}}),
+            true,
+        ),
+        (
+            json!({"includes": {"caps": ["CAP_A"]}, "excludes": {"caps": ["CAP_B"]}}),
+            false,
+        ),
         // Compared letter by letter.
         (json!({"includes": {"caps": ["A"]}}), false),
         (json!({"includes": {"caps": ["cap_a"]}}), false),
@@ -113,27 +164,52 @@ fn architectures_go_by_dockers_own_words() {
         (json!({"includes": {"arches": ["x86"]}}), false),
         (json!({"includes": {"arches": ["AMD64"]}}), false),
         (json!({"excludes": {"arches": ["amd64"]}}), false),
-        (json!({"excludes": {"arches": ["x86_64", "SCMP_ARCH_X86_64"]}}), true),
+        (
+            json!({"excludes": {"arches": ["x86_64", "SCMP_ARCH_X86_64"]}}),
+            true,
+        ),
     ] {
         assert_eq!(there(&condition, &target(&[])), wanted, "{condition}");
     }
     let on = |name: &str, word: &str, generation: Generation| {
-        let to = Target { architecture: Arch::parse(name).unwrap(), generation, ..target(&[]) };
+        let to = Target {
+            architecture: Arch::parse(name).unwrap(),
+            generation,
+            ..target(&[])
+        };
         there(&json!({"includes": {"arches": [word]}}), &to)
     };
     assert!(on("386", "x86", Generation::V20) && !on("386", "386", Generation::V20));
     assert!(on("mips64le", "mipsel64", Generation::V20));
-    assert!(on("riscv64", "riscv64", Generation::V23) && !on("riscv64", "riscv64", Generation::V20));
-    assert!(on("loong64", "loongarch64", Generation::V23) && !on("loong64", "loong64", Generation::V23));
+    assert!(
+        on("riscv64", "riscv64", Generation::V23) && !on("riscv64", "riscv64", Generation::V20)
+    );
+    assert!(
+        on("loong64", "loongarch64", Generation::V23) && !on("loong64", "loong64", Generation::V23)
+    );
 }
 
 #[test]
 fn a_kernel_is_compared_by_two_numbers_as_numbers() {
-    for (version, reached) in
-        [("6.18", true), ("6.9", true), ("5.99", true), ("6.19", false), ("7.0", false), ("4.8", true), ("", true)]
-    {
-        assert_eq!(there(&json!({"includes": {"minKernel": version}}), &target(&[])), reached, "{version}");
-        assert_eq!(there(&json!({"excludes": {"minKernel": version}}), &target(&[])), !reached, "{version}");
+    for (version, reached) in [
+        ("6.18", true),
+        ("6.9", true),
+        ("5.99", true),
+        ("6.19", false),
+        ("7.0", false),
+        ("4.8", true),
+        ("", true),
+    ] {
+        assert_eq!(
+            there(&json!({"includes": {"minKernel": version}}), &target(&[])),
+            reached,
+            "{version}"
+        );
+        assert_eq!(
+            there(&json!({"excludes": {"minKernel": version}}), &target(&[])),
+            !reached,
+            "{version}"
+        );
     }
     for (release, wanted) in [
         ("6.18.44-fc-v595", Some((6, 18))),
@@ -163,18 +239,35 @@ fn of_the_architecture_map_the_first_entry_for_the_machine_counts() {
     ]);
     let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "archMap": map});
     let on = |name: &str, generation| {
-        let to = Target { architecture: Arch::parse(name).unwrap(), generation, ..target(&[]) };
+        let to = Target {
+            architecture: Arch::parse(name).unwrap(),
+            generation,
+            ..target(&[])
+        };
         resolved(&profile, &to).unwrap()["architectures"].clone()
     };
-    assert_eq!(on("amd64", Generation::V20), json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]));
-    assert_eq!(on("aarch64", Generation::V20), json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]));
+    assert_eq!(
+        on("amd64", Generation::V20),
+        json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"])
+    );
+    assert_eq!(
+        on("aarch64", Generation::V20),
+        json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"])
+    );
     assert_eq!(on("riscv64", Generation::V23), json!(["SCMP_ARCH_RISCV64"]));
     // Left out where there are none: then the machine's own is the only one that may call.
-    for (name, generation) in [("s390x", Generation::V23), ("riscv64", Generation::V20), ("loong64", Generation::V23)] {
+    for (name, generation) in [
+        ("s390x", Generation::V23),
+        ("riscv64", Generation::V20),
+        ("loong64", Generation::V23),
+    ] {
         assert_eq!(on(name, generation), Value::Null, "{name}");
     }
     let listed = json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_ARM"], "archMap": []});
-    assert_eq!(resolved(&listed, &target(&[])).unwrap()["architectures"], json!(["SCMP_ARCH_ARM"]));
+    assert_eq!(
+        resolved(&listed, &target(&[])).unwrap()["architectures"],
+        json!(["SCMP_ARCH_ARM"])
+    );
 }
 
 #[test]
@@ -186,16 +279,23 @@ fn the_older_docker_drops_what_the_newer_passes_on() {
     });
     let older = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": profile["syscalls"]});
     assert_eq!(resolved(&profile, &target(&[])), Some(older));
-    let newer = Target { generation: Generation::V23, ..target(&[]) };
+    let newer = Target {
+        generation: Generation::V23,
+        ..target(&[])
+    };
     assert_eq!(resolved(&profile, &newer), Some(profile));
     let empty = json!({"defaultAction": "SCMP_ACT_LOG", "defaultErrnoRet": null, "flags": [], "listenerPath": ""});
-    assert_eq!(resolved(&empty, &newer), Some(json!({"defaultAction": "SCMP_ACT_LOG"})));
+    assert_eq!(
+        resolved(&empty, &newer),
+        Some(json!({"defaultAction": "SCMP_ACT_LOG"}))
+    );
 }
 
 #[test]
 fn rules_are_neither_sorted_nor_merged() {
     let rule = |name: &str| json!({"names": [name, name], "action": "SCMP_ACT_ALLOW"});
-    let profile = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule("b"), rule("a"), rule("b")]});
+    let profile =
+        json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule("b"), rule("a"), rule("b")]});
     assert_eq!(resolved(&profile, &target(&[])), Some(profile));
 }
 
@@ -204,7 +304,12 @@ fn an_architecture_has_gos_name_and_the_kernels() {
     for arch in Arch::ALL {
         assert_eq!(Arch::parse(arch.name()), Some(arch));
     }
-    for (kernels, gos) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("i686", "386"), ("loongarch64", "loong64")] {
+    for (kernels, gos) in [
+        ("x86_64", "amd64"),
+        ("aarch64", "arm64"),
+        ("i686", "386"),
+        ("loongarch64", "loong64"),
+    ] {
         assert_eq!(Arch::parse(kernels).map(Arch::name), Some(gos));
     }
     for name in ["", "AMD64", "amd64 ", "SCMP_ARCH_X86_64", "mips"] {
@@ -212,8 +317,16 @@ fn an_architecture_has_gos_name_and_the_kernels() {
     }
 }
 
-const WORDS: [&str; 8] =
-    ["CAP_SYS_ADMIN", "CAP_CHOWN", "amd64", "s390x", "SCMP_ARCH_X86_64", "SCMP_ARCH_ARM", "clone", "socket"];
+const WORDS: [&str; 8] = [
+    "CAP_SYS_ADMIN",
+    "CAP_CHOWN",
+    "amd64",
+    "s390x",
+    "SCMP_ARCH_X86_64",
+    "SCMP_ARCH_ARM",
+    "clone",
+    "socket",
+];
 const KEYS: [&str; 22] = [
     "defaultAction",
     "defaultErrnoRet",
@@ -285,7 +398,10 @@ fn profile() -> impl Strategy<Value = Value> {
             json!({"names": names, "action": action, "errnoRet": errno, "args": args, "comment": "why",
                 "includes": includes, "excludes": excludes})
         });
-    let map = prop::sample::subsequence(vec!["SCMP_ARCH_X86_64", "SCMP_ARCH_S390X", "SCMP_ARCH_ARM"], 0..3);
+    let map = prop::sample::subsequence(
+        vec!["SCMP_ARCH_X86_64", "SCMP_ARCH_S390X", "SCMP_ARCH_ARM"],
+        0..3,
+    );
     (prop::collection::vec(rule, 0..6), map, prop::option::of(0..99_u16), words()).prop_map(|(rules, map, errno, flags)| {
         let map: Vec<_> = map.into_iter().map(|own| json!({"architecture": own, "subArchitectures": ["SCMP_ARCH_ARM"]})).collect();
         json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno, "archMap": map, "flags": flags, "syscalls": rules})
@@ -295,16 +411,24 @@ fn profile() -> impl Strategy<Value = Value> {
 fn any_target() -> impl Strategy<Value = (Vec<String>, Arch, Generation)> {
     let bounding = words().prop_map(|words| words.into_iter().map(str::to_owned).collect());
     let generation = prop::sample::select(vec![Generation::V20, Generation::V23]);
-    (bounding, prop::sample::select(Arch::ALL.to_vec()), generation)
+    (
+        bounding,
+        prop::sample::select(Arch::ALL.to_vec()),
+        generation,
+    )
 }
 
-/// The same tree with every key passed through a function, in objects whose keys are all the format's own.
+/// The same tree with every key passed through a function, in objects whose keys are all the
+/// format's own.
 fn rekeyed(value: &Value, change: &mut impl FnMut(&str) -> String) -> Value {
     match value {
         Value::Array(items) => items.iter().map(|item| rekeyed(item, change)).collect(),
-        Value::Object(object) => {
-            Value::Object(object.iter().map(|(key, value)| (change(key), rekeyed(value, change))).collect())
-        }
+        Value::Object(object) => Value::Object(
+            object
+                .iter()
+                .map(|(key, value)| (change(key), rekeyed(value, change)))
+                .collect(),
+        ),
         leaf => leaf.clone(),
     }
 }
@@ -312,10 +436,20 @@ fn rekeyed(value: &Value, change: &mut impl FnMut(&str) -> String) -> Value {
 /// The same tree with a stranger in every object.
 fn with_strangers(value: &Value, stranger: &Value) -> Value {
     match value {
-        Value::Array(items) => items.iter().map(|item| with_strangers(item, stranger)).collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| with_strangers(item, stranger))
+            .collect(),
         Value::Object(object) => {
-            let known = object.iter().map(|(key, value)| (key.clone(), with_strangers(value, stranger)));
-            Value::Object([("x-stranger".to_owned(), stranger.clone())].into_iter().chain(known).collect())
+            let known = object
+                .iter()
+                .map(|(key, value)| (key.clone(), with_strangers(value, stranger)));
+            Value::Object(
+                [("x-stranger".to_owned(), stranger.clone())]
+                    .into_iter()
+                    .chain(known)
+                    .collect(),
+            )
         }
         leaf => leaf.clone(),
     }

@@ -65,18 +65,34 @@ fn what_each_tier_grants_is_taken_and_less_and_more_are_not() {
     let rules = |tier: Tier| match tier {
         Tier::Nsjail => vec![narrow()],
         Tier::Unshare => vec![narrow(), forbidding("unshare", 0xafff_ffff)],
-        Tier::Chromium => vec![forbidding("clone", 0x0e02_0000), forbidding("unshare", 0xefff_ffff)],
+        Tier::Chromium => vec![
+            forbidding("clone", 0x0e02_0000),
+            forbidding("unshare", 0xefff_ffff),
+        ],
         Tier::Bwrap => {
             let plain = ["clone", "mount", "umount2", "pivot_root"].map(allow);
-            plain.into_iter().chain([forbidding("unshare", 0xefff_ffff)]).collect()
+            plain
+                .into_iter()
+                .chain([forbidding("unshare", 0xefff_ffff)])
+                .collect()
         }
         Tier::Seed => vec![allow("clone")],
     };
-    let patched = |tier| rules(tier).into_iter().fold(base.clone(), |filter, rule| with(&filter, rule));
+    let patched = |tier| {
+        rules(tier)
+            .into_iter()
+            .fold(base.clone(), |filter, rule| with(&filter, rule))
+    };
     for tier in Tier::ALL {
         for patch in Tier::ALL {
             let outcome = check(&base, &patched(patch), tier);
-            assert_eq!(outcome.is_ok(), patch == tier, "{} by the rules of {}: {outcome:?}", tier.name(), patch.name());
+            assert_eq!(
+                outcome.is_ok(),
+                patch == tier,
+                "{} by the rules of {}: {outcome:?}",
+                tier.name(),
+                patch.name()
+            );
         }
     }
 }
@@ -93,28 +109,54 @@ fn a_patch_that_does_nothing_is_refused() {
 #[test]
 fn an_appended_rule_that_an_earlier_one_swallows_is_refused() {
     let mut before = docker_like();
-    before["syscalls"].as_array_mut().unwrap().insert(0, json!({"names": ["clone"], "action": "SCMP_ACT_KILL"}));
+    before["syscalls"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"names": ["clone"], "action": "SCMP_ACT_KILL"}));
     let told = check(&before, &with(&before, narrow()), Tier::Nsjail).unwrap_err();
-    assert!(told.contains("clone(0x0, ") && told.contains("should be allowed"), "{told}");
+    assert!(
+        told.contains("clone(0x0, ") && told.contains("should be allowed"),
+        "{told}"
+    );
 }
 
 #[test]
 fn more_than_the_tier_grants_is_refused() {
     let told = refusal(|after| append(after, allow("clone")));
-    assert!(told.contains("x86_64 clone(0x2") && told.contains("should be as before"), "{told}");
+    assert!(
+        told.contains("x86_64 clone(0x2") && told.contains("should be as before"),
+        "{told}"
+    );
     let told = refusal(|after| append(after, allow("setns")));
-    assert!(told.contains("x86_64 setns(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) should be as before"), "{told}");
-    assert!(told.ends_with("; before: error 1; after: allowed"), "{told}");
+    assert!(
+        told.contains("x86_64 setns(0x0, 0x0, 0x0, 0x0, 0x0, 0x0) should be as before"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("; before: error 1; after: allowed"),
+        "{told}"
+    );
     // One argument value in 2^64, which no list of values to try would hold.
     let odd = json!({"index": 3, "value": 0x1234_5678_9abc_def0_u64, "op": "SCMP_CMP_EQ"});
-    let told = refusal(|after| append(after, json!({"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "args": [odd]})));
-    assert!(told.contains("x86_64 bpf(0x0, 0x0, 0x0, 0x123456789abcdef0, 0x0, 0x0)"), "{told}");
+    let told = refusal(|after| {
+        append(
+            after,
+            json!({"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "args": [odd]}),
+        )
+    });
+    assert!(
+        told.contains("x86_64 bpf(0x0, 0x0, 0x0, 0x123456789abcdef0, 0x0, 0x0)"),
+        "{told}"
+    );
 }
 
 #[test]
 fn another_error_number_is_refused() {
     let told = refusal(|after| after["syscalls"][5]["errnoRet"] = json!(1));
-    assert!(told.contains("clone3(") && told.ends_with("before: error 38; after: error 1"), "{told}");
+    assert!(
+        told.contains("clone3(") && told.ends_with("before: error 38; after: error 1"),
+        "{told}"
+    );
     let told = refusal(|after| after["defaultErrnoRet"] = json!(2));
     assert!(told.ends_with("before: error 1; after: error 2"), "{told}");
     let told = refusal(|after| after["defaultAction"] = json!("SCMP_ACT_LOG"));
@@ -123,14 +165,33 @@ fn another_error_number_is_refused() {
 
 #[test]
 fn a_dropped_or_added_architecture_is_refused() {
-    let told = refusal(|after| after["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]));
-    assert!(told.contains(": x86 ") && told.ends_with("after: the thread is killed"), "{told}");
-    let told = refusal(|after| after["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]));
-    assert!(told.contains(": x32 ") && told.ends_with("after: the thread is killed"), "{told}");
-    let told = refusal(|after| after["architectures"].as_array_mut().unwrap().push(json!("SCMP_ARCH_AARCH64")));
-    assert!(told.contains(": aarch64 ") && told.contains("before: the thread is killed"), "{told}");
+    let told =
+        refusal(|after| after["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X32"]));
+    assert!(
+        told.contains(": x86 ") && told.ends_with("after: the thread is killed"),
+        "{told}"
+    );
+    let told =
+        refusal(|after| after["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]));
+    assert!(
+        told.contains(": x32 ") && told.ends_with("after: the thread is killed"),
+        "{told}"
+    );
+    let told = refusal(|after| {
+        after["architectures"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!("SCMP_ARCH_AARCH64"))
+    });
+    assert!(
+        told.contains(": aarch64 ") && told.contains("before: the thread is killed"),
+        "{told}"
+    );
     let told = refusal(|after| after["architectures"] = json!(["SCMP_ARCH_S390X"]));
-    assert_eq!(told, "the patched seccomp profile is for other architectures");
+    assert_eq!(
+        told,
+        "the patched seccomp profile is for other architectures"
+    );
 }
 
 #[test]
@@ -153,7 +214,11 @@ fn the_flags_are_where_the_architecture_has_them() {
         filter
     };
     assert_eq!(check(&base, &with_index(1), Tier::Nsjail), Ok(()));
-    assert!(check(&base, &with_index(0), Tier::Nsjail).unwrap_err().contains("s390"));
+    assert!(
+        check(&base, &with_index(0), Tier::Nsjail)
+            .unwrap_err()
+            .contains("s390")
+    );
 }
 
 #[test]
@@ -161,11 +226,21 @@ fn what_was_allowed_and_logged_may_stay_so() {
     let base = json!({"defaultAction": "SCMP_ACT_LOG", "architectures": ["SCMP_ARCH_X86_64"]});
     assert_eq!(check(&base, &base, Tier::Bwrap), Ok(()));
     assert_eq!(
-        check(&base, &with(&json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": []}), allow("clone")), Tier::Seed),
+        check(
+            &base,
+            &with(
+                &json!({"defaultAction": "SCMP_ACT_LOG", "syscalls": []}),
+                allow("clone")
+            ),
+            Tier::Seed
+        ),
         Ok(())
     );
     let allowing = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []});
-    let logging = with(&allowing, json!({"names": ["clone"], "action": "SCMP_ACT_LOG"}));
+    let logging = with(
+        &allowing,
+        json!({"names": ["clone"], "action": "SCMP_ACT_LOG"}),
+    );
     assert!(check(&allowing, &logging, Tier::Seed).is_err());
 }
 
@@ -189,16 +264,22 @@ fn a_filter_that_no_runtime_takes_is_named() {
 /// The filters in real specifications, by the file's name; empty where they aren't there.
 fn real_filters() -> Vec<(String, Value)> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("BOUNDARY_REAL_DATA").map_or_else(beside, PathBuf::from).join("specs");
+    let folder = std::env::var_os("BOUNDARY_REAL_DATA")
+        .map_or_else(beside, PathBuf::from)
+        .join("specs");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        eprintln!("skipped: there are no real specifications in {}", folder.display());
+        eprintln!(
+            "skipped: there are no real specifications in {}",
+            folder.display()
+        );
         return Vec::new();
     };
     let filters = entries.filter_map(|entry| {
         let path = entry.unwrap().path();
         let spec: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let name = path.file_name()?.to_str()?.to_owned();
-        spec.pointer("/linux/seccomp").map(|seccomp| (name, seccomp.clone()))
+        spec.pointer("/linux/seccomp")
+            .map(|seccomp| (name, seccomp.clone()))
     });
     filters.collect()
 }
@@ -209,9 +290,16 @@ fn the_narrow_rule_is_taken_after_every_real_filter() {
         let outcome = check(&before, &with(&before, narrow()), Tier::Nsjail);
         // With CAP_SYS_ADMIN, `clone` is allowed already.
         assert_eq!(outcome, Ok(()), "{name}");
-        let doubled = with(&with(&before, narrow()), json!({"names": ["kcmp"], "action": "SCMP_ACT_ALLOW"}));
+        let doubled = with(
+            &with(&before, narrow()),
+            json!({"names": ["kcmp"], "action": "SCMP_ACT_ALLOW"}),
+        );
         let allowed = before.to_string().contains("\"kcmp\"");
-        assert_eq!(check(&before, &doubled, Tier::Nsjail).is_ok(), allowed, "{name}");
+        assert_eq!(
+            check(&before, &doubled, Tier::Nsjail).is_ok(),
+            allowed,
+            "{name}"
+        );
     }
 }
 
@@ -219,7 +307,8 @@ proptest! {
     // Each is three programs.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// What the check says is what trying says: whatever rule is added, it is refused if one of many calls shows why.
+    /// What the check says is what trying says: whatever rule is added, it is refused if one of
+    /// many calls shows why.
     #[test]
     fn no_added_rule_loosens_or_tightens_unseen(
         name in prop::sample::select(vec!["clone", "unshare", "socket", "personality", "read", "bind", "setns"]),
@@ -255,5 +344,13 @@ proptest! {
 
 fn any_value() -> impl Strategy<Value = u64> {
     let flag = (0..64_u32).prop_map(|place| 1 << place);
-    prop_oneof![0..3_u64, Just(40), Just(0x2e02_0000), Just(0x5000_0000), Just(0xffff_ffff), flag, any::<u64>()]
+    prop_oneof![
+        0..3_u64,
+        Just(40),
+        Just(0x2e02_0000),
+        Just(0x5000_0000),
+        Just(0xffff_ffff),
+        flag,
+        any::<u64>()
+    ]
 }

@@ -14,8 +14,14 @@ struct Host {
 impl Host {
     fn new(files: &[(&str, &str)]) -> Self {
         let path = |name: &str| PathBuf::from(format!("/etc/boundary/policies/{name}.yaml"));
-        let files = files.iter().map(|(name, content)| (path(name), (*content).to_owned())).collect();
-        Self { settings: Settings::default(), files }
+        let files = files
+            .iter()
+            .map(|(name, content)| (path(name), (*content).to_owned()))
+            .collect();
+        Self {
+            settings: Settings::default(),
+            files,
+        }
     }
 
     fn opening(mut self, policies: &[&str], modes: &[Mode], ceiling: Option<&str>) -> Self {
@@ -28,17 +34,31 @@ impl Host {
         self
     }
 
-    fn select(&self, named: Option<&str>, annotations: &[(&str, &str)]) -> Result<PolicySource, Vec<Mistake>> {
-        let annotations = annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        select(&self.settings, named, &annotations, |path| Ok(self.files.get(path).cloned()))
+    fn select(
+        &self,
+        named: Option<&str>,
+        annotations: &[(&str, &str)],
+    ) -> Result<PolicySource, Vec<Mistake>> {
+        let annotations = annotations
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        select(&self.settings, named, &annotations, |path| {
+            Ok(self.files.get(path).cloned())
+        })
     }
 
     fn source(&self, named: Option<&str>, annotations: &[(&str, &str)]) -> PolicySource {
-        self.select(named, annotations).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+        self.select(named, annotations)
+            .unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
     }
 
     fn mistakes(&self, named: Option<&str>, annotations: &[(&str, &str)]) -> Vec<String> {
-        self.select(named, annotations).unwrap_err().iter().map(ToString::to_string).collect()
+        self.select(named, annotations)
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 }
 
@@ -47,35 +67,62 @@ const NPM: &str = "allow: [domain=registry.npm.test]\ndeny: [domain=evil.test]\n
 #[test]
 fn no_policy_at_all_denies_everything_and_says_why() {
     let source = Host::new(&[]).source(None, &[]);
-    assert_eq!(source.note.as_deref(), Some("no policy: /etc/boundary/policies/default.yaml does not exist"));
-    assert_eq!((source.name.as_str(), source.allow.len(), source.mode), ("default", 0, Mode::Enforce));
+    assert_eq!(
+        source.note.as_deref(),
+        Some("no policy: /etc/boundary/policies/default.yaml does not exist")
+    );
+    assert_eq!(
+        (source.name.as_str(), source.allow.len(), source.mode),
+        ("default", 0, Mode::Enforce)
+    );
 }
 
 #[test]
 fn the_runtimes_name_beats_the_settings_and_an_annotation_beats_both_where_it_is_let() {
-    let files = [("default", "allow: [domain=d.test]"), ("npm", NPM), ("pip", "allow: [domain=pip.test]")];
+    let files = [
+        ("default", "allow: [domain=d.test]"),
+        ("npm", NPM),
+        ("pip", "allow: [domain=pip.test]"),
+    ];
     let host = Host::new(&files).opening(&["pip"], &[Mode::Enforce], None);
     assert_eq!(host.source(None, &[]).allow, ["domain=d.test"]);
     let npm = host.source(Some("npm"), &[]);
     assert_eq!(
         (npm.name.as_str(), &npm.allow[..], &npm.deny[..], npm.note),
-        ("npm", &["domain=registry.npm.test".to_owned()][..], &["domain=evil.test".to_owned()][..], None)
+        (
+            "npm",
+            &["domain=registry.npm.test".to_owned()][..],
+            &["domain=evil.test".to_owned()][..],
+            None
+        )
     );
-    assert_eq!(host.source(Some("npm"), &[("boundary.policy", "pip")]).name, "pip");
+    assert_eq!(
+        host.source(Some("npm"), &[("boundary.policy", "pip")]).name,
+        "pip"
+    );
     let found = host.mistakes(None, &[("boundary.policy", "npm")]);
     assert_eq!(
         found,
-        ["annotation: boundary.policy: npm may not be chosen here: the host's setting annotations.policies lists pip"]
+        [
+            "annotation: boundary.policy: npm may not be chosen here: the host's setting annotations.policies lists pip"
+        ]
     );
 }
 
 #[test]
 fn a_policy_that_was_asked_for_must_exist() {
     let mut host = Host::new(&[]).opening(&["pip"], &[Mode::Enforce], None);
-    let missing = |name: &str| [format!("/etc/boundary/policies/{name}.yaml: policy {name} has no file")];
+    let missing = |name: &str| {
+        [format!(
+            "/etc/boundary/policies/{name}.yaml: policy {name} has no file"
+        )]
+    };
     assert_eq!(host.mistakes(Some("npm"), &[]), missing("npm"));
     assert_eq!(host.mistakes(Some("default"), &[]), missing("default"));
-    assert_eq!(host.mistakes(None, &[("boundary.policy", "pip")]), missing("pip"));
+    assert_eq!(
+        host.mistakes(None, &[("boundary.policy", "pip")]),
+        missing("pip")
+    );
     host.settings.policy = PolicyName::parse("corp").unwrap();
     assert_eq!(host.mistakes(None, &[]), missing("corp"));
 }
@@ -83,7 +130,10 @@ fn a_policy_that_was_asked_for_must_exist() {
 #[test]
 fn a_mode_is_chosen_only_among_those_the_host_lists() {
     let host = Host::new(&[]);
-    assert_eq!(host.source(None, &[("boundary.mode", "enforce")]).mode, Mode::Enforce);
+    assert_eq!(
+        host.source(None, &[("boundary.mode", "enforce")]).mode,
+        Mode::Enforce
+    );
     let found = host.mistakes(None, &[("boundary.mode", "observe")]);
     assert_eq!(
         found,
@@ -92,15 +142,27 @@ fn a_mode_is_chosen_only_among_those_the_host_lists() {
         ]
     );
     let found = host.mistakes(None, &[("boundary.mode", "off\u{1b}")]);
-    assert_eq!(found, ["annotation: boundary.mode: \"off\\u{1b}\" is no mode; there are enforce and observe"]);
+    assert_eq!(
+        found,
+        ["annotation: boundary.mode: \"off\\u{1b}\" is no mode; there are enforce and observe"]
+    );
     let host = Host::new(&[]).opening(&[], &[Mode::Observe], None);
-    assert_eq!(host.source(None, &[("boundary.mode", "observe")]).mode, Mode::Observe);
-    assert_eq!(host.mistakes(None, &[("boundary.mode", "enforce")]).len(), 1);
+    assert_eq!(
+        host.source(None, &[("boundary.mode", "observe")]).mode,
+        Mode::Observe
+    );
+    assert_eq!(
+        host.mistakes(None, &[("boundary.mode", "enforce")]).len(),
+        1
+    );
 }
 
 #[test]
 fn annotated_rules_come_with_their_ceiling_or_not_at_all() {
-    let files = [("default", "allow: [domain=d.test]"), ("top", "allow: [domain=*.test]\ndeny: [domain=evil.test]")];
+    let files = [
+        ("default", "allow: [domain=d.test]"),
+        ("top", "allow: [domain=*.test]\ndeny: [domain=evil.test]"),
+    ];
     let host = Host::new(&files);
     let found = host.mistakes(None, &[("boundary.allow", "domain=a.test")]);
     assert!(found[0].contains("annotations.ceiling"), "{found:?}");
@@ -114,7 +176,10 @@ fn annotated_rules_come_with_their_ceiling_or_not_at_all() {
     assert!(plain.ceiling.is_empty() && plain.deny.is_empty());
     let gone = Host::new(&files[..1]).opening(&[], &[Mode::Enforce], Some("top"));
     let found = gone.mistakes(None, &[("boundary.allow", "domain=a.test")]);
-    assert_eq!(found, ["/etc/boundary/policies/top.yaml: policy top has no file"]);
+    assert_eq!(
+        found,
+        ["/etc/boundary/policies/top.yaml: policy top has no file"]
+    );
 }
 
 #[test]
@@ -122,24 +187,45 @@ fn an_annotation_is_bounded() {
     let host = Host::new(&[("top", "")]).opening(&[], &[Mode::Enforce], Some("top"));
     let longest = format!("domain={}.test", "a;domain=".repeat(2000));
     let found = host.mistakes(None, &[("boundary.allow", &longest)]);
-    assert_eq!(found, ["annotation: boundary.allow: longer than 8192 bytes"]);
+    assert_eq!(
+        found,
+        ["annotation: boundary.allow: longer than 8192 bytes"]
+    );
 }
 
 #[test]
 fn a_mistyped_annotation_is_not_silent_and_foreign_ones_are_left_alone() {
     let host = Host::new(&[]);
     assert!(
-        host.select(None, &[("boundary.original-network", "x"), ("io.kubernetes.x", "y"), ("boundaryx", "")]).is_ok()
+        host.select(
+            None,
+            &[
+                ("boundary.original-network", "x"),
+                ("io.kubernetes.x", "y"),
+                ("boundaryx", "")
+            ]
+        )
+        .is_ok()
     );
     let found = host.mistakes(None, &[("boundary.alow", "domain=*"), ("boundary.", "")]);
     assert_eq!(found.len(), 2);
-    assert!(found[1].starts_with("annotation: boundary.alow: unknown; there are boundary.policy,"), "{found:?}");
+    assert!(
+        found[1].starts_with("annotation: boundary.alow: unknown; there are boundary.policy,"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn all_mistakes_are_told_at_once() {
     let host = Host::new(&[("default", "allow: [foo=1]\ndeny: [port=x]")]);
-    let found = host.mistakes(None, &[("boundary.x", ""), ("boundary.mode", "off"), ("boundary.allow", "bar=2")]);
+    let found = host.mistakes(
+        None,
+        &[
+            ("boundary.x", ""),
+            ("boundary.mode", "off"),
+            ("boundary.allow", "bar=2"),
+        ],
+    );
     let starts = [
         "annotation: boundary.x: ",
         "/etc/boundary/policies/default.yaml:1: foo: ",
@@ -162,9 +248,23 @@ fn a_name_leads_nowhere_but_into_the_directory() {
         assert!(PolicyName::parse(name).is_ok(), "{name}");
     }
     let read = RefCell::new(Vec::new());
-    for name in
-        ["", ".", "..", "a..b", "/etc/passwd", "a/b", "../a", ".a", "-a", "_a", "A", "a b", "a\0", "ä", &"a".repeat(65)]
-    {
+    for name in [
+        "",
+        ".",
+        "..",
+        "a..b",
+        "/etc/passwd",
+        "a/b",
+        "../a",
+        ".a",
+        "-a",
+        "_a",
+        "A",
+        "a b",
+        "a\0",
+        "ä",
+        &"a".repeat(65),
+    ] {
         assert!(PolicyName::parse(name).is_err(), "{name:?}");
         let result = select(&Settings::default(), Some(name), &BTreeMap::new(), |path| {
             read.borrow_mut().push(path.to_owned());
@@ -179,7 +279,10 @@ fn a_name_leads_nowhere_but_into_the_directory() {
 fn a_file_that_can_not_be_read_is_a_mistake_and_no_empty_policy() {
     let failing = |_: &Path| Err(io::Error::other("mode 0666 lets others write it"));
     let found = select(&Settings::default(), None, &BTreeMap::new(), failing).unwrap_err();
-    assert_eq!(found[0].to_string(), "/etc/boundary/policies/default.yaml: mode 0666 lets others write it");
+    assert_eq!(
+        found[0].to_string(),
+        "/etc/boundary/policies/default.yaml: mode 0666 lets others write it"
+    );
 }
 
 #[test]
@@ -189,20 +292,43 @@ fn what_is_in_force_is_compared_with_what_the_same_choices_give_now() {
         ("top", "allow:\n- domain=*.test\ndeny:\n- domain=x.test\n"),
     ]);
     let host = host.opening(&[], &[Mode::Enforce, Mode::Observe], Some("top"));
-    let before =
-        host.source(Some("npm"), &[("boundary.allow", "domain=b.test; domain=c.test"), ("boundary.mode", "observe")]);
-    let now = |host: &Host| again(&host.settings, &before, |path| Ok(host.files.get(path).cloned()));
+    let before = host.source(
+        Some("npm"),
+        &[
+            ("boundary.allow", "domain=b.test; domain=c.test"),
+            ("boundary.mode", "observe"),
+        ],
+    );
+    let now = |host: &Host| {
+        again(&host.settings, &before, |path| {
+            Ok(host.files.get(path).cloned())
+        })
+    };
     assert_eq!(now(&host).unwrap().hash(), before.hash());
-    let mut other = Host::new(&[("npm", "allow:\n- domain=a.test port=8443\n"), ("top", "allow:\n- domain=*.test\n")]);
+    let mut other = Host::new(&[
+        ("npm", "allow:\n- domain=a.test port=8443\n"),
+        ("top", "allow:\n- domain=*.test\n"),
+    ]);
     other.settings = host.settings;
     assert_ne!(now(&other).unwrap().hash(), before.hash());
-    assert!(now(&Host::new(&[("npm", "allow:\n- domain=a.test\n")])).is_err(), "neither is open any more");
+    assert!(
+        now(&Host::new(&[("npm", "allow:\n- domain=a.test\n")])).is_err(),
+        "neither is open any more"
+    );
 }
 
 #[test]
 fn a_default_without_a_file_is_the_same_until_it_has_one() {
     let before = Host::new(&[]).source(None, &[]);
-    let now = |host: &Host| again(&host.settings, &before, |path| Ok(host.files.get(path).cloned())).unwrap();
+    let now = |host: &Host| {
+        again(&host.settings, &before, |path| {
+            Ok(host.files.get(path).cloned())
+        })
+        .unwrap()
+    };
     assert_eq!(now(&Host::new(&[])).hash(), before.hash());
-    assert_ne!(now(&Host::new(&[("default", "allow:\n- domain=a.test\n")])).hash(), before.hash());
+    assert_ne!(
+        now(&Host::new(&[("default", "allow:\n- domain=a.test\n")])).hash(),
+        before.hash()
+    );
 }

@@ -13,7 +13,11 @@ pub(crate) const ROWS: &[Row] = &[
         defence: "what no rule could allow is refused at once; web ports and DNS go to the proxy",
         script: |scene| {
             let send = |kind: &str, port: u16| {
-                format!("attacker send {kind} {} {}", SocketAddr::new(scene.target(), port), scene.secret)
+                format!(
+                    "attacker send {kind} {} {}",
+                    SocketAddr::new(scene.target(), port),
+                    scene.secret
+                )
             };
             let tcp = [22, 53, 80, 443, 5432, 8080].map(|port| send("tcp", port));
             let udp = [53, 443, 5353, 9999].map(|port| send("udp", port));
@@ -26,7 +30,13 @@ pub(crate) const ROWS: &[Row] = &[
         name: "whole_frames_past_the_containers_own_kernel",
         attack: "datagrams as Ethernet frames, to the gateway and to everyone, past queues and the container's own firewall",
         defence: "every link ends in the gateway, whose rules see what arrives, however it was sent",
-        script: |scene| format!("attacker-raw frames eth0 {} {}", scene.target(), scene.secret),
+        script: |scene| {
+            format!(
+                "attacker-raw frames eth0 {} {}",
+                scene.target(),
+                scene.secret
+            )
+        },
         ..ROW
     },
     Row {
@@ -43,7 +53,9 @@ pub(crate) const ROWS: &[Row] = &[
         script: |scene| {
             let secret = &scene.secret;
             let sources = [scene.target(), scene.neighbour()];
-            sources.map(|source| format!("attacker-raw speak closed-port {source} {secret}")).join(" && ")
+            sources
+                .map(|source| format!("attacker-raw speak closed-port {source} {secret}"))
+                .join(" && ")
         },
         ..ROW
     },
@@ -54,13 +66,27 @@ pub(crate) const ROWS: &[Row] = &[
         script: |scene| {
             let secret = &scene.secret;
             let targets = match scene.circumstances.family {
-                Family::V4 => {
-                    ["224.0.0.251:5353", "239.255.255.250:1900", "172.17.255.255:138", "255.255.255.255:67"].as_slice()
-                }
-                Family::V6 => ["[ff02::fb%$link]:5353", "[ff02::1%$link]:9999", "[ff05::c%$link]:1900"].as_slice(),
+                Family::V4 => [
+                    "224.0.0.251:5353",
+                    "239.255.255.250:1900",
+                    "172.17.255.255:138",
+                    "255.255.255.255:67",
+                ]
+                .as_slice(),
+                Family::V6 => [
+                    "[ff02::fb%$link]:5353",
+                    "[ff02::1%$link]:9999",
+                    "[ff05::c%$link]:1900",
+                ]
+                .as_slice(),
             };
-            let sends = targets.iter().map(|target| format!("attacker send udp \"{target}\" {secret}"));
-            format!("link=$(cat /sys/class/net/eth0/ifindex); {}", sends.collect::<Vec<_>>().join("; "))
+            let sends = targets
+                .iter()
+                .map(|target| format!("attacker send udp \"{target}\" {secret}"));
+            format!(
+                "link=$(cat /sys/class/net/eth0/ifindex); {}",
+                sends.collect::<Vec<_>>().join("; ")
+            )
         },
         ..ROW
     },
@@ -71,7 +97,13 @@ pub(crate) const ROWS: &[Row] = &[
         script: |scene| {
             let secret = &scene.secret;
             let addresses = match scene.circumstances.family {
-                Family::V4 => ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16"].as_slice(),
+                Family::V4 => [
+                    "169.254.169.254",
+                    "169.254.170.2",
+                    "100.100.100.200",
+                    "168.63.129.16",
+                ]
+                .as_slice(),
                 Family::V6 => ["[fd00:ec2::254]"].as_slice(),
             };
             let tries = addresses.iter().map(|address| {

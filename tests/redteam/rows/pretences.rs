@@ -1,5 +1,5 @@
-//! A rule opens an address whatever is said there, another denies a name or a path: requests that try to pass for something
-//! that nobody needs to read.
+//! A rule opens an address whatever is said there, another denies a name or a path: requests that
+//! try to pass for something that nobody needs to read.
 
 use std::net::IpAddr;
 
@@ -12,39 +12,97 @@ use crate::scene::Scene;
 const READ: &str = "where a deny rule could apply, the client's first bytes are identified whenever they come, and what some \
                     server could take for a request is refused where it can't be read for certain";
 
-const fn pretence(name: &'static str, attack: &'static str, script: fn(&Scene<'_>) -> String) -> Row {
-    Row { name, attack, defence: READ, script, recorded: Some(Trace::Denied), ..ROW }
+const fn pretence(
+    name: &'static str,
+    attack: &'static str,
+    script: fn(&Scene<'_>) -> String,
+) -> Row {
+    Row {
+        name,
+        attack,
+        defence: READ,
+        script,
+        recorded: Some(Trace::Denied),
+        ..ROW
+    }
 }
 
 pub(crate) const ROWS: &[Row] = &[
-    pretence("pretence_by_silence", "six seconds of silence, then a denied request", |scene| {
-        both(scene, 6, "GET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test")
-    }),
-    pretence("pretence_by_a_long_method", "a method of 33 letters", |scene| {
-        both(scene, 0, &format!("{} /secret/SECRET HTTP/1.1\\r\\nHost: denied.test", "A".repeat(33)))
-    }),
-    pretence("pretence_by_a_tab", "a tab between method and target", |scene| {
-        both(scene, 0, "GET\\t/secret/SECRET HTTP/1.1\\r\\nHost: denied.test")
-    }),
-    pretence("pretence_by_a_leading_blank", "a blank before the method", |scene| {
-        both(scene, 0, " GET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test")
-    }),
-    pretence("pretence_by_no_version", "a request without a version (HTTP/0.9), to a denied path", |scene| {
-        say(scene, 0, 8080, "GET /secret/SECRET")
-    }),
-    pretence("pretence_by_pieces", "a request line one byte at a time, with pauses", |scene| {
-        let target = open(scene);
-        let pieces: String = format!("GET /secret/{} HTTP/1.1", scene.secret)
-            .chars()
-            .map(|letter| format!("printf '{letter}'; "))
-            .collect();
-        format!("{{ sleep 1; {pieces} printf '\\r\\n\\r\\n'; sleep 1; }} | nc -w 4 {target} 8080")
-    }),
+    pretence(
+        "pretence_by_silence",
+        "six seconds of silence, then a denied request",
+        |scene| {
+            both(
+                scene,
+                6,
+                "GET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+            )
+        },
+    ),
+    pretence(
+        "pretence_by_a_long_method",
+        "a method of 33 letters",
+        |scene| {
+            both(
+                scene,
+                0,
+                &format!(
+                    "{} /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+                    "A".repeat(33)
+                ),
+            )
+        },
+    ),
+    pretence(
+        "pretence_by_a_tab",
+        "a tab between method and target",
+        |scene| {
+            both(
+                scene,
+                0,
+                "GET\\t/secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+            )
+        },
+    ),
+    pretence(
+        "pretence_by_a_leading_blank",
+        "a blank before the method",
+        |scene| {
+            both(
+                scene,
+                0,
+                " GET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+            )
+        },
+    ),
+    pretence(
+        "pretence_by_no_version",
+        "a request without a version (HTTP/0.9), to a denied path",
+        |scene| say(scene, 0, 8080, "GET /secret/SECRET"),
+    ),
+    pretence(
+        "pretence_by_pieces",
+        "a request line one byte at a time, with pauses",
+        |scene| {
+            let target = open(scene);
+            let pieces: String = format!("GET /secret/{} HTTP/1.1", scene.secret)
+                .chars()
+                .map(|letter| format!("printf '{letter}'; "))
+                .collect();
+            format!(
+                "{{ sleep 1; {pieces} printf '\\r\\n\\r\\n'; sleep 1; }} | nc -w 4 {target} 8080"
+            )
+        },
+    ),
 ];
 
 /// To a port that a rule opens for an address, and to one that a rule opens for a name.
 fn both(scene: &Scene<'_>, pause: u32, request: &str) -> String {
-    format!("{}; {}", say(scene, pause, 8080, request), say(scene, pause, 5432, request))
+    format!(
+        "{}; {}",
+        say(scene, pause, 8080, request),
+        say(scene, pause, 5432, request)
+    )
 }
 
 fn say(scene: &Scene<'_>, pause: u32, port: u16, request: &str) -> String {

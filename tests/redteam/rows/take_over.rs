@@ -29,8 +29,12 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Without a filter there is nothing to make forget: a second is enough, and spares the host's own conntrack.
+/// Without a filter there is nothing to make forget: a second is enough, and spares the host's own
+/// conntrack.
 fn take_over(scene: &Scene<'_>, program: &str, how: &str) -> String {
     let seconds = if scene.filtered { 8 } else { 1 };
-    format!("{program} take-over {how} {} a.late.test {}.denied.test {seconds}", RESOLVER.v4, scene.secret)
+    format!(
+        "{program} take-over {how} {} a.late.test {}.denied.test {seconds}",
+        RESOLVER.v4, scene.secret
+    )
 }

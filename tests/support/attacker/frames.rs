@@ -1,4 +1,5 @@
-//! Datagrams in whole frames, to the gateway and to everyone, past the container's own firewall and queues.
+//! Datagrams in whole frames, to the gateway and to everyone, past the container's own firewall and
+//! queues.
 
 use std::net::IpAddr;
 
@@ -16,8 +17,12 @@ pub(crate) fn send_all(interface: &str, target: IpAddr, secret: &str) -> anyhow:
     let mut sent = 0;
     for (name, destination) in [("broadcast", [0xff; 6]), ("gateway", link.gateway_mac)] {
         for bypass in [false, true] {
-            let outcome = open(interface, bypass)
-                .and_then(|socket| Ok(nix::unistd::write(&socket, &frame(link.mac, destination, &packet))?));
+            let outcome = open(interface, bypass).and_then(|socket| {
+                Ok(nix::unistd::write(
+                    &socket,
+                    &frame(link.mac, destination, &packet),
+                )?)
+            });
             match &outcome {
                 Ok(_) => println!("frame to {name}, bypass {bypass}: sent"),
                 Err(error) => println!("frame to {name}, bypass {bypass}: {error}"),
@@ -25,5 +30,9 @@ pub(crate) fn send_all(interface: &str, target: IpAddr, secret: &str) -> anyhow:
             sent += u32::from(outcome.is_ok());
         }
     }
-    if sent == 0 { bail!("not one frame could be sent") } else { Ok(()) }
+    if sent == 0 {
+        bail!("not one frame could be sent")
+    } else {
+        Ok(())
+    }
 }

@@ -1,7 +1,11 @@
-//! A link seen from a container, and whole Ethernet frames on it through AF_PACKET: they pass no netfilter hook of the
-//! namespace they are sent from. Needs CAP_NET_RAW, which Docker grants root by default.
+//! A link seen from a container, and whole Ethernet frames on it through AF_PACKET: they pass no
+//! netfilter hook of the namespace they are sent from. Needs CAP_NET_RAW, which Docker grants root
+//! by default.
 
-#![expect(unsafe_code, reason = "neither nix nor socket2 can make a sockaddr_ll or set PACKET_QDISC_BYPASS")]
+#![expect(
+    unsafe_code,
+    reason = "neither nix nor socket2 can make a sockaddr_ll or set PACKET_QDISC_BYPASS"
+)]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -30,24 +34,40 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn look(name: &str) -> anyhow::Result<Self> {
         let gateway = gateway(name)?;
-        let IpAddr::V4(v4) = own_address(gateway.into())? else { bail!("no IPv4 address on {name}") };
+        let IpAddr::V4(v4) = own_address(gateway.into())? else {
+            bail!("no IPv4 address on {name}")
+        };
         let v6 = match own_address(IpAddr::from([0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x66])) {
             Ok(IpAddr::V6(address)) => Some(address),
             _ => None,
         };
-        Ok(Self { name: name.to_owned(), mac: mac(name)?, v4, v6, gateway, gateway_mac: gateway_mac(name, gateway)? })
+        Ok(Self {
+            name: name.to_owned(),
+            mac: mac(name)?,
+            v4,
+            v6,
+            gateway,
+            gateway_mac: gateway_mac(name, gateway)?,
+        })
     }
 
     /// Our own address in the family of another.
     pub(crate) fn own(&self, like: IpAddr) -> anyhow::Result<IpAddr> {
         match like {
             IpAddr::V4(_) => Ok(self.v4.into()),
-            IpAddr::V6(_) => Ok(self.v6.with_context(|| format!("no IPv6 address on {}", self.name))?.into()),
+            IpAddr::V6(_) => Ok(self
+                .v6
+                .with_context(|| format!("no IPv6 address on {}", self.name))?
+                .into()),
         }
     }
 
     pub(crate) fn open(&self) -> anyhow::Result<Frames> {
-        Ok(Frames { socket: open(&self.name, false)?, from: self.mac, to: self.gateway_mac })
+        Ok(Frames {
+            socket: open(&self.name, false)?,
+            from: self.mac,
+            to: self.gateway_mac,
+        })
     }
 }
 
@@ -78,8 +98,13 @@ impl Frames {
 
 /// A socket for whole frames; `bypass` goes past queueing disciplines, too (packet(7)).
 pub(crate) fn open(interface: &str, bypass: bool) -> anyhow::Result<OwnedFd> {
-    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)
-        .context("a packet socket")?;
+    let socket = socket(
+        AddressFamily::Packet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::EthAll,
+    )
+    .context("a packet socket")?;
     if bypass {
         bypass_queue(&socket)?;
     }
@@ -90,7 +115,8 @@ pub(crate) fn open(interface: &str, bypass: bool) -> anyhow::Result<OwnedFd> {
 fn bypass_queue(socket: &OwnedFd) -> std::io::Result<()> {
     let on: libc::c_int = 1;
     let length = libc::socklen_t::try_from(size_of_val(&on)).expect("an int is small");
-    // SAFETY: the descriptor is open, and the option's value is an int of the length given, read during the call only.
+    // SAFETY: the descriptor is open, and the option's value is an int of the length given, read
+    // during the call only.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -100,7 +126,11 @@ fn bypass_queue(socket: &OwnedFd) -> std::io::Result<()> {
             length,
         )
     };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 fn bind(socket: &OwnedFd, index: i32) -> anyhow::Result<()> {
@@ -114,21 +144,34 @@ fn bind(socket: &OwnedFd, index: i32) -> anyhow::Result<()> {
         sll_addr: [0; 8],
     };
     let length = libc::socklen_t::try_from(size_of_val(&address))?;
-    // SAFETY: the descriptor is open, and the address is a sockaddr_ll of the length given, read during the call only.
+    // SAFETY: the descriptor is open, and the address is a sockaddr_ll of the length given, read
+    // during the call only.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().into()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error().into())
+    }
 }
 
 /// The address that the kernel would send from.
 pub(crate) fn own_address(target: IpAddr) -> anyhow::Result<IpAddr> {
-    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr = if target.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect((target, 53))?;
     Ok(socket.local_addr()?.ip())
 }
 
 fn index(interface: &str) -> anyhow::Result<i32> {
-    Ok(fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?.trim().parse()?)
+    Ok(
+        fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?
+            .trim()
+            .parse()?,
+    )
 }
 
 pub(crate) fn mac(interface: &str) -> anyhow::Result<[u8; 6]> {
@@ -138,10 +181,17 @@ pub(crate) fn mac(interface: &str) -> anyhow::Result<[u8; 6]> {
 /// The next hop of the default route: the third field, in the byte order of the machine.
 fn gateway(interface: &str) -> anyhow::Result<Ipv4Addr> {
     let table = fs::read_to_string("/proc/net/route")?;
-    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut gateways = fields.filter(|fields| fields.first() == Some(&interface) && fields.get(1) == Some(&"00000000"));
+    let fields = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut gateways = fields
+        .filter(|fields| fields.first() == Some(&interface) && fields.get(1) == Some(&"00000000"));
     let fields = gateways.next().context("no default route")?;
-    Ok(u32::from_str_radix(fields.get(2).context("no gateway")?, 16)?.to_ne_bytes().into())
+    Ok(
+        u32::from_str_radix(fields.get(2).context("no gateway")?, 16)?
+            .to_ne_bytes()
+            .into(),
+    )
 }
 
 /// Asks for the gateway's hardware address by sending it something, and waits for the answer.
@@ -151,7 +201,9 @@ fn gateway_mac(interface: &str, gateway: Ipv4Addr) -> anyhow::Result<[u8; 6]> {
     loop {
         poke.send_to(b"", (gateway, 9)).ok();
         let table = fs::read_to_string("/proc/net/arp")?;
-        let words = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let words = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
         let mut known = words.filter(|words| words.first() == Some(&gateway.to_string().as_str()));
         match known.next().and_then(|words| parse_mac(words.get(3)?).ok()) {
             Some(mac) if mac != [0; 6] => return Ok(mac),
@@ -162,6 +214,9 @@ fn gateway_mac(interface: &str, gateway: Ipv4Addr) -> anyhow::Result<[u8; 6]> {
 }
 
 pub(crate) fn parse_mac(text: &str) -> anyhow::Result<[u8; 6]> {
-    let bytes = text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<Vec<u8>, _>>()?;
+    let bytes = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect::<Result<Vec<u8>, _>>()?;
     bytes.try_into().ok().context("not six bytes")
 }

@@ -1,24 +1,30 @@
-//! What hostile code in a container would try, as one program; each attempt prints one line with what came of it.
+//! What hostile code in a container would try, as one program; each attempt prints one line with
+//! what came of it.
 //!
-//! It runs inside test containers. Under plain runc its attempts succeed: that is how the tests know that the weapons
-//! are loaded. It knows nothing of the filter.
+//! It runs inside test containers. Under plain runc its attempts succeed: that is how the tests
+//! know that the weapons are loaded. It knows nothing of the filter.
 //!
-//! - `probe tcp|greeting|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it took, in milliseconds
+//! - `probe tcp|greeting|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it
+//!   took, in milliseconds
 //! - `dns udp|tcp SERVER NAME`: one query: the response code and how long it took
-//! - `frames INTERFACE ADDRESS SECRET`: whole Ethernet frames, past the container's own firewall and queues
+//! - `frames INTERFACE ADDRESS SECRET`: whole Ethernet frames, past the container's own firewall
+//!   and queues
 //! - `raw ADDRESS SECRET`: IP protocols that nobody thinks of
-//! - `speak TRIGGER TARGET SECRET`: what makes a router's kernel speak by itself, to a source that we made up
+//! - `speak TRIGGER TARGET SECRET`: what makes a router's kernel speak by itself, to a source that
+//!   we made up
 //! - `flood TARGET SECRET SECONDS`: datagrams in the names of TARGET's neighbours
-//! - `mutate SEED COUNT SECRET [ADDRESS...]`: valid packets changed at random, also in the names of these addresses
+//! - `mutate SEED COUNT SECRET [ADDRESS...]`: valid packets changed at random, also in the names of
+//!   these addresses
 //! - `send tcp|udp ADDRESS:PORT SECRET [from SOURCE]`: one message, whoever listens
-//! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its name server, by making
-//!   conntrack forget it
+//! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its
+//!   name server, by making conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
-//! - `quiet ADDRESS:PORT`: what gets no answer or one from the kernel: segments of no connection, ICMP of odd types, IGMP, half
-//!   a packet
+//! - `quiet ADDRESS:PORT`: what gets no answer or one from the kernel: segments of no connection,
+//!   ICMP of odd types, IGMP, half a packet
 //! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
-//! - `hoard WHAT ADDRESS:PORT COUNT SECONDS`: COUNT connections that stop half-way (`heads`, `bodies`, `answers`, `hellos`,
-//!   `streams`, `quiet`), or large `datagrams` or `questions` from COUNT sockets, held for so long
+//! - `hoard WHAT ADDRESS:PORT COUNT SECONDS`: COUNT connections that stop half-way (`heads`,
+//!   `bodies`, `answers`, `hellos`, `streams`, `quiet`), or large `datagrams` or `questions` from
+//!   COUNT sockets, held for so long
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
@@ -49,34 +55,64 @@ fn main() -> anyhow::Result<()> {
         ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
         ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),
-        ["frames", interface, target, secret] => frames::send_all(interface, target.parse()?, secret)?,
+        ["frames", interface, target, secret] => {
+            frames::send_all(interface, target.parse()?, secret)?
+        }
         ["raw", target, secret] => raw_protocols(target.parse()?, secret)?,
         ["speak", trigger, target, secret] => kernel::speak(trigger, target.parse()?, secret)?,
         ["flood", target, secret, seconds] => {
-            kernel::flood(target.parse()?, secret, Duration::from_secs(seconds.parse()?))?;
+            kernel::flood(
+                target.parse()?,
+                secret,
+                Duration::from_secs(seconds.parse()?),
+            )?;
         }
         ["mutate", seed, count, secret, others @ ..] => {
-            let others = others.iter().map(|other| other.parse()).collect::<Result<Vec<IpAddr>, _>>()?;
+            let others = others
+                .iter()
+                .map(|other| other.parse())
+                .collect::<Result<Vec<IpAddr>, _>>()?;
             mutate::run(seed.parse()?, count.parse()?, &others, secret)?;
         }
         ["send", "tcp", target, secret] => report(|| probe::send_tcp(target.parse()?, secret)),
-        ["send", "udp", target, secret] => report(|| probe::send_udp(None, target.parse()?, secret)),
+        ["send", "udp", target, secret] => {
+            report(|| probe::send_udp(None, target.parse()?, secret))
+        }
         ["send", "udp", target, secret, "from", source] => {
             report(|| probe::send_udp(Some(source.parse()?), target.parse()?, secret));
         }
         ["take-over", how, server, late, secret, seconds] => {
             let names = take_over::Names { late, secret };
-            take_over::run(how, server.parse()?, &names, Duration::from_secs(seconds.parse()?))?;
+            take_over::run(
+                how,
+                server.parse()?,
+                &names,
+                Duration::from_secs(seconds.parse()?),
+            )?;
         }
         ["rtnetlink", interface] => namespaces::reach(interface)?,
         ["quiet", target] => quiet::send_all(target.parse()?)?,
         ["scatter", target, count] => probe::scatter(target.parse()?, count.parse()?)?,
-        ["hoard", what @ ("datagrams" | "questions"), target, count, seconds] => {
-            hoard::datagrams(what, target.parse()?, count.parse()?, Duration::from_secs(seconds.parse()?))?;
+        [
+            "hoard",
+            what @ ("datagrams" | "questions"),
+            target,
+            count,
+            seconds,
+        ] => {
+            hoard::datagrams(
+                what,
+                target.parse()?,
+                count.parse()?,
+                Duration::from_secs(seconds.parse()?),
+            )?;
         }
         ["hoard", what, target, count, seconds] => {
             let length = Duration::from_secs(seconds.parse()?);
-            println!("connections: {}", hoard::streams(what, target.parse()?, count.parse()?, length)?);
+            println!(
+                "connections: {}",
+                hoard::streams(what, target.parse()?, count.parse()?, length)?
+            );
         }
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
@@ -101,11 +137,20 @@ fn report(attempt: impl FnOnce() -> anyhow::Result<String>) {
 const PROTOCOLS: [i32; 9] = [1, 2, 6, 17, 47, 50, 89, 132, 253];
 
 fn raw_protocols(target: IpAddr, secret: &str) -> anyhow::Result<()> {
-    let domain = if target.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let domain = if target.is_ipv4() {
+        socket2::Domain::IPV4
+    } else {
+        socket2::Domain::IPV6
+    };
     for protocol in PROTOCOLS {
         let sent = socket2::Socket::new(domain, socket2::Type::RAW, Some(protocol.into()))
             .context("socket")
-            .and_then(|socket| Ok(socket.send_to(secret.as_bytes(), &std::net::SocketAddr::new(target, 0).into())?));
+            .and_then(|socket| {
+                Ok(socket.send_to(
+                    secret.as_bytes(),
+                    &std::net::SocketAddr::new(target, 0).into(),
+                )?)
+            });
         match sent {
             Ok(_) => println!("protocol {protocol}: sent"),
             Err(error) => println!("protocol {protocol}: {error:#}"),

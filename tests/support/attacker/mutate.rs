@@ -1,4 +1,5 @@
-//! Packets that nobody would think of: valid ones of every kind, changed at random. The same seed gives the same packets.
+//! Packets that nobody would think of: valid ones of every kind, changed at random. The same seed
+//! gives the same packets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,14 +9,15 @@ use rand::{Rng as _, SeedableRng as _};
 
 use crate::link::Link;
 use crate::packets::{
-    ACK, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, MORE_FRAGMENTS, SYN, TCP, UDP, V4, arp, dns_question, frame, icmp, ip,
-    neighbour, tcp, udp, v6, v6_fragment, v6_options,
+    ACK, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, MORE_FRAGMENTS, SYN, TCP, UDP, V4, arp, dns_question,
+    frame, icmp, ip, neighbour, tcp, udp, v6, v6_fragment, v6_options,
 };
 
 /// A frame's longest tail that mutation adds.
 const TAIL: usize = 64;
 
-/// Sends `count` packets that carry `secret`, claiming to come from the link's own addresses, from `others`, and from anywhere.
+/// Sends `count` packets that carry `secret`, claiming to come from the link's own addresses, from
+/// `others`, and from anywhere.
 pub(crate) fn run(seed: u64, count: u64, others: &[IpAddr], secret: &str) -> anyhow::Result<()> {
     let link = Link::look("eth0")?;
     let frames = link.open()?;
@@ -33,11 +35,16 @@ pub(crate) fn run(seed: u64, count: u64, others: &[IpAddr], secret: &str) -> any
     Ok(())
 }
 
-/// One to four changes, and the IPv4 header's checksum made right half of the time: else most would end there.
+/// One to four changes, and the IPv4 header's checksum made right half of the time: else most would
+/// end there.
 fn mutate(packet: &mut Vec<u8>, random: &mut SmallRng) {
     for _ in 0..random.random_range(1..=4) {
         // Headers are where decisions are made.
-        let within = if random.random_bool(0.8) { packet.len().min(90) } else { packet.len() };
+        let within = if random.random_bool(0.8) {
+            packet.len().min(90)
+        } else {
+            packet.len()
+        };
         let at = random.random_range(12..within);
         match random.random_range(0..7) {
             0 => packet[at] = random.random(),
@@ -62,19 +69,33 @@ fn mutate(packet: &mut Vec<u8>, random: &mut SmallRng) {
 }
 
 fn right_checksum(frame: &mut [u8]) {
-    let Some(length) = frame.get(14).filter(|first| **first >> 4 == 4).map(|first| usize::from(first & 15) * 4) else {
+    let Some(length) = frame
+        .get(14)
+        .filter(|first| **first >> 4 == 4)
+        .map(|first| usize::from(first & 15) * 4)
+    else {
         return;
     };
-    let Some(header) = frame.get_mut(14..14 + length).filter(|header| header.len() >= 20) else { return };
+    let Some(header) = frame
+        .get_mut(14..14 + length)
+        .filter(|header| header.len() >= 20)
+    else {
+        return;
+    };
     header[10..12].fill(0);
     let sum = crate::packets::checksum(&[header]).to_be_bytes();
     header[10..12].copy_from_slice(&sum);
 }
 
-/// Valid frames of every kind, from every source and to every destination that might be treated in its own way.
+/// Valid frames of every kind, from every source and to every destination that might be treated in
+/// its own way.
 fn seeds(link: &Link, others: &[IpAddr], secret: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
     let own = [Some(IpAddr::V4(link.v4)), link.v6.map(IpAddr::V6)];
-    let sources: Vec<IpAddr> = own.into_iter().flatten().chain(others.iter().copied()).collect();
+    let sources: Vec<IpAddr> = own
+        .into_iter()
+        .flatten()
+        .chain(others.iter().copied())
+        .collect();
     let far = [
         IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10)),
         Ipv4Addr::new(198, 51, 100, 53).into(),
@@ -91,11 +112,20 @@ fn seeds(link: &Link, others: &[IpAddr], secret: &[u8]) -> anyhow::Result<Vec<Ve
         arp(2, (link.mac, link.v4), (link.gateway_mac, link.gateway)),
     ];
     for source in &sources {
-        for destination in destinations.iter().filter(|one| one.is_ipv4() == source.is_ipv4()) {
+        for destination in destinations
+            .iter()
+            .filter(|one| one.is_ipv4() == source.is_ipv4())
+        {
             packets.extend(between(*source, *destination, secret));
             if let (IpAddr::V6(source), IpAddr::V6(destination)) = (source, destination) {
                 packets.extend([135, 136].map(|kind| {
-                    let message = neighbour((*source, *destination), kind, *destination, link.mac, secret);
+                    let message = neighbour(
+                        (*source, *destination),
+                        kind,
+                        *destination,
+                        link.mac,
+                        secret,
+                    );
                     v6(*source, *destination, ICMPV6, 255, &message)
                 }));
             }
@@ -103,7 +133,10 @@ fn seeds(link: &Link, others: &[IpAddr], secret: &[u8]) -> anyhow::Result<Vec<Ve
     }
     let first = packets.first().context("packets")?.len();
     anyhow::ensure!(first >= 14, "a packet's length");
-    Ok(packets.iter().map(|packet| frame(link.mac, link.gateway_mac, packet)).collect())
+    Ok(packets
+        .iter()
+        .map(|packet| frame(link.mac, link.gateway_mac, packet))
+        .collect())
 }
 
 /// What goes from one address to another: datagrams, questions, segments, ICMP, fragments, options.
@@ -113,14 +146,36 @@ fn between(source: IpAddr, destination: IpAddr, secret: &[u8]) -> Vec<Vec<u8>> {
     let name = format!("{text}.denied.test");
     let mut packets = Vec::new();
     for port in [7777, 443] {
-        packets.push(ip(source, destination, UDP, &udp(at(source, 1111), at(destination, port), secret)));
+        packets.push(ip(
+            source,
+            destination,
+            UDP,
+            &udp(at(source, 1111), at(destination, port), secret),
+        ));
     }
     for name in [name.as_str(), "allowed.test"] {
         let question = dns_question(7, name);
-        packets.push(ip(source, destination, UDP, &udp(at(source, 1111), at(destination, 53), &question)));
+        packets.push(ip(
+            source,
+            destination,
+            UDP,
+            &udp(at(source, 1111), at(destination, 53), &question),
+        ));
     }
-    for (port, flags) in [(80, SYN), (443, SYN), (7777, SYN), (80, ACK), (53, ACK | SYN)] {
-        let segment = tcp(at(source, 1111), at(destination, port), flags, (1, 1), secret);
+    for (port, flags) in [
+        (80, SYN),
+        (443, SYN),
+        (7777, SYN),
+        (80, ACK),
+        (53, ACK | SYN),
+    ] {
+        let segment = tcp(
+            at(source, 1111),
+            at(destination, port),
+            flags,
+            (1, 1),
+            secret,
+        );
         packets.push(ip(source, destination, TCP, &segment));
     }
     packets.push(ip(source, destination, 253, secret));
@@ -131,18 +186,54 @@ fn between(source: IpAddr, destination: IpAddr, secret: &[u8]) -> Vec<Vec<u8>> {
                 let message = icmp((source, destination), (kind, 0), [0, 1, 0, 1], secret);
                 packets.push(V4::new(from, to, ICMP).around(&message));
             }
-            packets.push(V4 { fragment: MORE_FRAGMENTS, ..V4::new(from, to, UDP) }.around(&padded(&datagram)));
-            packets.push(V4 { options: vec![7, 7, 4, 0, 0, 0, 0, 0], ..V4::new(from, to, UDP) }.around(&datagram));
-            packets.push(V4 { ttl: 1, ..V4::new(from, to, UDP) }.around(&datagram));
+            packets.push(
+                V4 {
+                    fragment: MORE_FRAGMENTS,
+                    ..V4::new(from, to, UDP)
+                }
+                .around(&padded(&datagram)),
+            );
+            packets.push(
+                V4 {
+                    options: vec![7, 7, 4, 0, 0, 0, 0, 0],
+                    ..V4::new(from, to, UDP)
+                }
+                .around(&datagram),
+            );
+            packets.push(
+                V4 {
+                    ttl: 1,
+                    ..V4::new(from, to, UDP)
+                }
+                .around(&datagram),
+            );
         }
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             for kind in [128, 1, 2, 3, 130, 133] {
                 let message = icmp((source, destination), (kind, 0), [0, 1, 0, 1], secret);
                 packets.push(v6(from, to, ICMPV6, 255, &message));
             }
-            packets.push(v6(from, to, FRAGMENT, 64, &v6_fragment(UDP, 1, &padded(&datagram))));
-            packets.push(v6(from, to, HOP_BY_HOP, 64, &v6_options(UDP, 5, &[0, 0], &datagram)));
-            packets.push(v6(from, to, 60, 64, &v6_options(UDP, 1, &[0; 4], &datagram)));
+            packets.push(v6(
+                from,
+                to,
+                FRAGMENT,
+                64,
+                &v6_fragment(UDP, 1, &padded(&datagram)),
+            ));
+            packets.push(v6(
+                from,
+                to,
+                HOP_BY_HOP,
+                64,
+                &v6_options(UDP, 5, &[0, 0], &datagram),
+            ));
+            packets.push(v6(
+                from,
+                to,
+                60,
+                64,
+                &v6_options(UDP, 1, &[0; 4], &datagram),
+            ));
             packets.push(v6(from, to, UDP, 1, &datagram));
         }
         _ => {}

@@ -1,4 +1,5 @@
-//! Packets by hand, from the Ethernet header up. Checksums are right: what is wrong in a packet is what its attack is about.
+//! Packets by hand, from the Ethernet header up. Checksums are right: what is wrong in a packet is
+//! what its attack is about.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -41,7 +42,15 @@ pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 
 impl V4 {
     pub(crate) fn new(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8) -> Self {
-        Self { source, destination, protocol, id: rand::random(), fragment: 0, ttl: 64, options: Vec::new() }
+        Self {
+            source,
+            destination,
+            protocol,
+            id: rand::random(),
+            fragment: 0,
+            ttl: 64,
+            options: Vec::new(),
+        }
     }
 
     pub(crate) fn around(&self, payload: &[u8]) -> Vec<u8> {
@@ -62,7 +71,13 @@ impl V4 {
 }
 
 /// An IPv6 packet; extension headers are part of the payload.
-pub(crate) fn v6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, hops: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn v6(
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    next: u8,
+    hops: u8,
+    payload: &[u8],
+) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(length(payload.len()));
     packet.extend([next, hops]);
@@ -75,8 +90,12 @@ pub(crate) fn v6(source: Ipv6Addr, destination: Ipv6Addr, next: u8, hops: u8, pa
 /// A whole packet of either family with one of TCP's, UDP's or ICMP's messages in it.
 pub(crate) fn ip(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => V4::new(source, destination, protocol).around(payload),
-        (IpAddr::V6(source), IpAddr::V6(destination)) => v6(source, destination, protocol, 64, payload),
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            V4::new(source, destination, protocol).around(payload)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            v6(source, destination, protocol, 64, payload)
+        }
         (source, destination) => unreachable!("{source} and {destination} are of two families"),
     }
 }
@@ -95,7 +114,13 @@ pub(crate) fn udp(from: SocketAddr, to: SocketAddr, data: &[u8]) -> Vec<u8> {
     datagram
 }
 
-pub(crate) fn tcp(from: SocketAddr, to: SocketAddr, flags: u8, numbers: (u32, u32), data: &[u8]) -> Vec<u8> {
+pub(crate) fn tcp(
+    from: SocketAddr,
+    to: SocketAddr,
+    flags: u8,
+    numbers: (u32, u32),
+    data: &[u8],
+) -> Vec<u8> {
     let mut segment = Vec::from(from.port().to_be_bytes());
     segment.extend(to.port().to_be_bytes());
     segment.extend(numbers.0.to_be_bytes());
@@ -107,7 +132,8 @@ pub(crate) fn tcp(from: SocketAddr, to: SocketAddr, flags: u8, numbers: (u32, u3
     segment
 }
 
-/// An ICMP message of either family: type, code, the four bytes behind the checksum, and what follows.
+/// An ICMP message of either family: type, code, the four bytes behind the checksum, and what
+/// follows.
 pub(crate) fn icmp(ends: (IpAddr, IpAddr), kind: (u8, u8), rest: [u8; 4], data: &[u8]) -> Vec<u8> {
     let mut message = vec![kind.0, kind.1, 0, 0];
     message.extend(rest);
@@ -136,7 +162,8 @@ pub(crate) fn neighbour(
     icmp((ends.0.into(), ends.1.into()), (kind, 0), rest, &data)
 }
 
-/// The fragment header of IPv6 (RFC 8200): what follows, offset and the more-flag as they stand in it.
+/// The fragment header of IPv6 (RFC 8200): what follows, offset and the more-flag as they stand in
+/// it.
 pub(crate) fn v6_fragment(next: u8, offset: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![next, 0];
     packet.extend(offset.to_be_bytes());
@@ -197,7 +224,9 @@ pub(crate) fn dns_question(id: u16, name: &str) -> Vec<u8> {
 /// RFC 1071, over several parts of even length but for the last.
 pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     let pairs = parts.iter().flat_map(|part| part.chunks(2));
-    let sum: u64 = pairs.map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0))).sum();
+    let sum: u64 = pairs
+        .map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)))
+        .sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded twice")
 }
@@ -216,7 +245,9 @@ fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: u8, message
 }
 
 fn length(length: usize) -> [u8; 2] {
-    u16::try_from(length).expect("a packet's length").to_be_bytes()
+    u16::try_from(length)
+        .expect("a packet's length")
+        .to_be_bytes()
 }
 
 fn low(number: usize) -> u8 {

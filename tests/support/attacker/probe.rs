@@ -12,12 +12,17 @@ use socket2::{Domain, Protocol, Socket, Type};
 const DEADLINE: Duration = Duration::from_secs(3);
 
 pub(crate) fn tcp(target: SocketAddr) -> anyhow::Result<String> {
-    Ok(word(TcpStream::connect_timeout(&target, DEADLINE), "connected"))
+    Ok(word(
+        TcpStream::connect_timeout(&target, DEADLINE),
+        "connected",
+    ))
 }
 
 pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
     let socket = udp_socket(target)?;
-    let answer = socket.send(b"anyone there?").and_then(|_| socket.recv(&mut [0; 64]));
+    let answer = socket
+        .send(b"anyone there?")
+        .and_then(|_| socket.recv(&mut [0; 64]));
     Ok(word(answer, "answered"))
 }
 
@@ -33,12 +38,23 @@ pub(crate) fn greeting(target: SocketAddr) -> anyhow::Result<String> {
 /// One line over a connection.
 pub(crate) fn send_tcp(target: SocketAddr, secret: &str) -> anyhow::Result<String> {
     let connection = TcpStream::connect_timeout(&target, DEADLINE);
-    Ok(word(connection.and_then(|mut stream| stream.write_all(format!("{secret}\r\n").as_bytes())), "sent"))
+    Ok(word(
+        connection.and_then(|mut stream| stream.write_all(format!("{secret}\r\n").as_bytes())),
+        "sent",
+    ))
 }
 
 /// One datagram, to everybody, too, from an address of the caller's choice.
-pub(crate) fn send_udp(source: Option<IpAddr>, target: SocketAddr, secret: &str) -> anyhow::Result<String> {
-    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+pub(crate) fn send_udp(
+    source: Option<IpAddr>,
+    target: SocketAddr,
+    secret: &str,
+) -> anyhow::Result<String> {
+    let any = if target.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
     let socket = UdpSocket::bind((source.unwrap_or(any), 0))?;
     socket.set_broadcast(true)?;
     Ok(word(socket.send_to(secret.as_bytes(), target), "sent"))
@@ -54,14 +70,19 @@ pub(crate) fn icmp(target: IpAddr) -> anyhow::Result<String> {
     socket.set_read_timeout(Some(DEADLINE))?;
     socket.connect(&SocketAddr::new(target, 0).into())?;
     // Type, code, checksum (the kernel's), identifier (the kernel's), sequence number.
-    let answer = socket.send(&[kind, 0, 0, 0, 0, 0, 0, 1]).and_then(|_| (&socket).read(&mut [0; 64]));
+    let answer = socket
+        .send(&[kind, 0, 0, 0, 0, 0, 0, 1])
+        .and_then(|_| (&socket).read(&mut [0; 64]));
     Ok(word(answer, "answered"))
 }
 
 pub(crate) fn dns_udp(server: SocketAddr, name: &str) -> anyhow::Result<String> {
     let socket = udp_socket(server)?;
     let mut buffer = [0; 4096];
-    let length = match socket.send(&question(name)?).and_then(|_| socket.recv(&mut buffer)) {
+    let length = match socket
+        .send(&question(name)?)
+        .and_then(|_| socket.recv(&mut buffer))
+    {
         Ok(length) => length,
         Err(error) => return Ok(failure(&error)),
     };
@@ -104,7 +125,11 @@ pub(crate) fn scatter(target: SocketAddr, count: u16) -> anyhow::Result<()> {
 }
 
 fn udp_socket(target: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any = if target.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let any = if target.is_ipv4() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    };
     let socket = UdpSocket::bind((any, 0))?;
     socket.set_read_timeout(Some(DEADLINE))?;
     // Connected, so that ICMP errors are told to us.

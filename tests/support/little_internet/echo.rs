@@ -18,17 +18,28 @@ pub(crate) async fn serve_tcp(mut stream: TcpStream, ends: Ends) -> anyhow::Resu
         if length == 0 {
             return Ok(());
         }
-        stream.write_all(buffer.get(..length).unwrap_or_default()).await?;
+        stream
+            .write_all(buffer.get(..length).unwrap_or_default())
+            .await?;
     }
 }
 
 pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
-    let socket = UdpSocket::bind(address).await.with_context(|| format!("udp {address}"))?;
+    let socket = UdpSocket::bind(address)
+        .await
+        .with_context(|| format!("udp {address}"))?;
     tokio::spawn(async move {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            Ends { client, server: address }.log("udp", &format!("{length} bytes"));
-            socket.send_to(buffer.get(..length).unwrap_or_default(), client).await.ok();
+            Ends {
+                client,
+                server: address,
+            }
+            .log("udp", &format!("{length} bytes"));
+            socket
+                .send_to(buffer.get(..length).unwrap_or_default(), client)
+                .await
+                .ok();
         }
     });
     Ok(())

@@ -1,7 +1,8 @@
-//! Who lives in the little internet: names and addresses. Shared by the server and by the tests that visit it.
+//! Who lives in the little internet: names and addresses. Shared by the server and by the tests
+//! that visit it.
 //!
-//! Documentation ranges (RFC 5737, RFC 3849) play the public internet. Keep in step with the ranges that `scripts/bed`
-//! routes here.
+//! Documentation ranges (RFC 5737, RFC 3849) play the public internet. Keep in step with the ranges
+//! that `scripts/bed` routes here.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +19,11 @@ pub(crate) struct Host {
 
 const fn host(name: &'static str, v4: [u8; 4], v6: (u16, u16)) -> Host {
     let [a, b, c, d] = v4;
-    Host { name, v4: Ipv4Addr::new(a, b, c, d), v6: Ipv6Addr::new(0x2001, 0xdb8, v6.0, 0, 0, 0, 0, v6.1) }
+    Host {
+        name,
+        v4: Ipv4Addr::new(a, b, c, d),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, v6.0, 0, 0, 0, 0, v6.1),
+    }
 }
 
 /// The name server.

@@ -1,11 +1,14 @@
-//! A little internet in one process: name server, web servers and echo services for the hosts of `hosts.rs`.
+//! A little internet in one process: name server, web servers and echo services for the hosts of
+//! `hosts.rs`.
 //!
-//! It runs in a network namespace where every address of the zone is local (`scripts/bed` makes it) and prints one line
-//! for each connection, request, datagram and query that reaches it: the outside's word on what got out. It knows nothing
-//! of containers or filters. Whatever Host or SNI a client names, the answer tells the address that was really reached,
-//! so a filter that is talked into the wrong address is found out.
+//! It runs in a network namespace where every address of the zone is local (`scripts/bed` makes it)
+//! and prints one line for each connection, request, datagram and query that reaches it: the
+//! outside's word on what got out. It knows nothing of containers or filters. Whatever Host or SNI
+//! a client names, the answer tells the address that was really reached, so a filter that is talked
+//! into the wrong address is found out.
 //!
-//! `little-internet DIR` writes its authority's certificate to `DIR/ca.pem` when everything listens.
+//! `little-internet DIR` writes its authority's certificate to `DIR/ca.pem` when everything
+//! listens.
 
 #![expect(clippy::print_stdout, reason = "its log is its standard output")]
 
@@ -29,11 +32,18 @@ const UDP_ECHO_PORTS: [u16; 3] = [443, 5353, 9999];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let directory = PathBuf::from(std::env::args_os().nth(1).context("usage: little-internet DIR")?);
+    let directory = PathBuf::from(
+        std::env::args_os()
+            .nth(1)
+            .context("usage: little-internet DIR")?,
+    );
     let authority = web::Authority::new()?;
     let tls = authority.acceptor()?;
     serve_tcp(80, |stream, end| web::serve(stream, end, "http")).await?;
-    serve_tcp(443, move |stream, end| web::serve_tls(tls.clone(), stream, end)).await?;
+    serve_tcp(443, move |stream, end| {
+        web::serve_tls(tls.clone(), stream, end)
+    })
+    .await?;
     serve_tcp(53, names::serve_tcp).await?;
     for port in TCP_ECHO_PORTS {
         serve_tcp(port, echo::serve_tcp).await?;
@@ -71,15 +81,23 @@ where
     T: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let any = SocketAddr::new(IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), port);
-    let listener = TcpListener::bind(any).await.with_context(|| format!("port {port}"))?;
+    let listener = TcpListener::bind(any)
+        .await
+        .with_context(|| format!("port {port}"))?;
     let serve = Arc::new(serve);
     tokio::spawn(async move {
         while let Ok((stream, client)) = listener.accept().await {
-            let Ok(server) = stream.local_addr() else { continue };
-            let ends = Ends { client: canonical(client), server: canonical(server) };
+            let Ok(server) = stream.local_addr() else {
+                continue;
+            };
+            let ends = Ends {
+                client: canonical(client),
+                server: canonical(server),
+            };
             ends.log("tcp", "connected");
             let serve = Arc::clone(&serve);
-            // How a visitor behaves is its own affair: an error ends the connection, not the server.
+            // How a visitor behaves is its own affair: an error ends the connection, not the
+            // server.
             tokio::spawn(async move { serve(stream, ends).await.ok() });
         }
     });

@@ -1,4 +1,5 @@
-//! The name server: answers for the zone over UDP and TCP, on every address, and prints every question.
+//! The name server: answers for the zone over UDP and TCP, on every address, and prints every
+//! question.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -21,12 +22,21 @@ const TTL: u32 = 60;
 const LATE: Duration = Duration::from_secs(6);
 
 pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
-    let socket = Arc::new(UdpSocket::bind(address).await.with_context(|| format!("udp {address}"))?);
+    let socket = Arc::new(
+        UdpSocket::bind(address)
+            .await
+            .with_context(|| format!("udp {address}"))?,
+    );
     tokio::spawn(async move {
         let mut buffer = vec![0; 4096];
         while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
-            let ends = Ends { client, server: address };
-            let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), &ends) else { continue };
+            let ends = Ends {
+                client,
+                server: address,
+            };
+            let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), &ends) else {
+                continue;
+            };
             let socket = Arc::clone(&socket);
             tokio::spawn(async move {
                 if asks_late(&answer) {
@@ -82,15 +92,23 @@ fn is_first(question: &str) -> bool {
 }
 
 fn asks_late(message: &[u8]) -> bool {
-    Message::from_vec(message)
-        .is_ok_and(|message| message.queries.first().is_some_and(|query| is_late(&query.name().to_ascii())))
+    Message::from_vec(message).is_ok_and(|message| {
+        message
+            .queries
+            .first()
+            .is_some_and(|query| is_late(&query.name().to_ascii()))
+    })
 }
 
 /// None: there is no such name.
 fn records(name: &str, kind: RecordType) -> Option<Vec<RData>> {
     let bare = name.trim_end_matches('.').to_ascii_lowercase();
     if let Some((_, address)) = REBINDING.iter().find(|(name, _)| *name == bare) {
-        return Some(if kind == RecordType::A { vec![RData::A(A(*address))] } else { Vec::new() });
+        return Some(if kind == RecordType::A {
+            vec![RData::A(A(*address))]
+        } else {
+            Vec::new()
+        });
     }
     let host = by_name(name)?;
     Some(match kind {

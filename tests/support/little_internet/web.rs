@@ -1,7 +1,8 @@
-//! Web servers: HTTP and HTTPS that tell who answered, by the address that was reached and not by the name asked for.
+//! Web servers: HTTP and HTTPS that tell who answered, by the address that was reached and not by
+//! the name asked for.
 //!
-//! Certificates are made for whatever SNI asks, by an authority that the containers trust: the attacker has a valid
-//! certificate for every name, so only the filter stands in its way.
+//! Certificates are made for whatever SNI asks, by an authority that the containers trust: the
+//! attacker has a valid certificate for every name, so only the filter stands in its way.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{Ends, zone};
@@ -37,8 +40,13 @@ impl Authority {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "little internet");
-        Ok(Self(Arc::new(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)))
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "little internet");
+        Ok(Self(Arc::new(CertifiedIssuer::self_signed(
+            params,
+            KeyPair::generate()?,
+        )?)))
     }
 
     pub(crate) fn acceptor(&self) -> anyhow::Result<TlsAcceptor> {
@@ -58,7 +66,8 @@ impl Authority {
 
     fn sign(&self, name: &str) -> anyhow::Result<CertifiedKey> {
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, &self.0)?;
+        let certificate =
+            CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, &self.0)?;
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signer = ring::sign::any_ecdsa_type(&private)?;
         Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
@@ -67,11 +76,17 @@ impl Authority {
 
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.sign(hello.server_name().unwrap_or("nameless.test")).ok().map(Arc::new)
+        self.sign(hello.server_name().unwrap_or("nameless.test"))
+            .ok()
+            .map(Arc::new)
     }
 }
 
-pub(crate) async fn serve_tls(tls: TlsAcceptor, stream: tokio::net::TcpStream, ends: Ends) -> anyhow::Result<()> {
+pub(crate) async fn serve_tls(
+    tls: TlsAcceptor,
+    stream: tokio::net::TcpStream,
+    ends: Ends,
+) -> anyhow::Result<()> {
     let stream = tls.accept(stream).await?;
     let name = stream.get_ref().1.server_name().unwrap_or("-").to_owned();
     ends.log("tls", &format!("sni={name}"));
@@ -85,15 +100,24 @@ where
 {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream).await? {
-        ends.log(scheme, &format!("{} {} host={}", request.method, request.path, request.host));
+        ends.log(
+            scheme,
+            &format!("{} {} host={}", request.method, request.path, request.host),
+        );
         take_body(&mut stream, &request, &ends).await?;
         if request.path == "/slow" {
             drip(&mut stream).await?;
         }
         let body = body(&request.path, &ends);
-        let close = if request.closes { "Connection: close\r\n" } else { "" };
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{close}Content-Length: {}\r\n\r\n", body.len());
+        let close = if request.closes {
+            "Connection: close\r\n"
+        } else {
+            ""
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{close}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).await?;
         if request.method != "HEAD" {
             stream.write_all(&body).await?;
@@ -120,7 +144,11 @@ struct Request {
 }
 
 /// Reads a body. Of those that are counted, says how much came of them, however they end.
-async fn take_body<S>(stream: &mut BufReader<S>, request: &Request, ends: &Ends) -> anyhow::Result<()>
+async fn take_body<S>(
+    stream: &mut BufReader<S>,
+    request: &Request,
+    ends: &Ends,
+) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -152,18 +180,25 @@ where
     Ok(())
 }
 
-async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow::Result<Option<Request>> {
+async fn read_request<S: AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> anyhow::Result<Option<Request>> {
     let mut line = String::new();
     if stream.read_line(&mut line).await? == 0 {
         return Ok(None);
     }
     let mut words = line.split_whitespace().map(str::to_owned);
-    let (method, path) = (words.next().context("no method")?, words.next().context("no path")?);
+    let (method, path) = (
+        words.next().context("no method")?,
+        words.next().context("no path")?,
+    );
     let (mut host, mut length, mut closes, mut asks) = (String::from("-"), 0, false, false);
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
-        let Some((key, value)) = line.trim_end().split_once(':') else { break };
+        let Some((key, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
         match key.to_ascii_lowercase().as_str() {
             "host" => host = value.trim().to_owned(),
             "connection" => closes = value.trim().eq_ignore_ascii_case("close"),
@@ -175,7 +210,14 @@ async fn read_request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> anyhow
     if path == UNREAD {
         return std::future::pending().await;
     }
-    Ok(Some(Request { method, path, host, closes, asks, length }))
+    Ok(Some(Request {
+        method,
+        path,
+        host,
+        closes,
+        asks,
+        length,
+    }))
 }
 
 /// `/bytes/N`: N zeros; everything else: who answered.
@@ -190,7 +232,9 @@ fn body(path: &str, ends: &Ends) -> Vec<u8> {
 
 /// A response without an end, for tests of what ends it.
 async fn drip<S: AsyncWrite + Unpin>(stream: &mut S) -> anyhow::Result<()> {
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n").await?;
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+        .await?;
     loop {
         stream.write_all(DRIP.0).await?;
         stream.flush().await?;

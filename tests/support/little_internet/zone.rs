@@ -7,27 +7,34 @@ use crate::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD};
 /// Everyone who answers.
 pub(crate) const HOSTS: [Host; 5] = [RESOLVER, ALLOWED, DENIED, WILD, ATTACKER];
 
-/// Names whose addresses nobody ought to follow: an allowed name that points at the inside (DNS rebinding).
+/// Names whose addresses nobody ought to follow: an allowed name that points at the inside (DNS
+/// rebinding).
 pub(crate) const REBINDING: [(&str, Ipv4Addr); 3] = [
     ("metadata.rebind.test", Ipv4Addr::new(169, 254, 169, 254)),
     ("loopback.rebind.test", Ipv4Addr::LOCALHOST),
     ("private.rebind.test", Ipv4Addr::new(10, 1, 2, 3)),
 ];
 
-/// Names below this one have the wildcard host's address, and are answered late over UDP: after every resolver's patience.
+/// Names below this one have the wildcard host's address, and are answered late over UDP: after
+/// every resolver's patience.
 const LATE: &str = ".late.test";
 
-/// Names below this one have the wildcard host's address too. The first question about each is answered, for a moment; no other.
+/// Names below this one have the wildcard host's address too. The first question about each is
+/// answered, for a moment; no other.
 const ONCE: &str = ".once.test";
 
 /// Whether a name is one that is answered once.
 pub(crate) fn is_once(name: &str) -> bool {
-    name.trim_end_matches('.').to_ascii_lowercase().ends_with(ONCE)
+    name.trim_end_matches('.')
+        .to_ascii_lowercase()
+        .ends_with(ONCE)
 }
 
 /// Whether a name is one that is answered late.
 pub(crate) fn is_late(name: &str) -> bool {
-    name.trim_end_matches('.').to_ascii_lowercase().ends_with(LATE)
+    name.trim_end_matches('.')
+        .to_ascii_lowercase()
+        .ends_with(LATE)
 }
 
 /// The host that a name belongs to.
@@ -36,13 +43,17 @@ pub(crate) fn by_name(name: &str) -> Option<Host> {
     if is_late(&name) || is_once(&name) {
         return Some(WILD);
     }
-    HOSTS.into_iter().find(|host| match host.name.strip_prefix('*') {
-        Some(suffix) => name.ends_with(suffix),
-        None => name == host.name,
-    })
+    HOSTS
+        .into_iter()
+        .find(|host| match host.name.strip_prefix('*') {
+            Some(suffix) => name.ends_with(suffix),
+            None => name == host.name,
+        })
 }
 
 /// The host that owns an address.
 pub(crate) fn by_address(address: IpAddr) -> Option<Host> {
-    HOSTS.into_iter().find(|host| address == IpAddr::V4(host.v4) || address == IpAddr::V6(host.v6))
+    HOSTS
+        .into_iter()
+        .find(|host| address == IpAddr::V4(host.v4) || address == IpAddr::V6(host.v6))
 }

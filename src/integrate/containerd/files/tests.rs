@@ -1,7 +1,9 @@
 //! Which of several files is edited, and what is made where there is none.
 
 use super::super::document::Version;
-use super::super::test_host::{CONFIG, DROP_IN, THREE, TWO, entry, host, host_of_version, host_with, renamed};
+use super::super::test_host::{
+    CONFIG, DROP_IN, THREE, TWO, entry, host, host_of_version, host_with, renamed,
+};
 use crate::integrate::error::IntegrateError;
 use crate::integrate::test_host::shell;
 
@@ -41,14 +43,27 @@ fn version_2_with_imports_is_edited_where_its_word_counts() {
     assert!(host.get(CONFIG).contains("runtimes.boundary"));
 
     // In 1.x the imported section is all that counts; with 2.x both do.
-    for (version, edited, systemd) in [("1.7.24", "etc/conf.d/a.toml", false), ("v2.1.4 hash", CONFIG, true)] {
+    for (version, edited, systemd) in [
+        ("1.7.24", "etc/conf.d/a.toml", false),
+        ("v2.1.4 hash", CONFIG, true),
+    ] {
         let host = host_of_version(version);
-        let imports = format!("imports = [\"{}\"]\n{TWO}", host.path("etc/conf.d/*.toml").display());
+        let imports = format!(
+            "imports = [\"{}\"]\n{TWO}",
+            host.path("etc/conf.d/*.toml").display()
+        );
         host.put(CONFIG, &imports);
-        host.put("etc/conf.d/a.toml", "[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/x\"\n");
+        host.put(
+            "etc/conf.d/a.toml",
+            "[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/x\"\n",
+        );
         host.install_now();
         let entry = entry(&host, edited, Version::Two);
-        assert_eq!(entry.contains("SystemdCgroup"), systemd, "{version}: {entry}");
+        assert_eq!(
+            entry.contains("SystemdCgroup"),
+            systemd,
+            "{version}: {entry}"
+        );
     }
 }
 
@@ -58,7 +73,10 @@ fn where_the_version_matters_and_nobody_knows_it_nothing_is_done() {
     let error = host.install().expect_err("no file, no containerd");
     assert!(matches!(error, IntegrateError::Version { .. }), "{error}");
     let silent = host_of_version("unknown");
-    assert!(matches!(silent.install(), Err(IntegrateError::Version { .. })));
+    assert!(matches!(
+        silent.install(),
+        Err(IntegrateError::Version { .. })
+    ));
     assert_eq!(host.uninstall().expect("nothing to do").steps, []);
 }
 
@@ -67,17 +85,26 @@ fn a_missing_file_is_made_in_containerds_own_form_and_goes_again() {
     for (version, file) in [("1.6.20~ds1", CONFIG), ("2.1.9", DROP_IN)] {
         let host = host_of_version(version);
         host.install_now();
-        assert!(host.get(file).contains("runtimes.boundary.options"), "{version}");
+        assert!(
+            host.get(file).contains("runtimes.boundary.options"),
+            "{version}"
+        );
         renamed(&host, file);
         host.uninstall_now();
-        assert!(!host.path(file).exists() && !host.path(CONFIG).exists(), "{version}");
+        assert!(
+            !host.path(file).exists() && !host.path(CONFIG).exists(),
+            "{version}"
+        );
     }
 }
 
 #[test]
 fn files_that_import_each_other_end() {
     let host = host_with("version = 3\nimports = [\"config.toml\", \"b.toml\"]\n");
-    host.put("etc/b.toml", "version = 3\nimports = [\"config.toml\", \"missing.toml\"]\n");
+    host.put(
+        "etc/b.toml",
+        "version = 3\nimports = [\"config.toml\", \"missing.toml\"]\n",
+    );
     host.install_now();
     assert!(host.get(CONFIG).contains("runtimes.boundary"));
 }

@@ -21,8 +21,7 @@ fn value(text: &str) -> Value {
 
 #[test]
 fn a_missing_or_empty_file_becomes_a_pretty_one() {
-    let expected =
-        "{\n  \"runtimes\": {\n    \"boundary\": {\n      \"path\": \"/usr/local/bin/boundary-shim\"\n    }\n  }\n}\n";
+    let expected = "{\n  \"runtimes\": {\n    \"boundary\": {\n      \"path\": \"/usr/local/bin/boundary-shim\"\n    }\n  }\n}\n";
     for text in ["", " \n", "{}", "{ \n }"] {
         assert_eq!(with_runtime(text), expected, "{text:?}");
     }
@@ -59,7 +58,8 @@ fn everything_else_keeps_its_place_and_its_text() {
 #[test]
 fn a_changed_path_leaves_the_runtimes_other_members() {
     let text = r#"{"runtimes": {"boundary": {"runtimeArgs": ["--boundary-policy=x"], "path": "/old/boundary-shim"}}}"#;
-    let expected = json!({"runtimeArgs": ["--boundary-policy=x"], "path": "/usr/local/bin/boundary-shim"});
+    let expected =
+        json!({"runtimeArgs": ["--boundary-policy=x"], "path": "/usr/local/bin/boundary-shim"});
     assert_eq!(value(&with_runtime(text))["runtimes"]["boundary"], expected);
 }
 
@@ -73,8 +73,9 @@ fn a_removed_runtime_leaves_the_key_so_that_a_reload_removes_it() {
 
 #[test]
 fn names_are_told_apart_by_case_as_dockerd_does() {
-    let config =
-        parsed(r#"{"runtimes": {"Boundary": {"path": "/a"}, "boundary": {"path": "/b"}, "v2": {"runtimeType": "x"}}}"#);
+    let config = parsed(
+        r#"{"runtimes": {"Boundary": {"path": "/a"}, "boundary": {"path": "/b"}, "v2": {"runtimeType": "x"}}}"#,
+    );
     assert_eq!(config.runtime("boundary").as_deref(), Some("/b"));
     assert_eq!(config.runtime("v2").as_deref(), Some(""));
     assert_eq!(config.runtime("BOUNDARY"), None);
@@ -85,9 +86,15 @@ fn names_are_told_apart_by_case_as_dockerd_does() {
 fn an_empty_list_of_servers_is_none() {
     let mut config = parsed(r#"{"dns": []}"#);
     assert!(config.dns().is_empty());
-    config.set_dns(&["192.0.2.1".parse().expect("v4"), "2001:db8::1".parse().expect("v6")]);
+    config.set_dns(&[
+        "192.0.2.1".parse().expect("v4"),
+        "2001:db8::1".parse().expect("v6"),
+    ]);
     assert_eq!(config.dns(), ["192.0.2.1", "2001:db8::1"]);
-    assert_eq!(value(&config.text()), json!({"dns": ["192.0.2.1", "2001:db8::1"]}));
+    assert_eq!(
+        value(&config.text()),
+        json!({"dns": ["192.0.2.1", "2001:db8::1"]})
+    );
 }
 
 #[test]
@@ -101,18 +108,43 @@ fn what_dockerd_would_refuse_is_refused_with_the_reason() {
         ("// no\n{}", "it isn't a JSON object"),
         (r#"{"runtimes": []}"#, "`runtimes` isn't an object"),
         (r#"{"runtimes": null}"#, "`runtimes` isn't an object"),
-        (r#"{"runtimes": {"x": "/bin/x"}}"#, "`runtimes.x` isn't an object"),
+        (
+            r#"{"runtimes": {"x": "/bin/x"}}"#,
+            "`runtimes.x` isn't an object",
+        ),
         (r#"{"dns": "1.1.1.1"}"#, "`dns` isn't a list of strings"),
-        (r#"{"default-runtime": 1}"#, "`default-runtime` isn't a string"),
-        (r#"{"Runtimes": {}}"#, "it has `Runtimes`, which dockerd knows only as `runtimes`"),
-        (r#"{"runtimes": {}, "RUNTIMES": {}}"#, "it has `RUNTIMES`, which dockerd knows only as `runtimes`"),
-        (r#"{"DNS": []}"#, "it has `DNS`, which dockerd knows only as `dns`"),
+        (
+            r#"{"default-runtime": 1}"#,
+            "`default-runtime` isn't a string",
+        ),
+        (
+            r#"{"Runtimes": {}}"#,
+            "it has `Runtimes`, which dockerd knows only as `runtimes`",
+        ),
+        (
+            r#"{"runtimes": {}, "RUNTIMES": {}}"#,
+            "it has `RUNTIMES`, which dockerd knows only as `runtimes`",
+        ),
+        (
+            r#"{"DNS": []}"#,
+            "it has `DNS`, which dockerd knows only as `dns`",
+        ),
         (r#"{"a": 1, "a": 2}"#, "it has the key `a` twice"),
-        (r#"{"runtimes": {"x": {}, "x": {}}}"#, "it has the key `x` twice"),
-        (r#"{"runtimes": {"x": {"path": "/a", "path": "/b"}}}"#, "it has the key `path` twice"),
+        (
+            r#"{"runtimes": {"x": {}, "x": {}}}"#,
+            "it has the key `x` twice",
+        ),
+        (
+            r#"{"runtimes": {"x": {"path": "/a", "path": "/b"}}}"#,
+            "it has the key `path` twice",
+        ),
         (r#"{"a": 1, "\u0061": 2}"#, "it has the key `a` twice"),
     ] {
-        assert_eq!(DaemonJson::parse(text).expect_err(text).to_string(), reason, "{text}");
+        assert_eq!(
+            DaemonJson::parse(text).expect_err(text).to_string(),
+            reason,
+            "{text}"
+        );
     }
 }
 
@@ -133,7 +165,8 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((".{0,6}", inner), 0..4).prop_map(|members| Map::from_iter(members).into()),
+            prop::collection::vec((".{0,6}", inner), 0..4)
+                .prop_map(|members| Map::from_iter(members).into()),
         ]
     })
 }
@@ -141,17 +174,30 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// Any configuration that dockerd could read in the parts that we read.
 fn any_config() -> impl Strategy<Value = Value> {
     let runtime = prop::collection::vec(("[a-z]{1,4}", any_value()), 0..3);
-    let runtimes =
-        prop::collection::vec(("[a-z]{1,3}", runtime.prop_map(|all| Value::from(Map::from_iter(all)))), 0..3);
+    let runtimes = prop::collection::vec(
+        (
+            "[a-z]{1,3}",
+            runtime.prop_map(|all| Value::from(Map::from_iter(all))),
+        ),
+        0..3,
+    );
     let others = prop::collection::vec(("[a-z-]{4}|.{0,2}", any_value()), 0..5);
-    (others, prop::option::of(runtimes), any::<prop::sample::Index>()).prop_map(|(others, runtimes, place)| {
-        let mut members: Vec<_> = others;
-        if let Some(runtimes) = runtimes {
-            let place = place.index(members.len() + 1);
-            members.insert(place, ("runtimes".to_owned(), Map::from_iter(runtimes).into()));
-        }
-        Map::from_iter(members).into()
-    })
+    (
+        others,
+        prop::option::of(runtimes),
+        any::<prop::sample::Index>(),
+    )
+        .prop_map(|(others, runtimes, place)| {
+            let mut members: Vec<_> = others;
+            if let Some(runtimes) = runtimes {
+                let place = place.index(members.len() + 1);
+                members.insert(
+                    place,
+                    ("runtimes".to_owned(), Map::from_iter(runtimes).into()),
+                );
+            }
+            Map::from_iter(members).into()
+        })
 }
 
 proptest! {

@@ -32,7 +32,10 @@ impl Default for Parts {
 
 impl Parts {
     fn with(extensions: &[(u16, Vec<u8>)]) -> Self {
-        Self { extensions: Some(extensions.to_vec()), ..Self::default() }
+        Self {
+            extensions: Some(extensions.to_vec()),
+            ..Self::default()
+        }
     }
 
     fn message(&self) -> Vec<u8> {
@@ -42,7 +45,9 @@ impl Parts {
         body.extend(vector(&self.suites));
         body.extend([1, 0]);
         if let Some(extensions) = &self.extensions {
-            let list = extensions.iter().flat_map(|(kind, data)| [kind.to_be_bytes().to_vec(), vector(data)].concat());
+            let list = extensions
+                .iter()
+                .flat_map(|(kind, data)| [kind.to_be_bytes().to_vec(), vector(data)].concat());
             body.extend(vector(&list.collect::<Vec<_>>()));
         }
         body.extend(&self.after);
@@ -68,7 +73,9 @@ fn record(fragment: &[u8]) -> Vec<u8> {
 }
 
 fn found(name: &str) -> Answer<Hello> {
-    Answer::Found(Hello { sni: Some(Hostname::parse(name).unwrap()) })
+    Answer::Found(Hello {
+        sni: Some(Hostname::parse(name).unwrap()),
+    })
 }
 
 fn refused(answer: &Answer<Hello>) -> bool {
@@ -78,21 +85,46 @@ fn refused(answer: &Answer<Hello>) -> bool {
 #[test]
 fn the_name_is_found_in_canonical_form() {
     assert_eq!(Parts::default().read(), found("api.example"));
-    assert_eq!(Parts::with(&[(0, server_name(b"API.Example."))]).read(), found("api.example"));
+    assert_eq!(
+        Parts::with(&[(0, server_name(b"API.Example."))]).read(),
+        found("api.example")
+    );
 }
 
 #[test]
 fn a_hello_without_a_name_is_tls_without_a_name() {
-    assert_eq!(Parts::with(&[(43, vec![2, 3, 4])]).read(), Answer::Found(Hello { sni: None }));
-    assert_eq!(Parts { extensions: None, ..Parts::default() }.read(), Answer::Found(Hello { sni: None }));
+    assert_eq!(
+        Parts::with(&[(43, vec![2, 3, 4])]).read(),
+        Answer::Found(Hello { sni: None })
+    );
+    assert_eq!(
+        Parts {
+            extensions: None,
+            ..Parts::default()
+        }
+        .read(),
+        Answer::Found(Hello { sni: None })
+    );
 }
 
 #[test]
 fn names_that_are_no_host_name_are_refused() {
-    let names: [&[u8]; 9] =
-        [b"", b"10.0.0.1", b"::1", b"a.example\0.b.example", b"a example", b"b\xfccher.example", b".", b"a..b", b"a/b"];
+    let names: [&[u8]; 9] = [
+        b"",
+        b"10.0.0.1",
+        b"::1",
+        b"a.example\0.b.example",
+        b"a example",
+        b"b\xfccher.example",
+        b".",
+        b"a..b",
+        b"a/b",
+    ];
     for name in names {
-        assert!(refused(&Parts::with(&[(0, server_name(name))]).read()), "{name:?}");
+        assert!(
+            refused(&Parts::with(&[(0, server_name(name))]).read()),
+            "{name:?}"
+        );
     }
 }
 
@@ -112,21 +144,68 @@ fn garbage_inside_or_after_a_structure_is_refused() {
     let trailing = [server_name(b"a.example"), vec![0]].concat();
     assert!(refused(&Parts::with(&[(0, trailing)]).read()));
     assert!(refused(&Parts::with(&[(0, vec![])]).read()));
-    assert!(refused(&Parts { after: vec![0], ..Parts::default() }.read()));
-    assert!(refused(&Parts { extensions: None, after: vec![0], ..Parts::default() }.read()));
-    assert!(refused(&Parts { session: vec![0; 33], ..Parts::default() }.read()));
-    assert!(refused(&Parts { suites: vec![0x13], ..Parts::default() }.read()));
-    assert!(refused(&Parts { suites: vec![], ..Parts::default() }.read()));
-    assert!(refused(&Parts { version: [2, 0], ..Parts::default() }.read()));
+    assert!(refused(
+        &Parts {
+            after: vec![0],
+            ..Parts::default()
+        }
+        .read()
+    ));
+    assert!(refused(
+        &Parts {
+            extensions: None,
+            after: vec![0],
+            ..Parts::default()
+        }
+        .read()
+    ));
+    assert!(refused(
+        &Parts {
+            session: vec![0; 33],
+            ..Parts::default()
+        }
+        .read()
+    ));
+    assert!(refused(
+        &Parts {
+            suites: vec![0x13],
+            ..Parts::default()
+        }
+        .read()
+    ));
+    assert!(refused(
+        &Parts {
+            suites: vec![],
+            ..Parts::default()
+        }
+        .read()
+    ));
+    assert!(refused(
+        &Parts {
+            version: [2, 0],
+            ..Parts::default()
+        }
+        .read()
+    ));
     let message = Parts::default().message();
-    assert!(refused(&read(&record(&[message.clone(), vec![0]].concat()))), "another message in the same record");
-    assert!(refused(&read(&record(&[&[2], &message[1..]].concat()))), "a ServerHello");
+    assert!(
+        refused(&read(&record(&[message.clone(), vec![0]].concat()))),
+        "another message in the same record"
+    );
+    assert!(
+        refused(&read(&record(&[&[2], &message[1..]].concat()))),
+        "a ServerHello"
+    );
 }
 
 #[test]
 fn what_follows_the_record_is_not_looked_at() {
     // 0-RTT data, or a change_cipher_spec for middleboxes (RFC 8446 D.4).
-    let bytes = [record(&Parts::default().message()), vec![20, 3, 3, 0, 1, 1, 23, 3, 3]].concat();
+    let bytes = [
+        record(&Parts::default().message()),
+        vec![20, 3, 3, 0, 1, 1, 23, 3, 3],
+    ]
+    .concat();
     assert_eq!(read(&bytes), found("api.example"));
 }
 
@@ -143,16 +222,30 @@ fn fragments_of_every_size_give_the_same_name() {
 fn a_record_that_interrupts_the_hello_is_refused() {
     let message = Parts::default().message();
     let (start, end) = message.split_at(20);
-    for interruption in [&[20, 3, 3, 0, 1, 1][..], &[21, 3, 3, 0, 2, 1, 0], &[22, 3, 3, 0, 0], &[22, 2, 0, 0, 1, 1]] {
-        assert!(refused(&read(&[&record(start), interruption, &record(end)].concat())), "{interruption:?}");
+    for interruption in [
+        &[20, 3, 3, 0, 1, 1][..],
+        &[21, 3, 3, 0, 2, 1, 0],
+        &[22, 3, 3, 0, 0],
+        &[22, 2, 0, 0, 1, 1],
+    ] {
+        assert!(
+            refused(&read(
+                &[&record(start), interruption, &record(end)].concat()
+            )),
+            "{interruption:?}"
+        );
     }
 }
 
 #[test]
 fn the_limit_on_the_hello_holds_to_the_byte() {
     let big = |length: usize| {
-        let message = Parts::with(&[(0, server_name(b"a.example")), (21, vec![0; length])]).message();
-        message.chunks(FRAGMENT_LIMIT).flat_map(record).collect::<Vec<u8>>()
+        let message =
+            Parts::with(&[(0, server_name(b"a.example")), (21, vec![0; length])]).message();
+        message
+            .chunks(FRAGMENT_LIMIT)
+            .flat_map(record)
+            .collect::<Vec<u8>>()
     };
     let room = HELLO_LIMIT - big(0).len() - 5; // the second record's header
     let (fits, over) = (big(room), big(room + 1));
@@ -161,13 +254,23 @@ fn the_limit_on_the_hello_holds_to_the_byte() {
     assert_eq!(read(&over[..HELLO_LIMIT - 1]), Answer::NeedMore);
     assert!(refused(&read(&over[..HELLO_LIMIT])));
     assert!(refused(&read(&over)), "however much is read at once");
-    assert!(refused(&read(&[22, 3, 1, 0, 4, 1, 1, 0, 0])), "a length of 64 KiB is refused when it is read");
-    assert!(refused(&read(&[22, 3, 1, 0x40, 1])), "a record of over 16 KiB");
+    assert!(
+        refused(&read(&[22, 3, 1, 0, 4, 1, 1, 0, 0])),
+        "a length of 64 KiB is refused when it is read"
+    );
+    assert!(
+        refused(&read(&[22, 3, 1, 0x40, 1])),
+        "a record of over 16 KiB"
+    );
 }
 
 #[test]
 fn an_ssl_2_hello_is_refused_and_what_only_starts_like_one_is_not_tls() {
-    let hello = [&[0x80, 9 + 3 + 16, 1, 3, 1, 0, 3, 0, 0, 0, 16, 1, 0, 0x80][..], &[5; 16]].concat();
+    let hello = [
+        &[0x80, 9 + 3 + 16, 1, 3, 1, 0, 3, 0, 0, 0, 16, 1, 0, 0x80][..],
+        &[5; 16],
+    ]
+    .concat();
     assert!(refused(&read(&hello)));
     for end in 0..11 {
         assert_eq!(read(&hello[..end]), Answer::NeedMore, "{end}");
@@ -185,12 +288,25 @@ fn other_first_bytes_are_not_tls() {
 
 #[test]
 fn every_split_of_every_hello_needs_more_until_the_end() {
-    let by_hand = [Parts::default(), Parts { extensions: None, ..Parts::default() }];
-    let hellos =
-        by_hand.iter().map(|parts| record(&parts.message())).chain(rustls_hellos().into_iter().map(|(_, hello)| hello));
+    let by_hand = [
+        Parts::default(),
+        Parts {
+            extensions: None,
+            ..Parts::default()
+        },
+    ];
+    let hellos = by_hand
+        .iter()
+        .map(|parts| record(&parts.message()))
+        .chain(rustls_hellos().into_iter().map(|(_, hello)| hello));
     for hello in hellos {
         for end in 0..hello.len() {
-            assert_eq!(read(&hello[..end]), Answer::NeedMore, "{end} of {}", hello.len());
+            assert_eq!(
+                read(&hello[..end]),
+                Answer::NeedMore,
+                "{end} of {}",
+                hello.len()
+            );
         }
         assert!(matches!(read(&hello), Answer::Found(_)));
     }
@@ -239,7 +355,9 @@ proptest! {
 /// What rustls' own server side makes of it: the name, or that it refuses (or wants more).
 fn rustls_reads(hello: &[u8]) -> Result<Option<String>, String> {
     let mut acceptor = Acceptor::default();
-    acceptor.read_tls(&mut &hello[..]).map_err(|error| error.to_string())?;
+    acceptor
+        .read_tls(&mut &hello[..])
+        .map_err(|error| error.to_string())?;
     match acceptor.accept() {
         Ok(Some(accepted)) => Ok(accepted.client_hello().server_name().map(str::to_owned)),
         Ok(None) => Err("needs more".to_owned()),
@@ -247,15 +365,23 @@ fn rustls_reads(hello: &[u8]) -> Result<Option<String>, String> {
     }
 }
 
-/// First flights of rustls clients: with a name and an address, old and new versions, with and without ALPN.
+/// First flights of rustls clients: with a name and an address, old and new versions, with and
+/// without ALPN.
 fn rustls_hellos() -> Vec<(Option<String>, Vec<u8>)> {
-    let versions: [&[&rustls::SupportedProtocolVersion]; 3] =
-        [&[&rustls::version::TLS12], &[&rustls::version::TLS13], rustls::ALL_VERSIONS];
+    let versions: [&[&rustls::SupportedProtocolVersion]; 3] = [
+        &[&rustls::version::TLS12],
+        &[&rustls::version::TLS13],
+        rustls::ALL_VERSIONS,
+    ];
     let mut hellos = vec![];
     for (index, versions) in versions.into_iter().enumerate() {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-        let mut config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap();
+        let mut config = builder
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(); index];
         let config = Arc::new(config);
         for name in ["registry.example", "192.0.2.1"] {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::super::*;
 use super::model::{Model, any_args, any_profile, any_tier, resolved};
 use super::{
-    ALLOW, CALLS, ERRNO, assert_call_exact, assert_exact, assert_same_or_granted, granted_rule, masked, model, real,
+    ALLOW, CALLS, ERRNO, assert_call_exact, assert_exact, assert_same_or_granted, granted_rule,
+    masked, model, real,
 };
 
 const CAPABILITIES: [&[&str]; 5] = [
@@ -32,7 +33,11 @@ fn profile(rules: Value) -> Value {
 
 fn machines() -> impl Iterator<Item = (&'static [&'static str], &'static str, f64)> {
     let capabilities = CAPABILITIES.into_iter();
-    capabilities.flat_map(|caps| ARCHITECTURES.into_iter().flat_map(move |arch| [(caps, arch, 4.7), (caps, arch, 6.1)]))
+    capabilities.flat_map(|caps| {
+        ARCHITECTURES
+            .into_iter()
+            .flat_map(move |arch| [(caps, arch, 4.7), (caps, arch, 6.1)])
+    })
 }
 
 #[test]
@@ -41,7 +46,8 @@ fn real_profiles_get_each_tier_exactly_on_every_machine() {
     for (name, profile) in real("seccomp") {
         for tier in Tier::ALL {
             let patched = patch(&profile, tier);
-            for (capabilities, architecture, kernel) in machines().filter(|machine| machine.2 > 5.0) {
+            for (capabilities, architecture, kernel) in machines().filter(|machine| machine.2 > 5.0)
+            {
                 let before = resolved(&profile, capabilities, architecture, kernel);
                 let after = resolved(&patched, capabilities, architecture, kernel);
                 let s390 = architecture.starts_with("s390");
@@ -53,9 +59,16 @@ fn real_profiles_get_each_tier_exactly_on_every_machine() {
                     }
                 }
             }
-            assert!(docker(&mut patched.clone(), tier).unwrap().is_empty(), "{name}");
+            assert!(
+                docker(&mut patched.clone(), tier).unwrap().is_empty(),
+                "{name}"
+            );
             if name.starts_with("container-libs") {
-                assert_eq!(patched.to_string(), profile.to_string(), "podman's allows it all already");
+                assert_eq!(
+                    patched.to_string(),
+                    profile.to_string(),
+                    "podman's allows it all already"
+                );
             }
         }
     }
@@ -74,36 +87,66 @@ fn docker_s_profiles_get_these_rules_at_their_end_and_no_other_change() {
     };
     let unshare = json!({"names": ["unshare"], "action": ALLOW,
         "args": [{"index": 0, "value": 2_952_790_015_u64, "op": "SCMP_CMP_MASKED_EQ"}]});
-    for (name, profile) in real("seccomp").into_iter().filter(|(name, _)| !name.starts_with("container-libs")) {
+    for (name, profile) in real("seccomp")
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("container-libs"))
+    {
         let mut expected = profile.clone();
         let rules = expected["syscalls"].as_array_mut().unwrap();
         rules.extend([elsewhere(granted_rule()), s390(granted_rule())]);
-        assert_eq!(patch(&profile, Tier::Nsjail).to_string(), expected.to_string(), "{name}");
-        expected["syscalls"].as_array_mut().unwrap().push(unshare.clone());
-        assert_eq!(patch(&profile, Tier::Unshare).to_string(), expected.to_string(), "{name}");
+        assert_eq!(
+            patch(&profile, Tier::Nsjail).to_string(),
+            expected.to_string(),
+            "{name}"
+        );
+        expected["syscalls"]
+            .as_array_mut()
+            .unwrap()
+            .push(unshare.clone());
+        assert_eq!(
+            patch(&profile, Tier::Unshare).to_string(),
+            expected.to_string(),
+            "{name}"
+        );
         let mut expected = profile.clone();
         let rules = expected["syscalls"].as_array_mut().unwrap();
         rules.retain(|entry| entry["names"] != json!(["clone"]));
         rules.push(json!({"names": ["clone"], "action": ALLOW}));
-        assert_eq!(patch(&profile, Tier::Seed).to_string(), expected.to_string(), "{name}");
+        assert_eq!(
+            patch(&profile, Tier::Seed).to_string(),
+            expected.to_string(),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn a_denial_is_split_by_where_the_flags_are_and_keeps_its_conditions() {
     let gate = json!({"caps": ["CAP_NET_ADMIN"], "note": "kept"});
-    let denial = json!({"names": ["read", "clone"], "action": ERRNO, "errnoRet": 22, "excludes": gate});
+    let denial =
+        json!({"names": ["read", "clone"], "action": ERRNO, "errnoRet": 22, "excludes": gate});
     let before = profile(json!([denial]));
     let after = patch(&before, Tier::Nsjail);
     let rules = after["syscalls"].as_array().unwrap();
-    assert_eq!(rules[0], json!({"names": ["read"], "action": ERRNO, "errnoRet": 22, "excludes": gate}));
+    assert_eq!(
+        rules[0],
+        json!({"names": ["read"], "action": ERRNO, "errnoRet": 22, "excludes": gate})
+    );
     assert_eq!(rules.len(), 1 + 5 + 5 + 2);
-    assert_eq!(rules[1]["excludes"], json!({"caps": ["CAP_NET_ADMIN"], "note": "kept", "arches": ["s390", "s390x"]}));
+    assert_eq!(
+        rules[1]["excludes"],
+        json!({"caps": ["CAP_NET_ADMIN"], "note": "kept", "arches": ["s390", "s390x"]})
+    );
     assert_eq!(rules[6]["includes"], json!({"arches": ["s390", "s390x"]}));
     assert_eq!(rules[6]["excludes"], gate);
     for (capabilities, architecture, kernel) in machines() {
         let of = |profile| resolved(profile, capabilities, architecture, kernel);
-        assert_exact(&of(&before), &of(&after), Tier::Nsjail, architecture.starts_with("s390"));
+        assert_exact(
+            &of(&before),
+            &of(&after),
+            Tier::Nsjail,
+            architecture.starts_with("s390"),
+        );
     }
 }
 
@@ -111,17 +154,30 @@ fn a_denial_is_split_by_where_the_flags_are_and_keeps_its_conditions() {
 #[test]
 fn a_denial_beside_docker_s_own_rules_is_replaced() {
     let denial = json!({"names": ["clone"], "action": ERRNO, "errnoRet": 22});
-    for (name, usual) in real("seccomp").into_iter().filter(|(name, _)| name.starts_with("moby-v2")).step_by(3) {
+    for (name, usual) in real("seccomp")
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("moby-v2"))
+        .step_by(3)
+    {
         for first in [true, false] {
             let mut before = usual.clone();
             let rules = before["syscalls"].as_array_mut().unwrap();
             rules.insert(if first { 0 } else { rules.len() }, denial.clone());
             let after = patch(&before, Tier::Nsjail);
-            for (capabilities, architecture, kernel) in machines().filter(|machine| machine.2 > 5.0) {
+            for (capabilities, architecture, kernel) in machines().filter(|machine| machine.2 > 5.0)
+            {
                 let of = |profile| resolved(profile, capabilities, architecture, kernel);
-                assert_exact(&of(&before), &of(&after), Tier::Nsjail, architecture.starts_with("s390"));
+                assert_exact(
+                    &of(&before),
+                    &of(&after),
+                    Tier::Nsjail,
+                    architecture.starts_with("s390"),
+                );
             }
-            assert!(docker(&mut after.clone(), Tier::Nsjail).unwrap().is_empty(), "{name}");
+            assert!(
+                docker(&mut after.clone(), Tier::Nsjail).unwrap().is_empty(),
+                "{name}"
+            );
         }
     }
 }
@@ -133,7 +189,10 @@ fn rules_whose_machines_are_entangled_are_refused() {
         masked(ALLOW, 0, 0x7e02_0000, 0),
     ]);
     let (mut profile, before) = (profile(rules.clone()), profile(rules));
-    let refused = PatchError::Refused { call: "clone", why: Why::Entangled };
+    let refused = PatchError::Refused {
+        call: "clone",
+        why: Why::Entangled,
+    };
     assert_eq!(docker(&mut profile, Tier::Nsjail), Err(refused));
     assert_eq!(profile, before);
 }
@@ -141,21 +200,34 @@ fn rules_whose_machines_are_entangled_are_refused() {
 #[test]
 fn more_machines_than_can_be_looked_at_are_refused() {
     let caps: Vec<String> = (0..64).map(|number| format!("CAP_{number}")).collect();
-    let mut many = profile(json!([{"names": ["clone"], "action": ALLOW, "includes": {"caps": caps}}]));
-    let refused = PatchError::Refused { call: "clone", why: Why::Entangled };
+    let mut many =
+        profile(json!([{"names": ["clone"], "action": ALLOW, "includes": {"caps": caps}}]));
+    let refused = PatchError::Refused {
+        call: "clone",
+        why: Why::Entangled,
+    };
     assert_eq!(docker(&mut many, Tier::Nsjail), Err(refused));
 }
 
-/// Before version 23 Docker dropped the default's number, so that other rules were like the default.
+/// Before version 23 Docker dropped the default's number, so that other rules were like the
+/// default.
 #[test]
 fn a_default_s_number_counts_and_does_not_count() {
     let rules = json!([{"names": ["clone"], "action": ERRNO, "errnoRet": 1}]);
     let new = json!({"defaultAction": ERRNO, "defaultErrnoRet": 38, "syscalls": rules});
     let after = patch(&new, Tier::Nsjail);
-    for (before, after) in [(new.clone(), after.clone()), (without_number(&new), without_number(&after))] {
+    for (before, after) in [
+        (new.clone(), after.clone()),
+        (without_number(&new), without_number(&after)),
+    ] {
         for (capabilities, architecture, kernel) in machines() {
             let of = |profile| resolved(profile, capabilities, architecture, kernel);
-            assert_exact(&of(&before), &of(&after), Tier::Nsjail, architecture.starts_with("s390"));
+            assert_exact(
+                &of(&before),
+                &of(&after),
+                Tier::Nsjail,
+                architecture.starts_with("s390"),
+            );
         }
     }
 }
@@ -181,27 +253,47 @@ fn keys_are_read_as_go_reads_them() {
     for tier in Tier::ALL {
         assert_eq!(patch(&odd, tier), patch(&usual, tier));
     }
-    let mut settled = json!({"DefaultAction": ERRNO, "syscalls": [{"NAME": "clone", "action": ALLOW}]});
+    let mut settled =
+        json!({"DefaultAction": ERRNO, "syscalls": [{"NAME": "clone", "action": ALLOW}]});
     let text = settled.to_string();
     assert!(docker(&mut settled, Tier::Nsjail).unwrap().is_empty());
-    assert_eq!(settled.to_string(), text, "what is allowed already keeps its spelling, too");
+    assert_eq!(
+        settled.to_string(),
+        text,
+        "what is allowed already keeps its spelling, too"
+    );
 }
 
 #[test]
 fn what_is_no_profile_is_told_with_its_place() {
-    let told = |entry: Value| docker(&mut profile(json!([entry])), Tier::Nsjail).unwrap_err().to_string();
+    let told = |entry: Value| {
+        docker(&mut profile(json!([entry])), Tier::Nsjail)
+            .unwrap_err()
+            .to_string()
+    };
     let both = json!({"names": ["clone"], "Name": "read", "action": ALLOW});
     assert_eq!(told(both), "syscalls[0]: both name and names are there");
     let twice = json!({"names": ["clone"], "Names": ["read"], "action": ALLOW});
-    assert_eq!(told(twice), "syscalls[0].Names: names is there already, in another spelling");
+    assert_eq!(
+        told(twice),
+        "syscalls[0].Names: names is there already, in another spelling"
+    );
     let kernel = |version: &str| json!({"names": ["clone"], "action": ALLOW, "includes": {"minKernel": version}});
-    assert_eq!(told(kernel("4.8.0")), "syscalls[0].includes.minKernel: \"4.8.0\" is not a kernel version (N.N)");
+    assert_eq!(
+        told(kernel("4.8.0")),
+        "syscalls[0].includes.minKernel: \"4.8.0\" is not a kernel version (N.N)"
+    );
     for version in ["4", "4.", ".8", "4.8 ", "+4.8", "0.0", "4.256", "-1.0"] {
-        assert!(told(kernel(version)).contains("is not a kernel version"), "{version}");
+        assert!(
+            told(kernel(version)).contains("is not a kernel version"),
+            "{version}"
+        );
     }
     let caps = json!({"names": ["clone"], "action": ALLOW, "excludes": {"caps": ["CAP_A", 7]}});
     assert_eq!(told(caps), "syscalls[0].excludes.caps: not a list of names");
-    let error = docker(&mut json!({}), Tier::Nsjail).unwrap_err().to_string();
+    let error = docker(&mut json!({}), Tier::Nsjail)
+        .unwrap_err()
+        .to_string();
     assert_eq!(error, "defaultAction: an action (SCMP_ACT_…) is missing");
 }
 

@@ -1,5 +1,5 @@
-//! What libseccomp makes of a filter, and Docker of a profile, told again from the JSON and by nothing of the product's: the
-//! measure that patches are held against.
+//! What libseccomp makes of a filter, and Docker of a profile, told again from the JSON and by
+//! nothing of the product's: the measure that patches are held against.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -26,7 +26,9 @@ impl Model {
     pub(super) fn new(seccomp: &Value, call: &str) -> Self {
         let default = action(seccomp, "defaultAction", "defaultErrnoRet");
         let mut rules = Vec::new();
-        for entry in entries(seccomp, "syscalls").filter(|entry| entries(entry, "names").any(|name| name == call)) {
+        for entry in entries(seccomp, "syscalls")
+            .filter(|entry| entries(entry, "names").any(|name| name == call))
+        {
             let action = action(entry, "action", "errnoRet");
             let tests: Vec<Test> = entries(entry, "args").map(Test::new).collect();
             let mut indices: Vec<usize> = tests.iter().map(|test| test.index).collect();
@@ -44,11 +46,17 @@ impl Model {
 
     /// What befalls a call: the action with its error number, or that it can't be known.
     pub(super) fn verdict(&self, args: [u64; 6], wide: bool) -> &str {
-        let unconditional = self.rules.iter().find(|(_, tests)| tests.iter().all(|test| test.is_always(wide)));
+        let unconditional = self
+            .rules
+            .iter()
+            .find(|(_, tests)| tests.iter().all(|test| test.is_always(wide)));
         if let Some((action, _)) = unconditional {
             return action;
         }
-        let met = self.rules.iter().filter(|(_, tests)| tests.iter().all(|test| test.holds(args, wide)));
+        let met = self
+            .rules
+            .iter()
+            .filter(|(_, tests)| tests.iter().all(|test| test.holds(args, wide)));
         let met: Vec<&str> = met.map(|(action, _)| action.as_str()).collect();
         match met.split_first() {
             None => &self.default,
@@ -108,20 +116,36 @@ pub(super) fn promised(tier: Tier, call: &str, args: [u64; 6], s390: bool) -> bo
     let grants = |grant: &&Grant| grant.syscall == call;
     tier.grants().iter().find(grants).is_some_and(|grant| {
         grant.flags.is_none_or(|flags| {
-            let argument = if s390 { flags.argument_on_s390 } else { flags.argument };
+            let argument = if s390 {
+                flags.argument_on_s390
+            } else {
+                flags.argument
+            };
             args[argument as usize] & flags.forbidden == 0
         })
     })
 }
 
 /// Docker's way from a profile to a filter, for profiles in the usual spelling.
-pub(super) fn resolved(profile: &Value, capabilities: &[&str], architecture: &str, kernel: f64) -> Value {
+pub(super) fn resolved(
+    profile: &Value,
+    capabilities: &[&str],
+    architecture: &str,
+    kernel: f64,
+) -> Value {
     let holds = |entry: &&Value| {
         let list = |side: &str, key: &str| -> Vec<String> {
             let listed = entry[side][key].as_array().cloned().unwrap_or_default();
-            listed.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+            listed
+                .iter()
+                .map(|name| name.as_str().unwrap().to_owned())
+                .collect()
         };
-        let least = |side: &str| entry[side]["minKernel"].as_str().map(|version| version.parse::<f64>().unwrap());
+        let least = |side: &str| {
+            entry[side]["minKernel"]
+                .as_str()
+                .map(|version| version.parse::<f64>().unwrap())
+        };
         let has = |name: &String| capabilities.contains(&name.as_str());
         let is = |name: &String| name == architecture;
         let arches = list("includes", "arches");
@@ -133,12 +157,21 @@ pub(super) fn resolved(profile: &Value, capabilities: &[&str], architecture: &st
             && least("includes").is_none_or(|least| kernel >= least)
     };
     let mut filter = profile.clone();
-    filter["syscalls"] = profile["syscalls"].as_array().unwrap().iter().filter(holds).cloned().collect();
+    filter["syscalls"] = profile["syscalls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(holds)
+        .cloned()
+        .collect();
     filter
 }
 
 fn action(holder: &Value, key: &str, errno: &str) -> String {
-    match (holder[key].as_str().unwrap(), holder[errno].as_u64().unwrap_or(1)) {
+    match (
+        holder[key].as_str().unwrap(),
+        holder[errno].as_u64().unwrap_or(1),
+    ) {
         (word @ ("SCMP_ACT_ERRNO" | "SCMP_ACT_TRACE"), number) => format!("{word} {number}"),
         ("SCMP_ACT_KILL", _) => "SCMP_ACT_KILL_THREAD".to_owned(),
         (word, _) => word.to_owned(),
@@ -149,12 +182,16 @@ fn entries<'a>(holder: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> 
     holder[key].as_array().into_iter().flatten()
 }
 
-/// Bits that rules and calls are made of: the namespaces', two of `clone`'s others, one that 32-bit calls don't have.
+/// Bits that rules and calls are made of: the namespaces', two of `clone`'s others, one that 32-bit
+/// calls don't have.
 const BITS: [u32; 11] = [0, 8, 17, 25, 26, 27, 28, 29, 30, 31, 33];
 
 pub(super) fn bits() -> impl Strategy<Value = u64> {
     let some = |count| proptest::sample::subsequence(BITS.to_vec(), count);
-    let number = |bits: Vec<u32>| bits.into_iter().fold(0_u64, |number, bit| number | 1 << bit);
+    let number = |bits: Vec<u32>| {
+        bits.into_iter()
+            .fold(0_u64, |number, bit| number | 1 << bit)
+    };
     prop_oneof![
         4 => some(0..=3).prop_map(number),
         2 => some(0..=11).prop_map(number),
@@ -172,7 +209,15 @@ pub(super) fn any_tier() -> impl Strategy<Value = Tier> {
     proptest::sample::select(Tier::ALL.to_vec())
 }
 
-pub(super) const CALLS: [&str; 7] = ["clone", "unshare", "mount", "umount2", "pivot_root", "setns", "read"];
+pub(super) const CALLS: [&str; 7] = [
+    "clone",
+    "unshare",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "setns",
+    "read",
+];
 
 fn any_action() -> impl Strategy<Value = Value> {
     proptest::sample::select(vec![
@@ -194,16 +239,28 @@ fn any_action() -> impl Strategy<Value = Value> {
 }
 
 fn any_condition() -> impl Strategy<Value = Value> {
-    let others = ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_GE", "SCMP_CMP_GT"];
+    let others = [
+        "SCMP_CMP_NE",
+        "SCMP_CMP_LT",
+        "SCMP_CMP_LE",
+        "SCMP_CMP_GE",
+        "SCMP_CMP_GT",
+    ];
     let others = proptest::sample::select(others.to_vec());
-    let operator = prop_oneof![12 => Just("SCMP_CMP_MASKED_EQ"), 2 => Just("SCMP_CMP_EQ"), 1 => others];
+    let operator =
+        prop_oneof![12 => Just("SCMP_CMP_MASKED_EQ"), 2 => Just("SCMP_CMP_EQ"), 1 => others];
     let within = prop_oneof![9 => Just(true), 1 => Just(false)];
-    (proptest::sample::select(vec![0, 0, 0, 1, 1, 2]), operator, bits(), bits(), within).prop_map(
-        |(index, op, value, second, within)| {
+    (
+        proptest::sample::select(vec![0, 0, 0, 1, 1, 2]),
+        operator,
+        bits(),
+        bits(),
+        within,
+    )
+        .prop_map(|(index, op, value, second, within)| {
             let second = if within { value & second } else { second };
             json!({"index": index, "value": value, "valueTwo": second, "op": op})
-        },
-    )
+        })
 }
 
 pub(super) fn any_entry() -> impl Strategy<Value = Value> {
@@ -240,12 +297,17 @@ pub(super) fn any_filter() -> impl Strategy<Value = Value> {
         json!(["SCMP_ARCH_S390X", "SCMP_ARCH_S390"]),
         json!(["SCMP_ARCH_S390X", "SCMP_ARCH_AARCH64"]),
     ]);
-    (default, architectures, proptest::collection::vec(any_entry(), 0..5)).prop_map(|(mut filter, machines, rules)| {
-        filter["architectures"] = machines;
-        filter["syscalls"] = json!(rules);
-        filter["ours"] = json!({"deep": [null, 1.5]});
-        filter
-    })
+    (
+        default,
+        architectures,
+        proptest::collection::vec(any_entry(), 0..5),
+    )
+        .prop_map(|(mut filter, machines, rules)| {
+            filter["architectures"] = machines;
+            filter["syscalls"] = json!(rules);
+            filter["ours"] = json!({"deep": [null, 1.5]});
+            filter
+        })
 }
 
 /// Filters of which it is certain what they mean, and that bits can tell: they must not be refused.
@@ -254,25 +316,34 @@ pub(super) fn plain_filter() -> impl Strategy<Value = Value> {
     let rule = move |action: Value, call: &str, value: u64| {
         let mut entry = action;
         entry["names"] = json!(["setns", call, call]);
-        entry["args"] =
-            json!([{"index": 0, "value": split.0 | split.1 | 1 << 8, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}]);
+        entry["args"] = json!([{"index": 0, "value": split.0 | split.1 | 1 << 8, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}]);
         entry
     };
-    let parts = proptest::collection::vec((any_action(), proptest::sample::select(vec!["clone", "unshare"])), 0..8);
+    let parts = proptest::collection::vec(
+        (
+            any_action(),
+            proptest::sample::select(vec!["clone", "unshare"]),
+        ),
+        0..8,
+    );
     let ending = prop_oneof![3 => Just(None), 1 => any_action().prop_map(Some)];
-    (any_filter(), parts, ending, any::<bool>()).prop_map(move |(mut filter, parts, ending, first)| {
-        let value = |at: usize| [at & 1, at >> 1 & 1, at >> 2].map(|bit| bit as u64);
-        let value = |at: usize| value(at)[0] << 28 | value(at)[1] << 17 | value(at)[2] << 8;
-        let parts = parts.into_iter().enumerate();
-        let mut rules: Vec<Value> = parts.map(|(at, (action, call))| rule(action, call, value(at))).collect();
-        if let Some(mut ending) = ending {
-            ending["names"] = json!(CALLS);
-            rules.insert(if first { 0 } else { rules.len() }, ending);
-        }
-        filter["architectures"] = json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
-        filter["syscalls"] = json!(rules);
-        filter
-    })
+    (any_filter(), parts, ending, any::<bool>()).prop_map(
+        move |(mut filter, parts, ending, first)| {
+            let value = |at: usize| [at & 1, at >> 1 & 1, at >> 2].map(|bit| bit as u64);
+            let value = |at: usize| value(at)[0] << 28 | value(at)[1] << 17 | value(at)[2] << 8;
+            let parts = parts.into_iter().enumerate();
+            let mut rules: Vec<Value> = parts
+                .map(|(at, (action, call))| rule(action, call, value(at)))
+                .collect();
+            if let Some(mut ending) = ending {
+                ending["names"] = json!(CALLS);
+                rules.insert(if first { 0 } else { rules.len() }, ending);
+            }
+            filter["architectures"] = json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
+            filter["syscalls"] = json!(rules);
+            filter
+        },
+    )
 }
 
 pub(super) fn any_profile() -> impl Strategy<Value = Value> {
@@ -292,7 +363,12 @@ pub(super) fn any_profile() -> impl Strategy<Value = Value> {
     };
     let gates = proptest::collection::vec((side(), side()), 8);
     (prop_oneof![any_filter(), plain_filter()], gates).prop_map(|(mut profile, gates)| {
-        for (entry, (includes, excludes)) in profile["syscalls"].as_array_mut().unwrap().iter_mut().zip(gates) {
+        for (entry, (includes, excludes)) in profile["syscalls"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .zip(gates)
+        {
             entry["includes"] = includes;
             entry["excludes"] = excludes;
         }
@@ -348,7 +424,10 @@ pub(super) fn any_json() -> impl Strategy<Value = Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
             proptest::collection::vec((key, inner), 0..6).prop_map(|pairs| Value::Object(
-                pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                pairs
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
             )),
         ]
     })
