@@ -19,7 +19,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::state::ProcessId;
+use crate::container::record::ProcessId;
 use crate::sys::mountinfo;
 use group::{Group, GroupError};
 pub use leftover::{Leftover, sweep};

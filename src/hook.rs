@@ -21,11 +21,11 @@ use anyhow::{Context, bail};
 use log::LevelFilter;
 use serde::Deserialize;
 
-use crate::bundle;
+use crate::container::bundle;
+use crate::container::plan::{Gateway, Plan};
+use crate::container::record::{self, ProcessId, Record};
 use crate::logging::{self, Terminal};
-use crate::plan::{Gateway, Plan};
-use crate::runtime::delete;
-use crate::state::{self, ProcessId, Record};
+use crate::prepare::sweep;
 use crate::supervisor::Order;
 use crate::sys::netns::Namespace;
 use crate::sys::process;
@@ -68,7 +68,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
     // runtime, `delete` comes by.
     if state.status == "stopped" {
-        delete::forget(&decide::state_of(&state)?);
+        sweep::forget(&decide::state_of(&state)?);
         return Ok(());
     }
     let init = ProcessId::of(state.pid).context("find the container's init")?;
@@ -94,7 +94,7 @@ fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
         Gateway::Own => start_proxy(&Order { plan, init }),
         Gateway::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
-            state::create(&plan.state)?;
+            record::create(&plan.state)?;
             Ok(Record {
                 plan,
                 init,

@@ -6,21 +6,12 @@
 //! all went well.
 
 mod create;
-pub(crate) mod delete;
-mod devices;
-mod embedded;
 mod exec;
 mod features;
-mod handed;
+pub(crate) mod handed;
 mod handoff;
-mod identity;
 pub mod invocation;
-pub(crate) mod joined;
-pub(crate) mod mounts;
-pub(crate) mod namespaces;
-pub mod real;
-pub(crate) mod resolvers;
-mod self_check;
+pub mod runtimes;
 mod start;
 
 use std::ffi::OsString;
@@ -30,12 +21,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use log::LevelFilter;
 
+use crate::container::plan::ContainerId;
+use crate::container::record;
 use crate::logging::{self, Engine};
-use crate::plan::ContainerId;
 use crate::policy::text;
-use crate::{settings, state};
+use crate::prepare::sweep;
+use crate::{embedded, settings};
 use invocation::{Command, Globals, Invocation};
-use real::RealRuntime;
+use runtimes::RealRuntime;
 
 /// Does what a runtime called with these words (the program's name first) does, mostly by becoming
 /// one. Where that failed, it has been reported where the engine looks for it.
@@ -115,7 +108,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         }
         Command::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
-                delete::forget(&container.state);
+                sweep::forget(&container.state);
             }
         }
         Command::Features => return features::features(&runtime, &call.arguments),
@@ -141,7 +134,7 @@ struct Container<'a> {
 impl<'a> Container<'a> {
     fn new(globals: &'a Globals, id: &str) -> anyhow::Result<Self> {
         let id = ContainerId::parse(id)?;
-        let state = state::directory(&root(globals.root.as_deref())?, id.as_str());
+        let state = record::directory(&root(globals.root.as_deref())?, id.as_str());
         Ok(Self {
             id,
             state,

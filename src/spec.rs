@@ -25,8 +25,8 @@ pub use nesting::Nesting;
 pub use network::Place;
 
 use crate::apparmor::Confinement;
+use crate::container::plan::{Exit, Gateway};
 use crate::host::Host;
-use crate::plan::{Exit, Gateway};
 use crate::seccomp::tier::Tier;
 use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use mounts::HostFiles;

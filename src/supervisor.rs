@@ -8,9 +8,9 @@
 mod control;
 mod filter;
 mod heard;
-mod plug;
+mod hotplug;
+mod interfaces;
 mod record;
-mod wire;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
@@ -25,13 +25,13 @@ use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
 use crate::audit::{Journal, clean, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance, Groups};
+use crate::container::plan::{Exit, Plan};
+use crate::container::record::{ProcessId, Record};
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
-use crate::plan::{Exit, Plan};
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::Why;
 use crate::proxy::{Cell, Filter, Sockets, Task, dial};
-use crate::state::{ProcessId, Record};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
@@ -39,7 +39,7 @@ use crate::sys::readiness;
 use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
-use wire::Wire;
+use interfaces::Wire;
 
 /// Descriptors that the filter may hold: some thousand connections of six each.
 const OPEN_FILES: u64 = 65_536;
@@ -99,7 +99,7 @@ struct StateDirectory(PathBuf);
 impl Drop for StateDirectory {
     fn drop(&mut self) {
         // It is swept by a later `create` then, which finds that nothing of it runs.
-        if let Err(error) = crate::state::remove(&self.0) {
+        if let Err(error) = crate::container::record::remove(&self.0) {
             log::warn!("can't remove {}: {error}", self.0.display());
         }
     }
@@ -158,7 +158,7 @@ fn prepare() -> anyhow::Result<Kept> {
         inside: wire.lives_apart(),
     };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
-    crate::state::create(&plan.state)?;
+    crate::container::record::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
     Record {
         plan: plan.clone(),

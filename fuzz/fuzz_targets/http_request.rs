@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use boundary_shim::proxy::http::asked;
+use boundary_shim::proxy::http::target;
 use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::{Method, Request, Uri};
 use libfuzzer_sys::fuzz_target;
@@ -20,18 +20,18 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn judge(request: &Request<()>, destination: SocketAddr) {
-    let _ = asked::claimed_host(request);
-    let Ok(asked) = asked::read(request, destination) else {
+    let _ = target::claimed_host(request);
+    let Ok(asked) = target::read(request, destination) else {
         return;
     };
     if request.method() == Method::CONNECT {
         return;
     }
-    let Ok(sent) = asked::rewrite(request.clone(), &asked) else {
+    let Ok(sent) = target::rewrite(request.clone(), &asked) else {
         return;
     };
     // What the server reads is what was decided about.
-    assert_eq!(asked::read(&sent, destination), Ok(asked.clone()));
+    assert_eq!(target::read(&sent, destination), Ok(asked.clone()));
     assert_eq!(sent.uri().scheme(), None);
     assert_eq!(sent.uri().query(), request.uri().query());
     assert_eq!(sent.headers().get_all(HOST).iter().count(), 1);

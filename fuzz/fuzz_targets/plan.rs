@@ -3,10 +3,10 @@
 
 #![no_main]
 
-use boundary_shim::plan::{ContainerId, Plan};
+use boundary_shim::container::plan::{ContainerId, Plan};
+use boundary_shim::container::record::Record;
 use boundary_shim::policy::Policy;
 use boundary_shim::proxy::keeper::ToKeeper;
-use boundary_shim::state::Record;
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

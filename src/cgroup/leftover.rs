@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::group;
-use crate::state::ProcessId;
+use crate::container::record::ProcessId;
 use crate::sys::file;
 
 /// Where they are. Root's, mode 0700.

@@ -11,12 +11,12 @@ use anyhow::{Context, ensure};
 
 pub use self::words::{InstallArguments, UninstallArguments};
 use self::words::{InstallEngine, KubernetesWords, Policy, UninstallEngine};
+use crate::container::record;
 use crate::integrate::apparmor::AppArmor;
 use crate::integrate::plan::Plan;
 use crate::integrate::step::{self, Step};
 use crate::integrate::{self, Installation, kubernetes};
 use crate::settings;
-use crate::state;
 
 /// Runs `install`.
 ///
@@ -78,7 +78,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
     Ok(Installation {
         binary: std::env::current_exe().context("can't find this program's own file")?,
         policies: settings::DEFAULT_POLICIES.into(),
-        running: state::DIRECTORY.into(),
+        running: record::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
         apparmor: AppArmor::of_this_host(),
     })

@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 
-use crate::plan::Gateway;
-use crate::runtime::delete::record_end;
-use crate::state::{self, Record};
+use crate::container::plan::Gateway;
+use crate::container::record::{self, Record};
+use crate::prepare::sweep::record_end;
 use gateway::{Host, Shown};
 
 /// Gateways that are asked at once.
@@ -44,7 +44,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
         geteuid().is_root(),
         "gateways answer root alone: run sudo boundary-shim status"
     );
-    let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
+    let records = record::list().with_context(|| format!("can't list {}", record::DIRECTORY))?;
     let own: Vec<_> = records
         .into_iter()
         .filter(|record| record.plan.gateway == Gateway::Own)

@@ -13,14 +13,14 @@ use anyhow::{Context, bail};
 
 use super::State;
 use crate::apparmor::Confinement;
-use crate::bundle::Bundle;
+use crate::container::bundle::Bundle;
+use crate::container::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
+use crate::container::record;
 use crate::host::Host;
-use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
 use crate::policy::text;
-use crate::runtime::{delete, joined, mounts, namespaces, resolvers};
+use crate::prepare::{joined, mounts, namespaces, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::{self, Habits, Place, Situation, mounts::HostFiles};
-use crate::state;
 
 /// Said in the record where the host's settings would have the container nest a jail.
 const NO_NESTING: &str = "nothing more can be nested in this container: its gateway was made by a hook, which changes \
@@ -29,7 +29,7 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
 /// Decides the plan of the container that the runtime tells of.
 pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
-    delete::sweep(&settings);
+    sweep::sweep(&settings);
     let id = ContainerId::parse(&container.id)?;
     let bundle = Bundle::read(container.bundle.clone())?;
     let spec = &bundle.config.value;
@@ -78,7 +78,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
 /// The container's state directory. The runtime's root isn't told; where the bundle is tells
 /// engines apart as well.
 pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
-    Ok(state::directory(
+    Ok(record::directory(
         &container.bundle,
         ContainerId::parse(&container.id)?.as_str(),
     ))

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::accept::accepted;
 use super::budget::used_up;
 use super::handshakes::Handshakes;
-use super::{Gate, connection, dns, refusals, udp};
+use super::{Gate, close, connection, dns, kernel_log, udp};
 use crate::gateway::refusal;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
 use crate::policy::Denial;
@@ -123,7 +123,7 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
             UdpSocket::from_std(socket)?,
         ));
     }
-    loops.spawn(refusals::record(gate, handshakes, sockets.reports));
+    loops.spawn(kernel_log::record(gate, handshakes, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,
         None => Ok(()),
@@ -143,7 +143,7 @@ async fn accept(
         handshakes.accepted(source, destination);
         let Some(room) = gate.streams.room() else {
             connection::deny(&gate, source, destination, &used_up());
-            connection::reset(stream);
+            close::reset(stream);
             continue;
         };
         let stream = match room.of(stream) {

@@ -6,7 +6,6 @@
 //! the port that the client addressed; the address that it addressed proves nothing.
 
 mod ahead;
-mod farewell;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +15,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 pub(super) use ahead::{Ahead, Connected};
-pub(super) use farewell::{close_gently, reset};
 
 use super::budget::{Share, used_up};
+use super::close::{self, reset};
 use super::dial::{DialError, Network, Outside};
 use super::identify::{self, Answer, Identity};
 use super::splice::{Early, Ends, splice_both};
@@ -315,7 +314,7 @@ async fn tunnel_tls(
         Ok(server) => tunnel(client, server, early, entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
-            farewell::alert(client).await;
+            close::alert(client).await;
         }
         Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
     }

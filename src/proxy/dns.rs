@@ -11,9 +11,9 @@
 //! passed on unfiltered, for what is dialled is checked by the dialler, each time, and a filtered
 //! answer would explain nothing.
 
-mod pace;
-mod pins;
+mod learned;
 pub mod question;
+mod rate_limit;
 pub mod reply;
 mod resolver;
 pub mod upstream;
@@ -28,8 +28,8 @@ use tokio::time::timeout;
 
 pub use resolver::{LookupError, Resolver};
 
-use self::pace::QUESTIONS_A_SECOND;
 use self::question::{Judgement, Malformed, Question};
+use self::rate_limit::QUESTIONS_A_SECOND;
 use self::reply::Transport;
 use super::Gate;
 use super::budget::used_up;

@@ -5,13 +5,13 @@
 //! last upstream). The one fact: bytes are never passed on as they came. The request is parsed
 //! strictly and written anew, so the server can't understand it otherwise than the policy did.
 
-mod answer;
-pub mod asked;
-mod converse;
+mod accounting;
+mod client;
 mod held;
 mod hop;
-mod line;
-mod recorded;
+mod response;
+mod server;
+pub mod target;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +20,15 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use tokio::task::AbortHandle;
 
-use self::answer::Reply;
-use self::asked::{Asked, BadRequest};
-use self::converse::{Ended, converse};
+use self::client::{Line, Sent, Tunnel};
 pub(super) use self::held::Held;
 use self::held::Passage;
-use self::line::{Line, Sent, Tunnel};
+use self::response::Reply;
+use self::server::{Ended, converse};
+use self::target::{Asked, BadRequest};
 use super::budget::used_up;
-use super::connection::{Ahead, Captured, close_gently, reset};
+use super::close::{close_gently, reset};
+use super::connection::{Ahead, Captured};
 use super::dial::{DialError, Upstream};
 use super::splice::Ends;
 use super::stream::{Meter, Stream};
@@ -106,7 +107,7 @@ impl Session<'_> {
         self.held.understood();
         let mut entry = self.entry();
         entry.subject().method = Some(request.method().to_string());
-        let asked = match asked::read(&request, self.captured.destination()) {
+        let asked = match target::read(&request, self.captured.destination()) {
             Ok(asked) => asked,
             Err(bad) => return Ok(refuse(&request, bad, entry)),
         };
@@ -147,9 +148,9 @@ impl Session<'_> {
         mut entry: Entry,
     ) -> Result<Reply, BrokenOff> {
         let method = request.method().clone();
-        let mut request = match asked::rewrite(request, &asked) {
+        let mut request = match target::rewrite(request, &asked) {
             Ok(request) => request,
-            Err(bad) => return Ok(answer::bad_request(bad, entry)),
+            Err(bad) => return Ok(response::bad_request(bad, entry)),
         };
         entry.allowed(permit.grounds(), None);
         if let Err(denial) = entry.open() {
@@ -172,7 +173,7 @@ impl Session<'_> {
                     }
                     Err(DialError::Unreachable(problem)) => {
                         entry.finish(End::unreachable(problem.as_str()));
-                        return Ok(answer::bad_gateway(asked.host(), &problem));
+                        return Ok(response::bad_gateway(asked.host(), &problem));
                     }
                 },
             };
@@ -195,7 +196,7 @@ impl Session<'_> {
                             line,
                         },
                     );
-                    return Ok(answer::passed_on(response, passage, ledger, entry));
+                    return Ok(response::passed_on(response, passage, ledger, entry));
                 }
                 Sent::Switched(switched) => {
                     let (reply, tunnel) = *switched;
@@ -208,13 +209,13 @@ impl Session<'_> {
                         Side::Server,
                         Some("the server closed at once".to_owned()),
                     ));
-                    return Ok(answer::bad_gateway(
+                    return Ok(response::bad_gateway(
                         asked.host(),
                         "the server closed at once",
                     ));
                 }
                 Sent::Failed((by, problem), ledger) => {
-                    let reply = answer::bad_gateway(asked.host(), &problem);
+                    let reply = response::bad_gateway(asked.host(), &problem);
                     ledger.close(entry, End::reset(by, Some(problem)));
                     // Asked directly, the client would have seen its own kept connection end, and
                     // known to ask again.
@@ -296,15 +297,15 @@ impl Session<'_> {
 }
 
 fn deny(method: &Method, asked: &Asked, denial: &Denial, entry: Entry) -> Reply {
-    let reply = answer::forbidden(method.as_str(), asked.host(), &asked.path, denial);
+    let reply = response::forbidden(method.as_str(), asked.host(), &asked.path, denial);
     entry.deny(denial);
     reply
 }
 
 fn refuse(request: &Request<Incoming>, bad: BadRequest, mut entry: Entry) -> Reply {
-    entry.subject().name = asked::claimed_host(request);
+    entry.subject().name = target::claimed_host(request);
     entry.subject().path = Some(request.uri().path().to_owned());
-    answer::bad_request(bad, entry)
+    response::bad_request(bad, entry)
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {

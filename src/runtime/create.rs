@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::real::Kind;
-use super::resolvers::Docker;
-use super::{
-    Container, delete, devices, identity, joined, mounts, namespaces, resolvers, self_check,
-};
+use super::Container;
+use super::runtimes::Kind;
 use crate::apparmor::confinement;
-use crate::bundle::Bundle;
+use crate::container::bundle::Bundle;
+use crate::container::plan::{Gateway, Plan};
 use crate::host::Host;
-use crate::plan::{Gateway, Plan};
 use crate::policy::{PolicySource, text};
+use crate::prepare::resolvers::Docker;
+use crate::prepare::{devices, identity, joined, mounts, namespaces, proof, resolvers, sweep};
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, Outcome, Situation};
@@ -29,8 +28,8 @@ pub(super) fn prepare(
     starts_by_verb: bool,
     no_pivot: bool,
 ) -> anyhow::Result<()> {
-    delete::forget(&container.state);
-    delete::sweep(settings);
+    sweep::forget(&container.state);
+    sweep::sweep(settings);
     let mut bundle = Bundle::read(directory(bundle)?)?;
     spec::check(&bundle.config.value)?;
     let policy = policy(settings, container, &bundle)?;
@@ -87,7 +86,7 @@ pub(super) fn prepare(
 fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyhow::Result<()> {
     let after = spec.get("linux").and_then(|linux| linux.get("seccomp"));
     match (&outcome.nesting.seccomp_before, after, nesting) {
-        (Some(before), Some(after), Some(tier)) => self_check::prove(before, after, tier),
+        (Some(before), Some(after), Some(tier)) => proof::prove(before, after, tier),
         _ => Ok(()),
     }
 }
@@ -124,7 +123,7 @@ fn look_around<'a>(
         place: spec::network::path(spec)?
             .map(|path| namespaces::place(&path))
             .transpose()?,
-        was_host: earlier.is_some_and(|plan| plan.exit == crate::plan::Exit::Host),
+        was_host: earlier.is_some_and(|plan| plan.exit == crate::container::plan::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
         no_pivot: false,
         absent_device: devices::absent_on_host(spec),

@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::Container;
-use super::real::Kind;
-use crate::bundle::Document;
-use crate::plan::Recipients;
+use super::runtimes::Kind;
+use crate::container::bundle::Document;
+use crate::container::plan::Recipients;
+use crate::container::record::Record;
 use crate::spec::{capabilities, nesting};
-use crate::state::Record;
 
 /// Fits the process to be run to the container: its capabilities and its AppArmor profile.
 pub(super) fn fit(

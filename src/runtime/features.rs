@@ -13,7 +13,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::embedded;
-use super::real::RealRuntime;
+use super::runtimes::RealRuntime;
 use crate::sys::process;
 
 /// Annotations that begin so choose what a container may reach (OCI features.md, "Unsafe

@@ -11,7 +11,7 @@ use crate::sys::socket;
 
 /// Refuses a process that would get a network socket of its caller's, unless the host allows it.
 /// `preserved`: `--preserve-fds`.
-pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> anyhow::Result<()> {
+pub(crate) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> anyhow::Result<()> {
     if settings.preserved_sockets == PreservedSockets::Allow {
         return Ok(());
     }
@@ -28,7 +28,7 @@ pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> any
 
 /// Descriptors that systemd handed to the container (sd_listen_fds(3)). Whose they are (LISTEN_PID)
 /// runtimes judge differently.
-pub(super) fn listening() -> u32 {
+pub(crate) fn listening() -> u32 {
     let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
     variable.parse().unwrap_or_default()
 }

@@ -6,13 +6,11 @@
 //! container that nobody filters. So a line that could be read in two ways is refused, if either
 //! way starts something; anything else passes.
 
-pub(super) mod flags;
-
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use flags::{Item, Reader, Unknown};
+use crate::runc_flags::{self, Item, Reader, Unknown};
 
 /// One call of the runtime.
 #[derive(Debug)]
@@ -177,7 +175,7 @@ impl Globals {
             doubt: None,
             mistake: None,
         };
-        let mut reader = Reader::new(words, &flags::GLOBAL);
+        let mut reader = Reader::new(words, &runc_flags::GLOBAL);
         while head.verb.is_none()
             && let Some(item) = reader.next()
         {
@@ -185,7 +183,7 @@ impl Globals {
             let (read, rest) = head.rest.split_at(taken);
             head.rest = rest;
             match item {
-                Item::Value(name @ (flags::CONFIG | flags::POLICY), value) => {
+                Item::Value(name @ (runc_flags::CONFIG | runc_flags::POLICY), value) => {
                     head.mistake = head.mistake.or_else(|| self.note_own(name, value).err());
                     continue;
                 }
@@ -210,7 +208,7 @@ impl Globals {
         let value = value
             .filter(|value| !value.is_empty())
             .ok_or(InvocationError::NoValue(name))?;
-        if name == flags::CONFIG {
+        if name == runc_flags::CONFIG {
             self.config = Some(PathBuf::from(value));
         } else {
             self.policy = Some(
@@ -265,7 +263,7 @@ fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> 
 fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
     let (mut bundle, mut ids, mut help, mut no_pivot, mut preserved) =
         (None, Vec::new(), false, false, 0);
-    for item in Reader::new(rest, &flags::CREATE) {
+    for item in Reader::new(rest, &runc_flags::CREATE) {
         match item {
             Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
             Item::Value("preserve-fds", value) => preserved = count(value),
@@ -303,7 +301,7 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
 /// `exec` ends its options at the id; what follows is the program's.
 fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
     let (mut process, mut capabilities, mut preserved) = (None, Vec::new(), 0);
-    for item in Reader::new(rest, &flags::EXEC) {
+    for item in Reader::new(rest, &runc_flags::EXEC) {
         match item {
             Item::Value("process" | "p", value) => process = value.map(PathBuf::from),
             Item::Value("preserve-fds", value) => preserved = count(value),
@@ -348,7 +346,9 @@ fn one_id(verb: &'static str, rest: &[OsString]) -> Result<Option<String>, Invoc
             None
         }
     };
-    let ids: Vec<&OsStr> = Reader::new(rest, &flags::PLAIN).filter_map(word).collect();
+    let ids: Vec<&OsStr> = Reader::new(rest, &runc_flags::PLAIN)
+        .filter_map(word)
+        .collect();
     match ids.as_slice() {
         [] => Ok(None),
         [id] => Ok(Some(text(id))),

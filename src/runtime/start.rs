@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::{Container, mounts};
+use super::Container;
+use crate::container::plan::Gateway;
+use crate::container::record::{self, Record};
 use crate::control::{self, Answer, Request};
-use crate::plan::Gateway;
+use crate::prepare::mounts;
 use crate::settings::Settings;
-use crate::state::{self, Record};
 
 /// How long the gateway may take to adopt what the engine attached.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     match record.plan.gateway {
         Gateway::Joined => {
             let owner =
-                state::filtering(record.network_namespace).context("can't list the gateways")?;
+                record::filtering(record.network_namespace).context("can't list the gateways")?;
             owner
                 .context("the gateway of the joined container is gone")
                 .map(drop)

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Situation, SpecError, capabilities, namespace, object, pod, user_namespace};
 use crate::apparmor::{self, Confinement, Denied};
-use crate::plan::Recipients;
+use crate::container::plan::Recipients;
 use crate::seccomp::patch;
 use crate::seccomp::tier::Tier;
 use crate::settings::UserNamespace;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::network::OwnerNamespace;
 use super::*;
-use crate::plan::Recipients;
+use crate::container::plan::Recipients;
 
 pub(super) fn plain() -> Value {
     serde_json::from_str(include_str!("../../testdata/specs/plain.json")).unwrap()

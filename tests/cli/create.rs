@@ -1,7 +1,7 @@
 //! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
 //! nothing starts.
 
-use boundary_shim::plan::{Exit, Gateway};
+use boundary_shim::container::plan::{Exit, Gateway};
 use serde_json::json;
 
 use crate::world::{Namespaced, World, alive, dead, remember, tests};
@@ -47,7 +47,7 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
     );
     assert_eq!(
         plan.state,
-        boundary_shim::state::directory("/r".as_ref(), &world.id)
+        boundary_shim::container::record::directory("/r".as_ref(), &world.id)
     );
     let mode = std::os::unix::fs::MetadataExt::mode(
         &std::fs::metadata(world.path("bundle/boundary.json")).unwrap(),
@@ -290,7 +290,7 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     let late = World::new();
     late.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
     assert_untouched(&late, "has no gateway");
-    boundary_shim::state::remove(&owner.state()).unwrap();
+    boundary_shim::container::record::remove(&owner.state()).unwrap();
 }
 
 /// A bundle of Docker's: its file for /etc/resolv.conf is mounted from its own directory for the
@@ -530,6 +530,6 @@ fn stale_state_is_swept_and_live_state_is_not() {
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert!(live.state().exists());
     for world in [over, live] {
-        boundary_shim::state::remove(&world.state()).unwrap();
+        boundary_shim::container::record::remove(&world.state()).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boundary_shim::audit::Kind;
 use boundary_shim::audit::line::{About, Event, Identity, Line, Totals, Verdict};
-use boundary_shim::plan::Gateway;
+use boundary_shim::container::plan::Gateway;
 
 use crate::world::{World, alive, dead, remember, stderr, tests};
 
@@ -169,7 +169,7 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
         text.ends_with("?: its end is not on record; the time is that of the last line.\n"),
         "{text}"
     );
-    boundary_shim::state::remove(&world.state()).unwrap();
+    boundary_shim::container::record::remove(&world.state()).unwrap();
 }
 
 fn a_container_is_found_by_name_by_the_beginning_of_its_id_or_as_the_last() {
@@ -296,7 +296,7 @@ fn old_records_are_removed_and_those_of_what_runs_stay() {
     assert!(!there("old") && there("young") && there(&world.id));
     assert!(logs(&world, "prune --older 1d").starts_with("removed young: "));
     assert!(!there("young") && there(&world.id));
-    boundary_shim::state::remove(&world.state()).unwrap();
+    boundary_shim::container::record::remove(&world.state()).unwrap();
 }
 
 fn without_an_age_nothing_is_removed() {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::Identity;
-use boundary_shim::plan::{Exit, Gateway, Plan, Recipients};
+use boundary_shim::container::plan::{Exit, Gateway, Plan, Recipients};
+use boundary_shim::container::record::{self, ProcessId, Record};
 use boundary_shim::policy::PolicySource;
-use boundary_shim::state::{self, ProcessId, Record};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
@@ -210,7 +210,7 @@ impl World {
 
     /// The state directory that the program uses for our container.
     pub(crate) fn state(&self) -> PathBuf {
-        state::directory(Path::new(""), &self.id)
+        record::directory(Path::new(""), &self.id)
     }
 
     /// A record of our container, as the hook would leave it.

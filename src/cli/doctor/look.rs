@@ -24,7 +24,7 @@ use crate::integrate::drop_in::{self, DropIn, Reader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::policy::{CapturedPorts, PolicyName, text};
-use crate::runtime::real::RealRuntime;
+use crate::runtime::runtimes::RealRuntime;
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings};
 use crate::sys::netns::Namespace;

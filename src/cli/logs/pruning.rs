@@ -11,7 +11,7 @@ use super::choice::short;
 use super::words::size;
 use crate::audit::prune;
 use crate::audit::reader::Directory;
-use crate::state;
+use crate::container::record;
 
 /// What `logs prune` is told.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
         .checked_sub(age)
         .context("--older reaches back before all time")?;
     let directory = Directory::new(&settings.audit_directory);
-    let running: HashSet<String> = state::list()
+    let running: HashSet<String> = record::list()
         .context("cannot tell which containers run")?
         .into_iter()
         .filter(|record| !record.over())

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use crate::state::{self, Record};
+use crate::container::record::{self, Record};
 
 /// The containers whose gateways run; none where this user may not look, and nothing can be said.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub(super) struct Running(Option<HashSet<String>>);
 impl Running {
     /// Looks. A gateway that is just being made isn't remembered yet, though its record has begun.
     pub(super) fn now() -> io::Result<Self> {
-        match state::list() {
+        match record::list() {
             Ok(records) => Ok(Self::of(
                 records
                     .into_iter()

@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use crate::audit::line::{Identity, Totals};
 use crate::cgroup::Groups;
+use crate::container::record::Record;
 use crate::control::{self, Answer, Report, Request};
 use crate::policy::PolicySource;
 use crate::policy::text::Mistake;
 use crate::settings::{self, Settings, select};
-use crate::state::Record;
 
 /// How long one gateway is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -14,8 +14,8 @@ use hickory_proto::rr::RecordType;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::pace::Pace;
-use super::pins::Pins;
+use super::learned::Pins;
+use super::rate_limit::Pace;
 use super::upstream::{self, Answer};
 use crate::policy::{Hostname, Permit};
 use crate::proxy::Gate;

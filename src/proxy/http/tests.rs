@@ -572,7 +572,7 @@ async fn a_server_that_ends_its_connection_ends_the_clients() {
 async fn a_head_over_the_limit_is_refused() {
     let request = format!(
         "GET / HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n",
-        "a".repeat(super::converse::BUFFER)
+        "a".repeat(super::server::BUFFER)
     );
     let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
     let mut client = rig.client(80).await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::apparmor::Denied;
-use crate::plan::Recipients;
+use crate::container::plan::Recipients;
 use crate::spec::tests::{HOST, filtered, plain, set_path, situation, with_capability};
 use crate::spec::*;
 

@@ -16,8 +16,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 
 use super::BrokenOff;
-use super::answer::Reply;
 use super::held::{Held, HttpSocket};
+use super::response::Reply;
 use crate::proxy::stream::Stream;
 
 /// The longest head, and the most that is buffered of a body, in each direction. Servers commonly

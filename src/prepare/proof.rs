@@ -26,7 +26,7 @@ const PROOFS: &str = "/run/boundary-proofs";
 const MOST: usize = 1024;
 
 /// Proves that `after` is `before` with the tier's calls allowed, unless that was proved before.
-pub(super) fn prove(before: &Value, after: &Value, tier: Tier) -> anyhow::Result<()> {
+pub(crate) fn prove(before: &Value, after: &Value, tier: Tier) -> anyhow::Result<()> {
     let proof =
         fingerprint(before, after, tier).map(|name| Path::new(PROOFS).join(hexadecimal(&name)));
     if proof.as_ref().is_some_and(|proof| proof.is_file()) {

@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 
 /// The flags known at one place of the line.
 #[derive(Debug)]
-pub(in crate::runtime) struct Table {
+pub(crate) struct Table {
     values: &'static [&'static str],
     switches: &'static [&'static str],
 }
 
 /// Before the verb (runc, crun, sysbox-runc, gVisor, and our own).
-pub(in crate::runtime) const GLOBAL: Table = Table {
+pub(crate) const GLOBAL: Table = Table {
     values: &[
         "root",
         "log",
@@ -41,12 +41,12 @@ pub(in crate::runtime) const GLOBAL: Table = Table {
 };
 
 /// Our own option: the host's configuration file.
-pub(in crate::runtime) const CONFIG: &str = "boundary-config";
+pub(crate) const CONFIG: &str = "boundary-config";
 /// Our own option: the policy's name.
-pub(in crate::runtime) const POLICY: &str = "boundary-policy";
+pub(crate) const POLICY: &str = "boundary-policy";
 
 /// After `create`, `run`, `restore`.
-pub(in crate::runtime) const CREATE: Table = Table {
+pub(crate) const CREATE: Table = Table {
     values: &[
         "bundle",
         "b",
@@ -80,7 +80,7 @@ pub(in crate::runtime) const CREATE: Table = Table {
 };
 
 /// After `exec`.
-pub(in crate::runtime) const EXEC: Table = Table {
+pub(crate) const EXEC: Table = Table {
     values: &[
         "process",
         "p",
@@ -114,20 +114,20 @@ pub(in crate::runtime) const EXEC: Table = Table {
 };
 
 /// After `kill`, `list`, `ps`, as the embedded runtime takes them.
-pub(in crate::runtime) const MANAGE: Table = Table {
+pub(crate) const MANAGE: Table = Table {
     values: &["format"],
     switches: &["all", "a", "quiet", "q", "help", "h"],
 };
 
 /// After `start` and `delete`.
-pub(in crate::runtime) const PLAIN: Table = Table {
+pub(crate) const PLAIN: Table = Table {
     values: &[],
     switches: &["force", "f", "regex", "r", "help", "h"],
 };
 
 /// One thing on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::runtime) enum Item<'a> {
+pub(crate) enum Item<'a> {
     /// A flag that takes a value, and it; none where the line ends before it.
     Value(&'static str, Option<&'a OsStr>),
     /// A flag that takes none; whether one is attached all the same (`--help=false`).
@@ -140,27 +140,27 @@ pub(in crate::runtime) enum Item<'a> {
 
 /// A flag that is not in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::runtime) struct Unknown<'a> {
+pub(crate) struct Unknown<'a> {
     /// As it stands on the line.
-    pub(in crate::runtime) word: &'a OsStr,
+    pub(crate) word: &'a OsStr,
     /// Without dashes and value.
-    pub(in crate::runtime) name: &'a [u8],
+    pub(crate) name: &'a [u8],
     /// Whether a value is attached with `=`.
-    pub(in crate::runtime) attached: bool,
+    pub(crate) attached: bool,
     /// Whether it has a single dash: argp reads such a word letter by letter.
-    pub(in crate::runtime) short: bool,
+    pub(crate) short: bool,
 }
 
 /// Goes through words, one item at a time.
 #[derive(Debug)]
-pub(in crate::runtime) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     words: &'a [OsString],
     table: &'static Table,
     flags_ended: bool,
 }
 
 impl<'a> Reader<'a> {
-    pub(in crate::runtime) fn new(words: &'a [OsString], table: &'static Table) -> Self {
+    pub(crate) fn new(words: &'a [OsString], table: &'static Table) -> Self {
         Self {
             words,
             table,
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The words not read yet.
-    pub(in crate::runtime) fn rest(&self) -> &'a [OsString] {
+    pub(crate) fn rest(&self) -> &'a [OsString] {
         self.words
     }
 

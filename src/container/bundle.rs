@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::plan::Plan;
+use crate::container::plan::Plan;
 use crate::sys::file;
 
 /// The most that is read of one file: 16 MiB, some 500 times what Docker writes.

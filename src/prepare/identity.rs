@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::spec::identity;
 
 /// Finds out.
-pub(super) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> Identity {
+pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> Identity {
     let wanted = &settings.record_labels;
     match &docker.kept_in {
         Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),

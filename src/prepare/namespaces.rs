@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
+use crate::container::record::{self, Record};
 use crate::spec::Place;
 use crate::spec::network::OwnerNamespace;
 use crate::spec::user_namespace::parse_map;
-use crate::state::{self, Record};
 
 /// Where a path to a network namespace leads.
-pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
+pub(crate) fn place(path: &Path) -> anyhow::Result<Place> {
     let inode = inode(path)
         .with_context(|| format!("can't use the network namespace {}", path.display()))?;
     if inode == own("net")? {
@@ -36,7 +36,7 @@ pub(super) fn place(path: &Path) -> anyhow::Result<Place> {
 }
 
 /// Who brought the gateway that filters the network namespace at a path.
-pub(super) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
+pub(crate) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
     filtering(
         inode(path)
             .with_context(|| format!("can't use the network namespace {}", path.display()))?,
@@ -44,7 +44,7 @@ pub(super) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
 }
 
 fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
-    state::filtering(inode).context("can't list the gateways")
+    record::filtering(inode).context("can't list the gateways")
 }
 
 /// Where a container's network namespace is, which has been made and which its first process is in

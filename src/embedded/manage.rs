@@ -10,7 +10,7 @@ use libcontainer::container::{Container, ContainerStatus};
 use libcontainer::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::plan::ContainerId;
+use crate::container::plan::ContainerId;
 use crate::sys::process::Process;
 
 /// The most entries of a root that are looked at.

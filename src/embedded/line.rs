@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::plan::ContainerId;
-use crate::runtime::invocation::flags::{self, Item, Reader, Table};
+use crate::container::plan::ContainerId;
+use crate::runc_flags::{self, Item, Reader, Table};
 
 /// One call.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Line {
     /// Reads the words after the program's name.
     pub(super) fn read(words: &[OsString]) -> anyhow::Result<Self> {
         let mut root = None;
-        let mut reader = Reader::new(words, &flags::GLOBAL);
+        let mut reader = Reader::new(words, &runc_flags::GLOBAL);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("root", value) => {
@@ -147,29 +147,29 @@ impl Verb {
         Ok(match word.as_str() {
             "create" | "run" => Self::Create(Create::read(rest, word == "run")?),
             "exec" => Self::Exec(Exec::read(rest)?),
-            "start" => Self::Start(Plain::read(rest, &flags::PLAIN)?.id()?),
-            "state" => Self::State(Plain::read(rest, &flags::PLAIN)?.id()?),
-            "pause" => Self::Pause(Plain::read(rest, &flags::PLAIN)?.id()?),
-            "resume" => Self::Resume(Plain::read(rest, &flags::PLAIN)?.id()?),
+            "start" => Self::Start(Plain::read(rest, &runc_flags::PLAIN)?.id()?),
+            "state" => Self::State(Plain::read(rest, &runc_flags::PLAIN)?.id()?),
+            "pause" => Self::Pause(Plain::read(rest, &runc_flags::PLAIN)?.id()?),
+            "resume" => Self::Resume(Plain::read(rest, &runc_flags::PLAIN)?.id()?),
             "delete" => {
-                let plain = Plain::read(rest, &flags::PLAIN)?;
+                let plain = Plain::read(rest, &runc_flags::PLAIN)?;
                 Self::Delete {
                     id: plain.id()?,
                     force: plain.switched(&["force", "f"]),
                 }
             }
             "list" => Self::List {
-                json: Plain::read(rest, &flags::MANAGE)?.json,
+                json: Plain::read(rest, &runc_flags::MANAGE)?.json,
             },
             "ps" => {
-                let plain = Plain::read(rest, &flags::MANAGE)?;
+                let plain = Plain::read(rest, &runc_flags::MANAGE)?;
                 Self::Ps {
                     id: plain.id()?,
                     json: plain.json,
                 }
             }
             "kill" => {
-                let plain = Plain::read(rest, &flags::MANAGE)?;
+                let plain = Plain::read(rest, &runc_flags::MANAGE)?;
                 let signal = plain.words.get(1).map_or("TERM", String::as_str).to_owned();
                 Self::Kill {
                     id: plain.id()?,
@@ -187,7 +187,7 @@ impl Create {
         let (mut bundle, mut id, mut attachments) =
             (PathBuf::from("."), None, Attachments::default());
         let (mut detached, mut keep, mut no_pivot) = (false, false, false);
-        for item in Reader::new(rest, &flags::CREATE) {
+        for item in Reader::new(rest, &runc_flags::CREATE) {
             match item {
                 Item::Value("bundle" | "b", Some(value)) if !value.is_empty() => {
                     bundle = value.into()
@@ -220,7 +220,7 @@ impl Exec {
     fn read(rest: &[OsString]) -> anyhow::Result<Self> {
         let (mut process, mut directory, mut environment) = (None, None, Vec::new());
         let (mut detached, mut attachments) = (false, Attachments::default());
-        let mut reader = Reader::new(rest, &flags::EXEC);
+        let mut reader = Reader::new(rest, &runc_flags::EXEC);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("process" | "p", Some(value)) => process = Some(absolute(value)?),

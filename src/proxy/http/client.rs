@@ -17,11 +17,11 @@ use http_body_util::{Either, Full};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::answer::Reply;
-use super::converse::BUFFER;
+use super::accounting::{Counted, Ledger, counted, uncounted};
 use super::held::{Held, HttpSocket, Passage};
 use super::hop;
-use super::recorded::{Counted, Ledger, counted, uncounted};
+use super::response::Reply;
+use super::server::BUFFER;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Traffic};
 use crate::proxy::splice::{Early, splice_both};

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::container::record;
+use crate::container::record::ProcessId;
+use crate::settings;
 use crate::settings::{BoundaryMounts, Settings};
 use crate::spec::SpecError;
 use crate::spec::mounts::{self, HostFiles, Inode, Location};
-use crate::state::ProcessId;
 use crate::sys::mountinfo::{self, Mount};
-use crate::{settings, state};
 
 /// What a container would be given of the host, and what it must not be.
 pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::Result<HostFiles> {
@@ -40,7 +41,7 @@ pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::
 }
 
 /// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
-pub(super) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
+pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
     // Who is among the host's mounts was judged by `privileged`, when it was created.
     let namespace = |process: &str| {
         std::fs::read_link(format!("/proc/{process}/ns/mnt"))
@@ -148,7 +149,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
     let mut own = vec![
         settings::DEFAULT_FILE.into(),
         settings::DEFAULT_POLICIES.into(),
-        state::DIRECTORY.into(),
+        record::DIRECTORY.into(),
     ];
     own.extend([
         settings.file.clone(),
@@ -156,7 +157,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         settings.audit_directory.clone(),
     ]);
     own.push(Settings::default().audit_directory);
-    let beside = Path::new(state::DIRECTORY)
+    let beside = Path::new(record::DIRECTORY)
         .parent()
         .unwrap_or_else(|| Path::new("/"));
     for entry in
@@ -167,7 +168,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         if path
             .as_os_str()
             .as_encoded_bytes()
-            .starts_with(state::DIRECTORY.as_bytes())
+            .starts_with(record::DIRECTORY.as_bytes())
         {
             own.push(path);
         }

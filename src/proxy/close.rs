@@ -26,7 +26,7 @@ pub(crate) fn reset(client: impl AsFd) {
 const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// Tells a TLS client that it is denied.
-pub(super) async fn alert(mut client: Stream) {
+pub(crate) async fn alert(mut client: Stream) {
     if client.write_all(&ACCESS_DENIED).await.is_ok() {
         close_gently(client).await;
     }

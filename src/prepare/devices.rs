@@ -11,7 +11,7 @@ use nix::sys::stat::{major, minor};
 use serde_json::Value;
 
 /// The path of the first listed device that the host hasn't got there, fit for a message.
-pub(super) fn absent_on_host(spec: &Value) -> Option<String> {
+pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
     let listed = spec.get("linux")?.get("devices")?.as_array()?;
     let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());
     let is_there =

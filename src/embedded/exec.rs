@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::create::attached;
 use super::line::Exec;
 use super::manage;
-use crate::bundle::Bundle;
+use crate::container::bundle::Bundle;
 
 /// Runs a process in a container; in the foreground, waits for its end.
 pub(super) fn exec(root: &Path, asked: &Exec) -> anyhow::Result<ExitCode> {

@@ -87,7 +87,7 @@ fn start_time(stat: &str) -> Option<u64> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// The plan it was made from.
-    pub plan: crate::plan::Plan,
+    pub plan: crate::container::plan::Plan,
     /// The container's first process.
     pub init: ProcessId,
     /// The proxy; none where the gateway is another container's.

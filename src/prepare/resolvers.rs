@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::bundle::Bundle;
+use crate::container::bundle::Bundle;
+use crate::container::plan::ContainerId;
 use crate::dockerd::{self, Daemon};
-use crate::plan::ContainerId;
 use crate::resolv_conf;
 use crate::settings::{ContainerResolvers, Settings};
 use crate::spec;
@@ -37,12 +37,12 @@ pub(crate) struct Docker {
     is_closed: bool,
     /// Where a running dockerd keeps the container's files: whoever starts one with another engine
     /// can mount a file of such a path.
-    pub(super) kept_in: Option<PathBuf>,
+    pub(crate) kept_in: Option<PathBuf>,
 }
 
 impl Docker {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
-    pub(super) fn read(directory: &Path) -> Self {
+    pub(crate) fn read(directory: &Path) -> Self {
         let hostconfig = dockers_file(directory, "hostconfig.json");
         let mode = hostconfig
             .get("NetworkMode")
@@ -69,7 +69,7 @@ impl Docker {
     /// `docker network connect` brings it to a container that runs already, and nobody asks us
     /// then. So either is demanded in every version. The container's resolv.conf says more, but the
     /// container can write it.
-    pub(super) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
+    pub(crate) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
             "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
@@ -130,7 +130,7 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
 
 /// The directory where dockerd keeps this container's files, if dockerd made it:
 /// `…/containers/<id>`, known by a file from there that is mounted into the container.
-pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<PathBuf> {
+pub(crate) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<PathBuf> {
     let known = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
         .into_iter()
         .filter_map(|destination| {
@@ -148,7 +148,7 @@ pub(super) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<Path
 }
 
 /// What a file of dockerd's for a container says; nothing where it isn't root's alone to write.
-pub(super) fn dockers_file(directory: &Path, name: &str) -> Value {
+pub(crate) fn dockers_file(directory: &Path, name: &str) -> Value {
     let path = directory.join(name);
     let bytes = if is_roots(&path) {
         file::read_regular(&path, LIMIT).unwrap_or_default()

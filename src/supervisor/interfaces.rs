@@ -20,13 +20,13 @@ use tokio::time::Instant;
 
 use super::control::Settling;
 use super::filter::FilterProcess;
-use super::plug::{Stilled, Watch};
+use super::hotplug::{Stilled, Watch};
+use crate::container::plan::Exit;
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::link::{Link, MAIN, is_default, next_hop};
 use crate::gateway::neighbour::StandsFor;
 use crate::gateway::{DUMMY, Gateway, Side, TO_OUTSIDE};
 use crate::logging::Seldom;
-use crate::plan::Exit;
 use crate::proxy::Interfaces;
 use crate::proxy::keeper::ToFilter;
 use crate::sys::netlink::Announcements;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use crate::audit::reader::Directory;
 use crate::audit::{self, prune};
 use crate::cgroup::{self, Leftover};
+use crate::container::record::{self, ProcessId, Record};
 use crate::settings::Settings;
-use crate::state::{self, ProcessId, Record};
 use crate::sys::process::Process;
 
 /// How long a gateway may take to end after its container's init: what the container said last may
@@ -40,7 +40,7 @@ pub(crate) fn forget(directory: &Path) {
 
 /// Removes a state directory. One that stays is the next sweep's.
 fn remove(directory: &Path) {
-    if let Err(error) = state::remove(directory) {
+    if let Err(error) = record::remove(directory) {
         log::warn!("can't remove {}: {error}", directory.display());
     }
 }
@@ -78,7 +78,7 @@ pub(crate) fn record_end(record: &Record) {
 /// Removes what others left, where neither init nor proxy is there any more, and the record of some
 /// that ended longer ago than `audit-keep`. One without a record of its state may be in the making.
 pub(crate) fn sweep(settings: &Settings) {
-    let listed = state::list();
+    let listed = record::list();
     for record in listed.iter().flatten().filter(|record| record.over()) {
         record_end(record);
         remove(&record.plan.state);

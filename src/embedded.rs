@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::handed;
+use crate::runtime::handed;
 use crate::sys::{process, signal};
 use line::{Line, Verb};
 
@@ -86,7 +86,7 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
 pub(super) fn version() -> String {
     format!(
         "{} (libcontainer 0.7)\nspec: 1.2.0\n",
-        super::real::EMBEDDED
+        crate::runtime::runtimes::EMBEDDED
     )
 }
 

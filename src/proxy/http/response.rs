@@ -12,10 +12,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, Version};
 
-use super::asked::BadRequest;
+use super::accounting::{Ledger, Recorded};
 use super::held::Passage;
 use super::hop;
-use super::recorded::{Ledger, Recorded};
+use super::target::BadRequest;
 use crate::audit::Entry;
 use crate::policy::Denial;
 

@@ -1,0 +1,5 @@
+//! What lies on disk about one container: its plan, its record, its bundle.
+
+pub mod bundle;
+pub mod plan;
+pub mod record;
