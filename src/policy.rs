@@ -5,6 +5,7 @@
 
 mod decide;
 mod domain;
+mod exit;
 mod explain;
 mod hash;
 pub mod host;
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use decide::Policy;
+pub use exit::Exit;
 pub use host::Hostname;
 pub use name::PolicyName;
 pub use permit::{Permit, UpstreamAddr};

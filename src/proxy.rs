@@ -5,55 +5,67 @@
 //! a container that asked for the host's network.
 
 pub mod accept;
+mod ahead;
 mod awaited;
+#[cfg(test)]
+mod bench;
 pub mod budget;
 mod capture;
 mod close;
 pub mod confinement;
+mod connect;
 pub mod connection;
 pub mod dial;
 pub mod dns;
+pub mod egress;
 mod enlarge;
 mod expiring;
+mod flow;
 mod handshakes;
 pub mod http;
 pub mod identify;
+mod inside;
+mod judge;
 pub mod keeper;
 mod kernel_log;
 mod memory;
 mod messages;
 mod neighbours;
 mod opaque;
+#[cfg(test)]
+mod rig;
 pub mod splice;
 pub mod stream;
-#[cfg(test)]
-mod test_gate;
 pub mod udp;
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
-use crate::gateway::ruleset::LEAVING;
 use crate::logging;
-use crate::policy::Policy;
+use crate::policy::{Exit, Policy};
 use crate::sys::channel::Channel;
-use crate::sys::netns::Resident;
 use crate::sys::signal::Termination;
-use crate::sys::{confine, process, socket};
+use crate::sys::{confine, process};
 use budget::Budget;
+use capture::Servers;
 pub use capture::Sockets;
 pub use confinement::Cell;
-use keeper::{Records, ToKeeper, Why};
+use dial::Dialler;
+use dns::{DnsServer, Learned, Resolver};
+use egress::Egress;
+pub use egress::Interfaces;
+use inside::Inside;
+use judge::Judge;
+use keeper::{Followed, Records, ToKeeper, Why};
 use messages::Messages;
+use stream::Streams;
 use tokio::time::Instant;
 
 /// How often it is written what came of open attempts.
@@ -63,82 +75,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has.
 const LOOKED: Duration = Duration::from_millis(5);
-
-/// What every connection needs; one per proxy.
-#[derive(Debug)]
-pub struct Gate {
-    /// The connections that are open, and what they and all else take their memory from.
-    pub streams: stream::Streams,
-    /// The rules.
-    pub policy: Policy,
-    /// The record.
-    pub journal: Journal,
-    /// Asks resolvers, and remembers what this container resolved.
-    pub resolver: dns::Resolver,
-    /// How sockets to the outside are made.
-    pub exit: dial::Exit,
-    /// The way into the gateway, where the proxy doesn't live there.
-    pub inside: Option<Resident>,
-    /// What is known of the interfaces that were adopted so far.
-    pub interfaces: RwLock<Arc<Interfaces>>,
-}
-
-/// What is known of the interfaces that were adopted so far.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Interfaces {
-    /// The container's own addresses, in the order its interfaces were adopted.
-    pub sources: Vec<IpAddr>,
-    /// Addresses that are never dialled: the gateway's, the container's, the host's public ones.
-    pub own: Vec<IpAddr>,
-    /// Prefixes on the uplinks' own wires: single-label names (Docker's own) may be dialled there.
-    pub on_link: Vec<ipnet::IpNet>,
-}
-
-impl Gate {
-    /// What is known of the interfaces now.
-    #[must_use]
-    pub fn interfaces(&self) -> Arc<Interfaces> {
-        Arc::clone(
-            &self
-                .interfaces
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-    }
-
-    /// A socket in the gateway that sends to the container in the name of the address it wrote to;
-    /// see [`socket::udp_answering`].
-    ///
-    /// # Errors
-    /// What making it gives.
-    pub fn udp_answering(&self, from: SocketAddr) -> io::Result<std::net::UdpSocket> {
-        match &self.inside {
-            None => socket::udp_answering(from),
-            Some(resident) => resident.run(move || socket::udp_answering(from)),
-        }
-    }
-
-    /// What to dial `to` from, so that the outside sees the container: the client's own address
-    /// where the family fits, else the container's first of that family. None: let the kernel
-    /// choose (`Exit::AsHost`), or there is none.
-    #[must_use]
-    pub fn source_for(&self, client: IpAddr, to: IpAddr) -> Option<socket::Source> {
-        let address = match self.exit {
-            dial::Exit::AsHost => None,
-            dial::Exit::AsClient if client.is_ipv4() == to.is_ipv4() => Some(client),
-            dial::Exit::AsClient => self
-                .interfaces()
-                .sources
-                .iter()
-                .copied()
-                .find(|source| source.is_ipv4() == to.is_ipv4()),
-        };
-        address.map(|address| socket::Source {
-            address,
-            mark: LEAVING,
-        })
-    }
-}
 
 /// What a filter is to do.
 #[derive(Debug)]
@@ -150,7 +86,7 @@ pub struct Task {
     /// The servers that names are asked of, in order.
     pub resolvers: Vec<SocketAddr>,
     /// How it gets to the outside.
-    pub exit: dial::Exit,
+    pub exit: Exit,
     /// Bytes that it, its keeper and the kernel's memory for its sockets may use together.
     pub memory: u64,
 }
@@ -158,7 +94,11 @@ pub struct Task {
 /// All that a filter has from its beginning.
 #[derive(Debug)]
 pub struct Filter {
-    gate: Gate,
+    streams: Streams,
+    judge: Judge,
+    resolvers: Vec<SocketAddr>,
+    egress: Arc<Egress>,
+    inside: Inside,
     sockets: Sockets,
 }
 
@@ -177,16 +117,18 @@ impl Filter {
     /// One with this task, which comes by these sockets.
     #[must_use]
     pub fn new(task: Task, sockets: Sockets) -> Self {
-        let gate = Gate {
-            streams: stream::Streams::new(Budget::within(task.memory)),
-            policy: task.policy,
-            journal: task.journal,
-            resolver: dns::Resolver::new(task.resolvers),
-            exit: task.exit,
-            inside: None,
-            interfaces: RwLock::default(),
-        };
-        Self { gate, sockets }
+        Self {
+            streams: Streams::new(Budget::within(task.memory)),
+            judge: Judge {
+                policy: Arc::new(task.policy),
+                learned: Arc::new(Learned::nothing()),
+                journal: task.journal,
+            },
+            resolvers: task.resolvers,
+            egress: Arc::new(Egress::by(task.exit)),
+            inside: Inside::by(None),
+            sockets,
+        }
     }
 
     /// The filter process, from its start to its end: in a copy of the keeper, of which it keeps
@@ -199,7 +141,7 @@ impl Filter {
             records,
         } = place;
         let keeper = Arc::new(keeper);
-        self.gate.streams.ask(Arc::clone(&keeper));
+        self.streams.ask(Arc::clone(&keeper));
         let (messages, notices) = Messages::to(Arc::clone(&keeper));
         logging::to(messages, log::max_level());
         let outcome = self.live(&cell, &keeper, records, notices);
@@ -220,7 +162,7 @@ impl Filter {
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
         let termination = Termination::awaited()?;
-        let journal = self.gate.journal.clone();
+        let journal = self.judge.journal.clone();
         let filter = self.confined(cell, keeper, records, &termination)?;
         std::panic::set_hook(Box::new(move |panic| {
             journal.stop_at_panic(panic);
@@ -238,12 +180,14 @@ impl Filter {
         termination: &Termination,
     ) -> anyhow::Result<Self> {
         process::detach()?;
-        self.gate.inside = confinement::confine(cell)?;
-        self.gate.journal.with_file(|record| {
+        self.inside = Inside::by(confinement::confine(cell)?);
+        self.judge.journal.with_file(|record| {
             let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
             confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())
         })?;
-        self.gate.journal.come_from(Box::new(Records::by(records)?));
+        self.judge
+            .journal
+            .come_from(Box::new(Records::by(records)?));
         confinement::deny_the_rest().context("deny other system calls")?;
         Ok(self)
     }
@@ -256,8 +200,18 @@ impl Filter {
         termination: &Termination,
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
-        let Self { gate, sockets } = self;
-        let (journal, gate) = (gate.journal.clone(), Arc::new(gate));
+        let (journal, streams, egress) = (
+            self.judge.journal.clone(),
+            self.streams.clone(),
+            Arc::clone(&self.egress),
+        );
+        let (servers, sockets) = self.into_servers();
+        let followed = Followed {
+            keeper,
+            journal: &journal,
+            egress: &egress,
+            budget: &streams.budget,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -265,14 +219,14 @@ impl Filter {
         let outcome = runtime.block_on(async {
             keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
-                why = until_over(keeper, &gate) => why,
-                failed = capture::serve(Arc::clone(&gate), sockets) => {
+                why = until_over(&followed, &streams) => why,
+                failed = capture::serve(servers, sockets) => {
                     failed.and_then(|()| Err(anyhow!("nothing is captured any more")))
                 }
                 told = termination.arrives() => Err(told).context("the filter"),
-                never = write_minutes(gate.journal.clone()) => match never {},
-                never = messages::record(gate.journal.clone(), notices) => match never {},
-                never = memory::tend(&gate.streams) => match never {},
+                never = write_minutes(journal.clone()) => match never {},
+                never = messages::record(journal.clone(), notices) => match never {},
+                never = memory::tend(&streams) => match never {},
             }
         });
         journal.cut_the_rest();
@@ -281,13 +235,59 @@ impl Filter {
         journal.stop(&why.reason());
         outcome.map(drop)
     }
+
+    /// Who serves what is captured, each with what it uses.
+    fn into_servers(self) -> (Servers, Sockets) {
+        let Self {
+            streams,
+            judge,
+            resolvers,
+            egress,
+            inside,
+            sockets,
+        } = self;
+        let budget = streams.budget.clone();
+        let inside = Arc::new(inside);
+        let resolver = Arc::new(Resolver::new(
+            resolvers,
+            Arc::clone(&egress),
+            budget.clone(),
+        ));
+        let dialler = Arc::new(Dialler {
+            streams: streams.clone(),
+            resolver: Arc::clone(&resolver),
+            egress: Arc::clone(&egress),
+        });
+        let servers = Servers {
+            connections: Arc::new(flow::Services {
+                judge: judge.clone(),
+                streams,
+                egress,
+                outside: Arc::clone(&dialler) as _,
+            }),
+            dns: Arc::new(DnsServer::new(
+                judge.clone(),
+                resolver,
+                Arc::clone(&inside),
+                budget.clone(),
+            )),
+            relay: udp::Relay::new(udp::Services {
+                judge: judge.clone(),
+                dialler,
+                inside,
+                budget,
+            }),
+            judge,
+        };
+        (servers, sockets)
+    }
 }
 
 /// Waits for the end; where it is the container's, for what it said last to arrive.
-async fn until_over(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
-    let why = keeper::heed(keeper, gate).await?;
+async fn until_over(followed: &Followed<'_>, streams: &Streams) -> anyhow::Result<Why> {
+    let why = followed.heed().await?;
     let end = Instant::now() + LAST_BYTES;
-    let arrives = || gate.journal.ending() > 0 || gate.streams.have_something_under_way();
+    let arrives = || followed.journal.ending() > 0 || streams.have_something_under_way();
     while why == Why::ContainerEnded && arrives() && Instant::now() < end {
         tokio::time::sleep(LOOKED).await;
     }
@@ -304,15 +304,15 @@ async fn write_minutes(journal: Journal) -> Infallible {
 
 #[cfg(test)]
 mod tests {
-    use super::test_gate::TestGate;
+    use super::bench::Bench;
     use super::*;
     use crate::audit::{Direction, Kind, Subject};
     use crate::policy::Denial;
 
     #[tokio::test(start_paused = true)]
     async fn what_is_only_counted_is_written_at_the_end_of_the_minute() {
-        let bench = TestGate::new(&[], Vec::new());
-        let journal = bench.gate.journal.clone();
+        let bench = Bench::new(&[], Vec::new());
+        let journal = bench.judge.journal.clone();
         tokio::spawn(write_minutes(journal.clone()));
         let (source, destination) = (
             "10.0.0.2:40000".parse().unwrap(),

@@ -25,8 +25,9 @@ pub use nesting::Nesting;
 pub use network::Place;
 
 use crate::apparmor::Confinement;
-use crate::container::plan::{Exit, Gateway};
+use crate::container::plan::Gateway;
 use crate::host::Host;
+use crate::policy::Exit;
 use crate::seccomp::tier::Tier;
 use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use mounts::HostFiles;

@@ -25,13 +25,13 @@ use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
 use crate::audit::{Journal, clean, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance, Groups};
-use crate::container::plan::{Exit, Plan};
+use crate::container::plan::Plan;
 use crate::container::record::{ProcessId, Record};
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::Why;
-use crate::proxy::{Cell, Filter, Sockets, Task, dial};
+use crate::proxy::{Cell, Filter, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Process};
@@ -140,15 +140,11 @@ fn prepare() -> anyhow::Result<Kept> {
     let mut wire = Wire::open(gateway, container, plan.exit)?;
     wire.settle()?;
     confine::allow_open_files(OPEN_FILES)?;
-    let exit = match plan.exit {
-        Exit::Uplink => dial::Exit::AsClient,
-        Exit::Host => dial::Exit::AsHost,
-    };
     let task = Task {
         policy,
         journal,
         resolvers: plan.resolvers.clone(),
-        exit,
+        exit: plan.exit,
         memory: plan.proxy_memory,
     };
     let filter = Filter::new(task, sockets);

@@ -39,6 +39,7 @@ const MAY_NAME: [(&str, &[&str]); 23] = [
             "audit",
             "container",
             "host",
+            "policy",
             "seccomp",
             "settings",
         ],
@@ -153,8 +154,11 @@ const IMPURE: [&str; 14] = [
 
 /// What opens or prepares a socket to the outside, and the files that may say it.
 const TO_THE_OUTSIDE: [(&str, &[&str]); 8] = [
-    ("tcp_from", &["sys/socket.rs", "proxy/dial.rs"]),
-    ("tcp_connected", &["proxy/dial.rs", "proxy/dns/upstream.rs"]),
+    ("tcp_from", &["sys/socket.rs", "proxy/connect.rs"]),
+    (
+        "tcp_connected",
+        &["proxy/connect.rs", "proxy/dial.rs", "proxy/dns/upstream.rs"],
+    ),
     (
         "udp_from",
         &["sys/socket.rs", "proxy/udp.rs", "proxy/dns/upstream.rs"],

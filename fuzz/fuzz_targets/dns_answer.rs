@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use boundary_shim::policy::Hostname;
 use boundary_shim::proxy::budget::Budget;
+use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::Question;
 use boundary_shim::proxy::dns::reply::{self, Transport};
 use boundary_shim::proxy::dns::upstream::{self, Answer, Reading};
@@ -58,7 +59,7 @@ fuzz_target!(|bytes: &[u8]| {
     for transport in [Transport::Udp, Transport::Tcp] {
         let reply =
             reply::encode(&message, asked.payload, transport).expect("an answer to every question");
-        assert!(transport == Transport::Tcp || reply.len() <= usize::from(reply::UDP_PAYLOAD));
+        assert!(transport == Transport::Tcp || reply.len() <= usize::from(message::UDP_PAYLOAD));
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.queries, query.queries);
         assert!(read.metadata.truncation || read.answers.len() == answer.records.len());

@@ -5,6 +5,7 @@
 use std::sync::LazyLock;
 
 use boundary_shim::policy::{Policy, PolicySource};
+use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::{Judgement, Question};
 use boundary_shim::proxy::dns::reply::{self, Transport};
 use hickory_proto::op::{Message, MessageType};
@@ -59,7 +60,7 @@ fn answer(bytes: &[u8], question: &Question) {
         let room = question
             .payload
             .unwrap_or(512)
-            .clamp(512, reply::UDP_PAYLOAD);
+            .clamp(512, message::UDP_PAYLOAD);
         assert!(
             transport == Transport::Tcp || reply.len() <= usize::from(room),
             "{} bytes for {room}",

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use boundary_shim::container::plan::{Exit, Gateway};
+use boundary_shim::container::plan::Gateway;
 use boundary_shim::host::Host;
+use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::mounts::HostFiles;

@@ -9,7 +9,7 @@ use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::line::Identity;
-use crate::policy::PolicySource;
+use crate::policy::{Exit, PolicySource};
 
 /// One container's gateway, as decided.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,18 +89,6 @@ impl Recipients {
             Self::Everybody => true,
         }
     }
-}
-
-/// From which namespace allowed connections leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exit {
-    /// Through the uplinks that the engine gave the container and the gateway adopted, with the
-    /// container's addresses.
-    Uplink,
-    /// From the host's namespace (`--network host`): the container gets a private link, the proxy
-    /// dials as the host.
-    Host,
 }
 
 /// The longest id: with `.jsonl` behind it, it must stay a file's name (255 bytes). Engines use at

@@ -3,15 +3,20 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::Interest;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::accept::accepted;
 use super::budget::used_up;
+use super::dns::DnsServer;
+use super::flow::{Flow, Services};
 use super::handshakes::Handshakes;
-use super::{Gate, close, connection, dns, kernel_log, udp};
+use super::judge::Judge;
+use super::{close, connection, kernel_log, udp};
+use crate::audit::Kind;
 use crate::gateway::refusal;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
 use crate::policy::Denial;
@@ -101,21 +106,37 @@ impl Sockets {
     }
 }
 
+/// Who serves what is captured.
+#[derive(Debug)]
+pub(super) struct Servers {
+    pub(super) connections: Arc<Services>,
+    pub(super) dns: Arc<DnsServer>,
+    pub(super) relay: udp::Relay,
+    pub(super) judge: Judge,
+}
+
 /// Takes connections, datagrams and reports until one of them fails for good.
-pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<()> {
+pub(super) async fn serve(servers: Servers, sockets: Sockets) -> anyhow::Result<()> {
+    let Servers {
+        connections,
+        dns,
+        relay,
+        judge,
+    } = servers;
     let datagrams = Arc::new(Datagrams {
-        relay: udp::Relay::new(Arc::clone(&gate)),
+        relay,
         icmp: sockets.icmp,
-        gate: Arc::clone(&gate),
+        dns: Arc::clone(&dns),
     });
     let handshakes = Arc::new(Handshakes::new());
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
-        loops.spawn(accept(
-            Arc::clone(&gate),
-            TcpListener::from_std(listener)?,
-            Arc::clone(&handshakes),
-        ));
+        let to = Listener {
+            connections: Arc::clone(&connections),
+            dns: Arc::clone(&dns),
+            handshakes: Arc::clone(&handshakes),
+        };
+        loops.spawn(to.accept(TcpListener::from_std(listener)?));
     }
     for socket in sockets.datagrams {
         loops.spawn(receive(
@@ -123,45 +144,56 @@ pub(super) async fn serve(gate: Arc<Gate>, sockets: Sockets) -> anyhow::Result<(
             UdpSocket::from_std(socket)?,
         ));
     }
-    loops.spawn(kernel_log::record(gate, handshakes, sockets.reports));
+    loops.spawn(kernel_log::record(judge, handshakes, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,
         None => Ok(()),
     }
 }
 
-async fn accept(
-    gate: Arc<Gate>,
-    listener: TcpListener,
+/// What one listening socket's connections are given to.
+#[derive(Debug)]
+struct Listener {
+    connections: Arc<Services>,
+    dns: Arc<DnsServer>,
     handshakes: Arc<Handshakes>,
-) -> anyhow::Result<()> {
-    loop {
-        let (stream, source) = accepted(|| listener.accept()).await?;
-        let Ok(destination) = stream.local_addr() else {
-            continue;
-        };
-        handshakes.accepted(source, destination);
-        let Some(room) = gate.streams.room() else {
-            connection::deny(&gate, source, destination, &used_up());
-            close::reset(stream);
-            continue;
+}
+
+impl Listener {
+    async fn accept(self, socket: TcpListener) -> anyhow::Result<()> {
+        loop {
+            let (stream, source) = accepted(|| socket.accept()).await?;
+            let Ok(destination) = stream.local_addr() else {
+                continue;
+            };
+            self.handshakes.accepted(source, destination);
+            self.take(stream, source, destination);
+        }
+    }
+
+    /// Serves a connection in a task of its own, where there is room for it.
+    fn take(&self, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
+        let flow = || Flow::new(Arc::clone(&self.connections), source, destination);
+        let Some(room) = self.connections.streams.room() else {
+            flow().begin(Kind::Tcp).deny(&used_up());
+            return close::reset(stream);
         };
         let stream = match room.of(stream) {
             Ok(stream) => stream,
             Err(error) => {
                 let why = format!("what it keeps can't be bounded: {error}");
-                connection::deny(&gate, source, destination, &Denial::because(why));
-                continue;
+                return flow().begin(Kind::Tcp).deny(&Denial::because(why));
             }
         };
-        let (gate, handshakes) = (Arc::clone(&gate), Arc::clone(&handshakes));
+        let handshakes = Arc::clone(&self.handshakes);
+        // Each future is boxed: neither carries the room that the other takes.
+        let served: Pin<Box<dyn Future<Output = ()> + Send>> = if destination.port() == DNS {
+            Box::pin(Arc::clone(&self.dns).serve_stream(stream, source, destination))
+        } else {
+            Box::pin(connection::serve(flow(), stream))
+        };
         tokio::spawn(async move {
-            // Boxed: neither carries the room that the other takes.
-            if destination.port() == DNS {
-                Box::pin(dns::serve_stream(gate, stream, source, destination)).await;
-            } else {
-                Box::pin(connection::serve(gate, stream, source, destination)).await;
-            }
+            served.await;
             // What is still under way of it is no new attempt.
             handshakes.accepted(source, destination);
         });
@@ -170,7 +202,7 @@ async fn accept(
 
 #[derive(Debug)]
 struct Datagrams {
-    gate: Arc<Gate>,
+    dns: Arc<DnsServer>,
     relay: udp::Relay,
     icmp: Vec<(bool, socket2::Socket)>,
 }
@@ -202,7 +234,7 @@ impl Datagrams {
     fn take(&self, payload: &[u8], source: SocketAddr, destination: SocketAddr) {
         if destination.port() == DNS {
             // It bounds itself, and records what it drops.
-            dns::take_datagram(&self.gate, payload, source, destination);
+            self.dns.take_datagram(payload, source, destination);
         } else if self.relay.datagram(payload, source, destination).is_err() {
             self.refuse(source, destination, payload.len());
         }

@@ -12,6 +12,7 @@
 //! answer would explain nothing.
 
 mod learned;
+pub mod message;
 pub mod question;
 mod rate_limit;
 pub mod reply;
@@ -26,13 +27,17 @@ use hickory_proto::op::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+pub use learned::Learned;
 pub use resolver::{LookupError, Resolver};
 
+use self::message::framed;
 use self::question::{Judgement, Malformed, Question};
-use self::rate_limit::QUESTIONS_A_SECOND;
+use self::rate_limit::{QUESTIONS_A_SECOND, RateLimit};
 use self::reply::Transport;
-use super::Gate;
-use super::budget::used_up;
+use self::upstream::Answer;
+use super::budget::{Budget, used_up};
+use super::inside::Inside;
+use super::judge::Judge;
 use super::stream::Stream;
 use crate::audit::line::Side;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
@@ -48,82 +53,219 @@ const MAX_QUESTION: usize = 4096;
 /// What one question takes while it waits for its answer, besides its bytes.
 const QUESTION: usize = 8 * 1024;
 
-/// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is
-/// nothing to anybody.
-pub fn take_datagram(
-    gate: &Arc<Gate>,
-    message: &[u8],
-    source: SocketAddr,
-    destination: SocketAddr,
-) {
-    let message = message.get(..MAX_QUESTION).unwrap_or(message);
-    let Some(room) = gate.streams.budget.take(QUESTION + message.len()) else {
-        if admitted(gate, source, destination) {
-            gate.journal
-                .begin(subject(source, destination))
-                .deny(&used_up());
+/// Answers the container's questions.
+#[derive(Debug)]
+pub struct DnsServer {
+    judge: Judge,
+    resolver: Arc<Resolver>,
+    inside: Arc<Inside>,
+    budget: Budget,
+    rate: RateLimit,
+}
+
+impl DnsServer {
+    /// One that asks this resolver what the judge allows.
+    #[must_use]
+    pub fn new(judge: Judge, resolver: Arc<Resolver>, inside: Arc<Inside>, budget: Budget) -> Self {
+        Self {
+            judge,
+            resolver,
+            inside,
+            budget,
+            rate: RateLimit::new(),
         }
-        return;
-    };
-    let (gate, message) = (Arc::clone(gate), message.to_vec());
-    tokio::spawn(async move {
-        serve_datagram(gate, message, source, destination).await;
-        drop(room);
-    });
-}
-
-/// Answers one datagram. A lost answer is like any lost packet: the client asks again.
-async fn serve_datagram(
-    gate: Arc<Gate>,
-    message: Vec<u8>,
-    source: SocketAddr,
-    destination: SocketAddr,
-) {
-    let Some(reply) = answer(&gate, &message, source, destination, Transport::Udp).await else {
-        return;
-    };
-    if let Ok(socket) = gate.udp_answering(destination) {
-        let _ = socket.send_to(&reply, source);
     }
-}
 
-/// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or
-/// has had its share.
-pub async fn serve_stream(
-    gate: Arc<Gate>,
-    stream: Stream,
-    source: SocketAddr,
-    destination: SocketAddr,
-) {
-    if converse(&gate, stream, source, destination).await == 0 {
-        let nothing = Denial::because("a connection for DNS that asked nothing");
-        gate.journal
-            .begin(subject(source, destination))
-            .deny(&nothing);
-    }
-}
-
-/// Gives the number of questions that were heard.
-async fn converse(
-    gate: &Gate,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    source: SocketAddr,
-    destination: SocketAddr,
-) -> usize {
-    for asked in 0..QUESTIONS_A_CONNECTION {
-        let Ok(Some(message)) = timeout(IDLE, read_question(&mut stream)).await else {
-            return asked;
+    /// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is
+    /// nothing to anybody.
+    pub fn take_datagram(
+        self: &Arc<Self>,
+        message: &[u8],
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) {
+        let message = message.get(..MAX_QUESTION).unwrap_or(message);
+        let Some(room) = self.budget.take(QUESTION + message.len()) else {
+            if self.admitted(source, destination) {
+                self.judge
+                    .begin(subject(source, destination))
+                    .deny(&used_up());
+            }
+            return;
         };
-        let reply = answer(gate, &message, source, destination, Transport::Tcp).await;
-        let Some(reply) = reply else { return asked + 1 };
-        if !matches!(
-            timeout(IDLE, stream.write_all(&framed(&reply))).await,
-            Ok(Ok(()))
-        ) {
-            return asked + 1;
+        let (server, message) = (Arc::clone(self), message.to_vec());
+        tokio::spawn(async move {
+            server.serve_datagram(message, source, destination).await;
+            drop(room);
+        });
+    }
+
+    /// Answers one datagram. A lost answer is like any lost packet: the client asks again.
+    async fn serve_datagram(
+        self: Arc<Self>,
+        message: Vec<u8>,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) {
+        let Some(reply) = self
+            .answer(&message, source, destination, Transport::Udp)
+            .await
+        else {
+            return;
+        };
+        if let Ok(socket) = self.inside.udp_answering(destination) {
+            let _ = socket.send_to(&reply, source);
         }
     }
-    QUESTIONS_A_CONNECTION
+
+    /// Answers a connection's questions, one after the other (RFC 7766), until it is silent, ends or
+    /// has had its share.
+    pub async fn serve_stream(
+        self: Arc<Self>,
+        stream: Stream,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) {
+        if self.converse(stream, source, destination).await == 0 {
+            let nothing = Denial::because("a connection for DNS that asked nothing");
+            self.judge
+                .begin(subject(source, destination))
+                .deny(&nothing);
+        }
+    }
+
+    /// Gives the number of questions that were heard.
+    async fn converse(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> usize {
+        for asked in 0..QUESTIONS_A_CONNECTION {
+            let Ok(Some(message)) = timeout(IDLE, read_question(&mut stream)).await else {
+                return asked;
+            };
+            let reply = self
+                .answer(&message, source, destination, Transport::Tcp)
+                .await;
+            let Some(reply) = reply else { return asked + 1 };
+            if !matches!(
+                timeout(IDLE, stream.write_all(&framed(&reply))).await,
+                Ok(Ok(()))
+            ) {
+                return asked + 1;
+            }
+        }
+        QUESTIONS_A_CONNECTION
+    }
+
+    /// The story of one question. Gives the answer to send, if there is to be one.
+    async fn answer(
+        &self,
+        message: &[u8],
+        source: SocketAddr,
+        destination: SocketAddr,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
+        if !self.admitted(source, destination) {
+            return None;
+        }
+        let mut entry = self.judge.begin(subject(source, destination));
+        let question = match Question::read(message) {
+            Ok(question) => question,
+            Err(malformed) => return refuse_malformed(entry, &malformed),
+        };
+        entry.subject().name = Some(question.name());
+        entry.subject().method = Some(question.kind());
+        let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
+        match question.judge(&self.judge.policy) {
+            Judgement::Deny(denial) => {
+                entry.deny(&denial);
+                encoded(&reply::denied(&question, &denial))
+            }
+            Judgement::Unsupported(denial) => {
+                entry.deny(&denial);
+                encoded(&reply::unsupported(&question, &denial))
+            }
+            Judgement::Empty(grounds) => {
+                entry.allowed(&grounds, None);
+                let why = format!("{} records are answered as empty", question.kind());
+                let reply = encoded(&reply::empty(&question));
+                answered(
+                    entry,
+                    message,
+                    reply.as_deref(),
+                    End::closed(Side::Gateway).because(why),
+                );
+                reply
+            }
+            Judgement::Forward(name, grounds) => {
+                entry.allowed(&grounds, None);
+                if let Err(denial) = entry.open() {
+                    entry.deny(&denial);
+                    return encoded(&reply::denied(&question, &denial));
+                }
+                let (forwarded, end) = self
+                    .forward(&mut entry, &question, &name, &grounds, source.ip())
+                    .await;
+                let reply = encoded(&forwarded);
+                answered(entry, message, reply.as_deref(), end);
+                reply
+            }
+        }
+    }
+
+    /// Asks our resolvers. Gives the answer for the container, and how that ended.
+    async fn forward(
+        &self,
+        entry: &mut Entry,
+        question: &Question,
+        name: &Hostname,
+        grounds: &Grounds,
+        client: IpAddr,
+    ) -> (Message, End) {
+        match self
+            .resolver
+            .ask(name, question.asked.query_type, client)
+            .await
+        {
+            Ok(answer) => {
+                entry.allowed(grounds, Some(answer.server.ip()));
+                self.remember(name, &answer);
+                let end = End::closed(Side::Server);
+                let end = if answer.exists {
+                    end
+                } else {
+                    end.because(LookupError::NoSuchName.to_string())
+                };
+                (reply::answered(question, &answer), end)
+            }
+            Err(error) => (
+                reply::failed(question, &error.to_string()),
+                End::unreachable(error.to_string()),
+            ),
+        }
+    }
+
+    /// Whether a question is heard at all.
+    fn admitted(&self, source: SocketAddr, destination: SocketAddr) -> bool {
+        let admitted = self.rate.admits();
+        if !admitted {
+            let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
+            self.judge
+                .begin(subject(source, destination))
+                .deny(&Denial::because(reason));
+        }
+        admitted
+    }
+
+    /// Remembers what the container is about to be told.
+    fn remember(&self, name: &Hostname, answer: &Answer) {
+        let ttl = Duration::from_secs(answer.remaining_ttl().into());
+        for address in answer.addresses() {
+            self.judge.learned.remember(address, name, ttl);
+        }
+    }
 }
 
 async fn read_question(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
@@ -136,118 +278,11 @@ async fn read_question(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>>
     Some(message)
 }
 
-/// A message as it travels in a stream: its length before it (RFC 1035, 4.2.2).
-fn framed(message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
-    let mut bytes = length.to_be_bytes().to_vec();
-    bytes.extend(message.iter().take(length.into()));
-    bytes
-}
-
-/// The story of one question. Gives the answer to send, if there is to be one.
-async fn answer(
-    gate: &Gate,
-    message: &[u8],
-    source: SocketAddr,
-    destination: SocketAddr,
-    transport: Transport,
-) -> Option<Vec<u8>> {
-    if !admitted(gate, source, destination) {
-        return None;
-    }
-    let mut entry = gate.journal.begin(subject(source, destination));
-    let question = match Question::read(message) {
-        Ok(question) => question,
-        Err(malformed) => return refuse_malformed(entry, &malformed),
-    };
-    entry.subject().name = Some(question.name());
-    entry.subject().method = Some(question.kind());
-    let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
-    match question.judge(&gate.policy) {
-        Judgement::Deny(denial) => {
-            entry.deny(&denial);
-            encoded(&reply::denied(&question, &denial))
-        }
-        Judgement::Unsupported(denial) => {
-            entry.deny(&denial);
-            encoded(&reply::unsupported(&question, &denial))
-        }
-        Judgement::Empty(grounds) => {
-            entry.allowed(&grounds, None);
-            let why = format!("{} records are answered as empty", question.kind());
-            let reply = encoded(&reply::empty(&question));
-            answered(
-                entry,
-                message,
-                reply.as_deref(),
-                End::closed(Side::Gateway).because(why),
-            );
-            reply
-        }
-        Judgement::Forward(name, grounds) => {
-            entry.allowed(&grounds, None);
-            if let Err(denial) = entry.open() {
-                entry.deny(&denial);
-                return encoded(&reply::denied(&question, &denial));
-            }
-            let (forwarded, end) =
-                forward(gate, &mut entry, &question, &name, &grounds, source.ip()).await;
-            let reply = encoded(&forwarded);
-            answered(entry, message, reply.as_deref(), end);
-            reply
-        }
-    }
-}
-
 fn answered(mut entry: Entry, message: &[u8], reply: Option<&[u8]>, end: End) {
     let traffic = entry.traffic();
     traffic.add_out(size(message));
     traffic.add_back(reply.map_or(0, size));
     entry.finish(end);
-}
-
-/// Asks our resolvers. Gives the answer for the container, and how that ended.
-async fn forward(
-    gate: &Gate,
-    entry: &mut Entry,
-    question: &Question,
-    name: &Hostname,
-    grounds: &Grounds,
-    client: IpAddr,
-) -> (Message, End) {
-    match gate
-        .resolver
-        .ask(gate, name, question.asked.query_type, client)
-        .await
-    {
-        Ok(answer) => {
-            entry.allowed(grounds, Some(answer.server.ip()));
-            gate.resolver.remember(name, &answer);
-            let end = End::closed(Side::Server);
-            let end = if answer.exists {
-                end
-            } else {
-                end.because(LookupError::NoSuchName.to_string())
-            };
-            (reply::answered(question, &answer), end)
-        }
-        Err(error) => (
-            reply::failed(question, &error.to_string()),
-            End::unreachable(error.to_string()),
-        ),
-    }
-}
-
-/// Whether a question is heard at all.
-fn admitted(gate: &Gate, source: SocketAddr, destination: SocketAddr) -> bool {
-    let admitted = gate.resolver.pace.admits();
-    if !admitted {
-        let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
-        gate.journal
-            .begin(subject(source, destination))
-            .deny(&Denial::because(reason));
-    }
-    admitted
 }
 
 fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {

@@ -98,10 +98,10 @@ mod tests {
 
     use super::*;
     use crate::audit::{Direction, Kind, Subject};
-    use crate::proxy::test_gate::TestGate;
+    use crate::proxy::bench::Bench;
 
     struct Rig {
-        bench: TestGate,
+        bench: Bench,
         handshakes: Arc<Handshakes>,
     }
 
@@ -116,7 +116,7 @@ mod tests {
                 }
             });
             Self {
-                bench: TestGate::new(&[], Vec::new()),
+                bench: Bench::new(&[], Vec::new()),
                 handshakes,
             }
         }
@@ -132,7 +132,7 @@ mod tests {
             let (source, destination) = Self::ends(port);
             let subject = Subject::new(Kind::Tcp, Direction::Out, source, destination);
             self.handshakes.begun(source, destination, || {
-                self.bench.gate.journal.begin(subject)
+                self.bench.judge.journal.begin(subject)
             });
         }
 
@@ -188,7 +188,7 @@ mod tests {
             begun: Awaited::new(WITHIN, NOTHING),
             accepted: HashMap::new(),
         };
-        bench.gate.journal.write_minute();
+        bench.judge.journal.write_minute();
         assert_eq!(
             bench
                 .records()

@@ -21,15 +21,15 @@ use hyper::{Method, Request};
 use tokio::task::AbortHandle;
 
 use self::client::{Line, Sent, Tunnel};
-pub(super) use self::held::Held;
-use self::held::Passage;
+use self::held::{Held, Passage};
 use self::response::Reply;
 use self::server::{Ended, converse};
 use self::target::{Asked, BadRequest};
+use super::ahead::{self, Ahead};
 use super::budget::used_up;
 use super::close::{close_gently, reset};
-use super::connection::{Ahead, Captured};
 use super::dial::{DialError, Upstream};
+use super::flow::Flow;
 use super::splice::Ends;
 use super::stream::{Meter, Stream};
 use crate::audit::line::Side;
@@ -39,19 +39,20 @@ use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
 /// Serves a connection that began with `early`. `first` becomes the record of its first request;
 /// `ahead` serves it, where it leads to what that asks for.
 pub(super) async fn serve(
-    captured: &Captured,
+    flow: &Flow,
     client: Stream,
     early: Vec<u8>,
     mut first: Entry,
     ahead: Option<Ahead>,
 ) {
     first.subject().kind = Kind::Http;
-    let Some(held) = captured.held() else {
+    let held = Held::take(&flow.streams().budget).map(Arc::new);
+    let Some(held) = held else {
         first.deny(&used_up());
         return reset(client);
     };
     let session = Session {
-        captured,
+        flow,
         client: client.meter(),
         held: Arc::clone(&held),
         first: Mutex::new(Some(first)),
@@ -72,7 +73,7 @@ pub(super) async fn serve(
 
 /// What lasts from one request to the next.
 struct Session<'a> {
-    captured: &'a Captured,
+    flow: &'a Flow,
     /// Tells how much of what the client is sent has arrived.
     client: Meter,
     /// What is kept for the client here.
@@ -107,7 +108,7 @@ impl Session<'_> {
         self.held.understood();
         let mut entry = self.entry();
         entry.subject().method = Some(request.method().to_string());
-        let asked = match target::read(&request, self.captured.destination()) {
+        let asked = match target::read(&request, self.flow.destination()) {
             Ok(asked) => asked,
             Err(bad) => return Ok(refuse(&request, bad, entry)),
         };
@@ -122,7 +123,7 @@ impl Session<'_> {
 
     /// The record for the request that has just begun.
     fn entry(&self) -> Entry {
-        take(&self.first).unwrap_or_else(|| self.captured.begin(Kind::Http))
+        take(&self.first).unwrap_or_else(|| self.flow.begin(Kind::Http))
     }
 
     fn decide(&self, method: &Method, asked: &Asked) -> Result<Permit, Denial> {
@@ -131,7 +132,7 @@ impl Session<'_> {
                 "CONNECT would make a tunnel to a place that no rule sees",
             ));
         }
-        self.captured.decide(
+        self.flow.decide(
             Protocol::Http,
             asked.name.as_ref(),
             Some((method.as_str(), &asked.path)),
@@ -229,7 +230,7 @@ impl Session<'_> {
     async fn reuse(&self, permit: &Permit) -> Option<Kept> {
         let mut kept = take(&self.kept)?;
         let same =
-            kept.name.as_ref() == permit.name() && self.captured.would_dial(permit, kept.address);
+            kept.name.as_ref() == permit.name() && self.flow.would_dial(permit, kept.address);
         (same && kept.line.is_ready().await).then_some(kept)
     }
 
@@ -237,7 +238,7 @@ impl Session<'_> {
     /// one makes another.
     async fn spare(&self) -> Infallible {
         loop {
-            self.captured.shortage().await;
+            self.flow.streams().shortage().await;
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.as_ref().is_some_and(|kept| kept.line.is_idle()) {
                 *kept = None;
@@ -246,15 +247,11 @@ impl Session<'_> {
     }
 
     async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
-        let Upstream { stream, address } = self
-            .captured
-            .connect(permit, take(&self.ahead))
+        let Upstream { stream, address } = ahead::connect(self.flow, permit, take(&self.ahead))
             .await?
             .upstream;
-        let held = self
-            .captured
-            .held()
-            .ok_or_else(|| DialError::Denied(used_up()))?;
+        let held = Held::take(&self.flow.streams().budget).map(Arc::new);
+        let held = held.ok_or_else(|| DialError::Denied(used_up()))?;
         let line = Line::over(stream, held)
             .await
             .map_err(|error| DialError::Unreachable(error.to_string()))?;
@@ -283,11 +280,11 @@ impl Session<'_> {
         let unserved = take(&self.first);
         if ended.short {
             unserved
-                .unwrap_or_else(|| self.captured.begin(Kind::Http))
+                .unwrap_or_else(|| self.flow.begin(Kind::Http))
                 .deny(&used_up());
         } else if let Some(problem) = ended.malformed {
             unserved
-                .unwrap_or_else(|| self.captured.begin(Kind::Http))
+                .unwrap_or_else(|| self.flow.begin(Kind::Http))
                 .deny(&Denial::because(problem));
         } else if let Some(entry) = unserved {
             entry.deny(&Denial::because("the request's head never became complete"));

@@ -8,16 +8,16 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use log::Level;
 use serde::{Deserialize, Serialize};
 
+use super::budget::Budget;
+use super::egress::{Egress, Interfaces};
 use super::neighbours::Questions;
-use super::{Gate, Interfaces};
 use crate::audit::line::Side;
-use crate::audit::{CONTAINER_ENDED, Direction, End, Kind, Renew, Subject};
+use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
 use crate::control::Report;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
@@ -132,22 +132,76 @@ impl ToKeeper {
     }
 }
 
-/// Does what the keeper says, until it says that it is over, and why. Within a runtime.
-pub(super) async fn heed(keeper: &Channel, gate: &Gate) -> anyhow::Result<Why> {
-    let arrived = readiness::of(keeper)?;
-    loop {
-        let mut ready = arrived.readable().await?;
-        let Ok(received) = ready.try_io(|_| keeper.receive(false)) else {
-            continue;
-        };
-        let Message { bytes, descriptors } = received?;
-        if bytes.is_empty() {
-            anyhow::bail!("the keeper is gone");
+/// What the keeper's words are about.
+#[derive(Debug)]
+pub(super) struct Followed<'a> {
+    pub(super) keeper: &'a Channel,
+    pub(super) journal: &'a Journal,
+    pub(super) egress: &'a Egress,
+    pub(super) budget: &'a Budget,
+}
+
+impl Followed<'_> {
+    /// Does what the keeper says, until it says that it is over, and why. Within a runtime.
+    pub(super) async fn heed(&self) -> anyhow::Result<Why> {
+        let keeper = self.keeper;
+        let arrived = readiness::of(keeper)?;
+        loop {
+            let mut ready = arrived.readable().await?;
+            let Ok(received) = ready.try_io(|_| keeper.receive(false)) else {
+                continue;
+            };
+            let Message { bytes, descriptors } = received?;
+            if bytes.is_empty() {
+                anyhow::bail!("the keeper is gone");
+            }
+            match serde_json::from_slice(&bytes)? {
+                ToFilter::End(why) => return Ok(why),
+                word => self.follow(word, descriptors)?,
+            }
         }
-        match serde_json::from_slice(&bytes)? {
-            ToFilter::End(why) => return Ok(why),
-            word => follow(keeper, gate, word, descriptors)?,
+    }
+
+    fn follow(&self, word: ToFilter, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        match word {
+            // Heard by whoever calls.
+            ToFilter::End(_) => {}
+            ToFilter::RecordMoved => self.journal.go_on_elsewhere(),
+            ToFilter::Interfaces(interfaces) => {
+                self.egress.learn(interfaces);
+            }
+            ToFilter::Neighbours {
+                station,
+                stands_for,
+            } => {
+                let sockets = <[OwnedFd; 2]>::try_from(descriptors)
+                    .map_err(|_| io::ErrorKind::InvalidData)?;
+                tokio::spawn(Questions::from(station, stands_for, sockets).answer());
+            }
+            ToFilter::PluggedIn {
+                name,
+                address,
+                held,
+            } => {
+                let address = address.unwrap_or(IpAddr::V4(DUMMY));
+                let mut entry = self.journal.begin(plug(&name, address));
+                entry.allowed(&Grounds::rule("plugged in"), Some(address));
+                let how_long = format!("interface adopted after {} ms", held.as_millis());
+                entry.finish(End::closed(Side::Gateway).because(how_long));
+            }
+            ToFilter::NotPluggedIn { name, reason } => {
+                let entry = self.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
+                entry.deny(&Denial::because(reason));
+            }
+            ToFilter::Report => {
+                let report = Report {
+                    tally: self.journal.tally(),
+                    held: self.budget.used(),
+                };
+                tell(self.keeper, &ToKeeper::Report(report), None)?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -163,56 +217,6 @@ pub(super) fn tell(
 /// Tells the keeper something, if it can take it at once.
 pub(super) fn tell_now(keeper: &Channel, word: &ToKeeper) -> io::Result<()> {
     keeper.send_now(&serde_json::to_vec(word)?)
-}
-
-fn follow(
-    keeper: &Channel,
-    gate: &Gate,
-    word: ToFilter,
-    descriptors: Vec<OwnedFd>,
-) -> io::Result<()> {
-    match word {
-        // Heard by whoever calls.
-        ToFilter::End(_) => {}
-        ToFilter::RecordMoved => gate.journal.go_on_elsewhere(),
-        ToFilter::Interfaces(interfaces) => {
-            *gate
-                .interfaces
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
-        }
-        ToFilter::Neighbours {
-            station,
-            stands_for,
-        } => {
-            let sockets =
-                <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
-            tokio::spawn(Questions::from(station, stands_for, sockets).answer());
-        }
-        ToFilter::PluggedIn {
-            name,
-            address,
-            held,
-        } => {
-            let address = address.unwrap_or(IpAddr::V4(DUMMY));
-            let mut entry = gate.journal.begin(plug(&name, address));
-            entry.allowed(&Grounds::rule("plugged in"), Some(address));
-            let how_long = format!("interface adopted after {} ms", held.as_millis());
-            entry.finish(End::closed(Side::Gateway).because(how_long));
-        }
-        ToFilter::NotPluggedIn { name, reason } => {
-            let entry = gate.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
-            entry.deny(&Denial::because(reason));
-        }
-        ToFilter::Report => {
-            let report = Report {
-                tally: gate.journal.tally(),
-                held: gate.streams.budget.used(),
-            };
-            tell(keeper, &ToKeeper::Report(report), None)?;
-        }
-    }
-    Ok(())
 }
 
 fn plug(name: &str, address: IpAddr) -> Subject {

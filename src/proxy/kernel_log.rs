@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Gate;
 use super::awaited::Awaited;
 use super::handshakes::Handshakes;
+use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::gateway::fragment::{Fragment, Pieces, Whole};
 use crate::gateway::refusal::{self, Packet, Report, Why};
-use crate::policy::{Attempt, Denial, Grounds, Protocol, Verdict};
+use crate::policy::{Attempt, Denial, Grounds, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
 
@@ -31,7 +31,7 @@ const FLOWS: usize = 4096;
 
 /// Reads reports until the socket fails; and, when it is dropped, what the kernel has told by then.
 pub(super) async fn record(
-    gate: Arc<Gate>,
+    judge: Judge,
     handshakes: Arc<Handshakes>,
     reports: Netfilter,
 ) -> anyhow::Result<()> {
@@ -39,7 +39,7 @@ pub(super) async fn record(
     let fragments = Awaited::new(WHOLE_WITHIN, "fragments that never became a whole packet");
     let (seen, numbers) = (Seen::default(), Numbers::default());
     let mut reader = Reader {
-        gate,
+        judge,
         handshakes,
         fragments,
         reports,
@@ -66,7 +66,7 @@ pub(super) async fn record(
 
 #[derive(Debug)]
 struct Reader {
-    gate: Arc<Gate>,
+    judge: Judge,
     handshakes: Arc<Handshakes>,
     fragments: Awaited<Whole, Pieces>,
     reports: Netfilter,
@@ -97,7 +97,7 @@ impl Reader {
             fragment,
         }: Report,
     ) {
-        overrun(&self.gate, self.numbers.lost_before(number));
+        overrun(&self.judge, self.numbers.lost_before(number));
         match packet.why {
             Why::Fragment => fragment
                 .iter()
@@ -105,9 +105,9 @@ impl Reader {
             Why::Opening => self
                 .handshakes
                 .begun(packet.source, packet.destination, || {
-                    begin(&self.gate, packet)
+                    begin(&self.judge, packet)
                 }),
-            _ if self.seen.is_new(packet, Instant::now()) => write(&self.gate, packet),
+            _ if self.seen.is_new(packet, Instant::now()) => write(&self.judge, packet),
             _ => {}
         }
     }
@@ -116,7 +116,7 @@ impl Reader {
     fn hear_fragment(&mut self, fragment: &Fragment, packet: Packet) {
         let pieces = self
             .fragments
-            .await_or_begin(fragment.whole, || begin(&self.gate, packet));
+            .await_or_begin(fragment.whole, || begin(&self.judge, packet));
         if pieces.add(fragment) {
             self.fragments.settle(&fragment.whole);
         }
@@ -132,7 +132,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         while self.take().is_ok() {}
         // How many is not known any more: one at least.
-        overrun(&self.gate, u32::from(self.numbers.some_lost));
+        overrun(&self.judge, u32::from(self.numbers.some_lost));
     }
 }
 
@@ -173,18 +173,14 @@ impl Numbers {
     }
 }
 
-fn begin(gate: &Gate, packet: Packet) -> Entry {
+fn begin(judge: &Judge, packet: Packet) -> Entry {
     let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) {
         Direction::In
     } else {
         Direction::Out
     };
-    let name = gate
-        .resolver
-        .names_of(packet.destination.ip())
-        .into_iter()
-        .next();
-    let mut entry = gate.journal.begin(Subject::new(
+    let name = judge.names_of(packet.destination.ip()).into_iter().next();
+    let mut entry = judge.begin(Subject::new(
         packet.kind,
         direction,
         packet.source,
@@ -197,8 +193,8 @@ fn begin(gate: &Gate, packet: Packet) -> Entry {
     entry
 }
 
-fn write(gate: &Gate, packet: Packet) {
-    let mut entry = begin(gate, packet);
+fn write(judge: &Judge, packet: Packet) {
+    let mut entry = begin(judge, packet);
     match packet.why {
         Why::Inbound => {
             entry.allowed(&Grounds::rule("inbound"), None);
@@ -209,19 +205,19 @@ fn write(gate: &Gate, packet: Packet) {
             packet.source.ip()
         ))),
         Why::Stray => entry.deny(&Denial::because("of no connection with this container")),
-        Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(gate, packet)),
+        Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(judge, packet)),
     }
 }
 
 /// The policy's own words, where it knows the protocol.
-fn denial(gate: &Gate, packet: Packet) -> Denial {
+fn denial(judge: &Judge, packet: Packet) -> Denial {
     let protocol = match packet.kind {
         Kind::Tcp => Protocol::Tcp,
         Kind::Udp => Protocol::Udp,
         Kind::Icmp => return Denial::because("ICMP is not let out"),
         _ => return Denial::because("only TCP and UDP can be let out"),
     };
-    let names = gate.resolver.names_of(packet.destination.ip());
+    let names = judge.names_of(packet.destination.ip());
     let attempt = Attempt {
         protocol,
         name: names.first(),
@@ -229,23 +225,21 @@ fn denial(gate: &Gate, packet: Packet) -> Denial {
         method: None,
         path: None,
     };
-    match gate.policy.decide(&attempt) {
-        Verdict::Deny(denial) => denial,
+    match judge.decide(&attempt) {
+        Err(denial) => denial,
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it
         // seems (no ports).
-        Verdict::Allow(_) => Denial::because("not a packet that opens a connection"),
+        Ok(_) => Denial::because("not a packet that opens a connection"),
     }
 }
 
 /// Packets were refused faster than they could be read: that many are recorded as a count.
-fn overrun(gate: &Gate, lost: u32) {
+fn overrun(judge: &Judge, lost: u32) {
     if lost == 0 {
         return;
     }
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
-    let entry = gate
-        .journal
-        .begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
+    let entry = judge.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
         &Denial::because(
             "refused, the beginning of a connection, or a fragment: more than could be told apart",

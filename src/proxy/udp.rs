@@ -16,12 +16,13 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
-use super::budget::{Share, used_up};
-use super::dial::{DialError, permitted_addresses};
+use super::budget::{Budget, Share, used_up};
+use super::dial::{DialError, Dialler};
 use super::expiring::Expiring;
-use super::{Gate, opaque};
+use super::inside::Inside;
+use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject, Traffic};
-use crate::policy::{Attempt, Denial, Permit, Protocol, Verdict};
+use crate::policy::{Denial, Permit, Protocol};
 use crate::sys;
 use crate::sys::socket::Queues;
 
@@ -55,16 +56,29 @@ const DATAGRAM: usize = 65_535;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused;
 
+/// What all flows are relayed with.
+#[derive(Debug)]
+pub struct Services {
+    /// Decides, and begins records.
+    pub judge: Judge,
+    /// Resolves.
+    pub dialler: Arc<Dialler>,
+    /// The way back.
+    pub inside: Arc<Inside>,
+    /// What flows take their memory from.
+    pub budget: Budget,
+}
+
 /// The relay of one proxy.
 #[derive(Debug)]
 pub struct Relay {
-    gate: Arc<Gate>,
+    services: Arc<Services>,
     flows: Flows,
-    refused: Arc<Mutex<Expiring<Flow, ()>>>,
+    refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
 }
 
 /// By flow, the way to its task, as long as that runs.
-type Flows = Arc<Mutex<HashMap<Flow, mpsc::Sender<Datagram>>>>;
+type Flows = Arc<Mutex<HashMap<UdpFlow, mpsc::Sender<Datagram>>>>;
 
 /// What a flow takes.
 #[derive(Debug)]
@@ -83,7 +97,7 @@ struct Datagram {
 
 /// Who speaks to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Flow {
+struct UdpFlow {
     source: SocketAddr,
     destination: SocketAddr,
 }
@@ -91,9 +105,9 @@ struct Flow {
 impl Relay {
     /// A relay without flows.
     #[must_use]
-    pub fn new(gate: Arc<Gate>) -> Self {
+    pub fn new(services: Services) -> Self {
         Self {
-            gate,
+            services: Arc::new(services),
             flows: Flows::default(),
             refused: Arc::new(Mutex::new(Expiring::new(REFUSED))),
         }
@@ -110,14 +124,14 @@ impl Relay {
         source: SocketAddr,
         destination: SocketAddr,
     ) -> Result<(), Refused> {
-        let flow = Flow {
+        let flow = UdpFlow {
             source,
             destination,
         };
         if locked(&self.refused).get(&flow).is_some() {
             return Err(Refused);
         }
-        let room = self.gate.streams.budget.take(payload.len());
+        let room = self.services.budget.take(payload.len());
         let datagram = room.map(|room| Datagram {
             payload: payload.to_vec(),
             _room: room,
@@ -130,7 +144,7 @@ impl Relay {
 
     /// Gives the datagram to its flow's task; gives it back where there is none. Without room for
     /// it, it is lost.
-    fn pass_on(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Option<Datagram>> {
+    fn pass_on(&self, flow: UdpFlow, datagram: Option<Datagram>) -> Result<(), Option<Datagram>> {
         let flows = locked(&self.flows);
         let Some(queue) = flows.get(&flow).filter(|queue| !queue.is_closed()) else {
             return Err(datagram);
@@ -144,12 +158,13 @@ impl Relay {
         }
     }
 
-    fn begin(&self, flow: Flow, datagram: Option<Datagram>) -> Result<(), Refused> {
-        let mut entry = self.gate.journal.begin(flow.subject());
+    fn begin(&self, flow: UdpFlow, datagram: Option<Datagram>) -> Result<(), Refused> {
+        let mut entry = self.services.judge.begin(flow.subject());
         let room = self
             .room()
             .and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
-        let decided = room.and_then(|room| Ok((room, allow(&self.gate, flow, &mut entry)?)));
+        let decided =
+            room.and_then(|room| Ok((room, allow(&self.services.judge, flow, &mut entry)?)));
         let ((room, datagram), permit) = match decided {
             Ok(decided) => decided,
             Err(denial) => {
@@ -163,7 +178,7 @@ impl Relay {
         let _ = queue.try_send(datagram);
         locked(&self.flows).insert(flow, queue);
         let life = run(
-            Arc::clone(&self.gate),
+            Arc::clone(&self.services),
             Arc::clone(&self.refused),
             flow,
             permit,
@@ -185,7 +200,7 @@ impl Relay {
 
     /// Room for another flow, where there is some.
     fn room(&self) -> Result<Room, Denial> {
-        let budget = &self.gate.streams.budget;
+        let budget = &self.services.budget;
         let received = (budget.free() / BEGINNINGS).clamp(RECEIVED_LEAST, RECEIVED_MOST);
         let share = budget.take(FLOW + received + SENT).ok_or_else(used_up)?;
         Ok(Room {
@@ -195,51 +210,34 @@ impl Relay {
     }
 }
 
-impl Flow {
+impl UdpFlow {
     fn subject(self) -> Subject {
         Subject::new(Kind::Udp, Direction::Out, self.source, self.destination)
     }
 }
 
-/// Judges a flow, and records that it is allowed.
-fn allow(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
-    let permit = decide(gate, flow, entry)?;
+/// Judges a flow by the names that its address was resolved from, and by the address. Records that
+/// it is allowed.
+fn allow(judge: &Judge, flow: UdpFlow, entry: &mut Entry) -> Result<Permit, Denial> {
+    let (name, permit) = judge.decide_opaque(Protocol::Udp, flow.destination);
+    entry.subject().name = name.map(|name| name.to_string());
+    let permit = permit?;
     entry.allowed(permit.grounds(), None);
     entry.open()?;
     Ok(permit)
 }
 
-/// Judges a flow by the names that its address was resolved from, and by the address.
-fn decide(gate: &Gate, flow: Flow, entry: &mut Entry) -> Result<Permit, Denial> {
-    let names = gate.resolver.names_of(flow.destination.ip());
-    let (name, permit) = opaque::decide(&names, |name| {
-        let (protocol, destination) = (Protocol::Udp, flow.destination);
-        match gate.policy.decide(&Attempt {
-            protocol,
-            name,
-            destination,
-            method: None,
-            path: None,
-        }) {
-            Verdict::Allow(permit) => Ok(permit),
-            Verdict::Deny(denial) => Err(denial),
-        }
-    });
-    entry.subject().name = name.map(ToString::to_string);
-    permit
-}
-
 /// The life of an allowed flow.
 async fn run(
-    gate: Arc<Gate>,
-    refused: Arc<Mutex<Expiring<Flow, ()>>>,
-    flow: Flow,
+    services: Arc<Services>,
+    refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
+    flow: UdpFlow,
     permit: Permit,
     mut entry: Entry,
     waiting: mpsc::Receiver<Datagram>,
     room: Room,
 ) {
-    match open(&gate, flow, &permit, &mut entry, &room).await {
+    match open(&services, flow, &permit, &mut entry, &room).await {
         Ok((outside, inside)) => {
             let end = relay(&outside, &inside, flow.source, waiting, &entry.traffic()).await;
             entry.finish(end);
@@ -253,13 +251,15 @@ async fn run(
 
 /// Resolves, checks, and makes the two sockets: to the outside, and back to the container.
 async fn open(
-    gate: &Gate,
-    flow: Flow,
+    services: &Services,
+    flow: UdpFlow,
     permit: &Permit,
     entry: &mut Entry,
     room: &Room,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
-    let addresses = permitted_addresses(gate, permit, flow.source, flow.destination)
+    let addresses = services
+        .dialler
+        .permitted_addresses(permit, flow.source, flow.destination)
         .await
         .map_err(|error| match error {
             DialError::Denied(denial) => denial,
@@ -272,14 +272,17 @@ async fn open(
     entry.allowed(permit.grounds(), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(
-            gate.source_for(flow.source.ip(), upstream.ip()),
+            services
+                .dialler
+                .egress
+                .source_for(flow.source.ip(), upstream.ip()),
             upstream,
             Queues {
                 received: room.received,
                 sent: SENT,
             },
         )?;
-        let inside = gate.udp_answering(flow.destination)?;
+        let inside = services.inside.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
     sockets().map_err(|error| Denial::because(format!("no socket for it: {error}")))

@@ -123,7 +123,7 @@ fn look_around<'a>(
         place: spec::network::path(spec)?
             .map(|path| namespaces::place(&path))
             .transpose()?,
-        was_host: earlier.is_some_and(|plan| plan.exit == crate::container::plan::Exit::Host),
+        was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: host_user_namespace.unwrap_or(false),
         no_pivot: false,
         absent_device: devices::absent_on_host(spec),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Situation, SpecError, namespace, namespace_path, namespaces_mut, object, object_mut};
-use crate::container::plan::{Exit, Gateway};
+use crate::container::plan::Gateway;
+use crate::policy::Exit;
 use crate::settings::HostNetwork;
 
 /// Marks a bundle whose host network was turned into a private one, so that rewriting it again

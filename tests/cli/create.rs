@@ -1,7 +1,8 @@
 //! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
 //! nothing starts.
 
-use boundary_shim::container::plan::{Exit, Gateway};
+use boundary_shim::container::plan::Gateway;
+use boundary_shim::policy::Exit;
 use serde_json::json;
 
 use crate::world::{Namespaced, World, alive, dead, remember, tests};

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::Identity;
-use boundary_shim::container::plan::{Exit, Gateway, Plan, Recipients};
+use boundary_shim::container::plan::{Gateway, Plan, Recipients};
 use boundary_shim::container::record::{self, ProcessId, Record};
+use boundary_shim::policy::Exit;
 use boundary_shim::policy::PolicySource;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};

@@ -3,8 +3,8 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::rig::Rig;
 use super::*;
+use crate::proxy::rig::{self, Rig};
 
 /// A ClientHello for this name, without anything that isn't needed.
 fn hello(name: &str) -> Vec<u8> {
@@ -37,7 +37,7 @@ async fn assert_reset(mut client: TcpStream) {
 
 #[test]
 fn a_served_connection_can_move_between_threads() {
-    fn is_send<F: Send>(_: impl Fn(Arc<Gate>, Stream, SocketAddr, SocketAddr) -> F) {}
+    fn is_send<F: Send>(_: impl Fn(Flow, Stream) -> F) {}
     is_send(serve);
 }
 
@@ -45,8 +45,8 @@ fn a_served_connection_can_move_between_threads() {
 async fn a_connection_in_waiting_takes_under_four_kilobytes() {
     let (rig, _outside) = Rig::new(&[], &[]).await;
     let client = rig.stream(rig.client(443).await);
-    let somewhere = SocketAddr::from((rig::SERVER, 443));
-    let size = size_of_val(&serve(Arc::clone(&rig.gate), client, somewhere, somewhere));
+    let somewhere = std::net::SocketAddr::from((rig::SERVER, 443));
+    let size = size_of_val(&serve(rig.flow(somewhere, somewhere), client));
     assert!(size < 4096, "{size}");
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(3600);
 
 /// Names by address.
 #[derive(Debug)]
-pub(super) struct Pins(Expiring<IpAddr, VecDeque<Pin>>);
+pub struct Learned(Mutex<Expiring<IpAddr, VecDeque<Pin>>>);
 
 #[derive(Debug)]
 struct Pin {
@@ -32,33 +33,42 @@ struct Pin {
     until: Instant,
 }
 
-impl Pins {
-    pub(super) fn new() -> Self {
-        Self(Expiring::new(ADDRESSES))
+impl Learned {
+    /// Nothing yet.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self(Mutex::new(Expiring::new(ADDRESSES)))
     }
 
-    /// Remembers that the container was told this address for this name.
-    pub(super) fn remember(&mut self, address: IpAddr, name: &Hostname, ttl: Duration) {
+    /// Remembers that the container is about to be told this address for this name.
+    pub(super) fn remember(&self, address: IpAddr, name: &Hostname, ttl: Duration) {
         let keep = ttl + GRACE;
-        let mut pins = self.0.get(&address).map(std::mem::take).unwrap_or_default();
+        let mut known = self.locked();
+        let mut pins = known.get(&address).map(std::mem::take).unwrap_or_default();
         pins.retain(|pin| pin.name != *name);
         pins.truncate(NAMES - 1);
         pins.push_front(Pin {
             name: name.clone(),
             until: Instant::now() + keep,
         });
-        self.0.insert(address, pins, keep);
+        known.insert(address, pins, keep);
     }
 
-    /// The names, the one answered last first.
-    pub(super) fn names_of(&mut self, address: IpAddr) -> Vec<Hostname> {
+    /// The names that the container was told this address for, the latest first.
+    #[must_use]
+    pub fn names_of(&self, address: IpAddr) -> Vec<Hostname> {
         let now = Instant::now();
-        let pins = self.0.get(&address).map(|pins| &*pins);
+        let mut known = self.locked();
+        let pins = known.get(&address).map(|pins| &*pins);
         pins.into_iter()
             .flatten()
             .filter(|pin| pin.until > now)
             .map(|pin| pin.name.clone())
             .collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Expiring<IpAddr, VecDeque<Pin>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,7 +84,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_name_answered_last_comes_first() {
-        let mut pins = Pins::new();
+        let pins = Learned::nothing();
         let address = "192.0.2.1".parse().unwrap();
         for text in ["a.test", "b.test", "a.test"] {
             pins.remember(address, &name(text), TTL);
@@ -85,7 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_held_an_hour_beyond_its_time_and_no_longer() {
-        let mut pins = Pins::new();
+        let pins = Learned::nothing();
         let address = "192.0.2.1".parse().unwrap();
         pins.remember(address, &name("a.test"), TTL);
         tokio::time::advance(Duration::from_secs(3600)).await;
@@ -97,7 +107,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn names_and_addresses_are_bounded() {
-        let mut pins = Pins::new();
+        let pins = Learned::nothing();
         let address = "192.0.2.1".parse().unwrap();
         for number in 0..20 {
             pins.remember(address, &name(&format!("n{number}.test")), TTL);

@@ -13,7 +13,7 @@ pub(super) const QUESTIONS_A_SECOND: u32 = 1000;
 
 /// Counts the questions of the running second.
 #[derive(Debug)]
-pub(super) struct Pace(Mutex<Second>);
+pub(super) struct RateLimit(Mutex<Second>);
 
 #[derive(Debug)]
 struct Second {
@@ -30,7 +30,7 @@ impl Second {
     }
 }
 
-impl Pace {
+impl RateLimit {
     pub(super) fn new() -> Self {
         Self(Mutex::new(Second::now()))
     }
@@ -53,10 +53,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_second_has_so_many_questions_and_the_next_has_as_many_again() {
-        let pace = Pace::new();
+        let limit = RateLimit::new();
         let heard = || {
             (0..QUESTIONS_A_SECOND + 10)
-                .filter(|_| pace.admits())
+                .filter(|_| limit.admits())
                 .count()
         };
         assert_eq!(heard(), 1000);

@@ -8,13 +8,11 @@
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 
+use super::message::UDP_PAYLOAD;
 use super::question::Question;
 use super::upstream::Answer;
 use crate::policy::Denial;
 
-/// The largest message we send or take by UDP: no fragmentation on any usual path (DNS flag day
-/// 2020).
-pub const UDP_PAYLOAD: u16 = 1232;
 /// The largest answer without EDNS (RFC 1035, 2.3.4).
 const PLAIN_PAYLOAD: u16 = 512;
 /// The option number of an Extended DNS Error (RFC 8914, 2).

@@ -14,11 +14,10 @@ use hickory_proto::rr::RecordType;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::learned::Pins;
-use super::rate_limit::Pace;
 use super::upstream::{self, Answer};
 use crate::policy::{Hostname, Permit};
-use crate::proxy::Gate;
+use crate::proxy::budget::Budget;
+use crate::proxy::egress::Egress;
 use crate::proxy::expiring::Expiring;
 
 /// How long one server is waited for, once.
@@ -67,29 +66,23 @@ type Pending = Arc<OnceCell<Outcome>>;
 pub struct Resolver {
     servers: Vec<SocketAddr>,
     cache: Mutex<Expiring<(Hostname, RecordType), Pending>>,
-    pins: Mutex<Pins>,
     in_flight: Semaphore,
-    pub(super) pace: Pace,
+    egress: Arc<Egress>,
+    budget: Budget,
 }
 
 impl Resolver {
-    /// A resolver that asks these servers, in this order. With none, every lookup fails and says
-    /// so.
+    /// A resolver that asks these servers, in this order, and remembers what `budget` has room for.
+    /// With none, every lookup fails and says so.
     #[must_use]
-    pub fn new(servers: Vec<SocketAddr>) -> Self {
+    pub fn new(servers: Vec<SocketAddr>, egress: Arc<Egress>, budget: Budget) -> Self {
         Self {
             servers,
             cache: Mutex::new(Expiring::new(CACHE)),
-            pins: Mutex::new(Pins::new()),
             in_flight: Semaphore::new(IN_FLIGHT),
-            pace: Pace::new(),
+            egress,
+            budget,
         }
-    }
-
-    /// The names that the container was told this address for, the latest first.
-    #[must_use]
-    pub fn names_of(&self, address: IpAddr) -> Vec<Hostname> {
-        locked(&self.pins).names_of(address)
     }
 
     /// The addresses that a permit means: its own, or its name's. Those of `client`'s family; of
@@ -99,7 +92,6 @@ impl Resolver {
     /// See [`LookupError`]; within five seconds.
     pub async fn lookup(
         &self,
-        gate: &Gate,
         permit: &Permit,
         client: IpAddr,
     ) -> Result<Vec<IpAddr>, LookupError> {
@@ -113,7 +105,7 @@ impl Resolver {
         };
         let mut exists = false;
         for kind in [first, second] {
-            let answer = self.ask(gate, name, kind, client).await?;
+            let answer = self.ask(name, kind, client).await?;
             let addresses: Vec<_> = answer.addresses().collect();
             if !addresses.is_empty() {
                 return Ok(addresses);
@@ -127,27 +119,12 @@ impl Resolver {
         })
     }
 
-    /// Remembers what the container is about to be told.
-    pub(super) fn remember(&self, name: &Hostname, answer: &Answer) {
-        let mut pins = locked(&self.pins);
-        let ttl = Duration::from_secs(answer.remaining_ttl().into());
-        for address in answer.addresses() {
-            pins.remember(address, name, ttl);
-        }
-    }
-
     /// Asks about a name that the policy allows to look up; or answers from memory.
-    pub(super) async fn ask(
-        &self,
-        gate: &Gate,
-        name: &Hostname,
-        kind: RecordType,
-        client: IpAddr,
-    ) -> Outcome {
+    pub(super) async fn ask(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
         let key = (name.clone(), kind);
         let pending = self.pending(&key);
         let fill = || async {
-            let outcome = self.ask_servers(gate, name, kind, client).await;
+            let outcome = self.ask_servers(name, kind, client).await;
             locked(&self.cache).insert(key, Arc::clone(&pending), keep(&outcome));
             outcome
         };
@@ -164,13 +141,7 @@ impl Resolver {
         pending
     }
 
-    async fn ask_servers(
-        &self,
-        gate: &Gate,
-        name: &Hostname,
-        kind: RecordType,
-        client: IpAddr,
-    ) -> Outcome {
+    async fn ask_servers(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
         if self.servers.is_empty() {
             return Err(LookupError::NoResolver);
         }
@@ -179,7 +150,7 @@ impl Resolver {
             .try_acquire()
             .map_err(|_| LookupError::Busy)?;
         let mut problem = String::from("timed out");
-        let containers = gate.interfaces();
+        let containers = self.egress.interfaces();
         let each = async {
             for server in std::iter::repeat_n(&self.servers, ROUNDS).flatten() {
                 // The container would answer, with any address it likes.
@@ -187,7 +158,7 @@ impl Resolver {
                     problem = format!("{} is the container's own address", server.ip());
                     continue;
                 }
-                let asking = upstream::ask(gate, *server, client, name, kind);
+                let asking = upstream::ask(&self.egress, &self.budget, *server, client, name, kind);
                 match timeout(PATIENCE, asking)
                     .await
                     .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

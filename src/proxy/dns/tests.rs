@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
 use crate::policy::{Attempt, Permit, Protocol, Verdict};
-use crate::proxy::test_gate::TestGate;
+use crate::proxy::bench::Bench;
 
 /// What the resolver does with a question by UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +131,16 @@ fn question(name: &str, kind: RecordType) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-async fn ask_as(bench: &TestGate, message: &[u8]) -> Option<Message> {
+async fn ask_as(bench: &Bench, message: &[u8]) -> Option<Message> {
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-    let reply = answer(&bench.gate, message, source, destination, Transport::Udp).await?;
+    let reply = bench
+        .dns
+        .answer(message, source, destination, Transport::Udp)
+        .await?;
     Some(Message::from_vec(&reply).unwrap())
 }
 
-async fn ask(bench: &TestGate, name: &str, kind: RecordType) -> Message {
+async fn ask(bench: &Bench, name: &str, kind: RecordType) -> Message {
     let reply = ask_as(bench, &question(name, kind)).await.unwrap();
     assert_eq!(
         (reply.metadata.id, reply.metadata.message_type),
@@ -158,7 +161,7 @@ fn good_address() -> IpAddr {
     "192.0.2.1".parse().unwrap()
 }
 
-fn permit(gate: &Gate, name: &str) -> Permit {
+fn permit(bench: &Bench, name: &str) -> Permit {
     let name = Hostname::parse(name).unwrap();
     let destination = "192.0.2.1:443".parse().unwrap();
     let attempt = Attempt {
@@ -168,7 +171,7 @@ fn permit(gate: &Gate, name: &str) -> Permit {
         method: None,
         path: None,
     };
-    match gate.policy.decide(&attempt) {
+    match bench.judge.policy.decide(&attempt) {
         Verdict::Allow(permit) => permit,
         Verdict::Deny(denial) => panic!("{denial:?}"),
     }
@@ -177,7 +180,7 @@ fn permit(gate: &Gate, name: &str) -> Permit {
 #[tokio::test]
 async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
     let server = Server::start(Script::Answer).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     let reply = ask(&bench, "Allowed.TEST.", RecordType::A).await;
     assert_eq!(first_address(&reply), Some(good_address()));
 
@@ -199,7 +202,7 @@ async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
     );
 
     assert_eq!(
-        bench.gate.resolver.names_of(good_address()),
+        bench.judge.names_of(good_address()),
         [Hostname::parse("allowed.test").unwrap()]
     );
     let record = &bench.records()[0];
@@ -217,7 +220,7 @@ async fn an_allowed_name_is_asked_anew_and_recorded_and_remembered() {
 #[tokio::test]
 async fn a_denied_name_does_not_exist_is_recorded_and_asked_of_nobody() {
     let server = Server::start(Script::Answer).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     for (name, kind) in [
         ("secret.evil.test.", RecordType::A),
         ("secret.evil.test.", RecordType::TXT),
@@ -247,7 +250,7 @@ async fn a_denied_name_does_not_exist_is_recorded_and_asked_of_nobody() {
 #[tokio::test]
 async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
     let server = Server::start(Script::Answer).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     for (kind, verdict) in [
         (RecordType::HTTPS, "allow"),
         (RecordType::SVCB, "allow"),
@@ -275,7 +278,7 @@ async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
 #[tokio::test]
 async fn a_forged_answer_is_waited_out() {
     let server = Server::start(Script::ForgedFirst).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     assert_eq!(
         first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
         Some(good_address())
@@ -285,7 +288,7 @@ async fn a_forged_answer_is_waited_out() {
 #[tokio::test]
 async fn an_answer_too_big_for_a_datagram_is_fetched_by_tcp() {
     let server = Server::start(Script::Truncate).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     assert_eq!(
         first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
         Some(good_address())
@@ -299,7 +302,7 @@ async fn the_next_resolver_is_asked_where_one_refuses() {
         Server::start(Script::Refuse).await,
         Server::start(Script::Answer).await,
     );
-    let bench = TestGate::new(ALLOW, vec![refusing.address, good.address]);
+    let bench = Bench::new(ALLOW, vec![refusing.address, good.address]);
     assert_eq!(
         first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
         Some(good_address())
@@ -310,7 +313,7 @@ async fn the_next_resolver_is_asked_where_one_refuses() {
 #[tokio::test(start_paused = true)]
 async fn silent_resolvers_are_given_up_before_the_client_gives_up_on_us() {
     let server = Server::start(Script::Silent).await;
-    let bench = TestGate::new(ALLOW, vec![server.address, server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address, server.address]);
     let began = tokio::time::Instant::now();
     let reply = ask(&bench, "allowed.test.", RecordType::A).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
@@ -326,7 +329,7 @@ async fn silent_resolvers_are_given_up_before_the_client_gives_up_on_us() {
 
 #[tokio::test]
 async fn without_resolvers_the_answer_says_so() {
-    let bench = TestGate::new(ALLOW, Vec::new());
+    let bench = Bench::new(ALLOW, Vec::new());
     let reply = ask(&bench, "allowed.test.", RecordType::A).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(
@@ -338,20 +341,18 @@ async fn without_resolvers_the_answer_says_so() {
 #[tokio::test]
 async fn what_was_answered_once_is_not_asked_again_by_the_dialler() {
     let server = Server::start(Script::Answer).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     ask(&bench, "allowed.test.", RecordType::A).await;
-    let permit = permit(&bench.gate, "allowed.test");
+    let permit = permit(&bench, "allowed.test");
     let found = bench
-        .gate
         .resolver
-        .lookup(&bench.gate, &permit, "10.0.0.2".parse().unwrap())
+        .lookup(&permit, "10.0.0.2".parse().unwrap())
         .await;
     assert_eq!(found, Ok(vec![good_address()]));
     assert_eq!(server.heard().len(), 1);
     let found = bench
-        .gate
         .resolver
-        .lookup(&bench.gate, &permit, "fd00::2".parse().unwrap())
+        .lookup(&permit, "fd00::2".parse().unwrap())
         .await;
     assert_eq!(found, Ok(vec!["2001:db8::1".parse().unwrap()]));
     assert_eq!(server.heard().len(), 2);
@@ -360,10 +361,10 @@ async fn what_was_answered_once_is_not_asked_again_by_the_dialler() {
 #[tokio::test]
 async fn lookups_of_one_name_at_once_are_one_question() {
     let server = Server::start(Script::Answer).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
-    let permit = permit(&bench.gate, "allowed.test");
+    let bench = Bench::new(ALLOW, vec![server.address]);
+    let permit = permit(&bench, "allowed.test");
     let client = "10.0.0.2".parse().unwrap();
-    let lookup = || bench.gate.resolver.lookup(&bench.gate, &permit, client);
+    let lookup = || bench.resolver.lookup(&permit, client);
     let (first, second, third) = tokio::join!(lookup(), lookup(), lookup());
     assert!(first.is_ok() && first == second && second == third);
     assert_eq!(server.heard().len(), 1);
@@ -372,7 +373,7 @@ async fn lookups_of_one_name_at_once_are_one_question() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_forgotten_after_a_second() {
     let server = Server::start(Script::Silent).await;
-    let bench = TestGate::new(ALLOW, vec![server.address]);
+    let bench = Bench::new(ALLOW, vec![server.address]);
     ask(&bench, "allowed.test.", RecordType::A).await;
     let asked = server.heard().len();
     ask(&bench, "allowed.test.", RecordType::A).await;
@@ -384,7 +385,7 @@ async fn a_failure_is_forgotten_after_a_second() {
 
 #[tokio::test]
 async fn hostile_bytes_are_recorded_and_answered_only_where_that_is_safe() {
-    let bench = TestGate::new(ALLOW, Vec::new());
+    let bench = Bench::new(ALLOW, Vec::new());
     let mut answer_to_us = question("allowed.test.", RecordType::A);
     answer_to_us[2] |= 0x80;
     for silent in [
@@ -405,14 +406,14 @@ async fn hostile_bytes_are_recorded_and_answered_only_where_that_is_safe() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_questions_is_dropped_and_leaves_a_hundred_records_and_a_count() {
-    let bench = TestGate::new(ALLOW, Vec::new());
+    let bench = Bench::new(ALLOW, Vec::new());
     let denied = question("evil.test.", RecordType::A);
     let mut answered = 0_u32;
     for _ in 0..3000 {
         answered += u32::from(ask_as(&bench, &denied).await.is_some());
     }
     assert_eq!(answered, QUESTIONS_A_SECOND);
-    bench.gate.journal.write_minute();
+    bench.judge.journal.write_minute();
     let records = bench.records();
     assert_eq!(
         (records.len(), records.last().unwrap().count),
@@ -422,7 +423,7 @@ async fn a_flood_of_questions_is_dropped_and_leaves_a_hundred_records_and_a_coun
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_takes_several_questions_and_ends_when_silent() {
-    let bench = TestGate::new(ALLOW, Vec::new());
+    let bench = Bench::new(ALLOW, Vec::new());
     let (mut client, ours) = tokio::io::duplex(4096);
     let talk = async {
         for _ in 0..3 {
@@ -441,13 +442,13 @@ async fn a_connection_takes_several_questions_and_ends_when_silent() {
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     };
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-    let (asked, ()) = tokio::join!(converse(&bench.gate, ours, source, destination), talk);
+    let (asked, ()) = tokio::join!(bench.dns.converse(ours, source, destination), talk);
     assert_eq!((asked, bench.records().len()), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_ends_after_its_share_of_questions() {
-    let bench = TestGate::new(ALLOW, Vec::new());
+    let bench = Bench::new(ALLOW, Vec::new());
     let (mut client, ours) = tokio::io::duplex(1 << 20);
     for _ in 0..QUESTIONS_A_CONNECTION + 5 {
         client
@@ -457,7 +458,7 @@ async fn a_connection_ends_after_its_share_of_questions() {
     }
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
     assert_eq!(
-        converse(&bench.gate, ours, source, destination).await,
+        bench.dns.converse(ours, source, destination).await,
         QUESTIONS_A_CONNECTION
     );
 }
@@ -465,10 +466,10 @@ async fn a_connection_ends_after_its_share_of_questions() {
 #[tokio::test(start_paused = true)]
 async fn half_a_question_or_one_too_long_ends_the_connection() {
     for bytes in [&[0][..], &[0, 50, 1, 2], &[0xff, 0xff, 0, 0]] {
-        let bench = TestGate::new(ALLOW, Vec::new());
+        let bench = Bench::new(ALLOW, Vec::new());
         let (mut client, ours) = tokio::io::duplex(4096);
         client.write_all(bytes).await.unwrap();
         let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-        assert_eq!(converse(&bench.gate, ours, source, destination).await, 0);
+        assert_eq!(bench.dns.converse(ours, source, destination).await, 0);
     }
 }

@@ -14,10 +14,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::reply::UDP_PAYLOAD;
+use super::message::{UDP_PAYLOAD, framed};
 use crate::policy::Hostname;
-use crate::proxy::budget::{Share, used_up};
-use crate::proxy::{Gate, dial};
+use crate::proxy::budget::{Budget, Share, used_up};
+use crate::proxy::connect::tcp_connected;
+use crate::proxy::egress::Egress;
 use crate::sys;
 use crate::sys::socket::{Queues, Source};
 
@@ -30,7 +31,7 @@ const RECORD: usize = 1024;
 /// Records kept of one answer.
 const MAX_RECORDS: usize = 64;
 /// The longest time to live that the container is told, in seconds: what it may still be using,
-/// `pins` still knows.
+/// `learned` still knows.
 const MAX_TTL: u32 = 300;
 /// How long an answer without records holds, in seconds.
 const EMPTY_TTL: u32 = 5;
@@ -86,21 +87,22 @@ pub enum Reading {
 /// Asks `server`, by UDP and, where the answer doesn't fit, by TCP. No time limit of its own: the
 /// caller sets one.
 pub(super) async fn ask(
-    gate: &Gate,
+    egress: &Egress,
+    budget: &Budget,
     server: SocketAddr,
     client: IpAddr,
     name: &Hostname,
     kind: RecordType,
 ) -> io::Result<Answer> {
     let query = query(name, kind)?;
-    let source = gate.source_for(client, server.ip());
+    let source = egress.source_for(client, server.ip());
     let mut reading = by_udp(source, server, &query).await?;
     if reading == Reading::Truncated {
         reading = by_tcp(source, server, &query).await?;
     }
     match reading {
         Reading::Found(exists, records, ttl) => {
-            let room = gate.streams.budget.take(RECORD * records.len());
+            let room = budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
             Ok(Answer {
                 exists,
@@ -163,9 +165,9 @@ async fn by_tcp(
     server: SocketAddr,
     query: &Message,
 ) -> io::Result<Reading> {
-    let mut stream = dial::tcp_connected(source, server, QUEUE).await?;
+    let mut stream = tcp_connected(source, server, QUEUE).await?;
     let query_bytes = query.to_vec().map_err(io::Error::other)?;
-    stream.write_all(&super::framed(&query_bytes)).await?;
+    stream.write_all(&framed(&query_bytes)).await?;
     let length = stream.read_u16().await?;
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;

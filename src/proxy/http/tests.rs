@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::held::{END, PIECE};
 use crate::audit::line::{Ended, Side};
 use crate::proxy::budget::Budget;
-use crate::proxy::connection::rig::Rig;
+use crate::proxy::rig::Rig;
 use crate::proxy::stream::{RECEIVED_LEAST, SENT_LEAST, SOCKET};
 
 /// Reads one head, and as many bytes of body after it. Gives both as text.

@@ -1,8 +1,8 @@
 //! UDP flows over real sockets on the loopback: what passes, what is recorded, what is kept.
 
 use super::*;
+use crate::proxy::bench::Bench;
 use crate::proxy::budget::Budget;
-use crate::proxy::test_gate::TestGate;
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -19,8 +19,8 @@ const CLIENT: &str = "10.0.0.2:4000";
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_flow_is_recorded_once_in_ten_seconds() {
-    let bench = TestGate::new(&[], Vec::new());
-    let relay = Relay::new(Arc::clone(&bench.gate));
+    let bench = Bench::new(&[], Vec::new());
+    let relay = bench.relay();
     let send = |destination: &str| relay.datagram(&[1], address(CLIENT), address(destination));
     for _ in 0..5 {
         assert_eq!(send("192.0.2.1:4433"), Err(Refused));
@@ -41,8 +41,8 @@ async fn a_refused_flow_is_recorded_once_in_ten_seconds() {
 
 #[tokio::test]
 async fn a_flood_of_refused_flows_takes_bounded_memory_and_each_is_recorded_or_counted() {
-    let bench = TestGate::new(&[], Vec::new());
-    let relay = Relay::new(Arc::clone(&bench.gate));
+    let bench = Bench::new(&[], Vec::new());
+    let relay = bench.relay();
     for port in 1..=2000 {
         assert_eq!(
             relay.datagram(
@@ -53,7 +53,7 @@ async fn a_flood_of_refused_flows_takes_bounded_memory_and_each_is_recorded_or_c
             Err(Refused)
         );
     }
-    bench.gate.journal.write_minute();
+    bench.judge.journal.write_minute();
     assert_eq!(
         bench
             .records()
@@ -66,9 +66,9 @@ async fn a_flood_of_refused_flows_takes_bounded_memory_and_each_is_recorded_or_c
 
 #[tokio::test]
 async fn a_flow_keeps_so_many_datagrams_until_its_name_is_looked_up() {
-    let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
-    let relay = Relay::new(Arc::clone(&bench.gate));
-    let budget = &bench.gate.streams.budget;
+    let bench = Bench::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
+    let relay = bench.relay();
+    let budget = &bench.streams.budget;
     let send = || {
         relay
             .datagram(&[0; DATAGRAM], address(CLIENT), address("192.0.2.1:9"))
@@ -84,8 +84,8 @@ async fn a_flow_keeps_so_many_datagrams_until_its_name_is_looked_up() {
 
 #[tokio::test]
 async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
-    let bench = TestGate::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
-    let relay = Relay::new(Arc::clone(&bench.gate));
+    let bench = Bench::new(&["cidr=192.0.2.0/24 port=9 proto=udp"], Vec::new());
+    let relay = bench.relay();
     let send = |port| {
         relay.datagram(
             &[1],
@@ -95,7 +95,7 @@ async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
     };
     let begun = (1..1000).take_while(|port| send(*port).is_ok()).count();
     assert!((350..450).contains(&begun), "{begun}");
-    bench.gate.journal.write_minute();
+    bench.judge.journal.write_minute();
     assert!(
         bench
             .records()
@@ -106,7 +106,7 @@ async fn flows_that_there_is_no_room_for_are_denied_with_the_reason() {
             .unwrap()
             .starts_with("the gateway's memory is used up")
     );
-    assert!(bench.gate.streams.budget.free() < FLOW + RECEIVED_LEAST + SENT);
+    assert!(bench.streams.budget.free() < FLOW + RECEIVED_LEAST + SENT);
 }
 
 /// An outside with a server, an inside with a client, and the relay's two sockets between them.

@@ -1,91 +1,77 @@
-//! For tests: a gate with real rules and a real audit file, a client on loopback, and a listener
-//! that is "the outside".
+//! For tests: connections that are served by real rules into a real record, with a client on
+//! loopback, and a listener there that is "the outside".
 
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::*;
-use crate::audit::Journal;
-use crate::audit::line::About;
-use crate::audit::test_attempts::{self, attempts};
-use crate::policy::{Policy, PolicySource};
-use crate::proxy::budget::{Budget, FIXED};
-use crate::proxy::dial::{Exit, Upstream};
-use crate::proxy::dns::Resolver;
-use crate::proxy::stream::{Stream, Streams};
+use super::bench::Bench;
+use super::budget::{FIXED, used_up};
+use super::connection::serve;
+use super::dial::{DialError, Outside, Upstream};
+use super::flow::{Flow, Services};
+use super::stream::{Stream, Streams};
+use crate::audit::test_attempts;
+use crate::policy::Permit;
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the
 /// policy lets it pass.
-pub(in crate::proxy) const SERVER: [u8; 4] = [192, 0, 2, 1];
+pub(super) const SERVER: [u8; 4] = [192, 0, 2, 1];
 
-pub(in crate::proxy) struct Rig {
-    pub(in crate::proxy) gate: Arc<Gate>,
-    folder: tempfile::TempDir,
+pub(super) struct Rig {
+    pub(super) bench: Bench,
     outside: LoopbackOutside,
     served: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Rig {
-    /// A gate with these rules. The listener gets every connection that leaves.
-    pub(in crate::proxy) async fn new(allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
+    /// One with these rules. The listener gets every connection that leaves.
+    pub(super) async fn new(allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
         Self::within((64 << 20) - FIXED, allow, deny).await
     }
 
     /// The same with so many bytes to use.
-    pub(in crate::proxy) async fn within(
-        bytes: usize,
-        allow: &[&str],
-        deny: &[&str],
-    ) -> (Self, TcpListener) {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(
-            &folder.path().join("audit.jsonl"),
-            "c0ffee",
-            About::default(),
-        )
-        .unwrap();
+    pub(super) async fn within(bytes: usize, allow: &[&str], deny: &[&str]) -> (Self, TcpListener) {
+        let bench = Bench::within(bytes, allow, deny, Vec::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
-        let source = PolicySource {
-            name: "test".to_owned(),
-            allow: owned(allow),
-            deny: owned(deny),
-            ..PolicySource::default()
-        };
-        let gate = Gate {
-            streams: Streams::new(Budget::new(bytes)),
-            policy: Policy::compile(&source).unwrap(),
-            journal,
-            resolver: Resolver::new(vec![]),
-            exit: Exit::AsHost,
-            inside: None,
-            interfaces: RwLock::default(),
-        };
         let outside = LoopbackOutside {
             server: listener.local_addr().unwrap(),
             dialled: Arc::default(),
+            streams: bench.streams.clone(),
         };
+        let served = Mutex::default();
         (
             Self {
-                gate: Arc::new(gate),
-                folder,
+                bench,
                 outside,
-                served: Mutex::default(),
+                served,
             },
             listener,
         )
     }
 
+    /// A connection to `destination` that was captured.
+    pub(super) fn flow(&self, source: SocketAddr, destination: SocketAddr) -> Flow {
+        let services = Services {
+            judge: self.bench.judge.clone(),
+            streams: self.bench.streams.clone(),
+            egress: Arc::clone(&self.bench.egress),
+            outside: Arc::new(self.outside.clone()),
+        };
+        Flow::new(Arc::new(services), source, destination)
+    }
+
     /// A client whose connection to [`SERVER`] at `port` was captured, and is being served.
-    pub(in crate::proxy) async fn client(&self, port: u16) -> TcpStream {
+    pub(super) async fn client(&self, port: u16) -> TcpStream {
         self.client_saying(port, b"").await
     }
 
     /// The same; the bytes are there before serving begins.
-    pub(in crate::proxy) async fn client_saying(&self, port: u16, bytes: &[u8]) -> TcpStream {
+    pub(super) async fn client_saying(&self, port: u16, bytes: &[u8]) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, source) = listener.accept().await.unwrap();
@@ -96,41 +82,35 @@ impl Rig {
             ours.readable().await.unwrap();
         }
         let destination = SocketAddr::from((SERVER, port));
-        let outside = Arc::new(self.outside.clone());
-        let captured = Captured {
-            gate: Arc::clone(&self.gate),
-            outside,
-            source,
-            destination,
-        };
+        let flow = self.flow(source, destination);
         self.served
             .lock()
             .unwrap()
-            .push(tokio::spawn(serve_captured(captured, self.stream(ours))));
+            .push(tokio::spawn(serve(flow, self.stream(ours))));
         client
     }
 
     /// A connection that is paid for.
-    pub(in crate::proxy) fn stream(&self, tcp: TcpStream) -> Stream {
-        self.gate.streams.room().unwrap().of(tcp).unwrap()
+    pub(super) fn stream(&self, tcp: TcpStream) -> Stream {
+        self.bench.streams.room().unwrap().of(tcp).unwrap()
     }
 
     /// The names (or addresses) that were dialled, in order.
-    pub(in crate::proxy) fn dialled(&self) -> Vec<String> {
+    pub(super) fn dialled(&self) -> Vec<String> {
         self.outside.dialled.lock().unwrap().clone()
     }
 
     /// Waits until every connection has been served, and reads what was recorded.
-    pub(in crate::proxy) async fn records(&self) -> Vec<test_attempts::Attempt> {
+    pub(super) async fn records(&self) -> Vec<test_attempts::Attempt> {
         let served = std::mem::take(&mut *self.served.lock().unwrap());
         for task in served {
             task.await.unwrap();
         }
-        attempts(&self.folder.path().join("audit.jsonl"))
+        self.bench.records()
     }
 
     /// The only record.
-    pub(in crate::proxy) async fn record(&self) -> test_attempts::Attempt {
+    pub(super) async fn record(&self) -> test_attempts::Attempt {
         let mut records = self.records().await;
         assert_eq!(records.len(), 1, "{records:?}");
         records.remove(0)
@@ -142,12 +122,12 @@ impl Rig {
 struct LoopbackOutside {
     server: SocketAddr,
     dialled: Arc<Mutex<Vec<String>>>,
+    streams: Streams,
 }
 
 impl Outside for LoopbackOutside {
     fn dial<'a>(
         &'a self,
-        gate: &'a Gate,
         permit: &'a Permit,
         _client: SocketAddr,
         _destination: SocketAddr,
@@ -161,7 +141,7 @@ impl Outside for LoopbackOutside {
             let address = permit
                 .upstream(SERVER.into(), &[])
                 .map_err(DialError::Denied)?;
-            let room = gate
+            let room = self
                 .streams
                 .room()
                 .ok_or_else(|| DialError::Denied(used_up()))?;

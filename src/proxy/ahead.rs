@@ -6,34 +6,41 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::BufMut;
 
-use super::{Captured, Unidentified};
+use super::dial::{DialError, Upstream};
+use super::flow::Flow;
+use super::identify::Identity;
+use super::stream::Stream;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Traffic};
 use crate::policy::{Denial, Permit};
-use crate::proxy::dial::{DialError, Upstream};
-use crate::proxy::identify::Identity;
-use crate::proxy::stream::Stream;
 
 /// How much of the server's is read at once: a greeting fits.
 const READ_AT_ONCE: usize = 16 * 1024;
 
 /// A connection to a server, and what it has said already.
 #[derive(Debug)]
-pub(in crate::proxy) struct Connected {
+pub(super) struct Connected {
     /// The connection.
-    pub(in crate::proxy) upstream: Upstream,
+    pub(super) upstream: Upstream,
     /// What it said that the client has not been given yet.
-    pub(in crate::proxy) unpassed: Vec<u8>,
+    pub(super) unpassed: Vec<u8>,
     /// Whether the client has been given some of it.
     has_passed: bool,
 }
 
+/// Why a connection was not identified.
+pub(super) enum Unidentified {
+    /// It isn't allowed.
+    Denied(Denial),
+    /// The connection to the server, made ahead, failed or broke.
+    Broken(End),
+}
+
 /// A connection that is being made, or is there.
-pub(in crate::proxy) struct Ahead {
+pub(super) struct Ahead {
     permit: Permit,
     state: State,
 }
@@ -53,15 +60,12 @@ impl std::fmt::Debug for Ahead {
 
 impl Ahead {
     /// Begins to connect, where opaque bytes would be let pass.
-    pub(super) fn begin(captured: &Captured) -> Option<Self> {
-        if !captured.gate.policy.may_allow_any_tcp(captured.destination) {
+    pub(super) fn begin(flow: &Flow) -> Option<Self> {
+        if !flow.may_be_anything() {
             return None;
         }
-        let permit = captured.decide_opaque().1.ok()?;
-        let (outside, gate) = (Arc::clone(&captured.outside), Arc::clone(&captured.gate));
-        let (source, destination) = (captured.source, captured.destination);
-        let target = permit.clone();
-        let dialling = async move { outside.dial(&gate, &target, source, destination).await };
+        let permit = flow.decide_opaque().1.ok()?;
+        let dialling = flow.dial(permit.clone());
         Some(Self {
             permit,
             state: State::Dialling(Box::pin(dialling)),
@@ -100,18 +104,14 @@ impl Ahead {
     /// # Errors
     /// Where it could not be made; and a denial where the permit is for something else and the
     /// client has already heard this server: the words of two servers aren't mixed.
-    pub(super) async fn serve(
-        self,
-        captured: &Captured,
-        permit: &Permit,
-    ) -> Result<Option<Connected>, DialError> {
+    async fn serve(self, flow: &Flow, permit: &Permit) -> Result<Option<Connected>, DialError> {
         let unused = self.is_unused();
         if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
             let connected = match self.state {
                 State::Dialling(dialling) => fresh(dialling.await?),
                 State::Connected { connected, .. } => connected,
             };
-            if captured.would_dial(permit, connected.upstream.address) {
+            if flow.would_dial(permit, connected.upstream.address) {
                 return Ok(Some(connected));
             }
         }
@@ -169,8 +169,23 @@ impl Ahead {
     }
 }
 
+/// Gives a flow its connection to what a permit is for: the one made ahead, where it is to just
+/// that; else a new one.
+pub(super) async fn connect(
+    flow: &Flow,
+    permit: &Permit,
+    ahead: Option<Ahead>,
+) -> Result<Connected, DialError> {
+    if let Some(ahead) = ahead
+        && let Some(connected) = ahead.serve(flow, permit).await?
+    {
+        return Ok(connected);
+    }
+    flow.dial(permit.clone()).await.map(fresh)
+}
+
 /// A connection on which nothing has happened.
-pub(super) fn fresh(upstream: Upstream) -> Connected {
+fn fresh(upstream: Upstream) -> Connected {
     Connected {
         upstream,
         unpassed: Vec::new(),

@@ -1,0 +1,96 @@
+//! For tests: a judge with the given rules and a record in a directory of its own, a budget, and
+//! resolvers on loopback.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::budget::{Budget, FIXED};
+use super::dial::Dialler;
+use super::dns::{DnsServer, Learned, Resolver};
+use super::egress::Egress;
+use super::inside::Inside;
+use super::judge::Judge;
+use super::stream::Streams;
+use super::udp;
+use crate::audit::Journal;
+use crate::audit::line::About;
+use crate::audit::test_attempts::{Attempt, attempts};
+use crate::policy::{Exit, Policy, PolicySource};
+
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) judge: Judge,
+    pub(super) streams: Streams,
+    pub(super) egress: Arc<Egress>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) dns: Arc<DnsServer>,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(super) fn new(allow: &[&str], resolvers: Vec<SocketAddr>) -> Self {
+        Self::within((64 << 20) - FIXED, allow, &[], resolvers)
+    }
+
+    pub(super) fn within(
+        bytes: usize,
+        allow: &[&str],
+        deny: &[&str],
+        resolvers: Vec<SocketAddr>,
+    ) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let owned = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
+        let source = PolicySource {
+            name: "test".to_owned(),
+            allow: owned(allow),
+            deny: owned(deny),
+            ..PolicySource::default()
+        };
+        let judge = Judge {
+            policy: Arc::new(Policy::compile(&source).unwrap()),
+            learned: Arc::new(Learned::nothing()),
+            journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())
+                .unwrap(),
+        };
+        let streams = Streams::new(Budget::new(bytes));
+        let egress = Arc::new(Egress::by(Exit::Host));
+        let budget = streams.budget.clone();
+        let resolver = Arc::new(Resolver::new(
+            resolvers,
+            Arc::clone(&egress),
+            budget.clone(),
+        ));
+        let dns = DnsServer::new(
+            judge.clone(),
+            Arc::clone(&resolver),
+            Arc::new(Inside::by(None)),
+            budget,
+        );
+        Self {
+            judge,
+            streams,
+            egress,
+            resolver,
+            dns: Arc::new(dns),
+            directory,
+        }
+    }
+
+    pub(super) fn relay(&self) -> udp::Relay {
+        udp::Relay::new(udp::Services {
+            judge: self.judge.clone(),
+            dialler: Arc::new(Dialler {
+                streams: self.streams.clone(),
+                resolver: Arc::clone(&self.resolver),
+                egress: Arc::clone(&self.egress),
+            }),
+            inside: Arc::new(Inside::by(None)),
+            budget: self.streams.budget.clone(),
+        })
+    }
+
+    /// What was recorded so far.
+    pub(super) fn records(&self) -> Vec<Attempt> {
+        attempts(&self.directory.path().join("c.jsonl"))
+    }
+}
