@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::line::Identity;
+use crate::audit::line::ContainerIdentity;
 use crate::policy::PolicySource;
 
 /// One container's gateway, as decided.
@@ -18,7 +18,7 @@ pub struct Plan {
     pub container: String,
     /// Who it is, as its engine has it. Plans of an earlier version don't say.
     #[serde(default)]
-    pub identity: Identity,
+    pub identity: ContainerIdentity,
     /// Whether the gateway is this container's own.
     pub gateway: Gateway,
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is

@@ -45,7 +45,7 @@ use crate::gateway::ruleset::LEAVING;
 use crate::logging;
 use crate::policy::Policy;
 use crate::sys::channel::Channel;
-use crate::sys::netns::Resident;
+use crate::sys::netns::NamespaceThread;
 use crate::sys::signal::Termination;
 use crate::sys::{confine, process, socket};
 use budget::Budget;
@@ -77,7 +77,7 @@ pub struct Gate {
     /// How sockets to the outside are made.
     pub exit: dial::Exit,
     /// The way into the gateway, where the proxy doesn't live there.
-    pub inside: Option<Resident>,
+    pub inside: Option<NamespaceThread>,
     /// What is known of the interfaces that were adopted so far.
     pub interfaces: RwLock<Arc<Interfaces>>,
 }

@@ -18,7 +18,7 @@ use super::neighbours::Questions;
 use super::{Gate, Interfaces};
 use crate::audit::line::Side;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Kind, Renew, Subject};
-use crate::control::Report;
+use crate::control::FilterReport;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
 use crate::policy::{Denial, Grounds};
@@ -109,7 +109,7 @@ pub enum ToKeeper {
     /// All is on record, and it ends.
     Written,
     /// What it was asked for.
-    Report(Report),
+    Report(FilterReport),
 }
 
 impl ToFilter {
@@ -205,8 +205,8 @@ fn follow(
             entry.deny(&Denial::because(reason));
         }
         ToFilter::Report => {
-            let report = Report {
-                tally: gate.journal.tally(),
+            let report = FilterReport {
+                tally: gate.journal.status(),
                 held: gate.streams.budget.used(),
             };
             tell(keeper, &ToKeeper::Report(report), None)?;

@@ -9,7 +9,7 @@ use super::stream::Streams;
 use super::{Gate, dial, dns};
 use crate::audit::Journal;
 use crate::audit::line::About;
-use crate::audit::test_attempts::{Attempt, attempts};
+use crate::audit::test_attempts::{AttemptSummary, attempts};
 use crate::policy::{Policy, PolicySource};
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl TestGate {
     }
 
     /// What was recorded so far.
-    pub(super) fn records(&self) -> Vec<Attempt> {
+    pub(super) fn records(&self) -> Vec<AttemptSummary> {
         attempts(&self.directory.path().join("c.jsonl"))
     }
 }

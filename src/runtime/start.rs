@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::{Container, mounts};
-use crate::control::{self, Answer, Request};
+use crate::control::{self, Request, Response};
 use crate::plan::Gateway;
 use crate::settings::Settings;
 use crate::state::{self, Record};
@@ -45,11 +45,11 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
         Gateway::Own if !record.filters() => bail!("the container's gateway is gone"),
         Gateway::Own => {
             match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
-                Answer::Done => Ok(()),
-                Answer::Failed(problem) => {
+                Response::Done => Ok(()),
+                Response::Failed(problem) => {
                     bail!("the container's network can't be filtered: {problem}")
                 }
-                Answer::NotUnderstood(_) | Answer::Status(_) => bail!(SILENT),
+                Response::NotUnderstood(_) | Response::Status(_) => bail!(SILENT),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boundary_shim::audit::Kind;
-use boundary_shim::audit::line::{About, Event, Identity, Line, Totals, Verdict};
+use boundary_shim::audit::line::{About, ContainerIdentity, Event, Line, RecordedVerdict, Totals};
 use boundary_shim::plan::Gateway;
 
 use crate::world::{World, alive, dead, remember, stderr, tests};
@@ -51,10 +51,10 @@ fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops:
         )
         .to_string()
     };
-    let identity = Identity {
+    let identity = ContainerIdentity {
         name: Some(name.to_owned()),
         image: Some("little:1".to_owned()),
-        ..Identity::default()
+        ..ContainerIdentity::default()
     };
     let (policy, mode) = ("default".to_owned(), "enforce".to_owned());
     let about = About {
@@ -71,7 +71,7 @@ fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops:
     lines.extend((1..=attempts).map(|second| Line {
         flow: Some(second + 1),
         protocol: Some(Kind::Https),
-        verdict: Some(Verdict::Deny),
+        verdict: Some(RecordedVerdict::Deny),
         name: Some(format!("n{}.test", second % 10)),
         port: Some(443),
         suggestion: Some(format!("domain=n{}.test", second % 10)),

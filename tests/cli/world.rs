@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use boundary_shim::audit::line::Identity;
+use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::plan::{Exit, Gateway, Plan, Recipients};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::state::{self, ProcessId, Record};
@@ -223,7 +223,7 @@ impl World {
         let plan = Plan {
             apparmor_profile: None,
             container: self.id.clone(),
-            identity: Identity::default(),
+            identity: ContainerIdentity::default(),
             gateway,
             starts_by_verb: true,
             user_namespace: false,
