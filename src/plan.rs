@@ -20,7 +20,7 @@ pub struct Plan {
     #[serde(default)]
     pub identity: ContainerIdentity,
     /// Whether the gateway is this container's own.
-    pub gateway: Gateway,
+    pub gateway: GatewayOwner,
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is
     /// complete at the hook).
     pub starts_by_verb: bool,
@@ -58,7 +58,7 @@ pub struct Plan {
 /// Whose gateway filters this container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gateway {
+pub enum GatewayOwner {
     /// One of its own, made by the hook.
     Own,
     /// It joins the network namespace of a container that has one (`--network container:X`):

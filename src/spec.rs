@@ -26,7 +26,7 @@ pub use network::Place;
 
 use crate::apparmor::Confinement;
 use crate::host::Host;
-use crate::plan::{Exit, Gateway};
+use crate::plan::{Exit, GatewayOwner};
 use crate::seccomp::tier::Tier;
 use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use mounts::HostFiles;
@@ -98,7 +98,7 @@ impl Habits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Whose gateway filters the container.
-    pub gateway: Gateway,
+    pub gateway: GatewayOwner,
     /// From where allowed connections leave.
     pub exit: Exit,
     /// Whether a user namespace bounds the container's capabilities.

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 
-use crate::plan::Gateway;
+use crate::plan::GatewayOwner;
 use crate::runtime::delete::record_end;
 use crate::state::{self, Record};
 use gateway::{Host, Shown};
@@ -47,7 +47,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
     let own: Vec<_> = records
         .into_iter()
-        .filter(|record| record.plan.gateway == Gateway::Own)
+        .filter(|record| record.plan.gateway == GatewayOwner::Own)
         .collect();
     // Whoever finds a gateway dead says so in its record.
     own.iter()

@@ -15,7 +15,7 @@ use super::State;
 use crate::apparmor::Confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
-use crate::plan::{ContainerId, Exit, Gateway, Plan, Recipients};
+use crate::plan::{ContainerId, Exit, GatewayOwner, Plan, Recipients};
 use crate::policy::text;
 use crate::runtime::{delete, joined, mounts, namespaces, resolvers};
 use crate::settings::{self, HostNetwork, Settings, select::select};
@@ -47,7 +47,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         settings::read_trusted,
     );
     let policy = policy.map_err(|all| text::all_of(&all))?;
-    if gateway == Gateway::Joined {
+    if gateway == GatewayOwner::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(container.pid), &policy)?;
     }
     Ok(Plan {
@@ -85,10 +85,10 @@ pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
 }
 
 /// Whose gateway filters the container, which is where it is.
-fn network(place: &Place) -> anyhow::Result<(Gateway, Exit)> {
+fn network(place: &Place) -> anyhow::Result<(GatewayOwner, Exit)> {
     match place {
-        Place::Free => Ok((Gateway::Own, Exit::Uplink)),
-        Place::Filtered { exit, .. } => Ok((Gateway::Joined, *exit)),
+        Place::Free => Ok((GatewayOwner::Own, Exit::Uplink)),
+        Place::Filtered { exit, .. } => Ok((GatewayOwner::Joined, *exit)),
         Place::InUse => bail!(spec::SpecError::Unfiltered),
         Place::Host => {
             bail!(

@@ -13,7 +13,7 @@ use super::{
 use crate::apparmor::confinement;
 use crate::bundle::Bundle;
 use crate::host::Host;
-use crate::plan::{Gateway, Plan};
+use crate::plan::{GatewayOwner, Plan};
 use crate::policy::{PolicySource, text};
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
@@ -42,7 +42,7 @@ pub(super) fn prepare(
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, situation.nesting)?;
-    if let (Gateway::Joined, Some(network)) =
+    if let (GatewayOwner::Joined, Some(network)) =
         (outcome.gateway, spec::network::path(&bundle.config.value)?)
     {
         joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
@@ -51,7 +51,10 @@ pub(super) fn prepare(
     let docker = resolvers::docker_directory(&bundle, &container.id)
         .map(|directory| Docker::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
-    if let Some(docker) = docker.as_ref().filter(|_| outcome.gateway == Gateway::Own) {
+    if let Some(docker) = docker
+        .as_ref()
+        .filter(|_| outcome.gateway == GatewayOwner::Own)
+    {
         docker.refuse_if_it_asks_from_host()?;
     }
     let docker = docker.unwrap_or_default();

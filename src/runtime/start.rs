@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use super::{Container, mounts};
 use crate::control::{self, Request, Response};
-use crate::plan::Gateway;
+use crate::plan::GatewayOwner;
 use crate::settings::Settings;
 use crate::state::{self, Record};
 
@@ -35,15 +35,15 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     };
     mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
-        Gateway::Joined => {
+        GatewayOwner::Joined => {
             let owner =
                 state::filtering(record.network_namespace).context("can't list the gateways")?;
             owner
                 .context("the gateway of the joined container is gone")
                 .map(drop)
         }
-        Gateway::Own if !record.filters() => bail!("the container's gateway is gone"),
-        Gateway::Own => {
+        GatewayOwner::Own if !record.filters() => bail!("the container's gateway is gone"),
+        GatewayOwner::Own => {
             match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
                 Response::Done => Ok(()),
                 Response::Failed(problem) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boundary_shim::audit::Kind;
 use boundary_shim::audit::line::{About, ContainerIdentity, Event, Line, RecordedVerdict, Totals};
-use boundary_shim::plan::Gateway;
+use boundary_shim::plan::GatewayOwner;
 
 use crate::world::{World, alive, dead, remember, stderr, tests};
 
@@ -154,7 +154,7 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
     folder(&world, "");
     record(&world, &world.id, "runs", 0, 3, false);
     record(&world, "killed", "killed", 10, 3, false);
-    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     let text = logs(&world, "");
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
     assert!(
@@ -284,7 +284,7 @@ fn old_records_are_removed_and_those_of_what_runs_stay() {
         age(&world, id, days);
     }
     // Its init is gone, others that joined it are not.
-    remember(&world.record(Gateway::Own, dead(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, dead(), Some(alive())));
     let there = |id: &str| world.path(&format!("audit/{id}.jsonl")).exists();
     let said = logs(&world, "prune --dry-run");
     assert!(

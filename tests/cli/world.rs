@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::ContainerIdentity;
-use boundary_shim::plan::{Exit, Gateway, Plan, Recipients};
+use boundary_shim::plan::{Exit, GatewayOwner, Plan, Recipients};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::state::{self, ProcessId, Record};
 use nix::mount::{MsFlags, mount};
@@ -216,7 +216,7 @@ impl World {
     /// A record of our container, as the hook would leave it.
     pub(crate) fn record(
         &self,
-        gateway: Gateway,
+        gateway: GatewayOwner,
         init: ProcessId,
         proxy: Option<ProcessId>,
     ) -> Record {
