@@ -26,6 +26,6 @@ pub use entry::{End, Entry};
 pub(crate) use file::set_aside;
 pub use file::{AtPath, Renew};
 pub use flows::{Delivered, Traffic};
-pub use journal::{Journal, Tally};
+pub use journal::{Journal, JournalStatus};
 pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};
 pub use record::{Direction, Kind, Subject, clean};

@@ -20,7 +20,7 @@ use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::audit::clean;
-use crate::audit::journal::Tally;
+use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
 
 /// The version of the words. Grows when one changes its meaning.
@@ -42,7 +42,7 @@ pub enum Request {
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum Response {
     /// It is done.
     Done,
     /// It can't be done; one sentence.
@@ -50,19 +50,19 @@ pub enum Answer {
     /// The question is none of this version's; one sentence.
     NotUnderstood(String),
     /// How it does: none where its filter doesn't say.
-    Status(Option<Report>),
+    Status(Option<FilterReport>),
 }
 
 /// What a filter says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct FilterReport {
     /// Its attempts.
-    pub tally: Tally,
+    pub tally: JournalStatus,
     /// Bytes of its budget that are taken.
     pub held: u64,
 }
 
-impl Report {
+impl FilterReport {
     /// The same, with no text in it that anybody could be hurt by: the filter may be anybody's by
     /// now.
     #[must_use]
@@ -75,7 +75,7 @@ impl Report {
     }
 }
 
-impl Answer {
+impl Response {
     /// How an undertaking went.
     #[must_use]
     pub fn of(outcome: &anyhow::Result<()>) -> Self {
@@ -108,8 +108,8 @@ impl Request {
     /// Reads one; else gives what is to be answered.
     ///
     /// # Errors
-    /// [`Answer::NotUnderstood`].
-    pub fn read(body: &[u8]) -> Result<Self, Answer> {
+    /// [`Response::NotUnderstood`].
+    pub fn read(body: &[u8]) -> Result<Self, Response> {
         let understood = match opened(body, "request") {
             Err(error) => Err(error),
             Ok((VERSION, request)) => {
@@ -119,7 +119,7 @@ impl Request {
                 "version {version}, and this gateway speaks version {VERSION}"
             )),
         };
-        understood.map_err(|why| Answer::NotUnderstood(clean(&why, MAX_TEXT)))
+        understood.map_err(|why| Response::NotUnderstood(clean(&why, MAX_TEXT)))
     }
 }
 
@@ -134,7 +134,7 @@ pub fn socket(state: &Path) -> PathBuf {
 /// # Errors
 /// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer,
 /// `UnexpectedEof` where it hung up, `InvalidData` for what is no answer of this version.
-pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Answer> {
+pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Response> {
     let deadline = Instant::now() + patience;
     let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Bounds `connect` too: a stopped keeper's backlog may be full.
@@ -145,7 +145,7 @@ pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Ans
     read_by(&mut socket_to_it, &mut head, deadline)?;
     let mut body = vec![0; length(head)?];
     read_by(&mut socket_to_it, &mut body, deadline)?;
-    Answer::read(&body)
+    Response::read(&body)
 }
 
 /// How long the frame is that begins like this.
@@ -212,7 +212,7 @@ mod tests {
 
     /// A gateway that answers one question with these bytes, piece by piece. Gives what it was
     /// asked.
-    fn answered(pieces: &'static [&'static [u8]], patience: Duration) -> io::Result<Answer> {
+    fn answered(pieces: &'static [&'static [u8]], patience: Duration) -> io::Result<Response> {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket(directory.path())).unwrap();
         let gateway = std::thread::spawn(move || {
@@ -238,7 +238,7 @@ mod tests {
         let pieces: &[&[u8]] = &[b"\0\0", b"\0\x17{\"v\":1,", b"\"answer\":\"done\"}"];
         assert_eq!(
             answered(pieces, Duration::from_secs(60)).unwrap(),
-            Answer::Done
+            Response::Done
         );
     }
 
@@ -291,7 +291,7 @@ mod tests {
     fn questions_of_other_versions_and_unknown_ones_are_told_so() {
         let read = |text: &str| match Request::read(text.as_bytes()) {
             Ok(request) => format!("{request:?}"),
-            Err(Answer::NotUnderstood(why)) => why,
+            Err(Response::NotUnderstood(why)) => why,
             Err(answer) => panic!("{answer:?}"),
         };
         assert_eq!(read(r#"{"v":1,"request":"settle"}"#), "Settle");
@@ -314,11 +314,11 @@ mod tests {
     #[test]
     fn what_a_filter_says_is_cleaned_and_fits_a_frame() {
         let hostile = "\u{1b}]0;x\u{7}".repeat(10_000);
-        let tally = Tally {
+        let tally = JournalStatus {
             last_denial: Some(hostile.clone()),
-            ..Tally::default()
+            ..JournalStatus::default()
         };
-        let report = Report {
+        let report = FilterReport {
             tally,
             held: u64::MAX,
         }
@@ -328,9 +328,9 @@ mod tests {
             sentence.len() <= MAX_TEXT && !sentence.contains('\u{1b}'),
             "{sentence}"
         );
-        assert!(Answer::Status(Some(report)).frame().is_ok());
+        assert!(Response::Status(Some(report)).frame().is_ok());
         assert!(
-            Answer::of(&Err(anyhow::Error::msg(hostile)))
+            Response::of(&Err(anyhow::Error::msg(hostile)))
                 .frame()
                 .is_ok()
         );

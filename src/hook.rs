@@ -22,7 +22,7 @@ use log::LevelFilter;
 use serde::Deserialize;
 
 use crate::container::bundle;
-use crate::container::plan::{Gateway, Plan};
+use crate::container::plan::{GatewayOwner, Plan};
 use crate::container::record::{self, ProcessId, Record};
 use crate::logging::{self, Terminal};
 use crate::prepare::sweep;
@@ -78,7 +78,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
             // Its gateway is there, and nobody will ask for a record of this one: neither `start`
             // nor `delete` comes by.
             Plan {
-                gateway: Gateway::Joined,
+                gateway: GatewayOwner::Joined,
                 ..
             } => Ok(()),
             plan => follow(plan, init),
@@ -90,9 +90,9 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
 fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
     log::set_max_level(plan.log_level);
     match plan.gateway {
-        Gateway::Own if stands(&plan, init) => Ok(()),
-        Gateway::Own => start_proxy(&Order { plan, init }),
-        Gateway::Joined => {
+        GatewayOwner::Own if stands(&plan, init) => Ok(()),
+        GatewayOwner::Own => start_proxy(&Order { plan, init }),
+        GatewayOwner::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
             record::create(&plan.state)?;
             Ok(Record {

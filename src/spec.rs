@@ -25,7 +25,7 @@ pub use nesting::Nesting;
 pub use network::Place;
 
 use crate::apparmor::Confinement;
-use crate::container::plan::Gateway;
+use crate::container::plan::GatewayOwner;
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::seccomp::tier::Tier;
@@ -99,7 +99,7 @@ impl Habits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Whose gateway filters the container.
-    pub gateway: Gateway,
+    pub gateway: GatewayOwner,
     /// From where allowed connections leave.
     pub exit: Exit,
     /// Whether a user namespace bounds the container's capabilities.

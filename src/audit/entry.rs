@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::flows::Traffic;
 use super::journal::{Journal, timestamp};
-use super::line::{Ended, Event, Line, Side, Verdict};
+use super::line::{Ended, Event, Line, RecordedVerdict, Side};
 use super::record::{
     Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, clean, without_query,
 };
@@ -162,7 +162,7 @@ impl Entry {
             return Ok(());
         }
         let mut line = self.line(Event::Open, self.seen);
-        self.describe(&mut line, Verdict::Allow);
+        self.describe(&mut line, RecordedVerdict::Allow);
         let Some(number) = self.journal.write(line) else {
             return Err(Denial::because(UNWRITABLE));
         };
@@ -215,7 +215,9 @@ impl Entry {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let allowed = line.verdict.is_none_or(|verdict| verdict == Verdict::Allow);
+        let allowed = line
+            .verdict
+            .is_none_or(|verdict| verdict == RecordedVerdict::Allow);
         let flows = self.journal.flows();
         flows.count(line.count.unwrap_or(1), allowed, self.opened.is_some());
         flows.moved((line.bytes_out.unwrap_or(0), line.bytes_in.unwrap_or(0)));
@@ -232,7 +234,7 @@ impl Entry {
 
     fn denial(&self, denial: &Denial) -> Line {
         let mut line = self.end_line();
-        self.describe(&mut line, Verdict::Deny);
+        self.describe(&mut line, RecordedVerdict::Deny);
         line.address = Some(self.subject.destination.ip());
         line.rule = denial.rule.as_deref().map(|rule| clean(rule, MAX_TEXT));
         line.reason = Some(clean(&denial.reason, MAX_TEXT));
@@ -253,10 +255,10 @@ impl Entry {
         };
         let mut line = self.end_line();
         match self.opened {
-            None => self.describe(&mut line, Verdict::Allow),
+            None => self.describe(&mut line, RecordedVerdict::Allow),
             Some((_, again)) => {
                 if again {
-                    self.describe(&mut line, Verdict::Allow);
+                    self.describe(&mut line, RecordedVerdict::Allow);
                     // Said with the first line.
                     line.verdict = None;
                 }
@@ -286,7 +288,7 @@ impl Entry {
     }
 
     /// Says what was asked for, and what was decided.
-    fn describe(&self, line: &mut Line, verdict: Verdict) {
+    fn describe(&self, line: &mut Line, verdict: RecordedVerdict) {
         let subject = &self.subject;
         line.protocol = Some(subject.kind);
         line.direction = Some(subject.direction);

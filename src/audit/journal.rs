@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::entry::{Entry, milliseconds};
 use super::file::{LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
-use super::line::{About, Event, Line, SCHEMA, Totals, Verdict};
+use super::line::{About, Event, Line, RecordedVerdict, SCHEMA, Totals};
 use super::minute::Minute;
 use super::record::{MAX_NAME, MAX_TEXT, Subject, clean};
 use super::scratch::Scratch;
@@ -40,7 +40,7 @@ struct Inner {
 
 /// How a gateway is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct JournalStatus {
     /// All of its attempts together, the open ones included.
     pub totals: Totals,
     /// Attempts that are open.
@@ -213,8 +213,8 @@ impl Journal {
 
     /// How it is doing.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally {
+    pub fn status(&self) -> JournalStatus {
+        JournalStatus {
             totals: self.0.flows.totals(),
             open: self.0.flows.how_many(),
             last_denial: self.last_denial().as_deref().map(for_people::denial),
@@ -250,7 +250,7 @@ impl Journal {
     /// Appends a line. Gives its number; none where it could not be written, whose number then
     /// shows that a line is lost.
     pub(super) fn write(&self, line: Line) -> Option<u64> {
-        if line.verdict == Some(Verdict::Deny) {
+        if line.verdict == Some(RecordedVerdict::Deny) {
             *self.last_denial() = Some(Box::new(line.clone()));
         }
         let outcome = self.file().append(|seq| render(numbered(line, seq)));

@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::file::{LineFile, ROTATE_AT, set_aside};
 use super::journal::{render, timestamp};
 use super::line::{Event, Line};
-use super::reader::{Latest, Stream, Tail, Told, last_line};
+use super::reader::{Latest, LineStream, Tail, Told, last_line};
 use super::record::{MAX_TEXT, clean};
 
 /// A record that is longer than this, in bytes, tells of something.
@@ -64,7 +64,7 @@ pub fn is_worth_keeping(path: &Path) -> bool {
         return true;
     }
     let mut tells = false;
-    let read = Stream::at(path).and_then(|stream| {
+    let read = LineStream::at(path).and_then(|stream| {
         stream.tell_all(|told| {
             tells |= match told {
                 Told::Event(line) => {

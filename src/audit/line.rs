@@ -61,7 +61,7 @@ pub struct Line {
     pub number: Option<u8>,
     /// What was decided.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<RecordedVerdict>,
     /// The rule that decided, where one did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<String>,
@@ -128,7 +128,7 @@ pub enum Event {
 /// What was decided about an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum RecordedVerdict {
     /// It may pass.
     Allow,
     /// It may not.
@@ -180,13 +180,13 @@ pub struct About {
     pub mode: String,
     /// Who the container is.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub identity: ContainerIdentity,
 }
 
 /// Who a container is, as its engine has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Identity {
+pub struct ContainerIdentity {
     /// `docker`, `podman`, `containerd`, `cri-o`; none where none is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,

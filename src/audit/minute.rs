@@ -6,7 +6,7 @@
 //! make more than a bounded number of lines a minute, nor hide one protocol in a flood of another:
 //! beyond [`PORTS`] ports, those of one protocol share a class.
 
-use super::line::{Line, Verdict};
+use super::line::{Line, RecordedVerdict};
 use super::record::{Direction, Kind};
 
 /// Lines that one class may write in a minute.
@@ -18,7 +18,7 @@ const PORTS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Class {
     direction: Option<Direction>,
-    verdict: Option<Verdict>,
+    verdict: Option<RecordedVerdict>,
     protocol: Option<Kind>,
     /// Or the number, where there are no ports. None: all that have no class of their own.
     port: Option<u16>,
@@ -49,7 +49,7 @@ impl Minute {
     /// Gives back what is to be written at once; counts the rest.
     pub(super) fn admit(&mut self, line: Line) -> Option<Line> {
         // What the container was allowed has its line, always: bytes may have gone out with it.
-        if line.direction == Some(Direction::Out) && line.verdict == Some(Verdict::Allow) {
+        if line.direction == Some(Direction::Out) && line.verdict == Some(RecordedVerdict::Allow) {
             return Some(line);
         }
         let tally = self.tally(&line);

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::SystemTime;
 
-use super::reader::{Directory, Recorded};
+use super::reader::{Directory, RecordFiles};
 
 /// What a sweep lists of the folder, at most, and how many containers' files it looks at: some
 /// milliseconds of a `create`.
@@ -23,7 +23,7 @@ pub fn old(
     directory: &Directory,
     before: SystemTime,
     runs: impl Fn(&str) -> bool,
-) -> io::Result<Vec<Recorded>> {
+) -> io::Result<Vec<RecordFiles>> {
     let mut old = directory.list(usize::MAX)?;
     old.retain(|recorded| !runs(&recorded.id));
     old.into_iter()
@@ -40,7 +40,7 @@ pub fn old(
 ///
 /// # Errors
 /// What looking and removing give; part of it may be gone then.
-pub fn remove(recorded: &Recorded, before: SystemTime) -> io::Result<Option<u64>> {
+pub fn remove(recorded: &RecordFiles, before: SystemTime) -> io::Result<Option<u64>> {
     if !is_old(recorded, before)? {
         return Ok(None);
     }
@@ -71,7 +71,7 @@ pub fn sweep(directory: &Directory, before: SystemTime, runs: impl Fn(&str) -> b
     }
 }
 
-fn is_old(recorded: &Recorded, before: SystemTime) -> io::Result<bool> {
+fn is_old(recorded: &RecordFiles, before: SystemTime) -> io::Result<bool> {
     let files = recorded.files()?;
     Ok(!files.is_empty() && files.iter().all(|(_, modified, _)| *modified < before))
 }

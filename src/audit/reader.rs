@@ -19,15 +19,15 @@ mod stream;
 mod tail;
 mod tally;
 
-pub use directory::{Directory, Recorded};
-pub use entry::{Entry, MAX_LINE};
-pub use fold::{Attempt, Fold, Standing, Told};
+pub use directory::{Directory, RecordFiles};
+pub use entry::{FileLine, MAX_LINE};
+pub use fold::{Fold, RecordedAttempt, Standing, Told};
 pub(super) use latest::Latest;
 pub(super) use overview::last_line;
-pub use overview::{End, Overview};
-pub use stream::{Stream, Streams};
+pub use overview::{Overview, RecordEnd};
+pub use stream::{LineStream, MergedLines};
 pub(super) use tail::Tail;
-pub use tally::{Row, Tally, Target};
+pub use tally::{Destination, Row, Tally};
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::line::{Ended, Event, Line, Side, Verdict};
+use super::line::{Ended, Event, Line, RecordedVerdict, Side};
 use super::reader::{self, Told};
 use super::record::Kind;
 
 /// An attempt, as its lines together tell it.
 #[derive(Debug, Clone)]
-pub(crate) struct Attempt {
+pub(crate) struct AttemptSummary {
     pub(crate) events: Vec<Event>,
     pub(crate) protocol: Kind,
     pub(crate) source: SocketAddr,
@@ -37,7 +37,7 @@ pub(crate) fn lines(path: &Path) -> Vec<Line> {
 }
 
 /// The attempts of a file, in the order of their first lines.
-pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
+pub(crate) fn attempts(path: &Path) -> Vec<AttemptSummary> {
     let lines = lines(path);
     for line in lines.iter().filter(|line| line.flow.is_some()) {
         let first = lines.iter().find(|first| first.flow == line.flow).unwrap();
@@ -46,7 +46,7 @@ pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
             "{line:?}"
         );
     }
-    let events = |told: &reader::Attempt| match told.line.flow {
+    let events = |told: &reader::RecordedAttempt| match told.line.flow {
         Some(flow) => lines
             .iter()
             .filter(|line| line.flow == Some(flow))
@@ -55,7 +55,7 @@ pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
         None => vec![told.line.event],
     };
     let mut told = Vec::new();
-    let record = reader::Stream::at(path).unwrap();
+    let record = reader::LineStream::at(path).unwrap();
     record
         .tell_all(|one| {
             if let Told::Attempt(one) = one {
@@ -69,8 +69,8 @@ pub(crate) fn attempts(path: &Path) -> Vec<Attempt> {
         .collect()
 }
 
-fn attempt(events: Vec<Event>, line: Line) -> Attempt {
-    Attempt {
+fn attempt(events: Vec<Event>, line: Line) -> AttemptSummary {
+    AttemptSummary {
         events,
         protocol: line.protocol.unwrap(),
         source: line.source.unwrap(),
@@ -78,7 +78,7 @@ fn attempt(events: Vec<Event>, line: Line) -> Attempt {
         address: line.address.unwrap(),
         method: line.method,
         path: line.path,
-        verdict: if line.verdict.unwrap() == Verdict::Allow {
+        verdict: if line.verdict.unwrap() == RecordedVerdict::Allow {
             "allow"
         } else {
             "deny"

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
-use crate::audit::reader::{Directory, Recorded, Streams};
+use crate::audit::reader::{Directory, MergedLines, RecordFiles};
 use crate::policy::text::all_of;
 use crate::settings::{self, Settings};
 
@@ -159,7 +159,7 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
 }
 
 fn view(
-    containers: &[Recorded],
+    containers: &[RecordFiles],
     arguments: &LogsArguments,
     wanted: Wanted,
     zone: Zone,
@@ -181,7 +181,7 @@ fn view(
         .iter()
         .map(|container| container.id.clone())
         .collect();
-    View::new(form, ids, out).show(Streams::open(containers)?, Running::now)
+    View::new(form, ids, out).show(MergedLines::open(containers)?, Running::now)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 
-use crate::container::plan::Gateway;
+use crate::container::plan::GatewayOwner;
 use crate::container::record::{self, Record};
 use crate::prepare::sweep::record_end;
 use gateway::{Host, Shown};
@@ -47,7 +47,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     let records = record::list().with_context(|| format!("can't list {}", record::DIRECTORY))?;
     let own: Vec<_> = records
         .into_iter()
-        .filter(|record| record.plan.gateway == Gateway::Own)
+        .filter(|record| record.plan.gateway == GatewayOwner::Own)
         .collect();
     // Whoever finds a gateway dead says so in its record.
     own.iter()

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::line::Identity;
+use crate::audit::line::ContainerIdentity;
 use crate::policy::{Exit, PolicySource};
 
 /// One container's gateway, as decided.
@@ -18,9 +18,9 @@ pub struct Plan {
     pub container: String,
     /// Who it is, as its engine has it. Plans of an earlier version don't say.
     #[serde(default)]
-    pub identity: Identity,
+    pub identity: ContainerIdentity,
     /// Whether the gateway is this container's own.
-    pub gateway: Gateway,
+    pub gateway: GatewayOwner,
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is
     /// complete at the hook).
     pub starts_by_verb: bool,
@@ -58,7 +58,7 @@ pub struct Plan {
 /// Whose gateway filters this container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gateway {
+pub enum GatewayOwner {
     /// One of its own, made by the hook.
     Own,
     /// It joins the network namespace of a container that has one (`--network container:X`):

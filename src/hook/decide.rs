@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use super::State;
 use crate::apparmor::Confinement;
 use crate::container::bundle::Bundle;
-use crate::container::plan::{ContainerId, Gateway, Plan, Recipients};
+use crate::container::plan::{ContainerId, GatewayOwner, Plan, Recipients};
 use crate::container::record;
 use crate::host::Host;
 use crate::policy::Exit;
@@ -48,7 +48,7 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         settings::read_trusted,
     );
     let policy = policy.map_err(|all| text::all_of(&all))?;
-    if gateway == Gateway::Joined {
+    if gateway == GatewayOwner::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(container.pid), &policy)?;
     }
     Ok(Plan {
@@ -86,10 +86,10 @@ pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
 }
 
 /// Whose gateway filters the container, which is where it is.
-fn network(place: &Place) -> anyhow::Result<(Gateway, Exit)> {
+fn network(place: &Place) -> anyhow::Result<(GatewayOwner, Exit)> {
     match place {
-        Place::Free => Ok((Gateway::Own, Exit::Uplink)),
-        Place::Filtered { exit, .. } => Ok((Gateway::Joined, *exit)),
+        Place::Free => Ok((GatewayOwner::Own, Exit::Uplink)),
+        Place::Filtered { exit, .. } => Ok((GatewayOwner::Joined, *exit)),
         Place::InUse => bail!(spec::SpecError::Unfiltered),
         Place::Host => {
             bail!(

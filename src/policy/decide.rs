@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::net::{self, Class};
-use super::permit::{Permit, PermittedTarget, Route};
+use super::permit::{Permit, PermittedTarget, RuleChain};
 use super::rule::{Rule, normalise_path};
 use super::text::{self, Mistake};
 use super::{
@@ -160,17 +160,17 @@ impl Policy {
         let address = attempt.destination.ip();
         let by_name = attempt
             .name
-            .map(|name| self.routes(|rule| rule.allows_name(name) && fits(rule)));
-        let by_address = || self.routes(|rule| rule.allows_address(address) && fits(rule));
-        let (target, routes) = match (attempt.name, by_name) {
-            (Some(name), Some(routes)) if !routes.is_empty() => {
-                (PermittedTarget::Name(name.clone()), routes)
+            .map(|name| self.chains(|rule| rule.allows_name(name) && fits(rule)));
+        let by_address = || self.chains(|rule| rule.allows_address(address) && fits(rule));
+        let (target, chains) = match (attempt.name, by_name) {
+            (Some(name), Some(chains)) if !chains.is_empty() => {
+                (PermittedTarget::Name(name.clone()), chains)
             }
             _ => (PermittedTarget::Address(address), by_address()),
         };
-        let Some(rule) = routes
+        let Some(rule) = chains
             .first()
-            .and_then(|route| route.0.first())
+            .and_then(|chain| chain.0.first())
             .map(|rule| rule.text().clone())
         else {
             return Err(self.unmatched(attempt));
@@ -179,7 +179,7 @@ impl Policy {
         let forbidden = self.deny.iter().filter(forbids).cloned().collect();
         Ok(Permit {
             forbidden,
-            ..self.permit(attempt, Grounds::rule(rule), target, routes)
+            ..self.permit(attempt, Grounds::rule(rule), target, chains)
         })
     }
 
@@ -187,8 +187,8 @@ impl Policy {
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids_name(name)) {
             return Err(explain::name_forbidden(rule));
         }
-        let routes = self.routes(|rule| rule.allows_name(name));
-        let rule = routes.first().and_then(|route| route.0.first());
+        let chains = self.chains(|rule| rule.allows_name(name));
+        let rule = chains.first().and_then(|chain| chain.0.first());
         rule.map(|rule| Grounds::rule(rule.text().clone()))
             .ok_or_else(|| {
                 explain::unmatched(
@@ -201,7 +201,7 @@ impl Policy {
 
     /// The rules that fit; of annotated ones only those under a rule of the ceiling that fits as
     /// well.
-    fn routes(&self, fits: impl Fn(&Rule) -> bool) -> Vec<Route> {
+    fn chains(&self, fits: impl Fn(&Rule) -> bool) -> Vec<RuleChain> {
         let fitting = |rules: &[Arc<Rule>]| {
             rules
                 .iter()
@@ -214,11 +214,11 @@ impl Policy {
         let bounded = annotated.flat_map(|rule| {
             ceiling
                 .iter()
-                .map(move |over| Route(vec![rule.clone(), over.clone()]))
+                .map(move |over| RuleChain(vec![rule.clone(), over.clone()]))
         });
         fitting(&self.allow)
             .into_iter()
-            .map(|rule| Route(vec![rule]))
+            .map(|rule| RuleChain(vec![rule]))
             .chain(bounded)
             .collect()
     }
@@ -228,7 +228,7 @@ impl Policy {
         attempt: &Attempt<'_>,
         grounds: Grounds,
         target: PermittedTarget,
-        routes: Vec<Route>,
+        chains: Vec<RuleChain>,
     ) -> Permit {
         let opens = |rule: &Rule| {
             rule.is_for_addresses() && allows_port(rule, attempt) && rule.allows_request(attempt)
@@ -242,8 +242,8 @@ impl Policy {
             grounds,
             target,
             port,
-            routes,
-            openings: self.routes(opens),
+            chains,
+            openings: self.chains(opens),
             forbidden: Vec::new(),
             narrowest,
         }
@@ -260,7 +260,7 @@ impl Policy {
             attempt,
             Grounds::in_spite_of(denial),
             target,
-            vec![Route(Vec::new())],
+            vec![RuleChain(Vec::new())],
         )
     }
 

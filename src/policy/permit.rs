@@ -20,9 +20,9 @@ pub struct Permit {
     pub(super) target: PermittedTarget,
     pub(super) port: u16,
     /// Where it may lead; one of them is enough.
-    pub(super) routes: Vec<Route>,
+    pub(super) chains: Vec<RuleChain>,
     /// Routes for addresses: the private ranges that they name are open to names too.
-    pub(super) openings: Vec<Route>,
+    pub(super) openings: Vec<RuleChain>,
     /// Rules that deny some addresses to this attempt.
     pub(super) forbidden: Vec<Arc<Rule>>,
     /// The narrowest rule for this target and port, where one can be written.
@@ -38,9 +38,9 @@ pub(super) enum PermittedTarget {
 /// The rules that together allow something: one, or one of an annotation and one of the ceiling
 /// over it. None at all: `observe` mode lets it pass.
 #[derive(Debug, Clone)]
-pub(super) struct Route(pub(super) Vec<Arc<Rule>>);
+pub(super) struct RuleChain(pub(super) Vec<Arc<Rule>>);
 
-impl Route {
+impl RuleChain {
     fn leads_to(&self, address: IpAddr) -> bool {
         self.0.iter().all(|rule| rule.leads_to(address))
     }
@@ -122,7 +122,7 @@ impl Permit {
                 ..denial
             });
         }
-        if !self.routes.iter().any(|route| route.leads_to(address)) {
+        if !self.chains.iter().any(|chain| chain.leads_to(address)) {
             let denial = self.denial(address, "outside the cidr of the rules for it");
             return Err(Denial {
                 suggestion: self.suggestion(address),
@@ -131,10 +131,10 @@ impl Permit {
         }
         if let Class::Private(what) = &class
             && !self
-                .routes
+                .chains
                 .iter()
                 .chain(&self.openings)
-                .any(|route| route.names_private(address))
+                .any(|chain| chain.names_private(address))
         {
             let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
             return Err(Denial {

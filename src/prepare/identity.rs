@@ -6,12 +6,12 @@
 use serde_json::Value;
 
 use super::resolvers::{Docker, dockers_file};
-use crate::audit::line::Identity;
+use crate::audit::line::ContainerIdentity;
 use crate::settings::Settings;
 use crate::spec::identity;
 
 /// Finds out.
-pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> Identity {
+pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> ContainerIdentity {
     let wanted = &settings.record_labels;
     match &docker.kept_in {
         Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),

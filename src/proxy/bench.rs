@@ -14,7 +14,7 @@ use super::stream::Streams;
 use super::udp;
 use crate::audit::Journal;
 use crate::audit::line::About;
-use crate::audit::test_attempts::{Attempt, attempts};
+use crate::audit::test_attempts::{AttemptSummary, attempts};
 use crate::policy::{Exit, Policy, PolicySource};
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Bench {
     }
 
     /// What was recorded so far.
-    pub(super) fn records(&self) -> Vec<Attempt> {
+    pub(super) fn records(&self) -> Vec<AttemptSummary> {
         attempts(&self.directory.path().join("c.jsonl"))
     }
 }

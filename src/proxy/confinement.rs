@@ -9,7 +9,7 @@ use anyhow::Context;
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
 use crate::sys::confine::{self, keep_for_sockets};
-use crate::sys::netns::{Namespace, Resident};
+use crate::sys::netns::{Namespace, NamespaceThread};
 
 /// Where the filter will live.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct Cell<'a> {
 ///
 /// # Errors
 /// What can't be given up, named: the process must not go on then.
-pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<Resident>> {
+pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<NamespaceThread>> {
     confine::be_called(c"boundary-filter")?;
     confine::have_no_files().context("leave the host's files")?;
     confine::become_nobody().context("become nobody")?;
     confine::end_with_parent(cell.keeper).context("be bound to the keeper")?;
     let resident = cell
         .inside
-        .map(|gateway| Resident::move_in(gateway, keep_for_sockets))
+        .map(|gateway| NamespaceThread::move_in(gateway, keep_for_sockets))
         .transpose();
     let resident = resident.context("start the thread in the gateway")?;
     // Who has a thread in the gateway needs no right outside of it.

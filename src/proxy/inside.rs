@@ -4,17 +4,17 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::sys::netns::Resident;
+use crate::sys::netns::NamespaceThread;
 use crate::sys::socket;
 
 /// Where sockets are made that only the gateway can have.
 #[derive(Debug)]
-pub struct Inside(Option<Resident>);
+pub struct Inside(Option<NamespaceThread>);
 
 impl Inside {
     /// By this thread in the gateway. None: this process lives there itself.
     #[must_use]
-    pub fn by(resident: Option<Resident>) -> Self {
+    pub fn by(resident: Option<NamespaceThread>) -> Self {
         Self(resident)
     }
 

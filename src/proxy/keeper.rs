@@ -18,7 +18,7 @@ use super::egress::{Egress, Interfaces};
 use super::neighbours::Questions;
 use crate::audit::line::Side;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
-use crate::control::Report;
+use crate::control::FilterReport;
 use crate::gateway::DUMMY;
 use crate::gateway::neighbour::StandsFor;
 use crate::policy::{Denial, Grounds};
@@ -109,7 +109,7 @@ pub enum ToKeeper {
     /// All is on record, and it ends.
     Written,
     /// What it was asked for.
-    Report(Report),
+    Report(FilterReport),
 }
 
 impl ToFilter {
@@ -194,8 +194,8 @@ impl Followed<'_> {
                 entry.deny(&Denial::because(reason));
             }
             ToFilter::Report => {
-                let report = Report {
-                    tally: self.journal.tally(),
+                let report = FilterReport {
+                    tally: self.journal.status(),
                     held: self.budget.used(),
                 };
                 tell(self.keeper, &ToKeeper::Report(report), None)?;

@@ -101,7 +101,7 @@ impl Rig {
     }
 
     /// Waits until every connection has been served, and reads what was recorded.
-    pub(super) async fn records(&self) -> Vec<test_attempts::Attempt> {
+    pub(super) async fn records(&self) -> Vec<test_attempts::AttemptSummary> {
         let served = std::mem::take(&mut *self.served.lock().unwrap());
         for task in served {
             task.await.unwrap();
@@ -110,7 +110,7 @@ impl Rig {
     }
 
     /// The only record.
-    pub(super) async fn record(&self) -> test_attempts::Attempt {
+    pub(super) async fn record(&self) -> test_attempts::AttemptSummary {
         let mut records = self.records().await;
         assert_eq!(records.len(), 1, "{records:?}");
         records.remove(0)

@@ -9,7 +9,7 @@ use super::Container;
 use super::runtimes::Kind;
 use crate::apparmor::confinement;
 use crate::container::bundle::Bundle;
-use crate::container::plan::{Gateway, Plan};
+use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::Docker;
@@ -41,7 +41,7 @@ pub(super) fn prepare(
     let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
 
     check_filter(&outcome, &bundle.config.value, situation.nesting)?;
-    if let (Gateway::Joined, Some(network)) =
+    if let (GatewayOwner::Joined, Some(network)) =
         (outcome.gateway, spec::network::path(&bundle.config.value)?)
     {
         joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
@@ -50,7 +50,10 @@ pub(super) fn prepare(
     let docker = resolvers::docker_directory(&bundle, &container.id)
         .map(|directory| Docker::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
-    if let Some(docker) = docker.as_ref().filter(|_| outcome.gateway == Gateway::Own) {
+    if let Some(docker) = docker
+        .as_ref()
+        .filter(|_| outcome.gateway == GatewayOwner::Own)
+    {
         docker.refuse_if_it_asks_from_host()?;
     }
     let docker = docker.unwrap_or_default();

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::Container;
-use crate::container::plan::Gateway;
+use crate::container::plan::GatewayOwner;
 use crate::container::record::{self, Record};
-use crate::control::{self, Answer, Request};
+use crate::control::{self, Request, Response};
 use crate::prepare::mounts;
 use crate::settings::Settings;
 
@@ -36,21 +36,21 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     };
     mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
-        Gateway::Joined => {
+        GatewayOwner::Joined => {
             let owner =
                 record::filtering(record.network_namespace).context("can't list the gateways")?;
             owner
                 .context("the gateway of the joined container is gone")
                 .map(drop)
         }
-        Gateway::Own if !record.filters() => bail!("the container's gateway is gone"),
-        Gateway::Own => {
+        GatewayOwner::Own if !record.filters() => bail!("the container's gateway is gone"),
+        GatewayOwner::Own => {
             match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
-                Answer::Done => Ok(()),
-                Answer::Failed(problem) => {
+                Response::Done => Ok(()),
+                Response::Failed(problem) => {
                     bail!("the container's network can't be filtered: {problem}")
                 }
-                Answer::NotUnderstood(_) | Answer::Status(_) => bail!(SILENT),
+                Response::NotUnderstood(_) | Response::Status(_) => bail!(SILENT),
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::audit::line::Identity;
+use crate::audit::line::ContainerIdentity;
 use crate::audit::{clean, record::MAX_NAME};
 
 /// Which engine made it: podman and CRI-O write their names, over whatever was there.
@@ -20,22 +20,22 @@ const CONTAINERD: &str = "io.kubernetes.cri.container-type";
 /// What the annotations say. podman writes its own name alone. `wanted`: the labels that the host
 /// wants to know of.
 #[must_use]
-pub fn of_annotations(spec: &Value, wanted: &[String]) -> Identity {
+pub fn of_annotations(spec: &Value, wanted: &[String]) -> ContainerIdentity {
     let annotation = |key: &str| spec.get("annotations")?.get(key)?.as_str();
     match (annotation(MANAGER), annotation(CONTAINERD)) {
         (Some("libpod"), None) => engine("podman"),
         (Some("cri-o"), None) => of_crio(annotation, wanted),
         (None, Some(_)) => of_containerd(annotation),
         // Nobody's, or two engines': one of them is somebody's own doing.
-        _ => Identity::default(),
+        _ => ContainerIdentity::default(),
     }
 }
 
 /// What Docker keeps of it in `config.v2.json`.
 #[must_use]
-pub fn of_docker(config: &Value, wanted: &[String]) -> Identity {
+pub fn of_docker(config: &Value, wanted: &[String]) -> ContainerIdentity {
     let own = config.get("Config");
-    Identity {
+    ContainerIdentity {
         name: shown(
             config
                 .get("Name")
@@ -48,8 +48,8 @@ pub fn of_docker(config: &Value, wanted: &[String]) -> Identity {
     }
 }
 
-fn of_containerd<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Identity {
-    Identity {
+fn of_containerd<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> ContainerIdentity {
+    ContainerIdentity {
         name: shown(annotation("io.kubernetes.cri.container-name")),
         image: shown(annotation("io.kubernetes.cri.image-name")),
         pod: shown(annotation("io.kubernetes.cri.sandbox-name")),
@@ -61,12 +61,15 @@ fn of_containerd<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Identity {
 /// CRI-O names a container `k8s_CONTAINER_POD_NAMESPACE_UID_ATTEMPT` and a pod the same without the
 /// container; no name of Kubernetes' holds an underscore. Its `ContainerName` and `Namespace` are a
 /// pod's alone: in a container they can be anybody's.
-fn of_crio<'a>(annotation: impl Fn(&str) -> Option<&'a str>, wanted: &[String]) -> Identity {
+fn of_crio<'a>(
+    annotation: impl Fn(&str) -> Option<&'a str>,
+    wanted: &[String],
+) -> ContainerIdentity {
     let part = |key: &str, at: usize| annotation(key)?.split('_').nth(at);
     let is_container = annotation("io.kubernetes.cri-o.ContainerType") == Some("container");
     let listed = annotation("io.kubernetes.cri-o.Labels")
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
-    Identity {
+    ContainerIdentity {
         name: shown(part("io.kubernetes.cri-o.Name", 1).filter(|_| is_container)),
         image: shown(annotation("io.kubernetes.cri-o.ImageName")),
         pod: shown(part("io.kubernetes.cri-o.SandboxName", 1)),
@@ -76,10 +79,10 @@ fn of_crio<'a>(annotation: impl Fn(&str) -> Option<&'a str>, wanted: &[String]) 
     }
 }
 
-fn engine(name: &str) -> Identity {
-    Identity {
+fn engine(name: &str) -> ContainerIdentity {
+    ContainerIdentity {
         engine: Some(name.to_owned()),
-        ..Identity::default()
+        ..ContainerIdentity::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Situation, SpecError, namespace, namespace_path, namespaces_mut, object, object_mut};
-use crate::container::plan::Gateway;
+use crate::container::plan::GatewayOwner;
 use crate::policy::Exit;
 use crate::settings::HostNetwork;
 
@@ -57,7 +57,7 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
 pub(super) fn edit(
     spec: &mut Value,
     situation: &Situation<'_>,
-) -> Result<(Gateway, Exit), SpecError> {
+) -> Result<(GatewayOwner, Exit), SpecError> {
     let marked =
         object(spec, "annotations")?.is_some_and(|annotations| annotations.contains_key(MARKER));
     if marked && !situation.was_host {
@@ -69,16 +69,16 @@ pub(super) fn edit(
     match (&situation.place, listed) {
         (Some(Place::InUse), _) => Err(SpecError::Unfiltered),
         (None, true) if unseen => Err(SpecError::Unfiltered),
-        (Some(Place::Filtered { exit, .. }), _) => Ok((Gateway::Joined, *exit)),
-        (Some(Place::Free), _) => Ok((Gateway::Own, Exit::Uplink)),
-        (None, true) if marked => Ok((Gateway::Own, Exit::Host)),
-        (None, true) => Ok((Gateway::Own, Exit::Uplink)),
+        (Some(Place::Filtered { exit, .. }), _) => Ok((GatewayOwner::Joined, *exit)),
+        (Some(Place::Free), _) => Ok((GatewayOwner::Own, Exit::Uplink)),
+        (None, true) if marked => Ok((GatewayOwner::Own, Exit::Host)),
+        (None, true) => Ok((GatewayOwner::Own, Exit::Uplink)),
         (Some(Place::Host), _) | (None, false) => {
             if situation.host_network == HostNetwork::Refuse {
                 return Err(SpecError::HostNetwork);
             }
             make_private(spec)?;
-            Ok((Gateway::Own, Exit::Host))
+            Ok((GatewayOwner::Own, Exit::Host))
         }
     }
 }

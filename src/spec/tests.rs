@@ -113,7 +113,7 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
     assert_eq!(
         outcome,
         Outcome {
-            gateway: Gateway::Own,
+            gateway: GatewayOwner::Own,
             exit: Exit::Uplink,
             user_namespace: false,
             nesting: Nesting::default()
@@ -337,7 +337,10 @@ fn the_hosts_network_becomes_a_private_one() {
             },
         )
         .unwrap();
-        assert_eq!((outcome.gateway, outcome.exit), (Gateway::Own, Exit::Host));
+        assert_eq!(
+            (outcome.gateway, outcome.exit),
+            (GatewayOwner::Own, Exit::Host)
+        );
         assert!(
             spec["linux"]["namespaces"]
                 .as_array()
@@ -379,7 +382,7 @@ fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
     let outcome = rewrite(&mut spec, &at(Place::Free)).unwrap();
     assert_eq!(
         (outcome.gateway, outcome.exit),
-        (Gateway::Own, Exit::Uplink)
+        (GatewayOwner::Own, Exit::Uplink)
     );
     assert_eq!(spec["linux"]["namespaces"][2]["path"], "/run/netns/cni-1");
     let mut reaching = with_capability("CAP_NET_ADMIN");
@@ -400,7 +403,7 @@ fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
     let outcome = rewrite(&mut spec, &joiner).unwrap();
     assert_eq!(
         (outcome.gateway, outcome.exit, outcome.user_namespace),
-        (Gateway::Joined, Exit::Uplink, true)
+        (GatewayOwner::Joined, Exit::Uplink, true)
     );
     assert_eq!(
         spec["linux"]["namespaces"][3],

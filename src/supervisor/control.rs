@@ -19,7 +19,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::control::{self, Answer, Report, Request};
+use crate::control::{self, FilterReport, Request, Response};
 use crate::proxy::accept::accepted;
 
 /// How long a caller may take for all of its question, and for taking the answer.
@@ -32,7 +32,7 @@ const REPORTED_WITHIN: Duration = Duration::from_millis(300);
 /// Who waits until the container's network is settled.
 pub(super) type Settling = oneshot::Sender<anyhow::Result<()>>;
 /// Who waits for the filter's report.
-pub(super) type Asking = oneshot::Sender<Report>;
+pub(super) type Asking = oneshot::Sender<FilterReport>;
 
 /// Where questions go.
 #[derive(Debug, Clone)]
@@ -50,18 +50,18 @@ impl Desk {
     }
 
     /// None where the gateway ends.
-    async fn answer(&self, request: Request) -> Option<Answer> {
+    async fn answer(&self, request: Request) -> Option<Response> {
         match request {
             Request::Settle => {
                 let (settling, settled) = oneshot::channel();
                 self.settle.send(settling).await.ok()?;
-                Some(Answer::of(&settled.await.ok()?))
+                Some(Response::of(&settled.await.ok()?))
             }
             Request::Status => {
                 let (asking, report) = oneshot::channel();
                 self.report.send(asking).await.ok()?;
                 // Who waits in vain is dropped by whom it waits for.
-                Some(Answer::Status(
+                Some(Response::Status(
                     timeout(REPORTED_WITHIN, report)
                         .await
                         .ok()
@@ -136,7 +136,7 @@ async fn question(caller: &mut UnixStream) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::journal::Tally;
+    use crate::audit::journal::JournalStatus;
 
     /// A keeper's side: settles whatever it is asked to, and has a filter that reports only if told
     /// to.
@@ -159,8 +159,8 @@ mod tests {
                 let mut unanswered = Vec::new();
                 while let Some(caller) = asking.recv().await {
                     match filter_reports {
-                        true => drop(caller.send(Report {
-                            tally: Tally::default(),
+                        true => drop(caller.send(FilterReport {
+                            tally: JournalStatus::default(),
                             held: 7,
                         })),
                         false => unanswered.push(caller),

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::control::Asking;
 use super::heard::Heard;
 use crate::audit::AtPath;
-use crate::control::Report;
+use crate::control::FilterReport;
 use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
 use crate::proxy::{Cell, Filter, Place, stream};
 use crate::sys::buffers;
@@ -209,7 +209,7 @@ impl Reports {
     }
 
     /// Tells them all what came.
-    fn tell(&mut self, report: Report) -> anyhow::Result<()> {
+    fn tell(&mut self, report: FilterReport) -> anyhow::Result<()> {
         if !std::mem::replace(&mut self.asked, false) {
             return unexpected(ToKeeper::Report(report));
         }

@@ -32,7 +32,7 @@ use crate::proxy::keeper::ToFilter;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
 use crate::sys::readiness;
-use crate::sys::socket::{self, Asked};
+use crate::sys::socket::{self, NeighbourProtocol};
 
 /// An engine that plugs an interface in gives it addresses and routes one by one; it is done when
 /// it has been quiet so long.
@@ -462,8 +462,8 @@ impl Questions {
             )
         })?;
         let (arp, ndp) = (
-            socket::questions(link.index, Asked::Arp)?,
-            socket::questions(link.index, Asked::Ndp)?,
+            socket::questions(link.index, NeighbourProtocol::Arp)?,
+            socket::questions(link.index, NeighbourProtocol::Ndp)?,
         );
         let untold = Some(ToFilter::Neighbours {
             station,

@@ -99,9 +99,9 @@ impl Namespace {
 /// A thread that lives in a namespace and runs tasks there, one by one: for a process that lives
 /// elsewhere and has given up the privilege to enter. It ends when this handle is dropped.
 #[derive(Debug)]
-pub struct Resident(Sender<Box<dyn FnOnce() + Send>>);
+pub struct NamespaceThread(Sender<Box<dyn FnOnce() + Send>>);
 
-impl Resident {
+impl NamespaceThread {
     /// Starts the thread, which moves in and then runs `settle` before its first task.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Resident {
         let (settled, outcome) = channel();
         let namespace = namespace.0.try_clone()?;
         std::thread::Builder::new()
-            .name("resident".into())
+            .name("netns-thread".into())
             .stack_size(STACK)
             .spawn(move || {
                 let entered = setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)

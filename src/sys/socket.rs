@@ -216,7 +216,7 @@ pub fn reset_on_close(stream: &impl AsFd) -> io::Result<()> {
 
 /// Which questions a [`questions`] socket receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum NeighbourProtocol {
     /// ARP packets.
     Arp,
     /// IPv6 neighbour solicitations.
@@ -228,13 +228,13 @@ pub enum Asked {
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_RAW`.
-pub fn questions(interface: u32, asked: Asked) -> io::Result<Socket> {
+pub fn questions(interface: u32, asked: NeighbourProtocol) -> io::Result<Socket> {
     const ETH_P_ARP: u16 = 0x0806;
     const ETH_P_IPV6: u16 = 0x86dd;
     let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
     match asked {
-        Asked::Arp => socket.bind(&link_address(interface, ETH_P_ARP)?)?,
-        Asked::Ndp => {
+        NeighbourProtocol::Arp => socket.bind(&link_address(interface, ETH_P_ARP)?)?,
+        NeighbourProtocol::Ndp => {
             // Without it, every IPv6 packet on the link would be copied to us.
             socket.attach_filter(&solicitations_only())?;
             socket.bind(&link_address(interface, ETH_P_IPV6)?)?;

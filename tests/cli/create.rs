@@ -1,7 +1,7 @@
 //! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
 //! nothing starts.
 
-use boundary_shim::container::plan::Gateway;
+use boundary_shim::container::plan::GatewayOwner;
 use boundary_shim::policy::Exit;
 use serde_json::json;
 
@@ -40,7 +40,7 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
     let plan = world.plan();
     assert_eq!(
         (plan.container.as_str(), plan.gateway, plan.exit),
-        (world.id.as_str(), Gateway::Own, Exit::Uplink)
+        (world.id.as_str(), GatewayOwner::Own, Exit::Uplink)
     );
     assert_eq!(
         plan.audit,
@@ -279,12 +279,12 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     let (world, owner, namespaced) = (World::new(), World::new(), Namespaced::new());
     world.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
     assert_untouched(&world, "has no gateway");
-    let mut record = owner.record(Gateway::Own, alive(), Some(alive()));
+    let mut record = owner.record(GatewayOwner::Own, alive(), Some(alive()));
     record.network_namespace =
         std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(namespaced.path()).unwrap());
     remember(&record);
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
-    assert_eq!(world.plan().gateway, Gateway::Joined);
+    assert_eq!(world.plan().gateway, GatewayOwner::Joined);
     // A gateway whose proxy is gone filters nothing.
     record.proxy = Some(dead());
     remember(&record);
@@ -517,14 +517,14 @@ fn the_runtimes_name_picks_the_policy() {
 
 fn stale_state_is_swept_and_live_state_is_not() {
     let (world, over, live) = (World::new(), World::new(), World::new());
-    remember(&over.record(Gateway::Own, dead(), Some(dead())));
-    remember(&live.record(Gateway::Own, alive(), Some(alive())));
+    remember(&over.record(GatewayOwner::Own, dead(), Some(dead())));
+    remember(&live.record(GatewayOwner::Own, alive(), Some(alive())));
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert!(!over.state().exists());
     assert!(live.state().exists());
     // Nothing of a record's words is followed out of its own directory.
-    let mut forged = live.record(Gateway::Own, dead(), None);
-    remember(&over.record(Gateway::Own, dead(), None));
+    let mut forged = live.record(GatewayOwner::Own, dead(), None);
+    remember(&over.record(GatewayOwner::Own, dead(), None));
     forged.plan.state = live.state();
     let text = serde_json::to_vec(&forged).unwrap();
     boundary_shim::sys::file::replace(&over.state().join("record.json"), &text, 0o600).unwrap();

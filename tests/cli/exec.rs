@@ -1,6 +1,6 @@
 //! `exec`: what it may hold is what bounds the container.
 
-use boundary_shim::container::plan::{Gateway, Recipients};
+use boundary_shim::container::plan::{GatewayOwner, Recipients};
 use serde_json::{Value, json};
 
 use crate::world::{World, alive, dead, remember, tests};
@@ -42,7 +42,7 @@ fn exec_loses_what_reaches_beyond_the_container() {
     for record in [None, Some((false, alive())), Some((true, dead()))] {
         process(&world);
         if let Some((user_namespace, init)) = record {
-            let mut record = world.record(Gateway::Own, init, Some(alive()));
+            let mut record = world.record(GatewayOwner::Own, init, Some(alive()));
             record.plan.user_namespace = user_namespace;
             remember(&record);
         }
@@ -75,7 +75,7 @@ fn exec_loses_what_reaches_beyond_the_container() {
 fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
     let world = World::new();
     let before = process(&world);
-    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+    let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
     record.plan.user_namespace = true;
     remember(&record);
     world.assert_passed(&world.call("exec -p DIR/process.json --cap CAP_SYS_ADMIN ID"));
@@ -85,7 +85,7 @@ fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
 
 fn exec_gets_the_apparmor_profile_that_the_container_got() {
     let world = World::new();
-    let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+    let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
     record.plan.user_namespace = true;
     record.plan.apparmor_profile = Some("boundary-default".to_owned());
     remember(&record);
@@ -131,7 +131,7 @@ fn exec_gives_what_the_container_was_given_to_nest() {
         (Recipients::Nobody, 0, json!({})),
     ];
     for (recipients, user, expected) in cases {
-        let mut record = world.record(Gateway::Own, alive(), Some(alive()));
+        let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
         (record.plan.user_namespace, record.plan.nesting_capability) = (true, recipients);
         remember(&record);
         let process = json!({"user": {"uid": user}, "capabilities": {}});

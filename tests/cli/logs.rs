@@ -4,8 +4,8 @@ use std::fs::File;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boundary_shim::audit::Kind;
-use boundary_shim::audit::line::{About, Event, Identity, Line, Totals, Verdict};
-use boundary_shim::container::plan::Gateway;
+use boundary_shim::audit::line::{About, ContainerIdentity, Event, Line, RecordedVerdict, Totals};
+use boundary_shim::container::plan::GatewayOwner;
 
 use crate::world::{World, alive, dead, remember, stderr, tests};
 
@@ -51,10 +51,10 @@ fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops:
         )
         .to_string()
     };
-    let identity = Identity {
+    let identity = ContainerIdentity {
         name: Some(name.to_owned()),
         image: Some("little:1".to_owned()),
-        ..Identity::default()
+        ..ContainerIdentity::default()
     };
     let (policy, mode) = ("default".to_owned(), "enforce".to_owned());
     let about = About {
@@ -71,7 +71,7 @@ fn record(world: &World, id: &str, name: &str, began: u64, attempts: u64, stops:
     lines.extend((1..=attempts).map(|second| Line {
         flow: Some(second + 1),
         protocol: Some(Kind::Https),
-        verdict: Some(Verdict::Deny),
+        verdict: Some(RecordedVerdict::Deny),
         name: Some(format!("n{}.test", second % 10)),
         port: Some(443),
         suggestion: Some(format!("domain=n{}.test", second % 10)),
@@ -154,7 +154,7 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
     folder(&world, "");
     record(&world, &world.id, "runs", 0, 3, false);
     record(&world, "killed", "killed", 10, 3, false);
-    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     let text = logs(&world, "");
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap();
     assert!(
@@ -284,7 +284,7 @@ fn old_records_are_removed_and_those_of_what_runs_stay() {
         age(&world, id, days);
     }
     // Its init is gone, others that joined it are not.
-    remember(&world.record(Gateway::Own, dead(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, dead(), Some(alive())));
     let there = |id: &str| world.path(&format!("audit/{id}.jsonl")).exists();
     let said = logs(&world, "prune --dry-run");
     assert!(

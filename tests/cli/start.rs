@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
-use boundary_shim::container::plan::Gateway;
+use boundary_shim::container::plan::GatewayOwner;
 use boundary_shim::control;
 
 use crate::world::{World, alive, dead, remember, tests};
@@ -18,7 +18,7 @@ tests![
 
 /// A gateway that answers one question.
 fn answering(world: &World, answer: Vec<u8>) -> std::thread::JoinHandle<Vec<u8>> {
-    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     let socket = control::socket(&world.state());
     let _ = std::fs::remove_file(&socket);
     let listener = UnixListener::bind(socket).unwrap();
@@ -96,13 +96,13 @@ fn a_container_without_a_living_gateway_does_not_start() {
         (dead(), Some(alive()), "has no gateway"),
         (alive(), Some(alive()), "does not answer"),
     ] {
-        remember(&world.record(Gateway::Own, init, proxy));
+        remember(&world.record(GatewayOwner::Own, init, proxy));
         world.assert_refused(&world.call("start ID"), why);
     }
     boundary_shim::sys::file::replace(&world.state().join("record.json"), b"{", 0o600).unwrap();
     world.assert_refused(&world.call("start ID"), "can't read the container's record");
     // Another root is another container.
-    remember(&world.record(Gateway::Own, alive(), Some(alive())));
+    remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     world.assert_refused(&world.call("--root /other start ID"), "has no gateway");
     boundary_shim::container::record::remove(&world.state()).unwrap();
 }
@@ -112,8 +112,8 @@ fn a_joiner_starts_while_its_owners_gateway_lives() {
     // A number that no namespace of this host has.
     let inode = u64::from(std::process::id());
     for (world, gateway, proxy) in [
-        (&joiner, Gateway::Joined, None),
-        (&owner, Gateway::Own, Some(alive())),
+        (&joiner, GatewayOwner::Joined, None),
+        (&owner, GatewayOwner::Own, Some(alive())),
     ] {
         let mut record = world.record(gateway, alive(), proxy);
         record.network_namespace = inode;
@@ -138,7 +138,7 @@ fn delete_forgets_what_is_over_and_never_fails() {
         (alive(), Some(alive()), true),
         (alive(), None, true),
     ] {
-        remember(&world.record(Gateway::Own, init, proxy));
+        remember(&world.record(GatewayOwner::Own, init, proxy));
         world.assert_passed(&world.call("delete --force ID"));
         assert_eq!(world.state().exists(), stays, "{init:?} {proxy:?}");
     }

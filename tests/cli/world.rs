@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use boundary_shim::audit::line::Identity;
-use boundary_shim::container::plan::{Gateway, Plan, Recipients};
+use boundary_shim::audit::line::ContainerIdentity;
+use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
 use boundary_shim::container::record::{self, ProcessId, Record};
 use boundary_shim::policy::Exit;
 use boundary_shim::policy::PolicySource;
@@ -217,14 +217,14 @@ impl World {
     /// A record of our container, as the hook would leave it.
     pub(crate) fn record(
         &self,
-        gateway: Gateway,
+        gateway: GatewayOwner,
         init: ProcessId,
         proxy: Option<ProcessId>,
     ) -> Record {
         let plan = Plan {
             apparmor_profile: None,
             container: self.id.clone(),
-            identity: Identity::default(),
+            identity: ContainerIdentity::default(),
             gateway,
             starts_by_verb: true,
             user_namespace: false,

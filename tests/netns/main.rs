@@ -25,7 +25,7 @@ use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
-use boundary_shim::sys::socket::{self, Asked, Queues, Source};
+use boundary_shim::sys::socket::{self, NeighbourProtocol, Queues, Source};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -226,8 +226,8 @@ impl Answering {
             let open = |(link, stands_for): &(Link, StandsFor)| {
                 let station: [u8; 6] = link.station.as_slice().try_into().unwrap();
                 let sockets = (
-                    socket::questions(link.index, Asked::Arp)?,
-                    socket::questions(link.index, Asked::Ndp)?,
+                    socket::questions(link.index, NeighbourProtocol::Arp)?,
+                    socket::questions(link.index, NeighbourProtocol::Ndp)?,
                 );
                 Ok((sockets, stands_for.clone(), station))
             };

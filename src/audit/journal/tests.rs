@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::audit::entry::UNDECIDED;
 use crate::audit::line::{Ended, Side};
-use crate::audit::test_attempts::{Attempt, attempts, lines};
+use crate::audit::test_attempts::{AttemptSummary, attempts, lines};
 use crate::audit::{Direction, End, Kind};
 use crate::policy::{Denial, Grounds};
 
@@ -51,7 +51,7 @@ impl Bench {
         Journal::open(&self.path(), "c1", About::default()).unwrap()
     }
 
-    fn records(&self) -> Vec<Attempt> {
+    fn records(&self) -> Vec<AttemptSummary> {
         attempts(&self.path())
     }
 
@@ -89,7 +89,7 @@ fn an_allowed_attempt_is_a_line_when_it_opens_and_one_when_it_ends() {
     assert_eq!((lines[1].flow, lines[2].flow), (Some(2), Some(2)));
     assert_eq!(
         (lines[1].verdict, lines[2].verdict, lines[2].protocol),
-        (Some(Verdict::Allow), None, None)
+        (Some(RecordedVerdict::Allow), None, None)
     );
     let record = &bench.records()[0];
     assert_eq!(
@@ -131,7 +131,7 @@ fn what_is_over_before_anything_goes_out_is_one_line() {
     assert_eq!(records[1].suggestion.as_deref(), Some("domain=a.test"));
     let Totals {
         allowed, denied, ..
-    } = journal.tally().totals;
+    } = journal.status().totals;
     assert_eq!((allowed, denied), (1, 1));
 }
 
@@ -153,13 +153,13 @@ fn a_denial_wins_over_an_earlier_allow() {
         record.address,
         "192.0.2.7".parse::<std::net::IpAddr>().unwrap()
     );
-    let tally = journal.tally();
+    let status = journal.status();
     assert_eq!(
-        (tally.totals.allowed, tally.totals.denied, tally.open),
+        (status.totals.allowed, status.totals.denied, status.open),
         (0, 1, 0)
     );
     assert!(
-        tally
+        status
             .last_denial
             .unwrap()
             .contains("http 192.0.2.7:80 (allowed.test): no rule allows it")
@@ -218,7 +218,7 @@ fn a_dropped_entry_is_written_as_cut() {
         (records[1].by, records[1].bytes_out),
         (Some(Side::Gateway), 7)
     );
-    assert_eq!(journal.tally().open, 0);
+    assert_eq!(journal.status().open, 0);
 }
 
 /// Says that a part has arrived.
@@ -278,7 +278,7 @@ fn an_open_attempt_is_told_of_each_minute_in_which_something_moved() {
     entry.traffic().add_out(9);
     entry.allowed(&by_name(), Some("198.51.100.1".parse().unwrap()));
     assert_eq!(
-        (journal.tally().open, journal.tally().totals.bytes_out),
+        (journal.status().open, journal.status().totals.bytes_out),
         (1, 9)
     );
     journal.write_minute();
@@ -393,7 +393,7 @@ fn a_gateway_that_was_killed_gets_a_last_line_once_with_what_its_lines_tell() {
     open.allowed(&by_name(), None);
     open.open().unwrap();
     journal.write_minute();
-    let live = journal.tally().totals;
+    let live = journal.status().totals;
     for expected in [true, false] {
         assert_eq!(
             last::write(&bench.path(), "c1", || "killed".to_owned()).unwrap(),
@@ -520,12 +520,12 @@ fn while_lines_are_lost_nothing_opens_and_each_attempt_tries_again() {
         Err(Denial::because("the record can't be written"))
     );
     entry.deny(&denial());
-    assert!(!journal.tally().healthy);
+    assert!(!journal.status().healthy);
     std::fs::remove_dir(bench.path()).unwrap();
     let mut entry = journal.begin(subject());
     entry.allowed(&by_name(), None);
     entry.open().unwrap();
-    assert!(journal.tally().healthy);
+    assert!(journal.status().healthy);
     // Two lines are lost, and their numbers.
     assert_eq!(bench.numbers(), [written + 3, written + 4]);
 }
@@ -544,7 +544,7 @@ fn a_flood_leaves_a_hundred_lines_and_a_count() {
         count.first.is_some() && count.first <= count.last,
         "{count:?}"
     );
-    assert_eq!(journal.tally().totals.denied, 30_000);
+    assert_eq!(journal.status().totals.denied, 30_000);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn record(protocol: Kind, port: u16) -> Line {
         protocol: Some(protocol),
         direction: Some(Direction::Out),
         port: Some(port),
-        verdict: Some(Verdict::Deny),
+        verdict: Some(RecordedVerdict::Deny),
         ..Line::new(Event::End, "2024-05-01T12:00:00.000Z".to_owned(), "c")
     }
 }
@@ -66,7 +66,7 @@ fn a_flood_of_one_kind_takes_no_line_from_another() {
 fn what_was_allowed_out_always_has_its_line() {
     let mut minute = Minute::default();
     let allowed = || Line {
-        verdict: Some(Verdict::Allow),
+        verdict: Some(RecordedVerdict::Allow),
         ..record(Kind::Https, 443)
     };
     assert!((0..1000).all(|_| minute.admit(allowed()).is_some()));

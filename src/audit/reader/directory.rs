@@ -18,7 +18,7 @@ pub struct Directory(PathBuf);
 
 /// A container of which there are records.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Recorded {
+pub struct RecordFiles {
     /// Its ID.
     pub id: String,
     /// Its current file, whether it is there or only the one put aside.
@@ -43,7 +43,7 @@ impl Directory {
     ///
     /// # Errors
     /// What listing gives.
-    pub fn list(&self, limit: usize) -> io::Result<Vec<Recorded>> {
+    pub fn list(&self, limit: usize) -> io::Result<Vec<RecordFiles>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.0)?.take(limit) {
             let entry = entry?;
@@ -61,7 +61,7 @@ impl Directory {
             else {
                 continue;
             };
-            found.push(Recorded {
+            found.push(RecordFiles {
                 id: id.to_owned(),
                 path: self.0.join(format!("{id}{EXTENSION}")),
             });
@@ -72,7 +72,7 @@ impl Directory {
     }
 }
 
-impl Recorded {
+impl RecordFiles {
     /// Its files that are there, with when each was last written to and its size: the older first.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::super::clean;
-use super::super::line::{About, Identity, Line, SCHEMA};
+use super::super::line::{About, ContainerIdentity, Line, SCHEMA};
 use super::super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT};
 
 /// The longest line that is read, in bytes; gateways write none over 16 KiB.
@@ -17,14 +17,14 @@ const MAX_TIME: usize = 32;
 
 /// One line of a file.
 #[derive(Debug)]
-pub struct Entry {
+pub struct FileLine {
     /// As it stands in the file, but for zeroes around it, which a power cut leaves.
     pub raw: Vec<u8>,
     /// What it says; none where it is not a record of this version.
     pub line: Option<Box<Line>>,
 }
 
-impl Entry {
+impl FileLine {
     /// None for an empty line.
     pub(super) fn read(mut raw: Vec<u8>) -> Option<Self> {
         if raw.first() == Some(&0) || raw.last() == Some(&0) {
@@ -126,7 +126,7 @@ fn make_about_clean(about: &mut About) {
         mode,
         identity,
     } = about;
-    let Identity {
+    let ContainerIdentity {
         engine,
         name,
         image,

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use crate::audit::line::{About, Ended, Event, Identity, Line, Totals, Verdict};
+use crate::audit::line::{About, ContainerIdentity, Ended, Event, Line, RecordedVerdict, Totals};
 use crate::audit::{Direction, Kind};
 
 /// The lines of one container, one a second.
@@ -59,13 +59,13 @@ impl Script {
         self
     }
 
-    pub(crate) fn start(&mut self, identity: Identity) -> &mut Self {
+    pub(crate) fn start(&mut self, identity: ContainerIdentity) -> &mut Self {
         let began = self.time();
         self.begin(&began, identity)
     }
 
     /// The first line of a file of a gateway that began then.
-    pub(crate) fn begin(&mut self, began: &str, identity: Identity) -> &mut Self {
+    pub(crate) fn begin(&mut self, began: &str, identity: ContainerIdentity) -> &mut Self {
         let about = About {
             program: "0.1.0".to_owned(),
             began: began.to_owned(),
@@ -83,7 +83,7 @@ impl Script {
         self.line(Event::Open, |line| {
             ask(line, name);
             line.flow = Some(flow);
-            line.verdict = Some(Verdict::Allow);
+            line.verdict = Some(RecordedVerdict::Allow);
             line.rule = Some(format!("domain={name}"));
         })
     }
@@ -110,7 +110,7 @@ impl Script {
         self.line(Event::End, |line| {
             ask(line, name);
             line.flow = Some(flow);
-            line.verdict = Some(Verdict::Deny);
+            line.verdict = Some(RecordedVerdict::Deny);
             line.reason = Some("no rule allows it".to_owned());
             line.suggestion = Some(format!("domain={name}"));
             count(line, 0);
@@ -141,20 +141,20 @@ impl Script {
 }
 
 /// Somebody of this name.
-pub(crate) fn named(name: &str) -> Identity {
-    Identity {
+pub(crate) fn named(name: &str) -> ContainerIdentity {
+    ContainerIdentity {
         name: Some(name.to_owned()),
         image: Some("little:1".to_owned()),
-        ..Identity::default()
+        ..ContainerIdentity::default()
     }
 }
 
 /// A container of this pod.
-pub(crate) fn of_pod(namespace: &str, pod: &str) -> Identity {
-    Identity {
+pub(crate) fn of_pod(namespace: &str, pod: &str) -> ContainerIdentity {
+    ContainerIdentity {
         pod: Some(pod.to_owned()),
         namespace: Some(namespace.to_owned()),
-        ..Identity::default()
+        ..ContainerIdentity::default()
     }
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::super::line::{Event, Line, Verdict};
-use super::entry::Entry;
+use super::super::line::{Event, Line, RecordedVerdict};
+use super::entry::FileLine;
 
 /// Attempts that are remembered as under way, at most: about 5 KiB each if somebody makes them as
 /// long as can be.
@@ -17,7 +17,7 @@ const MAX_OPEN: usize = 16_384;
 #[derive(Debug)]
 pub enum Told {
     /// An attempt.
-    Attempt(Attempt),
+    Attempt(RecordedAttempt),
     /// A `start`, `notice` or `stop`.
     Event(Box<Line>),
     /// A line that is not a record of this version, cleaned.
@@ -26,7 +26,7 @@ pub enum Told {
 
 /// One attempt, by all that its lines say.
 #[derive(Debug, Clone)]
-pub struct Attempt {
+pub struct RecordedAttempt {
     /// Its first line, corrected by the later ones.
     pub line: Box<Line>,
     /// The time of its last line.
@@ -54,11 +54,11 @@ pub struct Fold {
     /// Of the gateway whose lines these are: a later file repeats its `start`.
     began: Option<String>,
     /// By their numbers, and so by their age.
-    open: BTreeMap<u64, Attempt>,
+    open: BTreeMap<u64, RecordedAttempt>,
     ready: VecDeque<Told>,
 }
 
-impl Attempt {
+impl RecordedAttempt {
     fn new(line: Box<Line>, standing: Standing) -> Self {
         Self {
             last: line.time.clone(),
@@ -72,7 +72,7 @@ impl Attempt {
     /// only then.
     #[must_use]
     pub fn denied(&self) -> bool {
-        self.line.verdict == Some(Verdict::Deny)
+        self.line.verdict == Some(RecordedVerdict::Deny)
     }
 
     /// How many attempts it stands for.
@@ -112,7 +112,7 @@ fn replace<T>(known: &mut Option<T>, later: Option<T>) {
 
 impl Fold {
     /// Takes the next line.
-    pub fn feed(&mut self, entry: Entry) {
+    pub fn feed(&mut self, entry: FileLine) {
         let Some(line) = entry.line else {
             return self.ready.push_back(Told::Other(entry.text()));
         };
@@ -145,7 +145,7 @@ impl Fold {
     pub fn leave(&mut self, standing: Standing) {
         let left = std::mem::take(&mut self.open).into_values();
         self.ready.extend(left.map(|attempt| {
-            Told::Attempt(Attempt {
+            Told::Attempt(RecordedAttempt {
                 standing,
                 ..attempt
             })
@@ -166,7 +166,8 @@ impl Fold {
         match self.open.get_mut(&flow) {
             Some(attempt) => attempt.learn(*line),
             None => {
-                self.open.insert(flow, Attempt::new(line, Standing::Open));
+                self.open
+                    .insert(flow, RecordedAttempt::new(line, Standing::Open));
             }
         }
         if self.open.len() > MAX_OPEN {
@@ -183,12 +184,12 @@ impl Fold {
         let attempt = match begun {
             Some(mut attempt) => {
                 attempt.learn(*line);
-                Attempt {
+                RecordedAttempt {
                     standing: Standing::Over,
                     ..attempt
                 }
             }
-            None => Attempt::new(line, Standing::Over),
+            None => RecordedAttempt::new(line, Standing::Over),
         };
         self.ready.push_back(Told::Attempt(attempt));
     }

@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::super::line::{About, Event, Totals};
-use super::fold::{Attempt, Standing, Told};
-use super::stream::Stream;
+use super::fold::{RecordedAttempt, Standing, Told};
+use super::stream::LineStream;
 
 /// What they say together.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl Latest {
     /// By the container's current file.
     pub(in crate::audit) fn of(path: &Path) -> io::Result<Self> {
         let mut latest = Self::default();
-        Stream::at(path)?.tell_all(|told| latest.hear(told))?;
+        LineStream::at(path)?.tell_all(|told| latest.hear(told))?;
         Ok(latest)
     }
 
@@ -41,7 +41,7 @@ impl Latest {
         }
     }
 
-    fn count(&mut self, attempt: &Attempt) {
+    fn count(&mut self, attempt: &RecordedAttempt) {
         let Totals {
             allowed,
             denied,

@@ -6,8 +6,8 @@ use std::io;
 use super::super::journal::timestamp;
 use super::super::line::{About, Event, Line, Totals};
 use super::super::set_aside;
-use super::directory::Recorded;
-use super::entry::Entry;
+use super::directory::RecordFiles;
+use super::entry::FileLine;
 use super::latest::Latest;
 use super::tail::Tail;
 
@@ -16,17 +16,17 @@ use super::tail::Tail;
 #[derive(Debug, Clone)]
 pub struct Overview {
     /// Which container.
-    pub recorded: Recorded,
+    pub recorded: RecordFiles,
     /// Who it is, and by what it was judged; none in a record of an older version.
     pub about: Option<Box<About>>,
     /// How it ended.
-    pub end: End,
+    pub end: RecordEnd,
     totals: Option<Totals>,
 }
 
 /// How a record ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum RecordEnd {
     /// By the gateway's last line, of this time.
     Stopped(String),
     /// By another: the gateway is there, or couldn't say its last. The time is of the last line
@@ -39,7 +39,7 @@ impl Overview {
     ///
     /// # Errors
     /// What opening and reading give.
-    pub fn of(recorded: &Recorded) -> io::Result<Option<Self>> {
+    pub fn of(recorded: &RecordFiles) -> io::Result<Option<Self>> {
         let current = match Tail::open(&recorded.path)? {
             Some(current) => Some(current),
             None => Tail::open(&set_aside(&recorded.path))?,
@@ -57,9 +57,9 @@ impl Overview {
             None => timestamp(tail.modified()?),
         };
         let end = if event == Some(Event::Stop) {
-            End::Stopped(time)
+            RecordEnd::Stopped(time)
         } else {
-            End::Unknown(time)
+            RecordEnd::Unknown(time)
         };
         let about = last
             .and_then(|line| line.gateway)
@@ -75,7 +75,7 @@ impl Overview {
     /// When it began; of a record that doesn't say, when it ended.
     #[must_use]
     pub fn began(&self) -> &str {
-        let (End::Stopped(ended) | End::Unknown(ended)) = &self.end;
+        let (RecordEnd::Stopped(ended) | RecordEnd::Unknown(ended)) = &self.end;
         self.about.as_ref().map_or(ended, |about| &about.began)
     }
 
@@ -99,13 +99,13 @@ pub(in crate::audit) fn last_line(tail: &mut Tail) -> io::Result<Option<Box<Line
     Ok(end
         .into_iter()
         .rev()
-        .filter_map(Entry::read)
+        .filter_map(FileLine::read)
         .find_map(|entry| entry.line))
 }
 
-fn next(tail: &mut Tail) -> io::Result<Option<Entry>> {
+fn next(tail: &mut Tail) -> io::Result<Option<FileLine>> {
     while let Some(raw) = tail.line()? {
-        if let Some(entry) = Entry::read(raw) {
+        if let Some(entry) = FileLine::read(raw) {
             return Ok(Some(entry));
         }
     }

@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::super::set_aside;
-use super::directory::Recorded;
-use super::entry::Entry;
+use super::directory::RecordFiles;
+use super::entry::FileLine;
 use super::fold::{Fold, Standing, Told};
 use super::tail::Tail;
 
 /// One container's lines.
 #[derive(Debug)]
-pub struct Stream {
+pub struct LineStream {
     path: PathBuf,
     /// Those that are still to be read, the current one last.
     files: VecDeque<Tail>,
 }
 
-impl Stream {
+impl LineStream {
     /// Begins at the first line that is kept.
     ///
     /// # Errors
     /// What opening gives; `not a regular file`.
-    pub fn open(recorded: &Recorded) -> io::Result<Self> {
+    pub fn open(recorded: &RecordFiles) -> io::Result<Self> {
         Self::at(&recorded.path)
     }
 
@@ -61,11 +61,11 @@ impl Stream {
     ///
     /// # Errors
     /// What opening and reading give.
-    pub fn next_line(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_line(&mut self) -> io::Result<Option<FileLine>> {
         loop {
             if let Some(tail) = self.files.front_mut() {
                 while let Some(raw) = tail.line()? {
-                    if let Some(entry) = Entry::read(raw) {
+                    if let Some(entry) = FileLine::read(raw) {
                         return Ok(Some(entry));
                     }
                 }
@@ -107,17 +107,17 @@ impl Stream {
 
 /// The lines of several containers, by their time.
 #[derive(Debug)]
-pub struct Streams(Vec<(Stream, Option<Entry>)>);
+pub struct MergedLines(Vec<(LineStream, Option<FileLine>)>);
 
-impl Streams {
+impl MergedLines {
     /// Of these containers, in this order.
     ///
     /// # Errors
     /// What opening gives.
-    pub fn open<'a>(recorded: impl IntoIterator<Item = &'a Recorded>) -> io::Result<Self> {
+    pub fn open<'a>(recorded: impl IntoIterator<Item = &'a RecordFiles>) -> io::Result<Self> {
         recorded
             .into_iter()
-            .map(|one| Ok((Stream::open(one)?, None)))
+            .map(|one| Ok((LineStream::open(one)?, None)))
             .collect::<io::Result<_>>()
             .map(Self)
     }
@@ -127,7 +127,7 @@ impl Streams {
     ///
     /// # Errors
     /// What opening and reading give.
-    pub fn next_line(&mut self) -> io::Result<Option<(usize, Entry)>> {
+    pub fn next_line(&mut self) -> io::Result<Option<(usize, FileLine)>> {
         for (stream, head) in &mut self.0 {
             if head.is_none() {
                 *head = stream.next_line()?;
@@ -153,6 +153,6 @@ impl Streams {
     }
 }
 
-fn time(head: &Option<Entry>) -> &str {
-    head.as_ref().map_or("", Entry::time)
+fn time(head: &Option<FileLine>) -> &str {
+    head.as_ref().map_or("", FileLine::time)
 }

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::super::record::{Direction, Kind};
-use super::fold::Attempt;
+use super::fold::RecordedAttempt;
 
 /// Places that have rows of their own.
 const MAX_ROWS: usize = 10_000;
 
 /// Where attempts went. Ordered, so that two tables of the same sums look the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Target {
+pub struct Destination {
     /// From or to the container.
     pub inward: bool,
     /// By what protocol; none where the line that says it is gone.
@@ -47,7 +47,7 @@ pub struct Row {
 /// The sums so far.
 #[derive(Debug, Default)]
 pub struct Tally {
-    rows: HashMap<Target, Row>,
+    rows: HashMap<Destination, Row>,
     /// Attempts that have no row of their own.
     pub others: Row,
     /// All attempts.
@@ -56,7 +56,7 @@ pub struct Tally {
 
 impl Tally {
     /// Adds an attempt.
-    pub fn add(&mut self, attempt: Attempt) {
+    pub fn add(&mut self, attempt: RecordedAttempt) {
         let (count, denied) = (attempt.count(), attempt.denied());
         let line = *attempt.line;
         let one = Row {
@@ -73,7 +73,7 @@ impl Tally {
         } else {
             line.address
         };
-        let target = Target {
+        let destination = Destination {
             inward: line.direction == Some(Direction::In),
             protocol: line.protocol.map(Kind::word),
             name: line.name,
@@ -82,10 +82,10 @@ impl Tally {
         };
         self.total.take_in(&one);
         if self.rows.len() < MAX_ROWS {
-            self.rows.entry(target).or_default().take_in(&one);
+            self.rows.entry(destination).or_default().take_in(&one);
         } else {
             self.rows
-                .get_mut(&target)
+                .get_mut(&destination)
                 .unwrap_or(&mut self.others)
                 .take_in(&one);
         }
@@ -93,7 +93,7 @@ impl Tally {
 
     /// The places, the busiest first.
     #[must_use]
-    pub fn rows(self) -> Vec<(Target, Row)> {
+    pub fn rows(self) -> Vec<(Destination, Row)> {
         let mut rows: Vec<_> = self.rows.into_iter().collect();
         rows.sort_by(|(a, one), (b, other)| other.count().cmp(&one.count()).then_with(|| a.cmp(b)));
         rows

@@ -13,7 +13,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn recorded(folder: &Path, id: &str) -> Recorded {
+fn recorded(folder: &Path, id: &str) -> RecordFiles {
     Directory::new(folder)
         .list(usize::MAX)
         .unwrap()
@@ -26,7 +26,7 @@ fn recorded(folder: &Path, id: &str) -> Recorded {
 /// that runs, or is over.
 fn told(folder: &Path, id: &str, left: Standing) -> Vec<String> {
     let (mut stream, mut fold) = (
-        Stream::open(&recorded(folder, id)).unwrap(),
+        LineStream::open(&recorded(folder, id)).unwrap(),
         Fold::default(),
     );
     while let Some(entry) = stream.next_line().unwrap() {
@@ -73,7 +73,7 @@ fn the_lines_of_a_flow_are_one_attempt_corrected_by_the_later_ones() {
     let corrected = script.open("c.test");
     script.line(Event::End, |line| {
         line.flow = Some(corrected);
-        line.verdict = Some(crate::audit::line::Verdict::Deny);
+        line.verdict = Some(crate::audit::line::RecordedVerdict::Deny);
         line.name = Some("read-later.test".to_owned());
     });
     script.stop(2, 2).write(folder.path(), "c.jsonl");
@@ -178,7 +178,7 @@ fn a_line_that_comes_in_pieces_is_read_once_it_is_whole() {
         .deny("a.test")
         .raw(&vec![b'y'; MAX_LINE])
         .write(folder.path(), "c.jsonl");
-    let mut stream = Stream::open(&recorded(folder.path(), "c")).unwrap();
+    let mut stream = LineStream::open(&recorded(folder.path(), "c")).unwrap();
     assert!(stream.next_line().unwrap().unwrap().line.is_some());
     // As much of it as is ever read.
     assert_eq!(stream.next_line().unwrap().unwrap().raw.len(), MAX_LINE);
@@ -200,7 +200,7 @@ fn reading_goes_on_across_rotation_removal_and_a_new_file() {
     let (mut script, path) = (Script::of("c"), folder.path().join("c.jsonl"));
     let deny = |script: &mut Script, name: &str| script.deny(name).write(folder.path(), "c.jsonl");
     deny(&mut script, "n1");
-    let mut stream = Stream::open(&recorded(folder.path(), "c")).unwrap();
+    let mut stream = LineStream::open(&recorded(folder.path(), "c")).unwrap();
     let mut names = || -> Vec<String> {
         std::iter::from_fn(|| stream.next_line().unwrap())
             .map(|entry| entry.line.unwrap().name.unwrap())
@@ -236,7 +236,7 @@ fn links_fifos_and_folders_are_not_read() {
         let listed = recorded(folder.path(), "plain");
         std::fs::rename(at("plain.jsonl"), at("away")).unwrap();
         std::fs::rename(at(&format!("{name}.jsonl")), at("plain.jsonl")).unwrap();
-        assert!(Stream::open(&listed).is_err(), "{name}");
+        assert!(LineStream::open(&listed).is_err(), "{name}");
         std::fs::rename(at("plain.jsonl"), at("done")).unwrap();
         let _ = std::fs::remove_file(at("done")).or_else(|_| std::fs::remove_dir(at("done")));
     }
@@ -252,7 +252,7 @@ fn the_lines_of_several_containers_come_by_their_time() {
     other.wait(2).deny("n4");
     one.write(folder.path(), "one.jsonl");
     other.write(folder.path(), "other.jsonl");
-    let mut streams = Streams::open(&Directory::new(folder.path()).list(9).unwrap()).unwrap();
+    let mut streams = MergedLines::open(&Directory::new(folder.path()).list(9).unwrap()).unwrap();
     let next = std::iter::from_fn(|| streams.next_line().unwrap());
     let seen: Vec<_> = next
         .map(|(place, entry)| (place, entry.line.unwrap().name.unwrap()))
@@ -279,7 +279,7 @@ fn a_glance_tells_who_it_is_how_it_ended_and_the_sums() {
     );
     assert_eq!(
         over.end,
-        End::Stopped("2023-11-14T22:13:22.000Z".to_owned())
+        RecordEnd::Stopped("2023-11-14T22:13:22.000Z".to_owned())
     );
     assert_eq!(
         (
@@ -296,14 +296,14 @@ fn a_glance_tells_who_it_is_how_it_ended_and_the_sums() {
         .start(of_pod("shop", "web-0"));
     script.open("a.test");
     script.deny("b.test").line(Event::End, |line| {
-        line.verdict = Some(crate::audit::line::Verdict::Deny);
+        line.verdict = Some(crate::audit::line::RecordedVerdict::Deny);
         line.count = Some(1000);
     });
     script.raw(&[0; 5000]).write(folder.path(), "killed.jsonl");
     let killed = overview("killed");
     assert_eq!(
         killed.end,
-        End::Unknown("2023-11-14T22:13:25.000Z".to_owned())
+        RecordEnd::Unknown("2023-11-14T22:13:25.000Z".to_owned())
     );
     // Of the last gateway.
     assert_eq!(
@@ -347,7 +347,7 @@ fn sums_are_by_place_and_bounded() {
         .deny("late.test")
         .write(folder.path(), "c.jsonl");
     let (mut stream, mut fold) = (
-        Stream::open(&recorded(folder.path(), "c")).unwrap(),
+        LineStream::open(&recorded(folder.path(), "c")).unwrap(),
         Fold::default(),
     );
     let mut tally = Tally::default();
@@ -380,7 +380,7 @@ fn open_attempts_are_remembered_in_bounded_number() {
     }
     script.write(folder.path(), "c.jsonl");
     let (mut stream, mut fold) = (
-        Stream::open(&recorded(folder.path(), "c")).unwrap(),
+        LineStream::open(&recorded(folder.path(), "c")).unwrap(),
         Fold::default(),
     );
     while let Some(entry) = stream.next_line().unwrap() {

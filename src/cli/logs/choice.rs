@@ -10,8 +10,8 @@ use std::io;
 use anyhow::{Context, Result, bail};
 
 use crate::audit::clean;
-use crate::audit::line::Identity;
-use crate::audit::reader::{Directory, Overview, Recorded};
+use crate::audit::line::ContainerIdentity;
+use crate::audit::reader::{Directory, Overview, RecordFiles};
 
 /// Candidates that are listed where a word means several containers.
 const MAX_LISTED: usize = 10;
@@ -22,7 +22,7 @@ const MAX_WORD: usize = 255;
 #[derive(Debug)]
 pub(super) struct Choice {
     /// In the order in which they began.
-    pub(super) containers: Vec<Recorded>,
+    pub(super) containers: Vec<RecordFiles>,
     /// What else the word could have meant.
     pub(super) remark: Option<String>,
 }
@@ -58,7 +58,7 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice
 }
 
 /// A look at each record, the newest container last.
-pub(super) fn by_age(listed: &[Recorded]) -> io::Result<Vec<Overview>> {
+pub(super) fn by_age(listed: &[RecordFiles]) -> io::Result<Vec<Overview>> {
     let looked: io::Result<Vec<_>> = listed.iter().map(Overview::of).collect();
     let mut all: Vec<_> = looked?.into_iter().flatten().collect();
     all.sort_by(|a, b| a.began().cmp(b.began()));
@@ -107,11 +107,11 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
 }
 
 /// The containers of a pod, given as `NAME` or `NAMESPACE/NAME`.
-fn in_pod(all: &[Overview], word: &str) -> Result<Vec<Recorded>> {
+fn in_pod(all: &[Overview], word: &str) -> Result<Vec<RecordFiles>> {
     let (namespace, name) = word
         .split_once('/')
         .map_or((None, word), |(namespace, name)| (Some(namespace), name));
-    let is_of = |who: &&Identity| {
+    let is_of = |who: &&ContainerIdentity| {
         who.pod.as_deref() == Some(name)
             && (namespace.is_none() || who.namespace.as_deref() == namespace)
     };
@@ -147,12 +147,12 @@ fn ambiguous(word: &str, candidates: Vec<String>) -> anyhow::Error {
     )
 }
 
-fn identity(overview: &Overview) -> Option<&Identity> {
+fn identity(overview: &Overview) -> Option<&ContainerIdentity> {
     overview.about.as_ref().map(|about| &about.identity)
 }
 
 /// A pod's full name.
-pub(super) fn pod(who: &Identity) -> Option<String> {
+pub(super) fn pod(who: &ContainerIdentity) -> Option<String> {
     let name = who.pod.as_ref()?;
     Some(
         who.namespace

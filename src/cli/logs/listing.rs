@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::choice::{by_age, pod, short};
 use super::running::Running;
 use super::zone::Zone;
-use crate::audit::reader::{Directory, End, Overview};
+use crate::audit::reader::{Directory, Overview, RecordEnd};
 use crate::cli::columns;
 
 /// Containers that are listed where not all are asked for.
@@ -86,8 +86,8 @@ fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<Str
 /// known.
 fn ended(overview: &Overview, running: &Running, zone: Zone) -> String {
     match (&overview.end, running.has(&overview.recorded.id)) {
-        (End::Stopped(time), _) => zone.short(time),
-        (End::Unknown(_), Some(true)) => "running".to_owned(),
-        (End::Unknown(time), _) => format!("{}?", zone.short(time)),
+        (RecordEnd::Stopped(time), _) => zone.short(time),
+        (RecordEnd::Unknown(_), Some(true)) => "running".to_owned(),
+        (RecordEnd::Unknown(time), _) => format!("{}?", zone.short(time)),
     }
 }

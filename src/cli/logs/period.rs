@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::zone;
 use crate::audit::clean;
-use crate::audit::reader::{Attempt, Standing};
+use crate::audit::reader::{RecordedAttempt, Standing};
 
 /// Which attempts are wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Whether an attempt is.
-    pub(super) fn has(&self, attempt: &Attempt) -> bool {
+    pub(super) fn has(&self, attempt: &RecordedAttempt) -> bool {
         // Of one that is under way the last isn't known yet.
         let last = if attempt.standing == Standing::Open {
             ""

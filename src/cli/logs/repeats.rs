@@ -1,7 +1,7 @@
 //! Attempts that follow each other and are alike but for their times and bytes: shown once, with
 //! how many they are.
 
-use crate::audit::reader::{Attempt, Told};
+use crate::audit::reader::{RecordedAttempt, Told};
 
 /// What was told last, with how often, as long as the next may be like it. By the place of its
 /// container.
@@ -31,7 +31,7 @@ impl Repeats {
 
 /// Whether the line for people is the same, but for what [`add`] adds up. A flood's count is a sum
 /// already.
-fn alike(one: &Attempt, other: &Attempt) -> bool {
+fn alike(one: &RecordedAttempt, other: &RecordedAttempt) -> bool {
     let (a, b) = (&one.line, &other.line);
     one.standing == other.standing
         && a.count.is_none()
@@ -57,7 +57,7 @@ fn alike(one: &Attempt, other: &Attempt) -> bool {
         && (&a.rule, &a.reason, &a.suggestion) == (&b.rule, &b.reason, &b.suggestion)
 }
 
-fn add(known: &mut Attempt, attempt: &Attempt) {
+fn add(known: &mut RecordedAttempt, attempt: &RecordedAttempt) {
     let (sum, line) = (&mut known.line, &attempt.line);
     for (sum, more) in [
         (&mut sum.bytes_out, line.bytes_out),

@@ -6,19 +6,19 @@ use std::net::SocketAddr;
 use super::period::Wanted;
 use super::words::size;
 use super::zone::Zone;
-use crate::audit::reader::{Recorded, Row, Stream, Tally, Target, Told};
+use crate::audit::reader::{Destination, LineStream, RecordFiles, Row, Tally, Told};
 use crate::cli::columns;
 
 /// Shows the sums of these containers' attempts.
 pub(super) fn show(
-    containers: &[Recorded],
+    containers: &[RecordFiles],
     wanted: Wanted,
     zone: Zone,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let (mut tally, mut unread) = (Tally::default(), 0_u64);
     for recorded in containers {
-        Stream::open(recorded)?.tell_all(|told| match told {
+        LineStream::open(recorded)?.tell_all(|told| match told {
             Told::Attempt(attempt) if wanted.has(&attempt) => tally.add(attempt),
             Told::Attempt(_) | Told::Event(_) => {}
             Told::Other(_) => unread += 1,
@@ -93,7 +93,7 @@ fn cells(
     ]
 }
 
-fn place(target: &Target) -> String {
+fn place(target: &Destination) -> String {
     match (&target.name, target.address) {
         (Some(name), _) => format!("{name}:{}", target.port),
         (None, Some(address)) => SocketAddr::new(address, target.port).to_string(),

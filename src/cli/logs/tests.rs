@@ -43,7 +43,7 @@ fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
         .iter()
         .map(|container| container.id.clone())
         .collect();
-    let (streams, mut out) = (Streams::open(&containers).unwrap(), Vec::new());
+    let (streams, mut out) = (MergedLines::open(&containers).unwrap(), Vec::new());
     let now = || Ok(Running::of(running.iter().map(|id| (*id).to_owned())));
     View::new(form, ids, &mut out).show(streams, now).unwrap();
     String::from_utf8(out).unwrap()
@@ -159,7 +159,7 @@ fn a_person_reads_a_sentence_of_each_thing_that_happened() {
     script.line(Event::End, |line| {
         (line.protocol, line.direction, line.number) =
             (Some(crate::audit::Kind::Icmp), Some(Direction::In), Some(8));
-        (line.verdict, line.count) = (Some(crate::audit::line::Verdict::Deny), Some(7));
+        (line.verdict, line.count) = (Some(crate::audit::line::RecordedVerdict::Deny), Some(7));
         (line.address, line.port) = (Some("2001:db8::1".parse().unwrap()), Some(0));
         line.source = Some("[2001:db8::2]:0".parse().unwrap());
     });
@@ -516,7 +516,7 @@ impl Follower {
                 let ended = matches!(ended.try_recv(), Err(mpsc::TryRecvError::Disconnected));
                 Ok(Running::of((!ended).then(|| "c".to_owned())))
             };
-            let streams = Streams::open(&containers).unwrap();
+            let streams = MergedLines::open(&containers).unwrap();
             View::new(
                 Form {
                     follow: true,

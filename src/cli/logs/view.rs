@@ -13,8 +13,8 @@ use super::repeats::Repeats;
 use super::running::Running;
 use super::words::{self, Paint};
 use super::zone::Zone;
-use crate::audit::line::{Event, Verdict};
-use crate::audit::reader::{Entry, Fold, Standing, Streams, Told};
+use crate::audit::line::{Event, RecordedVerdict};
+use crate::audit::reader::{FileLine, Fold, MergedLines, Standing, Told};
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -83,7 +83,7 @@ impl<'a, W: Write> View<'a, W> {
     /// runs.
     pub(super) fn show(
         mut self,
-        mut streams: Streams,
+        mut streams: MergedLines,
         running: impl Fn() -> io::Result<Running>,
     ) -> io::Result<()> {
         loop {
@@ -103,7 +103,7 @@ impl<'a, W: Write> View<'a, W> {
     }
 
     /// Which of the containers have ended, by all that was read of them.
-    fn over(&self, streams: &Streams, running: &Running) -> io::Result<Vec<bool>> {
+    fn over(&self, streams: &MergedLines, running: &Running) -> io::Result<Vec<bool>> {
         // Where it can't be said what runs, only a last line tells.
         let gone = |place, id| {
             Ok::<_, io::Error>(
@@ -117,7 +117,7 @@ impl<'a, W: Write> View<'a, W> {
             .collect()
     }
 
-    fn entry(&mut self, place: usize, entry: Entry) -> io::Result<()> {
+    fn entry(&mut self, place: usize, entry: FileLine) -> io::Result<()> {
         let Some(container) = self.containers.get_mut(place) else {
             return Ok(());
         };
@@ -217,9 +217,9 @@ impl Form {
         }
     }
 
-    fn wants_line(&self, entry: &Entry) -> bool {
+    fn wants_line(&self, entry: &FileLine) -> bool {
         let Some(line) = &entry.line else { return true };
-        let denied = line.verdict == Some(Verdict::Deny);
+        let denied = line.verdict == Some(RecordedVerdict::Deny);
         (denied || !self.wanted.denied) && self.wanted.period.has(&line.time, &line.time)
     }
 }

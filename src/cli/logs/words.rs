@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::zone::Zone;
 use crate::audit::line::{Ended, Event, Line, Side};
-use crate::audit::reader::{Attempt, Standing, Told};
+use crate::audit::reader::{RecordedAttempt, Standing, Told};
 use crate::audit::{Direction, Kind};
 
 /// Whether verdicts have colours.
@@ -53,7 +53,7 @@ pub(super) fn line(
 }
 
 /// `DENY https evil.test (192.0.2.1:443): no rule allows it; would be allowed by domain=evil.test`.
-fn attempt(attempt: &Attempt, repeated: u64, zone: Zone, paint: Paint) -> String {
+fn attempt(attempt: &RecordedAttempt, repeated: u64, zone: Zone, paint: Paint) -> String {
     let line = &attempt.line;
     let mut text = paint.verdict(attempt.denied()).to_owned();
     push(&mut text, " ", line.protocol.map(Kind::word));
@@ -124,7 +124,7 @@ fn target(line: &Line) -> Option<String> {
 }
 
 /// How far it is, where it isn't over in order, and what it took.
-fn remarks(attempt: &Attempt) -> Vec<String> {
+fn remarks(attempt: &RecordedAttempt) -> Vec<String> {
     let line = &attempt.line;
     let mut remarks = Vec::new();
     match attempt.standing {

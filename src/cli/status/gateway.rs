@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::line::{Identity, Totals};
+use crate::audit::line::{ContainerIdentity, Totals};
 use crate::cgroup::Groups;
 use crate::container::record::Record;
-use crate::control::{self, Answer, Report, Request};
+use crate::control::{self, FilterReport, Request, Response};
 use crate::policy::PolicySource;
 use crate::policy::text::Mistake;
 use crate::settings::{self, Settings, select};
@@ -24,7 +24,7 @@ pub(super) struct Shown {
     pub container: String,
     /// Who it is.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub identity: ContainerIdentity,
     /// Whether it is well.
     pub state: State,
     /// The policy's name.
@@ -90,7 +90,7 @@ impl Shown {
 
     /// What people call it: the container, or its pod.
     pub(super) fn name(&self) -> &str {
-        let Identity { name, pod, .. } = &self.identity;
+        let ContainerIdentity { name, pod, .. } = &self.identity;
         name.as_deref().or(pod.as_deref()).unwrap_or("-")
     }
 }
@@ -128,7 +128,7 @@ impl Host {
             .and_then(|keeper| self.groups.memory(keeper.pid))
             .filter(|_| state != State::Dead);
         let (memory, tally) = match report {
-            Some(Report { tally, held }) => (group.or(Some(held)), Some(tally)),
+            Some(FilterReport { tally, held }) => (group.or(Some(held)), Some(tally)),
             None => (group, None),
         };
         let since = record.proxy.and_then(|keeper| keeper.began());
@@ -163,10 +163,10 @@ impl Host {
 
 /// How a gateway is by what was heard of it: none where there is none any more, or where it gave no
 /// answer.
-fn judge(heard: Option<Option<Answer>>) -> (State, Option<Report>) {
+fn judge(heard: Option<Option<Response>>) -> (State, Option<FilterReport>) {
     match heard {
         None => (State::Dead, None),
-        Some(Some(Answer::Status(Some(report)))) => {
+        Some(Some(Response::Status(Some(report)))) => {
             let state = if report.tally.healthy {
                 State::Ok
             } else {
@@ -174,7 +174,7 @@ fn judge(heard: Option<Option<Answer>>) -> (State, Option<Report>) {
             };
             (state, Some(report.cleaned()))
         }
-        Some(Some(Answer::Status(None))) => (State::FilterSilent, None),
+        Some(Some(Response::Status(None))) => (State::FilterSilent, None),
         Some(_) => (State::Silent, None),
     }
 }
@@ -182,14 +182,14 @@ fn judge(heard: Option<Option<Answer>>) -> (State, Option<Report>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::journal::Tally;
+    use crate::audit::journal::JournalStatus;
 
-    fn report(healthy: bool) -> Report {
-        Report {
-            tally: Tally {
+    fn report(healthy: bool) -> FilterReport {
+        FilterReport {
+            tally: JournalStatus {
                 healthy,
                 last_denial: Some("\u{1b}[2J".to_owned()),
-                ..Tally::default()
+                ..JournalStatus::default()
             },
             held: 1,
         }
@@ -201,20 +201,23 @@ mod tests {
         assert_eq!(state(None), State::Dead);
         assert_eq!(state(Some(None)), State::Silent);
         assert_eq!(
-            state(Some(Some(Answer::Done))),
+            state(Some(Some(Response::Done))),
             State::Silent,
             "no answer to what was asked"
         );
         assert_eq!(
-            state(Some(Some(Answer::NotUnderstood(String::new())))),
+            state(Some(Some(Response::NotUnderstood(String::new())))),
             State::Silent
         );
-        assert_eq!(state(Some(Some(Answer::Status(None)))), State::FilterSilent);
         assert_eq!(
-            state(Some(Some(Answer::Status(Some(report(false)))))),
+            state(Some(Some(Response::Status(None)))),
+            State::FilterSilent
+        );
+        assert_eq!(
+            state(Some(Some(Response::Status(Some(report(false)))))),
             State::RecordUnwritable
         );
-        let (state, report) = judge(Some(Some(Answer::Status(Some(report(true))))));
+        let (state, report) = judge(Some(Some(Response::Status(Some(report(true))))));
         assert_eq!(state, State::Ok);
         assert_eq!(
             report

@@ -97,14 +97,14 @@ fn mebibytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::line::{Identity, Totals};
+    use crate::audit::line::{ContainerIdentity, Totals};
 
     fn shown(name: &str, state: State) -> Shown {
         Shown {
             container: "7d4c5b0e9a1f2233445566778899aabb".to_owned(),
-            identity: Identity {
+            identity: ContainerIdentity {
                 name: Some(name.to_owned()),
-                ..Identity::default()
+                ..ContainerIdentity::default()
             },
             state,
             policy: "npm".to_owned(),
