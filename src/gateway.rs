@@ -5,13 +5,13 @@
 //! is how it fails closed and leaves nothing behind.
 
 pub mod adopt;
+pub mod arp_ndp;
 pub mod fragment;
-pub mod link;
-pub mod neighbour;
+pub mod icmp;
+pub mod links;
+pub mod nflog;
 pub mod nft;
-pub mod refusal;
 pub mod ruleset;
-pub mod unreachable;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -25,7 +25,7 @@ use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
 use crate::sys::netns::Namespace;
 use crate::sys::sysctl::Sysctls;
-use link::Links;
+use links::Links;
 
 /// The gateway's own address: the source of the ICMP errors that a container sees. RFC 7600 sets it
 /// aside for nodes that must send ICMP and have no address of their own.

@@ -15,7 +15,7 @@ use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
-use super::link::{Link, MAIN, address_of, next_hop};
+use super::links::{Link, MAIN, address_of, next_hop};
 use super::{DUMMY, Gateway, Side, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::sys::netns::Namespace;
 

@@ -17,7 +17,7 @@ use super::handshakes::Handshakes;
 use super::judge::Judge;
 use super::{close, connection, kernel_log, udp};
 use crate::audit::Kind;
-use crate::gateway::refusal;
+use crate::gateway::nflog;
 use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
 use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
@@ -69,7 +69,7 @@ impl Sockets {
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
             Err(error) => return Err(error),
         }
-        let (subscription, acknowledged) = refusal::subscription(LOG_GROUP, 128);
+        let (subscription, acknowledged) = nflog::subscription(LOG_GROUP, 128);
         sockets.reports.transact(&subscription, acknowledged)?;
         sockets.reports.listen(REPORTS)?;
         Ok(sockets)
@@ -243,7 +243,7 @@ impl Datagrams {
     /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and
     /// nothing opens.
     fn refuse(&self, source: SocketAddr, destination: SocketAddr, length: usize) {
-        let message = crate::gateway::unreachable::prohibited(source, destination, length);
+        let message = crate::gateway::icmp::prohibited(source, destination, length);
         let socket = self.icmp.iter().find(|(v4, _)| *v4 == source.is_ipv4());
         if let Some((_, socket)) = socket {
             let _ = socket.send_to(&message, &SocketAddr::new(source.ip(), 0).into());

@@ -20,7 +20,7 @@ use crate::audit::line::Side;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
 use crate::control::FilterReport;
 use crate::gateway::DUMMY;
-use crate::gateway::neighbour::StandsFor;
+use crate::gateway::arp_ndp::StandsFor;
 use crate::policy::{Denial, Grounds};
 use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};

@@ -15,7 +15,7 @@ use super::handshakes::Handshakes;
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::gateway::fragment::{Fragment, Pieces, Whole};
-use crate::gateway::refusal::{self, Packet, Report, Why};
+use crate::gateway::nflog::{self, Packet, Report, Why};
 use crate::policy::{Attempt, Denial, Grounds, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
@@ -78,7 +78,7 @@ impl Reader {
     /// Takes one datagram of reports.
     fn take(&mut self) -> io::Result<()> {
         match self.reports.take() {
-            Ok(datagram) => refusal::reports(&datagram).for_each(|report| self.hear(report)),
+            Ok(datagram) => nflog::reports(&datagram).for_each(|report| self.hear(report)),
             // The next one's number shows how many.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 self.numbers.some_lost = true

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::gateway::Side;
 use crate::gateway::adopt;
-use crate::gateway::link::Link;
+use crate::gateway::links::Link;
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
 

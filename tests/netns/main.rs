@@ -19,8 +19,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use boundary_shim::gateway::adopt::{self, Adopted};
-use boundary_shim::gateway::link::Link;
-use boundary_shim::gateway::neighbour::{StandsFor, answer_arp, answer_ndp};
+use boundary_shim::gateway::arp_ndp::{StandsFor, answer_arp, answer_ndp};
+use boundary_shim::gateway::links::Link;
 use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use boundary_shim::audit::Kind;
-use boundary_shim::gateway::refusal::reports;
+use boundary_shim::gateway::nflog::reports;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
