@@ -1,0 +1,157 @@
+//! ARCHITECTURE.md and the rules of the house that no compiler checks, held against the sources.
+//!
+//! It reads the syntax of `src` and of the fuzz targets, without what is for tests alone. Each
+//! message says the reason. `cargo test --test architecture -- --ignored --nocapture` prints the
+//! circles, figures about functions, and the names that several types share.
+
+#![expect(
+    clippy::panic,
+    reason = "a test that can't read the sources says where"
+)]
+
+mod document;
+mod graph;
+mod metrics;
+mod rules;
+mod tokens;
+mod tree;
+
+use graph::Graph;
+use tree::Tree;
+
+/// Arrows between files that make circles and are to be cut, from and to. A line goes when its
+/// arrow does; another circle over the same arrow goes with it.
+const KNOWN: &[(&str, &str)] = &[
+    ("src/apparmor/kernel.rs", "src/apparmor.rs"),
+    ("src/audit/journal.rs", "src/audit/entry.rs"),
+    ("src/audit/journal.rs", "src/audit/last.rs"),
+    ("src/cgroup/group.rs", "src/cgroup.rs"),
+    ("src/cgroup/place.rs", "src/cgroup.rs"),
+    ("src/cli/logs/pruning.rs", "src/cli/logs.rs"),
+    ("src/gateway/nft/rule.rs", "src/gateway/nft.rs"),
+    ("src/hook/decide.rs", "src/hook.rs"),
+    ("src/integrate/apparmor.rs", "src/integrate.rs"),
+    (
+        "src/integrate/containerd/entry.rs",
+        "src/integrate/containerd/document.rs",
+    ),
+    (
+        "src/integrate/containerd/files.rs",
+        "src/integrate/containerd.rs",
+    ),
+    ("src/integrate/docker.rs", "src/integrate.rs"),
+    (
+        "src/integrate/docker/servers.rs",
+        "src/integrate/docker/config_file.rs",
+    ),
+    ("src/integrate/drop_in.rs", "src/integrate.rs"),
+    ("src/integrate/error.rs", "src/integrate/binary.rs"),
+    ("src/integrate/plan.rs", "src/integrate.rs"),
+    ("src/integrate/step.rs", "src/integrate/apparmor.rs"),
+    ("src/integrate/step.rs", "src/integrate/docker/servers.rs"),
+    ("src/policy/permit.rs", "src/policy.rs"),
+    ("src/policy/rule.rs", "src/policy.rs"),
+    ("src/proxy/capture.rs", "src/proxy.rs"),
+    ("src/proxy/connection.rs", "src/proxy.rs"),
+    ("src/proxy/connection/ahead.rs", "src/proxy/connection.rs"),
+    ("src/proxy/dial.rs", "src/proxy.rs"),
+    ("src/proxy/dns.rs", "src/proxy.rs"),
+    ("src/proxy/dns/reply.rs", "src/proxy/dns/upstream.rs"),
+    ("src/proxy/dns/resolver.rs", "src/proxy.rs"),
+    ("src/proxy/dns/upstream.rs", "src/proxy.rs"),
+    ("src/proxy/dns/upstream.rs", "src/proxy/dns.rs"),
+    ("src/proxy/http.rs", "src/proxy/connection.rs"),
+    ("src/proxy/http/converse.rs", "src/proxy/http.rs"),
+    ("src/proxy/identify/http.rs", "src/proxy/identify.rs"),
+    ("src/proxy/identify/pretence.rs", "src/proxy/identify.rs"),
+    ("src/proxy/identify/tls.rs", "src/proxy/identify.rs"),
+    ("src/proxy/keeper.rs", "src/proxy.rs"),
+    ("src/proxy/refusals.rs", "src/proxy.rs"),
+    ("src/proxy/udp.rs", "src/proxy.rs"),
+    ("src/runtime/create.rs", "src/runtime.rs"),
+    ("src/runtime/exec.rs", "src/runtime.rs"),
+    ("src/runtime/start.rs", "src/runtime.rs"),
+    ("src/seccomp/patch/gate.rs", "src/seccomp/patch.rs"),
+    ("src/seccomp/patch/granted.rs", "src/seccomp/patch.rs"),
+    ("src/seccomp/patch/plan.rs", "src/seccomp/patch.rs"),
+    ("src/seccomp/patch/plan.rs", "src/seccomp/patch/gate.rs"),
+    ("src/spec/capabilities.rs", "src/spec.rs"),
+    ("src/spec/cgroup.rs", "src/spec.rs"),
+    ("src/spec/hooks.rs", "src/spec.rs"),
+    ("src/spec/keys.rs", "src/spec.rs"),
+    ("src/spec/mounts.rs", "src/spec.rs"),
+    ("src/spec/nesting.rs", "src/spec.rs"),
+    ("src/spec/network.rs", "src/spec.rs"),
+    ("src/spec/user_namespace.rs", "src/spec.rs"),
+];
+
+/// Likewise between parts.
+const KNOWN_BETWEEN_PARTS: &[(&str, &str)] = &[];
+
+/// Words of ARCHITECTURE.md that more than one type has as its name.
+const KNOWN_WORDS: &[&str] = &["Attempt", "Exit", "Gateway", "Plan", "Policy", "Verdict"];
+
+fn none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn every_part_names_only_the_parts_below_it() {
+    none(rules::parts(&Tree::of_the_repository()));
+}
+
+#[test]
+fn no_circle_between_parts() {
+    none(Graph::of_parts(&Tree::of_the_repository()).circles(KNOWN_BETWEEN_PARTS));
+}
+
+#[test]
+fn no_circle_between_files() {
+    none(Graph::of_files(&Tree::of_the_repository()).circles(KNOWN));
+}
+
+#[test]
+fn a_word_of_the_document_names_one_type() {
+    none(rules::words(&Tree::of_the_repository(), KNOWN_WORDS));
+}
+
+#[test]
+fn decisions_and_edits_are_pure() {
+    none(rules::purity(&Tree::of_the_repository()));
+}
+
+#[test]
+fn tokio_stays_in_keeper_and_filter() {
+    none(rules::tokio(&Tree::of_the_repository()));
+}
+
+#[test]
+fn only_the_dialler_and_its_like_open_sockets_to_the_outside() {
+    none(rules::outside(&Tree::of_the_repository()));
+}
+
+#[test]
+fn only_one_module_starts_programs() {
+    none(rules::programs(&Tree::of_the_repository()));
+}
+
+#[test]
+fn unsafe_code_is_only_in_sys() {
+    none(rules::unsafe_code(&Tree::of_the_repository()));
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_fits_a_reader() {
+    none(rules::files(&Tree::of_the_repository()));
+}
+
+#[test]
+fn every_field_of_a_record_gets_a_value_somewhere() {
+    none(rules::record_fields(&Tree::of_the_repository()));
+}
+
+#[test]
+#[ignore = "a report"]
+fn report() {
+    println!("{}", metrics::report(&Tree::of_the_repository()));
+}
