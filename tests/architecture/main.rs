@@ -12,9 +12,12 @@
 mod document;
 mod graph;
 mod metrics;
+mod planted;
 mod rules;
 mod tokens;
 mod tree;
+
+use std::sync::LazyLock;
 
 use graph::Graph;
 use tree::Tree;
@@ -91,67 +94,69 @@ const KNOWN_BETWEEN_PARTS: &[(&str, &str)] = &[];
 /// Words of ARCHITECTURE.md that more than one type has as its name.
 const KNOWN_WORDS: &[&str] = &["Attempt", "Exit", "Gateway", "Plan", "Policy", "Verdict"];
 
+static SOURCES: LazyLock<Tree> = LazyLock::new(Tree::of_the_repository);
+
 fn none(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
 #[test]
 fn every_part_names_only_the_parts_below_it() {
-    none(rules::parts(&Tree::of_the_repository()));
+    none(rules::parts(&SOURCES));
 }
 
 #[test]
 fn no_circle_between_parts() {
-    none(Graph::of_parts(&Tree::of_the_repository()).circles(KNOWN_BETWEEN_PARTS));
+    none(Graph::of_parts(&SOURCES).circles(KNOWN_BETWEEN_PARTS));
 }
 
 #[test]
 fn no_circle_between_files() {
-    none(Graph::of_files(&Tree::of_the_repository()).circles(KNOWN));
+    none(Graph::of_files(&SOURCES).circles(KNOWN));
 }
 
 #[test]
 fn a_word_of_the_document_names_one_type() {
-    none(rules::words(&Tree::of_the_repository(), KNOWN_WORDS));
+    none(rules::words(&SOURCES, KNOWN_WORDS));
 }
 
 #[test]
 fn decisions_and_edits_are_pure() {
-    none(rules::purity(&Tree::of_the_repository()));
+    none(rules::purity(&SOURCES));
 }
 
 #[test]
 fn tokio_stays_in_keeper_and_filter() {
-    none(rules::tokio(&Tree::of_the_repository()));
+    none(rules::tokio(&SOURCES));
 }
 
 #[test]
 fn only_the_dialler_and_its_like_open_sockets_to_the_outside() {
-    none(rules::outside(&Tree::of_the_repository()));
+    none(rules::outside(&SOURCES));
 }
 
 #[test]
 fn only_one_module_starts_programs() {
-    none(rules::programs(&Tree::of_the_repository()));
+    none(rules::programs(&SOURCES));
 }
 
 #[test]
 fn unsafe_code_is_only_in_sys() {
-    none(rules::unsafe_code(&Tree::of_the_repository()));
+    none(rules::unsafe_code(&SOURCES));
 }
 
 #[test]
 fn every_file_says_what_it_owns_and_fits_a_reader() {
-    none(rules::files(&Tree::of_the_repository()));
+    none(rules::files(&SOURCES));
 }
 
 #[test]
 fn every_field_of_a_record_gets_a_value_somewhere() {
-    none(rules::record_fields(&Tree::of_the_repository()));
+    none(rules::record_fields(&SOURCES));
 }
 
 #[test]
 #[ignore = "a report"]
 fn report() {
-    println!("{}", metrics::report(&Tree::of_the_repository()));
+    println!("{}", metrics::report(&SOURCES));
 }

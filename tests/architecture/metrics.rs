@@ -13,14 +13,10 @@ use crate::{rules, tokens};
 pub(crate) fn report(tree: &Tree) -> String {
     let mut counts = Counts::default();
     let mut lines = 0;
-    for (file, code) in tree
-        .files
-        .iter()
-        .filter(|(file, _)| file.starts_with("src/"))
-    {
+    for file in tree.files.keys().filter(|file| file.starts_with("src/")) {
         counts.file = file;
-        counts.visit_file(&code.syntax);
-        lines += tokens::lines(&code.tokens).len();
+        counts.visit_file(&tree.syntax(file));
+        lines += tokens::lines(&tree.tokens(file)).len();
     }
     let mut text = format!("{lines} lines of code\n");
     counts.functions.sort_unstable();

@@ -9,7 +9,7 @@ use syn::{Expr, Member};
 use crate::document;
 use crate::graph::{Graph, part_of};
 use crate::tokens;
-use crate::tree::{File, Target, Tree};
+use crate::tree::{Target, Tree};
 
 /// Lines that a source file may have, its tests included.
 const LONGEST: usize = 1000;
@@ -188,9 +188,9 @@ pub(crate) fn types(tree: &Tree) -> BTreeMap<String, Vec<String>> {
         file: "",
         found: BTreeMap::new(),
     };
-    for (file, code) in of_src(tree) {
+    for file in of_src(tree) {
         types.file = file;
-        types.visit_file(&code.syntax);
+        types.visit_file(&tree.syntax(file));
     }
     types.found
 }
@@ -227,16 +227,12 @@ pub(crate) fn outside(tree: &Tree) -> Vec<String> {
             )
         }));
     }
-    for (file, code) in of_src(tree).filter(|(file, _)| part_of(file) != "sys") {
-        for run in tokens::runs(&code.tokens) {
-            let makes = run
-                .names
-                .ends_with(&["Socket".to_owned(), "new".to_owned()]);
-            if makes && !run.arguments.as_ref().is_some_and(is_unix) {
+    for file in of_src(tree).filter(|file| part_of(file) != "sys") {
+        for (line, arguments) in tokens::calls(&tree.tokens(file), &["Socket", "new"]) {
+            if !arguments.as_ref().is_some_and(is_unix) {
                 wrong.push(format!(
-                    "{file}:{} makes a socket: outside sys/ only Unix sockets are made, which lead \
-                     nowhere else",
-                    run.line
+                    "{file}:{line} makes a socket: outside sys/ only Unix sockets are made, which \
+                     lead nowhere else"
                 ));
             }
         }
@@ -336,19 +332,18 @@ fn unwritten(
     by: &dyn Fn(&str) -> bool,
     wrong: &mut Vec<String>,
 ) {
-    let fields = tree
-        .files
-        .get(file)
-        .map(|code| optional_fields(&code.syntax, name));
-    let fields = fields.unwrap_or_default();
+    let fields = match tree.files.contains_key(file) {
+        true => optional_fields(&tree.syntax(file), name),
+        false => Vec::new(),
+    };
     if fields.is_empty() {
         wrong.push(format!(
             "{file} has no struct `{name}` with optional fields"
         ));
     }
     let mut given = Given::default();
-    for (_, code) in of_src(tree).filter(|(file, _)| by(file)) {
-        given.visit_file(&code.syntax);
+    for file in of_src(tree).filter(|file| by(file)) {
+        given.visit_file(&tree.syntax(file));
     }
     for field in fields {
         if !given.0.contains(&field) {
@@ -417,9 +412,9 @@ impl Given {
     }
 }
 
-fn of_src(tree: &Tree) -> impl Iterator<Item = (&str, &File)> {
-    let files = tree.files.iter().map(|(file, code)| (file.as_str(), code));
-    files.filter(|(file, _)| file.starts_with("src/"))
+fn of_src(tree: &Tree) -> impl Iterator<Item = &str> {
+    let files = tree.files.keys().map(String::as_str);
+    files.filter(|file| file.starts_with("src/"))
 }
 
 /// The places in `src` that name one of these, as it is written or under another name. A word of
@@ -442,8 +437,8 @@ fn named(
         }
         Some(())
     };
-    for (at, code) in of_src(tree).filter(|(at, _)| file(at)) {
-        for run in tokens::runs(&code.tokens) {
+    for at in of_src(tree).filter(|at| file(at)) {
+        for run in &tree.files[at] {
             look(at, run.line, &run.names);
         }
     }

@@ -13,8 +13,6 @@ pub(crate) struct Run {
     pub(crate) names: Vec<String>,
     /// Whether it is a field's or a method's name.
     pub(crate) after_dot: bool,
-    /// What follows in parentheses.
-    pub(crate) arguments: Option<TokenStream>,
 }
 
 /// The code without documentation and without what is compiled for tests alone.
@@ -144,16 +142,35 @@ fn follows_arrow(tokens: &[TokenTree], at: usize) -> bool {
 /// Every run of names, those inside of groups too.
 pub(crate) fn runs(tokens: &TokenStream) -> Vec<Run> {
     let mut found = Vec::new();
-    collect_runs(tokens, &mut found);
+    each_run(tokens, &mut |run, _| found.push(run));
     found
 }
 
-fn collect_runs(tokens: &TokenStream, found: &mut Vec<Run>) {
+/// What is called by this name, with the arguments in parentheses, none where it only is named.
+pub(crate) fn calls(tokens: &TokenStream, name: &[&str]) -> Vec<(usize, Option<TokenStream>)> {
+    let mut found = Vec::new();
+    each_run(tokens, &mut |run, next| {
+        let names: Vec<&str> = run.names.iter().map(String::as_str).collect();
+        if names.ends_with(name) {
+            let arguments = match next {
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
+                    Some(group.stream())
+                }
+                _ => None,
+            };
+            found.push((run.line, arguments));
+        }
+    });
+    found
+}
+
+/// Goes over the runs, each with what follows it.
+fn each_run(tokens: &TokenStream, take: &mut dyn FnMut(Run, Option<&TokenTree>)) {
     let tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
     let mut at = 0;
     while at < tokens.len() {
         match &tokens[at] {
-            TokenTree::Group(group) => collect_runs(&group.stream(), found),
+            TokenTree::Group(group) => each_run(&group.stream(), take),
             TokenTree::Ident(first) => {
                 let after_dot = at
                     .checked_sub(1)
@@ -166,20 +183,12 @@ fn collect_runs(tokens: &TokenStream, found: &mut Vec<Run>) {
                     names.push(next.to_string());
                     at += 3;
                 }
-                let arguments = match tokens.get(at + 1) {
-                    Some(TokenTree::Group(group))
-                        if group.delimiter() == Delimiter::Parenthesis =>
-                    {
-                        Some(group.stream())
-                    }
-                    _ => None,
-                };
-                found.push(Run {
+                let run = Run {
                     line: first.span().start().line,
                     names,
                     after_dot,
-                    arguments,
-                });
+                };
+                take(run, tokens.get(at + 1));
             }
             _ => {}
         }

@@ -21,24 +21,19 @@ const LIBRARY: &str = "boundary_shim";
 /// its own, which no Rust name can be equal to.
 pub(crate) type ModulePath = Vec<String>;
 
+#[derive(Debug)]
 pub(crate) struct Tree {
     /// ARCHITECTURE.md.
     pub(crate) document: String,
     /// Every file's text, those for tests too.
     pub(crate) texts: BTreeMap<String, String>,
-    /// The files of the product.
-    pub(crate) files: BTreeMap<String, File>,
+    /// The files of the product, each with the runs of names in it.
+    pub(crate) files: BTreeMap<String, Vec<Run>>,
     /// Files that no module declares.
     pub(crate) undeclared: Vec<String>,
     /// All that the product's files name.
     pub(crate) names: Vec<Name>,
     modules: BTreeMap<ModulePath, Module>,
-}
-
-/// One file's code, without what is for tests alone.
-pub(crate) struct File {
-    pub(crate) tokens: TokenStream,
-    pub(crate) syntax: syn::File,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +138,16 @@ impl Tree {
         tree
     }
 
+    /// A file's code, without what is for tests alone.
+    pub(crate) fn tokens(&self, name: &str) -> TokenStream {
+        tokens::product(tokens_of(name, &self.texts[name]))
+    }
+
+    /// Likewise, as syntax.
+    pub(crate) fn syntax(&self, name: &str) -> syn::File {
+        parsed(name, self.tokens(name))
+    }
+
     /// Reads a file and the files of the modules that it declares.
     fn load(
         &mut self,
@@ -156,11 +161,10 @@ impl Tree {
             .texts
             .get(name)
             .unwrap_or_else(|| panic!("{name} is declared as a module, but there is no such file"));
-        let whole = TokenStream::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let whole = tokens_of(name, text);
         let tokens = tokens::product(whole.clone());
-        let syntax: syn::File =
-            syn::parse2(tokens.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let whole: syn::File = syn::parse2(whole).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let syntax = parsed(name, tokens.clone());
+        let whole = parsed(name, whole);
         let product = declared(&syntax.items, folder, &module);
         for (file, ..) in declared(&whole.items, folder, &module) {
             if !product.iter().any(|(own, ..)| *own == file) {
@@ -176,7 +180,7 @@ impl Tree {
         reader.enter(&syntax.items);
         reader.visit_file(&syntax);
         written.extend(reader.written.into_iter().map(|own| (name.to_owned(), own)));
-        self.files.insert(name.to_owned(), File { tokens, syntax });
+        self.files.insert(name.to_owned(), tokens::runs(&tokens));
         for (file, folder, module) in product {
             self.load(&file, &folder, module, written, for_tests);
         }
@@ -545,6 +549,14 @@ fn declared(
         }
     }
     found
+}
+
+fn tokens_of(name: &str, text: &str) -> TokenStream {
+    TokenStream::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn parsed(name: &str, tokens: TokenStream) -> syn::File {
+    syn::parse2(tokens).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Whether a crate begins with this file.
