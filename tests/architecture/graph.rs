@@ -97,16 +97,20 @@ impl Graph {
 
     /// What is wrong with the circles: one that goes over none of the arrows that are known to be
     /// wrong, or a known one that makes no circle any more.
-    pub(crate) fn circles(&self, known: &[(&str, &str)]) -> Vec<String> {
+    pub(crate) fn circles(&self, known: &[&str]) -> Vec<String> {
         let mut wrong = Vec::new();
-        for (from, to) in known {
+        let known: Vec<(&str, &str)> = known
+            .iter()
+            .map(|arrow| arrow.split_once(" → ").unwrap_or((arrow, "")))
+            .collect();
+        for (from, to) in &known {
             if self.circle_over(from, to).is_none() {
                 wrong.push(format!(
                     "KNOWN lists {from} → {to}, which is part of no circle any more: delete that line"
                 ));
             }
         }
-        let rest = self.without(known);
+        let rest = self.without(&known);
         let turned = rest.turned();
         let mut seen = BTreeSet::new();
         for node in rest.0.keys() {

@@ -51,7 +51,7 @@ pub(crate) fn report(tree: &Tree) -> String {
         let _ = writeln!(text, "\ncircles between {title}, over an arrow to be cut:");
         for (from, to) in graph.to_be_cut() {
             let circle = graph.circle_over(&from, &to).unwrap_or_default();
-            let _ = write!(text, "(\"{from}\", \"{to}\")\n{}", graph.describe(&circle));
+            let _ = write!(text, "\"{from} → {to}\",\n{}", graph.describe(&circle));
         }
     }
     text

@@ -341,9 +341,9 @@ fn known_circles_are_borne_until_they_are_gone() {
             ("src/c.rs", c),
         ]))
     };
-    let known = ("src/b.rs", "src/a.rs");
+    let known = "src/b.rs → src/a.rs";
     assert_none(&with("use crate::a::A;").circles(&[known]));
-    let gone = ("src/c.rs", "src/a.rs");
+    let gone = "src/c.rs → src/a.rs";
     for c in ["use crate::a::A;", ""] {
         let wrong = with(c).circles(&[known, gone]);
         assert_one(&wrong, &["src/c.rs → src/a.rs, which is part of no circle"]);
