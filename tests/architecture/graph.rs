@@ -106,7 +106,7 @@ impl Graph {
         for (from, to) in &known {
             if self.circle_over(from, to).is_none() {
                 wrong.push(format!(
-                    "KNOWN lists {from} → {to}, which is part of no circle any more: delete that line"
+                    "KNOWN lists {from} → {to}, which is not part of a circle any more: delete that line"
                 ));
             }
         }

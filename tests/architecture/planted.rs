@@ -346,7 +346,10 @@ fn known_circles_are_borne_until_they_are_gone() {
     let gone = "src/c.rs → src/a.rs";
     for c in ["use crate::a::A;", ""] {
         let wrong = with(c).circles(&[known, gone]);
-        assert_one(&wrong, &["src/c.rs → src/a.rs, which is part of no circle"]);
+        assert_one(
+            &wrong,
+            &["src/c.rs → src/a.rs, which is not part of a circle"],
+        );
     }
 }
 
@@ -377,7 +380,7 @@ fn words_that_name_no_type_or_several() {
     );
     assert_one(
         &rules::words(&tree, &["Plan", "Lost", "Gate"]),
-        &["`Gate`, which is no word"],
+        &["`Gate`, which is not a word"],
     );
 }
 

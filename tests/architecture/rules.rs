@@ -147,7 +147,7 @@ pub(crate) fn words(tree: &Tree, known: &[&str]) -> Vec<String> {
     for word in known {
         if !words.iter().any(|own| own == word) {
             wrong.push(format!(
-                "KNOWN_WORDS lists `{word}`, which is no word of ARCHITECTURE.md"
+                "KNOWN_WORDS lists `{word}`, which is not a word of ARCHITECTURE.md"
             ));
         }
     }
