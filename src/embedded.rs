@@ -19,12 +19,14 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use crate::runtime::handed;
 use crate::sys::{process, signal};
 use line::{Line, Verb};
 
 /// Where its containers are kept unless `--root` says otherwise.
 const ROOT: &str = "/run/boundary-embedded";
+
+/// What settings call this runtime.
+pub const NAME: &str = "embedded";
 
 /// What `main` knows the sealed copy by.
 const PERSONALITY: &str = "embedded-runtime";
@@ -41,7 +43,9 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     // A container that waits for its start must hold nothing of the caller's but what is meant for
     // it.
     process::keep_descriptors_to_ourselves(
-        attachments.preserve_fds.saturating_add(handed::listening()),
+        attachments
+            .preserve_fds
+            .saturating_add(process::handed_by_systemd()),
     );
     let words = ["boundary-shim", PERSONALITY]
         .into_iter()
@@ -84,10 +88,7 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
 
 /// What `--version` says first.
 pub(super) fn version() -> String {
-    format!(
-        "{} (libcontainer 0.7)\nspec: 1.2.0\n",
-        crate::runtime::runtimes::EMBEDDED
-    )
+    format!("{} (libcontainer 0.7)\nspec: 1.2.0\n", NAME)
 }
 
 /// What it can do, in the form of the OCI specification's features.md.

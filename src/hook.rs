@@ -10,16 +10,15 @@
 //! them.
 
 mod decide;
+mod state;
 
 use std::ffi::OsString;
-use std::io::Read;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use log::LevelFilter;
-use serde::Deserialize;
+use state::State;
 
 use crate::container::bundle;
 use crate::container::plan::{GatewayOwner, Plan};
@@ -32,18 +31,6 @@ use crate::sys::process;
 
 /// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
 const READY: Duration = Duration::from_secs(20);
-
-/// What the runtime tells a hook on standard input (OCI runtime-spec, runtime.md, «State»).
-#[derive(Debug, Deserialize)]
-struct State {
-    id: String,
-    #[serde(default)]
-    status: String,
-    /// None once it has stopped, with some runtimes.
-    #[serde(default)]
-    pid: i32,
-    bundle: PathBuf,
-}
 
 /// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps
 /// it from being ready is said on stderr, which the runtime puts into its own error, and the
@@ -64,7 +51,7 @@ pub fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
-    let state = read_state().context("read the container's state from the runtime")?;
+    let state = State::read().context("read the container's state from the runtime")?;
     // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
     // runtime, `delete` comes by.
     if state.status == "stopped" {
@@ -124,14 +111,6 @@ fn planned(state: &State) -> anyhow::Result<Plan> {
         );
     }
     Ok(plan)
-}
-
-fn read_state() -> anyhow::Result<State> {
-    /// A state with many annotations has some kilobytes.
-    const MOST: u64 = 1024 * 1024;
-    let mut text = String::new();
-    std::io::stdin().take(MOST).read_to_string(&mut text)?;
-    Ok(serde_json::from_str(&text)?)
 }
 
 fn start_proxy(order: &Order) -> anyhow::Result<()> {

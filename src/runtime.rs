@@ -5,28 +5,26 @@
 //! that doesn't concern us reaches the real runtime untouched; one that does reaches it only after
 //! all went well.
 
+mod container;
 mod create;
 mod exec;
 mod features;
-pub(crate) mod handed;
+mod handed;
 mod handoff;
 pub mod invocation;
 pub mod runtimes;
 mod start;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use log::LevelFilter;
 
-use crate::container::plan::ContainerId;
-use crate::container::record;
 use crate::logging::{self, Engine};
 use crate::policy::text;
 use crate::prepare::sweep;
 use crate::{embedded, settings};
+use container::Container;
 use invocation::{Command, Globals, Invocation};
 use runtimes::RealRuntime;
 
@@ -119,36 +117,4 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         RealRuntime::Program(path) => match handoff::become_program(&path, &call.arguments)? {},
         RealRuntime::Embedded => embedded::hand_off(&call.arguments),
     }
-}
-
-/// The container that a call is about.
-#[derive(Debug)]
-struct Container<'a> {
-    id: ContainerId,
-    /// Its state directory.
-    state: PathBuf,
-    /// The policy that the call names.
-    policy: Option<&'a str>,
-}
-
-impl<'a> Container<'a> {
-    fn new(globals: &'a Globals, id: &str) -> anyhow::Result<Self> {
-        let id = ContainerId::parse(id)?;
-        let state = record::directory(&root(globals.root.as_deref())?, id.as_str());
-        Ok(Self {
-            id,
-            state,
-            policy: globals.policy.as_deref(),
-        })
-    }
-}
-
-/// The runtime's root, the same for every spelling of it: `create` and `start` may come from
-/// different directories.
-fn root(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let Some(given) = given else {
-        return Ok(PathBuf::new());
-    };
-    let absolute = std::path::absolute(given).context("can't tell the working directory")?;
-    Ok(absolute.components().collect())
 }

@@ -1,5 +1,5 @@
 //! A container's `config.json`, as anyone who may start containers can shape it: checked and
-//! rewritten, in every situation that the host can be in.
+//! rewritten, in every input that the host can be in.
 
 #![no_main]
 
@@ -12,7 +12,7 @@ use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::network::OwnerNamespace;
-use boundary_shim::spec::{self, Habits, Nesting, Outcome, Place, Situation, capabilities};
+use boundary_shim::spec::{self, RuntimeQuirks, Nesting, Outcome, NetworkOrigin, RewriteInput, capabilities};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 
@@ -23,14 +23,14 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = spec::annotations(&spec);
     let _ = spec::mounted_on(&spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
     let places = [
-        Place::Host,
-        Place::Free,
-        Place::InUse,
-        Place::Filtered {
+        NetworkOrigin::Host,
+        NetworkOrigin::Free,
+        NetworkOrigin::InUse,
+        NetworkOrigin::Filtered {
             exit: Exit::Uplink,
             owner: None,
         },
-        Place::Filtered {
+        NetworkOrigin::Filtered {
             exit: Exit::Host,
             owner: Some(owner()),
         },
@@ -65,7 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// What differs from one host to another.
 struct Setting<'a> {
     /// Where the network namespace is found that the spec names, if it names one.
-    place: &'a Place,
+    place: &'a NetworkOrigin,
     user_namespace: UserNamespace,
     nesting: Option<Tier>,
 }
@@ -78,9 +78,9 @@ fn owner() -> OwnerNamespace {
     }
 }
 
-fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'static> {
+fn input(spec: &Value, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
     let named = spec::network::path(spec).ok().flatten();
-    Situation {
+    RewriteInput {
         place: named.map(|_| setting.place.clone()),
         was_host,
         host_user_namespace: false,
@@ -98,7 +98,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
         nesting: setting.nesting,
         no_pivot: false,
         absent_device: None,
-        habits: Habits::RUNC,
+        quirks: RuntimeQuirks::RUNC,
         privileged: Privileged::Refuse,
         program: "/usr/local/bin/boundary-shim",
     }
@@ -106,7 +106,7 @@ fn situation(spec: &Value, setting: &Setting<'_>, was_host: bool) -> Situation<'
 
 fn rewrite(before: &Value, setting: &Setting<'_>) {
     let mut after = before.clone();
-    let Ok(outcome) = spec::rewrite(&mut after, &situation(before, setting, false)) else {
+    let Ok(outcome) = spec::rewrite(&mut after, &input(before, setting, false)) else {
         return;
     };
     assert_eq!(
@@ -134,8 +134,8 @@ fn rewrite(before: &Value, setting: &Setting<'_>) {
     assert_eq!(
         outcome.gateway == Gateway::Joined,
         matches!(
-            situation(before, setting, false).place,
-            Some(Place::Filtered { .. })
+            input(before, setting, false).place,
+            Some(NetworkOrigin::Filtered { .. })
         )
     );
 
@@ -154,7 +154,7 @@ fn rewrite(before: &Value, setting: &Setting<'_>) {
     let mut again = after.clone();
     let second = spec::rewrite(
         &mut again,
-        &situation(&after, setting, outcome.exit == Exit::Host),
+        &input(&after, setting, outcome.exit == Exit::Host),
     );
     // The second time, the filter is found as it should be.
     let nesting = Nesting {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::State;
+use super::state::State;
 use crate::apparmor::Confinement;
 use crate::container::bundle::Bundle;
 use crate::container::plan::{ContainerId, GatewayOwner, Plan, Recipients};
@@ -21,7 +21,8 @@ use crate::policy::Exit;
 use crate::policy::text;
 use crate::prepare::{joined, mounts, namespaces, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
-use crate::spec::{self, Habits, Place, Situation, mounts::HostFiles};
+use crate::spec::mounts::HostFiles;
+use crate::spec::{self, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
 
 /// Said in the record where the host's settings would have the container nest a jail.
 const NO_NESTING: &str = "nothing more can be nested in this container: its gateway was made by a hook, which changes \
@@ -33,14 +34,14 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
     sweep::sweep(&settings);
     let id = ContainerId::parse(&container.id)?;
     let bundle = Bundle::read(container.bundle.clone())?;
-    let spec = &bundle.config.value;
+    let spec = &Spec::check(bundle.config.value)?;
     let place = namespaces::place_of(container.pid)?;
     let (gateway, exit) = network(&place)?;
-    let situation = Situation {
+    let input = RewriteInput {
         host_files: mounts::look(&settings, spec, &bundle.directory)?,
-        ..situation(&settings, spec, place)?
+        ..input(&settings, spec, place)?
     };
-    let user_namespace = spec::judge(spec, &situation)?;
+    let user_namespace = spec::judge(spec, &input)?;
     let policy = select(
         &settings,
         None,
@@ -86,12 +87,12 @@ pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
 }
 
 /// Whose gateway filters the container, which is where it is.
-fn network(place: &Place) -> anyhow::Result<(GatewayOwner, Exit)> {
+fn network(place: &NetworkOrigin) -> anyhow::Result<(GatewayOwner, Exit)> {
     match place {
-        Place::Free => Ok((GatewayOwner::Own, Exit::Uplink)),
-        Place::Filtered { exit, .. } => Ok((GatewayOwner::Joined, *exit)),
-        Place::InUse => bail!(spec::SpecError::Unfiltered),
-        Place::Host => {
+        NetworkOrigin::Free => Ok((GatewayOwner::Own, Exit::Uplink)),
+        NetworkOrigin::Filtered { exit, .. } => Ok((GatewayOwner::Joined, *exit)),
+        NetworkOrigin::InUse => bail!(spec::SpecError::Unfiltered),
+        NetworkOrigin::Host => {
             bail!(
                 "the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime"
             )
@@ -99,16 +100,12 @@ fn network(place: &Place) -> anyhow::Result<(GatewayOwner, Exit)> {
     }
 }
 
-fn situation(
-    settings: &Settings,
-    spec: &serde_json::Value,
-    place: Place,
-) -> anyhow::Result<Situation<'static>> {
+fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Result<RewriteInput> {
     let user_namespace = spec::user_namespace::path(spec)?;
     let host_user_namespace = user_namespace
         .map(|path| namespaces::is_host_user_namespace(&path))
         .transpose();
-    Ok(Situation {
+    Ok(RewriteInput {
         place: Some(place),
         was_host: false,
         host_user_namespace: host_user_namespace
@@ -125,7 +122,6 @@ fn situation(
         no_pivot: false,
         absent_device: None,
         // Whoever has no namespace of its own by now gets none from anybody.
-        habits: Habits::RUNC,
-        program: "",
+        quirks: RuntimeQuirks::RUNC,
     })
 }

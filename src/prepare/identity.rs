@@ -3,15 +3,13 @@
 //!
 //! Not knowing is no reason to refuse a container: what can't be read is missing in the record.
 
-use serde_json::Value;
-
 use super::resolvers::{Docker, dockers_file};
 use crate::audit::line::ContainerIdentity;
 use crate::settings::Settings;
-use crate::spec::identity;
+use crate::spec::{Spec, identity};
 
 /// Finds out.
-pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Value) -> ContainerIdentity {
+pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Spec) -> ContainerIdentity {
     let wanted = &settings.record_labels;
     match &docker.kept_in {
         Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),

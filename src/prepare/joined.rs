@@ -6,17 +6,16 @@
 use std::path::Path;
 
 use anyhow::Context;
-use serde_json::Value;
 
 use super::namespaces;
 use crate::policy::PolicySource;
 use crate::settings::select::chooses;
-use crate::spec;
+use crate::spec::{self, Spec};
 
 /// Refuses a container whose annotations choose (`asked`) another policy than that of the gateway
 /// which filters its network namespace.
 pub(crate) fn refuse_another_policy(
-    spec: &Value,
+    spec: &Spec,
     network: &Path,
     asked: &PolicySource,
 ) -> anyhow::Result<()> {

@@ -10,18 +10,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 
 use crate::container::record;
 use crate::container::record::ProcessId;
 use crate::settings;
 use crate::settings::{BoundaryMounts, Settings};
-use crate::spec::SpecError;
 use crate::spec::mounts::{self, HostFiles, Inode, Location};
+use crate::spec::{Spec, SpecError};
 use crate::sys::mountinfo::{self, Mount};
 
 /// What a container would be given of the host, and what it must not be.
-pub(crate) fn look(settings: &Settings, spec: &Value, bundle: &Path) -> anyhow::Result<HostFiles> {
+pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::Result<HostFiles> {
     let locate_all = |paths: Vec<PathBuf>| {
         paths
             .iter()

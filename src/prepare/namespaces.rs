@@ -11,19 +11,19 @@ use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::container::record::{self, Record};
-use crate::spec::Place;
-use crate::spec::network::OwnerNamespace;
+use crate::spec::NetworkOrigin;
+use crate::spec::OwnerNamespace;
 use crate::spec::user_namespace::parse_map;
 
 /// Where a path to a network namespace leads.
-pub(crate) fn place(path: &Path) -> anyhow::Result<Place> {
+pub(crate) fn place(path: &Path) -> anyhow::Result<NetworkOrigin> {
     let inode = inode(path)
         .with_context(|| format!("can't use the network namespace {}", path.display()))?;
     if inode == own("net")? {
-        return Ok(Place::Host);
+        return Ok(NetworkOrigin::Host);
     }
     if let Some(record) = filtering(inode)? {
-        return Ok(Place::Filtered {
+        return Ok(NetworkOrigin::Filtered {
             exit: record.plan.exit,
             owner: owner(&record)?,
         });
@@ -32,7 +32,11 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<Place> {
     // now.
     let in_use =
         path.starts_with("/proc") || inhabited(inode, None).context("can't list the processes")?;
-    Ok(if in_use { Place::InUse } else { Place::Free })
+    Ok(if in_use {
+        NetworkOrigin::InUse
+    } else {
+        NetworkOrigin::Free
+    })
 }
 
 /// Who brought the gateway that filters the network namespace at a path.
@@ -49,19 +53,23 @@ fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
 
 /// Where a container's network namespace is, which has been made and which its first process is in
 /// already.
-pub(crate) fn place_of(init: i32) -> anyhow::Result<Place> {
+pub(crate) fn place_of(init: i32) -> anyhow::Result<NetworkOrigin> {
     let inode = inode(&network_of(init)).context("can't look at the container's network")?;
     if inode == own("net")? {
-        return Ok(Place::Host);
+        return Ok(NetworkOrigin::Host);
     }
     if let Some(record) = filtering(inode)? {
-        return Ok(Place::Filtered {
+        return Ok(NetworkOrigin::Filtered {
             exit: record.plan.exit,
             owner: None,
         });
     }
     let others = inhabited(inode, Some(init)).context("can't list the processes")?;
-    Ok(if others { Place::InUse } else { Place::Free })
+    Ok(if others {
+        NetworkOrigin::InUse
+    } else {
+        NetworkOrigin::Free
+    })
 }
 
 /// The path to a process's network namespace.
@@ -155,7 +163,10 @@ mod tests {
 
     #[test]
     fn our_own_namespace_is_the_hosts() {
-        assert_eq!(place(Path::new("/proc/self/ns/net")).unwrap(), Place::Host);
+        assert_eq!(
+            place(Path::new("/proc/self/ns/net")).unwrap(),
+            NetworkOrigin::Host
+        );
         assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
         assert!(!inhabited(1, None).unwrap());
     }

@@ -11,12 +11,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::container::bundle::Bundle;
 use crate::container::plan::ContainerId;
 use crate::dockerd::{self, Daemon};
 use crate::resolv_conf;
 use crate::settings::{ContainerResolvers, Settings};
-use crate::spec;
+use crate::spec::{self, Spec};
 use crate::sys::file;
 
 /// The most that is read of such a file.
@@ -130,15 +129,11 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
 
 /// The directory where dockerd keeps this container's files, if dockerd made it:
 /// `…/containers/<id>`, known by a file from there that is mounted into the container.
-pub(crate) fn docker_directory(bundle: &Bundle, id: &ContainerId) -> Option<PathBuf> {
+pub(crate) fn docker_directory(spec: &Spec, bundle: &Path, id: &ContainerId) -> Option<PathBuf> {
     let known = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
         .into_iter()
         .filter_map(|destination| {
-            let file = spec::mounted_on(
-                &bundle.config.value,
-                &bundle.directory,
-                Path::new(destination),
-            )?;
+            let file = spec::mounted_on(spec, bundle, Path::new(destination))?;
             file.parent().map(Path::to_owned)
         });
     let named = |path: &Path, name: &str| path.file_name().is_some_and(|last| last == name);

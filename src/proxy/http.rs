@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use self::client::{Line, Sent, Tunnel};
 use self::held::{Held, Passage};
 use self::response::Reply;
-use self::server::{Ended, converse};
+use self::server::{BrokenOff, Ended, converse};
 use self::target::{Asked, BadRequest};
 use super::ahead::{self, Ahead};
 use super::budget::used_up;
@@ -96,11 +96,6 @@ struct Kept {
     address: UpstreamAddr,
     line: Line,
 }
-
-/// The connection ends without an answer, as the server's did.
-#[derive(Debug, thiserror::Error)]
-#[error("the server broke off")]
-struct BrokenOff;
 
 impl Session<'_> {
     /// One request: understand, decide, connect, forward, record.

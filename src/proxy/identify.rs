@@ -4,25 +4,14 @@
 //! index, never panic, and say "need more" only while they are below their own byte limit, so a
 //! caller that reads until an answer is bounded.
 
+mod answer;
 pub mod http;
 pub mod pretence;
 pub mod tls;
 
-use crate::policy::Denials;
+pub use answer::Answer;
 
-/// What a parser says about the first bytes of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer<T> {
-    /// It is this.
-    Found(T),
-    /// It certainly isn't.
-    Not,
-    /// It may be; these bytes don't tell yet.
-    NeedMore,
-    /// It is, or claims to be, but in a form that nobody could decide about. In words for the
-    /// record.
-    Refused(&'static str),
-}
+use crate::policy::Denials;
 
 /// What a connection turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

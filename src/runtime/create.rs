@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::Value;
 
-use super::Container;
+use super::container::Container;
 use super::runtimes::Kind;
 use crate::apparmor::confinement;
 use crate::container::bundle::Bundle;
@@ -16,7 +16,7 @@ use crate::prepare::resolvers::Docker;
 use crate::prepare::{devices, identity, joined, mounts, namespaces, proof, resolvers, sweep};
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
-use crate::spec::{self, Outcome, Situation};
+use crate::spec::{self, Outcome, RewriteInput, Spec};
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
 /// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
@@ -31,23 +31,20 @@ pub(super) fn prepare(
     sweep::forget(&container.state);
     sweep::sweep(settings);
     let mut bundle = Bundle::read(directory(bundle)?)?;
-    spec::check(&bundle.config.value)?;
-    let policy = policy(settings, container, &bundle)?;
-    let program = program()?;
-    let situation = Situation {
+    let mut spec = Spec::check(bundle.config.value.take())?;
+    let policy = policy(settings, container, &spec)?;
+    let input = RewriteInput {
         no_pivot,
-        ..look_around(settings, runtime, container, &bundle, &program)?
+        ..look_around(settings, runtime, container, &spec, &bundle)?
     };
-    let outcome = spec::rewrite(&mut bundle.config.value, &situation)?;
+    let outcome = spec::rewrite(&mut spec, &input, &program()?)?;
 
-    check_filter(&outcome, &bundle.config.value, situation.nesting)?;
-    if let (GatewayOwner::Joined, Some(network)) =
-        (outcome.gateway, spec::network::path(&bundle.config.value)?)
-    {
-        joined::refuse_another_policy(&bundle.config.value, &network, &policy)?;
+    check_filter(&outcome, &spec, input.nesting)?;
+    if let (GatewayOwner::Joined, Some(network)) = (outcome.gateway, spec::network::path(&spec)?) {
+        joined::refuse_another_policy(&spec, &network, &policy)?;
     }
 
-    let docker = resolvers::docker_directory(&bundle, &container.id)
+    let docker = resolvers::docker_directory(&spec, &bundle.directory, &container.id)
         .map(|directory| Docker::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
     if let Some(docker) = docker
@@ -60,7 +57,7 @@ pub(super) fn prepare(
     let asked = resolvers::choose(settings, &docker);
     let plan = Plan {
         container: container.id.as_str().to_owned(),
-        identity: identity::find(settings, &docker, &bundle.config.value),
+        identity: identity::find(settings, &docker, &spec),
         gateway: outcome.gateway,
         starts_by_verb,
         user_namespace: outcome.user_namespace,
@@ -72,8 +69,8 @@ pub(super) fn prepare(
             .into_iter()
             .chain(asked.notice)
             .collect(),
-        links_are_looked_for: spec::podman::looks_for_links(&bundle.config.value),
-        cgroups_path: spec::cgroup::path(&bundle.config.value)?,
+        links_are_looked_for: spec::podman::looks_for_links(&spec),
+        cgroups_path: spec::cgroup::path(&spec)?,
         proxy_memory: settings.proxy_memory,
         log_level: settings.log_level,
         state: container.state.clone(),
@@ -82,6 +79,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         policy,
     };
+    bundle.config.value = spec.into_value();
     Ok(bundle.write(&plan)?)
 }
 
@@ -105,14 +103,13 @@ fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 }
 
 /// What the rewrite must know of the host.
-fn look_around<'a>(
+fn look_around(
     settings: &Settings,
     runtime: &Kind,
     container: &Container<'_>,
+    spec: &Spec,
     bundle: &Bundle,
-    program: &'a str,
-) -> anyhow::Result<Situation<'a>> {
-    let spec = &bundle.config.value;
+) -> anyhow::Result<RewriteInput> {
     let earlier = bundle
         .earlier_plan()
         .filter(|plan| plan.container == container.id.as_str());
@@ -122,7 +119,7 @@ fn look_around<'a>(
         .transpose()?;
     let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
     let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
-    Ok(Situation {
+    Ok(RewriteInput {
         place: spec::network::path(spec)?
             .map(|path| namespaces::place(&path))
             .transpose()?,
@@ -140,8 +137,7 @@ fn look_around<'a>(
         user_namespace: settings.user_namespace,
         privileged: settings.privileged,
         nesting,
-        habits: runtime.habits,
-        program,
+        quirks: runtime.quirks,
     })
 }
 
@@ -149,9 +145,9 @@ fn look_around<'a>(
 fn policy(
     settings: &Settings,
     container: &Container<'_>,
-    bundle: &Bundle,
+    spec: &Spec,
 ) -> anyhow::Result<PolicySource> {
-    let annotations = spec::annotations(&bundle.config.value);
+    let annotations = spec::annotations(spec);
     select(
         settings,
         container.policy,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use super::Container;
+use super::container::Container;
 use super::runtimes::Kind;
 use crate::container::bundle::Document;
 use crate::container::plan::Recipients;
@@ -56,7 +56,7 @@ pub(super) fn fit(
     };
     let mut document = Document::read(process.to_owned())?;
     capabilities::check(&document.value)?;
-    if runtime.habits.keeps_missing_capabilities {
+    if runtime.quirks.keeps_missing_capabilities {
         capabilities::spell_out(&mut document.value)?;
     }
     if !bounded {

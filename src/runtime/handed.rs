@@ -7,15 +7,16 @@
 use anyhow::{Context, ensure};
 
 use crate::settings::{PreservedSockets, Settings};
-use crate::sys::socket;
+use crate::sys::{process, socket};
 
 /// Refuses a process that would get a network socket of its caller's, unless the host allows it.
 /// `preserved`: `--preserve-fds`.
-pub(crate) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> anyhow::Result<()> {
+pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> anyhow::Result<()> {
     if settings.preserved_sockets == PreservedSockets::Allow {
         return Ok(());
     }
-    let found = socket::network_socket_among(preserved.saturating_add(listening()));
+    let found =
+        socket::network_socket_among(preserved.saturating_add(process::handed_by_systemd()));
     let found = found.context("can't look at the descriptors for the container")?;
     ensure!(
         found.is_none(),
@@ -24,11 +25,4 @@ pub(crate) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> any
         found.unwrap_or_default()
     );
     Ok(())
-}
-
-/// Descriptors that systemd handed to the container (sd_listen_fds(3)). Whose they are (LISTEN_PID)
-/// runtimes judge differently.
-pub(crate) fn listening() -> u32 {
-    let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
-    variable.parse().unwrap_or_default()
 }

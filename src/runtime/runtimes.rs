@@ -7,10 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use super::handoff::{self, HandoffError};
-use crate::spec::Habits;
-
-/// The name that stands for the runtime inside of this program.
-pub const EMBEDDED: &str = "embedded";
+use crate::embedded;
+use crate::spec::RuntimeQuirks;
 
 /// What is known of one runtime.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ pub struct Kind {
     /// Its program's usual name.
     pub name: &'static str,
     /// What it makes of a specification.
-    pub habits: Habits,
+    pub quirks: RuntimeQuirks,
     /// Whether `exec` leaves the container's user namespace, so that capabilities count on the
     /// host.
     pub exec_leaves_user_namespace: bool,
@@ -29,7 +27,7 @@ pub struct Kind {
 /// The reference; what isn't known is taken for it. Read at 1.1.5 and 1.5.1.
 static RUNC: Kind = Kind {
     name: "runc",
-    habits: Habits::RUNC,
+    quirks: RuntimeQuirks::RUNC,
     exec_leaves_user_namespace: false,
     differences: &[
         "`features` since 1.1",
@@ -42,7 +40,7 @@ static KINDS: [&Kind; 5] = [
     &RUNC,
     &Kind {
         name: "crun",
-        habits: Habits::RUNC,
+        quirks: RuntimeQuirks::RUNC,
         exec_leaves_user_namespace: false,
         differences: &[
             "`features` since 1.8.6",
@@ -55,10 +53,10 @@ static KINDS: [&Kind; 5] = [
         name: "sysbox-runc",
         // It adds user and cgroup namespaces to every container, gives root all capabilities in
         // there, and drops rules on arguments from seccomp profiles.
-        habits: Habits {
+        quirks: RuntimeQuirks {
             adds_user_namespace: true,
             drops_seccomp_arguments: true,
-            ..Habits::RUNC
+            ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: false,
         differences: &[
@@ -69,9 +67,9 @@ static KINDS: [&Kind; 5] = [
     },
     &Kind {
         name: "youki",
-        habits: Habits {
+        quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
-            ..Habits::RUNC
+            ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,
         differences: &[
@@ -80,10 +78,10 @@ static KINDS: [&Kind; 5] = [
         ],
     },
     &Kind {
-        name: EMBEDDED,
-        habits: Habits {
+        name: embedded::NAME,
+        quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
-            ..Habits::RUNC
+            ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,
         differences: &[
@@ -116,7 +114,7 @@ impl RealRuntime {
     /// What is configured isn't there, can't be run, or is this program itself.
     pub fn choose(configured: Option<&Path>) -> anyhow::Result<Self> {
         match configured {
-            Some(name) if name.as_os_str() == EMBEDDED => Ok(Self::Embedded),
+            Some(name) if name.as_os_str() == embedded::NAME => Ok(Self::Embedded),
             Some(runtime) => Ok(Self::Program(handoff::find(runtime)?)),
             None => Ok(Self::first_of_the_host()?),
         }
@@ -141,7 +139,7 @@ impl RealRuntime {
     pub fn kind(&self) -> &'static Kind {
         match self {
             Self::Program(path) => kind_of(path),
-            Self::Embedded => named(EMBEDDED).unwrap_or(&RUNC),
+            Self::Embedded => named(embedded::NAME).unwrap_or(&RUNC),
         }
     }
 }
@@ -151,7 +149,7 @@ fn kind_of(path: &Path) -> &'static Kind {
     let by_name = |path: &Path| {
         path.file_name()?
             .to_str()
-            .filter(|name| *name != EMBEDDED)
+            .filter(|name| *name != embedded::NAME)
             .and_then(named)
     };
     let resolved = path.canonicalize().ok().and_then(|path| by_name(&path));
@@ -188,10 +186,10 @@ mod tests {
 
     #[test]
     fn the_word_embedded_needs_no_program_and_a_path_of_that_name_is_a_program() {
-        let embedded = RealRuntime::choose(Some(Path::new(EMBEDDED))).unwrap();
+        let embedded = RealRuntime::choose(Some(Path::new(embedded::NAME))).unwrap();
         assert_eq!(
             (&embedded, embedded.kind().name),
-            (&RealRuntime::Embedded, EMBEDDED)
+            (&RealRuntime::Embedded, embedded::NAME)
         );
         assert!(RealRuntime::choose(Some(Path::new("/no/such/embedded"))).is_err());
     }
@@ -200,7 +198,7 @@ mod tests {
     fn only_a_runtime_that_adds_a_user_namespace_itself_is_trusted_to() {
         let adding: Vec<_> = KINDS
             .iter()
-            .filter(|kind| kind.habits.adds_user_namespace)
+            .filter(|kind| kind.quirks.adds_user_namespace)
             .map(|kind| kind.name)
             .collect();
         assert_eq!(adding, ["sysbox-runc"]);
@@ -208,7 +206,7 @@ mod tests {
             KINDS
                 .iter()
                 .all(|kind| kind.exec_leaves_user_namespace
-                    == kind.habits.keeps_missing_capabilities)
+                    == kind.quirks.keeps_missing_capabilities)
         );
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::Container;
+use super::container::Container;
 use crate::container::plan::GatewayOwner;
 use crate::container::record::{self, Record};
 use crate::control::{self, Request, Response};

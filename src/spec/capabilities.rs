@@ -5,7 +5,9 @@
 
 use serde_json::Value;
 
-use super::{Object, SpecError, keys, object, object_mut};
+use super::error::SpecError;
+use super::json::{Object, object, object_mut};
+use super::keys;
 
 /// The five sets of a process.
 const SETS: [&str; 5] = [

@@ -8,11 +8,13 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
-use super::{SpecError, object, object_mut};
+use super::checked::Spec;
+use super::error::SpecError;
+use super::json::{object, object_mut};
 
 /// Checks `linux.cgroupsPath`, and takes an empty one out.
 pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
-    match path(spec)? {
+    match stated(spec)? {
         Some(path) if path.is_empty() => {
             object_mut(spec, "linux")?.shift_remove("cgroupsPath");
             Ok(())
@@ -26,7 +28,11 @@ pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
 ///
 /// # Errors
 /// [`SpecError::Type`] for what is no text.
-pub fn path(spec: &Value) -> Result<Option<String>, SpecError> {
+pub fn path(spec: &Spec) -> Result<Option<String>, SpecError> {
+    stated(spec)
+}
+
+fn stated(spec: &Value) -> Result<Option<String>, SpecError> {
     let linux = object(spec, "linux")?;
     match linux.and_then(|linux| linux.get("cgroupsPath")) {
         None | Some(Value::Null) => Ok(None),

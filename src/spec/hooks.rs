@@ -7,7 +7,8 @@
 
 use serde_json::{Value, json};
 
-use super::{SpecError, object_mut};
+use super::error::SpecError;
+use super::json::object_mut;
 
 /// How our hook is recognised, whatever path an older version of us had.
 const ARGUMENTS: [&str; 2] = ["boundary-shim", "hook"];

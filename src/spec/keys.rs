@@ -7,7 +7,8 @@
 
 use serde_json::Value;
 
-use super::{Object, SpecError};
+use super::error::SpecError;
+use super::json::Object;
 use crate::seccomp::folds_to;
 
 /// Every key that this program reads or writes, at whatever level it stands.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Situation, SpecError};
+use super::checked::Spec;
+use super::error::SpecError;
 use crate::settings::BoundaryMounts;
 
 /// A file or folder by its device and inode: the same by whatever path it is reached.
@@ -50,7 +51,7 @@ pub struct HostFiles {
 /// Every path of the host that a spec gives to its container, from the bundle's folder: the root,
 /// sources of mounts, layers of overlays. Some are none (`tmpfs`, `proc`): they lead to nothing.
 #[must_use]
-pub fn sources(spec: &Value, bundle: &Path) -> Vec<PathBuf> {
+pub fn sources(spec: &Spec, bundle: &Path) -> Vec<PathBuf> {
     let text = |holder: Option<&Value>, key: &str| holder?.get(key)?.as_str().map(str::to_owned);
     let mounts = || {
         spec.get("mounts")
@@ -108,12 +109,12 @@ fn parts(text: &str, separator: char) -> impl Iterator<Item = &str> {
 }
 
 /// Refuses a container that would see this program's files.
-pub(super) fn refuse_own(situation: &Situation<'_>) -> Result<(), SpecError> {
-    let HostFiles { given, own } = &situation.host_files;
+pub(super) fn refuse_own(files: &HostFiles, setting: BoundaryMounts) -> Result<(), SpecError> {
+    let HostFiles { given, own } = files;
     let shown = given
         .iter()
         .find_map(|given| Some((given, own.iter().find(|own| given.shows(own))?)));
-    match (shown, situation.boundary_mounts) {
+    match (shown, setting) {
         (Some((given, own)), BoundaryMounts::Refuse) => {
             Err(SpecError::boundary_mount(&given.path, &own.path))
         }
@@ -126,6 +127,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn checked(spec: Value) -> Spec {
+        Spec::check(spec).unwrap()
+    }
 
     fn location(inode: u64, above: &[u64]) -> Location {
         let above = above.iter().map(|inode| (1, *inode)).collect();
@@ -173,7 +178,7 @@ mod tests {
                 {"type": "overlay", "options": [r"xino=off,lowerdir=/e\:f:/g\,h\\:/i", "x"]},
             ],
         });
-        let found = sources(&spec, Path::new("/bundle"));
+        let found = sources(&checked(spec), Path::new("/bundle"));
         let named = ["/bundle/rootfs", "/run", "/bundle/../up", "/bundle/overlay"];
         let layers = ["/a", "/b", "/c", "/d", "/e:f", r"/g,h\", "/i"];
         let texts: Vec<_> = named.into_iter().chain(layers).collect();
@@ -181,6 +186,9 @@ mod tests {
             found,
             texts.into_iter().map(PathBuf::from).collect::<Vec<_>>()
         );
-        assert_eq!(sources(&json!({}), Path::new("/")), Vec::<PathBuf>::new());
+        assert_eq!(
+            sources(&checked(json!({})), Path::new("/")),
+            Vec::<PathBuf>::new()
+        );
     }
 }

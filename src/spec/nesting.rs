@@ -9,7 +9,11 @@
 
 use serde_json::Value;
 
-use super::{Situation, SpecError, capabilities, namespace, object, pod, user_namespace};
+use super::error::SpecError;
+use super::input::RewriteInput;
+use super::json::object;
+use super::namespaces::namespace;
+use super::{capabilities, pod, user_namespace};
 use crate::apparmor::{self, Confinement, Denied};
 use crate::container::plan::Recipients;
 use crate::seccomp::patch;
@@ -34,14 +38,14 @@ pub struct Nesting {
 }
 
 /// Gives the container what the tier needs, as far as it can have it.
-pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nesting, SpecError> {
-    let Some(tier) = situation.nesting else {
+pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Nesting, SpecError> {
+    let Some(tier) = input.nesting else {
         return Ok(Nesting::default());
     };
-    let mut obstacles = obstacles(spec, situation)?;
-    let (capability, withheld) = grant_capability(spec, situation, tier)?;
+    let mut obstacles = obstacles(spec, input)?;
+    let (capability, withheld) = grant_capability(spec, input, tier)?;
     obstacles.extend(withheld);
-    let patched = if situation.habits.drops_seccomp_arguments {
+    let patched = if input.quirks.drops_seccomp_arguments {
         Ok(None)
     } else {
         patch_seccomp(spec, tier)
@@ -50,7 +54,7 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<Nestin
         obstacles.push(unpatched);
         None
     });
-    let profile = confine(spec, situation.confinement)?;
+    let profile = confine(spec, input.confinement)?;
     Ok(Nesting {
         capability,
         seccomp_before,
@@ -96,7 +100,7 @@ pub fn replace_profile(process: &mut Value, ours: &str) -> Result<(), SpecError>
 /// sees the capability, and bounds it.
 fn grant_capability(
     spec: &mut Value,
-    situation: &Situation<'_>,
+    input: &RewriteInput,
     tier: Tier,
 ) -> Result<(Recipients, Option<String>), SpecError> {
     let recipients = recipients(tier);
@@ -114,7 +118,7 @@ fn grant_capability(
     if !recipients.include(capabilities::user(process)?) {
         return Ok(Default::default());
     }
-    if let Some(reason) = unbounded(spec, process, situation) {
+    if let Some(reason) = unbounded(spec, process, input) {
         return Ok((
             Recipients::Nobody,
             Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}")),
@@ -137,10 +141,10 @@ fn recipients(tier: Tier) -> Recipients {
 
 /// Why the capability can't be given, if it can't: nothing bounds it, or what would costs the
 /// container something else.
-fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option<String> {
+fn unbounded(spec: &Value, process: &Value, input: &RewriteInput) -> Option<String> {
     let listed = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
-    let given = listed || situation.habits.adds_user_namespace;
-    if !given && situation.user_namespace == UserNamespace::Never {
+    let given = listed || input.quirks.adds_user_namespace;
+    if !given && input.user_namespace == UserNamespace::Never {
         return Some("user-namespace is \"never\" in the host's configuration".to_owned());
     }
     // Not even a pod with the host's network, whose namespace would be made here: engines mount
@@ -158,7 +162,7 @@ fn unbounded(spec: &Value, process: &Value, situation: &Situation<'_>) -> Option
             "{lost} would be lost in the user namespace that this needs; drop it if it isn't used"
         ));
     }
-    user_namespace::outlook(spec, situation, CAPABILITY)
+    user_namespace::outlook(spec, input, CAPABILITY)
         .err()
         .map(|obstacle| obstacle.to_string())
 }
@@ -201,10 +205,10 @@ fn denial(profile: &str, denied: Denied) -> String {
 }
 
 /// What would stop a nested jail, whatever the seccomp profile allows.
-fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, SpecError> {
+fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecError> {
     let mut found = Vec::new();
     let mut say = |sentence: &str| found.push(sentence.to_owned());
-    let host = &situation.host;
+    let host = &input.host;
     if !host.user_namespaces {
         say(
             "nothing can be nested: the host has user namespaces switched off; set sysctl user.max_user_namespaces",
@@ -231,7 +235,7 @@ fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, Spe
         );
     }
     found.extend(
-        situation
+        input
             .confinement
             .denied
             .map(|denied| denial(profile, denied)),

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Situation, SpecError, namespace, namespace_path, namespaces_mut, object, object_mut};
+use super::checked::Spec;
+use super::error::SpecError;
+use super::input::{NetworkOrigin, RewriteInput};
+use super::json::{object, object_mut};
+use super::namespaces::{namespace, namespace_path, namespaces_mut};
 use crate::container::plan::GatewayOwner;
 use crate::policy::Exit;
 use crate::settings::HostNetwork;
@@ -14,41 +18,11 @@ use crate::settings::HostNetwork;
 /// that says the same.
 pub const MARKER: &str = "boundary.original-network";
 
-/// Where a network namespace that the spec names by path is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// It is the host's own.
-    Host,
-    /// It has a live gateway.
-    Filtered {
-        /// From where that gateway's connections leave.
-        exit: Exit,
-        /// The user namespace of the container that brought the gateway, where that one has its
-        /// own.
-        owner: Option<OwnerNamespace>,
-    },
-    /// It was made beforehand and nobody is in it: the engine's, for this container.
-    Free,
-    /// Somebody is in it, unfiltered.
-    InUse,
-}
-
-/// The user namespace of a gateway's first container, as a joiner must write it down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnerNamespace {
-    /// `/proc/PID/ns/user`.
-    pub path: String,
-    /// Its `uid_map`: container id, host id, size.
-    pub uid_map: Vec<[u64; 3]>,
-    /// Its `gid_map`.
-    pub gid_map: Vec<[u64; 3]>,
-}
-
 /// The path that the spec gives its network namespace, where it gives one.
 ///
 /// # Errors
-/// As [`super::check`].
-pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
+/// As [`Spec::check`].
+pub fn path(spec: &Spec) -> Result<Option<PathBuf>, SpecError> {
     namespace_path(spec, "network")
 }
 
@@ -56,25 +30,25 @@ pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
 /// that means.
 pub(super) fn edit(
     spec: &mut Value,
-    situation: &Situation<'_>,
+    input: &RewriteInput,
 ) -> Result<(GatewayOwner, Exit), SpecError> {
     let marked =
         object(spec, "annotations")?.is_some_and(|annotations| annotations.contains_key(MARKER));
-    if marked && !situation.was_host {
-        return Err(SpecError::Marker);
+    if marked && !input.was_host {
+        return Err(SpecError::Marker(MARKER));
     }
     let listed = namespace(spec, "network")?.is_some();
     // Whoever calls us looks every path up. One that was not is a stranger's.
-    let unseen = situation.place.is_none() && path(spec)?.is_some();
-    match (&situation.place, listed) {
-        (Some(Place::InUse), _) => Err(SpecError::Unfiltered),
+    let unseen = input.place.is_none() && namespace_path(spec, "network")?.is_some();
+    match (&input.place, listed) {
+        (Some(NetworkOrigin::InUse), _) => Err(SpecError::Unfiltered),
         (None, true) if unseen => Err(SpecError::Unfiltered),
-        (Some(Place::Filtered { exit, .. }), _) => Ok((GatewayOwner::Joined, *exit)),
-        (Some(Place::Free), _) => Ok((GatewayOwner::Own, Exit::Uplink)),
+        (Some(NetworkOrigin::Filtered { exit, .. }), _) => Ok((GatewayOwner::Joined, *exit)),
+        (Some(NetworkOrigin::Free), _) => Ok((GatewayOwner::Own, Exit::Uplink)),
         (None, true) if marked => Ok((GatewayOwner::Own, Exit::Host)),
         (None, true) => Ok((GatewayOwner::Own, Exit::Uplink)),
-        (Some(Place::Host), _) | (None, false) => {
-            if situation.host_network == HostNetwork::Refuse {
+        (Some(NetworkOrigin::Host), _) | (None, false) => {
+            if input.host_network == HostNetwork::Refuse {
                 return Err(SpecError::HostNetwork);
             }
             make_private(spec)?;

@@ -4,9 +4,14 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::network::OwnerNamespace;
+use super::input::OwnerNamespace;
+use super::mounts::HostFiles;
 use super::*;
+use crate::apparmor::Confinement;
 use crate::container::plan::Recipients;
+use crate::host::Host;
+use crate::seccomp::tier::Tier;
+use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 
 pub(super) fn plain() -> Value {
     serde_json::from_str(include_str!("../../testdata/specs/plain.json")).unwrap()
@@ -31,8 +36,8 @@ pub(super) const HOST: Host = Host {
     selinux_decides: false,
 };
 
-pub(super) fn situation() -> Situation<'static> {
-    Situation {
+pub(super) fn input() -> RewriteInput {
+    RewriteInput {
         place: None,
         was_host: false,
         host_user_namespace: false,
@@ -46,9 +51,16 @@ pub(super) fn situation() -> Situation<'static> {
         host_network: HostNetwork::Filter,
         user_namespace: UserNamespace::Auto,
         privileged: Privileged::Refuse,
-        habits: Habits::RUNC,
-        program: "/usr/local/bin/boundary-shim",
+        quirks: RuntimeQuirks::RUNC,
     }
+}
+
+/// Checks and rewrites a tree.
+pub(super) fn rewrite(tree: &mut Value, input: &RewriteInput) -> Result<Outcome, SpecError> {
+    let mut spec = Spec::check(tree.clone())?;
+    let outcome = super::rewrite(&mut spec, input, "/usr/local/bin/boundary-shim")?;
+    *tree = spec.into_value();
+    Ok(outcome)
 }
 
 fn owner() -> OwnerNamespace {
@@ -59,8 +71,8 @@ fn owner() -> OwnerNamespace {
     }
 }
 
-pub(super) fn filtered(owner: Option<OwnerNamespace>) -> Option<Place> {
-    Some(Place::Filtered {
+pub(super) fn filtered(owner: Option<OwnerNamespace>) -> Option<NetworkOrigin> {
+    Some(NetworkOrigin::Filtered {
         exit: Exit::Uplink,
         owner,
     })
@@ -109,7 +121,7 @@ fn pretty(value: &Value) -> String {
 #[test]
 fn a_plain_container_gets_our_hook_and_nothing_else() {
     let (before, mut after) = (plain(), plain());
-    let outcome = rewrite(&mut after, &situation()).unwrap();
+    let outcome = rewrite(&mut after, &input()).unwrap();
     assert_eq!(
         outcome,
         Outcome {
@@ -142,7 +154,7 @@ fn a_reaching_capability_brings_a_user_namespace_of_its_own() {
         with_capability("CAP_NET_ADMIN"),
         with_capability("CAP_NET_ADMIN"),
     );
-    assert!(rewrite(&mut after, &situation()).unwrap().user_namespace);
+    assert!(rewrite(&mut after, &input()).unwrap().user_namespace);
     after["hooks"] = before["hooks"].clone();
     insta::assert_snapshot!(diff(&before, &after), @r#"
     +      },
@@ -169,22 +181,22 @@ fn a_reaching_capability_brings_a_user_namespace_of_its_own() {
 fn a_capability_that_only_the_bounding_set_holds_counts() {
     let mut spec = plain();
     spec["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_PTRACE"]);
-    assert!(rewrite(&mut spec, &situation()).unwrap().user_namespace);
+    assert!(rewrite(&mut spec, &input()).unwrap().user_namespace);
 }
 
 #[test]
 fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
-    let off = Situation {
+    let off = RewriteInput {
         host: Host {
             user_namespaces: false,
             ..HOST
         },
-        ..situation()
+        ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
     assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
     assert!(refused.to_string().contains("user.max_user_namespaces"));
-    let never = Situation {
+    let never = RewriteInput {
         user_namespace: UserNamespace::Never,
         ..off
     };
@@ -195,14 +207,14 @@ fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
 
 #[test]
 fn without_pivot_root_there_is_no_user_namespace_of_ours() {
-    let bare = Situation {
+    let bare = RewriteInput {
         no_pivot: true,
-        ..situation()
+        ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_SYS_ADMIN"), &bare).unwrap_err();
     assert_eq!(refused, SpecError::NoPivot("CAP_SYS_ADMIN".into()));
     // What was not asked for is no reason to refuse: the container goes without.
-    let nesting = Situation {
+    let nesting = RewriteInput {
         nesting: Some(Tier::Nsjail),
         ..bare
     };
@@ -224,13 +236,13 @@ fn without_pivot_root_there_is_no_user_namespace_of_ours() {
 
 #[test]
 fn a_device_under_another_name_is_not_lost_to_nesting() {
-    let situation = Situation {
+    let input = RewriteInput {
         absent_device: Some("/dev/disk".into()),
         nesting: Some(Tier::Nsjail),
-        ..situation()
+        ..input()
     };
     let mut spec = plain();
-    let outcome = rewrite(&mut spec, &situation).unwrap();
+    let outcome = rewrite(&mut spec, &input).unwrap();
     assert_eq!(
         (outcome.user_namespace, outcome.nesting.capability),
         (false, Recipients::Nobody)
@@ -245,7 +257,7 @@ fn a_device_under_another_name_is_not_lost_to_nesting() {
     assert_eq!(spec["process"], plain()["process"]);
     // Asked for a capability that needs the user namespace, too, it would fail in the runtime's
     // words.
-    let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &situation).unwrap_err();
+    let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &input).unwrap_err();
     assert_eq!(
         refused,
         SpecError::AbsentDevice("CAP_NET_ADMIN".into(), "/dev/disk".into())
@@ -256,17 +268,17 @@ fn a_device_under_another_name_is_not_lost_to_nesting() {
         .as_array_mut()
         .unwrap()
         .push(json!({"type": "user"}));
-    assert!(rewrite(&mut spec, &situation).unwrap().user_namespace);
+    assert!(rewrite(&mut spec, &input).unwrap().user_namespace);
 }
 
 #[test]
 fn required_means_every_container() {
-    let required = Situation {
+    let required = RewriteInput {
         user_namespace: UserNamespace::Require,
-        ..situation()
+        ..input()
     };
     assert!(rewrite(&mut plain(), &required).unwrap().user_namespace);
-    let joiner = Situation {
+    let joiner = RewriteInput {
         place: filtered(None),
         ..required
     };
@@ -287,26 +299,26 @@ fn a_user_namespace_of_the_engine_stays() {
         .push(json!({"type": "user"}));
     spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     let before = spec["linux"].clone();
-    assert!(rewrite(&mut spec, &situation()).unwrap().user_namespace);
+    assert!(rewrite(&mut spec, &input()).unwrap().user_namespace);
     assert_eq!(spec["linux"], before);
 }
 
 #[test]
 fn a_user_namespace_that_is_the_hosts_or_strangers_bounds_nothing() {
     for host_user_namespace in [true, false] {
-        let situation = Situation {
+        let input = RewriteInput {
             host_user_namespace,
-            ..situation()
+            ..input()
         };
         let mut spec = with_capability("CAP_SYS_ADMIN");
         set_path(&mut spec, "user", "/proc/1/ns/user");
         assert!(matches!(
-            rewrite(&mut spec, &situation),
+            rewrite(&mut spec, &input),
             Err(SpecError::SharedUserNamespace(_))
         ));
         let mut spec = plain();
         set_path(&mut spec, "user", "/proc/1/ns/user");
-        assert!(!rewrite(&mut spec, &situation).unwrap().user_namespace);
+        assert!(!rewrite(&mut spec, &input).unwrap().user_namespace);
     }
 }
 
@@ -319,24 +331,17 @@ fn the_hosts_network_becomes_a_private_one() {
         .remove(1);
     let mut named = plain();
     set_path(&mut named, "network", "/var/run/docker/netns/default");
-    for (mut spec, place) in [(missing, None), (named, Some(Place::Host))] {
-        let refused = Situation {
+    for (mut spec, place) in [(missing, None), (named, Some(NetworkOrigin::Host))] {
+        let refused = RewriteInput {
             host_network: HostNetwork::Refuse,
             place: place.clone(),
-            ..situation()
+            ..input()
         };
         assert_eq!(
             rewrite(&mut spec.clone(), &refused),
             Err(SpecError::HostNetwork)
         );
-        let outcome = rewrite(
-            &mut spec,
-            &Situation {
-                place,
-                ..situation()
-            },
-        )
-        .unwrap();
+        let outcome = rewrite(&mut spec, &RewriteInput { place, ..input() }).unwrap();
         assert_eq!(
             (outcome.gateway, outcome.exit),
             (GatewayOwner::Own, Exit::Host)
@@ -350,9 +355,9 @@ fn the_hosts_network_becomes_a_private_one() {
         // The bundle is the same, rewritten: so must be the plan.
         let again = rewrite(
             &mut spec.clone(),
-            &Situation {
+            &RewriteInput {
                 was_host: true,
-                ..situation()
+                ..input()
             },
         )
         .unwrap();
@@ -364,22 +369,25 @@ fn the_hosts_network_becomes_a_private_one() {
 fn our_marker_set_by_a_user_does_not_get_the_hosts_network() {
     let mut spec = plain();
     spec["annotations"] = json!({network::MARKER: "host"});
-    assert_eq!(rewrite(&mut spec, &situation()), Err(SpecError::Marker));
+    assert_eq!(
+        rewrite(&mut spec, &input()),
+        Err(SpecError::Marker(network::MARKER))
+    );
 }
 
 #[test]
 fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
     let mut spec = plain();
     set_path(&mut spec, "network", "/run/netns/cni-1");
-    let at = |place| Situation {
+    let at = |place| RewriteInput {
         place: Some(place),
-        ..situation()
+        ..input()
     };
     assert_eq!(
-        rewrite(&mut spec.clone(), &at(Place::InUse)),
+        rewrite(&mut spec.clone(), &at(NetworkOrigin::InUse)),
         Err(SpecError::Unfiltered)
     );
-    let outcome = rewrite(&mut spec, &at(Place::Free)).unwrap();
+    let outcome = rewrite(&mut spec, &at(NetworkOrigin::Free)).unwrap();
     assert_eq!(
         (outcome.gateway, outcome.exit),
         (GatewayOwner::Own, Exit::Uplink)
@@ -387,7 +395,7 @@ fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
     assert_eq!(spec["linux"]["namespaces"][2]["path"], "/run/netns/cni-1");
     let mut reaching = with_capability("CAP_NET_ADMIN");
     assert!(matches!(
-        rewrite(&mut reaching, &at(Place::Free)),
+        rewrite(&mut reaching, &at(NetworkOrigin::Free)),
         Err(SpecError::PremadeNetwork(_))
     ));
 }
@@ -396,9 +404,9 @@ fn a_namespace_in_use_without_a_gateway_is_refused_and_a_fresh_one_taken() {
 fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
     let mut spec = with_capability("CAP_NET_ADMIN");
     set_path(&mut spec, "network", "/proc/7/ns/net");
-    let joiner = Situation {
+    let joiner = RewriteInput {
         place: filtered(Some(owner())),
-        ..situation()
+        ..input()
     };
     let outcome = rewrite(&mut spec, &joiner).unwrap();
     assert_eq!(
@@ -413,9 +421,9 @@ fn a_joiner_that_reaches_beyond_joins_the_owners_user_namespace() {
         spec["linux"]["gidMappings"][1],
         json!({"containerID": 5, "hostID": 0, "size": 9})
     );
-    let unbounded = Situation {
+    let unbounded = RewriteInput {
         place: filtered(None),
-        ..situation()
+        ..input()
     };
     let mut spec = with_capability("CAP_NET_ADMIN");
     assert!(matches!(
@@ -439,19 +447,19 @@ fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_all
     privileged["linux"]["seccomp"] = Value::Null;
     privileged["linux"]["maskedPaths"] = Value::Null;
     assert_eq!(
-        rewrite(&mut privileged.clone(), &situation()),
+        rewrite(&mut privileged.clone(), &input()),
         Err(SpecError::Privileged)
     );
     privileged["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
     privileged["linux"]["resources"]["devices"] =
         json!([{"allow": true, "type": "a", "access": "rwm"}]);
     assert_eq!(
-        rewrite(&mut privileged.clone(), &situation()),
+        rewrite(&mut privileged.clone(), &input()),
         Err(SpecError::Privileged)
     );
-    let allowed = Situation {
+    let allowed = RewriteInput {
         privileged: Privileged::Allow,
-        ..situation()
+        ..input()
     };
     assert!(rewrite(&mut privileged, &allowed).unwrap().user_namespace);
 
@@ -461,7 +469,7 @@ fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_all
         .unwrap()
         .remove(2);
     assert_eq!(
-        rewrite(&mut host_pid.clone(), &situation()),
+        rewrite(&mut host_pid.clone(), &input()),
         Err(SpecError::HostProcesses)
     );
     assert!(rewrite(&mut host_pid, &allowed).is_ok());
@@ -472,7 +480,7 @@ fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_all
         .unwrap()
         .retain(|namespace| namespace["type"] != "mount");
     assert_eq!(
-        rewrite(&mut host_mounts.clone(), &situation()),
+        rewrite(&mut host_mounts.clone(), &input()),
         Err(SpecError::HostMounts)
     );
     assert!(rewrite(&mut host_mounts, &allowed).is_ok());
@@ -484,7 +492,7 @@ fn our_hook_comes_last_once() {
     let ours = json!({"path": "/old/boundary-shim", "args": ["boundary-shim", "hook", "x"]});
     spec["hooks"]["createRuntime"] =
         json!([ours, {"path": "/other", "args": ["boundary-shim"]}, ours]);
-    rewrite(&mut spec, &situation()).unwrap();
+    rewrite(&mut spec, &input()).unwrap();
     let hooks = spec["hooks"]["createRuntime"].as_array().unwrap();
     assert_eq!(hooks.len(), 2);
     assert_eq!(hooks[1]["path"], "/usr/local/bin/boundary-shim");
@@ -515,7 +523,7 @@ fn what_go_would_read_otherwise_is_refused() {
             .insert(key.into(), value);
         assert!(
             matches!(
-                rewrite(&mut spec, &situation()),
+                rewrite(&mut spec, &input()),
                 Err(SpecError::AmbiguousKey { .. })
             ),
             "{pointer}"
@@ -528,14 +536,16 @@ fn annotations_are_free_words() {
     let mut spec = plain();
     spec["annotations"] = json!({"Path": "x", "ENV": "y", network::MARKER: "z"});
     assert_eq!(
-        annotations(&spec).into_keys().collect::<Vec<_>>(),
+        annotations(&Spec::check(spec.clone()).unwrap())
+            .into_keys()
+            .collect::<Vec<_>>(),
         ["ENV", "Path"]
     );
     spec["annotations"]
         .as_object_mut()
         .unwrap()
         .remove(network::MARKER);
-    assert!(rewrite(&mut spec, &situation()).is_ok());
+    assert!(rewrite(&mut spec, &input()).is_ok());
 }
 
 #[test]
@@ -546,7 +556,7 @@ fn a_namespace_listed_twice_is_refused() {
         .unwrap()
         .push(json!({"type": "network", "path": "/proc/1/ns/net"}));
     assert_eq!(
-        rewrite(&mut spec, &situation()),
+        rewrite(&mut spec, &input()),
         Err(SpecError::TwiceListed("network"))
     );
 }
@@ -567,20 +577,22 @@ fn things_of_another_type_are_refused_not_repaired() {
                 continue;
             }
             *spec.pointer_mut(pointer).unwrap() = value.clone();
-            assert!(
-                rewrite(&mut spec, &situation()).is_err(),
-                "{pointer} {value}"
-            );
+            assert!(rewrite(&mut spec, &input()).is_err(), "{pointer} {value}");
         }
     }
-    assert!(rewrite(&mut json!([]), &situation()).is_err());
+    assert!(rewrite(&mut json!([]), &input()).is_err());
 }
 
 #[test]
 fn the_last_mount_on_a_path_counts() {
     let mut spec = plain();
-    let resolv =
-        |spec: &Value| mounted_on(spec, Path::new("/bundle"), Path::new("/etc/resolv.conf"));
+    let resolv = |spec: &Value| {
+        mounted_on(
+            &Spec::check(spec.clone()).unwrap(),
+            Path::new("/bundle"),
+            Path::new("/etc/resolv.conf"),
+        )
+    };
     assert_eq!(resolv(&spec), Some("/bundle/resolv.conf".into()));
     spec["mounts"]
         .as_array_mut()
@@ -612,7 +624,7 @@ proptest! {
         for pointer in ["", "/process", "/process/capabilities", "/linux", "/linux/namespaces/1", "/hooks", "/mounts/0"] {
             let mut spec = with_capability("CAP_NET_ADMIN");
             spec.pointer_mut(pointer).unwrap().as_object_mut().unwrap().insert(key.clone(), value.clone());
-            rewrite(&mut spec, &situation()).unwrap();
+            rewrite(&mut spec, &input()).unwrap();
             prop_assert_eq!(&spec.pointer(pointer).unwrap()[&key], &value);
         }
     }
@@ -627,10 +639,10 @@ proptest! {
         if host {
             spec["linux"]["namespaces"].as_array_mut().unwrap().remove(1);
         }
-        let first = rewrite(&mut spec, &Situation { nesting, ..situation() }).unwrap();
+        let first = rewrite(&mut spec, &RewriteInput { nesting, ..input() }).unwrap();
         let mut again = spec.clone();
         let was_host = first.exit == Exit::Host;
-        let second = rewrite(&mut again, &Situation { was_host, nesting, ..situation() }).unwrap();
+        let second = rewrite(&mut again, &RewriteInput { was_host, nesting, ..input() }).unwrap();
         // The second time, the filter is found as it should be.
         let nesting = Nesting { seccomp_before: None, ..first.nesting };
         prop_assert_eq!(Outcome { nesting, ..first }, second);
@@ -644,6 +656,6 @@ proptest! {
     ])) {
         let mut spec = plain();
         *spec.pointer_mut(pointer).unwrap() = value;
-        let _ = rewrite(&mut spec, &situation());
+        let _ = rewrite(&mut spec, &input());
     }
 }

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::network::{OwnerNamespace, Place};
-use super::{
-    Situation, SpecError, array, capabilities, namespace, namespace_path, namespaces_mut,
-    object_mut,
-};
+use super::capabilities;
+use super::checked::Spec;
+use super::error::SpecError;
+use super::input::{NetworkOrigin, OwnerNamespace, RewriteInput};
+use super::json::{array, object_mut};
+use super::namespaces::{namespace, namespace_path, namespaces_mut};
 use crate::settings::UserNamespace;
 
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
@@ -26,8 +27,8 @@ const REQUIRED: &str = "under user-namespace = \"require\" a container";
 /// The path that the spec gives its user namespace, where it gives one.
 ///
 /// # Errors
-/// As [`super::check`].
-pub fn path(spec: &Value) -> Result<Option<PathBuf>, SpecError> {
+/// As [`Spec::check`].
+pub fn path(spec: &Spec) -> Result<Option<PathBuf>, SpecError> {
     namespace_path(spec, "user")
 }
 
@@ -49,44 +50,46 @@ pub(super) enum Bound<'a> {
 /// Why nothing can bound them.
 pub(super) fn outlook<'a>(
     spec: &Value,
-    situation: &'a Situation<'_>,
+    input: &'a RewriteInput,
     reason: &str,
 ) -> Result<Bound<'a>, SpecError> {
     let reason = || reason.to_owned();
     if namespace(spec, "user")?.is_some() {
-        return if bounds(spec, situation)? {
+        return if bounds(spec, input)? {
             Ok(Bound::Given)
         } else {
             Err(SpecError::SharedUserNamespace(reason()))
         };
     }
-    if situation.habits.adds_user_namespace {
+    if input.quirks.adds_user_namespace {
         return Ok(Bound::Given);
     }
-    let bound = match &situation.place {
-        Some(Place::Filtered {
+    let bound = match &input.place {
+        Some(NetworkOrigin::Filtered {
             owner: Some(owner), ..
         }) => Bound::Owners(owner),
-        Some(Place::Filtered { owner: None, .. }) => {
+        Some(NetworkOrigin::Filtered { owner: None, .. }) => {
             return Err(SpecError::OwnerUnbounded(reason()));
         }
-        Some(Place::Free | Place::InUse) => return Err(SpecError::PremadeNetwork(reason())),
-        Some(Place::Host) | None if !situation.host.user_namespaces => {
+        Some(NetworkOrigin::Free | NetworkOrigin::InUse) => {
+            return Err(SpecError::PremadeNetwork(reason()));
+        }
+        Some(NetworkOrigin::Host) | None if !input.host.user_namespaces => {
             return Err(SpecError::NoUserNamespaces(reason()));
         }
-        Some(Place::Host) | None => Bound::Fresh,
+        Some(NetworkOrigin::Host) | None => Bound::Fresh,
     };
     if shares_what_it_mounts(spec)? {
         return Err(SpecError::SharedNamespaces(reason()));
     }
-    if let Some(device) = &situation.absent_device {
+    if let Some(device) = &input.absent_device {
         return Err(SpecError::AbsentDevice(reason(), device.clone()));
     }
     // The host's mounts stay below the container's root then. runc takes the bare /proc away from
     // there, which it can't in a user namespace; the kernel lets whoever has one in sight mount a
     // new one, unmasked, and as its ids are the host's, root may write the host's switches in there
     // (core_pattern).
-    if situation.no_pivot {
+    if input.no_pivot {
         Err(SpecError::NoPivot(reason()))
     } else {
         Ok(bound)
@@ -94,22 +97,22 @@ pub(super) fn outlook<'a>(
 }
 
 /// Bounds the container's capabilities; says whether a user namespace does it.
-pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
+pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<bool, SpecError> {
     let given = namespace(spec, "user")?.is_some();
-    if situation.habits.adds_user_namespace && !given {
+    if input.quirks.adds_user_namespace && !given {
         return Ok(true);
     }
-    if situation.user_namespace == UserNamespace::Never && !given {
+    if input.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
         return Ok(false);
     }
     let reason = match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => capability,
-        None if given => return bounds(spec, situation),
-        None if situation.user_namespace == UserNamespace::Auto => return Ok(false),
+        None if given => return bounds(spec, input),
+        None if input.user_namespace == UserNamespace::Auto => return Ok(false),
         None => REQUIRED.to_owned(),
     };
-    match outlook(spec, situation, &reason)? {
+    match outlook(spec, input, &reason)? {
         Bound::Given => {}
         Bound::Owners(owner) => join(spec, owner)?,
         Bound::Fresh => add(spec)?,
@@ -119,13 +122,13 @@ pub(super) fn edit(spec: &mut Value, situation: &Situation<'_>) -> Result<bool, 
 
 /// Whether a user namespace bounds the container's capabilities, which it must where one of them
 /// reaches beyond: nothing can be added here any more, nor taken away.
-pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
-    if namespace(spec, "user")?.is_some() && bounds(spec, situation)? {
+pub(super) fn judge(spec: &Value, input: &RewriteInput) -> Result<bool, SpecError> {
+    if namespace(spec, "user")?.is_some() && bounds(spec, input)? {
         return Ok(true);
     }
     match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => Err(SpecError::TooLate(capability)),
-        None if situation.user_namespace == UserNamespace::Require => {
+        None if input.user_namespace == UserNamespace::Require => {
             Err(SpecError::TooLate(REQUIRED.to_owned()))
         }
         None => Ok(false),
@@ -133,13 +136,15 @@ pub(super) fn judge(spec: &Value, situation: &Situation<'_>) -> Result<bool, Spe
 }
 
 /// Whether the user namespace that the engine chose bounds anything.
-fn bounds(spec: &Value, situation: &Situation<'_>) -> Result<bool, SpecError> {
-    let new = path(spec)?.is_none();
+fn bounds(spec: &Value, input: &RewriteInput) -> Result<bool, SpecError> {
+    let new = namespace_path(spec, "user")?.is_none();
     // A pod's containers share one, and the network that belongs to it. Sharing one while having a
     // network of one's own means that strangers' namespaces belong to it too, and capabilities held
     // in it reach those.
-    let pod = matches!(situation.place, Some(Place::Filtered { .. } | Place::Free))
-        && !situation.host_user_namespace;
+    let pod = matches!(
+        input.place,
+        Some(NetworkOrigin::Filtered { .. } | NetworkOrigin::Free)
+    ) && !input.host_user_namespace;
     Ok(new || pod)
 }
 

@@ -215,6 +215,14 @@ pub fn capture(
     read.map(|_| (said, status))
 }
 
+/// How many descriptors systemd handed to this process, for the container (sd_listen_fds(3)). Whose
+/// they are (LISTEN_PID) runtimes judge differently.
+#[must_use]
+pub fn handed_by_systemd() -> u32 {
+    let variable = std::env::var("LISTEN_FDS").unwrap_or_default();
+    variable.parse().unwrap_or_default()
+}
+
 /// What [`try_in_child`] tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trial {

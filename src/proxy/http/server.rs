@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 
-use super::BrokenOff;
 use super::held::{Held, HttpSocket};
 use super::response::Reply;
 use crate::proxy::stream::Stream;
@@ -28,6 +27,11 @@ pub(super) const BUFFER: usize = 64 * 1024;
 /// How long a connection may wait for a request's head to become complete, idle time before it
 /// included. As long as servers commonly keep idle connections.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
+
+/// The connection ends without an answer, as the server's did.
+#[derive(Debug, thiserror::Error)]
+#[error("the server broke off")]
+pub(super) struct BrokenOff;
 
 /// A conversation that is over.
 pub(super) struct Ended {

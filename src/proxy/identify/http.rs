@@ -4,7 +4,7 @@
 //! which answers 400 to what is malformed. So this is generous: whatever claims to be HTTP/1 goes
 //! there and can't slip through as opaque bytes.
 
-use super::Answer;
+use super::answer::Answer;
 
 /// The longest request line that is waited for. Servers commonly stop at 8 KiB; twice that leaves
 /// nobody out.

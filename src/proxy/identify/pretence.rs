@@ -10,7 +10,7 @@
 //! alerts, GnuTLS after a ChangeCipherSpec. Servers behind a load balancer may expect the PROXY
 //! protocol's header, and read on behind it.
 
-use super::Answer;
+use super::answer::Answer;
 use super::http::{LINE_LIMIT, is_token};
 use crate::policy::Denials;
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::Answer;
+use super::answer::Answer;
 use crate::policy::Hostname;
 
 /// The most bytes waited for, record headers included. Today's hellos take 250 to 600 bytes, 1.8

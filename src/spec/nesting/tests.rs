@@ -1,16 +1,20 @@
 //! What a container gets to nest a jail with, and what it is told where it gets less.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::apparmor::Denied;
+use crate::apparmor::{Confinement, Denied};
 use crate::container::plan::Recipients;
-use crate::spec::tests::{HOST, filtered, plain, set_path, situation, with_capability};
-use crate::spec::*;
+use crate::host::Host;
+use crate::seccomp::tier::Tier;
+use crate::settings::UserNamespace;
+use crate::spec::namespaces::namespace;
+use crate::spec::tests::{HOST, filtered, input, plain, rewrite, set_path, with_capability};
+use crate::spec::{NetworkOrigin, RewriteInput, RuntimeQuirks, SpecError, capabilities};
 
-fn nests() -> Situation<'static> {
-    Situation {
+fn nests() -> RewriteInput {
+    RewriteInput {
         nesting: Some(Tier::Nsjail),
-        ..situation()
+        ..input()
     }
 }
 
@@ -34,9 +38,9 @@ fn a_plain_container_may_nest_a_jail_and_a_user_namespace_bounds_it() {
 
 #[test]
 fn who_may_not_have_capabilities_under_a_tier_gets_none() {
-    let bwrap = Situation {
+    let bwrap = RewriteInput {
         nesting: Some(Tier::Bwrap),
-        ..situation()
+        ..input()
     };
     let mut spec = plain();
     assert_eq!(
@@ -72,15 +76,15 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
         (shared, nests(), "pid or ipc namespace"),
         (
             premade,
-            Situation {
-                place: Some(Place::Free),
+            RewriteInput {
+                place: Some(NetworkOrigin::Free),
                 ..nests()
             },
             "made outside of a user namespace",
         ),
         (
             plain(),
-            Situation {
+            RewriteInput {
                 place: filtered(None),
                 ..nests()
             },
@@ -88,7 +92,7 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
         ),
         (
             plain(),
-            Situation {
+            RewriteInput {
                 user_namespace: UserNamespace::Never,
                 ..nests()
             },
@@ -96,7 +100,7 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
         ),
         (
             plain(),
-            Situation {
+            RewriteInput {
                 host: Host {
                     user_namespaces: false,
                     ..HOST
@@ -106,9 +110,9 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
             "user.max_user_namespaces",
         ),
     ];
-    for (mut spec, situation, said) in cases {
+    for (mut spec, input, said) in cases {
         let before = spec["process"].clone();
-        let outcome = rewrite(&mut spec, &situation).unwrap();
+        let outcome = rewrite(&mut spec, &input).unwrap();
         assert_eq!(
             (outcome.nesting.capability, outcome.user_namespace),
             (Recipients::Nobody, false),
@@ -164,7 +168,7 @@ fn without_user_namespaces_a_capability_that_was_asked_for_is_not_given_to_nest(
     let mut spec = with_capability("CAP_NET_ADMIN");
     let outcome = rewrite(
         &mut spec,
-        &Situation {
+        &RewriteInput {
             user_namespace: UserNamespace::Never,
             ..nests()
         },
@@ -197,8 +201,8 @@ fn a_pods_container_gets_the_capability_only_in_a_user_namespace_of_the_pod() {
     set_path(&mut spec, "user", "/proc/7/ns/user");
     let outcome = rewrite(
         &mut spec,
-        &Situation {
-            place: Some(Place::Free),
+        &RewriteInput {
+            place: Some(NetworkOrigin::Free),
             ..nests()
         },
     )
@@ -221,13 +225,13 @@ fn what_stands_in_a_nested_jails_way_is_said_with_what_would_help() {
         selinux_decides: true,
         ..HOST
     };
-    let situation = Situation {
+    let input = RewriteInput {
         host,
         nesting: Some(Tier::Bwrap),
-        ..situation()
+        ..input()
     };
     let said = |spec: &Value| {
-        rewrite(&mut spec.clone(), &situation)
+        rewrite(&mut spec.clone(), &input)
             .unwrap()
             .nesting
             .obstacles
@@ -257,14 +261,14 @@ fn our_apparmor_profile_takes_the_place_of_an_engines_and_of_no_other() {
         ours: Some("boundary-default"),
         denied: None,
     };
-    let situation = Situation {
+    let input = RewriteInput {
         confinement,
         ..nests()
     };
     let after = |profile: Value| {
         let mut spec = plain();
         spec["process"]["apparmorProfile"] = profile;
-        let outcome = rewrite(&mut spec, &situation).unwrap();
+        let outcome = rewrite(&mut spec, &input).unwrap();
         assert_eq!(outcome.nesting.profile, Some("boundary-default"));
         spec["process"]["apparmorProfile"].clone()
     };
@@ -277,7 +281,7 @@ fn our_apparmor_profile_takes_the_place_of_an_engines_and_of_no_other() {
     assert_eq!(after(Value::Null), Value::Null);
     let mut spec = plain();
     spec["process"]["apparmorProfile"] = json!(1);
-    assert!(rewrite(&mut spec, &situation).is_err());
+    assert!(rewrite(&mut spec, &input).is_err());
 }
 
 #[test]
@@ -291,7 +295,7 @@ fn what_a_profile_denies_is_said_with_what_would_help() {
         };
         let outcome = rewrite(
             &mut spec,
-            &Situation {
+            &RewriteInput {
                 confinement,
                 ..nests()
             },
@@ -337,22 +341,22 @@ fn a_filter_that_cannot_be_patched_stays_as_it_was_and_that_is_said() {
 /// Any JSON.
 #[test]
 fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_no_patched_filter() {
-    let habits = Habits {
+    let quirks = RuntimeQuirks {
         adds_user_namespace: true,
         drops_seccomp_arguments: true,
-        ..Habits::RUNC
+        ..RuntimeQuirks::RUNC
     };
     let mut spec = with_capability("CAP_NET_ADMIN");
     let (namespaces, seccomp) = (
         spec["linux"]["namespaces"].clone(),
         spec["linux"]["seccomp"].clone(),
     );
-    let situation = Situation {
-        habits,
+    let input = RewriteInput {
+        quirks,
         nesting: Some(Tier::Nsjail),
-        ..situation()
+        ..input()
     };
-    let outcome = rewrite(&mut spec, &situation).unwrap();
+    let outcome = rewrite(&mut spec, &input).unwrap();
     assert!(outcome.user_namespace && outcome.nesting.seccomp_before.is_none());
     assert_eq!(
         (&spec["linux"]["namespaces"], &spec["linux"]["seccomp"]),

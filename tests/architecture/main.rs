@@ -1,0 +1,124 @@
+//! ARCHITECTURE.md and the rules of the house that no compiler checks, held against the sources.
+//!
+//! It reads the syntax of `src` and of the fuzz targets, without what is for tests alone. Each
+//! message says the reason. `cargo test --test architecture -- --ignored --nocapture` prints the
+//! circles, figures about functions, and the names that several types share.
+
+#![expect(
+    clippy::panic,
+    reason = "a test that can't read the sources says where"
+)]
+
+mod document;
+mod graph;
+mod metrics;
+mod planted;
+mod rules;
+mod tokens;
+mod tree;
+
+use std::sync::LazyLock;
+
+use graph::Graph;
+use tree::Tree;
+
+/// Arrows between files that make circles and are to be cut. A line goes when its arrow does:
+/// without these there is no circle.
+const KNOWN: &[&str] = &[
+    "src/apparmor/kernel.rs → src/apparmor.rs",
+    "src/audit/journal.rs → src/audit/entry.rs",
+    "src/audit/journal.rs → src/audit/last.rs",
+    "src/cgroup/group.rs → src/cgroup.rs",
+    "src/cgroup/place.rs → src/cgroup.rs",
+    "src/cli/logs/pruning.rs → src/cli/logs.rs",
+    "src/gateway/nft/rule.rs → src/gateway/nft.rs",
+    "src/integrate/apparmor.rs → src/integrate.rs",
+    "src/integrate/containerd/entry.rs → src/integrate/containerd/document.rs",
+    "src/integrate/containerd/files.rs → src/integrate/containerd.rs",
+    "src/integrate/docker.rs → src/integrate.rs",
+    "src/integrate/docker/servers.rs → src/integrate/docker/config_file.rs",
+    "src/integrate/drop_in.rs → src/integrate.rs",
+    "src/integrate/error.rs → src/integrate/binary.rs",
+    "src/integrate/plan.rs → src/integrate.rs",
+    "src/integrate/step.rs → src/integrate/apparmor.rs",
+    "src/integrate/step.rs → src/integrate/docker/servers.rs",
+    "src/policy/permit.rs → src/policy.rs",
+    "src/policy/rule.rs → src/policy.rs",
+    "src/seccomp/patch/gate.rs → src/seccomp/patch.rs",
+    "src/seccomp/patch/granted.rs → src/seccomp/patch.rs",
+    "src/seccomp/patch/plan.rs → src/seccomp/patch.rs",
+    "src/seccomp/patch/plan.rs → src/seccomp/patch/gate.rs",
+];
+
+/// Likewise between parts.
+const KNOWN_BETWEEN_PARTS: &[&str] = &[];
+
+/// Words of ARCHITECTURE.md that more than one type has as its name.
+const KNOWN_WORDS: &[&str] = &["Plan", "Policy", "Verdict"];
+
+static SOURCES: LazyLock<Tree> = LazyLock::new(Tree::of_the_repository);
+
+fn none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn every_part_names_only_the_parts_below_it() {
+    none(rules::parts(&SOURCES));
+}
+
+#[test]
+fn no_circle_between_parts() {
+    none(Graph::of_parts(&SOURCES).circles(KNOWN_BETWEEN_PARTS));
+}
+
+#[test]
+fn no_circle_between_files() {
+    none(Graph::of_files(&SOURCES).circles(KNOWN));
+}
+
+#[test]
+fn a_word_of_the_document_names_one_type() {
+    none(rules::words(&SOURCES, KNOWN_WORDS));
+}
+
+#[test]
+fn decisions_and_edits_are_pure() {
+    none(rules::purity(&SOURCES));
+}
+
+#[test]
+fn tokio_stays_in_keeper_and_filter() {
+    none(rules::tokio(&SOURCES));
+}
+
+#[test]
+fn only_the_dialler_and_its_like_open_sockets_to_the_outside() {
+    none(rules::outside(&SOURCES));
+}
+
+#[test]
+fn only_one_module_starts_programs() {
+    none(rules::programs(&SOURCES));
+}
+
+#[test]
+fn unsafe_code_is_only_in_sys() {
+    none(rules::unsafe_code(&SOURCES));
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_fits_a_reader() {
+    none(rules::files(&SOURCES));
+}
+
+#[test]
+fn every_field_of_a_record_gets_a_value_somewhere() {
+    none(rules::record_fields(&SOURCES));
+}
+
+#[test]
+#[ignore = "a report"]
+fn report() {
+    println!("{}", metrics::report(&SOURCES));
+}
