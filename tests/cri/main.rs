@@ -25,19 +25,19 @@
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/bed.rs"]
+#[path = "../support/src/bed.rs"]
 mod bed;
 mod containerd;
 mod ctr;
 mod endings;
 #[expect(dead_code, reason = "none of its tests must be alone")]
-#[path = "../support/harness.rs"]
+#[path = "../support/src/harness.rs"]
 mod harness;
 #[expect(
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/little_internet/hosts.rs"]
+#[path = "../support/src/hosts.rs"]
 mod hosts;
 mod pod;
 mod pods;
@@ -47,9 +47,9 @@ mod refusals;
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/traces.rs"]
+#[path = "../support/src/traces.rs"]
 mod traces;
-#[path = "../support/wire.rs"]
+#[path = "../support/src/wire.rs"]
 mod wire;
 
 use bed::Bed;

@@ -24,19 +24,20 @@
 mod annotations;
 mod attacks;
 mod audit;
-#[path = "../support/bed.rs"]
+#[path = "../support/src/bed.rs"]
 mod bed;
 mod bounds;
 mod by_hand;
 mod control;
+#[path = "../support/src/docker.rs"]
 mod docker;
 mod endings;
 mod filter;
-#[path = "../support/harness.rs"]
+#[path = "../support/src/harness.rs"]
 mod harness;
-#[path = "../support/little_internet/hosts.rs"]
+#[path = "../support/src/hosts.rs"]
 mod hosts;
-#[path = "../support/loaded_filter.rs"]
+#[path = "../support/src/loaded_filter.rs"]
 mod loaded_filter;
 mod memory;
 mod nesting;
@@ -46,10 +47,10 @@ mod record;
 mod refusals;
 mod resolver;
 mod status;
-#[path = "../support/traces.rs"]
+#[path = "../support/src/traces.rs"]
 mod traces;
 mod transparency;
-#[path = "../support/wire.rs"]
+#[path = "../support/src/wire.rs"]
 mod wire;
 
 use harness::{Suite, Test};

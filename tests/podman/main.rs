@@ -27,25 +27,25 @@ mod as_the_runtime;
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/bed.rs"]
+#[path = "../support/src/bed.rs"]
 mod bed;
 #[expect(dead_code, reason = "its tests run one at a time")]
-#[path = "../support/harness.rs"]
+#[path = "../support/src/harness.rs"]
 mod harness;
 #[expect(
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/little_internet/hosts.rs"]
+#[path = "../support/src/hosts.rs"]
 mod hosts;
 mod podman;
 #[expect(
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/traces.rs"]
+#[path = "../support/src/traces.rs"]
 mod traces;
-#[path = "../support/wire.rs"]
+#[path = "../support/src/wire.rs"]
 mod wire;
 
 use bed::Bed;

@@ -28,19 +28,19 @@
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/bed.rs"]
+#[path = "../support/src/bed.rs"]
 mod bed;
 #[expect(
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../docker/docker.rs"]
+#[path = "../support/src/docker.rs"]
 mod docker;
 #[expect(
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/little_internet/hosts.rs"]
+#[path = "../support/src/hosts.rs"]
 mod hosts;
 mod pairing;
 mod report;
@@ -51,7 +51,7 @@ mod scene;
     dead_code,
     reason = "shared with the Docker tests, which use all of it"
 )]
-#[path = "../support/traces.rs"]
+#[path = "../support/src/traces.rs"]
 mod traces;
 mod wire;
 

@@ -17,7 +17,7 @@ mod files;
 mod groups;
 mod host;
 mod lives;
-#[path = "../support/record.rs"]
+#[path = "../support/src/record.rs"]
 mod record;
 mod says;
 mod world;

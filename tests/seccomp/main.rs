@@ -21,7 +21,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use loaded_filter::loaded_filters;
 use serde_json::{Value, json};
 
-#[path = "../support/loaded_filter.rs"]
+#[path = "../support/src/loaded_filter.rs"]
 mod loaded_filter;
 mod under_filter;
 

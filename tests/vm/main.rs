@@ -15,13 +15,13 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
 
-#[path = "../support/command.rs"]
+#[path = "../support/src/command.rs"]
 #[expect(
     dead_code,
     reason = "shared with the tests in private hosts, which use all of it"
 )]
 mod command;
-#[path = "../support/programs.rs"]
+#[path = "../support/src/programs.rs"]
 mod programs;
 
 mod apparmor;

@@ -13,6 +13,7 @@
 #![expect(clippy::print_stdout, reason = "its log is its standard output")]
 
 mod echo;
+#[path = "../src/hosts.rs"]
 mod hosts;
 mod names;
 mod web;

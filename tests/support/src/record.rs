@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(include_str!("../../record.schema.json")).expect("JSON");
+    let schema = serde_json::from_str(include_str!("../../../record.schema.json")).expect("JSON");
     jsonschema::validator_for(&schema).expect("a schema")
 });
 
