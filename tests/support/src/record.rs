@@ -11,7 +11,7 @@ static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 });
 
 /// Every line. Each must be whole, and of the form that is promised.
-pub(crate) fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     let lines = text
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
@@ -28,7 +28,7 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
 
 /// The attempts that are over, as one object each, and the notices, in the order of their first
 /// lines.
-pub(crate) fn records(text: &str) -> Vec<Value> {
+pub fn records(text: &str) -> Vec<Value> {
     let mut records: Vec<Value> = Vec::new();
     for line in lines(text) {
         let flow = line["flow"].as_u64();
