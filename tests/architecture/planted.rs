@@ -471,7 +471,7 @@ fn sockets_to_the_outside() {
     let unix = "fn f() { Socket::new(\n    Domain::UNIX,\n    Type::STREAM, None); }";
     assert_none(&in_file("control", unix, rules::outside));
     let dialled = "fn f() { tcp_from(1); }";
-    assert_none(&in_file("proxy/dial", dialled, rules::outside));
+    assert_none(&in_file("proxy/connect", dialled, rules::outside));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What somebody who has taken the filter over could do: each attempt is made by a process confined
 //! as the filter is, in its place, and by one that isn't, for which it works.
 //!
-//! Needs root; without, the tests are reported as ignored, and with `CI` set they fail.
+//! Needs root.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start themselves and write files"
@@ -20,6 +20,7 @@ use boundary_shim::sys::confine::close_all_but;
 use boundary_shim::sys::fork::Child;
 use boundary_shim::sys::netns::Namespace;
 use libtest_mimic::{Arguments, Failed, Trial};
+use test_support::needs::Needs;
 
 /// What becomes of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,14 +190,12 @@ fn main() {
         return make(name, confined == "confined");
     }
     let arguments = Arguments::from_args();
-    let unable = !nix::unistd::geteuid().is_root() && std::env::var_os("CI").is_none();
+    let root = Needs::root();
     let mut trials: Vec<Trial> = ATTEMPTS
         .iter()
-        .map(|(name, expected, _)| {
-            Trial::test(*name, move || judge(name, *expected)).with_ignored_flag(unable)
-        })
+        .map(|(name, expected, _)| root.trial(*name, move || judge(name, *expected)))
         .collect();
-    trials.push(Trial::test("what_it_is_for_is_allowed", judge_allowed).with_ignored_flag(unable));
+    trials.push(root.trial("what_it_is_for_is_allowed", judge_allowed));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::bed::{Answer, Bed, COMMAND_SECONDS, REPOSITORY, run, shell, unique};
+use test_support::bed::{Bed, unique};
+use test_support::command::{Answer, COMMAND_SECONDS, run, shell};
+use test_support::programs::REPOSITORY;
+
 use crate::protobuf::Message;
 
 /// The image's name in the bed: containerd wants it whole.
@@ -28,50 +31,57 @@ pub(crate) fn version() -> Option<u32> {
         .ok()
 }
 
-impl Bed {
-    /// A bed with containerd and the image in it.
-    pub(crate) fn with_containerd() -> Self {
-        let bed = Self::up("containerd", "tests/cri/etc", |_| {});
-        bed.import_image();
-        // The bridge is made with the first pod, and stays.
-        bed.exec(&["ip", "link", "add", "pods0", "type", "bridge"])
+/// A bed with containerd and the image in it.
+pub(crate) fn bed() -> Bed {
+    let bed = Bed::up("containerd", "tests/cri/etc", |_| {});
+    import_image(&bed);
+    // The bridge is made with the first pod, and stays.
+    bed.exec(&["ip", "link", "add", "pods0", "type", "bridge"])
+        .must_succeed();
+    bed.remembered()
+}
+
+fn import_image(bed: &Bed) {
+    let scripts = Path::new(REPOSITORY).join("scripts");
+    let script = "\"$1/bed-image\" \"$2\" curl ip \"$3\" | \"$1/bed-archive\" \"$4\" >\"$5\"";
+    let [authority, attacker, archive] =
+        ["ca/ca.pem", "bin/attacker", "image.tar"].map(|name| bed.path(name));
+    shell(
+        script,
+        &[scripts, authority, attacker, IMAGE.into(), archive.clone()],
+    );
+    let archive = archive.to_str().expect("a plain path");
+    for namespace in NAMESPACES {
+        bed.ctr(&["--namespace", namespace, "images", "import", archive])
             .must_succeed();
-        bed.remembered()
     }
+    fs::remove_file(archive).expect("removed");
+}
 
-    fn import_image(&self) {
-        let scripts = Path::new(REPOSITORY).join("scripts");
-        let script = "\"$1/bed-image\" \"$2\" curl ip \"$3\" | \"$1/bed-archive\" \"$4\" >\"$5\"";
-        let [authority, attacker, archive] =
-            ["ca/ca.pem", "bin/attacker", "image.tar"].map(|name| self.path(name));
-        shell(
-            script,
-            &[scripts, authority, attacker, IMAGE.into(), archive.clone()],
-        );
-        let archive = archive.to_str().expect("a plain path");
-        for namespace in NAMESPACES {
-            self.ctr(&["--namespace", namespace, "images", "import", archive])
-                .must_succeed();
-        }
-        fs::remove_file(archive).expect("removed");
-    }
+fn socket(bed: &Bed) -> String {
+    bed.path("containerd.sock").display().to_string()
+}
 
-    fn socket(&self) -> String {
-        self.path("containerd.sock").display().to_string()
-    }
-
+/// What a bed with containerd can do.
+pub(crate) trait Containerd {
     /// Runs ctr.
-    pub(crate) fn ctr(&self, arguments: &[&str]) -> Answer {
-        self.exec(&[&["ctr", "--address", &self.socket()], arguments].concat())
+    fn ctr(&self, arguments: &[&str]) -> Answer;
+    /// A control group for a container of the bed.
+    fn cgroup_of(&self, name: &str) -> String;
+    /// Calls CRI; gives the answer, or the error's text.
+    fn cri(&self, method: &str, request: &Message) -> Result<Message, String>;
+}
+
+impl Containerd for Bed {
+    fn ctr(&self, arguments: &[&str]) -> Answer {
+        self.exec(&[&["ctr", "--address", &socket(self)], arguments].concat())
     }
 
-    /// A control group for a container of the bed.
-    pub(crate) fn cgroup_of(&self, name: &str) -> String {
+    fn cgroup_of(&self, name: &str) -> String {
         format!("/{}/{name}", self.cgroup())
     }
 
-    /// Calls CRI; gives the answer, or the error's text.
-    pub(crate) fn cri(&self, method: &str, request: &Message) -> Result<Message, String> {
+    fn cri(&self, method: &str, request: &Message) -> Result<Message, String> {
         let file = self.path(&unique("call"));
         let [asked, answered, headers] =
             ["asked", "answered", "headers"].map(|end| file.with_extension(end));
@@ -81,7 +91,7 @@ impl Bed {
         let options = [
             "--http2-prior-knowledge",
             "--unix-socket",
-            &self.socket(),
+            &socket(self),
             "--data-binary",
             &data,
         ];

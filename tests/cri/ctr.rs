@@ -1,10 +1,12 @@
 //! Containers by `ctr run`, with the product as the runtime's program: its network comes by CNI,
 //! from the host, or not at all.
 
-use crate::Test;
-use crate::bed::{Answer, Bed, must_be_shut_out, unique};
-use crate::containerd::IMAGE;
-use crate::traces::wait_for_none;
+use test_support::bed::{Bed, unique};
+use test_support::command::{Answer, must_be_shut_out};
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
+
+use crate::containerd::{Containerd as _, IMAGE};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_container_with_cni_is_filtered", cni),

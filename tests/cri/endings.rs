@@ -1,8 +1,11 @@
 //! How pods end: everything goes with them, whatever died first.
 
-use crate::Test;
-use crate::bed::{Bed, must_be_shut_out};
-use crate::traces::wait_for_none;
+use test_support::bed::Bed;
+use test_support::command::must_be_shut_out;
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
+
+use crate::pod::Pods as _;
 
 pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_of_a_pod_that_was_removed", removed),

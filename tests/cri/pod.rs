@@ -1,9 +1,11 @@
 //! A pod and its containers as a kubelet makes them, removed when dropped.
 
-use crate::bed::{Answer, Bed, records, unique};
-use crate::containerd::IMAGE;
+use test_support::bed::{Bed, records, unique};
+use test_support::command::Answer;
+use test_support::traces::Footprint;
+
+use crate::containerd::{Containerd as _, IMAGE};
 use crate::protobuf::Message;
-use crate::traces::Footprint;
 
 /// What is asked of a pod; the defaults are those of an ordinary one.
 #[derive(Debug, Clone, Copy)]
@@ -79,14 +81,19 @@ fn namespaces(wanted: &Wanted<'_>) -> Message {
     message
 }
 
-impl Bed {
+/// How a bed runs pods.
+pub(crate) trait Pods {
     /// Runs an ordinary pod.
-    pub(crate) fn pod(&self) -> Pod<'_> {
+    fn pod(&self) -> Pod<'_> {
         self.pod_with(Wanted::default()).expect("a pod")
     }
 
     /// Runs a pod; gives CRI's error otherwise.
-    pub(crate) fn pod_with(&self, wanted: Wanted<'_>) -> Result<Pod<'_>, String> {
+    fn pod_with(&self, wanted: Wanted<'_>) -> Result<Pod<'_>, String>;
+}
+
+impl Pods for Bed {
+    fn pod_with(&self, wanted: Wanted<'_>) -> Result<Pod<'_>, String> {
         let name = unique("pod");
         let metadata = Message::new()
             .text(1, &name)

@@ -6,11 +6,12 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use boundary_shim::sys::netns::Namespace;
+use test_support::bed::{Bed, Capture};
+use test_support::command::{must_be_shut_out, wait_for};
+use test_support::harness::Test;
+use test_support::wire::{leaks, must_show_allowed_traffic};
 
-use crate::Test;
-use crate::bed::{Bed, Capture, must_be_shut_out, wait_for};
-use crate::pod::{Asked, Container, Pod, Wanted};
-use crate::wire::{leaks, must_show_allowed_traffic};
+use crate::pod::{Asked, Container, Pod, Pods as _, Wanted};
 
 pub(crate) const TESTS: &[Test] = &[
     ("two_containers_are_filtered_by_one_gateway", two_containers),

@@ -1,10 +1,11 @@
 //! What is not started, and what CRI's answer says about it.
 
-use crate::Test;
-use crate::bed::{Bed, unique};
-use crate::containerd::IMAGE;
-use crate::pod::{Asked, Wanted};
-use crate::traces::wait_for_none;
+use test_support::bed::{Bed, unique};
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
+
+use crate::containerd::{Containerd as _, IMAGE};
+use crate::pod::{Asked, Pods as _, Wanted};
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -1,7 +1,7 @@
 //! What `docker run --annotation` may choose, and what a hostile one does: nothing starts.
 
-use crate::Test;
-use crate::bed::Bed;
+use test_support::bed::Bed;
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("annotations_cannot_widen_the_policy", cannot_widen),

@@ -1,10 +1,12 @@
 //! Root in the container with CAP_NET_ADMIN and CAP_NET_RAW, doing its worst: the wire must stay
 //! clean.
 
-use crate::Test;
-use crate::bed::{Bed, unique, wait_for};
+use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
+use test_support::harness::Test;
+use test_support::hosts::ATTACKER;
+
 use crate::filter::{denied_probes, nothing_leaks_while};
-use crate::hosts::ATTACKER;
 
 /// Docker's flags that hand out the capabilities.
 const ARMED: &[&str] = &["--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW"];

@@ -3,10 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::Value;
-
-use crate::Test;
-use crate::bed::{Bed, lines, records, wait_for};
-use crate::docker::Container;
+use test_support::bed::{Bed, lines, records};
+use test_support::command::wait_for;
+use test_support::docker::Container;
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_request_is_one_record_with_all_fields", allowed),

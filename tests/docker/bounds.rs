@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Test;
-use crate::bed::{Bed, COMMAND_SECONDS, Capture, run, wait_for};
-use crate::docker::Container;
-use crate::traces::Footprint;
-use crate::wire::leaks;
+use test_support::bed::{Bed, Capture};
+use test_support::command::{COMMAND_SECONDS, run, wait_for};
+use test_support::docker::Container;
+use test_support::harness::Test;
+use test_support::traces::Footprint;
+use test_support::wire::leaks;
 
 pub(crate) const TESTS: &[Test] = &[
     (

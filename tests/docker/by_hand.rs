@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-
-use crate::Test;
-use crate::bed::{Answer, Bed, unique};
-use crate::traces::wait_for_none;
+use test_support::bed::{Bed, unique};
+use test_support::command::Answer;
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
 
 /// Times that a moment is aimed at: a few milliseconds are easily missed on a busy machine.
 const AIMS: usize = 10;

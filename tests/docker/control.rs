@@ -1,9 +1,9 @@
 //! The bed itself, under plain runc: the outside answers, the captures see, the attacker's weapons
 //! work. Without these "nothing got through" would prove nothing.
 
-use crate::Test;
-use crate::bed::{Bed, Capture};
-use crate::hosts::{ATTACKER, DENIED};
+use test_support::bed::{Bed, Capture};
+use test_support::harness::Test;
+use test_support::hosts::{ATTACKER, DENIED};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_container_reaches_every_host", every_host),

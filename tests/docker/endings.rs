@@ -2,11 +2,12 @@
 
 use std::thread;
 
-use crate::Test;
-use crate::bed::{Bed, Capture, lines, must_be_shut_out, unique};
-use crate::docker::{IMAGE, runtime};
-use crate::traces::{Footprint, wait_for_none};
-use crate::wire::leaks;
+use test_support::bed::{Bed, Capture, lines, unique};
+use test_support::command::must_be_shut_out;
+use test_support::docker::{IMAGE, runtime};
+use test_support::harness::Test;
+use test_support::traces::{Footprint, wait_for_none};
+use test_support::wire::leaks;
 
 /// Containers in the start race, and how many start at a time.
 const RACERS: usize = 200;

@@ -1,11 +1,11 @@
 //! What gets out and what doesn't, from a container with Docker's default flags: the answer, how
 //! fast it comes, and what the wire saw.
 
-use crate::Test;
-use crate::bed::{Bed, Capture, unique};
-use crate::docker::Container;
-use crate::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
-use crate::wire::{leaks, must_show_allowed_traffic};
+use test_support::bed::{Bed, Capture, unique};
+use test_support::docker::Container;
+use test_support::harness::Test;
+use test_support::hosts::{ALLOWED, ATTACKER, DENIED, RESOLVER, WILD};
+use test_support::wire::{leaks, must_show_allowed_traffic};
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_allowed_name_works_over_http_and_https", allowed_name),

@@ -1,9 +1,9 @@
 //! End to end: real dockerd, containerd and runc in a private bed, a little internet behind it, and
 //! captures on the wire.
 //!
-//! `cargo test --test docker` needs root; without it every test is reported as ignored, and with
-//! `CI` set that is a failure. `BED_ENGINE_ROOT=DIR` takes Docker from another root file system
-//! (`scripts/newer-docker`), and `BOUNDARY_TEST_RUNTIME=runc` runs only what proves the bed itself.
+//! `cargo test --test docker` needs root. `BED_ENGINE_ROOT=DIR` takes Docker from another root file
+//! system (`scripts/newer-docker`), and `BOUNDARY_TEST_RUNTIME=runc` runs only what proves the bed
+//! itself.
 //!
 //! Every test is a function of its own, takes the shared bed, and uses names that nobody else uses.
 
@@ -13,10 +13,6 @@
     reason = "a test ends by panicking"
 )]
 #![expect(
-    clippy::print_stderr,
-    reason = "what a failed run needs is told on standard error"
-)]
-#![expect(
     clippy::disallowed_methods,
     reason = "the bed is made of other programs"
 )]
@@ -24,20 +20,11 @@
 mod annotations;
 mod attacks;
 mod audit;
-#[path = "../support/bed.rs"]
-mod bed;
 mod bounds;
 mod by_hand;
 mod control;
-mod docker;
 mod endings;
 mod filter;
-#[path = "../support/harness.rs"]
-mod harness;
-#[path = "../support/little_internet/hosts.rs"]
-mod hosts;
-#[path = "../support/loaded_filter.rs"]
-mod loaded_filter;
 mod memory;
 mod nesting;
 mod networks;
@@ -46,16 +33,13 @@ mod record;
 mod refusals;
 mod resolver;
 mod status;
-#[path = "../support/traces.rs"]
-mod traces;
 mod transparency;
-#[path = "../support/wire.rs"]
-mod wire;
 
-use harness::{Suite, Test};
 use libtest_mimic::Trial;
-
-use crate::bed::Bed;
+use test_support::bed::Bed;
+use test_support::docker;
+use test_support::harness::{Suite, Test};
+use test_support::needs::{Needs, not_here};
 
 /// Tests that belong together; the name leads theirs, so that `cargo test --test docker -- filter`
 /// runs one group.
@@ -130,8 +114,8 @@ const GROUPS: [Group; 20] = [
 ];
 
 fn main() {
-    let suite = Suite::begin(Bed::with_docker);
-    let engine = if suite.privileged {
+    let suite = Suite::begin(Needs::root(), Bed::with_docker);
+    let engine = if suite.needs.are_met() {
         docker::engine_version()
     } else {
         None
@@ -156,12 +140,10 @@ fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial
     };
     match (group.since, group.program) {
         // An unknown version runs, and fails, rather than pass for tested.
-        (Some(since), _) if engine.is_some_and(|engine| engine < since) => trial
-            .with_kind(format!("needs Docker {since}"))
-            .with_ignored_flag(true),
-        (_, Some(program)) if !docker::is_installed(program) => trial
-            .with_kind(format!("needs {program}"))
-            .with_ignored_flag(true),
+        (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
+            not_here(trial, &format!("Docker {since}"))
+        }
+        (_, Some(program)) if !docker::is_installed(program) => not_here(trial, program),
         _ => trial,
     }
 }

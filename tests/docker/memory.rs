@@ -5,10 +5,12 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::Test;
-use crate::bed::{Bed, wait_for, wait_for_within};
+use test_support::bed::Bed;
+use test_support::command::{wait_for, wait_for_within};
+use test_support::docker::Container;
+use test_support::harness::Test;
+
 use crate::bounds::group_of;
-use crate::docker::Container;
 
 /// None of them beside another test: they take all the time that two processors have.
 pub(crate) const TESTS: &[Test] = &[

@@ -9,18 +9,19 @@
 
 use std::fs;
 
-use boundary_shim::seccomp::bpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::bpf::{Call, Instruction, Program, evaluate};
 use boundary_shim::seccomp::filter::Verdict;
 use boundary_shim::seccomp::machine;
 use boundary_shim::seccomp::tier::flags;
 use serde_json::Value;
+use test_support::bed::{Bed, unique};
+use test_support::command::Answer;
+use test_support::docker::Container;
+use test_support::harness::Test;
+use test_support::loaded_filter::loaded_filters;
 
-use crate::Test;
 use crate::attacks::nothing_was_permitted;
-use crate::bed::{Answer, Bed, unique};
-use crate::docker::Container;
 use crate::filter::{denied_probes, nothing_leaks_while};
-use crate::loaded_filter::loaded_filters;
 
 pub(crate) const TESTS: &[Test] = &[
     ("plain_runc_refuses_a_go_programs_jail", |bed| {
@@ -420,6 +421,15 @@ fn crun(bed: &Bed) {
     }
 }
 
+fn instruction(read: libc::sock_filter) -> Instruction {
+    Instruction {
+        code: read.code,
+        when_true: read.jt,
+        when_false: read.jf,
+        constant: read.k,
+    }
+}
+
 /// What the kernel itself runs for the container's first process, not what any file says.
 fn loaded(bed: &Bed) {
     let [ours, plain] =
@@ -428,7 +438,7 @@ fn loaded(bed: &Bed) {
         let mut filters = loaded_filters(container.pid()).unwrap();
         assert_eq!(filters.len(), 1);
         Program {
-            instructions: filters.remove(0),
+            instructions: filters.remove(0).into_iter().map(instruction).collect(),
             big_endian: false,
         }
     });

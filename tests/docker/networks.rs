@@ -7,10 +7,11 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use crate::Test;
-use crate::bed::{Bed, COMMAND_SECONDS, Capture, run, unique, wait_for};
-use crate::docker::{IMAGE, runtime};
-use crate::wire::leaks;
+use test_support::bed::{Bed, Capture, unique};
+use test_support::command::{COMMAND_SECONDS, run, wait_for};
+use test_support::docker::{IMAGE, runtime};
+use test_support::harness::Test;
+use test_support::wire::leaks;
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Test;
-use crate::bed::{Bed, unique, wait_for};
-use crate::docker::Container;
+use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
+use test_support::docker::Container;
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("the_filter_is_nobody_with_one_capability", capabilities),

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-
-use crate::Test;
-use crate::bed::{Bed, lines, records, unique, wait_for, wait_for_within};
-use crate::docker::Container;
+use test_support::bed::{Bed, lines, records, unique};
+use test_support::command::{wait_for, wait_for_within};
+use test_support::docker::Container;
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::Test;
-use crate::bed::{Bed, unique, wait_for};
-use crate::docker::{IMAGE, runtime};
+use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
+use test_support::docker::{IMAGE, runtime};
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (

@@ -6,9 +6,10 @@
 
 use std::fs;
 
-use crate::Test;
-use crate::bed::{Answer, Bed, unique, wait_for};
-use crate::docker::{Container, IMAGE};
+use test_support::bed::{Bed, unique};
+use test_support::command::{Answer, wait_for};
+use test_support::docker::{Container, IMAGE};
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     ("it_never_asks_from_the_host_for_a_container_of_ours", story),

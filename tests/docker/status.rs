@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-
-use crate::Test;
-use crate::bed::{Answer, Bed, lines, wait_for};
-use crate::docker::Container;
+use test_support::bed::{Bed, lines};
+use test_support::command::{Answer, wait_for};
+use test_support::docker::Container;
+use test_support::harness::Test;
 
 /// Gateways are asked within a second; this is for a machine that is busy with other tests.
 const QUICK: Duration = Duration::from_secs(5);

@@ -3,9 +3,10 @@
 
 use std::io::Write as _;
 
-use crate::Test;
-use crate::bed::{Bed, run, wait_for};
-use crate::docker::{IMAGE, runtime};
+use test_support::bed::Bed;
+use test_support::command::{run, wait_for};
+use test_support::docker::{IMAGE, runtime};
+use test_support::harness::Test;
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -29,7 +30,7 @@ const LOOK: &str = "ip -o addr | sed 's/^[0-9]*: //; s/@if[0-9]*//'; ip route; i
     ip -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//; s/link-netnsid [0-9]*//; s/ether [0-9a-f:]*//'; cat /sys/class/net/eth0/mtu";
 
 fn same_network(bed: &Bed) {
-    let network = crate::bed::unique("same");
+    let network = test_support::bed::unique("same");
     bed.docker(&[
         "network",
         "create",

@@ -3,8 +3,7 @@
 //!
 //! Each of dockerd's tests starts a dockerd of its own: its data, sockets, pid and configuration
 //! are in a directory of its own, so the machine's dockerd (and any other test's) is neither seen
-//! nor touched. Needs root, dockerd and docker, or containerd; without them the tests are reported
-//! as ignored, or fail where `CI` is set.
+//! nor touched. Needs root, dockerd and docker, or containerd.
 
 #![expect(
     clippy::disallowed_methods,
@@ -20,25 +19,25 @@ mod kubernetes;
 mod real_containerd;
 mod words;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
+use test_support::needs::Needs;
 
 fn main() {
-    let must = std::env::var_os("CI").is_some();
-    let trial_if = |possible: bool| {
+    let trial_if = |needs: Needs| {
         move |name: &str, test: fn()| {
-            let run = move || -> Result<(), Failed> {
+            needs.trial(name, move || {
                 test();
                 Ok(())
-            };
-            Trial::test(name, run).with_ignored_flag(!must && !possible)
+            })
         }
     };
-    let (trial, of_containerd) = (
-        trial_if(dockerd::can_run()),
-        trial_if(real_containerd::can_run()),
-    );
-    let of_root = trial_if(nix::unistd::geteuid().is_root());
-    let of_newer = trial_if(real_containerd::can_run_newer());
+    let root_and = |what: &str, is_there: fn() -> bool| {
+        trial_if(Needs::root().and(|| Needs::new(what, is_there())))
+    };
+    let of_root = trial_if(Needs::root());
+    let trial = root_and("dockerd and docker", dockerd::can_run);
+    let of_containerd = root_and("containerd and nsenter", real_containerd::can_run);
+    let of_newer = root_and("a newer containerd", real_containerd::can_run_newer);
     let trials = vec![
         trial(
             "dockerd_offers_the_runtime_after_install_and_not_after_uninstall",

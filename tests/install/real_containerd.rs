@@ -17,11 +17,11 @@ pub(crate) struct RealContainerd {
 
 pub(crate) fn can_run() -> bool {
     let works = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    nix::unistd::geteuid().is_root() && works("containerd") && works("nsenter")
+    works("containerd") && works("nsenter")
 }
 
 pub(crate) fn can_run_newer() -> bool {
-    nix::unistd::geteuid().is_root() && newer().join("usr/bin/containerd").exists()
+    newer().join("usr/bin/containerd").exists()
 }
 
 /// Where the newer one is: a system of its own.

@@ -1,8 +1,7 @@
 //! The gateway on real links in namespaces made for the test: what is adopted looks the same,
 //! nothing passes, nothing stays.
 //!
-//! Needs root (or a user namespace with it); without, the tests are reported as ignored, and with
-//! `CI` set they fail.
+//! Needs root, or a user namespace with it.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start `ip` and write files"
@@ -26,58 +25,55 @@ use boundary_shim::gateway::{Gateway, Side};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
 use boundary_shim::sys::socket::{self, NeighbourProtocol, Queues, Source};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Failed};
+use test_support::needs::Needs;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let able = Namespace::create().is_ok();
-    let trials = [
-        Trial::test("an_adopted_interface_looks_the_same", looks_the_same),
-        Trial::test("a_refused_port_fails_at_once", refused_at_once),
-        Trial::test(
+    let needs = Needs::tried("root", &Namespace::create());
+    let trials = vec![
+        needs.trial("an_adopted_interface_looks_the_same", looks_the_same),
+        needs.trial("a_refused_port_fails_at_once", refused_at_once),
+        needs.trial(
             "a_captured_connection_reaches_the_proxy_and_goes_out_in_the_containers_name",
             captured_and_dialled,
         ),
-        Trial::test("a_connection_from_outside_reaches_the_container", inbound),
-        Trial::test("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
-        Trial::test(
+        needs.trial("a_connection_from_outside_reaches_the_container", inbound),
+        needs.trial("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
+        needs.trial(
             "the_kernel_reads_the_ruleset_as_it_is_meant",
             ruleset_as_meant,
         ),
-        Trial::test(
+        needs.trial(
             "while_the_gateway_goes_nothing_gets_through",
             nothing_through_while_it_goes,
         ),
-        Trial::test("what_the_proxy_sends_late_opens_no_way_out", late_answers),
-        Trial::test(
+        needs.trial("what_the_proxy_sends_late_opens_no_way_out", late_answers),
+        needs.trial(
             "an_answer_that_comes_late_is_no_connection_from_outside",
             answers_that_come_late,
         ),
-        Trial::test(
+        needs.trial(
             "what_comes_for_a_closed_socket_is_refused_outside",
             closed_sockets_are_answered_outside,
         ),
-        Trial::test(
+        needs.trial(
             "the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there",
             absent_neighbour,
         ),
-        Trial::test(
+        needs.trial(
             "only_the_first_segment_of_a_connection_opens_it",
             stray_segments,
         ),
-        Trial::test("a_connection_from_outside_reaches_any_port", inbound_ports),
-        Trial::test("who_sends_too_large_a_packet_in_is_told", too_large),
-        Trial::test(
+        needs.trial("a_connection_from_outside_reaches_any_port", inbound_ports),
+        needs.trial("who_sends_too_large_a_packet_in_is_told", too_large),
+        needs.trial(
             "an_ipv6_connection_that_was_idle_for_a_minute_loses_no_packet",
             idle_ipv6,
         ),
-        Trial::test("the_gateways_settings_are_its_own", settings_are_its_own),
-        Trial::test("the_loopback_alone_leads_nowhere", loopback_alone),
+        needs.trial("the_gateways_settings_are_its_own", settings_are_its_own),
+        needs.trial("the_loopback_alone_leads_nowhere", loopback_alone),
     ];
-    let trials = trials
-        .into_iter()
-        .map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none()))
-        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Test;
-use crate::bed::{Bed, unique};
+use test_support::bed::{Bed, unique};
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
+
 use crate::podman::{Podman, USER_NAMESPACES};
-use crate::traces::wait_for_none;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_hook_alone_filters_containers_and_pods", filtered),

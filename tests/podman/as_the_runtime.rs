@@ -3,10 +3,12 @@
 
 use std::fs;
 
-use crate::Test;
-use crate::bed::{Bed, unique, wait_for};
+use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
+use test_support::harness::Test;
+use test_support::traces::wait_for_none;
+
 use crate::podman::{Podman, RUNTIMES, USER_NAMESPACES, version};
-use crate::traces::wait_for_none;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_plain_container_reaches_what_is_denied", plain),

@@ -1,8 +1,7 @@
 //! End to end with podman, its conmon and its netavark, in a private bed: as the runtime, and as a
 //! hook alone.
 //!
-//! `cargo test --test podman` needs root and podman; without them every test is reported as
-//! ignored, and with `CI` set that is a failure. `BED_ENGINE_ROOT=DIR` takes podman from another
+//! `cargo test --test podman` needs root and podman. `BED_ENGINE_ROOT=DIR` takes podman from another
 //! root file system (`scripts/newer-docker`).
 //!
 //! Every test is a function of its own, takes the shared bed, and uses names that nobody else uses.
@@ -12,45 +11,14 @@
     clippy::panic,
     reason = "a test ends by panicking"
 )]
-#![expect(
-    clippy::print_stderr,
-    reason = "what a failed run needs is told on standard error"
-)]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the bed is made of other programs"
-)]
 
 mod as_a_hook;
 mod as_the_runtime;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/bed.rs"]
-mod bed;
-#[expect(dead_code, reason = "its tests run one at a time")]
-#[path = "../support/harness.rs"]
-mod harness;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/little_internet/hosts.rs"]
-mod hosts;
 mod podman;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/traces.rs"]
-mod traces;
-#[path = "../support/wire.rs"]
-mod wire;
 
-use bed::Bed;
-use harness::{Suite, Test};
 use libtest_mimic::Trial;
+use test_support::harness::{Suite, Test};
+use test_support::needs::Needs;
 
 const GROUPS: [(&str, &[Test]); 2] = [
     ("as_the_runtime", as_the_runtime::TESTS),
@@ -58,8 +26,8 @@ const GROUPS: [(&str, &[Test]); 2] = [
 ];
 
 fn main() {
-    let suite = Suite::begin(Bed::with_podman);
-    let there = !suite.privileged || podman::is_there();
+    let needs = Needs::root().and(|| Needs::new("podman, runc and crun", podman::is_there()));
+    let suite = Suite::begin(needs, podman::bed);
     let all = |(group, tests): &(&str, &'static [Test])| -> Vec<Trial> {
         // The captures are of everything that leaves the bed.
         tests
@@ -67,10 +35,6 @@ fn main() {
             .map(|test| suite.trial_alone(group, *test))
             .collect()
     };
-    let trials = GROUPS.iter().flat_map(all).map(|trial| match there {
-        true => trial,
-        false => trial.with_kind("needs podman").with_ignored_flag(true),
-    });
-    let trials = trials.collect();
+    let trials = GROUPS.iter().flat_map(all).collect();
     suite.conclude(trials);
 }

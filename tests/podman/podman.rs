@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::bed::{Answer, Bed, COMMAND_SECONDS, Capture, REPOSITORY, enter, run, shell};
-use crate::wire::{leaks, must_show_allowed_traffic};
+use test_support::bed::{Bed, Capture, enter};
+use test_support::command::{Answer, COMMAND_SECONDS, run, shell};
+use test_support::programs::REPOSITORY;
+use test_support::wire::{leaks, must_show_allowed_traffic};
 
 /// The image's name in the bed.
 pub(crate) const IMAGE: &str = "bed";
@@ -64,24 +66,22 @@ pub(crate) fn version(bed: &Bed) -> u32 {
     major.unwrap_or_else(|| panic!("a version: {said}"))
 }
 
-impl Bed {
-    /// A bed with podman and the image in it.
-    pub(crate) fn with_podman() -> Self {
-        let bed = Self::up("podman", "tests/docker/etc", |_| {});
-        let script = "\"$1\" \"$2\" curl ip \"$3\" | \"${@:5}\" podman import - \"$4\"";
-        let image = Path::new(REPOSITORY).join("scripts/bed-image");
-        let [authority, attacker] = ["ca/ca.pem", "bin/attacker"].map(|name| bed.path(name));
-        let first = bed.first().to_string();
-        shell(
-            script,
-            &[
-                &[image, authority, attacker, IMAGE.into()][..],
-                &enter(&first).map(Into::into),
-            ]
-            .concat(),
-        );
-        bed.remembered()
-    }
+/// A bed with podman and the image in it.
+pub(crate) fn bed() -> Bed {
+    let bed = Bed::up("podman", "tests/docker/etc", |_| {});
+    let script = "\"$1\" \"$2\" curl ip \"$3\" | \"${@:5}\" podman import - \"$4\"";
+    let image = Path::new(REPOSITORY).join("scripts/bed-image");
+    let [authority, attacker] = ["ca/ca.pem", "bin/attacker"].map(|name| bed.path(name));
+    let first = bed.first().to_string();
+    shell(
+        script,
+        &[
+            &[image, authority, attacker, IMAGE.into()][..],
+            &enter(&first).map(Into::into),
+        ]
+        .concat(),
+    );
+    bed.remembered()
 }
 
 impl Podman<'_> {

@@ -10,55 +10,24 @@
 //!
 //! New rows go into `rows/`, in the file of their kind.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends by panicking"
-)]
-#![expect(
-    clippy::print_stderr,
-    reason = "what a failed run needs is told on standard error"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 #![expect(
     clippy::disallowed_methods,
     reason = "the bed is made of other programs"
 )]
 
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/bed.rs"]
-mod bed;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../docker/docker.rs"]
-mod docker;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/little_internet/hosts.rs"]
-mod hosts;
 mod pairing;
 mod report;
 mod row;
 mod rows;
 mod scene;
-#[expect(
-    dead_code,
-    reason = "shared with the Docker tests, which use all of it"
-)]
-#[path = "../support/traces.rs"]
-mod traces;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use test_support::needs::Needs;
 
 use crate::pairing::{Circumstances, Engine, all, pairwise};
 use crate::row::Row;
@@ -73,13 +42,9 @@ static COMPANY: RwLock<()> = RwLock::new(());
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
-    let privileged = nix::unistd::geteuid().is_root();
-    if !privileged && !arguments.list && std::env::var_os("CI").is_some() {
-        eprintln!("these tests need root, and with CI set that is a failure");
-        std::process::exit(1);
-    }
+    let root = Needs::root();
     let world: Arc<OnceLock<Option<World>>> = Arc::default();
-    let engine = privileged.then(scene::engine);
+    let engine = root.are_met().then(scene::engine);
     let mut trials = vec![Trial::test("every_pair_is_covered_by_few", || {
         pairing::every_pair_is_covered_by_few();
         Ok(())
@@ -90,12 +55,7 @@ fn main() {
     }));
     trials.extend(rows::all().map(|row| {
         let world = Arc::clone(&world);
-        let trial = Trial::test(row.name, move || attempt(&world, &row, engine));
-        if privileged {
-            trial
-        } else {
-            trial.with_ignored_flag(true)
-        }
+        root.trial(row.name, move || attempt(&world, &row, engine))
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     // Here, and not at exit: nobody drops what is alive when a process exits.

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::bed::REPOSITORY;
+use test_support::programs::REPOSITORY;
+
 use crate::pairing::all;
 use crate::row::Row;
 use crate::rows;

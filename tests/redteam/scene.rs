@@ -6,9 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Answer, Bed, Capture, REPOSITORY, comes_about, shell};
-use crate::docker::{Container, IMAGE, engine_version};
-use crate::hosts::ATTACKER;
+use test_support::bed::{Bed, Capture};
+use test_support::command::{Answer, comes_about, shell};
+use test_support::docker::{Container, IMAGE, engine_version};
+use test_support::hosts::ATTACKER;
+use test_support::programs::REPOSITORY;
+
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
 use crate::row::{Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};

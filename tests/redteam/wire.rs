@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use crate::hosts::{ALLOWED, RESOLVER, WILD};
+use test_support::hosts::{ALLOWED, RESOLVER, WILD};
 
 /// So many bytes of a secret in a row have got out: not the whole of it, since errors quote what
 /// they complain of in part.
@@ -179,7 +179,7 @@ fn permits_payload(protocol: u8, destination: IpAddr, payload: &[u8], source: Ip
     else {
         return false;
     };
-    let is = |host: &crate::hosts::Host| destination == host.v4 || destination == host.v6;
+    let is = |host: &test_support::hosts::Host| destination == host.v4 || destination == host.v6;
     match (protocol, port) {
         (17, 53) => is(&RESOLVER) && payload.get(8..).is_some_and(asks_allowed),
         // Over TCP only when an answer was cut: the little internet never cuts any.

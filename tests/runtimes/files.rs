@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use serde_json::Value;
+use test_support::record::lines;
 
 use crate::host::ALLOWED;
 use crate::lives::get;
-use crate::record::lines;
 use crate::world::{DEADLINE, World, text};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[

@@ -269,7 +269,7 @@ impl World {
     /// The records of what it attempted.
     pub(crate) fn records(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path(&format!("audit/{}.jsonl", self.id))).unwrap();
-        crate::record::records(&text)
+        test_support::record::records(&text)
     }
 }
 

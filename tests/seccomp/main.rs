@@ -1,8 +1,7 @@
 //! What the kernel makes of our programs: it takes them, runs them as the evaluator says, and gives
 //! them back as they were.
 //!
-//! Needs root without a filter of its own, on a kernel with CONFIG_CHECKPOINT_RESTORE; without, the
-//! tests are reported as ignored, and with `CI` set they fail.
+//! Needs root without a filter of its own, on a kernel with CONFIG_CHECKPOINT_RESTORE.
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start themselves a second time"
@@ -10,19 +9,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use boundary_shim::seccomp::bpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::bpf::{Call, Instruction, Program, evaluate};
 use boundary_shim::seccomp::compile::compile;
 use boundary_shim::seccomp::filter::{Filter, Verdict};
 use boundary_shim::seccomp::machine;
-use libtest_mimic::{Arguments, Failed, Trial};
-use loaded_filter::loaded_filters;
+use libtest_mimic::{Arguments, Failed};
 use serde_json::{Value, json};
+use test_support::loaded_filter::loaded_filters;
+use test_support::needs::Needs;
 
-#[path = "../support/loaded_filter.rs"]
-mod loaded_filter;
 mod under_filter;
 
 fn main() {
@@ -31,23 +29,19 @@ fn main() {
         return under_filter::run(&words.next().unwrap());
     }
     let arguments = Arguments::from_args();
-    let able = able();
-    let trials = [
-        Trial::test("a_loaded_filter_is_read_back_as_it_was_compiled", read_back),
-        Trial::test(
+    let root = Needs::new("root without a seccomp filter", able());
+    let trials = vec![
+        root.trial("a_loaded_filter_is_read_back_as_it_was_compiled", read_back),
+        root.trial(
             "filters_are_read_back_from_the_first_that_was_loaded",
             in_order,
         ),
-        Trial::test("a_process_without_a_filter_has_none", none),
-        Trial::test(
+        root.trial("a_process_without_a_filter_has_none", none),
+        root.trial(
             "the_kernel_says_of_calls_what_the_evaluator_says",
             as_evaluated,
         ),
     ];
-    let trials = trials
-        .into_iter()
-        .map(|trial| trial.with_ignored_flag(!able && std::env::var_os("CI").is_none()))
-        .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -130,13 +124,24 @@ fn program(filter: &Value) -> Program {
     compile(&Filter::read(filter).unwrap()).unwrap()
 }
 
+/// The filters that the kernel runs for a process.
+fn loaded(process: &UnderFilter) -> io::Result<Vec<Vec<Instruction>>> {
+    let instruction = |read: libc::sock_filter| Instruction {
+        code: read.code,
+        when_true: read.jt,
+        when_false: read.jf,
+        constant: read.k,
+    };
+    let filters = loaded_filters(process.pid())?.into_iter();
+    Ok(filters
+        .map(|filter| filter.into_iter().map(instruction).collect())
+        .collect())
+}
+
 fn read_back() -> Result<(), Failed> {
     let filter = filter(0x2e02_0000);
     let process = UnderFilter::start(&[&filter]);
-    assert_eq!(
-        loaded_filters(process.pid())?,
-        [program(&filter).instructions]
-    );
+    assert_eq!(loaded(&process)?, [program(&filter).instructions]);
     Ok(())
 }
 
@@ -144,14 +149,14 @@ fn in_order() -> Result<(), Failed> {
     let (first, second) = (filter(0x2e02_0000), filter(0x7e02_0000));
     let process = UnderFilter::start(&[&first, &second]);
     assert_eq!(
-        loaded_filters(process.pid())?,
+        loaded(&process)?,
         [program(&first).instructions, program(&second).instructions]
     );
     Ok(())
 }
 
 fn none() -> Result<(), Failed> {
-    assert_eq!(loaded_filters(UnderFilter::start(&[]).pid())?, [[]; 0]);
+    assert_eq!(loaded(&UnderFilter::start(&[]))?, [[]; 0]);
     Ok(())
 }
 

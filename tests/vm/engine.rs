@@ -1,8 +1,9 @@
 //! The engine and the machine come and go: containers are filtered afterwards as before, and
 //! nothing stale is left.
 
+use test_support::command::must_be_shut_out;
+
 use crate::Test;
-use crate::command::must_be_shut_out;
 use crate::machine::{Container, Machine};
 
 pub(crate) const TESTS: &[Test] = &[

@@ -1,7 +1,8 @@
 //! The filter on a real system, each way compared with plain runc.
 
+use test_support::command::must_be_shut_out;
+
 use crate::Test;
-use crate::command::must_be_shut_out;
 use crate::machine::Machine;
 
 pub(crate) const TESTS: &[Test] = &[

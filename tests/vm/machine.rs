@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::command::{Answer, run, wait_for_within};
-use crate::programs::{PRODUCT, REPOSITORY, build_examples, build_go_program};
+use test_support::command::{Answer, run, wait_for_within};
+use test_support::programs::{REPOSITORY, build_examples, build_go_program, product};
+
 use crate::shell;
 
 /// What one command may take, in seconds: an emulated machine is ten times slower than this one,
@@ -47,7 +48,7 @@ impl Machine {
         let bin = directory.path().join("bin");
         std::fs::create_dir(&bin).expect("made");
         build_go_program(&bin.join("go-jail"));
-        let programs = build_examples().into_iter().chain([PathBuf::from(PRODUCT)]);
+        let programs = build_examples().into_iter().chain([product()]);
         for program in programs {
             let to = bin.join(program.file_name().expect("a name"));
             // Most of them is what debuggers want to know.

@@ -5,24 +5,11 @@
 //! One test after the other, in the order of this file: each may change the machine's settings, and
 //! the last ones restart it and take the product off it.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the machine is reached by other programs"
-)]
-
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
-
-#[path = "../support/command.rs"]
-#[expect(
-    dead_code,
-    reason = "shared with the tests in private hosts, which use all of it"
-)]
-mod command;
-#[path = "../support/programs.rs"]
-mod programs;
+use test_support::needs::not_here;
 
 mod apparmor;
 mod control_groups;
@@ -33,8 +20,8 @@ mod machine;
 mod record;
 mod resolved;
 
-use command::shell;
 use machine::Machine;
+use test_support::command::shell;
 
 /// One test: what it proves, and how.
 type Test = (&'static str, fn(&Machine));
@@ -77,7 +64,10 @@ fn main() {
                 },
             )
         });
-        trial.with_ignored_flag(config.is_none())
+        match config.is_some() {
+            true => trial,
+            false => not_here(trial, "a machine"),
+        }
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

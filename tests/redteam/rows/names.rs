@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use crate::hosts::{ALLOWED, RESOLVER};
+use test_support::hosts::{ALLOWED, RESOLVER};
+
 use crate::pairing::Family;
 use crate::row::{Counts, ROW, Row, Trace};
 use crate::scene::Scene;

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::hosts::WILD;
+use test_support::hosts::WILD;
+
 use crate::pairing::Family;
 use crate::row::{ROW, Row, Trace};
 use crate::scene::Scene;

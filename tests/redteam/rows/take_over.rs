@@ -1,6 +1,7 @@
 //! Making conntrack forget the proxy's conversations, so that their late answers open a way back.
 
-use crate::hosts::RESOLVER;
+use test_support::hosts::RESOLVER;
+
 use crate::pairing::Family;
 use crate::row::{Need, ROW, Row};
 use crate::scene::Scene;

@@ -1,5 +1,5 @@
 //! A little internet in one process: name server, web servers and echo services for the hosts of
-//! `hosts.rs`.
+//! `test_support::hosts`.
 //!
 //! It runs in a network namespace where every address of the zone is local (`scripts/bed` makes it)
 //! and prints one line for each connection, request, datagram and query that reaches it: the
@@ -13,7 +13,6 @@
 #![expect(clippy::print_stdout, reason = "its log is its standard output")]
 
 mod echo;
-mod hosts;
 mod names;
 mod web;
 mod zone;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD};
+use test_support::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD};
 
 /// Everyone who answers.
 pub(crate) const HOSTS: [Host; 5] = [RESOLVER, ALLOWED, DENIED, WILD, ATTACKER];

@@ -1,8 +1,8 @@
 //! The test bed as Rust sees it: `scripts/bed` started and stopped, commands in it, captures of its
 //! wires.
 //!
-//! Every command has a deadline, every wait is for a state. It knows no engine: what Docker or
-//! containerd adds is beside their tests.
+//! Every command has a deadline, every wait is for a state. It knows no engine: what Docker
+//! adds is in `docker.rs`, what the others add is beside their tests.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,29 +12,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-#[path = "command.rs"]
-mod command;
-#[path = "programs.rs"]
-mod programs;
-#[path = "record.rs"]
-mod record;
-
-pub(crate) use command::*;
-pub(crate) use programs::*;
-
+use crate::command::{Answer, COMMAND_SECONDS, run, shell, wait_for, wait_for_within};
+use crate::programs::{REPOSITORY, build_examples, product};
+use crate::record;
 use crate::traces::Inventory;
 
 /// Makes names unique within a bed.
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
 
 /// A name nobody else in this run uses.
-pub(crate) fn unique(prefix: &str) -> String {
+pub fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A running bed; stopped and removed when dropped.
 #[derive(Debug)]
-pub(crate) struct Bed {
+pub struct Bed {
     directory: tempfile::TempDir,
     supervisor: Child,
     first: i32,
@@ -44,7 +37,7 @@ pub(crate) struct Bed {
 impl Bed {
     /// Starts a bed with an engine of `scripts/bed`, whose `/etc` gets what a folder of the
     /// repository holds. `add` puts further programs into a folder.
-    pub(crate) fn up(engine: &str, etc: &str, add: impl FnOnce(&Path)) -> Self {
+    pub fn up(engine: &str, etc: &str, add: impl FnOnce(&Path)) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("bed")
             .tempdir_in("/var/tmp")
@@ -87,54 +80,54 @@ impl Bed {
     }
 
     /// Notes what is there before any test.
-    pub(crate) fn remembered(mut self) -> Self {
+    pub fn remembered(mut self) -> Self {
         self.pristine = Some(self.inventory());
         self
     }
 
     /// The name of the control group that holds the bed's containers.
-    pub(crate) fn cgroup(&self) -> String {
+    pub fn cgroup(&self) -> String {
         self.read("cgroup").trim().to_owned()
     }
 
     /// The bed's first process, for nsenter(1).
-    pub(crate) fn first(&self) -> i32 {
+    pub fn first(&self) -> i32 {
         self.first
     }
 
     /// What was there before any test.
-    pub(crate) fn pristine(&self) -> &Inventory {
+    pub fn pristine(&self) -> &Inventory {
         self.pristine.as_ref().expect("a bed that is up")
     }
 
     /// A file of the bed's directory.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A file inside the bed.
-    pub(crate) fn inside(&self, path: &str) -> PathBuf {
+    pub fn inside(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.first))
     }
 
     /// The text of one, empty if it isn't there.
-    pub(crate) fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
     /// What reached the little internet, one line each.
-    pub(crate) fn internet_log(&self) -> String {
+    pub fn internet_log(&self) -> String {
         self.read("internet.log")
     }
 
     /// Runs a program of the bed's file system in all of its namespaces.
-    pub(crate) fn exec(&self, arguments: &[&str]) -> Answer {
+    pub fn exec(&self, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
         run(COMMAND_SECONDS, &[&enter(&target)[..], arguments].concat())
     }
 
     /// Runs a program of this machine in the bed's network namespace.
-    pub(crate) fn on_the_wire(&self, arguments: &[&str]) -> Answer {
+    pub fn on_the_wire(&self, arguments: &[&str]) -> Answer {
         let target = self.first.to_string();
         let mut command = vec!["nsenter", "--target", &target, "--net", "--"];
         command.extend(arguments);
@@ -143,7 +136,7 @@ impl Bed {
 
     /// The host's end of a container's uplink: the port on which a bridge learnt the container's
     /// hardware address.
-    pub(crate) fn port_of(&self, bridge: &str, address: &str, mac: &str) -> String {
+    pub fn port_of(&self, bridge: &str, address: &str, mac: &str) -> String {
         let poke = format!("echo > /dev/udp/{address}/9");
         let mut port = None;
         wait_for("the bridge to learn the container's address", || {
@@ -182,7 +175,7 @@ impl Drop for Bed {
 }
 
 /// How a program is run in all of a bed's namespaces.
-pub(crate) fn enter(first: &str) -> [&str; 7] {
+pub fn enter(first: &str) -> [&str; 7] {
     [
         "nsenter", "--target", first, "--mount", "--net", "--pid", "--",
     ]
@@ -198,7 +191,7 @@ fn install_programs(directory: &Path, policies: &Path) {
         )
         .expect("a copy");
     }
-    fs::copy(PRODUCT, directory.join("boundary-shim")).expect("a copy");
+    fs::copy(product(), directory.join("boundary-shim")).expect("a copy");
     for policy in fs::read_dir(policies).expect("policies") {
         let name = policy.expect("an entry").path();
         let stem = name
@@ -212,12 +205,12 @@ fn install_programs(directory: &Path, policies: &Path) {
 
 /// What the record of a container, which may be gone, tells of attempts that are over, and its
 /// notices.
-pub(crate) fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
+pub fn records(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
     record::records(&record_of(bed, id))
 }
 
 /// All lines of its record.
-pub(crate) fn lines(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
+pub fn lines(bed: &Bed, id: &str) -> Vec<serde_json::Value> {
     record::lines(&record_of(bed, id))
 }
 
@@ -227,15 +220,15 @@ fn record_of(bed: &Bed, id: &str) -> String {
 
 /// Packets that a container sends, as they arrive at the host's end of its uplink.
 #[derive(Debug)]
-pub(crate) struct Capture {
+pub struct Capture {
     tcpdump: Child,
     /// What it writes, in pcap's format, packet by packet.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
 }
 
 impl Capture {
     /// Listens on an interface of the bed. `direction` is tcpdump's: `in` is from the container.
-    pub(crate) fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
+    pub fn start(bed: &Bed, interface: &str, direction: &str) -> Self {
         Self::begin(
             bed,
             Path::new(&format!("/proc/{}/ns/net", bed.first)),
@@ -245,7 +238,7 @@ impl Capture {
     }
 
     /// The same in a network namespace by its file.
-    pub(crate) fn begin(bed: &Bed, namespace: &Path, interface: &str, direction: &str) -> Self {
+    pub fn begin(bed: &Bed, namespace: &Path, interface: &str, direction: &str) -> Self {
         let file = bed.path(&format!("{}.pcap", unique("capture")));
         let mut tcpdump = Command::new("nsenter")
             .arg(format!("--net={}", namespace.display()))
@@ -282,7 +275,7 @@ impl Capture {
     }
 
     /// Stops listening and gives the packets, one line each.
-    pub(crate) fn stop(mut self) -> Vec<String> {
+    pub fn stop(mut self) -> Vec<String> {
         self.interrupt();
         self.tcpdump.wait().expect("tcpdump ends");
         let file = self.file.to_str().expect("a plain path");

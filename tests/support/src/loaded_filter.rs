@@ -8,8 +8,6 @@
 use std::io;
 use std::ptr;
 
-use boundary_shim::seccomp::bpf::Instruction;
-
 /// `PTRACE_SECCOMP_GET_FILTER` (linux/ptrace.h); `libc` has it for some targets only.
 const GET_FILTER: libc::c_uint = 0x420c;
 /// Filters that one process may have, as far as we read.
@@ -17,7 +15,7 @@ const MOST_FILTERS: usize = 64;
 
 /// The programs that the kernel runs at each system call of a process, from the first that was
 /// loaded.
-pub(crate) fn loaded_filters(pid: libc::pid_t) -> io::Result<Vec<Vec<Instruction>>> {
+pub fn loaded_filters(pid: libc::pid_t) -> io::Result<Vec<Vec<libc::sock_filter>>> {
     let traced = Traced::stop(pid)?;
     let mut filters = Vec::new();
     while filters.len() < MOST_FILTERS {
@@ -55,7 +53,7 @@ impl Traced {
         }
     }
 
-    fn filter(&self, number: usize) -> io::Result<Vec<Instruction>> {
+    fn filter(&self, number: usize) -> io::Result<Vec<libc::sock_filter>> {
         let length = request(GET_FILTER, self.0, number, ptr::null_mut())?;
         let length = usize::try_from(length).expect("lengths are positive");
         let mut filter = vec![
@@ -68,7 +66,7 @@ impl Traced {
             length
         ];
         request(GET_FILTER, self.0, number, filter.as_mut_ptr().cast())?;
-        Ok(filter.into_iter().map(instruction).collect())
+        Ok(filter)
     }
 }
 
@@ -101,14 +99,5 @@ fn request(
         Err(io::Error::last_os_error())
     } else {
         Ok(answer)
-    }
-}
-
-fn instruction(read: libc::sock_filter) -> Instruction {
-    Instruction {
-        code: read.code,
-        when_true: read.jt,
-        when_false: read.jf,
-        constant: read.k,
     }
 }

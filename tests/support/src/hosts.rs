@@ -8,13 +8,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// One host: its name and its addresses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Host {
+pub struct Host {
     /// Name; a leading `*.` stands for any labels.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// IPv4 address.
-    pub(crate) v4: Ipv4Addr,
+    pub v4: Ipv4Addr,
     /// IPv6 address.
-    pub(crate) v6: Ipv6Addr,
+    pub v6: Ipv6Addr,
 }
 
 const fn host(name: &'static str, v4: [u8; 4], v6: (u16, u16)) -> Host {
@@ -27,12 +27,12 @@ const fn host(name: &'static str, v4: [u8; 4], v6: (u16, u16)) -> Host {
 }
 
 /// The name server.
-pub(crate) const RESOLVER: Host = host("ns.test", [198, 51, 100, 53], (1, 0x53));
+pub const RESOLVER: Host = host("ns.test", [198, 51, 100, 53], (1, 0x53));
 /// What the test policies allow.
-pub(crate) const ALLOWED: Host = host("allowed.test", [198, 51, 100, 10], (1, 0x10));
+pub const ALLOWED: Host = host("allowed.test", [198, 51, 100, 10], (1, 0x10));
 /// What they don't.
-pub(crate) const DENIED: Host = host("denied.test", [198, 51, 100, 20], (1, 0x20));
+pub const DENIED: Host = host("denied.test", [198, 51, 100, 20], (1, 0x20));
 /// Any name below it has the same address.
-pub(crate) const WILD: Host = host("*.wild.test", [198, 51, 100, 30], (1, 0x30));
+pub const WILD: Host = host("*.wild.test", [198, 51, 100, 30], (1, 0x30));
 /// Wants to be taken for `allowed.test`; runs a name server too.
-pub(crate) const ATTACKER: Host = host("attacker.test", [203, 0, 113, 66], (2, 0x66));
+pub const ATTACKER: Host = host("attacker.test", [203, 0, 113, 66], (2, 0x66));

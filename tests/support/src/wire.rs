@@ -5,7 +5,7 @@ use crate::hosts::{ALLOWED, RESOLVER, WILD};
 
 /// Packets that nothing allows. Allowed are: finding neighbours, DNS for allowed names, web ports
 /// of allowed hosts.
-pub(crate) fn leaks(packets: &[String]) -> Vec<&str> {
+pub fn leaks(packets: &[String]) -> Vec<&str> {
     packets
         .iter()
         .map(String::as_str)
@@ -15,7 +15,7 @@ pub(crate) fn leaks(packets: &[String]) -> Vec<&str> {
 
 /// Panics unless the capture saw what it must have seen.
 #[track_caller]
-pub(crate) fn must_show_allowed_traffic(packets: &[String]) {
+pub fn must_show_allowed_traffic(packets: &[String]) {
     let sign = format!("> {}.80: Flags [S]", ALLOWED.v4);
     assert!(
         packets.iter().any(|packet| packet.contains(&sign)),

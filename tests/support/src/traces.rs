@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::bed::{Bed, STATE_DEADLINE};
+use crate::bed::Bed;
+use crate::command::STATE_DEADLINE;
 
 /// What a running container has, by which it can be missed later: its id is in none of these.
 #[derive(Debug)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     id: String,
     /// The pid of its proxy.
-    pub(crate) proxy: String,
+    pub proxy: String,
     /// The network namespaces of the container and of its gateway: `net:[INODE]`.
     namespaces: [String; 2],
     /// The host's end of its uplink.
@@ -27,7 +28,7 @@ pub(crate) struct Footprint {
 
 impl Footprint {
     /// Of the container that brought a gateway, whose uplink's end on the host is `uplink`.
-    pub(crate) fn of(bed: &Bed, id: &str, uplink: String) -> Self {
+    pub fn of(bed: &Bed, id: &str, uplink: String) -> Self {
         let record = bed.state_of(id);
         let pid = |role: &str| record[role]["pid"].as_i64().unwrap().to_string();
         let (init, proxy) = (pid("init"), pid("proxy"));
@@ -46,7 +47,7 @@ impl Footprint {
     }
 
     /// The pid of its filter, the process that its proxy keeps.
-    pub(crate) fn filter(&self, bed: &Bed) -> String {
+    pub fn filter(&self, bed: &Bed) -> String {
         let children =
             fs::read_to_string(bed.inside(&format!("/proc/{0}/task/{0}/children", self.proxy)))
                 .unwrap();
@@ -59,7 +60,7 @@ impl Footprint {
 
     /// Waits until nothing of it is there any more.
     #[track_caller]
-    pub(crate) fn vanishes(&self, bed: &Bed) {
+    pub fn vanishes(&self, bed: &Bed) {
         wait_for_none(|| {
             let mut left = bed.traces_of(&self.id);
             left.extend(
@@ -75,7 +76,7 @@ impl Footprint {
 
 /// All that containers bring into a bed: the same when nothing runs as before anything ran.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Inventory {
+pub struct Inventory {
     links: BTreeSet<String>,
     namespaces: BTreeSet<String>,
     pinned: BTreeSet<String>,
@@ -106,7 +107,7 @@ const ENGINES_OWN: [&str; 2] = [
 
 /// Waits until nothing is found; panics with what still is.
 #[track_caller]
-pub(crate) fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
+pub fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
     let end = Instant::now() + STATE_DEADLINE;
     loop {
         let left = find();
@@ -120,7 +121,7 @@ pub(crate) fn wait_for_none(mut find: impl FnMut() -> Vec<String>) {
 
 impl Bed {
     /// What is there now.
-    pub(crate) fn inventory(&self) -> Inventory {
+    pub fn inventory(&self) -> Inventory {
         Inventory {
             links: self.links(),
             namespaces: self
@@ -151,7 +152,7 @@ impl Bed {
     /// Words of command lines, and folders, mounts and control groups, that name a container; but
     /// not containerd's own shim, which 2.1 leaves behind where a pod's first process was killed,
     /// under runc too.
-    pub(crate) fn traces_of(&self, id: &str) -> Vec<String> {
+    pub fn traces_of(&self, id: &str) -> Vec<String> {
         let folders = self
             .states()
             .into_iter()
@@ -211,7 +212,7 @@ impl Bed {
     }
 
     /// The state directories of one container.
-    pub(crate) fn states_of(&self, id: &str) -> Vec<PathBuf> {
+    pub fn states_of(&self, id: &str) -> Vec<PathBuf> {
         let names_it = |state: &PathBuf| {
             state
                 .file_name()
@@ -221,13 +222,13 @@ impl Bed {
     }
 
     /// Every link of the bed's own network namespace.
-    pub(crate) fn links(&self) -> BTreeSet<String> {
+    pub fn links(&self) -> BTreeSet<String> {
         self.names_in("/sys/class/net")
     }
 
     /// Processes that are proxies, by pid, and that no state directory tells of: just beginning, or
     /// left over.
-    pub(crate) fn unrecorded_proxies(&self) -> BTreeSet<String> {
+    pub fn unrecorded_proxies(&self) -> BTreeSet<String> {
         let recorded: BTreeSet<String> = self
             .records_of_state()
             .iter()
@@ -283,7 +284,7 @@ impl Bed {
     }
 
     /// What is remembered of a running container.
-    pub(crate) fn state_of(&self, id: &str) -> Value {
+    pub fn state_of(&self, id: &str) -> Value {
         self.records_of_state()
             .into_iter()
             .find(|record| record["plan"]["container"] == id)

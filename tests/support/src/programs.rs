@@ -6,17 +6,23 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::shell;
+use crate::command::shell;
 
 /// Where the repository is; the test binary runs from there.
-pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+pub const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// The product under test, as cargo built it for the tests.
-pub(crate) const PRODUCT: &str = env!("CARGO_BIN_EXE_boundary-shim");
+pub fn product() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_boundary-shim")
+        .expect("the suite is run by cargo, which says where the program is")
+        .into()
+}
 
 /// Builds what the bed runs, as the product was built, and tells where it is: `cargo test --test
 /// docker` builds no examples, and would run what an earlier build left.
-pub(crate) fn build_examples() -> Vec<PathBuf> {
-    let profile = Path::new(PRODUCT)
+pub fn build_examples() -> Vec<PathBuf> {
+    let product = product();
+    let profile = product
         .parent()
         .and_then(Path::file_name)
         .expect("a profile's directory");
@@ -62,9 +68,11 @@ pub(crate) fn build_examples() -> Vec<PathBuf> {
 }
 
 /// Builds the Go program, static and from one file: no module, nothing to download.
-pub(crate) fn build_go_program(to: &Path) {
+pub fn build_go_program(to: &Path) {
     let script = "GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE=\"$1\" go build -o \"$2\" \"$3\"";
-    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let product = product();
+    let target = product.ancestors().nth(2).expect("a target directory");
+    let cache = target.join("tmp/go");
     let source = Path::new(REPOSITORY).join("tests/support/nesting/main.go");
     shell(script, &[cache, to.to_owned(), source]);
 }

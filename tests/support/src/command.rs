@@ -5,27 +5,27 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a single command may take, unless it says otherwise, in seconds.
-pub(crate) const COMMAND_SECONDS: u64 = 60;
+pub const COMMAND_SECONDS: u64 = 60;
 /// What a state may take to come about.
-pub(crate) const STATE_DEADLINE: Duration = Duration::from_secs(15);
+pub const STATE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What a command answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Its exit code; 128 and the signal's number where one ended it.
-    pub(crate) code: i32,
+    pub code: i32,
     /// Standard output.
-    pub(crate) stdout: String,
+    pub stdout: String,
     /// Standard error.
-    pub(crate) stderr: String,
+    pub stderr: String,
     /// How long it took.
-    pub(crate) took: Duration,
+    pub took: Duration,
 }
 
 impl Answer {
     /// Panics with its words unless the exit code was 0.
     #[track_caller]
-    pub(crate) fn must_succeed(&self) -> &Self {
+    pub fn must_succeed(&self) -> &Self {
         assert!(
             self.code == 0,
             "exit code {}: {}{}",
@@ -38,7 +38,7 @@ impl Answer {
 
     /// Panics if the exit code was 0.
     #[track_caller]
-    pub(crate) fn must_fail(&self) -> &Self {
+    pub fn must_fail(&self) -> &Self {
         assert!(
             self.code != 0,
             "it succeeded: {}{}",
@@ -56,7 +56,7 @@ const SHUT_OUT: [&str; 4] = ["refused", "unreachable", "prohibited", "timeout"];
 /// Panics unless every line of the answer to one or more probes is such an outcome, and there is
 /// one.
 #[track_caller]
-pub(crate) fn must_be_shut_out(probe: &str, answer: &Answer) {
+pub fn must_be_shut_out(probe: &str, answer: &Answer) {
     let outcomes: Vec<&str> = answer
         .must_succeed()
         .stdout
@@ -73,7 +73,7 @@ pub(crate) fn must_be_shut_out(probe: &str, answer: &Answer) {
 }
 
 /// Runs a command to its end or its deadline.
-pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
+pub fn run(seconds: u64, command: &[&str]) -> Answer {
     let start = Instant::now();
     let output: Output = Command::new("timeout")
         .args(["--kill-after=2", &seconds.to_string()])
@@ -95,7 +95,7 @@ pub(crate) fn run(seconds: u64, command: &[&str]) -> Answer {
 }
 
 /// Runs a script with its arguments, which must succeed.
-pub(crate) fn shell(script: &str, arguments: &[PathBuf]) {
+pub fn shell(script: &str, arguments: &[PathBuf]) {
     let mut command = vec!["bash", "-o", "pipefail", "-c", script, "bed"];
     command.extend(
         arguments
@@ -107,12 +107,13 @@ pub(crate) fn shell(script: &str, arguments: &[PathBuf]) {
 
 /// Waits for a state; panics with its name if it doesn't come about.
 #[track_caller]
-pub(crate) fn wait_for(what: &str, state: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, state: impl FnMut() -> bool) {
     wait_for_within(STATE_DEADLINE, what, state);
 }
 
+/// The same with a deadline of the caller's choice.
 #[track_caller]
-pub(crate) fn wait_for_within(deadline: Duration, what: &str, state: impl FnMut() -> bool) {
+pub fn wait_for_within(deadline: Duration, what: &str, state: impl FnMut() -> bool) {
     assert!(
         comes_about(deadline, state),
         "waited {} s for {what}",
@@ -121,7 +122,7 @@ pub(crate) fn wait_for_within(deadline: Duration, what: &str, state: impl FnMut(
 }
 
 /// Whether a state comes about in time.
-pub(crate) fn comes_about(deadline: Duration, mut state: impl FnMut() -> bool) -> bool {
+pub fn comes_about(deadline: Duration, mut state: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     loop {
         if state() {

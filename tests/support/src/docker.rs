@@ -1,4 +1,5 @@
-//! Docker in the bed: its commands, and containers that are removed when dropped.
+//! Docker in the bed, for more than one suite: its commands, and containers that are removed when
+//! dropped.
 //!
 //! Nothing here may assume that a container runs under the filter: `BOUNDARY_TEST_RUNTIME=runc`
 //! runs the same commands under plain runc, to prove the bed itself.
@@ -8,22 +9,21 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::bed::{
-    Answer, Bed, COMMAND_SECONDS, REPOSITORY, build_go_program, enter, must_be_shut_out, records,
-    run, shell, unique, wait_for,
-};
+use crate::bed::{Bed, enter, records, unique};
+use crate::command::{Answer, COMMAND_SECONDS, must_be_shut_out, run, shell, wait_for};
+use crate::programs::{REPOSITORY, build_go_program};
 use crate::traces::Footprint;
 
 /// The image's name in the bed.
-pub(crate) const IMAGE: &str = "bed";
+pub const IMAGE: &str = "bed";
 
 /// The runtime that containers get.
-pub(crate) fn runtime() -> String {
+pub fn runtime() -> String {
     std::env::var("BOUNDARY_TEST_RUNTIME").unwrap_or_else(|_| "boundary".to_owned())
 }
 
 /// The major version of the engine that a bed would run.
-pub(crate) fn engine_version() -> Option<u32> {
+pub fn engine_version() -> Option<u32> {
     let root = std::env::var("BED_ENGINE_ROOT").unwrap_or_else(|_| "/".to_owned());
     // `Docker version 20.10.24+dfsg1, build …`
     let said = run(COMMAND_SECONDS, &["chroot", &root, "dockerd", "--version"]).stdout;
@@ -36,7 +36,7 @@ pub(crate) fn engine_version() -> Option<u32> {
 }
 
 /// Whether this machine has a program.
-pub(crate) fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).exists())
     })
@@ -44,12 +44,12 @@ pub(crate) fn is_installed(program: &str) -> bool {
 
 impl Bed {
     /// A bed with Docker and the image in it.
-    pub(crate) fn with_docker() -> Self {
+    pub fn with_docker() -> Self {
         Self::with_docker_and("tests/docker/etc").remembered()
     }
 
     /// The same, with another folder for its `/etc`.
-    pub(crate) fn with_docker_and(etc: &str) -> Self {
+    pub fn with_docker_and(etc: &str) -> Self {
         let bed = Self::up("docker", etc, |bin| {
             build_go_program(&bin.join("go-jail"));
             for name in ["boundary-unwritten", "boundary-huge"] {
@@ -62,7 +62,7 @@ impl Bed {
     }
 
     /// Starts dockerd anew. Its containers end before that: it would wait for them.
-    pub(crate) fn restart_docker(&self) {
+    pub fn restart_docker(&self) {
         for container in self
             .docker(&["ps", "--quiet"])
             .must_succeed()
@@ -89,12 +89,12 @@ impl Bed {
     }
 
     /// Runs a Docker command; panics only if it exceeds its deadline.
-    pub(crate) fn docker(&self, arguments: &[&str]) -> Answer {
+    pub fn docker(&self, arguments: &[&str]) -> Answer {
         self.docker_within(COMMAND_SECONDS, arguments)
     }
 
     /// The same with another deadline, in seconds.
-    pub(crate) fn docker_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
+    pub fn docker_within(&self, seconds: u64, arguments: &[&str]) -> Answer {
         let host = format!("unix://{}", self.path("docker.sock").display());
         let mut command = vec!["docker", "--host", &host];
         command.extend(arguments);
@@ -102,7 +102,7 @@ impl Bed {
     }
 
     /// Starts one, its standard output a pipe. The program brings its own deadline.
-    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+    pub fn begin(&self, arguments: &[&str]) -> Child {
         let [program, options @ ..] = enter(&self.first().to_string()).map(str::to_owned);
         let mut command = Command::new(program);
         command
@@ -115,7 +115,7 @@ impl Bed {
     }
 
     /// The host's ends of the links on a bridge.
-    pub(crate) fn ports_of(&self, bridge: &str) -> Vec<String> {
+    pub fn ports_of(&self, bridge: &str) -> Vec<String> {
         let ports = fs::read_dir(self.inside(&format!("/sys/class/net/{bridge}/brif")))
             .expect("a bridge")
             .flatten();
@@ -125,22 +125,17 @@ impl Bed {
     }
 
     /// Starts a container that sleeps; `flags` go before the image.
-    pub(crate) fn sleeper(&self, flags: &[&str]) -> Container<'_> {
+    pub fn sleeper(&self, flags: &[&str]) -> Container<'_> {
         self.start(flags, &["sleep", "600"])
     }
 
     /// Starts a container with a command, detached.
-    pub(crate) fn start(&self, flags: &[&str], command: &[&str]) -> Container<'_> {
+    pub fn start(&self, flags: &[&str], command: &[&str]) -> Container<'_> {
         self.start_with(&runtime(), flags, command)
     }
 
     /// The same with a runtime of the caller's choice.
-    pub(crate) fn start_with(
-        &self,
-        runtime: &str,
-        flags: &[&str],
-        command: &[&str],
-    ) -> Container<'_> {
+    pub fn start_with(&self, runtime: &str, flags: &[&str], command: &[&str]) -> Container<'_> {
         let container = Container {
             bed: self,
             name: unique("c"),
@@ -161,12 +156,12 @@ impl Bed {
     }
 
     /// Runs a shell script in a container of its own to the end.
-    pub(crate) fn run(&self, flags: &[&str], script: &str) -> Answer {
+    pub fn run(&self, flags: &[&str], script: &str) -> Answer {
         self.run_with(&runtime(), flags, script)
     }
 
     /// The same with a runtime of the caller's choice.
-    pub(crate) fn run_with(&self, runtime: &str, flags: &[&str], script: &str) -> Answer {
+    pub fn run_with(&self, runtime: &str, flags: &[&str], script: &str) -> Answer {
         let name = unique("r");
         let mut arguments = vec!["run", "--rm", "--runtime", runtime, "--name", &name];
         arguments.extend(flags);
@@ -177,26 +172,26 @@ impl Bed {
 
 /// A container of the bed, removed by force when dropped.
 #[derive(Debug)]
-pub(crate) struct Container<'bed> {
+pub struct Container<'bed> {
     bed: &'bed Bed,
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 impl Container<'_> {
     /// `docker exec` of a shell script.
-    pub(crate) fn exec(&self, script: &str) -> Answer {
+    pub fn exec(&self, script: &str) -> Answer {
         self.bed.docker(&["exec", &self.name, "sh", "-c", script])
     }
 
     /// Runs `attacker probe …`, whose outcome must be that of something that doesn't get through.
     #[track_caller]
-    pub(crate) fn is_shut_out(&self, probe: &str) {
+    pub fn is_shut_out(&self, probe: &str) {
         must_be_shut_out(probe, &self.exec(&format!("attacker probe {probe}")));
     }
 
     /// One value of `docker inspect`.
-    pub(crate) fn inspect(&self, format: &str) -> String {
+    pub fn inspect(&self, format: &str) -> String {
         let answer = self
             .bed
             .docker(&["inspect", "--format", format, &self.name]);
@@ -204,13 +199,13 @@ impl Container<'_> {
     }
 
     /// Its full id.
-    pub(crate) fn id(&self) -> String {
+    pub fn id(&self) -> String {
         self.inspect("{{.Id}}")
     }
 
     /// Its first process, as this machine counts: dockerd counts within the bed. It is the first of
     /// its pid namespace.
-    pub(crate) fn pid(&self) -> i32 {
+    pub fn pid(&self) -> i32 {
         let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
         let own = namespace(
             &self
@@ -240,29 +235,29 @@ impl Container<'_> {
     }
 
     /// Its address on the default bridge.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.inspect("{{.NetworkSettings.IPAddress}}")
     }
 
     /// Runs a Docker verb on it.
-    pub(crate) fn docker(&self, verb: &str) -> Answer {
+    pub fn docker(&self, verb: &str) -> Answer {
         self.bed.docker(&[verb, &self.name])
     }
 
     /// Removes it by force.
-    pub(crate) fn remove(&self) {
+    pub fn remove(&self) {
         self.bed
             .docker(&["rm", "--force", &self.name])
             .must_succeed();
     }
 
     /// The audit file's records, as JSON.
-    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
+    pub fn records(&self) -> Vec<serde_json::Value> {
         records(self.bed, &self.id())
     }
 
     /// The host's end of its uplink, on the default bridge.
-    pub(crate) fn uplink(&self) -> String {
+    pub fn uplink(&self) -> String {
         self.bed.port_of(
             "docker0",
             &self.address(),
@@ -271,7 +266,7 @@ impl Container<'_> {
     }
 
     /// What it has, by which it can be missed later.
-    pub(crate) fn footprint(&self) -> Footprint {
+    pub fn footprint(&self) -> Footprint {
         Footprint::of(self.bed, &self.id(), self.uplink())
     }
 }

@@ -1,18 +1,17 @@
 //! What every end-to-end suite does: one bed for all tests, a deadline for each, and a look at the
 //! end at what is left in it.
-//!
-//! Without root every test is reported as ignored, and with `CI` set that is a failure.
-
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::bed::{Bed, wait_for};
+use crate::bed::Bed;
+use crate::command::wait_for;
+use crate::needs::Needs;
 
 /// One test: what it proves, and how.
-pub(crate) type Test = (&'static str, fn(&Bed));
+pub type Test = (&'static str, fn(&Bed));
 
 /// What one test may take: the longest, three hundred containers, takes a quarter on an idle
 /// machine.
@@ -24,10 +23,10 @@ static COMPANY: RwLock<()> = RwLock::new(());
 
 /// The tests of one binary.
 #[derive(Debug)]
-pub(crate) struct Suite {
+pub struct Suite {
     arguments: Arguments,
-    /// Whether the tests can run.
-    pub(crate) privileged: bool,
+    /// What all tests need.
+    pub needs: Needs,
     shared: Arc<SharedBed>,
 }
 
@@ -40,16 +39,10 @@ struct SharedBed {
 
 impl Suite {
     /// Reads the command line; `up` makes the bed when the first test runs.
-    pub(crate) fn begin(up: fn() -> Bed) -> Self {
-        let arguments = Arguments::from_args();
-        let privileged = nix::unistd::geteuid().is_root();
-        if !privileged && !arguments.list && std::env::var_os("CI").is_some() {
-            eprintln!("these tests need root, and with CI set that is a failure");
-            std::process::exit(1);
-        }
+    pub fn begin(needs: Needs, up: fn() -> Bed) -> Self {
         Self {
-            arguments,
-            privileged,
+            arguments: Arguments::from_args(),
+            needs,
             shared: Arc::new(SharedBed {
                 up,
                 bed: OnceLock::new(),
@@ -58,32 +51,27 @@ impl Suite {
     }
 
     /// A test of a group; the group's name leads its own, so that `-- GROUP` runs one group.
-    pub(crate) fn trial(&self, group: &str, test: Test) -> Trial {
+    pub fn trial(&self, group: &str, test: Test) -> Trial {
         self.trial_beside(group, test, true)
     }
 
     /// One that no other test runs beside: it would disturb them, or they it.
-    pub(crate) fn trial_alone(&self, group: &str, test: Test) -> Trial {
+    pub fn trial_alone(&self, group: &str, test: Test) -> Trial {
         self.trial_beside(group, test, false)
     }
 
     fn trial_beside(&self, group: &str, (name, test): Test, others: bool) -> Trial {
         let shared = Arc::clone(&self.shared);
-        let trial = Trial::test(format!("{group}::{name}"), move || {
+        self.needs.trial(format!("{group}::{name}"), move || {
             let _company = others.then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
             let _solitude =
                 (!others).then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));
             within_deadline(shared, test)
-        });
-        if self.privileged {
-            trial
-        } else {
-            trial.with_ignored_flag(true)
-        }
+        })
     }
 
     /// Runs the tests, and ends the process.
-    pub(crate) fn conclude(self, trials: Vec<Trial>) -> ! {
+    pub fn conclude(self, trials: Vec<Trial>) -> ! {
         let conclusion = libtest_mimic::run(&self.arguments, trials);
         let bed = self.shared.bed.get().and_then(Option::as_ref);
         let clean = conclusion.has_failed() || bed.is_none_or(is_as_it_was);

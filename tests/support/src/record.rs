@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(include_str!("../../record.schema.json")).expect("JSON");
+    let schema = serde_json::from_str(include_str!("../../../record.schema.json")).expect("JSON");
     jsonschema::validator_for(&schema).expect("a schema")
 });
 
 /// Every line. Each must be whole, and of the form that is promised.
-pub(crate) fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     let lines = text
         .lines()
         .map(|line| serde_json::from_str(line).expect(line))
@@ -28,7 +28,7 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
 
 /// The attempts that are over, as one object each, and the notices, in the order of their first
 /// lines.
-pub(crate) fn records(text: &str) -> Vec<Value> {
+pub fn records(text: &str) -> Vec<Value> {
     let mut records: Vec<Value> = Vec::new();
     for line in lines(text) {
         let flow = line["flow"].as_u64();
