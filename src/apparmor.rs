@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod profiles;
 
 use crate::seccomp::tier::Tier;
+pub use kernel::Denied;
 
 /// The default profiles of Docker, containerd's CRI, nerdctl and CRI-O.
 const ENGINE_DEFAULTS: [&str; 4] = [
@@ -30,15 +31,6 @@ pub struct Confinement {
     pub ours: Option<&'static str>,
     /// What the container's profile denies of what nesting needs.
     pub denied: Option<Denied>,
-}
-
-/// What a profile denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// User namespaces (`userns_create`).
-    UserNamespaces,
-    /// Mounts in them.
-    Mounts,
 }
 
 /// Whether it is a profile that an engine gives containers for which nobody chose one.

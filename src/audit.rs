@@ -28,4 +28,4 @@ pub use file::{AtPath, Renew};
 pub use flows::{Delivered, Traffic};
 pub use journal::{Journal, JournalStatus};
 pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};
-pub use record::{Direction, Kind, Subject, clean};
+pub use record::{Direction, Kind, Subject};

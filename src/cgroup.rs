@@ -21,15 +21,11 @@ use anyhow::{Context, bail};
 
 use crate::state::ProcessId;
 use crate::sys::mountinfo;
-use group::{Group, GroupError};
+use group::{ControlGroup, GroupError};
 pub use leftover::{Leftover, sweep};
 use limits::Controller;
-use place::{Container, Place};
+use place::{ContainerGroup, GroupPlace, PREFIX};
 pub use usage::Groups;
-
-/// What every group's name begins with. No container may be in a group of such a name, or below
-/// one.
-const PREFIX: &str = "boundary-filter-";
 
 /// Whose filter enters a group.
 #[derive(Debug)]
@@ -62,10 +58,10 @@ pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
     } else {
         name
     };
-    let groups: Vec<Group> = place
+    let groups: Vec<ControlGroup> = place
         .sites
         .iter()
-        .map(|site| Group::at(site, &name))
+        .map(|site| ControlGroup::at(site, &name))
         .collect();
 
     // systemd takes its scopes away itself, and takes one that somebody else removed for a running
@@ -106,14 +102,14 @@ pub fn with_oom_kills(said: String, kills: Option<u64>) -> String {
 /// Makes the groups, has the limits in force, and only then goes in. Says which controllers hold us
 /// now.
 fn settle(
-    place: &Place,
+    place: &GroupPlace,
     name: &str,
-    groups: &[Group],
+    groups: &[ControlGroup],
     memory: u64,
 ) -> Result<Vec<Controller>, GroupError> {
     match &place.slice {
         Some(slice) => systemd::enter_scope(name, slice, memory).map_err(GroupError::Systemd)?,
-        None => groups.iter().try_for_each(Group::make)?,
+        None => groups.iter().try_for_each(ControlGroup::make)?,
     }
     let mut bounded = Vec::new();
     for group in groups {
@@ -127,13 +123,13 @@ fn settle(
     Ok(bounded)
 }
 
-fn find(entrance: &Entrance<'_>) -> anyhow::Result<Place> {
+fn find(entrance: &Entrance<'_>) -> anyhow::Result<GroupPlace> {
     let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", entrance.init.pid))?;
     let hierarchies = mounts::hierarchies(mountinfo::of("self")?);
     if !entrance.init.alive() {
         bail!("the container's init is gone");
     }
-    let container = Container {
+    let container = ContainerGroup {
         id: entrance.id,
         cgroups_path: entrance.cgroups_path,
         systemd: systemd::is_running(),

@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::audit::clean;
 use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
+use crate::escape::clean;
 
 /// The version of the words. Grows when one changes its meaning.
 const VERSION: u32 = 1;

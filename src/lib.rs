@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod control;
 pub mod dockerd;
+pub mod escape;
 pub mod gateway;
 pub mod hook;
 pub mod host;

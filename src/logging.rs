@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::audit::clean;
+use crate::escape::clean;
 pub use engine::Engine;
 pub use seldom::Seldom;
 pub use system::System;

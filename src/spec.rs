@@ -25,6 +25,7 @@ pub use nesting::Nesting;
 pub use network::Place;
 
 use crate::apparmor::Confinement;
+use crate::escape::{MAX_PATH_SHOWN, clean};
 use crate::host::Host;
 use crate::plan::{Exit, GatewayOwner};
 use crate::seccomp::tier::Tier;
@@ -213,7 +214,7 @@ impl SpecError {
     /// [`SpecError::BoundaryMount`], for people to read: a path may hold anything.
     pub(crate) fn boundary_mount(given: &Path, own: &Path) -> Self {
         Self::BoundaryMount {
-            given: given.display().to_string().escape_debug().collect(),
+            given: clean(&given.to_string_lossy(), MAX_PATH_SHOWN),
             own: own.display().to_string(),
         }
     }

@@ -19,7 +19,8 @@ const LONGEST: usize = 1000;
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an
 /// arrow: it belongs on the map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and
 /// stand above all.
-const MAY_NAME: [(&str, &[&str]); 22] = [
+const MAY_NAME: [(&str, &[&str]); 23] = [
+    ("escape", &[]),
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
@@ -100,6 +101,9 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
     ),
 ];
 
+/// What every part may name, and what names none.
+const BELOW_ALL: [&str; 1] = ["escape"];
+
 /// Words that mean I/O, the clock or the process. Addresses of `std::net` are plain values.
 const IMPURE: [&str; 14] = [
     "std::fs",
@@ -136,10 +140,11 @@ const TO_THE_OUTSIDE: [(&str, &[&str]); 8] = [
 #[test]
 fn every_part_names_only_the_parts_below_it() {
     for (part, may) in MAY_NAME {
+        let below = |named: &str| may.contains(&named) || BELOW_ALL.contains(&named);
         for (file, number, line) in product_lines(|file| part_of(file) == part) {
             for named in names_of_the_crate(&line) {
                 assert!(
-                    named == part || may.contains(&named.as_str()),
+                    named == part || below(&named),
                     "{file}:{number} names crate::{named}: `{part}` may know only {may:?}, so that each part can be read, \
                      tested and judged without those above it"
                 );

@@ -7,9 +7,18 @@
 use std::io;
 use std::path::Path;
 
-use super::{Denied, profiles};
+use super::profiles;
 use crate::seccomp::tier::Tier;
 use crate::sys::process::{self, Trial};
+
+/// What a profile denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// User namespaces (`userns_create`).
+    UserNamespaces,
+    /// Mounts in them.
+    Mounts,
+}
 
 /// Whether this kernel has AppArmor and it is switched on.
 #[must_use]

@@ -7,14 +7,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::flows::Traffic;
-use super::journal::{Journal, timestamp};
-use super::line::{Ended, Event, Line, RecordedVerdict, Side};
-use super::record::{
-    Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, clean, without_query,
-};
+use super::journal::Journal;
+use super::line::{Ended, Event, Line, RecordedVerdict, Side, milliseconds, timestamp};
+use super::record::{Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, without_query};
+use crate::escape::clean;
 use crate::policy::{Denial, Grounds};
 
 /// An attempt that is being recorded.
@@ -110,8 +109,16 @@ impl End {
     }
 }
 
+impl Journal {
+    /// Begins the record of an attempt seen now.
+    #[must_use]
+    pub fn begin(&self, subject: Subject) -> Entry {
+        Entry::begin(self.clone(), subject)
+    }
+}
+
 impl Entry {
-    pub(super) fn begin(journal: Journal, subject: Subject) -> Self {
+    fn begin(journal: Journal, subject: Subject) -> Self {
         Self {
             journal,
             subject,
@@ -345,8 +352,4 @@ impl Drop for Entry {
         };
         self.over(line);
     }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,14 +13,16 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, milliseconds};
 use super::file::{LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
-use super::line::{About, Event, Line, RecordedVerdict, SCHEMA, Totals};
+use super::line::{
+    About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, render, timestamp,
+};
 use super::minute::Minute;
-use super::record::{MAX_NAME, MAX_TEXT, Subject, clean};
+use super::record::{MAX_NAME, MAX_TEXT};
 use super::scratch::Scratch;
 use super::{for_people, last};
+use crate::escape::clean;
 
 /// The record of one gateway. Clones share it.
 #[derive(Debug, Clone)]
@@ -115,12 +117,6 @@ impl Journal {
     /// Gives its open file to `use_it`.
     pub fn with_file<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
         use_it(self.file().file())
-    }
-
-    /// Begins the record of an attempt seen now.
-    #[must_use]
-    pub fn begin(&self, subject: Subject) -> Entry {
-        Entry::begin(self.clone(), subject)
     }
 
     /// Writes a line that is no attempt: something to be known of the container.
@@ -299,14 +295,6 @@ fn numbered(line: Line, seq: u64) -> Line {
         flow: if first { Some(seq) } else { line.flow },
         ..line
     }
-}
-
-pub(super) fn render(line: Line) -> Vec<u8> {
-    serde_json::to_vec(&line).expect("a line is strings and numbers, which always serialise")
-}
-
-pub(super) fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{LineFile, ROTATE_AT, set_aside};
-use super::journal::{render, timestamp};
-use super::line::{Event, Line};
+use super::line::{Event, Line, render, timestamp};
 use super::reader::{Latest, LineStream, Tail, Told, last_line};
-use super::record::{MAX_TEXT, clean};
+use super::record::MAX_TEXT;
+use crate::escape::clean;
 
 /// A record that is longer than this, in bytes, tells of something.
 const SHORT: u64 = 64 << 10;

@@ -7,7 +7,7 @@
 //! how anything is shown.
 //!
 //! Invariant: whoever could write to a file may have written anything, so every text that comes out
-//! was passed through [`super::clean`], and whatever is kept of a file is bounded in number and
+//! was passed through [`crate::escape::clean`], and whatever is kept of a file is bounded in number and
 //! length.
 
 mod directory;

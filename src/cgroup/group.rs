@@ -4,9 +4,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::PREFIX;
 use super::limits::{self, Controller, Limit};
-use super::place::Site;
+use super::place::{PREFIX, Site};
 use crate::sys::process::Process;
 
 /// The most that is read of a group's file.
@@ -14,7 +13,7 @@ const LIMIT: u64 = 4096;
 
 /// A group, which may be there or not yet.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct ControlGroup {
     /// Its directory.
     pub path: PathBuf,
     /// Where the hierarchy is mounted.
@@ -50,7 +49,7 @@ pub(super) fn oom_kills(directory: &Path) -> Option<u64> {
         .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
-impl Group {
+impl ControlGroup {
     /// The group of a name at a site.
     pub(super) fn at(site: &Site, name: &str) -> Self {
         let (mount, wanted) = (site.mount.clone(), site.controllers.clone());

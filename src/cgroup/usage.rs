@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::group;
 use super::limits::Controller;
 use super::mounts::{Hierarchy, hierarchies};
-use super::place::entry;
-use super::{PREFIX, group};
+use super::place::{PREFIX, entry};
 use crate::sys::mountinfo;
 
 /// This host's control groups.

@@ -13,7 +13,8 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use super::{LONGEST_REPORT, Sink, Terminal, one_line, word};
+use super::terminal::Terminal;
+use super::{LONGEST_REPORT, Sink, one_line, word};
 
 /// The engine that called the runtime.
 #[derive(Debug)]

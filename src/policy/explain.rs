@@ -8,8 +8,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::attempt::{Attempt, Protocol};
+use super::denial::Denial;
+use super::host::Hostname;
+use super::net;
 use super::rule::Rule;
-use super::{Attempt, Denial, Hostname, Protocol, net};
 
 /// The denial of an attempt that a `deny` rule forbids.
 pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
@@ -20,34 +23,7 @@ pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
     } else {
         ""
     };
-    Denial {
-        reason: format!("rule «deny {text}» forbids it{why}"),
-        rule: Some(text.to_string()),
-        suggestion: None,
-    }
-}
-
-/// The denial of a look-up that a `deny` rule forbids.
-pub(super) fn name_forbidden(rule: &Rule) -> Denial {
-    let text = rule.text();
-    Denial {
-        reason: format!("rule «deny {text}» forbids it"),
-        rule: Some(text.to_string()),
-        suggestion: None,
-    }
-}
-
-/// The denial of what no rule allows.
-pub(super) fn unmatched(reason: String, note: Option<&str>, suggestion: Option<String>) -> Denial {
-    let reason = match note {
-        Some(note) => format!("{reason}; {note}"),
-        None => reason,
-    };
-    Denial {
-        reason,
-        rule: None,
-        suggestion,
-    }
+    Denial::by_rule(text, why)
 }
 
 /// The narrowest rule for this attempt at this name; with the request's method and path where

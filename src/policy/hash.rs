@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::PolicySource;
+use super::source::PolicySource;
 
 /// Grows when the same rules come to mean something else.
 const VERSION: &str = "boundary policy 1";

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::text::shown;
+use crate::escape::quoted;
 
 /// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names
 /// a file, so it can lead nowhere but into the directory of policies.
@@ -28,8 +28,8 @@ impl PolicyName {
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         if !first || text.len() > 64 || !text.bytes().all(rest) || text.contains("..") {
             return Err(format!(
-                "\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)",
-                shown(text)
+                "{} is not a valid policy name (at most 64 of a-z, 0-9, . _ -)",
+                quoted(text)
             ));
         }
         Ok(Self(text.to_owned()))

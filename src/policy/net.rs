@@ -22,6 +22,13 @@ pub(super) enum Class {
     Special(String),
 }
 
+/// Whether an address is simply on the internet: neither always refused nor private to some
+/// network.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    classify(address) == Class::Public
+}
+
 /// Judges an address.
 pub(super) fn classify(address: IpAddr) -> Class {
     let judged = unwrapped(address);

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::attempt::{Attempt, Protocol};
 use super::domain::DomainPattern;
 use super::host::Hostname;
+use super::net;
 use super::path::PathPattern;
 pub use super::path::normalise_path;
 use super::ports::Ports;
-use super::{Attempt, Protocol, net};
 
 mod words;
 

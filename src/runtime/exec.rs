@@ -9,6 +9,7 @@ use anyhow::bail;
 use super::Container;
 use super::real::Kind;
 use crate::bundle::Document;
+use crate::escape::excerpt;
 use crate::plan::Recipients;
 use crate::spec::{capabilities, nesting};
 use crate::state::Record;
@@ -40,7 +41,7 @@ pub(super) fn fit(
     {
         bail!(
             "{} reaches beyond a container without a user namespace of its own",
-            name.escape_debug()
+            excerpt(name)
         );
     }
     let profile = plan.as_ref().and_then(|plan| plan.apparmor_profile.clone());

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Situation, SpecError, capabilities, namespace, object, pod, user_namespace};
 use crate::apparmor::{self, Confinement, Denied};
+use crate::escape::{MAX_PATH_SHOWN, clean};
 use crate::plan::Recipients;
 use crate::seccomp::patch;
 use crate::seccomp::tier::Tier;
@@ -196,7 +197,7 @@ fn denial(profile: &str, denied: Denied) -> String {
     };
     format!(
         "{what} denied by the AppArmor profile {}; {help}",
-        profile.escape_debug()
+        clean(profile, MAX_PATH_SHOWN)
     )
 }
 
@@ -240,7 +241,7 @@ fn obstacles(spec: &Value, situation: &Situation<'_>) -> Result<Vec<String>, Spe
     if host.selinux_decides && !label.is_empty() {
         found.push(format!(
             "SELinux decides whether {} may nest: if it is denied, allow its type user_namespace {{ create }}",
-            label.escape_debug()
+            clean(label, MAX_PATH_SHOWN)
         ));
     }
     let process = spec.get("process").unwrap_or(&Value::Null);

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::super::set_aside;
+use super::super::file::set_aside;
 
 /// A container's current file is its ID with this behind it.
 const EXTENSION: &str = ".jsonl";

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::clean;
 use super::super::line::{About, ContainerIdentity, Line, SCHEMA};
 use super::super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT};
+use crate::escape::clean;
 
 /// The longest line that is read, in bytes; gateways write none over 16 KiB.
 pub const MAX_LINE: usize = 64 << 10;

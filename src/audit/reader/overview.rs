@@ -3,9 +3,8 @@
 
 use std::io;
 
-use super::super::journal::timestamp;
-use super::super::line::{About, Event, Line, Totals};
-use super::super::set_aside;
+use super::super::file::set_aside;
+use super::super::line::{About, Event, Line, Totals, timestamp};
 use super::directory::RecordFiles;
 use super::entry::FileLine;
 use super::latest::Latest;

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::super::set_aside;
+use super::super::file::set_aside;
 use super::directory::RecordFiles;
 use super::entry::FileLine;
 use super::fold::{Fold, Standing, Told};

@@ -8,8 +8,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::text::shown;
-use super::{DomainPattern, MAX_RULE, PathPattern, Ports, Protocol, Rule};
+use super::super::attempt::Protocol;
+use super::super::domain::DomainPattern;
+use super::super::path::PathPattern;
+use super::super::ports::Ports;
+use super::{MAX_RULE, Rule};
+use crate::escape::{excerpt, quoted};
 
 /// The keys, in the order in which messages list them.
 const KEYS: [&str; 6] = ["domain", "method", "path", "port", "proto", "cidr"];
@@ -96,10 +100,10 @@ impl<'a> Words<'a> {
         };
         for word in text.split_ascii_whitespace() {
             match word.split_once('=') {
-                None => words.mistake(&shown(word), "not a key=value word"),
+                None => words.mistake(&excerpt(word), "not a key=value word"),
                 Some((key, _)) if !KEYS.contains(&key) => {
                     words.mistake(
-                        &shown(key),
+                        &excerpt(key),
                         format!("unknown key; the keys of a rule are {}", KEYS.join(", ")),
                     );
                 }
@@ -154,7 +158,7 @@ impl<'a> Words<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         parse(item)
-            .map_err(|hint| self.mistake(key, format!("\"{}\": {hint}", shown(item))))
+            .map_err(|hint| self.mistake(key, format!("{}: {hint}", quoted(item))))
             .ok()
     }
 }

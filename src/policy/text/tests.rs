@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::mistakes::MAX_MISTAKES;
 use super::*;
 
 fn mistakes(content: &str) -> Vec<String> {

@@ -2,9 +2,11 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::shown;
-use super::{MAX_FILE, Mistake, Mistakes, RuleFile};
+use super::mistakes::{Mistake, Mistakes};
+use crate::escape::excerpt;
 
+/// Longest policy or configuration file, in bytes.
+pub const MAX_FILE: usize = 1 << 20;
 /// Settings of coder/boundary's own configuration, which may stand in the same file. They are about
 /// its jail and its log, and nothing that a rule decides; ours are in `config.toml`.
 const FOREIGN_KEYS: [&str; 11] = [
@@ -23,6 +25,15 @@ const FOREIGN_KEYS: [&str; 11] = [
 
 /// Nesting that is followed; deeper files are no policies.
 const MAX_DEPTH: i32 = 16;
+
+/// The rules of one file, in order, each of them checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Rules that allow.
+    pub allow: Vec<String>,
+    /// Rules that deny.
+    pub deny: Vec<String>,
+}
 
 /// Reads a policy file's text. `origin` names it in mistakes.
 ///
@@ -102,7 +113,7 @@ impl<'a> Walk<'a> {
                 _ => {
                     self.mistakes.add(
                         Some(line),
-                        &shown(&key),
+                        &excerpt(&key),
                         "unknown key; a policy has allow and deny",
                     );
                     self.value()?;
