@@ -1,10 +1,10 @@
-//! AppArmor: which profile lets a container nest a jail, and what the one that it has denies.
+//! AppArmor: which profile lets a container nest a jail, and what its current profile denies.
 //!
 //! Engines give their containers a default profile. From AppArmor 4.0 on it denies user namespaces
-//! wherever the engine doesn't pin an older ABI, and in every version it denies the mounts that
-//! bubblewrap makes. `install` loads two profiles of ours ([`profiles`]) that differ from it in
-//! just that, and `create` names one of them in the place of the engine's default. A profile that a
-//! user chose stays. Must not know specs, nor engines' files.
+//! unless the engine pins an older ABI, and in every version it denies the mounts that bubblewrap
+//! makes. `install` loads two profiles of ours ([`profiles`]) that differ from the default only in
+//! that, and `create` replaces the engine's default with one of them. A profile that a user chose
+//! is left alone. Must not know specs or engines' files.
 
 pub mod kernel;
 pub mod profiles;

@@ -1,10 +1,10 @@
-//! The control group of a container's filter: beside the container's, so that whoever pays for the
-//! container pays for its filter, and never within it, where it would be listed by `top`, frozen by
-//! `pause` and killed by its want of memory.
+//! The control group of a container's filter. It is beside the container's group, so that whoever
+//! pays for the container pays for its filter too, and never inside it, where `top` would list the
+//! filter, `pause` would freeze it and the container's lack of memory could kill it.
 //!
-//! The proxy enters its group before it opens a socket: the kernel charges a socket's memory to
-//! whoever made it. What must not be forgotten: a group can't be removed by who is in it. `delete`
-//! does that, or a later sweep (`leftover`).
+//! The filter enters its group before it opens a socket, because the kernel charges a socket's
+//! memory to the group of its creator. A group can't be removed by a process inside it: `delete`
+//! removes it, or a later sweep (`leftover`).
 
 mod dbus;
 mod group;
@@ -42,8 +42,8 @@ pub struct Entrance<'a> {
     pub memory: u64,
 }
 
-/// Puts this process into a group of its own. Says what isn't bounded, where the host has no means
-/// for it.
+/// Moves this process into a group of its own. Returns what isn't bounded because the host has no
+/// means for it.
 ///
 /// # Errors
 /// The host has control groups and this one can't be made: the filter must not run without.
@@ -157,7 +157,7 @@ fn unbounded(bounded: &[Controller]) -> Option<String> {
         .collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "the filter's use of {} is not bounded: this host has no control group for it that can be written",
+            "the filter's use of {} is not bounded: this host has no writable control group for it",
             missing.join(", ")
         )
     })

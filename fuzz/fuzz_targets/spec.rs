@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use boundary_shim::host::Host;
-use boundary_shim::plan::{Exit, Gateway};
+use boundary_shim::plan::{Exit, GatewayOwner};
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::mounts::HostFiles;
@@ -131,7 +131,7 @@ fn rewrite(before: &Value, setting: &Setting<'_>) {
         outcome.user_namespace || of_kind(before, "user") == 1
     );
     assert_eq!(
-        outcome.gateway == Gateway::Joined,
+        outcome.gateway == GatewayOwner::Joined,
         matches!(
             situation(before, setting, false).place,
             Some(Place::Filtered { .. })

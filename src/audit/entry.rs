@@ -41,7 +41,7 @@ pub struct End {
 }
 
 impl End {
-    /// In order; this side ended first.
+    /// Ended in order, by this side first.
     #[must_use]
     pub fn closed(by: Side) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl End {
         }
     }
 
-    /// This side broke it off. `reason`: what is to be said beyond that.
+    /// Broken off by this side. `reason`: what else there is to say.
     #[must_use]
     pub fn reset(by: Side, reason: Option<String>) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl End {
         }
     }
 
-    /// Nobody here sees its end.
+    /// Its end can't be seen from here.
     #[must_use]
     pub fn untracked() -> Self {
         Self {
@@ -132,14 +132,14 @@ impl Entry {
         }
     }
 
-    /// What was learnt since it began.
+    /// Its subject, to add what was learnt since it began.
     pub fn subject(&mut self) -> &mut Subject {
         self.say_again();
         &mut self.subject
     }
 
-    /// Notes on what grounds it is allowed, and the address really used. May be called again when
-    /// more is known.
+    /// Notes the grounds on which it is allowed, and the address really used. May be called again
+    /// when more is known.
     pub fn allowed(&mut self, grounds: &Grounds, address: Option<IpAddr>) {
         if self.grounds.as_ref() != Some(grounds) {
             self.grounds = Some(grounds.clone());
@@ -189,7 +189,7 @@ impl Entry {
         self.deny_many(denial, None);
     }
 
-    /// Takes it back: the attempt has another entry.
+    /// Discards it: the attempt is recorded by another entry.
     pub fn withdraw(mut self) {
         self.over = true;
     }
@@ -294,7 +294,7 @@ impl Entry {
         Line::new(event, timestamp(time), self.journal.container())
     }
 
-    /// Says what was asked for, and what was decided.
+    /// Fills in what was asked for, and what was decided.
     fn describe(&self, line: &mut Line, verdict: RecordedVerdict) {
         let subject = &self.subject;
         line.protocol = Some(subject.kind);
@@ -336,9 +336,9 @@ impl Entry {
     }
 }
 
-/// Why nothing is let out that can't be recorded.
+/// Reason recorded for an attempt that is denied because it can't be recorded.
 const UNWRITABLE: &str = "the record can't be written";
-/// Why an attempt is denied that ended before anything was decided.
+/// Reason recorded for an attempt dropped before anything was decided.
 pub(super) const UNDECIDED: &str = "it was cut short before it was decided";
 
 impl Drop for Entry {

@@ -1,8 +1,8 @@
-//! The last line of a gateway that couldn't write it itself: its filter was killed. Written by
-//! whoever finds it dead.
+//! Writes the last line for a gateway that could not do so itself because its filter was killed;
+//! called by whoever finds it dead.
 //!
-//! To be called only when nobody writes to the file any more, but for others who found the same:
-//! the first of them writes.
+//! Invariant: call this only when no gateway writes to the file any more. If several processes find
+//! the same dead gateway, the first of them writes.
 
 use std::io;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! One line of the record, as it is written and read. RECORD.md describes it for users,
 //! `record.schema.json` for programs.
 //!
-//! One struct for all events, so that one pass reads a line; which fields an event has, RECORD.md's
-//! table says. Everything textual in it was passed through [`crate::escape::clean`] by whoever wrote it;
-//! who shows it cleans it again, for anybody may have written the file.
+//! One struct for all events, so that a line is read in one pass; RECORD.md's table says which
+//! fields an event has. Whoever writes a text passes it through [`crate::escape::clean`] first;
+//! whoever shows it does so again, because the file may have been written by anybody.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -114,7 +114,7 @@ pub struct Line {
 pub enum Event {
     /// A gateway begins, or goes on in this file: the first line of each.
     Start,
-    /// Something to be known of the container that is no attempt.
+    /// Something to know about the container that is not an attempt.
     Notice,
     /// An attempt was allowed, and is under way.
     Open,

@@ -1,8 +1,8 @@
-//! As much of the D-Bus protocol as one call needs, over a stream to systemd itself: no bus in
-//! between, no other peer.
+//! The part of the D-Bus protocol that one method call needs, over a direct connection to systemd:
+//! no bus in between, no other peer.
 //!
-//! Written here because the crates for it weigh more than what it does: zbus adds 1.3 MB and some
-//! eighty crates, rustbus has had no release since 2022. The form of messages:
+//! Written here because the available crates are far larger than the task: zbus adds 1.3 MB and
+//! some eighty crates, rustbus has had no release since 2022. The message format:
 //! <https://dbus.freedesktop.org/doc/dbus-specification.html>.
 
 use std::io::{self, Read, Write};
@@ -42,7 +42,7 @@ pub(super) fn authenticate(stream: &mut (impl Read + Write), user: u32) -> io::R
         }
     }
     if !answer.starts_with(b"OK ") {
-        return Err(io::Error::other("it doesn't believe who we are"));
+        return Err(io::Error::other("authentication was refused"));
     }
     stream.write_all(b"BEGIN\r\n")
 }

@@ -1,4 +1,4 @@
-//! One control group of a filter, in one hierarchy: made, limited, entered, removed.
+//! One control group of a filter in one hierarchy: creating, limiting, entering and removing it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) struct ControlGroup {
 pub(super) enum GroupError {
     /// The host's control groups are somebody else's: this process isn't the host's root, or they
     /// are read-only.
-    #[error("no right over {}", .0.display())]
+    #[error("no permission for {}", .0.display())]
     NotOurs(PathBuf),
     /// Something went wrong with a file or directory.
     #[error("{}", .0.display())]

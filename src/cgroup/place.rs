@@ -1,10 +1,10 @@
-//! Where the filter's group belongs: beside the container's, by what the kernel says of the
+//! Where the filter's group belongs: beside the container's, as the kernel reports it for the
 //! container's first process. Pure.
 //!
-//! What the engine asked for (`cgroupsPath`) is anybody's text, and runtimes read it differently;
-//! what they made of it is a fact by now. So that text only says where the container's own group
-//! ends, when the process is in one further down (crun can be told to make one). A lie there can
-//! but choose among the groups above the container's.
+//! `cgroupsPath`, which the engine asked for, can hold any text, and runtimes read it differently;
+//! what they made of it can be seen in the kernel. The text is only used to tell where the
+//! container's own group ends if its process is in a group further down (crun can be told to make
+//! one). A false value can only select one of the groups above the container's.
 
 use std::path::{Component, Path, PathBuf};
 

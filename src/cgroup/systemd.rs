@@ -1,8 +1,8 @@
-//! Where systemd manages the groups, it makes the filter's: a transient scope in the slice that the
-//! container's is in. What was made behind its back it might take back.
+//! Where systemd manages control groups, it makes the filter's: a transient scope in the same slice
+//! as the container's. A group made without systemd's knowledge might be removed by it.
 //!
-//! It is asked on its private socket, which root may use and which needs no bus: hosts without
-//! dbus-daemon have it, too.
+//! It is asked on its private socket, which root may use and which needs no bus, so this works on
+//! hosts without dbus-daemon.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -55,7 +55,9 @@ pub(super) fn enter_scope(name: &str, slice: &str, memory: u64) -> io::Result<()
                 return if result == "done" {
                     Ok(())
                 } else {
-                    Err(io::Error::other(format!("its job is {result}")))
+                    Err(io::Error::other(format!(
+                        "the job for the scope ended with {result}"
+                    )))
                 };
             }
             _ if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),

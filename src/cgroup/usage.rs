@@ -1,4 +1,4 @@
-//! How a filter fares for memory, by the control group that it and its keeper are in.
+//! How much memory a filter uses, according to the control group that it and its keeper are in.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! An attempt to reach something, as rules look at it.
+//! An attempt to reach something, as rules see it.
 
 use std::net::SocketAddr;
 

@@ -1,8 +1,8 @@
-//! The decision: one attempt in, a permit or a denial out.
+//! The decision: one attempt in, a permit or a denial out. Pure.
 //!
-//! Owns the order: denials first, then rules for the name, then rules for the address. Pure. To
-//! remember: a rule for a name gives leave to reach that *name*, which the proxy resolves itself;
-//! the address that the client chose counts only for rules that hold addresses and no names.
+//! Owns the order: deny rules first, then rules for the name, then rules for the address.
+//! Invariant: a rule for a name permits reaching that *name*, which the proxy resolves itself; the
+//! address that the client chose counts only for rules that hold addresses and no names.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
-//! Why an attempt may not go out, or on what grounds it may: in words for people and for the record.
+//! Why an attempt may not go out, or on what grounds it may: in words for people and for the
+//! record.
 //!
-//! A denial that no rule made is [`Denial::because`], whoever denies.
+//! A denial that no rule made is built with [`Denial::because`], whichever part of the program
+//! denies.
 
 use std::sync::Arc;
 
@@ -51,7 +53,7 @@ pub struct Grounds {
 }
 
 impl Grounds {
-    /// A rule, or what isn't asked of any.
+    /// A rule, or the name of what needs none.
     #[must_use]
     pub fn rule(rule: impl Into<Arc<str>>) -> Self {
         Self {

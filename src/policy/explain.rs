@@ -1,8 +1,8 @@
-//! Denials in words: why, and the narrowest rule that would have allowed it.
+//! Explains denials: the reason, and the narrowest rule that would have allowed the attempt.
 //!
-//! Knows the rule language and nothing of how it is decided. To remember: a suggestion, added to
-//! `allow`, must allow the very attempt it was made for (a property test holds it to that); where
-//! no rule can, there is no suggestion.
+//! Knows the rule language, but not how decisions are made. Invariant: a suggestion, added to
+//! `allow`, allows the very attempt that it was made for (a property test checks this); if no rule
+//! can, there is no suggestion.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
     let text = rule.text();
     let unread = rule.reads_request() && (attempt.method.is_none() || attempt.path.is_none());
     let why = if unread {
-        ", for its method and path can't be read"
+        ", because its method and path can't be read"
     } else {
         ""
     };

@@ -1,7 +1,8 @@
-//! The name of a policy, as settings, annotations, links to the program and files spell it.
+//! The name of a policy, as it is written in settings, annotations, file names and links to the
+//! program.
 //!
-//! To remember: the name becomes a path, so whatever could lead out of the directory of policies is
-//! no name.
+//! Invariant: the name becomes part of a path, so a text that could lead out of the policies'
+//! directory is not a valid name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

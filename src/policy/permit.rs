@@ -1,8 +1,8 @@
-//! Leave to reach one target, and the last look at the address it really leads to.
+//! Permission to reach one target, and the final check of the address that it really leads to.
 //!
-//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only in here and in [`super::decide`].
-//! Knows nothing of sockets or of DNS. To remember: the rules decided about a name; only
-//! [`Permit::upstream`] has seen the address.
+//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only here and in [`super::decide`]. Knows
+//! nothing of sockets or of DNS. Invariant: the rules decided about a name, not about where it
+//! leads; only [`Permit::upstream`] has seen the address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// Leave to reach one target. Made only by [`super::Policy::decide`].
+/// Permission to reach one target. Made only by [`super::Policy::decide`].
 #[derive(Debug, Clone)]
 pub struct Permit {
     pub(super) grounds: Grounds,

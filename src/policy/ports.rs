@@ -1,6 +1,6 @@
-//! Sets of ports: what `port=` holds, and what the gateway captures. Knows nothing of rules.
+//! Sets of ports: the value of `port=`, and what the gateway captures. Knows nothing of rules.
 //!
-//! To remember: ranges are inclusive, sorted and disjoint, because the gateway's ruleset refuses
+//! Invariant: ranges are inclusive, sorted and disjoint, because the gateway's ruleset rejects
 //! overlaps.
 
 /// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at

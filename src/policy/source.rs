@@ -1,4 +1,4 @@
-//! What a policy is made from, before its rules are compiled.
+//! What a policy is compiled from.
 
 use std::fmt;
 

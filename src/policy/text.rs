@@ -1,8 +1,7 @@
-//! A policy file's text: YAML lists of rules, and the mistakes in them, all at once and each with
-//! its line.
+//! Policy files: YAML lists of rules. All mistakes are reported at once, each with its line.
 //!
-//! Owns the file's form. Reads no file itself. To remember: the text may be hostile (too big, too
-//! deep, an alias bomb); the walk goes event by event, keeps nothing but rules and mistakes, and
+//! Owns the file format; reads no file itself. Invariant: the text may be hostile (too big, too
+//! deep, an alias bomb), so the parser goes event by event, keeps only rules and mistakes, and
 //! follows no alias.
 
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub fn parse_list(origin: &str, text: &str) -> Result<Vec<String>, Vec<Mistake>>
         .inspect(|rule| mistakes.check(None, rule))
         .collect();
     if rules.is_empty() {
-        mistakes.add(None, "", "holds no rule");
+        mistakes.add(None, "", "contains no rule");
     }
     mistakes.or(rules)
 }

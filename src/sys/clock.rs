@@ -1,4 +1,4 @@
-//! The time as people on this host read it.
+//! Local time, in the host's time zone.
 
 use std::mem::MaybeUninit;
 use std::time::SystemTime;

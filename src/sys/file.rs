@@ -1,4 +1,4 @@
-//! Files, written so that nobody ever sees half of one and no link leads us astray.
+//! Files: read without following links, and replaced so that nobody ever sees half of one.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};

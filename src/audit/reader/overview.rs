@@ -1,5 +1,4 @@
-//! A container's record at a glance: its first and its last line, and the sums where the last line
-//! has none.
+//! A record at a glance: its first and last line, and the totals if the last line has none.
 
 use std::io;
 

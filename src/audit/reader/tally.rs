@@ -1,5 +1,5 @@
-//! Attempts, added up by where they went. Bounded: beyond [`MAX_ROWS`] places, further ones are
-//! added up together.
+//! Adds up attempts by destination. Bounded: beyond [`MAX_ROWS`] destinations, the others are added
+//! up together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

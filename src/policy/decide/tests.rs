@@ -217,7 +217,7 @@ fn a_denial_that_can_not_be_read_says_so() {
     assert!(
         denial
             .reason
-            .ends_with("forbids it, for its method and path can't be read"),
+            .ends_with("forbids it, because its method and path can't be read"),
         "{denial:?}"
     );
     assert!(Try::http("GET", "x.test", "/").is_allowed(&policy));

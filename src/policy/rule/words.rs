@@ -1,8 +1,7 @@
-//! From a rule's text to a [`Rule`]: every word is checked, and every mistake says what would be
-//! right.
+//! Parses the text of a rule: every word is checked, and every mistake says what would be right.
 //!
-//! To remember: what is not understood is an error, never ignored: a mistyped key would make a rule
-//! wider than meant.
+//! Invariant: what is not understood is an error, never ignored, because a mistyped key would make
+//! the rule wider than intended.
 
 use std::net::IpAddr;
 
@@ -46,7 +45,7 @@ impl Rule {
         if text.len() > MAX_RULE {
             return Err(vec![WordMistake::new(
                 "rule",
-                format!("longer than {MAX_RULE} bytes: make several of it"),
+                format!("longer than {MAX_RULE} bytes: split it into several rules"),
             )]);
         }
         let mut words = Words::split(text);
@@ -75,7 +74,7 @@ impl Rule {
         {
             words.mistake(
                 "proto",
-                "method and path are read in plain HTTP only: without http this rule never fits",
+                "method and path are read in plain HTTP only: without http this rule never matches",
             );
         }
         if words.mistakes.is_empty() {

@@ -1,4 +1,4 @@
-//! Mistakes in rules: where each stands, and as many of one text as somebody could want to read.
+//! Mistakes in rules: where each one is, and how many of them are reported.
 
 use std::fmt;
 

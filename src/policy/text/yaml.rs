@@ -1,4 +1,4 @@
-//! The walk over a policy file's YAML events.
+//! Walks the YAML events of a policy file.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
@@ -23,7 +23,7 @@ const FOREIGN_KEYS: [&str; 11] = [
     "session_id_inject_targets",
 ];
 
-/// Nesting that is followed; deeper files are no policies.
+/// Nesting that is followed; deeper files are rejected.
 const MAX_DEPTH: i32 = 16;
 
 /// The rules of one file, in order, each of them checked.
@@ -38,7 +38,7 @@ pub struct RuleFile {
 /// Reads a policy file's text. `origin` names it in mistakes.
 ///
 /// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's
-/// name for `allow`, whose other keys are passed over. A missing or empty list holds no rule.
+/// name for `allow`, whose other keys are passed over. A missing or empty list has no rules.
 ///
 /// # Errors
 /// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last
@@ -80,8 +80,11 @@ impl<'a> Walk<'a> {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
-                        self.mistakes
-                            .add(line(span), "", "a second document: a policy is one");
+                        self.mistakes.add(
+                            line(span),
+                            "",
+                            "a second YAML document; a policy file has one",
+                        );
                         return Ok(());
                     }
                 }
@@ -133,7 +136,8 @@ impl<'a> Walk<'a> {
                 Event::MappingEnd => return Ok(None),
                 Event::Scalar(key, ..) => return Ok(Some((key.into_owned(), span.start.line()))),
                 event => {
-                    self.mistakes.add(line(span), "", "a key is a plain word");
+                    self.mistakes
+                        .add(line(span), "", "a key must be a plain string");
                     self.skip(&event)?;
                     self.value()?;
                 }
@@ -151,11 +155,8 @@ impl<'a> Walk<'a> {
             Event::SequenceStart(..) => {}
             event if is_null(&event) => return Ok(()),
             event => {
-                self.mistakes.add(
-                    Some(at),
-                    key,
-                    "a list of rules belongs here, each after a dash",
-                );
+                self.mistakes
+                    .add(Some(at), key, "expected a list of rules, each after a dash");
                 return self.skip(&event);
             }
         }
@@ -172,7 +173,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         line(span),
                         key,
-                        "a rule is one text, like domain=example.com, and no alias",
+                        "a rule must be a plain string like domain=example.com, not an alias",
                     );
                     self.skip(&event)?;
                 }
