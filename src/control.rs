@@ -132,7 +132,7 @@ pub fn socket(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer,
-/// `UnexpectedEof` where it hung up, `InvalidData` for what is no answer of this version.
+/// `UnexpectedEof` if it hung up, `InvalidData` if the response is not one of this version.
 pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Response> {
     let deadline = Instant::now() + patience;
     let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -220,3 +220,20 @@ fn is_denied(error: &io::Error) -> bool {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let cause = || io::Error::other("the disk is on fire");
+        for error in [
+            GroupError::Io(PathBuf::from("/sys/fs/cgroup/x"), cause()),
+            GroupError::Systemd(cause()),
+        ] {
+            let told = format!("{:#}", anyhow::Error::from(error));
+            assert_eq!(told.matches("the disk is on fire").count(), 1, "{told}");
+        }
+    }
+}

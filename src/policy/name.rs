@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use crate::escape::quoted;
 
-/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names
-/// a file, so it can lead nowhere but into the directory of policies.
+/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. It is
+/// also the name of a file in the policies' directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyName(String);
 
