@@ -1,15 +1,16 @@
-//! AppArmor: which profile lets a container nest a jail, and what the one that it has denies.
+//! AppArmor: which profile lets a container nest a jail, and what its current profile denies.
 //!
 //! Engines give their containers a default profile. From AppArmor 4.0 on it denies user namespaces
-//! wherever the engine doesn't pin an older ABI, and in every version it denies the mounts that
-//! bubblewrap makes. `install` loads two profiles of ours ([`profiles`]) that differ from it in
-//! just that, and `create` names one of them in the place of the engine's default. A profile that a
-//! user chose stays. Must not know specs, nor engines' files.
+//! unless the engine pins an older ABI, and in every version it denies the mounts that bubblewrap
+//! makes. `install` loads two profiles of ours ([`profiles`]) that differ from the default only in
+//! that, and `create` replaces the engine's default with one of them. A profile that a user chose
+//! is left alone. Must not know specs or engines' files.
 
 pub mod kernel;
 pub mod profiles;
 
 use crate::seccomp::tier::Tier;
+pub use kernel::Denied;
 
 /// The default profiles of Docker, containerd's CRI, nerdctl and CRI-O.
 const ENGINE_DEFAULTS: [&str; 4] = [
@@ -30,15 +31,6 @@ pub struct Confinement {
     pub ours: Option<&'static str>,
     /// What the container's profile denies of what nesting needs.
     pub denied: Option<Denied>,
-}
-
-/// What a profile denies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// User namespaces (`userns_create`).
-    UserNamespaces,
-    /// Mounts in them.
-    Mounts,
 }
 
 /// Whether it is a profile that an engine gives containers for which nobody chose one.

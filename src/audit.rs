@@ -1,11 +1,11 @@
-//! The record of a gateway: what its container attempted, what became of it, and how the gateway
+//! The record of a gateway: what its container attempted, what came of it, and how the gateway
 //! itself ended (RECORD.md).
 //!
-//! `line` is a line, `record` what stands in it and how text is cleaned for it, `file` the
-//! append-only file it goes to, `minute` what a flood may write, `flows` what is open, `entry` the
-//! guard of one attempt, `journal` the writer, `last` the last line of a gateway that could not
-//! write it itself, `reader` the way back, and `prune` the end of old files. Nothing in here knows
-//! what a policy decided or why: it is told.
+//! `line` is the format of one line, `record` what an attempt's lines say, `file` the append-only
+//! file, `minute` the limit on lines during a flood, `flows` the attempts that are open, `entry`
+//! the guard of one attempt, `journal` the writer, `last` writes the last line for a gateway that
+//! could not, `reader` reads files back, `prune` removes old ones. Nothing in here decides
+//! anything: it is told what was decided and why.
 
 mod entry;
 mod file;
@@ -28,4 +28,4 @@ pub use file::{AtPath, Renew};
 pub use flows::{Delivered, Traffic};
 pub use journal::{Journal, JournalStatus};
 pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};
-pub use record::{Direction, Kind, Subject, clean};
+pub use record::{Direction, Kind, Subject};

@@ -1,10 +1,10 @@
-//! The control group of a container's filter: beside the container's, so that whoever pays for the
-//! container pays for its filter, and never within it, where it would be listed by `top`, frozen by
-//! `pause` and killed by its want of memory.
+//! The control group of a container's filter. It is beside the container's group, so that whoever
+//! pays for the container pays for its filter too, and never inside it, where `top` would list the
+//! filter, `pause` would freeze it and the container's lack of memory could kill it.
 //!
-//! The proxy enters its group before it opens a socket: the kernel charges a socket's memory to
-//! whoever made it. What must not be forgotten: a group can't be removed by who is in it. `delete`
-//! does that, or a later sweep (`leftover`).
+//! The filter enters its group before it opens a socket, because the kernel charges a socket's
+//! memory to the group of its creator. A group can't be removed by a process inside it: `delete`
+//! removes it, or a later sweep (`leftover`).
 
 mod dbus;
 mod group;
@@ -21,15 +21,11 @@ use anyhow::{Context, bail};
 
 use crate::container::record::ProcessId;
 use crate::sys::mountinfo;
-use group::{Group, GroupError};
+use group::{ControlGroup, GroupError};
 pub use leftover::{Leftover, sweep};
 use limits::Controller;
-use place::{Container, Place};
+use place::{ContainerGroup, GroupPlace, PREFIX};
 pub use usage::Groups;
-
-/// What every group's name begins with. No container may be in a group of such a name, or below
-/// one.
-const PREFIX: &str = "boundary-filter-";
 
 /// Whose filter enters a group.
 #[derive(Debug)]
@@ -46,8 +42,8 @@ pub struct Entrance<'a> {
     pub memory: u64,
 }
 
-/// Puts this process into a group of its own. Says what isn't bounded, where the host has no means
-/// for it.
+/// Moves this process into a group of its own. Returns what isn't bounded because the host has no
+/// means for it.
 ///
 /// # Errors
 /// The host has control groups and this one can't be made: the filter must not run without.
@@ -62,10 +58,10 @@ pub fn enter(entrance: &Entrance<'_>) -> anyhow::Result<Option<String>> {
     } else {
         name
     };
-    let groups: Vec<Group> = place
+    let groups: Vec<ControlGroup> = place
         .sites
         .iter()
-        .map(|site| Group::at(site, &name))
+        .map(|site| ControlGroup::at(site, &name))
         .collect();
 
     // systemd takes its scopes away itself, and takes one that somebody else removed for a running
@@ -106,14 +102,14 @@ pub fn with_oom_kills(said: String, kills: Option<u64>) -> String {
 /// Makes the groups, has the limits in force, and only then goes in. Says which controllers hold us
 /// now.
 fn settle(
-    place: &Place,
+    place: &GroupPlace,
     name: &str,
-    groups: &[Group],
+    groups: &[ControlGroup],
     memory: u64,
 ) -> Result<Vec<Controller>, GroupError> {
     match &place.slice {
         Some(slice) => systemd::enter_scope(name, slice, memory).map_err(GroupError::Systemd)?,
-        None => groups.iter().try_for_each(Group::make)?,
+        None => groups.iter().try_for_each(ControlGroup::make)?,
     }
     let mut bounded = Vec::new();
     for group in groups {
@@ -127,13 +123,13 @@ fn settle(
     Ok(bounded)
 }
 
-fn find(entrance: &Entrance<'_>) -> anyhow::Result<Place> {
+fn find(entrance: &Entrance<'_>) -> anyhow::Result<GroupPlace> {
     let membership = std::fs::read_to_string(format!("/proc/{}/cgroup", entrance.init.pid))?;
     let hierarchies = mounts::hierarchies(mountinfo::of("self")?);
     if !entrance.init.alive() {
         bail!("the container's init is gone");
     }
-    let container = Container {
+    let container = ContainerGroup {
         id: entrance.id,
         cgroups_path: entrance.cgroups_path,
         systemd: systemd::is_running(),
@@ -161,7 +157,7 @@ fn unbounded(bounded: &[Controller]) -> Option<String> {
         .collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "the filter's use of {} is not bounded: this host has no control group for it that can be written",
+            "the filter's use of {} is not bounded: this host has no writable control group for it",
             missing.join(", ")
         )
     })

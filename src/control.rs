@@ -1,15 +1,15 @@
-//! What is said on a gateway's control socket: frames of a bounded length with JSON in them, one
-//! question and one answer.
+//! The protocol of a gateway's control socket: length-prefixed, bounded frames of JSON, one request
+//! and one response.
 //!
-//! Owns the words of both sides and the way of asking; who answers, and how, is the keeper's
+//! Owns the messages of both sides and the client; the server is the keeper's
 //! (`supervisor/control.rs`).
 //!
-//! A gateway speaks the version of the program that made it, and lives on when that is replaced.
-//! Two calls alone come to it: `start`, a moment after `create`, and `status`; to stop or delete a
-//! container nobody is asked. So no older words are spoken here: a keeper from before there were
-//! frames hangs up on one, and a container whose `create` and `start` an upgrade came between isn't
-//! started, which its engine reports; created anew it is. `status` says of such a gateway that it
-//! gives no answer.
+//! A gateway speaks the protocol version of the program that created it, and keeps running when
+//! that program is replaced. Only two calls are made: `start`, shortly after `create`, and
+//! `status`; stopping or deleting a container needs none. So older versions are not supported here.
+//! A keeper from before there were frames hangs up on one: if an upgrade falls between `create` and
+//! `start`, the container is not started, its engine reports that, and it has to be created again;
+//! `status` reports that such a gateway does not respond.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -19,27 +19,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::audit::clean;
 use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
+use crate::escape::clean;
 
-/// The version of the words. Grows when one changes its meaning.
+/// The protocol version. Grows when a message changes its meaning.
 const VERSION: u32 = 1;
 /// The longest frame, in bytes, without the four of its length.
 pub const LONGEST: usize = 64 * 1024;
 
-/// What a gateway is asked.
+/// A request to a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Request {
-    /// To adopt what the container's network has by now, and to say when everything in it is
+    /// Adopt the interfaces that the container's network has by now, and respond when all of it is
     /// filtered.
     Settle,
-    /// How it does.
+    /// Report the status.
     Status,
 }
 
-/// What it answers.
+/// Its response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Response {
@@ -47,13 +47,13 @@ pub enum Response {
     Done,
     /// It can't be done; one sentence.
     Failed(String),
-    /// The question is none of this version's; one sentence.
+    /// The request is not one of this version; one sentence.
     NotUnderstood(String),
-    /// How it does: none where its filter doesn't say.
+    /// The status; none if its filter doesn't report.
     Status(Option<FilterReport>),
 }
 
-/// What a filter says of itself.
+/// What a filter reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterReport {
     /// Its attempts.
@@ -63,8 +63,7 @@ pub struct FilterReport {
 }
 
 impl FilterReport {
-    /// The same, with no text in it that anybody could be hurt by: the filter may be anybody's by
-    /// now.
+    /// The same with its texts escaped: the filter may have been taken over.
     #[must_use]
     pub fn cleaned(mut self) -> Self {
         self.tally.last_denial = self
@@ -76,7 +75,7 @@ impl FilterReport {
 }
 
 impl Response {
-    /// How an undertaking went.
+    /// The response to a request that succeeded or failed.
     #[must_use]
     pub fn of(outcome: &anyhow::Result<()>) -> Self {
         match outcome {
@@ -97,7 +96,7 @@ impl Response {
         let (version, answer) = opened(body, "answer").map_err(invalid)?;
         if version != VERSION {
             return Err(invalid(format!(
-                "it speaks version {version} of the protocol, this program {VERSION}"
+                "the gateway speaks version {version} of the protocol, this program version {VERSION}"
             )));
         }
         serde_json::from_value(answer).map_err(invalid)
@@ -105,7 +104,7 @@ impl Response {
 }
 
 impl Request {
-    /// Reads one; else gives what is to be answered.
+    /// Parses one; on failure returns the response to send.
     ///
     /// # Errors
     /// [`Response::NotUnderstood`].
@@ -116,7 +115,7 @@ impl Request {
                 serde_json::from_value(request).map_err(|error| error.to_string())
             }
             Ok((version, _)) => Err(format!(
-                "version {version}, and this gateway speaks version {VERSION}"
+                "unknown protocol version {version}: this gateway speaks version {VERSION}"
             )),
         };
         understood.map_err(|why| Response::NotUnderstood(clean(&why, MAX_TEXT)))
@@ -133,7 +132,7 @@ pub fn socket(state: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer,
-/// `UnexpectedEof` where it hung up, `InvalidData` for what is no answer of this version.
+/// `UnexpectedEof` if it hung up, `InvalidData` if the response is not one of this version.
 pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Response> {
     let deadline = Instant::now() + patience;
     let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -178,7 +177,7 @@ fn opened(body: &[u8], kind: &str) -> Result<(u32, Value), String> {
     let version = whole.get("v").cloned().unwrap_or_default();
     let word = whole.get_mut(kind).map(Value::take).unwrap_or_default();
     Ok((
-        serde_json::from_value(version).map_err(|_| "no version".to_owned())?,
+        serde_json::from_value(version).map_err(|_| "missing version".to_owned())?,
         word,
     ))
 }
@@ -298,11 +297,11 @@ mod tests {
         assert_eq!(read(r#"{"v":1,"request":"status","more":1}"#), "Status");
         assert!(
             read(r#"{"v":2,"request":"settle"}"#)
-                .contains("version 2, and this gateway speaks version 1")
+                .contains("unknown protocol version 2: this gateway speaks version 1")
         );
         assert!(read(r#"{"v":1,"request":"fly"}"#).contains("unknown variant `fly`"));
-        assert!(read(r#"{"request":"settle"}"#).contains("no version"));
-        assert!(read(r#"{"v":-1}"#).contains("no version"));
+        assert!(read(r#"{"request":"settle"}"#).contains("missing version"));
+        assert!(read(r#"{"v":-1}"#).contains("missing version"));
         for nonsense in ["", "settle\n", "\u{1b}[2J", "[[[[", "{\"v\":1}", "1"] {
             assert!(
                 !["Settle", "Status"].contains(&read(nonsense).as_str()),

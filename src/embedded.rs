@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use crate::escape::quoted;
 use crate::sys::{process, signal};
 use line::{Line, Verb};
 
@@ -80,8 +81,8 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
         Verb::Resume(id) => manage::resume(root, id).map(done),
         Verb::Delete { id, force } => manage::delete(root, id, *force).map(done),
         Verb::Unsupported(verb) => bail!(
-            "the embedded runtime can't «{}»: install runc for that",
-            verb.escape_debug()
+            "the embedded runtime can't do {}: install runc for that",
+            quoted(verb)
         ),
     }
 }

@@ -11,6 +11,7 @@ pub mod container;
 pub mod control;
 pub mod dockerd;
 pub mod embedded;
+pub mod escape;
 pub mod gateway;
 pub mod hook;
 pub mod host;

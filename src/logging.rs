@@ -1,10 +1,10 @@
-//! What the program says about itself: errors, warnings, and what an administrator wants to know of
-//! a process that runs for weeks. What a container attempted is the record's (`audit/`), never
-//! this.
+//! What the program reports about itself: errors, warnings, and what an administrator wants to know
+//! of a process that runs for weeks. What a container attempted belongs into the record (`audit/`),
+//! never here.
 //!
-//! Whoever has something to say uses the macros of the crate `log`. Each personality chooses once
-//! where that goes ([`to`]). Owns the form: one line, foreign text escaped, bounded; `warning: …`,
-//! `info: …`, `debug: …`, and `error: …` but where an error ends a command, which says no more than
+//! Messages are logged with the macros of the crate `log`; each personality chooses once where they
+//! go ([`to`]). Owns the format: one line, foreign text escaped, bounded, beginning with `warning:
+//! `, `info: `, `debug: ` or `error: `. Only an error that ends a command has no such word:
 //! `boundary-shim: …`.
 
 mod engine;
@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use crate::audit::clean;
+use crate::escape::clean;
 pub use engine::Engine;
 pub use seldom::Seldom;
 pub use system::System;

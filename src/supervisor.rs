@@ -23,10 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
-use crate::audit::{Journal, clean, is_worth_keeping, write_last};
+use crate::audit::{Journal, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance, Groups};
 use crate::container::plan::Plan;
 use crate::container::record::{ProcessId, Record};
+use crate::escape::clean;
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
 use crate::policy::{Policy, text};

@@ -1,5 +1,4 @@
-//! The kernel's doors: every raw system call and every `unsafe` is in here, and nothing of ours is
-//! imported.
+//! Raw system calls. All `unsafe` lives here; depends on no other module of this crate.
 
 pub mod buffers;
 pub mod channel;

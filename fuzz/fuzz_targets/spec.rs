@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use boundary_shim::container::plan::Gateway;
+use boundary_shim::container::plan::GatewayOwner;
 use boundary_shim::host::Host;
 use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
@@ -132,7 +132,7 @@ fn rewrite(before: &Value, setting: &Setting<'_>) {
         outcome.user_namespace || of_kind(before, "user") == 1
     );
     assert_eq!(
-        outcome.gateway == Gateway::Joined,
+        outcome.gateway == GatewayOwner::Joined,
         matches!(
             input(before, setting, false).place,
             Some(NetworkOrigin::Filtered { .. })

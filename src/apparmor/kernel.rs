@@ -1,15 +1,24 @@
-//! What the kernel says of AppArmor: whether it is on, which profiles are loaded, and what one of
-//! them denies.
+//! What the kernel reports about AppArmor: whether it is enabled, which profiles are loaded, and
+//! what one of them denies.
 //!
-//! A profile is asked by trying: a child of ours confines itself and does what a nested jail does
-//! first.
+//! What a profile denies is found out by trying: a child process confines itself with it and takes
+//! the first steps of a nested jail.
 
 use std::io;
 use std::path::Path;
 
-use super::{Denied, profiles};
+use super::profiles;
 use crate::seccomp::tier::Tier;
 use crate::sys::process::{self, Trial};
+
+/// What a profile denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// User namespaces (`userns_create`).
+    UserNamespaces,
+    /// Mounts in them.
+    Mounts,
+}
 
 /// Whether this kernel has AppArmor and it is switched on.
 #[must_use]

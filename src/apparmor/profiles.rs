@@ -1,10 +1,9 @@
-//! The profiles of ours, as `install` writes them: the engines' default, and what a nested jail
-//! needs beyond it.
+//! Our profiles, as `install` writes them: the engines' default, plus what a nested jail needs.
 //!
-//! Docker's, containerd's, podman's and CRI-O's defaults are one text with different names. These
-//! have its rules in the form of Docker 29: in older ones a rule or two is missing, and none says
-//! more. Like it, they name ABI 3.0, in which AppArmor leaves user namespaces and Unix sockets
-//! alone: `userns` in a newer ABI would be an error for AppArmor 3. Syntax: apparmor.d(5).
+//! The defaults of Docker, containerd, podman and CRI-O are one text under different names. Ours
+//! have its rules as of Docker 29; older versions lack a rule or two, and none has more. Like it,
+//! they name ABI 3.0, in which AppArmor does not mediate user namespaces and Unix sockets: `userns`
+//! in a newer ABI would be a syntax error for AppArmor 3. Syntax: apparmor.d(5).
 
 use crate::seccomp::tier::Tier;
 

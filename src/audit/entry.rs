@@ -7,14 +7,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::flows::Traffic;
-use super::journal::{Journal, timestamp};
-use super::line::{Ended, Event, Line, RecordedVerdict, Side};
-use super::record::{
-    Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, clean, without_query,
-};
+use super::journal::Journal;
+use super::line::{Ended, Event, Line, RecordedVerdict, Side, milliseconds, timestamp};
+use super::record::{Kind, MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT, Subject, without_query};
+use crate::escape::clean;
 use crate::policy::{Denial, Grounds};
 
 /// An attempt that is being recorded.
@@ -42,7 +41,7 @@ pub struct End {
 }
 
 impl End {
-    /// In order; this side ended first.
+    /// Ended in order, by this side first.
     #[must_use]
     pub fn closed(by: Side) -> Self {
         Self {
@@ -52,7 +51,7 @@ impl End {
         }
     }
 
-    /// This side broke it off. `reason`: what is to be said beyond that.
+    /// Broken off by this side. `reason`: what else there is to say.
     #[must_use]
     pub fn reset(by: Side, reason: Option<String>) -> Self {
         Self {
@@ -82,7 +81,7 @@ impl End {
         }
     }
 
-    /// Nobody here sees its end.
+    /// Its end can't be seen from here.
     #[must_use]
     pub fn untracked() -> Self {
         Self {
@@ -110,8 +109,16 @@ impl End {
     }
 }
 
+impl Journal {
+    /// Begins the record of an attempt seen now.
+    #[must_use]
+    pub fn begin(&self, subject: Subject) -> Entry {
+        Entry::begin(self.clone(), subject)
+    }
+}
+
 impl Entry {
-    pub(super) fn begin(journal: Journal, subject: Subject) -> Self {
+    fn begin(journal: Journal, subject: Subject) -> Self {
         Self {
             journal,
             subject,
@@ -125,14 +132,14 @@ impl Entry {
         }
     }
 
-    /// What was learnt since it began.
+    /// Its subject, to add what was learnt since it began.
     pub fn subject(&mut self) -> &mut Subject {
         self.say_again();
         &mut self.subject
     }
 
-    /// Notes on what grounds it is allowed, and the address really used. May be called again when
-    /// more is known.
+    /// Notes the grounds on which it is allowed, and the address really used. May be called again
+    /// when more is known.
     pub fn allowed(&mut self, grounds: &Grounds, address: Option<IpAddr>) {
         if self.grounds.as_ref() != Some(grounds) {
             self.grounds = Some(grounds.clone());
@@ -182,7 +189,7 @@ impl Entry {
         self.deny_many(denial, None);
     }
 
-    /// Takes it back: the attempt has another entry.
+    /// Discards it: the attempt is recorded by another entry.
     pub fn withdraw(mut self) {
         self.over = true;
     }
@@ -287,7 +294,7 @@ impl Entry {
         Line::new(event, timestamp(time), self.journal.container())
     }
 
-    /// Says what was asked for, and what was decided.
+    /// Fills in what was asked for, and what was decided.
     fn describe(&self, line: &mut Line, verdict: RecordedVerdict) {
         let subject = &self.subject;
         line.protocol = Some(subject.kind);
@@ -329,9 +336,9 @@ impl Entry {
     }
 }
 
-/// Why nothing is let out that can't be recorded.
+/// Reason recorded for an attempt that is denied because it can't be recorded.
 const UNWRITABLE: &str = "the record can't be written";
-/// Why an attempt is denied that ended before anything was decided.
+/// Reason recorded for an attempt dropped before anything was decided.
 pub(super) const UNDECIDED: &str = "it was cut short before it was decided";
 
 impl Drop for Entry {
@@ -345,8 +352,4 @@ impl Drop for Entry {
         };
         self.over(line);
     }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -226,8 +226,7 @@ pub(crate) fn set_aside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Only for writing, and only at the end: whoever is given the descriptor, and no more, can't read
-/// or change what was written.
+/// Append-only: whoever is given nothing but this descriptor can't read or change what was written.
 fn append_to(path: &Path) -> io::Result<File> {
     open_plain(
         OpenOptions::new().append(true).create(true).mode(0o640),
@@ -252,7 +251,7 @@ pub(super) fn open_plain(options: &mut OpenOptions, path: &Path) -> io::Result<F
     }
 }
 
-/// What a file's end tells.
+/// The state of a file's end.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct End {
     /// The last whole line's number; 0 where there is none.

@@ -1,4 +1,4 @@
-//! Lines in words.
+//! One denial as a sentence, for `status`.
 
 use super::line::Line;
 use super::record::Kind;

@@ -13,14 +13,16 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, milliseconds};
 use super::file::{LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
-use super::line::{About, Event, Line, RecordedVerdict, SCHEMA, Totals};
+use super::line::{
+    About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, render, timestamp,
+};
 use super::minute::Minute;
-use super::record::{MAX_NAME, MAX_TEXT, Subject, clean};
+use super::record::{MAX_NAME, MAX_TEXT};
 use super::scratch::Scratch;
 use super::{for_people, last};
+use crate::escape::clean;
 
 /// The record of one gateway. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,7 +40,7 @@ struct Inner {
     over: AtomicBool,
 }
 
-/// How a gateway is doing.
+/// The status of a gateway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalStatus {
     /// All of its attempts together, the open ones included.
@@ -102,12 +104,12 @@ impl Journal {
         })))
     }
 
-    /// Takes its files from another source from now on, which gives one of the same path.
+    /// From now on takes new files from another source, which opens the same path.
     pub fn come_from(&self, source: Box<dyn Renew>) {
         self.file().come_from(source);
     }
 
-    /// Goes on in another file: somebody has put this one aside.
+    /// Continues in another file, because somebody renamed this one.
     pub fn go_on_elsewhere(&self) {
         self.file().leave();
     }
@@ -117,13 +119,7 @@ impl Journal {
         use_it(self.file().file())
     }
 
-    /// Begins the record of an attempt seen now.
-    #[must_use]
-    pub fn begin(&self, subject: Subject) -> Entry {
-        Entry::begin(self.clone(), subject)
-    }
-
-    /// Writes a line that is no attempt: something to be known of the container.
+    /// Writes a notice: something to know about the container that is not an attempt.
     pub fn notice(&self, sentence: &str) {
         self.write(Line {
             notice: Some(clean(sentence, MAX_TEXT)),
@@ -156,7 +152,7 @@ impl Journal {
         self.0.flows.ending()
     }
 
-    /// What breaks from now on is cut by us.
+    /// Connections that break from now on are recorded as cut by the gateway.
     pub fn cut_the_rest(&self) {
         self.0.over.store(true, Ordering::Release);
     }
@@ -211,7 +207,7 @@ impl Journal {
         let _ = file.write_at_panic(line.bytes());
     }
 
-    /// How it is doing.
+    /// Its status.
     #[must_use]
     pub fn status(&self) -> JournalStatus {
         JournalStatus {
@@ -257,11 +253,11 @@ impl Journal {
         let healthy = self.0.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
         match &outcome {
             Err(error) if healthy => {
-                log::error!("nothing is allowed, since the record can't be written: {error}")
+                log::error!("nothing is allowed, because the record can't be written: {error}")
             }
-            Ok(_) if !healthy => log::warn!(
-                "the record is written again: gaps in its numbers are lines that are lost"
-            ),
+            Ok(_) if !healthy => {
+                log::warn!("the record is written again: gaps in its numbers are lost lines")
+            }
             _ => {}
         }
         outcome.ok()
@@ -287,7 +283,7 @@ impl Journal {
     }
 }
 
-/// What the record says of a gateway that nobody saw end.
+/// Reason recorded for a gateway whose end nobody saw.
 const UNSEEN: &str =
     "nobody saw the gateway's end: the host went down, or all of its processes were killed";
 
@@ -299,14 +295,6 @@ fn numbered(line: Line, seq: u64) -> Line {
         flow: if first { Some(seq) } else { line.flow },
         ..line
     }
-}
-
-pub(super) fn render(line: Line) -> Vec<u8> {
-    serde_json::to_vec(&line).expect("a line is strings and numbers, which always serialise")
-}
-
-pub(super) fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 #[cfg(test)]

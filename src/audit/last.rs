@@ -1,8 +1,8 @@
-//! The last line of a gateway that couldn't write it itself: its filter was killed. Written by
-//! whoever finds it dead.
+//! Writes the last line for a gateway that could not do so itself because its filter was killed;
+//! called by whoever finds it dead.
 //!
-//! To be called only when nobody writes to the file any more, but for others who found the same:
-//! the first of them writes.
+//! Invariant: call this only when no gateway writes to the file any more. If several processes find
+//! the same dead gateway, the first of them writes.
 
 use std::io;
 use std::path::Path;
@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::file::{LineFile, ROTATE_AT, set_aside};
-use super::journal::{render, timestamp};
-use super::line::{Event, Line};
+use super::line::{Event, Line, render, timestamp};
 use super::reader::{Latest, LineStream, Tail, Told, last_line};
-use super::record::{MAX_TEXT, clean};
+use super::record::MAX_TEXT;
+use crate::escape::clean;
 
 /// A record that is longer than this, in bytes, tells of something.
 const SHORT: u64 = 64 << 10;

@@ -1,12 +1,13 @@
 //! One line of the record, as it is written and read. RECORD.md describes it for users,
 //! `record.schema.json` for programs.
 //!
-//! One struct for all events, so that one pass reads a line; which fields an event has, RECORD.md's
-//! table says. Everything textual in it was passed through [`super::clean`] by whoever wrote it;
-//! who shows it cleans it again, for anybody may have written the file.
+//! One struct for all events, so that a line is read in one pass; RECORD.md's table says which
+//! fields an event has. Whoever writes a text passes it through [`crate::escape::clean`] first;
+//! whoever shows it does so again, because the file may have been written by anybody.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +114,7 @@ pub struct Line {
 pub enum Event {
     /// A gateway begins, or goes on in this file: the first line of each.
     Start,
-    /// Something to be known of the container that is no attempt.
+    /// Something to know about the container that is not an attempt.
     Notice,
     /// An attempt was allowed, and is under way.
     Open,
@@ -257,4 +258,19 @@ impl Line {
             notice: None,
         }
     }
+}
+
+/// A line as it stands in a file, without its end.
+pub(super) fn render(line: Line) -> Vec<u8> {
+    serde_json::to_vec(&line).expect("a line is strings and numbers, which always serialise")
+}
+
+/// A time as lines have it.
+pub(super) fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// A duration as lines have it.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,10 @@
-//! The record under a flood: of attempts that cost their sender nothing, the first hundred of a
-//! class each minute are written one by one, the others are counted.
+//! Limits how many lines a flood can write: of attempts that cost their sender nothing, the first
+//! hundred of each class are written one by one in each minute, and the rest are counted.
 //!
-//! A class is direction, verdict, protocol and port (or number). Decides and counts, writes
-//! nothing. Invariant: every attempt is either written or counted, and whoever makes them can't
-//! make more than a bounded number of lines a minute, nor hide one protocol in a flood of another:
-//! beyond [`PORTS`] ports, those of one protocol share a class.
+//! A class is direction, verdict, protocol and port (or number). This decides and counts, but
+//! writes nothing. Invariant: every attempt is either written or counted; the number of lines per
+//! minute is bounded whatever is sent; and one protocol can't be hidden in a flood of another,
+//! because beyond [`PORTS`] ports those of one protocol share a class.
 
 use super::line::{Line, RecordedVerdict};
 use super::record::{Direction, Kind};

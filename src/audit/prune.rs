@@ -1,8 +1,7 @@
 //! Removes the records of containers that ended long ago.
 //!
-//! A gateway's last line is the last that is written to its files, so the time of their last change
-//! is that of its end; of one that couldn't say its last, the last that is known of it. Knows
-//! nothing of what runs: it is told.
+//! The age of a record is taken from the last modification of its files, which is when the gateway
+//! wrote its last line. Which containers are running is the caller's to know.
 
 use std::io;
 use std::time::SystemTime;

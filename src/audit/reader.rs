@@ -1,14 +1,15 @@
-//! Reads records: the one door by which anything reads what a gateway wrote.
+//! Reads records. Everything in this program that reads what a gateway wrote does so through this
+//! module.
 //!
-//! `directory` lists and opens the files, `tail` reads one file's lines, `stream` a container's,
-//! across its files, and those of several containers in the order of time; `entry` is one line,
-//! `fold` makes attempts of lines, `overview` looks at a record's two ends, `latest` adds up a
-//! container's last gateway, `tally` attempts by where they went. Knows nothing of what runs, or of
-//! how anything is shown.
+//! `directory` lists and opens the files; `tail` reads the lines of one file; `stream` reads a
+//! container's lines across its files, and those of several containers in order of time; `entry`
+//! parses one line; `fold` puts attempts together from lines; `overview` reads the two ends of a
+//! record; `latest` adds up a container's last gateway; `tally` adds up attempts by destination.
+//! Knows nothing of what runs, or of how anything is shown.
 //!
-//! Invariant: whoever could write to a file may have written anything, so every text that comes out
-//! was passed through [`super::clean`], and whatever is kept of a file is bounded in number and
-//! length.
+//! Invariant: a file may hold anything, because whoever could write to it may have done so. Every
+//! text that comes out has passed through [`crate::escape::clean`], and whatever is kept of a file
+//! is bounded in number and length.
 
 mod directory;
 mod entry;

@@ -1,9 +1,7 @@
-//! What stands in a line, and how hostile text is kept from breaking it.
+//! What a record says of one attempt, and how long each text in it may be.
 //!
-//! Everything textual passes [`clean`] on its way into a line, whoever it came from. Invariant:
-//! readers (people, terminals, agents) take the line at its word, so what could move a cursor, turn
-//! the reading direction or hide letters must never be in it. Query strings are cut off: they carry
-//! secrets.
+//! Everything textual passes [`crate::escape::clean`] on its way into a line, whoever it came from.
+//! Query strings are cut off: they carry secrets.
 
 use std::net::SocketAddr;
 
@@ -108,39 +106,6 @@ pub const MAX_METHOD: usize = 32;
 /// Longest rule, reason or suggestion, in bytes.
 pub const MAX_TEXT: usize = 1024;
 
-/// Ends a text that was cut.
-const CUT: char = '…';
-
-/// A text as it may stand in a record or on a terminal: printable ASCII (and the few marks of our
-/// own sentences) as it is, every other character as `\u{…}`, at most `limit` bytes, the last of
-/// them `…` where something was cut off.
-///
-/// All of Unicode but ASCII is escaped, rather than a list of known-bad characters: invisible,
-/// direction-turning and look-alike characters are too many to list, and names on the wire are
-/// ASCII. Cleaning a clean text changes nothing.
-#[must_use]
-pub fn clean(text: &str, limit: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(limit));
-    let mut kept = 0;
-    for character in text.chars() {
-        if matches!(character, ' '..='~' | '«' | '»' | CUT) {
-            out.push(character);
-        } else {
-            out.extend(character.escape_unicode());
-        }
-        if out.len() > limit {
-            out.truncate(kept);
-            out.push(CUT);
-            return out;
-        }
-        // The longest end that still leaves room for the mark.
-        if out.len() + CUT.len_utf8() <= limit {
-            kept = out.len();
-        }
-    }
-    out
-}
-
 /// A path without its query and fragment.
 pub(super) fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or_default()
@@ -148,46 +113,12 @@ pub(super) fn without_query(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn escapes_that_move_the_cursor_or_turn_the_text_are_spelled_out() {
-        assert_eq!(clean("a\x1b[2Jb\r\n", 99), "a\\u{1b}[2Jb\\u{d}\\u{a}");
-        assert_eq!(
-            clean("\u{202e}\u{200b}\u{e0041}", 99),
-            "\\u{202e}\\u{200b}\\u{e0041}"
-        );
-        assert_eq!(
-            clean("rule «allow domain=a.test»", 99),
-            "rule «allow domain=a.test»"
-        );
-    }
-
-    #[test]
-    fn a_long_text_is_cut_and_says_so() {
-        assert_eq!(clean(&"a".repeat(300), 10), "aaaaaaa…");
-        assert_eq!(clean("0123456789", 10), "0123456789");
-        assert_eq!(clean("\u{1b}\u{1b}", 10), "\\u{1b}…");
-    }
 
     #[test]
     fn the_query_is_cut_off_with_its_secrets() {
         assert_eq!(without_query("/a/b?token=x#y"), "/a/b");
         assert_eq!(without_query("/a#?"), "/a");
         assert_eq!(without_query(""), "");
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_comes_in_what_comes_out_is_short_visible_and_stays_as_it_is(
-            text in any::<String>(), limit in 3usize..300,
-        ) {
-            let cleaned = clean(&text, limit);
-            prop_assert!(cleaned.len() <= limit);
-            prop_assert!(cleaned.chars().all(|c| matches!(c, ' '..='~' | '«' | '»' | '…')));
-            prop_assert_eq!(clean(&cleaned, limit), cleaned);
-        }
     }
 }

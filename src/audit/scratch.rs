@@ -1,5 +1,4 @@
-//! A text of bounded length that needs no memory from the heap, for the last line of a process that
-//! panics.
+//! A bounded text buffer that needs no heap, for the last line of a process that panics.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,4 @@
-//! For tests: a record's attempts, each made of all of its lines.
+//! For tests: the attempts of a record, each put together from all of its lines.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

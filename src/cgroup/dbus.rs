@@ -1,8 +1,8 @@
-//! As much of the D-Bus protocol as one call needs, over a stream to systemd itself: no bus in
-//! between, no other peer.
+//! The part of the D-Bus protocol that one method call needs, over a direct connection to systemd:
+//! no bus in between, no other peer.
 //!
-//! Written here because the crates for it weigh more than what it does: zbus adds 1.3 MB and some
-//! eighty crates, rustbus has had no release since 2022. The form of messages:
+//! Written here because the available crates are far larger than the task: zbus adds 1.3 MB and
+//! some eighty crates, rustbus has had no release since 2022. The message format:
 //! <https://dbus.freedesktop.org/doc/dbus-specification.html>.
 
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ const SIGNAL: u8 = 4;
 
 /// A value of a property.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(super) enum PropertyValue<'a> {
     Text(&'a str),
     Number(u64),
     Flag(bool),
@@ -42,13 +42,16 @@ pub(super) fn authenticate(stream: &mut (impl Read + Write), user: u32) -> io::R
         }
     }
     if !answer.starts_with(b"OK ") {
-        return Err(io::Error::other("it doesn't believe who we are"));
+        return Err(io::Error::other("authentication was refused"));
     }
     stream.write_all(b"BEGIN\r\n")
 }
 
 /// The call of `StartTransientUnit(name, "fail", properties, [])`.
-pub(super) fn start_transient_unit(name: &str, properties: &[(&str, Value<'_>)]) -> Vec<u8> {
+pub(super) fn start_transient_unit(
+    name: &str,
+    properties: &[(&str, PropertyValue<'_>)],
+) -> Vec<u8> {
     let mut body = Writer::default();
     body.text(name);
     body.text("fail");
@@ -94,7 +97,7 @@ fn message(
 
 /// What systemd says that concerns us.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum SystemdMessage {
     /// The call failed.
     Failed(String),
     /// A job is over: its unit and its result.
@@ -104,7 +107,7 @@ pub(super) enum Heard {
 }
 
 /// Reads one message.
-pub(super) fn hear(stream: &mut impl Read) -> io::Result<Heard> {
+pub(super) fn hear(stream: &mut impl Read) -> io::Result<SystemdMessage> {
     let mut head = [0; 16];
     stream.read_exact(&mut head)?;
     let mut fixed = Reader {
@@ -125,12 +128,12 @@ pub(super) fn hear(stream: &mut impl Read) -> io::Result<Heard> {
     let (fields, body) = rest.split_at_checked(fields_end).ok_or_else(malformed)?;
     let mut body = Reader { bytes: body, at: 0 };
     match kind {
-        ERROR => Ok(Heard::Failed(body.text().unwrap_or_default())),
+        ERROR => Ok(SystemdMessage::Failed(body.text().unwrap_or_default())),
         SIGNAL if member(fields)? == "JobRemoved" => {
             let (_id, _path) = (body.number()?, body.text()?);
-            Ok(Heard::JobRemoved(body.text()?, body.text()?))
+            Ok(SystemdMessage::JobRemoved(body.text()?, body.text()?))
         }
-        _ => Ok(Heard::Other),
+        _ => Ok(SystemdMessage::Other),
     }
 }
 
@@ -211,24 +214,24 @@ impl Writer {
         self.text(value);
     }
 
-    fn property(&mut self, key: &str, value: Value<'_>) {
+    fn property(&mut self, key: &str, value: PropertyValue<'_>) {
         self.align(8);
         self.text(key);
         match value {
-            Value::Text(text) => {
+            PropertyValue::Text(text) => {
                 self.signature("s");
                 self.text(text);
             }
-            Value::Number(number) => {
+            PropertyValue::Number(number) => {
                 self.signature("t");
                 self.align(8);
                 self.0.extend(number.to_le_bytes());
             }
-            Value::Flag(flag) => {
+            PropertyValue::Flag(flag) => {
                 self.signature("b");
                 self.number(usize::from(flag));
             }
-            Value::Process(pid) => {
+            PropertyValue::Process(pid) => {
                 self.signature("au");
                 self.list(4, |list| list.0.extend(pid.to_le_bytes()));
             }

@@ -1,12 +1,11 @@
-//! One control group of a filter, in one hierarchy: made, limited, entered, removed.
+//! One control group of a filter in one hierarchy: creating, limiting, entering and removing it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::PREFIX;
 use super::limits::{self, Controller, Limit};
-use super::place::Site;
+use super::place::{PREFIX, Site};
 use crate::sys::process::Process;
 
 /// The most that is read of a group's file.
@@ -14,7 +13,7 @@ const LIMIT: u64 = 4096;
 
 /// A group, which may be there or not yet.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct ControlGroup {
     /// Its directory.
     pub path: PathBuf,
     /// Where the hierarchy is mounted.
@@ -29,7 +28,7 @@ pub(super) struct Group {
 pub(super) enum GroupError {
     /// The host's control groups are somebody else's: this process isn't the host's root, or they
     /// are read-only.
-    #[error("no right over {}", .0.display())]
+    #[error("no permission for {}", .0.display())]
     NotOurs(PathBuf),
     /// Something went wrong with a file or directory.
     #[error("{}", .0.display())]
@@ -50,7 +49,7 @@ pub(super) fn oom_kills(directory: &Path) -> Option<u64> {
         .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
-impl Group {
+impl ControlGroup {
     /// The group of a name at a site.
     pub(super) fn at(site: &Site, name: &str) -> Self {
         let (mount, wanted) = (site.mount.clone(), site.controllers.clone());
@@ -220,4 +219,21 @@ fn is_denied(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_told_twice() {
+        let cause = || io::Error::other("the disk is on fire");
+        for error in [
+            GroupError::Io(PathBuf::from("/sys/fs/cgroup/x"), cause()),
+            GroupError::Systemd(cause()),
+        ] {
+            let told = format!("{:#}", anyhow::Error::from(error));
+            assert_eq!(told.matches("the disk is on fire").count(), 1, "{told}");
+        }
+    }
 }

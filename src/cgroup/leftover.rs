@@ -1,6 +1,5 @@
-//! What is remembered of a filter's control groups, so that they can be removed once it has ended:
-//! one file a container in `/run/boundary-groups`. It outlives the state directory, which the
-//! filter itself takes along.
+//! Remembers a filter's control groups so that they can be removed once it has ended: one file per
+//! container in `/run/boundary-groups`. It outlives the state directory, which the keeper removes.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -75,7 +74,7 @@ impl Leftover {
         let mut gone = true;
         for group in &self.groups {
             if let Err(error) = group::remove_with_members(group) {
-                log::warn!("the control group {} stays: {error}", group.display());
+                log::warn!("can't remove control group {}: {error}", group.display());
                 gone = false;
             }
         }

@@ -1,4 +1,4 @@
-//! What bounds a filter: the one table of files and numbers, for both versions of control groups.
+//! The limits of a filter: one table of files and values, for both versions of control groups.
 
 /// What bounds one resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Where hierarchies of control groups are mounted, of both versions.
+//! Finds where control group hierarchies of either version are mounted.
 
 use super::limits::Controller;
 use crate::sys::mountinfo::Mount;

@@ -1,20 +1,24 @@
-//! Where the filter's group belongs: beside the container's, by what the kernel says of the
+//! Where the filter's group belongs: beside the container's, as the kernel reports it for the
 //! container's first process. Pure.
 //!
-//! What the engine asked for (`cgroupsPath`) is anybody's text, and runtimes read it differently;
-//! what they made of it is a fact by now. So that text only says where the container's own group
-//! ends, when the process is in one further down (crun can be told to make one). A lie there can
-//! but choose among the groups above the container's.
+//! `cgroupsPath`, which the engine asked for, can hold any text, and runtimes read it differently;
+//! what they made of it can be seen in the kernel. The text is only used to tell where the
+//! container's own group ends if its process is in a group further down (crun can be told to make
+//! one). A false value can only select one of the groups above the container's.
 
 use std::path::{Component, Path, PathBuf};
 
-use super::PREFIX;
 use super::limits::Controller;
 use super::mounts::Hierarchy;
+use crate::escape::{MAX_PATH_SHOWN, clean};
+
+/// What every group's name begins with. No container may be in a group of such a name, or below
+/// one.
+pub(super) const PREFIX: &str = "boundary-filter-";
 
 /// What is known of the container.
 #[derive(Debug)]
-pub(super) struct Container<'a> {
+pub(super) struct ContainerGroup<'a> {
     /// Its id.
     pub id: &'a str,
     /// `linux.cgroupsPath`, as it stands there.
@@ -25,7 +29,7 @@ pub(super) struct Container<'a> {
 
 /// Where the filter's groups belong.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct GroupPlace {
     /// One for each hierarchy with a controller that is needed; empty where none is mounted.
     pub sites: Vec<Site>,
     /// systemd's slice, if all of them are that: then it is asked for a scope in there.
@@ -49,10 +53,10 @@ pub(super) struct Site {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PlaceError {
     /// The process is where this one can't look (cgroup_namespaces(7)), or its group is removed.
-    #[error("the container is in a control group that can't be seen from here: «{0}»")]
+    #[error("the container is in a control group that can't be seen from here: {0}")]
     Unseen(String),
     /// The container was put among a filter's processes, whose limits it would use up.
-    #[error("the container is in the control group of a filter: «{0}»")]
+    #[error("the container is in the control group of a filter: {0}")]
     InAFilters(String),
 }
 
@@ -60,8 +64,8 @@ pub(super) enum PlaceError {
 pub(super) fn beside(
     membership: &str,
     hierarchies: &[Hierarchy],
-    container: &Container<'_>,
-) -> Result<Place, PlaceError> {
+    container: &ContainerGroup<'_>,
+) -> Result<GroupPlace, PlaceError> {
     let mut needed = Controller::ALL.to_vec();
     let (mut sites, mut slices) = (Vec::new(), Vec::new());
     // Those of the first version stand before the second's line, which has what is left.
@@ -101,7 +105,7 @@ pub(super) fn beside(
     } else {
         None
     };
-    Ok(Place { sites, slice })
+    Ok(GroupPlace { sites, slice })
 }
 
 /// A line of `/proc/PID/cgroup` (cgroups(7)): the hierarchy's controllers, none for the second
@@ -112,7 +116,7 @@ pub(super) fn entry(line: &str) -> Option<(&str, &str)> {
 
 /// The names from the hierarchy's root to a group.
 fn names(group: &str) -> Result<Vec<&str>, PlaceError> {
-    let unseen = || PlaceError::Unseen(group.escape_debug().collect());
+    let unseen = || PlaceError::Unseen(clean(group, MAX_PATH_SHOWN));
     let mut names = Vec::new();
     for part in Path::new(group.strip_prefix('/').ok_or_else(unseen)?).components() {
         match part {
@@ -124,14 +128,17 @@ fn names(group: &str) -> Result<Vec<&str>, PlaceError> {
         return Err(unseen());
     }
     if names.iter().any(|name| name.starts_with(PREFIX)) {
-        return Err(PlaceError::InAFilters(group.escape_debug().collect()));
+        return Err(PlaceError::InAFilters(clean(group, MAX_PATH_SHOWN)));
     }
     Ok(names)
 }
 
 /// What is above the container's own group, and the slice that this is. Nothing is above the
 /// hierarchy's root.
-fn above<'a>(names: &'a [&'a str], container: &Container<'_>) -> (&'a [&'a str], Option<String>) {
+fn above<'a>(
+    names: &'a [&'a str],
+    container: &ContainerGroup<'_>,
+) -> (&'a [&'a str], Option<String>) {
     let slices = if container.systemd {
         leading_slices(names)
     } else {
@@ -169,7 +176,7 @@ fn leading_slices(names: &[&str]) -> usize {
 
 /// How many of the names lead to the container's own group: to the last place where what the engine
 /// asked for stands.
-fn own_end(names: &[&str], container: &Container<'_>) -> usize {
+fn own_end(names: &[&str], container: &ContainerGroup<'_>) -> usize {
     let asked = container
         .cgroups_path
         .filter(|path| !path.is_empty())

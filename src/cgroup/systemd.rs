@@ -1,15 +1,15 @@
-//! Where systemd manages the groups, it makes the filter's: a transient scope in the slice that the
-//! container's is in. What was made behind its back it might take back.
+//! Where systemd manages control groups, it makes the filter's: a transient scope in the same slice
+//! as the container's. A group made without systemd's knowledge might be removed by it.
 //!
-//! It is asked on its private socket, which root may use and which needs no bus: hosts without
-//! dbus-daemon have it, too.
+//! It is asked on its private socket, which root may use and which needs no bus, so this works on
+//! hosts without dbus-daemon.
 
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::dbus::{self, Heard, Value};
+use super::dbus::{self, PropertyValue, SystemdMessage};
 use super::limits::{CPU_WEIGHT, TASKS};
 
 /// Where systemd listens to root.
@@ -34,28 +34,30 @@ pub(super) fn enter_scope(name: &str, slice: &str, memory: u64) -> io::Result<()
     let properties = [
         (
             "Description",
-            Value::Text("filter of a container's network"),
+            PropertyValue::Text("filter of a container's network"),
         ),
-        ("Slice", Value::Text(slice)),
-        ("PIDs", Value::Process(std::process::id())),
+        ("Slice", PropertyValue::Text(slice)),
+        ("PIDs", PropertyValue::Process(std::process::id())),
         // It ends with its container, which is ordered by its engine.
-        ("DefaultDependencies", Value::Flag(false)),
+        ("DefaultDependencies", PropertyValue::Flag(false)),
         // One that was killed leaves no failed unit in the way of the next of its name.
-        ("CollectMode", Value::Text("inactive-or-failed")),
-        ("MemoryMax", Value::Number(memory)),
-        ("MemorySwapMax", Value::Number(0)),
-        ("CPUWeight", Value::Number(CPU_WEIGHT)),
-        ("TasksMax", Value::Number(TASKS)),
+        ("CollectMode", PropertyValue::Text("inactive-or-failed")),
+        ("MemoryMax", PropertyValue::Number(memory)),
+        ("MemorySwapMax", PropertyValue::Number(0)),
+        ("CPUWeight", PropertyValue::Number(CPU_WEIGHT)),
+        ("TasksMax", PropertyValue::Number(TASKS)),
     ];
     io::Write::write_all(&mut stream, &dbus::start_transient_unit(name, &properties))?;
     loop {
         match dbus::hear(&mut stream)? {
-            Heard::Failed(reason) => return Err(io::Error::other(reason)),
-            Heard::JobRemoved(unit, result) if unit == name => {
+            SystemdMessage::Failed(reason) => return Err(io::Error::other(reason)),
+            SystemdMessage::JobRemoved(unit, result) if unit == name => {
                 return if result == "done" {
                     Ok(())
                 } else {
-                    Err(io::Error::other(format!("its job is {result}")))
+                    Err(io::Error::other(format!(
+                        "the job for the scope ended with {result}"
+                    )))
                 };
             }
             _ if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),

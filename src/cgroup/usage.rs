@@ -1,11 +1,11 @@
-//! How a filter fares for memory, by the control group that it and its keeper are in.
+//! How much memory a filter uses, according to the control group that it and its keeper are in.
 
 use std::path::{Path, PathBuf};
 
+use super::group;
 use super::limits::Controller;
 use super::mounts::{Hierarchy, hierarchies};
-use super::place::entry;
-use super::{PREFIX, group};
+use super::place::{PREFIX, entry};
 use crate::sys::mountinfo;
 
 /// This host's control groups.

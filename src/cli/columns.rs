@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::audit::clean;
+use crate::escape::clean;
 
 /// The widest that a cell is shown, in bytes.
 const MAX_CELL: usize = 64;

@@ -316,7 +316,7 @@ fn item_shown(item: &Item<'_>) -> String {
 }
 
 fn shown(word: &OsStr) -> String {
-    crate::policy::text::shown(&word.to_string_lossy())
+    crate::escape::excerpt(&word.to_string_lossy())
 }
 
 #[cfg(test)]

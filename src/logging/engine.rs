@@ -1,9 +1,9 @@
-//! Where engines look for what the runtime says: in the file of `--log`, as runc writes it there.
+//! The log file that engines pass as `--log`, written as runc does.
 //!
-//! containerd shows the last line of level `error` in that file, and nothing at all if one line
-//! there is no JSON; so the format asked for is kept to. Standard error is the container's own at
-//! `create`: as with runc, only an error, which means that there will be no container, is said
-//! there too, and the rest only where there is no file.
+//! containerd shows the last line of level `error` in that file, and nothing at all if a single
+//! line is not valid JSON, so the requested format is kept to strictly. At `create`, standard error
+//! is the container's own: as with runc, only an error, after which there is no container, is also
+//! written there; other messages only if there is no log file.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -13,7 +13,8 @@ use std::time::SystemTime;
 
 use log::Level;
 
-use super::{LONGEST_REPORT, Sink, Terminal, one_line, word};
+use super::terminal::Terminal;
+use super::{LONGEST_REPORT, Sink, one_line, word};
 
 /// The engine that called the runtime.
 #[derive(Debug)]

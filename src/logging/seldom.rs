@@ -1,4 +1,4 @@
-//! Something that may come again and again, and is worth a message only now and then.
+//! Limits a recurring message to one a minute.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

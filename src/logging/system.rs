@@ -1,9 +1,9 @@
-//! The system's log, of the host whose mount namespace this process is in: systemd's journal where
-//! there is one, else `/dev/log`.
+//! The system log of the host whose mount namespace this process is in: systemd's journal if there
+//! is one, else `/dev/log`.
 //!
-//! A socket is made and aimed by its path for each message, which are rare: so a log daemon may be
-//! restarted at any time, and nothing is open that a filter could inherit. Invariant: nothing in
-//! here waits; what the daemon can't take now is lost, and counted by the caller.
+//! A socket is opened by its path for each message (messages are rare), so the log daemon can be
+//! restarted at any time and a filter inherits no open socket. Invariant: nothing in here waits;
+//! what the daemon can't take now is lost, and the caller counts it.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;

@@ -1,4 +1,4 @@
-//! Standard error: for people at a terminal, and for whoever started this program and shows it.
+//! Standard error, for people at a terminal and for programs that started this one and show it.
 
 use std::io::{self, Write};
 

@@ -1,20 +1,34 @@
-//! The decision: one attempt in, a permit or a denial out.
+//! The decision: one attempt in, a permit or a denial out. Pure.
 //!
-//! Owns the order: denials first, then rules for the name, then rules for the address. Pure. To
-//! remember: a rule for a name gives leave to reach that *name*, which the proxy resolves itself;
-//! the address that the client chose counts only for rules that hold addresses and no names.
+//! Owns the order: deny rules first, then rules for the name, then rules for the address.
+//! Invariant: a rule for a name permits reaching that *name*, which the proxy resolves itself; the
+//! address that the client chose counts only for rules that hold addresses and no names.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::attempt::{Attempt, Protocol};
+use super::denial::{Denial, Grounds};
+use super::explain;
+use super::host::Hostname;
 use super::net::{self, Class};
-use super::permit::{Permit, PermittedTarget, RuleChain};
-use super::rule::{Rule, normalise_path};
+use super::path::normalise_path;
+use super::permit::{Permit, PermittedTarget, RuleChain, Verdict};
+use super::ports::{self, CapturedPorts};
+use super::rule::Rule;
+use super::source::{Mode, PolicySource};
 use super::text::{self, Mistake};
-use super::{
-    Attempt, CapturedPorts, Denial, Denials, Grounds, Hostname, Mode, PolicySource, Protocol,
-    Verdict, explain, ports,
-};
+
+/// What the deny rules that could apply to a connection look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denials {
+    /// There is none that could apply.
+    None,
+    /// The name, at most.
+    ByName,
+    /// The method or the path of an HTTP request, too.
+    ByRequest,
+}
 
 /// A compiled policy.
 #[derive(Debug)]
@@ -185,17 +199,14 @@ impl Policy {
 
     fn judge_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids_name(name)) {
-            return Err(explain::name_forbidden(rule));
+            return Err(Denial::by_rule(rule.text(), ""));
         }
         let chains = self.chains(|rule| rule.allows_name(name));
         let rule = chains.first().and_then(|chain| chain.0.first());
         rule.map(|rule| Grounds::rule(rule.text().clone()))
             .ok_or_else(|| {
-                explain::unmatched(
-                    "no rule allows it".to_owned(),
-                    self.note.as_deref(),
-                    Some(format!("domain={name}")),
-                )
+                self.unallowed("no rule allows it".to_owned())
+                    .suggesting(Some(format!("domain={name}")))
             })
     }
 
@@ -284,19 +295,27 @@ impl Policy {
         let reason = match (beyond, unread) {
             (Some(rule), _) => {
                 format!(
-                    "no rule allows it: «{}» of boundary.allow is beyond the host's ceiling",
+                    "no rule allows it: \"{}\" of boundary.allow is beyond the host's ceiling",
                     rule.text()
                 )
             }
             (None, Some(rule)) if attempt.protocol != Protocol::Http => {
                 format!(
-                    "no rule allows it: «{}» needs a method and a path that can't be read here",
+                    "no rule allows it: \"{}\" needs a method and a path that can't be read here",
                     rule.text()
                 )
             }
             _ => "no rule allows it".to_owned(),
         };
-        explain::unmatched(reason, self.note.as_deref(), self.narrowest(attempt))
+        self.unallowed(reason).suggesting(self.narrowest(attempt))
+    }
+
+    /// The denial of what no rule allows, with what the reader should know of this policy.
+    fn unallowed(&self, reason: String) -> Denial {
+        Denial::because(match &self.note {
+            Some(note) => format!("{reason}; {note}"),
+            None => reason,
+        })
     }
 
     /// The narrowest rule that would allow the attempt.
@@ -338,11 +357,9 @@ fn allows_port(rule: &Rule, attempt: &Attempt<'_>) -> bool {
 fn shut(attempt: &Attempt<'_>) -> Option<Denial> {
     let address = attempt.destination.ip();
     match net::classify(address) {
-        Class::Special(what) if attempt.name.is_none() => Some(explain::unmatched(
-            format!("{address} is {what}"),
-            None,
-            None,
-        )),
+        Class::Special(what) if attempt.name.is_none() => {
+            Some(Denial::because(format!("{address} is {what}")))
+        }
         _ => None,
     }
 }

@@ -64,7 +64,7 @@ impl DomainPattern {
 fn hint(text: &str) -> String {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     if bare.parse::<IpAddr>().is_ok() {
-        return format!("an address is no name: write cidr={bare}");
+        return format!("an address is not a name: write cidr={bare}");
     }
     let hint = match text {
         "" => "a name is missing (is there a comma too many?)",

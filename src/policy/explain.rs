@@ -1,53 +1,29 @@
-//! Denials in words: why, and the narrowest rule that would have allowed it.
+//! Explains denials: the reason, and the narrowest rule that would have allowed the attempt.
 //!
-//! Knows the rule language and nothing of how it is decided. To remember: a suggestion, added to
-//! `allow`, must allow the very attempt it was made for (a property test holds it to that); where
-//! no rule can, there is no suggestion.
+//! Knows the rule language, but not how decisions are made. Invariant: a suggestion, added to
+//! `allow`, allows the very attempt that it was made for (a property test checks this); if no rule
+//! can, there is no suggestion.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::attempt::{Attempt, Protocol};
+use super::denial::Denial;
+use super::host::Hostname;
+use super::net;
 use super::rule::Rule;
-use super::{Attempt, Denial, Hostname, Protocol, net};
 
 /// The denial of an attempt that a `deny` rule forbids.
 pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
     let text = rule.text();
     let unread = rule.reads_request() && (attempt.method.is_none() || attempt.path.is_none());
     let why = if unread {
-        ", for its method and path can't be read"
+        ", because its method and path can't be read"
     } else {
         ""
     };
-    Denial {
-        reason: format!("rule «deny {text}» forbids it{why}"),
-        rule: Some(text.to_string()),
-        suggestion: None,
-    }
-}
-
-/// The denial of a look-up that a `deny` rule forbids.
-pub(super) fn name_forbidden(rule: &Rule) -> Denial {
-    let text = rule.text();
-    Denial {
-        reason: format!("rule «deny {text}» forbids it"),
-        rule: Some(text.to_string()),
-        suggestion: None,
-    }
-}
-
-/// The denial of what no rule allows.
-pub(super) fn unmatched(reason: String, note: Option<&str>, suggestion: Option<String>) -> Denial {
-    let reason = match note {
-        Some(note) => format!("{reason}; {note}"),
-        None => reason,
-    };
-    Denial {
-        reason,
-        rule: None,
-        suggestion,
-    }
+    Denial::by_rule(text, why)
 }
 
 /// The narrowest rule for this attempt at this name; with the request's method and path where

@@ -1,9 +1,9 @@
-//! A policy's hash: by which a record says what was in force, and a host whether its files say
-//! something else by now.
+//! The hash of a policy: records name the policy in force by it, and it shows whether the host's
+//! files have changed since.
 
 use sha2::{Digest, Sha256};
 
-use super::PolicySource;
+use super::source::PolicySource;
 
 /// Grows when the same rules come to mean something else.
 const VERSION: &str = "boundary policy 1";

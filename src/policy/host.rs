@@ -1,9 +1,9 @@
-//! One canonical form of a host name: what is matched, looked up, dialled, logged and explained is
-//! this one text.
+//! The canonical form of a host name: the same text is matched, looked up, dialled, logged and
+//! explained.
 //!
-//! Owns what a name may look like. Knows nothing of rules or of DNS messages. To remember: a
-//! [`Hostname`] is never an address, in no spelling that `inet_aton(3)` takes (`127.1`, `0x7f.1`,
-//! `2130706433`); otherwise a rule for names would open addresses.
+//! Owns what a name may look like. Knows nothing of rules or of DNS messages. Invariant: a
+//! [`Hostname`] is never an address, in any spelling that `inet_aton(3)` accepts (`127.1`,
+//! `0x7f.1`, `2130706433`); otherwise a rule for names would open addresses.
 
 use std::fmt;
 use std::str::FromStr;

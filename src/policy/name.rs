@@ -1,16 +1,17 @@
-//! The name of a policy, as settings, annotations, links to the program and files spell it.
+//! The name of a policy, as it is written in settings, annotations, file names and links to the
+//! program.
 //!
-//! To remember: the name becomes a path, so whatever could lead out of the directory of policies is
-//! no name.
+//! Invariant: the name becomes part of a path, so a text that could lead out of the policies'
+//! directory is not a valid name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::text::shown;
+use crate::escape::quoted;
 
-/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. Names
-/// a file, so it can lead nowhere but into the directory of policies.
+/// A policy's name: 1 to 64 of `[a-z0-9._-]`, beginning with a letter or digit, without `..`. It is
+/// also the name of a file in the policies' directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyName(String);
 
@@ -28,8 +29,8 @@ impl PolicyName {
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         if !first || text.len() > 64 || !text.bytes().all(rest) || text.contains("..") {
             return Err(format!(
-                "\"{}\" is no policy's name (at most 64 of a-z, 0-9, . _ -)",
-                shown(text)
+                "{} is not a valid policy name (at most 64 of a-z, 0-9, . _ -)",
+                quoted(text)
             ));
         }
         Ok(Self(text.to_owned()))

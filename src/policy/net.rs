@@ -1,10 +1,10 @@
-//! Addresses that are not simply "the internet": which are always shut, and which a rule must name
-//! to open.
+//! Address ranges that are not simply "the internet": those that are always denied, and those that
+//! a rule must name explicitly.
 //!
-//! Owns the table of ranges, with its sources. Knows nothing of rules. To remember: an IPv4 address
-//! wrapped in an IPv6 one is judged as the IPv4 address, because some router or stack on the way
-//! unwraps it. The documentation ranges (RFC 5737, RFC 3849) count as the internet: laboratories
-//! live there, and nothing else does.
+//! Owns the table of ranges, with its sources. Knows nothing of rules. Invariant: an IPv4 address
+//! embedded in an IPv6 one is judged as the IPv4 address, because some router or stack on the way
+//! unwraps it. The documentation ranges (RFC 5737, RFC 3849) count as the internet: only
+//! laboratories use them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,6 +20,13 @@ pub(super) enum Class {
     Private(String),
     /// Never open. The text completes "ADDRESS is …".
     Special(String),
+}
+
+/// Whether an address is simply on the internet: neither always refused nor private to some
+/// network.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    classify(address) == Class::Public
 }
 
 /// Judges an address.

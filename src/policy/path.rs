@@ -1,9 +1,9 @@
-//! HTTP paths: the one form in which they are matched, sent and logged, and the patterns that
-//! `path=` holds.
+//! HTTP paths: the canonical form in which they are matched, sent and logged, and the patterns of
+//! `path=`.
 //!
-//! Knows nothing of rules or of HTTP messages. To remember: a path that two servers could read
-//! differently (an encoded slash, a backslash, `..;`, `//..`) has no canonical form, and what has
-//! none is denied where a rule asks for the path.
+//! Knows nothing of rules or of HTTP messages. Invariant: a path that two servers could read
+//! differently (an encoded slash, a backslash, `..;`, `//..`) has no canonical form, and where a
+//! rule looks at the path, a path without one is denied.
 
 use std::fmt::Write as _;
 

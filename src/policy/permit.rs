@@ -1,19 +1,29 @@
-//! Leave to reach one target, and the last look at the address it really leads to.
+//! Permission to reach one target, and the final check of the address that it really leads to.
 //!
-//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only in here and in [`super::decide`].
-//! Knows nothing of sockets or of DNS. To remember: the rules decided about a name; only
-//! [`Permit::upstream`] has seen the address.
+//! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only here and in [`super::decide`]. Knows
+//! nothing of sockets or of DNS. Invariant: the rules decided about a name, not about where it
+//! leads; only [`Permit::upstream`] has seen the address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::denial::{Denial, Grounds};
+use super::host::Hostname;
 use super::net::{self, Class};
 use super::rule::Rule;
-use super::{Denial, Grounds, Hostname};
 
-/// Leave to reach one target. Made only by [`super::Policy::decide`].
+/// The answer to an [`super::Attempt`].
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// It may go out, as the permit says.
+    Allow(Permit),
+    /// It may not.
+    Deny(Denial),
+}
+
+/// Permission to reach one target. Made only by [`super::Policy::decide`].
 #[derive(Debug, Clone)]
 pub struct Permit {
     pub(super) grounds: Grounds,
@@ -115,7 +125,7 @@ impl Permit {
         if let Some(rule) = self.forbidden.iter().find(|rule| rule.touches(address)) {
             let denial = self.denial(
                 address,
-                &format!("forbidden by rule «deny {}»", rule.text()),
+                &format!("forbidden by rule \"deny {}\"", rule.text()),
             );
             return Err(Denial {
                 rule: Some(rule.text().to_string()),
@@ -124,10 +134,7 @@ impl Permit {
         }
         if !self.chains.iter().any(|chain| chain.leads_to(address)) {
             let denial = self.denial(address, "outside the cidr of the rules for it");
-            return Err(Denial {
-                suggestion: self.suggestion(address),
-                ..denial
-            });
+            return Err(denial.suggesting(self.suggestion(address)));
         }
         if let Class::Private(what) = &class
             && !self
@@ -137,10 +144,7 @@ impl Permit {
                 .any(|chain| chain.names_private(address))
         {
             let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
-            return Err(Denial {
-                suggestion: self.suggestion(address),
-                ..denial
-            });
+            return Err(denial.suggesting(self.suggestion(address)));
         }
         Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
     }

@@ -1,7 +1,18 @@
-//! Sets of ports: what `port=` holds, and what the gateway captures. Knows nothing of rules.
+//! Sets of ports: the value of `port=`, and what the gateway captures. Knows nothing of rules.
 //!
-//! To remember: ranges are inclusive, sorted and disjoint, because the gateway's ruleset refuses
+//! Invariant: ranges are inclusive, sorted and disjoint, because the gateway's ruleset rejects
 //! overlaps.
+
+/// Ports whose traffic the gateway hands to the proxy; every other port is refused by the kernel at
+/// once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedPorts {
+    /// TCP port ranges, inclusive, sorted, disjoint. 80 and 443 are always in it (their denials
+    /// explain themselves).
+    pub tcp: Vec<(u16, u16)>,
+    /// UDP port ranges, inclusive, sorted, disjoint. 53 is not in it: DNS is always captured.
+    pub udp: Vec<(u16, u16)>,
+}
 
 /// A set of ports, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,21 +1,22 @@
-//! One rule: `key=value` words, what they mean, and what an attempt must be for a rule to fit it.
+//! One rule: its `key=value` words, what they mean, and whether an attempt matches.
 //!
-//! Owns the rule language. Knows nothing of files, of which list a rule stands in, or of denials'
-//! wording. To remember: a key that isn't written means *the usual* in a rule that allows (ports 80
-//! and 443, HTTP and HTTPS) and *any* in a rule that denies; and what can't be read (the path of an
-//! HTTPS request) never fits an allowance and always fits a denial.
+//! Owns the rule language. Knows nothing of files, of which list a rule is in, or of how denials
+//! are worded. Invariant: a key that is left out means *the usual* in a rule that allows (ports 80
+//! and 443, HTTP and HTTPS) and *any* in a rule that denies; what can't be read (the path of an
+//! HTTPS request) never matches a rule that allows and always matches one that denies.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::attempt::{Attempt, Protocol};
 use super::domain::DomainPattern;
 use super::host::Hostname;
+use super::net;
 use super::path::PathPattern;
 pub use super::path::normalise_path;
 use super::ports::Ports;
-use super::{Attempt, Protocol, net};
 
 mod words;
 

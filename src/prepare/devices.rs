@@ -10,6 +10,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use nix::sys::stat::{major, minor};
 use serde_json::Value;
 
+use crate::escape::{MAX_PATH_SHOWN, clean};
+
 /// The path of the first listed device that the host hasn't got there, fit for a message.
 pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
     let listed = spec.get("linux")?.get("devices")?.as_array()?;
@@ -19,7 +21,7 @@ pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
     let mut absent = listed
         .iter()
         .filter_map(|device| path(device).filter(|path| !is_there(device, path)));
-    absent.next().map(|path| path.escape_debug().to_string())
+    absent.next().map(|path| clean(&path, MAX_PATH_SHOWN))
 }
 
 /// Whether what was found is that device.
@@ -59,7 +61,7 @@ mod tests {
         }
         assert_eq!(
             listing(&json!({"path": "/dev/no\nne", "type": "c"})).unwrap(),
-            "/dev/no\\nne"
+            "/dev/no\\u{a}ne"
         );
         for nothing in [
             json!({}),

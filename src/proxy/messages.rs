@@ -11,7 +11,8 @@ use log::Level;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::keeper::{ToKeeper, tell_now};
-use crate::audit::{Journal, clean};
+use crate::audit::Journal;
+use crate::escape::clean;
 use crate::logging::{LONGEST, Sink};
 use crate::sys::channel::Channel;
 

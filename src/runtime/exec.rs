@@ -11,6 +11,7 @@ use super::runtimes::Kind;
 use crate::container::bundle::Document;
 use crate::container::plan::Recipients;
 use crate::container::record::Record;
+use crate::escape::excerpt;
 use crate::spec::{capabilities, nesting};
 
 /// Fits the process to be run to the container: its capabilities and its AppArmor profile.
@@ -40,7 +41,7 @@ pub(super) fn fit(
     {
         bail!(
             "{} reaches beyond a container without a user namespace of its own",
-            name.escape_debug()
+            excerpt(name)
         );
     }
     let profile = plan.as_ref().and_then(|plan| plan.apparmor_profile.clone());

@@ -397,7 +397,7 @@ fn text(word: &OsStr) -> String {
 
 /// A word of the line, fit for a message.
 fn shown(word: &OsStr) -> String {
-    crate::policy::text::shown(&word.to_string_lossy())
+    crate::escape::excerpt(&word.to_string_lossy())
 }
 
 #[cfg(test)]

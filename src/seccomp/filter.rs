@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::Fault;
+use crate::escape::quoted;
 
 /// The most arguments that a system call has.
 const ARGUMENTS: u64 = 6;
@@ -394,15 +395,10 @@ fn unknown(place: String, found: &Value, wanted: &str) -> Fault {
     }
 }
 
-/// A piece of a profile as a message shows it: on one line, escaped, short.
+/// A piece of a profile as a message shows it.
 fn shown(found: &Value) -> String {
-    const LONGEST: usize = 60;
     match found {
-        Value::String(text) => {
-            let short: String = text.chars().take(LONGEST).collect();
-            let rest = if short.len() < text.len() { "…" } else { "" };
-            format!("\"{}{rest}\"", short.escape_debug())
-        }
+        Value::String(text) => quoted(text),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
         plain => plain.to_string(),
@@ -497,11 +493,11 @@ mod tests {
         };
         assert_eq!(
             told(json!("A\u{7f}\n\u{202e}")),
-            r#""A\u{7f}\n\u{202e}" is not an action (SCMP_ACT_…)"#
+            r#""A\u{7f}\u{a}\u{202e}" is not an action (SCMP_ACT_…)"#
         );
         assert_eq!(
             told(json!("A".repeat(1 << 20))),
-            format!("\"{}…\" is not an action (SCMP_ACT_…)", "A".repeat(60))
+            format!("\"{}…\" is not an action (SCMP_ACT_…)", "A".repeat(61))
         );
         assert_eq!(
             told(json!({"a": [1]})),

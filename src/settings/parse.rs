@@ -14,7 +14,8 @@ use super::{
     Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets,
     Privileged, Settings, UserNamespace,
 };
-use crate::policy::text::{Mistake, shown};
+use crate::escape::excerpt;
+use crate::policy::text::Mistake;
 use crate::policy::{Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
@@ -247,7 +248,7 @@ impl Reader<'_> {
         }
         let before = self.content.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-        let (origin, key) = (self.origin.to_owned(), shown(key));
+        let (origin, key) = (self.origin.to_owned(), excerpt(key));
         self.mistakes.push(Mistake {
             origin,
             line: Some(line),

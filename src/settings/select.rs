@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Settings;
-use crate::policy::text::{self, Mistake, RuleFile, shown};
+use crate::escape::{excerpt, quoted};
+use crate::policy::text::{self, Mistake, RuleFile};
 use crate::policy::{Mode, PolicyName, PolicySource};
 
 /// Longest `boundary.allow`, in bytes.
@@ -107,7 +108,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             ours.filter(|key| ![POLICY, ALLOW, MODE, ORIGINAL_NETWORK].contains(&key.as_str()))
         {
             self.mistakes.push(mistake(
-                &shown(key),
+                &excerpt(key),
                 format!("unknown; there are {POLICY}, {ALLOW} and {MODE}"),
             ));
         }
@@ -172,10 +173,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let Some(mode) = Mode::parse(text) else {
             self.mistakes.push(mistake(
                 MODE,
-                format!(
-                    "\"{}\" is no mode; there are enforce and observe",
-                    shown(text)
-                ),
+                format!("{} is no mode; there are enforce and observe", quoted(text)),
             ));
             return Mode::Enforce;
         };

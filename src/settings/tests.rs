@@ -96,7 +96,7 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
     let starts = [
         "c.toml:1: runtme: unknown; there are runtime, policy,",
         "c.toml:2: runtime: write an absolute path",
-        "c.toml:3: policy: \"a/b\" is no policy's name",
+        "c.toml:3: policy: \"a/b\" is not a valid policy name",
         "c.toml:5: resolvers: write an address",
         "c.toml:5: resolvers: a text in quotes",
         "c.toml:5: resolvers: write an address",

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::escape::{MAX_PATH_SHOWN, clean};
+
 /// Why a spec is refused. Whoever reads it started the container: each says what would help.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
@@ -105,7 +107,7 @@ impl SpecError {
     /// [`SpecError::BoundaryMount`], for people to read: a path may hold anything.
     pub(crate) fn boundary_mount(given: &Path, own: &Path) -> Self {
         Self::BoundaryMount {
-            given: given.display().to_string().escape_debug().collect(),
+            given: clean(&given.to_string_lossy(), MAX_PATH_SHOWN),
             own: own.display().to_string(),
         }
     }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::audit::line::ContainerIdentity;
-use crate::audit::{clean, record::MAX_NAME};
+use crate::audit::record::MAX_NAME;
+use crate::escape::clean;
 
 /// Which engine made it: podman and CRI-O write their names, over whatever was there.
 const MANAGER: &str = "io.container.manager";

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::error::SpecError;
 use super::json::Object;
+use crate::escape::excerpt;
 use crate::seccomp::folds_to;
 
 /// Every key that this program reads or writes, at whatever level it stands.
@@ -73,7 +74,7 @@ pub(super) fn check(object: &Object) -> Result<(), SpecError> {
             .find(|known| key != *known && folds_to(key, known))
         {
             return Err(SpecError::AmbiguousKey {
-                found: key.escape_debug().collect(),
+                found: excerpt(key),
                 known,
             });
         }

@@ -16,6 +16,7 @@ use super::namespaces::namespace;
 use super::{capabilities, pod, user_namespace};
 use crate::apparmor::{self, Confinement, Denied};
 use crate::container::plan::Recipients;
+use crate::escape::{MAX_PATH_SHOWN, clean};
 use crate::seccomp::patch;
 use crate::seccomp::tier::Tier;
 use crate::settings::UserNamespace;
@@ -200,7 +201,7 @@ fn denial(profile: &str, denied: Denied) -> String {
     };
     format!(
         "{what} denied by the AppArmor profile {}; {help}",
-        profile.escape_debug()
+        clean(profile, MAX_PATH_SHOWN)
     )
 }
 
@@ -244,7 +245,7 @@ fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecErro
     if host.selinux_decides && !label.is_empty() {
         found.push(format!(
             "SELinux decides whether {} may nest: if it is denied, allow its type user_namespace {{ create }}",
-            label.escape_debug()
+            clean(label, MAX_PATH_SHOWN)
         ));
     }
     let process = spec.get("process").unwrap_or(&Value::Null);

@@ -1,8 +1,7 @@
-//! What the kernel keeps for a socket: how much that may be, and how much it is.
+//! Socket buffers: their limits, and how much of them is in use.
 //!
-//! All sizes are the kernel's own (`sk_rcvbuf`, `sk_sndbuf`), in which what manages the bytes is
-//! counted too. Such a size, once set, no longer follows the traffic by itself: whoever sets it
-//! must look to it.
+//! All sizes are the kernel's own (`sk_rcvbuf`, `sk_sndbuf`), which include its bookkeeping. A size
+//! that was set once no longer adapts to the traffic by itself; whoever sets it has to adjust it.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

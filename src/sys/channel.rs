@@ -1,5 +1,5 @@
-//! Messages between two processes of ours, with descriptors: a pair of unix sockets that keep
-//! messages apart (unix(7)).
+//! Messages between two of our processes, with descriptors: a pair of Unix sockets that preserve
+//! message boundaries (unix(7)).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

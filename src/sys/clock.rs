@@ -1,4 +1,4 @@
-//! The time as people on this host read it.
+//! Local time, in the host's time zone.
 
 use std::mem::MaybeUninit;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ pub struct Local {
     pub second: u8,
 }
 
-/// A moment in the host's time zone: none before 1970, or where the C library can't tell.
+/// A moment in the host's time zone; none before 1970, or if the C library can't tell.
 #[must_use]
 pub fn local(moment: SystemTime) -> Option<Local> {
     let seconds = moment

@@ -1,4 +1,5 @@
-//! What a process gives up: rights over the host, its files, and what was opened before.
+//! How a process gives up privileges: rights over the host, its files, and descriptors opened
+//! before.
 
 use std::ffi::CStr;
 use std::io;

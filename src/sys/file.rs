@@ -1,4 +1,4 @@
-//! Files, written so that nobody ever sees half of one and no link leads us astray.
+//! Files: read without following links, and replaced so that nobody ever sees half of one.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// error, never a wait.
 ///
 /// # Errors
-/// Whatever opening and reading give; `InvalidInput` for what is no regular file, `FileTooLarge`
+/// Whatever opening and reading give; `InvalidInput` if it is not a regular file, `FileTooLarge`
 /// beyond the limit.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;

@@ -1,4 +1,4 @@
-//! A copy of this process that does one thing and ends.
+//! A forked copy of this process that does one task and exits.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! The process's own memory, as the kernel sees it.
+//! The memory of this process as the kernel sees it.
 
 /// Gives memory that was freed back to the kernel, also where it lies between what is still in use
 /// (malloc_trim(3)). Without, glibc keeps most of what a flood had it take. Other C libraries are

@@ -1,9 +1,7 @@
-//! The mounts that a process sees (`proc_pid_mountinfo(5)`). Reads and parses; what they mean is
-//! others' business.
+//! Parses the mounts that a process sees (`proc_pid_mountinfo(5)`).
 //!
-//! Not to be forgotten: two mounts with the same device show one file system, each from its own
-//! root on. That is so on btrfs, too, where the device that `stat` tells is a subvolume's and
-//! stands nowhere in here.
+//! Two mounts with the same device show one file system, each from its own root on. This holds for
+//! btrfs too, where the device reported by `stat` is a subvolume's and does not appear here.
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;

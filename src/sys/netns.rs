@@ -1,5 +1,6 @@
-//! Network namespaces: opened, made, and entered only through a closure on a thread of its own, so
-//! that neither an early return nor a panic can leave the caller inside.
+//! Network namespaces: opening, creating and entering them. A namespace is entered only through a
+//! closure on a thread of its own, so that neither an early return nor a panic can leave the caller
+//! inside.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one module that enters and makes namespaces"
@@ -86,8 +87,7 @@ impl Namespace {
         })
     }
 
-    /// Moves this thread in for good: for a process that will live there, before it has a second
-    /// thread.
+    /// Moves this thread in for good. For a process that stays there, before it has a second thread.
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN` over the namespace.
@@ -96,8 +96,8 @@ impl Namespace {
     }
 }
 
-/// A thread that lives in a namespace and runs tasks there, one by one: for a process that lives
-/// elsewhere and has given up the privilege to enter. It ends when this handle is dropped.
+/// A thread inside a namespace that runs tasks there one by one, for a process that is elsewhere and
+/// has given up the privilege to enter. It ends when this handle is dropped.
 #[derive(Debug)]
 pub struct NamespaceThread(Sender<Box<dyn FnOnce() + Send>>);
 

@@ -1,4 +1,5 @@
-//! Processes: named so that a reused pid is not mistaken, watched by descriptor, started detached.
+//! Processes: identified so that a reused pid is not mistaken for another, watched by descriptor,
+//! started detached.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one module that starts programs"

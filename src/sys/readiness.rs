@@ -1,4 +1,4 @@
-//! Waiting, in the proxy's event loop, for descriptors that tokio has no type for.
+//! Waits in tokio's event loop for descriptors that tokio has no type for.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,4 @@
-//! Signals: what the standard library changed of them, put back; and the request to end, heard in
-//! order.
+//! Signals: restores what the standard library changed, and waits for the request to terminate.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

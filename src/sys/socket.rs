@@ -214,7 +214,7 @@ pub fn reset_on_close(stream: &impl AsFd) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
 }
 
-/// Which questions a [`questions`] socket receives.
+/// The protocol whose questions a [`questions`] socket receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NeighbourProtocol {
     /// ARP packets.

@@ -1,7 +1,7 @@
-//! The `net.ipv4` and `net.ipv6` settings of one namespace, through directories opened in there.
+//! The `net.ipv4` and `net.ipv6` settings of one namespace, through directories opened inside it.
 //!
-//! `/proc/sys/net` itself is one directory for all, whose entries lead to the namespace of whoever
-//! looks them up; what it leads to, `/proc/sys/net/ipv4`, is one namespace's own, and stays that.
+//! `/proc/sys/net` is resolved in the namespace of whoever looks it up, but the directory behind
+//! it, `/proc/sys/net/ipv4`, belongs to one namespace and stays there once it is open.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -8,7 +8,7 @@ use super::*;
 use crate::audit::entry::UNDECIDED;
 use crate::audit::line::{Ended, Side};
 use crate::audit::test_attempts::{AttemptSummary, attempts, lines};
-use crate::audit::{Direction, End, Kind};
+use crate::audit::{Direction, End, Kind, Subject};
 use crate::policy::{Denial, Grounds};
 
 fn subject() -> Subject {

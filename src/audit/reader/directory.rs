@@ -1,13 +1,12 @@
-//! The folder of records: which containers have some, in which files.
+//! The directory of records: which containers have some, and in which files.
 //!
-//! Invariant: a file's name is one that the folder's own listing gave, never made of what somebody
-//! typed.
+//! Invariant: file names come from listing the directory, never from what somebody typed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::super::set_aside;
+use super::super::file::set_aside;
 
 /// A container's current file is its ID with this behind it.
 const EXTENSION: &str = ".jsonl";

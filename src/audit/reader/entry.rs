@@ -1,14 +1,14 @@
-//! One line that was read: its bytes, and what they say if they are a record.
+//! One line of a file: its bytes, and its content if it is a valid record.
 //!
-//! The one place where what stands in a file is made harmless: every text of a line is cleaned and
-//! cut to the length that its writer keeps to. A line of another form (an older version's, one torn
-//! by a crash) is kept as a text.
+//! This is where the content of a file is made harmless: every text of a line is escaped and cut to
+//! the length that its writer keeps to. A line that is not a record of this version (written by an
+//! older one, or torn by a crash) is kept as text.
 
 use std::collections::BTreeMap;
 
-use super::super::clean;
 use super::super::line::{About, ContainerIdentity, Line, SCHEMA};
 use super::super::record::{MAX_METHOD, MAX_NAME, MAX_PATH, MAX_TEXT};
+use crate::escape::clean;
 
 /// The longest line that is read, in bytes; gateways write none over 16 KiB.
 pub const MAX_LINE: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! Records written by hand, for tests of who reads them.
+//! For tests: records written by hand.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,8 +1,9 @@
-//! Makes attempts of a container's lines: `open`, `update` and `end` of one flow are one attempt.
+//! Puts attempts together from a container's lines: `open`, `update` and `end` of one flow are one
+//! attempt.
 //!
-//! Pure: lines in, what they tell out, in the order in which attempts end. What is under way when a
-//! gateway ends (`stop`, or another one's `start`) is cut. At most [`MAX_OPEN`] attempts are
-//! remembered as open; of more, the oldest is told as it is.
+//! Pure: lines in, attempts and events out, in the order in which they end. Attempts that are open
+//! when a gateway ends (`stop`, or the `start` of another) are reported as cut. At most
+//! [`MAX_OPEN`] open attempts are remembered; beyond that the oldest is reported as it stands.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +14,7 @@ use super::entry::FileLine;
 /// long as can be.
 const MAX_OPEN: usize = 16_384;
 
-/// What a container's record tells.
+/// One thing that a container's record tells.
 #[derive(Debug)]
 pub enum Told {
     /// An attempt.

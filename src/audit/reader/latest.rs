@@ -1,4 +1,4 @@
-//! A container's last gateway, by all of its lines that are kept.
+//! Adds up a container's last gateway from all of its lines that are kept.
 
 use std::io;
 use std::path::Path;

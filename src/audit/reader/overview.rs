@@ -1,11 +1,9 @@
-//! A container's record at a glance: its first and its last line, and the sums where the last line
-//! has none.
+//! A record at a glance: its first and last line, and the totals if the last line has none.
 
 use std::io;
 
-use super::super::journal::timestamp;
-use super::super::line::{About, Event, Line, Totals};
-use super::super::set_aside;
+use super::super::file::set_aside;
+use super::super::line::{About, Event, Line, Totals, timestamp};
 use super::directory::RecordFiles;
 use super::entry::FileLine;
 use super::latest::Latest;

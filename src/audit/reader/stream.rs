@@ -1,13 +1,12 @@
-//! A container's lines in their order, across the files that they are in: the one put aside, the
-//! current one, and whatever takes its place while we read. And the lines of several containers, by
-//! their time.
+//! A container's lines in order, across its files: the rotated one, the current one, and any that
+//! replaces it while we read. Also the lines of several containers, in order of time.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::super::set_aside;
+use super::super::file::set_aside;
 use super::directory::RecordFiles;
 use super::entry::FileLine;
 use super::fold::{Fold, Standing, Told};

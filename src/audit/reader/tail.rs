@@ -1,7 +1,7 @@
-//! One file of records, read line by line, as far as it is written.
+//! Reads one file of records line by line, as far as it has been written.
 //!
-//! Knows no line's meaning. A line longer than [`MAX_LINE`] is cut there, the rest of it passed
-//! over.
+//! Knows nothing of what lines mean. A line longer than [`MAX_LINE`] is cut there and the rest of
+//! it skipped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
-//! Attempts, added up by where they went. Bounded: beyond [`MAX_ROWS`] places, further ones are
-//! added up together.
+//! Adds up attempts by destination. Bounded: beyond [`MAX_ROWS`] destinations, the others are added
+//! up together.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::fold::RecordedAttempt;
 /// Places that have rows of their own.
 const MAX_ROWS: usize = 10_000;
 
-/// Where attempts went. Ordered, so that two tables of the same sums look the same.
+/// Where attempts went. Ordered, so that equal sums give equal tables.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Destination {
     /// From or to the container.

@@ -6,10 +6,10 @@ use super::*;
 #[test]
 fn the_call_is_what_another_implementation_writes() {
     let properties = [
-        ("Slice", Value::Text("a.slice")),
-        ("PIDs", Value::Process(7)),
-        ("DefaultDependencies", Value::Flag(false)),
-        ("MemoryMax", Value::Number(64 << 20)),
+        ("Slice", PropertyValue::Text("a.slice")),
+        ("PIDs", PropertyValue::Process(7)),
+        ("DefaultDependencies", PropertyValue::Flag(false)),
+        ("MemoryMax", PropertyValue::Number(64 << 20)),
     ];
     let written = include_bytes!("../../../testdata/start-transient-unit.dbus");
     assert_eq!(start_transient_unit("x.scope", &properties), written);
@@ -40,10 +40,10 @@ fn a_jobs_end_is_heard_among_other_signals() {
     let mut said = signal("UnitNew", |body| body.text("y.scope"));
     said.extend(job_removed());
     let mut said = said.as_slice();
-    assert_eq!(hear(&mut said).unwrap(), Heard::Other);
+    assert_eq!(hear(&mut said).unwrap(), SystemdMessage::Other);
     assert_eq!(
         hear(&mut said).unwrap(),
-        Heard::JobRemoved("x.scope".to_owned(), "done".to_owned())
+        SystemdMessage::JobRemoved("x.scope".to_owned(), "done".to_owned())
     );
     assert!(hear(&mut said).is_err());
 }

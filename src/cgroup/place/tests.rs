@@ -17,8 +17,8 @@ fn found(table: &str) -> Vec<Hierarchy> {
     hierarchies(mountinfo::parse(table.as_bytes()))
 }
 
-fn container(cgroups_path: Option<&str>, systemd: bool) -> Container<'_> {
-    Container {
+fn container(cgroups_path: Option<&str>, systemd: bool) -> ContainerGroup<'_> {
+    ContainerGroup {
         id: "ID",
         cgroups_path,
         systemd,
@@ -281,7 +281,7 @@ fn where_no_hierarchy_is_mounted_there_is_no_site() {
     .unwrap();
     assert_eq!(
         place,
-        Place {
+        GroupPlace {
             sites: Vec::new(),
             slice: None
         }

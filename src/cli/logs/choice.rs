@@ -9,9 +9,9 @@ use std::io;
 
 use anyhow::{Context, Result, bail};
 
-use crate::audit::clean;
 use crate::audit::line::ContainerIdentity;
 use crate::audit::reader::{Directory, Overview, RecordFiles};
+use crate::escape::clean;
 
 /// Candidates that are listed where a word means several containers.
 const MAX_LISTED: usize = 10;

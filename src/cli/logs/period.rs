@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 
 use super::zone;
-use crate::audit::clean;
 use crate::audit::reader::{RecordedAttempt, Standing};
+use crate::escape::clean;
 
 /// Which attempts are wanted.
 #[derive(Debug, Clone, Copy, Default)]

@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 
 use super::gateway::{PolicyFile, Shown, State};
-use crate::audit::clean;
 use crate::cli::columns;
+use crate::escape::clean;
 
 /// The widest cell, in bytes; of the last column, in which nothing has to be aligned.
 const WIDEST: usize = 40;

@@ -202,7 +202,7 @@ fn a_denial_beats_every_allowance() {
         &["domain=evil.test", "port=25"],
     );
     let denial = Try::https("evil.test").denial(&policy);
-    assert_eq!(denial.reason, "rule «deny domain=evil.test» forbids it");
+    assert_eq!(denial.reason, "rule \"deny domain=evil.test\" forbids it");
     assert_eq!(denial.rule.as_deref(), Some("domain=evil.test"));
     assert_eq!(denial.suggestion, None);
     assert!(Try::https("good.test").is_allowed(&policy));
@@ -217,7 +217,7 @@ fn a_denial_that_can_not_be_read_says_so() {
     assert!(
         denial
             .reason
-            .ends_with("forbids it, for its method and path can't be read"),
+            .ends_with("forbids it, because its method and path can't be read"),
         "{denial:?}"
     );
     assert!(Try::http("GET", "x.test", "/").is_allowed(&policy));
@@ -418,7 +418,7 @@ fn denied_ranges_are_looked_at_again_when_the_name_is_resolved() {
     assert_eq!(denial.rule.as_deref(), Some("cidr=203.0.113.0/24"));
     assert_eq!(
         denial.reason,
-        "x.test leads to 203.0.113.7, which is forbidden by rule «deny cidr=203.0.113.0/24»"
+        "x.test leads to 203.0.113.7, which is forbidden by rule \"deny cidr=203.0.113.0/24\""
     );
     permit
         .upstream(address("64:ff9b::203.0.113.7"), &[])
@@ -504,7 +504,7 @@ fn a_denial_says_when_a_rule_needed_what_https_hides() {
     let policy = policy(&["method=GET domain=api.test"], &[]);
     assert_eq!(
         Try::https("api.test").denial(&policy).reason,
-        "no rule allows it: «method=GET domain=api.test» needs a method and a path that can't be read here"
+        "no rule allows it: \"method=GET domain=api.test\" needs a method and a path that can't be read here"
     );
 }
 
@@ -548,7 +548,7 @@ fn annotated_rules_count_only_under_the_ceiling() {
     let denial = Try::https("evil.test").denial(&policy);
     assert_eq!(
         denial.reason,
-        "no rule allows it: «domain=*» of boundary.allow is beyond the host's ceiling"
+        "no rule allows it: \"domain=*\" of boundary.allow is beyond the host's ceiling"
     );
     assert!(!Try::https("a.ok.test").is_allowed(&annotated(&["domain=*"], &[])));
     assert!(!Try::https("a.ok.test").is_allowed(&annotated(&[], &["domain=*"])));
@@ -609,7 +609,7 @@ fn observing_lets_pass_what_would_be_denied_and_says_so() {
         .unwrap_err();
     assert_eq!(
         &*Try::https("bad.test").permit(&policy).grounds().rule,
-        "would deny: rule «deny domain=bad.test» forbids it"
+        "would deny: rule \"deny domain=bad.test\" forbids it"
     );
     let permit = Try::new(Protocol::Udp, "", "192.0.2.1:123").permit(&policy);
     assert_eq!(permit.address(), Some(address("192.0.2.1")));

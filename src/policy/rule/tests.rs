@@ -202,7 +202,7 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         ),
         (
             "dom\u{1b}[31m\u{0}=x",
-            vec![("dom\\u{1b}[31m\\0", "unknown")],
+            vec![("dom\\u{1b}[31m\\u{0}", "unknown")],
         ),
     ] {
         let mistakes = Rule::parse(text).unwrap_err();

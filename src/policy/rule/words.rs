@@ -1,15 +1,18 @@
-//! From a rule's text to a [`Rule`]: every word is checked, and every mistake says what would be
-//! right.
+//! Parses the text of a rule: every word is checked, and every mistake says what would be right.
 //!
-//! To remember: what is not understood is an error, never ignored: a mistyped key would make a rule
-//! wider than meant.
+//! Invariant: what is not understood is an error, never ignored, because a mistyped key would make
+//! the rule wider than intended.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::text::shown;
-use super::{DomainPattern, MAX_RULE, PathPattern, Ports, Protocol, Rule};
+use super::super::attempt::Protocol;
+use super::super::domain::DomainPattern;
+use super::super::path::PathPattern;
+use super::super::ports::Ports;
+use super::{MAX_RULE, Rule};
+use crate::escape::{excerpt, quoted};
 
 /// The keys, in the order in which messages list them.
 const KEYS: [&str; 6] = ["domain", "method", "path", "port", "proto", "cidr"];
@@ -42,7 +45,7 @@ impl Rule {
         if text.len() > MAX_RULE {
             return Err(vec![WordMistake::new(
                 "rule",
-                format!("longer than {MAX_RULE} bytes: make several of it"),
+                format!("longer than {MAX_RULE} bytes: split it into several rules"),
             )]);
         }
         let mut words = Words::split(text);
@@ -71,7 +74,7 @@ impl Rule {
         {
             words.mistake(
                 "proto",
-                "method and path are read in plain HTTP only: without http this rule never fits",
+                "method and path are read in plain HTTP only: without http this rule never matches",
             );
         }
         if words.mistakes.is_empty() {
@@ -96,10 +99,10 @@ impl<'a> Words<'a> {
         };
         for word in text.split_ascii_whitespace() {
             match word.split_once('=') {
-                None => words.mistake(&shown(word), "not a key=value word"),
+                None => words.mistake(&excerpt(word), "not a key=value word"),
                 Some((key, _)) if !KEYS.contains(&key) => {
                     words.mistake(
-                        &shown(key),
+                        &excerpt(key),
                         format!("unknown key; the keys of a rule are {}", KEYS.join(", ")),
                     );
                 }
@@ -154,7 +157,7 @@ impl<'a> Words<'a> {
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         parse(item)
-            .map_err(|hint| self.mistake(key, format!("\"{}\": {hint}", shown(item))))
+            .map_err(|hint| self.mistake(key, format!("{}: {hint}", quoted(item))))
             .ok()
     }
 }

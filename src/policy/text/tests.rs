@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use super::mistakes::MAX_MISTAKES;
 use super::*;
 
 fn mistakes(content: &str) -> Vec<String> {
@@ -82,10 +83,10 @@ fn all_mistakes_are_told_at_once_each_with_file_line_and_key() {
         "p.yaml:3: domian: unknown key; ",
         "p.yaml:4: domain: \"api*.com\": `*` stands for whole labels",
         "p.yaml:4: port: \"0\": ",
-        "p.yaml:5: allow: a rule is one text",
+        "p.yaml:5: allow: a rule must be a plain string",
         "p.yaml:6: rule: empty; ",
         "p.yaml:7: alow: unknown key; a policy has allow and deny",
-        "p.yaml:8: deny: a list of rules belongs here",
+        "p.yaml:8: deny: expected a list of rules",
         "p.yaml:9: allow: written twice",
     ]) {
         assert!(mistake.starts_with(expected), "{mistake}\n{expected}");
@@ -101,19 +102,25 @@ fn what_is_no_policy_is_refused() {
         ("domain=x.test", "p.yaml:1: a policy is a mapping"),
         ("allow: [\n", "p.yaml:"),
         ("allow: ]\n", "p.yaml:1: not YAML: "),
-        ("allow: []\n---\nallow: []\n", "p.yaml:2: a second document"),
+        (
+            "allow: []\n---\nallow: []\n",
+            "p.yaml:2: a second YAML document",
+        ),
         ("a: &x []\nallow: *x\n", "p.yaml:1: a: unknown key"),
         (
             "allow: &x [domain=a.test]\ndeny: *x\n",
-            "p.yaml:2: deny: a list of rules",
+            "p.yaml:2: deny: expected a list of rules",
         ),
         ("allow: [*x]\n", "p.yaml:"),
-        ("? [a]\n: b\n", "p.yaml:1: a key is a plain word"),
+        ("? [a]\n: b\n", "p.yaml:1: a key must be a plain string"),
         (
             "<<: {allow: [domain=x.test]}\n",
             "p.yaml:1: <<: unknown key",
         ),
-        ("allow: {domain: x}\n", "p.yaml:1: allow: a list of rules"),
+        (
+            "allow: {domain: x}\n",
+            "p.yaml:1: allow: expected a list of rules",
+        ),
         (
             "allow: [\"\\e[31m\"]\n",
             "p.yaml:1: \\u{1b}[31m: not a key=value word",
@@ -222,7 +229,7 @@ fn a_list_of_rules_is_separated_by_lines_or_semicolons() {
     for empty in ["", " ;\n; "] {
         assert_eq!(
             parse_list("annotation", empty).unwrap_err()[0].to_string(),
-            "annotation: holds no rule"
+            "annotation: contains no rule"
         );
     }
     let found = parse_list("annotation", "domain=*x;foo=1").unwrap_err();

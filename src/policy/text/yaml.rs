@@ -1,10 +1,12 @@
-//! The walk over a policy file's YAML events.
+//! Walks the YAML events of a policy file.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::shown;
-use super::{MAX_FILE, Mistake, Mistakes, RuleFile};
+use super::mistakes::{Mistake, Mistakes};
+use crate::escape::excerpt;
 
+/// Longest policy or configuration file, in bytes.
+pub const MAX_FILE: usize = 1 << 20;
 /// Settings of coder/boundary's own configuration, which may stand in the same file. They are about
 /// its jail and its log, and nothing that a rule decides; ours are in `config.toml`.
 const FOREIGN_KEYS: [&str; 11] = [
@@ -21,13 +23,22 @@ const FOREIGN_KEYS: [&str; 11] = [
     "session_id_inject_targets",
 ];
 
-/// Nesting that is followed; deeper files are no policies.
+/// Nesting that is followed; deeper files are rejected.
 const MAX_DEPTH: i32 = 16;
+
+/// The rules of one file, in order, each of them checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Rules that allow.
+    pub allow: Vec<String>,
+    /// Rules that deny.
+    pub deny: Vec<String>,
+}
 
 /// Reads a policy file's text. `origin` names it in mistakes.
 ///
 /// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's
-/// name for `allow`, whose other keys are passed over. A missing or empty list holds no rule.
+/// name for `allow`, whose other keys are passed over. A missing or empty list has no rules.
 ///
 /// # Errors
 /// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last
@@ -69,8 +80,11 @@ impl<'a> Walk<'a> {
                 Event::DocumentStart(_) => {
                     documents += 1;
                     if documents > 1 {
-                        self.mistakes
-                            .add(line(span), "", "a second document: a policy is one");
+                        self.mistakes.add(
+                            line(span),
+                            "",
+                            "a second YAML document; a policy file has one",
+                        );
                         return Ok(());
                     }
                 }
@@ -102,7 +116,7 @@ impl<'a> Walk<'a> {
                 _ => {
                     self.mistakes.add(
                         Some(line),
-                        &shown(&key),
+                        &excerpt(&key),
                         "unknown key; a policy has allow and deny",
                     );
                     self.value()?;
@@ -122,7 +136,8 @@ impl<'a> Walk<'a> {
                 Event::MappingEnd => return Ok(None),
                 Event::Scalar(key, ..) => return Ok(Some((key.into_owned(), span.start.line()))),
                 event => {
-                    self.mistakes.add(line(span), "", "a key is a plain word");
+                    self.mistakes
+                        .add(line(span), "", "a key must be a plain string");
                     self.skip(&event)?;
                     self.value()?;
                 }
@@ -140,11 +155,8 @@ impl<'a> Walk<'a> {
             Event::SequenceStart(..) => {}
             event if is_null(&event) => return Ok(()),
             event => {
-                self.mistakes.add(
-                    Some(at),
-                    key,
-                    "a list of rules belongs here, each after a dash",
-                );
+                self.mistakes
+                    .add(Some(at), key, "expected a list of rules, each after a dash");
                 return self.skip(&event);
             }
         }
@@ -161,7 +173,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         line(span),
                         key,
-                        "a rule is one text, like domain=example.com, and no alias",
+                        "a rule must be a plain string like domain=example.com, not an alias",
                     );
                     self.skip(&event)?;
                 }

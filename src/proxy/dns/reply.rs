@@ -137,7 +137,7 @@ fn explained(question: &Question, code: ResponseCode, why: Why, text: &str) -> M
     let mut message = bare(question, code);
     if let Some(edns) = &mut message.edns {
         let mut data = (why as u16).to_be_bytes().to_vec();
-        data.extend_from_slice(crate::audit::clean(text, MAX_ERROR_TEXT).as_bytes());
+        data.extend_from_slice(crate::escape::clean(text, MAX_ERROR_TEXT).as_bytes());
         edns.options_mut()
             .insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
     }

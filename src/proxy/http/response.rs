@@ -1,8 +1,7 @@
 //! The answers that a client gets: the server's, or ours when there is none.
 //!
 //! Owns the words of a denial. Text from strangers (host, path, reason) goes into a body only after
-//! [`clean`]: printable ASCII, short, and as `text/plain` that no browser may take for anything
-//! else.
+//! [`clean`], and as `text/plain` that no browser may take for anything else.
 
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use super::held::Passage;
 use super::hop;
 use super::target::BadRequest;
 use crate::audit::Entry;
+use crate::escape::clean;
 use crate::policy::Denial;
 
 /// What goes back to the client.
@@ -48,13 +48,16 @@ pub(super) fn passed_on(
 pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -> Reply {
     let mut text = format!(
         "denied: {} {}{}\nreason: {}\n",
-        clean(method),
-        clean(host),
-        clean(path),
-        clean(&denial.reason)
+        clean(method, REPEATED),
+        clean(host, REPEATED),
+        clean(path, REPEATED),
+        clean(&denial.reason, REPEATED)
     );
     if let Some(rule) = &denial.suggestion {
-        text.push_str(&format!("a rule that would allow it: {}\n", clean(rule)));
+        text.push_str(&format!(
+            "a rule that would allow it: {}\n",
+            clean(rule, REPEATED)
+        ));
     }
     let mut reply = ours(StatusCode::FORBIDDEN, text);
     reply
@@ -75,8 +78,8 @@ pub(super) fn bad_gateway(host: &str, problem: &str) -> Reply {
         StatusCode::BAD_GATEWAY,
         format!(
             "allowed, but {} can't be reached: {}\n",
-            clean(host),
-            clean(problem)
+            clean(host, REPEATED),
+            clean(problem, REPEATED)
         ),
     )
 }
@@ -100,19 +103,8 @@ fn ours(status: StatusCode, text: String) -> Reply {
     reply
 }
 
-/// The most of a stranger's text that is repeated. A host name has 253 characters.
+/// The most of a stranger's text that is repeated, in bytes. A host name has 253.
 const REPEATED: usize = 256;
-
-fn clean(text: &str) -> String {
-    let printable = |character: char| {
-        if character.is_ascii_graphic() || character == ' ' {
-            character
-        } else {
-            '?'
-        }
-    };
-    text.chars().take(REPEATED).map(printable).collect()
-}
 
 #[cfg(test)]
 mod tests {
@@ -156,7 +148,10 @@ mod tests {
             &denial,
         );
         let text = text(reply).await;
-        assert!(text.contains("a??b?[2J??"), "{text}");
+        assert!(
+            text.contains("a\\u{d}\\u{a}b\\u{1b}[2J\\u{202e}\\u{e9}"),
+            "{text}"
+        );
         assert!(text.len() < 600);
     }
 }

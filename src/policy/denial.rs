@@ -1,0 +1,74 @@
+//! Why an attempt may not go out, or on what grounds it may: in words for people and for the
+//! record.
+//!
+//! A denial that no rule made is built with [`Denial::because`], whichever part of the program
+//! denies.
+
+use std::sync::Arc;
+
+/// Why an attempt may not go out, in words for people and for the audit record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// One line: `no rule allows it`, `rule "deny domain=x" forbids it`, `169.254.169.254 is
+    /// link-local (169.254.0.0/16)`.
+    pub reason: String,
+    /// The deny rule that matched, if one did.
+    pub rule: Option<String>,
+    /// The rule text that would allow it, where one could.
+    pub suggestion: Option<String>,
+}
+
+impl Denial {
+    /// No rule is the cause, and none would change it.
+    #[must_use]
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            rule: None,
+            suggestion: None,
+        }
+    }
+
+    /// This deny rule forbids it. `remark`: what is to be added, with its comma.
+    pub(super) fn by_rule(rule: &str, remark: &str) -> Self {
+        Self {
+            rule: Some(rule.to_owned()),
+            ..Self::because(format!("rule \"deny {rule}\" forbids it{remark}"))
+        }
+    }
+
+    /// The same, with the rule that would allow it, where there is one.
+    pub(super) fn suggesting(self, suggestion: Option<String>) -> Self {
+        Self { suggestion, ..self }
+    }
+}
+
+/// On what grounds an attempt may go out, in words for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grounds {
+    /// The rule that allowed it, as written (`observe` mode: `would deny: …`).
+    pub rule: Arc<str>,
+    /// In `observe` mode: the rule text that would allow it, where one could.
+    pub suggestion: Option<Arc<str>>,
+}
+
+impl Grounds {
+    /// A rule, or the name of what needs none.
+    #[must_use]
+    pub fn rule(rule: impl Into<Arc<str>>) -> Self {
+        Self {
+            rule: rule.into(),
+            suggestion: None,
+        }
+    }
+
+    /// `observe` mode lets it pass in spite of this.
+    #[must_use]
+    pub fn in_spite_of(denial: &Denial) -> Self {
+        let suggestion = denial.suggestion.as_deref().map(Arc::from);
+        Self {
+            rule: format!("would deny: {}", denial.reason).into(),
+            suggestion,
+        }
+    }
+}
