@@ -24,9 +24,9 @@ use crate::logging::{self, Terminal};
 #[derive(Debug, Parser)]
 #[command(
     name = "boundary-shim",
-    about = "Lets containers reach the network only as a written policy allows",
-    after_help = "With runc's arguments (create, start, exec, state, ...) it is an OCI runtime; engines call it so.\n\
-                  Policies: /etc/boundary/policies/NAME.yaml"
+    about = "Limits containers' network access to what a policy allows",
+    after_help = "With runc's commands (create, start, exec, state, ...) it acts as an OCI runtime, as container engines use it.\n\
+                  Policies are read from /etc/boundary/policies/NAME.yaml."
 )]
 struct Operator {
     #[command(subcommand)]
@@ -35,17 +35,17 @@ struct Operator {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make an engine offer the runtime
+    /// Add the runtime to a container engine's configuration
     Install(install::InstallArguments),
-    /// Take the runtime out of an engine's configuration
+    /// Remove the runtime from a container engine's configuration
     Uninstall(install::UninstallArguments),
-    /// Write a seccomp profile that lets a jail run inside a container
+    /// Generate a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
-    /// Say whether this host can do what the runtime needs, and what to do where it can't
+    /// Check whether this host meets the runtime's requirements, and suggest fixes
     Doctor(doctor::DoctorArguments),
-    /// Show what a container attempted, and what became of it
+    /// Show what containers tried to reach, and whether it was allowed
     Logs(logs::LogsArguments),
-    /// Show every gateway of this host: whom it filters, by which policy, and how it does
+    /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
 }
 

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use boundary_shim::{cli, hook, runtime, supervisor};
 
 const USAGE: &str = "\
-boundary-shim is an OCI runtime: container engines call it with runc's own arguments.
-For people: boundary-shim install docker, boundary-shim help.
+boundary-shim is an OCI runtime: container engines call it with the same arguments as runc.
+To set it up: boundary-shim install docker. For all commands: boundary-shim help.
 ";
 
 fn main() -> ExitCode {

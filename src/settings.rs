@@ -273,13 +273,13 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
     }
     if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
         return Err(io::Error::other(format!(
-            "belongs to user {}, not to root",
+            "owned by user {}, not by root",
             meta.uid()
         )));
     }
     if meta.mode() & 0o022 != 0 {
         return Err(io::Error::other(format!(
-            "mode {:04o} lets others write it",
+            "writable by others (mode {:04o})",
             meta.mode() & 0o7777
         )));
     }

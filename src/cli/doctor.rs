@@ -17,7 +17,7 @@ use findings::{Finding, Verdict, findings};
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// Host's configuration to check
+    /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
 }
@@ -36,7 +36,8 @@ pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
         .iter()
         .filter(|finding| finding.verdict == Verdict::Broken)
         .count();
-    ensure!(broken == 0, "{broken} of these must be put right");
+    let problems = if broken == 1 { "problem" } else { "problems" };
+    ensure!(broken == 0, "{broken} {problems} found");
     Ok(())
 }
 

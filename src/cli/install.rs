@@ -76,7 +76,7 @@ fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
 /// This program's own file can't be found.
 pub(super) fn installation() -> anyhow::Result<Installation> {
     Ok(Installation {
-        binary: std::env::current_exe().context("can't find this program's own file")?,
+        binary: std::env::current_exe().context("can't find this program's executable")?,
         policies: settings::DEFAULT_POLICIES.into(),
         running: state::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
@@ -88,7 +88,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
 fn require_root() -> anyhow::Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
-        "only root may change an engine's configuration: use sudo"
+        "only root can change an engine's configuration: use sudo"
     );
     Ok(())
 }
@@ -98,7 +98,7 @@ fn carry_out(plan: &Plan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<
     if plan.steps.is_empty() {
         writeln!(out, "{nothing_to_do}")?;
     } else if dry_run {
-        writeln!(out, "this would be done:")?;
+        writeln!(out, "these changes would be made:")?;
         plan.steps
             .iter()
             .try_for_each(|step| preview(&mut out, step))?;

@@ -41,28 +41,28 @@ use zone::Zone;
 pub struct LogsArguments {
     #[command(subcommand)]
     command: Option<LogsCommand>,
-    /// The container's ID or its beginning, its name, or its pod: NAME or NAMESPACE/NAME. Without
-    /// it, the containers are listed
+    /// Container ID or a prefix of it, container name, or pod (NAME or NAMESPACE/NAME). Without it,
+    /// containers are listed
     container: Option<String>,
-    /// The newest container
+    /// Show the newest container
     #[arg(long)]
     last: bool,
     /// List all containers, not only the 20 newest
     #[arg(long, conflicts_with = "attempts")]
     all: bool,
-    /// Wait for more, until the container ends
+    /// Keep showing new attempts until the container ends
     #[arg(short, long, requires = "one", conflicts_with = "summary")]
     follow: bool,
-    /// Only what was denied
+    /// Show only what was denied
     #[arg(long, requires = "attempts")]
     denied: bool,
-    /// Only what was under way at this time or later: 2h (ago), or 2024-05-01T12:00:00Z
+    /// Show only what was in progress at this time or later: 2h (ago), or 2024-05-01T12:00:00Z
     #[arg(long, value_name = "TIME", requires = "attempts")]
     since: Option<String>,
-    /// Only what began at this time or earlier
+    /// Show only what began at this time or earlier
     #[arg(long, value_name = "TIME", requires = "attempts")]
     until: Option<String>,
-    /// Only the last N attempts
+    /// Show only the last N attempts
     #[arg(
         short = 'n',
         long = "tail",
@@ -71,14 +71,13 @@ pub struct LogsArguments {
         conflicts_with = "summary"
     )]
     tail: Option<usize>,
-    /// Add the attempts up by destination; without a container, those of all
+    /// Sum up the attempts by destination; without a container, those of all containers
     #[arg(long)]
     summary: bool,
-    /// Show the lines as they stand in the file, one JSON object each; the other options then
-    /// choose lines
+    /// Print the record's own lines, one JSON object each; the other options then select lines
     #[arg(long, requires = "one", conflicts_with = "summary")]
     json: bool,
-    /// Show times in this host's time zone, not in UTC
+    /// Show times in the host's time zone instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
     #[command(flatten)]
@@ -87,14 +86,14 @@ pub struct LogsArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum LogsCommand {
-    /// Remove the records of containers that ended long ago
+    /// Remove old records of containers that have ended
     Prune(pruning::PruneArguments),
 }
 
 /// Whose settings name the folder.
 #[derive(Debug, clap::Args)]
 struct Host {
-    /// Host's configuration
+    /// Host configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -154,7 +153,7 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error.into()),
         outcome => outcome
-            .with_context(|| format!("cannot show the records in {}", directory.path().display())),
+            .with_context(|| format!("can't show the records in {}", directory.path().display())),
     }
 }
 

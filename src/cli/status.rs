@@ -24,12 +24,12 @@ const AT_ONCE: usize = 32;
 /// What `status` is told.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 1 where a gateway is dead, doesn't answer or can't write its record, else 0.\n\
-                        A container whose gateway is dead has no network. \"changed\" beside a policy's hash: its file says \
-                        something else by now, and the container goes by what it was started with."
+    after_help = "Exit code: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
+                        A container whose gateway is dead has no network. (changed) after a policy's hash: its file has \
+                        changed since; the container keeps the policy it was started with."
 )]
 pub struct StatusArguments {
-    /// One JSON object a gateway and line
+    /// Print one line per gateway, each a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -42,7 +42,7 @@ pub struct StatusArguments {
 pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     ensure!(
         geteuid().is_root(),
-        "gateways answer root alone: run sudo boundary-shim status"
+        "only root can query gateways: run sudo boundary-shim status"
     );
     let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
     let own: Vec<_> = records
@@ -60,7 +60,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     let ill = shown.iter().filter(|one| !one.is_well()).count();
     ensure!(
         ill == 0,
-        "{ill} of {} gateways: see their state",
+        "{ill} of {} gateways need attention: see their state",
         shown.len()
     );
     Ok(())

@@ -51,7 +51,7 @@ impl AppArmor {
         let same = before.as_ref() == Some(&after);
         if !same {
             let changes = vec![
-                "containers that run with the engine's default may nest under these".to_owned(),
+                "containers with the engine's default profile get one of these, so that they may nest".to_owned(),
             ];
             plan.write(path.clone(), before, after, changes);
         }
@@ -77,10 +77,9 @@ impl AppArmor {
             return Ok(());
         }
         if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let later =
-                "containers are running under its profiles. Uninstall again once they are removed";
+            let why = "running containers use its profiles; uninstall again once they are removed";
             plan.notes
-                .push(format!("{} stays: {later}", path.display()));
+                .push(format!("{} is kept: {why}", path.display()));
             return Ok(());
         }
         // The parser takes what isn't loaded for an error.
@@ -195,7 +194,7 @@ mod tests {
                 plan.steps
                     .iter()
                     .any(|step| matches!(step, Step::UnloadProfiles { .. })),
-                has_note(&plan, "stays"),
+                has_note(&plan, "is kept"),
             )
         };
         host.put(

@@ -23,7 +23,7 @@ const LINK_PREFIX: &str = "boundary-";
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
     /// It or a directory above it can't be looked at.
-    #[error("can't look at {path}")]
+    #[error("can't access {path}")]
     Unreadable {
         /// What was looked at.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum BinaryError {
         source: io::Error,
     },
     /// Somebody else than root could replace it.
-    #[error("{path} {why}: whoever may write there could become root; {ADVICE}")]
+    #[error("{path} {why}, who could become root by replacing it: {ADVICE}")]
     Replaceable {
         /// The file, or the directory on the way to it.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum BinaryError {
         why: &'static str,
     },
     /// Something else has the link's name.
-    #[error("{path} exists and is no link to {binary}: remove it or choose another policy name")]
+    #[error("{path} exists and isn't a link to {binary}: remove it, or choose another policy name")]
     Occupied {
         /// The link's path.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum BinaryError {
     },
     /// `boundary-shim` is the program's own name and follows the default policy.
     #[error(
-        "no link can stand for the policy `{0}`, as {LINK_PREFIX}{0} means the default policy: choose another name"
+        "the policy can't be called {0}, as {LINK_PREFIX}{0} means the default policy: choose another name"
     )]
     Taken(PolicyName),
 }
@@ -56,7 +56,7 @@ pub enum BinaryError {
 /// What follows [`LINK_PREFIX`] in the program's own name.
 const PROGRAM: &str = "shim";
 
-const ADVICE: &str = "run `sudo install -m 755 boundary-shim /usr/local/bin/` and call that one";
+const ADVICE: &str = "run sudo install -m 755 boundary-shim /usr/local/bin/ and use that copy";
 
 /// This program's file, links resolved, where nobody but root can replace it.
 ///
@@ -78,7 +78,7 @@ pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
         let writers = if path == binary { 0o022 } else { 0o002 };
         let why = match &meta {
             meta if meta.uid() != 0 => "isn't owned by root",
-            meta if meta.mode() & writers != 0 => "is writable for others",
+            meta if meta.mode() & writers != 0 => "is writable by others",
             _ => continue,
         };
         return Err(BinaryError::Replaceable {
@@ -192,7 +192,7 @@ mod tests {
             trusted(Path::new("/nonexistent/shim"))
                 .expect_err("not there")
                 .to_string(),
-            "can't look at /nonexistent/shim"
+            "can't access /nonexistent/shim"
         );
     }
 

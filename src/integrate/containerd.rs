@@ -87,7 +87,7 @@ impl Plan {
         }
         if self.steps.len() > before {
             self.notes.push(
-                "containerd reads its files only when it starts: systemctl restart containerd"
+                "containerd reads its configuration only when it starts: systemctl restart containerd"
                     .to_owned(),
             );
         }
@@ -100,7 +100,7 @@ impl Plan {
             .and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
         if let Some(runs) = runs.filter(|runs| !runs.is_empty() && !runs.ends_with("runc")) {
             self.notes.push(format!(
-                "containerd's `runc` is {runs} here: for the same, put `runtime = \"{runs}\"` in /etc/boundary/config.toml"
+                "containerd runs {runs} as runc here: to use it too, put runtime = \"{runs}\" in /etc/boundary/config.toml"
             ));
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Plan {
         if let Some(file) = files.list.iter().find(|file| file.document.disables_cri()) {
             let path = file.path.display();
             self.notes.push(format!(
-                "{path} disables the CRI plugin in `disabled_plugins`: Kubernetes can't use it so"
+                "{path} disables the CRI plugin (disabled_plugins), so Kubernetes can't use containerd"
             ));
         }
     }

@@ -84,7 +84,7 @@ impl Docker {
         }
         if must_restart {
             plan.last = Some(format!(
-                "dockerd must be restarted, as it reads `dns` only when it starts; until then containers are refused: sudo {RESTART}"
+                "dockerd must be restarted, as it reads dns only when it starts; until then containers are refused: sudo {RESTART}"
             ));
         }
         Ok(())
@@ -127,15 +127,14 @@ impl Plan {
                 self.steps.push(Step::Reload(daemon.clone()));
             } else {
                 self.notes.push(format!(
-                    "dockerd (pid {}) was not told: a reload would drop the runtimes of its --add-runtime. Instead: {RESTART}",
+                    "dockerd (pid {}) was not reloaded, which would drop its --add-runtime runtimes; restart it instead: {RESTART}",
                     daemon.pid()
                 ));
             }
         }
         if daemons.is_empty() {
             self.notes.push(
-                "no dockerd that reads this file is running: it counts from its next start"
-                    .to_owned(),
+                "no running dockerd uses this file: it takes effect when dockerd starts".to_owned(),
             );
         }
     }

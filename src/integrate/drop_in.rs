@@ -77,7 +77,7 @@ impl DropIn {
         plan.steps.push(Step::Remove {
             path,
             before,
-            changes: vec![format!("no runtime {name}")],
+            changes: vec![format!("runtime {name} removed")],
         });
         plan.notes.extend(self.reader.reminder());
         Ok(ran)
@@ -127,7 +127,7 @@ impl Reader {
     }
 
     fn reminder(self) -> Option<String> {
-        let crio = "CRI-O reads its files only when it starts: systemctl restart crio";
+        let crio = "CRI-O reads its configuration only when it starts: systemctl restart crio";
         (self == Self::Crio).then(|| crio.to_owned())
     }
 }

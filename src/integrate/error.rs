@@ -25,10 +25,10 @@ pub enum IntegrateError {
         source: io::Error,
     },
     /// JSON and TOML have no word for the path.
-    #[error("{0} isn't UTF-8")]
+    #[error("{0} is not valid UTF-8")]
     NotText(PathBuf),
     /// The configuration isn't what the engine could read, or what can be edited safely.
-    #[error("{path} is left alone")]
+    #[error("{path} was not changed")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -36,9 +36,7 @@ pub enum IntegrateError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The name belongs to another runtime.
-    #[error(
-        "the runtime `{name}` in {path} runs {runs} and not this program: choose another --name"
-    )]
+    #[error("the runtime {name} in {path} runs {runs}, not this program: choose another --name")]
     ForeignRuntime {
         /// The runtime's name.
         name: RuntimeName,
@@ -48,10 +46,10 @@ pub enum IntegrateError {
         runs: String,
     },
     /// The file that would be the runtime's is somebody else's.
-    #[error("{0} was not made by this program: choose another --name, or move it away")]
+    #[error("{0} was not created by this program: choose another --name, or move the file away")]
     ForeignFile(PathBuf),
     /// Without the runtime containers, or the engine itself, would not start.
-    #[error("`{name}` is {what}: change {setting} first")]
+    #[error("{name} is {what}: change {setting} first")]
     IsDefault {
         /// The runtime's name.
         name: RuntimeName,
@@ -61,7 +59,7 @@ pub enum IntegrateError {
         setting: String,
     },
     /// It depends on the engine's version what is right, and that can't be found out.
-    #[error("can't ask {program} for its version, on which it depends {what}")]
+    #[error("can't determine the version of {program}, which decides {what}")]
     Version {
         /// The engine's program.
         program: PathBuf,
@@ -72,23 +70,23 @@ pub enum IntegrateError {
     },
     /// Nobody of whom a restart could be asked.
     #[error(
-        "dockerd (pid {pid}) isn't a service of systemd's, so --restart can't start it again: leave out --restart, then stop \
-         dockerd and start it again as it was started"
+        "dockerd (pid {pid}) is not a systemd service, so --restart can't restart it: leave out --restart, and restart \
+         dockerd yourself"
     )]
     NotAService {
         /// dockerd's process.
         pid: i32,
     },
     /// It can't be told whether a restart ends containers.
-    #[error("can't ask dockerd by «docker info» whether containers outlive its restart")]
+    #[error("can't find out with docker info whether containers survive a restart of dockerd")]
     AskDockerd {
         /// Why not.
         source: io::Error,
     },
     /// A restart would end containers.
     #[error(
-        "restarting dockerd would stop its {running} running containers: put `\"live-restore\": true` into {config}, \
-         run «sudo systemctl reload docker», then this again; or stop the containers"
+        "restarting dockerd would stop its {running} running containers: put \"live-restore\": true into {config}, \
+         run sudo systemctl reload docker and try again; or stop the containers"
     )]
     WouldStop {
         /// How many.

@@ -26,11 +26,11 @@ pub struct Image(String);
 pub enum KubernetesError {
     /// No DNS label, as a RuntimeClass's handler has to be.
     #[error(
-        "a RuntimeClass can't be called `{0}`: up to 48 of a-z, 0-9 and -, with a letter or digit at both ends"
+        "invalid name for a RuntimeClass: {0}: expected up to 48 of a-z, 0-9 and -, with a letter or digit at both ends"
     )]
     Name(RuntimeName),
     /// More than an image's name.
-    #[error("an image's name is up to 255 of A-Z, a-z, 0-9 and . _ - / : @")]
+    #[error("invalid image name: expected up to 255 of A-Z, a-z, 0-9 and . _ - / : @")]
     Image,
 }
 

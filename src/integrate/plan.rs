@@ -54,7 +54,7 @@ impl Plan {
         if !file.exists() {
             let file = file.display();
             self.notes.push(format!(
-                "no policy yet, so everything is denied. To begin one: printf 'allow:\\n  - domain=example.com\\n' | sudo tee {file}"
+                "no policy yet, so everything is denied; to create one: printf 'allow:\\n  - domain=example.org\\n' | sudo tee {file}"
             ));
         }
     }
@@ -68,13 +68,13 @@ impl Plan {
         let shown = link.display();
         if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
             self.notes.push(format!(
-                "{shown} stays: containers are running that may need it to be stopped"
+                "{shown} is kept: running containers may need it to be stopped"
             ));
         } else if let Some(file) =
             self.file_that_names(|program| Path::new(program) == link, &ours.configurations)
         {
             self.notes
-                .push(format!("{shown} stays: {} names it", file.display()));
+                .push(format!("{shown} is kept: {} refers to it", file.display()));
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }

@@ -15,11 +15,11 @@ pub struct RuntimeName(String);
 pub enum NameError {
     /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
     #[error(
-        "a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit"
+        "invalid name: expected up to 64 letters, digits, - _ and ., with a letter or digit first"
     )]
     Spelling,
     /// It means something else already.
-    #[error("`{0}` is taken")]
+    #[error("{0} is reserved")]
     Taken(String),
 }
 

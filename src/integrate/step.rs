@@ -78,7 +78,7 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 #[error("can't {step}")]
 pub struct StepError {
-    /// In the imperative: `make /etc/boundary`.
+    /// In the imperative: `create /etc/boundary`.
     step: String,
     source: io::Error,
 }
@@ -129,7 +129,7 @@ impl Step {
                 process::answer(Path::new("systemctl"), &["restart", unit]).map(drop)
             }
             Self::Ask(server) if servers::answers(*server) => Ok(()),
-            Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it doesn't answer")),
+            Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response")),
             Self::LoadProfiles { parser, file } => apparmor::load(parser, file),
             Self::UnloadProfiles { parser, file } => apparmor::unload(parser, file),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
@@ -165,18 +165,18 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path) => write!(f, "make {}", path.display()),
+            Self::Directory(path) => write!(f, "create {}", path.display()),
             Self::Link { link, target } => {
                 write!(f, "link {} to {}", link.display(), target.display())
             }
             Self::Write { path, .. } => write!(f, "write {}", path.display()),
             Self::Reload(daemon) => write!(
                 f,
-                "tell dockerd (pid {}) to read its file again",
+                "reload the configuration of dockerd (pid {})",
                 daemon.pid()
             ),
             Self::Restart(unit) => write!(f, "restart {unit}"),
-            Self::Ask(server) => write!(f, "ask the DNS server {server}"),
+            Self::Ask(server) => write!(f, "query the DNS server {server}"),
             Self::LoadProfiles { file, .. } => {
                 write!(f, "load the AppArmor profiles of {}", file.display())
             }

@@ -80,7 +80,7 @@ impl Reader<'_> {
                 |text| match text {
                     "known" => Ok(ContainerResolvers::Known),
                     "any" => Ok(ContainerResolvers::Any),
-                    _ => Err("write \"known\" or \"any\"".to_owned()),
+                    _ => Err("expected \"known\" or \"any\"".to_owned()),
                 },
             ),
             "preserved-sockets" => {
@@ -91,7 +91,7 @@ impl Reader<'_> {
                     |text| match text {
                         "refuse" => Ok(PreservedSockets::Refuse),
                         "allow" => Ok(PreservedSockets::Allow),
-                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
                     },
                 )
             }
@@ -108,13 +108,13 @@ impl Reader<'_> {
                     "auto" => Ok(UserNamespace::Auto),
                     "require" => Ok(UserNamespace::Require),
                     "never" => Ok(UserNamespace::Never),
-                    _ => Err("write \"auto\", \"require\" or \"never\"".to_owned()),
+                    _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
                 },
             ),
             "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
                 "refuse" => Ok(Privileged::Refuse),
                 "allow" => Ok(Privileged::Allow),
-                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
             }),
             "boundary-mounts" => {
                 self.set(
@@ -124,14 +124,14 @@ impl Reader<'_> {
                     |text| match text {
                         "refuse" => Ok(BoundaryMounts::Refuse),
                         "allow" => Ok(BoundaryMounts::Allow),
-                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
                     },
                 )
             }
             "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
                 "filter" => Ok(HostNetwork::Filter),
                 "refuse" => Ok(HostNetwork::Refuse),
-                _ => Err("write \"filter\" or \"refuse\"".to_owned()),
+                _ => Err("expected \"filter\" or \"refuse\"".to_owned()),
             }),
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
@@ -141,7 +141,7 @@ impl Reader<'_> {
                 "warn" => Ok(LevelFilter::Warn),
                 "info" => Ok(LevelFilter::Info),
                 "debug" => Ok(LevelFilter::Debug),
-                _ => Err("write \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+                _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
             }),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
@@ -152,7 +152,7 @@ impl Reader<'_> {
                 _ => self.mistake(
                     value.span().start,
                     "annotations",
-                    "a table: write [annotations]",
+                    "expected a table: [annotations]",
                 ),
             },
             unknown => self.unknown(key, unknown, &TOP),
@@ -164,7 +164,7 @@ impl Reader<'_> {
             return self.set(key, value, to, |text| match text {
                 "off" => Ok(PodNesting::Off),
                 "all" => Ok(PodNesting::All),
-                _ => Err("write \"off\", \"all\" or a list of Kubernetes namespaces".to_owned()),
+                _ => Err("expected \"off\", \"all\" or a list of Kubernetes namespaces".to_owned()),
             });
         }
         let mut namespaces = Vec::new();
@@ -176,7 +176,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "policies" => self.set_list(key, value, &mut annotations.policies, PolicyName::parse),
             "modes" => self.set_list(key, value, &mut annotations.modes, |text| {
-                Mode::parse(text).ok_or_else(|| "write \"enforce\" or \"observe\"".to_owned())
+                Mode::parse(text).ok_or_else(|| "expected \"enforce\" or \"observe\"".to_owned())
             }),
             "ceiling" => {
                 let mut ceiling = None;
@@ -199,7 +199,7 @@ impl Reader<'_> {
         let text = value
             .get_ref()
             .as_str()
-            .ok_or_else(|| "a text in quotes belongs here".to_owned());
+            .ok_or_else(|| "expected a string in quotes".to_owned());
         match text.and_then(read) {
             Ok(meant) => *to = meant,
             Err(error) => self.mistake(value.span().start, key.get_ref(), error),
@@ -217,7 +217,7 @@ impl Reader<'_> {
             return self.mistake(
                 value.span().start,
                 key.get_ref(),
-                "a list of texts belongs here: [\"…\", \"…\"]",
+                "expected a list of strings: [\"…\", \"…\"]",
             );
         };
         to.clear();
@@ -225,7 +225,7 @@ impl Reader<'_> {
             let text = item
                 .get_ref()
                 .as_str()
-                .ok_or_else(|| "a text in quotes belongs here".to_owned());
+                .ok_or_else(|| "expected a string in quotes".to_owned());
             match text.and_then(&read) {
                 Ok(meant) => to.push(meant),
                 Err(error) => self.mistake(item.span().start, key.get_ref(), error),
@@ -237,7 +237,7 @@ impl Reader<'_> {
         self.mistake(
             key.span().start,
             name,
-            format!("unknown; there are {}", known.join(", ")),
+            format!("unknown key (expected one of {})", known.join(", ")),
         );
     }
 
@@ -295,7 +295,9 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
     match Tier::parse(text) {
         _ if text == "none" => Ok(None),
         Some(tier) if tier != Tier::Seed => Ok(Some(tier)),
-        _ => Err("write \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned()),
+        _ => {
+            Err("expected \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned())
+        }
     }
 }
 
@@ -305,7 +307,8 @@ const LEAST_MEMORY: u64 = 16 << 20;
 
 /// A size: a whole number of KiB, MiB or GiB.
 fn memory(text: &str) -> Result<u64, String> {
-    let wrong = || "write a whole number of KiB, MiB or GiB, 16MiB or more: \"64MiB\"".to_owned();
+    let wrong =
+        || "expected a whole number of KiB, MiB or GiB, at least 16MiB: \"64MiB\"".to_owned();
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) = units
         .iter()
@@ -327,7 +330,7 @@ fn age(text: &str) -> Result<Duration, String> {
     let age = humantime::parse_duration(text)
         .ok()
         .filter(|age| !age.is_zero());
-    age.ok_or_else(|| "write a time: \"30d\", \"12h\"".to_owned())
+    age.ok_or_else(|| "expected a duration: \"30d\", \"12h\"".to_owned())
 }
 
 /// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say
@@ -340,7 +343,7 @@ fn kubernetes_namespace(text: &str) -> Result<String, String> {
         && !text.ends_with('-');
     label
         .then(|| text.to_owned())
-        .ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
+        .ok_or_else(|| "invalid name of a Kubernetes namespace".to_owned())
 }
 
 /// A label's key as engines write them, so that it can stand in the record as it is.
@@ -349,7 +352,7 @@ fn label(text: &str) -> Result<String, String> {
         (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     plain
         .then(|| text.to_owned())
-        .ok_or_else(|| "no key of a label".to_owned())
+        .ok_or_else(|| "invalid label key".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
@@ -357,7 +360,7 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
         text.starts_with('/') && text.split('/').all(|part| part != "..") && !text.contains('\0');
     plain
         .then(|| PathBuf::from(text))
-        .ok_or_else(|| "write an absolute path without ..".to_owned())
+        .ok_or_else(|| "expected an absolute path without ..".to_owned())
 }
 
 fn resolver(text: &str) -> Result<SocketAddr, String> {
@@ -368,5 +371,5 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
     address
         .ok()
         .filter(|address| address.port() != 0)
-        .ok_or_else(|| "write an address, or address:port".to_owned())
+        .ok_or_else(|| "expected an IP address, or address:port".to_owned())
 }

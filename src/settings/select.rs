@@ -108,7 +108,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         {
             self.mistakes.push(mistake(
                 &shown(key),
-                format!("unknown; there are {POLICY}, {ALLOW} and {MODE}"),
+                format!("unknown annotation (expected {POLICY}, {ALLOW} or {MODE})"),
             ));
         }
     }
@@ -158,7 +158,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let name = PolicyName::parse(text).and_then(|name| match open.contains(&name) {
             true => Ok(name),
             false => Err(format!(
-                "{name} may not be chosen here: the host's setting annotations.policies {}",
+                "policy {name} is not allowed here: the host's setting annotations.policies {}",
                 listed(open)
             )),
         });
@@ -173,7 +173,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             self.mistakes.push(mistake(
                 MODE,
                 format!(
-                    "\"{}\" is no mode; there are enforce and observe",
+                    "unknown mode \"{}\" (expected enforce or observe)",
                     shown(text)
                 ),
             ));
@@ -182,7 +182,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let open = &self.settings.annotations.modes;
         if !open.contains(&mode) {
             let message = format!(
-                "{mode} may not be chosen here: the host's setting annotations.modes {}",
+                "mode {mode} is not allowed here: the host's setting annotations.modes {}",
                 listed(open)
             );
             self.mistakes.push(mistake(MODE, message));
@@ -208,7 +208,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             Err(mistakes) => self.mistakes.extend(mistakes),
         }
         let Some(ceiling) = &self.settings.annotations.ceiling else {
-            let message = "not open here: the host's setting annotations.ceiling names no policy as its limit";
+            let message = "not allowed here: the host's setting annotations.ceiling names no policy as its limit";
             self.mistakes.push(mistake(ALLOW, message.to_owned()));
             return source;
         };
@@ -249,7 +249,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
     fn missing(&mut self, name: &PolicyName) {
         let (origin, message) = (
             self.file(name).display().to_string(),
-            format!("policy {name} has no file"),
+            format!("no such file (policy {name})"),
         );
         self.mistakes.push(Mistake {
             origin,
@@ -266,7 +266,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 
 fn mistake(key: &str, message: String) -> Mistake {
     let origin = if key == "runtime" {
-        "policy's name"
+        "policy name"
     } else {
         "annotation"
     };
@@ -280,9 +280,9 @@ fn mistake(key: &str, message: String) -> Mistake {
 
 fn listed<T: fmt::Display>(open: &[T]) -> String {
     match open {
-        [] => "lists none".to_owned(),
+        [] => "allows none".to_owned(),
         _ => format!(
-            "lists {}",
+            "allows {}",
             open.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
         ),
     }

@@ -116,16 +116,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         Err(mistakes) => all.extend(mistakes.iter().map(|mistake| {
             Finding::broken(
                 format!("configuration: {mistake}"),
-                "put it right: until then no container is started",
+                "fix it: until then no container starts",
             )
         })),
     }
     all.push(match &facts.gateway {
-        Ok(()) => Finding::fine("kernel: a gateway, its ruleset, its link and its sockets can be made"),
+        Ok(()) => Finding::fine("kernel: a gateway with its ruleset, link and sockets can be created"),
         Err(error) => Finding::broken(
-            format!("kernel: a gateway can't be made: {error}"),
-            "run this as root, on a kernel (5.12 or later) with nf_tables, its tproxy, socket and log expressions, conntrack and veth: \
-             modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
+            format!("kernel: can't create a gateway: {error}"),
+            "run this as root, on Linux 5.12 or later with nf_tables (tproxy, socket and log expressions), conntrack and veth; \
+             to load the modules: modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
         ),
     });
     let wanted = facts
@@ -142,8 +142,8 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(facts.engines.iter().map(engine));
     if facts.engines.is_empty() {
         all.push(Finding::note(
-            "engines: none was found",
-            "boundary-shim run --bundle DIRECTORY ID needs none",
+            "engines: none found",
+            "boundary-shim run --bundle DIRECTORY ID works without one",
         ));
     }
     all
@@ -153,7 +153,7 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let remark = "install runc, or name a runtime in /etc/boundary/config.toml (runtime = \"embedded\" needs none)";
+            let remark = "install runc, or set runtime in /etc/boundary/config.toml (\"embedded\" is built in)";
             return Finding::broken(format!("runtime: {error}"), remark);
         }
     };
@@ -163,18 +163,16 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
         .map_or_else(String::new, |path| format!(" at {path}"));
     let what = |version: &str| format!("runtime: {}{path}, {version}", runtime.name);
     let finding = match (&runtime.version, &runtime.hooks) {
-        (Err(error), _) => {
-            Finding::broken(what(error), "it must answer to --version: install it anew")
-        }
+        (Err(error), _) => Finding::broken(what(error), "it must support --version: reinstall it"),
         (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => {
             Finding::broken(
                 what(version),
-                "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
+                "it doesn't run createRuntime hooks, without which nothing is filtered: use another runtime",
             )
         }
         (Ok(version), _) if runtime.ignores_seccomp => Finding::broken(
             what(version),
-            "it was built without seccomp and ignores containers' filters without a word: use another build",
+            "it was built without seccomp support and silently ignores containers' filters: use another build",
         ),
         (Ok(version), _) => Finding::fine(what(version)),
     };
@@ -188,10 +186,15 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
 
 fn configured(settings: &SettingsFacts) -> Vec<Finding> {
     let mut all = vec![Finding::fine(format!(
-        "configuration: valid, and {} policies with it",
-        settings.policies
+        "configuration: valid, {} valid {}",
+        settings.policies,
+        if settings.policies == 1 {
+            "policy"
+        } else {
+            "policies"
+        }
     ))];
-    let advice = "put it right: until then no container with this policy is started";
+    let advice = "fix it: until then no container with this policy starts";
     all.extend(
         settings
             .mistakes
@@ -201,15 +204,15 @@ fn configured(settings: &SettingsFacts) -> Vec<Finding> {
     if let Some(file) = &settings.missing_default {
         all.push(Finding::note(
             format!("policy: {file} does not exist"),
-            "write it: until then containers without another policy reach nothing",
+            "create it: until then containers without another policy can reach nothing",
         ));
     }
     let directory = &settings.audit_directory;
     all.push(match &settings.audit {
-        Ok(()) => Finding::fine(format!("records: {directory} can be written")),
+        Ok(()) => Finding::fine(format!("records: {directory} is writable")),
         Err(error) => Finding::broken(
-            format!("records: {directory} can't be written: {error}"),
-            "name another one in /etc/boundary/config.toml: audit-directory = \"/path\"",
+            format!("records: {directory} isn't writable: {error}"),
+            "choose another directory in /etc/boundary/config.toml: audit-directory = \"/path\"",
         ),
     });
     all
@@ -218,35 +221,35 @@ fn configured(settings: &SettingsFacts) -> Vec<Finding> {
 fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace) -> Vec<Finding> {
     let mut all = Vec::new();
     all.push(match made {
-        Ok(()) => Finding::fine("user namespaces: can be made"),
+        Ok(()) => Finding::fine("user namespaces: can be created"),
         Err(error) if wanted == UserNamespace::Never => {
-            Finding::note(format!("user namespaces: {error}"), "user-namespace is \"never\", so none is needed")
+            Finding::note(format!("user namespaces: {error}"), "not needed, as user-namespace is \"never\"")
         }
         Err(_) if !host.user_namespaces => Finding::broken(
-            "user namespaces: switched off",
-            "sysctl user.max_user_namespaces=10000, or user-namespace = \"never\" in /etc/boundary/config.toml",
+            "user namespaces: disabled",
+            "enable them with sysctl user.max_user_namespaces=10000, or set user-namespace = \"never\" in /etc/boundary/config.toml",
         ),
         Err(error) => Finding::broken(
-            format!("user namespaces: can't be made: {error}"),
-            "look for what forbids them (a chroot, a seccomp filter, a security module), or set user-namespace = \"never\"",
+            format!("user namespaces: can't be created: {error}"),
+            "find out what forbids them (a chroot, a seccomp filter, a security module), or set user-namespace = \"never\" in /etc/boundary/config.toml",
         ),
     });
     if !host.unprivileged_user_namespaces {
         all.push(Finding::note(
-            "nesting: only the host's root may make user namespaces",
-            "for jails in containers: sysctl kernel.unprivileged_userns_clone=1",
+            "nesting: only root on the host may create user namespaces",
+            "to allow jails in containers: sysctl kernel.unprivileged_userns_clone=1",
         ));
     }
     if host.apparmor_restricts {
         all.push(Finding::note(
-            "nesting: AppArmor takes capabilities from unconfined programs in user namespaces",
-            "for jails in containers without a profile: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            "nesting: AppArmor drops the capabilities of unconfined programs in user namespaces",
+            "to allow jails in containers without a profile: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         ));
     }
     if host.selinux_decides {
         all.push(Finding::note(
-            "nesting: SELinux decides who may make user namespaces",
-            "where it denies jails in containers, allow the container's type user_namespace { create }",
+            "nesting: SELinux decides who may create user namespaces",
+            "if it denies jails in containers, allow user_namespace { create } for the container's type",
         ));
     }
     all
@@ -255,20 +258,18 @@ fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace
 fn profile(name: &str, denied: Option<Denied>) -> Finding {
     let what = match denied {
         None => {
-            return Finding::fine(format!(
-                "nesting: the AppArmor profile {name} allows what it needs"
-            ));
+            return Finding::fine(format!("nesting: the AppArmor profile {name} allows it"));
         }
         Some(Denied::UserNamespaces) => "user namespaces",
         Some(Denied::Mounts) => "the mounts of nested jails",
     };
     let help = if is_engine_default(name) {
-        "`boundary-shim install` for the engine loads a profile that allows them"
+        "boundary-shim install ENGINE loads a profile that allows them"
     } else {
-        "it was changed: uninstall and install again"
+        "it was modified: uninstall and install again"
     };
     Finding::note(
-        format!("nesting: containers' AppArmor profile {name} denies {what}"),
+        format!("nesting: the containers' AppArmor profile {name} denies {what}"),
         help,
     )
 }
@@ -276,14 +277,14 @@ fn profile(name: &str, denied: Option<Denied>) -> Finding {
 fn engine(engine: &Engine) -> Finding {
     let name = engine.name;
     match &engine.installed {
-        Ok(true) => Finding::fine(format!("{name}: offers the runtime boundary")),
+        Ok(true) => Finding::fine(format!("{name}: the runtime boundary is installed")),
         Ok(false) => Finding::note(
-            format!("{name}: doesn't offer the runtime"),
-            format!("boundary-shim install {name}"),
+            format!("{name}: the runtime boundary is not installed"),
+            format!("to install it: boundary-shim install {name}"),
         ),
         Err(error) => Finding::broken(
             format!("{name}: {error}"),
-            "put its configuration right: the engine can't read it either",
+            "fix the engine's configuration: the engine can't read it either",
         ),
     }
 }
@@ -388,7 +389,7 @@ mod tests {
         let mut facts = healthy();
         facts.user_namespace = Err("ENOSPC".into());
         facts.host.user_namespaces = false;
-        assert_eq!(broken(&facts), ["user namespaces: switched off"]);
+        assert_eq!(broken(&facts), ["user namespaces: disabled"]);
         facts.configuration.as_mut().unwrap().user_namespace = UserNamespace::Never;
         assert!(broken(&facts).is_empty());
     }

@@ -27,7 +27,7 @@ pub struct InstallArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
-    /// Add the runtime to dockerd's daemon.json, and tell a running dockerd
+    /// Add the runtime to dockerd's daemon.json, and reload a running dockerd
     Docker(Words<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
     Containerd(Words<ContainerdWords, Policy>),
@@ -35,8 +35,7 @@ pub(super) enum InstallEngine {
     Podman(Words<PodmanWords, Policy>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
     Crio(Words<CrioWords, Policy>),
-    /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try
-    /// it
+    /// Print a RuntimeClass, a DaemonSet that runs `install containerd` on nodes, and a sample pod
     Kubernetes(KubernetesWords),
 }
 
@@ -49,13 +48,13 @@ pub struct UninstallArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
-    /// Take the runtime out of dockerd's daemon.json, and tell a running dockerd
+    /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
     Docker(Words<DockerWords>),
-    /// Take the runtime out of containerd's configuration
+    /// Remove the runtime from containerd's configuration
     Containerd(Words<ContainerdWords>),
-    /// Take the runtime out of podman's configuration
+    /// Remove the runtime from podman's configuration
     Podman(Words<PodmanWords>),
-    /// Take the runtime out of CRI-O's configuration
+    /// Remove the runtime from CRI-O's configuration
     Crio(Words<CrioWords>),
 }
 
@@ -65,7 +64,7 @@ pub(super) enum UninstallEngine {
 pub(super) struct Words<Own: Args, More: Args = ()> {
     #[command(flatten)]
     own: Own,
-    /// Say what would be done, and change nothing
+    /// Show what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -74,7 +73,7 @@ pub(super) struct Words<Own: Args, More: Args = ()> {
 
 #[derive(Debug, Args)]
 pub(super) struct Policy {
-    /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+    /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
 }
@@ -84,7 +83,7 @@ pub(super) struct Policy {
 pub(super) struct DockerInstall {
     #[command(flatten)]
     pub(super) policy: Policy,
-    /// Restart dockerd where it has to read `dns`; refused where that would stop containers
+    /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
 }
@@ -100,56 +99,56 @@ impl DockerInstall {
 
 #[derive(Debug, Args)]
 pub(super) struct DockerWords {
-    /// What `docker run --runtime=` takes
+    /// Name of the runtime, as in `docker run --runtime=NAME`
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The file that dockerd reads (its --config-file)
+    /// dockerd's configuration file (its --config-file)
     #[arg(long, value_name = "FILE", default_value = dockerd::DEFAULT_CONFIG)]
     daemon_config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ContainerdWords {
-    /// What a RuntimeClass names as its handler
+    /// Name of the runtime, as in a RuntimeClass's handler
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The file that containerd reads (its --config)
+    /// containerd's configuration file (its --config)
     #[arg(long, value_name = "FILE", default_value = containerd::DEFAULT_CONFIG)]
     config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PodmanWords {
-    /// What `podman --runtime=` takes
+    /// Name of the runtime, as in `podman --runtime=NAME`
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The folder of files beside containers.conf
+    /// podman's drop-in directory, beside containers.conf
     #[arg(long, value_name = "FOLDER", default_value = drop_in::PODMAN_FOLDER)]
     folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CrioWords {
-    /// What a RuntimeClass names as its handler
+    /// Name of the runtime, as in a RuntimeClass's handler
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The folder of files beside crio.conf (crio's --config-dir)
+    /// CRI-O's drop-in directory, beside crio.conf (its --config-dir)
     #[arg(long, value_name = "FOLDER", default_value = drop_in::CRIO_FOLDER)]
     folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KubernetesWords {
-    /// What pods name as their runtimeClassName
+    /// Name of the RuntimeClass, as in a pod's runtimeClassName
     #[arg(long, default_value = "boundary")]
     pub(super) name: RuntimeName,
-    /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml on the nodes
+    /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml on the nodes
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
-    /// Image with this program, made as the output says
+    /// Image that contains this program; the output says how to build it
     #[arg(long, default_value = concat!("boundary-shim:", env!("CARGO_PKG_VERSION")))]
     pub(super) image: Image,
-    /// Hand it to `kubectl apply` instead
+    /// Pass it to `kubectl apply` instead of printing it
     #[arg(long)]
     pub(super) apply: bool,
 }

@@ -31,7 +31,7 @@ pub(super) struct Choice {
 pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice> {
     let listed = directory
         .list(usize::MAX)
-        .with_context(|| format!("cannot list {}", directory.path().display()))?;
+        .with_context(|| format!("can't list {}", directory.path().display()))?;
     if let Some(exact) = listed
         .iter()
         .find(|recorded| Some(recorded.id.as_str()) == word)
@@ -42,7 +42,7 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice
         });
     }
     let all = by_age(&listed)
-        .with_context(|| format!("cannot read the records in {}", directory.path().display()))?;
+        .with_context(|| format!("can't read the records in {}", directory.path().display()))?;
     match word {
         Some(word) => of_several(&all, word),
         None => {
@@ -73,7 +73,7 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
     if let Some(newest) = named.last() {
         let shown = short(&newest.recorded.id);
         let remark = format!(
-            "{} containers were called {}; showing the newest, {shown}",
+            "{} containers were named {}; showing the newest, {shown}",
             named.len(),
             clean(word, MAX_WORD)
         );
@@ -94,7 +94,7 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
         .filter(|one| !word.is_empty() && one.recorded.id.starts_with(word))
         .collect();
     match begun.as_slice() {
-        [] => bail!("no records of a container or pod {}", clean(word, MAX_WORD)),
+        [] => bail!("no records found for {}", clean(word, MAX_WORD)),
         [one] => Ok(Choice {
             containers: vec![one.recorded.clone()],
             remark: None,
@@ -140,7 +140,7 @@ fn ambiguous(word: &str, candidates: Vec<String>) -> anyhow::Error {
         list.push(format!("and {} more", candidates.len() - MAX_LISTED));
     }
     anyhow::anyhow!(
-        "{} may be any of {}: {}",
+        "{} is ambiguous, it could be any of {}: {}",
         clean(word, MAX_WORD),
         candidates.len(),
         list.join(", ")

@@ -39,7 +39,7 @@ pub(super) fn show(
     if from > 0 {
         writeln!(
             out,
-            "The {NEWEST} newest of {}; --all lists them all.",
+            "These are the {NEWEST} newest of {}; use --all to list all.",
             overviews.len()
         )?;
     }
@@ -49,7 +49,7 @@ pub(super) fn show(
     {
         writeln!(
             out,
-            "?: its end is not on record; the time is that of the last line."
+            "?: no end was recorded; the time shown is that of the last line."
         )?;
     }
     out.flush()

@@ -111,16 +111,16 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     ] {
         assert_eq!(choose(Some(word)), Ok((ids.to_owned(), None)), "{word}");
     }
-    let remark = "2 containers were called web; showing the newest, abd456".to_owned();
+    let remark = "2 containers were named web; showing the newest, abd456".to_owned();
     assert_eq!(choose(Some("web")), Ok(("abd456".to_owned(), Some(remark))));
     assert_eq!(choose(None), Ok(("abd456".to_owned(), None)));
     assert_eq!(
         choose(Some("a")),
-        Err("a may be any of 3: abc123, ab, abd456".to_owned())
+        Err("a is ambiguous, it could be any of 3: abc123, ab, abd456".to_owned())
     );
     assert_eq!(
         choose(Some("till")),
-        Err("till may be any of 2: shop/till, test/till".to_owned())
+        Err("till is ambiguous, it could be any of 2: shop/till, test/till".to_owned())
     );
     for none in [
         "",
@@ -135,7 +135,7 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     ] {
         let said = choose(Some(none)).unwrap_err();
         assert!(
-            said.starts_with("no records of a container") && !said.contains('\x1b'),
+            said.starts_with("no records found for ") && !said.contains('\x1b'),
             "{none:?}"
         );
     }
@@ -166,15 +166,15 @@ fn a_person_reads_a_sentence_of_each_thing_that_happened() {
     script.end(999, 0, Ended::Closed).open("left.test");
     script.stop(3, 8).write(folder.path(), "c.jsonl");
     let expected = [
-        "START web (little:1) begins, filtered by policy default (enforce), boundary-shim 0.1.0",
+        "START web (little:1), policy default (enforce), boundary-shim 0.1.0",
         "NOTE  something is off",
         "DENY  https evil.test (192.0.2.7:443): no rule allows it; would be allowed by domain=evil.test",
         "ALLOW https good.test (192.0.2.7:443) by domain=good.test [5 B out, 10 B in, 1000 ms]",
         "ALLOW https late.test (192.0.2.7:443) by domain=late.test [reset by the server, 2.0 KiB out, 3.0 GiB in, 1m 30s]",
-        "DENY  icmp from outside by [2001:db8::2]:0 to 8 [2001:db8::1]:0 (the first of 7 that were only counted, to several ports)",
-        "ALLOW attempt 999, whose beginning is not kept [1000 ms]",
+        "DENY  icmp 8 inbound from [2001:db8::2]:0 to [2001:db8::1]:0 (the first of 7 counted together, on several ports)",
+        "ALLOW attempt 999 (its beginning is not in the record) [1000 ms]",
         "ALLOW https left.test (192.0.2.7:443) by domain=left.test [cut]",
-        "STOP  the gateway ends: 3 allowed, 8 denied, 10 B out, 20 B in",
+        "STOP  gateway ended: 3 allowed, 8 denied, 10 B out, 20 B in",
     ];
     assert_eq!(shown(&folder, form()), expected);
 }
@@ -594,7 +594,7 @@ fn following_holds_no_line_back_and_ends_with_the_gateways_last() {
         .stop(1, 2)
         .write(folder.path(), "c.jsonl");
     wait_for(&follower.lines, "[3 B out, 6 B in, 1000 ms]");
-    wait_for(&follower.lines, "the gateway ends");
+    wait_for(&follower.lines, "gateway ended");
     follower.lines.iter().for_each(drop);
     follower.thread.join().unwrap().unwrap();
     drop(follower.runs);

@@ -48,8 +48,8 @@ fn row(one: &Shown) -> [String; 11] {
     let hash = match one.policy_file {
         Some(PolicyFile::Same) => hash,
         Some(PolicyFile::Changed) => format!("{hash} (changed)"),
-        Some(PolicyFile::Broken) => format!("{hash} (file has mistakes)"),
-        None => format!("{hash} (file not read)"),
+        Some(PolicyFile::Broken) => format!("{hash} (file has errors)"),
+        None => format!("{hash} (file not checked)"),
     };
     [
         short(&one.container),
@@ -74,9 +74,9 @@ fn row(one: &Shown) -> [String; 11] {
 fn state(state: State) -> &'static str {
     match state {
         State::Dead => "DEAD: no network",
-        State::Silent => "NO ANSWER",
-        State::FilterSilent => "FILTER DOESN'T ANSWER",
-        State::RecordUnwritable => "RECORD CAN'T BE WRITTEN",
+        State::Silent => "NO RESPONSE",
+        State::FilterSilent => "FILTER NOT RESPONDING",
+        State::RecordUnwritable => "RECORD NOT WRITABLE",
         State::Ok => "ok",
     }
 }

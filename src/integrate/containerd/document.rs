@@ -32,33 +32,31 @@ pub(super) enum Malformed {
         message: String,
     },
     /// Something else stands where a table belongs.
-    #[error("`{0}` isn't a table")]
+    #[error("{0} is not a table")]
     NotATable(String),
     /// Version 1, or none.
     #[error(
-        "it needs `version = 2`, or 3 from containerd 2.0 on: `containerd config migrate` shows it in that form"
+        "unsupported version (expected version = 2, or 3 for containerd 2.0 and later): containerd config migrate prints the file in a newer version"
     )]
     Version,
     /// Not a list of texts.
-    #[error("`imports` isn't a list of texts")]
+    #[error("imports is not a list of strings")]
     Imports,
     /// A pattern with more than we can follow.
     #[error(
-        "`imports`: {0} can't be followed: write it with a path from the root, and with no pattern but `*` in the file's name"
+        "imports: unsupported pattern {0}: use an absolute path, with no wildcard but * in the file name"
     )]
     Pattern(String),
     /// They may import each other.
-    #[error("over {0} files are imported")]
+    #[error("more than {0} files are imported")]
     TooMany(usize),
     /// More than the one line would be different.
     #[error(
-        "it has line ends (CR LF) or a byte order mark that an edit would lose: write it without"
+        "it has CRLF line endings or a byte order mark, which would be lost: remove them first"
     )]
     LineEnds,
     /// Our own edit can't be read back.
-    #[error(
-        "`{0}` is written in a way that nothing can be added to: write it as a table with a header"
-    )]
+    #[error("nothing can be added to {0} as it is written: write it as a table with a header")]
     Unwritable(&'static str),
 }
 

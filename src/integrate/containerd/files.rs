@@ -45,7 +45,7 @@ impl Files {
         }
         let major = major_version(
             &containerd.program,
-            "how a new configuration file is to be written",
+            "the format of a new configuration file",
         )?;
         let drop_ins = containerd.config.with_file_name("conf.d").join("*.toml");
         let drop_ins = drop_ins
@@ -55,7 +55,7 @@ impl Files {
             ..2 => Document::new(Version::Two, None),
             2.. => Document::new(Version::Three, Some(drop_ins)),
         };
-        let changes = vec![format!("a new file, for containerd {major}.x")];
+        let changes = vec![format!("new file, for containerd {major}.x")];
         let main = File {
             path: containerd.config.clone(),
             before: None,
@@ -87,7 +87,7 @@ impl Files {
             files.list.push(file);
         }
         if version == Version::Two && files.saying_anything()?.len() > 1 {
-            files.merged = major_version(program, "which of several files counts")? >= 2;
+            files.merged = major_version(program, "which of several files takes effect")? >= 2;
         }
         Ok(files)
     }
@@ -106,8 +106,9 @@ impl Files {
                 .document
                 .fit_runtime(version, name.as_str(), path, systemd_cgroup);
             if file.explain(fitted)? {
-                file.changes
-                    .push(format!("runtime {name}: {path}, as runc is (was {was})"));
+                file.changes.push(format!(
+                    "runtime {name}: {path}, otherwise like runc (was {was})"
+                ));
             }
             return Ok(());
         }
@@ -118,7 +119,7 @@ impl Files {
                 .add_runtime(version, "runc", entry::stand_in());
             file.explain(added)?;
             file.changes.push(
-                "runtime runc: as containerd 1.x has it, which drops it where another is written"
+                "runtime runc: containerd 1.x's default, which it drops once another runtime is listed"
                     .to_owned(),
             );
         }
@@ -126,7 +127,7 @@ impl Files {
             .and_then(|entry| file.document.add_runtime(version, name.as_str(), entry));
         file.explain(added)?;
         file.changes
-            .push(format!("runtime {name}: {path}, else as runc is"));
+            .push(format!("runtime {name}: {path}, otherwise like runc"));
         Ok(())
     }
 
@@ -139,7 +140,7 @@ impl Files {
         let mut paths = Vec::new();
         for file in &mut self.list {
             if file.explain(file.document.default_runtime(version))? == Some(name.as_str()) {
-                let setting = format!("`default_runtime_name` in {}", file.path.display());
+                let setting = format!("default_runtime_name in {}", file.path.display());
                 let what = "containerd's default runtime";
                 return Err(IntegrateError::IsDefault {
                     name: name.clone(),
@@ -151,7 +152,8 @@ impl Files {
                 continue;
             };
             file.document.remove_runtime(version, name.as_str());
-            file.changes.push(format!("no runtime {name} (was {path})"));
+            file.changes
+                .push(format!("runtime {name} removed (was {path})"));
             paths.push(path);
         }
         // A main file that was made for it, and imports nothing else, goes with it.
@@ -273,9 +275,7 @@ fn major_version(program: &Path, what: &'static str) -> Result<u32, IntegrateErr
             .nth(2)
             .map(|word| word.trim_start_matches('v'));
         let major = number.and_then(|number| number.split('.').next()?.parse().ok());
-        major.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "its answer can't be understood")
-        })
+        major.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed response"))
     });
     version.map_err(|source| IntegrateError::Version {
         program: program.to_owned(),

@@ -23,10 +23,10 @@ pub struct DaemonJson {
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, or not an object.
-    #[error("it isn't a JSON object")]
+    #[error("not a valid JSON object")]
     NotAnObject(#[source] serde_json::Error),
     /// A member of the wrong type.
-    #[error("`{key}` isn't {expected}")]
+    #[error("{key} is not {expected}")]
     WrongType {
         /// Its key, with dots.
         key: String,
@@ -34,10 +34,10 @@ pub enum Malformed {
         expected: &'static str,
     },
     /// The same key twice in one object.
-    #[error("it has the key `{0}` twice")]
+    #[error("duplicate key {0}")]
     Twice(String),
     /// A key that dockerd knows only in lower case.
-    #[error("it has `{found}`, which dockerd knows only as `{known}`")]
+    #[error("unknown key {found}: dockerd knows it only as {known}")]
     Case {
         /// As written.
         found: String,

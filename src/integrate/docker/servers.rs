@@ -63,14 +63,12 @@ impl HostDns {
                 .bridge(file, daemons)
                 .map(Servers::Resolved)
                 .ok_or_else(|| {
-                    "Docker has no bridge on whose address systemd-resolved could listen".to_owned()
+                    "Docker has no bridge address for systemd-resolved to listen on".to_owned()
                 });
         }
         let usable = resolv_conf::servers(&self.resolv_confs);
         if usable.is_empty() {
-            return Err(
-                "this host names no DNS server that a container could ask, only itself".to_owned(),
-            );
+            return Err("this host has no DNS server that containers could reach".to_owned());
         }
         let (answering, silent): (Vec<_>, Vec<_>) = usable
             .into_iter()
@@ -78,7 +76,7 @@ impl HostDns {
         if answering.is_empty() {
             let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
             return Err(format!(
-                "this host's DNS servers ({}) don't answer",
+                "this host's DNS servers ({}) don't respond",
                 silent.join(", ")
             ));
         }
@@ -111,7 +109,7 @@ impl HostDns {
             path: self.drop_in.clone(),
             before,
             after,
-            changes: vec![format!("systemd-resolved listens on {address}, too")],
+            changes: vec![format!("systemd-resolved also listens on {address}")],
         };
         vec![
             write,
