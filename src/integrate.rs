@@ -9,10 +9,12 @@ pub mod apparmor;
 pub mod binary;
 mod config_file;
 pub mod containerd;
+mod dns_probe;
 pub mod docker;
 pub mod drop_in;
 pub mod error;
 pub mod kubernetes;
+mod ownership;
 pub mod plan;
 pub mod runtime_name;
 pub mod step;
@@ -44,9 +46,6 @@ pub struct Installation {
     /// AppArmor; none where it confines nobody.
     pub apparmor: Option<AppArmor>,
 }
-
-/// By this line a file is known as one that is ours alone.
-const HEADER: &str = "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
 
 /// What [`Installation::configurations`] is where nobody told an engine otherwise.
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [
@@ -111,15 +110,15 @@ pub fn uninstall(
     let mut plan = Plan::default();
     // What the engine ran under that name, and runs under no other.
     let unused = match engine {
-        Engine::Docker(docker) => docker.remove(name, ours, &mut plan)?,
+        Engine::Docker(docker) => docker.remove(name, &ours.running, &mut plan)?,
         Engine::Containerd(containerd) => containerd.remove(name, &mut plan)?,
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };
     for program in unused {
-        plan.remove_link(Path::new(&program), ours);
+        plan.remove_link(Path::new(&program), &ours.running, &ours.configurations);
     }
     if let Some(apparmor) = &ours.apparmor {
-        apparmor.remove(ours, &mut plan)?;
+        apparmor.remove(&ours.running, &ours.configurations, &mut plan)?;
     }
     Ok(plan)
 }

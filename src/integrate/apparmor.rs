@@ -7,10 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::step::Step;
-use super::{HEADER, Installation, config_file};
 use crate::apparmor::{kernel, profiles};
 use crate::sys::process;
 
@@ -67,16 +67,17 @@ impl AppArmor {
     /// Plans that they aren't, once the steps before have taken the last runtime of ours away.
     pub(super) fn remove(
         &self,
-        ours: &Installation,
+        running: &Path,
+        configurations: &[PathBuf],
         plan: &mut Plan,
     ) -> Result<(), IntegrateError> {
         let (path, Some(before)) = self.read()? else {
             return Ok(());
         };
-        if plan.file_that_names_us(ours).is_some() {
+        if plan.file_that_names_us(configurations).is_some() {
             return Ok(());
         }
-        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
             let why = "running containers use its profiles; uninstall again once they are removed";
             plan.notes
                 .push(format!("{} is kept: {why}", path.display()));
@@ -99,32 +100,8 @@ impl AppArmor {
 
     /// The file's path and its text, where there is one. One that is not ours is an error.
     fn read(&self) -> Result<(PathBuf, Option<String>), IntegrateError> {
-        match config_file::read(&self.folder.join(profiles::FILE))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => {
-                Err(IntegrateError::ForeignFile(path))
-            }
-            found => Ok(found),
-        }
+        config_file::read_own(&self.folder.join(profiles::FILE))
     }
-}
-
-/// Has the kernel take the profiles of a file, in the place of those that it had, and keeps them
-/// compiled for the next boot.
-///
-/// # Errors
-/// The parser can't be run, or refuses the file.
-pub(super) fn load(parser: &Path, file: &Path) -> std::io::Result<()> {
-    let file = file.to_string_lossy();
-    process::answer(parser, &["--replace", "--write-cache", &file]).map(drop)
-}
-
-/// Has the kernel forget the profiles of a file.
-///
-/// # Errors
-/// The parser can't be run; or one of them isn't loaded.
-pub(super) fn unload(parser: &Path, file: &Path) -> std::io::Result<()> {
-    let file = file.to_string_lossy();
-    process::answer(parser, &["--remove", &file]).map(drop)
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::error::IntegrateError;
-use super::runtime_name::RuntimeName;
 use super::step::Step;
 use crate::policy::PolicyName;
 
@@ -17,7 +15,7 @@ use crate::policy::PolicyName;
 pub const DEFAULT_POLICY: &str = "default";
 
 /// Links to the binary are called this and the policy's name.
-const LINK_PREFIX: &str = "boundary-";
+pub(super) const LINK_PREFIX: &str = "boundary-";
 
 /// Why an engine must not be told of a file.
 #[derive(Debug, thiserror::Error)]
@@ -125,47 +123,12 @@ pub fn path_for(
     }
 }
 
-/// What the entry of the runtime `name` runs, where that is this program.
-///
-/// # Errors
-/// It runs another one, or doesn't say: the entry isn't ours to change.
-pub(super) fn ours(name: &RuntimeName, file: &Path, runs: &str) -> Result<String, IntegrateError> {
-    if is_ours(runs) {
-        return Ok(runs.to_owned());
-    }
-    let runs = if runs.is_empty() {
-        "something else"
-    } else {
-        runs
-    };
-    Err(IntegrateError::ForeignRuntime {
-        name: name.clone(),
-        path: file.to_owned(),
-        runs: runs.to_owned(),
-    })
-}
-
-/// Whether a path in an engine's configuration is this program, by its name: the file may be gone
-/// already.
-pub(super) fn is_ours(path: &str) -> bool {
-    Path::new(path)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with(LINK_PREFIX))
-}
-
-/// Whether `path` is one of our links (which `uninstall` takes away) and not the program's file
-/// (which it doesn't).
-pub(super) fn is_link(path: &Path) -> bool {
-    path.to_str().is_some_and(is_ours)
-        && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::integrate::ownership;
 
     #[test]
     fn the_systems_own_programs_are_trusted() {
@@ -217,7 +180,7 @@ mod tests {
         );
         symlink("boundary-shim", &path).expect("a link");
         assert_eq!(path_for(&binary, &npm).expect("ours"), (path.clone(), None));
-        assert!(is_link(&path) && !is_link(&binary));
+        assert!(ownership::is_link(&path) && !ownership::is_link(&binary));
 
         std::fs::remove_file(&path).expect("removed");
         symlink("/bin/sh", &path).expect("a link");
@@ -246,17 +209,6 @@ mod tests {
         assert!(
             error.contains("boundary-shim means the default policy"),
             "{error}"
-        );
-    }
-
-    #[test]
-    fn only_our_own_names_are_ours() {
-        assert!(is_ours("/opt/boundary-shim") && is_ours("/usr/local/bin/boundary-npm"));
-        assert!(
-            !is_ours("/usr/bin/runc")
-                && !is_ours("/opt/boundary-shim/runc")
-                && !is_ours("")
-                && !is_ours("boundary")
         );
     }
 }

@@ -18,6 +18,7 @@ mod document;
 mod entry;
 mod file;
 mod files;
+mod malformed;
 
 use std::path::PathBuf;
 
@@ -55,7 +56,7 @@ impl Containerd {
         program: &str,
         plan: &mut Plan,
     ) -> Result<(), IntegrateError> {
-        let mut files = Files::read_or_new(self)?;
+        let mut files = Files::read_or_new(&self.config, &self.program)?;
         files.add_runtime(name, program)?;
         plan.note_other_runtime(&files)?;
         plan.note_disabled(&files);
@@ -69,7 +70,7 @@ impl Containerd {
         name: &RuntimeName,
         plan: &mut Plan,
     ) -> Result<Vec<String>, IntegrateError> {
-        let Some(mut files) = Files::read(self)? else {
+        let Some(mut files) = Files::read(&self.config, &self.program)? else {
             return Ok(Vec::new());
         };
         let mut paths = files.remove_runtime(name)?;

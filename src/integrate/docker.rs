@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 
 use self::config_file::ConfigFile;
 use self::servers::HostDns;
-use super::Installation;
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
@@ -94,7 +93,7 @@ impl Docker {
     pub(super) fn remove(
         &self,
         name: &RuntimeName,
-        ours: &Installation,
+        containers: &Path,
         plan: &mut Plan,
     ) -> Result<Vec<String>, IntegrateError> {
         let mut file = ConfigFile::read(&self.daemon_config)?;
@@ -102,7 +101,7 @@ impl Docker {
 
         let path = file.remove_runtime(name, &daemons)?;
         let unused = path.filter(|path| !file.json.mentions(path));
-        file.remove_dns(&self.dns, &daemons, &ours.running, plan);
+        file.remove_dns(&self.dns, &daemons, containers, plan);
         if !file.changes.is_empty() {
             file.write(plan);
             plan.reload(&daemons);

@@ -11,11 +11,11 @@
 
 use std::path::PathBuf;
 
+use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
 use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
-use super::{HEADER, config_file};
 
 /// Where podman looks for files beside containers.conf (containers.conf(5)).
 pub const PODMAN_FOLDER: &str = "/etc/containers/containers.conf.d";
@@ -85,12 +85,7 @@ impl DropIn {
 
     /// The drop-in's path and its text, where there is one. One that is not ours is an error.
     fn read(&self, name: &RuntimeName) -> Result<(PathBuf, Option<String>), IntegrateError> {
-        match config_file::read(&self.file_of(name))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => {
-                Err(IntegrateError::ForeignFile(path))
-            }
-            found => Ok(found),
-        }
+        config_file::read_own(&self.file_of(name))
     }
 
     /// Whether a file of ours for another name runs the program. What can't be read isn't ours.

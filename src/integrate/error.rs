@@ -95,3 +95,74 @@ pub enum IntegrateError {
         config: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrate::containerd::Containerd;
+    use crate::integrate::docker::Docker;
+    use crate::integrate::test_host::TestHost;
+    use crate::integrate::{Engine, step};
+
+    /// `{:#}` joins what each error of a chain says, so none may repeat the next.
+    fn assert_each_cause_is_said_once(error: anyhow::Error, causes: usize) {
+        let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
+        assert_eq!(chain.len(), causes, "{chain:?}");
+        let whole = format!("{error:#}");
+        for said in &chain {
+            assert_eq!(whole.matches(said).count(), 1, "{said:?} in {whole:?}");
+        }
+    }
+
+    fn denied() -> io::Error {
+        io::ErrorKind::PermissionDenied.into()
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let path = || PathBuf::from("/etc/x");
+        for error in [
+            IntegrateError::Read {
+                path: path(),
+                source: denied(),
+            },
+            IntegrateError::Version {
+                program: path(),
+                what: "the format",
+                source: denied(),
+            },
+            IntegrateError::AskDockerd { source: denied() },
+            IntegrateError::Binary(BinaryError::Unreadable {
+                path: path(),
+                source: denied(),
+            }),
+        ] {
+            assert_each_cause_is_said_once(error.into(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_once() {
+        let docker = TestHost::new(|at| Engine::Docker(Docker::reading(at("daemon.json"))));
+        docker.put("daemon.json", "{");
+        let error = docker.install().expect_err("not JSON");
+        assert_each_cause_is_said_once(error.into(), 3);
+
+        let containerd = TestHost::new(|at| {
+            Engine::Containerd(Containerd {
+                config: at("config.toml"),
+                program: at("containerd"),
+            })
+        });
+        containerd.put("config.toml", "[");
+        let error = containerd.install().expect_err("not TOML");
+        assert_each_cause_is_said_once(error.into(), 2);
+    }
+
+    #[test]
+    fn why_a_step_failed_is_said_once() {
+        let step = step::Step::Unlink("/nonexistent/link".into());
+        let error = step::apply(&[step], |_| Ok(())).expect_err("there is no link");
+        assert_each_cause_is_said_once(error.into(), 2);
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::step::Step;
-use super::{Installation, binary, config_file};
+use super::{config_file, ownership};
 use crate::policy::PolicyName;
 
 /// What is to be done, in order, and what the user should know afterwards.
@@ -61,17 +61,17 @@ impl Plan {
 
     /// A running container is stopped and removed through the path it was made with, so the link
     /// stays as long; and as long as another engine may be told to run it.
-    pub(super) fn remove_link(&mut self, link: &Path, ours: &Installation) {
-        if !binary::is_link(link) {
+    pub(super) fn remove_link(&mut self, link: &Path, running: &Path, configurations: &[PathBuf]) {
+        if !ownership::is_link(link) {
             return;
         }
         let shown = link.display();
-        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
             self.notes.push(format!(
                 "{shown} is kept: running containers may need it to be stopped"
             ));
         } else if let Some(file) =
-            self.file_that_names(|program| Path::new(program) == link, &ours.configurations)
+            self.file_that_names(|program| Path::new(program) == link, configurations)
         {
             self.notes
                 .push(format!("{shown} is kept: {} refers to it", file.display()));
@@ -81,8 +81,8 @@ impl Plan {
     }
 
     /// An engine's file in which a program stands that is one of ours, once all this is done.
-    pub(super) fn file_that_names_us(&self, ours: &Installation) -> Option<PathBuf> {
-        self.file_that_names(binary::is_ours, &ours.configurations)
+    pub(super) fn file_that_names_us(&self, configurations: &[PathBuf]) -> Option<PathBuf> {
+        self.file_that_names(ownership::is_ours, configurations)
     }
 
     /// An engine's file in which a program stands that is `wanted`, once all this is done.

@@ -10,8 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::apparmor;
-use super::docker::servers;
+use super::dns_probe;
 use crate::dockerd::Daemon;
 use crate::sys::{file, process};
 
@@ -128,10 +127,10 @@ impl Step {
             Self::Restart(unit) => {
                 process::answer(Path::new("systemctl"), &["restart", unit]).map(drop)
             }
-            Self::Ask(server) if servers::answers(*server) => Ok(()),
+            Self::Ask(server) if dns_probe::answers(*server) => Ok(()),
             Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response")),
-            Self::LoadProfiles { parser, file } => apparmor::load(parser, file),
-            Self::UnloadProfiles { parser, file } => apparmor::unload(parser, file),
+            Self::LoadProfiles { parser, file } => load_profiles(parser, file),
+            Self::UnloadProfiles { parser, file } => unload_profiles(parser, file),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
         }
     }
@@ -151,7 +150,7 @@ impl Step {
             Self::Write {
                 path, before: None, ..
             } => std::fs::remove_file(path),
-            Self::UnloadProfiles { parser, file } => apparmor::load(parser, file),
+            Self::UnloadProfiles { parser, file } => load_profiles(parser, file),
             // A profile that no container is given changes nothing.
             Self::LoadProfiles { .. }
             | Self::Reload(_)
@@ -160,6 +159,18 @@ impl Step {
             | Self::Unlink(_) => Ok(()),
         };
     }
+}
+
+/// Has the kernel replace the profiles of a file by those in it, and caches them for the next boot.
+fn load_profiles(parser: &Path, file: &Path) -> io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--replace", "--write-cache", &file]).map(drop)
+}
+
+/// Has the kernel remove the profiles of a file. It is an error if one of them isn't loaded.
+fn unload_profiles(parser: &Path, file: &Path) -> io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--remove", &file]).map(drop)
 }
 
 impl fmt::Display for Step {

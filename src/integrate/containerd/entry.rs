@@ -6,7 +6,7 @@
 
 use toml_edit::{InlineTable, Item, Table, TableLike, Value, value};
 
-use super::document::Malformed;
+use super::malformed::Malformed;
 
 /// Of what the runtime is for containerd: runc's own shim, which runs the program in `BinaryName`.
 const RUNTIME_TYPE: &str = "io.containerd.runc.v2";

@@ -6,13 +6,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, Malformed, Version};
+use super::document::{Document, Version};
 use super::entry;
+use super::malformed::Malformed;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
-use crate::integrate::{binary, config_file};
+use crate::integrate::{config_file, ownership};
 
 /// One file, and what has been changed in it so far.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl File {
     ) -> Result<Option<String>, IntegrateError> {
         let entry = self.explain(self.document.runtime(version, name.as_str()))?;
         let runs = entry.map(|entry| entry::binary_name(entry).unwrap_or_default());
-        runs.map(|runs| binary::ours(name, &self.path, runs))
+        runs.map(|runs| ownership::ours(name, &self.path, runs))
             .transpose()
     }
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::Table;
 
-use super::Containerd;
-use super::document::{Document, Malformed, Version};
+use super::document::{Document, Version};
 use super::entry;
 use super::file::{File, file_name, matches};
+use super::malformed::Malformed;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::sys::process;
@@ -32,22 +32,19 @@ pub(super) struct Files {
 
 impl Files {
     /// None where there is no main file.
-    pub(super) fn read(containerd: &Containerd) -> Result<Option<Self>, IntegrateError> {
-        File::read(&containerd.config)?
-            .map(|main| Self::beginning_with(main, &containerd.program))
+    pub(super) fn read(config: &Path, program: &Path) -> Result<Option<Self>, IntegrateError> {
+        File::read(config)?
+            .map(|main| Self::beginning_with(main, program))
             .transpose()
     }
 
     /// Where there is no main file, one is made.
-    pub(super) fn read_or_new(containerd: &Containerd) -> Result<Self, IntegrateError> {
-        if let Some(files) = Self::read(containerd)? {
+    pub(super) fn read_or_new(config: &Path, program: &Path) -> Result<Self, IntegrateError> {
+        if let Some(files) = Self::read(config, program)? {
             return Ok(files);
         }
-        let major = major_version(
-            &containerd.program,
-            "the format of a new configuration file",
-        )?;
-        let drop_ins = containerd.config.with_file_name("conf.d").join("*.toml");
+        let major = major_version(program, "the format of a new configuration file")?;
+        let drop_ins = config.with_file_name("conf.d").join("*.toml");
         let drop_ins = drop_ins
             .to_str()
             .ok_or_else(|| IntegrateError::NotText(drop_ins.clone()))?;
@@ -57,12 +54,12 @@ impl Files {
         };
         let changes = vec![format!("new file, for containerd {major}.x")];
         let main = File {
-            path: containerd.config.clone(),
+            path: config.to_owned(),
             before: None,
             document,
             changes,
         };
-        Self::beginning_with(main, &containerd.program)
+        Self::beginning_with(main, program)
     }
 
     /// In the order in which containerd reads them: all of one level, then those that they import.

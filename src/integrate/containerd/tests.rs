@@ -1,7 +1,8 @@
 //! Installing and uninstalling on a host of files, without containerd; with real ones:
 //! `tests/install`.
 
-use super::document::{Malformed, Version};
+use super::document::Version;
+use super::malformed::Malformed;
 use super::test_host::{CONFIG, THREE, TWO, entry, host_of_version, host_with, renamed};
 use crate::integrate::error::IntegrateError;
 use crate::integrate::step::{Step, apply};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use super::daemon_json::DaemonJson;
 use super::servers::{HostDns, RESOLVED, Servers};
 use crate::dockerd::Daemon;
-use crate::integrate::binary;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
+use crate::integrate::ownership;
 use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
@@ -68,7 +68,7 @@ impl ConfigFile {
         {
             return;
         }
-        let servers = match host.choose(self, daemons) {
+        let servers = match host.choose(&self.json, daemons) {
             Ok(Servers::Named(servers)) => servers,
             Ok(Servers::Resolved(address)) => {
                 if let Some(directory) = host.drop_in.parent() {
@@ -117,7 +117,7 @@ impl ConfigFile {
         plan: &mut Plan,
     ) {
         let servers = self.json.dns().join(", ");
-        if servers.is_empty() || self.json.programs().any(|path| binary::is_ours(&path)) {
+        if servers.is_empty() || self.json.programs().any(|path| ownership::is_ours(&path)) {
             return;
         }
         let memory = self.memory();
@@ -204,7 +204,7 @@ impl ConfigFile {
     /// The path of the runtime, if it is there and runs us.
     fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
         let runs = self.json.runtime(name.as_str());
-        runs.map(|runs| binary::ours(name, &self.path, &runs))
+        runs.map(|runs| ownership::ours(name, &self.path, &runs))
             .transpose()
     }
 }
