@@ -10,7 +10,7 @@ use log::LevelFilter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{
+use super::values::{
     Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets,
     Privileged, Settings, UserNamespace,
 };
@@ -31,7 +31,7 @@ const DNS: u16 = 53;
 /// Every mistake in it, each with its line; of very many, the first.
 pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(content);
-    let mut reader = Reader {
+    let mut reader = TextReader {
         origin,
         content,
         mistakes: Vec::new(),
@@ -59,13 +59,13 @@ pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
 type Key<'a> = Spanned<Cow<'a, str>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
-struct Reader<'a> {
+struct TextReader<'a> {
     origin: &'a str,
     content: &'a str,
     mistakes: Vec<Mistake>,
 }
 
-impl Reader<'_> {
+impl TextReader<'_> {
     fn setting(&mut self, key: &Key<'_>, value: &Value<'_>, settings: &mut Settings) {
         match key.get_ref().as_ref() {
             "runtime" => self.set(key, value, &mut settings.runtime, |text| {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Settings;
+use super::values::Settings;
 use crate::policy::text::{self, Mistake, RuleFile, shown};
 use crate::policy::{Mode, PolicyName, PolicySource};
 

@@ -1,11 +1,19 @@
 //! The configuration file: every key, every mistake with its line, and whose files are believed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use log::LevelFilter;
+use nix::unistd::geteuid;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::text::MAX_FILE;
+use crate::policy::{Mode, PolicyName};
+use crate::seccomp::tier::Tier;
 
 fn parsed(content: &str) -> Settings {
     parse("c.toml", content).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
