@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;
 pub mod logs;
+mod short;
 pub mod status;
 
 use std::ffi::{OsStr, OsString};

@@ -5,6 +5,7 @@
 //! `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
 
 mod choice;
+mod host;
 mod last;
 mod listing;
 mod period;
@@ -17,16 +18,14 @@ mod words;
 mod zone;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
 use crate::audit::reader::{Directory, Recorded, Streams};
-use crate::policy::text::all_of;
-use crate::settings::{self, Settings};
 
 use choice::Choice;
+use host::HostArguments;
 use period::{Period, Wanted};
 use running::Running;
 use view::{Form, View};
@@ -81,27 +80,13 @@ pub struct LogsArguments {
     #[arg(long, conflicts_with = "json")]
     local: bool,
     #[command(flatten)]
-    host: Host,
+    host: HostArguments,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum LogsCommand {
     /// Remove old records of containers that have ended
     Prune(pruning::PruneArguments),
-}
-
-/// Whose settings name the folder.
-#[derive(Debug, clap::Args)]
-struct Host {
-    /// Host configuration file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl Host {
-    fn settings(&self) -> Result<Settings> {
-        settings::load(self.config.as_deref()).map_err(|mistakes| all_of(&mistakes))
-    }
 }
 
 /// Shows records, lists them, or removes them.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::audit::clean;
 use crate::audit::line::Identity;
 use crate::audit::reader::{Directory, Overview, Recorded};
+use crate::cli::short::short;
 
 /// Candidates that are listed where a word means several containers.
 const MAX_LISTED: usize = 10;
@@ -159,9 +160,4 @@ pub(super) fn pod(who: &Identity) -> Option<String> {
             .as_ref()
             .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")),
     )
-}
-
-/// An ID as people know it.
-pub(super) fn short(id: &str) -> String {
-    clean(&id.chars().take(12).collect::<String>(), MAX_WORD)
 }

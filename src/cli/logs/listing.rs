@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::choice::{by_age, pod, short};
+use super::choice::{by_age, pod};
 use super::running::Running;
 use super::zone::Zone;
 use crate::audit::reader::{Directory, End, Overview};
 use crate::cli::columns;
+use crate::cli::short::short;
 
 /// Containers that are listed where not all are asked for.
 const NEWEST: usize = 20;

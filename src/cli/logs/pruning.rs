@@ -1,16 +1,15 @@
 //! `logs prune`: removes the records of containers that ended long ago.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::Host;
-use super::choice::short;
+use super::host::HostArguments;
 use super::words::size;
 use crate::audit::prune;
 use crate::audit::reader::Directory;
+use crate::cli::short::short;
 use crate::state;
 
 /// What `logs prune` is told.
@@ -24,7 +23,7 @@ pub(super) struct PruneArguments {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    host: Host,
+    host: HostArguments,
 }
 
 /// Removes, and says what. A container of which anything runs keeps its record.
@@ -38,12 +37,8 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
         .checked_sub(age)
         .context("--older is too long ago")?;
     let directory = Directory::new(&settings.audit_directory);
-    let running: HashSet<String> = state::list()
-        .context("can't tell which containers are running")?
-        .into_iter()
-        .filter(|record| !record.over())
-        .map(|record| record.plan.container)
-        .collect();
+    let running = state::containers(|record| !record.over())
+        .context("can't tell which containers are running")?;
     let old = prune::old(&directory, before, |id| running.contains(id))
         .with_context(|| format!("can't list {}", directory.path().display()))?;
     let (verb, mut count, mut bytes) = (

@@ -12,19 +12,15 @@ pub(super) struct Running(Option<HashSet<String>>);
 impl Running {
     /// Looks. A gateway that is just being made isn't remembered yet, though its record has begun.
     pub(super) fn now() -> io::Result<Self> {
-        match state::list() {
-            Ok(records) => Ok(Self::of(
-                records
-                    .into_iter()
-                    .filter(Record::filters)
-                    .map(|record| record.plan.container),
-            )),
+        match state::containers(Record::filters) {
+            Ok(ids) => Ok(Self(Some(ids))),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self(None)),
             Err(error) => Err(error),
         }
     }
 
     /// These.
+    #[cfg(test)]
     pub(super) fn of(ids: impl IntoIterator<Item = String>) -> Self {
         Self(Some(ids.into_iter().collect()))
     }

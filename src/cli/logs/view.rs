@@ -6,7 +6,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::choice::short;
 use super::last::Last;
 use super::period::Wanted;
 use super::repeats::Repeats;
@@ -15,6 +14,7 @@ use super::words::{self, Paint};
 use super::zone::Zone;
 use crate::audit::line::{Event, Verdict};
 use crate::audit::reader::{Entry, Fold, Standing, Streams, Told};
+use crate::cli::short::short;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);

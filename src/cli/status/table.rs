@@ -6,12 +6,11 @@ use std::io::{self, Write};
 use super::gateway::{PolicyFile, Shown, State};
 use crate::audit::clean;
 use crate::cli::columns;
+use crate::cli::short::short;
 
 /// The widest cell, in bytes; of the last column, in which nothing has to be aligned.
 const WIDEST: usize = 40;
 const LAST: usize = 200;
-/// Letters of an id and of a hash, as Docker shortens ids.
-const SHORT: usize = 12;
 /// What isn't known.
 const UNKNOWN: &str = "-";
 
@@ -79,10 +78,6 @@ fn state(state: State) -> &'static str {
         State::RecordUnwritable => "RECORD NOT WRITABLE",
         State::Ok => "ok",
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(SHORT).collect()
 }
 
 /// With one digit behind the point, where that isn't nought.
