@@ -1,8 +1,9 @@
 //! The operator personality: commands for people, parsed with clap.
 //!
-//! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how
-//! anything is done. A command's word must never be one of runc's verbs: `main` would take it away
-//! from the engines.
+//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage). Must not know how
+//! anything is done.
+//!
+//! Invariant: no command is called like one of runc's, or engines could no longer call that one.
 
 mod columns;
 pub mod doctor;
@@ -31,11 +32,11 @@ use crate::logging::{self, Terminal};
 )]
 struct Operator {
     #[command(subcommand)]
-    command: Command,
+    command: OperatorCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum OperatorCommand {
     /// Add the runtime to a container engine's configuration
     Install(install::InstallArguments),
     /// Remove the runtime from a container engine's configuration
@@ -50,7 +51,7 @@ enum Command {
     Status(status::StatusArguments),
 }
 
-/// Whether a first argument is an operator's command.
+/// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
     word.to_str()
@@ -63,20 +64,20 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = match Operator::try_parse_from(arguments) {
         Ok(operator) => operator.command,
         Err(error) => {
-            // Help goes to stdout with code 0, a mistake to stderr with code 2; a closed stream is
-            // nobody to tell.
+            // Help goes to stdout with code 0, a usage error to stderr with code 2. If the stream
+            // is closed, nobody can be told.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     logging::to(Terminal, LevelFilter::Info);
     let result = match command {
-        Command::Install(arguments) => install::install(arguments),
-        Command::Uninstall(arguments) => install::uninstall(arguments),
-        Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Logs(arguments) => logs::run(&arguments),
-        Command::Status(arguments) => status::run(&arguments),
+        OperatorCommand::Install(arguments) => install::install(arguments),
+        OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
+        OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
+        OperatorCommand::Doctor(arguments) => doctor::run(&arguments),
+        OperatorCommand::Logs(arguments) => logs::run(&arguments),
+        OperatorCommand::Status(arguments) => status::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -179,8 +179,8 @@ pub fn list() -> io::Result<Vec<Record>> {
     Ok(directories.filter_map(own).collect())
 }
 
-/// The IDs of the containers whose records are `wanted`: [`Record::filters`] for those whose gateway
-/// runs, not [`Record::over`] for those of which anything runs.
+/// The IDs of the containers whose records are `wanted`: [`Record::filters`] for those whose
+/// gateway runs, not [`Record::over`] for those of which anything runs.
 ///
 /// # Errors
 /// What [`list`] gives.

@@ -1,8 +1,9 @@
 //! `boundary-shim gen-seccomp`: writes a seccomp profile that lets a jail run inside a container,
 //! for engines that don't use this runtime.
 //!
-//! Owns options, files and words for people; how a profile is made is `seccomp::generate`'s. Not to
-//! be forgotten: nothing is written before everything was checked.
+//! Owns options, files and messages; `seccomp::generate` makes the profile.
+//!
+//! Invariant: nothing is written before everything has been checked.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::seccomp::resolve::{Arch, Generation, Target, kernel_of};
 use crate::seccomp::tier::Tier;
 use crate::sys::file;
 
-/// What `gen-seccomp` is told.
+/// `gen-seccomp`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Tiers: nsjail    user and network namespaces by clone(2): coder/boundary's nsjail, Go's SysProcAttr
@@ -42,8 +43,8 @@ pub struct GenSeccompArguments {
     /// What a container may nest inside itself
     #[arg(long, default_value = "nsjail", value_parser = tier)]
     tier: Tier,
-    /// docker: for docker run --security-opt; oci: for Kubernetes, resolved for one architecture and
-    /// set of capabilities
+    /// docker: for docker run --security-opt; oci: for Kubernetes, resolved for one architecture
+    /// and set of capabilities
     #[arg(long, default_value = "docker", value_parser = format)]
     format: Form,
     /// With --format oci: the architecture (amd64, arm64, …; default: this machine's)
@@ -55,7 +56,8 @@ pub struct GenSeccompArguments {
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Explain what was changed and what that allows; the profile itself is written only to --output
+    /// Explain what was changed and what that allows; the profile itself is written only to
+    /// --output
     #[arg(long)]
     explain: bool,
 }
@@ -126,7 +128,7 @@ pub fn run(arguments: &GenSeccompArguments) -> Result<()> {
     Ok(io::stdout().write_all(shown.as_bytes())?)
 }
 
-/// What was done, for people.
+/// What was changed, for people.
 fn explanation(name: &str, tier: Tier, changes: &Changes) -> String {
     let lines: Vec<String> = changes
         .0
@@ -141,7 +143,7 @@ fn explanation(name: &str, tier: Tier, changes: &Changes) -> String {
     )
 }
 
-/// The profile to be patched, and what it is called.
+/// The profile to patch, and its name in messages.
 fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     if let Some(path) = &arguments.base {
         let name = if path == Path::new("-") {
@@ -164,7 +166,8 @@ fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     Ok((profile, name))
 }
 
-/// At most one byte more than a profile may have: the reader says that it is too long.
+/// Reads at most one byte more than a profile may have: the parser then reports that it is too
+/// long.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();

@@ -1,8 +1,8 @@
 //! `boundary-shim logs`: shows what containers attempted, from their records.
 //!
-//! Owns the words and the layout. `choice` finds the containers that are meant, `listing` shows
-//! them as a table, `view` shows a record's attempts as they come, `summary` adds them up,
-//! `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
+//! Owns the arguments. `choice` finds the containers, `listing` shows them as a table, `view` shows
+//! a record's attempts as they come, `summary` adds them up, and `pruning` removes old records.
+//! [`crate::audit::reader`] reads the files.
 
 mod choice;
 mod host;
@@ -24,15 +24,15 @@ use anyhow::{Context, Result};
 
 use crate::audit::reader::{Directory, Recorded, Streams};
 
-use choice::Choice;
+use choice::Selected;
 use host::HostArguments;
 use period::{Period, Wanted};
 use running::Running;
-use view::{Form, View};
+use view::{View, ViewOptions};
 use words::Paint;
 use zone::Zone;
 
-/// What `logs` is told.
+/// `logs`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(group(clap::ArgGroup::new("one").args(["container", "last"])))]
@@ -93,8 +93,8 @@ enum LogsCommand {
 ///
 /// # Errors
 /// A broken configuration, no such container, several of them (listed), a file that cannot be read.
-/// Where the reader of standard output is gone (`| head`), that very error, bare: the caller takes
-/// it for success.
+/// If the reader of standard output is gone (`| head`), that I/O error itself: the caller treats it
+/// as success.
 pub fn run(arguments: &LogsArguments) -> Result<()> {
     let out = &mut io::BufWriter::new(io::stdout().lock());
     match &arguments.command {
@@ -123,7 +123,7 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
             .list(usize::MAX)
             .and_then(|all| summary::show(&all, wanted, zone, out)),
         (word, _, summed) => {
-            let Choice { containers, remark } = choice::choose(&directory, word.as_deref())?;
+            let Selected { containers, remark } = choice::choose(&directory, word.as_deref())?;
             if let Some(remark) = remark {
                 // Where stderr is closed there is nobody to tell.
                 let _ = writeln!(io::stderr(), "boundary-shim: {remark}");
@@ -153,7 +153,7 @@ fn view(
         io::stdout().is_terminal(),
         std::env::var_os("NO_COLOR").as_deref(),
     );
-    let form = Form {
+    let form = ViewOptions {
         json: arguments.json,
         follow: arguments.follow,
         last: arguments.tail,

@@ -1,15 +1,15 @@
-//! AppArmor's folder: the profiles under which containers can nest, loaded now and by every boot
-//! (apparmor.service).
+//! AppArmor: the profiles under which containers can nest, loaded now and at every boot
+//! (apparmor.service). Plans only.
 //!
-//! They are every engine's, so they go with the last of them that offers a runtime of ours, and not
-//! before the last container: a process whose profile is taken away is confined no more. Plans
-//! only.
+//! Invariant: all engines share the profiles, so they are removed with the last runtime of ours in
+//! any engine, and not before the last container has ended: a process whose profile is removed is
+//! no longer confined.
 
 use std::path::{Path, PathBuf};
 
+use super::change_plan::ChangePlan;
 use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::step::Step;
 use crate::apparmor::{kernel, profiles};
 use crate::sys::process;
@@ -45,7 +45,7 @@ impl AppArmor {
     }
 
     /// Plans that the profiles are there, and loaded.
-    pub(super) fn add(&self, plan: &mut Plan) -> Result<(), IntegrateError> {
+    pub(super) fn add(&self, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
         let (path, before) = self.read()?;
         let after = format!("{HEADER}\n{}", profiles::file());
         let same = before.as_ref() == Some(&after);
@@ -69,7 +69,7 @@ impl AppArmor {
         &self,
         running: &Path,
         configurations: &[PathBuf],
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
         let (path, Some(before)) = self.read()? else {
             return Ok(());
@@ -108,7 +108,7 @@ impl AppArmor {
 mod tests {
     use super::*;
     use crate::integrate::Engine;
-    use crate::integrate::drop_in::{DropIn, Reader};
+    use crate::integrate::drop_in::{DropIn, DropInReader};
     use crate::integrate::test_host::{TestHost, has_note};
 
     const FILE: &str = "apparmor.d/boundary-shim";
@@ -118,7 +118,7 @@ mod tests {
     fn host(loaded: bool) -> TestHost {
         let mut host = TestHost::new(|at| {
             Engine::DropIn(DropIn {
-                reader: Reader::Podman,
+                reader: DropInReader::Podman,
                 folder: at("elsewhere.d"),
             })
         });
@@ -134,7 +134,7 @@ mod tests {
         host
     }
 
-    fn loads(plan: &Plan) -> bool {
+    fn loads(plan: &ChangePlan) -> bool {
         plan.steps
             .iter()
             .any(|step| matches!(step, Step::LoadProfiles { .. }))

@@ -1,8 +1,7 @@
-//! The program's own file, as engines are told of it: where it is, who could replace it, and its
-//! links.
+//! The program's executable as engines run it: where it is, who could replace it, and its links.
 //!
-//! An engine runs this file as root for years. Whoever can write to it, or to a directory on the
-//! way to it, is root; that is checked here, once, before any engine is told the path.
+//! Invariant: no engine is told a path that others than root could replace. An engine runs the file
+//! as root, so whoever can write to it, or to a directory above it, is root.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,6 @@
-//! Docker: the runtime's entry in `daemon.json`, and the word to a running dockerd.
+//! Docker: the runtime's entry in `daemon.json`, and the reload of a running dockerd.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with
-//! dockerd 20.10.24:
+//! Plans only ([`ChangePlan`]). How dockerd behaves (tested with 20.10.24):
 //! - a reload (SIGHUP) **replaces** all runtimes but `runc` by the file's, so those of
 //!   `--add-runtime` are lost (and its alias `io.containerd.runc.v2` until the next start); without
 //!   the key `runtimes` it replaces nothing;
@@ -15,7 +14,7 @@
 //! read the file is unknown while none runs, and where it isn't needed it says what dockerd would
 //! use anyway.
 
-mod config_file;
+mod daemon_file;
 pub mod daemon_json;
 mod object;
 mod restart;
@@ -23,17 +22,17 @@ pub mod servers;
 
 use std::path::{Path, PathBuf};
 
-use self::config_file::ConfigFile;
+use self::daemon_file::DaemonFile;
 use self::servers::HostDns;
+use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
 use crate::dockerd::{self, Daemon};
 
 const RESTART: &str = "systemctl restart docker";
 
-/// Where dockerd's word is, and the host's DNS servers.
+/// Where dockerd's configuration is, and the host's DNS servers.
 #[derive(Debug)]
 pub struct Docker {
     /// dockerd's configuration file.
@@ -60,9 +59,9 @@ impl Docker {
         &self,
         name: &RuntimeName,
         program: &str,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
-        let mut file = ConfigFile::read(&self.daemon_config)?;
+        let mut file = DaemonFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
         // Before the file is written: a dockerd that goes by `dns` already is known from then on.
@@ -94,9 +93,9 @@ impl Docker {
         &self,
         name: &RuntimeName,
         containers: &Path,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<Vec<String>, IntegrateError> {
-        let mut file = ConfigFile::read(&self.daemon_config)?;
+        let mut file = DaemonFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
         let path = file.remove_runtime(name, &daemons)?;
@@ -117,7 +116,7 @@ fn running(config: &Path) -> Result<Vec<Daemon>, IntegrateError> {
     })
 }
 
-impl Plan {
+impl ChangePlan {
     /// Where a reload would take runtimes away that aren't ours, the user is told to restart
     /// instead.
     fn reload(&mut self, daemons: &[Daemon]) {

@@ -1,7 +1,7 @@
-//! Why an engine is left as it is: one list, so that the same cause has the same words whichever
-//! the engine.
+//! Why an engine's configuration can't be changed: one list, so that the same cause has the same
+//! message for every engine.
 //!
-//! Must not know engines: what only one of them can tell is handed in.
+//! Must not know engines: what only one of them knows is passed in.
 
 use std::error::Error;
 use std::io;

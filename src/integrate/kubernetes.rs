@@ -1,9 +1,9 @@
-//! Kubernetes: the RuntimeClass, what puts the runtime on nodes and takes it off, and a pod to try
-//! it.
+//! Kubernetes: manifests of the RuntimeClass, of the DaemonSet that installs the runtime on nodes,
+//! and of a sample pod.
 //!
-//! Owns the text ([`manifests`]); what is done on a node is `install containerd`, and nothing here
-//! knows how. To remember: what is put into the text goes through YAML and a shell, so only names
-//! that mean nothing to either are taken.
+//! Owns the text ([`manifests`]); on a node, `install containerd` does the work.
+//!
+//! Invariant: only names without special characters in YAML or shell are put into the text.
 
 use std::fmt;
 use std::io;

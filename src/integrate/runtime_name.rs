@@ -1,7 +1,6 @@
-//! The name under which an engine offers the runtime.
+//! The name of the runtime in an engine's configuration.
 //!
-//! Must not know any engine's file. To remember: one spelling for all of them, so that no name
-//! needs quoting anywhere.
+//! Must not know any engine's file. Invariant: a name needs no quoting in any of them.
 
 use std::fmt;
 use std::str::FromStr;

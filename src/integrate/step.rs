@@ -1,8 +1,8 @@
-//! One change to the host, as a value: printed by `--dry-run`, applied otherwise, undone where a
+//! One change to the host, as a value: printed by `--dry-run`, otherwise applied, and undone if a
 //! later one fails.
 //!
-//! Must not know any engine. A step is planned only where it is needed, so applying an empty list
-//! is "already done".
+//! Must not know any engine. Steps are planned only if needed: an empty list means that nothing is
+//! left to do.
 
 use std::fmt;
 use std::io;

@@ -1,5 +1,5 @@
-//! From the configuration file's text to [`Settings`]: every key is checked, every mistake has its
-//! line.
+//! Parses the configuration file's text into [`Settings`]: every key is checked, and every mistake
+//! is reported with its line.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};

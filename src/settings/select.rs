@@ -1,9 +1,11 @@
 //! Chooses the policy of one container: the host's settings, the runtime's name or argument, the
 //! annotations, most trusted first.
 //!
-//! Reads files only through a function it is given, so it stays pure. To remember: who starts a
-//! container may be less trusted than who runs the host; an annotation picks only what the settings
-//! list, and its rules count only under the host's ceiling.
+//! Pure: reads files only through a function that it is given.
+//!
+//! Invariant: an annotation can choose only what the settings list, and its rules apply only within
+//! the host's ceiling. Whoever starts a container may be less trusted than the host's
+//! administrator.
 
 use std::collections::BTreeMap;
 use std::fmt;

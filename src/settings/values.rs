@@ -14,7 +14,7 @@ pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
 pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
 
-/// What the administrator decided; defaults where nothing was.
+/// What the administrator decided, with defaults for the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`.
@@ -26,15 +26,16 @@ pub struct Settings {
     pub policy: PolicyName,
     /// Directory of the policies: `policies` beside the configuration file.
     pub policies: PathBuf,
-    /// `resolvers`: whom the proxy asks, in order. Empty: it is for the caller to find out.
+    /// `resolvers`: the DNS servers that the proxy asks, in order. Empty: the caller finds them
+    /// out.
     pub resolvers: Vec<SocketAddr>,
     /// `container-resolvers`: which servers of `docker run --dns` the proxy may ask.
     pub container_resolvers: ContainerResolvers,
     /// `preserved-sockets`.
     pub preserved_sockets: PreservedSockets,
-    /// `audit-directory`: where the records go.
+    /// `audit-directory`: where the records are written.
     pub audit_directory: PathBuf,
-    /// `record-labels`: which of a container's labels the record tells.
+    /// `record-labels`: which of a container's labels are in its record.
     pub record_labels: Vec<String>,
     /// `audit-keep`: how long the record of a container is kept after its end. None: for ever.
     pub audit_keep: Option<Duration>,
@@ -46,13 +47,13 @@ pub struct Settings {
     pub boundary_mounts: BoundaryMounts,
     /// `host-network`.
     pub host_network: HostNetwork,
-    /// `nesting`: what a container may nest inside of itself; none: what it could without us.
+    /// `nesting`: what a container may nest inside itself. None: what it could without us.
     pub nesting: Option<Tier>,
-    /// `pod-nesting`: in which pods `nesting` holds.
+    /// `pod-nesting`: in which pods `nesting` applies.
     pub pod_nesting: PodNesting,
     /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
     pub proxy_memory: u64,
-    /// `log-level`: what is less grave is not said.
+    /// `log-level`: less severe messages are not written.
     pub log_level: LevelFilter,
     /// `[annotations]`.
     pub annotations: Annotations,
@@ -163,12 +164,12 @@ pub struct Annotations {
     pub policies: Vec<PolicyName>,
     /// `modes`: what `boundary.mode` may be.
     pub modes: Vec<Mode>,
-    /// `ceiling`: the policy beyond which `boundary.allow` can't go; without one it is not open at
-    /// all.
+    /// `ceiling`: the policy that limits `boundary.allow`; without one, `boundary.allow` isn't
+    /// allowed.
     pub ceiling: Option<PolicyName>,
 }
 
-/// What `proxy-memory` is where nothing is said.
+/// The default of `proxy-memory`.
 const PROXY_MEMORY: u64 = 64 << 20;
 
 impl Default for Settings {

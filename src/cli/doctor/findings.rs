@@ -1,55 +1,54 @@
-//! What the facts mean: which is fine, which should be known, which keeps containers from starting,
-//! and what helps.
+//! Judges the facts: what is fine, what is worth knowing, and what keeps containers from starting.
 //!
-//! Pure. What must not be forgotten: every broken one says what to do, in one sentence.
+//! Pure. Invariant: every broken finding says in one sentence what to do.
 
 use crate::apparmor::{Denied, is_engine_default};
 use crate::host::Host;
 use crate::settings::UserNamespace;
 
-/// What was found out about the host. An error is a text for people, its causes joined.
+/// Facts about the host. An error is a text for people, its causes joined.
 #[derive(Debug)]
 pub(super) struct Facts {
     /// The runtime that calls go to.
     pub(super) runtime: Result<RuntimeFacts, String>,
-    /// The host's configuration: its mistakes.
+    /// The host's configuration, or its mistakes.
     pub(super) configuration: Result<SettingsFacts, Vec<String>>,
-    /// Whether a gateway could be made, with its ruleset, its link and its sockets.
+    /// Whether a gateway could be created, with its ruleset, its link and its sockets.
     pub(super) gateway: Result<(), String>,
     /// The kernel's switches.
     pub(super) host: Host,
-    /// Whether a user namespace could be made.
+    /// Whether a user namespace could be created.
     pub(super) user_namespace: Result<(), String>,
-    /// The AppArmor profiles of containers that are to nest, and what each denies of what that
+    /// The AppArmor profiles of containers that may nest, and what each denies of what nesting
     /// needs.
     pub(super) profiles: Vec<(String, Option<Denied>)>,
-    /// The engines that are there.
-    pub(super) engines: Vec<Engine>,
+    /// The engines on this host.
+    pub(super) engines: Vec<EngineFacts>,
 }
 
-/// What was found out about the real runtime.
+/// Facts about the real runtime.
 #[derive(Debug)]
 pub(super) struct RuntimeFacts {
     pub(super) name: &'static str,
     /// Its path; none for the embedded one.
     pub(super) path: Option<String>,
     pub(super) version: Result<String, String>,
-    /// The hooks that it says it runs; none where it has no `features`.
+    /// The hooks that it claims to run; none if it has no `features`.
     pub(super) hooks: Option<Vec<String>>,
-    /// Whether it says that it loads no seccomp filter.
+    /// Whether it reports that it loads no seccomp filter.
     pub(super) ignores_seccomp: bool,
     pub(super) differences: &'static [&'static str],
 }
 
-/// What the configuration says, as far as it is judged here.
+/// The parts of the configuration that are judged here.
 #[derive(Debug)]
 pub(super) struct SettingsFacts {
     pub(super) user_namespace: UserNamespace,
-    /// Policy files that can be used.
+    /// Number of valid policy files.
     pub(super) policies: usize,
     /// Mistakes in the others.
     pub(super) mistakes: Vec<String>,
-    /// The default policy's file, where it is missing.
+    /// The default policy's file, if it is missing.
     pub(super) missing_default: Option<String>,
     pub(super) audit_directory: String,
     /// Whether records can be written.
@@ -58,7 +57,7 @@ pub(super) struct SettingsFacts {
 
 /// An engine on this host.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(super) struct EngineFacts {
     pub(super) name: &'static str,
     /// Whether it offers the runtime.
     pub(super) installed: Result<bool, String>,
@@ -66,9 +65,9 @@ pub(super) struct Engine {
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Severity {
     Fine,
-    /// Nothing fails, but it should be known.
+    /// Nothing fails, but it is worth knowing.
     Note,
     /// Something would fail.
     Broken,
@@ -77,16 +76,16 @@ pub(super) enum Verdict {
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) verdict: Verdict,
+    pub(super) severity: Severity,
     pub(super) what: String,
-    /// What helps, or what else is to be known.
+    /// What helps, or what else is worth knowing.
     pub(super) remarks: Vec<String>,
 }
 
 impl Finding {
     fn fine(what: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Fine,
+            severity: Severity::Fine,
             what: what.into(),
             remarks: Vec::new(),
         }
@@ -94,7 +93,7 @@ impl Finding {
 
     fn note(what: impl Into<String>, remark: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Note,
+            severity: Severity::Note,
             what: what.into(),
             remarks: vec![remark.into()],
         }
@@ -102,13 +101,13 @@ impl Finding {
 
     fn broken(what: impl Into<String>, remark: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Broken,
+            severity: Severity::Broken,
             ..Self::note(what, remark)
         }
     }
 }
 
-/// Judges all.
+/// Judges all facts.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![runtime(&facts.runtime)];
     match &facts.configuration {
@@ -274,7 +273,7 @@ fn profile(name: &str, denied: Option<Denied>) -> Finding {
     )
 }
 
-fn engine(engine: &Engine) -> Finding {
+fn engine(engine: &EngineFacts) -> Finding {
     let name = engine.name;
     match &engine.installed {
         Ok(true) => Finding::fine(format!("{name}: the runtime boundary is installed")),
@@ -320,7 +319,7 @@ mod tests {
             },
             user_namespace: Ok(()),
             profiles: vec![("boundary-default".into(), None)],
-            engines: vec![Engine {
+            engines: vec![EngineFacts {
                 name: "docker",
                 installed: Ok(true),
             }],
@@ -330,7 +329,7 @@ mod tests {
     fn broken(facts: &Facts) -> Vec<String> {
         let broken = findings(facts)
             .into_iter()
-            .filter(|finding| finding.verdict == Verdict::Broken);
+            .filter(|finding| finding.severity == Severity::Broken);
         broken
             .inspect(|finding| assert!(!finding.remarks.is_empty(), "{finding:?}"))
             .map(|finding| finding.what)
@@ -342,7 +341,7 @@ mod tests {
         assert!(
             findings(&healthy())
                 .iter()
-                .all(|finding| finding.verdict == Verdict::Fine)
+                .all(|finding| finding.severity == Severity::Fine)
         );
     }
 
@@ -409,7 +408,7 @@ mod tests {
         assert_eq!(
             findings(&facts)
                 .iter()
-                .filter(|finding| finding.verdict == Verdict::Note)
+                .filter(|finding| finding.severity == Severity::Note)
                 .count(),
             6
         );

@@ -1,8 +1,8 @@
-//! The words of `install` and `uninstall`, and what they mean: an engine, a runtime's name, and
-//! how.
+//! The arguments of `install` and `uninstall`, and what they mean: an engine and the name of a
+//! runtime.
 //!
-//! Owns help and defaults. Must not know what is done with them. To remember: what follows `docker`
-//! is the same after both commands, but for `--policy`.
+//! Owns help and defaults. Must not know what is done with them. Both commands take the same
+//! arguments for an engine, except those in `More`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::integrate::Engine;
 use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::Docker;
-use crate::integrate::drop_in::{self, DropIn, Reader};
+use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::kubernetes::Image;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::policy::PolicyName;
@@ -28,13 +28,13 @@ pub struct InstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
     /// Add the runtime to dockerd's daemon.json, and reload a running dockerd
-    Docker(Words<DockerWords, DockerInstall>),
+    Docker(EngineArguments<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
-    Containerd(Words<ContainerdWords, Policy>),
+    Containerd(EngineArguments<ContainerdWords, PolicyArgument>),
     /// Add the runtime to podman's configuration
-    Podman(Words<PodmanWords, Policy>),
+    Podman(EngineArguments<PodmanWords, PolicyArgument>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
-    Crio(Words<CrioWords, Policy>),
+    Crio(EngineArguments<CrioWords, PolicyArgument>),
     /// Print a RuntimeClass, a DaemonSet that runs `install containerd` on nodes, and a sample pod
     Kubernetes(KubernetesWords),
 }
@@ -49,19 +49,19 @@ pub struct UninstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
     /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
-    Docker(Words<DockerWords>),
+    Docker(EngineArguments<DockerWords>),
     /// Remove the runtime from containerd's configuration
-    Containerd(Words<ContainerdWords>),
+    Containerd(EngineArguments<ContainerdWords>),
     /// Remove the runtime from podman's configuration
-    Podman(Words<PodmanWords>),
+    Podman(EngineArguments<PodmanWords>),
     /// Remove the runtime from CRI-O's configuration
-    Crio(Words<CrioWords>),
+    Crio(EngineArguments<CrioWords>),
 }
 
-/// What follows an engine: the words that are its own, and those that every engine has; `More` is
-/// what one command has more.
+/// The arguments after an engine's name: the engine's own, those that every engine has, and `More`,
+/// which only one of the commands has.
 #[derive(Debug, Args)]
-pub(super) struct Words<Own: Args, More: Args = ()> {
+pub(super) struct EngineArguments<Own: Args, More: Args = ()> {
     #[command(flatten)]
     own: Own,
     /// Show what would be done, without changing anything
@@ -72,24 +72,24 @@ pub(super) struct Words<Own: Args, More: Args = ()> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Policy {
+pub(super) struct PolicyArgument {
     /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
 }
 
-/// What `install docker` has more.
+/// What only `install docker` takes.
 #[derive(Debug, Args)]
 pub(super) struct DockerInstall {
     #[command(flatten)]
-    pub(super) policy: Policy,
+    pub(super) policy: PolicyArgument,
     /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
 }
 
 impl DockerInstall {
-    pub(super) fn applied_to(&self, mut target: Target) -> Target {
+    pub(super) fn applied_to(&self, mut target: InstallTarget) -> InstallTarget {
         if let Engine::Docker(docker) = &mut target.engine {
             docker.restart = self.restart;
         }
@@ -153,22 +153,22 @@ pub(super) struct KubernetesWords {
     pub(super) apply: bool,
 }
 
-/// What an engine's own words mean.
-pub(super) struct Target {
+/// What an engine's own arguments mean.
+pub(super) struct InstallTarget {
     pub(super) engine: Engine,
     pub(super) name: RuntimeName,
-    /// How the runtime is used, where that is one command.
+    /// A command that uses the runtime, where there is one.
     pub(super) example: Option<String>,
 }
 
-impl<Own: Args + Into<Target>, More: Args> Words<Own, More> {
-    /// What is meant, whether it is a dry run, and the rest.
-    pub(super) fn meant(self) -> (Target, bool, More) {
+impl<Own: Args + Into<InstallTarget>, More: Args> EngineArguments<Own, More> {
+    /// The target, whether it is a dry run, and the rest.
+    pub(super) fn meant(self) -> (InstallTarget, bool, More) {
         (self.own.into(), self.dry_run, self.more)
     }
 }
 
-impl From<DockerWords> for Target {
+impl From<DockerWords> for InstallTarget {
     fn from(words: DockerWords) -> Self {
         let example = Some(format!(
             "docker run --rm --runtime={} IMAGE COMMAND",
@@ -182,7 +182,7 @@ impl From<DockerWords> for Target {
     }
 }
 
-impl From<ContainerdWords> for Target {
+impl From<ContainerdWords> for InstallTarget {
     fn from(words: ContainerdWords) -> Self {
         Self {
             engine: Engine::Containerd(Containerd::reading(words.config)),
@@ -192,14 +192,14 @@ impl From<ContainerdWords> for Target {
     }
 }
 
-impl From<PodmanWords> for Target {
+impl From<PodmanWords> for InstallTarget {
     fn from(words: PodmanWords) -> Self {
         let example = Some(format!(
             "podman --runtime={} run --rm IMAGE COMMAND",
             words.name
         ));
         let engine = Engine::DropIn(DropIn {
-            reader: Reader::Podman,
+            reader: DropInReader::Podman,
             folder: words.folder,
         });
         Self {
@@ -210,10 +210,10 @@ impl From<PodmanWords> for Target {
     }
 }
 
-impl From<CrioWords> for Target {
+impl From<CrioWords> for InstallTarget {
     fn from(words: CrioWords) -> Self {
         let engine = Engine::DropIn(DropIn {
-            reader: Reader::Crio,
+            reader: DropInReader::Crio,
             folder: words.folder,
         });
         Self {

@@ -1,9 +1,9 @@
-//! Which containers a word on the command line means.
+//! Which containers an argument refers to.
 //!
-//! As Docker understands words: a whole ID first, then a name, then the beginning of an ID; a pod
-//! comes after the names. Not to be forgotten: the names are of the records, and a container whose
-//! filter was taken over can write a false one into its own. So where a name was used by several,
-//! that is said.
+//! In the same order as Docker: a whole ID, then a name, then (after pods) the beginning of an ID.
+//!
+//! Names come from the records, and whoever took over a container's filter can write a false one
+//! into its record. If several containers used a name, the user is therefore told.
 
 use std::io;
 
@@ -14,22 +14,22 @@ use crate::audit::line::Identity;
 use crate::audit::reader::{Directory, Overview, Recorded};
 use crate::cli::short::short;
 
-/// Candidates that are listed where a word means several containers.
+/// Candidates that are listed if a word is ambiguous.
 const MAX_LISTED: usize = 10;
 /// The longest word that is repeated in a message: an ID or a name.
 const MAX_WORD: usize = 255;
 
-/// The containers that are meant.
+/// The containers that a word refers to.
 #[derive(Debug)]
-pub(super) struct Choice {
+pub(super) struct Selected {
     /// In the order in which they began.
     pub(super) containers: Vec<Recorded>,
     /// What else the word could have meant.
     pub(super) remark: Option<String>,
 }
 
-/// Finds what a word means; without one, the newest container.
-pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice> {
+/// Finds what a word refers to; without one, the newest container.
+pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Selected> {
     let listed = directory
         .list(usize::MAX)
         .with_context(|| format!("can't list {}", directory.path().display()))?;
@@ -37,7 +37,7 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice
         .iter()
         .find(|recorded| Some(recorded.id.as_str()) == word)
     {
-        return Ok(Choice {
+        return Ok(Selected {
             containers: vec![exact.clone()],
             remark: None,
         });
@@ -50,7 +50,7 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice
             let newest = all
                 .last()
                 .with_context(|| format!("no records in {}", directory.path().display()))?;
-            Ok(Choice {
+            Ok(Selected {
                 containers: vec![newest.recorded.clone()],
                 remark: None,
             })
@@ -66,7 +66,7 @@ pub(super) fn by_age(listed: &[Recorded]) -> io::Result<Vec<Overview>> {
     Ok(all)
 }
 
-fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
+fn of_several(all: &[Overview], word: &str) -> Result<Selected> {
     let named: Vec<_> = all
         .iter()
         .filter(|one| identity(one).is_some_and(|who| who.name.as_deref() == Some(word)))
@@ -78,14 +78,14 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
             named.len(),
             clean(word, MAX_WORD)
         );
-        return Ok(Choice {
+        return Ok(Selected {
             containers: vec![newest.recorded.clone()],
             remark: (named.len() > 1).then_some(remark),
         });
     }
     let pod = in_pod(all, word)?;
     if !pod.is_empty() {
-        return Ok(Choice {
+        return Ok(Selected {
             containers: pod,
             remark: None,
         });
@@ -96,7 +96,7 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
         .collect();
     match begun.as_slice() {
         [] => bail!("no records found for {}", clean(word, MAX_WORD)),
-        [one] => Ok(Choice {
+        [one] => Ok(Selected {
             containers: vec![one.recorded.clone()],
             remark: None,
         }),

@@ -1,4 +1,4 @@
-//! `logs` alone: the containers of which there are records, the newest last.
+//! `logs` without arguments: the containers that have records, the newest last.
 
 use std::io::{self, Write};
 
@@ -9,9 +9,9 @@ use crate::audit::reader::{Directory, End, Overview};
 use crate::cli::columns;
 use crate::cli::short::short;
 
-/// Containers that are listed where not all are asked for.
+/// Containers that are listed without `--all`.
 const NEWEST: usize = 20;
-/// What stands where nothing is known.
+/// Shown for what isn't known.
 const UNKNOWN: &str = "-";
 
 /// Shows the table.
@@ -83,8 +83,7 @@ fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<Str
     ])
 }
 
-/// A filter that was killed had nobody to write its end: then only the time of its last line is
-/// known.
+/// Nobody recorded the end of a filter that was killed: only the time of its last line is known.
 fn ended(overview: &Overview, running: &Running, zone: Zone) -> String {
     match (&overview.end, running.has(&overview.recorded.id)) {
         (End::Stopped(time), _) => zone.short(time),

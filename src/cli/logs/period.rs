@@ -1,4 +1,4 @@
-//! `--since`, `--until` and `--denied`: which attempts are meant.
+//! `--since`, `--until` and `--denied`: which attempts to show.
 
 use std::time::SystemTime;
 

@@ -12,7 +12,7 @@ use crate::audit::reader::Directory;
 use crate::cli::short::short;
 use crate::state;
 
-/// What `logs prune` is told.
+/// `logs prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PruneArguments {
     /// Remove records of containers that ended longer ago than this: 30d, 12h (default: audit-keep
@@ -26,7 +26,7 @@ pub(super) struct PruneArguments {
     host: HostArguments,
 }
 
-/// Removes, and says what. A container of which anything runs keeps its record.
+/// Removes old records and lists them. A container that is still running keeps its record.
 pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()> {
     let settings = arguments.host.settings()?;
     let age = arguments

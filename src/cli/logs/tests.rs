@@ -23,8 +23,8 @@ struct Words {
 
 const UTC: Zone = Zone { local: false };
 
-fn form() -> Form {
-    Form {
+fn form() -> ViewOptions {
+    ViewOptions {
         json: false,
         follow: false,
         last: None,
@@ -35,7 +35,7 @@ fn form() -> Form {
 }
 
 /// What is shown of a word's containers, while these run.
-fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
+fn shown_of(folder: &Path, word: &str, form: ViewOptions, running: &[&str]) -> String {
     let containers = choice::choose(&Directory::new(folder), Some(word))
         .unwrap()
         .containers;
@@ -50,7 +50,7 @@ fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
 }
 
 /// The same of container `c`, without times.
-fn shown(folder: &TempDir, form: Form) -> Vec<String> {
+fn shown(folder: &TempDir, form: ViewOptions) -> Vec<String> {
     age(folder, "c.jsonl");
     shown_of(folder.path(), "c", form, &[])
         .lines()
@@ -224,7 +224,7 @@ fn repeats_are_shown_once_with_their_number_and_what_differs_is_not_one() {
     let json = shown_of(
         folder.path(),
         "c",
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },
@@ -249,7 +249,7 @@ fn only_what_is_asked_for_is_shown() {
         .end(long, 0, Ended::Closed)
         .stop(1, 2)
         .write(folder.path(), "c.jsonl");
-    let names = |form: Form| -> Vec<String> {
+    let names = |form: ViewOptions| -> Vec<String> {
         let word = |line: &String| {
             let words: Vec<_> = line.split_ascii_whitespace().collect();
             words[if words[0] == "DENY" || words[0] == "ALLOW" {
@@ -271,14 +271,14 @@ fn only_what_is_asked_for_is_shown() {
         ["START", "one.test", "two.test", "long.test", "STOP"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(true, None, None),
             ..form()
         }),
         ["one.test", "two.test"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             last: Some(2),
             ..form()
         }),
@@ -286,41 +286,41 @@ fn only_what_is_asked_for_is_shown() {
     );
     let (early, late) = (Some("2023-11-14T22:14:00Z"), Some("2023-11-14T22:14:00Z"));
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(false, None, early),
             ..form()
         }),
         ["START", "one.test", "long.test"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(false, late, None),
             ..form()
         }),
         ["two.test", "long.test", "STOP"]
     );
-    let json = |form: Form| {
-        shown_of(folder.path(), "c", Form { json: true, ..form }, &[])
+    let json = |form: ViewOptions| {
+        shown_of(folder.path(), "c", ViewOptions { json: true, ..form }, &[])
             .lines()
             .count()
     };
     assert_eq!(json(form()), 6);
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             wanted: wanted(true, None, None),
             ..form()
         }),
         2
     );
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             wanted: wanted(false, late, None),
             ..form()
         }),
         3
     );
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             last: Some(1),
             ..form()
         }),
@@ -367,7 +367,7 @@ fn verdicts_have_colours_on_a_terminal_alone() {
         .write(folder.path(), "c.jsonl");
     let painted = |terminal, no_color: Option<&str>| {
         let paint = Paint::if_wanted(terminal, no_color.map(std::ffi::OsStr::new));
-        shown_of(folder.path(), "c", Form { paint, ..form() }, &[])
+        shown_of(folder.path(), "c", ViewOptions { paint, ..form() }, &[])
     };
     let colours = painted(true, None);
     assert!(
@@ -424,19 +424,19 @@ fn everything(folder: &TempDir) -> Vec<String> {
         period: Period::default(),
     };
     for form in [
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },
-        Form {
+        ViewOptions {
             last: Some(2),
             ..form()
         },
-        Form {
+        ViewOptions {
             zone: Zone { local: true },
             ..form()
         },
-        Form {
+        ViewOptions {
             wanted: denied,
             ..form()
         },
@@ -506,7 +506,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(folder: &TempDir, form: Form) -> Self {
+    fn start(folder: &TempDir, form: ViewOptions) -> Self {
         let (sender, lines) = mpsc::sync_channel(0);
         let (runs, ended) = mpsc::channel::<()>();
         let containers = Directory::new(folder.path()).list(9).unwrap();
@@ -518,7 +518,7 @@ impl Follower {
             };
             let streams = Streams::open(&containers).unwrap();
             View::new(
-                Form {
+                ViewOptions {
                     follow: true,
                     ..form
                 },
@@ -550,7 +550,7 @@ fn following_goes_on_across_rotation_and_ends_with_the_reader() {
     deny("n1.test");
     let follower = Follower::start(
         &folder,
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },

@@ -1,4 +1,4 @@
-//! What a record tells, a line each, for people; all of it is clean by then.
+//! A record's attempts and events as lines for people. Invariant: the texts were escaped before.
 
 use std::ffi::OsStr;
 use std::fmt::Write;

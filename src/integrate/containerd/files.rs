@@ -1,7 +1,7 @@
-//! The files that containerd reads: the main one and those it imports, and which of them counts.
+//! The files that containerd reads: the main one and those it imports, and which of them takes
+//! effect. Before 2.x, that is only the last file with a section for the CRI plugin.
 //!
-//! Must not know how a file is written down (`file`, `document`). To remember: before 2.x the last
-//! file that speaks of the CRI plugin is the only one that counts.
+//! Must not know the form of a file (`file`, `document`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::Table;
 
-use super::document::{Document, Version};
+use super::document::{ConfigVersion, TomlDocument};
 use super::entry;
-use super::file::{File, file_name, matches};
-use super::malformed::Malformed;
+use super::file::{TomlFile, file_name, matches};
+use super::malformed::MalformedToml;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::sys::process;
@@ -23,8 +23,8 @@ const MOST: usize = 256;
 /// All of them, the main one first, later ones over earlier ones.
 #[derive(Debug)]
 pub(super) struct Files {
-    pub(super) version: Version,
-    pub(super) list: Vec<File>,
+    pub(super) version: ConfigVersion,
+    pub(super) list: Vec<TomlFile>,
     /// Whether what several files say of one plugin is merged (2.x), or the last one's word alone
     /// counts (1.x).
     merged: bool,
@@ -33,7 +33,7 @@ pub(super) struct Files {
 impl Files {
     /// None where there is no main file.
     pub(super) fn read(config: &Path, program: &Path) -> Result<Option<Self>, IntegrateError> {
-        File::read(config)?
+        TomlFile::read(config)?
             .map(|main| Self::beginning_with(main, program))
             .transpose()
     }
@@ -49,11 +49,11 @@ impl Files {
             .to_str()
             .ok_or_else(|| IntegrateError::NotText(drop_ins.clone()))?;
         let document = match major {
-            ..2 => Document::new(Version::Two, None),
-            2.. => Document::new(Version::Three, Some(drop_ins)),
+            ..2 => TomlDocument::new(ConfigVersion::Two, None),
+            2.. => TomlDocument::new(ConfigVersion::Three, Some(drop_ins)),
         };
         let changes = vec![format!("new file, for containerd {major}.x")];
-        let main = File {
+        let main = TomlFile {
             path: config.to_owned(),
             before: None,
             document,
@@ -63,12 +63,12 @@ impl Files {
     }
 
     /// In the order in which containerd reads them: all of one level, then those that they import.
-    fn beginning_with(main: File, program: &Path) -> Result<Self, IntegrateError> {
+    fn beginning_with(main: TomlFile, program: &Path) -> Result<Self, IntegrateError> {
         let version = main.explain(main.document.version())?;
         let mut files = Self {
             version,
             list: Vec::new(),
-            merged: version == Version::Three,
+            merged: version == ConfigVersion::Three,
         };
         let mut next = VecDeque::from([main]);
         while let Some(file) = next.pop_front() {
@@ -76,14 +76,14 @@ impl Files {
                 continue;
             }
             for path in file.imported(version)? {
-                next.extend(File::read(&path)?);
+                next.extend(TomlFile::read(&path)?);
             }
             if files.list.len() + next.len() >= MOST {
-                return file.explain(Err(Malformed::TooMany(MOST)));
+                return file.explain(Err(MalformedToml::TooMany(MOST)));
             }
             files.list.push(file);
         }
-        if version == Version::Two && files.saying_anything()?.len() > 1 {
+        if version == ConfigVersion::Two && files.saying_anything()?.len() > 1 {
             files.merged = major_version(program, "which of several files takes effect")? >= 2;
         }
         Ok(files)
@@ -110,7 +110,7 @@ impl Files {
             return Ok(());
         }
         let file = self.target(name)?;
-        if version == Version::Two && !file.explain(file.document.has_runtimes(version))? {
+        if version == ConfigVersion::Two && !file.explain(file.document.has_runtimes(version))? {
             let added = file
                 .document
                 .add_runtime(version, "runc", entry::stand_in());
@@ -163,7 +163,7 @@ impl Files {
 
     /// Whether any runtime still runs `path`.
     pub(super) fn mention(&self, path: &str) -> bool {
-        let of = |file: &File| {
+        let of = |file: &TomlFile| {
             file.document
                 .binaries(self.version)
                 .is_ok_and(|binaries| binaries.contains(&path))
@@ -186,7 +186,7 @@ impl Files {
     }
 
     /// The last file with such an entry, of those that count.
-    fn offering(&mut self, name: &RuntimeName) -> Result<Option<&mut File>, IntegrateError> {
+    fn offering(&mut self, name: &RuntimeName) -> Result<Option<&mut TomlFile>, IntegrateError> {
         let mut found = None;
         for index in self.counting()? {
             let Some(file) = self.list.get(index) else {
@@ -203,11 +203,11 @@ impl Files {
     }
 
     /// Where a new entry goes: a file of our own where that is safe, else the last one that counts.
-    fn target(&mut self, name: &RuntimeName) -> Result<&mut File, IntegrateError> {
+    fn target(&mut self, name: &RuntimeName) -> Result<&mut TomlFile, IntegrateError> {
         let index = match self.drop_in(name)? {
             Some(path) => {
-                let document = Document::new(self.version, None);
-                self.list.push(File {
+                let document = TomlDocument::new(self.version, None);
+                self.list.push(TomlFile {
                     path,
                     before: None,
                     document,
@@ -226,7 +226,7 @@ impl Files {
 
     /// A path for a file of our own that the main file imports already, and that isn't there.
     fn drop_in(&self, name: &RuntimeName) -> Result<Option<PathBuf>, IntegrateError> {
-        let (Version::Three, Some(main)) = (self.version, self.list.first()) else {
+        let (ConfigVersion::Three, Some(main)) = (self.version, self.list.first()) else {
             return Ok(None);
         };
         let own = format!("boundary-shim-{name}.toml");

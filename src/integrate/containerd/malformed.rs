@@ -2,7 +2,7 @@
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(super) enum MalformedToml {
     /// No TOML.
     #[error("line {line}: {message}")]
     Syntax {

@@ -1,8 +1,8 @@
 //! Installing and uninstalling on a host of files, without containerd; with real ones:
 //! `tests/install`.
 
-use super::document::Version;
-use super::malformed::Malformed;
+use super::document::ConfigVersion;
+use super::malformed::MalformedToml;
 use super::test_host::{CONFIG, THREE, TWO, entry, host_of_version, host_with, renamed};
 use crate::integrate::error::IntegrateError;
 use crate::integrate::step::{Step, apply};
@@ -10,7 +10,7 @@ use crate::integrate::test_host::{has_note, shell};
 
 #[test]
 fn a_file_gets_an_entry_like_runcs_and_is_as_before_without_it() {
-    for (text, version) in [(TWO, Version::Two), (THREE, Version::Three)] {
+    for (text, version) in [(TWO, ConfigVersion::Two), (THREE, ConfigVersion::Three)] {
         let host = host_with(text);
         let plan = host.install_now();
         assert!(
@@ -175,7 +175,7 @@ fn a_file_that_could_not_be_given_back_is_left_alone() {
     for text in ["version = 2\r\n[debug]\r\n", "\u{feff}version = 2\n"] {
         let host = host_with(text);
         assert!(
-            matches!(host.install(), Err(IntegrateError::Malformed { source, .. }) if source.downcast_ref() == Some(&Malformed::LineEnds)),
+            matches!(host.install(), Err(IntegrateError::Malformed { source, .. }) if source.downcast_ref() == Some(&MalformedToml::LineEnds)),
             "{text:?}"
         );
     }
@@ -191,7 +191,7 @@ fn inline_tables_are_added_to() {
     let inline = "version = 2\nplugins = { \"io.containerd.grpc.v1.cri\" = { containerd = { runtimes = { runc = { options = { SystemdCgroup = true } } } } } }\n";
     let host = host_with(inline);
     host.install_now();
-    assert!(entry(&host, CONFIG, Version::Two).contains("SystemdCgroup = true"));
+    assert!(entry(&host, CONFIG, ConfigVersion::Two).contains("SystemdCgroup = true"));
 }
 
 #[test]

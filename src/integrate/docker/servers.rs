@@ -1,5 +1,4 @@
-//! Which DNS servers `dns` is to name: ones that answer, and that follow the host's when these
-//! change.
+//! Which DNS servers to write to `dns`: ones that respond, and that keep up when the host's change.
 //!
 //! Where systemd-resolved serves the host by its stub on loopback, it alone knows the servers of
 //! the moment (a laptop's change with every network): it is told to listen on the bridge's address

@@ -37,7 +37,7 @@ fn host_with(config: &str) -> TestHost {
     host
 }
 
-fn daemon_json(plan: &Plan) -> DaemonJson {
+fn daemon_json(plan: &ChangePlan) -> DaemonJson {
     let text = plan.steps.iter().find_map(|step| match step {
         Step::Write { path, after, .. } if path.ends_with(CONFIG) => Some(after.as_str()),
         _ => None,
@@ -172,7 +172,7 @@ fn uninstalling_leaves_systemd_resolved_as_it_was() {
     );
     host.put("docker/boundary-dns", "172.17.0.1\n");
     let drop_in = "resolved.conf.d/boundary.conf";
-    let removes = |plan: &Plan| {
+    let removes = |plan: &ChangePlan| {
         plan.steps
             .iter()
             .any(|step| matches!(step, Step::Remove { path, .. } if *path == host.path(drop_in)))
@@ -282,7 +282,7 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
     let link = host.path("boundary-npm");
     symlink("boundary-shim", &link).expect("a link");
     let entry = format!(r#"{{"path": "{}"}}"#, link.display());
-    let goes = |plan: &Plan| plan.steps.contains(&Step::Unlink(link.clone()));
+    let goes = |plan: &ChangePlan| plan.steps.contains(&Step::Unlink(link.clone()));
 
     let shared = host_with(&format!(
         r#"{{"runtimes": {{"boundary": {entry}, "b": {entry}}}}}"#

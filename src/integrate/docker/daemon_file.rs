@@ -1,4 +1,4 @@
-//! What is to be different in `daemon.json`, and whether it may be.
+//! Changes to `daemon.json`, and whether they are safe.
 //!
 //! Reads the file, checks each change against what is in it and against the flags of the dockerds
 //! that read it, and keeps a line about each for the user. Plans only.
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use super::daemon_json::DaemonJson;
 use super::servers::{HostDns, RESOLVED, Servers};
 use crate::dockerd::Daemon;
+use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::ownership;
-use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
 
 /// The configuration file, and what has been changed in it so far.
-pub(super) struct ConfigFile {
+pub(super) struct DaemonFile {
     pub(super) path: PathBuf,
     pub(super) before: Option<String>,
     pub(super) json: DaemonJson,
     pub(super) changes: Vec<String>,
 }
 
-impl ConfigFile {
+impl DaemonFile {
     pub(super) fn read(path: &Path) -> Result<Self, IntegrateError> {
         let (path, before) = config_file::read(path)?;
         match DaemonJson::parse(before.as_deref().unwrap_or_default()) {
@@ -60,7 +60,7 @@ impl ConfigFile {
     }
 
     /// Plans what `dns` needs; the file itself is written by [`Self::write`], after that.
-    pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut Plan) {
+    pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut ChangePlan) {
         if !self.json.dns().is_empty()
             || daemons
                 .iter()
@@ -114,7 +114,7 @@ impl ConfigFile {
         host: &HostDns,
         daemons: &[Daemon],
         running: &Path,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) {
         let servers = self.json.dns().join(", ");
         if servers.is_empty() || self.json.programs().any(|path| ownership::is_ours(&path)) {
@@ -195,7 +195,7 @@ impl ConfigFile {
         Ok(Some(path))
     }
 
-    pub(super) fn write(self, plan: &mut Plan) {
+    pub(super) fn write(self, plan: &mut ChangePlan) {
         if !self.changes.is_empty() {
             plan.write(self.path, self.before, self.json.text(), self.changes);
         }

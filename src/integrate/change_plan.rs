@@ -1,4 +1,4 @@
-//! What is to be done for one engine, as a value, and what is the same for all of them.
+//! The changes for one engine, as a value, with what all engines have in common.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::policy::PolicyName;
 
 /// What is to be done, in order, and what the user should know afterwards.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct ChangePlan {
     /// Changes; none where everything is as wanted.
     pub steps: Vec<Step>,
     /// One remark each.
@@ -17,7 +17,7 @@ pub struct Plan {
     pub last: Option<String>,
 }
 
-impl Plan {
+impl ChangePlan {
     /// Makes a directory and those above it, where they aren't there and no step makes them yet.
     pub(super) fn make(&mut self, directory: &Path) {
         let above = directory
