@@ -293,8 +293,8 @@ mod tests {
             crate::sys::file::replace(&directory.path().join(name), content.as_bytes(), 0o644)
                 .unwrap();
         };
-        write("good.yaml", "allow:\n  - domain=example.com\n");
-        write("bad.yaml", "allow:\n  - domian=example.com\n");
+        write("good.yaml", "allow:\n  - domain=example.org\n");
+        write("bad.yaml", "allow:\n  - domian=example.org\n");
         write("README", "nothing");
         let settings = Settings {
             policies: directory.path().to_owned(),
