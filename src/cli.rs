@@ -1,14 +1,16 @@
 //! The operator personality: commands for people, parsed with clap.
 //!
-//! Owns words, help and exit codes (1: it failed, 2: it was called wrongly). Must not know how
-//! anything is done. A command's word must never be one of runc's verbs: `main` would take it away
-//! from the engines.
+//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage). Must not know how
+//! anything is done.
+//!
+//! Invariant: no command is called like one of runc's, or engines could no longer call that one.
 
 mod columns;
 pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;
 pub mod logs;
+mod short;
 pub mod status;
 
 use std::ffi::{OsStr, OsString};
@@ -24,32 +26,32 @@ use crate::logging::{self, Terminal};
 #[derive(Debug, Parser)]
 #[command(
     name = "boundary-shim",
-    about = "Lets containers reach the network only as a written policy allows",
-    after_help = "With runc's arguments (create, start, exec, state, ...) it is an OCI runtime; engines call it so.\n\
-                  Policies: /etc/boundary/policies/NAME.yaml"
+    about = "Limits containers' network access to what a policy allows",
+    after_help = "With runc's commands (create, start, exec, state, ...) it acts as an OCI runtime, as container engines use it.\n\
+                  Policies are read from /etc/boundary/policies/NAME.yaml."
 )]
 struct Operator {
     #[command(subcommand)]
-    command: Command,
+    command: OperatorCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Make an engine offer the runtime
+enum OperatorCommand {
+    /// Add the runtime to a container engine's configuration
     Install(install::InstallArguments),
-    /// Take the runtime out of an engine's configuration
+    /// Remove the runtime from a container engine's configuration
     Uninstall(install::UninstallArguments),
-    /// Write a seccomp profile that lets a jail run inside a container
+    /// Generate a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
-    /// Say whether this host can do what the runtime needs, and what to do where it can't
+    /// Check whether this host meets the runtime's requirements, and suggest fixes
     Doctor(doctor::DoctorArguments),
-    /// Show what a container attempted, and what became of it
+    /// Show what containers tried to reach, and whether it was allowed
     Logs(logs::LogsArguments),
-    /// Show every gateway of this host: whom it filters, by which policy, and how it does
+    /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
 }
 
-/// Whether a first argument is an operator's command.
+/// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
     word.to_str()
@@ -62,20 +64,20 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = match Operator::try_parse_from(arguments) {
         Ok(operator) => operator.command,
         Err(error) => {
-            // Help goes to stdout with code 0, a mistake to stderr with code 2; a closed stream is
-            // nobody to tell.
+            // Help goes to stdout with code 0, a usage error to stderr with code 2. If the stream
+            // is closed, nobody can be told.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     logging::to(Terminal, LevelFilter::Info);
     let result = match command {
-        Command::Install(arguments) => install::install(arguments),
-        Command::Uninstall(arguments) => install::uninstall(arguments),
-        Command::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Logs(arguments) => logs::run(&arguments),
-        Command::Status(arguments) => status::run(&arguments),
+        OperatorCommand::Install(arguments) => install::install(arguments),
+        OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
+        OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
+        OperatorCommand::Doctor(arguments) => doctor::run(&arguments),
+        OperatorCommand::Logs(arguments) => logs::run(&arguments),
+        OperatorCommand::Status(arguments) => status::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

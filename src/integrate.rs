@@ -1,35 +1,38 @@
-//! Other programs' configuration: how an engine comes to offer the runtime, and not any more.
+//! Engines' configuration: adds the runtime to it, and removes it again.
 //!
-//! Owns the files of engines and nothing of ours at run time. [`install`] and [`uninstall`] are the
-//! story, the same for all; how one engine is told is in the file that bears its name (podman and
-//! CRI-O: `drop_in`). To remember: nothing is changed here. All is a [`Plan`] first, so that
-//! `--dry-run` prints exactly what would happen, and only then [`step::apply`] does it.
+//! [`install`] and [`uninstall`] are the same for all engines; what differs is in the file of that
+//! name (podman and CRI-O: `drop_in`). Knows nothing about running containers.
+//!
+//! Invariant: nothing is changed while planning. Everything is a [`ChangePlan`] first, so that
+//! `--dry-run` prints exactly what would happen; [`step::apply`] then does it.
 
 pub mod apparmor;
 pub mod binary;
+pub mod change_plan;
 mod config_file;
 pub mod containerd;
+mod dns_probe;
 pub mod docker;
 pub mod drop_in;
 pub mod error;
 pub mod kubernetes;
-pub mod plan;
+mod ownership;
 pub mod runtime_name;
 pub mod step;
 
 use std::path::{Path, PathBuf};
 
 use self::apparmor::AppArmor;
+use self::change_plan::ChangePlan;
 use self::containerd::Containerd;
 use self::docker::Docker;
 use self::drop_in::DropIn;
 use self::error::IntegrateError;
-use self::plan::Plan;
 use self::runtime_name::RuntimeName;
 use crate::dockerd;
 use crate::policy::PolicyName;
 
-/// What of ours is on this host.
+/// What belongs to this program on this host.
 #[derive(Debug)]
 pub struct Installation {
     /// This program's file.
@@ -41,14 +44,11 @@ pub struct Installation {
     /// Where engines, whichever the host has, read their configuration: files, and folders of
     /// files.
     pub configurations: Vec<PathBuf>,
-    /// AppArmor; none where it confines nobody.
+    /// AppArmor, if it is in use.
     pub apparmor: Option<AppArmor>,
 }
 
-/// By this line a file is known as one that is ours alone.
-const HEADER: &str = "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
-
-/// What [`Installation::configurations`] is where nobody told an engine otherwise.
+/// The usual [`Installation::configurations`].
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [
     dockerd::DEFAULT_CONFIG,
     containerd::DEFAULT_CONFIG,
@@ -68,22 +68,22 @@ pub enum Engine {
     DropIn(DropIn),
 }
 
-/// Plans that the engine offers the runtime `name`, which follows `policy`.
+/// Plans to add the runtime `name` with `policy` to the engine's configuration.
 ///
 /// # Errors
-/// Everything that speaks against it, before anything is touched.
+/// Whatever prevents it; nothing has been changed then.
 pub fn install(
     engine: &Engine,
     ours: &Installation,
     name: &RuntimeName,
     policy: &PolicyName,
-) -> Result<Plan, IntegrateError> {
+) -> Result<ChangePlan, IntegrateError> {
     let binary = binary::trusted(&ours.binary)?;
     let (path, link) = binary::path_for(&binary, policy)?;
     let program = path
         .to_str()
         .ok_or_else(|| IntegrateError::NotText(path.clone()))?;
-    let mut plan = Plan::default();
+    let mut plan = ChangePlan::default();
 
     plan.make(&ours.policies);
     plan.steps.extend(link);
@@ -99,27 +99,27 @@ pub fn install(
     Ok(plan)
 }
 
-/// Plans that the engine doesn't offer the runtime `name` any more.
+/// Plans to remove the runtime `name` from the engine's configuration.
 ///
 /// # Errors
-/// Everything that speaks against it, before anything is touched.
+/// Whatever prevents it; nothing has been changed then.
 pub fn uninstall(
     engine: &Engine,
     ours: &Installation,
     name: &RuntimeName,
-) -> Result<Plan, IntegrateError> {
-    let mut plan = Plan::default();
-    // What the engine ran under that name, and runs under no other.
+) -> Result<ChangePlan, IntegrateError> {
+    let mut plan = ChangePlan::default();
+    // The programs that the engine ran under that name and no other.
     let unused = match engine {
-        Engine::Docker(docker) => docker.remove(name, ours, &mut plan)?,
+        Engine::Docker(docker) => docker.remove(name, &ours.running, &mut plan)?,
         Engine::Containerd(containerd) => containerd.remove(name, &mut plan)?,
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };
     for program in unused {
-        plan.remove_link(Path::new(&program), ours);
+        plan.remove_link(Path::new(&program), &ours.running, &ours.configurations);
     }
     if let Some(apparmor) = &ours.apparmor {
-        apparmor.remove(ours, &mut plan)?;
+        apparmor.remove(&ours.running, &ours.configurations, &mut plan)?;
     }
     Ok(plan)
 }

@@ -5,8 +5,8 @@
 //! which is the runtime's business. No runc verb is an operator's word, so what an engine says
 //! always reaches the runtime, `--version` included.
 //!
-//! What engines rely on is left as it came: no descriptor is closed, no environment variable read,
-//! no mask or directory changed; nothing is written to stdout but by the operator's commands.
+//! Invariant: what engines rely on stays as it came. No descriptor is closed, no environment
+//! variable read, no mask or directory changed, and only the operator's commands write to stdout.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use boundary_shim::{cli, hook, runtime, supervisor};
 
 const USAGE: &str = "\
-boundary-shim is an OCI runtime: container engines call it with runc's own arguments.
-For people: boundary-shim install docker, boundary-shim help.
+boundary-shim is an OCI runtime: container engines call it with the same arguments as runc.
+To set it up: boundary-shim install docker. For all commands: boundary-shim help.
 ";
 
 fn main() -> ExitCode {
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Called by another name (`boundary-npm --help`), it stands for the runtime, whose help is the
-/// real runtime's.
+/// Under another name (`boundary-npm --help`) the program is a runtime, and help is the real
+/// runtime's.
 fn is_help(word: &OsStr) -> bool {
     word == "help" || word == "--help" || word == "-h"
 }

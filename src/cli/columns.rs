@@ -1,13 +1,14 @@
-//! A table of texts: each column as wide as its widest cell.
+//! Writes a table of text: each column is as wide as its widest cell.
 
 use std::io::{self, Write};
 
 use crate::escape::clean;
 
-/// The widest that a cell is shown, in bytes.
+/// The longest cell, in bytes; the rest is cut off.
 const MAX_CELL: usize = 64;
 
-/// Writes rows of equally many cells, the last column as it is. `right`: the columns of numbers.
+/// Writes rows of equal length; the last column is written unchanged. `right`: the columns that are
+/// aligned to the right, for numbers.
 pub(super) fn write(rows: &[Vec<String>], right: &[usize], out: &mut impl Write) -> io::Result<()> {
     let last = rows.first().map_or(0, |row| row.len().saturating_sub(1));
     let cells = |row: &Vec<String>| -> Vec<String> {

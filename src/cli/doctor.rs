@@ -1,8 +1,9 @@
-//! `doctor`: whether this host can do what the runtime needs, and what to do where it can't.
+//! `doctor`: whether this host meets the runtime's requirements, and what to do if it doesn't.
 //!
-//! Owns the output. `look` finds out, by trying; `findings` judges, and knows no file. What must
-//! not be forgotten: whoever runs this looks for why a container doesn't start, so a line that
-//! needs no action must look different from one that does.
+//! Owns the output. `look` collects facts by trying things out; `findings` judges them.
+//!
+//! Invariant: a line that needs action looks different from one that doesn't. Whoever runs this
+//! wants to know why a container doesn't start.
 
 mod findings;
 mod look;
@@ -12,12 +13,12 @@ use std::io::{self, Write};
 use anyhow::ensure;
 use clap::Args;
 
-use findings::{Finding, Verdict, findings};
+use findings::{Finding, Severity, findings};
 
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// Host's configuration to check
+    /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
 }
@@ -25,7 +26,7 @@ pub struct DoctorArguments {
 /// Reports on the host.
 ///
 /// # Errors
-/// Something would fail; each has been said.
+/// Something would fail; every problem has been printed.
 pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
     let found = findings(&look::look(arguments.config.as_deref())?);
     let mut out = io::stdout().lock();
@@ -34,17 +35,18 @@ pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
         .try_for_each(|finding| tell(&mut out, finding))?;
     let broken = found
         .iter()
-        .filter(|finding| finding.verdict == Verdict::Broken)
+        .filter(|finding| finding.severity == Severity::Broken)
         .count();
-    ensure!(broken == 0, "{broken} of these must be put right");
+    let problems = if broken == 1 { "problem" } else { "problems" };
+    ensure!(broken == 0, "{broken} {problems} found");
     Ok(())
 }
 
 fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    let mark = match finding.verdict {
-        Verdict::Fine => "ok  ",
-        Verdict::Note => "note",
-        Verdict::Broken => "FAIL",
+    let mark = match finding.severity {
+        Severity::Fine => "ok  ",
+        Severity::Note => "note",
+        Severity::Broken => "FAIL",
     };
     writeln!(out, "{mark}  {}", finding.what)?;
     finding

@@ -1,8 +1,9 @@
 //! `boundary-shim gen-seccomp`: writes a seccomp profile that lets a jail run inside a container,
 //! for engines that don't use this runtime.
 //!
-//! Owns options, files and words for people; how a profile is made is `seccomp::generate`'s. Not to
-//! be forgotten: nothing is written before everything was checked.
+//! Owns options, files and messages; `seccomp::generate` makes the profile.
+//!
+//! Invariant: nothing is written before everything has been checked.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,69 +18,70 @@ use crate::seccomp::resolve::{Arch, Generation, Target, kernel_of};
 use crate::seccomp::tier::Tier;
 use crate::sys::file;
 
-/// What `gen-seccomp` is told.
+/// `gen-seccomp`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Tiers: nsjail    user and network namespaces by clone(2): coder/boundary's nsjail, Go's SysProcAttr
-       unshare   and by unshare(2): unshare -Urn
+       unshare   the same, also by unshare(2): unshare -Urn
        chromium  user, network and pid namespaces: a browser's sandbox
-       bwrap     every namespace, and the mounts that bubblewrap makes
-       seed      clone with any flags, as often pasted by hand
+       bwrap     all namespaces, and the mounts that bubblewrap makes
+       seed      clone(2) with any flags, as in many hand-edited profiles
 
-Use a file of format docker with `docker run --security-opt seccomp=FILE`. As a Kubernetes Localhost profile on containerd it
-is a SECURITY HOLE: containerd ignores what the rules depend on, and allows mount, setns, bpf and more. Use --format oci there.")]
+Use the docker format with docker run --security-opt seccomp=FILE. As a Kubernetes Localhost profile under containerd it is a
+SECURITY HOLE: containerd ignores the conditions of its rules, and so allows mount, setns, bpf and more. Use --format oci there.")]
 pub struct GenSeccompArguments {
-    /// Docker's default profile of this version (20.10 to 29); without it, the newest
+    /// Start from Docker's default profile of this version (20.10 to 29; default: the newest)
     #[arg(long, value_name = "V", conflicts_with_all = ["engine", "base"])]
     docker_version: Option<String>,
-    /// The newest default profile of this engine
+    /// Start from this engine's newest default profile
     #[arg(long, value_name = "ENGINE", value_parser = engine, conflicts_with = "base")]
     engine: Option<Engine>,
-    /// Your own profile in Docker's format (- for standard input); what isn't known in it is kept
+    /// Start from your own profile in Docker's format (- for standard input); unknown fields are
+    /// kept
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
-    /// What a container may nest inside of itself
+    /// What a container may nest inside itself
     #[arg(long, default_value = "nsjail", value_parser = tier)]
     tier: Tier,
-    /// docker: for --security-opt; oci: resolved for one architecture and set of capabilities, for
-    /// Kubernetes
+    /// docker: for docker run --security-opt; oci: for Kubernetes, resolved for one architecture
+    /// and set of capabilities
     #[arg(long, default_value = "docker", value_parser = format)]
     format: Form,
-    /// With --format oci: the machine (amd64, arm64, …), else this one
+    /// With --format oci: the architecture (amd64, arm64, …; default: this machine's)
     #[arg(long, value_name = "A", value_parser = architecture)]
     arch: Option<Arch>,
-    /// With --format oci: the container's capabilities (CAP_CHOWN,…), else Docker's defaults
+    /// With --format oci: the container's capabilities (CAP_CHOWN,…; default: Docker's)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     caps: Option<Vec<String>>,
     /// Write to this file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Say in words what was changed and what it opens; the profile itself goes only to --output
+    /// Explain what was changed and what that allows; the profile itself is written only to
+    /// --output
     #[arg(long)]
     explain: bool,
 }
 
 fn engine(word: &str) -> Result<Engine, String> {
-    Engine::parse(word).ok_or_else(|| "there are docker, containerd and podman".to_owned())
+    Engine::parse(word).ok_or_else(|| "expected docker, containerd or podman".to_owned())
 }
 
 fn tier(word: &str) -> Result<Tier, String> {
-    Tier::parse(word)
-        .ok_or_else(|| "there are nsjail, unshare, chromium, bwrap and seed".to_owned())
+    Tier::parse(word).ok_or_else(|| "expected nsjail, unshare, chromium, bwrap or seed".to_owned())
 }
 
 fn format(word: &str) -> Result<Form, String> {
     match word {
         "docker" => Ok(Form::Docker),
         "oci" => Ok(Form::Oci),
-        _ => Err("there are docker and oci".to_owned()),
+        _ => Err("expected docker or oci".to_owned()),
     }
 }
 
 fn architecture(word: &str) -> Result<Arch, String> {
     Arch::parse(word).ok_or_else(|| {
         let known: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
-        format!("there are {}", known.join(", "))
+        format!("expected one of {}", known.join(", "))
     })
 }
 
@@ -90,7 +92,9 @@ fn architecture(word: &str) -> Result<Arch, String> {
 /// can't be written: nothing is written then.
 pub fn run(arguments: &GenSeccompArguments) -> Result<()> {
     if arguments.format == Form::Docker && (arguments.arch.is_some() || arguments.caps.is_some()) {
-        bail!("--arch and --caps choose among a profile's rules; --format docker keeps them all");
+        bail!(
+            "--arch and --caps need --format oci: --format docker keeps all of a profile's rules"
+        );
     }
     let (base, name) = base(arguments)?;
     let caps = arguments
@@ -124,14 +128,14 @@ pub fn run(arguments: &GenSeccompArguments) -> Result<()> {
     Ok(io::stdout().write_all(shown.as_bytes())?)
 }
 
-/// What was done, for people.
+/// What was changed, for people.
 fn explanation(name: &str, tier: Tier, changes: &Changes) -> String {
     let lines: Vec<String> = changes
         .0
         .iter()
         .map(|change| format!("  {change}\n"))
         .collect();
-    let proof = "Every other call's verdict is what it was: both profiles were compiled by libseccomp and compared.\n";
+    let proof = "No other system call is affected: both profiles were compiled with libseccomp and compared.\n";
     format!(
         "{name}, tier {}:\n\n{}\n{proof}",
         tier.name(),
@@ -139,7 +143,7 @@ fn explanation(name: &str, tier: Tier, changes: &Changes) -> String {
     )
 }
 
-/// The profile to be patched, and what it is called.
+/// The profile to patch, and its name in messages.
 fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     if let Some(path) = &arguments.base {
         let name = if path == Path::new("-") {
@@ -153,8 +157,8 @@ fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     }
     let engine = arguments.engine.unwrap_or(Engine::Docker);
     let version = arguments.docker_version.as_deref();
-    let profile = Profile::of(catalogue::profile(engine, version)?)
-        .context("a profile of this program's own")?;
+    let profile =
+        Profile::of(catalogue::profile(engine, version)?).context("in a built-in profile")?;
     let name = match version {
         Some(version) => format!("{}'s default profile, version {version}", engine.name()),
         None => format!("{}'s newest default profile", engine.name()),
@@ -162,7 +166,8 @@ fn base(arguments: &GenSeccompArguments) -> Result<(Profile, String)> {
     Ok((profile, name))
 }
 
-/// At most one byte more than a profile may have: the reader says that it is too long.
+/// Reads at most one byte more than a profile may have: the parser then reports that it is too
+/// long.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
     let mut text = Vec::new();
@@ -178,16 +183,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 fn here() -> Result<Arch> {
     let machine = std::env::consts::ARCH;
-    Arch::parse(machine).with_context(|| format!("no engine runs on {machine}: say --arch"))
+    Arch::parse(machine)
+        .with_context(|| format!("unsupported architecture {machine}: choose one with --arch"))
 }
 
 fn kernel() -> Result<(u32, u32)> {
     let release = nix::sys::utsname::uname()
-        .context("can't tell the kernel's release")?
+        .context("can't determine the kernel's release")?
         .release()
         .to_owned();
     release
         .to_str()
         .and_then(kernel_of)
-        .ok_or_else(|| anyhow!("can't understand the kernel's release {release:?}"))
+        .ok_or_else(|| anyhow!("malformed kernel release {release:?}"))
 }

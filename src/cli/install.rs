@@ -1,7 +1,8 @@
-//! `install` and `uninstall`: make an engine offer the runtime, or not any more.
+//! `install` and `uninstall`: add the runtime to an engine's configuration, or remove it.
 //!
-//! Owns what comes of the words (`install/words.rs`); `integrate` knows the engines. To remember: a
-//! dry run prints the very steps that would be applied.
+//! `install/words.rs` has the arguments; `integrate` knows the engines.
+//!
+//! Invariant: a dry run prints exactly the steps that would be applied.
 
 mod words;
 
@@ -10,10 +11,10 @@ use std::io::{self, Write};
 use anyhow::{Context, ensure};
 
 pub use self::words::{InstallArguments, UninstallArguments};
-use self::words::{InstallEngine, KubernetesWords, Policy, UninstallEngine};
+use self::words::{InstallEngine, KubernetesWords, PolicyArgument, UninstallEngine};
 use crate::container::record;
 use crate::integrate::apparmor::AppArmor;
-use crate::integrate::plan::Plan;
+use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::step::{self, Step};
 use crate::integrate::{self, Installation, kubernetes};
 use crate::settings;
@@ -23,7 +24,7 @@ use crate::settings;
 /// # Errors
 /// Not root, or why the engine's configuration was left alone.
 pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
-    let (target, dry_run, Policy { policy }) = match arguments.engine {
+    let (target, dry_run, PolicyArgument { policy }) = match arguments.engine {
         InstallEngine::Docker(words) => {
             let (target, dry_run, more) = words.meant();
             (more.applied_to(target), dry_run, more.policy)
@@ -70,13 +71,13 @@ fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
     }
 }
 
-/// What of ours is on this host.
+/// What belongs to this program on this host.
 ///
 /// # Errors
-/// This program's own file can't be found.
+/// This program's executable can't be found.
 pub(super) fn installation() -> anyhow::Result<Installation> {
     Ok(Installation {
-        binary: std::env::current_exe().context("can't find this program's own file")?,
+        binary: std::env::current_exe().context("can't find this program's executable")?,
         policies: settings::DEFAULT_POLICIES.into(),
         running: record::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
@@ -84,21 +85,21 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
     })
 }
 
-/// A dry run too: other users' processes can't be looked at, so what it said could be wrong.
+/// Also for a dry run: it can't inspect other users' processes, so its output could be wrong.
 fn require_root() -> anyhow::Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
-        "only root may change an engine's configuration: use sudo"
+        "only root can change an engine's configuration: use sudo"
     );
     Ok(())
 }
 
-fn carry_out(plan: &Plan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<()> {
+fn carry_out(plan: &ChangePlan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if plan.steps.is_empty() {
         writeln!(out, "{nothing_to_do}")?;
     } else if dry_run {
-        writeln!(out, "this would be done:")?;
+        writeln!(out, "these changes would be made:")?;
         plan.steps
             .iter()
             .try_for_each(|step| preview(&mut out, step))?;

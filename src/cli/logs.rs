@@ -1,10 +1,11 @@
 //! `boundary-shim logs`: shows what containers attempted, from their records.
 //!
-//! Owns the words and the layout. `choice` finds the containers that are meant, `listing` shows
-//! them as a table, `view` shows a record's attempts as they come, `summary` adds them up,
-//! `pruning` removes old ones. Reading is [`crate::audit::reader`]'s.
+//! Owns the arguments. `choice` finds the containers, `listing` shows them as a table, `view` shows
+//! a record's attempts as they come, `summary` adds them up, and `pruning` removes old records.
+//! [`crate::audit::reader`] reads the files.
 
 mod choice;
+mod host;
 mod last;
 mod listing;
 mod period;
@@ -17,23 +18,21 @@ mod words;
 mod zone;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
 use crate::audit::reader::{Directory, MergedLines, RecordFiles};
-use crate::policy::text::all_of;
-use crate::settings::{self, Settings};
 
-use choice::Choice;
+use choice::Selected;
+use host::HostArguments;
 use period::{Period, Wanted};
 use running::Running;
-use view::{Form, View};
+use view::{View, ViewOptions};
 use words::Paint;
 use zone::Zone;
 
-/// What `logs` is told.
+/// `logs`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(group(clap::ArgGroup::new("one").args(["container", "last"])))]
@@ -41,28 +40,28 @@ use zone::Zone;
 pub struct LogsArguments {
     #[command(subcommand)]
     command: Option<LogsCommand>,
-    /// The container's ID or its beginning, its name, or its pod: NAME or NAMESPACE/NAME. Without
-    /// it, the containers are listed
+    /// Container ID or a prefix of it, container name, or pod (NAME or NAMESPACE/NAME). Without it,
+    /// containers are listed
     container: Option<String>,
-    /// The newest container
+    /// Show the newest container
     #[arg(long)]
     last: bool,
     /// List all containers, not only the 20 newest
     #[arg(long, conflicts_with = "attempts")]
     all: bool,
-    /// Wait for more, until the container ends
+    /// Keep showing new attempts until the container ends
     #[arg(short, long, requires = "one", conflicts_with = "summary")]
     follow: bool,
-    /// Only what was denied
+    /// Show only what was denied
     #[arg(long, requires = "attempts")]
     denied: bool,
-    /// Only what was under way at this time or later: 2h (ago), or 2024-05-01T12:00:00Z
+    /// Show only what was in progress at this time or later: 2h (ago), or 2024-05-01T12:00:00Z
     #[arg(long, value_name = "TIME", requires = "attempts")]
     since: Option<String>,
-    /// Only what began at this time or earlier
+    /// Show only what began at this time or earlier
     #[arg(long, value_name = "TIME", requires = "attempts")]
     until: Option<String>,
-    /// Only the last N attempts
+    /// Show only the last N attempts
     #[arg(
         short = 'n',
         long = "tail",
@@ -71,46 +70,31 @@ pub struct LogsArguments {
         conflicts_with = "summary"
     )]
     tail: Option<usize>,
-    /// Add the attempts up by destination; without a container, those of all
+    /// Sum up the attempts by destination; without a container, those of all containers
     #[arg(long)]
     summary: bool,
-    /// Show the lines as they stand in the file, one JSON object each; the other options then
-    /// choose lines
+    /// Print the record's own lines, one JSON object each; the other options then select lines
     #[arg(long, requires = "one", conflicts_with = "summary")]
     json: bool,
-    /// Show times in this host's time zone, not in UTC
+    /// Show times in the host's time zone instead of UTC
     #[arg(long, conflicts_with = "json")]
     local: bool,
     #[command(flatten)]
-    host: Host,
+    host: HostArguments,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum LogsCommand {
-    /// Remove the records of containers that ended long ago
+    /// Remove old records of containers that have ended
     Prune(pruning::PruneArguments),
-}
-
-/// Whose settings name the folder.
-#[derive(Debug, clap::Args)]
-struct Host {
-    /// Host's configuration
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl Host {
-    fn settings(&self) -> Result<Settings> {
-        settings::load(self.config.as_deref()).map_err(|mistakes| all_of(&mistakes))
-    }
 }
 
 /// Shows records, lists them, or removes them.
 ///
 /// # Errors
 /// A broken configuration, no such container, several of them (listed), a file that cannot be read.
-/// Where the reader of standard output is gone (`| head`), that very error, bare: the caller takes
-/// it for success.
+/// If the reader of standard output is gone (`| head`), that I/O error itself: the caller treats it
+/// as success.
 pub fn run(arguments: &LogsArguments) -> Result<()> {
     let out = &mut io::BufWriter::new(io::stdout().lock());
     match &arguments.command {
@@ -139,7 +123,7 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
             .list(usize::MAX)
             .and_then(|all| summary::show(&all, wanted, zone, out)),
         (word, _, summed) => {
-            let Choice { containers, remark } = choice::choose(&directory, word.as_deref())?;
+            let Selected { containers, remark } = choice::choose(&directory, word.as_deref())?;
             if let Some(remark) = remark {
                 // Where stderr is closed there is nobody to tell.
                 let _ = writeln!(io::stderr(), "boundary-shim: {remark}");
@@ -154,7 +138,7 @@ fn show(arguments: &LogsArguments, out: &mut impl Write) -> Result<()> {
     match shown {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error.into()),
         outcome => outcome
-            .with_context(|| format!("cannot show the records in {}", directory.path().display())),
+            .with_context(|| format!("can't show the records in {}", directory.path().display())),
     }
 }
 
@@ -169,7 +153,7 @@ fn view(
         io::stdout().is_terminal(),
         std::env::var_os("NO_COLOR").as_deref(),
     );
-    let form = Form {
+    let form = ViewOptions {
         json: arguments.json,
         follow: arguments.follow,
         last: arguments.tail,

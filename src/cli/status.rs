@@ -1,7 +1,9 @@
-//! `status`: every gateway of this host, what it goes by, what it has done and whether it is well.
+//! `status`: every gateway on this host, with its policy, its totals and its health.
 //!
-//! Owns finding them and asking each. `gateway` says what is known of one, `table` the form for
-//! people. Gateways are asked at the same time and each for a moment only: one that hangs hides no
+//! Finds the gateways and queries each. `gateway` is about one of them, `table` is the form for
+//! people.
+//!
+//! Invariant: gateways are queried concurrently and with a timeout, so that one that hangs hides no
 //! other.
 
 mod gateway;
@@ -16,20 +18,20 @@ use nix::unistd::geteuid;
 use crate::container::plan::GatewayOwner;
 use crate::container::record::{self, Record};
 use crate::prepare::sweep::record_end;
-use gateway::{Host, Shown};
+use gateway::{GatewayStatus, HostView};
 
-/// Gateways that are asked at once.
+/// Gateways that are queried at the same time.
 const AT_ONCE: usize = 32;
 
-/// What `status` is told.
+/// `status`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 1 where a gateway is dead, doesn't answer or can't write its record, else 0.\n\
-                        A container whose gateway is dead has no network. \"changed\" beside a policy's hash: its file says \
-                        something else by now, and the container goes by what it was started with."
+    after_help = "Exit code: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
+                        A container whose gateway is dead has no network. (changed) after a policy's hash: its file has \
+                        changed since; the container keeps the policy it was started with."
 )]
 pub struct StatusArguments {
-    /// One JSON object a gateway and line
+    /// Print one line per gateway, each a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -42,7 +44,7 @@ pub struct StatusArguments {
 pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     ensure!(
         geteuid().is_root(),
-        "gateways answer root alone: run sudo boundary-shim status"
+        "only root can query gateways: run sudo boundary-shim status"
     );
     let records = record::list().with_context(|| format!("can't list {}", record::DIRECTORY))?;
     let own: Vec<_> = records
@@ -53,21 +55,24 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
     own.iter()
         .filter(|record| !record.filters())
         .for_each(record_end);
-    let host = Host::look();
+    let host = HostView::look();
     let mut shown = at_once(own, |record| host.show(record));
     shown.sort_by(|one, other| one.order().cmp(&other.order()));
     tell(&mut io::stdout().lock(), &shown, arguments.json)?;
     let ill = shown.iter().filter(|one| !one.is_well()).count();
     ensure!(
         ill == 0,
-        "{ill} of {} gateways: see their state",
+        "{ill} of {} gateways need attention: see their state",
         shown.len()
     );
     Ok(())
 }
 
 /// What is to be shown of each, found out by several threads.
-fn at_once(records: Vec<Record>, show: impl Fn(&Record) -> Option<Shown> + Sync) -> Vec<Shown> {
+fn at_once(
+    records: Vec<Record>,
+    show: impl Fn(&Record) -> Option<GatewayStatus> + Sync,
+) -> Vec<GatewayStatus> {
     let threads = records.len().min(AT_ONCE);
     let (queue, shown) = (Mutex::new(records.into_iter()), Mutex::new(Vec::new()));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -84,7 +89,7 @@ fn at_once(records: Vec<Record>, show: impl Fn(&Record) -> Option<Shown> + Sync)
     shown.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn tell(out: &mut impl Write, shown: &[Shown], json: bool) -> io::Result<()> {
+fn tell(out: &mut impl Write, shown: &[GatewayStatus], json: bool) -> io::Result<()> {
     match (json, shown) {
         (true, _) => shown
             .iter()

@@ -5,6 +5,7 @@
 //! Everything in here may be stale (a process was killed): a record counts only while its init and
 //! its proxy are the processes it names.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -176,6 +177,16 @@ pub fn list() -> io::Result<Vec<Record>> {
             .filter(|record| record.plan.state == path)
     };
     Ok(directories.filter_map(own).collect())
+}
+
+/// The IDs of the containers whose records are `wanted`: [`Record::filters`] for those whose
+/// gateway runs, not [`Record::over`] for those of which anything runs.
+///
+/// # Errors
+/// What [`list`] gives.
+pub fn containers(wanted: impl Fn(&Record) -> bool) -> io::Result<HashSet<String>> {
+    let wanted = list()?.into_iter().filter(|record| wanted(record));
+    Ok(wanted.map(|record| record.plan.container).collect())
 }
 
 /// The record whose live proxy filters this network namespace.

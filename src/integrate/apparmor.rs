@@ -1,16 +1,16 @@
-//! AppArmor's folder: the profiles under which containers can nest, loaded now and by every boot
-//! (apparmor.service).
+//! AppArmor: the profiles under which containers can nest, loaded now and at every boot
+//! (apparmor.service). Plans only.
 //!
-//! They are every engine's, so they go with the last of them that offers a runtime of ours, and not
-//! before the last container: a process whose profile is taken away is confined no more. Plans
-//! only.
+//! Invariant: all engines share the profiles, so they are removed with the last runtime of ours in
+//! any engine, and not before the last container has ended: a process whose profile is removed is
+//! no longer confined.
 
 use std::path::{Path, PathBuf};
 
+use super::change_plan::ChangePlan;
+use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::step::Step;
-use super::{HEADER, Installation, config_file};
 use crate::apparmor::{kernel, profiles};
 use crate::sys::process;
 
@@ -45,13 +45,13 @@ impl AppArmor {
     }
 
     /// Plans that the profiles are there, and loaded.
-    pub(super) fn add(&self, plan: &mut Plan) -> Result<(), IntegrateError> {
+    pub(super) fn add(&self, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
         let (path, before) = self.read()?;
         let after = format!("{HEADER}\n{}", profiles::file());
         let same = before.as_ref() == Some(&after);
         if !same {
             let changes = vec![
-                "containers that run with the engine's default may nest under these".to_owned(),
+                "containers with the engine's default profile get one of these, so that they may nest".to_owned(),
             ];
             plan.write(path.clone(), before, after, changes);
         }
@@ -67,20 +67,20 @@ impl AppArmor {
     /// Plans that they aren't, once the steps before have taken the last runtime of ours away.
     pub(super) fn remove(
         &self,
-        ours: &Installation,
-        plan: &mut Plan,
+        running: &Path,
+        configurations: &[PathBuf],
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
         let (path, Some(before)) = self.read()? else {
             return Ok(());
         };
-        if plan.file_that_names_us(ours).is_some() {
+        if plan.file_that_names_us(configurations).is_some() {
             return Ok(());
         }
-        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let later =
-                "containers are running under its profiles. Uninstall again once they are removed";
+        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+            let why = "running containers use its profiles; uninstall again once they are removed";
             plan.notes
-                .push(format!("{} stays: {later}", path.display()));
+                .push(format!("{} is kept: {why}", path.display()));
             return Ok(());
         }
         // The parser takes what isn't loaded for an error.
@@ -100,39 +100,15 @@ impl AppArmor {
 
     /// The file's path and its text, where there is one. One that is not ours is an error.
     fn read(&self) -> Result<(PathBuf, Option<String>), IntegrateError> {
-        match config_file::read(&self.folder.join(profiles::FILE))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => {
-                Err(IntegrateError::ForeignFile(path))
-            }
-            found => Ok(found),
-        }
+        config_file::read_own(&self.folder.join(profiles::FILE))
     }
-}
-
-/// Has the kernel take the profiles of a file, in the place of those that it had, and keeps them
-/// compiled for the next boot.
-///
-/// # Errors
-/// The parser can't be run, or refuses the file.
-pub(super) fn load(parser: &Path, file: &Path) -> std::io::Result<()> {
-    let file = file.to_string_lossy();
-    process::answer(parser, &["--replace", "--write-cache", &file]).map(drop)
-}
-
-/// Has the kernel forget the profiles of a file.
-///
-/// # Errors
-/// The parser can't be run; or one of them isn't loaded.
-pub(super) fn unload(parser: &Path, file: &Path) -> std::io::Result<()> {
-    let file = file.to_string_lossy();
-    process::answer(parser, &["--remove", &file]).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::integrate::Engine;
-    use crate::integrate::drop_in::{DropIn, Reader};
+    use crate::integrate::drop_in::{DropIn, DropInReader};
     use crate::integrate::test_host::{TestHost, has_note};
 
     const FILE: &str = "apparmor.d/boundary-shim";
@@ -142,7 +118,7 @@ mod tests {
     fn host(loaded: bool) -> TestHost {
         let mut host = TestHost::new(|at| {
             Engine::DropIn(DropIn {
-                reader: Reader::Podman,
+                reader: DropInReader::Podman,
                 folder: at("elsewhere.d"),
             })
         });
@@ -158,7 +134,7 @@ mod tests {
         host
     }
 
-    fn loads(plan: &Plan) -> bool {
+    fn loads(plan: &ChangePlan) -> bool {
         plan.steps
             .iter()
             .any(|step| matches!(step, Step::LoadProfiles { .. }))
@@ -195,7 +171,7 @@ mod tests {
                 plan.steps
                     .iter()
                     .any(|step| matches!(step, Step::UnloadProfiles { .. })),
-                has_note(&plan, "stays"),
+                has_note(&plan, "is kept"),
             )
         };
         host.put(

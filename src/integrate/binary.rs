@@ -1,15 +1,12 @@
-//! The program's own file, as engines are told of it: where it is, who could replace it, and its
-//! links.
+//! The program's executable as engines run it: where it is, who could replace it, and its links.
 //!
-//! An engine runs this file as root for years. Whoever can write to it, or to a directory on the
-//! way to it, is root; that is checked here, once, before any engine is told the path.
+//! Invariant: no engine is told a path that others than root could replace. An engine runs the file
+//! as root, so whoever can write to it, or to a directory above it, is root.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::error::IntegrateError;
-use super::runtime_name::RuntimeName;
 use super::step::Step;
 use crate::policy::PolicyName;
 
@@ -17,13 +14,13 @@ use crate::policy::PolicyName;
 pub const DEFAULT_POLICY: &str = "default";
 
 /// Links to the binary are called this and the policy's name.
-const LINK_PREFIX: &str = "boundary-";
+pub(super) const LINK_PREFIX: &str = "boundary-";
 
 /// Why an engine must not be told of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
     /// It or a directory above it can't be looked at.
-    #[error("can't look at {path}")]
+    #[error("can't access {path}")]
     Unreadable {
         /// What was looked at.
         path: PathBuf,
@@ -31,7 +28,7 @@ pub enum BinaryError {
         source: io::Error,
     },
     /// Somebody else than root could replace it.
-    #[error("{path} {why}: whoever may write there could become root; {ADVICE}")]
+    #[error("{path} {why}, who could become root by replacing it: {ADVICE}")]
     Replaceable {
         /// The file, or the directory on the way to it.
         path: PathBuf,
@@ -39,7 +36,7 @@ pub enum BinaryError {
         why: &'static str,
     },
     /// Something else has the link's name.
-    #[error("{path} exists and is no link to {binary}: remove it or choose another policy name")]
+    #[error("{path} exists and isn't a link to {binary}: remove it, or choose another policy name")]
     Occupied {
         /// The link's path.
         path: PathBuf,
@@ -48,7 +45,7 @@ pub enum BinaryError {
     },
     /// `boundary-shim` is the program's own name and follows the default policy.
     #[error(
-        "no link can stand for the policy `{0}`, as {LINK_PREFIX}{0} means the default policy: choose another name"
+        "the policy can't be called {0}, as {LINK_PREFIX}{0} means the default policy: choose another name"
     )]
     Taken(PolicyName),
 }
@@ -56,7 +53,7 @@ pub enum BinaryError {
 /// What follows [`LINK_PREFIX`] in the program's own name.
 const PROGRAM: &str = "shim";
 
-const ADVICE: &str = "run `sudo install -m 755 boundary-shim /usr/local/bin/` and call that one";
+const ADVICE: &str = "run sudo install -m 755 boundary-shim /usr/local/bin/ and use that copy";
 
 /// This program's file, links resolved, where nobody but root can replace it.
 ///
@@ -78,7 +75,7 @@ pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
         let writers = if path == binary { 0o022 } else { 0o002 };
         let why = match &meta {
             meta if meta.uid() != 0 => "isn't owned by root",
-            meta if meta.mode() & writers != 0 => "is writable for others",
+            meta if meta.mode() & writers != 0 => "is writable by others",
             _ => continue,
         };
         return Err(BinaryError::Replaceable {
@@ -125,47 +122,12 @@ pub fn path_for(
     }
 }
 
-/// What the entry of the runtime `name` runs, where that is this program.
-///
-/// # Errors
-/// It runs another one, or doesn't say: the entry isn't ours to change.
-pub(super) fn ours(name: &RuntimeName, file: &Path, runs: &str) -> Result<String, IntegrateError> {
-    if is_ours(runs) {
-        return Ok(runs.to_owned());
-    }
-    let runs = if runs.is_empty() {
-        "something else"
-    } else {
-        runs
-    };
-    Err(IntegrateError::ForeignRuntime {
-        name: name.clone(),
-        path: file.to_owned(),
-        runs: runs.to_owned(),
-    })
-}
-
-/// Whether a path in an engine's configuration is this program, by its name: the file may be gone
-/// already.
-pub(super) fn is_ours(path: &str) -> bool {
-    Path::new(path)
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.starts_with(LINK_PREFIX))
-}
-
-/// Whether `path` is one of our links (which `uninstall` takes away) and not the program's file
-/// (which it doesn't).
-pub(super) fn is_link(path: &Path) -> bool {
-    path.to_str().is_some_and(is_ours)
-        && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::integrate::ownership;
 
     #[test]
     fn the_systems_own_programs_are_trusted() {
@@ -192,7 +154,7 @@ mod tests {
             trusted(Path::new("/nonexistent/shim"))
                 .expect_err("not there")
                 .to_string(),
-            "can't look at /nonexistent/shim"
+            "can't access /nonexistent/shim"
         );
     }
 
@@ -217,7 +179,7 @@ mod tests {
         );
         symlink("boundary-shim", &path).expect("a link");
         assert_eq!(path_for(&binary, &npm).expect("ours"), (path.clone(), None));
-        assert!(is_link(&path) && !is_link(&binary));
+        assert!(ownership::is_link(&path) && !ownership::is_link(&binary));
 
         std::fs::remove_file(&path).expect("removed");
         symlink("/bin/sh", &path).expect("a link");
@@ -246,17 +208,6 @@ mod tests {
         assert!(
             error.contains("boundary-shim means the default policy"),
             "{error}"
-        );
-    }
-
-    #[test]
-    fn only_our_own_names_are_ours() {
-        assert!(is_ours("/opt/boundary-shim") && is_ours("/usr/local/bin/boundary-npm"));
-        assert!(
-            !is_ours("/usr/bin/runc")
-                && !is_ours("/opt/boundary-shim/runc")
-                && !is_ours("")
-                && !is_ours("boundary")
         );
     }
 }

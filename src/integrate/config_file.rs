@@ -1,12 +1,16 @@
-//! An engine's configuration file as it is before anything is planned.
+//! Configuration files as they are before anything is planned.
 //!
-//! To remember: where the path is a link, the file that it leads to is meant, so that the link
-//! stays one.
+//! Invariant: where a path is a link, the file that it leads to is meant, so that the link stays a
+//! link.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::IntegrateError;
+
+/// The first line of a file that is ours alone.
+pub(super) const HEADER: &str =
+    "# Made by `boundary-shim install`; `boundary-shim uninstall` takes it away.";
 
 /// The file's real path and its text; no text where there is no file.
 ///
@@ -24,6 +28,17 @@ pub(super) fn read(path: &Path) -> Result<(PathBuf, Option<String>), IntegrateEr
         path: path.to_owned(),
         source,
     })
+}
+
+/// The same of a file that is ours alone.
+///
+/// # Errors
+/// As [`read`]; and somebody else made the file.
+pub(super) fn read_own(path: &Path) -> Result<(PathBuf, Option<String>), IntegrateError> {
+    match read(path)? {
+        (path, Some(text)) if !text.starts_with(HEADER) => Err(IntegrateError::ForeignFile(path)),
+        found => Ok(found),
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {

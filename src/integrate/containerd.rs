@@ -1,7 +1,6 @@
-//! containerd: the runtime's entry among those of its CRI plugin, which Kubernetes uses.
+//! containerd: the runtime's entry in the configuration of its CRI plugin, which Kubernetes uses.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with
-//! containerd 1.6.20, 1.7.24 and 2.1.9:
+//! Plans only ([`ChangePlan`]). How containerd behaves (tested with 1.6.20, 1.7.24 and 2.1.9):
 //! - in 1.x an imported file's section of a plugin **replaces** the whole section: a drop-in with
 //!   nothing but our entry takes away runc's, and the registry's mirrors too. 2.x merges them, key
 //!   by key;
@@ -9,27 +8,28 @@
 //!   other version is ignored, or makes it ignore what the main file says;
 //! - in 1.x a file that names any runtime takes away the default entry for runc, unless it has one
 //!   too: then we add it;
-//! - nothing is read again while it runs: there is no reload.
+//! - there is no reload: configuration is read only at startup.
 //!
-//! So a drop-in is written only beside a main file of version 3, which is 2.x for sure. Everything
-//! else is edited in place, in the file whose word counts.
+//! So a drop-in is written only beside a main file of version 3, which is certainly 2.x. Otherwise
+//! the file that takes effect is edited in place.
 
 mod document;
 mod entry;
 mod file;
 mod files;
+mod malformed;
 
 use std::path::PathBuf;
 
 use self::files::Files;
+use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 
 /// What containerd reads unless `--config` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
-/// Where containerd's word is, and who can be asked what it would make of it.
+/// Where containerd's configuration is, and its program, which is asked for its version.
 #[derive(Debug)]
 pub struct Containerd {
     /// containerd's main configuration file.
@@ -53,9 +53,9 @@ impl Containerd {
         &self,
         name: &RuntimeName,
         program: &str,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
-        let mut files = Files::read_or_new(self)?;
+        let mut files = Files::read_or_new(&self.config, &self.program)?;
         files.add_runtime(name, program)?;
         plan.note_other_runtime(&files)?;
         plan.note_disabled(&files);
@@ -67,9 +67,9 @@ impl Containerd {
     pub(super) fn remove(
         &self,
         name: &RuntimeName,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<Vec<String>, IntegrateError> {
-        let Some(mut files) = Files::read(self)? else {
+        let Some(mut files) = Files::read(&self.config, &self.program)? else {
             return Ok(Vec::new());
         };
         let mut paths = files.remove_runtime(name)?;
@@ -79,7 +79,7 @@ impl Containerd {
     }
 }
 
-impl Plan {
+impl ChangePlan {
     fn write_all(&mut self, files: Files) {
         let before = self.steps.len();
         for file in files.list {
@@ -87,7 +87,7 @@ impl Plan {
         }
         if self.steps.len() > before {
             self.notes.push(
-                "containerd reads its files only when it starts: systemctl restart containerd"
+                "containerd reads its configuration only when it starts: systemctl restart containerd"
                     .to_owned(),
             );
         }
@@ -100,7 +100,7 @@ impl Plan {
             .and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
         if let Some(runs) = runs.filter(|runs| !runs.is_empty() && !runs.ends_with("runc")) {
             self.notes.push(format!(
-                "containerd's `runc` is {runs} here: for the same, put `runtime = \"{runs}\"` in /etc/boundary/config.toml"
+                "containerd runs {runs} as runc here: to use it too, put runtime = \"{runs}\" in /etc/boundary/config.toml"
             ));
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Plan {
         if let Some(file) = files.list.iter().find(|file| file.document.disables_cri()) {
             let path = file.path.display();
             self.notes.push(format!(
-                "{path} disables the CRI plugin in `disabled_plugins`: Kubernetes can't use it so"
+                "{path} disables the CRI plugin (disabled_plugins), so Kubernetes can't use containerd"
             ));
         }
     }

@@ -1,7 +1,6 @@
-//! Docker: the runtime's entry in `daemon.json`, and the word to a running dockerd.
+//! Docker: the runtime's entry in `daemon.json`, and the reload of a running dockerd.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget, tried with
-//! dockerd 20.10.24:
+//! Plans only ([`ChangePlan`]). How dockerd behaves (tested with 20.10.24):
 //! - a reload (SIGHUP) **replaces** all runtimes but `runc` by the file's, so those of
 //!   `--add-runtime` are lost (and its alias `io.containerd.runc.v2` until the next start); without
 //!   the key `runtimes` it replaces nothing;
@@ -15,7 +14,7 @@
 //! read the file is unknown while none runs, and where it isn't needed it says what dockerd would
 //! use anyway.
 
-mod config_file;
+mod daemon_file;
 pub mod daemon_json;
 mod object;
 mod restart;
@@ -23,18 +22,17 @@ pub mod servers;
 
 use std::path::{Path, PathBuf};
 
-use self::config_file::ConfigFile;
+use self::daemon_file::DaemonFile;
 use self::servers::HostDns;
-use super::Installation;
+use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
 use crate::dockerd::{self, Daemon};
 
 const RESTART: &str = "systemctl restart docker";
 
-/// Where dockerd's word is, and the host's DNS servers.
+/// Where dockerd's configuration is, and the host's DNS servers.
 #[derive(Debug)]
 pub struct Docker {
     /// dockerd's configuration file.
@@ -61,9 +59,9 @@ impl Docker {
         &self,
         name: &RuntimeName,
         program: &str,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
-        let mut file = ConfigFile::read(&self.daemon_config)?;
+        let mut file = DaemonFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
         // Before the file is written: a dockerd that goes by `dns` already is known from then on.
@@ -84,7 +82,7 @@ impl Docker {
         }
         if must_restart {
             plan.last = Some(format!(
-                "dockerd must be restarted, as it reads `dns` only when it starts; until then containers are refused: sudo {RESTART}"
+                "dockerd must be restarted, as it reads dns only when it starts; until then containers are refused: sudo {RESTART}"
             ));
         }
         Ok(())
@@ -94,15 +92,15 @@ impl Docker {
     pub(super) fn remove(
         &self,
         name: &RuntimeName,
-        ours: &Installation,
-        plan: &mut Plan,
+        containers: &Path,
+        plan: &mut ChangePlan,
     ) -> Result<Vec<String>, IntegrateError> {
-        let mut file = ConfigFile::read(&self.daemon_config)?;
+        let mut file = DaemonFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
         let path = file.remove_runtime(name, &daemons)?;
         let unused = path.filter(|path| !file.json.mentions(path));
-        file.remove_dns(&self.dns, &daemons, &ours.running, plan);
+        file.remove_dns(&self.dns, &daemons, containers, plan);
         if !file.changes.is_empty() {
             file.write(plan);
             plan.reload(&daemons);
@@ -118,7 +116,7 @@ fn running(config: &Path) -> Result<Vec<Daemon>, IntegrateError> {
     })
 }
 
-impl Plan {
+impl ChangePlan {
     /// Where a reload would take runtimes away that aren't ours, the user is told to restart
     /// instead.
     fn reload(&mut self, daemons: &[Daemon]) {
@@ -127,15 +125,14 @@ impl Plan {
                 self.steps.push(Step::Reload(daemon.clone()));
             } else {
                 self.notes.push(format!(
-                    "dockerd (pid {}) was not told: a reload would drop the runtimes of its --add-runtime. Instead: {RESTART}",
+                    "dockerd (pid {}) was not reloaded, which would drop its --add-runtime runtimes; restart it instead: {RESTART}",
                     daemon.pid()
                 ));
             }
         }
         if daemons.is_empty() {
             self.notes.push(
-                "no dockerd that reads this file is running: it counts from its next start"
-                    .to_owned(),
+                "no running dockerd uses this file: it takes effect when dockerd starts".to_owned(),
             );
         }
     }

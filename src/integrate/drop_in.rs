@@ -1,7 +1,7 @@
-//! podman and CRI-O: the runtime's entry as a file of its own, in the folder that the engine reads
-//! beside its main file.
+//! podman and CRI-O: the runtime's entry as a file of its own, in the drop-in directory beside the
+//! engine's main file.
 //!
-//! Plans only ([`Plan`]); nothing is changed here. What a maintainer must not forget:
+//! Plans only ([`ChangePlan`]). How the engines behave:
 //! - both engines merge their tables of runtimes over all files, by name, so no other runtime is
 //!   touched;
 //! - podman reads its files at each call, CRI-O when it starts;
@@ -11,11 +11,11 @@
 
 use std::path::PathBuf;
 
+use super::change_plan::ChangePlan;
+use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
-use super::{HEADER, config_file};
 
 /// Where podman looks for files beside containers.conf (containers.conf(5)).
 pub const PODMAN_FOLDER: &str = "/etc/containers/containers.conf.d";
@@ -27,14 +27,14 @@ pub const CRIO_FOLDER: &str = "/etc/crio/crio.conf.d";
 #[derive(Debug)]
 pub struct DropIn {
     /// Whose it is.
-    pub reader: Reader,
+    pub reader: DropInReader,
     /// Where it is.
     pub folder: PathBuf,
 }
 
 /// Who reads a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum DropInReader {
     /// podman: `containers.conf.d`.
     Podman,
     /// CRI-O: `crio.conf.d`.
@@ -47,7 +47,7 @@ impl DropIn {
         &self,
         name: &RuntimeName,
         program: &str,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<(), IntegrateError> {
         let (path, before) = self.read(name)?;
         let after = self.reader.file(name, program);
@@ -67,7 +67,7 @@ impl DropIn {
     pub(super) fn remove(
         &self,
         name: &RuntimeName,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) -> Result<Vec<String>, IntegrateError> {
         let (path, Some(before)) = self.read(name)? else {
             return Ok(Vec::new());
@@ -77,7 +77,7 @@ impl DropIn {
         plan.steps.push(Step::Remove {
             path,
             before,
-            changes: vec![format!("no runtime {name}")],
+            changes: vec![format!("runtime {name} removed")],
         });
         plan.notes.extend(self.reader.reminder());
         Ok(ran)
@@ -85,12 +85,7 @@ impl DropIn {
 
     /// The drop-in's path and its text, where there is one. One that is not ours is an error.
     fn read(&self, name: &RuntimeName) -> Result<(PathBuf, Option<String>), IntegrateError> {
-        match config_file::read(&self.file_of(name))? {
-            (path, Some(text)) if !text.starts_with(HEADER) => {
-                Err(IntegrateError::ForeignFile(path))
-            }
-            found => Ok(found),
-        }
+        config_file::read_own(&self.file_of(name))
     }
 
     /// Whether a file of ours for another name runs the program. What can't be read isn't ours.
@@ -114,7 +109,7 @@ fn program_of(text: &str) -> Option<&str> {
     text.split('"').find(|word| word.starts_with('/'))
 }
 
-impl Reader {
+impl DropInReader {
     /// The whole file. A runtime's name needs no escape; a path's does.
     fn file(self, name: &RuntimeName, program: &str) -> String {
         let program = toml_edit::Value::from(program);
@@ -127,7 +122,7 @@ impl Reader {
     }
 
     fn reminder(self) -> Option<String> {
-        let crio = "CRI-O reads its files only when it starts: systemctl restart crio";
+        let crio = "CRI-O reads its configuration only when it starts: systemctl restart crio";
         (self == Self::Crio).then(|| crio.to_owned())
     }
 }
@@ -142,7 +137,7 @@ mod tests {
 
     const FILE: &str = "conf.d/boundary.conf";
 
-    fn host(reader: Reader) -> TestHost {
+    fn host(reader: DropInReader) -> TestHost {
         TestHost::new(|at| {
             Engine::DropIn(DropIn {
                 reader,
@@ -155,11 +150,11 @@ mod tests {
     fn what_is_installed_is_read_by_the_engine_and_gone_after_uninstall() {
         for (reader, text) in [
             (
-                Reader::Podman,
+                DropInReader::Podman,
                 "[engine.runtimes]\n\"boundary\" = [\"SHELL\"]\n",
             ),
             (
-                Reader::Crio,
+                DropInReader::Crio,
                 "[crio.runtime.runtimes.\"boundary\"]\nruntime_path = \"SHELL\"\nruntime_type = \"oci\"\n",
             ),
         ] {
@@ -177,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_policys_link_goes_with_its_last_runtime() {
-        let host = host(Reader::Podman);
+        let host = host(DropInReader::Podman);
         let link = host.path("boundary-npm");
         symlink("boundary-shim", &link).expect("a link");
         let text = format!(
@@ -202,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_file_that_somebody_else_made_is_left_alone() {
-        let host = host(Reader::Podman);
+        let host = host(DropInReader::Podman);
         host.put(FILE, "[engine]\n");
         for plan in [host.install(), host.uninstall()] {
             assert!(matches!(plan, Err(IntegrateError::ForeignFile(_))));

@@ -1,9 +1,9 @@
-//! Kubernetes: the RuntimeClass, what puts the runtime on nodes and takes it off, and a pod to try
-//! it.
+//! Kubernetes: manifests of the RuntimeClass, of the DaemonSet that installs the runtime on nodes,
+//! and of a sample pod.
 //!
-//! Owns the text ([`manifests`]); what is done on a node is `install containerd`, and nothing here
-//! knows how. To remember: what is put into the text goes through YAML and a shell, so only names
-//! that mean nothing to either are taken.
+//! Owns the text ([`manifests`]); on a node, `install containerd` does the work.
+//!
+//! Invariant: only names without special characters in YAML or shell are put into the text.
 
 use std::fmt;
 use std::io;
@@ -26,11 +26,11 @@ pub struct Image(String);
 pub enum KubernetesError {
     /// No DNS label, as a RuntimeClass's handler has to be.
     #[error(
-        "a RuntimeClass can't be called `{0}`: up to 48 of a-z, 0-9 and -, with a letter or digit at both ends"
+        "invalid name for a RuntimeClass: {0}: expected up to 48 of a-z, 0-9 and -, with a letter or digit at both ends"
     )]
     Name(RuntimeName),
     /// More than an image's name.
-    #[error("an image's name is up to 255 of A-Z, a-z, 0-9 and . _ - / : @")]
+    #[error("invalid image name: expected up to 255 of A-Z, a-z, 0-9 and . _ - / : @")]
     Image,
 }
 

@@ -1,7 +1,6 @@
-//! The name under which an engine offers the runtime.
+//! The name of the runtime in an engine's configuration.
 //!
-//! Must not know any engine's file. To remember: one spelling for all of them, so that no name
-//! needs quoting anywhere.
+//! Must not know any engine's file. Invariant: a name needs no quoting in any of them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,11 +14,11 @@ pub struct RuntimeName(String);
 pub enum NameError {
     /// Not `[A-Za-z0-9][A-Za-z0-9_.-]*`, or over 64 bytes.
     #[error(
-        "a name is up to 64 letters, digits, `-`, `_` and `.`, and begins with a letter or a digit"
+        "invalid name: expected up to 64 letters, digits, - _ and ., with a letter or digit first"
     )]
     Spelling,
     /// It means something else already.
-    #[error("`{0}` is taken")]
+    #[error("{0} is reserved")]
     Taken(String),
 }
 

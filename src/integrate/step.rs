@@ -1,8 +1,8 @@
-//! One change to the host, as a value: printed by `--dry-run`, applied otherwise, undone where a
+//! One change to the host, as a value: printed by `--dry-run`, otherwise applied, and undone if a
 //! later one fails.
 //!
-//! Must not know any engine. A step is planned only where it is needed, so applying an empty list
-//! is "already done".
+//! Must not know any engine. Steps are planned only if needed: an empty list means that nothing is
+//! left to do.
 
 use std::fmt;
 use std::io;
@@ -10,8 +10,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::apparmor;
-use super::docker::servers;
+use super::dns_probe;
 use crate::dockerd::Daemon;
 use crate::sys::{file, process};
 
@@ -78,7 +77,7 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 #[error("can't {step}")]
 pub struct StepError {
-    /// In the imperative: `make /etc/boundary`.
+    /// In the imperative: `create /etc/boundary`.
     step: String,
     source: io::Error,
 }
@@ -128,10 +127,10 @@ impl Step {
             Self::Restart(unit) => {
                 process::answer(Path::new("systemctl"), &["restart", unit]).map(drop)
             }
-            Self::Ask(server) if servers::answers(*server) => Ok(()),
-            Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it doesn't answer")),
-            Self::LoadProfiles { parser, file } => apparmor::load(parser, file),
-            Self::UnloadProfiles { parser, file } => apparmor::unload(parser, file),
+            Self::Ask(server) if dns_probe::answers(*server) => Ok(()),
+            Self::Ask(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no response")),
+            Self::LoadProfiles { parser, file } => load_profiles(parser, file),
+            Self::UnloadProfiles { parser, file } => unload_profiles(parser, file),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
         }
     }
@@ -151,7 +150,7 @@ impl Step {
             Self::Write {
                 path, before: None, ..
             } => std::fs::remove_file(path),
-            Self::UnloadProfiles { parser, file } => apparmor::load(parser, file),
+            Self::UnloadProfiles { parser, file } => load_profiles(parser, file),
             // A profile that no container is given changes nothing.
             Self::LoadProfiles { .. }
             | Self::Reload(_)
@@ -162,21 +161,33 @@ impl Step {
     }
 }
 
+/// Has the kernel replace the profiles of a file by those in it, and caches them for the next boot.
+fn load_profiles(parser: &Path, file: &Path) -> io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--replace", "--write-cache", &file]).map(drop)
+}
+
+/// Has the kernel remove the profiles of a file. It is an error if one of them isn't loaded.
+fn unload_profiles(parser: &Path, file: &Path) -> io::Result<()> {
+    let file = file.to_string_lossy();
+    process::answer(parser, &["--remove", &file]).map(drop)
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory(path) => write!(f, "make {}", path.display()),
+            Self::Directory(path) => write!(f, "create {}", path.display()),
             Self::Link { link, target } => {
                 write!(f, "link {} to {}", link.display(), target.display())
             }
             Self::Write { path, .. } => write!(f, "write {}", path.display()),
             Self::Reload(daemon) => write!(
                 f,
-                "tell dockerd (pid {}) to read its file again",
+                "reload the configuration of dockerd (pid {})",
                 daemon.pid()
             ),
             Self::Restart(unit) => write!(f, "restart {unit}"),
-            Self::Ask(server) => write!(f, "ask the DNS server {server}"),
+            Self::Ask(server) => write!(f, "query the DNS server {server}"),
             Self::LoadProfiles { file, .. } => {
                 write!(f, "load the AppArmor profiles of {}", file.display())
             }

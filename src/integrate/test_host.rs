@@ -1,10 +1,10 @@
-//! A host of files in a directory of its own, for the tests of every engine. To remember: no engine
-//! runs there; with real ones: `tests/install`.
+//! A host of files in a directory of its own, for the tests of every engine. No engine runs there;
+//! `tests/install` has tests with real ones.
 
 use std::path::{Path, PathBuf};
 
+use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
-use super::plan::Plan;
 use super::{Engine, Installation, step};
 
 /// The program is the system's shell: it lies where only root writes.
@@ -48,7 +48,7 @@ impl TestHost {
         std::fs::read_to_string(self.path(name)).expect("a file")
     }
 
-    pub(super) fn install(&self) -> Result<Plan, IntegrateError> {
+    pub(super) fn install(&self) -> Result<ChangePlan, IntegrateError> {
         let (name, policy) = (
             "boundary".parse().expect("a name"),
             "default".parse().expect("a name"),
@@ -56,7 +56,7 @@ impl TestHost {
         super::install(&self.engine, &self.ours, &name, &policy)
     }
 
-    pub(super) fn uninstall(&self) -> Result<Plan, IntegrateError> {
+    pub(super) fn uninstall(&self) -> Result<ChangePlan, IntegrateError> {
         super::uninstall(
             &self.engine,
             &self.ours,
@@ -64,22 +64,22 @@ impl TestHost {
         )
     }
 
-    pub(super) fn install_now(&self) -> Plan {
+    pub(super) fn install_now(&self) -> ChangePlan {
         carried_out(self.install())
     }
 
-    pub(super) fn uninstall_now(&self) -> Plan {
+    pub(super) fn uninstall_now(&self) -> ChangePlan {
         carried_out(self.uninstall())
     }
 }
 
-fn carried_out(plan: Result<Plan, IntegrateError>) -> Plan {
+fn carried_out(plan: Result<ChangePlan, IntegrateError>) -> ChangePlan {
     let plan = plan.expect("planned");
     step::apply(&plan.steps, |_| Ok(())).expect("applied");
     plan
 }
 
-pub(super) fn has_note(plan: &Plan, part: &str) -> bool {
+pub(super) fn has_note(plan: &ChangePlan, part: &str) -> bool {
     plan.notes.iter().any(|note| note.contains(part))
 }
 

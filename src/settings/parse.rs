@@ -1,5 +1,5 @@
-//! From the configuration file's text to [`Settings`]: every key is checked, every mistake has its
-//! line.
+//! Parses the configuration file's text into [`Settings`]: every key is checked, and every mistake
+//! is reported with its line.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use log::LevelFilter;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{
+use super::values::{
     Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets,
     Privileged, Settings, UserNamespace,
 };
@@ -32,7 +32,7 @@ const DNS: u16 = 53;
 /// Every mistake in it, each with its line; of very many, the first.
 pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(content);
-    let mut reader = Reader {
+    let mut reader = TextReader {
         origin,
         content,
         mistakes: Vec::new(),
@@ -60,13 +60,13 @@ pub fn parse(origin: &str, content: &str) -> Result<Settings, Vec<Mistake>> {
 type Key<'a> = Spanned<Cow<'a, str>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
-struct Reader<'a> {
+struct TextReader<'a> {
     origin: &'a str,
     content: &'a str,
     mistakes: Vec<Mistake>,
 }
 
-impl Reader<'_> {
+impl TextReader<'_> {
     fn setting(&mut self, key: &Key<'_>, value: &Value<'_>, settings: &mut Settings) {
         match key.get_ref().as_ref() {
             "runtime" => self.set(key, value, &mut settings.runtime, |text| {
@@ -81,7 +81,7 @@ impl Reader<'_> {
                 |text| match text {
                     "known" => Ok(ContainerResolvers::Known),
                     "any" => Ok(ContainerResolvers::Any),
-                    _ => Err("write \"known\" or \"any\"".to_owned()),
+                    _ => Err("expected \"known\" or \"any\"".to_owned()),
                 },
             ),
             "preserved-sockets" => {
@@ -92,7 +92,7 @@ impl Reader<'_> {
                     |text| match text {
                         "refuse" => Ok(PreservedSockets::Refuse),
                         "allow" => Ok(PreservedSockets::Allow),
-                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
                     },
                 )
             }
@@ -109,13 +109,13 @@ impl Reader<'_> {
                     "auto" => Ok(UserNamespace::Auto),
                     "require" => Ok(UserNamespace::Require),
                     "never" => Ok(UserNamespace::Never),
-                    _ => Err("write \"auto\", \"require\" or \"never\"".to_owned()),
+                    _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
                 },
             ),
             "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
                 "refuse" => Ok(Privileged::Refuse),
                 "allow" => Ok(Privileged::Allow),
-                _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
             }),
             "boundary-mounts" => {
                 self.set(
@@ -125,14 +125,14 @@ impl Reader<'_> {
                     |text| match text {
                         "refuse" => Ok(BoundaryMounts::Refuse),
                         "allow" => Ok(BoundaryMounts::Allow),
-                        _ => Err("write \"refuse\" or \"allow\"".to_owned()),
+                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
                     },
                 )
             }
             "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
                 "filter" => Ok(HostNetwork::Filter),
                 "refuse" => Ok(HostNetwork::Refuse),
-                _ => Err("write \"filter\" or \"refuse\"".to_owned()),
+                _ => Err("expected \"filter\" or \"refuse\"".to_owned()),
             }),
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
@@ -142,7 +142,7 @@ impl Reader<'_> {
                 "warn" => Ok(LevelFilter::Warn),
                 "info" => Ok(LevelFilter::Info),
                 "debug" => Ok(LevelFilter::Debug),
-                _ => Err("write \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+                _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
             }),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
@@ -153,7 +153,7 @@ impl Reader<'_> {
                 _ => self.mistake(
                     value.span().start,
                     "annotations",
-                    "a table: write [annotations]",
+                    "expected a table: [annotations]",
                 ),
             },
             unknown => self.unknown(key, unknown, &TOP),
@@ -165,7 +165,7 @@ impl Reader<'_> {
             return self.set(key, value, to, |text| match text {
                 "off" => Ok(PodNesting::Off),
                 "all" => Ok(PodNesting::All),
-                _ => Err("write \"off\", \"all\" or a list of Kubernetes namespaces".to_owned()),
+                _ => Err("expected \"off\", \"all\" or a list of Kubernetes namespaces".to_owned()),
             });
         }
         let mut namespaces = Vec::new();
@@ -177,7 +177,7 @@ impl Reader<'_> {
         match key.get_ref().as_ref() {
             "policies" => self.set_list(key, value, &mut annotations.policies, PolicyName::parse),
             "modes" => self.set_list(key, value, &mut annotations.modes, |text| {
-                Mode::parse(text).ok_or_else(|| "write \"enforce\" or \"observe\"".to_owned())
+                Mode::parse(text).ok_or_else(|| "expected \"enforce\" or \"observe\"".to_owned())
             }),
             "ceiling" => {
                 let mut ceiling = None;
@@ -200,7 +200,7 @@ impl Reader<'_> {
         let text = value
             .get_ref()
             .as_str()
-            .ok_or_else(|| "a text in quotes belongs here".to_owned());
+            .ok_or_else(|| "expected a string in quotes".to_owned());
         match text.and_then(read) {
             Ok(meant) => *to = meant,
             Err(error) => self.mistake(value.span().start, key.get_ref(), error),
@@ -218,7 +218,7 @@ impl Reader<'_> {
             return self.mistake(
                 value.span().start,
                 key.get_ref(),
-                "a list of texts belongs here: [\"…\", \"…\"]",
+                "expected a list of strings: [\"…\", \"…\"]",
             );
         };
         to.clear();
@@ -226,7 +226,7 @@ impl Reader<'_> {
             let text = item
                 .get_ref()
                 .as_str()
-                .ok_or_else(|| "a text in quotes belongs here".to_owned());
+                .ok_or_else(|| "expected a string in quotes".to_owned());
             match text.and_then(&read) {
                 Ok(meant) => to.push(meant),
                 Err(error) => self.mistake(item.span().start, key.get_ref(), error),
@@ -238,7 +238,7 @@ impl Reader<'_> {
         self.mistake(
             key.span().start,
             name,
-            format!("unknown; there are {}", known.join(", ")),
+            format!("unknown key (expected one of {})", known.join(", ")),
         );
     }
 
@@ -296,7 +296,9 @@ fn nesting(text: &str) -> Result<Option<Tier>, String> {
     match Tier::parse(text) {
         _ if text == "none" => Ok(None),
         Some(tier) if tier != Tier::Seed => Ok(Some(tier)),
-        _ => Err("write \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned()),
+        _ => {
+            Err("expected \"none\", \"nsjail\", \"unshare\", \"chromium\" or \"bwrap\"".to_owned())
+        }
     }
 }
 
@@ -306,7 +308,8 @@ const LEAST_MEMORY: u64 = 16 << 20;
 
 /// A size: a whole number of KiB, MiB or GiB.
 fn memory(text: &str) -> Result<u64, String> {
-    let wrong = || "write a whole number of KiB, MiB or GiB, 16MiB or more: \"64MiB\"".to_owned();
+    let wrong =
+        || "expected a whole number of KiB, MiB or GiB, at least 16MiB: \"64MiB\"".to_owned();
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     let (number, unit) = units
         .iter()
@@ -328,7 +331,7 @@ fn age(text: &str) -> Result<Duration, String> {
     let age = humantime::parse_duration(text)
         .ok()
         .filter(|age| !age.is_zero());
-    age.ok_or_else(|| "write a time: \"30d\", \"12h\"".to_owned())
+    age.ok_or_else(|| "expected a duration: \"30d\", \"12h\"".to_owned())
 }
 
 /// A label of DNS (RFC 1123), as Kubernetes has it: a name with a typo would open nothing and say
@@ -341,7 +344,7 @@ fn kubernetes_namespace(text: &str) -> Result<String, String> {
         && !text.ends_with('-');
     label
         .then(|| text.to_owned())
-        .ok_or_else(|| "no name of a Kubernetes namespace".to_owned())
+        .ok_or_else(|| "invalid name of a Kubernetes namespace".to_owned())
 }
 
 /// A label's key as engines write them, so that it can stand in the record as it is.
@@ -350,7 +353,7 @@ fn label(text: &str) -> Result<String, String> {
         (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     plain
         .then(|| text.to_owned())
-        .ok_or_else(|| "no key of a label".to_owned())
+        .ok_or_else(|| "invalid label key".to_owned())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
@@ -358,7 +361,7 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
         text.starts_with('/') && text.split('/').all(|part| part != "..") && !text.contains('\0');
     plain
         .then(|| PathBuf::from(text))
-        .ok_or_else(|| "write an absolute path without ..".to_owned())
+        .ok_or_else(|| "expected an absolute path without ..".to_owned())
 }
 
 fn resolver(text: &str) -> Result<SocketAddr, String> {
@@ -369,5 +372,5 @@ fn resolver(text: &str) -> Result<SocketAddr, String> {
     address
         .ok()
         .filter(|address| address.port() != 0)
-        .ok_or_else(|| "write an address, or address:port".to_owned())
+        .ok_or_else(|| "expected an IP address, or address:port".to_owned())
 }

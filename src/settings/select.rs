@@ -1,16 +1,18 @@
 //! Chooses the policy of one container: the host's settings, the runtime's name or argument, the
 //! annotations, most trusted first.
 //!
-//! Reads files only through a function it is given, so it stays pure. To remember: who starts a
-//! container may be less trusted than who runs the host; an annotation picks only what the settings
-//! list, and its rules count only under the host's ceiling.
+//! Pure: reads files only through a function that it is given.
+//!
+//! Invariant: an annotation can choose only what the settings list, and its rules apply only within
+//! the host's ceiling. Whoever starts a container may be less trusted than the host's
+//! administrator.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Settings;
+use super::values::Settings;
 use crate::escape::{excerpt, quoted};
 use crate::policy::text::{self, Mistake, RuleFile};
 use crate::policy::{Mode, PolicyName, PolicySource};
@@ -109,7 +111,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         {
             self.mistakes.push(mistake(
                 &excerpt(key),
-                format!("unknown; there are {POLICY}, {ALLOW} and {MODE}"),
+                format!("unknown annotation (expected {POLICY}, {ALLOW} or {MODE})"),
             ));
         }
     }
@@ -159,7 +161,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let name = PolicyName::parse(text).and_then(|name| match open.contains(&name) {
             true => Ok(name),
             false => Err(format!(
-                "{name} may not be chosen here: the host's setting annotations.policies {}",
+                "policy {name} is not allowed here: the host's setting annotations.policies {}",
                 listed(open)
             )),
         });
@@ -173,14 +175,17 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         let Some(mode) = Mode::parse(text) else {
             self.mistakes.push(mistake(
                 MODE,
-                format!("{} is no mode; there are enforce and observe", quoted(text)),
+                format!(
+                    "unknown mode {} (expected enforce or observe)",
+                    quoted(text)
+                ),
             ));
             return Mode::Enforce;
         };
         let open = &self.settings.annotations.modes;
         if !open.contains(&mode) {
             let message = format!(
-                "{mode} may not be chosen here: the host's setting annotations.modes {}",
+                "mode {mode} is not allowed here: the host's setting annotations.modes {}",
                 listed(open)
             );
             self.mistakes.push(mistake(MODE, message));
@@ -206,7 +211,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             Err(mistakes) => self.mistakes.extend(mistakes),
         }
         let Some(ceiling) = &self.settings.annotations.ceiling else {
-            let message = "not open here: the host's setting annotations.ceiling names no policy as its limit";
+            let message = "not allowed here: the host's setting annotations.ceiling names no policy as its limit";
             self.mistakes.push(mistake(ALLOW, message.to_owned()));
             return source;
         };
@@ -247,7 +252,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
     fn missing(&mut self, name: &PolicyName) {
         let (origin, message) = (
             self.file(name).display().to_string(),
-            format!("policy {name} has no file"),
+            format!("no such file (policy {name})"),
         );
         self.mistakes.push(Mistake {
             origin,
@@ -264,7 +269,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 
 fn mistake(key: &str, message: String) -> Mistake {
     let origin = if key == "runtime" {
-        "policy's name"
+        "policy name"
     } else {
         "annotation"
     };
@@ -278,9 +283,9 @@ fn mistake(key: &str, message: String) -> Mistake {
 
 fn listed<T: fmt::Display>(open: &[T]) -> String {
     match open {
-        [] => "lists none".to_owned(),
+        [] => "allows none".to_owned(),
         _ => format!(
-            "lists {}",
+            "allows {}",
             open.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
         ),
     }

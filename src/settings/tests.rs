@@ -1,11 +1,18 @@
 //! The configuration file: every key, every mistake with its line, and whose files are believed.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use log::LevelFilter;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::text::MAX_FILE;
+use crate::policy::{Mode, PolicyName};
+use crate::seccomp::tier::Tier;
 
 fn parsed(content: &str) -> Settings {
     parse("c.toml", content).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
@@ -94,19 +101,19 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
         "ceiling = \"..\"\n",
     ));
     let starts = [
-        "c.toml:1: runtme: unknown; there are runtime, policy,",
-        "c.toml:2: runtime: write an absolute path",
+        "c.toml:1: runtme: unknown key (expected one of runtime, policy,",
+        "c.toml:2: runtime: expected an absolute path",
         "c.toml:3: policy: \"a/b\" is not a valid policy name",
-        "c.toml:5: resolvers: write an address",
-        "c.toml:5: resolvers: a text in quotes",
-        "c.toml:5: resolvers: write an address",
-        "c.toml:6: audit-directory: write an absolute path",
-        "c.toml:7: user-namespace: write \"auto\", \"require\" or \"never\"",
-        "c.toml:8: privileged: a text in quotes",
-        "c.toml:9: host-network: a text in quotes",
-        "c.toml:10: log-level: write \"error\", \"warn\", \"info\" or \"debug\"",
-        "c.toml:12: modes: a list of texts",
-        "c.toml:13: policy: unknown; there are policies, modes, ceiling",
+        "c.toml:5: resolvers: expected an IP address",
+        "c.toml:5: resolvers: expected a string in quotes",
+        "c.toml:5: resolvers: expected an IP address",
+        "c.toml:6: audit-directory: expected an absolute path",
+        "c.toml:7: user-namespace: expected \"auto\", \"require\" or \"never\"",
+        "c.toml:8: privileged: expected a string in quotes",
+        "c.toml:9: host-network: expected a string in quotes",
+        "c.toml:10: log-level: expected \"error\", \"warn\", \"info\" or \"debug\"",
+        "c.toml:12: modes: expected a list of strings",
+        "c.toml:13: policy: unknown key (expected one of policies, modes, ceiling)",
         "c.toml:14: ceiling: ",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
@@ -169,7 +176,7 @@ fn a_file_that_others_could_have_written_is_not_trusted() {
         nix::unistd::chown(&file, Some(12345.into()), None).unwrap();
         assert_eq!(
             read_trusted(&file).unwrap_err().to_string(),
-            "belongs to user 12345, not to root"
+            "owned by user 12345, not by root"
         );
     }
 }
@@ -282,7 +289,7 @@ fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
         "99999999999GiB",
     ] {
         assert!(
-            mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("16MiB or more"),
+            mistakes(&format!("proxy-memory = \"{text}\""))[0].contains("at least 16MiB"),
             "{text}"
         );
     }
@@ -330,7 +337,7 @@ fn how_long_records_are_kept_is_a_time_that_passes() {
     ] {
         assert!(
             mistakes(&format!("audit-keep = \"{text}\""))[0]
-                .starts_with("c.toml:1: audit-keep: write a time"),
+                .starts_with("c.toml:1: audit-keep: expected a duration"),
             "{text}"
         );
     }

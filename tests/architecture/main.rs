@@ -25,18 +25,7 @@ use tree::Tree;
 /// Arrows between files that make circles and are to be cut. A line goes when its arrow does:
 /// without these there is no circle.
 const KNOWN: &[&str] = &[
-    "src/cli/logs/pruning.rs → src/cli/logs.rs",
     "src/gateway/nft/rule.rs → src/gateway/nft.rs",
-    "src/integrate/apparmor.rs → src/integrate.rs",
-    "src/integrate/containerd/entry.rs → src/integrate/containerd/document.rs",
-    "src/integrate/containerd/files.rs → src/integrate/containerd.rs",
-    "src/integrate/docker.rs → src/integrate.rs",
-    "src/integrate/docker/servers.rs → src/integrate/docker/config_file.rs",
-    "src/integrate/drop_in.rs → src/integrate.rs",
-    "src/integrate/error.rs → src/integrate/binary.rs",
-    "src/integrate/plan.rs → src/integrate.rs",
-    "src/integrate/step.rs → src/integrate/apparmor.rs",
-    "src/integrate/step.rs → src/integrate/docker/servers.rs",
     "src/seccomp/patch/gate.rs → src/seccomp/patch.rs",
     "src/seccomp/patch/granted.rs → src/seccomp/patch.rs",
     "src/seccomp/patch/plan.rs → src/seccomp/patch.rs",

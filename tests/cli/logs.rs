@@ -145,7 +145,10 @@ fn the_containers_are_listed_the_newest_last() {
         ]
     );
     assert_eq!(words(lines[1])[0], "web19");
-    assert_eq!(lines[21], "The 20 newest of 22; --all lists them all.");
+    assert_eq!(
+        lines[21],
+        "These are the 20 newest of 22; use --all to list all."
+    );
     assert_eq!(logs(&world, "--all").lines().count(), 23);
 }
 
@@ -166,7 +169,7 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
         "{text}"
     );
     assert!(
-        text.ends_with("?: its end is not on record; the time is that of the last line.\n"),
+        text.ends_with("?: no end was recorded; the time shown is that of the last line.\n"),
         "{text}"
     );
     boundary_shim::container::record::remove(&world.state()).unwrap();
@@ -199,7 +202,7 @@ fn a_container_is_found_by_name_by_the_beginning_of_its_id_or_as_the_last() {
         world.read("audit/abc111.jsonl")
     );
     for (word, why) in [
-        ("abc", "may be any of 2"),
+        ("abc", "could be any of 2"),
         ("x", "no records"),
         ("../abc111", "no records"),
         ("web --since x", "invalid time"),

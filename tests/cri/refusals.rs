@@ -33,11 +33,11 @@ pub(crate) const TESTS: &[Test] = &[
 fn annotations(bed: &Bed) {
     let huge = "domain=a.test ".repeat(5000);
     for (key, value, reason) in [
-        ("boundary.policy", "secret", "may not be chosen here"),
+        ("boundary.policy", "secret", "is not allowed here"),
         ("boundary.policy", "../../etc/shadow", "boundary.policy"),
         ("boundary.allow", "domian=x", "boundary.allow"),
         ("boundary.allow", &huge, "longer than"),
-        ("boundary.mode", "off", "no mode"),
+        ("boundary.mode", "off", "unknown mode"),
         ("boundary.unknown", "1", "unknown"),
     ] {
         let pod = bed.pod_with(Wanted {

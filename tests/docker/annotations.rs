@@ -18,7 +18,7 @@ fn cannot_widen(bed: &Bed) {
         answer
             .must_fail()
             .stderr
-            .contains("boundary.allow: not open here"),
+            .contains("boundary.allow: not allowed here"),
         "{}",
         answer.stderr
     );

@@ -120,7 +120,7 @@ fn restart(_: &Bed) {
             "nothing may be changed"
         );
     };
-    refused("isn't a service of systemd's");
+    refused("is not a systemd service");
     be_a_service(&bed);
     let running = bed.start_with("runc", &[], &["sleep", "600"]);
     refused("1 running containers");

@@ -200,7 +200,7 @@ fn killed(bed: &Bed) {
         answer
             .must_fail()
             .stderr
-            .contains("gateways: see their state"),
+            .contains("gateways need attention: see their state"),
         "{}",
         answer.stderr
     );

@@ -210,12 +210,11 @@ pub(crate) fn command_for_real() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let (config, binary) = (here.at(CONFIG), here.ours.binary.display());
     let config = config.display();
-    let restart =
-        "note: containerd reads its files only when it starts: systemctl restart containerd\n";
+    let restart = "note: containerd reads its configuration only when it starts: systemctl restart containerd\n";
     let expected = format!(
-        "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, else as runc is\n\
+        "create /etc/boundary\ncreate /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, otherwise like runc\n\
          {restart}{NO_POLICY}already installed\n{NO_POLICY}\
-         write {config}\n  no runtime boundary (was {binary})\n{restart}not installed\n640\nthis would be done:\n"
+         write {config}\n  runtime boundary removed (was {binary})\n{restart}not installed\n640\nthese changes would be made:\n"
     );
     assert_eq!(text(&output.stdout), expected);
 }
@@ -232,7 +231,7 @@ pub(crate) fn malformed() {
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
         let said = text(&output.stderr);
         let begins = format!(
-            "boundary-shim: {} is left alone: line 2: ",
+            "boundary-shim: {} was not changed: line 2: ",
             here.at(CONFIG).display()
         );
         assert!(

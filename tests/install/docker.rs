@@ -126,13 +126,13 @@ pub(crate) fn command_for_real() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let (config, binary) = (here.at(CONFIG), here.ours.binary.display());
     let config = config.display();
-    let later = "note: no dockerd that reads this file is running: it counts from its next start\n";
+    let later = "note: no running dockerd uses this file: it takes effect when dockerd starts\n";
     let example = "try: docker run --rm --runtime=boundary IMAGE COMMAND\n";
     let expected = format!(
-        "make /etc/boundary\nmake /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}\n{later}{NO_POLICY}{example}\
+        "create /etc/boundary\ncreate /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}\n{later}{NO_POLICY}{example}\
          already installed\n{NO_POLICY}{example}\
-         write {config}\n  no runtime boundary (was {binary})\n\
-         note: `dns` stays (192.0.2.53): it isn't what install wrote\n{later}\
+         write {config}\n  runtime boundary removed (was {binary})\n\
+         note: dns is kept (192.0.2.53): it isn't what install wrote\n{later}\
          not installed\n755\n640\n"
     );
     assert_eq!(text(&output.stdout), expected);
@@ -152,7 +152,7 @@ pub(crate) fn dry_run() {
     let said = text(&output.stdout);
     let expected = format!("\"path\": \"{}\"", here.at("boundary-npm").display());
     assert!(
-        said.contains("this would be done:") && said.contains(&expected),
+        said.contains("these changes would be made:") && said.contains(&expected),
         "{said}"
     );
     assert!(
@@ -177,7 +177,7 @@ pub(crate) fn malformed() {
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(text(&output.stdout), "");
         let expected = format!(
-            "boundary-shim: {} is left alone: `runtimes` isn't an object\n",
+            "boundary-shim: {} was not changed: runtimes is not an object\n",
             here.at(CONFIG).display()
         );
         assert_eq!(text(&output.stderr), expected);

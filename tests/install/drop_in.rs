@@ -18,16 +18,17 @@ pub(crate) fn command_for_real() {
     );
     let (folder, link) = (folder.display(), link.display());
     let example = "try: podman --runtime=boundary run --rm IMAGE COMMAND\n";
-    let restart = "note: CRI-O reads its files only when it starts: systemctl restart crio\n";
+    let restart =
+        "note: CRI-O reads its configuration only when it starts: systemctl restart crio\n";
     let no_npm = NO_POLICY.replace("default.yaml", "npm.yaml");
     let podman = format!(
-        "make /etc/boundary\nmake /etc/boundary/policies\nmake {folder}\nwrite {folder}/boundary.conf\n  \
+        "create /etc/boundary\ncreate /etc/boundary/policies\ncreate {folder}\nwrite {folder}/boundary.conf\n  \
          runtime boundary: {program}\n{NO_POLICY}{example}already installed\n{NO_POLICY}{example}\
-         remove {folder}/boundary.conf\n  no runtime boundary\nnot installed\n"
+         remove {folder}/boundary.conf\n  runtime boundary removed\nnot installed\n"
     );
     let crio = format!(
         "link {link} to boundary-shim\nwrite {folder}/npm.conf\n  runtime npm: {link}\n{restart}{no_npm}\
-         already installed\n{no_npm}remove {folder}/npm.conf\n  no runtime npm\nremove {link}\n{restart}not installed\n"
+         already installed\n{no_npm}remove {folder}/npm.conf\n  runtime npm removed\nremove {link}\n{restart}not installed\n"
     );
     assert_eq!(text(&output.stdout), podman + &crio);
     assert!(!here.at("boundary-npm").is_symlink());

@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use boundary_shim::integrate::{self, Engine, Installation, step};
 
 /// What is said where there is no policy.
-pub(crate) const NO_POLICY: &str = "note: no policy yet, so everything is denied. To begin one: \
-                                    printf 'allow:\\n  - domain=example.com\\n' | sudo tee /etc/boundary/policies/default.yaml\n";
+pub(crate) const NO_POLICY: &str = "note: no policy yet, so everything is denied; to create one: \
+                                    printf 'allow:\\n  - domain=example.org\\n' | sudo tee /etc/boundary/policies/default.yaml\n";
 
 /// The directory, gone when dropped.
 pub(crate) struct Here {

@@ -50,7 +50,7 @@ fn no_user_namespaces(machine: &Machine) {
         doctor
             .must_fail()
             .stdout
-            .contains("user namespaces: switched off"),
+            .contains("user namespaces: disabled"),
         "{doctor:?}"
     );
     machine

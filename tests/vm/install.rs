@@ -31,7 +31,7 @@ fn says_all(machine: &Machine) {
         "load the AppArmor profiles of /etc/apparmor.d/boundary-shim",
         "write /etc/systemd/resolved.conf.d/boundary.conf",
         "restart systemd-resolved.service",
-        "ask the DNS server 172.17.0.1",
+        "query the DNS server 172.17.0.1",
         "write /etc/docker/daemon.json",
         "restart docker.service",
     ] {
@@ -54,9 +54,9 @@ fn again(machine: &Machine) {
 fn doctor(machine: &Machine) {
     let said = machine.says("boundary-shim doctor");
     for line in [
-        "ok    user namespaces: can be made",
-        "ok    nesting: the AppArmor profile boundary-default allows what it needs",
-        "ok    docker: offers the runtime boundary",
+        "ok    user namespaces: can be created",
+        "ok    nesting: the AppArmor profile boundary-default allows it",
+        "ok    docker: the runtime boundary is installed",
     ] {
         assert!(said.contains(line), "{line} in:\n{said}");
     }
@@ -82,7 +82,7 @@ fn profiles_stay(machine: &Machine) {
         let container = machine.sleeper("boundary", "");
         let said = machine.says("boundary-shim uninstall docker --dry-run");
         assert!(
-            said.contains("/etc/apparmor.d/boundary-shim stays: containers are running"),
+            said.contains("/etc/apparmor.d/boundary-shim is kept: running containers"),
             "{said}"
         );
         container.exec("go-jail").must_succeed();

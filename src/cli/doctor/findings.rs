@@ -1,55 +1,54 @@
-//! What the facts mean: which is fine, which should be known, which keeps containers from starting,
-//! and what helps.
+//! Judges the facts: what is fine, what is worth knowing, and what keeps containers from starting.
 //!
-//! Pure. What must not be forgotten: every broken one says what to do, in one sentence.
+//! Pure. Invariant: every broken finding says in one sentence what to do.
 
 use crate::apparmor::{Denied, is_engine_default};
 use crate::host::Host;
 use crate::settings::UserNamespace;
 
-/// What was found out about the host. An error is a text for people, its causes joined.
+/// Facts about the host. An error is a text for people, its causes joined.
 #[derive(Debug)]
 pub(super) struct Facts {
     /// The runtime that calls go to.
     pub(super) runtime: Result<RuntimeFacts, String>,
-    /// The host's configuration: its mistakes.
+    /// The host's configuration, or its mistakes.
     pub(super) configuration: Result<SettingsFacts, Vec<String>>,
-    /// Whether a gateway could be made, with its ruleset, its link and its sockets.
+    /// Whether a gateway could be created, with its ruleset, its link and its sockets.
     pub(super) gateway: Result<(), String>,
     /// The kernel's switches.
     pub(super) host: Host,
-    /// Whether a user namespace could be made.
+    /// Whether a user namespace could be created.
     pub(super) user_namespace: Result<(), String>,
-    /// The AppArmor profiles of containers that are to nest, and what each denies of what that
+    /// The AppArmor profiles of containers that may nest, and what each denies of what nesting
     /// needs.
     pub(super) profiles: Vec<(String, Option<Denied>)>,
-    /// The engines that are there.
-    pub(super) engines: Vec<Engine>,
+    /// The engines on this host.
+    pub(super) engines: Vec<EngineFacts>,
 }
 
-/// What was found out about the real runtime.
+/// Facts about the real runtime.
 #[derive(Debug)]
 pub(super) struct RuntimeFacts {
     pub(super) name: &'static str,
     /// Its path; none for the embedded one.
     pub(super) path: Option<String>,
     pub(super) version: Result<String, String>,
-    /// The hooks that it says it runs; none where it has no `features`.
+    /// The hooks that it claims to run; none if it has no `features`.
     pub(super) hooks: Option<Vec<String>>,
-    /// Whether it says that it loads no seccomp filter.
+    /// Whether it reports that it loads no seccomp filter.
     pub(super) ignores_seccomp: bool,
     pub(super) differences: &'static [&'static str],
 }
 
-/// What the configuration says, as far as it is judged here.
+/// The parts of the configuration that are judged here.
 #[derive(Debug)]
 pub(super) struct SettingsFacts {
     pub(super) user_namespace: UserNamespace,
-    /// Policy files that can be used.
+    /// Number of valid policy files.
     pub(super) policies: usize,
     /// Mistakes in the others.
     pub(super) mistakes: Vec<String>,
-    /// The default policy's file, where it is missing.
+    /// The default policy's file, if it is missing.
     pub(super) missing_default: Option<String>,
     pub(super) audit_directory: String,
     /// Whether records can be written.
@@ -58,7 +57,7 @@ pub(super) struct SettingsFacts {
 
 /// An engine on this host.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(super) struct EngineFacts {
     pub(super) name: &'static str,
     /// Whether it offers the runtime.
     pub(super) installed: Result<bool, String>,
@@ -66,9 +65,9 @@ pub(super) struct Engine {
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Severity {
     Fine,
-    /// Nothing fails, but it should be known.
+    /// Nothing fails, but it is worth knowing.
     Note,
     /// Something would fail.
     Broken,
@@ -77,16 +76,16 @@ pub(super) enum Verdict {
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Finding {
-    pub(super) verdict: Verdict,
+    pub(super) severity: Severity,
     pub(super) what: String,
-    /// What helps, or what else is to be known.
+    /// What helps, or what else is worth knowing.
     pub(super) remarks: Vec<String>,
 }
 
 impl Finding {
     fn fine(what: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Fine,
+            severity: Severity::Fine,
             what: what.into(),
             remarks: Vec::new(),
         }
@@ -94,7 +93,7 @@ impl Finding {
 
     fn note(what: impl Into<String>, remark: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Note,
+            severity: Severity::Note,
             what: what.into(),
             remarks: vec![remark.into()],
         }
@@ -102,13 +101,13 @@ impl Finding {
 
     fn broken(what: impl Into<String>, remark: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Broken,
+            severity: Severity::Broken,
             ..Self::note(what, remark)
         }
     }
 }
 
-/// Judges all.
+/// Judges all facts.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![runtime(&facts.runtime)];
     match &facts.configuration {
@@ -116,16 +115,16 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         Err(mistakes) => all.extend(mistakes.iter().map(|mistake| {
             Finding::broken(
                 format!("configuration: {mistake}"),
-                "put it right: until then no container is started",
+                "fix it: until then no container starts",
             )
         })),
     }
     all.push(match &facts.gateway {
-        Ok(()) => Finding::fine("kernel: a gateway, its ruleset, its link and its sockets can be made"),
+        Ok(()) => Finding::fine("kernel: a gateway with its ruleset, link and sockets can be created"),
         Err(error) => Finding::broken(
-            format!("kernel: a gateway can't be made: {error}"),
-            "run this as root, on a kernel (5.12 or later) with nf_tables, its tproxy, socket and log expressions, conntrack and veth: \
-             modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
+            format!("kernel: can't create a gateway: {error}"),
+            "run this as root, on Linux 5.12 or later with nf_tables (tproxy, socket and log expressions), conntrack and veth; \
+             to load the modules: modprobe -a nf_tables nft_tproxy nft_socket nft_log nf_conntrack nfnetlink_log veth",
         ),
     });
     let wanted = facts
@@ -142,8 +141,8 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(facts.engines.iter().map(engine));
     if facts.engines.is_empty() {
         all.push(Finding::note(
-            "engines: none was found",
-            "boundary-shim run --bundle DIRECTORY ID needs none",
+            "engines: none found",
+            "boundary-shim run --bundle DIRECTORY ID works without one",
         ));
     }
     all
@@ -153,7 +152,7 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let remark = "install runc, or name a runtime in /etc/boundary/config.toml (runtime = \"embedded\" needs none)";
+            let remark = "install runc, or set runtime in /etc/boundary/config.toml (\"embedded\" is built in)";
             return Finding::broken(format!("runtime: {error}"), remark);
         }
     };
@@ -163,18 +162,16 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
         .map_or_else(String::new, |path| format!(" at {path}"));
     let what = |version: &str| format!("runtime: {}{path}, {version}", runtime.name);
     let finding = match (&runtime.version, &runtime.hooks) {
-        (Err(error), _) => {
-            Finding::broken(what(error), "it must answer to --version: install it anew")
-        }
+        (Err(error), _) => Finding::broken(what(error), "it must support --version: reinstall it"),
         (Ok(version), Some(hooks)) if !hooks.iter().any(|hook| hook == "createRuntime") => {
             Finding::broken(
                 what(version),
-                "it doesn't run createRuntime hooks, without which nothing would be filtered: use another one",
+                "it doesn't run createRuntime hooks, without which nothing is filtered: use another runtime",
             )
         }
         (Ok(version), _) if runtime.ignores_seccomp => Finding::broken(
             what(version),
-            "it was built without seccomp and ignores containers' filters without a word: use another build",
+            "it was built without seccomp support and silently ignores containers' filters: use another build",
         ),
         (Ok(version), _) => Finding::fine(what(version)),
     };
@@ -188,10 +185,15 @@ fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
 
 fn configured(settings: &SettingsFacts) -> Vec<Finding> {
     let mut all = vec![Finding::fine(format!(
-        "configuration: valid, and {} policies with it",
-        settings.policies
+        "configuration: valid, {} valid {}",
+        settings.policies,
+        if settings.policies == 1 {
+            "policy"
+        } else {
+            "policies"
+        }
     ))];
-    let advice = "put it right: until then no container with this policy is started";
+    let advice = "fix it: until then no container with this policy starts";
     all.extend(
         settings
             .mistakes
@@ -201,15 +203,15 @@ fn configured(settings: &SettingsFacts) -> Vec<Finding> {
     if let Some(file) = &settings.missing_default {
         all.push(Finding::note(
             format!("policy: {file} does not exist"),
-            "write it: until then containers without another policy reach nothing",
+            "create it: until then containers without another policy can reach nothing",
         ));
     }
     let directory = &settings.audit_directory;
     all.push(match &settings.audit {
-        Ok(()) => Finding::fine(format!("records: {directory} can be written")),
+        Ok(()) => Finding::fine(format!("records: {directory} is writable")),
         Err(error) => Finding::broken(
-            format!("records: {directory} can't be written: {error}"),
-            "name another one in /etc/boundary/config.toml: audit-directory = \"/path\"",
+            format!("records: {directory} isn't writable: {error}"),
+            "choose another directory in /etc/boundary/config.toml: audit-directory = \"/path\"",
         ),
     });
     all
@@ -218,35 +220,35 @@ fn configured(settings: &SettingsFacts) -> Vec<Finding> {
 fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace) -> Vec<Finding> {
     let mut all = Vec::new();
     all.push(match made {
-        Ok(()) => Finding::fine("user namespaces: can be made"),
+        Ok(()) => Finding::fine("user namespaces: can be created"),
         Err(error) if wanted == UserNamespace::Never => {
-            Finding::note(format!("user namespaces: {error}"), "user-namespace is \"never\", so none is needed")
+            Finding::note(format!("user namespaces: {error}"), "not needed, as user-namespace is \"never\"")
         }
         Err(_) if !host.user_namespaces => Finding::broken(
-            "user namespaces: switched off",
-            "sysctl user.max_user_namespaces=10000, or user-namespace = \"never\" in /etc/boundary/config.toml",
+            "user namespaces: disabled",
+            "enable them with sysctl user.max_user_namespaces=10000, or set user-namespace = \"never\" in /etc/boundary/config.toml",
         ),
         Err(error) => Finding::broken(
-            format!("user namespaces: can't be made: {error}"),
-            "look for what forbids them (a chroot, a seccomp filter, a security module), or set user-namespace = \"never\"",
+            format!("user namespaces: can't be created: {error}"),
+            "find out what forbids them (a chroot, a seccomp filter, a security module), or set user-namespace = \"never\" in /etc/boundary/config.toml",
         ),
     });
     if !host.unprivileged_user_namespaces {
         all.push(Finding::note(
-            "nesting: only the host's root may make user namespaces",
-            "for jails in containers: sysctl kernel.unprivileged_userns_clone=1",
+            "nesting: only root on the host may create user namespaces",
+            "to allow jails in containers: sysctl kernel.unprivileged_userns_clone=1",
         ));
     }
     if host.apparmor_restricts {
         all.push(Finding::note(
-            "nesting: AppArmor takes capabilities from unconfined programs in user namespaces",
-            "for jails in containers without a profile: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            "nesting: AppArmor drops the capabilities of unconfined programs in user namespaces",
+            "to allow jails in containers without a profile: sysctl kernel.apparmor_restrict_unprivileged_userns=0",
         ));
     }
     if host.selinux_decides {
         all.push(Finding::note(
-            "nesting: SELinux decides who may make user namespaces",
-            "where it denies jails in containers, allow the container's type user_namespace { create }",
+            "nesting: SELinux decides who may create user namespaces",
+            "if it denies jails in containers, allow user_namespace { create } for the container's type",
         ));
     }
     all
@@ -255,35 +257,33 @@ fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace
 fn profile(name: &str, denied: Option<Denied>) -> Finding {
     let what = match denied {
         None => {
-            return Finding::fine(format!(
-                "nesting: the AppArmor profile {name} allows what it needs"
-            ));
+            return Finding::fine(format!("nesting: the AppArmor profile {name} allows it"));
         }
         Some(Denied::UserNamespaces) => "user namespaces",
         Some(Denied::Mounts) => "the mounts of nested jails",
     };
     let help = if is_engine_default(name) {
-        "`boundary-shim install` for the engine loads a profile that allows them"
+        "boundary-shim install ENGINE loads a profile that allows them"
     } else {
-        "it was changed: uninstall and install again"
+        "it was modified: uninstall and install again"
     };
     Finding::note(
-        format!("nesting: containers' AppArmor profile {name} denies {what}"),
+        format!("nesting: the containers' AppArmor profile {name} denies {what}"),
         help,
     )
 }
 
-fn engine(engine: &Engine) -> Finding {
+fn engine(engine: &EngineFacts) -> Finding {
     let name = engine.name;
     match &engine.installed {
-        Ok(true) => Finding::fine(format!("{name}: offers the runtime boundary")),
+        Ok(true) => Finding::fine(format!("{name}: the runtime boundary is installed")),
         Ok(false) => Finding::note(
-            format!("{name}: doesn't offer the runtime"),
-            format!("boundary-shim install {name}"),
+            format!("{name}: the runtime boundary is not installed"),
+            format!("to install it: boundary-shim install {name}"),
         ),
         Err(error) => Finding::broken(
             format!("{name}: {error}"),
-            "put its configuration right: the engine can't read it either",
+            "fix the engine's configuration: the engine can't read it either",
         ),
     }
 }
@@ -319,7 +319,7 @@ mod tests {
             },
             user_namespace: Ok(()),
             profiles: vec![("boundary-default".into(), None)],
-            engines: vec![Engine {
+            engines: vec![EngineFacts {
                 name: "docker",
                 installed: Ok(true),
             }],
@@ -329,7 +329,7 @@ mod tests {
     fn broken(facts: &Facts) -> Vec<String> {
         let broken = findings(facts)
             .into_iter()
-            .filter(|finding| finding.verdict == Verdict::Broken);
+            .filter(|finding| finding.severity == Severity::Broken);
         broken
             .inspect(|finding| assert!(!finding.remarks.is_empty(), "{finding:?}"))
             .map(|finding| finding.what)
@@ -341,7 +341,7 @@ mod tests {
         assert!(
             findings(&healthy())
                 .iter()
-                .all(|finding| finding.verdict == Verdict::Fine)
+                .all(|finding| finding.severity == Severity::Fine)
         );
     }
 
@@ -388,7 +388,7 @@ mod tests {
         let mut facts = healthy();
         facts.user_namespace = Err("ENOSPC".into());
         facts.host.user_namespaces = false;
-        assert_eq!(broken(&facts), ["user namespaces: switched off"]);
+        assert_eq!(broken(&facts), ["user namespaces: disabled"]);
         facts.configuration.as_mut().unwrap().user_namespace = UserNamespace::Never;
         assert!(broken(&facts).is_empty());
     }
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(
             findings(&facts)
                 .iter()
-                .filter(|finding| finding.verdict == Verdict::Note)
+                .filter(|finding| finding.severity == Severity::Note)
                 .count(),
             6
         );

@@ -1,8 +1,8 @@
-//! Finds the facts out: by doing what a container's start does and dropping it at once, and by
-//! asking what would be called.
+//! Collects the facts: does what the start of a container does and undoes it at once, and asks the
+//! programs that would be called.
 //!
-//! Changes nothing on the host. What must not be forgotten: lists of modules and versions say
-//! little of what a kernel can do; trying says all.
+//! Changes nothing on the host. Lists of modules and versions say little about what a kernel can
+//! do, so things are tried instead.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
 use serde_json::Value;
 
-use super::findings::{Engine, Facts, RuntimeFacts, SettingsFacts};
+use super::findings::{EngineFacts, Facts, RuntimeFacts, SettingsFacts};
 use crate::apparmor::{self, Denied};
 use crate::cli::install::installation;
 use crate::dockerd;
@@ -20,7 +20,7 @@ use crate::gateway::{Gateway, Side, adopt};
 use crate::host::Host;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::Docker;
-use crate::integrate::drop_in::{self, DropIn, Reader};
+use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::policy::{CapturedPorts, PolicyName, text};
@@ -31,7 +31,7 @@ use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Trial};
 use crate::sys::socket;
 
-/// The most policy files that are looked at.
+/// The most policy files that are checked.
 const MOST_POLICIES: usize = 1000;
 
 /// Looks at this host.
@@ -40,7 +40,7 @@ const MOST_POLICIES: usize = 1000;
 /// This program's own file can't be found.
 pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
     let settings = settings::load(config);
-    // With a broken configuration nothing is called; what would be without one is told.
+    // With a broken configuration no runtime is called: report the one used without configuration.
     let configured = settings
         .as_ref()
         .ok()
@@ -156,7 +156,7 @@ fn check_policy(file: &Path) -> Result<(), Vec<String>> {
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
-/// Whether files can be made in a directory, or the directory itself where it is missing.
+/// Whether files can be created in a directory, or the directory itself if it is missing.
 fn writable(directory: &Path) -> nix::Result<()> {
     let existing = directory
         .ancestors()
@@ -168,8 +168,8 @@ fn writable(directory: &Path) -> nix::Result<()> {
     access(existing, AccessFlags::W_OK)
 }
 
-/// Makes what a container's start makes: namespaces, ruleset, link, sockets. All of it goes when
-/// this returns.
+/// Creates what the start of a container creates: namespaces, ruleset, link, sockets. All of it is
+/// gone when this returns.
 fn make_a_gateway() -> anyhow::Result<()> {
     let mut gateway = Gateway::create()?;
     let captured = CapturedPorts {
@@ -196,7 +196,7 @@ fn make_a_gateway() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The profiles that containers get, tried as they are confined: ours, or where it isn't loaded the
+/// The profiles that containers get, tried out by a confined child: ours, or if it isn't loaded the
 /// engines' own.
 fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
     if !apparmor::kernel::is_enabled() {
@@ -219,7 +219,7 @@ fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
     tried.collect()
 }
 
-fn engines(ours: &Installation) -> Vec<Engine> {
+fn engines(ours: &Installation) -> Vec<EngineFacts> {
     let Ok(name) = "boundary".parse::<RuntimeName>() else {
         return Vec::new();
     };
@@ -243,24 +243,24 @@ fn engines(ours: &Installation) -> Vec<Engine> {
         (
             "podman",
             "podman",
-            in_folder(Reader::Podman, drop_in::PODMAN_FOLDER),
+            in_folder(DropInReader::Podman, drop_in::PODMAN_FOLDER),
         ),
         (
             "crio",
             "crio",
-            in_folder(Reader::Crio, drop_in::CRIO_FOLDER),
+            in_folder(DropInReader::Crio, drop_in::CRIO_FOLDER),
         ),
     ];
     let here = known
         .into_iter()
         .filter(|(_, program, _)| process::on_host(program).is_some());
-    // What could be taken away is there.
+    // If there is something to uninstall, it is installed.
     let judged = here.map(|(name_of_engine, _, engine)| {
         let plan = integrate::uninstall(&engine, ours, &name);
         let installed = plan
             .map(|plan| !plan.steps.is_empty())
             .map_err(|error| joined(error.into()));
-        Engine {
+        EngineFacts {
             name: name_of_engine,
             installed,
         }
@@ -293,8 +293,8 @@ mod tests {
             crate::sys::file::replace(&directory.path().join(name), content.as_bytes(), 0o644)
                 .unwrap();
         };
-        write("good.yaml", "allow:\n  - domain=example.com\n");
-        write("bad.yaml", "allow:\n  - domian=example.com\n");
+        write("good.yaml", "allow:\n  - domain=example.org\n");
+        write("bad.yaml", "allow:\n  - domian=example.org\n");
         write("README", "nothing");
         let settings = Settings {
             policies: directory.path().to_owned(),

@@ -1,8 +1,8 @@
-//! The words of `install` and `uninstall`, and what they mean: an engine, a runtime's name, and
-//! how.
+//! The arguments of `install` and `uninstall`, and what they mean: an engine and the name of a
+//! runtime.
 //!
-//! Owns help and defaults. Must not know what is done with them. To remember: what follows `docker`
-//! is the same after both commands, but for `--policy`.
+//! Owns help and defaults. Must not know what is done with them. Both commands take the same
+//! arguments for an engine, except those in `More`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::integrate::Engine;
 use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::Docker;
-use crate::integrate::drop_in::{self, DropIn, Reader};
+use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::kubernetes::Image;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::policy::PolicyName;
@@ -27,16 +27,15 @@ pub struct InstallArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
-    /// Add the runtime to dockerd's daemon.json, and tell a running dockerd
-    Docker(Words<DockerWords, DockerInstall>),
+    /// Add the runtime to dockerd's daemon.json, and reload a running dockerd
+    Docker(EngineArguments<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
-    Containerd(Words<ContainerdWords, Policy>),
+    Containerd(EngineArguments<ContainerdWords, PolicyArgument>),
     /// Add the runtime to podman's configuration
-    Podman(Words<PodmanWords, Policy>),
+    Podman(EngineArguments<PodmanWords, PolicyArgument>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
-    Crio(Words<CrioWords, Policy>),
-    /// Print a RuntimeClass, a DaemonSet that does `install containerd` on nodes, and a pod to try
-    /// it
+    Crio(EngineArguments<CrioWords, PolicyArgument>),
+    /// Print a RuntimeClass, a DaemonSet that runs `install containerd` on nodes, and a sample pod
     Kubernetes(KubernetesWords),
 }
 
@@ -49,23 +48,23 @@ pub struct UninstallArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
-    /// Take the runtime out of dockerd's daemon.json, and tell a running dockerd
-    Docker(Words<DockerWords>),
-    /// Take the runtime out of containerd's configuration
-    Containerd(Words<ContainerdWords>),
-    /// Take the runtime out of podman's configuration
-    Podman(Words<PodmanWords>),
-    /// Take the runtime out of CRI-O's configuration
-    Crio(Words<CrioWords>),
+    /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
+    Docker(EngineArguments<DockerWords>),
+    /// Remove the runtime from containerd's configuration
+    Containerd(EngineArguments<ContainerdWords>),
+    /// Remove the runtime from podman's configuration
+    Podman(EngineArguments<PodmanWords>),
+    /// Remove the runtime from CRI-O's configuration
+    Crio(EngineArguments<CrioWords>),
 }
 
-/// What follows an engine: the words that are its own, and those that every engine has; `More` is
-/// what one command has more.
+/// The arguments after an engine's name: the engine's own, those that every engine has, and `More`,
+/// which only one of the commands has.
 #[derive(Debug, Args)]
-pub(super) struct Words<Own: Args, More: Args = ()> {
+pub(super) struct EngineArguments<Own: Args, More: Args = ()> {
     #[command(flatten)]
     own: Own,
-    /// Say what would be done, and change nothing
+    /// Show what would be done, without changing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -73,24 +72,24 @@ pub(super) struct Words<Own: Args, More: Args = ()> {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Policy {
-    /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml
+pub(super) struct PolicyArgument {
+    /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
 }
 
-/// What `install docker` has more.
+/// What only `install docker` takes.
 #[derive(Debug, Args)]
 pub(super) struct DockerInstall {
     #[command(flatten)]
-    pub(super) policy: Policy,
-    /// Restart dockerd where it has to read `dns`; refused where that would stop containers
+    pub(super) policy: PolicyArgument,
+    /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
 }
 
 impl DockerInstall {
-    pub(super) fn applied_to(&self, mut target: Target) -> Target {
+    pub(super) fn applied_to(&self, mut target: InstallTarget) -> InstallTarget {
         if let Engine::Docker(docker) = &mut target.engine {
             docker.restart = self.restart;
         }
@@ -100,76 +99,76 @@ impl DockerInstall {
 
 #[derive(Debug, Args)]
 pub(super) struct DockerWords {
-    /// What `docker run --runtime=` takes
+    /// Name of the runtime, as in `docker run --runtime=NAME`
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The file that dockerd reads (its --config-file)
+    /// dockerd's configuration file (its --config-file)
     #[arg(long, value_name = "FILE", default_value = dockerd::DEFAULT_CONFIG)]
     daemon_config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ContainerdWords {
-    /// What a RuntimeClass names as its handler
+    /// Name of the runtime, as in a RuntimeClass's handler
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The file that containerd reads (its --config)
+    /// containerd's configuration file (its --config)
     #[arg(long, value_name = "FILE", default_value = containerd::DEFAULT_CONFIG)]
     config: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PodmanWords {
-    /// What `podman --runtime=` takes
+    /// Name of the runtime, as in `podman --runtime=NAME`
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The folder of files beside containers.conf
+    /// podman's drop-in directory, beside containers.conf
     #[arg(long, value_name = "FOLDER", default_value = drop_in::PODMAN_FOLDER)]
     folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CrioWords {
-    /// What a RuntimeClass names as its handler
+    /// Name of the runtime, as in a RuntimeClass's handler
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
-    /// The folder of files beside crio.conf (crio's --config-dir)
+    /// CRI-O's drop-in directory, beside crio.conf (its --config-dir)
     #[arg(long, value_name = "FOLDER", default_value = drop_in::CRIO_FOLDER)]
     folder: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KubernetesWords {
-    /// What pods name as their runtimeClassName
+    /// Name of the RuntimeClass, as in a pod's runtimeClassName
     #[arg(long, default_value = "boundary")]
     pub(super) name: RuntimeName,
-    /// Policy that the runtime follows: /etc/boundary/policies/NAME.yaml on the nodes
+    /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml on the nodes
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
-    /// Image with this program, made as the output says
+    /// Image that contains this program; the output says how to build it
     #[arg(long, default_value = concat!("boundary-shim:", env!("CARGO_PKG_VERSION")))]
     pub(super) image: Image,
-    /// Hand it to `kubectl apply` instead
+    /// Pass it to `kubectl apply` instead of printing it
     #[arg(long)]
     pub(super) apply: bool,
 }
 
-/// What an engine's own words mean.
-pub(super) struct Target {
+/// What an engine's own arguments mean.
+pub(super) struct InstallTarget {
     pub(super) engine: Engine,
     pub(super) name: RuntimeName,
-    /// How the runtime is used, where that is one command.
+    /// A command that uses the runtime, where there is one.
     pub(super) example: Option<String>,
 }
 
-impl<Own: Args + Into<Target>, More: Args> Words<Own, More> {
-    /// What is meant, whether it is a dry run, and the rest.
-    pub(super) fn meant(self) -> (Target, bool, More) {
+impl<Own: Args + Into<InstallTarget>, More: Args> EngineArguments<Own, More> {
+    /// The target, whether it is a dry run, and the rest.
+    pub(super) fn meant(self) -> (InstallTarget, bool, More) {
         (self.own.into(), self.dry_run, self.more)
     }
 }
 
-impl From<DockerWords> for Target {
+impl From<DockerWords> for InstallTarget {
     fn from(words: DockerWords) -> Self {
         let example = Some(format!(
             "docker run --rm --runtime={} IMAGE COMMAND",
@@ -183,7 +182,7 @@ impl From<DockerWords> for Target {
     }
 }
 
-impl From<ContainerdWords> for Target {
+impl From<ContainerdWords> for InstallTarget {
     fn from(words: ContainerdWords) -> Self {
         Self {
             engine: Engine::Containerd(Containerd::reading(words.config)),
@@ -193,14 +192,14 @@ impl From<ContainerdWords> for Target {
     }
 }
 
-impl From<PodmanWords> for Target {
+impl From<PodmanWords> for InstallTarget {
     fn from(words: PodmanWords) -> Self {
         let example = Some(format!(
             "podman --runtime={} run --rm IMAGE COMMAND",
             words.name
         ));
         let engine = Engine::DropIn(DropIn {
-            reader: Reader::Podman,
+            reader: DropInReader::Podman,
             folder: words.folder,
         });
         Self {
@@ -211,10 +210,10 @@ impl From<PodmanWords> for Target {
     }
 }
 
-impl From<CrioWords> for Target {
+impl From<CrioWords> for InstallTarget {
     fn from(words: CrioWords) -> Self {
         let engine = Engine::DropIn(DropIn {
-            reader: Reader::Crio,
+            reader: DropInReader::Crio,
             folder: words.folder,
         });
         Self {

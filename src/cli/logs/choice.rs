@@ -1,9 +1,9 @@
-//! Which containers a word on the command line means.
+//! Which containers an argument refers to.
 //!
-//! As Docker understands words: a whole ID first, then a name, then the beginning of an ID; a pod
-//! comes after the names. Not to be forgotten: the names are of the records, and a container whose
-//! filter was taken over can write a false one into its own. So where a name was used by several,
-//! that is said.
+//! In the same order as Docker: a whole ID, then a name, then (after pods) the beginning of an ID.
+//!
+//! Names come from the records, and whoever took over a container's filter can write a false one
+//! into its record. If several containers used a name, the user is therefore told.
 
 use std::io;
 
@@ -11,45 +11,46 @@ use anyhow::{Context, Result, bail};
 
 use crate::audit::line::ContainerIdentity;
 use crate::audit::reader::{Directory, Overview, RecordFiles};
+use crate::cli::short::short;
 use crate::escape::clean;
 
-/// Candidates that are listed where a word means several containers.
+/// Candidates that are listed if a word is ambiguous.
 const MAX_LISTED: usize = 10;
 /// The longest word that is repeated in a message: an ID or a name.
 const MAX_WORD: usize = 255;
 
-/// The containers that are meant.
+/// The containers that a word refers to.
 #[derive(Debug)]
-pub(super) struct Choice {
+pub(super) struct Selected {
     /// In the order in which they began.
     pub(super) containers: Vec<RecordFiles>,
     /// What else the word could have meant.
     pub(super) remark: Option<String>,
 }
 
-/// Finds what a word means; without one, the newest container.
-pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Choice> {
+/// Finds what a word refers to; without one, the newest container.
+pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Selected> {
     let listed = directory
         .list(usize::MAX)
-        .with_context(|| format!("cannot list {}", directory.path().display()))?;
+        .with_context(|| format!("can't list {}", directory.path().display()))?;
     if let Some(exact) = listed
         .iter()
         .find(|recorded| Some(recorded.id.as_str()) == word)
     {
-        return Ok(Choice {
+        return Ok(Selected {
             containers: vec![exact.clone()],
             remark: None,
         });
     }
     let all = by_age(&listed)
-        .with_context(|| format!("cannot read the records in {}", directory.path().display()))?;
+        .with_context(|| format!("can't read the records in {}", directory.path().display()))?;
     match word {
         Some(word) => of_several(&all, word),
         None => {
             let newest = all
                 .last()
                 .with_context(|| format!("no records in {}", directory.path().display()))?;
-            Ok(Choice {
+            Ok(Selected {
                 containers: vec![newest.recorded.clone()],
                 remark: None,
             })
@@ -65,7 +66,7 @@ pub(super) fn by_age(listed: &[RecordFiles]) -> io::Result<Vec<Overview>> {
     Ok(all)
 }
 
-fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
+fn of_several(all: &[Overview], word: &str) -> Result<Selected> {
     let named: Vec<_> = all
         .iter()
         .filter(|one| identity(one).is_some_and(|who| who.name.as_deref() == Some(word)))
@@ -73,18 +74,18 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
     if let Some(newest) = named.last() {
         let shown = short(&newest.recorded.id);
         let remark = format!(
-            "{} containers were called {}; showing the newest, {shown}",
+            "{} containers were named {}; showing the newest, {shown}",
             named.len(),
             clean(word, MAX_WORD)
         );
-        return Ok(Choice {
+        return Ok(Selected {
             containers: vec![newest.recorded.clone()],
             remark: (named.len() > 1).then_some(remark),
         });
     }
     let pod = in_pod(all, word)?;
     if !pod.is_empty() {
-        return Ok(Choice {
+        return Ok(Selected {
             containers: pod,
             remark: None,
         });
@@ -94,8 +95,8 @@ fn of_several(all: &[Overview], word: &str) -> Result<Choice> {
         .filter(|one| !word.is_empty() && one.recorded.id.starts_with(word))
         .collect();
     match begun.as_slice() {
-        [] => bail!("no records of a container or pod {}", clean(word, MAX_WORD)),
-        [one] => Ok(Choice {
+        [] => bail!("no records found for {}", clean(word, MAX_WORD)),
+        [one] => Ok(Selected {
             containers: vec![one.recorded.clone()],
             remark: None,
         }),
@@ -140,7 +141,7 @@ fn ambiguous(word: &str, candidates: Vec<String>) -> anyhow::Error {
         list.push(format!("and {} more", candidates.len() - MAX_LISTED));
     }
     anyhow::anyhow!(
-        "{} may be any of {}: {}",
+        "{} is ambiguous, it could be any of {}: {}",
         clean(word, MAX_WORD),
         candidates.len(),
         list.join(", ")
@@ -159,9 +160,4 @@ pub(super) fn pod(who: &ContainerIdentity) -> Option<String> {
             .as_ref()
             .map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")),
     )
-}
-
-/// An ID as people know it.
-pub(super) fn short(id: &str) -> String {
-    clean(&id.chars().take(12).collect::<String>(), MAX_WORD)
 }

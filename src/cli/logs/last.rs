@@ -1,4 +1,4 @@
-//! The last N attempts, and what was told between them.
+//! The last N attempts, with the events between them.
 
 use std::collections::VecDeque;
 

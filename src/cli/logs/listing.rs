@@ -1,16 +1,17 @@
-//! `logs` alone: the containers of which there are records, the newest last.
+//! `logs` without arguments: the containers that have records, the newest last.
 
 use std::io::{self, Write};
 
-use super::choice::{by_age, pod, short};
+use super::choice::{by_age, pod};
 use super::running::Running;
 use super::zone::Zone;
 use crate::audit::reader::{Directory, Overview, RecordEnd};
 use crate::cli::columns;
+use crate::cli::short::short;
 
-/// Containers that are listed where not all are asked for.
+/// Containers that are listed without `--all`.
 const NEWEST: usize = 20;
-/// What stands where nothing is known.
+/// Shown for what isn't known.
 const UNKNOWN: &str = "-";
 
 /// Shows the table.
@@ -39,7 +40,7 @@ pub(super) fn show(
     if from > 0 {
         writeln!(
             out,
-            "The {NEWEST} newest of {}; --all lists them all.",
+            "These are the {NEWEST} newest of {}; use --all to list all.",
             overviews.len()
         )?;
     }
@@ -49,7 +50,7 @@ pub(super) fn show(
     {
         writeln!(
             out,
-            "?: its end is not on record; the time is that of the last line."
+            "?: no end was recorded; the time shown is that of the last line."
         )?;
     }
     out.flush()
@@ -82,8 +83,7 @@ fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<Str
     ])
 }
 
-/// A filter that was killed had nobody to write its end: then only the time of its last line is
-/// known.
+/// Nobody recorded the end of a filter that was killed: only the time of its last line is known.
 fn ended(overview: &Overview, running: &Running, zone: Zone) -> String {
     match (&overview.end, running.has(&overview.recorded.id)) {
         (RecordEnd::Stopped(time), _) => zone.short(time),

@@ -1,4 +1,4 @@
-//! `--since`, `--until` and `--denied`: which attempts are meant.
+//! `--since`, `--until` and `--denied`: which attempts to show.
 
 use std::time::SystemTime;
 
@@ -64,7 +64,7 @@ fn read(text: &str, now: SystemTime) -> Result<SystemTime> {
     };
     zone::parse(text).or_else(ago).with_context(|| {
         format!(
-            "invalid time {}: expected how long ago, like 10m, 2h or 3d, or a time like 2024-05-01T12:00:00Z",
+            "invalid time {}: expected how long ago (10m, 2h, 3d) or a time (2024-05-01T12:00:00Z)",
             clean(text, 64)
         )
     })

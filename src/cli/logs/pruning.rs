@@ -1,50 +1,46 @@
 //! `logs prune`: removes the records of containers that ended long ago.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::Host;
-use super::choice::short;
+use super::host::HostArguments;
 use super::words::size;
 use crate::audit::prune;
 use crate::audit::reader::Directory;
+use crate::cli::short::short;
 use crate::container::record;
 
-/// What `logs prune` is told.
+/// `logs prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PruneArguments {
-    /// How long ago a container has to have ended: 30d, 12h. Without it, `audit-keep` of the host's
-    /// configuration counts
+    /// Remove records of containers that ended longer ago than this: 30d, 12h (default: audit-keep
+    /// in the host's configuration)
     #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration)]
     older: Option<Duration>,
-    /// Only say what would be removed
+    /// Show what would be removed, without removing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    host: Host,
+    host: HostArguments,
 }
 
-/// Removes, and says what. A container of which anything runs keeps its record.
+/// Removes old records and lists them. A container that is still running keeps its record.
 pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()> {
     let settings = arguments.host.settings()?;
-    let age = arguments.older.or(settings.audit_keep).context(
-        "nothing says how old records have to be: give --older, or set audit-keep in the host's configuration",
-    )?;
+    let age = arguments
+        .older
+        .or(settings.audit_keep)
+        .context("no age given: use --older, or set audit-keep in the host's configuration")?;
     let before = SystemTime::now()
         .checked_sub(age)
-        .context("--older reaches back before all time")?;
+        .context("--older is too long ago")?;
     let directory = Directory::new(&settings.audit_directory);
-    let running: HashSet<String> = record::list()
-        .context("cannot tell which containers run")?
-        .into_iter()
-        .filter(|record| !record.over())
-        .map(|record| record.plan.container)
-        .collect();
+    let running = record::containers(|record| !record.over())
+        .context("can't tell which containers are running")?;
     let old = prune::old(&directory, before, |id| running.contains(id))
-        .with_context(|| format!("cannot list {}", directory.path().display()))?;
+        .with_context(|| format!("can't list {}", directory.path().display()))?;
     let (verb, mut count, mut bytes) = (
         if arguments.dry_run {
             "would remove"
@@ -55,7 +51,7 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
         0_u64,
     );
     for recorded in &old {
-        let failed = || format!("cannot remove the record of {}", short(&recorded.id));
+        let failed = || format!("can't remove the record of {}", short(&recorded.id));
         let pruned = if arguments.dry_run {
             Some(
                 recorded

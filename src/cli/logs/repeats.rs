@@ -1,5 +1,4 @@
-//! Attempts that follow each other and are alike but for their times and bytes: shown once, with
-//! how many they are.
+//! Consecutive attempts that differ only in times and bytes: shown once, with their number.
 
 use crate::audit::reader::{RecordedAttempt, Told};
 

@@ -28,7 +28,7 @@ pub(super) fn show(
     if unread > 0 {
         writeln!(
             out,
-            "{unread} lines could not be read (of an older version, or torn) and are not in these sums."
+            "{unread} lines could not be read (written by an older version, or incomplete) and are not counted here."
         )?;
     }
     out.flush()
@@ -52,7 +52,7 @@ fn write(tally: Tally, zone: Zone, out: &mut impl Write) -> io::Result<()> {
         let protocol = format!(
             "{}{}",
             target.protocol.unwrap_or("-"),
-            if target.inward { " from outside" } else { "" }
+            if target.inward { " inbound" } else { "" }
         );
         let suggestion = row.suggestion.clone().unwrap_or_default();
         rows.push(cells(protocol, place(&target), &row, suggestion, zone));

@@ -23,8 +23,8 @@ struct Words {
 
 const UTC: Zone = Zone { local: false };
 
-fn form() -> Form {
-    Form {
+fn form() -> ViewOptions {
+    ViewOptions {
         json: false,
         follow: false,
         last: None,
@@ -35,7 +35,7 @@ fn form() -> Form {
 }
 
 /// What is shown of a word's containers, while these run.
-fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
+fn shown_of(folder: &Path, word: &str, form: ViewOptions, running: &[&str]) -> String {
     let containers = choice::choose(&Directory::new(folder), Some(word))
         .unwrap()
         .containers;
@@ -50,7 +50,7 @@ fn shown_of(folder: &Path, word: &str, form: Form, running: &[&str]) -> String {
 }
 
 /// The same of container `c`, without times.
-fn shown(folder: &TempDir, form: Form) -> Vec<String> {
+fn shown(folder: &TempDir, form: ViewOptions) -> Vec<String> {
     age(folder, "c.jsonl");
     shown_of(folder.path(), "c", form, &[])
         .lines()
@@ -111,16 +111,16 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     ] {
         assert_eq!(choose(Some(word)), Ok((ids.to_owned(), None)), "{word}");
     }
-    let remark = "2 containers were called web; showing the newest, abd456".to_owned();
+    let remark = "2 containers were named web; showing the newest, abd456".to_owned();
     assert_eq!(choose(Some("web")), Ok(("abd456".to_owned(), Some(remark))));
     assert_eq!(choose(None), Ok(("abd456".to_owned(), None)));
     assert_eq!(
         choose(Some("a")),
-        Err("a may be any of 3: abc123, ab, abd456".to_owned())
+        Err("a is ambiguous, it could be any of 3: abc123, ab, abd456".to_owned())
     );
     assert_eq!(
         choose(Some("till")),
-        Err("till may be any of 2: shop/till, test/till".to_owned())
+        Err("till is ambiguous, it could be any of 2: shop/till, test/till".to_owned())
     );
     for none in [
         "",
@@ -135,7 +135,7 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
     ] {
         let said = choose(Some(none)).unwrap_err();
         assert!(
-            said.starts_with("no records of a container") && !said.contains('\x1b'),
+            said.starts_with("no records found for ") && !said.contains('\x1b'),
             "{none:?}"
         );
     }
@@ -166,15 +166,15 @@ fn a_person_reads_a_sentence_of_each_thing_that_happened() {
     script.end(999, 0, Ended::Closed).open("left.test");
     script.stop(3, 8).write(folder.path(), "c.jsonl");
     let expected = [
-        "START web (little:1) begins, filtered by policy default (enforce), boundary-shim 0.1.0",
+        "START web (little:1), policy default (enforce), boundary-shim 0.1.0",
         "NOTE  something is off",
         "DENY  https evil.test (192.0.2.7:443): no rule allows it; would be allowed by domain=evil.test",
         "ALLOW https good.test (192.0.2.7:443) by domain=good.test [5 B out, 10 B in, 1000 ms]",
         "ALLOW https late.test (192.0.2.7:443) by domain=late.test [reset by the server, 2.0 KiB out, 3.0 GiB in, 1m 30s]",
-        "DENY  icmp from outside by [2001:db8::2]:0 to 8 [2001:db8::1]:0 (the first of 7 that were only counted, to several ports)",
-        "ALLOW attempt 999, whose beginning is not kept [1000 ms]",
+        "DENY  icmp 8 inbound from [2001:db8::2]:0 to [2001:db8::1]:0 (the first of 7 counted together, on several ports)",
+        "ALLOW attempt 999 (its beginning is not in the record) [1000 ms]",
         "ALLOW https left.test (192.0.2.7:443) by domain=left.test [cut]",
-        "STOP  the gateway ends: 3 allowed, 8 denied, 10 B out, 20 B in",
+        "STOP  gateway ended: 3 allowed, 8 denied, 10 B out, 20 B in",
     ];
     assert_eq!(shown(&folder, form()), expected);
 }
@@ -224,7 +224,7 @@ fn repeats_are_shown_once_with_their_number_and_what_differs_is_not_one() {
     let json = shown_of(
         folder.path(),
         "c",
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },
@@ -249,7 +249,7 @@ fn only_what_is_asked_for_is_shown() {
         .end(long, 0, Ended::Closed)
         .stop(1, 2)
         .write(folder.path(), "c.jsonl");
-    let names = |form: Form| -> Vec<String> {
+    let names = |form: ViewOptions| -> Vec<String> {
         let word = |line: &String| {
             let words: Vec<_> = line.split_ascii_whitespace().collect();
             words[if words[0] == "DENY" || words[0] == "ALLOW" {
@@ -271,14 +271,14 @@ fn only_what_is_asked_for_is_shown() {
         ["START", "one.test", "two.test", "long.test", "STOP"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(true, None, None),
             ..form()
         }),
         ["one.test", "two.test"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             last: Some(2),
             ..form()
         }),
@@ -286,41 +286,41 @@ fn only_what_is_asked_for_is_shown() {
     );
     let (early, late) = (Some("2023-11-14T22:14:00Z"), Some("2023-11-14T22:14:00Z"));
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(false, None, early),
             ..form()
         }),
         ["START", "one.test", "long.test"]
     );
     assert_eq!(
-        names(Form {
+        names(ViewOptions {
             wanted: wanted(false, late, None),
             ..form()
         }),
         ["two.test", "long.test", "STOP"]
     );
-    let json = |form: Form| {
-        shown_of(folder.path(), "c", Form { json: true, ..form }, &[])
+    let json = |form: ViewOptions| {
+        shown_of(folder.path(), "c", ViewOptions { json: true, ..form }, &[])
             .lines()
             .count()
     };
     assert_eq!(json(form()), 6);
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             wanted: wanted(true, None, None),
             ..form()
         }),
         2
     );
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             wanted: wanted(false, late, None),
             ..form()
         }),
         3
     );
     assert_eq!(
-        json(Form {
+        json(ViewOptions {
             last: Some(1),
             ..form()
         }),
@@ -367,7 +367,7 @@ fn verdicts_have_colours_on_a_terminal_alone() {
         .write(folder.path(), "c.jsonl");
     let painted = |terminal, no_color: Option<&str>| {
         let paint = Paint::if_wanted(terminal, no_color.map(std::ffi::OsStr::new));
-        shown_of(folder.path(), "c", Form { paint, ..form() }, &[])
+        shown_of(folder.path(), "c", ViewOptions { paint, ..form() }, &[])
     };
     let colours = painted(true, None);
     assert!(
@@ -424,19 +424,19 @@ fn everything(folder: &TempDir) -> Vec<String> {
         period: Period::default(),
     };
     for form in [
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },
-        Form {
+        ViewOptions {
             last: Some(2),
             ..form()
         },
-        Form {
+        ViewOptions {
             zone: Zone { local: true },
             ..form()
         },
-        Form {
+        ViewOptions {
             wanted: denied,
             ..form()
         },
@@ -506,7 +506,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(folder: &TempDir, form: Form) -> Self {
+    fn start(folder: &TempDir, form: ViewOptions) -> Self {
         let (sender, lines) = mpsc::sync_channel(0);
         let (runs, ended) = mpsc::channel::<()>();
         let containers = Directory::new(folder.path()).list(9).unwrap();
@@ -518,7 +518,7 @@ impl Follower {
             };
             let streams = MergedLines::open(&containers).unwrap();
             View::new(
-                Form {
+                ViewOptions {
                     follow: true,
                     ..form
                 },
@@ -550,7 +550,7 @@ fn following_goes_on_across_rotation_and_ends_with_the_reader() {
     deny("n1.test");
     let follower = Follower::start(
         &folder,
-        Form {
+        ViewOptions {
             json: true,
             ..form()
         },
@@ -594,7 +594,7 @@ fn following_holds_no_line_back_and_ends_with_the_gateways_last() {
         .stop(1, 2)
         .write(folder.path(), "c.jsonl");
     wait_for(&follower.lines, "[3 B out, 6 B in, 1000 ms]");
-    wait_for(&follower.lines, "the gateway ends");
+    wait_for(&follower.lines, "gateway ended");
     follower.lines.iter().for_each(drop);
     follower.thread.join().unwrap().unwrap();
     drop(follower.runs);

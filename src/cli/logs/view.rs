@@ -1,12 +1,11 @@
 //! Shows the records of one or several containers, now or as they come.
 //!
-//! Each line is shown as soon as it is known to be wanted. Held back are only repeats, and the last
-//! N that are asked for: never while following, once all that was there is shown.
+//! A line is shown as soon as it is known to be wanted. Only repeats and the last N attempts are
+//! held back, and neither while following, once all existing lines are shown.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::choice::short;
 use super::last::Last;
 use super::period::Wanted;
 use super::repeats::Repeats;
@@ -15,6 +14,7 @@ use super::words::{self, Paint};
 use super::zone::Zone;
 use crate::audit::line::{Event, RecordedVerdict};
 use crate::audit::reader::{FileLine, Fold, MergedLines, Standing, Told};
+use crate::cli::short::short;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -23,7 +23,7 @@ const BEGINNING: Duration = Duration::from_secs(5);
 
 /// What is shown, and how.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(super) struct ViewOptions {
     pub(super) json: bool,
     pub(super) follow: bool,
     /// Only so many of the last attempts.
@@ -36,18 +36,18 @@ pub(super) struct Form {
 /// A view of some containers' records.
 #[derive(Debug)]
 pub(super) struct View<'a, W> {
-    form: Form,
-    containers: Vec<Container>,
+    form: ViewOptions,
+    containers: Vec<ContainerView>,
     repeats: Repeats,
     /// The last so far, until all that was there at the beginning is read, where only so many are
     /// wanted.
-    last: Option<Last<(usize, Shown)>>,
+    last: Option<Last<(usize, ShownLine)>>,
     out: &'a mut W,
 }
 
 /// One of the containers, by what was read of it so far.
 #[derive(Debug, Default)]
-struct Container {
+struct ContainerView {
     id: String,
     fold: Fold,
     /// Whether its last line is a gateway's last.
@@ -56,18 +56,18 @@ struct Container {
 
 /// Something to show: in words, or a line of JSON.
 #[derive(Debug)]
-enum Shown {
+enum ShownLine {
     Told(Told),
     Json(String),
 }
 
 impl<'a, W: Write> View<'a, W> {
-    pub(super) fn new(form: Form, ids: Vec<String>, out: &'a mut W) -> Self {
+    pub(super) fn new(form: ViewOptions, ids: Vec<String>, out: &'a mut W) -> Self {
         let containers = ids
             .into_iter()
-            .map(|id| Container {
+            .map(|id| ContainerView {
                 id,
-                ..Container::default()
+                ..ContainerView::default()
             })
             .collect();
         Self {
@@ -126,7 +126,7 @@ impl<'a, W: Write> View<'a, W> {
         }
         if self.form.json {
             return if self.form.wants_line(&entry) {
-                self.choose(place, Shown::Json(entry.text()))
+                self.choose(place, ShownLine::Json(entry.text()))
             } else {
                 Ok(())
             };
@@ -157,18 +157,18 @@ impl<'a, W: Write> View<'a, W> {
             .and_then(|container| container.fold.tell())
         {
             if self.form.wants(&told) {
-                self.choose(place, Shown::Told(told))?;
+                self.choose(place, ShownLine::Told(told))?;
             }
         }
         Ok(())
     }
 
     /// Shows it, unless only the last are wanted, which nobody knows yet.
-    fn choose(&mut self, place: usize, shown: Shown) -> io::Result<()> {
+    fn choose(&mut self, place: usize, shown: ShownLine) -> io::Result<()> {
         let Some(last) = &mut self.last else {
             return self.put(place, shown);
         };
-        let counts = !matches!(shown, Shown::Told(Told::Event(_)));
+        let counts = !matches!(shown, ShownLine::Told(Told::Event(_)));
         last.push((place, shown), counts);
         Ok(())
     }
@@ -183,11 +183,11 @@ impl<'a, W: Write> View<'a, W> {
         self.out.flush()
     }
 
-    fn put(&mut self, place: usize, shown: Shown) -> io::Result<()> {
+    fn put(&mut self, place: usize, shown: ShownLine) -> io::Result<()> {
         match shown {
-            Shown::Json(text) => writeln!(self.out, "{text}"),
-            Shown::Told(told) if self.form.follow => self.write(place, &told, 1),
-            Shown::Told(told) => match self.repeats.next(place, told) {
+            ShownLine::Json(text) => writeln!(self.out, "{text}"),
+            ShownLine::Told(told) if self.form.follow => self.write(place, &told, 1),
+            ShownLine::Told(told) => match self.repeats.next(place, told) {
                 Some((place, told, count)) => self.write(place, &told, count),
                 None => Ok(()),
             },
@@ -205,7 +205,7 @@ impl<'a, W: Write> View<'a, W> {
     }
 }
 
-impl Form {
+impl ViewOptions {
     fn wants(&self, told: &Told) -> bool {
         match told {
             Told::Attempt(attempt) => self.wanted.has(attempt),

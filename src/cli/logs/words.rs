@@ -1,4 +1,4 @@
-//! What a record tells, a line each, for people; all of it is clean by then.
+//! A record's attempts and events as lines for people. Invariant: the texts were escaped before.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -57,12 +57,12 @@ fn attempt(attempt: &RecordedAttempt, repeated: u64, zone: Zone, paint: Paint) -
     let line = &attempt.line;
     let mut text = paint.verdict(attempt.denied()).to_owned();
     push(&mut text, " ", line.protocol.map(Kind::word));
+    push(&mut text, " ", line.number);
     if line.direction == Some(Direction::In) {
-        text.push_str(" from outside");
-        push(&mut text, " by ", line.source);
+        text.push_str(" inbound");
+        push(&mut text, " from ", line.source);
         text.push_str(" to");
     }
-    push(&mut text, " ", line.number);
     push(&mut text, " ", line.method.as_deref());
     push(&mut text, " ", target(line).as_deref());
     push(&mut text, " by ", line.rule.as_deref());
@@ -74,16 +74,14 @@ fn attempt(attempt: &RecordedAttempt, repeated: u64, zone: Zone, paint: Paint) -
     );
     if let Some(count) = line.count {
         let ports = if line.port == Some(0) {
-            ", to several ports"
+            ", on several ports"
         } else {
             ""
         };
         push(
             &mut text,
             "",
-            Some(format!(
-                " (the first of {count} that were only counted{ports})"
-            )),
+            Some(format!(" (the first of {count} counted together{ports})")),
         );
     }
     let remarks = remarks(attempt).join(", ");
@@ -119,7 +117,7 @@ fn target(line: &Line) -> Option<String> {
         (None, Some(address)) => Some(format!("{address}{path}")),
         (None, None) => line
             .flow
-            .map(|flow| format!("attempt {flow}, whose beginning is not kept")),
+            .map(|flow| format!("attempt {flow} (its beginning is not in the record)")),
     }
 }
 
@@ -181,7 +179,7 @@ fn event(line: &Line) -> String {
     }
 }
 
-/// `web (nginx:1) begins, filtered by policy default (enforce), boundary-shim 0.1.0`.
+/// `web (nginx:1), policy default (enforce), boundary-shim 0.1.0`.
 fn start(line: &Line) -> String {
     let about = line.gateway.as_deref().cloned().unwrap_or_default();
     let who = about.identity.name.as_deref().unwrap_or(&line.container);
@@ -191,13 +189,15 @@ fn start(line: &Line) -> String {
         .map(|image| format!(" ({image})"))
         .unwrap_or_default();
     let (policy, mode, program) = (about.policy, about.mode, about.program);
-    format!("{who}{image} begins, filtered by policy {policy} ({mode}), boundary-shim {program}")
+    format!("{who}{image}, policy {policy} ({mode}), boundary-shim {program}")
 }
 
-/// `the gateway ends: 12 allowed, 3 denied, 1.2 MiB out, 3.4 MiB in`.
+/// `gateway ended (the gateway was killed): 12 allowed, 3 denied, 1.2 MiB out, 3.4 MiB in`.
 fn stop(line: &Line) -> String {
-    let mut text = "the gateway ends".to_owned();
-    push(&mut text, ", ", line.reason.as_deref());
+    let mut text = "gateway ended".to_owned();
+    if let Some(reason) = &line.reason {
+        push(&mut text, " ", Some(format!("({reason})")));
+    }
     if let Some(sums) = line.totals {
         let (out, inward) = (size(sums.bytes_out), size(sums.bytes_in));
         push(

@@ -1,5 +1,4 @@
-//! Times as people read them: in UTC as they stand in the record, or in the host's zone; and the
-//! way back.
+//! Shows times in UTC, as they are in the record, or in the host's zone; and parses both.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
-//! One gateway: its state record, which is root's, and what it says of itself when asked.
+//! One gateway: its state record, which only root can write, and its own report.
 //!
-//! Invariant: what a filter says is only ever shown: it may be anybody's by then.
+//! Invariant: a filter's report is only ever shown, since the filter may have been taken over.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is shown of a gateway.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct GatewayStatus {
     /// The container's id.
     pub container: String,
     /// Who it is.
     #[serde(flatten)]
     pub identity: ContainerIdentity,
     /// Whether it is well.
-    pub state: State,
+    pub state: GatewayState,
     /// The policy's name.
     pub policy: String,
     /// By which the record knows it.
@@ -52,7 +52,7 @@ pub(super) struct Shown {
 /// Whether a gateway is well, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum State {
+pub(super) enum GatewayState {
     /// It is gone, and the container has no network.
     Dead,
     /// Its keeper doesn't answer.
@@ -77,14 +77,14 @@ pub(super) enum PolicyFile {
     Broken,
 }
 
-impl Shown {
+impl GatewayStatus {
     /// Whether nobody has to do anything about it.
     pub(super) fn is_well(&self) -> bool {
-        self.state == State::Ok
+        self.state == GatewayState::Ok
     }
 
     /// By what they are sorted.
-    pub(super) fn order(&self) -> (State, &str, &str) {
+    pub(super) fn order(&self) -> (GatewayState, &str, &str) {
         (self.state, self.name(), &self.container)
     }
 
@@ -97,12 +97,12 @@ impl Shown {
 
 /// What is known of this host.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct HostView {
     groups: Groups,
     settings: Result<Settings, Vec<Mistake>>,
 }
 
-impl Host {
+impl HostView {
     /// Looks around.
     pub(super) fn look() -> Self {
         Self {
@@ -112,7 +112,7 @@ impl Host {
     }
 
     /// What there is to show of one; nothing where its container is over.
-    pub(super) fn show(&self, record: &Record) -> Option<Shown> {
+    pub(super) fn show(&self, record: &Record) -> Option<GatewayStatus> {
         let answer = record
             .filters()
             .then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
@@ -126,13 +126,13 @@ impl Host {
         let group = record
             .proxy
             .and_then(|keeper| self.groups.memory(keeper.pid))
-            .filter(|_| state != State::Dead);
+            .filter(|_| state != GatewayState::Dead);
         let (memory, tally) = match report {
             Some(FilterReport { tally, held }) => (group.or(Some(held)), Some(tally)),
             None => (group, None),
         };
         let since = record.proxy.and_then(|keeper| keeper.began());
-        Some(Shown {
+        Some(GatewayStatus {
             container: plan.container.clone(),
             identity: plan.identity.clone(),
             state,
@@ -163,19 +163,19 @@ impl Host {
 
 /// How a gateway is by what was heard of it: none where there is none any more, or where it gave no
 /// answer.
-fn judge(heard: Option<Option<Response>>) -> (State, Option<FilterReport>) {
+fn judge(heard: Option<Option<Response>>) -> (GatewayState, Option<FilterReport>) {
     match heard {
-        None => (State::Dead, None),
+        None => (GatewayState::Dead, None),
         Some(Some(Response::Status(Some(report)))) => {
             let state = if report.tally.healthy {
-                State::Ok
+                GatewayState::Ok
             } else {
-                State::RecordUnwritable
+                GatewayState::RecordUnwritable
             };
             (state, Some(report.cleaned()))
         }
-        Some(Some(Response::Status(None))) => (State::FilterSilent, None),
-        Some(_) => (State::Silent, None),
+        Some(Some(Response::Status(None))) => (GatewayState::FilterSilent, None),
+        Some(_) => (GatewayState::Silent, None),
     }
 }
 
@@ -198,27 +198,27 @@ mod tests {
     #[test]
     fn a_gateway_is_judged_by_what_is_heard_of_it() {
         let state = |heard| judge(heard).0;
-        assert_eq!(state(None), State::Dead);
-        assert_eq!(state(Some(None)), State::Silent);
+        assert_eq!(state(None), GatewayState::Dead);
+        assert_eq!(state(Some(None)), GatewayState::Silent);
         assert_eq!(
             state(Some(Some(Response::Done))),
-            State::Silent,
+            GatewayState::Silent,
             "no answer to what was asked"
         );
         assert_eq!(
             state(Some(Some(Response::NotUnderstood(String::new())))),
-            State::Silent
+            GatewayState::Silent
         );
         assert_eq!(
             state(Some(Some(Response::Status(None)))),
-            State::FilterSilent
+            GatewayState::FilterSilent
         );
         assert_eq!(
             state(Some(Some(Response::Status(Some(report(false)))))),
-            State::RecordUnwritable
+            GatewayState::RecordUnwritable
         );
         let (state, report) = judge(Some(Some(Response::Status(Some(report(true))))));
-        assert_eq!(state, State::Ok);
+        assert_eq!(state, GatewayState::Ok);
         assert_eq!(
             report
                 .and_then(|report| report.tally.last_denial)
@@ -230,13 +230,13 @@ mod tests {
     #[test]
     fn the_dead_come_first() {
         let mut all = [
-            State::Ok,
-            State::RecordUnwritable,
-            State::Dead,
-            State::FilterSilent,
-            State::Silent,
+            GatewayState::Ok,
+            GatewayState::RecordUnwritable,
+            GatewayState::Dead,
+            GatewayState::FilterSilent,
+            GatewayState::Silent,
         ];
         all.sort();
-        assert_eq!((all[0], all[4]), (State::Dead, State::Ok));
+        assert_eq!((all[0], all[4]), (GatewayState::Dead, GatewayState::Ok));
     }
 }

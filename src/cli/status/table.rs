@@ -1,17 +1,16 @@
-//! The table for people: plain text, aligned, one line a gateway. What is in it is cleaned once
-//! more, whoever said it.
+//! The table for people: plain text, aligned, one line per gateway. Every text is escaped here
+//! again, wherever it came from.
 
 use std::io::{self, Write};
 
-use super::gateway::{PolicyFile, Shown, State};
+use super::gateway::{GatewayState, GatewayStatus, PolicyFile};
 use crate::cli::columns;
+use crate::cli::short::short;
 use crate::escape::clean;
 
 /// The widest cell, in bytes; of the last column, in which nothing has to be aligned.
 const WIDEST: usize = 40;
 const LAST: usize = 200;
-/// Letters of an id and of a hash, as Docker shortens ids.
-const SHORT: usize = 12;
 /// What isn't known.
 const UNKNOWN: &str = "-";
 
@@ -31,7 +30,7 @@ const HEAD: [&str; 12] = [
 ];
 
 /// Writes it.
-pub(super) fn write(out: &mut impl Write, shown: &[Shown]) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, shown: &[GatewayStatus]) -> io::Result<()> {
     let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
     for one in shown {
         let last = one.last_denial.as_deref().unwrap_or(UNKNOWN);
@@ -40,7 +39,7 @@ pub(super) fn write(out: &mut impl Write, shown: &[Shown]) -> io::Result<()> {
     columns::write(&rows, &[], out)
 }
 
-fn row(one: &Shown) -> [String; 11] {
+fn row(one: &GatewayStatus) -> [String; 11] {
     let number = |number: Option<u64>| {
         number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
     };
@@ -48,8 +47,8 @@ fn row(one: &Shown) -> [String; 11] {
     let hash = match one.policy_file {
         Some(PolicyFile::Same) => hash,
         Some(PolicyFile::Changed) => format!("{hash} (changed)"),
-        Some(PolicyFile::Broken) => format!("{hash} (file has mistakes)"),
-        None => format!("{hash} (file not read)"),
+        Some(PolicyFile::Broken) => format!("{hash} (file has errors)"),
+        None => format!("{hash} (file not checked)"),
     };
     [
         short(&one.container),
@@ -71,18 +70,14 @@ fn row(one: &Shown) -> [String; 11] {
     .map(|cell| clean(&cell, WIDEST))
 }
 
-fn state(state: State) -> &'static str {
+fn state(state: GatewayState) -> &'static str {
     match state {
-        State::Dead => "DEAD: no network",
-        State::Silent => "NO ANSWER",
-        State::FilterSilent => "FILTER DOESN'T ANSWER",
-        State::RecordUnwritable => "RECORD CAN'T BE WRITTEN",
-        State::Ok => "ok",
+        GatewayState::Dead => "DEAD: no network",
+        GatewayState::Silent => "NO RESPONSE",
+        GatewayState::FilterSilent => "FILTER NOT RESPONDING",
+        GatewayState::RecordUnwritable => "RECORD NOT WRITABLE",
+        GatewayState::Ok => "ok",
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(SHORT).collect()
 }
 
 /// With one digit behind the point, where that isn't nought.
@@ -99,8 +94,8 @@ mod tests {
     use super::*;
     use crate::audit::line::{ContainerIdentity, Totals};
 
-    fn shown(name: &str, state: State) -> Shown {
-        Shown {
+    fn shown(name: &str, state: GatewayState) -> GatewayStatus {
+        GatewayStatus {
             container: "7d4c5b0e9a1f2233445566778899aabb".to_owned(),
             identity: ContainerIdentity {
                 name: Some(name.to_owned()),
@@ -124,7 +119,7 @@ mod tests {
         }
     }
 
-    fn table(all: &[Shown]) -> String {
+    fn table(all: &[GatewayStatus]) -> String {
         let mut out = Vec::new();
         write(&mut out, all).unwrap();
         String::from_utf8(out).unwrap()
@@ -132,13 +127,13 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_say_all() {
-        let silent = Shown {
+        let silent = GatewayStatus {
             totals: None,
             open: None,
             memory: None,
             last_denial: None,
             since: None,
-            ..shown("db", State::Dead)
+            ..shown("db", GatewayState::Dead)
         };
         let expected = [
             "CONTAINER     NAME           STATE             POLICY  HASH                    MODE     ALLOWED  DENIED  OPEN  \
@@ -148,14 +143,14 @@ mod tests {
             "7d4c5b0e9a1f  a-longer-name  ok                npm     0ba5c76951b3 (changed)  enforce  12       3       1     \
              5.5 of 64 MiB  2026-11-28T13:00:01Z  no rule allows denied.test:443",
         ];
-        let table = table(&[silent, shown("a-longer-name", State::Ok)]);
+        let table = table(&[silent, shown("a-longer-name", GatewayState::Ok)]);
         assert_eq!(table.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn hostile_names_stay_in_their_cells() {
         let hostile = "\u{1b}[2J\n\u{202e}".repeat(100);
-        let mut one = shown(&hostile, State::Ok);
+        let mut one = shown(&hostile, GatewayState::Ok);
         (one.policy, one.last_denial) = (hostile.clone(), Some(hostile));
         let text = table(&[one]);
         assert_eq!(text.lines().count(), 2);

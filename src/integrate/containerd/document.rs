@@ -1,11 +1,13 @@
 //! One of containerd's files as a tree of TOML that keeps comments, order and spacing.
 //!
-//! Must not know other files, or which of them counts. To remember: what containerd doesn't know
-//! here must survive.
+//! Must not know other files, or which of them takes effect.
+//!
+//! Invariant: everything that isn't ours stays in the file, including what containerd doesn't know.
 
 use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value, value};
 
 use super::entry::{binary_name, child, fit, is_runtime, is_stand_in};
+use super::malformed::MalformedToml;
 
 /// How a file that is ours altogether begins.
 const MARK: &str =
@@ -13,64 +15,22 @@ const MARK: &str =
 
 /// The form of the main file, which says what plugins are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(super) enum ConfigVersion {
     /// containerd 1.3 and later, 2.x too.
     Two,
     /// containerd 2.0 and later.
     Three,
 }
 
-/// What is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
-    /// No TOML.
-    #[error("line {line}: {message}")]
-    Syntax {
-        /// From 1.
-        line: usize,
-        /// In the parser's words.
-        message: String,
-    },
-    /// Something else stands where a table belongs.
-    #[error("`{0}` isn't a table")]
-    NotATable(String),
-    /// Version 1, or none.
-    #[error(
-        "it needs `version = 2`, or 3 from containerd 2.0 on: `containerd config migrate` shows it in that form"
-    )]
-    Version,
-    /// Not a list of texts.
-    #[error("`imports` isn't a list of texts")]
-    Imports,
-    /// A pattern with more than we can follow.
-    #[error(
-        "`imports`: {0} can't be followed: write it with a path from the root, and with no pattern but `*` in the file's name"
-    )]
-    Pattern(String),
-    /// They may import each other.
-    #[error("over {0} files are imported")]
-    TooMany(usize),
-    /// More than the one line would be different.
-    #[error(
-        "it has line ends (CR LF) or a byte order mark that an edit would lose: write it without"
-    )]
-    LineEnds,
-    /// Our own edit can't be read back.
-    #[error(
-        "`{0}` is written in a way that nothing can be added to: write it as a table with a header"
-    )]
-    Unwritable(&'static str),
-}
-
 /// The tree.
 #[derive(Debug, Clone)]
-pub(super) struct Document {
+pub(super) struct TomlDocument {
     tree: DocumentMut,
     /// Whether the text comes out again as it was read; a newline at its end is no matter.
     exact: bool,
 }
 
-impl Version {
+impl ConfigVersion {
     /// The CRI plugin's name.
     pub(super) fn plugin(self) -> &'static str {
         match self {
@@ -84,8 +44,8 @@ impl Version {
     }
 }
 
-impl Document {
-    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+impl TomlDocument {
+    pub(super) fn parse(text: &str) -> Result<Self, MalformedToml> {
         let tree: DocumentMut = text.parse().map_err(|error| syntax(text, &error))?;
         let exact = tree.to_string().trim_end() == text.trim_end();
         Ok(Self { tree, exact })
@@ -93,11 +53,11 @@ impl Document {
 
     /// A file that is ours altogether. A main one imports what containerd 2.2 and later do where
     /// there is none.
-    pub(super) fn new(version: Version, imports: Option<&str>) -> Self {
+    pub(super) fn new(version: ConfigVersion, imports: Option<&str>) -> Self {
         let mut document = DocumentMut::new();
         document.insert(
             "version",
-            value(if version == Version::Two { 2 } else { 3 }),
+            value(if version == ConfigVersion::Two { 2 } else { 3 }),
         );
         if let Some(pattern) = imports {
             document.insert("imports", value(Value::from_iter([pattern])));
@@ -117,28 +77,32 @@ impl Document {
         self.tree.to_string()
     }
 
-    pub(super) fn version(&self) -> Result<Version, Malformed> {
+    pub(super) fn version(&self) -> Result<ConfigVersion, MalformedToml> {
         match self.tree.get("version").and_then(Item::as_integer) {
-            Some(2) => Ok(Version::Two),
-            Some(3) => Ok(Version::Three),
-            _ => Err(Malformed::Version),
+            Some(2) => Ok(ConfigVersion::Two),
+            Some(3) => Ok(ConfigVersion::Three),
+            _ => Err(MalformedToml::Version),
         }
     }
 
-    pub(super) fn imports(&self) -> Result<Vec<&str>, Malformed> {
+    pub(super) fn imports(&self) -> Result<Vec<&str>, MalformedToml> {
         let Some(imports) = self.tree.get("imports") else {
             return Ok(Vec::new());
         };
-        let imports = imports.as_array().ok_or(Malformed::Imports)?;
+        let imports = imports.as_array().ok_or(MalformedToml::Imports)?;
         imports
             .iter()
-            .map(|import| import.as_str().ok_or(Malformed::Imports))
+            .map(|import| import.as_str().ok_or(MalformedToml::Imports))
             .collect()
     }
 
     pub(super) fn disables_cri(&self) -> bool {
         let disabled = self.tree.get("disabled_plugins").and_then(Item::as_array);
-        let cri = ["cri", Version::Two.plugin(), Version::Three.plugin()];
+        let cri = [
+            "cri",
+            ConfigVersion::Two.plugin(),
+            ConfigVersion::Three.plugin(),
+        ];
         disabled.is_some_and(|list| {
             list.iter()
                 .filter_map(Value::as_str)
@@ -147,32 +111,35 @@ impl Document {
     }
 
     /// Whether the file says anything of the CRI plugin.
-    pub(super) fn has_cri(&self, version: Version) -> Result<bool, Malformed> {
+    pub(super) fn has_cri(&self, version: ConfigVersion) -> Result<bool, MalformedToml> {
         Ok(self.table(&["plugins", version.plugin()])?.is_some())
     }
 
-    pub(super) fn default_runtime(&self, version: Version) -> Result<Option<&str>, Malformed> {
+    pub(super) fn default_runtime(
+        &self,
+        version: ConfigVersion,
+    ) -> Result<Option<&str>, MalformedToml> {
         let containerd = self.table(&["plugins", version.plugin(), "containerd"])?;
         Ok(containerd.and_then(|table| table.get("default_runtime_name")?.as_str()))
     }
 
     pub(super) fn runtime(
         &self,
-        version: Version,
+        version: ConfigVersion,
         name: &str,
-    ) -> Result<Option<&dyn TableLike>, Malformed> {
+    ) -> Result<Option<&dyn TableLike>, MalformedToml> {
         let [plugins, plugin, containerd, runtimes] = version.runtimes();
         self.table(&[plugins, plugin, containerd, runtimes, name])
     }
 
-    pub(super) fn has_runtimes(&self, version: Version) -> Result<bool, Malformed> {
+    pub(super) fn has_runtimes(&self, version: ConfigVersion) -> Result<bool, MalformedToml> {
         Ok(self
             .table(&version.runtimes())?
             .is_some_and(|runtimes| !runtimes.is_empty()))
     }
 
     /// What the runtimes run, as far as it is said.
-    pub(super) fn binaries(&self, version: Version) -> Result<Vec<&str>, Malformed> {
+    pub(super) fn binaries(&self, version: ConfigVersion) -> Result<Vec<&str>, MalformedToml> {
         let Some(runtimes) = self.table(&version.runtimes())? else {
             return Ok(Vec::new());
         };
@@ -185,10 +152,10 @@ impl Document {
     /// Adds an entry that isn't there.
     pub(super) fn add_runtime(
         &mut self,
-        version: Version,
+        version: ConfigVersion,
         name: &str,
         entry: Table,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), MalformedToml> {
         let mut at = self.tree.as_item_mut();
         for key in version.runtimes() {
             at = child(at, key)?;
@@ -199,7 +166,7 @@ impl Document {
             Item::Table(entry)
         };
         at.as_table_like_mut()
-            .ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?
+            .ok_or_else(|| MalformedToml::NotATable("runtimes".to_owned()))?
             .insert(name, entry);
         self.check(version, name)
     }
@@ -207,11 +174,11 @@ impl Document {
     /// Brings the entry that is there up to date; says whether anything was different.
     pub(super) fn fit_runtime(
         &mut self,
-        version: Version,
+        version: ConfigVersion,
         name: &str,
         binary: &str,
         systemd_cgroup: Option<bool>,
-    ) -> Result<bool, Malformed> {
+    ) -> Result<bool, MalformedToml> {
         let mut at = self.tree.as_item_mut();
         for key in version.runtimes().into_iter().chain([name]) {
             at = child(at, key)?;
@@ -220,7 +187,7 @@ impl Document {
         self.check(version, name).map(|()| changed)
     }
 
-    pub(super) fn remove_runtime(&mut self, version: Version, name: &str) {
+    pub(super) fn remove_runtime(&mut self, version: ConfigVersion, name: &str) {
         let runtimes = version
             .runtimes()
             .into_iter()
@@ -247,7 +214,7 @@ impl Document {
         text.starts_with(MARK) && Self::parse(&text).is_ok_and(|document| !says(&document))
     }
 
-    fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, Malformed> {
+    fn table(&self, path: &[&str]) -> Result<Option<&dyn TableLike>, MalformedToml> {
         let mut at: &dyn TableLike = self.tree.as_table();
         for key in path {
             let Some(item) = at.get(key) else {
@@ -255,16 +222,16 @@ impl Document {
             };
             at = item
                 .as_table_like()
-                .ok_or_else(|| Malformed::NotATable((*key).to_owned()))?;
+                .ok_or_else(|| MalformedToml::NotATable((*key).to_owned()))?;
         }
         Ok(Some(at))
     }
 
     /// Some ways to write tables take no addition; CR LF and a byte order mark would be lost. What
     /// is printed is therefore read again before anyone else reads it.
-    fn check(&self, version: Version, name: &str) -> Result<(), Malformed> {
+    fn check(&self, version: ConfigVersion, name: &str) -> Result<(), MalformedToml> {
         if !self.exact {
-            return Err(Malformed::LineEnds);
+            return Err(MalformedToml::LineEnds);
         }
         let same = |copy: Self| {
             copy.runtime(version, name)
@@ -274,16 +241,16 @@ impl Document {
         if written {
             Ok(())
         } else {
-            Err(Malformed::Unwritable("plugins"))
+            Err(MalformedToml::Unwritable("plugins"))
         }
     }
 }
 
-fn syntax(text: &str, error: &TomlError) -> Malformed {
+fn syntax(text: &str, error: &TomlError) -> MalformedToml {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.as_bytes().get(..at).unwrap_or_default();
     let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-    Malformed::Syntax {
+    MalformedToml::Syntax {
         line,
         message: error.message().trim().replace('\n', ", "),
     }

@@ -1,12 +1,11 @@
 //! A runtime's entry in one of containerd's files: what makes it ours, and what it takes over from
-//! runc's.
+//! runc's entry. Must not know files.
 //!
-//! Must not know files. To remember: the node's runtimes must agree about cgroups, so ours follows
-//! runc's entry.
+//! Invariant: all runtimes of a node use the same cgroup driver, so our entry follows runc's.
 
 use toml_edit::{InlineTable, Item, Table, TableLike, Value, value};
 
-use super::document::Malformed;
+use super::malformed::MalformedToml;
 
 /// Of what the runtime is for containerd: runc's own shim, which runs the program in `BinaryName`.
 const RUNTIME_TYPE: &str = "io.containerd.runc.v2";
@@ -17,13 +16,13 @@ const STAND_IN: &str =
     "# What containerd 1.x has by itself, and drops where any other runtime is written.";
 
 /// An entry for us which is like runc's but for what makes it ours.
-pub(super) fn like(runc: Option<Table>, binary: &str) -> Result<Table, Malformed> {
+pub(super) fn like(runc: Option<Table>, binary: &str) -> Result<Table, MalformedToml> {
     let mut entry = Item::Table(runc.unwrap_or_default());
     let systemd_cgroup = entry.as_table_like().and_then(systemd_cgroup);
     fit(&mut entry, binary, systemd_cgroup)?;
     entry
         .into_table()
-        .map_err(|_| Malformed::NotATable("runtimes".to_owned()))
+        .map_err(|_| MalformedToml::NotATable("runtimes".to_owned()))
 }
 
 /// runc as it is without an entry.
@@ -79,7 +78,7 @@ pub(super) fn fit(
     entry: &mut Item,
     binary: &str,
     systemd_cgroup: Option<bool>,
-) -> Result<bool, Malformed> {
+) -> Result<bool, MalformedToml> {
     let mut changed = set(entry, "runtime_type", Some(RUNTIME_TYPE.into()))?;
     for key in ["pod_annotations", "container_annotations"] {
         changed |= allow_annotations(entry, key)?;
@@ -91,10 +90,10 @@ pub(super) fn fit(
 }
 
 /// Gives a key its value, or takes the key away; says whether it was different.
-fn set(item: &mut Item, key: &str, wanted: Option<Value>) -> Result<bool, Malformed> {
+fn set(item: &mut Item, key: &str, wanted: Option<Value>) -> Result<bool, MalformedToml> {
     let table = item
         .as_table_like_mut()
-        .ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
+        .ok_or_else(|| MalformedToml::NotATable(key.to_owned()))?;
     let same = table.get(key).and_then(Item::as_value).map(meaning) == wanted.as_ref().map(meaning);
     if same {
         return Ok(false);
@@ -111,10 +110,10 @@ fn meaning(value: &Value) -> (Option<String>, Option<bool>) {
     (value.as_str().map(str::to_owned), value.as_bool())
 }
 
-fn allow_annotations(entry: &mut Item, key: &str) -> Result<bool, Malformed> {
+fn allow_annotations(entry: &mut Item, key: &str) -> Result<bool, MalformedToml> {
     let table = entry
         .as_table_like_mut()
-        .ok_or_else(|| Malformed::NotATable("runtimes".to_owned()))?;
+        .ok_or_else(|| MalformedToml::NotATable("runtimes".to_owned()))?;
     match table.get_mut(key).and_then(Item::as_array_mut) {
         Some(list)
             if list
@@ -130,11 +129,11 @@ fn allow_annotations(entry: &mut Item, key: &str) -> Result<bool, Malformed> {
 }
 
 /// A table in a table, made where it isn't there, in the way that the outer one is written.
-pub(super) fn child<'a>(item: &'a mut Item, key: &str) -> Result<&'a mut Item, Malformed> {
+pub(super) fn child<'a>(item: &'a mut Item, key: &str) -> Result<&'a mut Item, MalformedToml> {
     let inline = item.is_inline_table();
     let table = item
         .as_table_like_mut()
-        .ok_or_else(|| Malformed::NotATable(key.to_owned()))?;
+        .ok_or_else(|| MalformedToml::NotATable(key.to_owned()))?;
     let made = || {
         let mut made = Table::new();
         made.set_implicit(true);
@@ -148,6 +147,6 @@ pub(super) fn child<'a>(item: &'a mut Item, key: &str) -> Result<&'a mut Item, M
     if found.is_table_like() {
         Ok(found)
     } else {
-        Err(Malformed::NotATable(key.to_owned()))
+        Err(MalformedToml::NotATable(key.to_owned()))
     }
 }

@@ -1,35 +1,37 @@
-//! One file of containerd's: what is in it, what is to be different, and which files it imports.
+//! One of containerd's files: its content, the changes to it, and which files it imports.
 //!
-//! Keeps a line about each change for the user. Plans only. To remember: an import that can't be
-//! followed surely is an error, as what it brings may count for more than what we see.
+//! Keeps a line about each change for the user. Plans only.
+//!
+//! Invariant: an import that can't be followed is an error, since it may override what we see.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, Malformed, Version};
+use super::document::{ConfigVersion, TomlDocument};
 use super::entry;
+use super::malformed::MalformedToml;
+use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::error::IntegrateError;
-use crate::integrate::plan::Plan;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
-use crate::integrate::{binary, config_file};
+use crate::integrate::{config_file, ownership};
 
 /// One file, and what has been changed in it so far.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct TomlFile {
     pub(super) path: PathBuf,
     pub(super) before: Option<String>,
-    pub(super) document: Document,
+    pub(super) document: TomlDocument,
     pub(super) changes: Vec<String>,
 }
 
-impl File {
+impl TomlFile {
     /// None where there is no such file.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, IntegrateError> {
         let (path, Some(text)) = config_file::read(path)? else {
             return Ok(None);
         };
-        match Document::parse(&text) {
+        match TomlDocument::parse(&text) {
             Ok(document) => Ok(Some(Self {
                 path,
                 before: Some(text),
@@ -46,17 +48,17 @@ impl File {
     /// What the runtime runs, if it is there and runs us.
     pub(super) fn ours(
         &self,
-        version: Version,
+        version: ConfigVersion,
         name: &RuntimeName,
     ) -> Result<Option<String>, IntegrateError> {
         let entry = self.explain(self.document.runtime(version, name.as_str()))?;
         let runs = entry.map(|entry| entry::binary_name(entry).unwrap_or_default());
-        runs.map(|runs| binary::ours(name, &self.path, runs))
+        runs.map(|runs| ownership::ours(name, &self.path, runs))
             .transpose()
     }
 
     /// One of ours in which nothing is left goes.
-    pub(super) fn write(self, plan: &mut Plan) {
+    pub(super) fn write(self, plan: &mut ChangePlan) {
         let Self {
             path,
             before,
@@ -75,7 +77,7 @@ impl File {
     }
 
     /// The files that it imports. As in containerd, `*` may find nothing.
-    pub(super) fn imported(&self, version: Version) -> Result<Vec<PathBuf>, IntegrateError> {
+    pub(super) fn imported(&self, version: ConfigVersion) -> Result<Vec<PathBuf>, IntegrateError> {
         let mut all = Vec::new();
         for import in self.explain(self.document.imports())? {
             let path = self.beside(import);
@@ -85,13 +87,13 @@ impl File {
             }
             // 1.x looks for relative patterns in its working directory; and Go knows more patterns
             // than we do.
-            let relative = version == Version::Two && !import.starts_with('/');
+            let relative = version == ConfigVersion::Two && !import.starts_with('/');
             let elsewhere = path
                 .parent()
                 .and_then(Path::to_str)
                 .is_none_or(|above| above.contains('*'));
             if relative || elsewhere || import.contains(['?', '[', '\\']) {
-                return self.explain(Err(Malformed::Pattern(import.to_owned())));
+                return self.explain(Err(MalformedToml::Pattern(import.to_owned())));
             }
             all.extend(found(&path).map_err(|source| IntegrateError::Read { path, source })?);
         }
@@ -106,7 +108,7 @@ impl File {
             .join(import)
     }
 
-    pub(super) fn explain<T>(&self, result: Result<T, Malformed>) -> Result<T, IntegrateError> {
+    pub(super) fn explain<T>(&self, result: Result<T, MalformedToml>) -> Result<T, IntegrateError> {
         result.map_err(|source| IntegrateError::Malformed {
             path: self.path.clone(),
             source: source.into(),

@@ -1,7 +1,7 @@
-//! The files that containerd reads: the main one and those it imports, and which of them counts.
+//! The files that containerd reads: the main one and those it imports, and which of them takes
+//! effect. Before 2.x, that is only the last file with a section for the CRI plugin.
 //!
-//! Must not know how a file is written down (`file`, `document`). To remember: before 2.x the last
-//! file that speaks of the CRI plugin is the only one that counts.
+//! Must not know the form of a file (`file`, `document`).
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::Table;
 
-use super::Containerd;
-use super::document::{Document, Malformed, Version};
+use super::document::{ConfigVersion, TomlDocument};
 use super::entry;
-use super::file::{File, file_name, matches};
+use super::file::{TomlFile, file_name, matches};
+use super::malformed::MalformedToml;
 use crate::integrate::error::IntegrateError;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::sys::process;
@@ -23,8 +23,8 @@ const MOST: usize = 256;
 /// All of them, the main one first, later ones over earlier ones.
 #[derive(Debug)]
 pub(super) struct Files {
-    pub(super) version: Version,
-    pub(super) list: Vec<File>,
+    pub(super) version: ConfigVersion,
+    pub(super) list: Vec<TomlFile>,
     /// Whether what several files say of one plugin is merged (2.x), or the last one's word alone
     /// counts (1.x).
     merged: bool,
@@ -32,46 +32,43 @@ pub(super) struct Files {
 
 impl Files {
     /// None where there is no main file.
-    pub(super) fn read(containerd: &Containerd) -> Result<Option<Self>, IntegrateError> {
-        File::read(&containerd.config)?
-            .map(|main| Self::beginning_with(main, &containerd.program))
+    pub(super) fn read(config: &Path, program: &Path) -> Result<Option<Self>, IntegrateError> {
+        TomlFile::read(config)?
+            .map(|main| Self::beginning_with(main, program))
             .transpose()
     }
 
     /// Where there is no main file, one is made.
-    pub(super) fn read_or_new(containerd: &Containerd) -> Result<Self, IntegrateError> {
-        if let Some(files) = Self::read(containerd)? {
+    pub(super) fn read_or_new(config: &Path, program: &Path) -> Result<Self, IntegrateError> {
+        if let Some(files) = Self::read(config, program)? {
             return Ok(files);
         }
-        let major = major_version(
-            &containerd.program,
-            "how a new configuration file is to be written",
-        )?;
-        let drop_ins = containerd.config.with_file_name("conf.d").join("*.toml");
+        let major = major_version(program, "the format of a new configuration file")?;
+        let drop_ins = config.with_file_name("conf.d").join("*.toml");
         let drop_ins = drop_ins
             .to_str()
             .ok_or_else(|| IntegrateError::NotText(drop_ins.clone()))?;
         let document = match major {
-            ..2 => Document::new(Version::Two, None),
-            2.. => Document::new(Version::Three, Some(drop_ins)),
+            ..2 => TomlDocument::new(ConfigVersion::Two, None),
+            2.. => TomlDocument::new(ConfigVersion::Three, Some(drop_ins)),
         };
-        let changes = vec![format!("a new file, for containerd {major}.x")];
-        let main = File {
-            path: containerd.config.clone(),
+        let changes = vec![format!("new file, for containerd {major}.x")];
+        let main = TomlFile {
+            path: config.to_owned(),
             before: None,
             document,
             changes,
         };
-        Self::beginning_with(main, &containerd.program)
+        Self::beginning_with(main, program)
     }
 
     /// In the order in which containerd reads them: all of one level, then those that they import.
-    fn beginning_with(main: File, program: &Path) -> Result<Self, IntegrateError> {
+    fn beginning_with(main: TomlFile, program: &Path) -> Result<Self, IntegrateError> {
         let version = main.explain(main.document.version())?;
         let mut files = Self {
             version,
             list: Vec::new(),
-            merged: version == Version::Three,
+            merged: version == ConfigVersion::Three,
         };
         let mut next = VecDeque::from([main]);
         while let Some(file) = next.pop_front() {
@@ -79,15 +76,15 @@ impl Files {
                 continue;
             }
             for path in file.imported(version)? {
-                next.extend(File::read(&path)?);
+                next.extend(TomlFile::read(&path)?);
             }
             if files.list.len() + next.len() >= MOST {
-                return file.explain(Err(Malformed::TooMany(MOST)));
+                return file.explain(Err(MalformedToml::TooMany(MOST)));
             }
             files.list.push(file);
         }
-        if version == Version::Two && files.saying_anything()?.len() > 1 {
-            files.merged = major_version(program, "which of several files counts")? >= 2;
+        if version == ConfigVersion::Two && files.saying_anything()?.len() > 1 {
+            files.merged = major_version(program, "which of several files takes effect")? >= 2;
         }
         Ok(files)
     }
@@ -106,19 +103,20 @@ impl Files {
                 .document
                 .fit_runtime(version, name.as_str(), path, systemd_cgroup);
             if file.explain(fitted)? {
-                file.changes
-                    .push(format!("runtime {name}: {path}, as runc is (was {was})"));
+                file.changes.push(format!(
+                    "runtime {name}: {path}, otherwise like runc (was {was})"
+                ));
             }
             return Ok(());
         }
         let file = self.target(name)?;
-        if version == Version::Two && !file.explain(file.document.has_runtimes(version))? {
+        if version == ConfigVersion::Two && !file.explain(file.document.has_runtimes(version))? {
             let added = file
                 .document
                 .add_runtime(version, "runc", entry::stand_in());
             file.explain(added)?;
             file.changes.push(
-                "runtime runc: as containerd 1.x has it, which drops it where another is written"
+                "runtime runc: containerd 1.x's default, which it drops once another runtime is listed"
                     .to_owned(),
             );
         }
@@ -126,7 +124,7 @@ impl Files {
             .and_then(|entry| file.document.add_runtime(version, name.as_str(), entry));
         file.explain(added)?;
         file.changes
-            .push(format!("runtime {name}: {path}, else as runc is"));
+            .push(format!("runtime {name}: {path}, otherwise like runc"));
         Ok(())
     }
 
@@ -139,7 +137,7 @@ impl Files {
         let mut paths = Vec::new();
         for file in &mut self.list {
             if file.explain(file.document.default_runtime(version))? == Some(name.as_str()) {
-                let setting = format!("`default_runtime_name` in {}", file.path.display());
+                let setting = format!("default_runtime_name in {}", file.path.display());
                 let what = "containerd's default runtime";
                 return Err(IntegrateError::IsDefault {
                     name: name.clone(),
@@ -151,7 +149,8 @@ impl Files {
                 continue;
             };
             file.document.remove_runtime(version, name.as_str());
-            file.changes.push(format!("no runtime {name} (was {path})"));
+            file.changes
+                .push(format!("runtime {name} removed (was {path})"));
             paths.push(path);
         }
         // A main file that was made for it, and imports nothing else, goes with it.
@@ -164,7 +163,7 @@ impl Files {
 
     /// Whether any runtime still runs `path`.
     pub(super) fn mention(&self, path: &str) -> bool {
-        let of = |file: &File| {
+        let of = |file: &TomlFile| {
             file.document
                 .binaries(self.version)
                 .is_ok_and(|binaries| binaries.contains(&path))
@@ -187,7 +186,7 @@ impl Files {
     }
 
     /// The last file with such an entry, of those that count.
-    fn offering(&mut self, name: &RuntimeName) -> Result<Option<&mut File>, IntegrateError> {
+    fn offering(&mut self, name: &RuntimeName) -> Result<Option<&mut TomlFile>, IntegrateError> {
         let mut found = None;
         for index in self.counting()? {
             let Some(file) = self.list.get(index) else {
@@ -204,11 +203,11 @@ impl Files {
     }
 
     /// Where a new entry goes: a file of our own where that is safe, else the last one that counts.
-    fn target(&mut self, name: &RuntimeName) -> Result<&mut File, IntegrateError> {
+    fn target(&mut self, name: &RuntimeName) -> Result<&mut TomlFile, IntegrateError> {
         let index = match self.drop_in(name)? {
             Some(path) => {
-                let document = Document::new(self.version, None);
-                self.list.push(File {
+                let document = TomlDocument::new(self.version, None);
+                self.list.push(TomlFile {
                     path,
                     before: None,
                     document,
@@ -227,7 +226,7 @@ impl Files {
 
     /// A path for a file of our own that the main file imports already, and that isn't there.
     fn drop_in(&self, name: &RuntimeName) -> Result<Option<PathBuf>, IntegrateError> {
-        let (Version::Three, Some(main)) = (self.version, self.list.first()) else {
+        let (ConfigVersion::Three, Some(main)) = (self.version, self.list.first()) else {
             return Ok(None);
         };
         let own = format!("boundary-shim-{name}.toml");
@@ -273,9 +272,7 @@ fn major_version(program: &Path, what: &'static str) -> Result<u32, IntegrateErr
             .nth(2)
             .map(|word| word.trim_start_matches('v'));
         let major = number.and_then(|number| number.split('.').next()?.parse().ok());
-        major.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "its answer can't be understood")
-        })
+        major.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed response"))
     });
     version.map_err(|source| IntegrateError::Version {
         program: program.to_owned(),

@@ -1,6 +1,6 @@
 //! A host with containerd's files, and no containerd but one that says its version.
 
-use super::document::{Document, Version};
+use super::document::{ConfigVersion, TomlDocument};
 use super::{Containerd, entry as entries};
 use crate::integrate::Engine;
 use crate::integrate::test_host::{TestHost, shell};
@@ -44,8 +44,8 @@ pub(super) fn host_of_version(version: &str) -> TestHost {
     host
 }
 
-pub(super) fn entry(host: &TestHost, file: &str, version: Version) -> String {
-    let document = Document::parse(&host.get(file)).expect("TOML");
+pub(super) fn entry(host: &TestHost, file: &str, version: ConfigVersion) -> String {
+    let document = TomlDocument::parse(&host.get(file)).expect("TOML");
     let entry = document
         .runtime(version, "boundary")
         .expect("tables")

@@ -10,23 +10,23 @@ use std::net::IpAddr;
 
 use serde::de::DeserializeOwned;
 
-use super::object::{Node, Object};
+use super::object::{JsonNode, JsonObject};
 
 /// A checked `daemon.json`.
 #[derive(Debug)]
 pub struct DaemonJson {
-    root: Object,
+    root: JsonObject,
     indent: String,
 }
 
 /// Why a `daemon.json` is left alone.
 #[derive(Debug, thiserror::Error)]
-pub enum Malformed {
+pub enum MalformedDaemonJson {
     /// Not JSON, or not an object.
-    #[error("it isn't a JSON object")]
+    #[error("not a valid JSON object")]
     NotAnObject(#[source] serde_json::Error),
     /// A member of the wrong type.
-    #[error("`{key}` isn't {expected}")]
+    #[error("{key} is not {expected}")]
     WrongType {
         /// Its key, with dots.
         key: String,
@@ -34,10 +34,10 @@ pub enum Malformed {
         expected: &'static str,
     },
     /// The same key twice in one object.
-    #[error("it has the key `{0}` twice")]
+    #[error("duplicate key {0}")]
     Twice(String),
     /// A key that dockerd knows only in lower case.
-    #[error("it has `{found}`, which dockerd knows only as `{known}`")]
+    #[error("unknown key {found}: dockerd knows it only as {known}")]
     Case {
         /// As written.
         found: String,
@@ -52,17 +52,18 @@ impl DaemonJson {
     ///
     /// # Errors
     /// What dockerd would refuse in the parts that we read, and keys given twice there.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
+    pub fn parse(text: &str) -> Result<Self, MalformedDaemonJson> {
         let indent = indentation(text).to_owned();
         let text = if text.trim().is_empty() { "{}" } else { text };
-        let root: Object = serde_json::from_str(text).map_err(Malformed::NotAnObject)?;
+        let root: JsonObject =
+            serde_json::from_str(text).map_err(MalformedDaemonJson::NotAnObject)?;
         refuse_twice(&root)?;
         for known in ["runtimes", "dns", "default-runtime"] {
             if let Some(found) = root
                 .keys()
                 .find(|key| key.eq_ignore_ascii_case(known) && *key != known)
             {
-                return Err(Malformed::Case {
+                return Err(MalformedDaemonJson::Case {
                     found: found.to_owned(),
                     known,
                 });
@@ -70,11 +71,11 @@ impl DaemonJson {
         }
         let config = Self { root, indent };
         let runtimes = config
-            .check_type::<Object>("runtimes", "an object")?
+            .check_type::<JsonObject>("runtimes", "an object")?
             .unwrap_or_default();
         refuse_twice(&runtimes)?;
         for name in runtimes.keys() {
-            let wrong = || Malformed::WrongType {
+            let wrong = || MalformedDaemonJson::WrongType {
                 key: format!("runtimes.{name}"),
                 expected: "an object",
             };
@@ -89,8 +90,8 @@ impl DaemonJson {
         &self,
         key: &str,
         expected: &'static str,
-    ) -> Result<Option<T>, Malformed> {
-        let wrong = || Malformed::WrongType {
+    ) -> Result<Option<T>, MalformedDaemonJson> {
+        let wrong = || MalformedDaemonJson::WrongType {
             key: key.to_owned(),
             expected,
         };
@@ -104,7 +105,7 @@ impl DaemonJson {
     /// `runtimeType`).
     #[must_use]
     pub fn runtime(&self, name: &str) -> Option<String> {
-        let runtime = self.runtimes().value::<Object>(name)?;
+        let runtime = self.runtimes().value::<JsonObject>(name)?;
         Some(runtime.value("path").unwrap_or_default())
     }
 
@@ -119,10 +120,10 @@ impl DaemonJson {
     /// Adds a runtime, or changes the path of the one that has the name; its other members stay.
     pub fn set_runtime(&mut self, name: &str, path: &str) {
         let mut runtimes = self.runtimes();
-        let mut runtime: Object = runtimes.value(name).unwrap_or_default();
-        runtime.set("path", Node::of(path));
-        runtimes.set(name, Node::Object(runtime));
-        self.root.set("runtimes", Node::Object(runtimes));
+        let mut runtime: JsonObject = runtimes.value(name).unwrap_or_default();
+        runtime.set("path", JsonNode::of(path));
+        runtimes.set(name, JsonNode::Object(runtime));
+        self.root.set("runtimes", JsonNode::Object(runtimes));
     }
 
     /// Removes a runtime. The key `runtimes` stays, even empty: without it a reload removes nothing
@@ -130,7 +131,7 @@ impl DaemonJson {
     pub fn remove_runtime(&mut self, name: &str) {
         let mut runtimes = self.runtimes();
         runtimes.remove(name);
-        self.root.set("runtimes", Node::Object(runtimes));
+        self.root.set("runtimes", JsonNode::Object(runtimes));
     }
 
     /// The DNS servers that are set; empty where none is, which for dockerd is the same as `[]`.
@@ -142,7 +143,7 @@ impl DaemonJson {
     /// Sets the DNS servers.
     pub fn set_dns(&mut self, servers: &[IpAddr]) {
         let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
-        self.root.set("dns", Node::of(&servers));
+        self.root.set("dns", JsonNode::of(&servers));
     }
 
     /// Takes the DNS servers out.
@@ -182,15 +183,15 @@ impl DaemonJson {
         text
     }
 
-    fn runtimes(&self) -> Object {
+    fn runtimes(&self) -> JsonObject {
         self.root.value("runtimes").unwrap_or_default()
     }
 }
 
-fn refuse_twice(object: &Object) -> Result<(), Malformed> {
-    object
-        .twice()
-        .map_or(Ok(()), |key| Err(Malformed::Twice(key.to_owned())))
+fn refuse_twice(object: &JsonObject) -> Result<(), MalformedDaemonJson> {
+    object.twice().map_or(Ok(()), |key| {
+        Err(MalformedDaemonJson::Twice(key.to_owned()))
+    })
 }
 
 /// White space before the first key that stands on a line of its own.

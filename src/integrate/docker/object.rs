@@ -1,8 +1,8 @@
-//! A JSON object as it was written: what isn't changed keeps its very text, and every key its
-//! place.
+//! A JSON object as it was written: what isn't changed keeps its exact text, and every key its
+//! place. Must not know what the keys mean.
 //!
-//! Must not know what the keys mean. To remember: a key may be there twice, and readers differ
-//! about which counts; who reads an object asks for it first ([`Object::twice`]).
+//! A key may occur twice, and parsers differ in which one they use: check for that before reading
+//! ([`JsonObject::twice`]).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,21 +12,21 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// A JSON object in the order of its text.
 #[derive(Debug, Default)]
-pub(super) struct Object(Vec<(String, Node)>);
+pub(super) struct JsonObject(Vec<(String, JsonNode)>);
 
 /// A value: its text as it was, or an object that we changed.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) enum JsonNode {
     Verbatim(Box<RawValue>),
-    Object(Object),
+    Object(JsonObject),
 }
 
-impl Object {
+impl JsonObject {
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(key, _)| key.as_str())
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&JsonNode> {
         self.0
             .iter()
             .find(|(found, _)| found == key)
@@ -34,10 +34,10 @@ impl Object {
     }
 
     pub(super) fn value<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        self.get(key).and_then(Node::value)
+        self.get(key).and_then(JsonNode::value)
     }
 
-    pub(super) fn set(&mut self, key: &str, value: Node) {
+    pub(super) fn set(&mut self, key: &str, value: JsonNode) {
         match self.0.iter_mut().find(|(found, _)| found == key) {
             Some((_, node)) => *node = value,
             None => self.0.push((key.to_owned(), value)),
@@ -72,7 +72,7 @@ impl Object {
     }
 }
 
-impl Node {
+impl JsonNode {
     pub(super) fn of<T: serde::Serialize + ?Sized>(value: &T) -> Self {
         Self::Verbatim(to_raw_value(value).expect("strings and lists of strings are JSON"))
     }
@@ -92,22 +92,22 @@ impl Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for JsonObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Object;
+            type Value = JsonObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut members = Vec::new();
                 while let Some((key, raw)) = map.next_entry()? {
-                    members.push((key, Node::Verbatim(raw)));
+                    members.push((key, JsonNode::Verbatim(raw)));
                 }
-                Ok(Object(members))
+                Ok(JsonObject(members))
             }
         }
         deserializer.deserialize_map(Members)

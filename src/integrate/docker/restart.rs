@@ -1,7 +1,7 @@
-//! Restarting a dockerd, where that ends no container.
+//! Restarts a dockerd, if that stops no container. Plans only.
 //!
-//! Plans only. dockerd is asked itself whether it keeps containers alive: `live-restore` may be set
-//! in its file and not be in force yet.
+//! dockerd itself is asked whether it keeps containers alive: `live-restore` may be set in its file
+//! without being in effect yet.
 
 use std::path::Path;
 

@@ -37,7 +37,7 @@ fn host_with(config: &str) -> TestHost {
     host
 }
 
-fn daemon_json(plan: &Plan) -> DaemonJson {
+fn daemon_json(plan: &ChangePlan) -> DaemonJson {
     let text = plan.steps.iter().find_map(|step| match step {
         Step::Write { path, after, .. } if path.ends_with(CONFIG) => Some(after.as_str()),
         _ => None,
@@ -72,7 +72,7 @@ fn a_host_that_names_only_loopback_is_told_what_to_do() {
     host.put("resolv.conf", "nameserver 127.0.0.53\n");
     let plan = host.install().expect("planned");
     assert!(daemon_json(&plan).dns().is_empty());
-    assert!(has_note(&plan, "`dns` isn't set"), "{:?}", plan.notes);
+    assert!(has_note(&plan, "dns isn't set"), "{:?}", plan.notes);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn only_servers_that_answer_are_named() {
     let plan = none.install().expect("planned");
     assert!(daemon_json(&plan).dns().is_empty());
     assert!(
-        has_note(&plan, "(192.0.2.53) don't answer"),
+        has_note(&plan, "(192.0.2.53) don't respond"),
         "{:?}",
         plan.notes
     );
@@ -162,7 +162,7 @@ fn uninstalling_takes_out_the_dns_that_was_put_in_and_no_other() {
         &host.get(CONFIG).replace("192.0.2.53", "192.0.2.99"),
     );
     let plan = host.uninstall_now();
-    assert!(has_note(&plan, "`dns` stays (192.0.2.99)"), "{plan:?}");
+    assert!(has_note(&plan, "dns is kept (192.0.2.99)"), "{plan:?}");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn uninstalling_leaves_systemd_resolved_as_it_was() {
     );
     host.put("docker/boundary-dns", "172.17.0.1\n");
     let drop_in = "resolved.conf.d/boundary.conf";
-    let removes = |plan: &Plan| {
+    let removes = |plan: &ChangePlan| {
         plan.steps
             .iter()
             .any(|step| matches!(step, Step::Remove { path, .. } if *path == host.path(drop_in)))
@@ -282,7 +282,7 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
     let link = host.path("boundary-npm");
     symlink("boundary-shim", &link).expect("a link");
     let entry = format!(r#"{{"path": "{}"}}"#, link.display());
-    let goes = |plan: &Plan| plan.steps.contains(&Step::Unlink(link.clone()));
+    let goes = |plan: &ChangePlan| plan.steps.contains(&Step::Unlink(link.clone()));
 
     let shared = host_with(&format!(
         r#"{{"runtimes": {{"boundary": {entry}, "b": {entry}}}}}"#
@@ -293,7 +293,7 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
         r#"{{"runtimes": {{"boundary": {entry}}}, "dns": ["192.0.2.1"]}}"#
     ));
     let plan = last.uninstall().expect("planned");
-    assert!(goes(&plan) && has_note(&plan, "`dns` stays"), "{plan:?}");
+    assert!(goes(&plan) && has_note(&plan, "dns is kept"), "{plan:?}");
 
     for file in ["elsewhere.json", "elsewhere.d/podman.conf"] {
         last.put(
@@ -309,7 +309,7 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
     std::fs::create_dir_all(last.path("running/id-0")).expect("a directory");
     let plan = last.uninstall().expect("planned");
     assert!(
-        !goes(&plan) && has_note(&plan, "stays: containers are running"),
+        !goes(&plan) && has_note(&plan, "is kept: running containers"),
         "{plan:?}"
     );
 }

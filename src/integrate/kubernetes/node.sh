@@ -1,4 +1,4 @@
-# It does everything on the node itself, by nsenter: its files, its containerd, its systemd.
+# Everything is done on the node itself, with nsenter: its files, its containerd, its systemd.
 set -eu
 shim=/usr/local/bin/boundary-shim
 host() { nsenter --target 1 --mount -- "$@"; }
@@ -8,7 +8,7 @@ put_on() {
   said=$(host $shim install containerd --name @NAME@ --policy @POLICY@)
   echo "$said"
   case $said in "already installed"*) return ;; esac
-  # Containers go on meanwhile. A containerd that wouldn't come up again gets its old configuration back.
+  # Containers keep running. If containerd would not start again, it gets its old configuration back.
   if ! { host containerd config dump >/dev/null && host systemctl restart containerd; }; then
     host $shim uninstall containerd --name @NAME@
     host systemctl start containerd
@@ -20,7 +20,7 @@ take_off() {
   said=$(host $shim uninstall containerd --name @NAME@)
   echo "$said"
   case $said in "not installed"*) ;; *) host systemctl restart containerd ;; esac
-  # The program stays for what still needs it: containers to be stopped, other policies' links, other entries.
+  # The program is kept while something needs it: running containers, other policies' links, other entries.
   host sh -c "[ -n \"\$(ls -A /run/boundary 2>/dev/null)\" ] || [ -n \"\$(find /usr/local/bin -lname boundary-shim)\" ] ||
     grep -rqs $shim /etc/containerd /etc/docker || rm -f $shim"
 }

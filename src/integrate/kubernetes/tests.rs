@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::*;
 
 fn text(name: &str) -> String {
-    let image = "registry.example:5000/boundary-shim:1"
+    let image = "images.test:5000/boundary-shim:1"
         .parse()
         .expect("an image");
     manifests(
@@ -106,7 +106,7 @@ fn three_objects_of_stable_versions_belong_together() {
     );
     assert_eq!(
         at(set, "/spec/template/spec/containers/0/image"),
-        "registry.example:5000/boundary-shim:1"
+        "images.test:5000/boundary-shim:1"
     );
     assert_eq!(
         at(set, "/spec/template/spec/automountServiceAccountToken"),

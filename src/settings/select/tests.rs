@@ -104,7 +104,7 @@ fn the_runtimes_name_beats_the_settings_and_an_annotation_beats_both_where_it_is
     assert_eq!(
         found,
         [
-            "annotation: boundary.policy: npm may not be chosen here: the host's setting annotations.policies lists pip"
+            "annotation: boundary.policy: policy npm is not allowed here: the host's setting annotations.policies allows pip"
         ]
     );
 }
@@ -114,7 +114,7 @@ fn a_policy_that_was_asked_for_must_exist() {
     let mut host = Host::new(&[]).opening(&["pip"], &[Mode::Enforce], None);
     let missing = |name: &str| {
         [format!(
-            "/etc/boundary/policies/{name}.yaml: policy {name} has no file"
+            "/etc/boundary/policies/{name}.yaml: no such file (policy {name})"
         )]
     };
     assert_eq!(host.mistakes(Some("npm"), &[]), missing("npm"));
@@ -138,13 +138,13 @@ fn a_mode_is_chosen_only_among_those_the_host_lists() {
     assert_eq!(
         found,
         [
-            "annotation: boundary.mode: observe may not be chosen here: the host's setting annotations.modes lists enforce"
+            "annotation: boundary.mode: mode observe is not allowed here: the host's setting annotations.modes allows enforce"
         ]
     );
     let found = host.mistakes(None, &[("boundary.mode", "off\u{1b}")]);
     assert_eq!(
         found,
-        ["annotation: boundary.mode: \"off\\u{1b}\" is no mode; there are enforce and observe"]
+        ["annotation: boundary.mode: unknown mode \"off\\u{1b}\" (expected enforce or observe)"]
     );
     let host = Host::new(&[]).opening(&[], &[Mode::Observe], None);
     assert_eq!(
@@ -178,7 +178,7 @@ fn annotated_rules_come_with_their_ceiling_or_not_at_all() {
     let found = gone.mistakes(None, &[("boundary.allow", "domain=a.test")]);
     assert_eq!(
         found,
-        ["/etc/boundary/policies/top.yaml: policy top has no file"]
+        ["/etc/boundary/policies/top.yaml: no such file (policy top)"]
     );
 }
 
@@ -210,7 +210,9 @@ fn a_mistyped_annotation_is_not_silent_and_foreign_ones_are_left_alone() {
     let found = host.mistakes(None, &[("boundary.alow", "domain=*"), ("boundary.", "")]);
     assert_eq!(found.len(), 2);
     assert!(
-        found[1].starts_with("annotation: boundary.alow: unknown; there are boundary.policy,"),
+        found[1].starts_with(
+            "annotation: boundary.alow: unknown annotation (expected boundary.policy,"
+        ),
         "{found:?}"
     );
 }
@@ -232,7 +234,7 @@ fn all_mistakes_are_told_at_once() {
         "/etc/boundary/policies/default.yaml:2: port: ",
         "annotation: boundary.mode: ",
         "annotation boundary.allow: bar: ",
-        "annotation: boundary.allow: not open here",
+        "annotation: boundary.allow: not allowed here",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {
@@ -277,11 +279,11 @@ fn a_name_leads_nowhere_but_into_the_directory() {
 
 #[test]
 fn a_file_that_can_not_be_read_is_a_mistake_and_no_empty_policy() {
-    let failing = |_: &Path| Err(io::Error::other("mode 0666 lets others write it"));
+    let failing = |_: &Path| Err(io::Error::other("writable by others (mode 0666)"));
     let found = select(&Settings::default(), None, &BTreeMap::new(), failing).unwrap_err();
     assert_eq!(
         found[0].to_string(),
-        "/etc/boundary/policies/default.yaml: mode 0666 lets others write it"
+        "/etc/boundary/policies/default.yaml: writable by others (mode 0666)"
     );
 }
 

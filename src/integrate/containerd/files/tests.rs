@@ -1,6 +1,6 @@
 //! Which of several files is edited, and what is made where there is none.
 
-use super::super::document::Version;
+use super::super::document::ConfigVersion;
 use super::super::test_host::{
     CONFIG, DROP_IN, THREE, TWO, entry, host, host_of_version, host_with, renamed,
 };
@@ -58,7 +58,7 @@ fn version_2_with_imports_is_edited_where_its_word_counts() {
             "[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/x\"\n",
         );
         host.install_now();
-        let entry = entry(&host, edited, Version::Two);
+        let entry = entry(&host, edited, ConfigVersion::Two);
         assert_eq!(
             entry.contains("SystemdCgroup"),
             systemd,

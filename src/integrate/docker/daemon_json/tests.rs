@@ -100,45 +100,42 @@ fn an_empty_list_of_servers_is_none() {
 #[test]
 fn what_dockerd_would_refuse_is_refused_with_the_reason() {
     for (text, reason) in [
-        ("{", "it isn't a JSON object"),
-        ("[]", "it isn't a JSON object"),
-        ("null", "it isn't a JSON object"),
-        ("{} x", "it isn't a JSON object"),
-        ("{\"a\": 1,}", "it isn't a JSON object"),
-        ("// no\n{}", "it isn't a JSON object"),
-        (r#"{"runtimes": []}"#, "`runtimes` isn't an object"),
-        (r#"{"runtimes": null}"#, "`runtimes` isn't an object"),
+        ("{", "not a valid JSON object"),
+        ("[]", "not a valid JSON object"),
+        ("null", "not a valid JSON object"),
+        ("{} x", "not a valid JSON object"),
+        ("{\"a\": 1,}", "not a valid JSON object"),
+        ("// no\n{}", "not a valid JSON object"),
+        (r#"{"runtimes": []}"#, "runtimes is not an object"),
+        (r#"{"runtimes": null}"#, "runtimes is not an object"),
         (
             r#"{"runtimes": {"x": "/bin/x"}}"#,
-            "`runtimes.x` isn't an object",
+            "runtimes.x is not an object",
         ),
-        (r#"{"dns": "1.1.1.1"}"#, "`dns` isn't a list of strings"),
+        (r#"{"dns": "1.1.1.1"}"#, "dns is not a list of strings"),
         (
             r#"{"default-runtime": 1}"#,
-            "`default-runtime` isn't a string",
+            "default-runtime is not a string",
         ),
         (
             r#"{"Runtimes": {}}"#,
-            "it has `Runtimes`, which dockerd knows only as `runtimes`",
+            "unknown key Runtimes: dockerd knows it only as runtimes",
         ),
         (
             r#"{"runtimes": {}, "RUNTIMES": {}}"#,
-            "it has `RUNTIMES`, which dockerd knows only as `runtimes`",
+            "unknown key RUNTIMES: dockerd knows it only as runtimes",
         ),
         (
             r#"{"DNS": []}"#,
-            "it has `DNS`, which dockerd knows only as `dns`",
+            "unknown key DNS: dockerd knows it only as dns",
         ),
-        (r#"{"a": 1, "a": 2}"#, "it has the key `a` twice"),
-        (
-            r#"{"runtimes": {"x": {}, "x": {}}}"#,
-            "it has the key `x` twice",
-        ),
+        (r#"{"a": 1, "a": 2}"#, "duplicate key a"),
+        (r#"{"runtimes": {"x": {}, "x": {}}}"#, "duplicate key x"),
         (
             r#"{"runtimes": {"x": {"path": "/a", "path": "/b"}}}"#,
-            "it has the key `path` twice",
+            "duplicate key path",
         ),
-        (r#"{"a": 1, "\u0061": 2}"#, "it has the key `a` twice"),
+        (r#"{"a": 1, "\u0061": 2}"#, "duplicate key a"),
     ] {
         assert_eq!(
             DaemonJson::parse(text).expect_err(text).to_string(),

@@ -1,4 +1,4 @@
-//! What is to be different in `daemon.json`, and whether it may be.
+//! Changes to `daemon.json`, and whether they are safe.
 //!
 //! Reads the file, checks each change against what is in it and against the flags of the dockerds
 //! that read it, and keeps a line about each for the user. Plans only.
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use super::daemon_json::DaemonJson;
 use super::servers::{HostDns, RESOLVED, Servers};
 use crate::dockerd::Daemon;
-use crate::integrate::binary;
+use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
-use crate::integrate::plan::Plan;
+use crate::integrate::ownership;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
 
 /// The configuration file, and what has been changed in it so far.
-pub(super) struct ConfigFile {
+pub(super) struct DaemonFile {
     pub(super) path: PathBuf,
     pub(super) before: Option<String>,
     pub(super) json: DaemonJson,
     pub(super) changes: Vec<String>,
 }
 
-impl ConfigFile {
+impl DaemonFile {
     pub(super) fn read(path: &Path) -> Result<Self, IntegrateError> {
         let (path, before) = config_file::read(path)?;
         match DaemonJson::parse(before.as_deref().unwrap_or_default()) {
@@ -60,7 +60,7 @@ impl ConfigFile {
     }
 
     /// Plans what `dns` needs; the file itself is written by [`Self::write`], after that.
-    pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut Plan) {
+    pub(super) fn add_dns(&mut self, host: &HostDns, daemons: &[Daemon], plan: &mut ChangePlan) {
         if !self.json.dns().is_empty()
             || daemons
                 .iter()
@@ -68,7 +68,7 @@ impl ConfigFile {
         {
             return;
         }
-        let servers = match host.choose(self, daemons) {
+        let servers = match host.choose(&self.json, daemons) {
             Ok(Servers::Named(servers)) => servers,
             Ok(Servers::Resolved(address)) => {
                 if let Some(directory) = host.drop_in.parent() {
@@ -79,8 +79,8 @@ impl ConfigFile {
             }
             Err(why) => {
                 plan.notes.push(format!(
-                    "`dns` isn't set, as {why}. Without it containers are refused: add `\"dns\": [\"ADDRESS\"]` with a server \
-                     that containers can ask to {}, and restart dockerd",
+                    "dns isn't set, as {why}; without it containers are refused: add \"dns\": [\"ADDRESS\"], with a server \
+                     that containers can reach, to {}, and restart dockerd",
                     self.path.display()
                 ));
                 return;
@@ -89,11 +89,11 @@ impl ConfigFile {
         self.json.set_dns(&servers);
         let servers = self.json.dns().join(", ");
         self.changes.push(format!(
-            "dns {servers}: named so that Docker's resolver asks through the container's network, where the filter is, and \
-             not from the host's"
+            "dns {servers}: so that Docker's resolver asks through the container's network, where the filter is, and \
+             not from the host"
         ));
         let memory = self.memory();
-        let changes = vec!["remembers `dns` for uninstall".to_owned()];
+        let changes = vec!["remembers dns for uninstall".to_owned()];
         plan.write(
             memory.clone(),
             std::fs::read_to_string(memory).ok(),
@@ -102,7 +102,7 @@ impl ConfigFile {
         );
         if daemons.is_empty() {
             plan.notes.push(
-                "should dockerd be started with --dns, remove `dns`: it doesn't start with both"
+                "if dockerd is ever started with --dns, remove dns: it doesn't start with both"
                     .to_owned(),
             );
         }
@@ -114,10 +114,10 @@ impl ConfigFile {
         host: &HostDns,
         daemons: &[Daemon],
         running: &Path,
-        plan: &mut Plan,
+        plan: &mut ChangePlan,
     ) {
         let servers = self.json.dns().join(", ");
-        if servers.is_empty() || self.json.programs().any(|path| binary::is_ours(&path)) {
+        if servers.is_empty() || self.json.programs().any(|path| ownership::is_ours(&path)) {
             return;
         }
         let memory = self.memory();
@@ -125,19 +125,18 @@ impl ConfigFile {
         if before.trim_end() != servers {
             if !self.changes.is_empty() {
                 plan.notes.push(format!(
-                    "`dns` stays ({servers}): it isn't what install wrote"
+                    "dns is kept ({servers}): it isn't what install wrote"
                 ));
             }
             return;
         }
         if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
-            let later =
-                "containers are running that need it. Uninstall again once they are removed";
-            plan.notes.push(format!("`dns` stays ({servers}): {later}"));
+            let why = "running containers need it; uninstall again once they are removed";
+            plan.notes.push(format!("dns is kept ({servers}): {why}"));
             return;
         }
         self.json.remove_dns();
-        self.changes.push(format!("no dns (was {servers})"));
+        self.changes.push(format!("dns removed (was {servers})"));
         plan.steps.push(Step::Remove {
             path: memory,
             before,
@@ -155,7 +154,7 @@ impl ConfigFile {
             plan.steps.push(Step::Restart(RESOLVED.to_owned()));
         } else {
             plan.notes.push(format!(
-                "{0} stays, as containers ask the resolver there until dockerd is restarted. After that: sudo rm {0} && sudo \
+                "{0} is kept, as containers use it until dockerd is restarted; after that: sudo rm {0} && sudo \
                  systemctl restart {RESOLVED}",
                 host.drop_in.display()
             ));
@@ -183,19 +182,20 @@ impl ConfigFile {
             .is_some_and(|default| default == name.as_str())
             || daemons.iter().any(by_flag)
         {
-            let what = "dockerd's default runtime, without which it doesn't start";
+            let what = "dockerd's default runtime, and dockerd doesn't start without it";
             return Err(IntegrateError::IsDefault {
                 name: name.clone(),
                 what,
-                setting: "`default-runtime`".to_owned(),
+                setting: "default-runtime".to_owned(),
             });
         }
         self.json.remove_runtime(name.as_str());
-        self.changes.push(format!("no runtime {name} (was {path})"));
+        self.changes
+            .push(format!("runtime {name} removed (was {path})"));
         Ok(Some(path))
     }
 
-    pub(super) fn write(self, plan: &mut Plan) {
+    pub(super) fn write(self, plan: &mut ChangePlan) {
         if !self.changes.is_empty() {
             plan.write(self.path, self.before, self.json.text(), self.changes);
         }
@@ -204,7 +204,7 @@ impl ConfigFile {
     /// The path of the runtime, if it is there and runs us.
     fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
         let runs = self.json.runtime(name.as_str());
-        runs.map(|runs| binary::ours(name, &self.path, &runs))
+        runs.map(|runs| ownership::ours(name, &self.path, &runs))
             .transpose()
     }
 }

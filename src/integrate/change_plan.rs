@@ -1,14 +1,14 @@
-//! What is to be done for one engine, as a value, and what is the same for all of them.
+//! The changes for one engine, as a value, with what all engines have in common.
 
 use std::path::{Path, PathBuf};
 
 use super::step::Step;
-use super::{Installation, binary, config_file};
+use super::{config_file, ownership};
 use crate::policy::PolicyName;
 
 /// What is to be done, in order, and what the user should know afterwards.
 #[derive(Debug, Default)]
-pub struct Plan {
+pub struct ChangePlan {
     /// Changes; none where everything is as wanted.
     pub steps: Vec<Step>,
     /// One remark each.
@@ -17,7 +17,7 @@ pub struct Plan {
     pub last: Option<String>,
 }
 
-impl Plan {
+impl ChangePlan {
     /// Makes a directory and those above it, where they aren't there and no step makes them yet.
     pub(super) fn make(&mut self, directory: &Path) {
         let above = directory
@@ -54,35 +54,35 @@ impl Plan {
         if !file.exists() {
             let file = file.display();
             self.notes.push(format!(
-                "no policy yet, so everything is denied. To begin one: printf 'allow:\\n  - domain=example.com\\n' | sudo tee {file}"
+                "no policy yet, so everything is denied; to create one: printf 'allow:\\n  - domain=example.org\\n' | sudo tee {file}"
             ));
         }
     }
 
     /// A running container is stopped and removed through the path it was made with, so the link
     /// stays as long; and as long as another engine may be told to run it.
-    pub(super) fn remove_link(&mut self, link: &Path, ours: &Installation) {
-        if !binary::is_link(link) {
+    pub(super) fn remove_link(&mut self, link: &Path, running: &Path, configurations: &[PathBuf]) {
+        if !ownership::is_link(link) {
             return;
         }
         let shown = link.display();
-        if std::fs::read_dir(&ours.running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
             self.notes.push(format!(
-                "{shown} stays: containers are running that may need it to be stopped"
+                "{shown} is kept: running containers may need it to be stopped"
             ));
         } else if let Some(file) =
-            self.file_that_names(|program| Path::new(program) == link, &ours.configurations)
+            self.file_that_names(|program| Path::new(program) == link, configurations)
         {
             self.notes
-                .push(format!("{shown} stays: {} names it", file.display()));
+                .push(format!("{shown} is kept: {} refers to it", file.display()));
         } else {
             self.steps.push(Step::Unlink(link.to_owned()));
         }
     }
 
     /// An engine's file in which a program stands that is one of ours, once all this is done.
-    pub(super) fn file_that_names_us(&self, ours: &Installation) -> Option<PathBuf> {
-        self.file_that_names(binary::is_ours, &ours.configurations)
+    pub(super) fn file_that_names_us(&self, configurations: &[PathBuf]) -> Option<PathBuf> {
+        self.file_that_names(ownership::is_ours, configurations)
     }
 
     /// An engine's file in which a program stands that is `wanted`, once all this is done.

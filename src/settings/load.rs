@@ -1,0 +1,87 @@
+//! Reads the configuration file, and other files that must be the administrator's own.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
+
+use super::parse::parse;
+use super::values::{DEFAULT_FILE, Settings};
+use crate::policy::text::{MAX_FILE, Mistake};
+
+/// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence
+/// means defaults.
+///
+/// # Errors
+/// Every mistake in the file; or, as one, why the file can't be read or trusted.
+pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
+    let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let origin = file.display().to_string();
+    let failed = |message: String| {
+        Err(vec![Mistake {
+            origin: origin.clone(),
+            line: None,
+            key: String::new(),
+            message,
+        }])
+    };
+    match read_trusted(file) {
+        Ok(Some(content)) => {
+            let beside = file.with_file_name("policies");
+            parse(&origin, &content).map(|settings| Settings {
+                file: file.to_owned(),
+                policies: beside,
+                ..settings
+            })
+        }
+        Ok(None) if path.is_none() => Ok(Settings::default()),
+        Ok(None) => failed("does not exist".to_owned()),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+/// Reads a file that decides what containers may do: the configuration, or a policy. `None` where
+/// there is none.
+///
+/// # Errors
+/// What opening and reading give; and where it is no regular file, is longer than [`MAX_FILE`],
+/// isn't UTF-8, or could have been written by someone other than root and (without root, for one's
+/// own jail) oneself.
+pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
+    // Without O_NONBLOCK a FIFO in its place would keep us waiting for ever.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match File::options()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)
+    {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if meta.uid() != 0 && meta.uid() != geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "owned by user {}, not by root",
+            meta.uid()
+        )));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(io::Error::other(format!(
+            "writable by others (mode {:04o})",
+            meta.mode() & 0o7777
+        )));
+    }
+    let mut content = String::new();
+    file.take(MAX_FILE as u64 + 1)
+        .read_to_string(&mut content)?;
+    if content.len() > MAX_FILE {
+        return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
+    }
+    Ok(Some(content))
+}
