@@ -1,26 +1,20 @@
 //! Seccomp profiles: what engines' profiles say, what a container needs for a jail of its own
 //! inside, and the proof that granting it changed nothing else.
 //!
-//! All of it is pure but `verify` and what it stands on (`machine`, `compile`), which ask
-//! libseccomp. Two forms are handled, and never mixed up: **Docker's** (a file for `--security-opt
-//! seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's**
-//! (`linux.seccomp` of a `config.json`, in which nothing depends on anything any more). From the
-//! first to the second leads `resolve`.
+//! All of it is pure but `proof` and `arch`, which ask libseccomp. Two forms are handled, and never
+//! mixed up: **Docker's** (a file for `--security-opt seccomp=`, with rules that depend on
+//! capabilities, architectures and kernel), and **OCI's** (`linux.seccomp` of a `config.json`, in
+//! which nothing depends on anything any more). `docker::resolve` leads from the first to the
+//! second.
 
-pub mod bpf;
+pub mod arch;
 pub mod catalogue;
-pub mod compile;
-pub mod diagram;
+pub mod docker;
 pub mod filter;
-pub mod fingerprint;
 pub mod generate;
-pub mod machine;
-pub mod meaning;
 pub mod patch;
-pub mod profile;
-pub mod resolve;
+pub mod proof;
 pub mod tier;
-pub mod verify;
 
 /// What is wrong with a profile: the place in it, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

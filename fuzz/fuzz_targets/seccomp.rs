@@ -6,8 +6,8 @@
 use boundary_shim::seccomp::Fault;
 use boundary_shim::seccomp::filter::Filter;
 use boundary_shim::seccomp::patch;
-use boundary_shim::seccomp::profile::Profile;
-use boundary_shim::seccomp::resolve::{Arch, Generation, Target, resolve};
+use boundary_shim::seccomp::docker::profile::Profile;
+use boundary_shim::seccomp::docker::resolve::{Arch, Generation, Target, resolve};
 use boundary_shim::seccomp::tier::Tier;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

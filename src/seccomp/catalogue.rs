@@ -3,16 +3,16 @@
 //! They are kept in `seccomp-profiles/`, in an arrangement of our own (described in the README
 //! there): calls grouped by purpose, each group with its reason, versions as differences. This
 //! module answers which engine and version is meant and hands out the profile in Docker's format;
-//! `book` reads the files, `release` compares versions, `render` writes. To remember: only what is
+//! `profile_file` reads the files, `release` compares versions, `render` writes. To remember: only what is
 //! known to be an engine's profile is ever answered; a version that nobody looked at is an error.
 
-mod book;
+mod profile_file;
 mod release;
 mod render;
 
 use serde_json::Value;
 
-use self::book::Book;
+use self::profile_file::Book;
 use self::release::Release;
 
 /// What all three engines have alike, in every version.

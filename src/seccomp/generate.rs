@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use super::docker::profile::Profile;
+use super::docker::resolve::{Arch, Target, is_mapped, resolve};
 use super::filter::Filter;
 use super::patch::{self, Changes, PatchError};
-use super::profile::Profile;
-use super::resolve::{Arch, Target, is_mapped, resolve};
+use super::proof::verify::{Unverified, verify};
 use super::tier::Tier;
-use super::verify::{Unverified, verify};
-use super::{Fault, machine};
+use super::{Fault, arch};
 
 /// What containers hold where nobody says otherwise, in Docker, containerd and Kubernetes.
 pub const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -126,7 +126,7 @@ fn prove(
         Filter::read(&filter(base)?)?,
         Filter::read(&filter(patched)?)?,
     );
-    if machine::is_of_other_byte_order(&after) {
+    if arch::is_of_other_byte_order(&after) {
         return Err(GenerateError::OtherByteOrder);
     }
     Ok(verify(&before, &after, tier)?)

@@ -10,19 +10,19 @@
 //! conditional rules that overlap. So rules in the way are replaced by what is left of them outside
 //! the grant, and a profile whose meaning isn't certain is refused.
 
-mod gate;
-mod granted;
+mod allowances;
 mod keys;
 mod plan;
+mod variants;
 mod write;
 
 use std::fmt;
 
 use serde_json::Value;
 
-use self::gate::Place;
-use self::granted::Granted;
+use self::allowances::Granted;
 use self::plan::{Context, Rules, World};
+use self::variants::Place;
 use super::Fault;
 use super::filter::{Architecture, Filter};
 use super::tier::{Grant, Tier};
@@ -139,7 +139,7 @@ pub fn oci(seccomp: &mut Value, tier: Tier) -> Result<Changes, PatchError> {
 /// # Errors
 /// [`PatchError`]; the profile is as it was.
 pub fn docker(profile: &mut Value, tier: Tier) -> Result<Changes, PatchError> {
-    patched(profile, keys::canonical(profile)?, tier, gate::worlds)
+    patched(profile, keys::canonical(profile)?, tier, variants::worlds)
 }
 
 fn patched(

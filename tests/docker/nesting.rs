@@ -9,9 +9,9 @@
 
 use std::fs;
 
-use boundary_shim::seccomp::bpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::Verdict;
-use boundary_shim::seccomp::machine;
+use boundary_shim::seccomp::proof::cbpf::{Call, Program, evaluate};
 use boundary_shim::seccomp::tier::flags;
 use serde_json::Value;
 
@@ -432,7 +432,7 @@ fn loaded(bed: &Bed) {
             big_endian: false,
         }
     });
-    let here = machine::own().unwrap();
+    let here = arch::own().unwrap();
     let verdict = |program: &Program, call: &str, flags: u64| {
         let number = here.number(call).unwrap();
         let call = Call {

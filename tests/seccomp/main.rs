@@ -13,10 +13,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use boundary_shim::seccomp::bpf::{Call, Program, evaluate};
-use boundary_shim::seccomp::compile::compile;
+use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::{Filter, Verdict};
-use boundary_shim::seccomp::machine;
+use boundary_shim::seccomp::proof::cbpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::proof::compile::compile;
 use libtest_mimic::{Arguments, Failed, Trial};
 use loaded_filter::loaded_filters;
 use serde_json::{Value, json};
@@ -159,7 +159,7 @@ fn as_evaluated() -> Result<(), Failed> {
     let filter = filter(0x2e02_0000);
     let process = UnderFilter::start(&[&filter]);
     let program = program(&filter);
-    let own = machine::own().unwrap();
+    let own = arch::own().unwrap();
     let mut kinds = Vec::new();
     for ((name, arguments), answer) in under_filter::CALLS.into_iter().zip(&process.answers) {
         let [a, b] = arguments;

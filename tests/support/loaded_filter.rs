@@ -8,7 +8,7 @@
 use std::io;
 use std::ptr;
 
-use boundary_shim::seccomp::bpf::Instruction;
+use boundary_shim::seccomp::proof::cbpf::Instruction;
 
 /// `PTRACE_SECCOMP_GET_FILTER` (linux/ptrace.h); `libc` has it for some targets only.
 const GET_FILTER: libc::c_uint = 0x420c;

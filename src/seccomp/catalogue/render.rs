@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::book::{Architecture, Book, Condition, Gate, Group};
+use super::profile_file::{Architecture, Book, Condition, Gate, Group};
 use super::release::Release;
 
 /// What is said of calls, apart from their names. The default one allows them.

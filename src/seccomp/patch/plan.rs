@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::super::filter::{Filter, Verdict};
-use super::gate::Place;
-use super::granted::{self, Alternative, Granted};
+use super::allowances::{self, Alternative, Granted};
+use super::variants::Place;
 use super::{Kind, Why};
 
 /// Machines on which a grant means the same calls.
@@ -102,9 +102,9 @@ pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
         .enumerate()
         .filter(|(_, rule)| rule.names.iter().any(|name| name == call))
     {
-        let alternatives = granted::alternatives(rule)?;
+        let alternatives = allowances::alternatives(rule)?;
         count += alternatives.len();
-        if count > granted::MOST {
+        if count > allowances::MOST {
             return Err(Why::TooMany);
         }
         rules.insert(
@@ -254,7 +254,12 @@ fn in_the_way(default: Verdict, rule: &Named, granted: Granted) -> bool {
 /// an order of its own.
 fn contradictory(live: &Live<'_>) -> bool {
     let overlap = |one: &Named, other: &Named| {
-        let apart = |a| other.alternatives.iter().all(|b| granted::disjoint(a, b));
+        let apart = |a| {
+            other
+                .alternatives
+                .iter()
+                .all(|b| allowances::disjoint(a, b))
+        };
         one.verdict != other.verdict && !one.alternatives.iter().all(apart)
     };
     live.iter()

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::seccomp::compile::compile;
-use crate::seccomp::machine::is_of_other_byte_order;
-use crate::seccomp::verify::{Unverified, verify};
+use crate::seccomp::arch::is_of_other_byte_order;
+use crate::seccomp::proof::compile::compile;
+use crate::seccomp::proof::verify::{Unverified, verify};
 use model::{
     Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised,
 };

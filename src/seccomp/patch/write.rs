@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::filter::{Condition, Test};
 use super::super::tier::Grant;
-use super::gate::Place;
-use super::granted::{Alternative, Granted};
+use super::allowances::{Alternative, Granted};
 use super::plan::{Decision, Edit};
+use super::variants::Place;
 
 /// Carries out what was decided for one grant.
 pub(super) fn apply(tree: &mut Value, grant: &Grant, decisions: &[Decision]) {

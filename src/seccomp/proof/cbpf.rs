@@ -5,7 +5,7 @@
 //! here when it is met. The fact to remember: all jumps go forward, so that a program ends after as
 //! many steps as it is long.
 
-use super::filter::Verdict;
+use crate::seccomp::filter::Verdict;
 
 /// `sizeof(struct seccomp_data)`.
 const CALL_BYTES: u32 = 64;

@@ -10,11 +10,11 @@
 //! for who edits and writes the file. In it known keys have their usual spelling and stand once, so
 //! that an edit of `syscalls` is an edit of what Docker reads.
 
-mod text;
-
 use serde_json::{Map, Value, json};
 
-use super::{Fault, filter::Filter};
+use super::go_json;
+use crate::seccomp::filter::Filter;
+use crate::seccomp::{Fault, folds_to};
 
 /// The most bytes that a profile may have. The longest that is known has 18 KiB.
 pub const LONGEST: usize = 1 << 20;
@@ -24,41 +24,41 @@ pub const LONGEST: usize = 1 << 20;
 pub struct Profile {
     tree: Value,
     /// Empty where it is missing.
-    pub(super) default_action: String,
-    pub(super) default_errno: Option<u64>,
+    pub(in crate::seccomp) default_action: String,
+    pub(in crate::seccomp) default_errno: Option<u64>,
     /// For every machine. Either this or `arch_map` is empty.
-    pub(super) architectures: Vec<String>,
+    pub(in crate::seccomp) architectures: Vec<String>,
     /// By the machine's own architecture.
-    pub(super) arch_map: Vec<Machine>,
-    pub(super) flags: Vec<String>,
-    pub(super) listener_path: String,
-    pub(super) listener_metadata: String,
-    pub(super) rules: Vec<Rule>,
+    pub(in crate::seccomp) arch_map: Vec<Machine>,
+    pub(in crate::seccomp) flags: Vec<String>,
+    pub(in crate::seccomp) listener_path: String,
+    pub(in crate::seccomp) listener_metadata: String,
+    pub(in crate::seccomp) rules: Vec<Rule>,
 }
 
 /// The architectures of one kind of machine.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Machine {
-    pub(super) own: String,
-    pub(super) further: Vec<String>,
+pub(in crate::seccomp) struct Machine {
+    pub(in crate::seccomp) own: String,
+    pub(in crate::seccomp) further: Vec<String>,
 }
 
 /// One rule, and which containers get it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Rule {
+pub(in crate::seccomp) struct Rule {
     /// The rule without its conditions, as the OCI specification has it.
-    pub(super) plain: Value,
-    pub(super) includes: Conditions,
-    pub(super) excludes: Conditions,
+    pub(in crate::seccomp) plain: Value,
+    pub(in crate::seccomp) includes: Conditions,
+    pub(in crate::seccomp) excludes: Conditions,
 }
 
 /// What a rule's being there depends on.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Conditions {
-    pub(super) capabilities: Vec<String>,
+pub(in crate::seccomp) struct Conditions {
+    pub(in crate::seccomp) capabilities: Vec<String>,
     /// By dockerd's own words (`amd64`, `x86`).
-    pub(super) architectures: Vec<String>,
-    pub(super) kernel: Option<(u32, u32)>,
+    pub(in crate::seccomp) architectures: Vec<String>,
+    pub(in crate::seccomp) kernel: Option<(u32, u32)>,
 }
 
 impl Profile {
@@ -73,7 +73,7 @@ impl Profile {
                 format!("longer than {LONGEST} bytes"),
             ));
         }
-        Self::of(text::tree(text)?)
+        Self::of(go_json::tree(text)?)
     }
 
     /// Reads a profile's JSON tree.
@@ -123,7 +123,7 @@ impl Profile {
     }
 
     /// Every capability that a rule depends on.
-    pub(super) fn capabilities(&self) -> impl Iterator<Item = &String> {
+    pub(in crate::seccomp) fn capabilities(&self) -> impl Iterator<Item = &String> {
         self.rules.iter().flat_map(|rule| {
             [&rule.includes, &rule.excludes]
                 .into_iter()
@@ -308,7 +308,7 @@ fn settled_object(
 ) -> Result<Value, Fault> {
     let mut result = Map::with_capacity(object.len());
     for (key, value) in object {
-        let Some((name, shape)) = known.iter().find(|(name, _)| super::folds_to(&key, name)) else {
+        let Some((name, shape)) = known.iter().find(|(name, _)| folds_to(&key, name)) else {
             result.insert(key, value);
             continue;
         };
@@ -320,9 +320,9 @@ fn settled_object(
         let value = settled(value, shape, &place)?;
         if result
             .get(*name)
-            .is_some_and(|earlier| !text::replaces(&value, earlier))
+            .is_some_and(|earlier| !go_json::replaces(&value, earlier))
         {
-            return Err(Fault::new(place, text::MIXED));
+            return Err(Fault::new(place, go_json::MIXED));
         }
         result.insert((*name).to_owned(), value);
     }

@@ -10,14 +10,14 @@
 
 use std::fmt;
 
-use super::Fault;
-use super::bpf::{BadProgram, Call, Program, WORDS, evaluate};
+use super::bdd::{self, Answer, Builder, Comparison, Diagram, TooLarge};
+use super::cbpf::{BadProgram, Call, Program, WORDS, evaluate};
 use super::compile::compile;
-use super::diagram::{self, Answer, Builder, Comparison, Diagram, TooLarge};
-use super::filter::{Filter, Verdict};
-use super::machine::{self, Machine};
-use super::meaning::{self, NotUnderstood};
-use super::tier::{Flags, Grant, Tier};
+use super::symbolic::{self, NotUnderstood};
+use crate::seccomp::Fault;
+use crate::seccomp::arch::{self, Machine};
+use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::tier::{Flags, Grant, Tier};
 
 /// Why a patched filter isn't taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,11 +73,7 @@ impl fmt::Display for Violation {
             before,
             after,
         } = self;
-        write!(
-            out,
-            "{}(",
-            machine::describe(call.architecture, call.number)
-        )?;
+        write!(out, "{}(", arch::describe(call.architecture, call.number))?;
         for (at, argument) in call.arguments.iter().enumerate() {
             write!(out, "{}{argument:#x}", if at == 0 { "" } else { ", " })?;
         }
@@ -103,8 +99,8 @@ pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverif
     if was.program.big_endian != is.program.big_endian {
         return Err(Unverified::OtherMachines);
     }
-    let granted = granted(&machine::judged_by(before), tier)?;
-    let Some(found) = diagram::find([&granted, &was.says, &is.says], is_wrong)? else {
+    let granted = granted(&arch::judged_by(before), tier)?;
+    let Some(found) = bdd::find([&granted, &was.says, &is.says], is_wrong)? else {
         return Ok(());
     };
     let call = Call::from_words(found.words, is.program.big_endian);
@@ -166,7 +162,7 @@ impl Read {
 
     fn of(filter: &Filter, which: &'static str) -> Result<Self, Unverified> {
         let program = compile(filter).map_err(|fault| Unverified::Uncompiled { which, fault })?;
-        let says = meaning::diagram(&program)
+        let says = symbolic::diagram(&program)
             .map_err(|cause| Unverified::NotUnderstood { which, cause })?;
         Ok(Self { program, says })
     }

@@ -14,10 +14,10 @@ use libseccomp::{
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::Fault;
-use super::bpf::{Instruction, Program};
-use super::filter::{Condition, Filter, Test, Verdict};
-use super::machine::{self, Machine};
+use super::cbpf::{Instruction, Program};
+use crate::seccomp::Fault;
+use crate::seccomp::arch::{self, Machine};
+use crate::seccomp::filter::{Condition, Filter, Test, Verdict};
 
 /// The program of a filter.
 ///
@@ -30,7 +30,7 @@ use super::machine::{self, Machine};
 /// doesn't know, or of another byte order than the first; two rules that have the same conditions
 /// and different verdicts; an error number that is none.
 pub fn compile(filter: &Filter) -> Result<Program, Fault> {
-    let machines = machine::judged_by(filter);
+    let machines = arch::judged_by(filter);
     let mut context = ScmpFilterContext::new(action(filter.default))
         .map_err(|cause| refused("defaultAction", &cause))?;
     judge(&mut context, &machines)?;
@@ -63,7 +63,7 @@ pub fn compile(filter: &Filter) -> Result<Program, Fault> {
 
 /// Makes the context one for these machines.
 fn judge(context: &mut ScmpFilterContext, machines: &[Machine]) -> Result<(), Fault> {
-    if machine::own().is_none_or(|own| !machines.contains(&own)) {
+    if arch::own().is_none_or(|own| !machines.contains(&own)) {
         context
             .remove_arch(ScmpArch::Native)
             .map_err(|cause| refused("architectures", &cause))?;

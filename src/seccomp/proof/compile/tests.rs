@@ -2,7 +2,7 @@
 //! there because of them.
 
 use super::*;
-use crate::seccomp::bpf::{Call, evaluate};
+use crate::seccomp::proof::cbpf::{Call, evaluate};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn says(program: &Program, name: &str, arguments: [u64; 6]) -> Verdict {
 }
 
 fn judged(name: &str) -> Machine {
-    machine::judged_by(&filter("SCMP_ACT_ERRNO", &[name], &[]))[0]
+    arch::judged_by(&filter("SCMP_ACT_ERRNO", &[name], &[]))[0]
 }
 
 /// What becomes of `clone` with these flags under these rules.
@@ -155,7 +155,7 @@ fn unknown_names_are_passed_over() {
 
 #[test]
 fn calls_of_unnamed_architectures_kill_but_the_machines_own_are_judged() {
-    let own = machine::own().unwrap();
+    let own = arch::own().unwrap();
     let other = if own == judged("SCMP_ARCH_RISCV64") {
         "SCMP_ARCH_AARCH64"
     } else {

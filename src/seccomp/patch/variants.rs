@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::Fault;
 use super::super::filter::{Filter, Verdict};
 use super::super::tier::Grant;
-use super::granted::Granted;
+use super::allowances::Granted;
 use super::plan::{Context, Rules, World};
 use super::{PatchError, Why};
 

@@ -89,7 +89,7 @@ pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether a profile has architectures for a machine of this one.
-pub(super) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
+pub(in crate::seccomp) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
     mapping(profile, to).is_some()
 }
 
