@@ -26,3 +26,4 @@ pub mod spec;
 pub mod state;
 pub mod supervisor;
 pub mod sys;
+pub mod text;

@@ -35,14 +35,3 @@ impl Fault {
         }
     }
 }
-
-/// Whether Go's `encoding/json` takes `key` for `known`: case doesn't count, and besides ASCII's it
-/// folds `ſ` (U+017F) to s and the Kelvin sign (U+212A) to k (`foldFunc`).
-pub(crate) fn folds_to(key: &str, known: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(known.chars().map(fold))
-}

@@ -19,7 +19,8 @@ const LONGEST: usize = 1000;
 /// What each part of the program may name of the others. Whoever adds a line to a list draws an
 /// arrow: it belongs on the map in ARCHITECTURE.md too. `cli`, `hook` and `main` are edges and
 /// stand above all.
-const MAY_NAME: [(&str, &[&str]); 22] = [
+const MAY_NAME: [(&str, &[&str]); 23] = [
+    ("text", &[]),
     ("sys", &[]),
     ("host", &[]),
     ("policy", &[]),
@@ -30,19 +31,28 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
     ("settings", &["policy", "seccomp"]),
     ("state", &["plan", "sys"]),
     ("cgroup", &["state", "sys"]),
-    ("seccomp", &[]),
+    ("seccomp", &["text"]),
     ("apparmor", &["seccomp", "sys"]),
     ("bundle", &["plan", "sys"]),
     (
         "spec",
-        &["apparmor", "audit", "host", "plan", "seccomp", "settings"],
+        &[
+            "apparmor", "audit", "host", "plan", "seccomp", "settings", "text",
+        ],
     ),
     ("gateway", &["audit", "policy", "sys"]),
     ("resolv_conf", &["sys"]),
     ("dockerd", &["state", "sys"]),
     (
         "integrate",
-        &["apparmor", "dockerd", "policy", "resolv_conf", "sys"],
+        &[
+            "apparmor",
+            "dockerd",
+            "policy",
+            "resolv_conf",
+            "sys",
+            "text",
+        ],
     ),
     (
         "runtime",

@@ -13,8 +13,9 @@
 use serde_json::{Map, Value, json};
 
 use super::go_json;
+use crate::seccomp::Fault;
 use crate::seccomp::filter::Filter;
-use crate::seccomp::{Fault, folds_to};
+use crate::text::is_same_key_to_go;
 
 /// The most bytes that a profile may have. The longest that is known has 18 KiB.
 pub const LONGEST: usize = 1 << 20;
@@ -308,7 +309,8 @@ fn settled_object(
 ) -> Result<Value, Fault> {
     let mut result = Map::with_capacity(object.len());
     for (key, value) in object {
-        let Some((name, shape)) = known.iter().find(|(name, _)| folds_to(&key, name)) else {
+        let Some((name, shape)) = known.iter().find(|(name, _)| is_same_key_to_go(&key, name))
+        else {
             result.insert(key, value);
             continue;
         };

@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Fault, folds_to};
+use super::super::Fault;
+use crate::text::is_same_key_to_go;
 
 const TOP: &[&str] = &[
     "defaultAction",
@@ -50,7 +51,7 @@ fn spell(object: &mut Value, known: &[&str], place: &str) -> Result<(), Fault> {
     let usual = |key: &str| {
         known
             .iter()
-            .find(|known| folds_to(key, known))
+            .find(|known| is_same_key_to_go(key, known))
             .map(|key| (*key).to_owned())
     };
     if object
