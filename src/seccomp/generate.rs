@@ -95,9 +95,7 @@ pub fn generate(
     if base.is_unconfined() {
         return Err(GenerateError::Unconfined);
     }
-    let mut tree = base.tree().clone();
-    let changes = patch::docker(&mut tree, tier)?;
-    let patched = Profile::of(tree)?;
+    let (patched, changes) = patch::docker(base, tier)?;
     let resolved = resolve(&patched, here).ok_or(GenerateError::Unconfined)?;
     match form {
         Form::Oci => prove(base, &patched, tier, here)?,

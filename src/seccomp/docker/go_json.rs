@@ -1,9 +1,9 @@
-//! JSON as Go's `encoding/json` reads it, where that differs from our own reader: what a key names,
-//! and what it means when it stands twice.
+//! JSON as Go's `encoding/json` reads it into a struct, where that differs from serde: which key is
+//! meant, what a key means that stands there twice, and null for nothing.
 //!
-//! What must not be forgotten: Go doesn't replace the first value by the second, it reads the
-//! second *into* the first. For a string, a number or a list of them that comes to the same; of
-//! objects, lists of objects and nulls come mixtures, which nobody means and we refuse.
+//! Go doesn't replace the first value of a key by the second, it reads the second *into* the first.
+//! For a number, a list of strings or most strings that comes to the same. Of objects, lists of
+//! objects and nulls it makes mixtures, which nobody means and we refuse.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Value};
 
 use crate::seccomp::Fault;
+use crate::text::is_same_key_to_go;
 
 /// The cause where a key's two values would be mixed.
 pub(super) const MIXED: &str = "stands there twice, and Docker would mix the two values";
@@ -27,7 +28,8 @@ pub(super) fn tree(text: &[u8]) -> Result<Value, Fault> {
     })
 }
 
-/// Whether the second value of a key, read into the first, is just the second.
+/// Whether the second value of a key, read into the first, is just the second. The empty string is
+/// not: read into a kernel version, it leaves the one that was there.
 pub(super) fn replaces(second: &Value, first: &Value) -> bool {
     let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
     let whole = |value: &Value| {
@@ -36,7 +38,95 @@ pub(super) fn replaces(second: &Value, first: &Value) -> bool {
                 .as_array()
                 .is_some_and(|items| items.iter().all(plain))
     };
-    whole(first) && whole(second)
+    whole(first) && whole(second) && second != ""
+}
+
+/// What a value must be. Null is everywhere the same as nothing.
+pub(super) enum Shape {
+    Text,
+    Number,
+    Texts,
+    Object(&'static [(&'static str, Self)]),
+    Objects(&'static [(&'static str, Self)]),
+}
+
+/// The same value with its known keys in their usual spelling, each once; refused where a known key
+/// has a value of another shape.
+pub(super) fn settled(value: Value, shape: &Shape, place: &str) -> Result<Value, Fault> {
+    let each = |items: Vec<Value>, shape: &Shape| -> Result<Value, Fault> {
+        let items = items.into_iter().enumerate();
+        items
+            .map(|(at, item)| settled(item, shape, &format!("{place}[{at}]")))
+            .collect()
+    };
+    match (shape, value) {
+        (_, Value::Null) => Ok(Value::Null),
+        (Shape::Text, Value::String(text)) => Ok(Value::String(text)),
+        (Shape::Number, Value::Number(number)) if number.is_u64() => Ok(Value::Number(number)),
+        (Shape::Texts, Value::Array(items)) => each(items, &Shape::Text),
+        (Shape::Objects(known), Value::Array(items)) => each(items, &Shape::Object(known)),
+        (Shape::Object(known), Value::Object(object)) => settled_object(object, known, place),
+        (Shape::Text, _) => Err(Fault::new(place, "not a string")),
+        (Shape::Number, Value::Number(other)) => Err(Fault::new(
+            place,
+            format!("{other} is not a whole number from 0 to {}", u64::MAX),
+        )),
+        (Shape::Number, _) => Err(Fault::new(place, "not a number")),
+        (Shape::Texts | Shape::Objects(_), _) => Err(Fault::new(place, "not a list")),
+        (Shape::Object(_), _) => Err(Fault::new(place, "not an object")),
+    }
+}
+
+fn settled_object(
+    object: Map<String, Value>,
+    known: &[(&'static str, Shape)],
+    place: &str,
+) -> Result<Value, Fault> {
+    let mut result = Map::with_capacity(object.len());
+    for (key, value) in object {
+        let Some((name, shape)) = known.iter().find(|(name, _)| is_same_key_to_go(&key, name))
+        else {
+            result.insert(key, value);
+            continue;
+        };
+        let place = if place.is_empty() {
+            (*name).to_owned()
+        } else {
+            format!("{place}.{name}")
+        };
+        let value = settled(value, shape, &place)?;
+        if result
+            .get(*name)
+            .is_some_and(|earlier| !replaces(&value, earlier))
+        {
+            return Err(Fault::new(place, MIXED));
+        }
+        result.insert((*name).to_owned(), value);
+    }
+    Ok(Value::Object(result))
+}
+
+pub(crate) fn string<'a>(entry: &'a Value, key: &str) -> &'a str {
+    entry.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(crate) fn number(entry: &Value, key: &str) -> Option<u64> {
+    entry.get(key).and_then(Value::as_u64)
+}
+
+pub(crate) fn list<'a>(entry: &'a Value, key: &str) -> &'a [Value] {
+    entry
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// A list of strings; a null in it is to Go the empty one.
+pub(crate) fn strings(entry: &Value, key: &str) -> Vec<String> {
+    list(entry, key)
+        .iter()
+        .map(|text| text.as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 struct Tree(Value);

@@ -7,7 +7,8 @@
 
 use serde_json::{Map, Value};
 
-use super::profile::{Conditions, Machine, Profile};
+use super::conditions::{Circumstances, Kernel};
+use super::profile::{Machine, Profile};
 
 /// For what container, on what machine.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,7 @@ pub struct Target<'a> {
     /// The machine's architecture.
     pub architecture: Arch,
     /// The machine's kernel, as [`kernel_of`] reads it.
-    pub kernel: (u32, u32),
+    pub kernel: Kernel,
     /// The engine's.
     pub generation: Generation,
 }
@@ -62,10 +63,15 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
             put(key, text.as_str().into());
         }
     }
+    let circumstances = Circumstances {
+        capabilities: to.bounding.iter().map(String::as_str).collect(),
+        architecture: Some(to.architecture.word(to.generation)),
+        kernel: to.kernel,
+    };
     let chosen = profile
         .rules
         .iter()
-        .filter(|rule| !excluded(&rule.excludes, to) && included(&rule.includes, to));
+        .filter(|rule| rule.conditions.hold(&circumstances));
     let rules: Vec<Value> = chosen.map(|rule| rule.plain.clone()).collect();
     if !rules.is_empty() {
         put("syscalls", rules.into());
@@ -75,7 +81,7 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
 
 /// The major and minor number of a kernel's release, `6.18.44-1-amd64` (`uname(2)`).
 #[must_use]
-pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
+pub fn kernel_of(release: &str) -> Option<Kernel> {
     let (kernel, rest) = release.split_once('.')?;
     let digits = rest
         .find(|letter: char| !letter.is_ascii_digit())
@@ -89,7 +95,7 @@ pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether a profile has architectures for a machine of this one.
-pub(in crate::seccomp) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
+pub(crate) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
     mapping(profile, to).is_some()
 }
 
@@ -112,32 +118,6 @@ fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
         .chain(mapped)
         .cloned()
         .collect()
-}
-
-/// Whether any of a rule's exclusions is met.
-fn excluded(conditions: &Conditions, to: &Target<'_>) -> bool {
-    conditions
-        .architectures
-        .iter()
-        .any(|word| word == to.architecture.word(to.generation))
-        || conditions
-            .capabilities
-            .iter()
-            .any(|capability| to.bounding.contains(capability))
-        || conditions.kernel.is_some_and(|least| to.kernel >= least)
-}
-
-/// Whether all of a rule's requirements are met: one of the architectures, every capability, the
-/// kernel.
-fn included(conditions: &Conditions, to: &Target<'_>) -> bool {
-    let word = to.architecture.word(to.generation);
-    (conditions.architectures.is_empty()
-        || conditions.architectures.iter().any(|wanted| wanted == word))
-        && conditions
-            .capabilities
-            .iter()
-            .all(|capability| to.bounding.contains(capability))
-        && conditions.kernel.is_none_or(|least| to.kernel >= least)
 }
 
 /// An architecture that dockerd runs on.

@@ -541,9 +541,9 @@ proptest! {
     fn no_json_makes_it_panic(json in any_json(), profile in any_profile(), at in any::<u64>(), tier in any_tier()) {
         let mut spoilt = profile;
         *somewhere(&mut spoilt, at) = json.clone();
-        for mut json in [json, spoilt] {
+        for json in [json, spoilt] {
             let _ = oci(&mut json.clone(), tier);
-            let _ = docker(&mut json, tier);
+            let _ = Profile::of(json).map(|profile| docker(&profile, tier));
         }
     }
 }
