@@ -30,7 +30,7 @@ fn as_a_profile(bytes: &[u8]) {
         Err(fault) => return can_be_told(&fault),
     };
     let bounding = ["CAP_SYS_ADMIN".to_owned()];
-    for architecture in Arch::ALL {
+    for architecture in Arch::all() {
         for generation in [Generation::V20, Generation::V23] {
             let to = Target {
                 bounding: &bounding,

@@ -78,7 +78,7 @@ fn format(word: &str) -> Result<Form, String> {
 
 fn architecture(word: &str) -> Result<Arch, String> {
     Arch::parse(word).ok_or_else(|| {
-        let known: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
+        let known: Vec<&str> = Arch::all().map(Arch::name).collect();
         format!("there are {}", known.join(", "))
     })
 }

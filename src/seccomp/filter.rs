@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::Fault;
+use super::arch::Architecture;
 
 /// The most arguments that a system call has.
 const ARGUMENTS: u64 = 6;
@@ -158,62 +159,6 @@ pub enum Test {
         /// What they must be.
         value: u64,
     },
-}
-
-/// An architecture, by libseccomp's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Architecture(&'static str);
-
-/// All that libseccomp 2.6 knows (`seccomp_arch_resolve_name(3)`), with `SCMP_ARCH_` in front in
-/// files.
-const ARCHITECTURES: [&str; 24] = [
-    "SCMP_ARCH_X86",
-    "SCMP_ARCH_X86_64",
-    "SCMP_ARCH_X32",
-    "SCMP_ARCH_ARM",
-    "SCMP_ARCH_AARCH64",
-    "SCMP_ARCH_LOONGARCH64",
-    "SCMP_ARCH_M68K",
-    "SCMP_ARCH_MIPS",
-    "SCMP_ARCH_MIPSEL",
-    "SCMP_ARCH_MIPS64",
-    "SCMP_ARCH_MIPSEL64",
-    "SCMP_ARCH_MIPS64N32",
-    "SCMP_ARCH_MIPSEL64N32",
-    "SCMP_ARCH_PARISC",
-    "SCMP_ARCH_PARISC64",
-    "SCMP_ARCH_PPC",
-    "SCMP_ARCH_PPC64",
-    "SCMP_ARCH_PPC64LE",
-    "SCMP_ARCH_S390",
-    "SCMP_ARCH_S390X",
-    "SCMP_ARCH_RISCV64",
-    "SCMP_ARCH_SHEB",
-    "SCMP_ARCH_SH",
-    "SCMP_ARCH_NATIVE",
-];
-
-impl Architecture {
-    /// The architecture of a name as it stands in files, `SCMP_ARCH_X86_64`.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        ARCHITECTURES
-            .into_iter()
-            .find(|known| *known == name)
-            .map(Self)
-    }
-
-    /// Its name in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-
-    /// Whether `clone` has its flags in the second argument there.
-    #[must_use]
-    pub fn is_s390(self) -> bool {
-        matches!(self.0, "SCMP_ARCH_S390" | "SCMP_ARCH_S390X")
-    }
 }
 
 impl Filter {

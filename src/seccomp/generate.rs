@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::Fault;
 use super::docker::profile::Profile;
 use super::docker::resolve::{Arch, Target, is_mapped, resolve};
 use super::filter::Filter;
 use super::patch::{self, Changes, PatchError};
+use super::proof::compile::is_of_other_byte_order;
 use super::proof::verify::{Unverified, verify};
 use super::tier::Tier;
-use super::{Fault, arch};
 
 /// What containers hold where nobody says otherwise, in Docker, containerd and Kubernetes.
 pub const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -124,7 +125,7 @@ fn prove(
         Filter::read(&filter(base)?)?,
         Filter::read(&filter(patched)?)?,
     );
-    if arch::is_of_other_byte_order(&after) {
+    if is_of_other_byte_order(&after) {
         return Err(GenerateError::OtherByteOrder);
     }
     Ok(verify(&before, &after, tier)?)
@@ -149,7 +150,7 @@ fn prove_all(
         .chain(base.capabilities())
         .cloned()
         .collect();
-    let machines = Arch::ALL.into_iter().map(|architecture| Target {
+    let machines = Arch::all().map(|architecture| Target {
         architecture,
         ..*here
     });

@@ -23,9 +23,10 @@ pub use self::outcome::{Change, Changes, Kind, PatchError, Why};
 use self::plan::Rules;
 use self::variants::{Context, Place, Variant};
 use super::Fault;
+use super::arch::Architecture;
 use super::docker::conditions::Conditions;
 use super::docker::profile::Profile;
-use super::filter::{Architecture, Filter};
+use super::filter::Filter;
 use super::tier::{Grant, Tier};
 
 /// Patches a filter of the OCI specification, `linux.seccomp` of a `config.json`.
@@ -124,7 +125,7 @@ fn of_filter(filter: &Filter, grant: &Grant, rules: &Rules) -> Result<Vec<Varian
     };
     let native = cfg!(target_arch = "s390x");
     let is_s390 = |arch: &Architecture| {
-        if arch.name() == "SCMP_ARCH_NATIVE" {
+        if arch.is_native() {
             native
         } else {
             arch.is_s390()

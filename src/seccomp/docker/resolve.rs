@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::conditions::{Circumstances, Kernel};
 use super::profile::{Machine, Profile};
+use crate::seccomp::arch::{self, Architecture, DockerNames};
 
 /// For what container, on what machine.
 #[derive(Debug, Clone, Copy)]
@@ -123,89 +124,48 @@ fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
 /// An architecture that dockerd runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arch {
-    name: &'static str,
-    machine: &'static str,
-    /// Its word in `includes` and `excludes`.
-    word: &'static str,
-    /// What it is called in `archMap`.
-    mapped: Option<&'static str>,
-    since: Generation,
+    architecture: Architecture,
+    names: DockerNames,
 }
 
 impl Arch {
-    /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for
-    /// Linux there).
-    ///
-    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the
-    /// second table hasn't the word that the first one gives: loong64 (`loongarch64`, the table
-    /// says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of `archMap` is ever for them;
-    /// their filters know only the machine's own architecture.
-    pub const ALL: [Self; 12] = [
-        arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
-        arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),
-        arch("arm64", "aarch64", "arm64", Some("SCMP_ARCH_AARCH64")),
-        arch("arm", "armv7l", "arm", Some("SCMP_ARCH_ARM")),
-        arch("ppc64le", "ppc64le", "ppc64le", Some("SCMP_ARCH_PPC64LE")),
-        arch("ppc64", "ppc64", "ppc64", Some("SCMP_ARCH_PPC64")),
-        arch("s390x", "s390x", "s390x", Some("SCMP_ARCH_S390X")),
-        arch("mips64", "mips64", "mips64", Some("SCMP_ARCH_MIPS64")),
-        arch(
-            "mips64le",
-            "mips64el",
-            "mipsel64",
-            Some("SCMP_ARCH_MIPSEL64"),
-        ),
-        arch("mipsle", "mipsel", "mipsel", None),
-        Self {
-            since: Generation::V23,
-            ..arch("riscv64", "riscv64", "riscv64", Some("SCMP_ARCH_RISCV64"))
-        },
-        Self {
-            since: Generation::V23,
-            ..arch("loong64", "loongarch64", "loongarch64", None)
-        },
-    ];
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        arch::dockers().map(|(architecture, names)| Self {
+            architecture,
+            names,
+        })
+    }
 
     /// The architecture of a name: Go's (`amd64`) or the kernel's (`x86_64`, `uname -m`).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|arch| arch.name == name || arch.machine == name)
+        Self::all().find(|arch| arch.names.go == name || arch.names.kernel == name)
     }
 
     /// Go's name for it, as Docker's image platforms have it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.name
+        self.names.go
     }
 
     /// dockerd's word, empty where it knows none.
     fn word(self, generation: Generation) -> &'static str {
-        if generation >= self.since {
-            self.word
+        if self.is_known(generation) {
+            self.names.word
         } else {
             ""
         }
     }
 
+    /// What it is called in `archMap`.
     fn mapped(self, generation: Generation) -> Option<&'static str> {
-        self.mapped.filter(|_| generation >= self.since)
+        let is_mapped = self.names.is_mapped && self.is_known(generation);
+        is_mapped.then_some(self.architecture.name())
     }
-}
 
-const fn arch(
-    name: &'static str,
-    machine: &'static str,
-    word: &'static str,
-    mapped: Option<&'static str>,
-) -> Arch {
-    Arch {
-        name,
-        machine,
-        word,
-        mapped,
-        since: Generation::V20,
+    fn is_known(self, generation: Generation) -> bool {
+        !self.names.is_new_in_23 || generation >= Generation::V23
     }
 }
 

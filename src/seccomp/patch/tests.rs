@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::seccomp::arch::is_of_other_byte_order;
 use crate::seccomp::proof::compile::compile;
+use crate::seccomp::proof::compile::is_of_other_byte_order;
 use crate::seccomp::proof::verify::{Unverified, verify};
 use model::{
     Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised,

@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::bdd::{self, Answer, Builder, Comparison, Diagram, TooLarge};
 use super::cbpf::{BadProgram, Call, Program, WORDS, evaluate};
-use super::compile::compile;
+use super::compile::{compile, judged_by};
 use super::symbolic::{self, NotUnderstood};
 use crate::seccomp::Fault;
 use crate::seccomp::arch::{self, Machine};
@@ -99,7 +99,7 @@ pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverif
     if was.program.big_endian != is.program.big_endian {
         return Err(Unverified::OtherMachines);
     }
-    let granted = granted(&arch::judged_by(before), tier)?;
+    let granted = granted(&judged_by(before), tier)?;
     let Some(found) = bdd::find([&granted, &was.says, &is.says], is_wrong)? else {
         return Ok(());
     };

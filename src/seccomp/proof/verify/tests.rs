@@ -328,7 +328,7 @@ proptest! {
         let near = operators.iter().flat_map(|(_, _, value)| [*value, value.wrapping_add(1), value.wrapping_sub(1)]);
         let near: Vec<u64> = near.collect();
         let pairs = near.iter().flat_map(|one| near.iter().map(|two| (*one, *two))).chain(tried);
-        for machine in arch::judged_by(&read(&before)) {
+        for machine in judged_by(&read(&before)) {
             let Some(number) = machine.number(name) else { continue };
             for (first, second) in pairs.clone() {
                 let wide = machine.word & 0x8000_0000 != 0;
