@@ -8,3 +8,9 @@ pub mod compile;
 pub mod fingerprint;
 pub mod symbolic;
 pub mod verify;
+
+#[cfg(test)]
+use super::filter;
+#[cfg(test)]
+#[path = "../../tests/support/cbpf_interpreter.rs"]
+mod interpreter;

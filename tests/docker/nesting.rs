@@ -10,9 +10,10 @@
 use std::fs;
 
 use boundary_shim::seccomp::arch;
-use boundary_shim::seccomp::filter::Verdict;
-use boundary_shim::seccomp::proof::cbpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::filter::{self, Verdict};
+use boundary_shim::seccomp::proof::cbpf::{self, Call, Program};
 use boundary_shim::seccomp::tier::flags;
+use cbpf_interpreter::evaluate;
 use serde_json::Value;
 
 use crate::Test;
@@ -21,6 +22,9 @@ use crate::bed::{Answer, Bed, unique};
 use crate::docker::Container;
 use crate::filter::{denied_probes, nothing_leaks_while};
 use crate::loaded_filter::loaded_filters;
+
+#[path = "../support/cbpf_interpreter.rs"]
+mod cbpf_interpreter;
 
 pub(crate) const TESTS: &[Test] = &[
     ("plain_runc_refuses_a_go_programs_jail", |bed| {

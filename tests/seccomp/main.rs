@@ -14,13 +14,16 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use boundary_shim::seccomp::arch;
-use boundary_shim::seccomp::filter::{Filter, Verdict};
-use boundary_shim::seccomp::proof::cbpf::{Call, Program, evaluate};
+use boundary_shim::seccomp::filter::{self, Filter, Verdict};
+use boundary_shim::seccomp::proof::cbpf::{self, Call, Program};
 use boundary_shim::seccomp::proof::compile::compile;
+use cbpf_interpreter::evaluate;
 use libtest_mimic::{Arguments, Failed, Trial};
 use loaded_filter::loaded_filters;
 use serde_json::{Value, json};
 
+#[path = "../support/cbpf_interpreter.rs"]
+mod cbpf_interpreter;
 #[path = "../support/loaded_filter.rs"]
 mod loaded_filter;
 mod under_filter;

@@ -11,7 +11,7 @@
 use std::fmt;
 
 use super::bdd::{self, Answer, Builder, Comparison, Diagram, TooLarge};
-use super::cbpf::{BadProgram, Call, Program, WORDS, evaluate};
+use super::cbpf::{Call, WORDS};
 use super::compile::{compile, judged_by};
 use super::symbolic::{self, NotUnderstood};
 use crate::seccomp::Fault;
@@ -47,9 +47,6 @@ pub enum Unverified {
     /// Each of the two is understood, but not both at once.
     #[error("the seccomp profiles can't be compared: {0}")]
     TooLarge(#[from] TooLarge),
-    /// A program that was understood can't be run.
-    #[error("a seccomp program can't be run: {0}")]
-    Program(#[from] BadProgram),
 }
 
 /// A call of which a patched filter says what it should not.
@@ -96,23 +93,24 @@ impl fmt::Display for Violation {
 pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverified> {
     let (was, is) = Read::both(before, after);
     let (was, is) = (was?, is?);
-    if was.program.big_endian != is.program.big_endian {
+    if was.big_endian != is.big_endian {
         return Err(Unverified::OtherMachines);
     }
     let granted = granted(&judged_by(before), tier)?;
     let Some(found) = bdd::find([&granted, &was.says, &is.says], is_wrong)? else {
         return Ok(());
     };
-    let call = Call::from_words(found.words, is.program.big_endian);
-    let (before, after) = (
-        evaluate(&was.program, &call)?,
-        evaluate(&is.program, &call)?,
-    );
-    let [by_tier, ..] = found.answers;
-    let granted = by_tier == Answer::Truth(true);
+    let [granted, before, after] = found.answers;
+    let says = |answer| match answer {
+        Answer::Verdict(verdict) => Some(verdict),
+        Answer::Truth(_) => None,
+    };
+    let (before, after) = says(before)
+        .zip(says(after))
+        .expect("the diagram of a program ends in verdicts");
     Err(Unverified::Violation(Box::new(Violation {
-        call,
-        granted,
+        call: Call::from_words(found.words, is.big_endian),
+        granted: granted == Answer::Truth(true),
         before,
         after,
     })))
@@ -132,7 +130,7 @@ fn is_wrong([granted, before, after]: [Answer; 3]) -> bool {
 
 /// A filter as it will be run.
 struct Read {
-    program: Program,
+    big_endian: bool,
     says: Diagram,
 }
 
@@ -164,7 +162,10 @@ impl Read {
         let program = compile(filter).map_err(|fault| Unverified::Uncompiled { which, fault })?;
         let says = symbolic::diagram(&program)
             .map_err(|cause| Unverified::NotUnderstood { which, cause })?;
-        Ok(Self { program, says })
+        Ok(Self {
+            big_endian: program.big_endian,
+            says,
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //! there because of them.
 
 use super::*;
-use crate::seccomp::proof::cbpf::{Call, evaluate};
+use crate::seccomp::proof::cbpf::Call;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

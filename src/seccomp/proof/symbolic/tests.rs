@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::seccomp::filter::{Filter, Verdict};
-use crate::seccomp::proof::cbpf::{Call, evaluate};
+use crate::seccomp::proof::cbpf::Call;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::json;
 
