@@ -1,9 +1,9 @@
 //! A filter as the OCI specification has it (`linux.seccomp`, config-linux.md#seccomp), read for
 //! its meaning.
 //!
-//! It is only ever a view: what is written back is the JSON tree, with what we don't know in it.
-//! Meaning is what runc and crun give it: a rule whose verdict is the default one is no rule, names
-//! that a machine doesn't know are passed over.
+//! It is only ever a view: what is written back is the JSON tree, unknown fields included. It means
+//! what it means to runc and crun: a rule whose verdict is the default one is left out, and so are
+//! names that a machine doesn't know.
 
 use std::fmt;
 
@@ -275,7 +275,7 @@ fn verdict(
             .ok_or_else(|| {
                 Fault::new(
                     within(place, errno),
-                    format!("{} is no error number", shown(number)),
+                    format!("{} is not an error number", shown(number)),
                 )
             })?,
     };
@@ -457,7 +457,7 @@ mod tests {
                 .unwrap_err()
                 .cause
         };
-        assert_eq!(errno(json!(["\u{7f}"])), "a list is no error number");
-        assert_eq!(errno(json!(65_536)), "65536 is no error number");
+        assert_eq!(errno(json!(["\u{7f}"])), "a list is not an error number");
+        assert_eq!(errno(json!(65_536)), "65536 is not an error number");
     }
 }

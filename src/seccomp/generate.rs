@@ -1,4 +1,5 @@
-//! `gen-seccomp`'s story: a profile, a tier's calls added, and the proof that nothing else changed.
+//! Makes what `gen-seccomp` writes: a profile with a tier's calls added, and the proof that nothing
+//! else changed.
 
 use serde_json::Value;
 
@@ -66,7 +67,7 @@ pub enum GenerateError {
     )]
     OtherByteOrder,
     /// It can't be proved that the patched profile is what was promised.
-    #[error("the self-check failed: {0}")]
+    #[error("the self-check failed")]
     Unverified(#[from] Unverified),
 }
 

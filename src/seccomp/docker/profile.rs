@@ -1,8 +1,8 @@
 //! A profile in Docker's form, as a file for `--security-opt seccomp=` has it: read as dockerd
 //! reads it, and checked further.
 //!
-//! dockerd's reader is Go's `encoding/json`: keys in any case, null for nothing, strange keys
-//! passed over. A file that it would take is taken with the same meaning, or refused; never with
+//! dockerd's reader is Go's `encoding/json`: keys in any case, null for nothing, unknown keys
+//! ignored. A file that it would take is taken with the same meaning, or refused; never with
 //! another. Refused beyond what dockerd refuses is what runc would refuse at create (words that it
 //! doesn't know), in rules that the container at hand doesn't get, too.
 //!
@@ -30,23 +30,23 @@ pub struct Profile {
     /// For every machine. Either this or `arch_map` is empty.
     pub(crate) architectures: Vec<String>,
     /// By the machine's own architecture.
-    pub(crate) arch_map: Vec<Machine>,
+    pub(crate) arch_map: Vec<ArchMapping>,
     pub(crate) flags: Vec<String>,
     pub(crate) listener_path: String,
     pub(crate) listener_metadata: String,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Vec<ConditionalRule>,
 }
 
 /// The architectures of one kind of machine.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Machine {
+pub(crate) struct ArchMapping {
     pub(crate) own: String,
     pub(crate) further: Vec<String>,
 }
 
 /// One rule, and which containers get it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rule {
+pub(crate) struct ConditionalRule {
     /// The rule without its conditions, as the OCI specification has it.
     pub(crate) plain: Value,
     pub(crate) conditions: Conditions,
@@ -80,7 +80,7 @@ impl Profile {
         let rules = entries
             .map(|(at, entry)| rule(entry, &format!("syscalls[{at}]")))
             .collect::<Result<_, _>>()?;
-        let machine = |entry: &Value| Machine {
+        let machine = |entry: &Value| ArchMapping {
             own: string(entry, "architecture").to_owned(),
             further: strings(entry, "subArchitectures"),
         };
@@ -99,7 +99,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The whole file, with what we don't know in it; known keys in their usual spelling, each
+    /// The whole file, unknown fields included; known keys in their usual spelling, each
     /// once.
     #[must_use]
     pub fn tree(&self) -> &Value {
@@ -145,7 +145,7 @@ impl Profile {
     }
 }
 
-fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
+fn rule(entry: &Value, place: &str) -> Result<ConditionalRule, Fault> {
     let name = string(entry, "name");
     if !name.is_empty() && !list(entry, "names").is_empty() {
         return Err(Fault::new(
@@ -153,7 +153,7 @@ fn rule(entry: &Value, place: &str) -> Result<Rule, Fault> {
             "stands beside names; only one of them may",
         ));
     }
-    Ok(Rule {
+    Ok(ConditionalRule {
         plain: plain(entry, name),
         conditions: Conditions::read(entry, place)?,
     })

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value};
 
 use super::conditions::{Circumstances, Kernel};
-use super::profile::{Machine, Profile};
+use super::profile::{ArchMapping, Profile};
 use crate::seccomp::arch::{self, Architecture, DockerNames};
 
 /// For what container, on what machine.
@@ -100,7 +100,7 @@ pub(crate) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
     mapping(profile, to).is_some()
 }
 
-fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a Machine> {
+fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a ArchMapping> {
     let own = to.architecture.mapped(to.generation);
     profile
         .arch_map

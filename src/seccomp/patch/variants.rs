@@ -28,7 +28,7 @@ pub(super) struct Variant {
 /// Rules that hold together.
 #[derive(PartialEq)]
 pub(super) struct Context {
-    /// What befalls calls of which there is no rule.
+    /// What befalls calls that no rule names.
     pub(super) default: Verdict,
     /// The rules, in order, by their place in the list.
     pub(super) rules: Vec<usize>,

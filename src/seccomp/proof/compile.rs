@@ -21,14 +21,14 @@ use crate::seccomp::filter::{Condition, Filter, Test, Verdict};
 
 /// The program of a filter.
 ///
-/// As in runc, a rule whose verdict is the default one is no rule, and a name that libseccomp
+/// As in runc, a rule whose verdict is the default one is left out, and a name that libseccomp
 /// doesn't know is passed over. An architecture that it doesn't know is refused: the calls of that
 /// machine would kill, which nobody meant.
 ///
 /// # Errors
 /// What runc would refuse to create a container for: an architecture that the linked libseccomp
 /// doesn't know, or of another byte order than the first; two rules that have the same conditions
-/// and different verdicts; an error number that is none.
+/// and different verdicts; an invalid error number.
 pub fn compile(filter: &Filter) -> Result<Program, Fault> {
     let machines = judged_by(filter);
     let mut context = ScmpFilterContext::new(action(filter.default))

@@ -1,7 +1,7 @@
-//! What a check of a patched filter is remembered by, where it was passed.
+//! The fingerprint by which a passed check of a patched filter is remembered.
 //!
-//! The fact to remember: everything that the outcome depends on must be in it, or a check is
-//! believed that was never made.
+//! Invariant: everything that the outcome depends on is in it, or a check would be believed that was
+//! never made.
 
 use libseccomp::ScmpVersion;
 use serde_json::Value;

@@ -5,8 +5,8 @@
 //! as functions of all the bits of a call. The comparison is exact, for every architecture, number
 //! and argument there can be: nothing is sampled, and libseccomp is believed in nothing but the
 //! numbers of the calls that are granted. libseccomp's ways are why this is done at all: it drops a
-//! rule after an unconditional one without a word. The fact to remember: the runtime may have
-//! another version of libseccomp than ours. What is proved is proved for ours.
+//! rule after an unconditional one without a word. What is proved is proved for the libseccomp that
+//! is built in; the runtime may have another version.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ pub enum Unverified {
         cause: NotUnderstood,
     },
     /// Each of the two is understood, but not both at once.
-    #[error("the seccomp profiles can't be compared: {0}")]
+    #[error("the seccomp profiles can't be compared")]
     TooLarge(#[from] TooLarge),
 }
 
