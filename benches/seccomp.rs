@@ -8,12 +8,12 @@
     reason = "a benchmark that can't go on says where"
 )]
 
-use boundary_shim::seccomp::compile::compile;
 use boundary_shim::seccomp::filter::Filter;
-use boundary_shim::seccomp::fingerprint::fingerprint;
-use boundary_shim::seccomp::meaning;
+use boundary_shim::seccomp::proof::compile::compile;
+use boundary_shim::seccomp::proof::fingerprint::fingerprint;
+use boundary_shim::seccomp::proof::symbolic;
+use boundary_shim::seccomp::proof::verify::verify;
 use boundary_shim::seccomp::tier::Tier;
-use boundary_shim::seccomp::verify::verify;
 use criterion::{Criterion, criterion_group, criterion_main};
 use libseccomp::ScmpSyscall;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn seccomp(criterion: &mut Criterion) {
     let program = compile(&is).unwrap();
     criterion.bench_function("compile", |bench| bench.iter(|| compile(&is).unwrap()));
     criterion.bench_function("diagram", |bench| {
-        bench.iter(|| meaning::diagram(&program).unwrap())
+        bench.iter(|| symbolic::diagram(&program).unwrap())
     });
     criterion.bench_function("verify", |bench| {
         bench.iter(|| verify(&was, &is, Tier::Nsjail).unwrap())

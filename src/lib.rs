@@ -28,3 +28,4 @@ pub mod settings;
 pub mod spec;
 pub mod supervisor;
 pub mod sys;
+pub mod text;

@@ -1,26 +1,20 @@
 //! Seccomp profiles: what engines' profiles say, what a container needs for a jail of its own
 //! inside, and the proof that granting it changed nothing else.
 //!
-//! All of it is pure but `verify` and what it stands on (`machine`, `compile`), which ask
-//! libseccomp. Two forms are handled, and never mixed up: **Docker's** (a file for `--security-opt
-//! seccomp=`, with rules that depend on capabilities, architectures and kernel), and **OCI's**
-//! (`linux.seccomp` of a `config.json`, in which nothing depends on anything any more). From the
-//! first to the second leads `resolve`.
+//! All of it is pure but `proof` and `arch`, which ask libseccomp. Two forms are handled, and never
+//! mixed up: **Docker's** (a file for `--security-opt seccomp=`, with rules that depend on
+//! capabilities, architectures and kernel), and **OCI's** (`linux.seccomp` of a `config.json`, in
+//! which nothing depends on anything any more). `docker::resolve` leads from the first to the
+//! second.
 
-pub mod bpf;
+pub mod arch;
 pub mod catalogue;
-pub mod compile;
-pub mod diagram;
+pub mod docker;
 pub mod filter;
-pub mod fingerprint;
 pub mod generate;
-pub mod machine;
-pub mod meaning;
 pub mod patch;
-pub mod profile;
-pub mod resolve;
+pub mod proof;
 pub mod tier;
-pub mod verify;
 
 /// What is wrong with a profile: the place in it, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,15 +34,4 @@ impl Fault {
             cause: cause.into(),
         }
     }
-}
-
-/// Whether Go's `encoding/json` takes `key` for `known`: case doesn't count, and besides ASCII's it
-/// folds `ſ` (U+017F) to s and the Kelvin sign (U+212A) to k (`foldFunc`).
-pub(crate) fn folds_to(key: &str, known: &str) -> bool {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    key.chars().map(fold).eq(known.chars().map(fold))
 }

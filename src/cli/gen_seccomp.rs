@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::seccomp::catalogue::{self, Engine};
+use crate::seccomp::docker::profile::{LONGEST, Profile};
+use crate::seccomp::docker::resolve::{Arch, Generation, Target, kernel_of};
 use crate::seccomp::generate::{DEFAULT_CAPABILITIES, Form, Origin, generate};
 use crate::seccomp::patch::Changes;
-use crate::seccomp::profile::{LONGEST, Profile};
-use crate::seccomp::resolve::{Arch, Generation, Target, kernel_of};
 use crate::seccomp::tier::Tier;
 use crate::sys::file;
 
@@ -80,7 +80,7 @@ fn format(word: &str) -> Result<Form, String> {
 
 fn architecture(word: &str) -> Result<Arch, String> {
     Arch::parse(word).ok_or_else(|| {
-        let known: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
+        let known: Vec<&str> = Arch::all().map(Arch::name).collect();
         format!("expected one of {}", known.join(", "))
     })
 }

@@ -14,9 +14,9 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::seccomp::filter::Filter;
-use crate::seccomp::fingerprint::fingerprint;
+use crate::seccomp::proof::fingerprint::fingerprint;
+use crate::seccomp::proof::verify::verify;
 use crate::seccomp::tier::Tier;
-use crate::seccomp::verify::verify;
 
 /// Where the proofs are; on a file system that a restart empties.
 const PROOFS: &str = "/run/boundary-proofs";

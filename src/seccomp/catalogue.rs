@@ -3,16 +3,18 @@
 //! They are kept in `seccomp-profiles/`, in an arrangement of our own (described in the README
 //! there): calls grouped by purpose, each group with its reason, versions as differences. This
 //! module answers which engine and version is meant and hands out the profile in Docker's format;
-//! `book` reads the files, `release` compares versions, `render` writes. To remember: only what is
-//! known to be an engine's profile is ever answered; a version that nobody looked at is an error.
+//! `profile_file` reads the files, `release` compares versions, `render` writes.
+//!
+//! Invariant: only what is known to be an engine's profile is ever answered; a version that nobody
+//! looked at is an error.
 
-mod book;
+mod profile_file;
 mod release;
 mod render;
 
 use serde_json::Value;
 
-use self::book::Book;
+use self::profile_file::ProfileFile;
 use self::release::Release;
 
 /// What all three engines have alike, in every version.
@@ -31,7 +33,7 @@ pub enum Engine {
     Podman,
 }
 
-/// A version of an engine whose profile isn't known, or that is none.
+/// Not a version, or one of an engine whose profile isn't known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {asked:?} is not known; {}", .engine.name(), known(.lines))]
 pub struct UnknownVersion {
@@ -79,7 +81,7 @@ impl Engine {
 /// # Errors
 /// [`UnknownVersion`], where no line that is known has that version.
 pub fn profile(engine: Engine, version: Option<&str>) -> Result<Value, UnknownVersion> {
-    let own = Book::read(engine.text());
+    let own = ProfileFile::read(engine.text());
     let Some(release) = Release::find(&own.lines, version) else {
         let asked = version.unwrap_or_default().to_owned();
         return Err(UnknownVersion {
@@ -88,7 +90,7 @@ pub fn profile(engine: Engine, version: Option<&str>) -> Result<Value, UnknownVe
             lines: own.lines,
         });
     };
-    Ok(render::profile(&Book::read(COMMON), &own, release))
+    Ok(render::profile(&ProfileFile::read(COMMON), &own, release))
 }
 
 fn known(lines: &[&str]) -> String {

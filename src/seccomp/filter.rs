@@ -1,15 +1,16 @@
 //! A filter as the OCI specification has it (`linux.seccomp`, config-linux.md#seccomp), read for
 //! its meaning.
 //!
-//! It is only ever a view: what is written back is the JSON tree, with what we don't know in it.
-//! Meaning is what runc and crun give it: a rule whose verdict is the default one is no rule, names
-//! that a machine doesn't know are passed over.
+//! It is only ever a view: what is written back is the JSON tree, unknown fields included. It means
+//! what it means to runc and crun: a rule whose verdict is the default one is left out, and so are
+//! names that a machine doesn't know.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 use super::Fault;
+use super::arch::Architecture;
 use crate::escape::quoted;
 
 /// The most arguments that a system call has.
@@ -161,62 +162,6 @@ pub enum Test {
     },
 }
 
-/// An architecture, by libseccomp's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Architecture(&'static str);
-
-/// All that libseccomp 2.6 knows (`seccomp_arch_resolve_name(3)`), with `SCMP_ARCH_` in front in
-/// files.
-const ARCHITECTURES: [&str; 24] = [
-    "SCMP_ARCH_X86",
-    "SCMP_ARCH_X86_64",
-    "SCMP_ARCH_X32",
-    "SCMP_ARCH_ARM",
-    "SCMP_ARCH_AARCH64",
-    "SCMP_ARCH_LOONGARCH64",
-    "SCMP_ARCH_M68K",
-    "SCMP_ARCH_MIPS",
-    "SCMP_ARCH_MIPSEL",
-    "SCMP_ARCH_MIPS64",
-    "SCMP_ARCH_MIPSEL64",
-    "SCMP_ARCH_MIPS64N32",
-    "SCMP_ARCH_MIPSEL64N32",
-    "SCMP_ARCH_PARISC",
-    "SCMP_ARCH_PARISC64",
-    "SCMP_ARCH_PPC",
-    "SCMP_ARCH_PPC64",
-    "SCMP_ARCH_PPC64LE",
-    "SCMP_ARCH_S390",
-    "SCMP_ARCH_S390X",
-    "SCMP_ARCH_RISCV64",
-    "SCMP_ARCH_SHEB",
-    "SCMP_ARCH_SH",
-    "SCMP_ARCH_NATIVE",
-];
-
-impl Architecture {
-    /// The architecture of a name as it stands in files, `SCMP_ARCH_X86_64`.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        ARCHITECTURES
-            .into_iter()
-            .find(|known| *known == name)
-            .map(Self)
-    }
-
-    /// Its name in files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-
-    /// Whether `clone` has its flags in the second argument there.
-    #[must_use]
-    pub fn is_s390(self) -> bool {
-        matches!(self.0, "SCMP_ARCH_S390" | "SCMP_ARCH_S390X")
-    }
-}
-
 impl Filter {
     /// Reads a filter, `linux.seccomp` of a specification.
     ///
@@ -331,7 +276,7 @@ fn verdict(
             .ok_or_else(|| {
                 Fault::new(
                     within(place, errno),
-                    format!("{} is no error number", shown(number)),
+                    format!("{} is not an error number", shown(number)),
                 )
             })?,
     };
@@ -508,7 +453,7 @@ mod tests {
                 .unwrap_err()
                 .cause
         };
-        assert_eq!(errno(json!(["\u{7f}"])), "a list is no error number");
-        assert_eq!(errno(json!(65_536)), "65536 is no error number");
+        assert_eq!(errno(json!(["\u{7f}"])), "a list is not an error number");
+        assert_eq!(errno(json!(65_536)), "65536 is not an error number");
     }
 }

@@ -1,14 +1,16 @@
-//! `gen-seccomp`'s story: a profile, a tier's calls added, and the proof that nothing else changed.
+//! Makes what `gen-seccomp` writes: a profile with a tier's calls added, and the proof that nothing
+//! else changed.
 
 use serde_json::Value;
 
+use super::Fault;
+use super::docker::profile::Profile;
+use super::docker::resolve::{Arch, Target, is_mapped, resolve};
 use super::filter::Filter;
 use super::patch::{self, Changes, PatchError};
-use super::profile::Profile;
-use super::resolve::{Arch, Target, is_mapped, resolve};
+use super::proof::compile::is_of_other_byte_order;
+use super::proof::verify::{Unverified, verify};
 use super::tier::Tier;
-use super::verify::{Unverified, verify};
-use super::{Fault, machine};
 
 /// What containers hold where nobody says otherwise, in Docker, containerd and Kubernetes.
 pub const DEFAULT_CAPABILITIES: [&str; 14] = [
@@ -65,7 +67,7 @@ pub enum GenerateError {
     )]
     OtherByteOrder,
     /// It can't be proved that the patched profile is what was promised.
-    #[error("the self-check failed: {0}")]
+    #[error("the self-check failed")]
     Unverified(#[from] Unverified),
 }
 
@@ -95,9 +97,7 @@ pub fn generate(
     if base.is_unconfined() {
         return Err(GenerateError::Unconfined);
     }
-    let mut tree = base.tree().clone();
-    let changes = patch::docker(&mut tree, tier)?;
-    let patched = Profile::of(tree)?;
+    let (patched, changes) = patch::docker(base, tier)?;
     let resolved = resolve(&patched, here).ok_or(GenerateError::Unconfined)?;
     match form {
         Form::Oci => prove(base, &patched, tier, here)?,
@@ -126,7 +126,7 @@ fn prove(
         Filter::read(&filter(base)?)?,
         Filter::read(&filter(patched)?)?,
     );
-    if machine::is_of_other_byte_order(&after) {
+    if is_of_other_byte_order(&after) {
         return Err(GenerateError::OtherByteOrder);
     }
     Ok(verify(&before, &after, tier)?)
@@ -151,7 +151,7 @@ fn prove_all(
         .chain(base.capabilities())
         .cloned()
         .collect();
-    let machines = Arch::ALL.into_iter().map(|architecture| Target {
+    let machines = Arch::all().map(|architecture| Target {
         architecture,
         ..*here
     });

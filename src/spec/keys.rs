@@ -1,16 +1,15 @@
 //! Keys as Go's `encoding/json` reads them: in any case. A key that only Go would take for a known
 //! one is refused.
 //!
-//! What must not be forgotten: Go folds two letters beyond ASCII as well, `ſ` (U+017F) to s and `K`
-//! (U+212A) to k (`foldFunc` in encoding/json), so `hooKs` with a Kelvin sign is `hooks` to runc
-//! and a stranger to us.
+//! Go folds two letters beyond ASCII as well ([`is_same_key_to_go`]), so `hooKs` with a Kelvin sign
+//! is `hooks` to runc and an unknown key to serde.
 
 use serde_json::Value;
 
 use super::error::SpecError;
 use super::json::Object;
 use crate::escape::excerpt;
-use crate::seccomp::folds_to;
+use crate::text::is_same_key_to_go;
 
 /// Every key that this program reads or writes, at whatever level it stands.
 const KNOWN: &[&str] = &[
@@ -71,7 +70,7 @@ pub(super) fn check(object: &Object) -> Result<(), SpecError> {
     for key in object.keys() {
         if let Some(known) = KNOWN
             .iter()
-            .find(|known| key != *known && folds_to(key, known))
+            .find(|known| key != *known && is_same_key_to_go(key, known))
         {
             return Err(SpecError::AmbiguousKey {
                 found: excerpt(key),

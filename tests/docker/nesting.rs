@@ -9,12 +9,13 @@
 
 use std::fs;
 
-use boundary_shim::seccomp::bpf::{Call, Instruction, Program, evaluate};
+use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::Verdict;
-use boundary_shim::seccomp::machine;
+use boundary_shim::seccomp::proof::cbpf::{Call, verdict};
 use boundary_shim::seccomp::tier::flags;
 use serde_json::Value;
 use test_support::bed::{Bed, unique};
+use test_support::cbpf::evaluate;
 use test_support::command::Answer;
 use test_support::docker::Container;
 use test_support::harness::Test;
@@ -421,15 +422,6 @@ fn crun(bed: &Bed) {
     }
 }
 
-fn instruction(read: libc::sock_filter) -> Instruction {
-    Instruction {
-        code: read.code,
-        when_true: read.jt,
-        when_false: read.jf,
-        constant: read.k,
-    }
-}
-
 /// What the kernel itself runs for the container's first process, not what any file says.
 fn loaded(bed: &Bed) {
     let [ours, plain] =
@@ -437,13 +429,10 @@ fn loaded(bed: &Bed) {
     let [ours, plain] = [ours, plain].map(|container| {
         let mut filters = loaded_filters(container.pid()).unwrap();
         assert_eq!(filters.len(), 1);
-        Program {
-            instructions: filters.remove(0).into_iter().map(instruction).collect(),
-            big_endian: false,
-        }
+        filters.remove(0)
     });
-    let here = machine::own().unwrap();
-    let verdict = |program: &Program, call: &str, flags: u64| {
+    let here = arch::own().unwrap();
+    let verdict = |program: &[libc::sock_filter], call: &str, flags: u64| {
         let number = here.number(call).unwrap();
         let call = Call {
             number,
@@ -451,7 +440,7 @@ fn loaded(bed: &Bed) {
             arguments: [flags, 0, 0, 0, 0, 0],
             ..Call::default()
         };
-        evaluate(program, &call).unwrap()
+        verdict(evaluate(program, &call.words(false)).unwrap())
     };
     for kinds in [flags::USER, flags::NET, flags::USER | flags::NET] {
         assert_eq!(

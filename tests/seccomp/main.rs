@@ -12,12 +12,13 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use boundary_shim::seccomp::bpf::{Call, Instruction, Program, evaluate};
-use boundary_shim::seccomp::compile::compile;
+use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::{Filter, Verdict};
-use boundary_shim::seccomp::machine;
+use boundary_shim::seccomp::proof::cbpf::{Call, Instruction, Program, verdict};
+use boundary_shim::seccomp::proof::compile::compile;
 use libtest_mimic::{Arguments, Failed};
 use serde_json::{Value, json};
+use test_support::cbpf::evaluate;
 use test_support::loaded_filter::loaded_filters;
 use test_support::needs::Needs;
 
@@ -163,8 +164,8 @@ fn none() -> Result<(), Failed> {
 fn as_evaluated() -> Result<(), Failed> {
     let filter = filter(0x2e02_0000);
     let process = UnderFilter::start(&[&filter]);
-    let program = program(&filter);
-    let own = machine::own().unwrap();
+    let program = loaded_filters(process.pid())?.remove(0);
+    let own = arch::own().unwrap();
     let mut kinds = Vec::new();
     for ((name, arguments), answer) in under_filter::CALLS.into_iter().zip(&process.answers) {
         let [a, b] = arguments;
@@ -175,7 +176,7 @@ fn as_evaluated() -> Result<(), Failed> {
             arguments: [a, b, 0, 0, 0, 0],
             ..Call::default()
         };
-        let verdict = evaluate(&program, &call)?;
+        let verdict = verdict(evaluate(&program, &call.words(false)).unwrap());
         kinds.push(verdict);
         match verdict {
             Verdict::Errno(number) => {

@@ -5,9 +5,9 @@
 
 use std::io::Read;
 
-use boundary_shim::seccomp::compile::compile;
+use boundary_shim::seccomp::arch;
 use boundary_shim::seccomp::filter::Filter;
-use boundary_shim::seccomp::machine;
+use boundary_shim::seccomp::proof::compile::compile;
 use serde_json::{Value, json};
 
 /// What it is called with, before the filters as a JSON list.
@@ -42,7 +42,7 @@ pub(crate) fn run(filters: &str) {
 
 fn load(filter: &Value) {
     let program = compile(&Filter::read(filter).unwrap()).unwrap();
-    let as_kernel = |i: &boundary_shim::seccomp::bpf::Instruction| libc::sock_filter {
+    let as_kernel = |i: &boundary_shim::seccomp::proof::cbpf::Instruction| libc::sock_filter {
         code: i.code,
         jt: i.when_true,
         jf: i.when_false,
@@ -69,7 +69,7 @@ fn load(filter: &Value) {
 
 /// The error number that a call is answered with, or 0.
 fn attempt(name: &str, [first, second]: [u64; 2]) -> i32 {
-    let number = machine::own().unwrap().number(name).unwrap();
+    let number = arch::own().unwrap().number(name).unwrap();
     // SAFETY: the calls of `CALLS` take numbers, or null, and do nothing.
     let answer = unsafe { libc::syscall(number.into(), first, second, 0_u64, 0_u64, 0_u64, 0_u64) };
     if answer == -1 {

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use serde::de::DeserializeOwned;
 
 use super::object::{JsonNode, JsonObject};
+use crate::text::is_same_key_to_go;
 
 /// A checked `daemon.json`.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl DaemonJson {
         for known in ["runtimes", "dns", "default-runtime"] {
             if let Some(found) = root
                 .keys()
-                .find(|key| key.eq_ignore_ascii_case(known) && *key != known)
+                .find(|key| is_same_key_to_go(key, known) && *key != known)
             {
                 return Err(MalformedDaemonJson::Case {
                     found: found.to_owned(),

@@ -1,8 +1,8 @@
 //! Versions: which one is meant by what a person wrote, and whether a difference between profiles
 //! was in force then.
 //!
-//! To remember: a release is three numbers, of which those that were left open are [`NEWEST`],
-//! beyond every patch level that a range can name.
+//! A release is three numbers, of which those that were left open are [`NEWEST`], beyond every patch
+//! level that a range can name.
 
 use serde::Deserialize;
 
@@ -70,7 +70,7 @@ impl TryFrom<String> for Range {
 
     fn try_from(text: String) -> Result<Self, String> {
         let bound =
-            |version: &str| numbers(version).ok_or_else(|| format!("{version:?} is no version"));
+            |version: &str| numbers(version).ok_or_else(|| format!("{version:?} is not a version"));
         match text.split(' ').collect::<Vec<_>>()[..] {
             [only] => bound(only).map(|only| Self {
                 from: only.clone(),
@@ -84,7 +84,7 @@ impl TryFrom<String> for Range {
                 from: bound(from)?,
                 to: Some(bound(to)?),
             }),
-            _ => Err(format!("{text:?} is no range of versions")),
+            _ => Err(format!("{text:?} is not a range of versions")),
         }
     }
 }

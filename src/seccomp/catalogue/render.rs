@@ -1,12 +1,12 @@
 //! From groups to Docker's format: one entry for all that is allowed whatever the conditions, then
 //! one for each set of conditions, with sorted names and no empty fields.
 //!
-//! To remember: the order of a call's rules is kept, for where rules of a call overlap, libseccomp
-//! goes by order.
+//! Invariant: the order of a call's rules is kept, since libseccomp goes by order where rules of a
+//! call overlap.
 
 use serde_json::{Map, Value, json};
 
-use super::book::{Architecture, Book, Condition, Gate, Group};
+use super::profile_file::{Architecture, Condition, Group, Limits, ProfileFile};
 use super::release::Release;
 
 /// What is said of calls, apart from their names. The default one allows them.
@@ -14,12 +14,12 @@ use super::release::Release;
 struct Terms<'a> {
     errno: Option<u16>,
     conditions: &'a [Condition],
-    includes: Option<&'a Gate>,
-    excludes: Option<&'a Gate>,
+    includes: Option<&'a Limits>,
+    excludes: Option<&'a Limits>,
 }
 
 /// The profile of a release: what is common, then the engine's own.
-pub(super) fn profile(common: &Book, own: &Book, release: Release) -> Value {
+pub(super) fn profile(common: &ProfileFile, own: &ProfileFile, release: Release) -> Value {
     let mut profile = Map::new();
     profile.insert("defaultAction".to_owned(), json!("SCMP_ACT_ERRNO"));
     if let Some(default) = own
@@ -103,9 +103,9 @@ fn entry((terms, mut names): (Terms<'_>, Vec<&'static str>)) -> Value {
             terms.conditions.iter().map(condition).collect(),
         );
     }
-    for (key, gate) in [("includes", terms.includes), ("excludes", terms.excludes)] {
-        if let Some(gate) = gate {
-            entry.insert(key.to_owned(), self::gate(gate));
+    for (key, limits) in [("includes", terms.includes), ("excludes", terms.excludes)] {
+        if let Some(limits) = limits {
+            entry.insert(key.to_owned(), self::limits(limits));
         }
     }
     Value::Object(entry)
@@ -122,11 +122,11 @@ fn condition(condition: &Condition) -> Value {
     Value::Object(written)
 }
 
-fn gate(gate: &Gate) -> Value {
+fn limits(limits: &Limits) -> Value {
     let mut written = Map::new();
-    insert_list(&mut written, "caps", &gate.caps);
-    insert_list(&mut written, "arches", &gate.arches);
-    if let Some(kernel) = gate.kernel {
+    insert_list(&mut written, "caps", &limits.caps);
+    insert_list(&mut written, "arches", &limits.arches);
+    if let Some(kernel) = limits.kernel {
         written.insert("minKernel".to_owned(), json!(kernel));
     }
     Value::Object(written)

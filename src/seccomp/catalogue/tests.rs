@@ -1,7 +1,7 @@
 //! What is handed out, held against the real profiles: the files where they are at hand, and
 //! fingerprints of them everywhere.
 //!
-//! To remember: a fingerprint that differs means that a filter does. Compare with the engine's own
+//! A fingerprint that differs means that a filter does. Compare with the engine's own
 //! before changing it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,7 +165,7 @@ fn files() -> [(&'static str, Value); 4] {
 /// A release of every line, and the newest of all.
 fn every_line() -> Vec<(Engine, Option<&'static str>)> {
     let lines = |engine: Engine| {
-        Book::read(engine.text())
+        ProfileFile::read(engine.text())
             .lines
             .into_iter()
             .map(move |line| (engine, Some(line)))
@@ -289,7 +289,7 @@ fn every_group_has_its_reason() {
             );
             assert!(
                 why.ends_with('.') && why.split(' ').count() > 3,
-                "{file}: {name}: {why:?} is no sentence"
+                "{file}: {name}: {why:?} is not a sentence"
             );
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::catalogue::{Engine, profile};
-use super::super::resolve::Generation;
+use super::super::docker::resolve::Generation;
 use super::*;
 
 fn here(bounding: &[String]) -> Target<'_> {

@@ -1,54 +1,23 @@
 //! Decides, for one grant, what becomes of each rule of its call.
 //!
-//! It must not know of files: rules are named by their place in the list. What a maintainer must
-//! not forget is libseccomp's order of things (`db_rule_add` in its db.c): the first unconditional
-//! rule of a call holds, whatever stands before or after it; without one, conditional rules hold
-//! side by side. A rule with the default verdict is none.
+//! It must not know of files: rules are named by their place in the list. It goes by libseccomp's
+//! order (`db_rule_add` in its db.c): the first unconditional rule of a call holds, whatever stands
+//! before or after it; without one, conditional rules hold side by side. A rule with the default
+//! verdict doesn't count.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::super::filter::{Filter, Verdict};
-use super::gate::Place;
-use super::granted::{self, Alternative, Granted};
-use super::{Kind, Why};
+use super::allowances::{self, Allowance, Alternative};
+use super::outcome::{Kind, Why};
+use super::variants::{Context, Place, Variant};
+use crate::seccomp::filter::{Filter, Verdict};
 
-/// Machines on which a grant means the same calls.
-pub(super) struct World {
-    /// Which those are.
-    pub(super) place: Place,
-    /// What the grant means there.
-    pub(super) granted: Granted,
-    /// Every combination of rules that can hold there.
-    pub(super) contexts: Vec<Context>,
-}
-
-/// Rules that hold together.
-#[derive(PartialEq)]
-pub(super) struct Context {
-    /// What befalls calls of which there is no rule.
-    pub(super) default: Verdict,
-    /// The rules, in order, by their place in the list.
-    pub(super) rules: Vec<usize>,
-}
-
-impl Context {
-    fn live<'a>(&self, rules: &'a Rules) -> Live<'a> {
-        let rules = self
-            .rules
-            .iter()
-            .filter_map(|at| Some((*at, rules.get(at)?)));
-        rules
-            .filter(|(_, rule)| rule.verdict != self.default)
-            .collect()
-    }
-}
-
-/// What is to be done in one world.
+/// What is to be done in one variant.
 pub(super) struct Decision {
     pub(super) place: Place,
     /// The rule to be added, if one is.
-    pub(super) added: Option<Granted>,
+    pub(super) added: Option<Allowance>,
     /// What becomes of each rule of the call that ever holds there.
     pub(super) edits: BTreeMap<usize, Edit>,
 }
@@ -78,19 +47,28 @@ impl Named {
         self.alternatives.iter().any(Vec::is_empty)
     }
 
-    fn meets(&self, granted: Granted) -> bool {
+    fn meets(&self, allowance: Allowance) -> bool {
         self.alternatives
             .iter()
-            .any(|alternative| granted.meets(alternative))
+            .any(|alternative| allowance.meets(alternative))
     }
 
-    fn without(&self, granted: Granted) -> Result<Edit, Why> {
-        granted.taken_from(&self.alternatives).map(Edit::Replace)
+    fn without(&self, allowance: Allowance) -> Result<Edit, Why> {
+        allowance.taken_from(&self.alternatives).map(Edit::Replace)
     }
 }
 
 /// The rules of a context that count for something, with their places.
 type Live<'a> = Vec<(usize, &'a Named)>;
+
+fn live<'a>(context: &Context, rules: &'a Rules) -> Live<'a> {
+    let held = context
+        .rules
+        .iter()
+        .filter_map(|at| Some((*at, rules.get(at)?)));
+    held.filter(|(_, rule)| rule.verdict != context.default)
+        .collect()
+}
 
 /// The rules that name the call, by their place in the list.
 pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
@@ -102,9 +80,9 @@ pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
         .enumerate()
         .filter(|(_, rule)| rule.names.iter().any(|name| name == call))
     {
-        let alternatives = granted::alternatives(rule)?;
+        let alternatives = allowances::alternatives(rule)?;
         count += alternatives.len();
-        if count > granted::MOST {
+        if count > allowances::MOST {
             return Err(Why::TooMany);
         }
         rules.insert(
@@ -118,9 +96,12 @@ pub(super) fn rules(filter: &Filter, call: &str) -> Result<Rules, Why> {
     Ok(rules)
 }
 
-/// Decides for each world.
-pub(super) fn decide(rules: &Rules, worlds: &[World]) -> Result<Vec<Decision>, Why> {
-    worlds.iter().map(|world| decide_in(world, rules)).collect()
+/// Decides for each variant.
+pub(super) fn decide(rules: &Rules, variants: &[Variant]) -> Result<Vec<Decision>, Why> {
+    variants
+        .iter()
+        .map(|variant| decide_in(variant, rules))
+        .collect()
 }
 
 /// What the decisions amount to.
@@ -137,18 +118,18 @@ pub(super) fn kind(decisions: &[Decision]) -> Kind {
     }
 }
 
-fn decide_in(world: &World, rules: &Rules) -> Result<Decision, Why> {
-    let World {
+fn decide_in(variant: &Variant, rules: &Rules) -> Result<Decision, Why> {
+    let Variant {
         place,
-        granted,
+        allowance,
         ref contexts,
-    } = *world;
+    } = *variant;
     let mut edits = BTreeMap::new();
-    if is_settled(rules, world) {
+    if is_settled(rules, variant) {
         edits.extend(
             contexts
                 .iter()
-                .flat_map(|context| context.live(rules))
+                .flat_map(|context| live(context, rules))
                 .map(|(at, _)| (at, Edit::Keep)),
         );
         return Ok(Decision {
@@ -158,14 +139,14 @@ fn decide_in(world: &World, rules: &Rules) -> Result<Decision, Why> {
         });
     }
     for context in contexts {
-        for (at, edit) in edits_in(context.default, &context.live(rules), granted)? {
+        for (at, edit) in edits_in(context.default, &live(context, rules), allowance)? {
             merge(edits.entry(at), edit)?;
         }
     }
     let added = contexts
         .iter()
         .any(|context| !context.default.allows())
-        .then_some(granted);
+        .then_some(allowance);
     Ok(Decision {
         place,
         added,
@@ -173,22 +154,22 @@ fn decide_in(world: &World, rules: &Rules) -> Result<Decision, Why> {
     })
 }
 
-/// Whether the granted calls are allowed as it is, everywhere in a world.
-pub(super) fn is_settled(rules: &Rules, world: &World) -> bool {
-    world
+/// Whether the granted calls are allowed as it is, everywhere in a variant.
+pub(super) fn is_settled(rules: &Rules, variant: &Variant) -> bool {
+    variant
         .contexts
         .iter()
-        .all(|context| settled(context.default, &context.live(rules), world.granted))
+        .all(|context| settled(context.default, &live(context, rules), variant.allowance))
 }
 
-fn settled(default: Verdict, live: &Live<'_>, granted: Granted) -> bool {
+fn settled(default: Verdict, live: &Live<'_>, allowance: Allowance) -> bool {
     if let Some((_, first)) = live.iter().find(|(_, rule)| rule.is_unconditional()) {
         return first.verdict.allows();
     }
     let within = |rule: &Named| {
         rule.alternatives
             .iter()
-            .any(|alternative| granted.is_within(alternative))
+            .any(|alternative| allowance.is_within(alternative))
     };
     let allowed = default.allows()
         || live
@@ -197,7 +178,7 @@ fn settled(default: Verdict, live: &Live<'_>, granted: Granted) -> bool {
     allowed
         && !live
             .iter()
-            .any(|(_, rule)| !rule.verdict.allows() && rule.meets(granted))
+            .any(|(_, rule)| !rule.verdict.allows() && rule.meets(allowance))
 }
 
 /// What must become of the rules of one context. Where the default denies, the grant gets a rule of
@@ -205,13 +186,13 @@ fn settled(default: Verdict, live: &Live<'_>, granted: Granted) -> bool {
 fn edits_in(
     default: Verdict,
     live: &Live<'_>,
-    granted: Granted,
+    allowance: Allowance,
 ) -> Result<Vec<(usize, Edit)>, Why> {
     let first = live
         .iter()
         .find(|(_, rule)| rule.is_unconditional())
         .copied();
-    if first.is_none() && !granted.is_everything() && contradictory(live) {
+    if first.is_none() && !allowance.is_everything() && contradictory(live) {
         return Err(Why::Contradiction);
     }
     let edit = |&(at, rule): &(usize, &Named)| {
@@ -224,14 +205,16 @@ fn edits_in(
                 }
             }
             Some(_)
-                if granted.is_everything() && rule.is_unconditional() && rule.verdict.allows() =>
+                if allowance.is_everything()
+                    && rule.is_unconditional()
+                    && rule.verdict.allows() =>
             {
                 Edit::Keep
             }
-            Some((first, _)) if at == first => rule.without(granted)?,
+            Some((first, _)) if at == first => rule.without(allowance)?,
             // Swallowed so far; it would come to life now that the unconditional rule goes.
             Some(_) => Edit::Replace(Vec::new()),
-            None if in_the_way(default, rule, granted) => rule.without(granted)?,
+            None if in_the_way(default, rule, allowance) => rule.without(allowance)?,
             None => Edit::Keep,
         };
         Ok((at, edit))
@@ -242,11 +225,11 @@ fn edits_in(
 /// Whether a conditional rule can't stay as it is. Beside a rule that is added none may stay that
 /// overlaps it with another action, be it one that logs; nor need one stay that the added rule
 /// swallows.
-fn in_the_way(default: Verdict, rule: &Named, granted: Granted) -> bool {
+fn in_the_way(default: Verdict, rule: &Named, allowance: Allowance) -> bool {
     if default.allows() {
-        !rule.verdict.allows() && rule.meets(granted)
+        !rule.verdict.allows() && rule.meets(allowance)
     } else {
-        granted.is_everything() || (rule.verdict != Verdict::Allow && rule.meets(granted))
+        allowance.is_everything() || (rule.verdict != Verdict::Allow && rule.meets(allowance))
     }
 }
 
@@ -254,7 +237,12 @@ fn in_the_way(default: Verdict, rule: &Named, granted: Granted) -> bool {
 /// an order of its own.
 fn contradictory(live: &Live<'_>) -> bool {
     let overlap = |one: &Named, other: &Named| {
-        let apart = |a| other.alternatives.iter().all(|b| granted::disjoint(a, b));
+        let apart = |a| {
+            other
+                .alternatives
+                .iter()
+                .all(|b| allowances::disjoint(a, b))
+        };
         one.verdict != other.verdict && !one.alternatives.iter().all(apart)
     };
     live.iter()

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::seccomp::compile::compile;
-use crate::seccomp::machine::is_of_other_byte_order;
-use crate::seccomp::verify::{Unverified, verify};
+use crate::seccomp::proof::compile::compile;
+use crate::seccomp::proof::compile::is_of_other_byte_order;
+use crate::seccomp::proof::verify::{Unverified, verify};
 use model::{
     Model, allowed, any_args, any_filter, any_json, any_profile, any_tier, plain_filter, promised,
 };
@@ -541,9 +541,9 @@ proptest! {
     fn no_json_makes_it_panic(json in any_json(), profile in any_profile(), at in any::<u64>(), tier in any_tier()) {
         let mut spoilt = profile;
         *somewhere(&mut spoilt, at) = json.clone();
-        for mut json in [json, spoilt] {
+        for json in [json, spoilt] {
             let _ = oci(&mut json.clone(), tier);
-            let _ = docker(&mut json, tier);
+            let _ = Profile::of(json).map(|profile| docker(&profile, tier));
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Writes decisions into the JSON tree, which was read without fault and has its keys in their
 //! usual spelling.
 //!
-//! It must not decide anything. What a maintainer must not forget: each alternative gets an entry
-//! of its own. Two conditions on one argument in a single entry mean "or" to runc and crun, and an
-//! error to others.
+//! It must not decide anything.
+//!
+//! Invariant: each alternative gets an entry of its own. Two conditions on one argument in a single
+//! entry mean "or" to runc and crun, and are an error to others.
 
 use serde_json::{Map, Value, json};
 
-use super::super::filter::{Condition, Test};
-use super::super::tier::Grant;
-use super::gate::Place;
-use super::granted::{Alternative, Granted};
+use super::allowances::{Allowance, Alternative};
 use super::plan::{Decision, Edit};
+use super::variants::{Place, S390};
+use crate::seccomp::docker::go_json::strings;
+use crate::seccomp::filter::{Condition, Test};
+use crate::seccomp::tier::Grant;
 
 /// Carries out what was decided for one grant.
 pub(super) fn apply(tree: &mut Value, grant: &Grant, decisions: &[Decision]) {
@@ -41,7 +43,7 @@ pub(super) fn apply(tree: &mut Value, grant: &Grant, decisions: &[Decision]) {
         .iter()
         .filter_map(|decision| Some((decision.place, decision.added?)));
     entries.extend(
-        added.map(|(place, granted)| Value::Object(allowing(grant.syscall, place, granted))),
+        added.map(|(place, allowance)| Value::Object(allowing(grant.syscall, place, allowance))),
     );
     tree.insert("syscalls".to_owned(), Value::Array(entries));
 }
@@ -66,7 +68,7 @@ fn replace(
     }
     for (place, edit) in edits {
         let mut own = entry.clone();
-        place.restrict(&mut own);
+        restrict(&mut own, *place);
         match edit {
             Edit::Keep | Edit::Free => entries.push(Value::Object(own)),
             Edit::Replace(left) => entries.extend(
@@ -95,14 +97,14 @@ fn with_conditions(entry: &Map<String, Value>, alternative: &Alternative) -> Val
 }
 
 /// A rule for the granted calls, as Docker writes its own.
-fn allowing(call: &str, place: Place, granted: Granted) -> Map<String, Value> {
+fn allowing(call: &str, place: Place, allowance: Allowance) -> Map<String, Value> {
     let mut entry = Map::new();
     entry.insert("names".to_owned(), json!([call]));
     entry.insert("action".to_owned(), json!("SCMP_ACT_ALLOW"));
-    if let Some(condition) = granted.condition() {
+    if let Some(condition) = allowance.condition() {
         entry.insert("args".to_owned(), json!([json_of(&condition)]));
     }
-    place.restrict(&mut entry);
+    restrict(&mut entry, place);
     entry
 }
 
@@ -138,5 +140,51 @@ fn parts(test: Test) -> (u64, u64, &'static str) {
         Test::GreaterOrEqual(value) => (value, 0, "SCMP_CMP_GE"),
         Test::Greater(value) => (value, 0, "SCMP_CMP_GT"),
         Test::Masked { mask, value } => (mask, value, "SCMP_CMP_MASKED_EQ"),
+    }
+}
+
+/// Restricts an entry to these machines. It must hold on one of them.
+fn restrict(entry: &mut Map<String, Value>, place: Place) {
+    let included = arches(entry, "includes");
+    let holds =
+        |names: &[String]| !names.is_empty() && names.iter().all(|name| place.has(Some(name)));
+    match place {
+        _ if place == Place::Any || holds(&included) => {}
+        Place::S390 => {
+            let both = S390.map(str::to_owned).to_vec();
+            let named: Vec<_> = included
+                .into_iter()
+                .filter(|name| place.has(Some(name)))
+                .collect();
+            set_arches(
+                entry,
+                "includes",
+                if named.is_empty() { both } else { named },
+            );
+        }
+        _ => {
+            let mut excluded = arches(entry, "excludes");
+            let missing: Vec<_> = S390
+                .iter()
+                .filter(|name| !excluded.iter().any(|there| there == *name))
+                .collect();
+            excluded.extend(missing.into_iter().map(|name| (*name).to_owned()));
+            set_arches(entry, "excludes", excluded);
+        }
+    }
+}
+
+fn arches(entry: &Map<String, Value>, key: &str) -> Vec<String> {
+    entry
+        .get(key)
+        .map(|limits| strings(limits, "arches"))
+        .unwrap_or_default()
+}
+
+fn set_arches(entry: &mut Map<String, Value>, key: &str, arches: Vec<String>) {
+    let limits = entry.entry(key).or_insert(Value::Null);
+    match limits {
+        Value::Object(limits) => drop(limits.insert("arches".to_owned(), json!(arches))),
+        _ => *limits = json!({ "arches": arches }),
     }
 }

@@ -18,6 +18,7 @@
 )]
 
 pub mod bed;
+pub mod cbpf;
 pub mod command;
 pub mod docker;
 pub mod harness;

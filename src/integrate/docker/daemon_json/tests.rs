@@ -126,6 +126,10 @@ fn what_dockerd_would_refuse_is_refused_with_the_reason() {
             "unknown key RUNTIMES: dockerd knows it only as runtimes",
         ),
         (
+            "{\"dn\u{17f}\": []}",
+            "it has `dn\u{17f}`, which dockerd knows only as `dns`",
+        ),
+        (
             r#"{"DNS": []}"#,
             "unknown key DNS: dockerd knows it only as dns",
         ),

@@ -1,15 +1,16 @@
 //! The arithmetic of a grant: which calls a rule's conditions share with it, and what is left of
 //! the rule without them.
 //!
-//! It must not know of files, nor of other rules. What a maintainer must not forget: on 32-bit
-//! architectures libseccomp drops the upper half of every mask and value, so whatever is concluded
-//! must hold for the lower halves alone, too; a grant's bits are all in the lower half. And it
-//! compares under the mask (`_db_node_mask_fixup` in its db.c): bits of a value outside of its mask
-//! count for nothing, and a mask of 0 is no condition.
+//! It must not know of files, nor of other rules.
+//!
+//! Invariant: whatever is concluded holds for the lower halves of numbers alone, too, since on
+//! 32-bit architectures libseccomp drops the upper half of every mask and value; a grant's bits are
+//! all in the lower half. libseccomp compares under the mask (`_db_node_mask_fixup` in its db.c):
+//! bits of a value outside its mask don't count, and a mask of 0 is not a condition.
 
-use super::super::filter::{Condition, Rule, Test};
-use super::super::tier::Grant;
-use super::Why;
+use super::outcome::Why;
+use crate::seccomp::filter::{Condition, Rule, Test};
+use crate::seccomp::tier::Grant;
 
 /// Conditions that must all hold, at most one on each argument. None: the rule is unconditional.
 pub(super) type Alternative = Vec<Condition>;
@@ -21,12 +22,12 @@ pub(super) const MOST: usize = 256;
 /// The granted calls: those with none of the `forbidden` bits set in an argument. No bits: all
 /// calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Granted {
+pub(super) struct Allowance {
     pub(super) argument: u32,
     pub(super) forbidden: u64,
 }
 
-impl Granted {
+impl Allowance {
     pub(super) fn new(grant: &Grant, s390: bool) -> Self {
         match grant.flags {
             None => Self {

@@ -5,19 +5,19 @@
 //! as functions of all the bits of a call. The comparison is exact, for every architecture, number
 //! and argument there can be: nothing is sampled, and libseccomp is believed in nothing but the
 //! numbers of the calls that are granted. libseccomp's ways are why this is done at all: it drops a
-//! rule after an unconditional one without a word. The fact to remember: the runtime may have
-//! another version of libseccomp than ours. What is proved is proved for ours.
+//! rule after an unconditional one without a word. What is proved is proved for the libseccomp that
+//! is built in; the runtime may have another version.
 
 use std::fmt;
 
-use super::Fault;
-use super::bpf::{BadProgram, Call, Program, WORDS, evaluate};
-use super::compile::compile;
-use super::diagram::{self, Answer, Builder, Comparison, Diagram, TooLarge};
-use super::filter::{Filter, Verdict};
-use super::machine::{self, Machine};
-use super::meaning::{self, NotUnderstood};
-use super::tier::{Flags, Grant, Tier};
+use super::bdd::{self, Answer, Builder, Comparison, Diagram, TooLarge};
+use super::cbpf::{Call, WORDS};
+use super::compile::{compile, judged_by};
+use super::symbolic::{self, NotUnderstood};
+use crate::seccomp::Fault;
+use crate::seccomp::arch::{self, Machine};
+use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::tier::{Flags, Grant, Tier};
 
 /// Why a patched filter isn't taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,11 +45,8 @@ pub enum Unverified {
         cause: NotUnderstood,
     },
     /// Each of the two is understood, but not both at once.
-    #[error("the seccomp profiles can't be compared: {0}")]
+    #[error("the seccomp profiles can't be compared")]
     TooLarge(#[from] TooLarge),
-    /// A program that was understood can't be run.
-    #[error("a seccomp program can't be run: {0}")]
-    Program(#[from] BadProgram),
 }
 
 /// A call of which a patched filter says what it should not.
@@ -73,11 +70,7 @@ impl fmt::Display for Violation {
             before,
             after,
         } = self;
-        write!(
-            out,
-            "{}(",
-            machine::describe(call.architecture, call.number)
-        )?;
+        write!(out, "{}(", arch::describe(call.architecture, call.number))?;
         for (at, argument) in call.arguments.iter().enumerate() {
             write!(out, "{}{argument:#x}", if at == 0 { "" } else { ", " })?;
         }
@@ -100,23 +93,24 @@ impl fmt::Display for Violation {
 pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverified> {
     let (was, is) = Read::both(before, after);
     let (was, is) = (was?, is?);
-    if was.program.big_endian != is.program.big_endian {
+    if was.big_endian != is.big_endian {
         return Err(Unverified::OtherMachines);
     }
-    let granted = granted(&machine::judged_by(before), tier)?;
-    let Some(found) = diagram::find([&granted, &was.says, &is.says], is_wrong)? else {
+    let granted = granted(&judged_by(before), tier)?;
+    let Some(found) = bdd::find([&granted, &was.says, &is.says], is_wrong)? else {
         return Ok(());
     };
-    let call = Call::from_words(found.words, is.program.big_endian);
-    let (before, after) = (
-        evaluate(&was.program, &call)?,
-        evaluate(&is.program, &call)?,
-    );
-    let [by_tier, ..] = found.answers;
-    let granted = by_tier == Answer::Truth(true);
+    let [granted, before, after] = found.answers;
+    let says = |answer| match answer {
+        Answer::Verdict(verdict) => Some(verdict),
+        Answer::Truth(_) => None,
+    };
+    let (before, after) = says(before)
+        .zip(says(after))
+        .expect("the diagram of a program ends in verdicts");
     Err(Unverified::Violation(Box::new(Violation {
-        call,
-        granted,
+        call: Call::from_words(found.words, is.big_endian),
+        granted: granted == Answer::Truth(true),
         before,
         after,
     })))
@@ -136,7 +130,7 @@ fn is_wrong([granted, before, after]: [Answer; 3]) -> bool {
 
 /// A filter as it will be run.
 struct Read {
-    program: Program,
+    big_endian: bool,
     says: Diagram,
 }
 
@@ -166,9 +160,12 @@ impl Read {
 
     fn of(filter: &Filter, which: &'static str) -> Result<Self, Unverified> {
         let program = compile(filter).map_err(|fault| Unverified::Uncompiled { which, fault })?;
-        let says = meaning::diagram(&program)
+        let says = symbolic::diagram(&program)
             .map_err(|cause| Unverified::NotUnderstood { which, cause })?;
-        Ok(Self { program, says })
+        Ok(Self {
+            big_endian: program.big_endian,
+            says,
+        })
     }
 }
 

@@ -11,8 +11,8 @@
 
 use foldhash::{HashMap, HashSet};
 
-use super::bpf::WORDS;
-use super::filter::Verdict;
+use super::cbpf::WORDS;
+use crate::seccomp::filter::Verdict;
 
 /// Nodes and choices that are made at most for one diagram, and steps of one walk. Docker's profile
 /// takes some 8,000; conditions made to be hard could take any number.

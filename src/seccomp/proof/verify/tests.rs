@@ -1,6 +1,7 @@
 //! The check accepts what is narrow and refuses what isn't, on filters as engines write them.
 
 use super::*;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -44,7 +45,18 @@ fn narrow() -> Value {
 
 fn check(before: &Value, after: &Value, tier: Tier) -> Result<(), String> {
     let (before, after) = (Filter::read(before).unwrap(), Filter::read(after).unwrap());
-    verify(&before, &after, tier).map_err(|refusal| refusal.to_string())
+    verify(&before, &after, tier).map_err(|refusal| {
+        if let Unverified::Violation(found) = &refusal {
+            is_so(&before, &found.call, found.before);
+            is_so(&after, &found.call, found.after);
+        }
+        refusal.to_string()
+    })
+}
+
+/// The program, run on the call, gives the verdict that was read out of it.
+fn is_so(filter: &Filter, call: &Call, verdict: Verdict) {
+    assert_eq!(evaluate(&compile(filter).unwrap(), call), Ok(verdict));
 }
 
 /// What is said where the narrow rule is there, and something else was done, too.
@@ -328,7 +340,7 @@ proptest! {
         let near = operators.iter().flat_map(|(_, _, value)| [*value, value.wrapping_add(1), value.wrapping_sub(1)]);
         let near: Vec<u64> = near.collect();
         let pairs = near.iter().flat_map(|one| near.iter().map(|two| (*one, *two))).chain(tried);
-        for machine in machine::judged_by(&read(&before)) {
+        for machine in judged_by(&read(&before)) {
             let Some(number) = machine.number(name) else { continue };
             for (first, second) in pairs.clone() {
                 let wide = machine.word & 0x8000_0000 != 0;
@@ -336,7 +348,7 @@ proptest! {
                 let arguments = [first, second, 0, 0, 0, 0];
                 let call = Call { number, architecture: machine.word, arguments, ..Call::default() };
                 let same = evaluate(&was, &call) == evaluate(&program, &call);
-                prop_assert!(same || !taken, "{} {arguments:x?}", machine::describe(machine.word, number));
+                prop_assert!(same || !taken, "{} {arguments:x?}", arch::describe(machine.word, number));
             }
         }
     }

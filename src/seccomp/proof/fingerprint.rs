@@ -1,14 +1,14 @@
-//! What a check of a patched filter is remembered by, where it was passed.
+//! The fingerprint by which a passed check of a patched filter is remembered.
 //!
-//! The fact to remember: everything that the outcome depends on must be in it, or a check is
-//! believed that was never made.
+//! Invariant: everything that the outcome depends on is in it, or a check would be believed that was
+//! never made.
 
 use libseccomp::ScmpVersion;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::machine;
-use super::tier::Tier;
+use crate::seccomp::arch;
+use crate::seccomp::tier::Tier;
 
 /// The SHA-256 of all that [`verify`](super::verify::verify) depends on: both filters as JSON, the
 /// tier, the machine, and the versions of libseccomp and of this program. None where libseccomp
@@ -16,7 +16,7 @@ use super::tier::Tier;
 #[must_use]
 pub fn fingerprint(before: &Value, after: &Value, tier: Tier) -> Option<[u8; 32]> {
     let libseccomp = ScmpVersion::current().ok()?;
-    let machine = machine::own()?.architecture.name();
+    let machine = arch::own()?.architecture.name();
     let mut hash = Sha256::new();
     for part in [
         concat!(

@@ -14,23 +14,23 @@ use libseccomp::{
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::Fault;
-use super::bpf::{Instruction, Program};
-use super::filter::{Condition, Filter, Test, Verdict};
-use super::machine::{self, Machine};
+use super::cbpf::{Instruction, Program};
+use crate::seccomp::Fault;
+use crate::seccomp::arch::{self, Machine};
+use crate::seccomp::filter::{Condition, Filter, Test, Verdict};
 
 /// The program of a filter.
 ///
-/// As in runc, a rule whose verdict is the default one is no rule, and a name that libseccomp
+/// As in runc, a rule whose verdict is the default one is left out, and a name that libseccomp
 /// doesn't know is passed over. An architecture that it doesn't know is refused: the calls of that
 /// machine would kill, which nobody meant.
 ///
 /// # Errors
 /// What runc would refuse to create a container for: an architecture that the linked libseccomp
 /// doesn't know, or of another byte order than the first; two rules that have the same conditions
-/// and different verdicts; an error number that is none.
+/// and different verdicts; an invalid error number.
 pub fn compile(filter: &Filter) -> Result<Program, Fault> {
-    let machines = machine::judged_by(filter);
+    let machines = judged_by(filter);
     let mut context = ScmpFilterContext::new(action(filter.default))
         .map_err(|cause| refused("defaultAction", &cause))?;
     judge(&mut context, &machines)?;
@@ -61,9 +61,42 @@ pub fn compile(filter: &Filter) -> Result<Program, Fault> {
     })
 }
 
+/// The machines whose calls a filter judges: those that it names, and this one, named or not: runc
+/// and crun only ever *add* architectures. Calls of all others kill.
+///
+/// A filter that begins with one of the other byte order is not for this machine (libseccomp mixes
+/// no orders in a program, and runc refuses it here): it is taken as for the machines it names
+/// alone.
+#[must_use]
+pub fn judged_by(filter: &Filter) -> Vec<Machine> {
+    let own = arch::own();
+    let mut judged: Vec<Machine> = Vec::new();
+    let named = filter.architectures.iter();
+    let named = named.filter_map(|named| named.machine());
+    for machine in named.chain(own) {
+        let stranger = |first: &Machine| {
+            Some(machine) == own && first.is_big_endian() != machine.is_big_endian()
+        };
+        if !judged.contains(&machine) && !judged.first().is_some_and(stranger) {
+            judged.push(machine);
+        }
+    }
+    judged
+}
+
+/// Whether a filter is for machines whose bytes are in another order than this one's.
+#[must_use]
+pub fn is_of_other_byte_order(filter: &Filter) -> bool {
+    let first = filter.architectures.first();
+    let first = first.and_then(|named| named.machine());
+    first
+        .zip(arch::own())
+        .is_some_and(|(first, own)| first.is_big_endian() != own.is_big_endian())
+}
+
 /// Makes the context one for these machines.
 fn judge(context: &mut ScmpFilterContext, machines: &[Machine]) -> Result<(), Fault> {
-    if machine::own().is_none_or(|own| !machines.contains(&own)) {
+    if arch::own().is_none_or(|own| !machines.contains(&own)) {
         context
             .remove_arch(ScmpArch::Native)
             .map_err(|cause| refused("architectures", &cause))?;

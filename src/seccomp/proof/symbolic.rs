@@ -5,8 +5,8 @@
 //! jumps go forward, one pass from the first instruction to the last finds what the accumulator may
 //! hold at each, and one pass back joins the answers.
 
-use super::bpf::{BadProgram, Instruction, NO_WORD, Program, code, verdict, word};
-use super::diagram::{Answer, Builder, Comparison, Diagram, Id, TooLarge};
+use super::bdd::{Answer, Builder, Comparison, Diagram, Id, TooLarge};
+use super::cbpf::{BadProgram, Instruction, NO_WORD, Program, code, verdict, word};
 
 /// What the accumulator may hold at one instruction, at most. libseccomp's programs have one or
 /// two.

@@ -2,8 +2,9 @@
 //! run on.
 
 use super::*;
-use crate::seccomp::bpf::{Call, evaluate};
 use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::proof::cbpf::Call;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -156,7 +157,7 @@ fn conditions_made_to_be_hard_are_refused_in_bounded_time() {
         .collect();
     let filter =
         Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})).unwrap();
-    let program = crate::seccomp::compile::compile(&filter).unwrap();
+    let program = crate::seccomp::proof::compile::compile(&filter).unwrap();
     let made = diagram(&program);
     assert!(
         matches!(made, Ok(_) | Err(NotUnderstood::TooLarge(_))),

@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::release::{Range, Release};
 
-/// One file.
+/// One of the files.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "'de: 'static"))]
-pub(super) struct Book {
+pub(super) struct ProfileFile {
     /// The lines of releases whose profile is known, from the oldest.
     #[serde(default)]
     pub(super) lines: Vec<&'static str>,
@@ -21,7 +21,7 @@ pub(super) struct Book {
     pub(super) groups: Vec<Group>,
 }
 
-impl Book {
+impl ProfileFile {
     /// Reads one of our own files.
     pub(super) fn read(text: &'static str) -> Self {
         serde_json::from_str(text).expect("the tests read every file that is part of the program")
@@ -61,9 +61,9 @@ pub(super) struct Group {
     #[serde(default, rename = "in")]
     pub(super) versions: Versions,
     #[serde(rename = "if")]
-    pub(super) includes: Option<Gate>,
+    pub(super) includes: Option<Limits>,
     #[serde(rename = "unless")]
-    pub(super) excludes: Option<Gate>,
+    pub(super) excludes: Option<Limits>,
     /// Conditions on the arguments, each one a rule of its own. None: any arguments.
     #[serde(default, rename = "where")]
     pub(super) alternatives: Vec<Conditions>,
@@ -85,7 +85,7 @@ impl Versions {
 /// What must be so of a container or its machine, or mustn't.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Gate {
+pub(super) struct Limits {
     #[serde(default)]
     pub(super) caps: Vec<&'static str>,
     #[serde(default)]
@@ -114,7 +114,7 @@ impl TryFrom<String> for Conditions {
         let conditions = text.split(" and ").map(condition).collect::<Option<_>>();
         conditions
             .map(Self)
-            .ok_or_else(|| format!("{text:?} is no condition"))
+            .ok_or_else(|| format!("{text:?} is not a condition"))
     }
 }
 

@@ -7,7 +7,9 @@
 
 use serde_json::{Map, Value};
 
-use super::profile::{Conditions, Machine, Profile};
+use super::conditions::{Circumstances, Kernel};
+use super::profile::{ArchMapping, Profile};
+use crate::seccomp::arch::{self, Architecture, DockerNames};
 
 /// For what container, on what machine.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +20,7 @@ pub struct Target<'a> {
     /// The machine's architecture.
     pub architecture: Arch,
     /// The machine's kernel, as [`kernel_of`] reads it.
-    pub kernel: (u32, u32),
+    pub kernel: Kernel,
     /// The engine's.
     pub generation: Generation,
 }
@@ -62,10 +64,15 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
             put(key, text.as_str().into());
         }
     }
+    let circumstances = Circumstances {
+        capabilities: to.bounding.iter().map(String::as_str).collect(),
+        architecture: Some(to.architecture.word(to.generation)),
+        kernel: to.kernel,
+    };
     let chosen = profile
         .rules
         .iter()
-        .filter(|rule| !excluded(&rule.excludes, to) && included(&rule.includes, to));
+        .filter(|rule| rule.conditions.hold(&circumstances));
     let rules: Vec<Value> = chosen.map(|rule| rule.plain.clone()).collect();
     if !rules.is_empty() {
         put("syscalls", rules.into());
@@ -75,7 +82,7 @@ pub fn resolve(profile: &Profile, to: &Target<'_>) -> Option<Value> {
 
 /// The major and minor number of a kernel's release, `6.18.44-1-amd64` (`uname(2)`).
 #[must_use]
-pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
+pub fn kernel_of(release: &str) -> Option<Kernel> {
     let (kernel, rest) = release.split_once('.')?;
     let digits = rest
         .find(|letter: char| !letter.is_ascii_digit())
@@ -89,11 +96,11 @@ pub fn kernel_of(release: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether a profile has architectures for a machine of this one.
-pub(super) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
+pub(crate) fn is_mapped(profile: &Profile, to: &Target<'_>) -> bool {
     mapping(profile, to).is_some()
 }
 
-fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a Machine> {
+fn mapping<'a>(profile: &'a Profile, to: &Target<'_>) -> Option<&'a ArchMapping> {
     let own = to.architecture.mapped(to.generation);
     profile
         .arch_map
@@ -114,118 +121,51 @@ fn architectures(profile: &Profile, to: &Target<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Whether any of a rule's exclusions is met.
-fn excluded(conditions: &Conditions, to: &Target<'_>) -> bool {
-    conditions
-        .architectures
-        .iter()
-        .any(|word| word == to.architecture.word(to.generation))
-        || conditions
-            .capabilities
-            .iter()
-            .any(|capability| to.bounding.contains(capability))
-        || conditions.kernel.is_some_and(|least| to.kernel >= least)
-}
-
-/// Whether all of a rule's requirements are met: one of the architectures, every capability, the
-/// kernel.
-fn included(conditions: &Conditions, to: &Target<'_>) -> bool {
-    let word = to.architecture.word(to.generation);
-    (conditions.architectures.is_empty()
-        || conditions.architectures.iter().any(|wanted| wanted == word))
-        && conditions
-            .capabilities
-            .iter()
-            .all(|capability| to.bounding.contains(capability))
-        && conditions.kernel.is_none_or(|least| to.kernel >= least)
-}
-
 /// An architecture that dockerd runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arch {
-    name: &'static str,
-    machine: &'static str,
-    /// Its word in `includes` and `excludes`.
-    word: &'static str,
-    /// What it is called in `archMap`.
-    mapped: Option<&'static str>,
-    since: Generation,
+    architecture: Architecture,
+    names: DockerNames,
 }
 
 impl Arch {
-    /// All of them (`goToNative` and `nativeToSeccomp` upstream, as far as Go makes programs for
-    /// Linux there).
-    ///
-    /// dockerd goes from Go's name to its word, and with that to the name in `archMap`. On two the
-    /// second table hasn't the word that the first one gives: loong64 (`loongarch64`, the table
-    /// says `loong64`) and mipsle (`mipsel`, `mipsle`). So no entry of `archMap` is ever for them;
-    /// their filters know only the machine's own architecture.
-    pub const ALL: [Self; 12] = [
-        arch("amd64", "x86_64", "amd64", Some("SCMP_ARCH_X86_64")),
-        arch("386", "i686", "x86", Some("SCMP_ARCH_X86")),
-        arch("arm64", "aarch64", "arm64", Some("SCMP_ARCH_AARCH64")),
-        arch("arm", "armv7l", "arm", Some("SCMP_ARCH_ARM")),
-        arch("ppc64le", "ppc64le", "ppc64le", Some("SCMP_ARCH_PPC64LE")),
-        arch("ppc64", "ppc64", "ppc64", Some("SCMP_ARCH_PPC64")),
-        arch("s390x", "s390x", "s390x", Some("SCMP_ARCH_S390X")),
-        arch("mips64", "mips64", "mips64", Some("SCMP_ARCH_MIPS64")),
-        arch(
-            "mips64le",
-            "mips64el",
-            "mipsel64",
-            Some("SCMP_ARCH_MIPSEL64"),
-        ),
-        arch("mipsle", "mipsel", "mipsel", None),
-        Self {
-            since: Generation::V23,
-            ..arch("riscv64", "riscv64", "riscv64", Some("SCMP_ARCH_RISCV64"))
-        },
-        Self {
-            since: Generation::V23,
-            ..arch("loong64", "loongarch64", "loongarch64", None)
-        },
-    ];
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        arch::dockers().map(|(architecture, names)| Self {
+            architecture,
+            names,
+        })
+    }
 
     /// The architecture of a name: Go's (`amd64`) or the kernel's (`x86_64`, `uname -m`).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|arch| arch.name == name || arch.machine == name)
+        Self::all().find(|arch| arch.names.go == name || arch.names.kernel == name)
     }
 
     /// Go's name for it, as Docker's image platforms have it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.name
+        self.names.go
     }
 
     /// dockerd's word, empty where it knows none.
     fn word(self, generation: Generation) -> &'static str {
-        if generation >= self.since {
-            self.word
+        if self.is_known(generation) {
+            self.names.word
         } else {
             ""
         }
     }
 
+    /// What it is called in `archMap`.
     fn mapped(self, generation: Generation) -> Option<&'static str> {
-        self.mapped.filter(|_| generation >= self.since)
+        let is_mapped = self.names.is_mapped && self.is_known(generation);
+        is_mapped.then_some(self.architecture.name())
     }
-}
 
-const fn arch(
-    name: &'static str,
-    machine: &'static str,
-    word: &'static str,
-    mapped: Option<&'static str>,
-) -> Arch {
-    Arch {
-        name,
-        machine,
-        word,
-        mapped,
-        since: Generation::V20,
+    fn is_known(self, generation: Generation) -> bool {
+        !self.names.is_new_in_23 || generation >= Generation::V23
     }
 }
 

@@ -39,7 +39,7 @@ fn keys_may_stand_in_any_case() {
         "\"names\":[\"a\"],\"includes\":{\"min\u{212a}ernel\":\"4.8\"}",
     ))
     .unwrap();
-    assert_eq!(kelvin.rules[0].includes.kernel, Some((4, 8)));
+    assert_eq!(kelvin.rules[0].conditions.includes.kernel, Some((4, 8)));
 }
 
 #[test]
@@ -84,6 +84,13 @@ fn what_go_would_mix_of_two_values_is_refused() {
     fault(&one(r#""names":["a"],"NAMES":null"#));
     fault(&one(
         r#""names":["a"],"includes":{"caps":["X"]},"includes":{"arches":["amd64"]}"#,
+    ));
+    // Read into a kernel version, the empty string leaves the earlier one.
+    fault(&one(
+        r#""names":["a"],"includes":{"minKernel":"6.2","minKernel":""}"#,
+    ));
+    fault(&one(
+        r#""names":["a"],"includes":{"minKernel":"6.2","MinKernel":""}"#,
     ));
 }
 
@@ -227,6 +234,10 @@ fn what_docker_or_runc_refuses_is_told_with_place_and_cause() {
             "syscalls[0].excludes.caps: not a list",
         ),
         (
+            r#""excludes":{"caps":["CAP_A",7]}"#,
+            "syscalls[0].excludes.caps[1]: not a string",
+        ),
+        (
             r#""excludes":{"minKernel":4.8}"#,
             "syscalls[0].excludes.minKernel: not a string",
         ),
@@ -277,14 +288,32 @@ fn a_kernel_version_is_two_numbers() {
         ("", (0, 0)),
     ] {
         assert_eq!(
-            read(&condition(version)).unwrap().rules[0].includes.kernel,
+            read(&condition(version)).unwrap().rules[0]
+                .conditions
+                .includes
+                .kernel,
             Some(wanted),
             "{version}"
         );
     }
     for version in [
-        "4", "4.", ".8", ".", "4.8.0", "4.8-rc1", "+4.8", "-4.8", " 4.8", "4.256", "0.0", "00.0",
-        "a.b", "٤.٨",
+        "4",
+        "4.",
+        ".8",
+        ".",
+        "4.8.0",
+        "4.8-rc1",
+        "4.8.0-generic",
+        "+4.8",
+        "-4.8",
+        " 4.8",
+        "4.8 ",
+        "-1.0",
+        "4.256",
+        "0.0",
+        "00.0",
+        "a.b",
+        "٤.٨",
     ] {
         let told =
             "syscalls[0].includes.minKernel: not a kernel version of the form N.N, each up to 255";

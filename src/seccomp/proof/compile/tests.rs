@@ -2,7 +2,8 @@
 //! there because of them.
 
 use super::*;
-use crate::seccomp::bpf::{Call, evaluate};
+use crate::seccomp::proof::cbpf::Call;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -42,7 +43,7 @@ fn says(program: &Program, name: &str, arguments: [u64; 6]) -> Verdict {
 }
 
 fn judged(name: &str) -> Machine {
-    machine::judged_by(&filter("SCMP_ACT_ERRNO", &[name], &[]))[0]
+    judged_by(&filter("SCMP_ACT_ERRNO", &[name], &[]))[0]
 }
 
 /// What becomes of `clone` with these flags under these rules.
@@ -155,7 +156,7 @@ fn unknown_names_are_passed_over() {
 
 #[test]
 fn calls_of_unnamed_architectures_kill_but_the_machines_own_are_judged() {
-    let own = machine::own().unwrap();
+    let own = arch::own().unwrap();
     let other = if own == judged("SCMP_ARCH_RISCV64") {
         "SCMP_ARCH_AARCH64"
     } else {
@@ -366,4 +367,25 @@ fn any_rule() -> impl Strategy<Value = Value> {
     (names, any_action(), any::<u16>(), prop::collection::vec(condition, 0..4)).prop_map(
         |(names, action, errno, args)| json!({"names": names, "action": action, "errnoRet": errno, "args": args}),
     )
+}
+
+fn judged_names(named: &[&str]) -> Vec<&'static str> {
+    let filter =
+        Filter::read(&json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": named})).unwrap();
+    judged_by(&filter)
+        .into_iter()
+        .map(|machine| machine.architecture.name())
+        .collect()
+}
+
+#[test]
+fn the_machines_own_calls_are_judged_whether_named_or_not() {
+    let own = arch::own().unwrap().architecture.name();
+    assert_eq!(judged_names(&[]), [own]);
+    assert_eq!(judged_names(&[own, "SCMP_ARCH_NATIVE", own]), [own]);
+    assert_eq!(
+        judged_names(&["SCMP_ARCH_RISCV64"]),
+        ["SCMP_ARCH_RISCV64", own]
+    );
+    assert_eq!(judged_names(&["SCMP_ARCH_S390X"]), ["SCMP_ARCH_S390X"]);
 }

@@ -1,6 +1,7 @@
 //! The evaluator against programs by hand, and against anything.
 
 use super::*;
+use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 
 fn program(instructions: &[(u16, u8, u8, u32)]) -> Program {

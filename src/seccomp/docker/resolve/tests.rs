@@ -301,7 +301,7 @@ fn rules_are_neither_sorted_nor_merged() {
 
 #[test]
 fn an_architecture_has_gos_name_and_the_kernels() {
-    for arch in Arch::ALL {
+    for arch in Arch::all() {
         assert_eq!(Arch::parse(arch.name()), Some(arch));
     }
     for (kernels, gos) in [
@@ -413,7 +413,7 @@ fn any_target() -> impl Strategy<Value = (Vec<String>, Arch, Generation)> {
     let generation = prop::sample::select(vec![Generation::V20, Generation::V23]);
     (
         bounding,
-        prop::sample::select(Arch::ALL.to_vec()),
+        prop::sample::select(Arch::all().collect::<Vec<_>>()),
         generation,
     )
 }
