@@ -8,8 +8,10 @@ pub mod adopt;
 pub mod arp_ndp;
 pub mod fragment;
 pub mod icmp;
+pub mod ip;
 pub mod links;
 pub mod nflog;
+mod nfnetlink;
 pub mod nft;
 pub mod ruleset;
 

@@ -37,7 +37,7 @@ const MAY_NAME: [(&str, &[&str]); 22] = [
         "spec",
         &["apparmor", "audit", "host", "plan", "seccomp", "settings"],
     ),
-    ("gateway", &["audit", "policy", "sys"]),
+    ("gateway", &["policy", "sys"]),
     ("resolv_conf", &["sys"]),
     ("dockerd", &["state", "sys"]),
     (

@@ -11,7 +11,7 @@ use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = acknowledgements(bytes);
+    let _ = acknowledgements(bytes).count();
     for message in messages(bytes) {
         let NetlinkPayload::InnerMessage(message) = message.payload else {
             continue;

@@ -15,7 +15,7 @@ use super::awaited::Awaited;
 use super::handshakes::Handshakes;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::gateway::fragment::{Fragment, Pieces, Whole};
-use crate::gateway::nflog::{self, Packet, Report, Why};
+use crate::gateway::nflog::{self, Packet, Report, Transport, Why};
 use crate::policy::{Attempt, Denial, Grounds, Protocol, Verdict};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
@@ -185,7 +185,7 @@ fn begin(gate: &Gate, packet: Packet) -> Entry {
         .into_iter()
         .next();
     let mut entry = gate.journal.begin(Subject::new(
-        packet.kind,
+        kind(packet.transport),
         direction,
         packet.source,
         packet.destination,
@@ -195,6 +195,15 @@ fn begin(gate: &Gate, packet: Packet) -> Entry {
         .map(|name| name.to_string());
     entry.subject().number = packet.number;
     entry
+}
+
+fn kind(transport: Transport) -> Kind {
+    match transport {
+        Transport::Tcp => Kind::Tcp,
+        Transport::Udp => Kind::Udp,
+        Transport::Icmp => Kind::Icmp,
+        Transport::Other => Kind::Other,
+    }
 }
 
 fn write(gate: &Gate, packet: Packet) {
@@ -215,11 +224,11 @@ fn write(gate: &Gate, packet: Packet) {
 
 /// The policy's own words, where it knows the protocol.
 fn denial(gate: &Gate, packet: Packet) -> Denial {
-    let protocol = match packet.kind {
-        Kind::Tcp => Protocol::Tcp,
-        Kind::Udp => Protocol::Udp,
-        Kind::Icmp => return Denial::because("ICMP is not let out"),
-        _ => return Denial::because("only TCP and UDP can be let out"),
+    let protocol = match packet.transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+        Transport::Icmp => return Denial::because("ICMP is not let out"),
+        Transport::Other => return Denial::because("only TCP and UDP can be let out"),
     };
     let names = gate.resolver.names_of(packet.destination.ip());
     let attempt = Attempt {
