@@ -4,7 +4,9 @@
 
 #![no_main]
 
-use boundary_shim::gateway::links::{Link, address_of, is_default, next_hop};
+use boundary_shim::gateway::addresses::address_of;
+use boundary_shim::gateway::links::Link;
+use boundary_shim::gateway::routes::{is_default, next_hop};
 use boundary_shim::sys::netlink::{acknowledgements, messages};
 use libfuzzer_sys::fuzz_target;
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};

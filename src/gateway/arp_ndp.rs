@@ -55,10 +55,10 @@ pub fn answer_arp(packet: &[u8], stands_for: &StandsFor, mac: [u8; 6]) -> Option
     let head: &[u8; 28] = packet.first_chunk()?;
     let (asking_mac, asker) = (&head[8..14], &head[14..18]);
     let target = Ipv4Addr::from(<[u8; 4]>::try_from(&head[24..28]).ok()?);
-    // Who asks for its own address, or from none, tries it on (RFC 5227): that is the container's
-    // own affair.
-    let tries = asker == [0; 4] || asker == target.octets();
-    if head[..8] != ETHERNET_IPV4_REQUEST || tries || !stands_for.covers(target.into()) {
+    // Whoever asks for its own address, or from 0.0.0.0, checks whether the address is free (RFC
+    // 5227), and takes silence for a yes.
+    let probes = asker == [0; 4] || asker == target.octets();
+    if head[..8] != ETHERNET_IPV4_REQUEST || probes || !stands_for.covers(target.into()) {
         return None;
     }
     let mut answer = vec![0, 1, 8, 0, 6, 4, 0, 2];
@@ -79,7 +79,7 @@ pub fn answer_ndp(packet: &[u8], stands_for: &StandsFor, mac: [u8; 6]) -> Option
 }
 
 /// Reads an IPv6 packet: a valid solicitation, or nothing. Duplicate address detection (from `::`)
-/// is not answered: it is somebody trying on an address of its own.
+/// is not answered: silence says that the address is free.
 fn solicitation(packet: &[u8]) -> Option<Question<Ipv6Addr>> {
     let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
     let expected = (IpNumber::IPV6_ICMP, HOP_LIMIT);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn who_tries_on_an_ipv4_address_is_left_alone() {
+    fn a_check_whether_an_ipv4_address_is_free_is_not_answered() {
         let inside = StandsFor::AllBut(vec![]);
         assert_eq!(
             answer_arp(&arp([0; 4], [10, 0, 0, 9]), &inside, [2; 6]),
@@ -190,14 +190,14 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_tries_on_an_address_is_left_alone() {
+    fn a_check_whether_an_ipv6_address_is_free_is_not_answered() {
         let mut packet = asked();
         packet[8..24].fill(0);
         assert_eq!(solicitation(&packet), None);
     }
 
     #[test]
-    fn a_solicitation_that_a_router_passed_on_is_none() {
+    fn a_solicitation_that_a_router_passed_on_is_not_answered() {
         let mut packet = asked();
         packet[7] = 254;
         assert_eq!(solicitation(&packet), None);

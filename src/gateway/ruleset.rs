@@ -338,8 +338,8 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
     batch.rule(FROM_CONTAINER, &Rule::new().reject(Reject::Prohibited));
 }
 
-/// TCP from outside that belongs to no connection with the container: the proxy's late packets, and
-/// who feels his way.
+/// TCP from outside that belongs to no connection with the container: late packets of the proxy's
+/// connections, and probes.
 fn strays(batch: &mut Batch) {
     let tcp = || Rule::new().transport(TCP);
     let known = DIALLED
