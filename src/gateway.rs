@@ -4,13 +4,17 @@
 //! gateway, its links, the container's inside links with them, and so the container's network. That
 //! is how it fails closed and leaves nothing behind.
 
+pub mod addresses;
 pub mod adopt;
 pub mod arp_ndp;
 pub mod fragment;
 pub mod icmp;
+pub mod ip;
 pub mod links;
 pub mod nflog;
+mod nfnetlink;
 pub mod nft;
+pub mod routes;
 pub mod ruleset;
 
 use std::io;
@@ -40,9 +44,9 @@ const TO_CONTAINER: u8 = 101;
 /// has no mark to the container alone.)
 pub(crate) const TO_OUTSIDE: u8 = 102;
 
-/// One side of the wire: a namespace with the doors to it opened once.
+/// A network namespace, with what is needed to work in it opened once.
 #[derive(Debug)]
-pub struct Side {
+pub struct NamespaceHandle {
     /// The namespace itself.
     pub namespace: Namespace,
     /// Its links, addresses and routes.
@@ -51,8 +55,8 @@ pub struct Side {
     pub sysctls: Sysctls,
 }
 
-impl Side {
-    /// Opens the doors to a namespace.
+impl NamespaceHandle {
+    /// Opens the sockets and directories of a namespace.
     ///
     /// # Errors
     /// What entering it and opening sockets gives.
@@ -71,7 +75,7 @@ impl Side {
 #[derive(Debug)]
 pub struct Gateway {
     /// The gateway's side of the wire.
-    pub side: Side,
+    pub side: NamespaceHandle,
     /// Links made so far: the number of the next one.
     next: u32,
 }
@@ -87,7 +91,8 @@ impl Gateway {
         // process of its owner's user in the user namespace above (user_namespaces(7)), and a
         // container's root may be that, without any capability.
         let namespace = Namespace::create().context("make the gateway's network namespace")?;
-        let mut side = Side::open(namespace).context("open the gateway's network namespace")?;
+        let mut side =
+            NamespaceHandle::open(namespace).context("open the gateway's network namespace")?;
         settings(&side.sysctls).context("set up the gateway's network namespace")?;
         plumbing(&mut side.links, side.sysctls.has_ipv6())
             .context("set up the gateway's routing")?;

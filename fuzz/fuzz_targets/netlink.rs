@@ -4,14 +4,16 @@
 
 #![no_main]
 
-use boundary_shim::gateway::links::{Link, address_of, is_default, next_hop};
+use boundary_shim::gateway::addresses::address_of;
+use boundary_shim::gateway::links::Link;
+use boundary_shim::gateway::routes::{is_default, next_hop};
 use boundary_shim::sys::netlink::{acknowledgements, messages};
 use libfuzzer_sys::fuzz_target;
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = acknowledgements(bytes);
+    let _ = acknowledgements(bytes).count();
     for message in messages(bytes) {
         let NetlinkPayload::InnerMessage(message) = message.payload else {
             continue;

@@ -2,8 +2,7 @@
 
 #![no_main]
 
-use boundary_shim::audit::Kind;
-use boundary_shim::gateway::nflog::reports;
+use boundary_shim::gateway::nflog::{Transport, reports};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(found.len() <= bytes.len() / 16);
     for packet in found.into_iter().map(|report| report.packet) {
         assert_eq!(packet.source.is_ipv4(), packet.destination.is_ipv4());
-        let has_ports = matches!(packet.kind, Kind::Tcp | Kind::Udp);
+        let has_ports = matches!(packet.transport, Transport::Tcp | Transport::Udp);
         assert!(has_ports || packet.source.port() == 0 && packet.destination.port() == 0);
     }
 });

@@ -15,8 +15,10 @@ use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
-use super::links::{Link, MAIN, address_of, next_hop};
-use super::{DUMMY, Gateway, Side, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
+use super::addresses::address_of;
+use super::links::Link;
+use super::routes::{MAIN, next_hop};
+use super::{DUMMY, Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::sys::netns::Namespace;
 
 /// The numbers of inside links begin here, beyond any that an uplink brings along.
@@ -53,7 +55,11 @@ struct Snapshot {
 ///
 /// # Errors
 /// The step that failed, with the interface's name. The caller must not let the container run then.
-pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow::Result<Adopted> {
+pub fn adopt(
+    gateway: &mut Gateway,
+    container: &mut NamespaceHandle,
+    link: Link,
+) -> anyhow::Result<Adopted> {
     adopt_as(gateway, container, link, Snapshot::clone)
 }
 
@@ -65,7 +71,7 @@ pub fn adopt(gateway: &mut Gateway, container: &mut Side, link: Link) -> anyhow:
 /// The step that failed, with the interface's name.
 pub fn adopt_plugged_in(
     gateway: &mut Gateway,
-    container: &mut Side,
+    container: &mut NamespaceHandle,
     link: Link,
     networks: &[IpNet],
 ) -> anyhow::Result<Adopted> {
@@ -76,7 +82,7 @@ pub fn adopt_plugged_in(
 
 fn adopt_as(
     gateway: &mut Gateway,
-    container: &mut Side,
+    container: &mut NamespaceHandle,
     link: Link,
     believe: impl FnOnce(&Snapshot) -> Snapshot,
 ) -> anyhow::Result<Adopted> {
@@ -143,7 +149,7 @@ fn adopt_as(
 /// The kernel's.
 pub fn take_away(
     gateway: &Namespace,
-    container: &mut Side,
+    container: &mut NamespaceHandle,
     link: &Link,
     number: u32,
 ) -> io::Result<()> {
@@ -158,7 +164,11 @@ pub fn take_away(
 ///
 /// # Errors
 /// The kernel's.
-pub fn let_go(gateway: &mut Gateway, container: &Side, adopted: &Adopted) -> io::Result<()> {
+pub fn let_go(
+    gateway: &mut Gateway,
+    container: &NamespaceHandle,
+    adopted: &Adopted,
+) -> io::Result<()> {
     let links = &mut gateway.side.links;
     links.give_away(
         adopted.inside.index,
@@ -177,7 +187,10 @@ pub fn let_go(gateway: &mut Gateway, container: &Side, adopted: &Adopted) -> io:
 ///
 /// # Errors
 /// The step that failed.
-pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Result<Adopted> {
+pub fn private_link(
+    gateway: &mut Gateway,
+    container: &mut NamespaceHandle,
+) -> anyhow::Result<Adopted> {
     // RFC 6333 sets 192.0.0.0/29 aside for a link between two ends that nobody else sees; the IPv6
     // pair is a random ULA prefix (RFC 4193), fixed, since it is never seen by anybody else either.
     const CONTAINER_V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 2));
@@ -196,10 +209,10 @@ pub fn private_link(gateway: &mut Gateway, container: &mut Side) -> anyhow::Resu
         up: true,
         passing: false,
         mtu: 1500,
-        station: Vec::new(),
-        queue: 1000,
-        tied_to: None,
-        tied_in: None,
+        mac: Vec::new(),
+        txqlen: 1000,
+        peer_index: None,
+        peer_netns: None,
         bridge: None,
     };
     let number = gateway.take_number();
@@ -282,7 +295,7 @@ pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
                 | Vti
                 | Vti6
         )
-    ) && link.tied_in.is_none();
+    ) && link.peer_netns.is_none();
     !link.loopback && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
 }
 
@@ -293,8 +306,12 @@ pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
 ///
 /// # Errors
 /// The kernel's.
-pub fn plugged_in(container: &mut Side, link: &Link, host: &Namespace) -> io::Result<bool> {
-    match (&link.kind, link.tied_in) {
+pub fn plugged_in(
+    container: &mut NamespaceHandle,
+    link: &Link,
+    host: &Namespace,
+) -> io::Result<bool> {
+    match (&link.kind, link.peer_netns) {
         (None, _) => Ok(true),
         (Some(_), None) => Ok(false),
         (Some(_), Some(number)) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
@@ -302,7 +319,7 @@ pub fn plugged_in(container: &mut Side, link: &Link, host: &Namespace) -> io::Re
 }
 
 impl Snapshot {
-    fn take(container: &mut Side, link: Link) -> io::Result<Self> {
+    fn take(container: &mut NamespaceHandle, link: Link) -> io::Result<Self> {
         Ok(Self {
             addresses: container.links.addresses(link.index)?,
             routes: container.links.routes(link.index, MAIN)?,
@@ -346,7 +363,7 @@ impl Snapshot {
     }
 
     /// The container's side, so that it sees what it saw before.
-    fn restore(&self, container: &mut Side) -> io::Result<()> {
+    fn restore(&self, container: &mut NamespaceHandle) -> io::Result<()> {
         let index = container.links.by_name(&self.link.name)?.index;
         // Before addresses: with IPv6 off on the interface, the kernel must not give it any.
         let now = read_settings(container, &self.link.name);
@@ -465,7 +482,7 @@ fn prefix(route: &RouteMessage) -> Option<IpNet> {
 
 /// The interface's own settings, both families. Those that can't be read (write-only, secret) are
 /// not carried over.
-fn read_settings(side: &Side, interface: &str) -> Vec<(String, String)> {
+fn read_settings(side: &NamespaceHandle, interface: &str) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     for family in side.sysctls.families() {
         let directory = format!("{family}/conf/{interface}");

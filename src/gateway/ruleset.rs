@@ -338,8 +338,8 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
     batch.rule(FROM_CONTAINER, &Rule::new().reject(Reject::Prohibited));
 }
 
-/// TCP from outside that belongs to no connection with the container: the proxy's late packets, and
-/// who feels his way.
+/// TCP from outside that belongs to no connection with the container: late packets of the proxy's
+/// connections, and probes.
 fn strays(batch: &mut Batch) {
     let tcp = || Rule::new().transport(TCP);
     let known = DIALLED
@@ -461,4 +461,79 @@ fn from_ourselves(batch: &mut Batch) {
         .transport(ICMPV6)
         .icmp_type(143, 143);
     batch.rule(OUTPUT, &groups.verdict(Verdict::Accept));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::sys::netlink::{attributes, raw_messages};
+
+    /// Without root, where the netns suite can't ask the kernel: the batch, attribute by attribute.
+    /// What the numbers mean is in `nft/uapi.rs`; the same ruleset as `nft` lists it is in
+    /// `testdata/gateway.nft`. `UPDATE_TESTDATA=1` writes the file anew.
+    #[test]
+    fn the_batch_is_as_written_down() {
+        let captured = CapturedPorts {
+            tcp: vec![(80, 80), (443, 443), (5000, 5010)],
+            udp: vec![(4500, 4500)],
+        };
+        let ports = ProxyPorts {
+            tcp: 40001,
+            udp: 40002,
+        };
+        let (batch, acknowledged) = build(&captured, ports);
+        assert_eq!(acknowledged, raw_messages(&batch).count() - 2);
+        let found = dump(&batch);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/gateway.netlink");
+        if std::env::var_os("UPDATE_TESTDATA").is_some() {
+            crate::sys::file::replace(path.as_ref(), found.as_bytes(), 0o644).unwrap();
+        }
+        let expected = std::fs::read_to_string(path).unwrap();
+        for (number, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+            assert_eq!(found, expected, "line {} of {path}", number + 1);
+        }
+        assert_eq!(found.len(), expected.len());
+    }
+
+    /// One line for each message (its type, its flags, sequence number and port, `struct nfgenmsg`)
+    /// and for each attribute (its type and value).
+    fn dump(batch: &[u8]) -> String {
+        const HEADER: usize = 16;
+        const NFGENMSG: usize = 4;
+        let (mut text, mut at) = (String::new(), 0);
+        for message in raw_messages(batch) {
+            let rest = &batch[at + 6..at + HEADER];
+            let (family, attributes) = message.payload.split_at(NFGENMSG);
+            writeln!(
+                text,
+                "message {:#06x} {rest:02x?} {family:02x?}",
+                message.kind
+            )
+            .unwrap();
+            dump_attributes(&mut text, attributes, 1);
+            at += (HEADER + message.payload.len()).next_multiple_of(4);
+        }
+        assert_eq!(at, batch.len());
+        text
+    }
+
+    fn dump_attributes(text: &mut String, bytes: &[u8], depth: usize) {
+        const NESTED: u16 = 0x8000;
+        for (kind, value) in attributes(bytes) {
+            let indent = "  ".repeat(depth);
+            if kind & NESTED != 0 {
+                writeln!(text, "{indent}{}", kind & !NESTED).unwrap();
+                dump_attributes(text, value, depth + 1);
+                continue;
+            }
+            match value.strip_suffix(&[0]).map(std::str::from_utf8) {
+                Some(Ok(word)) if word.len() > 1 && !word.contains(char::is_control) => {
+                    writeln!(text, "{indent}{kind} {word:?}").unwrap();
+                }
+                _ => writeln!(text, "{indent}{kind} {value:02x?}").unwrap(),
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::handshakes::Handshakes;
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::gateway::fragment::{Fragment, Pieces, Whole};
-use crate::gateway::nflog::{self, Packet, Report, Why};
+use crate::gateway::nflog::{self, Packet, Report, Transport, Why};
 use crate::policy::{Attempt, Denial, Grounds, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
@@ -181,7 +181,7 @@ fn begin(judge: &Judge, packet: Packet) -> Entry {
     };
     let name = judge.names_of(packet.destination.ip()).into_iter().next();
     let mut entry = judge.begin(Subject::new(
-        packet.kind,
+        kind(packet.transport),
         direction,
         packet.source,
         packet.destination,
@@ -191,6 +191,15 @@ fn begin(judge: &Judge, packet: Packet) -> Entry {
         .map(|name| name.to_string());
     entry.subject().number = packet.number;
     entry
+}
+
+fn kind(transport: Transport) -> Kind {
+    match transport {
+        Transport::Tcp => Kind::Tcp,
+        Transport::Udp => Kind::Udp,
+        Transport::Icmp => Kind::Icmp,
+        Transport::Other => Kind::Other,
+    }
 }
 
 fn write(judge: &Judge, packet: Packet) {
@@ -211,11 +220,11 @@ fn write(judge: &Judge, packet: Packet) {
 
 /// The policy's own words, where it knows the protocol.
 fn denial(judge: &Judge, packet: Packet) -> Denial {
-    let protocol = match packet.kind {
-        Kind::Tcp => Protocol::Tcp,
-        Kind::Udp => Protocol::Udp,
-        Kind::Icmp => return Denial::because("ICMP is not let out"),
-        _ => return Denial::because("only TCP and UDP can be let out"),
+    let protocol = match packet.transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+        Transport::Icmp => return Denial::because("ICMP is not let out"),
+        Transport::Other => return Denial::because("only TCP and UDP can be let out"),
     };
     let names = judge.names_of(packet.destination.ip());
     let attempt = Attempt {

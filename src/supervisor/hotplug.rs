@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::gateway::Side;
+use crate::gateway::NamespaceHandle;
 use crate::gateway::adopt;
 use crate::gateway::links::Link;
 use crate::sys::netlink::Announcements;
@@ -45,8 +45,8 @@ pub(super) enum Stilled {
 #[derive(Debug)]
 pub(super) struct Watch {
     arrivals: Announcements,
-    container: Side,
-    host: Side,
+    container: NamespaceHandle,
+    host: NamespaceHandle,
     gateway: Namespace,
     seen: HashSet<(u32, Option<u32>)>,
     taken: u32,
@@ -61,8 +61,8 @@ impl Watch {
     ) -> io::Result<Self> {
         Ok(Self {
             arrivals: container.inside(Announcements::open)?,
-            container: Side::open(container.try_clone()?)?,
-            host: Side::open(host.try_clone()?)?,
+            container: NamespaceHandle::open(container.try_clone()?)?,
+            host: NamespaceHandle::open(host.try_clone()?)?,
             gateway: gateway.try_clone()?,
             seen: HashSet::new(),
             taken: 0,
@@ -131,10 +131,13 @@ impl Watch {
         let since = Instant::now();
         let plugged = adopt::leads_out(link, &[])
             && adopt::plugged_in(&mut self.container, link, &self.host.namespace)?;
-        if !plugged || !self.seen.insert((link.index, link.tied_to)) {
+        if !plugged || !self.seen.insert((link.index, link.peer_index)) {
             return Ok(());
         }
-        let stilled = match link.tied_to.filter(|_| link.kind == Some(InfoKind::Veth)) {
+        let stilled = match link
+            .peer_index
+            .filter(|_| link.kind == Some(InfoKind::Veth))
+        {
             Some(far) => {
                 fine_if_gone(self.host.links.set_down(far))?;
                 Stilled::Held {

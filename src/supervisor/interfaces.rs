@@ -23,8 +23,9 @@ use super::filter::FilterProcess;
 use super::hotplug::{Stilled, Watch};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::arp_ndp::StandsFor;
-use crate::gateway::links::{Link, MAIN, is_default, next_hop};
-use crate::gateway::{DUMMY, Gateway, Side, TO_OUTSIDE};
+use crate::gateway::links::Link;
+use crate::gateway::routes::{MAIN, is_default, next_hop};
+use crate::gateway::{DUMMY, Gateway, NamespaceHandle, TO_OUTSIDE};
 use crate::logging::Seldom;
 use crate::policy::Exit;
 use crate::proxy::Interfaces;
@@ -47,8 +48,8 @@ const GATEWAY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Wire {
     gateway: Gateway,
-    container: Side,
-    host: Side,
+    container: NamespaceHandle,
+    host: NamespaceHandle,
     exit: Exit,
     adopted: Vec<Adopted>,
     /// Links on which somebody must answer. The filter does, by the same sockets; it takes the
@@ -82,7 +83,7 @@ struct Ears {
 impl Wire {
     /// Takes hold of both sides. From here on this process lives where it dials from.
     pub(super) fn open(gateway: Gateway, container: Namespace, exit: Exit) -> anyhow::Result<Self> {
-        let host = Side::open(Namespace::current()?)?;
+        let host = NamespaceHandle::open(Namespace::current()?)?;
         if exit == Exit::Uplink {
             gateway
                 .side
@@ -91,7 +92,7 @@ impl Wire {
                 .context("enter the gateway")?;
         }
         Ok(Self {
-            container: Side::open(container)?,
+            container: NamespaceHandle::open(container)?,
             gateway,
             host,
             exit,
@@ -455,7 +456,7 @@ impl Questions {
     /// Opens the sockets, in the namespace of this thread. Questions wait in them until they are
     /// answered.
     fn open(link: &Link, stands_for: StandsFor) -> io::Result<Self> {
-        let station = <[u8; 6]>::try_from(link.station.as_slice()).map_err(|_| {
+        let station = <[u8; 6]>::try_from(link.mac.as_slice()).map_err(|_| {
             io::Error::new(
                 io::ErrorKind::Unsupported,
                 format!("{} is no Ethernet", link.name),

@@ -1,6 +1,9 @@
 //! Netlink sockets: rtnetlink requests and dumps, nf_tables batches, and the two kinds of messages
-//! that arrive unasked. Each socket belongs to the namespace it was opened in and is used from
-//! anywhere.
+//! that arrive unasked; and the one walk over messages and attributes, which is pure. Each socket
+//! belongs to the namespace it was opened in and is used from anywhere.
+//!
+//! The walk is our own, since netlink-packet-core's takes longer (`NetlinkBuffer` 1.2 times,
+//! `NlasIterator` 1.3 times, and ten times where a length is wrong: its errors are formatted texts).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,6 +17,9 @@ use netlink_sys::{Socket, SocketAddr};
 
 /// The kernel's answers come in datagrams of at most 32 KiB (`NLMSG_GOODSIZE`, doubled for dumps).
 const DATAGRAM: usize = 64 * 1024;
+
+/// The type of a message that acknowledges a request, or says why it failed (linux/netlink.h).
+const NLMSG_ERROR: u16 = 2;
 
 /// A request socket for links, addresses, routes, neighbours and rules of one namespace.
 #[derive(Debug)]
@@ -205,34 +211,71 @@ impl AsFd for Netfilter {
 }
 
 /// The error codes (0: success) of the `NLMSG_ERROR` messages in a datagram.
-#[must_use]
-pub fn acknowledgements(datagram: &[u8]) -> Vec<i32> {
-    const NLMSG_ERROR: u16 = 2;
-    let mut codes = Vec::new();
-    let mut rest = datagram;
-    while let (Some(length), Some(kind)) = (u32_at(rest, 0), u16_at(rest, 4)) {
-        let length = length as usize;
-        if let (NLMSG_ERROR, Some(code)) = (kind, u32_at(rest, 16)) {
-            codes.push(code.cast_signed());
-        }
-        match rest.get(length.max(16).next_multiple_of(4)..) {
-            Some(next) => rest = next,
-            None => break,
-        }
-    }
-    codes
+pub fn acknowledgements(datagram: &[u8]) -> impl Iterator<Item = i32> + '_ {
+    raw_messages(datagram)
+        .filter(|message| message.kind == NLMSG_ERROR)
+        .filter_map(|message| Some(i32::from_ne_bytes(*message.payload.first_chunk()?)))
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(
-        bytes.get(offset..offset + 4)?.try_into().ok()?,
-    ))
+/// The well-formed rtnetlink messages of a datagram. One that this crate's version can't parse (a
+/// newer kernel's) is skipped.
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> + '_ {
+    raw_messages(datagram).filter_map(|message| NetlinkMessage::deserialize(message.bytes).ok())
 }
 
-fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(
-        bytes.get(offset..offset + 2)?.try_into().ok()?,
-    ))
+/// One message of a datagram, unparsed (`nlmsghdr`, linux/netlink.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawMessage<'a> {
+    /// Its type (`nlmsg_type`).
+    pub kind: u16,
+    /// What follows the header.
+    pub payload: &'a [u8],
+    /// Header and payload, without padding.
+    bytes: &'a [u8],
+}
+
+/// The messages of a datagram, up to the first whose length is wrong.
+pub fn raw_messages(datagram: &[u8]) -> impl Iterator<Item = RawMessage<'_>> {
+    const KIND: usize = 4;
+    const HEADER: usize = 16;
+    let length = |rest: &[u8]| {
+        let length = u32::from_ne_bytes(*rest.first_chunk()?);
+        usize::try_from(length).ok()
+    };
+    padded(datagram, HEADER, length).filter_map(|bytes| {
+        Some(RawMessage {
+            kind: u16::from_ne_bytes(*bytes.get(KIND..)?.first_chunk()?),
+            payload: bytes.get(HEADER..)?,
+            bytes,
+        })
+    })
+}
+
+/// The attributes in a message, as type and value (`nlattr`, linux/netlink.h), up to the first whose
+/// length is wrong. The type's flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`) are left in it.
+pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    const KIND: usize = 2;
+    const HEADER: usize = 4;
+    let length = |rest: &[u8]| Some(u16::from_ne_bytes(*rest.first_chunk()?).into());
+    padded(bytes, HEADER, length).filter_map(|attribute| {
+        let kind = u16::from_ne_bytes(*attribute.get(KIND..)?.first_chunk()?);
+        Some((kind, attribute.get(HEADER..)?))
+    })
+}
+
+/// Splits what stands one behind another, each beginning with its length (that of its header
+/// included) and padded to four bytes: messages and attributes alike.
+fn padded(
+    mut rest: &[u8],
+    header: usize,
+    length: impl Fn(&[u8]) -> Option<usize>,
+) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = length(rest).filter(|length| *length >= header)?;
+        let one = rest.get(..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(one)
+    })
 }
 
 fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
@@ -249,21 +292,41 @@ fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The well-formed messages of a datagram.
-pub fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> + '_ {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        loop {
-            let length = u32_at(rest, 0)? as usize;
-            let message = rest.get(..length.max(16))?;
-            rest = rest
-                .get(length.max(16).next_multiple_of(4)..)
-                .unwrap_or_default();
-            // A message that this crate's version can't parse (a newer kernel's) is skipped, not
-            // fatal.
-            if let Ok(message) = NetlinkMessage::deserialize(message) {
-                return Some(message);
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: i32) -> Vec<u8> {
+        let mut message = 20_u32.to_ne_bytes().to_vec();
+        message.extend(NLMSG_ERROR.to_ne_bytes());
+        message.extend([0; 10]);
+        message.extend(code.to_ne_bytes());
+        message
+    }
+
+    #[test]
+    fn acknowledgements_are_told_in_order() {
+        let both = [error(0), error(-17)].concat();
+        assert_eq!(acknowledgements(&both).collect::<Vec<_>>(), [0, -17]);
+    }
+
+    #[test]
+    fn a_message_that_is_cut_or_shorter_than_its_header_ends_the_walk() {
+        for length in [0_u32, 15, 21] {
+            let mut second = error(-17);
+            second.splice(..4, length.to_ne_bytes());
+            let both = [error(0), second].concat();
+            assert_eq!(acknowledgements(&both).collect::<Vec<_>>(), [0]);
         }
-    })
+    }
+
+    #[test]
+    fn attributes_are_padded_to_four_bytes() {
+        let mut bytes = [5_u16.to_ne_bytes(), 9_u16.to_ne_bytes()].concat();
+        bytes.extend([7, 0, 0, 0]);
+        bytes.extend([4_u16.to_ne_bytes(), 1_u16.to_ne_bytes()].concat());
+        bytes.extend([3_u16.to_ne_bytes(), 2_u16.to_ne_bytes()].concat());
+        let found: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(found, [(9, [7].as_slice()), (1, [].as_slice())]);
+    }
 }

@@ -21,7 +21,7 @@ use boundary_shim::gateway::adopt::{self, Adopted};
 use boundary_shim::gateway::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::gateway::links::Link;
 use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
-use boundary_shim::gateway::{Gateway, Side};
+use boundary_shim::gateway::{Gateway, NamespaceHandle};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
 use boundary_shim::sys::socket::{self, NeighbourProtocol, Queues, Source};
@@ -125,8 +125,8 @@ impl Wire {
         wire
     }
 
-    fn side(&self) -> Side {
-        Side::open(
+    fn side(&self) -> NamespaceHandle {
+        NamespaceHandle::open(
             Namespace::open(&PathBuf::from(format!("/run/netns/{}", self.container))).unwrap(),
         )
         .unwrap()
@@ -220,7 +220,7 @@ impl Answering {
         ];
         let sockets = gateway.side.namespace.inside(|| {
             let open = |(link, stands_for): &(Link, StandsFor)| {
-                let station: [u8; 6] = link.station.as_slice().try_into().unwrap();
+                let station: [u8; 6] = link.mac.as_slice().try_into().unwrap();
                 let sockets = (
                     socket::questions(link.index, NeighbourProtocol::Arp)?,
                     socket::questions(link.index, NeighbourProtocol::Ndp)?,
@@ -263,7 +263,7 @@ impl Drop for Answering {
 }
 
 /// A gateway that hands ports 80 and 443 to sockets nobody reads from, unless given.
-fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, Side, Answering) {
+fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, NamespaceHandle, Answering) {
     let mut gateway = Gateway::create().unwrap();
     gateway
         .enforce(
@@ -827,7 +827,7 @@ fn settings_are_its_own() -> Result<(), Failed> {
 }
 
 fn loopback_alone() -> Result<(), Failed> {
-    let mut side = Side::open(Namespace::create()?)?;
+    let mut side = NamespaceHandle::open(Namespace::create()?)?;
     let leading: Vec<_> = side
         .links
         .list()?

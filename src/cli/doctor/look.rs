@@ -16,7 +16,7 @@ use crate::apparmor::{self, Denied};
 use crate::cli::install::installation;
 use crate::dockerd;
 use crate::gateway::ruleset::ProxyPorts;
-use crate::gateway::{Gateway, Side, adopt};
+use crate::gateway::{Gateway, NamespaceHandle, adopt};
 use crate::host::Host;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::Docker;
@@ -191,7 +191,7 @@ fn make_a_gateway() -> anyhow::Result<()> {
             udp: port,
         },
     )?;
-    let mut container = Side::open(Namespace::create()?)?;
+    let mut container = NamespaceHandle::open(Namespace::create()?)?;
     adopt::private_link(&mut gateway, &mut container)?;
     Ok(())
 }

@@ -1,37 +1,38 @@
 //! Rules: matches, statements and verdicts, one method each, in the words of nft(8).
 //!
-//! Constants are those of `linux/netfilter/nf_tables.h` unless they say otherwise.
+//! Every expression of ours works in one register, `NFT_REG_1`, of 16 bytes. The key of a set begins
+//! there, too, and goes on in the 4-byte registers behind it.
 
-use super::attributes::{Attributes, length};
-use super::{Family, FlowSet, Reject, Remote, Verdict};
+use super::flow_set::{Family, FlowSet, Remote};
+use super::uapi::{
+    IP_CT_DIR_REPLY, IPPROTO_FRAGMENT, NF_ACCEPT, NF_DROP, NFT_CMP_EQ, NFT_CMP_NEQ,
+    NFT_CONNLIMIT_F_INV, NFT_CT_DIRECTION, NFT_CT_MARK, NFT_CT_STATE, NFT_DYNSET_OP_UPDATE,
+    NFT_EXTHDR_F_PRESENT, NFT_FIB_RESULT_ADDRTYPE, NFT_FIB_RESULT_OIF, NFT_JUMP, NFT_LOOKUP_F_INV,
+    NFT_META_IIFNAME, NFT_META_L4PROTO, NFT_META_MARK, NFT_META_NFPROTO, NFT_META_OIFNAME,
+    NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_RANGE_EQ, NFT_REG_1,
+    NFT_REG_VERDICT, NFT_REG32_00, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, NFT_REJECT_ICMPX_UNREACH,
+    NFT_REJECT_TCP_RST, NFT_SOCKET_TRANSPARENT, NFT_SOCKET_WILDCARD, NFTA_BITWISE_DREG,
+    NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR, NFTA_CMP_DATA,
+    NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_CONNLIMIT_COUNT, NFTA_CONNLIMIT_FLAGS, NFTA_CT_DREG,
+    NFTA_CT_KEY, NFTA_CT_SREG, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_DYNSET_OP,
+    NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_EXTHDR_DREG,
+    NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET, NFTA_EXTHDR_TYPE, NFTA_FIB_DREG,
+    NFTA_FIB_F_DADDR, NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR, NFTA_FIB_FLAGS, NFTA_FIB_RESULT,
+    NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM, NFTA_LOG_GROUP, NFTA_LOG_PREFIX,
+    NFTA_LOG_QTHRESHOLD, NFTA_LOG_SNAPLEN, NFTA_LOOKUP_FLAGS, NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG,
+    NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG,
+    NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RANGE_FROM_DATA, NFTA_RANGE_OP, NFTA_RANGE_SREG,
+    NFTA_RANGE_TO_DATA, NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE, NFTA_SOCKET_DREG, NFTA_SOCKET_KEY,
+    NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE, RTN_LOCAL,
+};
+use crate::gateway::nfnetlink::{Attributes, NFPROTO_UNSPEC, length};
 
-/// The register that every expression of ours works in (`NFT_REG_1`, 16 bytes). The key of a set
-/// begins there, too, and goes on in the 4-byte registers behind it.
-const REGISTER: u32 = 1;
-/// `NFT_REG32_00`: the first 4 bytes of [`REGISTER`].
-const FIRST_WORD: u32 = 8;
-
-/// Keys of `meta` (`enum nft_meta_keys`).
-const META_MARK: u32 = 3;
-const META_INPUT_NAME: u32 = 6;
-const META_OUTPUT_NAME: u32 = 7;
-const META_FAMILY: u32 = 15;
-const META_TRANSPORT: u32 = 16;
-
-/// Keys of `ct` (`enum nft_ct_keys`).
-const CT_STATE: u32 = 0;
-const CT_DIRECTION: u32 = 1;
-const CT_MARK: u32 = 3;
-
-/// Bits of `ct state` (`NF_CT_STATE_BIT`, nf_conntrack_common.h).
+/// The bits of `ct state` (`NF_CT_STATE_BIT`, `NF_CT_STATE_INVALID_BIT`,
+/// linux/netfilter/nf_conntrack_common.h).
 const STATE_INVALID: u32 = 0x1;
 const STATE_ESTABLISHED: u32 = 0x2;
 const STATE_RELATED: u32 = 0x4;
 const STATE_NEW: u32 = 0x8;
-
-/// Headers that `payload` counts from (`enum nft_payload_bases`).
-const NETWORK_HEADER: u32 = 1;
-const TRANSPORT_HEADER: u32 = 2;
 
 /// Flags of TCP (RFC 9293 3.1).
 const FIN: u8 = 0x01;
@@ -39,9 +40,33 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// Operators of `cmp` (`enum nft_cmp_ops`).
-const EQUAL: u32 = 0;
-const NOT_EQUAL: u32 = 1;
+/// A verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The packet goes on.
+    Accept,
+    /// The packet ends here, silently.
+    Drop,
+}
+
+impl Verdict {
+    /// As nf_tables has it.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::Accept => NF_ACCEPT,
+            Self::Drop => NF_DROP,
+        }
+    }
+}
+
+/// How a refused packet's sender is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reject {
+    /// A TCP reset.
+    Reset,
+    /// ICMP or ICMPv6 «administratively prohibited».
+    Prohibited,
+}
 
 /// One rule: expressions from left to right; the first that doesn't hold ends it.
 #[derive(Debug, Default)]
@@ -62,33 +87,35 @@ impl Rule {
     /// The packet came in by an interface whose name begins so.
     #[must_use]
     pub fn from_interface(self, prefix: &str) -> Self {
-        self.meta(META_INPUT_NAME).compare(EQUAL, prefix.as_bytes())
+        self.meta(NFT_META_IIFNAME)
+            .compare(NFT_CMP_EQ, prefix.as_bytes())
     }
 
     /// The packet came in by an interface whose name does not begin so.
     #[must_use]
     pub fn not_from_interface(self, prefix: &str) -> Self {
-        self.meta(META_INPUT_NAME)
-            .compare(NOT_EQUAL, prefix.as_bytes())
+        self.meta(NFT_META_IIFNAME)
+            .compare(NFT_CMP_NEQ, prefix.as_bytes())
     }
 
     /// The packet goes out by an interface whose name begins so.
     #[must_use]
     pub fn to_interface(self, prefix: &str) -> Self {
-        self.meta(META_OUTPUT_NAME)
-            .compare(EQUAL, prefix.as_bytes())
+        self.meta(NFT_META_OIFNAME)
+            .compare(NFT_CMP_EQ, prefix.as_bytes())
     }
 
     /// The transport protocol is this (`IPPROTO_…`).
     #[must_use]
     pub fn transport(self, protocol: u8) -> Self {
-        self.meta(META_TRANSPORT).compare(EQUAL, &[protocol])
+        self.meta(NFT_META_L4PROTO).compare(NFT_CMP_EQ, &[protocol])
     }
 
     /// The packet is of this version of IP.
     #[must_use]
     pub fn of_family(self, family: Family) -> Self {
-        self.meta(META_FAMILY).compare(EQUAL, &[family.number()])
+        self.meta(NFT_META_NFPROTO)
+            .compare(NFT_CMP_EQ, &[family.number()])
     }
 
     /// The packet is a part of a larger one.
@@ -96,24 +123,21 @@ impl Rule {
     pub fn is_fragment(self, family: Family) -> Self {
         /// Offset and «more fragments».
         const PLACE: [u8; 2] = [0x3f, 0xff];
-        /// `IPPROTO_FRAGMENT`; `NFT_EXTHDR_F_PRESENT`.
-        const HEADER: u8 = 44;
-        const PRESENT: u32 = 1;
         let rule = self.of_family(family);
         match family {
             Family::V4 => rule
                 .network_bytes(6, 2)
                 .masked(&PLACE)
-                .compare(NOT_EQUAL, &[0; 2]),
+                .compare(NFT_CMP_NEQ, &[0; 2]),
             Family::V6 => {
                 let header = rule.expression("exthdr", |data| {
-                    data.number(1, REGISTER);
-                    data.raw(2, &[HEADER]);
-                    data.number(3, 0);
-                    data.number(4, 1);
-                    data.number(5, PRESENT);
+                    data.number(NFTA_EXTHDR_DREG, NFT_REG_1);
+                    data.raw(NFTA_EXTHDR_TYPE, &[IPPROTO_FRAGMENT]);
+                    data.number(NFTA_EXTHDR_OFFSET, 0);
+                    data.number(NFTA_EXTHDR_LEN, 1);
+                    data.number(NFTA_EXTHDR_FLAGS, NFT_EXTHDR_F_PRESENT);
                 });
-                header.compare(EQUAL, &[1])
+                header.compare(NFT_CMP_EQ, &[1])
             }
         }
     }
@@ -121,7 +145,7 @@ impl Rule {
     /// IPv6: the hop limit is this.
     #[must_use]
     pub fn hop_limit(self, limit: u8) -> Self {
-        self.network_bytes(7, 1).compare(EQUAL, &[limit])
+        self.network_bytes(7, 1).compare(NFT_CMP_EQ, &[limit])
     }
 
     /// IPv6: the destination, masked, is this.
@@ -129,19 +153,20 @@ impl Rule {
     pub fn destination_in(self, address: [u8; 2], mask: [u8; 2]) -> Self {
         self.network_bytes(24, 2)
             .masked(&mask)
-            .compare(EQUAL, &address)
+            .compare(NFT_CMP_EQ, &address)
     }
 
     /// IPv6: the source is `::`.
     #[must_use]
     pub fn from_nowhere(self) -> Self {
-        self.network_bytes(8, 16).compare(EQUAL, &[0; 16])
+        self.network_bytes(8, 16).compare(NFT_CMP_EQ, &[0; 16])
     }
 
     /// The packet is marked so.
     #[must_use]
     pub fn marked(self, mark: u32) -> Self {
-        self.meta(META_MARK).compare(EQUAL, &mark.to_ne_bytes())
+        self.meta(NFT_META_MARK)
+            .compare(NFT_CMP_EQ, &mark.to_ne_bytes())
     }
 
     /// The destination port lies in the range (TCP and UDP alike: bytes 2 and 3).
@@ -162,12 +187,10 @@ impl Rule {
     /// meant, or whoever is outside could connect to it.
     #[must_use]
     pub fn of_transparent_socket(self) -> Self {
-        const TRANSPARENT: u32 = 0;
-        const WILDCARD: u32 = 2;
-        self.socket(WILDCARD)
-            .compare(EQUAL, &[0])
-            .socket(TRANSPARENT)
-            .compare(EQUAL, &[1])
+        self.socket(NFT_SOCKET_WILDCARD)
+            .compare(NFT_CMP_EQ, &[0])
+            .socket(NFT_SOCKET_TRANSPARENT)
+            .compare(NFT_CMP_EQ, &[1])
     }
 
     /// It belongs to a socket in this namespace that has `IP_TRANSPARENT`, also to one that isn't
@@ -175,29 +198,23 @@ impl Rule {
     /// too, where the packet is for its own port.
     #[must_use]
     pub fn of_transparent_socket_in_any_state(self) -> Self {
-        const TRANSPARENT: u32 = 0;
-        self.socket(TRANSPARENT).compare(EQUAL, &[1])
+        self.socket(NFT_SOCKET_TRANSPARENT)
+            .compare(NFT_CMP_EQ, &[1])
     }
 
     /// No route leads back to its source by the interface it came in by (`fib saddr . iif oif
     /// missing`).
     #[must_use]
     pub fn source_is_foreign(self) -> Self {
-        const OUTPUT_INTERFACE: u32 = 1;
-        const SADDR_AND_IIF: u32 = 0x1 | 0x8;
-        self.fib(OUTPUT_INTERFACE, SADDR_AND_IIF)
-            .compare(EQUAL, &[0; 4])
+        self.fib(NFT_FIB_RESULT_OIF, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF)
+            .compare(NFT_CMP_EQ, &[0; 4])
     }
 
     /// Its destination is an address of this namespace's own (`fib daddr type local`).
     #[must_use]
     pub fn to_own_address(self) -> Self {
-        const ADDRESS_TYPE: u32 = 3;
-        const DADDR: u32 = 0x2;
-        /// `RTN_LOCAL`, rtnetlink.h.
-        const LOCAL: u32 = 2;
-        self.fib(ADDRESS_TYPE, DADDR)
-            .compare(EQUAL, &LOCAL.to_ne_bytes())
+        self.fib(NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR)
+            .compare(NFT_CMP_EQ, &RTN_LOCAL.to_ne_bytes())
     }
 
     /// TCP: it asks for a connection (SYN without ACK).
@@ -205,7 +222,7 @@ impl Rule {
     pub fn opens_tcp(self) -> Self {
         self.transport_bytes(13, 1)
             .masked(&[SYN | ACK])
-            .compare(EQUAL, &[SYN])
+            .compare(NFT_CMP_EQ, &[SYN])
     }
 
     /// TCP: it is not the segment that begins a connection (other flags than SYN among FIN, SYN,
@@ -215,7 +232,7 @@ impl Rule {
         const FIN_SYN_RST_ACK: u8 = FIN | SYN | RST | ACK;
         self.transport_bytes(13, 1)
             .masked(&[FIN_SYN_RST_ACK])
-            .compare(NOT_EQUAL, &[SYN])
+            .compare(NFT_CMP_NEQ, &[SYN])
     }
 
     /// TCP: it asks for a connection, grants one or ends one (SYN, FIN or RST).
@@ -223,7 +240,7 @@ impl Rule {
     pub fn opens_or_ends_tcp(self) -> Self {
         self.transport_bytes(13, 1)
             .masked(&[FIN | SYN | RST])
-            .compare(NOT_EQUAL, &[0])
+            .compare(NFT_CMP_NEQ, &[0])
     }
 
     /// Its flow is in the set.
@@ -231,7 +248,7 @@ impl Rule {
     pub fn of_noted(self, set: &FlowSet, remote: Remote) -> Self {
         self.of_family(set.family)
             .flow_key(set.family, remote)
-            .lookup(set, false)
+            .lookup(set, 0)
     }
 
     /// Its flow is not in the set; packets of the other version of IP aren't meant.
@@ -239,20 +256,19 @@ impl Rule {
     pub fn not_of_noted(self, set: &FlowSet, remote: Remote) -> Self {
         self.of_family(set.family)
             .flow_key(set.family, remote)
-            .lookup(set, true)
+            .lookup(set, NFT_LOOKUP_F_INV)
     }
 
     /// Notes its flow in the set, or that it is still in use. Where the set is full, the rule ends
     /// here.
     #[must_use]
     pub fn note(self, set: &FlowSet, remote: Remote) -> Self {
-        const UPDATE: u32 = 1;
         self.of_family(set.family)
             .flow_key(set.family, remote)
             .expression("dynset", |data| {
-                data.text(1, set.name);
-                data.number(3, UPDATE);
-                data.number(4, REGISTER);
+                data.text(NFTA_DYNSET_SET_NAME, set.name);
+                data.number(NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+                data.number(NFTA_DYNSET_SREG_KEY, NFT_REG_1);
             })
     }
 
@@ -265,10 +281,9 @@ impl Rule {
     /// More than so many connections that this rule has seen are open.
     #[must_use]
     pub fn beyond_connections(self, limit: u32) -> Self {
-        const OVER: u32 = 1;
         self.expression("connlimit", |data| {
-            data.number(1, limit);
-            data.number(2, OVER);
+            data.number(NFTA_CONNLIMIT_COUNT, limit);
+            data.number(NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
         })
     }
 
@@ -281,13 +296,15 @@ impl Rule {
     /// It answers a connection that the other side opened (`ct direction reply`).
     #[must_use]
     pub fn is_reply(self) -> Self {
-        self.conntrack(CT_DIRECTION).compare(EQUAL, &[1])
+        self.conntrack(NFT_CT_DIRECTION)
+            .compare(NFT_CMP_EQ, &[IP_CT_DIR_REPLY])
     }
 
     /// It belongs to a connection that was remembered so.
     #[must_use]
     pub fn of_remembered(self, mark: u32) -> Self {
-        self.conntrack(CT_MARK).compare(EQUAL, &mark.to_ne_bytes())
+        self.conntrack(NFT_CT_MARK)
+            .compare(NFT_CMP_EQ, &mark.to_ne_bytes())
     }
 
     /// Remembers the packet's connection by a mark of its own (`ct mark set`).
@@ -295,8 +312,8 @@ impl Rule {
     pub fn remember(self, mark: u32) -> Self {
         self.immediate(&mark.to_ne_bytes())
             .expression("ct", |data| {
-                data.number(2, CT_MARK);
-                data.number(4, REGISTER);
+                data.number(NFTA_CT_KEY, NFT_CT_MARK);
+                data.number(NFTA_CT_SREG, NFT_REG_1);
             })
     }
 
@@ -317,8 +334,8 @@ impl Rule {
     pub fn mark(self, mark: u32) -> Self {
         self.immediate(&mark.to_ne_bytes())
             .expression("meta", |data| {
-                data.number(2, META_MARK);
-                data.number(3, REGISTER);
+                data.number(NFTA_META_KEY, NFT_META_MARK);
+                data.number(NFTA_META_SREG, NFT_REG_1);
             })
     }
 
@@ -327,8 +344,8 @@ impl Rule {
     pub fn to_proxy(self, port: u16) -> Self {
         self.immediate(&port.to_be_bytes())
             .expression("tproxy", |data| {
-                data.number(1, 0);
-                data.number(3, REGISTER);
+                data.number(NFTA_TPROXY_FAMILY, NFPROTO_UNSPEC.into());
+                data.number(NFTA_TPROXY_REG_PORT, NFT_REG_1);
             })
     }
 
@@ -337,11 +354,11 @@ impl Rule {
     #[must_use]
     pub fn log(self, group: u16, why: &str, bytes: u32) -> Self {
         self.expression("log", |data| {
-            data.raw(1, &group.to_be_bytes());
-            data.text(2, why);
-            data.number(3, bytes);
-            // Told at once, one by one.
-            data.raw(4, &1_u16.to_be_bytes());
+            data.raw(NFTA_LOG_GROUP, &group.to_be_bytes());
+            data.text(NFTA_LOG_PREFIX, why);
+            data.number(NFTA_LOG_SNAPLEN, bytes);
+            // Each is reported at once, none waits for others.
+            data.raw(NFTA_LOG_QTHRESHOLD, &1_u16.to_be_bytes());
         })
     }
 
@@ -350,12 +367,13 @@ impl Rule {
     pub fn reject(self, how: Reject) -> Self {
         self.expression("reject", |data| match how {
             Reject::Reset => {
-                data.number(1, 1);
-                data.raw(2, &[0]);
+                data.number(NFTA_REJECT_TYPE, NFT_REJECT_TCP_RST);
+                // Asked for by the kernel, and not used.
+                data.raw(NFTA_REJECT_ICMP_CODE, &[0]);
             }
             Reject::Prohibited => {
-                data.number(1, 2);
-                data.raw(2, &[3]);
+                data.number(NFTA_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+                data.raw(NFTA_REJECT_ICMP_CODE, &[NFT_REJECT_ICMPX_ADMIN_PROHIBITED]);
             }
         })
     }
@@ -363,51 +381,49 @@ impl Rule {
     /// Goes on with the rules of another chain, and comes back.
     #[must_use]
     pub fn jump(self, chain: &str) -> Self {
-        /// `NFT_JUMP`.
-        const JUMP: i32 = -3;
-        self.expression("immediate", |data| {
-            data.number(1, 0);
-            data.nested(2, |value| {
-                value.nested(2, |code| {
-                    code.number(1, JUMP.cast_unsigned());
-                    code.text(2, chain);
-                });
-            });
-        })
+        self.decide(NFT_JUMP.cast_unsigned(), Some(chain))
     }
 
     /// Ends with a verdict.
     #[must_use]
     pub fn verdict(self, verdict: Verdict) -> Self {
+        self.decide(verdict.code(), None)
+    }
+
+    /// `immediate` into the verdict's register.
+    fn decide(self, code: u32, chain: Option<&str>) -> Self {
         self.expression("immediate", |data| {
-            data.number(1, 0);
-            data.nested(2, |value| {
-                value.nested(2, |code| {
-                    code.number(1, u32::from(verdict == Verdict::Accept))
-                })
+            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+            data.nested(NFTA_IMMEDIATE_DATA, |value| {
+                value.nested(NFTA_DATA_VERDICT, |verdict| {
+                    verdict.number(NFTA_VERDICT_CODE, code);
+                    if let Some(chain) = chain {
+                        verdict.text(NFTA_VERDICT_CHAIN, chain);
+                    }
+                });
             });
         })
     }
 
     fn in_state(self, bits: u32) -> Self {
-        self.conntrack(CT_STATE)
+        self.conntrack(NFT_CT_STATE)
             .masked(&bits.to_ne_bytes())
-            .compare(NOT_EQUAL, &[0; 4])
+            .compare(NFT_CMP_NEQ, &[0; 4])
     }
 
     /// `bitwise`: keeps the bits of a mask.
     fn masked(self, mask: &[u8]) -> Self {
         self.expression("bitwise", |data| {
-            data.number(1, REGISTER);
-            data.number(2, REGISTER);
-            data.number(3, length(mask.len()));
-            data.value(4, mask);
-            data.value(5, &vec![0; mask.len()]);
+            data.number(NFTA_BITWISE_SREG, NFT_REG_1);
+            data.number(NFTA_BITWISE_DREG, NFT_REG_1);
+            data.number(NFTA_BITWISE_LEN, length(mask.len()));
+            value(data, NFTA_BITWISE_MASK, mask);
+            value(data, NFTA_BITWISE_XOR, &vec![0; mask.len()]);
         })
     }
 
     /// Loads a flow's key: the remote address into the first register, the remote and the near port
-    /// behind it.
+    /// into the words behind it.
     fn flow_key(self, family: Family, remote: Remote) -> Self {
         const SOURCE_PORT: u32 = 0;
         const DESTINATION_PORT: u32 = 2;
@@ -420,96 +436,101 @@ impl Rule {
                 SOURCE_PORT,
             ),
         };
-        let behind = FIRST_WORD + length / 4;
-        self.payload(REGISTER, NETWORK_HEADER, address, length)
-            .payload(behind, TRANSPORT_HEADER, remote_port, 2)
-            .payload(behind + 1, TRANSPORT_HEADER, near_port, 2)
+        let behind = NFT_REG32_00 + length / 4;
+        self.payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, address, length)
+            .payload(behind, NFT_PAYLOAD_TRANSPORT_HEADER, remote_port, 2)
+            .payload(behind + 1, NFT_PAYLOAD_TRANSPORT_HEADER, near_port, 2)
     }
 
     fn fib(self, result: u32, flags: u32) -> Self {
         self.expression("fib", |data| {
-            data.number(1, REGISTER);
-            data.number(2, result);
-            data.number(3, flags);
+            data.number(NFTA_FIB_DREG, NFT_REG_1);
+            data.number(NFTA_FIB_RESULT, result);
+            data.number(NFTA_FIB_FLAGS, flags);
         })
     }
 
-    fn lookup(self, set: &FlowSet, inverted: bool) -> Self {
+    fn lookup(self, set: &FlowSet, flags: u32) -> Self {
         self.expression("lookup", |data| {
-            data.text(1, set.name);
-            data.number(2, REGISTER);
-            data.number(5, u32::from(inverted));
+            data.text(NFTA_LOOKUP_SET, set.name);
+            data.number(NFTA_LOOKUP_SREG, NFT_REG_1);
+            data.number(NFTA_LOOKUP_FLAGS, flags);
         })
     }
 
     fn socket(self, key: u32) -> Self {
         self.expression("socket", |data| {
-            data.number(1, key);
-            data.number(2, REGISTER);
+            data.number(NFTA_SOCKET_KEY, key);
+            data.number(NFTA_SOCKET_DREG, NFT_REG_1);
         })
     }
 
     fn meta(self, key: u32) -> Self {
         self.expression("meta", |data| {
-            data.number(1, REGISTER);
-            data.number(2, key);
+            data.number(NFTA_META_DREG, NFT_REG_1);
+            data.number(NFTA_META_KEY, key);
         })
     }
 
     fn conntrack(self, key: u32) -> Self {
         self.expression("ct", |data| {
-            data.number(1, REGISTER);
-            data.number(2, key);
+            data.number(NFTA_CT_DREG, NFT_REG_1);
+            data.number(NFTA_CT_KEY, key);
         })
     }
 
     fn transport_bytes(self, offset: u32, length: u32) -> Self {
-        self.payload(REGISTER, TRANSPORT_HEADER, offset, length)
+        self.payload(NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER, offset, length)
     }
 
     fn network_bytes(self, offset: u32, length: u32) -> Self {
-        self.payload(REGISTER, NETWORK_HEADER, offset, length)
+        self.payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, length)
     }
 
     fn payload(self, register: u32, header: u32, offset: u32, length: u32) -> Self {
         self.expression("payload", |data| {
-            data.number(1, register);
-            data.number(2, header);
-            data.number(3, offset);
-            data.number(4, length);
+            data.number(NFTA_PAYLOAD_DREG, register);
+            data.number(NFTA_PAYLOAD_BASE, header);
+            data.number(NFTA_PAYLOAD_OFFSET, offset);
+            data.number(NFTA_PAYLOAD_LEN, length);
         })
     }
 
     /// `cmp`. Shorter values compare a prefix.
-    fn compare(self, operator: u32, value: &[u8]) -> Self {
+    fn compare(self, operator: u32, bytes: &[u8]) -> Self {
         self.expression("cmp", |data| {
-            data.number(1, REGISTER);
-            data.number(2, operator);
-            data.value(3, value);
+            data.number(NFTA_CMP_SREG, NFT_REG_1);
+            data.number(NFTA_CMP_OP, operator);
+            value(data, NFTA_CMP_DATA, bytes);
         })
     }
 
     fn range(self, from: &[u8], to: &[u8]) -> Self {
         self.expression("range", |data| {
-            data.number(1, REGISTER);
-            data.number(2, 0);
-            data.value(3, from);
-            data.value(4, to);
+            data.number(NFTA_RANGE_SREG, NFT_REG_1);
+            data.number(NFTA_RANGE_OP, NFT_RANGE_EQ);
+            value(data, NFTA_RANGE_FROM_DATA, from);
+            value(data, NFTA_RANGE_TO_DATA, to);
         })
     }
 
-    fn immediate(self, value: &[u8]) -> Self {
+    fn immediate(self, bytes: &[u8]) -> Self {
         self.expression("immediate", |data| {
-            data.number(1, REGISTER);
-            data.value(2, value);
+            data.number(NFTA_IMMEDIATE_DREG, NFT_REG_1);
+            value(data, NFTA_IMMEDIATE_DATA, bytes);
         })
     }
 
     fn expression(mut self, name: &str, build: impl FnOnce(&mut Attributes)) -> Self {
-        self.0.nested(1, |element| {
-            element.text(1, name);
-            element.nested(2, build);
+        self.0.nested(NFTA_LIST_ELEM, |element| {
+            element.text(NFTA_EXPR_NAME, name);
+            element.nested(NFTA_EXPR_DATA, build);
         });
         self
     }
+}
+
+/// Bytes that an expression compares with or loads.
+fn value(data: &mut Attributes, attribute: u16, bytes: &[u8]) {
+    data.nested(attribute, |value| value.raw(NFTA_DATA_VALUE, bytes));
 }
