@@ -6,34 +6,25 @@
 
 pub mod addresses;
 pub mod adopt;
-pub mod arp_ndp;
-pub mod fragment;
-pub mod icmp;
-pub mod ip;
 pub mod links;
-pub mod nflog;
-mod nfnetlink;
 pub mod nft;
 pub mod routes;
 pub mod ruleset;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use anyhow::Context;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::RuleAttribute;
 
+use crate::packets::agreed::{DUMMY, LEAVING, ProxyPorts};
 use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
 use crate::sys::netns::Namespace;
 use crate::sys::sysctl::Sysctls;
 use links::Links;
-
-/// The gateway's own address: the source of the ICMP errors that a container sees. RFC 7600 sets it
-/// aside for nodes that must send ICMP and have no address of their own.
-pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
 /// The routing table that delivers marked packets to this namespace's own sockets.
 const LOCAL_DELIVERY: u8 = 100;
@@ -103,11 +94,7 @@ impl Gateway {
     ///
     /// # Errors
     /// What nf_tables says.
-    pub fn enforce(
-        &self,
-        captured: &CapturedPorts,
-        ports: ruleset::ProxyPorts,
-    ) -> anyhow::Result<()> {
+    pub fn enforce(&self, captured: &CapturedPorts, ports: ProxyPorts) -> anyhow::Result<()> {
         let (batch, acknowledged) = ruleset::build(captured, ports);
         let namespace = &self.side.namespace;
         let netfilter = namespace.inside(Netfilter::open)?;
@@ -187,7 +174,7 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
 /// nf_tables' `pre_exit`, then the links' `exit`). What then comes from the container is unmarked,
 /// and finds no route.
 fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
-    use ruleset::{CAPTURED, INBOUND, LEAVING, REPLYING, RETURNING};
+    use ruleset::{CAPTURED, INBOUND, REPLYING, RETURNING};
     let lo = links.by_name("lo")?.index;
     links.set_up(lo)?;
     links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;

@@ -17,6 +17,7 @@ pub mod hook;
 pub mod host;
 pub mod integrate;
 pub mod logging;
+pub mod packets;
 pub mod policy;
 pub mod prepare;
 pub mod proxy;

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use boundary_shim::gateway::arp_ndp::{StandsFor, answer_arp, answer_ndp};
+use boundary_shim::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use libfuzzer_sys::fuzz_target;
 
 const STATION: [u8; 6] = [2, 0, 0, 0, 0, 7];

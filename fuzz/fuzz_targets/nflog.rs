@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use boundary_shim::gateway::nflog::{Transport, reports};
+use boundary_shim::packets::nflog::{Transport, reports};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -11,13 +11,18 @@ use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::mounts::HostFiles;
-use boundary_shim::spec::network::OwnerNamespace;
-use boundary_shim::spec::{self, RuntimeQuirks, Nesting, Outcome, NetworkOrigin, RewriteInput, capabilities};
+use boundary_shim::spec::{
+    self, Nesting, NetworkOrigin, Outcome, OwnerNamespace, RewriteInput, RuntimeQuirks, Spec,
+    capabilities,
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(spec) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
+    let Ok(spec) = Spec::check(spec) else {
         return;
     };
     let _ = spec::annotations(&spec);
@@ -62,6 +67,8 @@ fuzz_target!(|bytes: &[u8]| {
     );
 });
 
+const PROGRAM: &str = "/usr/local/bin/boundary-shim";
+
 /// What differs from one host to another.
 struct Setting<'a> {
     /// Where the network namespace is found that the spec names, if it names one.
@@ -78,7 +85,7 @@ fn owner() -> OwnerNamespace {
     }
 }
 
-fn input(spec: &Value, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
+fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
     let named = spec::network::path(spec).ok().flatten();
     RewriteInput {
         place: named.map(|_| setting.place.clone()),
@@ -100,23 +107,17 @@ fn input(spec: &Value, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         absent_device: None,
         quirks: RuntimeQuirks::RUNC,
         privileged: Privileged::Refuse,
-        program: "/usr/local/bin/boundary-shim",
     }
 }
 
-fn rewrite(before: &Value, setting: &Setting<'_>) {
+fn rewrite(before: &Spec, setting: &Setting<'_>) {
     let mut after = before.clone();
-    let Ok(outcome) = spec::rewrite(&mut after, &input(before, setting, false)) else {
+    let Ok(outcome) = spec::rewrite(&mut after, &input(before, setting, false), PROGRAM) else {
         return;
     };
     assert_eq!(
-        spec::check(before),
-        Ok(()),
-        "what was rewritten had been checked"
-    );
-    assert_eq!(
-        spec::check(&after),
-        Ok(()),
+        Spec::check(after.clone().into_value()),
+        Ok(after.clone()),
         "what was rewritten can be read again"
     );
 
@@ -155,6 +156,7 @@ fn rewrite(before: &Value, setting: &Setting<'_>) {
     let second = spec::rewrite(
         &mut again,
         &input(&after, setting, outcome.exit == Exit::Host),
+        PROGRAM,
     );
     // The second time, the filter is found as it should be.
     let nesting = Nesting {

@@ -18,7 +18,8 @@ use netlink_packet_route::route::RouteMessage;
 use super::addresses::address_of;
 use super::links::Link;
 use super::routes::{MAIN, next_hop};
-use super::{DUMMY, Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
+use super::{Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
+use crate::packets::agreed::DUMMY;
 use crate::sys::netns::Namespace;
 
 /// The numbers of inside links begin here, beyond any that an uplink brings along.

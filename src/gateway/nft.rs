@@ -8,12 +8,12 @@ mod flow_set;
 mod rule;
 mod uapi;
 
-use super::nfnetlink::{
+use crate::packets::nfnetlink::{
     Attributes, Message, NFPROTO_INET, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE,
     NLM_F_REQUEST,
 };
 pub use flow_set::{Family, FlowSet, Remote};
-pub use rule::{Reject, Rule, Verdict};
+pub use rule::{NftVerdict, Reject, Rule};
 use uapi::{
     NF_INET_FORWARD, NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT, NF_INET_PRE_ROUTING,
     NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES, NFNL_SUBSYS_NONE,
@@ -98,7 +98,7 @@ impl Batch {
     }
 
     /// Adds a base chain of type `filter`.
-    pub fn chain(&mut self, name: &str, hook: Hook, priority: i32, policy: Verdict) {
+    pub fn chain(&mut self, name: &str, hook: Hook, priority: i32, policy: NftVerdict) {
         let table = self.table;
         let number = match hook {
             Hook::Prerouting => NF_INET_PRE_ROUTING,

@@ -7,7 +7,10 @@
 //! only what passes between the outside and the container; what the proxy sends and receives is
 //! told by its sockets and by a set of what it sent.
 
-use crate::gateway::nft::{Batch, Family, FlowSet, Hook, Reject, Remote, Rule, Verdict};
+use crate::gateway::nft::{Batch, Family, FlowSet, Hook, NftVerdict, Reject, Remote, Rule};
+use crate::packets::agreed::{
+    ARRIVED, FRAGMENT, LEAVING, LOG_GROUP, OPENING, ProxyPorts, REFUSED, SPOOFED, STRAY,
+};
 use crate::policy::CapturedPorts;
 
 /// Names of links to the container begin so.
@@ -28,24 +31,7 @@ pub const RETURNING: u32 = 0xb1;
 pub const INBOUND: u32 = 0xb2;
 /// From the container, in reply to a connection from outside.
 pub const REPLYING: u32 = 0xb3;
-/// From the proxy's sockets that lead to the outside (`SO_MARK`).
-pub const LEAVING: u32 = 0xb4;
 
-/// The log group on which refused and inbound packets are reported.
-pub const LOG_GROUP: u16 = 1;
-/// Word on a log entry: refused, on its way out.
-pub const REFUSED: &str = "refused";
-/// Word on a log entry: dropped, for a source address that is not the container's.
-pub const SPOOFED: &str = "spoofed";
-/// Word on a log entry: let in, the first of a connection from outside.
-pub const ARRIVED: &str = "inbound";
-/// Word on a log entry: TCP, handed to the proxy, which will hear of it only if a connection comes
-/// about.
-pub const OPENING: &str = "opening";
-/// Word on a log entry: from outside, of no connection, and not let in.
-pub const STRAY: &str = "stray";
-/// Word on a log entry: a fragment from the container, which goes on to be put together.
-pub const FRAGMENT: &str = "fragment";
 /// Bytes of a packet that are logged: an IPv6 header, some extension headers, the ports.
 const LOGGED: u32 = 128;
 
@@ -103,15 +89,6 @@ const ICMPV6: u8 = 58;
 /// IPv6's groups: address and mask.
 const MULTICAST: ([u8; 2], [u8; 2]) = ([0xff, 0], [0xff, 0]);
 
-/// The sockets that captured packets are handed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProxyPorts {
-    /// TCP, DNS over TCP included (told apart by the original port).
-    pub tcp: u16,
-    /// UDP, DNS included.
-    pub udp: u16,
-}
-
 /// The whole ruleset. Returns the batch's bytes and the number of acknowledgements to await.
 #[must_use]
 pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
@@ -124,20 +101,20 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     batch.jump_target(FROM_CONTAINER);
     batch.jump_target(STRAYS);
     // -450: before fragments are put together (-400), which keeps those that never become a packet.
-    batch.chain(FRAGMENTS, Hook::Prerouting, -450, Verdict::Accept);
+    batch.chain(FRAGMENTS, Hook::Prerouting, -450, NftVerdict::Accept);
     // -300 (raw): before conntrack, after fragments were put together (-400). -150 (mangle): after
     // conntrack, before routing.
     batch.chain(
         PREROUTING_UNTRACKED,
         Hook::Prerouting,
         -300,
-        Verdict::Accept,
+        NftVerdict::Accept,
     );
-    batch.chain(PREROUTING, Hook::Prerouting, -150, Verdict::Accept);
-    batch.chain(INPUT, Hook::Input, 0, Verdict::Drop);
-    batch.chain(FORWARD, Hook::Forward, 0, Verdict::Drop);
-    batch.chain(OUTPUT_UNTRACKED, Hook::Output, -300, Verdict::Accept);
-    batch.chain(OUTPUT, Hook::Output, 0, Verdict::Drop);
+    batch.chain(PREROUTING, Hook::Prerouting, -150, NftVerdict::Accept);
+    batch.chain(INPUT, Hook::Input, 0, NftVerdict::Drop);
+    batch.chain(FORWARD, Hook::Forward, 0, NftVerdict::Drop);
+    batch.chain(OUTPUT_UNTRACKED, Hook::Output, -300, NftVerdict::Accept);
+    batch.chain(OUTPUT, Hook::Output, 0, NftVerdict::Drop);
     for family in [Family::V4, Family::V6] {
         let fragment = Rule::new().from_interface(INSIDE).is_fragment(family);
         batch.rule(FRAGMENTS, &fragment.log(LOG_GROUP, FRAGMENT, LOGGED));
@@ -162,7 +139,7 @@ fn for_the_proxy(batch: &mut Batch) {
         .of_transparent_socket()
         .untracked()
         .mark(RETURNING);
-    batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
+    batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
     for set in &ASKED {
         let rule = outside()
             .transport(UDP)
@@ -170,14 +147,14 @@ fn for_the_proxy(batch: &mut Batch) {
             .note(set, Remote::Source);
         batch.rule(
             PREROUTING_UNTRACKED,
-            &rule.untracked().mark(RETURNING).verdict(Verdict::Accept),
+            &rule.untracked().mark(RETURNING).verdict(NftVerdict::Accept),
         );
     }
     batch.rule(
         PREROUTING_UNTRACKED,
         &Rule::new()
             .not_from_interface(INSIDE)
-            .verdict(Verdict::Accept),
+            .verdict(NftVerdict::Accept),
     );
 }
 
@@ -194,12 +171,12 @@ fn checked_source(batch: &mut Batch) {
     // record; all else of IGMP and ICMPv6 is one.
     for rule in [v6(133), v6(143), v6(135).from_nowhere()] {
         let rule = rule.destination_in(MULTICAST.0, MULTICAST.1);
-        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Drop));
+        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Drop));
     }
     let spoofed = Rule::new()
         .source_is_foreign()
         .log(LOG_GROUP, SPOOFED, LOGGED)
-        .verdict(Verdict::Drop);
+        .verdict(NftVerdict::Drop);
     batch.rule(PREROUTING_UNTRACKED, &spoofed);
     // Connections that the proxy has accepted. (Not UDP: there, the socket that answers in a
     // stranger's name would fit.)
@@ -208,13 +185,13 @@ fn checked_source(batch: &mut Batch) {
         .of_transparent_socket()
         .untracked()
         .mark(CAPTURED);
-    batch.rule(PREROUTING_UNTRACKED, &accepted.verdict(Verdict::Accept));
+    batch.rule(PREROUTING_UNTRACKED, &accepted.verdict(NftVerdict::Accept));
     for rule in to_this_node() {
-        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(Verdict::Accept));
+        batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
     }
     // Asking for a neighbour at its own address, to see whether it is still there:
     // `proxy::neighbours` answers.
-    batch.rule(PREROUTING_UNTRACKED, &discovery().verdict(Verdict::Drop));
+    batch.rule(PREROUTING_UNTRACKED, &discovery().verdict(NftVerdict::Drop));
 }
 
 /// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed
@@ -269,11 +246,11 @@ fn tracked(batch: &mut Batch) {
     for mark in [CAPTURED, RETURNING] {
         batch.rule(
             PREROUTING,
-            &Rule::new().marked(mark).verdict(Verdict::Accept),
+            &Rule::new().marked(mark).verdict(NftVerdict::Accept),
         );
     }
     for rule in to_this_node() {
-        batch.rule(PREROUTING, &rule.verdict(Verdict::Accept));
+        batch.rule(PREROUTING, &rule.verdict(NftVerdict::Accept));
     }
     let outside = || Rule::new().from_interface(OUTSIDE);
     // For a connection that the proxy has closed, or that never was: this node answers with a
@@ -288,18 +265,18 @@ fn tracked(batch: &mut Batch) {
         batch.rule(PREROUTING, &rule.jump(STRAYS));
     }
     let stray = outside().of_no_connection().log(LOG_GROUP, STRAY, LOGGED);
-    batch.rule(PREROUTING, &stray.verdict(Verdict::Drop));
-    batch.rule(PREROUTING, &discovery().verdict(Verdict::Drop));
+    batch.rule(PREROUTING, &stray.verdict(NftVerdict::Drop));
+    batch.rule(PREROUTING, &discovery().verdict(NftVerdict::Drop));
     batch.rule(
         PREROUTING,
-        &outside().mark(INBOUND).verdict(Verdict::Accept),
+        &outside().mark(INBOUND).verdict(NftVerdict::Accept),
     );
     let inside = || Rule::new().from_interface(INSIDE);
     batch.rule(
         PREROUTING,
         &answers_outside(inside())
             .mark(REPLYING)
-            .verdict(Verdict::Accept),
+            .verdict(NftVerdict::Accept),
     );
     batch.rule(PREROUTING, &inside().jump(FROM_CONTAINER));
 }
@@ -318,7 +295,7 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
                 &rule
                     .to_proxy(proxy.tcp)
                     .mark(CAPTURED)
-                    .verdict(Verdict::Accept),
+                    .verdict(NftVerdict::Accept),
             );
         }
     }
@@ -328,7 +305,7 @@ fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: Proxy
             .destination_port(ports)
             .to_proxy(proxy.udp)
             .mark(CAPTURED);
-        batch.rule(FROM_CONTAINER, &rule.verdict(Verdict::Accept));
+        batch.rule(FROM_CONTAINER, &rule.verdict(NftVerdict::Accept));
     }
     batch.rule(FROM_CONTAINER, &Rule::new().log(LOG_GROUP, REFUSED, LOGGED));
     batch.rule(
@@ -348,14 +325,14 @@ fn strays(batch: &mut Batch) {
     let waiting = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
     let unknown = tcp().log(LOG_GROUP, STRAY, LOGGED);
     for rule in known.chain([waiting, unknown]) {
-        batch.rule(STRAYS, &rule.mark(RETURNING).verdict(Verdict::Accept));
+        batch.rule(STRAYS, &rule.mark(RETURNING).verdict(NftVerdict::Accept));
     }
 }
 
 /// Only what was handed to the proxy, and neighbour discovery.
 fn to_ourselves(batch: &mut Batch) {
     for mark in [CAPTURED, RETURNING] {
-        batch.rule(INPUT, &Rule::new().marked(mark).verdict(Verdict::Accept));
+        batch.rule(INPUT, &Rule::new().marked(mark).verdict(NftVerdict::Accept));
     }
     // What the kernel tells the proxy's own sockets about packets that it could not deliver.
     batch.rule(
@@ -363,10 +340,10 @@ fn to_ourselves(batch: &mut Batch) {
         &Rule::new()
             .from_interface(LOOPBACK)
             .marked(LEAVING)
-            .verdict(Verdict::Accept),
+            .verdict(NftVerdict::Accept),
     );
     for rule in to_this_node() {
-        batch.rule(INPUT, &rule.verdict(Verdict::Accept));
+        batch.rule(INPUT, &rule.verdict(NftVerdict::Accept));
     }
 }
 
@@ -386,7 +363,7 @@ fn through(batch: &mut Batch) {
     let flood = inward()
         .opens_connection()
         .beyond_connections(INBOUND_CONNECTIONS);
-    batch.rule(FORWARD, &flood.verdict(Verdict::Drop));
+    batch.rule(FORWARD, &flood.verdict(NftVerdict::Drop));
     batch.rule(
         FORWARD,
         &inward()
@@ -400,19 +377,19 @@ fn through(batch: &mut Batch) {
             &inward()
                 .transport(UDP)
                 .note(set, Remote::Source)
-                .verdict(Verdict::Accept),
+                .verdict(NftVerdict::Accept),
         );
     }
     // Not noted: its reply would not be let out.
-    batch.rule(FORWARD, &inward().transport(UDP).verdict(Verdict::Drop));
-    batch.rule(FORWARD, &inward().verdict(Verdict::Accept));
+    batch.rule(FORWARD, &inward().transport(UDP).verdict(NftVerdict::Drop));
+    batch.rule(FORWARD, &inward().verdict(NftVerdict::Accept));
     let reply = answers_outside(
         Rule::new()
             .from_interface(INSIDE)
             .to_interface(OUTSIDE)
             .marked(REPLYING),
     );
-    batch.rule(FORWARD, &reply.verdict(Verdict::Accept));
+    batch.rule(FORWARD, &reply.verdict(NftVerdict::Accept));
 }
 
 /// What this namespace itself sends. Routing is the first lock (`gateway::plumbing`), and outlasts
@@ -422,7 +399,9 @@ fn from_ourselves(batch: &mut Batch) {
     for interface in [INSIDE, LOOPBACK] {
         batch.rule(
             OUTPUT,
-            &Rule::new().to_interface(interface).verdict(Verdict::Accept),
+            &Rule::new()
+                .to_interface(interface)
+                .verdict(NftVerdict::Accept),
         );
     }
     let leaving = || Rule::new().to_interface(OUTSIDE).marked(LEAVING);
@@ -432,7 +411,7 @@ fn from_ourselves(batch: &mut Batch) {
             &leaving()
                 .transport(UDP)
                 .note(set, Remote::Destination)
-                .verdict(Verdict::Accept),
+                .verdict(NftVerdict::Accept),
         );
     }
     for set in &DIALLED {
@@ -444,23 +423,26 @@ fn from_ourselves(batch: &mut Batch) {
                 .note(set, Remote::Destination),
         );
     }
-    batch.rule(OUTPUT, &leaving().transport(TCP).verdict(Verdict::Accept));
+    batch.rule(
+        OUTPUT,
+        &leaving().transport(TCP).verdict(NftVerdict::Accept),
+    );
     for mark in [RETURNING, INBOUND] {
         batch.rule(
             OUTPUT,
             &Rule::new()
                 .to_interface(OUTSIDE)
                 .marked(mark)
-                .verdict(Verdict::Accept),
+                .verdict(NftVerdict::Accept),
         );
     }
     // Looking for the next hop, and the groups that takes (RFC 4861 7.2.1).
-    batch.rule(OUTPUT, &discovery().verdict(Verdict::Accept));
+    batch.rule(OUTPUT, &discovery().verdict(NftVerdict::Accept));
     let groups = Rule::new()
         .of_family(Family::V6)
         .transport(ICMPV6)
         .icmp_type(143, 143);
-    batch.rule(OUTPUT, &groups.verdict(Verdict::Accept));
+    batch.rule(OUTPUT, &groups.verdict(NftVerdict::Accept));
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use super::handshakes::Handshakes;
 use super::judge::Judge;
 use super::{close, connection, kernel_log, udp};
 use crate::audit::Kind;
-use crate::gateway::nflog;
-use crate::gateway::ruleset::{LOG_GROUP, ProxyPorts};
+use crate::packets::agreed::{LOG_GROUP, ProxyPorts};
+use crate::packets::nflog;
 use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
 use crate::sys::socket;
@@ -243,7 +243,7 @@ impl Datagrams {
     /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and
     /// nothing opens.
     fn refuse(&self, source: SocketAddr, destination: SocketAddr, length: usize) {
-        let message = crate::gateway::icmp::prohibited(source, destination, length);
+        let message = crate::packets::icmp::prohibited(source, destination, length);
         let socket = self.icmp.iter().find(|(v4, _)| *v4 == source.is_ipv4());
         if let Some((_, socket)) = socket {
             let _ = socket.send_to(&message, &SocketAddr::new(source.ip(), 0).into());

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::ruleset::LEAVING;
+use crate::packets::agreed::LEAVING;
 use crate::policy::Exit;
 use crate::sys::socket::Source;
 

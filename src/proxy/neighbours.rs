@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::gateway::arp_ndp::{StandsFor, answer_arp, answer_ndp};
+use crate::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use crate::sys::readiness;
 use crate::sys::socket;
 

@@ -22,7 +22,7 @@ const EPERM: u16 = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// What befalls a call that no rule names.
-    pub default: Verdict,
+    pub default: Action,
     /// The architectures it is for; empty means the machine's own. Calls of all others kill.
     pub architectures: Vec<Architecture>,
     /// Its rules, in order.
@@ -35,7 +35,7 @@ pub struct Rule {
     /// The calls' names, as they stand there.
     pub names: Vec<String>,
     /// What befalls them.
-    pub verdict: Verdict,
+    pub verdict: Action,
     /// The conditions, as they stand there. See [`Rule::alternatives`] for what they mean.
     pub conditions: Vec<Condition>,
 }
@@ -68,7 +68,7 @@ impl Rule {
 
 /// What befalls a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum Action {
     /// It is made.
     Allow,
     /// It is made, and noted by the kernel.
@@ -87,7 +87,7 @@ pub enum Verdict {
     Notify,
 }
 
-impl Verdict {
+impl Action {
     /// Whether the call is made.
     #[must_use]
     pub fn allows(self) -> bool {
@@ -95,7 +95,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Action {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Allow => write!(out, "allowed"),
@@ -266,7 +266,7 @@ fn verdict(
     place: &str,
     action: &str,
     errno: &str,
-) -> Result<Verdict, Fault> {
+) -> Result<Action, Fault> {
     let word = holder.get(action).unwrap_or(&Value::Null);
     let number = match holder.get(errno) {
         None | Some(Value::Null) => EPERM,
@@ -281,14 +281,14 @@ fn verdict(
             })?,
     };
     Ok(match word.as_str() {
-        Some("SCMP_ACT_ALLOW") => Verdict::Allow,
-        Some("SCMP_ACT_LOG") => Verdict::Log,
-        Some("SCMP_ACT_ERRNO") => Verdict::Errno(number),
-        Some("SCMP_ACT_TRACE") => Verdict::Trace(number),
-        Some("SCMP_ACT_TRAP") => Verdict::Trap,
-        Some("SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD") => Verdict::KillThread,
-        Some("SCMP_ACT_KILL_PROCESS") => Verdict::KillProcess,
-        Some("SCMP_ACT_NOTIFY") => Verdict::Notify,
+        Some("SCMP_ACT_ALLOW") => Action::Allow,
+        Some("SCMP_ACT_LOG") => Action::Log,
+        Some("SCMP_ACT_ERRNO") => Action::Errno(number),
+        Some("SCMP_ACT_TRACE") => Action::Trace(number),
+        Some("SCMP_ACT_TRAP") => Action::Trap,
+        Some("SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD") => Action::KillThread,
+        Some("SCMP_ACT_KILL_PROCESS") => Action::KillProcess,
+        Some("SCMP_ACT_NOTIFY") => Action::Notify,
         _ => {
             return Err(unknown(
                 within(place, action),
@@ -395,10 +395,10 @@ mod tests {
     #[test]
     fn an_error_without_a_number_is_eperm() {
         let rule = read(json!({"names": ["a"], "action": "SCMP_ACT_ERRNO"})).unwrap();
-        assert_eq!(rule.verdict, Verdict::Errno(1));
+        assert_eq!(rule.verdict, Action::Errno(1));
         let rule =
             read(json!({"names": ["a"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0})).unwrap();
-        assert_eq!(rule.verdict, Verdict::Errno(0));
+        assert_eq!(rule.verdict, Action::Errno(0));
     }
 
     #[test]

@@ -95,30 +95,17 @@ impl Graph {
         all.map_or(&[], Vec::as_slice)
     }
 
-    /// What is wrong with the circles: one that goes over none of the arrows that are known to be
-    /// wrong, or a known one that makes no circle any more.
-    pub(crate) fn circles(&self, known: &[&str]) -> Vec<String> {
+    /// The circles, one text each.
+    pub(crate) fn circles(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let known: Vec<(&str, &str)> = known
-            .iter()
-            .map(|arrow| arrow.split_once(" → ").unwrap_or((arrow, "")))
-            .collect();
-        for (from, to) in &known {
-            if self.circle_over(from, to).is_none() {
-                wrong.push(format!(
-                    "KNOWN lists {from} → {to}, which is not part of a circle any more: delete that line"
-                ));
-            }
-        }
-        let rest = self.without(&known);
-        let turned = rest.turned();
+        let turned = self.turned();
         let mut seen = BTreeSet::new();
-        for node in rest.0.keys() {
+        for node in self.0.keys() {
             if seen.contains(node) {
                 continue;
             }
-            let component = rest.component(node, &turned);
-            if let Some(circle) = rest.shortest_circle(&component) {
+            let component = self.component(node, &turned);
+            if let Some(circle) = self.shortest_circle(&component) {
                 seen.extend(component);
                 wrong.push(format!(
                     "a circle, in which nothing can be read, tested or moved without all of it:\n{}",

@@ -127,31 +127,18 @@ pub(crate) fn parts(tree: &Tree) -> Vec<String> {
     wrong
 }
 
-/// The words of ARCHITECTURE.md that name no type or more than one, but for those known.
-pub(crate) fn words(tree: &Tree, known: &[&str]) -> Vec<String> {
+/// The words of ARCHITECTURE.md that name no type or more than one.
+pub(crate) fn words(tree: &Tree) -> Vec<String> {
     let types = types(tree);
     let mut wrong = Vec::new();
     let words = document::words(&tree.document);
     for word in &words {
         let files = types.get(word).map_or(&[][..], Vec::as_slice);
-        let unique = files.len() == 1;
-        if !unique && !known.contains(&word.as_str()) {
+        if files.len() != 1 {
             wrong.push(format!(
                 "`{word}` is a word of ARCHITECTURE.md, but {} types have that name: {}",
                 files.len(),
                 files.join(", ")
-            ));
-        }
-        if unique && known.contains(&word.as_str()) {
-            wrong.push(format!(
-                "KNOWN_WORDS lists `{word}`, which names one type now: delete that line"
-            ));
-        }
-    }
-    for word in known {
-        if !words.iter().any(|own| own == word) {
-            wrong.push(format!(
-                "KNOWN_WORDS lists `{word}`, which is not a word of ARCHITECTURE.md"
             ));
         }
     }

@@ -10,7 +10,7 @@
 use std::fs;
 
 use boundary_shim::seccomp::arch;
-use boundary_shim::seccomp::filter::Verdict;
+use boundary_shim::seccomp::filter::Action;
 use boundary_shim::seccomp::proof::cbpf::{Call, verdict};
 use boundary_shim::seccomp::tier::flags;
 use serde_json::Value;
@@ -445,10 +445,10 @@ fn loaded(bed: &Bed) {
     for kinds in [flags::USER, flags::NET, flags::USER | flags::NET] {
         assert_eq!(
             verdict(&plain, "clone", kinds),
-            Verdict::Errno(1),
+            Action::Errno(1),
             "{kinds:#x}"
         );
-        assert_eq!(verdict(&ours, "clone", kinds), Verdict::Allow, "{kinds:#x}");
+        assert_eq!(verdict(&ours, "clone", kinds), Action::Allow, "{kinds:#x}");
     }
     for kinds in [
         flags::MOUNT,
@@ -458,7 +458,7 @@ fn loaded(bed: &Bed) {
     ] {
         assert_eq!(
             verdict(&ours, "clone", kinds),
-            Verdict::Errno(1),
+            Action::Errno(1),
             "{kinds:#x}"
         );
     }

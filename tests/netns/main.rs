@@ -18,10 +18,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use boundary_shim::gateway::adopt::{self, Adopted};
-use boundary_shim::gateway::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::gateway::links::Link;
-use boundary_shim::gateway::ruleset::{LEAVING, ProxyPorts};
 use boundary_shim::gateway::{Gateway, NamespaceHandle};
+use boundary_shim::packets::agreed::{LEAVING, ProxyPorts};
+use boundary_shim::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netns::Namespace;
 use boundary_shim::sys::socket::{self, NeighbourProtocol, Queues, Source};

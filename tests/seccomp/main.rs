@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use boundary_shim::seccomp::arch;
-use boundary_shim::seccomp::filter::{Filter, Verdict};
+use boundary_shim::seccomp::filter::{Action, Filter};
 use boundary_shim::seccomp::proof::cbpf::{Call, Instruction, Program, verdict};
 use boundary_shim::seccomp::proof::compile::compile;
 use libtest_mimic::{Arguments, Failed};
@@ -179,7 +179,7 @@ fn as_evaluated() -> Result<(), Failed> {
         let verdict = verdict(evaluate(&program, &call.words(false)).unwrap());
         kinds.push(verdict);
         match verdict {
-            Verdict::Errno(number) => {
+            Action::Errno(number) => {
                 assert_eq!(*answer, i32::from(number), "{name} {arguments:x?}")
             }
             // The kernel's own answers to these are others than the filter's.
@@ -191,9 +191,9 @@ fn as_evaluated() -> Result<(), Failed> {
     }
     assert_eq!(process.answers.len(), kinds.len());
     for verdict in [1, 38, 77, 78]
-        .map(Verdict::Errno)
+        .map(Action::Errno)
         .into_iter()
-        .chain([Verdict::Allow])
+        .chain([Action::Allow])
     {
         assert!(
             kinds.contains(&verdict),

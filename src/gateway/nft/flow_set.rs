@@ -1,6 +1,6 @@
 //! Sets of flows, which rules fill and ask.
 
-use crate::gateway::nfnetlink::{NFPROTO_IPV4, NFPROTO_IPV6};
+use crate::packets::nfnetlink::{NFPROTO_IPV4, NFPROTO_IPV6};
 
 /// A version of IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

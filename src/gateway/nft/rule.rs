@@ -25,7 +25,7 @@ use super::uapi::{
     NFTA_RANGE_TO_DATA, NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE, NFTA_SOCKET_DREG, NFTA_SOCKET_KEY,
     NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE, RTN_LOCAL,
 };
-use crate::gateway::nfnetlink::{Attributes, NFPROTO_UNSPEC, length};
+use crate::packets::nfnetlink::{Attributes, NFPROTO_UNSPEC, length};
 
 /// The bits of `ct state` (`NF_CT_STATE_BIT`, `NF_CT_STATE_INVALID_BIT`,
 /// linux/netfilter/nf_conntrack_common.h).
@@ -42,14 +42,14 @@ const ACK: u8 = 0x10;
 
 /// A verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NftVerdict {
     /// The packet goes on.
     Accept,
     /// The packet ends here, silently.
     Drop,
 }
 
-impl Verdict {
+impl NftVerdict {
     /// As nf_tables has it.
     pub(super) fn code(self) -> u32 {
         match self {
@@ -386,7 +386,7 @@ impl Rule {
 
     /// Ends with a verdict.
     #[must_use]
-    pub fn verdict(self, verdict: Verdict) -> Self {
+    pub fn verdict(self, verdict: NftVerdict) -> Self {
         self.decide(verdict.code(), None)
     }
 

@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 use super::allowances::{self, Allowance, Alternative};
 use super::outcome::{Kind, Why};
 use super::variants::{Context, Place, Variant};
-use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::filter::{Action, Filter};
 
 /// What is to be done in one variant.
 pub(super) struct Decision {
@@ -38,7 +38,7 @@ pub(super) type Rules = BTreeMap<usize, Named>;
 
 /// A rule that names the call.
 pub(super) struct Named {
-    verdict: Verdict,
+    verdict: Action,
     alternatives: Vec<Alternative>,
 }
 
@@ -162,7 +162,7 @@ pub(super) fn is_settled(rules: &Rules, variant: &Variant) -> bool {
         .all(|context| settled(context.default, &live(context, rules), variant.allowance))
 }
 
-fn settled(default: Verdict, live: &Live<'_>, allowance: Allowance) -> bool {
+fn settled(default: Action, live: &Live<'_>, allowance: Allowance) -> bool {
     if let Some((_, first)) = live.iter().find(|(_, rule)| rule.is_unconditional()) {
         return first.verdict.allows();
     }
@@ -184,7 +184,7 @@ fn settled(default: Verdict, live: &Live<'_>, allowance: Allowance) -> bool {
 /// What must become of the rules of one context. Where the default denies, the grant gets a rule of
 /// its own beside them.
 fn edits_in(
-    default: Verdict,
+    default: Action,
     live: &Live<'_>,
     allowance: Allowance,
 ) -> Result<Vec<(usize, Edit)>, Why> {
@@ -225,11 +225,11 @@ fn edits_in(
 /// Whether a conditional rule can't stay as it is. Beside a rule that is added none may stay that
 /// overlaps it with another action, be it one that logs; nor need one stay that the added rule
 /// swallows.
-fn in_the_way(default: Verdict, rule: &Named, allowance: Allowance) -> bool {
+fn in_the_way(default: Action, rule: &Named, allowance: Allowance) -> bool {
     if default.allows() {
         !rule.verdict.allows() && rule.meets(allowance)
     } else {
-        allowance.is_everything() || (rule.verdict != Verdict::Allow && rule.meets(allowance))
+        allowance.is_everything() || (rule.verdict != Action::Allow && rule.meets(allowance))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::allowances::Allowance;
 use crate::seccomp::docker::conditions::{Circumstances, Conditions};
-use crate::seccomp::filter::Verdict;
+use crate::seccomp::filter::Action;
 use crate::seccomp::tier::Grant;
 
 /// dockerd's words for the architectures on which `clone` has its arguments in another order.
@@ -29,7 +29,7 @@ pub(super) struct Variant {
 #[derive(PartialEq)]
 pub(super) struct Context {
     /// What befalls calls that no rule names.
-    pub(super) default: Verdict,
+    pub(super) default: Action,
     /// The rules, in order, by their place in the list.
     pub(super) rules: Vec<usize>,
 }
@@ -61,7 +61,7 @@ impl Place {
 /// The conditions are those of the rules that name the call, with their places in the list. None:
 /// those are too many combinations to look at.
 pub(super) fn told_apart(
-    default: Verdict,
+    default: Action,
     conditions: &[(usize, Conditions)],
     grant: &Grant,
 ) -> Option<Vec<Variant>> {
@@ -85,7 +85,7 @@ pub(super) fn told_apart(
 
 /// The rules that hold together under some circumstances, each combination once.
 fn contexts<'a>(
-    default: Verdict,
+    default: Action,
     conditions: &[(usize, Conditions)],
     circumstances: impl Iterator<Item = &'a Circumstances<'a>>,
 ) -> Vec<Context> {
@@ -109,10 +109,10 @@ fn contexts<'a>(
 }
 
 /// What Docker makes of a default verdict: before version 23 it passed over its error number.
-fn defaults(written: Verdict) -> Vec<Verdict> {
+fn defaults(written: Action) -> Vec<Action> {
     match written {
-        Verdict::Errno(number) if number != 1 => vec![written, Verdict::Errno(1)],
-        Verdict::Trace(number) if number != 1 => vec![written, Verdict::Trace(1)],
+        Action::Errno(number) if number != 1 => vec![written, Action::Errno(1)],
+        Action::Trace(number) if number != 1 => vec![written, Action::Trace(1)],
         _ => vec![written],
     }
 }

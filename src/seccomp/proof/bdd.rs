@@ -12,7 +12,7 @@
 use foldhash::{HashMap, HashSet};
 
 use super::cbpf::WORDS;
-use crate::seccomp::filter::Verdict;
+use crate::seccomp::filter::Action;
 
 /// Nodes and choices that are made at most for one diagram, and steps of one walk. Docker's profile
 /// takes some 8,000; conditions made to be hard could take any number.
@@ -38,7 +38,7 @@ pub(super) enum Answer {
     /// A condition's: whether it holds.
     Truth(bool),
     /// A program's.
-    Verdict(Verdict),
+    Action(Action),
 }
 
 /// How a word, of which only the bits of a mask count, is compared with a number.

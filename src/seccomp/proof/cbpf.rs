@@ -3,7 +3,7 @@
 //! They are never run here. `symbolic` reads what libseccomp makes; the tests have an interpreter to
 //! hold that against (`test_support::cbpf`).
 
-use crate::seccomp::filter::Verdict;
+use crate::seccomp::filter::Action;
 
 /// `sizeof(struct seccomp_data)`.
 const CALL_BYTES: u32 = 64;
@@ -141,18 +141,18 @@ pub struct BadProgram {
 /// What a returned number means (`SECCOMP_RET_…` in linux/seccomp.h). Those without a meaning kill
 /// the process.
 #[must_use]
-pub fn verdict(returned: u32) -> Verdict {
+pub fn verdict(returned: u32) -> Action {
     let [.., high, low] = returned.to_be_bytes();
     let data = u16::from_be_bytes([high, low]);
     match returned & 0xffff_0000 {
-        0x0000_0000 => Verdict::KillThread,
-        0x0003_0000 => Verdict::Trap,
-        0x0005_0000 => Verdict::Errno(data),
-        0x7fc0_0000 => Verdict::Notify,
-        0x7ff0_0000 => Verdict::Trace(data),
-        0x7ffc_0000 => Verdict::Log,
-        0x7fff_0000 => Verdict::Allow,
-        _ => Verdict::KillProcess,
+        0x0000_0000 => Action::KillThread,
+        0x0003_0000 => Action::Trap,
+        0x0005_0000 => Action::Errno(data),
+        0x7fc0_0000 => Action::Notify,
+        0x7ff0_0000 => Action::Trace(data),
+        0x7ffc_0000 => Action::Log,
+        0x7fff_0000 => Action::Allow,
+        _ => Action::KillProcess,
     }
 }
 

@@ -17,7 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::cbpf::{Instruction, Program};
 use crate::seccomp::Fault;
 use crate::seccomp::arch::{self, Machine};
-use crate::seccomp::filter::{Condition, Filter, Test, Verdict};
+use crate::seccomp::filter::{Action, Condition, Filter, Test};
 
 /// The program of a filter.
 ///
@@ -138,16 +138,16 @@ fn add(
     Ok(())
 }
 
-fn action(verdict: Verdict) -> ScmpAction {
+fn action(verdict: Action) -> ScmpAction {
     match verdict {
-        Verdict::Allow => ScmpAction::Allow,
-        Verdict::Log => ScmpAction::Log,
-        Verdict::Errno(number) => ScmpAction::Errno(number.into()),
-        Verdict::Trace(number) => ScmpAction::Trace(number),
-        Verdict::Trap => ScmpAction::Trap,
-        Verdict::KillThread => ScmpAction::KillThread,
-        Verdict::KillProcess => ScmpAction::KillProcess,
-        Verdict::Notify => ScmpAction::Notify,
+        Action::Allow => ScmpAction::Allow,
+        Action::Log => ScmpAction::Log,
+        Action::Errno(number) => ScmpAction::Errno(number.into()),
+        Action::Trace(number) => ScmpAction::Trace(number),
+        Action::Trap => ScmpAction::Trap,
+        Action::KillThread => ScmpAction::KillThread,
+        Action::KillProcess => ScmpAction::KillProcess,
+        Action::Notify => ScmpAction::Notify,
     }
 }
 

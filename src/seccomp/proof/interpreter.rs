@@ -3,9 +3,9 @@
 use test_support::cbpf;
 
 use super::cbpf::{BadProgram, Call, Program, verdict};
-use crate::seccomp::filter::Verdict;
+use crate::seccomp::filter::Action;
 
-pub(crate) fn evaluate(program: &Program, call: &Call) -> Result<Verdict, BadProgram> {
+pub(crate) fn evaluate(program: &Program, call: &Call) -> Result<Action, BadProgram> {
     let instructions: Vec<_> = program
         .instructions
         .iter()

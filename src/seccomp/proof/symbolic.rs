@@ -99,7 +99,7 @@ pub fn diagram(program: &Program) -> Result<Diagram, NotUnderstood> {
 /// What the program says from a step on.
 fn join(builder: &mut Builder, seen: &[Seen], at: usize, step: &Step) -> Result<Id, NotUnderstood> {
     Ok(match *step {
-        Step::Return(number) => builder.answer(Answer::Verdict(verdict(number)))?,
+        Step::Return(number) => builder.answer(Answer::Action(verdict(number)))?,
         Step::Go { to, holding } => said(seen, at, to, holding)?,
         Step::Ask {
             loaded,

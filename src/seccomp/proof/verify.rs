@@ -16,7 +16,7 @@ use super::compile::{compile, judged_by};
 use super::symbolic::{self, NotUnderstood};
 use crate::seccomp::Fault;
 use crate::seccomp::arch::{self, Machine};
-use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::filter::{Action, Filter};
 use crate::seccomp::tier::{Flags, Grant, Tier};
 
 /// Why a patched filter isn't taken.
@@ -57,9 +57,9 @@ pub struct Violation {
     /// Whether the tier grants it.
     pub granted: bool,
     /// What the filter said of it before.
-    pub before: Verdict,
+    pub before: Action,
     /// What it says now.
-    pub after: Verdict,
+    pub after: Action,
 }
 
 impl fmt::Display for Violation {
@@ -102,7 +102,7 @@ pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverif
     };
     let [granted, before, after] = found.answers;
     let says = |answer| match answer {
-        Answer::Verdict(verdict) => Some(verdict),
+        Answer::Action(verdict) => Some(verdict),
         Answer::Truth(_) => None,
     };
     let (before, after) = says(before)
@@ -117,8 +117,8 @@ pub fn verify(before: &Filter, after: &Filter, tier: Tier) -> Result<(), Unverif
 }
 
 fn is_wrong([granted, before, after]: [Answer; 3]) -> bool {
-    let allowed = Answer::Verdict(Verdict::Allow);
-    let logged = Answer::Verdict(Verdict::Log);
+    let allowed = Answer::Action(Action::Allow);
+    let logged = Answer::Action(Action::Log);
     if granted == Answer::Truth(true) {
         // Logged calls are made, too: in a profile that logs by default, taking a denial away
         // leaves that.

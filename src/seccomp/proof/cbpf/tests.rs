@@ -20,7 +20,7 @@ fn program(instructions: &[(u16, u8, u8, u32)]) -> Program {
 /// What a program returns, by way of the error number.
 fn returns(instructions: &[(u16, u8, u8, u32)]) -> u16 {
     match evaluate(&program(instructions), &Call::default()) {
-        Ok(Verdict::Errno(number)) => number,
+        Ok(Action::Errno(number)) => number,
         other => panic!("{other:?}"),
     }
 }
@@ -125,7 +125,7 @@ fn what_the_kernel_would_not_let_in_is_an_error() {
     // By an index of nothing: the kernel ends the program with 0.
     assert_eq!(
         evaluate(&program(&[(0x3c, 0, 0, 0)]), &Call::default()),
-        Ok(Verdict::KillThread)
+        Ok(Action::KillThread)
     );
 }
 

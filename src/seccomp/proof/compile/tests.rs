@@ -27,7 +27,7 @@ fn masked(action: &str, errno: u16, mask: u64, value: u64) -> Value {
 }
 
 /// What x86_64's program says of a call by name.
-fn says(program: &Program, name: &str, arguments: [u64; 6]) -> Verdict {
+fn says(program: &Program, name: &str, arguments: [u64; 6]) -> Action {
     let machine = judged("SCMP_ARCH_X86_64");
     let number = machine.number(name).unwrap();
     evaluate(
@@ -47,7 +47,7 @@ fn judged(name: &str) -> Machine {
 }
 
 /// What becomes of `clone` with these flags under these rules.
-fn clone(rules: &[Value], flags: u64) -> Verdict {
+fn clone(rules: &[Value], flags: u64) -> Action {
     let program = compile(&filter("SCMP_ACT_ERRNO", &["SCMP_ARCH_X86_64"], rules)).unwrap();
     says(&program, "clone", [flags, 0, 0, 0, 0, 0])
 }
@@ -65,17 +65,17 @@ fn the_first_rule_without_conditions_wins_and_swallows_all_others() {
             [deny(), allow_some()],
             [deny(), allow()],
         ] {
-            assert_eq!(clone(&rules, flags), Verdict::Errno(22), "{rules:?}");
+            assert_eq!(clone(&rules, flags), Action::Errno(22), "{rules:?}");
         }
         for rules in [
             [allow(), deny()],
             [allow(), masked("SCMP_ACT_ERRNO", 22, USER, USER)],
         ] {
-            assert_eq!(clone(&rules, flags), Verdict::Allow, "{rules:?}");
+            assert_eq!(clone(&rules, flags), Action::Allow, "{rules:?}");
         }
         assert_eq!(
             clone(&[masked("SCMP_ACT_ERRNO", 22, USER, USER), allow()], flags),
-            Verdict::Allow
+            Action::Allow
         );
     }
 }
@@ -85,9 +85,9 @@ fn rules_with_overlapping_conditions_are_ordered_by_libseccomp() {
     let allow = masked("SCMP_ACT_ALLOW", 0, 0x7e02_0000, USER_AND_NET);
     let deny = masked("SCMP_ACT_ERRNO", 22, USER, USER);
     for rules in [[allow.clone(), deny.clone()], [deny, allow]] {
-        assert_eq!(clone(&rules, USER_AND_NET), Verdict::Allow);
-        assert_eq!(clone(&rules, USER), Verdict::Errno(22));
-        assert_eq!(clone(&rules, PLAIN), Verdict::Errno(1));
+        assert_eq!(clone(&rules, USER_AND_NET), Action::Allow);
+        assert_eq!(clone(&rules, USER), Action::Errno(22));
+        assert_eq!(clone(&rules, PLAIN), Action::Errno(1));
     }
 }
 
@@ -105,7 +105,7 @@ fn the_same_conditions_with_another_action_are_refused_and_with_the_same_one_are
     );
     assert_eq!(
         clone(&[rule("SCMP_ACT_ALLOW"), rule("SCMP_ACT_ALLOW")], PLAIN),
-        Verdict::Allow
+        Action::Allow
     );
 }
 
@@ -114,10 +114,7 @@ fn two_conditions_on_one_argument_are_alternatives() {
     let of = |value: u64| json!({"index": 0, "value": value, "op": "SCMP_CMP_EQ"});
     let rules = [json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [of(1), of(2)]})];
     let verdicts = [1, 2, 3].map(|flags| clone(&rules, flags));
-    assert_eq!(
-        verdicts,
-        [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]
-    );
+    assert_eq!(verdicts, [Action::Allow, Action::Allow, Action::Errno(1)]);
 }
 
 #[test]
@@ -126,11 +123,11 @@ fn a_rule_with_the_default_verdict_is_no_rule() {
     let late = always("SCMP_ACT_ALLOW", 0);
     assert_eq!(
         clone(&[always("SCMP_ACT_ERRNO", 1), late.clone()], PLAIN),
-        Verdict::Allow
+        Action::Allow
     );
     assert_eq!(
         clone(&[always("SCMP_ACT_ERRNO", 2), late], PLAIN),
-        Verdict::Errno(2)
+        Action::Errno(2)
     );
 }
 
@@ -141,17 +138,14 @@ fn rules_with_conditions_and_the_same_verdict_add_up() {
         masked("SCMP_ACT_ALLOW", 0, 0x2e02_0000, 0),
     ];
     let verdicts = [PLAIN, USER_AND_NET, 0x2_0000].map(|flags| clone(&rules, flags));
-    assert_eq!(
-        verdicts,
-        [Verdict::Allow, Verdict::Allow, Verdict::Errno(1)]
-    );
+    assert_eq!(verdicts, [Action::Allow, Action::Allow, Action::Errno(1)]);
 }
 
 #[test]
 fn unknown_names_are_passed_over() {
     let names = ["no_such_call", "clone", &"x".repeat(100), "clone\0"];
     let rules = [json!({"names": names, "action": "SCMP_ACT_ALLOW"})];
-    assert_eq!(clone(&rules, PLAIN), Verdict::Allow);
+    assert_eq!(clone(&rules, PLAIN), Action::Allow);
 }
 
 #[test]
@@ -182,11 +176,11 @@ fn calls_of_unnamed_architectures_kill_but_the_machines_own_are_judged() {
     for machine in [own, judged(other)] {
         assert_eq!(
             says(machine.word, machine.number("clone").unwrap()),
-            Verdict::Allow
+            Action::Allow
         );
-        assert_eq!(says(machine.word, 9999), Verdict::Errno(1));
+        assert_eq!(says(machine.word, 9999), Action::Errno(1));
     }
-    assert_eq!(says(7, 9999), Verdict::KillThread);
+    assert_eq!(says(7, 9999), Action::KillThread);
 }
 
 /// It also shows that the arch words and numbers of `machine` are libseccomp's, and that programs
@@ -243,14 +237,14 @@ fn every_architecture_that_libseccomp_knows_gets_its_program() {
                         },
                     )
                 };
-                assert_eq!(says("mount", 0), Ok(Verdict::Log), "{name}");
-                assert_eq!(says("umount2", 0), Ok(Verdict::Errno(1)), "{name}");
+                assert_eq!(says("mount", 0), Ok(Action::Log), "{name}");
+                assert_eq!(says("umount2", 0), Ok(Action::Errno(1)), "{name}");
                 let wide = machine.word & 0x8000_0000 != 0
                     && !name.contains("N32")
                     && name != "SCMP_ARCH_X32";
                 if wide {
-                    assert_eq!(says("clone", 0xffff_ffff), Ok(Verdict::Errno(1)), "{name}");
-                    assert_eq!(says("clone", 0x1_0000_0000), Ok(Verdict::Allow), "{name}");
+                    assert_eq!(says("clone", 0xffff_ffff), Ok(Action::Errno(1)), "{name}");
+                    assert_eq!(says("clone", 0x1_0000_0000), Ok(Action::Allow), "{name}");
                 }
             }
         }
@@ -307,9 +301,9 @@ fn the_arguments_of_every_comparison_are_compared_as_they_should_be() {
             let program = compile(&filter).unwrap();
             for argument in values {
                 let verdict = if holds(argument) {
-                    Verdict::Allow
+                    Action::Allow
                 } else {
-                    Verdict::KillThread
+                    Action::KillThread
                 };
                 let said = says(&program, "clone", [0, 0, 0, 0, 0, argument]);
                 assert_eq!(said, verdict, "{operator} {value:#x} {argument:#x}");

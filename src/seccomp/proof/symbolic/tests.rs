@@ -2,7 +2,7 @@
 //! run on.
 
 use super::*;
-use crate::seccomp::filter::{Filter, Verdict};
+use crate::seccomp::filter::{Action, Filter};
 use crate::seccomp::proof::cbpf::Call;
 use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ proptest! {
         for (number, architecture, pointer, low, high) in calls {
             let arguments = [u64::from(low) | u64::from(high) << 32, 0, 0, 0, 0, 0];
             let call = Call { number, architecture, instruction_pointer: pointer.into(), arguments };
-            prop_assert_eq!(diagram.says(&call.words(false)), Answer::Verdict(evaluate(&program, &call).unwrap()));
+            prop_assert_eq!(diagram.says(&call.words(false)), Answer::Action(evaluate(&program, &call).unwrap()));
         }
     }
 
@@ -122,9 +122,9 @@ fn numbers_at_the_edge_of_a_comparison_fall_on_the_right_side() {
             .unwrap();
             for (near, holds) in [number - 1, number, number + 1].into_iter().zip(holds) {
                 let verdict = if holds {
-                    Verdict::Allow
+                    Action::Allow
                 } else {
-                    Verdict::KillThread
+                    Action::KillThread
                 };
                 let said = diagram.says(
                     &Call {
@@ -135,7 +135,7 @@ fn numbers_at_the_edge_of_a_comparison_fall_on_the_right_side() {
                 );
                 assert_eq!(
                     said,
-                    Answer::Verdict(verdict),
+                    Answer::Action(verdict),
                     "{code:#x} {number:#x} {near:#x}"
                 );
             }

@@ -55,7 +55,7 @@ fn check(before: &Value, after: &Value, tier: Tier) -> Result<(), String> {
 }
 
 /// The program, run on the call, gives the verdict that was read out of it.
-fn is_so(filter: &Filter, call: &Call, verdict: Verdict) {
+fn is_so(filter: &Filter, call: &Call, verdict: Action) {
     assert_eq!(evaluate(&compile(filter).unwrap(), call), Ok(verdict));
 }
 

@@ -2,40 +2,40 @@
 //! which numbers are big-endian. Pure; reading is `sys::netlink`'s.
 
 /// Flags of a message (linux/netlink.h).
-pub(super) const NLM_F_REQUEST: u16 = 0x1;
-pub(super) const NLM_F_ACK: u16 = 0x4;
-pub(super) const NLM_F_CREATE: u16 = 0x400;
-pub(super) const NLM_F_APPEND: u16 = 0x800;
+pub(crate) const NLM_F_REQUEST: u16 = 0x1;
+pub(crate) const NLM_F_ACK: u16 = 0x4;
+pub(crate) const NLM_F_CREATE: u16 = 0x400;
+pub(crate) const NLM_F_APPEND: u16 = 0x800;
 
 /// Protocol families (linux/netfilter.h).
-pub(super) const NFPROTO_UNSPEC: u8 = 0;
-pub(super) const NFPROTO_INET: u8 = 1;
-pub(super) const NFPROTO_IPV4: u8 = 2;
-pub(super) const NFPROTO_IPV6: u8 = 10;
+pub(crate) const NFPROTO_UNSPEC: u8 = 0;
+pub(crate) const NFPROTO_INET: u8 = 1;
+pub(crate) const NFPROTO_IPV4: u8 = 2;
+pub(crate) const NFPROTO_IPV6: u8 = 10;
 
 /// Bytes of `struct nfgenmsg`, which comes before the attributes.
-pub(super) const HEADER: usize = 4;
+pub(crate) const HEADER: usize = 4;
 
 /// The header of a message: `struct nlmsghdr` and `struct nfgenmsg`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Message {
-    pub(super) subsystem: u8,
-    pub(super) kind: u8,
-    pub(super) flags: u16,
-    pub(super) sequence: u32,
-    pub(super) family: u8,
+pub(crate) struct Message {
+    pub(crate) subsystem: u8,
+    pub(crate) kind: u8,
+    pub(crate) flags: u16,
+    pub(crate) sequence: u32,
+    pub(crate) family: u8,
     /// `res_id`: a log group, a batch's subsystem.
-    pub(super) resource: u16,
+    pub(crate) resource: u16,
 }
 
 /// The type of a message of one of nfnetlink's subsystems.
-pub(super) const fn kind(subsystem: u8, kind: u8) -> u16 {
+pub(crate) const fn kind(subsystem: u8, kind: u8) -> u16 {
     u16::from_be_bytes([subsystem, kind])
 }
 
 impl Message {
     /// The whole message.
-    pub(super) fn bytes(&self, attributes: &Attributes) -> Vec<u8> {
+    pub(crate) fn bytes(&self, attributes: &Attributes) -> Vec<u8> {
         /// `NFNETLINK_V0`.
         const VERSION: u8 = 0;
         const LENGTH: usize = 16 + HEADER;
@@ -57,15 +57,15 @@ const NLA_F_NESTED: u16 = 0x8000;
 
 /// Netlink attributes: length, type, value, padding to four bytes (netlink(7)).
 #[derive(Debug, Default)]
-pub(super) struct Attributes(Vec<u8>);
+pub(crate) struct Attributes(Vec<u8>);
 
 impl Attributes {
     /// What stands in another list, behind what is here.
-    pub(super) fn append(&mut self, other: &Self) {
+    pub(crate) fn append(&mut self, other: &Self) {
         self.0.extend(&other.0);
     }
 
-    pub(super) fn raw(&mut self, kind: u16, value: &[u8]) {
+    pub(crate) fn raw(&mut self, kind: u16, value: &[u8]) {
         let length =
             u16::try_from(4 + value.len()).expect("our attributes are a few hundred bytes");
         self.0.extend(length.to_ne_bytes());
@@ -74,17 +74,17 @@ impl Attributes {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
-    pub(super) fn number(&mut self, kind: u16, value: u32) {
+    pub(crate) fn number(&mut self, kind: u16, value: u32) {
         self.raw(kind, &value.to_be_bytes());
     }
 
-    pub(super) fn text(&mut self, kind: u16, value: &str) {
+    pub(crate) fn text(&mut self, kind: u16, value: &str) {
         let mut terminated = value.as_bytes().to_vec();
         terminated.push(0);
         self.raw(kind, &terminated);
     }
 
-    pub(super) fn nested(&mut self, kind: u16, build: impl FnOnce(&mut Self)) {
+    pub(crate) fn nested(&mut self, kind: u16, build: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         build(&mut inner);
         self.raw(kind | NLA_F_NESTED, &inner.0);
@@ -92,6 +92,6 @@ impl Attributes {
 }
 
 /// A length as messages and registers have it.
-pub(super) fn length(bytes: usize) -> u32 {
+pub(crate) fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a message of ours is a few kilobytes")
 }

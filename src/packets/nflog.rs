@@ -14,7 +14,7 @@ use super::fragment::Fragment;
 use super::nfnetlink::{
     Attributes, HEADER, Message, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_REQUEST, kind,
 };
-use super::{ip, ruleset};
+use super::{agreed, ip};
 use crate::sys::netlink::{attributes, raw_messages};
 
 /// `NFNL_SUBSYS_ULOG` (linux/netfilter/nfnetlink.h): our messages' subsystem.
@@ -169,12 +169,12 @@ fn report(bytes: &[u8]) -> Option<Report> {
 fn reason(prefix: &[u8]) -> Option<Why> {
     let word = std::str::from_utf8(prefix).ok()?.trim_end_matches('\0');
     match word {
-        ruleset::REFUSED => Some(Why::Refused),
-        ruleset::SPOOFED => Some(Why::Spoofed),
-        ruleset::ARRIVED => Some(Why::Inbound),
-        ruleset::OPENING => Some(Why::Opening),
-        ruleset::STRAY => Some(Why::Stray),
-        ruleset::FRAGMENT => Some(Why::Fragment),
+        agreed::REFUSED => Some(Why::Refused),
+        agreed::SPOOFED => Some(Why::Spoofed),
+        agreed::ARRIVED => Some(Why::Inbound),
+        agreed::OPENING => Some(Why::Opening),
+        agreed::STRAY => Some(Why::Stray),
+        agreed::FRAGMENT => Some(Why::Fragment),
         _ => None,
     }
 }

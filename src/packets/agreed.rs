@@ -1,0 +1,41 @@
+//! What the ruleset and the filter agree on: marks, ports, and the words on log entries.
+
+use std::net::Ipv4Addr;
+
+/// The gateway's own address: the source of the ICMP errors that a container sees. RFC 7600 sets it
+/// aside for nodes that must send ICMP and have no address of their own.
+pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// From the proxy's sockets that lead to the outside (`SO_MARK`).
+pub const LEAVING: u32 = 0xb4;
+
+/// The log group on which refused and inbound packets are reported.
+pub const LOG_GROUP: u16 = 1;
+
+/// Word on a log entry: refused, on its way out.
+pub const REFUSED: &str = "refused";
+
+/// Word on a log entry: dropped, for a source address that is not the container's.
+pub const SPOOFED: &str = "spoofed";
+
+/// Word on a log entry: let in, the first of a connection from outside.
+pub const ARRIVED: &str = "inbound";
+
+/// Word on a log entry: TCP, handed to the proxy, which will hear of it only if a connection comes
+/// about.
+pub const OPENING: &str = "opening";
+
+/// Word on a log entry: from outside, of no connection, and not let in.
+pub const STRAY: &str = "stray";
+
+/// Word on a log entry: a fragment from the container, which goes on to be put together.
+pub const FRAGMENT: &str = "fragment";
+
+/// The sockets that captured packets are handed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProxyPorts {
+    /// TCP, DNS over TCP included (told apart by the original port).
+    pub tcp: u16,
+    /// UDP, DNS included.
+    pub udp: u16,
+}
