@@ -127,7 +127,7 @@ fn what_dockerd_would_refuse_is_refused_with_the_reason() {
         ),
         (
             "{\"dn\u{17f}\": []}",
-            "it has `dn\u{17f}`, which dockerd knows only as `dns`",
+            "unknown key dn\u{17f}: dockerd knows it only as dns",
         ),
         (
             r#"{"DNS": []}"#,
