@@ -23,7 +23,7 @@ impl DomainPattern {
             .split('.')
             .any(|label| label.contains('*') && label != "*")
         {
-            return Err("`*` stands for whole labels, as in *.example.com".to_owned());
+            return Err("`*` stands for whole labels, as in *.example.org".to_owned());
         }
         // What remains to be checked is that a name would be a name with some label in each star's
         // place.
@@ -40,7 +40,7 @@ impl DomainPattern {
         let any_prefix = labels.pop_if(|first| first.is_none()).is_some();
         if labels.first().is_some_and(Option::is_none) {
             return Err(
-                "`*` can't be the last label: write the ending, as in *.example.com".to_owned(),
+                "`*` can't be the last label: write the ending, as in *.example.org".to_owned(),
             );
         }
         Ok(Self { any_prefix, labels })
@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn patterns_match_as_coder_boundary_matches_them() {
         for (pattern, name, expected) in [
-            ("example.com", "example.com", true),
-            ("example.org", "example.com", false),
-            ("example.com", "api.example.com", false),
-            ("*.example.com", "api.example.com", true),
-            ("*.example.com", "v1.api.example.com", true),
-            ("*.example.com", "example.com", false),
-            ("*.example.com", "badexample.com", false),
-            ("v1.api.example.com", "api.example.com", false),
+            ("example.org", "example.org", true),
+            ("example.org", "example.test", false),
+            ("example.org", "api.example.org", false),
+            ("*.example.org", "api.example.org", true),
+            ("*.example.org", "v1.api.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", "badexample.org", false),
+            ("v1.api.example.org", "api.example.org", false),
             ("*.com", "test.com", true),
             ("*.com", "a.b.com", true),
             ("*.*.com", "a.b.com", true),

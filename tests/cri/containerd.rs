@@ -10,7 +10,7 @@ use test_support::programs::REPOSITORY;
 use crate::protobuf::Message;
 
 /// The image's name in the bed: containerd wants it whole.
-pub(crate) const IMAGE: &str = "docker.io/library/bed:latest";
+pub(crate) const IMAGE: &str = "bed.test/bed:latest";
 /// Where images and containers of ctr are, and those of CRI.
 const NAMESPACES: [&str; 2] = ["default", "k8s.io"];
 

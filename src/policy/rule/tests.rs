@@ -157,7 +157,7 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         ("", vec![("rule", "domain=*")]),
         (" \t\n", vec![("rule", "domain=*")]),
         ("domain", vec![("domain", "key=value")]),
-        ("example.com", vec![("example.com", "key=value")]),
+        ("example.org", vec![("example.org", "key=value")]),
         (
             "domian=x.test",
             vec![("domian", "domain, method, path, port, proto, cidr")],

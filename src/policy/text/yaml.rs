@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         line(span),
                         key,
-                        "a rule must be a plain string like domain=example.com, not an alias",
+                        "a rule must be a plain string like domain=example.org, not an alias",
                     );
                     self.skip(&event)?;
                 }
