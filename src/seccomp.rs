@@ -14,6 +14,8 @@ pub mod filter;
 pub mod generate;
 pub mod patch;
 pub mod proof;
+#[cfg(test)]
+mod real_data;
 pub mod tier;
 
 /// What is wrong with a profile: the place in it, and the cause.

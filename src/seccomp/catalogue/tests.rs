@@ -5,7 +5,6 @@
 //! before changing it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -146,15 +145,6 @@ fn flat(engine: Engine, version: Option<&str>) -> Flat {
     Flat::of(&profile(engine, version).unwrap())
 }
 
-/// Where real profiles are kept, beside the project or where `BOUNDARY_REAL_DATA` says.
-fn real_data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("BOUNDARY_REAL_DATA")
-        .map_or_else(beside, PathBuf::from)
-        .join("seccomp");
-    folder.is_dir().then_some(folder)
-}
-
 /// The files, each with its name.
 fn files() -> [(&'static str, Value); 4] {
     let read = |name, text| (name, serde_json::from_str(text).unwrap());
@@ -180,8 +170,7 @@ fn every_line() -> Vec<(Engine, Option<&'static str>)> {
 
 #[test]
 fn each_profile_equals_the_real_one_under_all_conditions() {
-    let Some(folder) = real_data() else {
-        eprintln!("skipped: the folder with real profiles isn't here");
+    let Some(folder) = crate::seccomp::real_data::folder("seccomp") else {
         return;
     };
     for (file, engine, version) in REAL {

@@ -16,7 +16,7 @@ const MOST_LOADED: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotUnderstood {
     /// It isn't one of libseccomp's.
-    #[error("libseccomp made an unexpected program: {0}")]
+    #[error("libseccomp made an unexpected program")]
     Program(#[from] BadProgram),
     /// It is too much.
     #[error(transparent)]

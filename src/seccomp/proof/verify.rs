@@ -29,19 +29,21 @@ pub enum Unverified {
     #[error("the patched seccomp profile is for other architectures")]
     OtherMachines,
     /// No program can be made of one of the two.
-    #[error("the {which} seccomp profile makes no filter: {fault}")]
+    #[error("the {which} seccomp profile makes no filter")]
     Uncompiled {
         /// Which one, for people.
         which: &'static str,
         /// What is wrong with it.
+        #[source]
         fault: Fault,
     },
     /// The program of one of the two isn't understood.
-    #[error("the {which} seccomp profile can't be checked: {cause}")]
+    #[error("the {which} seccomp profile can't be checked")]
     NotUnderstood {
         /// Which one, for people.
         which: &'static str,
         /// Why.
+        #[source]
         cause: NotUnderstood,
     },
     /// Each of the two is understood, but not both at once.

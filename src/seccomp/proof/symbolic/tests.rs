@@ -178,7 +178,7 @@ fn what_libseccomp_does_not_do_is_an_error() {
             instructions: instructions.iter().map(one).collect(),
             big_endian: false,
         };
-        diagram(&program).unwrap_err().to_string()
+        format!("{:#}", anyhow::Error::from(diagram(&program).unwrap_err()))
     };
     let unexpected = "libseccomp made an unexpected program: instruction";
     assert_eq!(

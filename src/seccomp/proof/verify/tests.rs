@@ -4,7 +4,6 @@ use super::*;
 use crate::seccomp::proof::interpreter::evaluate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// A small filter with all that Docker's has.
 fn docker_like() -> Value {
@@ -50,7 +49,7 @@ fn check(before: &Value, after: &Value, tier: Tier) -> Result<(), String> {
             is_so(&before, &found.call, found.before);
             is_so(&after, &found.call, found.after);
         }
-        refusal.to_string()
+        format!("{:#}", anyhow::Error::from(refusal))
     })
 }
 
@@ -275,17 +274,10 @@ fn a_filter_that_no_runtime_takes_is_named() {
 
 /// The filters in real specifications, by the file's name; empty where they aren't there.
 fn real_filters() -> Vec<(String, Value)> {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("BOUNDARY_REAL_DATA")
-        .map_or_else(beside, PathBuf::from)
-        .join("specs");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        eprintln!(
-            "skipped: there are no real specifications in {}",
-            folder.display()
-        );
+    let Some(folder) = crate::seccomp::real_data::folder("specs") else {
         return Vec::new();
     };
+    let entries = std::fs::read_dir(folder).unwrap();
     let filters = entries.filter_map(|entry| {
         let path = entry.unwrap().path();
         let spec: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
