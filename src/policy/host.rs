@@ -88,7 +88,7 @@ mod tests {
     fn names_have_one_spelling() {
         for (text, canonical) in [
             ("example.org", "example.org"),
-            ("Example.COM", "example.org"),
+            ("Example.ORG", "example.org"),
             ("example.org.", "example.org"),
             ("localhost", "localhost"),
             ("_dmarc.example.org", "_dmarc.example.org"),
