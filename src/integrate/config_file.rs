@@ -1,4 +1,4 @@
-//! Configuration files as they are before anything is planned.
+//! Reads configuration files as they are before anything is planned; `step` writes them.
 //!
 //! Invariant: where a path is a link, the file that it leads to is meant, so that the link stays a
 //! link.

@@ -1,4 +1,4 @@
-//! One rule: its `key=value` words, what they mean, and whether an attempt matches.
+//! One rule: what its `key=value` words mean, and whether an attempt matches. `words` parses them.
 //!
 //! Owns the rule language. Knows nothing of files, of which list a rule is in, or of how denials
 //! are worded. Invariant: a key that is left out means *the usual* in a rule that allows (ports 80
