@@ -56,7 +56,7 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         .map(|word| CString::new(word.as_bytes()))
         .collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
-        .context("can't make the copy of this program that containers are started from")? {}
+        .context("can't create the copy of this program that containers are started from")? {}
 }
 
 /// Does what a runtime called with these words (a name for the program first) does.
@@ -81,7 +81,7 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
         Verb::Resume(id) => manage::resume(root, id).map(done),
         Verb::Delete { id, force } => manage::delete(root, id, *force).map(done),
         Verb::Unsupported(verb) => bail!(
-            "the embedded runtime can't do {}: install runc for that",
+            "the embedded runtime doesn't support {}: install runc for that",
             quoted(verb)
         ),
     }

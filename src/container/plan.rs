@@ -99,9 +99,9 @@ const LONGEST_ID: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerId(String);
 
-/// Why a text is no container id.
+/// A text is not a valid container ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a container id: 1 to {LONGEST_ID} letters, digits or any of _+-. are")]
+#[error("invalid container ID: expected 1 to {LONGEST_ID} letters, digits or any of _+-.")]
 pub struct ContainerIdError;
 
 impl ContainerId {

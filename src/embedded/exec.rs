@@ -27,7 +27,7 @@ pub(super) fn exec(root: &Path, asked: &Exec) -> anyhow::Result<ExitCode> {
             .get("process")
             .and_then(|process| process.get("user")?.get(key)?.as_u64())
             .unwrap_or_default();
-        u32::try_from(id).context("the container's user has no valid number")
+        u32::try_from(id).context("the container's user or group ID is out of range")
     };
     let environment = asked
         .environment
@@ -75,7 +75,7 @@ fn refuse_unconfined(spec: &Value) -> anyhow::Result<()> {
     let seccomp = linux.get("seccomp").is_some_and(|filter| !filter.is_null());
     ensure!(
         !user && !seccomp,
-        "the embedded runtime can't add a process to a container with {}: it would run without; install runc for that",
+        "the embedded runtime can't add a process to a container with {}: it would run without it; install runc for that",
         if user {
             "a user namespace"
         } else {

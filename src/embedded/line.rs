@@ -119,7 +119,7 @@ impl Line {
                 }
                 Item::Value("log" | "log-format" | "log-level", _) | Item::Switch("debug", _) => {}
                 Item::Switch("systemd-cgroup", _) => bail!(
-                    "the embedded runtime doesn't speak to systemd: set the engine's cgroup driver to cgroupfs, or install runc"
+                    "the embedded runtime doesn't support systemd's control groups: set the engine's cgroup driver to cgroupfs, or install runc"
                 ),
                 Item::Value(name, _) | Item::Switch(name, _) => {
                     bail!("the embedded runtime has no option --{name}")
@@ -136,7 +136,7 @@ impl Line {
             }
         }
         bail!(
-            "no verb: create, start, run, exec, state, kill, delete, list, ps, pause and resume are"
+            "no command: expected create, start, run, exec, state, kill, delete, list, ps, pause or resume"
         );
     }
 }
@@ -199,10 +199,13 @@ impl Create {
                 // A kernel keyring is never made, and there is no subreaper.
                 Item::Switch("no-new-keyring" | "no-subreaper", false) => {}
                 Item::Word(word) if id.is_none() => id = Some(container(word)?),
-                other => bail!("the embedded runtime can't take {}", item_shown(&other)),
+                other => bail!(
+                    "the embedded runtime doesn't support {}",
+                    item_shown(&other)
+                ),
             }
         }
-        let id = id.context("no container id")?;
+        let id = id.context("expected a container ID")?;
         let bundle = absolute(bundle.as_os_str())?;
         Ok(Self {
             id,
@@ -245,12 +248,12 @@ impl Exec {
                     });
                 }
                 other => bail!(
-                    "the embedded runtime's exec can't take {}",
+                    "the embedded runtime's exec doesn't support {}",
                     item_shown(&other)
                 ),
             }
         }
-        bail!("no container id")
+        bail!("expected a container ID")
     }
 }
 
@@ -274,16 +277,19 @@ impl Plain {
                 Item::Value("format" | "f", Some(value)) => plain.json = value == "json",
                 Item::Switch(name, false) => plain.switches.push(name),
                 Item::Word(word) => plain.words.push(text(word)?),
-                other => bail!("the embedded runtime can't take {}", item_shown(&other)),
+                other => bail!(
+                    "the embedded runtime doesn't support {}",
+                    item_shown(&other)
+                ),
             }
         }
         Ok(plain)
     }
 
     fn id(&self) -> anyhow::Result<ContainerId> {
-        ensure!(self.words.len() <= 2, "one container id, please");
+        ensure!(self.words.len() <= 2, "expected exactly one container ID");
         Ok(ContainerId::parse(
-            self.words.first().context("no container id")?,
+            self.words.first().context("expected a container ID")?,
         )?)
     }
 
@@ -297,7 +303,7 @@ fn container(word: &OsStr) -> anyhow::Result<ContainerId> {
 }
 
 fn absolute(path: &OsStr) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).context("can't tell the working directory")
+    std::path::absolute(path).context("can't determine the working directory")
 }
 
 fn text(word: &OsStr) -> anyhow::Result<String> {
@@ -316,7 +322,7 @@ fn item_shown(item: &Item<'_>) -> String {
 }
 
 fn shown(word: &OsStr) -> String {
-    crate::escape::excerpt(&word.to_string_lossy())
+    crate::escape::quoted(&word.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn network(place: &NetworkOrigin) -> anyhow::Result<(GatewayOwner, Exit)> {
         NetworkOrigin::InUse => bail!(spec::SpecError::Unfiltered),
         NetworkOrigin::Host => {
             bail!(
-                "the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime"
+                "the host's network can't be filtered by a hook: use another network, or boundary-shim as the runtime"
             )
         }
     }
@@ -109,7 +109,7 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         place: Some(place),
         was_host: false,
         host_user_namespace: host_user_namespace
-            .context("can't tell whose user namespace it is")?
+            .context("can't determine whose user namespace the container has")?
             .unwrap_or(false),
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,

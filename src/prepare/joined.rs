@@ -29,8 +29,8 @@ pub(crate) fn refuse_another_policy(
         (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
     anyhow::ensure!(
         same,
-        "its network is filtered by policy {}, as its pod or the container that it joins was started with: the annotations \
-         boundary.policy, boundary.allow and boundary.mode can't change that here",
+        "the network that it joins is filtered by policy {}, chosen when the pod or the joined container was started: the annotations \
+         boundary.policy, boundary.allow and boundary.mode can't change that",
         given.name
     );
     Ok(())

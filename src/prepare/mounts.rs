@@ -27,7 +27,7 @@ pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::R
             .map(|path| locate(path))
             .collect::<anyhow::Result<Vec<_>>>()
     };
-    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
+    let mounts = mountinfo::of("self").context("can't read the mount table")?;
     let mut own_everywhere = Vec::new();
     for path in own(settings)? {
         own_everywhere.extend(Place::of(&path, &mounts)?.appearances(&mounts));
@@ -44,16 +44,16 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
     // Who is among the host's mounts was judged by `privileged`, when it was created.
     let namespace = |process: &str| {
         std::fs::read_link(format!("/proc/{process}/ns/mnt"))
-            .with_context(|| format!("can't tell whose mounts {process} has"))
+            .with_context(|| format!("can't determine the mount namespace of process {process}"))
     };
     if settings.boundary_mounts == BoundaryMounts::Allow
         || namespace("self")? == namespace(&init.pid.to_string())?
     {
         return Ok(());
     }
-    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
-    let given = mountinfo::of(&init.pid.to_string())
-        .context("can't read the container's table of mounts")?;
+    let mounts = mountinfo::of("self").context("can't read the mount table")?;
+    let given =
+        mountinfo::of(&init.pid.to_string()).context("can't read the container's mount table")?;
     if !init.alive() {
         bail!("the container's init is gone");
     }
@@ -91,7 +91,7 @@ impl Place {
                 within: mount.root.join(below).join(missing),
             })
         };
-        place().with_context(|| format!("can't tell where {} is mounted", path.display()))
+        place().with_context(|| format!("can't determine where {} is mounted", path.display()))
     }
 
     /// Where mounts show it, or something below it. (Those of other file systems aren't looked at:
@@ -197,7 +197,7 @@ fn locate(path: &Path) -> anyhow::Result<Location> {
             above,
         })
     };
-    location().with_context(|| format!("can't tell what {} is", path.display()))
+    location().with_context(|| format!("can't look up {}", path.display()))
 }
 
 /// A folder and those above it. The root's parent is the root.

@@ -32,7 +32,7 @@ pub(crate) fn prove(before: &Value, after: &Value, tier: Tier) -> anyhow::Result
     if proof.as_ref().is_some_and(|proof| proof.is_file()) {
         return Ok(());
     }
-    let read = |filter| Filter::read(filter).context("the container's seccomp filter");
+    let read = |filter| Filter::read(filter).context("can't read the container's seccomp filter");
     verify(&read(before)?, &read(after)?, tier)?;
     // Where it can't be remembered, it is proved again.
     let _ = proof.map(|proof| remember(&proof));

@@ -71,8 +71,8 @@ impl Docker {
     pub(crate) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
-            "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
-             run «sudo boundary-shim install docker», then «sudo systemctl restart docker», or start the container with --dns"
+            "Docker's resolver 127.0.0.11 would query from the host, past the filter, because dockerd doesn't use the dns of its daemon.json yet: \
+             run sudo boundary-shim install docker, then sudo systemctl restart docker, or start the container with --dns"
         );
         Ok(())
     }
@@ -119,8 +119,8 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
     let notice = (!unknown.is_empty()).then(|| {
         let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
         format!(
-            "the DNS servers {} of --dns are not asked, as the host's configuration doesn't name them: names are looked up with \
-             the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
+            "the DNS servers {} given by --dns are not used, because the host's configuration doesn't name them: names are looked up \
+             with the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
             unknown.join(", ")
         )
     });

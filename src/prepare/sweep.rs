@@ -69,7 +69,7 @@ pub(crate) fn record_end(record: &Record) {
     let reason = || cgroup::with_oom_kills("the gateway was killed".to_owned(), kills());
     if let Err(error) = audit::write_last(&plan.audit, &plan.container, reason) {
         log::warn!(
-            "the record {} has no last line: {error}",
+            "can't write the last line of the record {}: {error}",
             plan.audit.display()
         );
     }

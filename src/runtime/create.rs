@@ -94,7 +94,7 @@ fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyho
 
 /// The bundle's directory, absolute, as the hook will be told of it.
 fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let here = || std::env::current_dir().context("can't tell the working directory");
+    let here = || std::env::current_dir().context("can't determine the working directory");
     Ok(match given {
         Some(given) if given.is_absolute() => given.to_owned(),
         Some(given) => here()?.join(given),
@@ -159,7 +159,8 @@ fn policy(
 
 /// This program's path, for the hook: the very file that runs now.
 fn program() -> anyhow::Result<String> {
-    let path = std::fs::read_link("/proc/self/exe").context("can't tell this program's path")?;
+    let path =
+        std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
     // Replaced or removed while it runs, the kernel says `… (deleted)`, and another file may stand
     // there by now.
     let same = super::handoff::is_this_program(&path);

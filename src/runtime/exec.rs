@@ -29,7 +29,7 @@ pub(super) fn fit(
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
     if bounded && runtime.exec_leaves_user_namespace {
         bail!(
-            "{} can't add a process to a container with a user namespace: it would be outside of it; set nesting = \"none\" in \
+            "{} can't add a process to a container with a user namespace: the process would run outside of it; set nesting = \"none\" in \
              the host's configuration, or use another runtime",
             runtime.name
         );

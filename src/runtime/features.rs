@@ -81,7 +81,7 @@ fn answer(
 
 fn ask(program: &Path, arguments: &[OsString]) -> anyhow::Result<(Vec<u8>, ExitCode)> {
     let answered = process::capture(program, arguments, LIMIT);
-    let (said, status) = answered.with_context(|| format!("can't ask {}", program.display()))?;
+    let (said, status) = answered.with_context(|| format!("can't run {}", program.display()))?;
     Ok((said, exit_code(status)))
 }
 

@@ -17,10 +17,10 @@ pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> any
     }
     let found =
         socket::network_socket_among(preserved.saturating_add(process::handed_by_systemd()));
-    let found = found.context("can't look at the descriptors for the container")?;
+    let found = found.context("can't inspect the descriptors passed to the container")?;
     ensure!(
         found.is_none(),
-        "descriptor {} for the container is a network socket from outside of it, a way past the filter: don't hand it on \
+        "descriptor {} passed to the container is a network socket from outside of it, which bypasses the filter: don't pass it on \
          (--preserve-fds, LISTEN_FDS, standard streams), or set preserved-sockets = \"allow\" in the host's configuration",
         found.unwrap_or_default()
     );

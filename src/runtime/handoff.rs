@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::escape::quoted;
 use crate::sys::process::HOST_PATH;
 use crate::sys::signal;
 
@@ -23,14 +24,14 @@ const OURSELVES: &str = "/proc/self/exe";
 /// Why the real runtime can't be called.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HandoffError {
-    #[error("the runtime «{}» is neither a name nor an absolute path", .0.display())]
+    #[error("the runtime {} is neither a name nor an absolute path", quoted(&.0.to_string_lossy()))]
     Relative(PathBuf),
-    #[error("no runtime «{}» in PATH or {HOST_PATH}: install it, or name another in the host's configuration", .0.display())]
+    #[error("no runtime {} in PATH or {HOST_PATH}: install it, or name another in the host's configuration", quoted(&.0.to_string_lossy()))]
     NotFound(PathBuf),
     #[error("can't use the runtime {}", .0.display())]
     Unusable(PathBuf, #[source] nix::errno::Errno),
-    #[error("the runtime {} is no file", .0.display())]
-    NoFile(PathBuf),
+    #[error("the runtime {} is not a regular file", .0.display())]
+    NotRegular(PathBuf),
     #[error("the runtime {} is this program itself", .0.display())]
     Ourselves(PathBuf),
     #[error("the runtime {} is a script that calls this program again", .0.display())]
@@ -80,7 +81,7 @@ fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
         return Err(HandoffError::Ourselves(path));
     }
     if !path.is_file() {
-        return Err(HandoffError::NoFile(path));
+        return Err(HandoffError::NotRegular(path));
     }
     if leads_back(&path) {
         Err(HandoffError::LeadsBack(path))
@@ -123,7 +124,7 @@ pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Res
     let words = std::iter::once(path.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
     let words = words.map(text).collect::<Result<Vec<_>, _>>()?;
     signal::restore_pipe()?;
-    // `execv` passes the environment as it is, entries without «=» included; a copy of ours would
+    // `execv` passes the environment as it is, entries without `=` included; a copy of ours would
     // lose those.
     nix::unistd::execv(&program, &words)
         .map_err(|error| HandoffError::Exec(path.to_owned(), error).into())
@@ -172,7 +173,7 @@ mod tests {
         assert!(matches!(find(&path), Err(HandoffError::Unusable(..))));
         assert_eq!(
             find(directory.path()),
-            Err(HandoffError::NoFile(directory.path().into()))
+            Err(HandoffError::NotRegular(directory.path().into()))
         );
         assert!(matches!(find("a/b"), Err(HandoffError::Relative(_))));
         assert!(matches!(find(""), Err(HandoffError::Relative(_))));

@@ -93,15 +93,15 @@ pub enum InvocationError {
     #[error("--{0} is not valid UTF-8")]
     NotText(&'static str),
     /// The line may mean two things.
-    #[error("can't tell whether the unknown option {0} takes a value: write the value with «=»")]
+    #[error("can't tell whether the unknown option {0} takes a value: write the value with =")]
     UnknownOption(String),
     /// crun's other `config.json`, or an abbreviation of an option that matters.
     #[error(
-        "the option {0} is not supported here: --bundle, --no-pivot, --process, --cap and --preserve-fds must be spelt out, and no other config.json be named"
+        "the option {0} is not supported: write --bundle, --no-pivot, --process, --cap and --preserve-fds in full, and name no other config.json"
     )]
     Unsupported(String),
     /// Not exactly one container.
-    #[error("{0} takes one container id, not {1}")]
+    #[error("{0} takes exactly one container ID, found {1}")]
     Ids(&'static str, usize),
 }
 
@@ -395,9 +395,9 @@ fn text(word: &OsStr) -> String {
     word.to_string_lossy().into_owned()
 }
 
-/// A word of the line, fit for a message.
+/// A word of the line, quoted for a message.
 fn shown(word: &OsStr) -> String {
-    crate::escape::excerpt(&word.to_string_lossy())
+    crate::escape::quoted(&word.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ static RUNC: Kind = Kind {
     quirks: RuntimeQuirks::RUNC,
     exec_leaves_user_namespace: false,
     differences: &[
-        "`features` since 1.1",
-        "`poststart` hooks run at create (until 1.5 at least)",
+        "features since 1.1",
+        "poststart hooks run at create (at least up to 1.5)",
     ],
 };
 
@@ -43,10 +43,10 @@ static KINDS: [&Kind; 5] = [
         quirks: RuntimeQuirks::RUNC,
         exec_leaves_user_namespace: false,
         differences: &[
-            "`features` since 1.8.6",
+            "features since 1.8.6",
             "refuses hosts with both versions of cgroups",
-            "chooses a handler by the name it is called by: it is called by the path that is configured",
-            "`create --config FILE` and shortened options are refused here: they would name another config.json",
+            "chooses a handler by the name it is called by: that is the configured path",
+            "create --config FILE and abbreviated options are refused here: they could name another config.json",
         ],
     },
     &Kind {
@@ -60,7 +60,7 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: false,
         differences: &[
-            "every container has a user namespace of sysbox's and, in it, root has every capability",
+            "every container has a user namespace made by sysbox, in which root has every capability",
             "seccomp profiles are not patched: sysbox lets containers nest by itself",
             "needs its services sysbox-mgr and sysbox-fs",
         ],
@@ -73,8 +73,8 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: true,
         differences: &[
-            "`exec` is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
-            "refuses files with a word that it doesn't know",
+            "exec is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
+            "refuses a config.json with a value that it doesn't know",
         ],
     },
     &Kind {
@@ -85,10 +85,10 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: true,
         differences: &[
-            "`exec` is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
+            "exec is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
              (libcontainer 0.7)",
             "no --systemd-cgroup, checkpoint, restore, update, events, SELinux labels; no real-time signals",
-            "refuses files with a word that it doesn't know",
+            "refuses a config.json with a value that it doesn't know",
         ],
     },
 ];

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Said where it gives no answer that makes sense; one of an earlier version can't (see
 /// [`control`]).
 const SILENT: &str = "the container's gateway does not answer; if boundary-shim was upgraded since the container was created, \
-                      create it anew";
+                      recreate it";
 
 /// Lets the start go on once everything of the container's network is filtered, and it has nothing
 /// of this program's.

@@ -88,7 +88,7 @@ pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
             .get(set)
             .is_none_or(|list| list.is_null() || list.as_array().is_some_and(texts))
         {
-            return Err(SpecError::Type("capabilities", "lists of texts"));
+            return Err(SpecError::Type("capabilities", "lists of strings"));
         }
     }
     Ok(())
@@ -158,9 +158,7 @@ pub fn user(process: &Value) -> Result<u64, SpecError> {
     keys::check(user)?;
     match user.get("uid") {
         None | Some(Value::Null) => Ok(0),
-        Some(uid) => uid
-            .as_u64()
-            .ok_or(SpecError::Type("uid", "a user's number")),
+        Some(uid) => uid.as_u64().ok_or(SpecError::Type("uid", "a user ID")),
     }
 }
 
@@ -215,7 +213,7 @@ pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
         }
         let list = list
             .as_array_mut()
-            .ok_or(SpecError::Type("capabilities", "lists of texts"))?;
+            .ok_or(SpecError::Type("capabilities", "lists of strings"))?;
         if !list
             .iter()
             .filter_map(Value::as_str)

@@ -27,7 +27,7 @@ pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
 /// `linux.cgroupsPath`, as it stands there: a path, or what systemd is to be asked for.
 ///
 /// # Errors
-/// [`SpecError::Type`] for what is no text.
+/// [`SpecError::Type`] for what is not a string.
 pub fn path(spec: &Spec) -> Result<Option<String>, SpecError> {
     stated(spec)
 }
@@ -37,7 +37,7 @@ fn stated(spec: &Value) -> Result<Option<String>, SpecError> {
     match linux.and_then(|linux| linux.get("cgroupsPath")) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(path)) => Ok(Some(path.clone())),
-        Some(_) => Err(SpecError::Type("cgroupsPath", "a text")),
+        Some(_) => Err(SpecError::Type("cgroupsPath", "a string")),
     }
 }
 

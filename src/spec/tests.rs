@@ -194,7 +194,10 @@ fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
         ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
-    assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
+    assert_eq!(
+        refused,
+        SpecError::NoUserNamespaces("CAP_NET_ADMIN reaches beyond the container".into())
+    );
     assert!(refused.to_string().contains("user.max_user_namespaces"));
     let never = RewriteInput {
         user_namespace: UserNamespace::Never,
@@ -212,7 +215,10 @@ fn without_pivot_root_there_is_no_user_namespace_of_ours() {
         ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_SYS_ADMIN"), &bare).unwrap_err();
-    assert_eq!(refused, SpecError::NoPivot("CAP_SYS_ADMIN".into()));
+    assert_eq!(
+        refused,
+        SpecError::NoPivot("CAP_SYS_ADMIN reaches beyond the container".into())
+    );
     // What was not asked for is no reason to refuse: the container goes without.
     let nesting = RewriteInput {
         nesting: Some(Tier::Nsjail),
@@ -260,7 +266,10 @@ fn a_device_under_another_name_is_not_lost_to_nesting() {
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &input).unwrap_err();
     assert_eq!(
         refused,
-        SpecError::AbsentDevice("CAP_NET_ADMIN".into(), "/dev/disk".into())
+        SpecError::AbsentDevice(
+            "CAP_NET_ADMIN reaches beyond the container".into(),
+            "/dev/disk".into()
+        )
     );
     // Whoever brings a user namespace knows what is to be had in it.
     let mut spec = with_capability("CAP_NET_ADMIN");

@@ -21,8 +21,13 @@ use crate::settings::UserNamespace;
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
 const ALL_IDS: u64 = 4_294_967_295;
 
-/// What needs bounding where every container does.
-const REQUIRED: &str = "under user-namespace = \"require\" a container";
+/// Why a container needs a user namespace where every container does.
+const REQUIRED: &str = "user-namespace = \"require\" demands a user namespace";
+
+/// Why a container with a capability needs one.
+pub(super) fn reaches_beyond(capability: &str) -> String {
+    format!("{capability} reaches beyond the container")
+}
 
 /// The path that the spec gives its user namespace, where it gives one.
 ///
@@ -43,8 +48,8 @@ pub(super) enum Bound<'a> {
     Fresh,
 }
 
-/// Says what would bound capabilities here, edits nothing. `reason` is what needs bounding, for the
-/// error.
+/// Says what would bound capabilities here, edits nothing. `reason` says what needs bounding, for
+/// the error.
 ///
 /// # Errors
 /// Why nothing can bound them.
@@ -107,7 +112,7 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<bool, SpecE
         return Ok(false);
     }
     let reason = match spec.get("process").and_then(capabilities::beyond) {
-        Some(capability) => capability,
+        Some(capability) => reaches_beyond(&capability),
         None if given => return bounds(spec, input),
         None if input.user_namespace == UserNamespace::Auto => return Ok(false),
         None => REQUIRED.to_owned(),
@@ -127,7 +132,7 @@ pub(super) fn judge(spec: &Value, input: &RewriteInput) -> Result<bool, SpecErro
         return Ok(true);
     }
     match spec.get("process").and_then(capabilities::beyond) {
-        Some(capability) => Err(SpecError::TooLate(capability)),
+        Some(capability) => Err(SpecError::TooLate(reaches_beyond(&capability))),
         None if input.user_namespace == UserNamespace::Require => {
             Err(SpecError::TooLate(REQUIRED.to_owned()))
         }

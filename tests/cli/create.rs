@@ -162,7 +162,7 @@ fn hostile_bundles_are_refused_and_left_as_they_were() {
         (b"{\"a\": \"\xff\"}", "not valid JSON"),
         (deep.as_bytes(), "not valid JSON"),
         (&huge, "larger than"),
-        (twisted.as_bytes(), "differs from «namespaces» only in case"),
+        (twisted.as_bytes(), "differs from namespaces only in case"),
     ];
     for (content, why) in cases {
         world.write("bundle/config.json", content, 0o644);
@@ -211,7 +211,7 @@ fn hostile_ids_are_refused() {
             ])
             .output()
             .unwrap();
-        world.assert_refused(&output, "container id");
+        world.assert_refused(&output, "invalid container ID");
     }
     assert!(!world.path("bundle/boundary.json").exists());
 }

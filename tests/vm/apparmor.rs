@@ -259,7 +259,7 @@ fn chosen(machine: &Machine) {
             .must_succeed();
         let said = container.notices();
         assert!(
-            said.contains("AppArmor profile mine") && said.contains("`userns,`"),
+            said.contains("AppArmor profile mine") && said.contains("allow userns in it"),
             "{said}"
         );
     }
