@@ -1,10 +1,10 @@
 //! Running dockerds: which one reads a given configuration file or keeps a container's files, with
-//! what flags, whether it goes by `dns`, and how it reads its file again.
+//! which flags, whether it was started with `dns`, and how to have it reload its file.
 //!
-//! A process is believed to be dockerd only where it is root's and sees our root directory: one
-//! inside a container has a file of the same path that isn't ours. dockerd tells nobody which DNS
-//! servers it was started with, so that follows from what no container can write: its command line,
-//! its file, and when each of them came about.
+//! A process is taken for dockerd only where it runs as root and sees our root directory: one
+//! inside a container has a file of the same path that isn't ours. dockerd doesn't reveal which DNS
+//! servers it was started with, so that is derived from what no container can write: its command
+//! line, its file, and the times of both.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};

@@ -1,10 +1,11 @@
 //! The runtime inside of this program, for hosts that have none: the crate `libcontainer`
 //! (youki's), behind runc's command line.
 //!
-//! It is called like an external one, after the same preparation: config.json is rewritten by then,
-//! and our hook is in it. What must not be forgotten: a container's first process is forked from
-//! here, so what starts one runs from a sealed copy of this program; and what libcontainer can't do
-//! safely is refused.
+//! It is called like an external one, after the same preparation: config.json has been rewritten by
+//! then, and our hook is in it. What libcontainer can't do safely is refused.
+//!
+//! Invariant: a container's first process is forked from here, so whatever starts one runs from a
+//! sealed copy of this program.
 
 mod create;
 mod exec;
@@ -59,7 +60,7 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         .context("can't create the copy of this program that containers are started from")? {}
 }
 
-/// Does what a runtime called with these words (a name for the program first) does.
+/// Handles one invocation of the embedded runtime (`words` begin with a name for the program).
 pub(super) fn run(words: &[OsString]) -> anyhow::Result<ExitCode> {
     carry_out(Line::read(words.get(1..).unwrap_or_default())?)
 }

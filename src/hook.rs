@@ -5,9 +5,10 @@
 //! decide` is for engines whose runtime can't be replaced (`hooks/`): there is no plan, so it is
 //! decided here (`decide`).
 //!
-//! It returns only when the gateway is ready, so the container's first instruction already meets
-//! the filter. Its standard streams are the runtime's; it must leave no process behind that holds
-//! them.
+//! It returns only when the gateway is ready, so the container's first instruction is already
+//! filtered.
+//!
+//! Invariant: no process that it leaves behind holds its standard streams, which are the runtime's.
 
 mod decide;
 mod state;

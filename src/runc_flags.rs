@@ -1,6 +1,6 @@
 //! Flags, read as Go's `flag` package does: `-x`, `--x`, `-x=v`, `-x v`, and `--` ends them.
 //!
-//! Which flags take a value is in the tables here; what a flag means is not this file's business.
+//! The tables here say which flags take a value; what a flag means is up to the readers.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,10 +1,11 @@
 //! A JSON file that an engine wrote and the real runtime will read: the bundle's `config.json`,
 //! `exec`'s process file.
 //!
-//! It is edited as a tree, so that fields we don't know survive. What must not be forgotten: the
-//! runtime's reader (Go's `encoding/json`) is laxer than ours: it takes the names of keys in any
-//! case and merges those that stand twice. So keys are checked (`spec::keys`), and a file whose
-//! bytes differ from our own reading of it is always written back.
+//! It is edited as a tree, so that unknown fields survive. The runtime's reader (Go's
+//! `encoding/json`) is laxer than ours: it matches keys in any case and merges duplicates. So keys
+//! are checked (`spec::keys`).
+//!
+//! Invariant: a file whose bytes differ from our own reading of it is always written back.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ pub enum DocumentError {
     /// It can't be read.
     #[error("can't read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
-    /// It is no JSON, or nested deeper than 128 levels.
+    /// It is not JSON, or nested deeper than 128 levels.
     #[error("{} is not valid JSON", .0.display())]
     Parse(PathBuf, #[source] serde_json::Error),
     /// It can't be written.

@@ -1,6 +1,6 @@
-//! The plan: all that hook and proxy must know about one container's gateway, decided by the shim
-//! before anything is touched. Written as `boundary.json` beside the bundle's `config.json`, so
-//! that it goes when the bundle goes.
+//! The plan: all that hook and proxy must know about one container's gateway, decided before
+//! anything is changed. It is written as `boundary.json` beside the bundle's `config.json`, so it
+//! is removed together with the bundle.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

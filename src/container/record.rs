@@ -1,9 +1,11 @@
-//! What is remembered of a running container: one directory under `/run/boundary`, one
-//! `record.json` in it.
+//! The state of a running container: one directory under `/run/boundary` with one `record.json` in
+//! it.
 //!
-//! Written by the hook's side when the gateway is ready, removed when the container's init is gone.
-//! Everything in here may be stale (a process was killed): a record counts only while its init and
-//! its proxy are the processes it names.
+//! Written when the gateway is ready (by the keeper, or by the hook of a container that joins
+//! another's network), removed when the container's init is gone.
+//!
+//! Invariant: a record may be stale (a process was killed), so it counts only while its init and
+//! its proxy are the processes that it names.
 
 use std::collections::HashSet;
 use std::io;

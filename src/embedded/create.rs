@@ -1,5 +1,5 @@
-//! `create` and `run`: libcontainer makes the container; `run` then starts it and, in the
-//! foreground, is there until its end.
+//! `create` and `run`: libcontainer creates the container; `run` then starts it and, in the
+//! foreground, waits for its end.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

@@ -1,8 +1,8 @@
 //! `exec`: another process in a container, where libcontainer can be trusted with it.
 //!
-//! libcontainer 0.7 enters neither the container's user namespace (its capabilities would count on
-//! the host) nor puts its seccomp filter on the new process. Both was read in its
-//! `tenant_builder.rs`; a container that has either is refused.
+//! libcontainer 0.7 neither enters the container's user namespace (capabilities would count on the
+//! host) nor applies its seccomp filter to the new process (see its `tenant_builder.rs`). A
+//! container that has either is refused.
 
 use std::path::Path;
 use std::process::ExitCode;

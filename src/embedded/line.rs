@@ -1,7 +1,7 @@
 //! The command line of the embedded runtime: runc's, as far as libcontainer can do what it says.
 //!
-//! Read by the same reader as every call (`invocation::flags`), so that what was prepared is what
-//! is done. An option that isn't understood is an error: nothing is started on a guess.
+//! Read by the same reader as every call (`runc_flags`), so that what was prepared is what is done.
+//! An option that isn't known is an error: nothing is started on a guess.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

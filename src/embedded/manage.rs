@@ -1,5 +1,5 @@
-//! Verbs about a container that is there: what they print and which errors they give is what
-//! engines read from runc.
+//! Verbs about a container that exists: engines read their output and their errors as they read
+//! runc's.
 
 use std::io::{self, Write};
 use std::path::Path;

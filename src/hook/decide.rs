@@ -1,11 +1,10 @@
 //! The plan of a container whose runtime is not this program: decided by the hook, when the
-//! container is made already.
+//! container has already been created.
 //!
-//! Nothing of it can be changed any more, so what the runtime personality would edit is refused
+//! Nothing about it can be changed any more, so what the runtime personality would edit is refused
 //! here: a capability that reaches beyond the container without a user namespace of its own, the
-//! host's network, a network that others are in. What must not be forgotten: no `start` and no
-//! `exec` comes by. The network has to be there by now, and `exec --privileged` gets what it asks
-//! for.
+//! host's network, a network that others are in. This program sees no `start` and no `exec` of such
+//! a container: the network has to be there by now, and `exec --privileged` gets what it asks for.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! Who a container is: by Docker's own file of it, else by what other engines write into its
-//! annotations.
+//! The container's name, image and labels: from Docker's own file about it, else from the
+//! annotations that other engines write.
 //!
-//! Not knowing is no reason to refuse a container: what can't be read is missing in the record.
+//! What can't be read is missing in the record; it is no reason to refuse a container.
 
 use super::resolvers::{Docker, dockers_file};
 use crate::audit::line::ContainerIdentity;

@@ -1,7 +1,7 @@
-//! A container in another's network: it is filtered by that one's policy.
+//! A container that joins another's network: it is filtered by that one's policy.
 //!
-//! What must not be forgotten: annotations that ask for another policy would have no effect, and
-//! whoever wrote them believes that they have.
+//! Annotations that ask for another policy would have no effect, and whoever wrote them would
+//! believe that they had: so they are refused.
 
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! Looks up where a container's mounts lead on the host, and where this program's own files are.
 //!
-//! Twice. At `create`, by device and inode, as the kernel finds them: through symbolic links, `..`,
-//! and mounts of one folder in two places. At `start`, by the mounts that the container has now:
-//! between the two, who can write to a folder on the way (another container that has it, too) may
-//! have put a symbolic link there for the runtime to follow.
+//! This happens twice. At `create`, by device and inode, as the kernel finds them: through symbolic
+//! links, `..`, and mounts of one folder in two places. At `start`, by the mounts that the
+//! container has by then: in between, whoever can write to a folder on the way (such as another
+//! container that has it mounted) may have put a symbolic link there for the runtime to follow.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
-//! Looks namespaces up on the host: whose a path is, and who is in it.
+//! Looks up namespaces on the host: whose namespace a path names, and which processes are in it.
 //!
-//! Inodes of nsfs name a namespace. What must not be forgotten: only there; a file elsewhere may
-//! bear the same number, so the file system is asked first.
+//! Invariant: an inode's number identifies a namespace only on nsfs; a file elsewhere may have the
+//! same number, so the file system is checked first.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -1,9 +1,9 @@
-//! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from
-//! the container's.
+//! Which resolvers the proxy asks: taken from the host's own files and from what Docker keeps,
+//! never from the container's files.
 //!
-//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at
-//! each start (tried with 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it.
-//! Docker keeps what `--dns` said in `hostconfig.json` beside that file, in a directory that is
+//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd rewrites the file at
+//! each start (tried with 20.10.24 and 28.5.2), but 28 says that it won't, so nothing relies on it.
+//! Docker keeps the values of `--dns` in `hostconfig.json` beside that file, in a directory of
 //! root's.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,6 +1,7 @@
-//! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies
-//! clean up after themselves, and this is for those that were killed, or stopped and never went on.
-//! Only the control group that a proxy was in is always left to this.
+//! Cleanup at `delete` and before `create`: removes the state of containers that have ended. Best
+//! effort, never a reason to fail: proxies clean up after themselves, and this is for those that
+//! were killed, or stopped and never continued. Only a proxy's control group is always left to
+//! this.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};

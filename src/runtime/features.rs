@@ -1,8 +1,10 @@
 //! `features` and `--version`: the real runtime's answers, with ours added.
 //!
-//! Engines read both at their start (dockerd and containerd the standard output alone, CRI-O
-//! standard error too), so nothing is written but the answer. What must not be forgotten: where the
-//! real runtime gives no answer, its own error and exit code are the answer.
+//! Engines read both when they start (dockerd and containerd the standard output alone, CRI-O
+//! standard error too), so nothing but the answer is written. The features are edited as raw JSON:
+//! `oci-spec`'s type `Features` drops fields that it doesn't know.
+//!
+//! Invariant: where the real runtime fails, its own error and exit code are passed on.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -92,7 +94,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// None where these are no features.
+/// None where the value isn't a runtime's features.
 fn add_prefix(mut features: Value) -> Option<Value> {
     let unsafe_ones = features
         .as_object_mut()?

@@ -1,8 +1,8 @@
-//! What the caller hands to the container's process beside its files: open descriptors
-//! (`--preserve-fds`, `LISTEN_FDS`, and the standard streams).
+//! Open descriptors that the caller passes to the container's process (`--preserve-fds`,
+//! `LISTEN_FDS`, and the standard streams).
 //!
-//! A socket belongs to the network namespace where it was made. One of the host's is a way past the
-//! filter, even a connected one: it can be disconnected and connected again.
+//! A socket belongs to the network namespace in which it was created. One of the host's bypasses
+//! the filter, even a connected one: it can be disconnected and connected again.
 
 use anyhow::{Context, ensure};
 

@@ -1,9 +1,10 @@
-//! Becomes the real runtime: same process, same environment, directory, descriptors, signals; only
-//! argv is ours to pass.
+//! Executes the real runtime in place of this process: same PID, environment, directory,
+//! descriptors and signals; only argv differs.
 //!
 //! `exec`, never spawn: pid files, console sockets, LISTEN_FDS, PDEATHSIG, exit codes and signals
-//! stay right that way without a line of code. What must not be forgotten: a runtime that is this
-//! very program would call itself for ever.
+//! stay correct that way without any code.
+//!
+//! Invariant: the real runtime is never this program itself, which would call itself forever.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};

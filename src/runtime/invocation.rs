@@ -1,10 +1,12 @@
-//! Reads runc's command line without owning it: what it will do, and the words that go to the real
-//! runtime.
+//! Reads runc's command line as far as needed: what the call will do, and the words that go to the
+//! real runtime.
 //!
-//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only what
-//! it must. What must not be forgotten: where it misreads a line, the real runtime starts a
-//! container that nobody filters. So a line that could be read in two ways is refused, if either
-//! way starts something; anything else passes.
+//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only the
+//! options that it must. If it misread a line, the real runtime would start a container that nobody
+//! filters.
+//!
+//! Invariant: a line that could be read in two ways is refused if either of them starts something;
+//! anything else passes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,8 +1,8 @@
 //! Real runtimes: the one table of what differs between them, and which one a call goes to.
 //!
-//! Runtimes agree on runc's command line and differ in what they make of a specification. What must
-//! not be forgotten: a row here is a statement about security. Where a runtime keeps privileges
-//! that another drops, the rewrite has to know it.
+//! Runtimes agree on runc's command line and differ in how they treat a specification. Each row
+//! here is a statement about security: where a runtime keeps privileges that another drops, the
+//! rewrite has to know it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
-//! The control group that the engine asks for. The filter's is made beside what comes of it.
+//! The control group that the engine asks for. The filter's own is created beside it.
 //!
-//! An empty path is taken out: libcontainer reads it as its caller's own group, and kills whoever
-//! is in a container's group when it removes it. So one that leads to the root is refused: there is
-//! nothing beside it, and everybody is in it.
+//! An empty path is removed: libcontainer reads it as its caller's own group, and it kills every
+//! process in a container's group when it removes that. For the same reason a path that leads to
+//! the root group is refused: every process is in it, and there is no place beside it.
 
 use std::path::{Component, Path};
 
@@ -12,7 +12,7 @@ use super::checked::Spec;
 use super::error::SpecError;
 use super::json::{object, object_mut};
 
-/// Checks `linux.cgroupsPath`, and takes an empty one out.
+/// Checks `linux.cgroupsPath`, and removes an empty one.
 pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
     match stated(spec)? {
         Some(path) if path.is_empty() => {

@@ -2,10 +2,10 @@
 //! this container can have it.
 //!
 //! Two things make a nested jail work without a word on the command line: CAP_NET_ADMIN, to wire it
-//! up, and a seccomp filter that lets it make its namespaces. The capability is given only where a
-//! user namespace bounds it (`user_namespace`), and where that costs the container nothing that it
-//! was given. What can't be had is no error, since the container may never nest anything: it is
-//! said, with what would help.
+//! up, and a seccomp filter that lets it create its namespaces. The capability is given only where
+//! a user namespace bounds it (`user_namespace`), and where that costs the container nothing that
+//! it was given. What is not possible is not an error, since the container may never nest anything:
+//! a notice in the record says so, and what would help.
 
 use serde_json::Value;
 

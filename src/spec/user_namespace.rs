@@ -1,10 +1,12 @@
 //! The user namespace that bounds capabilities which reach beyond the container (`capabilities`).
 //!
 //! Held in the host's user namespace, CAP_NET_ADMIN acts through `IFLA_TARGET_NETNSID` on the other
-//! end of any veth, CAP_SYS_ADMIN enters any namespace: no filter stands that. In a user namespace
-//! of the container's own, even one that maps each id to itself, both act on the container's
-//! namespaces alone. What must not be forgotten: the network namespace must belong to it, that is,
-//! be made together with it.
+//! end of any veth, and CAP_SYS_ADMIN enters any namespace: no filter withstands that. In a user
+//! namespace of the container's own, even one that maps each ID to itself, both act on the
+//! container's namespaces alone.
+//!
+//! Invariant: the container's network namespace belongs to its user namespace, that is, both are
+//! created together.
 
 use std::path::PathBuf;
 
