@@ -157,7 +157,7 @@ fn hostile_bundles_are_refused_and_left_as_they_were() {
     let cases: [(&[u8], &str); 8] = [
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
-        (b"[]", "not an object"),
+        (b"[]", "config.json must be an object"),
         (b"{}", "host's pid namespace"),
         (b"{\"a\": \"\xff\"}", "not valid JSON"),
         (deep.as_bytes(), "not valid JSON"),

@@ -80,7 +80,7 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
                 place: Some(NetworkOrigin::Free),
                 ..nests()
             },
-            "made outside of a user namespace",
+            "created outside of a user namespace",
         ),
         (
             plain(),
@@ -306,7 +306,8 @@ fn what_a_profile_denies_is_said_with_what_would_help() {
     };
     let engines = said("docker-default", Denied::UserNamespaces);
     assert!(
-        engines.contains("docker-default") && engines.contains("`boundary-shim install`"),
+        engines.contains("docker-default")
+            && engines.contains("boundary-shim install for the engine"),
         "{engines}"
     );
     let users = said("mine", Denied::UserNamespaces);
