@@ -288,7 +288,8 @@ fn not_loaded(machine: &Machine) {
         container.exec(GO.script).must_fail();
         let said = container.notices();
         assert!(
-            said.contains("docker-default") && said.contains("`boundary-shim install`"),
+            said.contains("docker-default")
+                && said.contains("boundary-shim install for the engine"),
             "{said}"
         );
     }
