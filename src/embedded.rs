@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::escape::quoted;
 use crate::sys::{process, signal};
-use line::{Line, Verb};
+use line::{CommandLine, Verb};
 
 /// Where its containers are kept unless `--root` says otherwise.
 const ROOT: &str = "/run/boundary-embedded";
@@ -36,7 +36,7 @@ const PERSONALITY: &str = "embedded-runtime";
 /// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the
 /// rest is done here.
 pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let line = Line::read(arguments)?;
+    let line = CommandLine::read(arguments)?;
     let attachments = match &line.verb {
         Verb::Create(asked) => &asked.attachments,
         Verb::Exec(asked) => &asked.attachments,
@@ -62,10 +62,10 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
 
 /// Handles one invocation of the embedded runtime (`words` begin with a name for the program).
 pub(super) fn run(words: &[OsString]) -> anyhow::Result<ExitCode> {
-    carry_out(Line::read(words.get(1..).unwrap_or_default())?)
+    carry_out(CommandLine::read(words.get(1..).unwrap_or_default())?)
 }
 
-fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
+fn carry_out(line: CommandLine) -> anyhow::Result<ExitCode> {
     // Whatever is started from here gets SIGPIPE as its author expects it.
     signal::restore_pipe()?;
     let root = line.root.as_deref().unwrap_or_else(|| Path::new(ROOT));

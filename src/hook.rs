@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use log::LevelFilter;
-use state::State;
+use state::OciState;
 
 use crate::container::bundle;
 use crate::container::plan::{GatewayOwner, Plan};
@@ -53,7 +53,7 @@ pub fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
-    let state = State::read().context("can't read the container's state from the runtime")?;
+    let state = OciState::read().context("can't read the container's state from the runtime")?;
     // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
     // runtime, `delete` comes by.
     if state.status == "stopped" {
@@ -103,7 +103,7 @@ fn stands(plan: &Plan, init: ProcessId) -> bool {
 }
 
 /// The plan that the runtime personality left.
-fn planned(state: &State) -> anyhow::Result<Plan> {
+fn planned(state: &OciState) -> anyhow::Result<Plan> {
     let plan = bundle::read_plan(&state.bundle)?;
     if plan.container != state.id {
         bail!(

@@ -27,7 +27,7 @@ use crate::policy::text;
 use crate::prepare::sweep;
 use crate::{embedded, settings};
 use container::Container;
-use invocation::{Command, Globals, Invocation};
+use invocation::{Globals, Invocation, RuntimeCommand};
 use runtimes::RealRuntime;
 
 /// Handles one OCI runtime invocation (`words` begin with the program's name); usually ends by
@@ -73,7 +73,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     log::set_max_level(settings.log_level);
     let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
     match command {
-        Command::Create {
+        RuntimeCommand::Create {
             bundle,
             id,
             waits,
@@ -91,8 +91,10 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
                 *no_pivot,
             )?;
         }
-        Command::Start { id } => start::settle(&settings, &Container::new(&call.globals, id)?)?,
-        Command::Exec {
+        RuntimeCommand::Start { id } => {
+            start::settle(&settings, &Container::new(&call.globals, id)?)?
+        }
+        RuntimeCommand::Exec {
             id,
             process,
             capabilities,
@@ -106,14 +108,14 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
                 capabilities,
             )?;
         }
-        Command::Delete { id } => {
+        RuntimeCommand::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
                 sweep::forget(&container.state);
             }
         }
-        Command::Features => return features::features(&runtime, &call.arguments),
-        Command::Version => return features::version(&runtime, &call.arguments),
-        Command::Other => {}
+        RuntimeCommand::Features => return features::features(&runtime, &call.arguments),
+        RuntimeCommand::Version => return features::version(&runtime, &call.arguments),
+        RuntimeCommand::Other => {}
     }
     match runtime {
         RealRuntime::Program(path) => match handoff::become_program(&path, &call.arguments)? {},

@@ -1,5 +1,5 @@
-//! The rewrite of a container's `config.json`: pure edits of the JSON tree, with an [`Outcome`]
-//! that says what was decided.
+//! The rewrite of a container's `config.json`: pure edits of the JSON tree, with a
+//! [`RewriteOutcome`] that says what was decided.
 //!
 //! Nothing here does I/O: what `prepare`, or the hook, found out about host and bundle and what the
 //! administrator's settings say comes in as a [`RewriteInput`]. Typed models of the OCI
@@ -38,7 +38,7 @@ use crate::policy::Exit;
 
 /// What the rewrite decided.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RewriteOutcome {
     /// Whose gateway filters the container.
     pub gateway: GatewayOwner,
     /// From where allowed connections leave.
@@ -53,7 +53,11 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`SpecError`]; the tree may then be half edited and must not be written.
-pub fn rewrite(spec: &mut Spec, input: &RewriteInput, program: &str) -> Result<Outcome, SpecError> {
+pub fn rewrite(
+    spec: &mut Spec,
+    input: &RewriteInput,
+    program: &str,
+) -> Result<RewriteOutcome, SpecError> {
     let spec = spec.tree();
     privileged::refuse(spec, input.privileged)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
@@ -67,7 +71,7 @@ pub fn rewrite(spec: &mut Spec, input: &RewriteInput, program: &str) -> Result<O
     let user_namespace = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
     hooks::append(spec, program)?;
-    Ok(Outcome {
+    Ok(RewriteOutcome {
         gateway,
         exit,
         user_namespace,

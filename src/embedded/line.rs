@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 
 use crate::container::plan::ContainerId;
-use crate::runc_flags::{self, Item, Reader, Table};
+use crate::runc_flags::{self, FlagReader, FlagTable, Item};
 
 /// One call.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     /// `--root`.
     pub(super) root: Option<PathBuf>,
     pub(super) verb: Verb,
@@ -104,11 +104,11 @@ impl Attachments {
     }
 }
 
-impl Line {
+impl CommandLine {
     /// Reads the words after the program's name.
     pub(super) fn read(words: &[OsString]) -> anyhow::Result<Self> {
         let mut root = None;
-        let mut reader = Reader::new(words, &runc_flags::GLOBAL);
+        let mut reader = FlagReader::new(words, &runc_flags::GLOBAL);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("root", value) => {
@@ -187,7 +187,7 @@ impl Create {
         let (mut bundle, mut id, mut attachments) =
             (PathBuf::from("."), None, Attachments::default());
         let (mut detached, mut keep, mut no_pivot) = (false, false, false);
-        for item in Reader::new(rest, &runc_flags::CREATE) {
+        for item in FlagReader::new(rest, &runc_flags::CREATE) {
             match item {
                 Item::Value("bundle" | "b", Some(value)) if !value.is_empty() => {
                     bundle = value.into()
@@ -223,7 +223,7 @@ impl Exec {
     fn read(rest: &[OsString]) -> anyhow::Result<Self> {
         let (mut process, mut directory, mut environment) = (None, None, Vec::new());
         let (mut detached, mut attachments) = (false, Attachments::default());
-        let mut reader = Reader::new(rest, &runc_flags::EXEC);
+        let mut reader = FlagReader::new(rest, &runc_flags::EXEC);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("process" | "p", Some(value)) => process = Some(absolute(value)?),
@@ -266,13 +266,13 @@ struct Plain {
 }
 
 impl Plain {
-    fn read(rest: &[OsString], table: &'static Table) -> anyhow::Result<Self> {
+    fn read(rest: &[OsString], table: &'static FlagTable) -> anyhow::Result<Self> {
         let mut plain = Self {
             words: Vec::new(),
             switches: Vec::new(),
             json: false,
         };
-        for item in Reader::new(rest, table) {
+        for item in FlagReader::new(rest, table) {
             match item {
                 Item::Value("format" | "f", Some(value)) => plain.json = value == "json",
                 Item::Switch(name, false) => plain.switches.push(name),
@@ -329,8 +329,8 @@ fn shown(word: &OsStr) -> String {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> anyhow::Result<Line> {
-        Line::read(
+    fn read(line: &str) -> anyhow::Result<CommandLine> {
+        CommandLine::read(
             &line
                 .split_ascii_whitespace()
                 .map(OsString::from)
@@ -343,7 +343,7 @@ mod tests {
         let line = read(
             "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/init.pid --no-new-keyring c",
         );
-        let Line {
+        let CommandLine {
             root,
             verb: Verb::Create(create),
         } = line.unwrap()

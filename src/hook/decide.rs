@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::state::State;
+use super::state::OciState;
 use crate::apparmor::Confinement;
 use crate::container::bundle::Bundle;
 use crate::container::plan::{ContainerId, GatewayOwner, Plan, Recipients};
@@ -28,7 +28,7 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
                           neither capabilities nor seccomp filters";
 
 /// Decides the plan of the container that the runtime tells of.
-pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
+pub(super) fn plan(container: &OciState) -> anyhow::Result<Plan> {
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
     sweep::sweep(&settings);
     let id = ContainerId::parse(&container.id)?;
@@ -71,14 +71,14 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),
         exit,
-        resolvers: resolvers::choose(&settings, &resolvers::Docker::default()).resolvers,
+        resolvers: resolvers::choose(&settings, &resolvers::DockerFiles::default()).resolvers,
         policy,
     })
 }
 
 /// The container's state directory. The runtime's root isn't told; where the bundle is tells
 /// engines apart as well.
-pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
+pub(super) fn state_of(container: &OciState) -> anyhow::Result<PathBuf> {
     Ok(record::directory(
         &container.bundle,
         ContainerId::parse(&container.id)?.as_str(),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// What is read of it.
 #[derive(Debug, Deserialize)]
-pub(super) struct State {
+pub(super) struct OciState {
     pub(super) id: String,
     #[serde(default)]
     pub(super) status: String,
@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) bundle: PathBuf,
 }
 
-impl State {
+impl OciState {
     /// Reads it from standard input.
     pub(super) fn read() -> anyhow::Result<Self> {
         /// A state with many annotations has some kilobytes.

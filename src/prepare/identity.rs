@@ -3,13 +3,13 @@
 //!
 //! What can't be read is missing in the record; it is no reason to refuse a container.
 
-use super::resolvers::{Docker, dockers_file};
+use super::resolvers::{DockerFiles, dockers_file};
 use crate::audit::line::ContainerIdentity;
 use crate::settings::Settings;
 use crate::spec::{Spec, identity};
 
 /// Finds out.
-pub(crate) fn find(settings: &Settings, docker: &Docker, spec: &Spec) -> ContainerIdentity {
+pub(crate) fn find(settings: &Settings, docker: &DockerFiles, spec: &Spec) -> ContainerIdentity {
     let wanted = &settings.record_labels;
     match &docker.kept_in {
         Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),

@@ -30,7 +30,7 @@ pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::R
     let mounts = mountinfo::of("self").context("can't read the mount table")?;
     let mut own_everywhere = Vec::new();
     for path in own(settings)? {
-        own_everywhere.extend(Place::of(&path, &mounts)?.appearances(&mounts));
+        own_everywhere.extend(MountPlace::of(&path, &mounts)?.appearances(&mounts));
         own_everywhere.push(path);
     }
     Ok(HostFiles {
@@ -58,7 +58,7 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
         bail!("the container's init is gone");
     }
     for own in own(settings)? {
-        let place = Place::of(&own, &mounts)?;
+        let place = MountPlace::of(&own, &mounts)?;
         if let Some(mount) = given.iter().find(|mount| place.shown_by(mount).is_some()) {
             bail!(SpecError::boundary_mount(&mount.point, &own));
         }
@@ -68,14 +68,14 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
 
 /// Where a file is, by whatever mounts it is seen.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct MountPlace {
     /// Its file system.
     device: String,
     /// The path in there.
     within: PathBuf,
 }
 
-impl Place {
+impl MountPlace {
     /// Of what is not there, the place where it would be.
     fn of(path: &Path, mounts: &[Mount]) -> anyhow::Result<Self> {
         let place = || -> io::Result<Self> {
@@ -269,7 +269,7 @@ mod tests {
               23 20 8:1 /deploy/varnish /neighbour rw - ext4 /dev/a rw\n\
               24 20 8:2 /deploy/var /other rw - ext4 /dev/b rw\n",
         );
-        let place = Place {
+        let place = MountPlace {
             device: "8:1".into(),
             within: "/deploy/var/log/boundary".into(),
         };
@@ -283,7 +283,7 @@ mod tests {
         let root = std::fs::canonicalize(root.path()).unwrap();
         symlink(&root, root.join("link")).unwrap();
         let mounts = mountinfo::of("self").unwrap();
-        let of = |path: &str| Place::of(&root.join(path), &mounts).unwrap();
+        let of = |path: &str| MountPlace::of(&root.join(path), &mounts).unwrap();
         assert_eq!(of("link/a/b"), of("a/b"));
         assert!(of("a/b").appearances(&mounts).contains(&root.join("a/b")));
     }

@@ -21,9 +21,9 @@ use crate::sys::file;
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
 
-/// What Docker was told about a container's DNS.
+/// What Docker keeps about a container, as far as it matters here: what it was told about DNS.
 #[derive(Debug, Default)]
-pub(crate) struct Docker {
+pub(crate) struct DockerFiles {
     /// `--dns`: whoever starts the container says it.
     container: Vec<IpAddr>,
     /// `dns` of dockerd.
@@ -39,7 +39,7 @@ pub(crate) struct Docker {
     pub(crate) kept_in: Option<PathBuf>,
 }
 
-impl Docker {
+impl DockerFiles {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
     pub(crate) fn read(directory: &Path) -> Self {
         let hostconfig = dockers_file(directory, "hostconfig.json");
@@ -80,7 +80,7 @@ impl Docker {
 
 /// Whom the proxy asks.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct ResolverChoice {
     /// The servers, in order.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// What is to be said about it in the record.
@@ -90,16 +90,16 @@ pub(crate) struct Choice {
 /// Chooses the resolvers to ask, from the first source that names any: the host's configuration,
 /// `--dns`, `dns` of dockerd, the host's own. Of `--dns`, only servers that one of the others
 /// names, unless the host allows any.
-pub(crate) fn choose(settings: &Settings, docker: &Docker) -> Choice {
+pub(crate) fn choose(settings: &Settings, docker: &DockerFiles) -> ResolverChoice {
     let host = resolv_conf::HOST
         .map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file))))
         .concat();
     decide(settings, docker, host)
 }
 
-fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
+fn decide(settings: &Settings, docker: &DockerFiles, host: Vec<IpAddr>) -> ResolverChoice {
     if !settings.resolvers.is_empty() {
-        return Choice {
+        return ResolverChoice {
             resolvers: settings.resolvers.clone(),
             notice: None,
         };
@@ -124,7 +124,7 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
             unknown.join(", ")
         )
     });
-    Choice { resolvers, notice }
+    ResolverChoice { resolvers, notice }
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it:
@@ -187,32 +187,32 @@ mod tests {
             .collect()
     }
 
-    fn docker(container: &[&str], daemon: &[&str]) -> Docker {
-        Docker {
+    fn docker(container: &[&str], daemon: &[&str]) -> DockerFiles {
+        DockerFiles {
             container: servers(container),
             daemon: servers(daemon),
-            ..Docker::default()
+            ..DockerFiles::default()
         }
     }
 
     #[test]
     fn docker_asks_through_the_container_where_it_was_started_with_dns_or_the_container_was() {
-        let passes = |docker: Docker| docker.refuse_if_it_asks_from_host().is_ok();
+        let passes = |docker: DockerFiles| docker.refuse_if_it_asks_from_host().is_ok();
         assert!(!passes(docker(&[], &[])));
         assert!(!passes(docker(&[], &["10.0.0.2"])), "in the file only");
         assert!(passes(docker(&["10.0.0.2"], &[])));
-        assert!(passes(Docker {
+        assert!(passes(DockerFiles {
             daemon_goes_by_dns: true,
-            ..Docker::default()
+            ..DockerFiles::default()
         }));
-        assert!(passes(Docker {
+        assert!(passes(DockerFiles {
             is_closed: true,
-            ..Docker::default()
+            ..DockerFiles::default()
         }));
     }
 
     #[track_caller]
-    fn assert_asked(settings: &Settings, docker: &Docker, asked: &[&str], with_notice: bool) {
+    fn assert_asked(settings: &Settings, docker: &DockerFiles, asked: &[&str], with_notice: bool) {
         let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
         let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
         assert_eq!(

@@ -12,7 +12,7 @@ use crate::spec::RuntimeQuirks;
 
 /// What is known of one runtime.
 #[derive(Debug)]
-pub struct Kind {
+pub struct RuntimeKind {
     /// Its program's usual name.
     pub name: &'static str,
     /// What it makes of a specification.
@@ -25,7 +25,7 @@ pub struct Kind {
 }
 
 /// The reference; what isn't known is taken for it. Read at 1.1.5 and 1.5.1.
-static RUNC: Kind = Kind {
+static RUNC: RuntimeKind = RuntimeKind {
     name: "runc",
     quirks: RuntimeQuirks::RUNC,
     exec_leaves_user_namespace: false,
@@ -36,9 +36,9 @@ static RUNC: Kind = Kind {
 };
 
 /// The table. Read at crun 1.8.1 and 1.28, sysbox-runc 0.6 (its `syscont` package), youki 0.7.
-static KINDS: [&Kind; 5] = [
+static KINDS: [&RuntimeKind; 5] = [
     &RUNC,
-    &Kind {
+    &RuntimeKind {
         name: "crun",
         quirks: RuntimeQuirks::RUNC,
         exec_leaves_user_namespace: false,
@@ -49,7 +49,7 @@ static KINDS: [&Kind; 5] = [
             "create --config FILE and abbreviated options are refused here: they could name another config.json",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: "sysbox-runc",
         // It adds user and cgroup namespaces to every container, gives root all capabilities in
         // there, and drops rules on arguments from seccomp profiles.
@@ -65,7 +65,7 @@ static KINDS: [&Kind; 5] = [
             "needs its services sysbox-mgr and sysbox-fs",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: "youki",
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
@@ -77,7 +77,7 @@ static KINDS: [&Kind; 5] = [
             "refuses a config.json with a value that it doesn't know",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: embedded::NAME,
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
@@ -136,7 +136,7 @@ impl RealRuntime {
 
     /// Its row of the table.
     #[must_use]
-    pub fn kind(&self) -> &'static Kind {
+    pub fn kind(&self) -> &'static RuntimeKind {
         match self {
             Self::Program(path) => kind_of(path),
             Self::Embedded => named(embedded::NAME).unwrap_or(&RUNC),
@@ -145,7 +145,7 @@ impl RealRuntime {
 }
 
 /// Which runtime a program is, by its file's name, links followed first: hosts link `runc` to crun.
-fn kind_of(path: &Path) -> &'static Kind {
+fn kind_of(path: &Path) -> &'static RuntimeKind {
     let by_name = |path: &Path| {
         path.file_name()?
             .to_str()
@@ -156,7 +156,7 @@ fn kind_of(path: &Path) -> &'static Kind {
     resolved.or_else(|| by_name(path)).unwrap_or(&RUNC)
 }
 
-fn named(name: &str) -> Option<&'static Kind> {
+fn named(name: &str) -> Option<&'static RuntimeKind> {
     KINDS.into_iter().find(|kind| kind.name == name)
 }
 

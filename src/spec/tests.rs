@@ -56,7 +56,7 @@ pub(super) fn input() -> RewriteInput {
 }
 
 /// Checks and rewrites a tree.
-pub(super) fn rewrite(tree: &mut Value, input: &RewriteInput) -> Result<Outcome, SpecError> {
+pub(super) fn rewrite(tree: &mut Value, input: &RewriteInput) -> Result<RewriteOutcome, SpecError> {
     let mut spec = Spec::check(tree.clone())?;
     let outcome = super::rewrite(&mut spec, input, "/usr/local/bin/boundary-shim")?;
     *tree = spec.into_value();
@@ -124,7 +124,7 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
     let outcome = rewrite(&mut after, &input()).unwrap();
     assert_eq!(
         outcome,
-        Outcome {
+        RewriteOutcome {
             gateway: GatewayOwner::Own,
             exit: Exit::Uplink,
             user_namespace: false,
@@ -654,7 +654,7 @@ proptest! {
         let second = rewrite(&mut again, &RewriteInput { was_host, nesting, ..input() }).unwrap();
         // The second time, the filter is found as it should be.
         let nesting = Nesting { seccomp_before: None, ..first.nesting };
-        prop_assert_eq!(Outcome { nesting, ..first }, second);
+        prop_assert_eq!(RewriteOutcome { nesting, ..first }, second);
         prop_assert_eq!(spec.to_string(), again.to_string());
     }
 
