@@ -43,7 +43,7 @@ pub struct Daemon {
 /// The dockerds that read this configuration file; the file itself need not exist yet.
 ///
 /// # Errors
-/// `/proc` can't be read. Processes that end meanwhile are no error.
+/// `/proc` can't be read. Processes that end meanwhile are skipped.
 pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
     let config = resolved(config);
     Ok(all()?.filter(|daemon| daemon.config == config).collect())
@@ -52,7 +52,7 @@ pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
 /// The dockerds below whose data this directory is.
 ///
 /// # Errors
-/// `/proc` can't be read. Processes that end meanwhile are no error.
+/// `/proc` can't be read. Processes that end meanwhile are skipped.
 pub fn keeping(directory: &Path) -> io::Result<Vec<Daemon>> {
     let directory = resolved(directory);
     Ok(all()?
@@ -125,8 +125,8 @@ impl Daemon {
     }
 
     /// Has it read its configuration again (SIGHUP). What a reload changes is dockerd's choice:
-    /// runtimes yes, `dns` no. A dockerd that has ended meanwhile is no error: it reads the file
-    /// when it starts.
+    /// runtimes yes, `dns` no. A dockerd that has ended meanwhile is not an error: it reads the
+    /// file when it starts.
     ///
     /// # Errors
     /// The signal can't be sent.

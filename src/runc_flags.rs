@@ -125,7 +125,7 @@ pub(crate) const PLAIN: FlagTable = FlagTable {
     switches: &["force", "f", "regex", "r", "help", "h"],
 };
 
-/// One thing on the line.
+/// One item on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// A flag that takes a value, and it; none where the line ends before it.
@@ -134,7 +134,7 @@ pub(crate) enum Item<'a> {
     Switch(&'static str, bool),
     /// A flag that is not in the table.
     Unknown(Unknown<'a>),
-    /// No flag.
+    /// Not a flag.
     Word(&'a OsStr),
 }
 
@@ -189,7 +189,7 @@ impl<'a> Iterator for FlagReader<'a> {
             self.flags_ended = true;
             word = self.word()?;
         }
-        // A lone dash is no flag: it often means the standard input.
+        // A lone dash is not a flag: it often means the standard input.
         let Some(flag) = word
             .as_bytes()
             .strip_prefix(b"-")

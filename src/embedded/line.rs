@@ -86,7 +86,7 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    /// Notes an option of theirs; says whether it was one.
+    /// Stores the value of one of these options; returns whether it is one.
     fn note(&mut self, name: &str, value: &OsStr) -> anyhow::Result<bool> {
         match name {
             "pid-file" => self.pid_file = Some(value.into()),

@@ -19,7 +19,7 @@ use crate::spec::mounts::{self, HostFiles, Inode, Location};
 use crate::spec::{Spec, SpecError};
 use crate::sys::mountinfo::{self, Mount};
 
-/// What a container would be given of the host, and what it must not be.
+/// The host's files that a container would see, and this program's own.
 pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::Result<HostFiles> {
     let locate_all = |paths: Vec<PathBuf>| {
         paths
@@ -39,7 +39,7 @@ pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::R
     })
 }
 
-/// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
+/// Refuses a container whose mounts show this program's files, however the runtime got there.
 pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
     // Who is among the host's mounts was judged by `privileged`, when it was created.
     let namespace = |process: &str| {
@@ -66,7 +66,7 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
     Ok(())
 }
 
-/// Where a file is, by whatever mounts it is seen.
+/// Where a file is, regardless of the mounts through which it is seen.
 #[derive(Debug, PartialEq, Eq)]
 struct MountPlace {
     /// Its file system.

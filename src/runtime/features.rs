@@ -58,8 +58,7 @@ pub(super) fn version(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow::
     })
 }
 
-/// Has the runtime answer, or answers for the embedded one, and passes on what `change` makes of
-/// it.
+/// Writes the runtime's answer (our own for the embedded one) after `change`.
 fn answer(
     runtime: &RealRuntime,
     arguments: &[OsString],

@@ -73,7 +73,7 @@ pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
     Err(failure.unwrap_or_else(|| HandoffError::NotFound(runtime.to_owned())))
 }
 
-/// Checks that a program can be run and is not this one, through whatever links.
+/// Checks that a program can be run and is not this one, links followed.
 fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
     if let Err(error) = access(&path, AccessFlags::X_OK) {
         return Err(HandoffError::Unusable(path, error));
@@ -112,13 +112,14 @@ const SCRIPT_LIMIT: u64 = 64 << 10;
 /// (`integrate::binary`).
 const OUR_NAMES: [&[u8]; 2] = [b"bin/boundary-", b"boundary-shim"];
 
-/// Whether a path leads to the file that runs now, by whatever links.
+/// Whether a path leads to the file that runs now, links followed.
 pub(super) fn is_this_program(path: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     matches!((identity(path), identity(Path::new(OURSELVES))), (Ok(other), Ok(own)) if other == own)
 }
 
-/// Becomes the program. Its name for itself is its path: crun chooses what it does by it.
+/// Executes the program in place of this one. Its `argv[0]` is its path: crun chooses a handler by
+/// it.
 pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Result<Infallible> {
     let text = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| HandoffError::ZeroByte);
     let program = text(path.as_os_str())?;

@@ -19,7 +19,7 @@ use crate::runc_flags::{self, FlagReader, Item, Unknown};
 pub struct Invocation {
     /// What stands before the verb.
     pub globals: Globals,
-    /// What it will do; or why that can't be said.
+    /// What it will do; or why that can't be determined.
     pub command: Result<RuntimeCommand, InvocationError>,
     /// The words after the program's name, without our own options: what the real runtime gets.
     pub arguments: Vec<OsString>,
@@ -91,7 +91,7 @@ pub enum InvocationError {
     /// One of our own options ends the line.
     #[error("--{0} needs a value")]
     NoValue(&'static str),
-    /// Our own option's value is no text.
+    /// Our own option's value is not valid UTF-8.
     #[error("--{0} is not valid UTF-8")]
     NotText(&'static str),
     /// The line may mean two things.
@@ -393,7 +393,7 @@ fn count(value: Option<&OsStr>) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-/// An id or a capability. What is no UTF-8 is no valid one either, and stays invalid.
+/// An ID or a capability. What isn't UTF-8 isn't valid anyway, and stays invalid.
 fn text(word: &OsStr) -> String {
     word.to_string_lossy().into_owned()
 }

@@ -15,16 +15,16 @@ use crate::spec::RuntimeQuirks;
 pub struct RuntimeKind {
     /// Its program's usual name.
     pub name: &'static str,
-    /// What it makes of a specification.
+    /// How it treats a specification, where that differs from runc.
     pub quirks: RuntimeQuirks,
     /// Whether `exec` leaves the container's user namespace, so that capabilities count on the
     /// host.
     pub exec_leaves_user_namespace: bool,
-    /// What else people who use it should know, one sentence each.
+    /// What else its users should know, one sentence each.
     pub differences: &'static [&'static str],
 }
 
-/// The reference; what isn't known is taken for it. Read at 1.1.5 and 1.5.1.
+/// The reference; an unknown program is treated like it. Read at 1.1.5 and 1.5.1.
 static RUNC: RuntimeKind = RuntimeKind {
     name: "runc",
     quirks: RuntimeQuirks::RUNC,
@@ -93,7 +93,7 @@ static KINDS: [&RuntimeKind; 5] = [
     },
 ];
 
-/// Those that are looked for where none is configured. sysbox-runc isn't: it does nothing without
+/// Those that are looked for where none is configured. Not sysbox-runc, which does nothing without
 /// its services.
 const USUAL: [&str; 3] = ["runc", "crun", "youki"];
 

@@ -24,7 +24,7 @@ pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
     }
 }
 
-/// `linux.cgroupsPath`, as it stands there: a path, or what systemd is to be asked for.
+/// `linux.cgroupsPath`, unchanged: a path, or the slice and scope to request from systemd.
 ///
 /// # Errors
 /// [`SpecError::Type`] for what is not a string.
@@ -65,12 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn what_is_not_a_string_is_refused() {
         assert!(edited(&json!(["/x"])).is_err() && edited(&json!(7)).is_err());
     }
 
     #[test]
-    fn an_empty_path_is_taken_out_and_any_other_stays() {
+    fn an_empty_path_is_removed_and_any_other_stays() {
         assert_eq!(edited(&json!("")), Ok(json!({})));
         for path in [
             "x",

@@ -9,15 +9,15 @@ use crate::escape::{MAX_PATH_SHOWN, clean};
 /// container".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// A key that Go's reader takes for a known one.
+    /// A key that Go's reader would match with a known one.
     #[error("the key {found} differs from {known} only in case, and runtimes read both")]
     AmbiguousKey {
-        /// As it stands there, quoted.
+        /// The key as written, quoted.
         found: String,
         /// What it would be taken for.
         known: &'static str,
     },
-    /// Something has another JSON type than the specification says.
+    /// A value has another JSON type than the specification says.
     #[error("{0} must be {1}")]
     Type(&'static str, &'static str),
     /// A namespace type stands twice.
@@ -28,7 +28,7 @@ pub enum SpecError {
         "the host's network is not allowed here (host-network = \"refuse\" in the host's configuration)"
     )]
     HostNetwork,
-    /// It would be in the control group that everybody is in.
+    /// It would be in the root control group, which every process is in.
     #[error("cgroupsPath names the root control group: name one below it, or leave it out")]
     RootGroup,
     /// It joins a namespace that nobody filters.
@@ -90,7 +90,7 @@ pub enum SpecError {
         "{0}, and in the user namespace that would bound it --no-pivot leaves the host's /proc within reach: drop one or the other"
     )]
     NoPivot(String),
-    /// The capabilities need a user namespace, and a device can't be had in one.
+    /// The capabilities need a user namespace, and a device isn't available in one.
     #[error(
         "{0}, and the device {1} is not available in the user namespace that would bound it, because the host has no such device at that path: drop one or the other, or use the host's own path for the device"
     )]

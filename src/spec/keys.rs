@@ -11,7 +11,7 @@ use super::json::Object;
 use crate::escape::quoted;
 use crate::text::is_same_key_to_go;
 
-/// Every key that this program reads or writes, at whatever level it stands.
+/// Every key that this program reads or writes, at any level.
 const KNOWN: &[&str] = &[
     "action",
     "allow",

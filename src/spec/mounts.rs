@@ -13,7 +13,7 @@ use super::checked::Spec;
 use super::error::SpecError;
 use crate::settings::BoundaryMounts;
 
-/// A file or folder by its device and inode: the same by whatever path it is reached.
+/// A file or folder by its device and inode, the same for every path that leads to it.
 pub type Inode = (u64, u64);
 
 /// Where a path leads on the host.

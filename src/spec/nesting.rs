@@ -205,7 +205,7 @@ fn denial(profile: &str, denied: Denied) -> String {
     )
 }
 
-/// What would stop a nested jail, whatever the seccomp profile allows.
+/// What would stop a nested jail even if the seccomp profile allows it.
 fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecError> {
     let mut found = Vec::new();
     let mut say = |sentence: &str| found.push(sentence.to_owned());
