@@ -1,10 +1,10 @@
 //! Running dockerds: which one reads a given configuration file or keeps a container's files, with
-//! what flags, whether it goes by `dns`, and how it reads its file again.
+//! which flags, whether it was started with `dns`, and how to have it reload its file.
 //!
-//! A process is believed to be dockerd only where it is root's and sees our root directory: one
-//! inside a container has a file of the same path that isn't ours. dockerd tells nobody which DNS
-//! servers it was started with, so that follows from what no container can write: its command line,
-//! its file, and when each of them came about.
+//! A process is taken for dockerd only where it runs as root and sees our root directory: one
+//! inside a container has a file of the same path that isn't ours. dockerd doesn't reveal which DNS
+//! servers it was started with, so that is derived from what no container can write: its command
+//! line, its file, and the times of both.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -43,7 +43,7 @@ pub struct Daemon {
 /// The dockerds that read this configuration file; the file itself need not exist yet.
 ///
 /// # Errors
-/// `/proc` can't be read. Processes that end meanwhile are no error.
+/// `/proc` can't be read. Processes that end meanwhile are skipped.
 pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
     let config = resolved(config);
     Ok(all()?.filter(|daemon| daemon.config == config).collect())
@@ -52,7 +52,7 @@ pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
 /// The dockerds below whose data this directory is.
 ///
 /// # Errors
-/// `/proc` can't be read. Processes that end meanwhile are no error.
+/// `/proc` can't be read. Processes that end meanwhile are skipped.
 pub fn keeping(directory: &Path) -> io::Result<Vec<Daemon>> {
     let directory = resolved(directory);
     Ok(all()?
@@ -125,8 +125,8 @@ impl Daemon {
     }
 
     /// Has it read its configuration again (SIGHUP). What a reload changes is dockerd's choice:
-    /// runtimes yes, `dns` no. A dockerd that has ended meanwhile is no error: it reads the file
-    /// when it starts.
+    /// runtimes yes, `dns` no. A dockerd that has ended meanwhile is not an error: it reads the
+    /// file when it starts.
     ///
     /// # Errors
     /// The signal can't be sent.

@@ -1,10 +1,11 @@
 //! The runtime inside of this program, for hosts that have none: the crate `libcontainer`
 //! (youki's), behind runc's command line.
 //!
-//! It is called like an external one, after the same preparation: config.json is rewritten by then,
-//! and our hook is in it. What must not be forgotten: a container's first process is forked from
-//! here, so what starts one runs from a sealed copy of this program; and what libcontainer can't do
-//! safely is refused.
+//! It is called like an external one, after the same preparation: config.json has been rewritten by
+//! then, and our hook is in it. What libcontainer can't do safely is refused.
+//!
+//! Invariant: a container's first process is forked from here, so whatever starts one runs from a
+//! sealed copy of this program.
 
 mod create;
 mod exec;
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::escape::quoted;
 use crate::sys::{process, signal};
-use line::{Line, Verb};
+use line::{CommandLine, Verb};
 
 /// Where its containers are kept unless `--root` says otherwise.
 const ROOT: &str = "/run/boundary-embedded";
@@ -35,7 +36,7 @@ const PERSONALITY: &str = "embedded-runtime";
 /// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the
 /// rest is done here.
 pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let line = Line::read(arguments)?;
+    let line = CommandLine::read(arguments)?;
     let attachments = match &line.verb {
         Verb::Create(asked) => &asked.attachments,
         Verb::Exec(asked) => &asked.attachments,
@@ -56,15 +57,15 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         .map(|word| CString::new(word.as_bytes()))
         .collect::<Result<Vec<_>, _>>();
     match process::become_sealed_copy(&words.context("an argument contains a zero byte")?)
-        .context("can't make the copy of this program that containers are started from")? {}
+        .context("can't create the copy of this program that containers are started from")? {}
 }
 
-/// Does what a runtime called with these words (a name for the program first) does.
+/// Handles one invocation of the embedded runtime (`words` begin with a name for the program).
 pub(super) fn run(words: &[OsString]) -> anyhow::Result<ExitCode> {
-    carry_out(Line::read(words.get(1..).unwrap_or_default())?)
+    carry_out(CommandLine::read(words.get(1..).unwrap_or_default())?)
 }
 
-fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
+fn carry_out(line: CommandLine) -> anyhow::Result<ExitCode> {
     // Whatever is started from here gets SIGPIPE as its author expects it.
     signal::restore_pipe()?;
     let root = line.root.as_deref().unwrap_or_else(|| Path::new(ROOT));
@@ -81,7 +82,7 @@ fn carry_out(line: Line) -> anyhow::Result<ExitCode> {
         Verb::Resume(id) => manage::resume(root, id).map(done),
         Verb::Delete { id, force } => manage::delete(root, id, *force).map(done),
         Verb::Unsupported(verb) => bail!(
-            "the embedded runtime can't do {}: install runc for that",
+            "the embedded runtime doesn't support {}: install runc for that",
             quoted(verb)
         ),
     }

@@ -5,9 +5,10 @@
 //! decide` is for engines whose runtime can't be replaced (`hooks/`): there is no plan, so it is
 //! decided here (`decide`).
 //!
-//! It returns only when the gateway is ready, so the container's first instruction already meets
-//! the filter. Its standard streams are the runtime's; it must leave no process behind that holds
-//! them.
+//! It returns only when the gateway is ready, so the container's first instruction is already
+//! filtered.
+//!
+//! Invariant: no process that it leaves behind holds its standard streams, which are the runtime's.
 
 mod decide;
 mod state;
@@ -18,11 +19,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use log::LevelFilter;
-use state::State;
+use state::OciState;
 
 use crate::container::bundle;
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::container::record::{self, ProcessId, Record};
+use crate::escape::quoted;
 use crate::logging::{self, Terminal};
 use crate::prepare::sweep;
 use crate::supervisor::Order;
@@ -51,14 +53,14 @@ pub fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
-    let state = State::read().context("read the container's state from the runtime")?;
+    let state = OciState::read().context("can't read the container's state from the runtime")?;
     // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
     // runtime, `delete` comes by.
     if state.status == "stopped" {
         sweep::forget(&decide::state_of(&state)?);
         return Ok(());
     }
-    let init = ProcessId::of(state.pid).context("find the container's init")?;
+    let init = ProcessId::of(state.pid).context("can't find the container's init")?;
     match words {
         [] => follow(planned(&state)?, init),
         [word] if word == "decide" => match decide::plan(&state)? {
@@ -70,7 +72,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
             } => Ok(()),
             plan => follow(plan, init),
         },
-        _ => bail!("unknown words after «hook»: there is «decide»"),
+        _ => bail!("unexpected arguments after hook: expected decide or nothing"),
     }
 }
 
@@ -101,13 +103,13 @@ fn stands(plan: &Plan, init: ProcessId) -> bool {
 }
 
 /// The plan that the runtime personality left.
-fn planned(state: &State) -> anyhow::Result<Plan> {
+fn planned(state: &OciState) -> anyhow::Result<Plan> {
     let plan = bundle::read_plan(&state.bundle)?;
     if plan.container != state.id {
         bail!(
-            "the plan is for container {}, the runtime says {}",
+            "the plan is for container {}, but the runtime named {}",
             plan.container,
-            state.id
+            quoted(&state.id)
         );
     }
     Ok(plan)
@@ -115,9 +117,10 @@ fn planned(state: &State) -> anyhow::Result<Plan> {
 
 fn start_proxy(order: &Order) -> anyhow::Result<()> {
     let order = serde_json::to_vec(order)?;
-    let program = std::fs::read_link("/proc/self/exe").context("find our own program")?;
-    let said =
-        process::start_detached(&program, &["proxy"], &order, READY).context("start the proxy")?;
+    let program =
+        std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
+    let said = process::start_detached(&program, &["proxy"], &order, READY)
+        .context("can't start the proxy")?;
     match said.trim_end().strip_prefix("error ") {
         None if said.trim_end() == "ok" => Ok(()),
         Some(reason) => bail!("{reason}"),

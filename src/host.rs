@@ -1,8 +1,8 @@
 //! What the host's kernel lets a container nest: the switches that forbid user namespaces, whatever
 //! a profile allows.
 //!
-//! Reads a few files of `/proc/sys` and `/sys`. A file that isn't there means that the kernel lacks
-//! the switch, and so doesn't forbid.
+//! Reads a few files in `/proc/sys` and `/sys`. A missing file means that the kernel lacks the
+//! switch, and so doesn't forbid anything.
 
 use std::path::Path;
 

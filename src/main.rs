@@ -5,8 +5,9 @@
 //! which is the runtime's business. No runc verb is an operator's word, so what an engine says
 //! always reaches the runtime, `--version` included.
 //!
-//! Invariant: what engines rely on stays as it came. No descriptor is closed, no environment
-//! variable read, no mask or directory changed, and only the operator's commands write to stdout.
+//! Invariant: what engines rely on stays unchanged. No descriptor is closed, no environment
+//! variable read, no mask or directory changed, and nothing but an answer that was asked for goes
+//! to stdout.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

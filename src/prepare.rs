@@ -1,4 +1,5 @@
-//! What `create` and the hook must find out about host and bundle, and what they clear away before.
+//! What `create` and the hook must find out about host and bundle, and the cleanup that comes
+//! first.
 
 pub(crate) mod devices;
 pub(crate) mod identity;

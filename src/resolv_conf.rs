@@ -1,8 +1,5 @@
-//! resolv.conf(5): the host's DNS servers, as far as somebody in another namespace can ask them,
-//! too.
-//!
-//! Knows the file's form and where the host's own ones are; not what anybody wants the servers for.
-//! What must not be forgotten: a loopback server (`127.0.0.53`) is the host's alone.
+//! resolv.conf(5): the host's DNS servers, as far as they can be asked from another network
+//! namespace. A loopback server (`127.0.0.53`) can't: it answers the host alone.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,7 +9,7 @@ use crate::sys::file;
 /// The host's own; where systemd-resolved runs, the first names only its loopback address.
 pub const HOST: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
-/// A file beyond this is no resolv.conf.
+/// The most that is read of a file.
 const LARGEST: u64 = 64 * 1024;
 /// glibc asks no more than three servers (`MAXNS`).
 const MOST: usize = 3;

@@ -1,19 +1,19 @@
 //! Flags, read as Go's `flag` package does: `-x`, `--x`, `-x=v`, `-x v`, and `--` ends them.
 //!
-//! Which flags take a value is in the tables here; what a flag means is not this file's business.
+//! The tables here say which flags take a value; what a flag means is up to the readers.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// The flags known at one place of the line.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct FlagTable {
     values: &'static [&'static str],
     switches: &'static [&'static str],
 }
 
 /// Before the verb (runc, crun, sysbox-runc, gVisor, and our own).
-pub(crate) const GLOBAL: Table = Table {
+pub(crate) const GLOBAL: FlagTable = FlagTable {
     values: &[
         "root",
         "log",
@@ -46,7 +46,7 @@ pub(crate) const CONFIG: &str = "boundary-config";
 pub(crate) const POLICY: &str = "boundary-policy";
 
 /// After `create`, `run`, `restore`.
-pub(crate) const CREATE: Table = Table {
+pub(crate) const CREATE: FlagTable = FlagTable {
     values: &[
         "bundle",
         "b",
@@ -80,7 +80,7 @@ pub(crate) const CREATE: Table = Table {
 };
 
 /// After `exec`.
-pub(crate) const EXEC: Table = Table {
+pub(crate) const EXEC: FlagTable = FlagTable {
     values: &[
         "process",
         "p",
@@ -114,18 +114,18 @@ pub(crate) const EXEC: Table = Table {
 };
 
 /// After `kill`, `list`, `ps`, as the embedded runtime takes them.
-pub(crate) const MANAGE: Table = Table {
+pub(crate) const MANAGE: FlagTable = FlagTable {
     values: &["format"],
     switches: &["all", "a", "quiet", "q", "help", "h"],
 };
 
 /// After `start` and `delete`.
-pub(crate) const PLAIN: Table = Table {
+pub(crate) const PLAIN: FlagTable = FlagTable {
     values: &[],
     switches: &["force", "f", "regex", "r", "help", "h"],
 };
 
-/// One thing on the line.
+/// One item on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     /// A flag that takes a value, and it; none where the line ends before it.
@@ -134,7 +134,7 @@ pub(crate) enum Item<'a> {
     Switch(&'static str, bool),
     /// A flag that is not in the table.
     Unknown(Unknown<'a>),
-    /// No flag.
+    /// Not a flag.
     Word(&'a OsStr),
 }
 
@@ -153,14 +153,14 @@ pub(crate) struct Unknown<'a> {
 
 /// Goes through words, one item at a time.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct FlagReader<'a> {
     words: &'a [OsString],
-    table: &'static Table,
+    table: &'static FlagTable,
     flags_ended: bool,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(words: &'a [OsString], table: &'static Table) -> Self {
+impl<'a> FlagReader<'a> {
+    pub(crate) fn new(words: &'a [OsString], table: &'static FlagTable) -> Self {
         Self {
             words,
             table,
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'a> Iterator for Reader<'a> {
+impl<'a> Iterator for FlagReader<'a> {
     type Item = Item<'a>;
 
     fn next(&mut self) -> Option<Item<'a>> {
@@ -189,7 +189,7 @@ impl<'a> Iterator for Reader<'a> {
             self.flags_ended = true;
             word = self.word()?;
         }
-        // A lone dash is no flag: it often means the standard input.
+        // A lone dash is not a flag: it often means the standard input.
         let Some(flag) = word
             .as_bytes()
             .strip_prefix(b"-")

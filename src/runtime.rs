@@ -1,9 +1,11 @@
-//! The runtime personality: called exactly as runc is, it prepares what the call needs and becomes
-//! the real runtime.
+//! The runtime personality: called exactly as runc is, it prepares what the call needs and then
+//! executes the real runtime in its place.
 //!
-//! It prints nothing on stdout, ever: that is the container's. What must not be forgotten: a verb
-//! that doesn't concern us reaches the real runtime untouched; one that does reaches it only after
-//! all went well.
+//! Invariant: stdout is the container's, so nothing is printed there but the answers of verbs that
+//! have one (`features`, `--version`, the embedded runtime's `state`).
+//!
+//! Invariant: a verb that doesn't concern us reaches the real runtime unchanged; one that does
+//! reaches it only after everything succeeded.
 
 mod container;
 mod create;
@@ -25,26 +27,26 @@ use crate::policy::text;
 use crate::prepare::sweep;
 use crate::{embedded, settings};
 use container::Container;
-use invocation::{Command, Globals, Invocation};
+use invocation::{Globals, Invocation, RuntimeCommand};
 use runtimes::RealRuntime;
 
-/// Does what a runtime called with these words (the program's name first) does, mostly by becoming
-/// one. Where that failed, it has been reported where the engine looks for it.
+/// Handles one OCI runtime invocation (`words` begin with the program's name); usually ends by
+/// executing the real runtime. An error has been reported where the engine looks for it.
 #[must_use]
 pub fn run(words: &[OsString]) -> ExitCode {
     let call = invocation::scan(words);
     reported(&call.globals, || answer(&call))
 }
 
-/// The embedded runtime, called by ourselves once all is prepared, with the words that an external
-/// one would get.
+/// Runs the embedded runtime, with the words that an external one would get. This program calls
+/// itself so once everything is prepared.
 #[must_use]
 pub fn run_embedded(words: &[OsString]) -> ExitCode {
     reported(&invocation::scan(words).globals, || embedded::run(words))
 }
 
-/// Does it, with what it says going where the engine looks. An error's chain is joined here and
-/// nowhere else.
+/// Makes the call, with messages going where the engine looks for them. An error's chain is joined
+/// here and nowhere else.
 fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
     let json = globals
         .log_format
@@ -63,7 +65,7 @@ fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) 
     })
 }
 
-/// The story of a call.
+/// The steps of one call.
 fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
     let settings =
@@ -71,7 +73,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     log::set_max_level(settings.log_level);
     let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
     match command {
-        Command::Create {
+        RuntimeCommand::Create {
             bundle,
             id,
             waits,
@@ -89,8 +91,10 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
                 *no_pivot,
             )?;
         }
-        Command::Start { id } => start::settle(&settings, &Container::new(&call.globals, id)?)?,
-        Command::Exec {
+        RuntimeCommand::Start { id } => {
+            start::settle(&settings, &Container::new(&call.globals, id)?)?
+        }
+        RuntimeCommand::Exec {
             id,
             process,
             capabilities,
@@ -104,14 +108,14 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
                 capabilities,
             )?;
         }
-        Command::Delete { id } => {
+        RuntimeCommand::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
                 sweep::forget(&container.state);
             }
         }
-        Command::Features => return features::features(&runtime, &call.arguments),
-        Command::Version => return features::version(&runtime, &call.arguments),
-        Command::Other => {}
+        RuntimeCommand::Features => return features::features(&runtime, &call.arguments),
+        RuntimeCommand::Version => return features::version(&runtime, &call.arguments),
+        RuntimeCommand::Other => {}
     }
     match runtime {
         RealRuntime::Program(path) => match handoff::become_program(&path, &call.arguments)? {},

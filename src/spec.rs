@@ -1,8 +1,9 @@
-//! The rewrite of a container's `config.json`: pure edits on the JSON tree, which say what came of
-//! them.
+//! The rewrite of a container's `config.json`: pure edits of the JSON tree, with a
+//! [`RewriteOutcome`] that says what was decided.
 //!
-//! Nothing here does I/O: what must be looked up on the host comes in as a [`RewriteInput`]. Typed
-//! models of the OCI specification lose unknown fields and refuse new words, hence the raw tree.
+//! Nothing here does I/O: what `prepare`, or the hook, found out about host and bundle and what the
+//! administrator's settings say comes in as a [`RewriteInput`]. Typed models of the OCI
+//! specification lose unknown fields and refuse values that they don't know, hence the raw tree.
 
 pub mod capabilities;
 pub mod cgroup;
@@ -37,7 +38,7 @@ use crate::policy::Exit;
 
 /// What the rewrite decided.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct RewriteOutcome {
     /// Whose gateway filters the container.
     pub gateway: GatewayOwner,
     /// From where allowed connections leave.
@@ -48,11 +49,15 @@ pub struct Outcome {
     pub nesting: Nesting,
 }
 
-/// Rewrites a spec. `program`: this one, absolute, for the hook.
+/// Rewrites a spec. `program`: the absolute path of this program, for the hook.
 ///
 /// # Errors
 /// [`SpecError`]; the tree may then be half edited and must not be written.
-pub fn rewrite(spec: &mut Spec, input: &RewriteInput, program: &str) -> Result<Outcome, SpecError> {
+pub fn rewrite(
+    spec: &mut Spec,
+    input: &RewriteInput,
+    program: &str,
+) -> Result<RewriteOutcome, SpecError> {
     let spec = spec.tree();
     privileged::refuse(spec, input.privileged)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
@@ -66,7 +71,7 @@ pub fn rewrite(spec: &mut Spec, input: &RewriteInput, program: &str) -> Result<O
     let user_namespace = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
     hooks::append(spec, program)?;
-    Ok(Outcome {
+    Ok(RewriteOutcome {
         gateway,
         exit,
         user_namespace,
@@ -74,9 +79,9 @@ pub fn rewrite(spec: &mut Spec, input: &RewriteInput, program: &str) -> Result<O
     })
 }
 
-/// Judges a container whose spec can't be changed any more, because its runtime has read it: as
-/// [`rewrite`] would, but what would have to be edited is refused. Says whether a user namespace
-/// bounds it. Where its network is, is for the caller to see.
+/// Judges a container whose spec can't be changed any more, because its runtime has read it: by the
+/// rules of [`rewrite`], but whatever would need an edit is refused. Returns whether a user
+/// namespace bounds its capabilities. The caller has to judge its network.
 ///
 /// # Errors
 /// [`SpecError`].
@@ -97,13 +102,13 @@ pub fn annotations(spec: &Spec) -> BTreeMap<String, String> {
     texts.filter(|(key, _)| key != network::MARKER).collect()
 }
 
-/// The host's path of what is mounted on `destination`; the last mount there counts, as it covers
+/// The host's path of what is mounted on `destination`: that of the last mount there, which covers
 /// the others.
 #[must_use]
 pub fn mounted_on(spec: &Spec, bundle: &Path, destination: &Path) -> Option<PathBuf> {
     let mounts = spec.get("mounts")?.as_array()?;
     let text = |mount: &Value, key: &str| mount.get(key)?.as_str().map(PathBuf::from);
-    // Comparing paths, not texts, sees through `//` and `/./`.
+    // Comparing paths instead of strings ignores `//` and `/./`.
     let mount = mounts
         .iter()
         .rev()

@@ -12,8 +12,8 @@ use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::{
-    self, Nesting, NetworkOrigin, Outcome, OwnerNamespace, RewriteInput, RuntimeQuirks, Spec,
-    capabilities,
+    self, Nesting, NetworkOrigin, OwnerNamespace, RewriteInput, RewriteOutcome, RuntimeQuirks,
+    Spec, capabilities,
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
@@ -163,7 +163,7 @@ fn rewrite(before: &Spec, setting: &Setting<'_>) {
         seccomp_before: None,
         ..outcome.nesting
     };
-    assert_eq!(second, Ok(Outcome { nesting, ..outcome }));
+    assert_eq!(second, Ok(RewriteOutcome { nesting, ..outcome }));
     assert_eq!(
         again.to_string(),
         after.to_string(),

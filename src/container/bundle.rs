@@ -1,10 +1,11 @@
 //! A JSON file that an engine wrote and the real runtime will read: the bundle's `config.json`,
 //! `exec`'s process file.
 //!
-//! It is edited as a tree, so that fields we don't know survive. What must not be forgotten: the
-//! runtime's reader (Go's `encoding/json`) is laxer than ours: it takes the names of keys in any
-//! case and merges those that stand twice. So keys are checked (`spec::keys`), and a file whose
-//! bytes differ from our own reading of it is always written back.
+//! It is edited as a tree, so that unknown fields survive. The runtime's reader (Go's
+//! `encoding/json`) is laxer than ours: it matches keys in any case and merges duplicates. So keys
+//! are checked (`spec::keys`).
+//!
+//! Invariant: a file whose bytes differ from our own reading of it is always written back.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,20 +23,20 @@ const PLAN: &str = "boundary.json";
 
 /// A JSON file, read whole.
 #[derive(Debug)]
-pub struct Document {
+pub struct JsonFile {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What it says; edit it, then [`Document::write`].
+    /// What it says; edit it, then [`JsonFile::write`].
     pub value: Value,
 }
 
 /// What is wrong with such a file.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub enum JsonFileError {
     /// It can't be read.
     #[error("can't read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
-    /// It is no JSON, or nested deeper than 128 levels.
+    /// It is not JSON, or nested deeper than 128 levels.
     #[error("{} is not valid JSON", .0.display())]
     Parse(PathBuf, #[source] serde_json::Error),
     /// It can't be written.
@@ -43,29 +44,29 @@ pub enum DocumentError {
     Write(PathBuf, #[source] io::Error),
 }
 
-impl Document {
+impl JsonFile {
     /// Reads a file of at most 16 MiB. A link in its place is refused: we would replace the link,
     /// not the file.
     ///
     /// # Errors
-    /// [`DocumentError::Read`], [`DocumentError::Parse`].
-    pub fn read(path: PathBuf) -> Result<Self, DocumentError> {
+    /// [`JsonFileError::Read`], [`JsonFileError::Parse`].
+    pub fn read(path: PathBuf) -> Result<Self, JsonFileError> {
         let bytes = match file::read_regular(&path, LIMIT) {
             Ok(bytes) => bytes,
-            Err(error) => return Err(DocumentError::Read(path, error)),
+            Err(error) => return Err(JsonFileError::Read(path, error)),
         };
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self { path, bytes, value }),
-            Err(error) => Err(DocumentError::Parse(path, error)),
+            Err(error) => Err(JsonFileError::Parse(path, error)),
         }
     }
 
     /// Writes it back, mode and owner kept, unless the file says exactly that already.
     ///
     /// # Errors
-    /// [`DocumentError::Write`]; the file is then as it was.
-    pub fn write(&self) -> Result<(), DocumentError> {
-        let failed = |error| DocumentError::Write(self.path.clone(), error);
+    /// [`JsonFileError::Write`]; the file is then as it was.
+    pub fn write(&self) -> Result<(), JsonFileError> {
+        let failed = |error| JsonFileError::Write(self.path.clone(), error);
         let text = serde_json::to_vec(&self.value).map_err(|error| failed(error.into()))?;
         if text == self.bytes {
             return Ok(());
@@ -81,16 +82,16 @@ pub struct Bundle {
     /// The directory, absolute.
     pub directory: PathBuf,
     /// Its `config.json`.
-    pub config: Document,
+    pub config: JsonFile,
 }
 
 impl Bundle {
     /// Reads a bundle.
     ///
     /// # Errors
-    /// As [`Document::read`].
-    pub fn read(directory: PathBuf) -> Result<Self, DocumentError> {
-        let config = Document::read(directory.join("config.json"))?;
+    /// As [`JsonFile::read`].
+    pub fn read(directory: PathBuf) -> Result<Self, JsonFileError> {
+        let config = JsonFile::read(directory.join("config.json"))?;
         Ok(Self { directory, config })
     }
 
@@ -104,12 +105,12 @@ impl Bundle {
     /// first goes again.
     ///
     /// # Errors
-    /// [`DocumentError::Write`]; `config.json` is then as it was.
-    pub fn write(&self, plan: &Plan) -> Result<(), DocumentError> {
+    /// [`JsonFileError::Write`]; `config.json` is then as it was.
+    pub fn write(&self, plan: &Plan) -> Result<(), JsonFileError> {
         let path = plan_path(&self.directory);
         let text = serde_json::to_vec(plan).map_err(io::Error::from);
         let written = text.and_then(|text| file::replace(&path, &text, 0o600));
-        written.map_err(|error| DocumentError::Write(path.clone(), error))?;
+        written.map_err(|error| JsonFileError::Write(path.clone(), error))?;
         self.config.write().inspect_err(|_| {
             // The error that matters is the one being returned; a plan without its hook does
             // nothing.
@@ -121,12 +122,12 @@ impl Bundle {
 /// The plan of a bundle.
 ///
 /// # Errors
-/// As [`Document::read`].
-pub fn read_plan(bundle: &Path) -> Result<Plan, DocumentError> {
+/// As [`JsonFile::read`].
+pub fn read_plan(bundle: &Path) -> Result<Plan, JsonFileError> {
     let path = plan_path(bundle);
     let bytes = file::read_regular(&path, LIMIT)
-        .map_err(|error| DocumentError::Read(path.clone(), error))?;
-    serde_json::from_slice(&bytes).map_err(|error| DocumentError::Parse(path, error))
+        .map_err(|error| JsonFileError::Read(path.clone(), error))?;
+    serde_json::from_slice(&bytes).map_err(|error| JsonFileError::Parse(path, error))
 }
 
 /// Where a bundle's plan is.

@@ -1,6 +1,6 @@
-//! The plan: all that hook and proxy must know about one container's gateway, decided by the shim
-//! before anything is touched. Written as `boundary.json` beside the bundle's `config.json`, so
-//! that it goes when the bundle goes.
+//! The plan: all that hook and proxy must know about one container's gateway, decided before
+//! anything is changed. It is written as `boundary.json` beside the bundle's `config.json`, so it
+//! is removed together with the bundle.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -99,9 +99,9 @@ const LONGEST_ID: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerId(String);
 
-/// Why a text is no container id.
+/// A text is not a valid container ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a container id: 1 to {LONGEST_ID} letters, digits or any of _+-. are")]
+#[error("invalid container ID: expected 1 to {LONGEST_ID} letters, digits or any of _+-.")]
 pub struct ContainerIdError;
 
 impl ContainerId {

@@ -1,9 +1,11 @@
-//! What is remembered of a running container: one directory under `/run/boundary`, one
-//! `record.json` in it.
+//! The state of a running container: one directory under `/run/boundary` with one `record.json` in
+//! it.
 //!
-//! Written by the hook's side when the gateway is ready, removed when the container's init is gone.
-//! Everything in here may be stale (a process was killed): a record counts only while its init and
-//! its proxy are the processes it names.
+//! Written when the gateway is ready (by the keeper, or by the hook of a container that joins
+//! another's network), removed when the container's init is gone.
+//!
+//! Invariant: a record may be stale (a process was killed), so it counts only while its init and
+//! its proxy are the processes that it names.
 
 use std::collections::HashSet;
 use std::io;
@@ -101,7 +103,7 @@ impl Record {
     /// Reads the record in a state directory. None where there is no directory, or none in it yet.
     ///
     /// # Errors
-    /// What reading gives, and `InvalidData` for what is no record.
+    /// What reading gives, and `InvalidData` for what is not a record.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
         match file::read_regular(&directory.join(RECORD), RECORD_LIMIT) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -203,7 +205,7 @@ pub fn filtering(network_namespace: u64) -> io::Result<Option<Record>> {
 /// goes.
 ///
 /// # Errors
-/// What removing and making give, and `InvalidInput` for a path that is no state directory.
+/// What removing and making give, and `InvalidInput` for a path that is not a state directory.
 pub fn create(directory: &Path) -> io::Result<()> {
     remove(directory)?;
     let mut builder = std::fs::DirBuilder::new();
@@ -214,7 +216,7 @@ pub fn create(directory: &Path) -> io::Result<()> {
 /// Removes a state directory and all in it; one that is not there is fine.
 ///
 /// # Errors
-/// What removing gives, and `InvalidInput` for a path that is no state directory.
+/// What removing gives, and `InvalidInput` for a path that is not a state directory.
 pub fn remove(directory: &Path) -> io::Result<()> {
     if directory.parent() != Some(Path::new(DIRECTORY)) || directory.file_name().is_none() {
         return Err(io::ErrorKind::InvalidInput.into());

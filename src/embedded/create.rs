@@ -1,5 +1,5 @@
-//! `create` and `run`: libcontainer makes the container; `run` then starts it and, in the
-//! foreground, is there until its end.
+//! `create` and `run`: libcontainer creates the container; `run` then starts it and, in the
+//! foreground, waits for its end.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -28,7 +28,7 @@ pub(super) fn create(root: &Path, asked: &Create) -> anyhow::Result<ExitCode> {
         .recursive(true)
         .mode(0o700)
         .create(root)
-        .with_context(|| format!("can't make {}", root.display()))?;
+        .with_context(|| format!("can't create {}", root.display()))?;
     let made = make(root, asked);
     if made.is_err() {
         // libcontainer leaves it where it fails early; what is amiss is being said, and nothing
@@ -67,7 +67,8 @@ pub(super) fn attached(
     id: &str,
     attachments: &Attachments,
 ) -> anyhow::Result<ContainerBuilder> {
-    let preserved = i32::try_from(attachments.preserve_fds).context("too many descriptors")?;
+    let preserved =
+        i32::try_from(attachments.preserve_fds).context("--preserve-fds is too large")?;
     let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(root)?
         .with_pid_file(attachments.pid_file.as_ref())?

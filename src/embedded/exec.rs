@@ -1,8 +1,8 @@
 //! `exec`: another process in a container, where libcontainer can be trusted with it.
 //!
-//! libcontainer 0.7 enters neither the container's user namespace (its capabilities would count on
-//! the host) nor puts its seccomp filter on the new process. Both was read in its
-//! `tenant_builder.rs`; a container that has either is refused.
+//! libcontainer 0.7 neither enters the container's user namespace (capabilities would count on the
+//! host) nor applies its seccomp filter to the new process (see its `tenant_builder.rs`). A
+//! container that has either is refused.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ pub(super) fn exec(root: &Path, asked: &Exec) -> anyhow::Result<ExitCode> {
             .get("process")
             .and_then(|process| process.get("user")?.get(key)?.as_u64())
             .unwrap_or_default();
-        u32::try_from(id).context("the container's user has no valid number")
+        u32::try_from(id).context("the container's user or group ID is out of range")
     };
     let environment = asked
         .environment
@@ -75,7 +75,7 @@ fn refuse_unconfined(spec: &Value) -> anyhow::Result<()> {
     let seccomp = linux.get("seccomp").is_some_and(|filter| !filter.is_null());
     ensure!(
         !user && !seccomp,
-        "the embedded runtime can't add a process to a container with {}: it would run without; install runc for that",
+        "the embedded runtime can't add a process to a container with {}: it would run without it; install runc for that",
         if user {
             "a user namespace"
         } else {

@@ -1,7 +1,7 @@
 //! The command line of the embedded runtime: runc's, as far as libcontainer can do what it says.
 //!
-//! Read by the same reader as every call (`invocation::flags`), so that what was prepared is what
-//! is done. An option that isn't understood is an error: nothing is started on a guess.
+//! Read by the same reader as every call (`runc_flags`), so that what was prepared is what is done.
+//! An option that isn't known is an error: nothing is started on a guess.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 
 use crate::container::plan::ContainerId;
-use crate::runc_flags::{self, Item, Reader, Table};
+use crate::runc_flags::{self, FlagReader, FlagTable, Item};
 
 /// One call.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct CommandLine {
     /// `--root`.
     pub(super) root: Option<PathBuf>,
     pub(super) verb: Verb,
@@ -86,7 +86,7 @@ pub(super) struct Attachments {
 }
 
 impl Attachments {
-    /// Notes an option of theirs; says whether it was one.
+    /// Stores the value of one of these options; returns whether it is one.
     fn note(&mut self, name: &str, value: &OsStr) -> anyhow::Result<bool> {
         match name {
             "pid-file" => self.pid_file = Some(value.into()),
@@ -104,11 +104,11 @@ impl Attachments {
     }
 }
 
-impl Line {
+impl CommandLine {
     /// Reads the words after the program's name.
     pub(super) fn read(words: &[OsString]) -> anyhow::Result<Self> {
         let mut root = None;
-        let mut reader = Reader::new(words, &runc_flags::GLOBAL);
+        let mut reader = FlagReader::new(words, &runc_flags::GLOBAL);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("root", value) => {
@@ -119,7 +119,7 @@ impl Line {
                 }
                 Item::Value("log" | "log-format" | "log-level", _) | Item::Switch("debug", _) => {}
                 Item::Switch("systemd-cgroup", _) => bail!(
-                    "the embedded runtime doesn't speak to systemd: set the engine's cgroup driver to cgroupfs, or install runc"
+                    "the embedded runtime doesn't support systemd's control groups: set the engine's cgroup driver to cgroupfs, or install runc"
                 ),
                 Item::Value(name, _) | Item::Switch(name, _) => {
                     bail!("the embedded runtime has no option --{name}")
@@ -136,7 +136,7 @@ impl Line {
             }
         }
         bail!(
-            "no verb: create, start, run, exec, state, kill, delete, list, ps, pause and resume are"
+            "no command: expected create, start, run, exec, state, kill, delete, list, ps, pause or resume"
         );
     }
 }
@@ -187,7 +187,7 @@ impl Create {
         let (mut bundle, mut id, mut attachments) =
             (PathBuf::from("."), None, Attachments::default());
         let (mut detached, mut keep, mut no_pivot) = (false, false, false);
-        for item in Reader::new(rest, &runc_flags::CREATE) {
+        for item in FlagReader::new(rest, &runc_flags::CREATE) {
             match item {
                 Item::Value("bundle" | "b", Some(value)) if !value.is_empty() => {
                     bundle = value.into()
@@ -199,10 +199,13 @@ impl Create {
                 // A kernel keyring is never made, and there is no subreaper.
                 Item::Switch("no-new-keyring" | "no-subreaper", false) => {}
                 Item::Word(word) if id.is_none() => id = Some(container(word)?),
-                other => bail!("the embedded runtime can't take {}", item_shown(&other)),
+                other => bail!(
+                    "the embedded runtime doesn't support {}",
+                    item_shown(&other)
+                ),
             }
         }
-        let id = id.context("no container id")?;
+        let id = id.context("expected a container ID")?;
         let bundle = absolute(bundle.as_os_str())?;
         Ok(Self {
             id,
@@ -220,7 +223,7 @@ impl Exec {
     fn read(rest: &[OsString]) -> anyhow::Result<Self> {
         let (mut process, mut directory, mut environment) = (None, None, Vec::new());
         let (mut detached, mut attachments) = (false, Attachments::default());
-        let mut reader = Reader::new(rest, &runc_flags::EXEC);
+        let mut reader = FlagReader::new(rest, &runc_flags::EXEC);
         while let Some(item) = reader.next() {
             match item {
                 Item::Value("process" | "p", Some(value)) => process = Some(absolute(value)?),
@@ -245,12 +248,12 @@ impl Exec {
                     });
                 }
                 other => bail!(
-                    "the embedded runtime's exec can't take {}",
+                    "the embedded runtime's exec doesn't support {}",
                     item_shown(&other)
                 ),
             }
         }
-        bail!("no container id")
+        bail!("expected a container ID")
     }
 }
 
@@ -263,27 +266,30 @@ struct Plain {
 }
 
 impl Plain {
-    fn read(rest: &[OsString], table: &'static Table) -> anyhow::Result<Self> {
+    fn read(rest: &[OsString], table: &'static FlagTable) -> anyhow::Result<Self> {
         let mut plain = Self {
             words: Vec::new(),
             switches: Vec::new(),
             json: false,
         };
-        for item in Reader::new(rest, table) {
+        for item in FlagReader::new(rest, table) {
             match item {
                 Item::Value("format" | "f", Some(value)) => plain.json = value == "json",
                 Item::Switch(name, false) => plain.switches.push(name),
                 Item::Word(word) => plain.words.push(text(word)?),
-                other => bail!("the embedded runtime can't take {}", item_shown(&other)),
+                other => bail!(
+                    "the embedded runtime doesn't support {}",
+                    item_shown(&other)
+                ),
             }
         }
         Ok(plain)
     }
 
     fn id(&self) -> anyhow::Result<ContainerId> {
-        ensure!(self.words.len() <= 2, "one container id, please");
+        ensure!(self.words.len() <= 2, "expected exactly one container ID");
         Ok(ContainerId::parse(
-            self.words.first().context("no container id")?,
+            self.words.first().context("expected a container ID")?,
         )?)
     }
 
@@ -297,7 +303,7 @@ fn container(word: &OsStr) -> anyhow::Result<ContainerId> {
 }
 
 fn absolute(path: &OsStr) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).context("can't tell the working directory")
+    std::path::absolute(path).context("can't determine the working directory")
 }
 
 fn text(word: &OsStr) -> anyhow::Result<String> {
@@ -316,15 +322,15 @@ fn item_shown(item: &Item<'_>) -> String {
 }
 
 fn shown(word: &OsStr) -> String {
-    crate::escape::excerpt(&word.to_string_lossy())
+    crate::escape::quoted(&word.to_string_lossy())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> anyhow::Result<Line> {
-        Line::read(
+    fn read(line: &str) -> anyhow::Result<CommandLine> {
+        CommandLine::read(
             &line
                 .split_ascii_whitespace()
                 .map(OsString::from)
@@ -337,7 +343,7 @@ mod tests {
         let line = read(
             "--root /r --log /b/log.json --log-format json create --bundle /b --pid-file /b/init.pid --no-new-keyring c",
         );
-        let Line {
+        let CommandLine {
             root,
             verb: Verb::Create(create),
         } = line.unwrap()

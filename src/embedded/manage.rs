@@ -1,5 +1,5 @@
-//! Verbs about a container that is there: what they print and which errors they give is what
-//! engines read from runc.
+//! Verbs about a container that exists: engines read their output and their errors as they read
+//! runc's.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -109,7 +109,7 @@ pub(super) fn kill(root: &Path, id: &ContainerId, signal: &str, all: bool) -> an
     // containerd looks for these words, too.
     ensure!(all || container.can_kill(), "container not running");
     let signal = Signal::try_from(signal)
-        .context("the embedded runtime knows the signals 1 to 31 and their names")?;
+        .context("invalid signal: the embedded runtime knows 1 to 31 and their names")?;
     container
         .kill(signal, all)
         .context("can't signal the container")
@@ -160,7 +160,7 @@ pub(super) fn remove(container: &mut Container) -> anyhow::Result<()> {
         let process = Process::open(init.as_raw());
         container
             .kill(Signal::try_from("KILL")?, true)
-            .context("can't end the container")?;
+            .context("can't kill the container")?;
         // One that is gone already needs no waiting for.
         process
             .map_or(Ok(()), |process| process.end_within(PATIENCE))

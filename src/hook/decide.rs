@@ -1,17 +1,16 @@
 //! The plan of a container whose runtime is not this program: decided by the hook, when the
-//! container is made already.
+//! container has already been created.
 //!
-//! Nothing of it can be changed any more, so what the runtime personality would edit is refused
+//! Nothing about it can be changed any more, so what the runtime personality would edit is refused
 //! here: a capability that reaches beyond the container without a user namespace of its own, the
-//! host's network, a network that others are in. What must not be forgotten: no `start` and no
-//! `exec` comes by. The network has to be there by now, and `exec --privileged` gets what it asks
-//! for.
+//! host's network, a network that others are in. This program sees no `start` and no `exec` of such
+//! a container: the network has to be there by now, and `exec --privileged` gets what it asks for.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::state::State;
+use super::state::OciState;
 use crate::apparmor::Confinement;
 use crate::container::bundle::Bundle;
 use crate::container::plan::{ContainerId, GatewayOwner, Plan, Recipients};
@@ -29,7 +28,7 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
                           neither capabilities nor seccomp filters";
 
 /// Decides the plan of the container that the runtime tells of.
-pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
+pub(super) fn plan(container: &OciState) -> anyhow::Result<Plan> {
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
     sweep::sweep(&settings);
     let id = ContainerId::parse(&container.id)?;
@@ -72,14 +71,14 @@ pub(super) fn plan(container: &State) -> anyhow::Result<Plan> {
         state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),
         exit,
-        resolvers: resolvers::choose(&settings, &resolvers::Docker::default()).resolvers,
+        resolvers: resolvers::choose(&settings, &resolvers::DockerFiles::default()).resolvers,
         policy,
     })
 }
 
 /// The container's state directory. The runtime's root isn't told; where the bundle is tells
 /// engines apart as well.
-pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
+pub(super) fn state_of(container: &OciState) -> anyhow::Result<PathBuf> {
     Ok(record::directory(
         &container.bundle,
         ContainerId::parse(&container.id)?.as_str(),
@@ -94,7 +93,7 @@ fn network(place: &NetworkOrigin) -> anyhow::Result<(GatewayOwner, Exit)> {
         NetworkOrigin::InUse => bail!(spec::SpecError::Unfiltered),
         NetworkOrigin::Host => {
             bail!(
-                "the host's network can't be filtered by a hook: use another, or boundary-shim as the runtime"
+                "the host's network can't be filtered by a hook: use another network, or boundary-shim as the runtime"
             )
         }
     }
@@ -109,7 +108,7 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         place: Some(place),
         was_host: false,
         host_user_namespace: host_user_namespace
-            .context("can't tell whose user namespace it is")?
+            .context("can't determine whose user namespace the container has")?
             .unwrap_or(false),
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,

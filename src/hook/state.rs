@@ -1,16 +1,16 @@
 //! What the runtime tells a hook on standard input (OCI runtime-spec, runtime.md, "State").
 //!
-//! Not `oci-spec`'s type: that refuses a state without `ociVersion` and any status that it doesn't
-//! know, and nothing here depends on either.
+//! Not `oci-spec`'s type `State`: that refuses a state without `ociVersion` and any status that it
+//! doesn't know, and nothing here depends on either.
 
 use std::io::Read;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// What the runtime tells a hook on standard input .
+/// What is read of it.
 #[derive(Debug, Deserialize)]
-pub(super) struct State {
+pub(super) struct OciState {
     pub(super) id: String,
     #[serde(default)]
     pub(super) status: String,
@@ -20,7 +20,7 @@ pub(super) struct State {
     pub(super) bundle: PathBuf,
 }
 
-impl State {
+impl OciState {
     /// Reads it from standard input.
     pub(super) fn read() -> anyhow::Result<Self> {
         /// A state with many annotations has some kilobytes.

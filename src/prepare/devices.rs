@@ -1,8 +1,8 @@
 //! The devices that a spec lists: whether the host has them where the container will.
 //!
-//! In a user namespace nobody can make device nodes, so runtimes mount the host's own, by the path
-//! that the container's will have. What must not be forgotten: `docker run --device
-//! /dev/sdb:/dev/disk` lists only /dev/disk.
+//! In a user namespace nobody can create device nodes, so runtimes mount the host's own, by the
+//! path that it will have in the container. `docker run --device /dev/sdb:/dev/disk` lists only
+//! /dev/disk.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::escape::{MAX_PATH_SHOWN, clean};
 
-/// The path of the first listed device that the host hasn't got there, fit for a message.
+/// The path of the first listed device that the host doesn't have there, escaped for a message.
 pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
     let listed = spec.get("linux")?.get("devices")?.as_array()?;
     let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());

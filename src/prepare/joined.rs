@@ -1,7 +1,7 @@
-//! A container in another's network: it is filtered by that one's policy.
+//! A container that joins another's network: it is filtered by that one's policy.
 //!
-//! What must not be forgotten: annotations that ask for another policy would have no effect, and
-//! whoever wrote them believes that they have.
+//! Annotations that ask for another policy would have no effect, and whoever wrote them would
+//! believe that they had: so they are refused.
 
 use std::path::Path;
 
@@ -29,8 +29,8 @@ pub(crate) fn refuse_another_policy(
         (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);
     anyhow::ensure!(
         same,
-        "its network is filtered by policy {}, as its pod or the container that it joins was started with: the annotations \
-         boundary.policy, boundary.allow and boundary.mode can't change that here",
+        "the network that it joins is filtered by policy {}, chosen when the pod or the joined container was started: the annotations \
+         boundary.policy, boundary.allow and boundary.mode can't change that",
         given.name
     );
     Ok(())

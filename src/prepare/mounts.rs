@@ -1,9 +1,9 @@
 //! Looks up where a container's mounts lead on the host, and where this program's own files are.
 //!
-//! Twice. At `create`, by device and inode, as the kernel finds them: through symbolic links, `..`,
-//! and mounts of one folder in two places. At `start`, by the mounts that the container has now:
-//! between the two, who can write to a folder on the way (another container that has it, too) may
-//! have put a symbolic link there for the runtime to follow.
+//! This happens twice. At `create`, by device and inode, as the kernel finds them: through symbolic
+//! links, `..`, and mounts of one folder in two places. At `start`, by the mounts that the
+//! container has by then: in between, whoever can write to a folder on the way (such as another
+//! container that has it mounted) may have put a symbolic link there for the runtime to follow.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ use crate::spec::mounts::{self, HostFiles, Inode, Location};
 use crate::spec::{Spec, SpecError};
 use crate::sys::mountinfo::{self, Mount};
 
-/// What a container would be given of the host, and what it must not be.
+/// The host's files that a container would see, and this program's own.
 pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::Result<HostFiles> {
     let locate_all = |paths: Vec<PathBuf>| {
         paths
@@ -27,10 +27,10 @@ pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::R
             .map(|path| locate(path))
             .collect::<anyhow::Result<Vec<_>>>()
     };
-    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
+    let mounts = mountinfo::of("self").context("can't read the mount table")?;
     let mut own_everywhere = Vec::new();
     for path in own(settings)? {
-        own_everywhere.extend(Place::of(&path, &mounts)?.appearances(&mounts));
+        own_everywhere.extend(MountPlace::of(&path, &mounts)?.appearances(&mounts));
         own_everywhere.push(path);
     }
     Ok(HostFiles {
@@ -39,26 +39,26 @@ pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::R
     })
 }
 
-/// Refuses a container in whose mounts this program's files are, whatever led the runtime there.
+/// Refuses a container whose mounts show this program's files, however the runtime got there.
 pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
     // Who is among the host's mounts was judged by `privileged`, when it was created.
     let namespace = |process: &str| {
         std::fs::read_link(format!("/proc/{process}/ns/mnt"))
-            .with_context(|| format!("can't tell whose mounts {process} has"))
+            .with_context(|| format!("can't determine the mount namespace of process {process}"))
     };
     if settings.boundary_mounts == BoundaryMounts::Allow
         || namespace("self")? == namespace(&init.pid.to_string())?
     {
         return Ok(());
     }
-    let mounts = mountinfo::of("self").context("can't read the table of mounts")?;
-    let given = mountinfo::of(&init.pid.to_string())
-        .context("can't read the container's table of mounts")?;
+    let mounts = mountinfo::of("self").context("can't read the mount table")?;
+    let given =
+        mountinfo::of(&init.pid.to_string()).context("can't read the container's mount table")?;
     if !init.alive() {
         bail!("the container's init is gone");
     }
     for own in own(settings)? {
-        let place = Place::of(&own, &mounts)?;
+        let place = MountPlace::of(&own, &mounts)?;
         if let Some(mount) = given.iter().find(|mount| place.shown_by(mount).is_some()) {
             bail!(SpecError::boundary_mount(&mount.point, &own));
         }
@@ -66,16 +66,16 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
     Ok(())
 }
 
-/// Where a file is, by whatever mounts it is seen.
+/// Where a file is, regardless of the mounts through which it is seen.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct MountPlace {
     /// Its file system.
     device: String,
     /// The path in there.
     within: PathBuf,
 }
 
-impl Place {
+impl MountPlace {
     /// Of what is not there, the place where it would be.
     fn of(path: &Path, mounts: &[Mount]) -> anyhow::Result<Self> {
         let place = || -> io::Result<Self> {
@@ -91,7 +91,7 @@ impl Place {
                 within: mount.root.join(below).join(missing),
             })
         };
-        place().with_context(|| format!("can't tell where {} is mounted", path.display()))
+        place().with_context(|| format!("can't determine where {} is mounted", path.display()))
     }
 
     /// Where mounts show it, or something below it. (Those of other file systems aren't looked at:
@@ -197,7 +197,7 @@ fn locate(path: &Path) -> anyhow::Result<Location> {
             above,
         })
     };
-    location().with_context(|| format!("can't tell what {} is", path.display()))
+    location().with_context(|| format!("can't look up {}", path.display()))
 }
 
 /// A folder and those above it. The root's parent is the root.
@@ -269,7 +269,7 @@ mod tests {
               23 20 8:1 /deploy/varnish /neighbour rw - ext4 /dev/a rw\n\
               24 20 8:2 /deploy/var /other rw - ext4 /dev/b rw\n",
         );
-        let place = Place {
+        let place = MountPlace {
             device: "8:1".into(),
             within: "/deploy/var/log/boundary".into(),
         };
@@ -283,7 +283,7 @@ mod tests {
         let root = std::fs::canonicalize(root.path()).unwrap();
         symlink(&root, root.join("link")).unwrap();
         let mounts = mountinfo::of("self").unwrap();
-        let of = |path: &str| Place::of(&root.join(path), &mounts).unwrap();
+        let of = |path: &str| MountPlace::of(&root.join(path), &mounts).unwrap();
         assert_eq!(of("link/a/b"), of("a/b"));
         assert!(of("a/b").appearances(&mounts).contains(&root.join("a/b")));
     }

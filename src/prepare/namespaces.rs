@@ -1,7 +1,7 @@
-//! Looks namespaces up on the host: whose a path is, and who is in it.
+//! Looks up namespaces on the host: whose namespace a path names, and which processes are in it.
 //!
-//! Inodes of nsfs name a namespace. What must not be forgotten: only there; a file elsewhere may
-//! bear the same number, so the file system is asked first.
+//! Invariant: an inode's number identifies a namespace only on nsfs; a file elsewhere may have the
+//! same number, so the file system is checked first.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -54,7 +54,7 @@ fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
 /// Where a container's network namespace is, which has been made and which its first process is in
 /// already.
 pub(crate) fn place_of(init: i32) -> anyhow::Result<NetworkOrigin> {
-    let inode = inode(&network_of(init)).context("can't look at the container's network")?;
+    let inode = inode(&network_of(init)).context("can't read the container's network namespace")?;
     if inode == own("net")? {
         return Ok(NetworkOrigin::Host);
     }
@@ -92,8 +92,8 @@ fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
     let process = format!("/proc/{}", record.init.pid);
     let map = |name: &str| {
         let text = std::fs::read_to_string(format!("{process}/{name}"))
-            .context("can't read the ids of the joined container")?;
-        parse_map(&text).context("the ids of the joined container make no sense")
+            .context("can't read the ID map of the joined container")?;
+        parse_map(&text).context("malformed ID map of the joined container")
     };
     Ok(Some(OwnerNamespace {
         path: format!("{process}/ns/user"),
@@ -105,7 +105,7 @@ fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
 /// The inode of one of our own namespaces: the host's, as runtimes run there.
 fn own(kind: &str) -> anyhow::Result<u64> {
     inode(Path::new(&format!("/proc/self/ns/{kind}")))
-        .context("can't look at the host's own namespaces")
+        .context("can't read the host's own namespaces")
 }
 
 fn inode(path: &Path) -> io::Result<u64> {

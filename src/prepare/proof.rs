@@ -1,9 +1,9 @@
 //! The proof that a patched seccomp filter allows what was promised and nothing more: made once for
-//! each pair of filters, and remembered until the machine is started again, since compiling two
-//! filters takes longer than the rest of a `create`.
+//! each pair of filters and kept until the next boot, since compiling two filters takes longer than
+//! the rest of a `create`.
 //!
-//! What must not be forgotten: a proof is an empty file in a directory that is root's alone; its
-//! name covers both filters, the tier, this program's version and libseccomp's.
+//! Invariant: a proof is an empty file in a directory that only root can write; its name covers
+//! both filters, the tier, and the versions of this program and of libseccomp.
 
 use std::fs::{DirBuilder, OpenOptions, read_dir};
 use std::io;
@@ -32,7 +32,7 @@ pub(crate) fn prove(before: &Value, after: &Value, tier: Tier) -> anyhow::Result
     if proof.as_ref().is_some_and(|proof| proof.is_file()) {
         return Ok(());
     }
-    let read = |filter| Filter::read(filter).context("the container's seccomp filter");
+    let read = |filter| Filter::read(filter).context("can't read the container's seccomp filter");
     verify(&read(before)?, &read(after)?, tier)?;
     // Where it can't be remembered, it is proved again.
     let _ = proof.map(|proof| remember(&proof));

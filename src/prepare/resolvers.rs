@@ -1,9 +1,9 @@
-//! Which resolvers the proxy asks: from the host's own files and Docker's book-keeping, never from
-//! the container's.
+//! Which resolvers the proxy asks: taken from the host's own files and from what Docker keeps,
+//! never from the container's files.
 //!
-//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd writes the file anew at
-//! each start (tried with 20.10.24 and 28.5.2), but 28 says that it won't, so nothing leans on it.
-//! Docker keeps what `--dns` said in `hostconfig.json` beside that file, in a directory that is
+//! The container can edit its `/etc/resolv.conf` and be restarted. dockerd rewrites the file at
+//! each start (tried with 20.10.24 and 28.5.2), but 28 says that it won't, so nothing relies on it.
+//! Docker keeps the values of `--dns` in `hostconfig.json` beside that file, in a directory of
 //! root's.
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,9 +21,9 @@ use crate::sys::file;
 /// The most that is read of such a file.
 const LIMIT: u64 = 1 << 20;
 
-/// What Docker was told about a container's DNS.
+/// What Docker keeps about a container, as far as it matters here: what it was told about DNS.
 #[derive(Debug, Default)]
-pub(crate) struct Docker {
+pub(crate) struct DockerFiles {
     /// `--dns`: whoever starts the container says it.
     container: Vec<IpAddr>,
     /// `dns` of dockerd.
@@ -39,7 +39,7 @@ pub(crate) struct Docker {
     pub(crate) kept_in: Option<PathBuf>,
 }
 
-impl Docker {
+impl DockerFiles {
     /// Reads it; the directory is dockerd's for the container ([`docker_directory`]).
     pub(crate) fn read(directory: &Path) -> Self {
         let hostconfig = dockers_file(directory, "hostconfig.json");
@@ -71,8 +71,8 @@ impl Docker {
     pub(crate) fn refuse_if_it_asks_from_host(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.is_closed || self.daemon_goes_by_dns || !self.container.is_empty(),
-            "Docker's resolver 127.0.0.11 would ask from the host, past the filter, as dockerd doesn't go by «dns» of daemon.json yet: \
-             run «sudo boundary-shim install docker», then «sudo systemctl restart docker», or start the container with --dns"
+            "Docker's resolver 127.0.0.11 would query from the host, past the filter, because dockerd doesn't use the dns of its daemon.json yet: \
+             run sudo boundary-shim install docker, then sudo systemctl restart docker, or start the container with --dns"
         );
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Docker {
 
 /// Whom the proxy asks.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct ResolverChoice {
     /// The servers, in order.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// What is to be said about it in the record.
@@ -90,16 +90,16 @@ pub(crate) struct Choice {
 /// Chooses the resolvers to ask, from the first source that names any: the host's configuration,
 /// `--dns`, `dns` of dockerd, the host's own. Of `--dns`, only servers that one of the others
 /// names, unless the host allows any.
-pub(crate) fn choose(settings: &Settings, docker: &Docker) -> Choice {
+pub(crate) fn choose(settings: &Settings, docker: &DockerFiles) -> ResolverChoice {
     let host = resolv_conf::HOST
         .map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file))))
         .concat();
     decide(settings, docker, host)
 }
 
-fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
+fn decide(settings: &Settings, docker: &DockerFiles, host: Vec<IpAddr>) -> ResolverChoice {
     if !settings.resolvers.is_empty() {
-        return Choice {
+        return ResolverChoice {
             resolvers: settings.resolvers.clone(),
             notice: None,
         };
@@ -119,12 +119,12 @@ fn decide(settings: &Settings, docker: &Docker, host: Vec<IpAddr>) -> Choice {
     let notice = (!unknown.is_empty()).then(|| {
         let unknown: Vec<_> = unknown.iter().map(ToString::to_string).collect();
         format!(
-            "the DNS servers {} of --dns are not asked, as the host's configuration doesn't name them: names are looked up with \
-             the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
+            "the DNS servers {} given by --dns are not used, because the host's configuration doesn't name them: names are looked up \
+             with the host's; set resolvers, or container-resolvers = \"any\", in /etc/boundary/config.toml to change that",
             unknown.join(", ")
         )
     });
-    Choice { resolvers, notice }
+    ResolverChoice { resolvers, notice }
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it:
@@ -187,32 +187,32 @@ mod tests {
             .collect()
     }
 
-    fn docker(container: &[&str], daemon: &[&str]) -> Docker {
-        Docker {
+    fn docker(container: &[&str], daemon: &[&str]) -> DockerFiles {
+        DockerFiles {
             container: servers(container),
             daemon: servers(daemon),
-            ..Docker::default()
+            ..DockerFiles::default()
         }
     }
 
     #[test]
     fn docker_asks_through_the_container_where_it_was_started_with_dns_or_the_container_was() {
-        let passes = |docker: Docker| docker.refuse_if_it_asks_from_host().is_ok();
+        let passes = |docker: DockerFiles| docker.refuse_if_it_asks_from_host().is_ok();
         assert!(!passes(docker(&[], &[])));
         assert!(!passes(docker(&[], &["10.0.0.2"])), "in the file only");
         assert!(passes(docker(&["10.0.0.2"], &[])));
-        assert!(passes(Docker {
+        assert!(passes(DockerFiles {
             daemon_goes_by_dns: true,
-            ..Docker::default()
+            ..DockerFiles::default()
         }));
-        assert!(passes(Docker {
+        assert!(passes(DockerFiles {
             is_closed: true,
-            ..Docker::default()
+            ..DockerFiles::default()
         }));
     }
 
     #[track_caller]
-    fn assert_asked(settings: &Settings, docker: &Docker, asked: &[&str], with_notice: bool) {
+    fn assert_asked(settings: &Settings, docker: &DockerFiles, asked: &[&str], with_notice: bool) {
         let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
         let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
         assert_eq!(

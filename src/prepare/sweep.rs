@@ -1,6 +1,7 @@
-//! `delete`: forgets what nothing of runs any more. A courtesy, never a reason to fail: proxies
-//! clean up after themselves, and this is for those that were killed, or stopped and never went on.
-//! Only the control group that a proxy was in is always left to this.
+//! Cleanup at `delete` and before `create`: removes the state of containers that have ended. Best
+//! effort, never a reason to fail: proxies clean up after themselves, and this is for those that
+//! were killed, or stopped and never continued. Only a proxy's control group is always left to
+//! this.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -69,7 +70,7 @@ pub(crate) fn record_end(record: &Record) {
     let reason = || cgroup::with_oom_kills("the gateway was killed".to_owned(), kills());
     if let Err(error) = audit::write_last(&plan.audit, &plan.container, reason) {
         log::warn!(
-            "the record {} has no last line: {error}",
+            "can't write the last line of the record {}: {error}",
             plan.audit.display()
         );
     }

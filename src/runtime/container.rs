@@ -36,6 +36,6 @@ fn root(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(given) = given else {
         return Ok(PathBuf::new());
     };
-    let absolute = std::path::absolute(given).context("can't tell the working directory")?;
+    let absolute = std::path::absolute(given).context("can't determine the working directory")?;
     Ok(absolute.components().collect())
 }

@@ -6,23 +6,23 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::container::Container;
-use super::runtimes::Kind;
+use super::runtimes::RuntimeKind;
 use crate::apparmor::confinement;
 use crate::container::bundle::Bundle;
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
-use crate::prepare::resolvers::Docker;
+use crate::prepare::resolvers::DockerFiles;
 use crate::prepare::{devices, identity, joined, mounts, namespaces, proof, resolvers, sweep};
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
-use crate::spec::{self, Outcome, RewriteInput, Spec};
+use crate::spec::{self, RewriteInput, RewriteOutcome, Spec};
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
 /// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
 pub(super) fn prepare(
     settings: &Settings,
-    runtime: &Kind,
+    runtime: &RuntimeKind,
     container: &Container<'_>,
     bundle: Option<&Path>,
     starts_by_verb: bool,
@@ -45,7 +45,7 @@ pub(super) fn prepare(
     }
 
     let docker = resolvers::docker_directory(&spec, &bundle.directory, &container.id)
-        .map(|directory| Docker::read(&directory));
+        .map(|directory| DockerFiles::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
     if let Some(docker) = docker
         .as_ref()
@@ -84,7 +84,11 @@ pub(super) fn prepare(
 }
 
 /// A filter that was changed is proved before any container gets it.
-fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyhow::Result<()> {
+fn check_filter(
+    outcome: &RewriteOutcome,
+    spec: &Value,
+    nesting: Option<Tier>,
+) -> anyhow::Result<()> {
     let after = spec.get("linux").and_then(|linux| linux.get("seccomp"));
     match (&outcome.nesting.seccomp_before, after, nesting) {
         (Some(before), Some(after), Some(tier)) => proof::prove(before, after, tier),
@@ -94,7 +98,7 @@ fn check_filter(outcome: &Outcome, spec: &Value, nesting: Option<Tier>) -> anyho
 
 /// The bundle's directory, absolute, as the hook will be told of it.
 fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let here = || std::env::current_dir().context("can't tell the working directory");
+    let here = || std::env::current_dir().context("can't determine the working directory");
     Ok(match given {
         Some(given) if given.is_absolute() => given.to_owned(),
         Some(given) => here()?.join(given),
@@ -105,7 +109,7 @@ fn directory(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// What the rewrite must know of the host.
 fn look_around(
     settings: &Settings,
-    runtime: &Kind,
+    runtime: &RuntimeKind,
     container: &Container<'_>,
     spec: &Spec,
     bundle: &Bundle,
@@ -159,7 +163,8 @@ fn policy(
 
 /// This program's path, for the hook: the very file that runs now.
 fn program() -> anyhow::Result<String> {
-    let path = std::fs::read_link("/proc/self/exe").context("can't tell this program's path")?;
+    let path =
+        std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
     // Replaced or removed while it runs, the kernel says `… (deleted)`, and another file may stand
     // there by now.
     let same = super::handoff::is_this_program(&path);

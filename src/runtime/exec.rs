@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::container::Container;
-use super::runtimes::Kind;
-use crate::container::bundle::Document;
+use super::runtimes::RuntimeKind;
+use crate::container::bundle::JsonFile;
 use crate::container::plan::Recipients;
 use crate::container::record::Record;
 use crate::escape::excerpt;
@@ -17,7 +17,7 @@ use crate::spec::{capabilities, nesting};
 /// Fits the process to be run to the container: its capabilities and its AppArmor profile.
 pub(super) fn fit(
     container: &Container<'_>,
-    runtime: &Kind,
+    runtime: &RuntimeKind,
     process: Option<&Path>,
     asked: &[String],
 ) -> anyhow::Result<()> {
@@ -29,7 +29,7 @@ pub(super) fn fit(
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
     if bounded && runtime.exec_leaves_user_namespace {
         bail!(
-            "{} can't add a process to a container with a user namespace: it would be outside of it; set nesting = \"none\" in \
+            "{} can't add a process to a container with a user namespace: the process would run outside of it; set nesting = \"none\" in \
              the host's configuration, or use another runtime",
             runtime.name
         );
@@ -55,7 +55,7 @@ pub(super) fn fit(
     let Some(process) = process.filter(|_| !fits) else {
         return Ok(());
     };
-    let mut document = Document::read(process.to_owned())?;
+    let mut document = JsonFile::read(process.to_owned())?;
     capabilities::check(&document.value)?;
     if runtime.quirks.keeps_missing_capabilities {
         capabilities::spell_out(&mut document.value)?;

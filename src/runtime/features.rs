@@ -1,8 +1,10 @@
 //! `features` and `--version`: the real runtime's answers, with ours added.
 //!
-//! Engines read both at their start (dockerd and containerd the standard output alone, CRI-O
-//! standard error too), so nothing is written but the answer. What must not be forgotten: where the
-//! real runtime gives no answer, its own error and exit code are the answer.
+//! Engines read both when they start (dockerd and containerd the standard output alone, CRI-O
+//! standard error too), so nothing but the answer is written. The features are edited as raw JSON:
+//! `oci-spec`'s type `Features` drops fields that it doesn't know.
+//!
+//! Invariant: where the real runtime fails, its own error and exit code are passed on.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -56,8 +58,7 @@ pub(super) fn version(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow::
     })
 }
 
-/// Has the runtime answer, or answers for the embedded one, and passes on what `change` makes of
-/// it.
+/// Writes the runtime's answer (our own for the embedded one) after `change`.
 fn answer(
     runtime: &RealRuntime,
     arguments: &[OsString],
@@ -81,7 +82,7 @@ fn answer(
 
 fn ask(program: &Path, arguments: &[OsString]) -> anyhow::Result<(Vec<u8>, ExitCode)> {
     let answered = process::capture(program, arguments, LIMIT);
-    let (said, status) = answered.with_context(|| format!("can't ask {}", program.display()))?;
+    let (said, status) = answered.with_context(|| format!("can't run {}", program.display()))?;
     Ok((said, exit_code(status)))
 }
 
@@ -92,7 +93,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         .map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// None where these are no features.
+/// None where the value isn't a runtime's features.
 fn add_prefix(mut features: Value) -> Option<Value> {
     let unsafe_ones = features
         .as_object_mut()?

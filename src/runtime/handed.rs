@@ -1,8 +1,8 @@
-//! What the caller hands to the container's process beside its files: open descriptors
-//! (`--preserve-fds`, `LISTEN_FDS`, and the standard streams).
+//! Open descriptors that the caller passes to the container's process (`--preserve-fds`,
+//! `LISTEN_FDS`, and the standard streams).
 //!
-//! A socket belongs to the network namespace where it was made. One of the host's is a way past the
-//! filter, even a connected one: it can be disconnected and connected again.
+//! A socket belongs to the network namespace in which it was created. One of the host's bypasses
+//! the filter, even a connected one: it can be disconnected and connected again.
 
 use anyhow::{Context, ensure};
 
@@ -17,10 +17,10 @@ pub(super) fn refuse_network_sockets(settings: &Settings, preserved: u32) -> any
     }
     let found =
         socket::network_socket_among(preserved.saturating_add(process::handed_by_systemd()));
-    let found = found.context("can't look at the descriptors for the container")?;
+    let found = found.context("can't inspect the descriptors passed to the container")?;
     ensure!(
         found.is_none(),
-        "descriptor {} for the container is a network socket from outside of it, a way past the filter: don't hand it on \
+        "descriptor {} passed to the container is a network socket from outside of it, which bypasses the filter: don't pass it on \
          (--preserve-fds, LISTEN_FDS, standard streams), or set preserved-sockets = \"allow\" in the host's configuration",
         found.unwrap_or_default()
     );

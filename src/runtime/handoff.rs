@@ -1,9 +1,10 @@
-//! Becomes the real runtime: same process, same environment, directory, descriptors, signals; only
-//! argv is ours to pass.
+//! Executes the real runtime in place of this process: same PID, environment, directory,
+//! descriptors and signals; only argv differs.
 //!
 //! `exec`, never spawn: pid files, console sockets, LISTEN_FDS, PDEATHSIG, exit codes and signals
-//! stay right that way without a line of code. What must not be forgotten: a runtime that is this
-//! very program would call itself for ever.
+//! stay correct that way without any code.
+//!
+//! Invariant: the real runtime is never this program itself, which would call itself forever.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::escape::quoted;
 use crate::sys::process::HOST_PATH;
 use crate::sys::signal;
 
@@ -23,14 +25,14 @@ const OURSELVES: &str = "/proc/self/exe";
 /// Why the real runtime can't be called.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum HandoffError {
-    #[error("the runtime «{}» is neither a name nor an absolute path", .0.display())]
+    #[error("the runtime {} is neither a name nor an absolute path", quoted(&.0.to_string_lossy()))]
     Relative(PathBuf),
-    #[error("no runtime «{}» in PATH or {HOST_PATH}: install it, or name another in the host's configuration", .0.display())]
+    #[error("no runtime {} in PATH or {HOST_PATH}: install it, or name another in the host's configuration", quoted(&.0.to_string_lossy()))]
     NotFound(PathBuf),
     #[error("can't use the runtime {}", .0.display())]
     Unusable(PathBuf, #[source] nix::errno::Errno),
-    #[error("the runtime {} is no file", .0.display())]
-    NoFile(PathBuf),
+    #[error("the runtime {} is not a regular file", .0.display())]
+    NotRegular(PathBuf),
     #[error("the runtime {} is this program itself", .0.display())]
     Ourselves(PathBuf),
     #[error("the runtime {} is a script that calls this program again", .0.display())]
@@ -71,7 +73,7 @@ pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
     Err(failure.unwrap_or_else(|| HandoffError::NotFound(runtime.to_owned())))
 }
 
-/// Checks that a program can be run and is not this one, through whatever links.
+/// Checks that a program can be run and is not this one, links followed.
 fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
     if let Err(error) = access(&path, AccessFlags::X_OK) {
         return Err(HandoffError::Unusable(path, error));
@@ -80,7 +82,7 @@ fn usable(path: PathBuf) -> Result<PathBuf, HandoffError> {
         return Err(HandoffError::Ourselves(path));
     }
     if !path.is_file() {
-        return Err(HandoffError::NoFile(path));
+        return Err(HandoffError::NotRegular(path));
     }
     if leads_back(&path) {
         Err(HandoffError::LeadsBack(path))
@@ -110,20 +112,21 @@ const SCRIPT_LIMIT: u64 = 64 << 10;
 /// (`integrate::binary`).
 const OUR_NAMES: [&[u8]; 2] = [b"bin/boundary-", b"boundary-shim"];
 
-/// Whether a path leads to the file that runs now, by whatever links.
+/// Whether a path leads to the file that runs now, links followed.
 pub(super) fn is_this_program(path: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     matches!((identity(path), identity(Path::new(OURSELVES))), (Ok(other), Ok(own)) if other == own)
 }
 
-/// Becomes the program. Its name for itself is its path: crun chooses what it does by it.
+/// Executes the program in place of this one. Its `argv[0]` is its path: crun chooses a handler by
+/// it.
 pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Result<Infallible> {
     let text = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| HandoffError::ZeroByte);
     let program = text(path.as_os_str())?;
     let words = std::iter::once(path.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
     let words = words.map(text).collect::<Result<Vec<_>, _>>()?;
     signal::restore_pipe()?;
-    // `execv` passes the environment as it is, entries without «=» included; a copy of ours would
+    // `execv` passes the environment as it is, entries without `=` included; a copy of ours would
     // lose those.
     nix::unistd::execv(&program, &words)
         .map_err(|error| HandoffError::Exec(path.to_owned(), error).into())
@@ -172,7 +175,7 @@ mod tests {
         assert!(matches!(find(&path), Err(HandoffError::Unusable(..))));
         assert_eq!(
             find(directory.path()),
-            Err(HandoffError::NoFile(directory.path().into()))
+            Err(HandoffError::NotRegular(directory.path().into()))
         );
         assert!(matches!(find("a/b"), Err(HandoffError::Relative(_))));
         assert!(matches!(find(""), Err(HandoffError::Relative(_))));

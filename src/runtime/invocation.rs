@@ -1,24 +1,26 @@
-//! Reads runc's command line without owning it: what it will do, and the words that go to the real
-//! runtime.
+//! Reads runc's command line as far as needed: what the call will do, and the words that go to the
+//! real runtime.
 //!
-//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only what
-//! it must. What must not be forgotten: where it misreads a line, the real runtime starts a
-//! container that nobody filters. So a line that could be read in two ways is refused, if either
-//! way starts something; anything else passes.
+//! It reads as Go's `flag` package and urfave/cli do, with crun's argp in mind, and knows only the
+//! options that it must. If it misread a line, the real runtime would start a container that nobody
+//! filters.
+//!
+//! Invariant: a line that could be read in two ways is refused if either of them starts something;
+//! anything else passes.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::runc_flags::{self, Item, Reader, Unknown};
+use crate::runc_flags::{self, FlagReader, Item, Unknown};
 
 /// One call of the runtime.
 #[derive(Debug)]
 pub struct Invocation {
     /// What stands before the verb.
     pub globals: Globals,
-    /// What it will do; or why that can't be said.
-    pub command: Result<Command, InvocationError>,
+    /// What it will do; or why that can't be determined.
+    pub command: Result<RuntimeCommand, InvocationError>,
     /// The words after the program's name, without our own options: what the real runtime gets.
     pub arguments: Vec<OsString>,
 }
@@ -40,7 +42,7 @@ pub struct Globals {
 
 /// What a call will do, as far as we care.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum RuntimeCommand {
     /// `create`, `run`, `restore`.
     Create {
         /// `--bundle`, as given.
@@ -89,19 +91,19 @@ pub enum InvocationError {
     /// One of our own options ends the line.
     #[error("--{0} needs a value")]
     NoValue(&'static str),
-    /// Our own option's value is no text.
+    /// Our own option's value is not valid UTF-8.
     #[error("--{0} is not valid UTF-8")]
     NotText(&'static str),
     /// The line may mean two things.
-    #[error("can't tell whether the unknown option {0} takes a value: write the value with «=»")]
+    #[error("can't tell whether the unknown option {0} takes a value: write the value with =")]
     UnknownOption(String),
     /// crun's other `config.json`, or an abbreviation of an option that matters.
     #[error(
-        "the option {0} is not supported here: --bundle, --no-pivot, --process, --cap and --preserve-fds must be spelt out, and no other config.json be named"
+        "the option {0} is not supported: write --bundle, --no-pivot, --process, --cap and --preserve-fds in full, and name no other config.json"
     )]
     Unsupported(String),
     /// Not exactly one container.
-    #[error("{0} takes one container id, not {1}")]
+    #[error("{0} takes exactly one container ID, found {1}")]
     Ids(&'static str, usize),
 }
 
@@ -126,9 +128,9 @@ pub fn scan(words: &[OsString]) -> Invocation {
         _ => match head.verb {
             Some(verb) => command(verb, head.rest),
             None => Ok(if head.version {
-                Command::Version
+                RuntimeCommand::Version
             } else {
-                Command::Other
+                RuntimeCommand::Other
             }),
         },
     };
@@ -151,7 +153,7 @@ fn policy_of(program: &OsStr) -> Option<String> {
 
 /// The line up to the verb.
 #[derive(Debug)]
-struct Head<'a> {
+struct LineHead<'a> {
     /// What of it the real runtime gets, the verb included.
     kept: Vec<OsString>,
     verb: Option<&'a OsStr>,
@@ -165,9 +167,9 @@ struct Head<'a> {
 }
 
 impl Globals {
-    fn read<'a>(&mut self, words: &'a [OsString]) -> Head<'a> {
+    fn read<'a>(&mut self, words: &'a [OsString]) -> LineHead<'a> {
         let kept = Vec::with_capacity(words.len());
-        let mut head = Head {
+        let mut head = LineHead {
             kept,
             verb: None,
             rest: words,
@@ -175,7 +177,7 @@ impl Globals {
             doubt: None,
             mistake: None,
         };
-        let mut reader = Reader::new(words, &runc_flags::GLOBAL);
+        let mut reader = FlagReader::new(words, &runc_flags::GLOBAL);
         while head.verb.is_none()
             && let Some(item) = reader.next()
         {
@@ -241,29 +243,30 @@ fn starts_otherwise(verb: Option<&OsStr>, rest: &[OsString]) -> bool {
             .any(|word| STARTING.iter().any(|starting| word == starting))
 }
 
-fn command(verb: &OsStr, rest: &[OsString]) -> Result<Command, InvocationError> {
+fn command(verb: &OsStr, rest: &[OsString]) -> Result<RuntimeCommand, InvocationError> {
     match verb.to_str() {
         Some("create") => create("create", rest),
         Some("run") => create("run", rest),
         Some("restore") => create("restore", rest),
         Some("start") => {
-            Ok(one_id("start", rest)?.map_or(Command::Other, |id| Command::Start { id }))
+            Ok(one_id("start", rest)?
+                .map_or(RuntimeCommand::Other, |id| RuntimeCommand::Start { id }))
         }
         // Forgetting is a courtesy: a line that we don't understand is not worth failing a delete.
         Some("delete") => Ok(one_id("delete", rest)
             .ok()
             .flatten()
-            .map_or(Command::Other, |id| Command::Delete { id })),
+            .map_or(RuntimeCommand::Other, |id| RuntimeCommand::Delete { id })),
         Some("exec") => exec(rest),
-        Some("features") => Ok(Command::Features),
-        _ => Ok(Command::Other),
+        Some("features") => Ok(RuntimeCommand::Features),
+        _ => Ok(RuntimeCommand::Other),
     }
 }
 
-fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationError> {
+fn create(verb: &'static str, rest: &[OsString]) -> Result<RuntimeCommand, InvocationError> {
     let (mut bundle, mut ids, mut help, mut no_pivot, mut preserved) =
         (None, Vec::new(), false, false, 0);
-    for item in Reader::new(rest, &runc_flags::CREATE) {
+    for item in FlagReader::new(rest, &runc_flags::CREATE) {
         match item {
             Item::Value("bundle" | "b", value) => bundle = value.map(OsStr::to_owned),
             Item::Value("preserve-fds", value) => preserved = count(value),
@@ -285,7 +288,7 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
             let bundle = bundle
                 .filter(|bundle| !bundle.is_empty())
                 .map(PathBuf::from);
-            Ok(Command::Create {
+            Ok(RuntimeCommand::Create {
                 bundle,
                 id: text(id),
                 waits: verb == "create",
@@ -293,15 +296,15 @@ fn create(verb: &'static str, rest: &[OsString]) -> Result<Command, InvocationEr
                 preserved,
             })
         }
-        [] if help => Ok(Command::Other),
+        [] if help => Ok(RuntimeCommand::Other),
         _ => Err(InvocationError::Ids(verb, ids.len())),
     }
 }
 
 /// `exec` ends its options at the id; what follows is the program's.
-fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
+fn exec(rest: &[OsString]) -> Result<RuntimeCommand, InvocationError> {
     let (mut process, mut capabilities, mut preserved) = (None, Vec::new(), 0);
-    for item in Reader::new(rest, &runc_flags::EXEC) {
+    for item in FlagReader::new(rest, &runc_flags::EXEC) {
         match item {
             Item::Value("process" | "p", value) => process = value.map(PathBuf::from),
             Item::Value("preserve-fds", value) => preserved = count(value),
@@ -325,7 +328,7 @@ fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
                 refuse_alias(&unknown, &["process", "cap", "preserve-fds"])?;
             }
             Item::Word(id) => {
-                return Ok(Command::Exec {
+                return Ok(RuntimeCommand::Exec {
                     id: text(id),
                     process,
                     capabilities,
@@ -334,7 +337,7 @@ fn exec(rest: &[OsString]) -> Result<Command, InvocationError> {
             }
         }
     }
-    Ok(Command::Other)
+    Ok(RuntimeCommand::Other)
 }
 
 /// The only id on the line; none where there is none (the real runtime will say so, or give help).
@@ -346,7 +349,7 @@ fn one_id(verb: &'static str, rest: &[OsString]) -> Result<Option<String>, Invoc
             None
         }
     };
-    let ids: Vec<&OsStr> = Reader::new(rest, &runc_flags::PLAIN)
+    let ids: Vec<&OsStr> = FlagReader::new(rest, &runc_flags::PLAIN)
         .filter_map(word)
         .collect();
     match ids.as_slice() {
@@ -390,14 +393,14 @@ fn count(value: Option<&OsStr>) -> u32 {
         .unwrap_or(u32::MAX)
 }
 
-/// An id or a capability. What is no UTF-8 is no valid one either, and stays invalid.
+/// An ID or a capability. What isn't UTF-8 isn't valid anyway, and stays invalid.
 fn text(word: &OsStr) -> String {
     word.to_string_lossy().into_owned()
 }
 
-/// A word of the line, fit for a message.
+/// A word of the line, quoted for a message.
 fn shown(word: &OsStr) -> String {
-    crate::escape::excerpt(&word.to_string_lossy())
+    crate::escape::quoted(&word.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Real runtimes: the one table of what differs between them, and which one a call goes to.
 //!
-//! Runtimes agree on runc's command line and differ in what they make of a specification. What must
-//! not be forgotten: a row here is a statement about security. Where a runtime keeps privileges
-//! that another drops, the rewrite has to know it.
+//! Runtimes agree on runc's command line and differ in how they treat a specification. Each row
+//! here is a statement about security: where a runtime keeps privileges that another drops, the
+//! rewrite has to know it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,44 +12,44 @@ use crate::spec::RuntimeQuirks;
 
 /// What is known of one runtime.
 #[derive(Debug)]
-pub struct Kind {
+pub struct RuntimeKind {
     /// Its program's usual name.
     pub name: &'static str,
-    /// What it makes of a specification.
+    /// How it treats a specification, where that differs from runc.
     pub quirks: RuntimeQuirks,
     /// Whether `exec` leaves the container's user namespace, so that capabilities count on the
     /// host.
     pub exec_leaves_user_namespace: bool,
-    /// What else people who use it should know, one sentence each.
+    /// What else its users should know, one sentence each.
     pub differences: &'static [&'static str],
 }
 
-/// The reference; what isn't known is taken for it. Read at 1.1.5 and 1.5.1.
-static RUNC: Kind = Kind {
+/// The reference; an unknown program is treated like it. Read at 1.1.5 and 1.5.1.
+static RUNC: RuntimeKind = RuntimeKind {
     name: "runc",
     quirks: RuntimeQuirks::RUNC,
     exec_leaves_user_namespace: false,
     differences: &[
-        "`features` since 1.1",
-        "`poststart` hooks run at create (until 1.5 at least)",
+        "features since 1.1",
+        "poststart hooks run at create (at least up to 1.5)",
     ],
 };
 
 /// The table. Read at crun 1.8.1 and 1.28, sysbox-runc 0.6 (its `syscont` package), youki 0.7.
-static KINDS: [&Kind; 5] = [
+static KINDS: [&RuntimeKind; 5] = [
     &RUNC,
-    &Kind {
+    &RuntimeKind {
         name: "crun",
         quirks: RuntimeQuirks::RUNC,
         exec_leaves_user_namespace: false,
         differences: &[
-            "`features` since 1.8.6",
+            "features since 1.8.6",
             "refuses hosts with both versions of cgroups",
-            "chooses a handler by the name it is called by: it is called by the path that is configured",
-            "`create --config FILE` and shortened options are refused here: they would name another config.json",
+            "chooses a handler by the name it is called by: that is the configured path",
+            "create --config FILE and abbreviated options are refused here: they could name another config.json",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: "sysbox-runc",
         // It adds user and cgroup namespaces to every container, gives root all capabilities in
         // there, and drops rules on arguments from seccomp profiles.
@@ -60,12 +60,12 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: false,
         differences: &[
-            "every container has a user namespace of sysbox's and, in it, root has every capability",
+            "every container has a user namespace made by sysbox, in which root has every capability",
             "seccomp profiles are not patched: sysbox lets containers nest by itself",
             "needs its services sysbox-mgr and sysbox-fs",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: "youki",
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
@@ -73,11 +73,11 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: true,
         differences: &[
-            "`exec` is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
-            "refuses files with a word that it doesn't know",
+            "exec is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
+            "refuses a config.json with a value that it doesn't know",
         ],
     },
-    &Kind {
+    &RuntimeKind {
         name: embedded::NAME,
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
@@ -85,15 +85,15 @@ static KINDS: [&Kind; 5] = [
         },
         exec_leaves_user_namespace: true,
         differences: &[
-            "`exec` is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
+            "exec is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
              (libcontainer 0.7)",
             "no --systemd-cgroup, checkpoint, restore, update, events, SELinux labels; no real-time signals",
-            "refuses files with a word that it doesn't know",
+            "refuses a config.json with a value that it doesn't know",
         ],
     },
 ];
 
-/// Those that are looked for where none is configured. sysbox-runc isn't: it does nothing without
+/// Those that are looked for where none is configured. Not sysbox-runc, which does nothing without
 /// its services.
 const USUAL: [&str; 3] = ["runc", "crun", "youki"];
 
@@ -136,7 +136,7 @@ impl RealRuntime {
 
     /// Its row of the table.
     #[must_use]
-    pub fn kind(&self) -> &'static Kind {
+    pub fn kind(&self) -> &'static RuntimeKind {
         match self {
             Self::Program(path) => kind_of(path),
             Self::Embedded => named(embedded::NAME).unwrap_or(&RUNC),
@@ -145,7 +145,7 @@ impl RealRuntime {
 }
 
 /// Which runtime a program is, by its file's name, links followed first: hosts link `runc` to crun.
-fn kind_of(path: &Path) -> &'static Kind {
+fn kind_of(path: &Path) -> &'static RuntimeKind {
     let by_name = |path: &Path| {
         path.file_name()?
             .to_str()
@@ -156,7 +156,7 @@ fn kind_of(path: &Path) -> &'static Kind {
     resolved.or_else(|| by_name(path)).unwrap_or(&RUNC)
 }
 
-fn named(name: &str) -> Option<&'static Kind> {
+fn named(name: &str) -> Option<&'static RuntimeKind> {
     KINDS.into_iter().find(|kind| kind.name == name)
 }
 

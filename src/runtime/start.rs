@@ -1,9 +1,10 @@
-//! `start`: the last moment before the container's first instruction. Its gateway must say that all
-//! is filtered.
+//! `start`: the last moment before the container's first instruction. Its gateway must confirm that
+//! everything is filtered.
 //!
 //! Docker 28 and later attach the network only now, so the gateway adopts what it finds and answers
-//! when the namespace holds nothing unfiltered. What must not be forgotten: silence, a dead proxy,
-//! an unknown container all mean no.
+//! when the namespace holds nothing unfiltered.
+//!
+//! Invariant: without that answer (silence, a dead proxy, an unknown container) nothing starts.
 
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ use crate::settings::Settings;
 /// How long the gateway may take to adopt what the engine attached.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Said where it gives no answer that makes sense; one of an earlier version can't (see
-/// [`control`]).
+/// The error for a missing or malformed answer; a gateway of an earlier version gives none that we
+/// understand (see [`control`]).
 const SILENT: &str = "the container's gateway does not answer; if boundary-shim was upgraded since the container was created, \
-                      create it anew";
+                      recreate it";
 
 /// Lets the start go on once everything of the container's network is filtered, and it has nothing
 /// of this program's.

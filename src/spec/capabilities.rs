@@ -1,7 +1,7 @@
 //! Capabilities that reach beyond the container that holds them.
 //!
-//! The list is of the harmless ones: whatever is not on it, new and misspelt ones included, counts
-//! as reaching beyond (crun takes `net_admin` and even a number for a name).
+//! Invariant: the list names the harmless ones, and every other name, new and misspelt ones
+//! included, counts as reaching beyond (crun accepts `net_admin` and even a number as a name).
 
 use serde_json::Value;
 
@@ -88,7 +88,7 @@ pub(crate) fn check(process: &Value) -> Result<(), SpecError> {
             .get(set)
             .is_none_or(|list| list.is_null() || list.as_array().is_some_and(texts))
         {
-            return Err(SpecError::Type("capabilities", "lists of texts"));
+            return Err(SpecError::Type("capabilities", "lists of strings"));
         }
     }
     Ok(())
@@ -158,13 +158,11 @@ pub fn user(process: &Value) -> Result<u64, SpecError> {
     keys::check(user)?;
     match user.get("uid") {
         None | Some(Value::Null) => Ok(0),
-        Some(uid) => uid
-            .as_u64()
-            .ok_or(SpecError::Type("uid", "a user's number")),
+        Some(uid) => uid.as_u64().ok_or(SpecError::Type("uid", "a user ID")),
     }
 }
 
-/// Whether a capability can be had by the process: whether it is in the bounding set.
+/// Whether the process can get a capability: whether it is in the bounding set.
 pub(super) fn holds(process: &Value, name: &str) -> bool {
     let bounding = process
         .get("capabilities")
@@ -177,8 +175,7 @@ pub(super) fn holds(process: &Value, name: &str) -> bool {
         .any(|held| canonical(held) == canonical(name))
 }
 
-/// Whether the process can't get any capability, whatever it runs: all that it could have was
-/// dropped.
+/// Whether the process can't get any capability by any program: all of them were dropped.
 pub(super) fn can_have_none(process: &Value) -> bool {
     let bounding = process
         .get("capabilities")
@@ -215,7 +212,7 @@ pub fn grant(process: &mut Value, name: &str) -> Result<(), SpecError> {
         }
         let list = list
             .as_array_mut()
-            .ok_or(SpecError::Type("capabilities", "lists of texts"))?;
+            .ok_or(SpecError::Type("capabilities", "lists of strings"))?;
         if !list
             .iter()
             .filter_map(Value::as_str)

@@ -1,8 +1,8 @@
-//! The control group that the engine asks for. The filter's is made beside what comes of it.
+//! The control group that the engine asks for. The filter's own is created beside it.
 //!
-//! An empty path is taken out: libcontainer reads it as its caller's own group, and kills whoever
-//! is in a container's group when it removes it. So one that leads to the root is refused: there is
-//! nothing beside it, and everybody is in it.
+//! An empty path is removed: libcontainer reads it as its caller's own group, and it kills every
+//! process in a container's group when it removes that. For the same reason a path that leads to
+//! the root group is refused: every process is in it, and there is no place beside it.
 
 use std::path::{Component, Path};
 
@@ -12,7 +12,7 @@ use super::checked::Spec;
 use super::error::SpecError;
 use super::json::{object, object_mut};
 
-/// Checks `linux.cgroupsPath`, and takes an empty one out.
+/// Checks `linux.cgroupsPath`, and removes an empty one.
 pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
     match stated(spec)? {
         Some(path) if path.is_empty() => {
@@ -24,10 +24,10 @@ pub(super) fn edit(spec: &mut Value) -> Result<(), SpecError> {
     }
 }
 
-/// `linux.cgroupsPath`, as it stands there: a path, or what systemd is to be asked for.
+/// `linux.cgroupsPath`, unchanged: a path, or the slice and scope to request from systemd.
 ///
 /// # Errors
-/// [`SpecError::Type`] for what is no text.
+/// [`SpecError::Type`] for what is not a string.
 pub fn path(spec: &Spec) -> Result<Option<String>, SpecError> {
     stated(spec)
 }
@@ -37,7 +37,7 @@ fn stated(spec: &Value) -> Result<Option<String>, SpecError> {
     match linux.and_then(|linux| linux.get("cgroupsPath")) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(path)) => Ok(Some(path.clone())),
-        Some(_) => Err(SpecError::Type("cgroupsPath", "a text")),
+        Some(_) => Err(SpecError::Type("cgroupsPath", "a string")),
     }
 }
 
@@ -65,12 +65,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused() {
+    fn what_is_not_a_string_is_refused() {
         assert!(edited(&json!(["/x"])).is_err() && edited(&json!(7)).is_err());
     }
 
     #[test]
-    fn an_empty_path_is_taken_out_and_any_other_stays() {
+    fn an_empty_path_is_removed_and_any_other_stays() {
         assert_eq!(edited(&json!("")), Ok(json!({})));
         for path in [
             "x",

@@ -1,5 +1,5 @@
-//! A `config.json` whose keys and types were checked: what is read of it can be believed, and
-//! nobody else can make one.
+//! A `config.json` whose keys and types were checked, so that reading it is unambiguous. Only this
+//! file constructs one.
 
 use std::ops::Deref;
 

@@ -1,5 +1,5 @@
-//! Our hook in `config.json`: what makes the gateway, between the namespaces and the container's
-//! first instruction.
+//! Our hook in `config.json`: it makes the gateway after the namespaces have been created and
+//! before the container's first instruction.
 //!
 //! `createRuntime` hooks run after every `prestart` hook, in the host's namespaces (runtime-spec,
 //! config.md, "POSIX-platform Hooks"): Docker's own `libnetwork-setkey` has put the interface in by
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::error::SpecError;
 use super::json::object_mut;
 
-/// How our hook is recognised, whatever path an older version of us had.
+/// The arguments by which our hook is recognised, also where an older version had another path.
 const ARGUMENTS: [&str; 2] = ["boundary-shim", "hook"];
 
 /// Seconds until the runtime gives up on us. The hook gives up by itself long before.

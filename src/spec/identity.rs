@@ -1,9 +1,8 @@
-//! Who a container is, for the people who read its record: from what its engine says of it.
+//! Who a container is, for the people who read its record: from what its engine says about it.
 //!
-//! Invariant: nothing but words in a record follows from it, since with some engines whoever starts
-//! a container writes its annotations. Of those, only what the engine writes after the container's
-//! own is read (as in [`super::pod`]); Docker's own file beats them all. Every text is cleaned and
-//! bounded here.
+//! Invariant: it is only shown, never acted on, since with some engines whoever starts a container
+//! writes its annotations. Only those that the engine writes after the container's own are read (as
+//! in [`super::pod`]); Docker's own file takes precedence. Every text is cleaned and bounded here.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +12,12 @@ use crate::audit::line::ContainerIdentity;
 use crate::audit::record::MAX_NAME;
 use crate::escape::clean;
 
-/// Which engine made it: podman and CRI-O write their names, over whatever was there.
+/// The engine's name: podman and CRI-O overwrite it with theirs.
 const MANAGER: &str = "io.container.manager";
-/// What every container of containerd's CRI plugin has.
+/// An annotation of every container of containerd's CRI plugin.
 const CONTAINERD: &str = "io.kubernetes.cri.container-type";
 
-/// What the annotations say. podman writes its own name alone. `wanted`: the labels that the host
-/// wants to know of.
+/// What the annotations say; podman writes only its own name. `wanted`: the labels to record.
 #[must_use]
 pub fn of_annotations(spec: &Value, wanted: &[String]) -> ContainerIdentity {
     let annotation = |key: &str| spec.get("annotations")?.get(key)?.as_str();
@@ -32,7 +30,7 @@ pub fn of_annotations(spec: &Value, wanted: &[String]) -> ContainerIdentity {
     }
 }
 
-/// What Docker keeps of it in `config.v2.json`.
+/// What Docker's `config.v2.json` says.
 #[must_use]
 pub fn of_docker(config: &Value, wanted: &[String]) -> ContainerIdentity {
     let own = config.get("Config");

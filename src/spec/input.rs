@@ -1,4 +1,5 @@
-//! What the rewrite must know of host and administrator: looked up by `prepare`, plain values here.
+//! What the rewrite must know about host, bundle and settings: plain values, looked up beforehand
+//! by `runtime/create.rs` (or the hook) through `prepare`.
 
 use super::mounts::HostFiles;
 use crate::apparmor::Confinement;
@@ -7,11 +8,10 @@ use crate::policy::Exit;
 use crate::seccomp::tier::Tier;
 use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
 
-/// What the host and its administrator say about one container.
+/// What the host, the bundle's past and the administrator's settings say about one container.
 #[derive(Debug)]
 pub struct RewriteInput {
-    /// Where the network namespace that the spec names is found; none where the spec names none by
-    /// path.
+    /// What the network namespace is that the spec names by path; none where it names no path.
     pub place: Option<NetworkOrigin>,
     /// Whether an earlier rewrite of this very bundle turned the host's network into a private one.
     pub was_host: bool,
@@ -19,16 +19,16 @@ pub struct RewriteInput {
     pub host_user_namespace: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
-    /// A device that the spec lists and the host hasn't got at that path: it can't be had in a user
-    /// namespace.
+    /// The path of a device that the spec lists and the host doesn't have there: it is not
+    /// available in a user namespace.
     pub absent_device: Option<String>,
-    /// What the container would be given of the host's files.
+    /// The host's files that the container would see, and this program's own.
     pub host_files: HostFiles,
-    /// What to do where this program's own are among them.
+    /// What to do where the container would see this program's own.
     pub boundary_mounts: BoundaryMounts,
     /// What the host's kernel lets a container nest.
     pub host: Host,
-    /// What AppArmor makes of a container that is to nest.
+    /// What AppArmor does to a container that is to nest.
     pub confinement: Confinement,
     /// What to do about the host's network.
     pub host_network: HostNetwork,
@@ -36,13 +36,13 @@ pub struct RewriteInput {
     pub user_namespace: UserNamespace,
     /// What to do about privileged containers.
     pub privileged: Privileged,
-    /// What the container may nest inside of itself.
+    /// What the container may nest, if anything.
     pub nesting: Option<Tier>,
-    /// What the real runtime makes of a spec.
+    /// Where the real runtime treats a spec differently from runc.
     pub quirks: RuntimeQuirks,
 }
 
-/// What a real runtime makes of a spec, where that isn't what runc does.
+/// How a real runtime treats a spec, where that differs from runc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeQuirks {
     /// It gives every container a user namespace of its own.
@@ -65,10 +65,10 @@ impl RuntimeQuirks {
     };
 }
 
-/// Where a network namespace that the spec names by path is found.
+/// What a network namespace that the spec names by path is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkOrigin {
-    /// It is the host's own.
+    /// The host's own.
     Host,
     /// It has a live gateway.
     Filtered {
@@ -78,18 +78,18 @@ pub enum NetworkOrigin {
         /// own.
         owner: Option<OwnerNamespace>,
     },
-    /// It was made beforehand and nobody is in it: the engine's, for this container.
+    /// Made beforehand and empty: the engine made it for this container.
     Free,
-    /// Somebody is in it, unfiltered.
+    /// Processes run in it, unfiltered.
     InUse,
 }
 
-/// The user namespace of a gateway's first container, as a joiner must write it down.
+/// The user namespace of a gateway's first container, as a joining container's spec must name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerNamespace {
     /// `/proc/PID/ns/user`.
     pub path: String,
-    /// Its `uid_map`: container id, host id, size.
+    /// Its `uid_map`: ID in the container, ID on the host, size.
     pub uid_map: Vec<[u64; 3]>,
     /// Its `gid_map`.
     pub gid_map: Vec<[u64; 3]>,

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::error::SpecError;
 use super::json::Object;
-use crate::escape::excerpt;
+use crate::escape::quoted;
 use crate::text::is_same_key_to_go;
 
-/// Every key that this program reads or writes, at whatever level it stands.
+/// Every key that this program reads or writes, at any level.
 const KNOWN: &[&str] = &[
     "action",
     "allow",
@@ -73,7 +73,7 @@ pub(super) fn check(object: &Object) -> Result<(), SpecError> {
             .find(|known| key != *known && is_same_key_to_go(key, known))
         {
             return Err(SpecError::AmbiguousKey {
-                found: excerpt(key),
+                found: quoted(key),
                 known,
             });
         }

@@ -1,8 +1,9 @@
-//! What of the host's files a container would get: nothing that shows this program's own.
+//! The host's files that a container would see: none of this program's own may be among them.
 //!
 //! Whoever reaches a gateway's control socket or a plan in `/run/boundary`, the record or the
-//! settings, decides what filters him; a read-only mount keeps nobody from connecting to a socket.
-//! Pure: paths come out of the spec, and where they lead on the host comes in as [`Location`]s.
+//! settings, decides how they are filtered; a read-only mount doesn't prevent connecting to a
+//! socket. Pure: paths come out of the spec, and where they lead on the host comes in as
+//! [`Location`]s.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use super::checked::Spec;
 use super::error::SpecError;
 use crate::settings::BoundaryMounts;
 
-/// A file or folder by its device and inode: the same by whatever path it is reached.
+/// A file or folder by its device and inode, the same for every path that leads to it.
 pub type Inode = (u64, u64);
 
 /// Where a path leads on the host.
@@ -49,7 +50,7 @@ pub struct HostFiles {
 }
 
 /// Every path of the host that a spec gives to its container, from the bundle's folder: the root,
-/// sources of mounts, layers of overlays. Some are none (`tmpfs`, `proc`): they lead to nothing.
+/// sources of mounts, layers of overlays. Some are not paths (`tmpfs`, `proc`): nothing is there.
 #[must_use]
 pub fn sources(spec: &Spec, bundle: &Path) -> Vec<PathBuf> {
     let text = |holder: Option<&Value>, key: &str| holder?.get(key)?.as_str().map(str::to_owned);

@@ -34,7 +34,7 @@ pub(super) fn namespace_path(
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(path)) if path.is_empty() => Ok(None),
         Some(Value::String(path)) => Ok(Some(PathBuf::from(path))),
-        Some(_) => Err(SpecError::Type("path", "a text")),
+        Some(_) => Err(SpecError::Type("path", "a string")),
     }
 }
 

@@ -2,10 +2,10 @@
 //! this container can have it.
 //!
 //! Two things make a nested jail work without a word on the command line: CAP_NET_ADMIN, to wire it
-//! up, and a seccomp filter that lets it make its namespaces. The capability is given only where a
-//! user namespace bounds it (`user_namespace`), and where that costs the container nothing that it
-//! was given. What can't be had is no error, since the container may never nest anything: it is
-//! said, with what would help.
+//! up, and a seccomp filter that lets it create its namespaces. The capability is given only where
+//! a user namespace bounds it (`user_namespace`), and where that costs the container nothing that
+//! it was given. What is not possible is not an error, since the container may never nest anything:
+//! a notice in the record says so, and what would help.
 
 use serde_json::Value;
 
@@ -72,7 +72,7 @@ pub fn profile(process: &Value) -> Result<&str, SpecError> {
     match process.get("apparmorProfile") {
         None | Some(Value::Null) => Ok(""),
         Some(Value::String(profile)) => Ok(profile),
-        Some(_) => Err(SpecError::Type("apparmorProfile", "a text")),
+        Some(_) => Err(SpecError::Type("apparmorProfile", "a string")),
     }
 }
 
@@ -163,7 +163,7 @@ fn unbounded(spec: &Value, process: &Value, input: &RewriteInput) -> Option<Stri
             "{lost} would be lost in the user namespace that this needs; drop it if it isn't used"
         ));
     }
-    user_namespace::outlook(spec, input, CAPABILITY)
+    user_namespace::outlook(spec, input, &user_namespace::reaches_beyond(CAPABILITY))
         .err()
         .map(|obstacle| obstacle.to_string())
 }
@@ -180,7 +180,7 @@ fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> 
     let before = filter.clone();
     if let Err(error) = patch::oci(filter, tier) {
         *filter = before;
-        return Err(format!("the seccomp profile was left as it was: {error}"));
+        return Err(format!("the seccomp profile is unchanged: {error}"));
     }
     Ok((*filter != before).then_some(before))
 }
@@ -188,16 +188,16 @@ fn patch_seccomp(spec: &mut Value, tier: Tier) -> Result<Option<Value>, String> 
 /// What a profile's denial means for a nested jail, and what would help.
 fn denial(profile: &str, denied: Denied) -> String {
     let (what, rules) = match denied {
-        Denied::UserNamespaces => ("nothing can be nested: user namespaces are", "`userns,`"),
+        Denied::UserNamespaces => ("nothing can be nested: user namespaces are", "userns"),
         Denied::Mounts => (
             "a nested jail can't mount: its mounts are",
-            "`mount,` and `pivot_root,`",
+            "mount and pivot_root",
         ),
     };
     let help = if apparmor::is_engine_default(profile) {
-        "`boundary-shim install` for the engine loads a profile that allows them".to_owned()
+        "boundary-shim install for the engine loads a profile that allows them".to_owned()
     } else {
-        format!("add {rules} to it, or choose another profile")
+        format!("allow {rules} in it, or choose another profile")
     };
     format!(
         "{what} denied by the AppArmor profile {}; {help}",
@@ -205,7 +205,7 @@ fn denial(profile: &str, denied: Denied) -> String {
     )
 }
 
-/// What would stop a nested jail, whatever the seccomp profile allows.
+/// What would stop a nested jail even if the seccomp profile allows it.
 fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecError> {
     let mut found = Vec::new();
     let mut say = |sentence: &str| found.push(sentence.to_owned());
@@ -217,7 +217,7 @@ fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecErro
     }
     if !host.unprivileged_user_namespaces {
         say(
-            "nothing can be nested: the host leaves user namespaces to its own root; set sysctl \
+            "nothing can be nested: the host allows user namespaces to its root alone; set sysctl \
              kernel.unprivileged_userns_clone=1",
         );
     }
@@ -244,14 +244,14 @@ fn obstacles(spec: &Value, input: &RewriteInput) -> Result<Vec<String>, SpecErro
     let label = text("selinuxLabel");
     if host.selinux_decides && !label.is_empty() {
         found.push(format!(
-            "SELinux decides whether {} may nest: if it is denied, allow its type user_namespace {{ create }}",
+            "SELinux decides whether {} may nest: if nesting is denied, allow its type user_namespace {{ create }}",
             clean(label, MAX_PATH_SHOWN)
         ));
     }
     let process = spec.get("process").unwrap_or(&Value::Null);
     if capabilities::user(process)? == 0 && !capabilities::holds(process, "CAP_SETFCAP") {
         found.push(
-            "root in the container can't map its own id in a nested user namespace (Linux 5.12): add --cap-add SETFCAP"
+            "root in the container can't map its own id in a nested user namespace (since Linux 5.12): add --cap-add SETFCAP"
                 .to_owned(),
         );
     }

@@ -1,25 +1,26 @@
-//! Whether a container is a pod's, and of which Kubernetes namespace: from the annotations that
-//! engines write.
+//! Whether a container belongs to a pod, and to which Kubernetes namespace: from the annotations
+//! that engines write.
 //!
-//! What must not be forgotten: CRI-O copies all annotations of a pod into its containers, so that
-//! only what it writes after them counts (`SandboxName`; not `Namespace`, which it writes for the
-//! sandbox alone). With other engines, whoever starts a container can write any of them: what
-//! follows from them may only take away, never give.
+//! CRI-O copies all annotations of a pod into its containers, so only what it writes after them
+//! counts (`SandboxName`; not `Namespace`, which it writes for the sandbox alone). With other
+//! engines, whoever starts a container can write any of them.
+//!
+//! Invariant: what follows from these annotations only takes something away, never grants anything.
 
 use serde_json::Value;
 
 /// containerd's CRI plugin: the namespace.
 const CONTAINERD: &str = "io.kubernetes.cri.sandbox-namespace";
-/// CRI-O: `k8s_POD_NAMESPACE_UID_ATTEMPT`. No name in Kubernetes holds an underscore.
+/// CRI-O: `k8s_POD_NAMESPACE_UID_ATTEMPT`. Names in Kubernetes contain no underscore.
 const CRIO: &str = "io.kubernetes.cri-o.SandboxName";
-/// What every container of theirs has.
+/// Annotations that every container of these engines has.
 const TYPES: [&str; 2] = [
     "io.kubernetes.cri.container-type",
     "io.kubernetes.cri-o.ContainerType",
 ];
 
-/// The Kubernetes namespace of the pod that a container belongs to; empty where that isn't sure.
-/// None: it is no pod's.
+/// The Kubernetes namespace of the pod that a container belongs to; empty where it can't be
+/// determined. None: it belongs to no pod.
 #[must_use]
 pub fn namespace(spec: &Value) -> Option<String> {
     let annotation = |key: &str| spec.get("annotations")?.get(key);

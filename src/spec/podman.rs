@@ -1,9 +1,10 @@
-//! Whether a container is podman's, whose network has a need of its own.
+//! Whether a container is podman's, which needs its links to stay until the end.
 //!
-//! When a container is over, netavark looks for each of its links: it takes one that isn't there
-//! for a failure, and a host's end that is still there for another container's. Docker and CNI's
-//! plugins are content with whatever is left. What must not be forgotten: anybody can write the
-//! annotation, so nothing but politeness may follow from it.
+//! When a container has ended, netavark looks for each of its links: a missing one is a failure to
+//! it, and a host's end that is still there belongs to another container. Docker and CNI plugins
+//! accept whatever is left.
+//!
+//! Invariant: anybody can write the annotation, so no decision about security follows from it.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Containers that can act through the host, whatever happens to their packets.
+//! Refuses containers that can act through the host, which no filtering of their packets prevents.
 
 use serde_json::Value;
 
@@ -8,8 +8,7 @@ use super::json::{Object, object};
 use super::namespaces::namespace;
 use crate::settings::Privileged;
 
-/// Containers that see the host's devices, processes or mounts can act through them, whatever
-/// happens to their packets.
+/// Refuses containers that see the host's devices, processes or mounts, through which they can act.
 pub(super) fn refuse(spec: &Value, setting: Privileged) -> Result<(), SpecError> {
     if setting == Privileged::Allow {
         return Ok(());

@@ -56,7 +56,7 @@ pub(super) fn input() -> RewriteInput {
 }
 
 /// Checks and rewrites a tree.
-pub(super) fn rewrite(tree: &mut Value, input: &RewriteInput) -> Result<Outcome, SpecError> {
+pub(super) fn rewrite(tree: &mut Value, input: &RewriteInput) -> Result<RewriteOutcome, SpecError> {
     let mut spec = Spec::check(tree.clone())?;
     let outcome = super::rewrite(&mut spec, input, "/usr/local/bin/boundary-shim")?;
     *tree = spec.into_value();
@@ -124,7 +124,7 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
     let outcome = rewrite(&mut after, &input()).unwrap();
     assert_eq!(
         outcome,
-        Outcome {
+        RewriteOutcome {
             gateway: GatewayOwner::Own,
             exit: Exit::Uplink,
             user_namespace: false,
@@ -194,7 +194,10 @@ fn without_user_namespaces_the_capability_is_refused_or_taken_away() {
         ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &off).unwrap_err();
-    assert_eq!(refused, SpecError::NoUserNamespaces("CAP_NET_ADMIN".into()));
+    assert_eq!(
+        refused,
+        SpecError::NoUserNamespaces("CAP_NET_ADMIN reaches beyond the container".into())
+    );
     assert!(refused.to_string().contains("user.max_user_namespaces"));
     let never = RewriteInput {
         user_namespace: UserNamespace::Never,
@@ -212,7 +215,10 @@ fn without_pivot_root_there_is_no_user_namespace_of_ours() {
         ..input()
     };
     let refused = rewrite(&mut with_capability("CAP_SYS_ADMIN"), &bare).unwrap_err();
-    assert_eq!(refused, SpecError::NoPivot("CAP_SYS_ADMIN".into()));
+    assert_eq!(
+        refused,
+        SpecError::NoPivot("CAP_SYS_ADMIN reaches beyond the container".into())
+    );
     // What was not asked for is no reason to refuse: the container goes without.
     let nesting = RewriteInput {
         nesting: Some(Tier::Nsjail),
@@ -260,7 +266,10 @@ fn a_device_under_another_name_is_not_lost_to_nesting() {
     let refused = rewrite(&mut with_capability("CAP_NET_ADMIN"), &input).unwrap_err();
     assert_eq!(
         refused,
-        SpecError::AbsentDevice("CAP_NET_ADMIN".into(), "/dev/disk".into())
+        SpecError::AbsentDevice(
+            "CAP_NET_ADMIN reaches beyond the container".into(),
+            "/dev/disk".into()
+        )
     );
     // Whoever brings a user namespace knows what is to be had in it.
     let mut spec = with_capability("CAP_NET_ADMIN");
@@ -645,7 +654,7 @@ proptest! {
         let second = rewrite(&mut again, &RewriteInput { was_host, nesting, ..input() }).unwrap();
         // The second time, the filter is found as it should be.
         let nesting = Nesting { seccomp_before: None, ..first.nesting };
-        prop_assert_eq!(Outcome { nesting, ..first }, second);
+        prop_assert_eq!(RewriteOutcome { nesting, ..first }, second);
         prop_assert_eq!(spec.to_string(), again.to_string());
     }
 

@@ -1,10 +1,12 @@
 //! The user namespace that bounds capabilities which reach beyond the container (`capabilities`).
 //!
 //! Held in the host's user namespace, CAP_NET_ADMIN acts through `IFLA_TARGET_NETNSID` on the other
-//! end of any veth, CAP_SYS_ADMIN enters any namespace: no filter stands that. In a user namespace
-//! of the container's own, even one that maps each id to itself, both act on the container's
-//! namespaces alone. What must not be forgotten: the network namespace must belong to it, that is,
-//! be made together with it.
+//! end of any veth, and CAP_SYS_ADMIN enters any namespace: no filter withstands that. In a user
+//! namespace of the container's own, even one that maps each ID to itself, both act on the
+//! container's namespaces alone.
+//!
+//! Invariant: the container's network namespace belongs to its user namespace, that is, both are
+//! created together.
 
 use std::path::PathBuf;
 
@@ -21,8 +23,13 @@ use crate::settings::UserNamespace;
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
 const ALL_IDS: u64 = 4_294_967_295;
 
-/// What needs bounding where every container does.
-const REQUIRED: &str = "under user-namespace = \"require\" a container";
+/// Why a container needs a user namespace where every container does.
+const REQUIRED: &str = "user-namespace = \"require\" demands a user namespace";
+
+/// Why a container with a capability needs one.
+pub(super) fn reaches_beyond(capability: &str) -> String {
+    format!("{capability} reaches beyond the container")
+}
 
 /// The path that the spec gives its user namespace, where it gives one.
 ///
@@ -43,8 +50,8 @@ pub(super) enum Bound<'a> {
     Fresh,
 }
 
-/// Says what would bound capabilities here, edits nothing. `reason` is what needs bounding, for the
-/// error.
+/// Says what would bound capabilities here, edits nothing. `reason` says what needs bounding, for
+/// the error.
 ///
 /// # Errors
 /// Why nothing can bound them.
@@ -107,7 +114,7 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<bool, SpecE
         return Ok(false);
     }
     let reason = match spec.get("process").and_then(capabilities::beyond) {
-        Some(capability) => capability,
+        Some(capability) => reaches_beyond(&capability),
         None if given => return bounds(spec, input),
         None if input.user_namespace == UserNamespace::Auto => return Ok(false),
         None => REQUIRED.to_owned(),
@@ -127,7 +134,7 @@ pub(super) fn judge(spec: &Value, input: &RewriteInput) -> Result<bool, SpecErro
         return Ok(true);
     }
     match spec.get("process").and_then(capabilities::beyond) {
-        Some(capability) => Err(SpecError::TooLate(capability)),
+        Some(capability) => Err(SpecError::TooLate(reaches_beyond(&capability))),
         None if input.user_namespace == UserNamespace::Require => {
             Err(SpecError::TooLate(REQUIRED.to_owned()))
         }

@@ -157,12 +157,12 @@ fn hostile_bundles_are_refused_and_left_as_they_were() {
     let cases: [(&[u8], &str); 8] = [
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
-        (b"[]", "not an object"),
+        (b"[]", "config.json must be an object"),
         (b"{}", "host's pid namespace"),
         (b"{\"a\": \"\xff\"}", "not valid JSON"),
         (deep.as_bytes(), "not valid JSON"),
         (&huge, "larger than"),
-        (twisted.as_bytes(), "differs from «namespaces» only in case"),
+        (twisted.as_bytes(), "differs from namespaces only in case"),
     ];
     for (content, why) in cases {
         world.write("bundle/config.json", content, 0o644);
@@ -211,7 +211,7 @@ fn hostile_ids_are_refused() {
             ])
             .output()
             .unwrap();
-        world.assert_refused(&output, "container id");
+        world.assert_refused(&output, "invalid container ID");
     }
     assert!(!world.path("bundle/boundary.json").exists());
 }

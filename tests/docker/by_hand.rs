@@ -83,7 +83,7 @@ fn killed_proxy(bed: &Bed) {
             // By its end, or already by its not reading the order.
             let said = [
                 "the proxy ended before it was ready",
-                "start the proxy: Broken pipe",
+                "can't start the proxy: Broken pipe",
             ];
             assert!(
                 said.iter().any(|sign| bundle.words().contains(sign)),

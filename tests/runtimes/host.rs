@@ -166,7 +166,7 @@ fn unusable() {
     for (runtime, why) in [
         ("/no/such/runc", "ENOENT"),
         ("/etc/passwd", "EACCES"),
-        ("/usr", "is no file"),
+        ("/usr", "is not a regular file"),
         (ourselves, "is this program itself"),
         (wrapper.as_str(), "calls this program again"),
     ] {
@@ -263,7 +263,7 @@ fn doctor() {
     let (code, said) = doctor();
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("FAIL  runtime: no runtime «no-such-runtime»"),
+        said.contains("FAIL  runtime: no runtime \"no-such-runtime\""),
         "{said}"
     );
     assert!(said.contains("typo.yaml:2"), "{said}");

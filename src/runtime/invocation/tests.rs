@@ -13,15 +13,15 @@ fn line(text: &str) -> Vec<OsString> {
         .collect()
 }
 
-fn command_of(text: &str) -> Result<Command, InvocationError> {
+fn command_of(text: &str) -> Result<RuntimeCommand, InvocationError> {
     scan(&line(text)).command
 }
 
-fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
+fn created(bundle: &str, id: &str) -> Result<RuntimeCommand, InvocationError> {
     let bundle = Some(bundle)
         .filter(|bundle| !bundle.is_empty())
         .map(PathBuf::from);
-    Ok(Command::Create {
+    Ok(RuntimeCommand::Create {
         bundle,
         id: id.to_owned(),
         waits: true,
@@ -31,15 +31,17 @@ fn created(bundle: &str, id: &str) -> Result<Command, InvocationError> {
 }
 
 /// As a line that has `--no-pivot`, too.
-fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, InvocationError> {
+fn without_pivot(
+    command: Result<RuntimeCommand, InvocationError>,
+) -> Result<RuntimeCommand, InvocationError> {
     command.map(|command| match command {
-        Command::Create {
+        RuntimeCommand::Create {
             bundle,
             id,
             waits,
             preserved,
             ..
-        } => Command::Create {
+        } => RuntimeCommand::Create {
             bundle,
             id,
             waits,
@@ -51,15 +53,15 @@ fn without_pivot(command: Result<Command, InvocationError>) -> Result<Command, I
 }
 
 /// As [`created`], by a verb that also starts.
-fn ran(bundle: &str, id: &str) -> Result<Command, InvocationError> {
+fn ran(bundle: &str, id: &str) -> Result<RuntimeCommand, InvocationError> {
     created(bundle, id).map(|command| match command {
-        Command::Create {
+        RuntimeCommand::Create {
             bundle,
             id,
             no_pivot,
             preserved,
             ..
-        } => Command::Create {
+        } => RuntimeCommand::Create {
             bundle,
             id,
             waits: false,
@@ -89,13 +91,13 @@ fn the_lines_of_engines_are_read() {
     );
     assert_eq!(
         command_of(&format!("{docker} start ID")),
-        Ok(Command::Start { id: "ID".into() })
+        Ok(RuntimeCommand::Start { id: "ID".into() })
     );
     assert_eq!(
         command_of(&format!("{docker} delete --force ID")),
-        Ok(Command::Delete { id: "ID".into() })
+        Ok(RuntimeCommand::Delete { id: "ID".into() })
     );
-    let exec = Command::Exec {
+    let exec = RuntimeCommand::Exec {
         id: "ID".into(),
         process: Some("/tmp/p".into()),
         capabilities: vec![],
@@ -168,11 +170,14 @@ fn the_bundle_is_found_however_it_is_written() {
 
 #[test]
 fn a_value_or_a_container_called_create_is_no_verb() {
-    assert_eq!(command_of("--root create state ID"), Ok(Command::Other));
-    assert_eq!(command_of("state create"), Ok(Command::Other));
+    assert_eq!(
+        command_of("--root create state ID"),
+        Ok(RuntimeCommand::Other)
+    );
+    assert_eq!(command_of("state create"), Ok(RuntimeCommand::Other));
     assert_eq!(
         command_of("start create"),
-        Ok(Command::Start {
+        Ok(RuntimeCommand::Start {
             id: "create".into()
         })
     );
@@ -225,10 +230,13 @@ fn unknown_options_that_can_not_mislead_pass() {
         command_of("create --bundle B --strange ID"),
         created("B", "ID")
     );
-    assert_eq!(command_of("--strange value state ID"), Ok(Command::Other));
-    assert_eq!(command_of("strange --verb x"), Ok(Command::Other));
-    assert_eq!(command_of(""), Ok(Command::Other));
-    assert_eq!(command_of("create --help"), Ok(Command::Other));
+    assert_eq!(
+        command_of("--strange value state ID"),
+        Ok(RuntimeCommand::Other)
+    );
+    assert_eq!(command_of("strange --verb x"), Ok(RuntimeCommand::Other));
+    assert_eq!(command_of(""), Ok(RuntimeCommand::Other));
+    assert_eq!(command_of("create --help"), Ok(RuntimeCommand::Other));
 }
 
 #[test]
@@ -237,7 +245,7 @@ fn the_program_run_by_exec_keeps_its_own_options() {
     let capabilities = ["CAP_A", "CAP_B", "CAP_C"].map(str::to_owned).to_vec();
     assert_eq!(
         found,
-        Ok(Command::Exec {
+        Ok(RuntimeCommand::Exec {
             id: "ID".into(),
             process: None,
             capabilities,
@@ -257,9 +265,10 @@ fn the_number_of_preserved_descriptors_is_read_or_counts_as_all() {
     ] {
         for verb in ["create", "run", "restore", "exec"] {
             let read = match command_of(&format!("{verb} --preserve-fds{word} ID")) {
-                Ok(Command::Create { preserved, .. } | Command::Exec { preserved, .. }) => {
-                    preserved
-                }
+                Ok(
+                    RuntimeCommand::Create { preserved, .. }
+                    | RuntimeCommand::Exec { preserved, .. },
+                ) => preserved,
                 other => panic!("{other:?}"),
             };
             assert_eq!(read, number, "{verb}{word}");
@@ -402,15 +411,15 @@ proptest! {
 
 #[test]
 fn features_and_the_version_are_seen_where_nothing_else_is_asked_for() {
-    assert_eq!(command_of("features"), Ok(Command::Features));
+    assert_eq!(command_of("features"), Ok(RuntimeCommand::Features));
     assert_eq!(
         command_of("--root /r --log /l features"),
-        Ok(Command::Features)
+        Ok(RuntimeCommand::Features)
     );
     for line in ["--version", "-v", "--root features --version"] {
-        assert_eq!(command_of(line), Ok(Command::Version), "{line}");
+        assert_eq!(command_of(line), Ok(RuntimeCommand::Version), "{line}");
     }
     for line in ["", "--help", "state features", "--version state c"] {
-        assert_eq!(command_of(line), Ok(Command::Other), "{line}");
+        assert_eq!(command_of(line), Ok(RuntimeCommand::Other), "{line}");
     }
 }
