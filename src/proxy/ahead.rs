@@ -42,10 +42,10 @@ pub(super) enum Unidentified {
 /// A connection that is being made, or is there.
 pub(super) struct Ahead {
     permit: Permit,
-    state: State,
+    state: DialState,
 }
 
-enum State {
+enum DialState {
     Dialling(Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send>>),
     Connected { connected: Connected, ended: bool },
 }
@@ -68,15 +68,15 @@ impl Ahead {
         let dialling = flow.dial(permit.clone());
         Some(Self {
             permit,
-            state: State::Dialling(Box::pin(dialling)),
+            state: DialState::Dialling(Box::pin(dialling)),
         })
     }
 
     /// Whether the server has neither said anything nor ended.
     pub(super) fn is_unused(&self) -> bool {
         match &self.state {
-            State::Dialling(_) => true,
-            State::Connected { connected, ended } => {
+            DialState::Dialling(_) => true,
+            DialState::Connected { connected, ended } => {
                 !ended && !connected.has_passed && connected.unpassed.is_empty()
             }
         }
@@ -108,8 +108,8 @@ impl Ahead {
         let unused = self.is_unused();
         if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
             let connected = match self.state {
-                State::Dialling(dialling) => fresh(dialling.await?),
-                State::Connected { connected, .. } => connected,
+                DialState::Dialling(dialling) => fresh(dialling.await?),
+                DialState::Connected { connected, .. } => connected,
             };
             if flow.would_dial(permit, connected.upstream.address) {
                 return Ok(Some(connected));
@@ -127,7 +127,7 @@ impl Ahead {
     /// Passes bytes back until something breaks. May be dropped at any await: what was read and not
     /// passed is kept.
     async fn pass_back(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
-        if let State::Dialling(dialling) = &mut self.state {
+        if let DialState::Dialling(dialling) = &mut self.state {
             let dialled = dialling.await;
             entry.allowed(self.permit.grounds(), None);
             match dialled {
@@ -136,7 +136,7 @@ impl Ahead {
                         self.permit.grounds(),
                         Some(upstream.address.socket_addr().ip()),
                     );
-                    self.state = State::Connected {
+                    self.state = DialState::Connected {
                         connected: fresh(upstream),
                         ended: false,
                     };
@@ -152,7 +152,7 @@ impl Ahead {
             return Unidentified::Denied(denial);
         }
         let traffic = entry.traffic();
-        let State::Connected { connected, ended } = &mut self.state else {
+        let DialState::Connected { connected, ended } = &mut self.state else {
             return std::future::pending().await;
         };
         loop {

@@ -25,14 +25,14 @@ use crate::policy::{Denial, Hostname, Permit, Protocol};
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub(super) async fn serve(flow: Flow, client: Stream) {
     let mut entry = flow.begin(Kind::Tcp);
-    let mut seen = Seen {
+    let mut seen = EarlyBytes {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
     };
     // Boxed: what lives on doesn't carry the room that this took.
     let (ahead, identity) = Box::pin(identify(&flow, &client, &mut seen, &mut entry)).await;
     // Kept until the connection ends.
-    let Seen {
+    let EarlyBytes {
         bytes: early,
         room: _room,
     } = seen;
@@ -63,7 +63,7 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
 }
 
 /// What a client has said before it was clear what that is.
-struct Seen {
+struct EarlyBytes {
     bytes: Vec<u8>,
     room: Share,
 }
@@ -78,7 +78,7 @@ const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
 async fn identify(
     flow: &Flow,
     client: &Stream,
-    early: &mut Seen,
+    early: &mut EarlyBytes,
     entry: &mut Entry,
 ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
     let mut ahead = Ahead::begin(flow);
@@ -107,7 +107,7 @@ async fn identify(
 async fn read_identity_whenever(
     flow: &Flow,
     client: &Stream,
-    early: &mut Seen,
+    early: &mut EarlyBytes,
 ) -> Result<Identity, Denial> {
     match read_some(client, early).await {
         Ok(0) => Ok(Identity::Opaque),
@@ -118,7 +118,11 @@ async fn read_identity_whenever(
     }
 }
 
-async fn read_identity(flow: &Flow, client: &Stream, seen: &mut Seen) -> Result<Identity, Denial> {
+async fn read_identity(
+    flow: &Flow,
+    client: &Stream,
+    seen: &mut EarlyBytes,
+) -> Result<Identity, Denial> {
     let denials = flow.denials();
     let mut answer = identify::identify(&seen.bytes, denials);
     while answer == Answer::NeedMore {
@@ -159,7 +163,7 @@ const KEPT: usize = 2;
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
 
-async fn read_some(client: &Stream, seen: &mut Seen) -> io::Result<usize> {
+async fn read_some(client: &Stream, seen: &mut EarlyBytes) -> io::Result<usize> {
     loop {
         client.tcp().readable().await?;
         seen.bytes.reserve(READ_AT_ONCE);

@@ -33,8 +33,8 @@ pub use resolver::{LookupError, Resolver};
 use self::message::framed;
 use self::question::{Judgement, Malformed, Question};
 use self::rate_limit::{QUESTIONS_A_SECOND, RateLimit};
-use self::reply::Transport;
-use self::upstream::Answer;
+use self::reply::ReplyTransport;
+use self::upstream::ResolverAnswer;
 use super::budget::{Budget, used_up};
 use super::inside::Inside;
 use super::judge::Judge;
@@ -108,7 +108,7 @@ impl DnsServer {
         destination: SocketAddr,
     ) {
         let Some(reply) = self
-            .answer(&message, source, destination, Transport::Udp)
+            .answer(&message, source, destination, ReplyTransport::Udp)
             .await
         else {
             return;
@@ -126,7 +126,7 @@ impl DnsServer {
         source: SocketAddr,
         destination: SocketAddr,
     ) {
-        if self.converse(stream, source, destination).await == 0 {
+        if self.answer_stream(stream, source, destination).await == 0 {
             let nothing = Denial::because("a connection for DNS that asked nothing");
             self.judge
                 .begin(subject(source, destination))
@@ -135,7 +135,7 @@ impl DnsServer {
     }
 
     /// Gives the number of questions that were heard.
-    async fn converse(
+    async fn answer_stream(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
         source: SocketAddr,
@@ -146,7 +146,7 @@ impl DnsServer {
                 return asked;
             };
             let reply = self
-                .answer(&message, source, destination, Transport::Tcp)
+                .answer(&message, source, destination, ReplyTransport::Tcp)
                 .await;
             let Some(reply) = reply else { return asked + 1 };
             if !matches!(
@@ -165,7 +165,7 @@ impl DnsServer {
         message: &[u8],
         source: SocketAddr,
         destination: SocketAddr,
-        transport: Transport,
+        transport: ReplyTransport,
     ) -> Option<Vec<u8>> {
         if !self.admitted(source, destination) {
             return None;
@@ -260,7 +260,7 @@ impl DnsServer {
     }
 
     /// Remembers what the container is about to be told.
-    fn remember(&self, name: &Hostname, answer: &Answer) {
+    fn remember(&self, name: &Hostname, answer: &ResolverAnswer) {
         let ttl = Duration::from_secs(answer.remaining_ttl().into());
         for address in answer.addresses() {
             self.judge.learned.remember(address, name, ttl);
@@ -288,7 +288,11 @@ fn answered(mut entry: Entry, message: &[u8], reply: Option<&[u8]>, end: End) {
 fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {
     entry.deny(&Denial::because(malformed.reason));
     let (id, operation, code) = malformed.answer?;
-    reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp)
+    reply::encode(
+        &reply::malformed(id, operation, code),
+        None,
+        ReplyTransport::Udp,
+    )
 }
 
 fn subject(source: SocketAddr, destination: SocketAddr) -> Subject {

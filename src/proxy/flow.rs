@@ -15,7 +15,7 @@ use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, Upstre
 
 /// What all connections of a gateway are served with.
 #[derive(Debug)]
-pub(super) struct Services {
+pub(super) struct ConnectionServices {
     /// Decides, and begins records.
     pub judge: Judge,
     /// The connections that are open, and what they take their memory from.
@@ -29,7 +29,7 @@ pub(super) struct Services {
 /// A captured connection.
 #[derive(Debug)]
 pub(super) struct Flow {
-    services: Arc<Services>,
+    services: Arc<ConnectionServices>,
     source: SocketAddr,
     destination: SocketAddr,
 }
@@ -38,7 +38,7 @@ impl Flow {
     /// One from `source`, whose packets were addressed to `destination`. An IPv4 address in IPv6
     /// clothes is the IPv4 address, in rules and in records.
     pub(super) fn new(
-        services: Arc<Services>,
+        services: Arc<ConnectionServices>,
         source: SocketAddr,
         destination: SocketAddr,
     ) -> Self {

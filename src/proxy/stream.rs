@@ -60,11 +60,11 @@ const MOMENT: Duration = Duration::from_secs(1);
 pub struct Streams {
     /// What their buffers, and all else, come out of.
     pub budget: Budget,
-    open: Arc<Open>,
+    open: Arc<OpenStreams>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenStreams {
     enlarger: Enlarger,
     sockets: Mutex<HashMap<usize, Weak<Socket>>>,
     /// When all that could be spared was looked for.
@@ -125,7 +125,7 @@ impl Meter {
 
 /// Room for a connection that is yet to be made.
 #[derive(Debug)]
-pub struct Room {
+pub struct StreamRoom {
     structures: Share,
     received: Buffer,
     sent: Buffer,
@@ -149,12 +149,12 @@ impl Streams {
 
     /// Takes room for one connection. None: the budget is used up.
     #[must_use]
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self) -> Option<StreamRoom> {
         if self.budget.is_short() {
             self.squeeze();
         }
         let size = self.beginning();
-        Some(Room {
+        Some(StreamRoom {
             structures: self.budget.take(SOCKET)?,
             received: Buffer::new(&self.budget, size, RECEIVED_LEAST, AT_ONCE)?,
             sent: Buffer::new(&self.budget, size, SENT_LEAST, 0)?,
@@ -214,7 +214,7 @@ impl Streams {
     }
 }
 
-impl Room {
+impl StreamRoom {
     /// The size of the receive buffer to come.
     pub(super) fn receive_size(&self) -> usize {
         self.received.size

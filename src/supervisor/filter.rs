@@ -15,8 +15,8 @@ use super::control::Asking;
 use super::heard::Heard;
 use crate::audit::AtPath;
 use crate::control::FilterReport;
-use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
-use crate::proxy::{Cell, Filter, Place, stream};
+use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
+use crate::proxy::{Cell, Filter, FilterPlace, stream};
 use crate::sys::buffers;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::fork::Child;
@@ -45,7 +45,7 @@ impl FilterProcess {
         words.wait_at_most(PATIENCE)?;
         let source = AtPath::new(record);
         let run = move || {
-            filter.run(Place {
+            filter.run(FilterPlace {
                 cell,
                 keeper,
                 records: theirs,
@@ -124,7 +124,7 @@ impl FilterProcess {
     }
 
     /// Tells it to end, and waits until all is on record.
-    pub(super) fn finish(&self, why: Why) -> anyhow::Result<()> {
+    pub(super) fn finish(&self, why: EndReason) -> anyhow::Result<()> {
         self.tell(&ToFilter::End(why), &[])?;
         self.await_word(&ToKeeper::Written)
     }

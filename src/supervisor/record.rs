@@ -18,7 +18,7 @@ use crate::proxy::keeper::ToFilter;
 const LOOKED: Duration = Duration::from_secs(5);
 
 /// What a file was when it was last written to the disk: its inode and length.
-type State = (u64, u64);
+type Written = (u64, u64);
 
 /// Looks after the record's file.
 ///
@@ -45,7 +45,7 @@ pub(super) async fn tend(path: &Path, filter: &FilterProcess) -> anyhow::Result<
 
 /// Has a file's bytes written to the disk, where there are more than before. What fails is tried
 /// again when there are more.
-async fn have_on_disk(path: &Path, before: &mut Option<State>) {
+async fn have_on_disk(path: &Path, before: &mut Option<Written>) {
     let Ok(status) = std::fs::symlink_metadata(path) else {
         return;
     };

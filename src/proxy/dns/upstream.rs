@@ -38,7 +38,7 @@ const EMPTY_TTL: u32 = 5;
 
 /// What a resolver said about a name.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResolverAnswer {
     /// Whether the name exists.
     pub exists: bool,
     /// The alias chain from the name asked for, then the records of the type asked for. Their own
@@ -54,7 +54,7 @@ pub struct Answer {
     pub room: Share,
 }
 
-impl Answer {
+impl ResolverAnswer {
     /// The addresses in it.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.records.iter().filter_map(|record| match record.data {
@@ -93,7 +93,7 @@ pub(super) async fn ask(
     client: IpAddr,
     name: &Hostname,
     kind: RecordType,
-) -> io::Result<Answer> {
+) -> io::Result<ResolverAnswer> {
     let query = query(name, kind)?;
     let source = egress.source_for(client, server.ip());
     let mut reading = by_udp(source, server, &query).await?;
@@ -104,7 +104,7 @@ pub(super) async fn ask(
         Reading::Found(exists, records, ttl) => {
             let room = budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
-            Ok(Answer {
+            Ok(ResolverAnswer {
                 exists,
                 records,
                 ttl,

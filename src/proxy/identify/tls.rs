@@ -55,7 +55,7 @@ type Refusal = &'static str;
 /// Puts the handshake message together from one or more records. Only the second record makes it
 /// copy.
 fn read_records(bytes: &[u8]) -> Answer<Hello> {
-    let mut rest = Reader(bytes);
+    let mut rest = ByteReader(bytes);
     let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     loop {
         let fragment = match read_record(&mut rest, message.is_empty()) {
@@ -77,7 +77,7 @@ fn read_records(bytes: &[u8]) -> Answer<Hello> {
 }
 
 /// Takes one whole record and gives its fragment.
-fn read_record<'a>(rest: &mut Reader<'a>, first: bool) -> Answer<&'a [u8]> {
+fn read_record<'a>(rest: &mut ByteReader<'a>, first: bool) -> Answer<&'a [u8]> {
     let another = if first {
         Answer::Not
     } else {
@@ -100,7 +100,7 @@ fn read_record<'a>(rest: &mut Reader<'a>, first: bool) -> Answer<&'a [u8]> {
 
 /// Reads the handshake message once it is whole.
 fn read_message(message: &[u8]) -> Answer<Hello> {
-    let mut reader = Reader(message);
+    let mut reader = ByteReader(message);
     match reader.u8() {
         Some(CLIENT_HELLO) => {}
         Some(_) => return Answer::Refused("the first handshake message is no ClientHello"),
@@ -123,12 +123,12 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
     }
 }
 
-fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, Refusal> {
+fn read_hello(reader: &mut ByteReader<'_>) -> Result<Hello, Refusal> {
     read_hello_start(reader).ok_or("the ClientHello is malformed")?;
     if reader.0.is_empty() {
         return Ok(Hello { sni: None }); // TLS 1.2 and older may end here
     }
-    let mut extensions = Reader(reader.vector16().ok_or("the ClientHello is malformed")?);
+    let mut extensions = ByteReader(reader.vector16().ok_or("the ClientHello is malformed")?);
     if !reader.0.is_empty() {
         return Err("bytes after the extensions of the ClientHello");
     }
@@ -150,7 +150,7 @@ const SERVER_NAME: usize = 0;
 const HOST_NAME: u8 = 0;
 
 /// Everything before the extensions. None: malformed.
-fn read_hello_start(reader: &mut Reader<'_>) -> Option<()> {
+fn read_hello_start(reader: &mut ByteReader<'_>) -> Option<()> {
     let major = reader.u8()?;
     let _minor = reader.u8()?;
     let _random = reader.take(32)?;
@@ -167,8 +167,8 @@ fn read_hello_start(reader: &mut Reader<'_>) -> Option<()> {
 
 fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
     let malformed = "a malformed server name in the ClientHello";
-    let mut extension = Reader(data);
-    let mut list = Reader(extension.vector16().ok_or(malformed)?);
+    let mut extension = ByteReader(data);
+    let mut list = ByteReader(extension.vector16().ok_or(malformed)?);
     let kind = list.u8().ok_or(malformed)?;
     let name = list.vector16().ok_or(malformed)?;
     if kind != HOST_NAME || !extension.0.is_empty() {
@@ -192,7 +192,7 @@ fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
 /// `length:2 (top bit set) type:1 version:2 suites:2 session:2 challenge:2`, and the lengths must
 /// add up.
 fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let plausible = [
         reader.u8().map(|byte| byte & 0x80 != 0),
         reader.u8().map(|_| true),
@@ -208,7 +208,7 @@ fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
     else {
         return Answer::NeedMore;
     };
-    let claimed = Reader(bytes).u16().map(|length| length & 0x7fff);
+    let claimed = ByteReader(bytes).u16().map(|length| length & 0x7fff);
     if claimed == Some(9 + suites + session + challenge) {
         Answer::Refused("an SSL 2 hello")
     } else {
@@ -217,9 +217,9 @@ fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
 }
 
 /// Takes from the front; None (and nothing promised about the rest) where there is too little.
-struct Reader<'a>(&'a [u8]);
+struct ByteReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
