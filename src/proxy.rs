@@ -1,6 +1,6 @@
-//! The filter: one process per gateway, as long as the container's first process.
+//! The filter: one process per gateway, which lives as long as the container's first process.
 //!
-//! It sets everything up before it says that it is ready, then gives up every privilege that
+//! It sets everything up before it reports that it is ready, then drops every privilege that
 //! serving doesn't need. It lives in the namespace it dials from: the gateway's, or the host's for
 //! a container that asked for the host's network.
 

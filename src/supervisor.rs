@@ -1,9 +1,9 @@
-//! The keeper: the life of one gateway. It makes it, starts the filter, looks after links, files
-//! and the control socket, and ends with the container, or when either fails.
+//! The keeper: the life of one gateway. It makes the gateway, starts the filter, looks after links,
+//! files and the control socket, and ends with the container, or when gateway or filter fails.
 //!
-//! It reads no byte that the container sends: that is the filter's (`crate::proxy`), a process of
-//! its own without rights. Not to be forgotten: whatever ends this process ends the filter, and
-//! with both the gateway.
+//! It reads no byte that the container sends; the filter (`crate::proxy`), a process of its own
+//! without privileges, does. Invariant: whatever ends this process ends the filter, and with both
+//! the gateway.
 
 mod control;
 mod filter;
@@ -275,7 +275,7 @@ impl Keeper {
         let outcome = outcome.and(finished);
         let why = why(&outcome);
         match why {
-            EndReason::ContainerEnded => log::info!("it is over, and so is its gateway"),
+            EndReason::ContainerEnded => log::info!("it has ended, and so has its gateway"),
             EndReason::Failed(_) => log::error!("{}", why.reason()),
         }
         // It has done so where it could.

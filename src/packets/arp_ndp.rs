@@ -95,7 +95,7 @@ fn solicitation(packet: &[u8]) -> Option<NeighbourQuery<Ipv6Addr>> {
 /// The advertisement that answers it: an IPv6 packet that says `target` is at `mac`.
 fn advertisement(of: NeighbourQuery<Ipv6Addr>, mac: [u8; 6]) -> Vec<u8> {
     const ROUTER_SOLICITED_OVERRIDE: u8 = 0xe0;
-    /// Type and length of the option «target link-layer address» (RFC 4861, 4.6.1).
+    /// Type and length of the option "target link-layer address" (RFC 4861, 4.6.1).
     const TARGET_MAC: [u8; 2] = [2, 1];
     let mut message = vec![ADVERTISEMENT, 0, 0, 0, ROUTER_SOLICITED_OVERRIDE, 0, 0, 0];
     message.extend(of.target.octets());

@@ -1,8 +1,8 @@
-//! A connection to the server that is made before the client has said anything, since it is allowed
-//! whatever will be said.
+//! A connection to the server that is made before the client has sent anything, because it is
+//! allowed whatever the client sends.
 //!
-//! Owns that connection until the client is identified, and passes on what the server says
-//! meanwhile. Nothing of the client's goes through here: its bytes wait for the verdict.
+//! Owns that connection until the client is identified, and meanwhile passes on what the server
+//! sends. Nothing from the client goes through here: its bytes wait for the verdict.
 
 use std::io;
 use std::pin::Pin;
@@ -119,7 +119,7 @@ impl Ahead {
             Ok(None)
         } else {
             Err(DialError::Denied(Denial::because(
-                "another server had already spoken on it",
+                "a different server had already sent data on it",
             )))
         }
     }

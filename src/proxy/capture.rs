@@ -181,7 +181,7 @@ impl Listener {
         let stream = match room.of(stream) {
             Ok(stream) => stream,
             Err(error) => {
-                let why = format!("what it keeps can't be bounded: {error}");
+                let why = format!("can't limit its socket buffers: {error}");
                 return flow().begin(Kind::Tcp).deny(&Denial::because(why));
             }
         };

@@ -1,9 +1,9 @@
 //! The life of one captured TCP connection: identify, decide, dial, move the bytes, record.
 //!
-//! Owns the order of these steps and the choice of the name that is decided about. Must not know
-//! how any step is done. Invariant: until the verdict no byte of the client's has left, however
-//! long it was silent before, and after it the bytes go to the *decided* name, resolved by us, on
-//! the port that the client addressed; the address that it addressed proves nothing.
+//! Owns the order of these steps and the choice of the name that is decided about. Invariant:
+//! before the verdict no byte of the client's leaves, however long it is silent. After it the bytes
+//! go to the *decided* name, resolved by us, on the port that the client addressed; the address
+//! that the client addressed proves nothing.
 
 use std::io;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
         }
         Ok(Identity::Http) => {
             entry.deny(&Denial::because(
-                "the server had spoken before the client began with HTTP",
+                "the server sent data before the client's HTTP request",
             ));
             reset(client);
         }
@@ -149,11 +149,11 @@ async fn read_identity(
 }
 
 /// What the record says of bytes that never showed what they are.
-const UNTOLD: &str = "what it is could not be told within 5 s";
+const UNTOLD: &str = "the protocol could not be identified within 5 s";
 
 fn broke(error: &io::Error) -> Denial {
     Denial::because(format!(
-        "it broke before it could be told what it is: {error}"
+        "the connection broke before its protocol was identified: {error}"
     ))
 }
 

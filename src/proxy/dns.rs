@@ -1,15 +1,14 @@
-//! DNS: every question that the container sends to port 53, UDP or TCP, whatever the address, is
-//! answered here.
+//! DNS: answers every query that the container sends to port 53, by UDP or TCP, to any address.
 //!
-//! Owns the story of a question: hear, judge, ask our own resolvers, answer, record. Who the
-//! container addressed does not matter: an attacker's server must not get labels to read, so the
-//! proxy asks the resolvers it was given, and the answer comes from the address that was asked. Not
-//! to be forgotten: a denied name causes no packet, and the policy decides before anything else
+//! Owns the steps of one query: read, judge, ask our own resolvers, answer, record. It doesn't
+//! matter which server the container addressed: an attacker's server must not get labels to read,
+//! so the proxy asks the resolvers it was given, and the answer comes from the address that was
+//! asked. Invariant: a denied name causes no packet, and the policy decides before anything else
 //! looks at the name.
 //!
-//! Answers may hold addresses that the container will not be let to (loopback, metadata): they are
-//! passed on unfiltered, for what is dialled is checked by the dialler, each time, and a filtered
-//! answer would explain nothing.
+//! Answers may contain addresses that the container may not reach (loopback, metadata). They are
+//! passed on unfiltered: the dialler checks each address that it dials, and a filtered answer would
+//! explain nothing.
 
 mod learned;
 pub mod message;
@@ -127,7 +126,7 @@ impl DnsServer {
         destination: SocketAddr,
     ) {
         if self.answer_stream(stream, source, destination).await == 0 {
-            let nothing = Denial::because("a connection for DNS that asked nothing");
+            let nothing = Denial::because("no query on the DNS connection");
             self.judge
                 .begin(subject(source, destination))
                 .deny(&nothing);
@@ -251,7 +250,7 @@ impl DnsServer {
     fn admitted(&self, source: SocketAddr, destination: SocketAddr) -> bool {
         let admitted = self.rate.admits();
         if !admitted {
-            let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
+            let reason = format!("more than {QUESTIONS_A_SECOND} DNS queries in one second");
             self.judge
                 .begin(subject(source, destination))
                 .deny(&Denial::because(reason));

@@ -1,7 +1,5 @@
-//! One captured TCP connection as all who serve it know it: who asked, where its packets were
-//! addressed to, and by whom it is decided, dialled and recorded.
-//!
-//! Must not know how a connection is identified or served.
+//! One captured TCP connection as everything that serves it knows it: who opened it, where it was
+//! addressed to, and what decides, dials and records it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

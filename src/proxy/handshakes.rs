@@ -1,8 +1,8 @@
-//! Connections that are asked for and never come about: a scan of a captured port is half-open
+//! Connections that are begun and never established: a scan of a captured port leaves half-open
 //! handshakes and stray segments, which the kernel answers for the proxy's listener.
 //!
 //! Each is an attempt from its first packet on, until the connection is accepted and has a record
-//! of its own. Knows addresses and entries, nothing of packets.
+//! of its own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,8 @@ use crate::audit::Entry;
 /// it.
 const WITHIN: Duration = Duration::from_secs(10);
 /// What the record says of one that took longer.
-const NOTHING: &str = "no connection came of it: half a handshake, or a segment of none";
+const NOTHING: &str =
+    "no connection was established: an incomplete handshake, or a segment of no connection";
 
 /// Who connects to whom. (Not socket addresses: those of accepted connections have a scope.)
 type Handshake = ((IpAddr, u16), (IpAddr, u16));

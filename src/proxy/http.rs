@@ -1,9 +1,9 @@
-//! Plain HTTP/1: every request of a connection is judged by itself, and forwarded as we understood
+//! Plain HTTP/1: each request of a connection is judged by itself, and forwarded as we understood
 //! it.
 //!
 //! Owns the order of steps for one request and what is kept between requests (one connection to the
-//! last upstream). The one fact: bytes are never passed on as they came. The request is parsed
-//! strictly and written anew, so the server can't understand it otherwise than the policy did.
+//! last upstream). Invariant: bytes are never passed on as they came. The request is parsed
+//! strictly and written anew, so the server can't understand it differently from the policy.
 
 mod accounting;
 mod client;

@@ -1,8 +1,8 @@
-//! The filter's side of what keeper and filter say to each other: the keeper holds links, files and
-//! rights, the filter asks.
+//! The messages between keeper and filter, and the filter's side of the exchange: the keeper holds
+//! links, files and privileges, and the filter asks it for what it needs.
 //!
-//! Owns the words, for both. Invariant: what the filter says is a wish, which the keeper bounds; it
-//! may be anybody's by then.
+//! Invariant: whatever the filter says is only a request, which the keeper bounds; the filter may
+//! have been taken over.
 
 use std::fs::File;
 use std::io;

@@ -36,7 +36,7 @@ pub(super) async fn record(
     reports: Netfilter,
 ) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
-    let fragments = Awaited::new(WHOLE_WITHIN, "fragments that never became a whole packet");
+    let fragments = Awaited::new(WHOLE_WITHIN, "not all fragments of the packet arrived");
     let (seen, numbers) = (RecentFlows::default(), Numbers::default());
     let mut reader = LogReader {
         judge,
@@ -213,7 +213,9 @@ fn write(judge: &Judge, packet: Packet) {
             "{} is not this container's address",
             packet.source.ip()
         ))),
-        LogReason::Stray => entry.deny(&Denial::because("of no connection with this container")),
+        LogReason::Stray => entry.deny(&Denial::because(
+            "the packet belongs to no connection of this container",
+        )),
         LogReason::Refused | LogReason::Opening | LogReason::Fragment => {
             entry.deny(&denial(judge, packet))
         }
@@ -225,8 +227,8 @@ fn denial(judge: &Judge, packet: Packet) -> Denial {
     let protocol = match packet.transport {
         Transport::Tcp => Protocol::Tcp,
         Transport::Udp => Protocol::Udp,
-        Transport::Icmp => return Denial::because("ICMP is not let out"),
-        Transport::Other => return Denial::because("only TCP and UDP can be let out"),
+        Transport::Icmp => return Denial::because("ICMP can't be allowed"),
+        Transport::Other => return Denial::because("only TCP and UDP can be allowed"),
     };
     let names = judge.names_of(packet.destination.ip());
     let attempt = Attempt {
@@ -240,7 +242,7 @@ fn denial(judge: &Judge, packet: Packet) -> Denial {
         Err(denial) => denial,
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it
         // seems (no ports).
-        Ok(_) => Denial::because("not a packet that opens a connection"),
+        Ok(_) => Denial::because("the packet doesn't open a connection"),
     }
 }
 
@@ -253,7 +255,7 @@ fn overrun(judge: &Judge, lost: u32) {
     let entry = judge.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
         &Denial::because(
-            "refused, the beginning of a connection, or a fragment: more than could be told apart",
+            "packets came too fast to be recorded one by one: refused, opening a connection, or fragments",
         ),
         Some(lost.into()),
     );

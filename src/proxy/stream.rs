@@ -1,14 +1,14 @@
-//! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken
-//! from it to be passed on.
+//! A TCP connection whose buffers are charged to the budget: the kernel's, and what was read from
+//! it and is to be passed on.
 //!
-//! Owns how large they are. They begin small, grow while the connection moves more than they hold,
-//! up to what other connections leave, and are small again when it has been quiet: as small as the
-//! kernel has them, where many are open. Must not know what the bytes are.
+//! Owns the size of the buffers. They begin small, grow while the connection moves more than they
+//! hold, as far as other connections leave room, and shrink when it has been quiet: to the kernel's
+//! minimum where many are open.
 //!
-//! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what
-//! comes in a round trip. A buffer grows when half of it, which is its window, came within a second
-//! (`MOMENT`): with any round trip shorter than that, a transfer that only the window holds back
-//! gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
+//! How large is enough: a window lets a sender have that much under way, so a buffer has to hold
+//! what arrives in a round trip. A buffer grows when half of it, which is its window, arrived
+//! within a second (`MOMENT`): with any round trip shorter than that, a transfer that only the
+//! window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};

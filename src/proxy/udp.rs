@@ -1,10 +1,10 @@
-//! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one
+//! Relays UDP for the ports that some rule mentions (the kernel refuses the others): one flow, one
 //! decision, one record.
 //!
-//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed
-//! by the permit. Not to be forgotten: a datagram costs its sender nothing, so flows, their queues
-//! and the memory of refusals are all bounded, the former by the budget, and a refused flow's
-//! repeats within ten seconds belong to the attempt already recorded.
+//! Owns flows. The policy decides what may pass; addresses come from `dial` only, each checked by
+//! the permit. Invariant: a datagram costs its sender nothing, so flows, their queues and the
+//! memory of refusals are all bounded, flows and queues by the budget. What a refused flow repeats
+//! within ten seconds belongs to the attempt already recorded.
 
 use std::collections::HashMap;
 use std::io;
@@ -285,7 +285,7 @@ async fn open(
         let inside = services.inside.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
-    sockets().map_err(|error| Denial::because(format!("no socket for it: {error}")))
+    sockets().map_err(|error| Denial::because(format!("can't open a socket: {error}")))
 }
 
 /// What went wrong in a flow, and may yet go well: the next datagram may get through.

@@ -1,10 +1,9 @@
 //! Watches, on a thread of its own, for interfaces that are plugged into a running container, and
-//! quarantines each at once: the host's end is taken down, or the interface taken away.
+//! quarantines each at once: takes the host's end down, or removes the interface.
 //!
-//! Knows nothing of adoption. What must not be forgotten: between its arrival and this, an
-//! interface leads outside unfiltered. So nothing that the container can make the proxy busy with
-//! may come before it, and each is quarantined but once: an announcement that comes late must not take
-//! down what was adopted meanwhile.
+//! Invariant: from its arrival until it is quarantined, an interface leads outside unfiltered. So
+//! nothing that the container can make the proxy busy with may delay this. Each is quarantined only
+//! once: a late announcement must not take down what was adopted meanwhile.
 
 use std::collections::HashSet;
 use std::io;

@@ -1,11 +1,11 @@
-//! The container's interfaces over time: adopted when the container is made, when it starts, and
-//! when one is plugged in while it runs; taken off again when the engine takes them.
+//! The container's interfaces over time: adopted when the container is created, when it starts, and
+//! when one is plugged in while it runs; given up when the engine removes them.
 //!
-//! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while
-//! the container runs, nothing in its namespace is believed. Only interfaces whose other end the
-//! host holds are adopted, with what of their addresses and routes the host's own addresses bear
-//! out, and only next hops that are the host's own are followed. And nothing that goes wrong with
-//! one of them ends the keeper: the next one that is plugged in would meet nobody.
+//! One owner and one loop, so that two adoptions never overlap. Invariant: while the container
+//! runs, nothing in its namespace is trusted. Only interfaces whose other end is on the host are
+//! adopted, with those of their addresses and routes that the host's own addresses confirm, and
+//! only next hops that are the host's own are followed. A failure with one interface never ends the
+//! keeper, or the next one that is plugged in would go unnoticed.
 
 use std::io;
 use std::net::IpAddr;
@@ -244,7 +244,7 @@ impl ContainerLinks {
         for adopted in &self.adopted {
             // Where the namespace is gone, so is the link.
             if let Err(error) = adopt::let_go(&mut self.gateway, &self.container, adopted) {
-                log::debug!("link {} was not let go: {error:#}", adopted.inside.name);
+                log::debug!("can't release link {}: {error:#}", adopted.inside.name);
             }
         }
     }
@@ -294,7 +294,7 @@ impl ContainerLinks {
             }
             Quarantined::TakenAway { name } => {
                 log::warn!(
-                    "interface {name} was plugged in and taken away: no end of it is on the host"
+                    "interface {name} was plugged in and removed: neither of its ends is on the host"
                 );
                 let why = "only interfaces with an end on the host can be connected to a running container";
                 filter.tell(
@@ -363,7 +363,7 @@ impl ContainerLinks {
                 }
                 // The host's end stays down.
                 Err(error) => {
-                    log::warn!("interface {name} was plugged in and leads nowhere: {error:#}");
+                    log::warn!("interface {name} was plugged in but not connected: {error:#}");
                     filter.tell(
                         &ToFilter::NotPluggedIn {
                             name,
@@ -464,7 +464,7 @@ impl NeighbourSockets {
         let mac = <[u8; 6]>::try_from(link.mac.as_slice()).map_err(|_| {
             io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("{} is no Ethernet", link.name),
+                format!("{} is not an Ethernet interface", link.name),
             )
         })?;
         let (arp, ndp) = (

@@ -1,7 +1,8 @@
-//! The record's file, from outside the filter: on the disk before long, and under its name.
+//! The record's file, as the keeper looks after it: regularly flushed to disk, and kept under its
+//! name.
 //!
-//! The filter only ever has the file open. That somebody has renamed it (logrotate) or removed it
-//! is seen here, and the filter told.
+//! The filter only has the open file. The keeper notices when somebody renames it (logrotate) or
+//! removes it, and tells the filter.
 
 use std::convert::Infallible;
 use std::fs::File;

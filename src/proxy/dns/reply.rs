@@ -1,9 +1,8 @@
-//! What the container is told: answers built from scratch, with nothing in them that we didn't put
-//! there. No I/O.
+//! What the container is answered: messages built from scratch, which contain nothing that we
+//! didn't put there. No I/O.
 //!
-//! Owns the form of an answer, not the choice of it. Not to be forgotten: an answer by UDP must fit
-//! what the client said it takes (512 bytes without EDNS), or its resolver library may read half of
-//! one.
+//! Owns the form of an answer, not the choice of it. Invariant: an answer by UDP fits the size that
+//! the client announced (512 bytes without EDNS), or its resolver library might read half of one.
 
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;

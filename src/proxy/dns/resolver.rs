@@ -1,9 +1,8 @@
-//! Asks the proxy's own resolvers, for the container and for the dialler, and remembers what they
-//! said.
+//! Asks the proxy's own resolvers, for the container and for the dialler, and caches their answers.
 //!
-//! Owns the choice of server, the bounds of waiting and the memory; the bytes are `upstream`'s. Not
-//! to be forgotten: a name comes in here only after the policy allowed it: with a [`Permit`], or
-//! through the judgement of a question.
+//! Owns the choice of server, the time limits and the cache; `upstream` reads and writes the
+//! messages. Invariant: a name gets here only after the policy allowed it: with a [`Permit`], or
+//! through the judgement of a query.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

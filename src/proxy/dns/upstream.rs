@@ -1,9 +1,8 @@
-//! Asks one resolver one question, and reads of its answer only what was asked.
+//! Asks one resolver one question, and reads nothing else from its answer.
 //!
-//! Owns the exchange with the outside; knows nothing of the container's message. Not to be
-//! forgotten: the question is made here from a canonical name and a type, so nothing else of the
-//! container's leaves; and resolvers' answers are as hostile as anything: off-path forgeries are
-//! waited out, extra records dropped, alias chains bounded.
+//! Owns the exchange with the outside. Invariant: the query is made here from a canonical name and
+//! a type, so nothing else of the container's message leaves. Resolvers' answers are hostile, too:
+//! forged ones from elsewhere are ignored, extra records dropped, alias chains bounded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -113,8 +112,8 @@ pub(super) async fn ask(
                 room,
             })
         }
-        Reading::Failed(code) => Err(io::Error::other(format!("it answered {code}"))),
-        Reading::NotOurs | Reading::Truncated => Err(io::Error::other("its answer makes no sense")),
+        Reading::Failed(code) => Err(io::Error::other(format!("it responded {code}"))),
+        Reading::NotOurs | Reading::Truncated => Err(io::Error::other("malformed response")),
     }
 }
 

@@ -1,8 +1,7 @@
-//! Bodies that are counted as they pass, and the record that is written when the last of them is
-//! gone.
+//! Counts bodies as they pass, and writes the record when both are finished.
 //!
-//! The one fact: a server may answer while the request is still going out, so the end of the answer
-//! is not the end of the exchange. A record written then would hide whatever the client goes on to
+//! Invariant: a server may answer while the request is still going out, so the end of the answer is
+//! not the end of the exchange. A record written then would hide whatever the client goes on to
 //! send.
 //!
 //! What is counted: the head as it was parsed (request or status line, and each header with `: `

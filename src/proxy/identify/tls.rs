@@ -1,9 +1,9 @@
 //! Reads a TLS ClientHello: RFC 8446 4.1.2 and 5.1, RFC 6066 3 (server name).
 //!
-//! Must not know about policies or sockets. Strict on purpose: what it accepts, every server reads
-//! the same way, so the name decided about is the name the server sees. A hello that could be read
-//! in two ways is refused, never guessed at. What it can't see: an encrypted ClientHello's inner
-//! name (the outer one is the name, and is what gets dialled).
+//! Strict on purpose: every server reads what this accepts in the same way, so the name decided
+//! about is the name that the server sees. A hello that could be read in two ways is refused. The
+//! inner name of an encrypted ClientHello can't be seen: the outer name is decided about and
+//! dialled.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -103,7 +103,7 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
     let mut reader = ByteReader(message);
     match reader.u8() {
         Some(CLIENT_HELLO) => {}
-        Some(_) => return Answer::Refused("the first handshake message is no ClientHello"),
+        Some(_) => return Answer::Refused("the first handshake message is not a ClientHello"),
         None => return Answer::NeedMore,
     }
     let Some(length) = reader.u24() else {
@@ -115,7 +115,9 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
     match reader.0.len().cmp(&length) {
         std::cmp::Ordering::Less => Answer::NeedMore,
         // Whatever follows would be read by the server after we stopped looking.
-        std::cmp::Ordering::Greater => Answer::Refused("bytes after the ClientHello in its record"),
+        std::cmp::Ordering::Greater => {
+            Answer::Refused("trailing bytes after the ClientHello in its record")
+        }
         std::cmp::Ordering::Equal => match read_hello(&mut reader) {
             Ok(hello) => Answer::Found(hello),
             Err(why) => Answer::Refused(why),
@@ -130,7 +132,7 @@ fn read_hello(reader: &mut ByteReader<'_>) -> Result<Hello, Refusal> {
     }
     let mut extensions = ByteReader(reader.vector16().ok_or("the ClientHello is malformed")?);
     if !reader.0.is_empty() {
-        return Err("bytes after the extensions of the ClientHello");
+        return Err("trailing bytes after the extensions of the ClientHello");
     }
     let mut sni = None;
     while !extensions.0.is_empty() {
@@ -181,11 +183,11 @@ fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
     let name = std::str::from_utf8(name)
         .ok()
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
-    let name = name.ok_or("a server name with bytes that no host name has")?;
+    let name = name.ok_or("the server name contains invalid bytes")?;
     if name.parse::<IpAddr>().is_ok() {
-        return Err("an address as the server name");
+        return Err("the server name is an IP address");
     }
-    Hostname::parse(name).map_err(|_| "a server name that is no host name")
+    Hostname::parse(name).map_err(|_| "the server name is not a valid host name")
 }
 
 /// An SSL 2 hello (RFC 5246 E.2) has no server name, and servers that still take it exist.
