@@ -178,7 +178,7 @@ fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
     let lo = links.by_name("lo")?.index;
     links.set_up(lo)?;
     links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;
-    // What this namespace itself sends (ip-rule(8), «iif»).
+    // What this namespace itself sends (ip-rule(8), `iif`).
     let sent = || RuleAttribute::Iifname("lo".into());
     let marked = RuleAttribute::FwMark;
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {

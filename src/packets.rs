@@ -1,8 +1,8 @@
-//! The packets that the gateway's kernel and the filter exchange: what the kernel logs of refused
-//! ones, who asks for a neighbour, ICMP errors, fragments.
+//! The packets that the gateway's kernel and the filter exchange: reports of refused packets, ARP
+//! and NDP requests, ICMP errors, fragments.
 //!
-//! Pure: bytes in, plain values out, and the other way round. The filter reads these
-//! of a container's, so they stand apart from `gateway`, which has rights and which the filter must
+//! Pure: bytes in, plain values out, and the other way round. The filter reads these packets of the
+//! container, so they are separate from `gateway`, which needs privileges and which the filter must
 //! not know.
 
 pub mod agreed;

@@ -1,6 +1,6 @@
-//! The filter: one process per gateway, as long as the container's first process.
+//! The filter: one process per gateway, which lives as long as the container's first process.
 //!
-//! It sets everything up before it says that it is ready, then gives up every privilege that
+//! It sets everything up before it reports that it is ready, then drops every privilege that
 //! serving doesn't need. It lives in the namespace it dials from: the gateway's, or the host's for
 //! a container that asked for the host's network.
 
@@ -54,7 +54,7 @@ use crate::sys::channel::Channel;
 use crate::sys::signal::Termination;
 use crate::sys::{confine, process};
 use budget::Budget;
-use capture::Servers;
+use capture::Handlers;
 pub use capture::Sockets;
 pub use confinement::Cell;
 use dial::Dialler;
@@ -63,7 +63,7 @@ use egress::Egress;
 pub use egress::Interfaces;
 use inside::Inside;
 use judge::Judge;
-use keeper::{Followed, Records, ToKeeper, Why};
+use keeper::{EndReason, Followed, Records, ToKeeper};
 use messages::Messages;
 use stream::Streams;
 use tokio::time::Instant;
@@ -104,7 +104,7 @@ pub struct Filter {
 
 /// Where a filter will live, and how it speaks with its keeper.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct FilterPlace<'a> {
     /// Its cell.
     pub cell: Cell<'a>,
     /// For words.
@@ -134,8 +134,8 @@ impl Filter {
     /// The filter process, from its start to its end: in a copy of the keeper, of which it keeps
     /// what it was given and no more. Gives its exit code.
     #[must_use]
-    pub fn run(self, place: Place<'_>) -> i32 {
-        let Place {
+    pub fn run(self, place: FilterPlace<'_>) -> i32 {
+        let FilterPlace {
             cell,
             keeper,
             records,
@@ -205,7 +205,7 @@ impl Filter {
             self.streams.clone(),
             Arc::clone(&self.egress),
         );
-        let (servers, sockets) = self.into_servers();
+        let (handlers, sockets) = self.into_handlers();
         let followed = Followed {
             keeper,
             journal: &journal,
@@ -220,7 +220,7 @@ impl Filter {
             keeper::tell(keeper, &ToKeeper::Ready, None)?;
             tokio::select! {
                 why = until_over(&followed, &streams) => why,
-                failed = capture::serve(servers, sockets) => {
+                failed = capture::serve(handlers, sockets) => {
                     failed.and_then(|()| Err(anyhow!("nothing is captured any more")))
                 }
                 told = termination.arrives() => Err(told).context("the filter"),
@@ -231,13 +231,15 @@ impl Filter {
         });
         journal.cut_the_rest();
         drop(runtime);
-        let why = outcome.as_ref().map_or_else(Why::failed, Why::clone);
+        let why = outcome
+            .as_ref()
+            .map_or_else(EndReason::failed, EndReason::clone);
         journal.stop(&why.reason());
         outcome.map(drop)
     }
 
     /// Who serves what is captured, each with what it uses.
-    fn into_servers(self) -> (Servers, Sockets) {
+    fn into_handlers(self) -> (Handlers, Sockets) {
         let Self {
             streams,
             judge,
@@ -258,8 +260,8 @@ impl Filter {
             resolver: Arc::clone(&resolver),
             egress: Arc::clone(&egress),
         });
-        let servers = Servers {
-            connections: Arc::new(flow::Services {
+        let handlers = Handlers {
+            connections: Arc::new(flow::ConnectionServices {
                 judge: judge.clone(),
                 streams,
                 egress,
@@ -271,7 +273,7 @@ impl Filter {
                 Arc::clone(&inside),
                 budget.clone(),
             )),
-            relay: udp::Relay::new(udp::Services {
+            relay: udp::Relay::new(udp::RelayServices {
                 judge: judge.clone(),
                 dialler,
                 inside,
@@ -279,16 +281,16 @@ impl Filter {
             }),
             judge,
         };
-        (servers, sockets)
+        (handlers, sockets)
     }
 }
 
 /// Waits for the end; where it is the container's, for what it said last to arrive.
-async fn until_over(followed: &Followed<'_>, streams: &Streams) -> anyhow::Result<Why> {
+async fn until_over(followed: &Followed<'_>, streams: &Streams) -> anyhow::Result<EndReason> {
     let why = followed.heed().await?;
     let end = Instant::now() + LAST_BYTES;
     let arrives = || followed.journal.ending() > 0 || streams.have_something_under_way();
-    while why == Why::ContainerEnded && arrives() && Instant::now() < end {
+    while why == EndReason::ContainerEnded && arrives() && Instant::now() < end {
         tokio::time::sleep(LOOKED).await;
     }
     Ok(why)

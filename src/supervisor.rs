@@ -1,9 +1,9 @@
-//! The keeper: the life of one gateway. It makes it, starts the filter, looks after links, files
-//! and the control socket, and ends with the container, or when either fails.
+//! The keeper: the life of one gateway. It makes the gateway, starts the filter, looks after links,
+//! files and the control socket, and ends with the container, or when gateway or filter fails.
 //!
-//! It reads no byte that the container sends: that is the filter's (`crate::proxy`), a process of
-//! its own without rights. Not to be forgotten: whatever ends this process ends the filter, and
-//! with both the gateway.
+//! It reads no byte that the container sends; the filter (`crate::proxy`), a process of its own
+//! without privileges, does. Invariant: whatever ends this process ends the filter, and with both
+//! the gateway.
 
 mod control;
 mod filter;
@@ -31,7 +31,7 @@ use crate::escape::clean;
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
 use crate::policy::{Policy, text};
-use crate::proxy::keeper::Why;
+use crate::proxy::keeper::EndReason;
 use crate::proxy::{Cell, Filter, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
@@ -40,7 +40,7 @@ use crate::sys::readiness;
 use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
-use interfaces::Wire;
+use interfaces::ContainerLinks;
 
 /// Descriptors that the filter may hold: some thousand connections of six each.
 const OPEN_FILES: u64 = 65_536;
@@ -71,23 +71,23 @@ fn keep() -> anyhow::Result<()> {
     // Fails where the hook was killed: then the container is not wanted any more.
     io::stdout().write_all(word.as_bytes())?;
     process::detach()?;
-    let mut kept = ready?;
-    let policy = &kept.order.plan.policy;
+    let mut keeper = ready?;
+    let policy = &keeper.order.plan.policy;
     log::info!(
         "its network is filtered: policy {}, {}",
         policy.name,
         policy.mode.name()
     );
-    let outcome = kept.look_after();
-    kept.end(outcome)
+    let outcome = keeper.look_after();
+    keeper.end(outcome)
 }
 
-/// All that is kept for one container.
-struct Kept {
+/// All that the keeper holds for one container.
+struct Keeper {
     order: Order,
     init: Process,
     filter: FilterProcess,
-    wire: Wire,
+    links: ContainerLinks,
     control: UnixListener,
     state: StateDirectory,
     termination: Termination,
@@ -107,7 +107,7 @@ impl Drop for StateDirectory {
 }
 
 /// Everything that needs privileges, and everything that can fail, in order.
-fn prepare() -> anyhow::Result<Kept> {
+fn prepare() -> anyhow::Result<Keeper> {
     process::new_session()?;
     let termination = Termination::awaited()?;
     let order = read_order()?;
@@ -138,8 +138,8 @@ fn prepare() -> anyhow::Result<Kept> {
         .iter()
         .chain(&not_bounded)
         .for_each(|notice| journal.notice(notice));
-    let mut wire = Wire::open(gateway, container, plan.exit)?;
-    wire.settle()?;
+    let mut links = ContainerLinks::open(gateway, container, plan.exit)?;
+    links.settle()?;
     confine::allow_open_files(OPEN_FILES)?;
     let task = Task {
         policy,
@@ -152,7 +152,7 @@ fn prepare() -> anyhow::Result<Kept> {
     let itself = std::process::id().cast_signed();
     let cell = Cell {
         keeper: itself,
-        inside: wire.lives_apart(),
+        inside: links.lives_apart(),
     };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
     crate::container::record::create(&plan.state)?;
@@ -164,16 +164,16 @@ fn prepare() -> anyhow::Result<Kept> {
         network_namespace,
     }
     .write()?;
-    wire.listen()?;
+    links.listen()?;
     let control = control::bind(&plan.state).context("open the control socket")?;
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
-    wire.publish(&filter)?;
+    links.publish(&filter)?;
     filter.is_ready()?;
-    Ok(Kept {
+    Ok(Keeper {
         order,
         init,
         filter,
-        wire,
+        links,
         control,
         state,
         termination,
@@ -218,14 +218,14 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
     Policy::compile(&plan.policy).map_err(failed)
 }
 
-impl Kept {
+impl Keeper {
     /// Looks after the gateway until the container's init is gone.
     fn look_after(&mut self) -> anyhow::Result<()> {
         let Self {
             order,
             init,
             filter,
-            wire,
+            links,
             control,
             termination,
             ..
@@ -242,7 +242,7 @@ impl Kept {
             let end = readiness::of(init)?;
             let failed = tokio::select! {
                 gone = end.readable() => return Ok(gone.map(drop)?),
-                failed = wire.tend(filter, settling, order.plan.starts_by_verb) => failed,
+                failed = links.tend(filter, settling, order.plan.starts_by_verb) => failed,
                 failed = filter.serve(asking) => failed,
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
@@ -254,18 +254,18 @@ impl Kept {
     }
 
     /// Has the last be recorded. `delete` waits until the state directory is gone, after which all
-    /// is said and done; and not for what it takes to close the wire.
+    /// is said and done; and not for what it takes to close the links.
     fn end(self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         let Self {
             order,
             filter,
-            mut wire,
+            mut links,
             state,
             ..
         } = self;
         let plan = &order.plan;
         if outcome.is_ok() && plan.links_are_looked_for {
-            wire.let_go();
+            links.let_go();
         }
         let finished = filter.finish(why(&outcome));
         if finished.is_err() {
@@ -275,8 +275,8 @@ impl Kept {
         let outcome = outcome.and(finished);
         let why = why(&outcome);
         match why {
-            Why::ContainerEnded => log::info!("it is over, and so is its gateway"),
-            Why::Failed(_) => log::error!("{}", why.reason()),
+            EndReason::ContainerEnded => log::info!("it has ended, and so has its gateway"),
+            EndReason::Failed(_) => log::error!("{}", why.reason()),
         }
         // It has done so where it could.
         let kills = || Groups::find().oom_kills(std::process::id().cast_signed());
@@ -288,7 +288,7 @@ impl Kept {
                 plan.audit.display()
             );
         }
-        if why == Why::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
+        if why == EndReason::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
         }
@@ -304,8 +304,8 @@ impl Kept {
     }
 }
 
-fn why(outcome: &anyhow::Result<()>) -> Why {
+fn why(outcome: &anyhow::Result<()>) -> EndReason {
     outcome
         .as_ref()
-        .map_or_else(Why::failed, |()| Why::ContainerEnded)
+        .map_or_else(EndReason::failed, |()| EndReason::ContainerEnded)
 }

@@ -8,8 +8,8 @@ use boundary_shim::policy::Hostname;
 use boundary_shim::proxy::budget::Budget;
 use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::Question;
-use boundary_shim::proxy::dns::reply::{self, Transport};
-use boundary_shim::proxy::dns::upstream::{self, Answer, Reading};
+use boundary_shim::proxy::dns::reply::{self, ReplyTransport};
+use boundary_shim::proxy::dns::upstream::{self, ResolverAnswer, Reading};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use libfuzzer_sys::fuzz_target;
@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     let asked = Question::read(&query.to_vec().expect("bytes")).expect("a question");
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
     let room = Budget::new(0).take(0).expect("no room is always there");
-    let answer = Answer {
+    let answer = ResolverAnswer {
         exists,
         records,
         ttl,
@@ -56,10 +56,10 @@ fuzz_target!(|bytes: &[u8]| {
         room,
     };
     let message = reply::answered(&asked, &answer);
-    for transport in [Transport::Udp, Transport::Tcp] {
+    for transport in [ReplyTransport::Udp, ReplyTransport::Tcp] {
         let reply =
             reply::encode(&message, asked.payload, transport).expect("an answer to every question");
-        assert!(transport == Transport::Tcp || reply.len() <= usize::from(message::UDP_PAYLOAD));
+        assert!(transport == ReplyTransport::Tcp || reply.len() <= usize::from(message::UDP_PAYLOAD));
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.queries, query.queries);
         assert!(read.metadata.truncation || read.answers.len() == answer.records.len());

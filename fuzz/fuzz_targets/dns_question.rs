@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use boundary_shim::policy::{Policy, PolicySource};
 use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::{Judgement, Question};
-use boundary_shim::proxy::dns::reply::{self, Transport};
+use boundary_shim::proxy::dns::reply::{self, ReplyTransport};
 use hickory_proto::op::{Message, MessageType};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
             let Some((id, operation, code)) = malformed.answer else {
                 return;
             };
-            let reply = reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp);
+            let reply = reply::encode(&reply::malformed(id, operation, code), None, ReplyTransport::Udp);
             let reply = reply.expect("an answer of a header alone");
             assert_eq!(reply[..2], bytes[..2], "the id");
             assert!(reply[2] & 0x80 != 0 && reply.len() == 12);
@@ -54,7 +54,7 @@ fn answer(bytes: &[u8], question: &Question) {
         Judgement::Unsupported(denial) => reply::unsupported(question, &denial),
         Judgement::Deny(denial) => reply::denied(question, &denial),
     };
-    for transport in [Transport::Udp, Transport::Tcp] {
+    for transport in [ReplyTransport::Udp, ReplyTransport::Tcp] {
         let reply = reply::encode(&reply, question.payload, transport)
             .expect("an answer to every question");
         let room = question
@@ -62,7 +62,7 @@ fn answer(bytes: &[u8], question: &Question) {
             .unwrap_or(512)
             .clamp(512, message::UDP_PAYLOAD);
         assert!(
-            transport == Transport::Tcp || reply.len() <= usize::from(room),
+            transport == ReplyTransport::Tcp || reply.len() <= usize::from(room),
             "{} bytes for {room}",
             reply.len()
         );

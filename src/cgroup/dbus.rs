@@ -110,7 +110,7 @@ pub(super) enum SystemdMessage {
 pub(super) fn hear(stream: &mut impl Read) -> io::Result<SystemdMessage> {
     let mut head = [0; 16];
     stream.read_exact(&mut head)?;
-    let mut fixed = Reader {
+    let mut fixed = MessageReader {
         bytes: &head,
         at: 4,
     };
@@ -126,7 +126,7 @@ pub(super) fn hear(stream: &mut impl Read) -> io::Result<SystemdMessage> {
         return Err(malformed());
     };
     let (fields, body) = rest.split_at_checked(fields_end).ok_or_else(malformed)?;
-    let mut body = Reader { bytes: body, at: 0 };
+    let mut body = MessageReader { bytes: body, at: 0 };
     match kind {
         ERROR => Ok(SystemdMessage::Failed(body.text().unwrap_or_default())),
         SIGNAL if member(fields)? == "JobRemoved" => {
@@ -140,7 +140,7 @@ pub(super) fn hear(stream: &mut impl Read) -> io::Result<SystemdMessage> {
 /// The name of the signal, among a message's fields; empty where it has none.
 fn member(fields: &[u8]) -> io::Result<String> {
     const MEMBER: u8 = 3;
-    let mut fields = Reader {
+    let mut fields = MessageReader {
         bytes: fields,
         at: 0,
     };
@@ -239,12 +239,12 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
+struct MessageReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl MessageReader<'_> {
     /// Whether there is something more, from the next multiple on.
     fn align(&mut self, to: usize) -> bool {
         self.at = self.at.next_multiple_of(to);

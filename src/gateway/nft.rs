@@ -9,8 +9,8 @@ mod rule;
 mod uapi;
 
 use crate::packets::nfnetlink::{
-    Attributes, Message, NFPROTO_INET, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE,
-    NLM_F_REQUEST,
+    Attributes, NFPROTO_INET, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST,
+    NfMessage,
 };
 pub use flow_set::{Family, FlowSet, Remote};
 pub use rule::{NftVerdict, Reject, Rule};
@@ -139,7 +139,7 @@ impl Batch {
 
     /// `NFNL_MSG_BATCH_BEGIN` or `_END`, which belong to no subsystem and name the batch's.
     fn control(&mut self, kind: u8) {
-        let message = Message {
+        let message = NfMessage {
             subsystem: NFNL_SUBSYS_NONE,
             kind,
             flags: NLM_F_REQUEST,
@@ -154,7 +154,7 @@ impl Batch {
         let mut attributes = Attributes::default();
         build(&mut attributes);
         self.messages += 1;
-        let message = Message {
+        let message = NfMessage {
             subsystem: NFNL_SUBSYS_NFTABLES,
             kind,
             flags: NLM_F_REQUEST | NLM_F_ACK | flags,

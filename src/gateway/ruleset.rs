@@ -24,7 +24,7 @@ const LOOPBACK: &str = "lo\0";
 /// From the container, for the proxy: delivered to this namespace's own sockets. Answers go inside.
 pub const CAPTURED: u32 = 0xb0;
 /// From the outside, for the proxy's own connections: delivered to this namespace's own sockets.
-/// What the kernel answers by itself (a reset, «port unreachable») goes back outside.
+/// What the kernel answers by itself (a reset, "port unreachable") goes back outside.
 pub const RETURNING: u32 = 0xb1;
 /// From the outside, for the container. What the kernel says about it (a packet too big) goes back
 /// outside.

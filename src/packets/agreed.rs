@@ -1,4 +1,4 @@
-//! What the ruleset and the filter agree on: marks, ports, and the words on log entries.
+//! What the ruleset and the filter agree on: marks, ports, and the prefixes of log entries.
 
 use std::net::Ipv4Addr;
 

@@ -43,7 +43,7 @@ impl StandsFor {
 
 /// Who asked, for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Question<Address> {
+struct NeighbourQuery<Address> {
     asker: Address,
     target: Address,
 }
@@ -80,7 +80,7 @@ pub fn answer_ndp(packet: &[u8], stands_for: &StandsFor, mac: [u8; 6]) -> Option
 
 /// Reads an IPv6 packet: a valid solicitation, or nothing. Duplicate address detection (from `::`)
 /// is not answered: silence says that the address is free.
-fn solicitation(packet: &[u8]) -> Option<Question<Ipv6Addr>> {
+fn solicitation(packet: &[u8]) -> Option<NeighbourQuery<Ipv6Addr>> {
     let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
     let expected = (IpNumber::IPV6_ICMP, HOP_LIMIT);
     let message: &[u8; 24] = packet.get(Ipv6Header::LEN..)?.first_chunk()?;
@@ -89,13 +89,13 @@ fn solicitation(packet: &[u8]) -> Option<Question<Ipv6Addr>> {
     }
     let asker = header.source_addr();
     let target = Ipv6Addr::from(*message.last_chunk::<16>()?);
-    (!asker.is_unspecified() && !target.is_multicast()).then_some(Question { asker, target })
+    (!asker.is_unspecified() && !target.is_multicast()).then_some(NeighbourQuery { asker, target })
 }
 
 /// The advertisement that answers it: an IPv6 packet that says `target` is at `mac`.
-fn advertisement(of: Question<Ipv6Addr>, mac: [u8; 6]) -> Vec<u8> {
+fn advertisement(of: NeighbourQuery<Ipv6Addr>, mac: [u8; 6]) -> Vec<u8> {
     const ROUTER_SOLICITED_OVERRIDE: u8 = 0xe0;
-    /// Type and length of the option «target link-layer address» (RFC 4861, 4.6.1).
+    /// Type and length of the option "target link-layer address" (RFC 4861, 4.6.1).
     const TARGET_MAC: [u8; 2] = [2, 1];
     let mut message = vec![ADVERTISEMENT, 0, 0, 0, ROUTER_SOLICITED_OVERRIDE, 0, 0, 0];
     message.extend(of.target.octets());

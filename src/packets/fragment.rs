@@ -1,5 +1,5 @@
-//! Fragments of IP packets: which packet one belongs to, and whether all of it has come. Pure; `ip`
-//! reads them, and nothing in them is believed.
+//! Fragments of IP packets: which packet one belongs to, and whether all of it has arrived. Pure;
+//! `ip` parses them, and nothing in them is trusted.
 
 use std::net::IpAddr;
 

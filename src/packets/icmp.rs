@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header, UdpHeader};
 
-/// Type and code of «destination unreachable, administratively prohibited» (RFC 1812, 5.2.7.1).
+/// Type and code of "destination unreachable, administratively prohibited" (RFC 1812, 5.2.7.1).
 const PROHIBITED: [u8; 2] = [3, 13];
 /// The same for ICMPv6 (RFC 4443, 3.1).
 const PROHIBITED_V6: [u8; 2] = [1, 1];
 /// The hop limit in the quoted header; anything will do.
 const HOP_LIMIT: u8 = 64;
 
-/// «Destination unreachable, administratively prohibited» about a datagram of `length` bytes. The
+/// "Destination unreachable, administratively prohibited" about a datagram of `length` bytes. The
 /// kernel fills in ICMPv6's checksum.
 #[must_use]
 pub fn prohibited(source: SocketAddr, destination: SocketAddr, length: usize) -> Vec<u8> {

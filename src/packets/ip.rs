@@ -16,7 +16,7 @@ use super::fragment::{Fragment, Whole};
 
 /// The headers of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head<'a> {
+pub struct IpHeaders<'a> {
     /// From.
     pub source: IpAddr,
     /// To.
@@ -31,7 +31,7 @@ pub struct Head<'a> {
 
 /// Reads the headers, where both addresses are there.
 #[must_use]
-pub fn read(packet: &[u8]) -> Option<Head<'_>> {
+pub fn read(packet: &[u8]) -> Option<IpHeaders<'_>> {
     match packet.first()? >> 4 {
         4 => read_v4(packet),
         6 => read_v6(packet),
@@ -39,7 +39,7 @@ pub fn read(packet: &[u8]) -> Option<Head<'_>> {
     }
 }
 
-fn read_v4(packet: &[u8]) -> Option<Head<'_>> {
+fn read_v4(packet: &[u8]) -> Option<IpHeaders<'_>> {
     let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
     let length = usize::from(header.ihl()) * 4;
     let whole = Whole {
@@ -48,7 +48,7 @@ fn read_v4(packet: &[u8]) -> Option<Head<'_>> {
         protocol: header.protocol().0,
         identification: header.identification().into(),
     };
-    Some(Head {
+    Some(IpHeaders {
         source: whole.source,
         destination: whole.destination,
         protocol: header.protocol(),
@@ -62,7 +62,7 @@ fn read_v4(packet: &[u8]) -> Option<Head<'_>> {
     })
 }
 
-fn read_v6(packet: &[u8]) -> Option<Head<'_>> {
+fn read_v6(packet: &[u8]) -> Option<IpHeaders<'_>> {
     let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
     let (mut protocol, mut payload) = (header.next_header(), packet.get(Ipv6Header::LEN..)?);
     let mut fragment_header = None;
@@ -73,7 +73,7 @@ fn read_v6(packet: &[u8]) -> Option<Head<'_>> {
         protocol = IpNumber(*payload.first()?);
         payload = payload.get(length..).unwrap_or_default();
     }
-    Some(Head {
+    Some(IpHeaders {
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         protocol,

@@ -12,7 +12,7 @@ use etherparse::IpNumber;
 
 use super::fragment::Fragment;
 use super::nfnetlink::{
-    Attributes, HEADER, Message, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_REQUEST, kind,
+    Attributes, HEADER, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_REQUEST, NfMessage, kind,
 };
 use super::{agreed, ip};
 use crate::sys::netlink::{attributes, raw_messages};
@@ -29,7 +29,7 @@ const NFULA_SEQ: u16 = 12;
 
 /// Why the kernel tells us about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
+pub enum LogReason {
     /// No rule lets it out.
     Refused,
     /// Its source address is not the container's.
@@ -61,7 +61,7 @@ pub enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Packet {
     /// Why we are told.
-    pub why: Why,
+    pub why: LogReason,
     /// What it carries.
     pub transport: Transport,
     /// From; port 0 where the protocol has none.
@@ -123,7 +123,7 @@ pub fn subscription(group: u16, bytes: u32) -> (Vec<u8>, usize) {
 fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
     let mut attributes = Attributes::default();
     attributes.raw(attribute, value);
-    let message = Message {
+    let message = NfMessage {
         subsystem: NFNL_SUBSYS_ULOG,
         kind: NFULNL_MSG_CONFIG,
         flags: NLM_F_REQUEST | NLM_F_ACK,
@@ -166,20 +166,20 @@ fn report(bytes: &[u8]) -> Option<Report> {
     })
 }
 
-fn reason(prefix: &[u8]) -> Option<Why> {
+fn reason(prefix: &[u8]) -> Option<LogReason> {
     let word = std::str::from_utf8(prefix).ok()?.trim_end_matches('\0');
     match word {
-        agreed::REFUSED => Some(Why::Refused),
-        agreed::SPOOFED => Some(Why::Spoofed),
-        agreed::ARRIVED => Some(Why::Inbound),
-        agreed::OPENING => Some(Why::Opening),
-        agreed::STRAY => Some(Why::Stray),
-        agreed::FRAGMENT => Some(Why::Fragment),
+        agreed::REFUSED => Some(LogReason::Refused),
+        agreed::SPOOFED => Some(LogReason::Spoofed),
+        agreed::ARRIVED => Some(LogReason::Inbound),
+        agreed::OPENING => Some(LogReason::Opening),
+        agreed::STRAY => Some(LogReason::Stray),
+        agreed::FRAGMENT => Some(LogReason::Fragment),
         _ => None,
     }
 }
 
-fn packet(why: Why, head: &ip::Head<'_>) -> Packet {
+fn packet(why: LogReason, head: &ip::IpHeaders<'_>) -> Packet {
     let port = |offset: usize| {
         let bytes = head.payload.get(offset..).and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes))
@@ -271,7 +271,7 @@ mod tests {
     fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
         let found: Vec<_> = packets(&told("refused", &udp_v4())).collect();
         let packet = Packet {
-            why: Why::Refused,
+            why: LogReason::Refused,
             transport: Transport::Udp,
             source: "172.17.0.2:40000".parse().unwrap(),
             destination: "198.51.100.7:9999".parse().unwrap(),
@@ -343,7 +343,7 @@ mod tests {
         both.resize(both.len().next_multiple_of(4), 0);
         both.extend(told("inbound", &udp_v4()));
         let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
-        assert_eq!(why, [Why::Refused, Why::Inbound]);
+        assert_eq!(why, [LogReason::Refused, LogReason::Inbound]);
     }
 
     proptest! {

@@ -18,7 +18,7 @@ pub(crate) const HEADER: usize = 4;
 
 /// The header of a message: `struct nlmsghdr` and `struct nfgenmsg`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Message {
+pub(crate) struct NfMessage {
     pub(crate) subsystem: u8,
     pub(crate) kind: u8,
     pub(crate) flags: u16,
@@ -33,7 +33,7 @@ pub(crate) const fn kind(subsystem: u8, kind: u8) -> u16 {
     u16::from_be_bytes([subsystem, kind])
 }
 
-impl Message {
+impl NfMessage {
     /// The whole message.
     pub(crate) fn bytes(&self, attributes: &Attributes) -> Vec<u8> {
         /// `NFNETLINK_V0`.

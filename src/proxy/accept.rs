@@ -27,7 +27,7 @@ pub async fn accepted<T, F: Future<Output = io::Result<T>>>(
             Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM) => {}
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
                 if SAID.due() {
-                    log::warn!("nobody is accepted for the moment: {error}");
+                    log::warn!("can't accept connections for the moment: {error}");
                 }
                 tokio::time::sleep(PAUSE).await;
             }

@@ -1,8 +1,8 @@
-//! A connection to the server that is made before the client has said anything, since it is allowed
-//! whatever will be said.
+//! A connection to the server that is made before the client has sent anything, because it is
+//! allowed whatever the client sends.
 //!
-//! Owns that connection until the client is identified, and passes on what the server says
-//! meanwhile. Nothing of the client's goes through here: its bytes wait for the verdict.
+//! Owns that connection until the client is identified, and meanwhile passes on what the server
+//! sends. Nothing from the client goes through here: its bytes wait for the verdict.
 
 use std::io;
 use std::pin::Pin;
@@ -42,10 +42,10 @@ pub(super) enum Unidentified {
 /// A connection that is being made, or is there.
 pub(super) struct Ahead {
     permit: Permit,
-    state: State,
+    state: DialState,
 }
 
-enum State {
+enum DialState {
     Dialling(Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send>>),
     Connected { connected: Connected, ended: bool },
 }
@@ -68,15 +68,15 @@ impl Ahead {
         let dialling = flow.dial(permit.clone());
         Some(Self {
             permit,
-            state: State::Dialling(Box::pin(dialling)),
+            state: DialState::Dialling(Box::pin(dialling)),
         })
     }
 
     /// Whether the server has neither said anything nor ended.
     pub(super) fn is_unused(&self) -> bool {
         match &self.state {
-            State::Dialling(_) => true,
-            State::Connected { connected, ended } => {
+            DialState::Dialling(_) => true,
+            DialState::Connected { connected, ended } => {
                 !ended && !connected.has_passed && connected.unpassed.is_empty()
             }
         }
@@ -108,8 +108,8 @@ impl Ahead {
         let unused = self.is_unused();
         if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
             let connected = match self.state {
-                State::Dialling(dialling) => fresh(dialling.await?),
-                State::Connected { connected, .. } => connected,
+                DialState::Dialling(dialling) => fresh(dialling.await?),
+                DialState::Connected { connected, .. } => connected,
             };
             if flow.would_dial(permit, connected.upstream.address) {
                 return Ok(Some(connected));
@@ -119,7 +119,7 @@ impl Ahead {
             Ok(None)
         } else {
             Err(DialError::Denied(Denial::because(
-                "another server had already spoken on it",
+                "a different server had already sent data on it",
             )))
         }
     }
@@ -127,7 +127,7 @@ impl Ahead {
     /// Passes bytes back until something breaks. May be dropped at any await: what was read and not
     /// passed is kept.
     async fn pass_back(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
-        if let State::Dialling(dialling) = &mut self.state {
+        if let DialState::Dialling(dialling) = &mut self.state {
             let dialled = dialling.await;
             entry.allowed(self.permit.grounds(), None);
             match dialled {
@@ -136,7 +136,7 @@ impl Ahead {
                         self.permit.grounds(),
                         Some(upstream.address.socket_addr().ip()),
                     );
-                    self.state = State::Connected {
+                    self.state = DialState::Connected {
                         connected: fresh(upstream),
                         ended: false,
                     };
@@ -152,7 +152,7 @@ impl Ahead {
             return Unidentified::Denied(denial);
         }
         let traffic = entry.traffic();
-        let State::Connected { connected, ended } = &mut self.state else {
+        let DialState::Connected { connected, ended } = &mut self.state else {
             return std::future::pending().await;
         };
         loop {

@@ -77,7 +77,7 @@ impl Bench {
     }
 
     pub(super) fn relay(&self) -> udp::Relay {
-        udp::Relay::new(udp::Services {
+        udp::Relay::new(udp::RelayServices {
             judge: self.judge.clone(),
             dialler: Arc::new(Dialler {
                 streams: self.streams.clone(),

@@ -1,10 +1,9 @@
 //! The bytes that one gateway may hold for its container: taken before they are used, given back
 //! when what holds them is dropped.
 //!
-//! Knows numbers only. Invariant: a new attempt may take the last byte and is denied when there is
-//! none; what is open may only ever grow by an eighth of what is free, and goes on with what it has
-//! where it can't. So nobody waits for bytes that another holds, and whoever comes later still
-//! finds some.
+//! Invariant: a new attempt may take the last byte, and is denied when there is none. What is open
+//! grows by at most an eighth of what is free, and goes on with what it has where it can't grow. So
+//! nobody waits for bytes that another holds, and some are left for whoever comes later.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -169,7 +168,7 @@ pub fn used_up() -> Denial {
     const WHY: &str = "the gateway's memory is used up by what this container has open";
     static SAID: Seldom = Seldom::new();
     if SAID.due() {
-        log::warn!("{WHY}: what it begins is denied");
+        log::warn!("{WHY}: new attempts are denied");
     }
     Denial::because(WHY)
 }

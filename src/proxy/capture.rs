@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use super::accept::accepted;
 use super::budget::used_up;
 use super::dns::DnsServer;
-use super::flow::{Flow, Services};
+use super::flow::{ConnectionServices, Flow};
 use super::handshakes::Handshakes;
 use super::judge::Judge;
 use super::{close, connection, kernel_log, udp};
@@ -108,21 +108,21 @@ impl Sockets {
 
 /// Who serves what is captured.
 #[derive(Debug)]
-pub(super) struct Servers {
-    pub(super) connections: Arc<Services>,
+pub(super) struct Handlers {
+    pub(super) connections: Arc<ConnectionServices>,
     pub(super) dns: Arc<DnsServer>,
     pub(super) relay: udp::Relay,
     pub(super) judge: Judge,
 }
 
 /// Takes connections, datagrams and reports until one of them fails for good.
-pub(super) async fn serve(servers: Servers, sockets: Sockets) -> anyhow::Result<()> {
-    let Servers {
+pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Result<()> {
+    let Handlers {
         connections,
         dns,
         relay,
         judge,
-    } = servers;
+    } = handlers;
     let datagrams = Arc::new(Datagrams {
         relay,
         icmp: sockets.icmp,
@@ -154,7 +154,7 @@ pub(super) async fn serve(servers: Servers, sockets: Sockets) -> anyhow::Result<
 /// What one listening socket's connections are given to.
 #[derive(Debug)]
 struct Listener {
-    connections: Arc<Services>,
+    connections: Arc<ConnectionServices>,
     dns: Arc<DnsServer>,
     handshakes: Arc<Handshakes>,
 }
@@ -181,7 +181,7 @@ impl Listener {
         let stream = match room.of(stream) {
             Ok(stream) => stream,
             Err(error) => {
-                let why = format!("what it keeps can't be bounded: {error}");
+                let why = format!("can't limit its socket buffers: {error}");
                 return flow().begin(Kind::Tcp).deny(&Denial::because(why));
             }
         };

@@ -33,17 +33,17 @@ pub(crate) async fn alert(mut client: Stream) {
 }
 
 /// How long the peer has to take the last words and close.
-const FAREWELL_WITHIN: Duration = Duration::from_secs(1);
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How much of what the peer still says is read away: a moderate upload that is under way.
-const FAREWELL_BYTES: u64 = 1024 * 1024;
+const CLOSE_BYTES: u64 = 1024 * 1024;
 
 /// Closes after the peer has had the chance to read everything.
 pub(crate) async fn close_gently(mut client: Stream) {
-    let farewell = async {
+    let closing = async {
         client.shutdown().await?;
         // Not on the stack: it would be part of every connection's task from its start.
         let mut rest = vec![0; 4096];
-        let mut left = FAREWELL_BYTES;
+        let mut left = CLOSE_BYTES;
         while left > 0 {
             match client.read(&mut rest).await? {
                 0 => break,
@@ -53,5 +53,5 @@ pub(crate) async fn close_gently(mut client: Stream) {
         io::Result::Ok(())
     };
     // However it went: the connection ends here.
-    let _ = timeout(FAREWELL_WITHIN, farewell).await;
+    let _ = timeout(CLOSE_WITHIN, closing).await;
 }

@@ -1,9 +1,8 @@
-//! What the filter may still do: move bytes between sockets that it has, make new ones for the
-//! internet protocols, append to its record, and end. Everything else is denied, and what only an
-//! intruder tries kills it.
+//! What the filter may still do: move bytes between its sockets, open new ones for the internet
+//! protocols, append to its record, and exit. Everything else is denied, and what only an intruder
+//! would try kills it.
 //!
-//! Owns the list of system calls. What a call beyond it is wanted for goes through the keeper
-//! instead.
+//! Owns the list of system calls. What would need another one goes through the keeper instead.
 
 use anyhow::Context;
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
@@ -27,9 +26,9 @@ pub struct Cell<'a> {
 /// What can't be given up, named: the process must not go on then.
 pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<NamespaceThread>> {
     confine::be_called(c"boundary-filter")?;
-    confine::have_no_files().context("leave the host's files")?;
-    confine::become_nobody().context("become nobody")?;
-    confine::end_with_parent(cell.keeper).context("be bound to the keeper")?;
+    confine::have_no_files().context("leave the host's file system")?;
+    confine::become_nobody().context("switch to the user nobody")?;
+    confine::end_with_parent(cell.keeper).context("tie its life to the keeper's")?;
     let resident = cell
         .inside
         .map(|gateway| NamespaceThread::move_in(gateway, keep_for_sockets))

@@ -1,5 +1,5 @@
-//! Waits for a TCP connection to the outside that was begun. Only the dialler and DNS by TCP call
-//! it, each with an address that the policy or the administrator gave.
+//! Waits until a TCP connection to the outside is established. Used only by the dialler and by DNS
+//! over TCP, each with an address that the policy or the administrator gave.
 
 use std::io;
 use std::net::SocketAddr;

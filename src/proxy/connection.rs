@@ -1,9 +1,9 @@
 //! The life of one captured TCP connection: identify, decide, dial, move the bytes, record.
 //!
-//! Owns the order of these steps and the choice of the name that is decided about. Must not know
-//! how any step is done. Invariant: until the verdict no byte of the client's has left, however
-//! long it was silent before, and after it the bytes go to the *decided* name, resolved by us, on
-//! the port that the client addressed; the address that it addressed proves nothing.
+//! Owns the order of these steps and the choice of the name that is decided about. Invariant:
+//! before the verdict no byte of the client's leaves, however long it is silent. After it the bytes
+//! go to the *decided* name, resolved by us, on the port that the client addressed; the address
+//! that the client addressed proves nothing.
 
 use std::io;
 use std::time::Duration;
@@ -25,14 +25,14 @@ use crate::policy::{Denial, Hostname, Permit, Protocol};
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub(super) async fn serve(flow: Flow, client: Stream) {
     let mut entry = flow.begin(Kind::Tcp);
-    let mut seen = Seen {
+    let mut seen = EarlyBytes {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
     };
     // Boxed: what lives on doesn't carry the room that this took.
     let (ahead, identity) = Box::pin(identify(&flow, &client, &mut seen, &mut entry)).await;
     // Kept until the connection ends.
-    let Seen {
+    let EarlyBytes {
         bytes: early,
         room: _room,
     } = seen;
@@ -43,7 +43,7 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
         }
         Ok(Identity::Http) => {
             entry.deny(&Denial::because(
-                "the server had spoken before the client began with HTTP",
+                "the server sent data before the client's HTTP request",
             ));
             reset(client);
         }
@@ -63,7 +63,7 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
 }
 
 /// What a client has said before it was clear what that is.
-struct Seen {
+struct EarlyBytes {
     bytes: Vec<u8>,
     room: Share,
 }
@@ -78,7 +78,7 @@ const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
 async fn identify(
     flow: &Flow,
     client: &Stream,
-    early: &mut Seen,
+    early: &mut EarlyBytes,
     entry: &mut Entry,
 ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
     let mut ahead = Ahead::begin(flow);
@@ -107,7 +107,7 @@ async fn identify(
 async fn read_identity_whenever(
     flow: &Flow,
     client: &Stream,
-    early: &mut Seen,
+    early: &mut EarlyBytes,
 ) -> Result<Identity, Denial> {
     match read_some(client, early).await {
         Ok(0) => Ok(Identity::Opaque),
@@ -118,7 +118,11 @@ async fn read_identity_whenever(
     }
 }
 
-async fn read_identity(flow: &Flow, client: &Stream, seen: &mut Seen) -> Result<Identity, Denial> {
+async fn read_identity(
+    flow: &Flow,
+    client: &Stream,
+    seen: &mut EarlyBytes,
+) -> Result<Identity, Denial> {
     let denials = flow.denials();
     let mut answer = identify::identify(&seen.bytes, denials);
     while answer == Answer::NeedMore {
@@ -145,11 +149,11 @@ async fn read_identity(flow: &Flow, client: &Stream, seen: &mut Seen) -> Result<
 }
 
 /// What the record says of bytes that never showed what they are.
-const UNTOLD: &str = "what it is could not be told within 5 s";
+const UNTOLD: &str = "the protocol could not be identified within 5 s";
 
 fn broke(error: &io::Error) -> Denial {
     Denial::because(format!(
-        "it broke before it could be told what it is: {error}"
+        "the connection broke before its protocol was identified: {error}"
     ))
 }
 
@@ -159,7 +163,7 @@ const KEPT: usize = 2;
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
 
-async fn read_some(client: &Stream, seen: &mut Seen) -> io::Result<usize> {
+async fn read_some(client: &Stream, seen: &mut EarlyBytes) -> io::Result<usize> {
     loop {
         client.tcp().readable().await?;
         seen.bytes.reserve(READ_AT_ONCE);

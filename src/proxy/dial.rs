@@ -1,9 +1,8 @@
 //! The only place that opens connections to the outside. Takes an `UpstreamAddr`, which only the
 //! policy makes.
 //!
-//! Must not know what was recognised on the wire. Resolves a permitted *name* itself, whatever
-//! address the client had chosen, and connects to nothing that the permit didn't pass, address by
-//! address.
+//! Resolves a permitted *name* itself, whatever address the client chose, and connects to nothing
+//! that the permit didn't pass, address by address.
 
 use std::fmt;
 use std::io;

@@ -1,15 +1,14 @@
-//! DNS: every question that the container sends to port 53, UDP or TCP, whatever the address, is
-//! answered here.
+//! DNS: answers every query that the container sends to port 53, by UDP or TCP, to any address.
 //!
-//! Owns the story of a question: hear, judge, ask our own resolvers, answer, record. Who the
-//! container addressed does not matter: an attacker's server must not get labels to read, so the
-//! proxy asks the resolvers it was given, and the answer comes from the address that was asked. Not
-//! to be forgotten: a denied name causes no packet, and the policy decides before anything else
+//! Owns the steps of one query: read, judge, ask our own resolvers, answer, record. It doesn't
+//! matter which server the container addressed: an attacker's server must not get labels to read,
+//! so the proxy asks the resolvers it was given, and the answer comes from the address that was
+//! asked. Invariant: a denied name causes no packet, and the policy decides before anything else
 //! looks at the name.
 //!
-//! Answers may hold addresses that the container will not be let to (loopback, metadata): they are
-//! passed on unfiltered, for what is dialled is checked by the dialler, each time, and a filtered
-//! answer would explain nothing.
+//! Answers may contain addresses that the container may not reach (loopback, metadata). They are
+//! passed on unfiltered: the dialler checks each address that it dials, and a filtered answer would
+//! explain nothing.
 
 mod learned;
 pub mod message;
@@ -33,8 +32,8 @@ pub use resolver::{LookupError, Resolver};
 use self::message::framed;
 use self::question::{Judgement, Malformed, Question};
 use self::rate_limit::{QUESTIONS_A_SECOND, RateLimit};
-use self::reply::Transport;
-use self::upstream::Answer;
+use self::reply::ReplyTransport;
+use self::upstream::ResolverAnswer;
 use super::budget::{Budget, used_up};
 use super::inside::Inside;
 use super::judge::Judge;
@@ -108,7 +107,7 @@ impl DnsServer {
         destination: SocketAddr,
     ) {
         let Some(reply) = self
-            .answer(&message, source, destination, Transport::Udp)
+            .answer(&message, source, destination, ReplyTransport::Udp)
             .await
         else {
             return;
@@ -126,8 +125,8 @@ impl DnsServer {
         source: SocketAddr,
         destination: SocketAddr,
     ) {
-        if self.converse(stream, source, destination).await == 0 {
-            let nothing = Denial::because("a connection for DNS that asked nothing");
+        if self.answer_stream(stream, source, destination).await == 0 {
+            let nothing = Denial::because("no query on the DNS connection");
             self.judge
                 .begin(subject(source, destination))
                 .deny(&nothing);
@@ -135,7 +134,7 @@ impl DnsServer {
     }
 
     /// Gives the number of questions that were heard.
-    async fn converse(
+    async fn answer_stream(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
         source: SocketAddr,
@@ -146,7 +145,7 @@ impl DnsServer {
                 return asked;
             };
             let reply = self
-                .answer(&message, source, destination, Transport::Tcp)
+                .answer(&message, source, destination, ReplyTransport::Tcp)
                 .await;
             let Some(reply) = reply else { return asked + 1 };
             if !matches!(
@@ -165,7 +164,7 @@ impl DnsServer {
         message: &[u8],
         source: SocketAddr,
         destination: SocketAddr,
-        transport: Transport,
+        transport: ReplyTransport,
     ) -> Option<Vec<u8>> {
         if !self.admitted(source, destination) {
             return None;
@@ -251,7 +250,7 @@ impl DnsServer {
     fn admitted(&self, source: SocketAddr, destination: SocketAddr) -> bool {
         let admitted = self.rate.admits();
         if !admitted {
-            let reason = format!("more than {QUESTIONS_A_SECOND} questions in one second");
+            let reason = format!("more than {QUESTIONS_A_SECOND} DNS queries in one second");
             self.judge
                 .begin(subject(source, destination))
                 .deny(&Denial::because(reason));
@@ -260,7 +259,7 @@ impl DnsServer {
     }
 
     /// Remembers what the container is about to be told.
-    fn remember(&self, name: &Hostname, answer: &Answer) {
+    fn remember(&self, name: &Hostname, answer: &ResolverAnswer) {
         let ttl = Duration::from_secs(answer.remaining_ttl().into());
         for address in answer.addresses() {
             self.judge.learned.remember(address, name, ttl);
@@ -288,7 +287,11 @@ fn answered(mut entry: Entry, message: &[u8], reply: Option<&[u8]>, end: End) {
 fn refuse_malformed(entry: Entry, malformed: &Malformed) -> Option<Vec<u8>> {
     entry.deny(&Denial::because(malformed.reason));
     let (id, operation, code) = malformed.answer?;
-    reply::encode(&reply::malformed(id, operation, code), None, Transport::Udp)
+    reply::encode(
+        &reply::malformed(id, operation, code),
+        None,
+        ReplyTransport::Udp,
+    )
 }
 
 fn subject(source: SocketAddr, destination: SocketAddr) -> Subject {

@@ -1,6 +1,6 @@
 //! How sockets to the outside are made: from which address, and with which mark.
 //!
-//! Owns what is known of the container's interfaces. Opens nothing: `dial`, `udp` and
+//! Owns what is known of the container's interfaces. Opens no socket: `dial`, `udp` and
 //! `dns::upstream` do.
 
 use std::net::IpAddr;

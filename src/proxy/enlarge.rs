@@ -1,8 +1,6 @@
-//! Makes sockets' buffers larger: by itself as far as the host lets everybody, beyond that by the
-//! keeper, which has the right.
-//!
-//! Must not know how large is enough. The keeper's part comes a little later, or, where it is gone,
-//! not at all.
+//! Enlarges sockets' buffers: by itself up to the host's limit for everybody, beyond that through
+//! the keeper, which may exceed it. The keeper's part comes a little later, or not at all if it is
+//! gone.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,8 +1,8 @@
-//! A map that forgets: bounded in count and in time, for what strangers can make us remember.
+//! A map bounded in count and in time, for what strangers can make us remember.
 //!
-//! Knows nothing of what it keeps. Not to be forgotten: when it is full, what would end soonest
-//! goes first, so a flood of short-lived entries cannot push out long-lived ones for long. Making
-//! room costs one pass over the map.
+//! Invariant: when it is full, the entry that would expire first is dropped, so a flood of
+//! short-lived entries can't displace long-lived ones for long. Making room costs one pass over the
+//! map.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,7 +1,5 @@
-//! One captured TCP connection as all who serve it know it: who asked, where its packets were
-//! addressed to, and by whom it is decided, dialled and recorded.
-//!
-//! Must not know how a connection is identified or served.
+//! One captured TCP connection as everything that serves it knows it: who opened it, where it was
+//! addressed to, and what decides, dials and records it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +13,7 @@ use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, Upstre
 
 /// What all connections of a gateway are served with.
 #[derive(Debug)]
-pub(super) struct Services {
+pub(super) struct ConnectionServices {
     /// Decides, and begins records.
     pub judge: Judge,
     /// The connections that are open, and what they take their memory from.
@@ -29,7 +27,7 @@ pub(super) struct Services {
 /// A captured connection.
 #[derive(Debug)]
 pub(super) struct Flow {
-    services: Arc<Services>,
+    services: Arc<ConnectionServices>,
     source: SocketAddr,
     destination: SocketAddr,
 }
@@ -38,7 +36,7 @@ impl Flow {
     /// One from `source`, whose packets were addressed to `destination`. An IPv4 address in IPv6
     /// clothes is the IPv4 address, in rules and in records.
     pub(super) fn new(
-        services: Arc<Services>,
+        services: Arc<ConnectionServices>,
         source: SocketAddr,
         destination: SocketAddr,
     ) -> Self {

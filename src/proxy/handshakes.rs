@@ -1,8 +1,8 @@
-//! Connections that are asked for and never come about: a scan of a captured port is half-open
+//! Connections that are begun and never established: a scan of a captured port leaves half-open
 //! handshakes and stray segments, which the kernel answers for the proxy's listener.
 //!
 //! Each is an attempt from its first packet on, until the connection is accepted and has a record
-//! of its own. Knows addresses and entries, nothing of packets.
+//! of its own.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,26 +18,27 @@ use crate::audit::Entry;
 /// it.
 const WITHIN: Duration = Duration::from_secs(10);
 /// What the record says of one that took longer.
-const NOTHING: &str = "no connection came of it: half a handshake, or a segment of none";
+const NOTHING: &str =
+    "no connection was established: an incomplete handshake, or a segment of no connection";
 
 /// Who connects to whom. (Not socket addresses: those of accepted connections have a scope.)
-type Flow = ((IpAddr, u16), (IpAddr, u16));
+type Handshake = ((IpAddr, u16), (IpAddr, u16));
 
 /// The handshakes of one gateway.
 #[derive(Debug)]
-pub(super) struct Handshakes(Mutex<Table>);
+pub(super) struct Handshakes(Mutex<HandshakeTable>);
 
 #[derive(Debug)]
-struct Table {
-    begun: Awaited<Flow, ()>,
+struct HandshakeTable {
+    begun: Awaited<Handshake, ()>,
     /// When a connection was accepted, or ended.
-    accepted: HashMap<Flow, Instant>,
+    accepted: HashMap<Handshake, Instant>,
 }
 
 impl Handshakes {
     /// None so far.
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Table {
+        Self(Mutex::new(HandshakeTable {
             begun: Awaited::new(WITHIN, NOTHING),
             accepted: HashMap::new(),
         }))
@@ -80,12 +81,12 @@ impl Handshakes {
         self.table().begun.give_up();
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, HandshakeTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn flow(source: SocketAddr, destination: SocketAddr) -> Flow {
+fn flow(source: SocketAddr, destination: SocketAddr) -> Handshake {
     (
         (source.ip(), source.port()),
         (destination.ip(), destination.port()),
@@ -184,7 +185,7 @@ mod tests {
         let Rig { bench, handshakes } = rig;
         assert_eq!(bench.records().len(), 100);
         // What is waited for has an entry, which is recorded when it is dropped.
-        *handshakes.table() = Table {
+        *handshakes.table() = HandshakeTable {
             begun: Awaited::new(WITHIN, NOTHING),
             accepted: HashMap::new(),
         };

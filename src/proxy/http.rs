@@ -1,9 +1,9 @@
-//! Plain HTTP/1: every request of a connection is judged by itself, and forwarded as we understood
+//! Plain HTTP/1: each request of a connection is judged by itself, and forwarded as we understood
 //! it.
 //!
 //! Owns the order of steps for one request and what is kept between requests (one connection to the
-//! last upstream). The one fact: bytes are never passed on as they came. The request is parsed
-//! strictly and written anew, so the server can't understand it otherwise than the policy did.
+//! last upstream). Invariant: bytes are never passed on as they came. The request is parsed
+//! strictly and written anew, so the server can't understand it differently from the policy.
 
 mod accounting;
 mod client;
@@ -20,11 +20,11 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use tokio::task::AbortHandle;
 
-use self::client::{Line, Sent, Tunnel};
+use self::client::{Sent, Tunnel, UpstreamConnection};
 use self::held::{Held, Passage};
 use self::response::Reply;
-use self::server::{BrokenOff, Ended, converse};
-use self::target::{Asked, BadRequest};
+use self::server::{BrokenOff, Ended};
+use self::target::{BadRequest, RequestTarget};
 use super::ahead::{self, Ahead};
 use super::budget::used_up;
 use super::close::{close_gently, reset};
@@ -62,7 +62,7 @@ pub(super) async fn serve(
         tunnel: Mutex::default(),
     };
     let ended = tokio::select! {
-        ended = converse(client, held, early, |request| session.exchange(request)) => ended,
+        ended = server::serve(client, held, early, |request| session.exchange(request)) => ended,
         never = session.spare() => match never {},
     };
     match ended {
@@ -83,7 +83,7 @@ struct Session<'a> {
     /// The upstream connection that was made before the first request, until one wants to connect.
     ahead: Mutex<Option<Ahead>>,
     /// The upstream connection of the last request.
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<IdleConnection>>,
     /// What ends the last upstream connection.
     line: Mutex<Option<AbortHandle>>,
     /// What the connection becomes after a 101.
@@ -91,10 +91,10 @@ struct Session<'a> {
 }
 
 /// An upstream connection, and what it was made for.
-struct Kept {
+struct IdleConnection {
     name: Option<Hostname>,
     address: UpstreamAddr,
-    line: Line,
+    line: UpstreamConnection,
 }
 
 impl Session<'_> {
@@ -121,7 +121,7 @@ impl Session<'_> {
         take(&self.first).unwrap_or_else(|| self.flow.begin(Kind::Http))
     }
 
-    fn decide(&self, method: &Method, asked: &Asked) -> Result<Permit, Denial> {
+    fn decide(&self, method: &Method, asked: &RequestTarget) -> Result<Permit, Denial> {
         if method == Method::CONNECT {
             return Err(Denial::because(
                 "CONNECT would make a tunnel to a place that no rule sees",
@@ -139,7 +139,7 @@ impl Session<'_> {
     async fn forward(
         &self,
         request: Request<Incoming>,
-        asked: Asked,
+        asked: RequestTarget,
         permit: &Permit,
         mut entry: Entry,
     ) -> Result<Reply, BrokenOff> {
@@ -156,7 +156,7 @@ impl Session<'_> {
         let mut kept = self.reuse(permit).await;
         loop {
             let reused = kept.is_some();
-            let Kept {
+            let IdleConnection {
                 name,
                 address,
                 mut line,
@@ -179,20 +179,20 @@ impl Session<'_> {
                 .send(request, &self.held, asked.upgrade, Arc::clone(&traffic))
                 .await
             {
-                Sent::Answered(response, ledger) => {
+                Sent::Answered(response, accounting) => {
                     let passage = Passage {
                         from: line.held(),
                         to: Arc::clone(&self.held),
                     };
                     put(
                         &self.kept,
-                        Kept {
+                        IdleConnection {
                             name,
                             address,
                             line,
                         },
                     );
-                    return Ok(response::passed_on(response, passage, ledger, entry));
+                    return Ok(response::passed_on(response, passage, accounting, entry));
                 }
                 Sent::Switched(switched) => {
                     let (reply, tunnel) = *switched;
@@ -210,9 +210,9 @@ impl Session<'_> {
                         "the server closed at once",
                     ));
                 }
-                Sent::Failed((by, problem), ledger) => {
+                Sent::Failed((by, problem), accounting) => {
                     let reply = response::bad_gateway(asked.host(), &problem);
-                    ledger.close(entry, End::reset(by, Some(problem)));
+                    accounting.close(entry, End::reset(by, Some(problem)));
                     // Asked directly, the client would have seen its own kept connection end, and
                     // known to ask again.
                     return if reused { Err(BrokenOff) } else { Ok(reply) };
@@ -222,7 +222,7 @@ impl Session<'_> {
     }
 
     /// The last upstream connection, where this permit would have made the same one.
-    async fn reuse(&self, permit: &Permit) -> Option<Kept> {
+    async fn reuse(&self, permit: &Permit) -> Option<IdleConnection> {
         let mut kept = take(&self.kept)?;
         let same =
             kept.name.as_ref() == permit.name() && self.flow.would_dial(permit, kept.address);
@@ -241,17 +241,17 @@ impl Session<'_> {
         }
     }
 
-    async fn dial(&self, permit: &Permit) -> Result<Kept, DialError> {
+    async fn dial(&self, permit: &Permit) -> Result<IdleConnection, DialError> {
         let Upstream { stream, address } = ahead::connect(self.flow, permit, take(&self.ahead))
             .await?
             .upstream;
         let held = Held::take(&self.flow.streams().budget).map(Arc::new);
         let held = held.ok_or_else(|| DialError::Denied(used_up()))?;
-        let line = Line::over(stream, held)
+        let line = UpstreamConnection::over(stream, held)
             .await
             .map_err(|error| DialError::Unreachable(error.to_string()))?;
         put(&self.line, line.end());
-        Ok(Kept {
+        Ok(IdleConnection {
             name: permit.name().cloned(),
             address,
             line,
@@ -266,7 +266,7 @@ impl Session<'_> {
         }
     }
 
-    /// What remains when no more requests come: a tunnel, a complaint, or a farewell.
+    /// What remains when no more requests come: a tunnel, an error response, or an orderly close.
     async fn finish(self, ended: Ended) {
         if let Some(tunnel) = take(&self.tunnel) {
             return tunnel.run(ended.client, ended.unread).await;
@@ -288,7 +288,7 @@ impl Session<'_> {
     }
 }
 
-fn deny(method: &Method, asked: &Asked, denial: &Denial, entry: Entry) -> Reply {
+fn deny(method: &Method, asked: &RequestTarget, denial: &Denial, entry: Entry) -> Reply {
     let reply = response::forbidden(method.as_str(), asked.host(), &asked.path, denial);
     entry.deny(denial);
     reply

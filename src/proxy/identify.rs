@@ -26,7 +26,7 @@ pub enum Identity {
 
 /// Why bytes that nobody can read for certain don't pass.
 const PRETENCE: &str =
-    "it could be read as a request or as TLS, but not for certain, and a deny rule could apply";
+    "some servers could read it as HTTP or TLS, and a deny rule could then apply";
 
 /// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny
 /// rules that could apply to it look at; where there is one, nothing that a server could take for a

@@ -1,8 +1,8 @@
-//! The filter's side of what keeper and filter say to each other: the keeper holds links, files and
-//! rights, the filter asks.
+//! The messages between keeper and filter, and the filter's side of the exchange: the keeper holds
+//! links, files and privileges, and the filter asks it for what it needs.
 //!
-//! Owns the words, for both. Invariant: what the filter says is a wish, which the keeper bounds; it
-//! may be anybody's by then.
+//! Invariant: whatever the filter says is only a request, which the keeper bounds; the filter may
+//! have been taken over.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::egress::{Egress, Interfaces};
-use super::neighbours::Questions;
+use super::neighbours::NeighbourResponder;
 use crate::audit::line::Side;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
 use crate::control::FilterReport;
@@ -28,14 +28,14 @@ use crate::sys::readiness;
 
 /// Why a gateway ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Why {
+pub enum EndReason {
     /// The container has ended. What it said last may still arrive.
     ContainerEnded,
     /// Something went wrong.
     Failed(String),
 }
 
-impl Why {
+impl EndReason {
     /// This went wrong.
     #[must_use]
     pub fn failed(error: &anyhow::Error) -> Self {
@@ -56,7 +56,7 @@ impl Why {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToFilter {
     /// It is to end, when all is on record.
-    End(Why),
+    End(EndReason),
     /// Somebody has put the record's file aside, or removed it: go on in another.
     RecordMoved,
     /// What is known of the interfaces now.
@@ -65,7 +65,7 @@ pub enum ToFilter {
     /// neighbour discovery.
     Neighbours {
         /// The link's hardware address.
-        station: [u8; 6],
+        mac: [u8; 6],
         /// For whom.
         stands_for: StandsFor,
     },
@@ -143,7 +143,7 @@ pub(super) struct Followed<'a> {
 
 impl Followed<'_> {
     /// Does what the keeper says, until it says that it is over, and why. Within a runtime.
-    pub(super) async fn heed(&self) -> anyhow::Result<Why> {
+    pub(super) async fn heed(&self) -> anyhow::Result<EndReason> {
         let keeper = self.keeper;
         let arrived = readiness::of(keeper)?;
         loop {
@@ -170,13 +170,10 @@ impl Followed<'_> {
             ToFilter::Interfaces(interfaces) => {
                 self.egress.learn(interfaces);
             }
-            ToFilter::Neighbours {
-                station,
-                stands_for,
-            } => {
+            ToFilter::Neighbours { mac, stands_for } => {
                 let sockets = <[OwnedFd; 2]>::try_from(descriptors)
                     .map_err(|_| io::ErrorKind::InvalidData)?;
-                tokio::spawn(Questions::from(station, stands_for, sockets).answer());
+                tokio::spawn(NeighbourResponder::from(mac, stands_for, sockets).answer());
             }
             ToFilter::PluggedIn {
                 name,

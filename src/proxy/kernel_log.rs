@@ -15,7 +15,7 @@ use super::handshakes::Handshakes;
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::packets::fragment::{Fragment, Pieces, Whole};
-use crate::packets::nflog::{self, Packet, Report, Transport, Why};
+use crate::packets::nflog::{self, LogReason, Packet, Report, Transport};
 use crate::policy::{Attempt, Denial, Grounds, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::readiness;
@@ -36,9 +36,9 @@ pub(super) async fn record(
     reports: Netfilter,
 ) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
-    let fragments = Awaited::new(WHOLE_WITHIN, "fragments that never became a whole packet");
-    let (seen, numbers) = (Seen::default(), Numbers::default());
-    let mut reader = Reader {
+    let fragments = Awaited::new(WHOLE_WITHIN, "not all fragments of the packet arrived");
+    let (seen, numbers) = (RecentFlows::default(), Numbers::default());
+    let mut reader = LogReader {
         judge,
         handshakes,
         fragments,
@@ -65,16 +65,16 @@ pub(super) async fn record(
 }
 
 #[derive(Debug)]
-struct Reader {
+struct LogReader {
     judge: Judge,
     handshakes: Arc<Handshakes>,
     fragments: Awaited<Whole, Pieces>,
     reports: Netfilter,
-    seen: Seen,
+    seen: RecentFlows,
     numbers: Numbers,
 }
 
-impl Reader {
+impl LogReader {
     /// Takes one datagram of reports.
     fn take(&mut self) -> io::Result<()> {
         match self.reports.take() {
@@ -99,10 +99,10 @@ impl Reader {
     ) {
         overrun(&self.judge, self.numbers.lost_before(number));
         match packet.why {
-            Why::Fragment => fragment
+            LogReason::Fragment => fragment
                 .iter()
                 .for_each(|fragment| self.hear_fragment(fragment, packet)),
-            Why::Opening => self
+            LogReason::Opening => self
                 .handshakes
                 .begun(packet.source, packet.destination, || {
                     begin(&self.judge, packet)
@@ -128,7 +128,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for LogReader {
     fn drop(&mut self) {
         while self.take().is_ok() {}
         // How many is not known any more: one at least.
@@ -138,9 +138,9 @@ impl Drop for Reader {
 
 /// Flows seen lately.
 #[derive(Debug, Default)]
-struct Seen(HashMap<Packet, Instant>);
+struct RecentFlows(HashMap<Packet, Instant>);
 
-impl Seen {
+impl RecentFlows {
     fn is_new(&mut self, packet: Packet, now: Instant) -> bool {
         if self.0.len() >= FLOWS {
             self.0.retain(|_, last| now.duration_since(*last) < QUIET);
@@ -174,7 +174,7 @@ impl Numbers {
 }
 
 fn begin(judge: &Judge, packet: Packet) -> Entry {
-    let direction = if [Why::Inbound, Why::Stray].contains(&packet.why) {
+    let direction = if [LogReason::Inbound, LogReason::Stray].contains(&packet.why) {
         Direction::In
     } else {
         Direction::Out
@@ -205,16 +205,20 @@ fn kind(transport: Transport) -> Kind {
 fn write(judge: &Judge, packet: Packet) {
     let mut entry = begin(judge, packet);
     match packet.why {
-        Why::Inbound => {
+        LogReason::Inbound => {
             entry.allowed(&Grounds::rule("inbound"), None);
             entry.finish(End::untracked());
         }
-        Why::Spoofed => entry.deny(&Denial::because(format!(
+        LogReason::Spoofed => entry.deny(&Denial::because(format!(
             "{} is not this container's address",
             packet.source.ip()
         ))),
-        Why::Stray => entry.deny(&Denial::because("of no connection with this container")),
-        Why::Refused | Why::Opening | Why::Fragment => entry.deny(&denial(judge, packet)),
+        LogReason::Stray => entry.deny(&Denial::because(
+            "the packet belongs to no connection of this container",
+        )),
+        LogReason::Refused | LogReason::Opening | LogReason::Fragment => {
+            entry.deny(&denial(judge, packet))
+        }
     }
 }
 
@@ -223,8 +227,8 @@ fn denial(judge: &Judge, packet: Packet) -> Denial {
     let protocol = match packet.transport {
         Transport::Tcp => Protocol::Tcp,
         Transport::Udp => Protocol::Udp,
-        Transport::Icmp => return Denial::because("ICMP is not let out"),
-        Transport::Other => return Denial::because("only TCP and UDP can be let out"),
+        Transport::Icmp => return Denial::because("ICMP can't be allowed"),
+        Transport::Other => return Denial::because("only TCP and UDP can be allowed"),
     };
     let names = judge.names_of(packet.destination.ip());
     let attempt = Attempt {
@@ -238,7 +242,7 @@ fn denial(judge: &Judge, packet: Packet) -> Denial {
         Err(denial) => denial,
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it
         // seems (no ports).
-        Ok(_) => Denial::because("not a packet that opens a connection"),
+        Ok(_) => Denial::because("the packet doesn't open a connection"),
     }
 }
 
@@ -251,7 +255,7 @@ fn overrun(judge: &Judge, lost: u32) {
     let entry = judge.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
     entry.deny_many(
         &Denial::because(
-            "refused, the beginning of a connection, or a fragment: more than could be told apart",
+            "packets came too fast to be recorded one by one: refused, opening a connection, or fragments",
         ),
         Some(lost.into()),
     );

@@ -1,8 +1,8 @@
-//! What the filter says about itself: to the keeper, which has the system's log, and, if it is a
-//! warning or worse, in the record.
+//! What the filter logs: sent to the keeper, which has the system's log, and, if it is a warning or
+//! worse, also written to the record.
 //!
-//! Invariant: nobody who says something waits. The record's own trouble is among what is said, so
-//! nothing is written to it from in here, but by a task of its own ([`record`]).
+//! Invariant: logging never waits. Trouble with the record itself is among what is logged, so the
+//! record is written by a task of its own ([`record`]) and not from in here.
 
 use std::convert::Infallible;
 use std::sync::Arc;

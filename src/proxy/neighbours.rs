@@ -11,19 +11,19 @@ const LONGEST: usize = 128;
 
 /// A link on which somebody must answer, with the sockets to do so.
 #[derive(Debug)]
-pub(super) struct Questions {
-    station: [u8; 6],
+pub(super) struct NeighbourResponder {
+    mac: [u8; 6],
     stands_for: StandsFor,
     arp: socket2::Socket,
     ndp: socket2::Socket,
 }
 
-impl Questions {
+impl NeighbourResponder {
     /// Those that come by two sockets, one for each protocol. They wait in them until
     /// [`Self::answer`].
-    pub(super) fn from(station: [u8; 6], stands_for: StandsFor, [arp, ndp]: [OwnedFd; 2]) -> Self {
+    pub(super) fn from(mac: [u8; 6], stands_for: StandsFor, [arp, ndp]: [OwnedFd; 2]) -> Self {
         Self {
-            station,
+            mac,
             stands_for,
             arp: arp.into(),
             ndp: ndp.into(),
@@ -36,12 +36,12 @@ impl Questions {
             each(&self.arp, |packet| answer_arp(
                 packet,
                 &self.stands_for,
-                self.station
+                self.mac
             )),
             each(&self.ndp, |packet| answer_ndp(
                 packet,
                 &self.stands_for,
-                self.station
+                self.mac
             )),
         );
     }

@@ -1,9 +1,9 @@
-//! The decision about traffic whose bytes name nobody (opaque TCP, UDP): by the names that the
-//! container had resolved.
+//! The decision about traffic whose bytes contain no name (opaque TCP, UDP): by the names that the
+//! container has resolved.
 //!
-//! Owns the order in which names and the bare address are judged, for every such protocol; what
-//! each verdict is, is the policy's. Not to be forgotten: a deny rule for any of an address's names
-//! holds for the bare address too, or a `cidr` rule would open what was denied by name.
+//! Owns the order in which names and the bare address are judged, for every such protocol; each
+//! verdict is the policy's. Invariant: a deny rule for any of an address's names also holds for the
+//! bare address, or a `cidr` rule would open what was denied by name.
 
 use crate::policy::{Denial, Hostname, Permit};
 

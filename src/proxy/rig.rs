@@ -13,7 +13,7 @@ use super::bench::Bench;
 use super::budget::{FIXED, used_up};
 use super::connection::serve;
 use super::dial::{DialError, Outside, Upstream};
-use super::flow::{Flow, Services};
+use super::flow::{ConnectionServices, Flow};
 use super::stream::{Stream, Streams};
 use crate::audit::test_attempts;
 use crate::policy::Permit;
@@ -56,7 +56,7 @@ impl Rig {
 
     /// A connection to `destination` that was captured.
     pub(super) fn flow(&self, source: SocketAddr, destination: SocketAddr) -> Flow {
-        let services = Services {
+        let services = ConnectionServices {
             judge: self.bench.judge.clone(),
             streams: self.bench.streams.clone(),
             egress: Arc::clone(&self.bench.egress),

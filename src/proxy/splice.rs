@@ -1,9 +1,9 @@
 //! Moves bytes between two connections without reading them: splice(2), through a pipe, in both
 //! directions.
 //!
-//! Must not know who is on either side or why. What a peer would see of the other directly, it sees
-//! through here: an end of one direction while the other goes on, and a reset as a reset. A pipe is
-//! held only while bytes are in it, so an idle connection costs its two sockets and nothing else.
+//! A peer sees what it would see on a direct connection: one direction may end while the other goes
+//! on, and a reset arrives as a reset. A pipe is held only while bytes are in it, so an idle
+//! connection costs its two sockets and nothing else.
 
 use std::cell::RefCell;
 use std::io;

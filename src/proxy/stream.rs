@@ -1,14 +1,14 @@
-//! A TCP connection whose buffers come out of the budget: those of the kernel, and what was taken
-//! from it to be passed on.
+//! A TCP connection whose buffers are charged to the budget: the kernel's, and what was read from
+//! it and is to be passed on.
 //!
-//! Owns how large they are. They begin small, grow while the connection moves more than they hold,
-//! up to what other connections leave, and are small again when it has been quiet: as small as the
-//! kernel has them, where many are open. Must not know what the bytes are.
+//! Owns the size of the buffers. They begin small, grow while the connection moves more than they
+//! hold, as far as other connections leave room, and shrink when it has been quiet: to the kernel's
+//! minimum where many are open.
 //!
-//! How large is enough: a window lets a sender have so much under way, so a buffer has to hold what
-//! comes in a round trip. A buffer grows when half of it, which is its window, came within a second
-//! (`MOMENT`): with any round trip shorter than that, a transfer that only the window holds back
-//! gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
+//! How large is enough: a window lets a sender have that much under way, so a buffer has to hold
+//! what arrives in a round trip. A buffer grows when half of it, which is its window, arrived
+//! within a second (`MOMENT`): with any round trip shorter than that, a transfer that only the
+//! window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -60,11 +60,11 @@ const MOMENT: Duration = Duration::from_secs(1);
 pub struct Streams {
     /// What their buffers, and all else, come out of.
     pub budget: Budget,
-    open: Arc<Open>,
+    open: Arc<OpenStreams>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenStreams {
     enlarger: Enlarger,
     sockets: Mutex<HashMap<usize, Weak<Socket>>>,
     /// When all that could be spared was looked for.
@@ -125,7 +125,7 @@ impl Meter {
 
 /// Room for a connection that is yet to be made.
 #[derive(Debug)]
-pub struct Room {
+pub struct StreamRoom {
     structures: Share,
     received: Buffer,
     sent: Buffer,
@@ -149,12 +149,12 @@ impl Streams {
 
     /// Takes room for one connection. None: the budget is used up.
     #[must_use]
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self) -> Option<StreamRoom> {
         if self.budget.is_short() {
             self.squeeze();
         }
         let size = self.beginning();
-        Some(Room {
+        Some(StreamRoom {
             structures: self.budget.take(SOCKET)?,
             received: Buffer::new(&self.budget, size, RECEIVED_LEAST, AT_ONCE)?,
             sent: Buffer::new(&self.budget, size, SENT_LEAST, 0)?,
@@ -214,7 +214,7 @@ impl Streams {
     }
 }
 
-impl Room {
+impl StreamRoom {
     /// The size of the receive buffer to come.
     pub(super) fn receive_size(&self) -> usize {
         self.received.size

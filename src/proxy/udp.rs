@@ -1,10 +1,10 @@
-//! Relays UDP, for the ports that some rule mentions (the kernel refuses the others): one flow, one
+//! Relays UDP for the ports that some rule mentions (the kernel refuses the others): one flow, one
 //! decision, one record.
 //!
-//! Owns flows; what may pass is the policy's word, and addresses come from `dial` only, each passed
-//! by the permit. Not to be forgotten: a datagram costs its sender nothing, so flows, their queues
-//! and the memory of refusals are all bounded, the former by the budget, and a refused flow's
-//! repeats within ten seconds belong to the attempt already recorded.
+//! Owns flows. The policy decides what may pass; addresses come from `dial` only, each checked by
+//! the permit. Invariant: a datagram costs its sender nothing, so flows, their queues and the
+//! memory of refusals are all bounded, flows and queues by the budget. What a refused flow repeats
+//! within ten seconds belongs to the attempt already recorded.
 
 use std::collections::HashMap;
 use std::io;
@@ -58,7 +58,7 @@ pub struct Refused;
 
 /// What all flows are relayed with.
 #[derive(Debug)]
-pub struct Services {
+pub struct RelayServices {
     /// Decides, and begins records.
     pub judge: Judge,
     /// Resolves.
@@ -72,17 +72,17 @@ pub struct Services {
 /// The relay of one proxy.
 #[derive(Debug)]
 pub struct Relay {
-    services: Arc<Services>,
-    flows: Flows,
+    services: Arc<RelayServices>,
+    flows: FlowTasks,
     refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
 }
 
 /// By flow, the way to its task, as long as that runs.
-type Flows = Arc<Mutex<HashMap<UdpFlow, mpsc::Sender<Datagram>>>>;
+type FlowTasks = Arc<Mutex<HashMap<UdpFlow, mpsc::Sender<Datagram>>>>;
 
 /// What a flow takes.
 #[derive(Debug)]
-struct Room {
+struct FlowRoom {
     /// The size of its socket's receive buffer.
     received: usize,
     _share: Share,
@@ -105,10 +105,10 @@ struct UdpFlow {
 impl Relay {
     /// A relay without flows.
     #[must_use]
-    pub fn new(services: Services) -> Self {
+    pub fn new(services: RelayServices) -> Self {
         Self {
             services: Arc::new(services),
-            flows: Flows::default(),
+            flows: FlowTasks::default(),
             refused: Arc::new(Mutex::new(Expiring::new(REFUSED))),
         }
     }
@@ -199,11 +199,11 @@ impl Relay {
     }
 
     /// Room for another flow, where there is some.
-    fn room(&self) -> Result<Room, Denial> {
+    fn room(&self) -> Result<FlowRoom, Denial> {
         let budget = &self.services.budget;
         let received = (budget.free() / BEGINNINGS).clamp(RECEIVED_LEAST, RECEIVED_MOST);
         let share = budget.take(FLOW + received + SENT).ok_or_else(used_up)?;
-        Ok(Room {
+        Ok(FlowRoom {
             received,
             _share: share,
         })
@@ -229,13 +229,13 @@ fn allow(judge: &Judge, flow: UdpFlow, entry: &mut Entry) -> Result<Permit, Deni
 
 /// The life of an allowed flow.
 async fn run(
-    services: Arc<Services>,
+    services: Arc<RelayServices>,
     refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
     flow: UdpFlow,
     permit: Permit,
     mut entry: Entry,
     waiting: mpsc::Receiver<Datagram>,
-    room: Room,
+    room: FlowRoom,
 ) {
     match open(&services, flow, &permit, &mut entry, &room).await {
         Ok((outside, inside)) => {
@@ -251,11 +251,11 @@ async fn run(
 
 /// Resolves, checks, and makes the two sockets: to the outside, and back to the container.
 async fn open(
-    services: &Services,
+    services: &RelayServices,
     flow: UdpFlow,
     permit: &Permit,
     entry: &mut Entry,
-    room: &Room,
+    room: &FlowRoom,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
     let addresses = services
         .dialler
@@ -285,7 +285,7 @@ async fn open(
         let inside = services.inside.udp_answering(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
-    sockets().map_err(|error| Denial::because(format!("no socket for it: {error}")))
+    sockets().map_err(|error| Denial::because(format!("can't open a socket: {error}")))
 }
 
 /// What went wrong in a flow, and may yet go well: the next datagram may get through.

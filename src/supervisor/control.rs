@@ -1,9 +1,8 @@
-//! The gateway's control socket, in its state directory and root's alone: who may ask, how many at
-//! once, how long.
+//! The gateway's control socket, in its state directory and for root alone: who may ask, how many
+//! at once, and for how long.
 //!
-//! Invariant: no caller is waited for by what looks after the gateway. Each is attended to by a
-//! task of its own, which hands its question to the loop that can answer it; so a caller that is
-//! slow, or gone, delays nobody.
+//! Invariant: the keeper's loop never waits for a caller. A task per caller hands its question to
+//! the loop, so a caller that is slow or gone delays nobody else.
 
 use std::convert::Infallible;
 use std::io;

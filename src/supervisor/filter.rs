@@ -1,7 +1,7 @@
-//! The filter process, as its keeper has it: started, told of interfaces, given files, ended.
+//! The filter process as the keeper sees it: started, told of interfaces, given files, ended.
 //!
-//! Invariant: it may be anybody's by now. What it says is bounded here, and no wait for it is
-//! without an end.
+//! Invariant: the filter may have been taken over. What it says is bounded here, and every wait for
+//! it has a time limit.
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -15,8 +15,8 @@ use super::control::Asking;
 use super::heard::Heard;
 use crate::audit::AtPath;
 use crate::control::FilterReport;
-use crate::proxy::keeper::{ToFilter, ToKeeper, Why, answer_for_file};
-use crate::proxy::{Cell, Filter, Place, stream};
+use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
+use crate::proxy::{Cell, Filter, FilterPlace, stream};
 use crate::sys::buffers;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::fork::Child;
@@ -45,7 +45,7 @@ impl FilterProcess {
         words.wait_at_most(PATIENCE)?;
         let source = AtPath::new(record);
         let run = move || {
-            filter.run(Place {
+            filter.run(FilterPlace {
                 cell,
                 keeper,
                 records: theirs,
@@ -124,7 +124,7 @@ impl FilterProcess {
     }
 
     /// Tells it to end, and waits until all is on record.
-    pub(super) fn finish(&self, why: Why) -> anyhow::Result<()> {
+    pub(super) fn finish(&self, why: EndReason) -> anyhow::Result<()> {
         self.tell(&ToFilter::End(why), &[])?;
         self.await_word(&ToKeeper::Written)
     }
@@ -153,7 +153,7 @@ impl FilterProcess {
                 word => self.hear_besides(word)?,
             }
         }
-        bail!("the filter didn't say {awaited:?} in time")
+        bail!("no {awaited:?} from the filter in time")
     }
 
     /// What it may say at any time.
@@ -169,7 +169,7 @@ impl FilterProcess {
         let heard = self
             .words
             .receive(true)
-            .context("the filter said nothing")?;
+            .context("receive from the filter")?;
         Ok(self.understand(heard)?.0)
     }
 
@@ -223,5 +223,5 @@ impl Reports {
 }
 
 fn unexpected(word: ToKeeper) -> anyhow::Result<()> {
-    bail!("the filter said {word:?}")
+    bail!("unexpected message from the filter: {word:?}")
 }

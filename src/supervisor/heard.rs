@@ -1,7 +1,7 @@
-//! What the filter says about itself, on its way to the system's log.
+//! What the filter logs, on its way to the system's log.
 //!
-//! Invariant: the filter may be anybody's. Each message says that it is the filter's, and a minute
-//! has only so many.
+//! Invariant: the filter may have been taken over. Each message is marked as the filter's, and
+//! their number per minute is limited.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Heard {
     pub(super) fn pass_on(&mut self, level: Level, text: &str) {
         self.turn_to(Instant::now());
         if self.admit() {
-            log::log!(level, "its filter says: {text}");
+            log::log!(level, "its filter: {text}");
         }
     }
 
@@ -61,7 +61,7 @@ impl Heard {
     fn say_what_was_left_out(&self) {
         if self.left_out > 0 {
             log::warn!(
-                "{} more messages of its filter were left out, above {A_MINUTE} a minute",
+                "{} more messages from its filter were dropped, above {A_MINUTE} a minute",
                 self.left_out
             );
         }

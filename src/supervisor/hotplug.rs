@@ -1,10 +1,9 @@
 //! Watches, on a thread of its own, for interfaces that are plugged into a running container, and
-//! stills each at once: the host's end is taken down, or the interface taken away.
+//! quarantines each at once: takes the host's end down, or removes the interface.
 //!
-//! Knows nothing of adoption. What must not be forgotten: between its arrival and this, an
-//! interface leads outside unfiltered. So nothing that the container can make the proxy busy with
-//! may come before it, and each is stilled but once: an announcement that comes late must not take
-//! down what was adopted meanwhile.
+//! Invariant: from its arrival until it is quarantined, an interface leads outside unfiltered. So
+//! nothing that the container can make the proxy busy with may delay this. Each is quarantined only
+//! once: a late announcement must not take down what was adopted meanwhile.
 
 use std::collections::HashSet;
 use std::io;
@@ -24,7 +23,7 @@ use crate::sys::netns::Namespace;
 
 /// What became of an interface that was plugged in.
 #[derive(Debug)]
-pub(super) enum Stilled {
+pub(super) enum Quarantined {
     /// The host's end is down. It is for whoever adopts the interface to bring it up again.
     Held {
         /// The interface's number in the container.
@@ -69,9 +68,9 @@ impl Watch {
         })
     }
 
-    /// Begins. What is there already is stilled, too, unless it was adopted. The channel closes
+    /// Begins. What is there already is quarantined, too, unless it was adopted. The channel closes
     /// when something fails.
-    pub(super) fn begin(mut self, tell: UnboundedSender<Stilled>) -> io::Result<()> {
+    pub(super) fn begin(mut self, tell: UnboundedSender<Quarantined>) -> io::Result<()> {
         let watch = move || {
             // Whoever waits for word learns by the channel's end that there will be none.
             if let Err(error) = self.run(&tell) {
@@ -85,7 +84,7 @@ impl Watch {
             .map(drop)
     }
 
-    fn run(&mut self, tell: &UnboundedSender<Stilled>) -> io::Result<()> {
+    fn run(&mut self, tell: &UnboundedSender<Quarantined>) -> io::Result<()> {
         // Announced before the container ran, and adopted by now.
         while !matches!(self.arrivals.take(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
         {
@@ -93,7 +92,7 @@ impl Watch {
         let mut links = self.container.links.list()?;
         while !tell.is_closed() {
             for link in links.drain(..) {
-                self.still(&link, tell)?;
+                self.quarantine(&link, tell)?;
             }
             poll(
                 &mut [PollFd::new(self.arrivals.as_fd(), PollFlags::POLLIN)],
@@ -127,20 +126,20 @@ impl Watch {
         }
     }
 
-    fn still(&mut self, link: &Link, tell: &UnboundedSender<Stilled>) -> io::Result<()> {
+    fn quarantine(&mut self, link: &Link, tell: &UnboundedSender<Quarantined>) -> io::Result<()> {
         let since = Instant::now();
         let plugged = adopt::leads_out(link, &[])
             && adopt::plugged_in(&mut self.container, link, &self.host.namespace)?;
         if !plugged || !self.seen.insert((link.index, link.peer_index)) {
             return Ok(());
         }
-        let stilled = match link
+        let quarantined = match link
             .peer_index
             .filter(|_| link.kind == Some(InfoKind::Veth))
         {
             Some(far) => {
                 fine_if_gone(self.host.links.set_down(far))?;
-                Stilled::Held {
+                Quarantined::Held {
                     index: link.index,
                     far,
                     since,
@@ -154,13 +153,13 @@ impl Watch {
                     link,
                     self.taken,
                 ))?;
-                Stilled::TakenAway {
+                Quarantined::TakenAway {
                     name: link.name.clone(),
                 }
             }
         };
         // Nobody listens any more: the proxy is ending.
-        let _ = tell.send(stilled);
+        let _ = tell.send(quarantined);
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! The container's interfaces over time: adopted when the container is made, when it starts, and
-//! when one is plugged in while it runs; taken off again when the engine takes them.
+//! The container's interfaces over time: adopted when the container is created, when it starts, and
+//! when one is plugged in while it runs; given up when the engine removes them.
 //!
-//! One owner and one loop, so that no two adoptions ever meet. What must not be forgotten: while
-//! the container runs, nothing in its namespace is believed. Only interfaces whose other end the
-//! host holds are adopted, with what of their addresses and routes the host's own addresses bear
-//! out, and only next hops that are the host's own are followed. And nothing that goes wrong with
-//! one of them ends the keeper: the next one that is plugged in would meet nobody.
+//! One owner and one loop, so that two adoptions never overlap. Invariant: while the container
+//! runs, nothing in its namespace is trusted. Only interfaces whose other end is on the host are
+//! adopted, with those of their addresses and routes that the host's own addresses confirm, and
+//! only next hops that are the host's own are followed. A failure with one interface never ends the
+//! keeper, or the next one that is plugged in would go unnoticed.
 
 use std::io;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::control::Settling;
 use super::filter::FilterProcess;
-use super::hotplug::{Stilled, Watch};
+use super::hotplug::{Quarantined, Watch};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::links::Link;
 use crate::gateway::routes::{MAIN, is_default, next_hop};
@@ -47,7 +47,7 @@ const GATEWAY: Duration = Duration::from_secs(2);
 
 /// The interfaces of one container.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct ContainerLinks {
     gateway: Gateway,
     container: NamespaceHandle,
     host: NamespaceHandle,
@@ -56,16 +56,16 @@ pub(super) struct Wire {
     /// Links on which somebody must answer. The filter does, by the same sockets; it takes the
     /// kernel milliseconds to close each (packet(7)'s wait for the packets under way), which is
     /// done here, when nobody waits any more.
-    questions: Vec<Questions>,
+    neighbours: Vec<NeighbourSockets>,
     /// Interfaces plugged in and held until they are complete: their number, and the host's end,
     /// which was taken down.
     held: Vec<(u32, u32, Instant)>,
-    ears: Option<Ears>,
+    events: Option<LinkEvents>,
 }
 
 /// The sockets by which neighbours ask on one link.
 #[derive(Debug)]
-struct Questions {
+struct NeighbourSockets {
     link: u32,
     /// What the filter must know of it, until it was told.
     untold: Option<ToFilter>,
@@ -75,13 +75,13 @@ struct Questions {
 
 /// What is listened to: changes in the container's namespace, and in the gateway.
 #[derive(Debug)]
-struct Ears {
+struct LinkEvents {
     inner: Announcements,
     outer: Announcements,
     watch: Watch,
 }
 
-impl Wire {
+impl ContainerLinks {
     /// Takes hold of both sides. From here on this process lives where it dials from.
     pub(super) fn open(gateway: Gateway, container: Namespace, exit: Exit) -> anyhow::Result<Self> {
         let host = NamespaceHandle::open(Namespace::current()?)?;
@@ -98,15 +98,15 @@ impl Wire {
             host,
             exit,
             adopted: Vec::new(),
-            questions: Vec::new(),
+            neighbours: Vec::new(),
             held: Vec::new(),
-            ears: None,
+            events: None,
         })
     }
 
     /// Begins to listen for what [`Self::tend`] will follow. Needs privileges that serving doesn't.
     pub(super) fn listen(&mut self) -> anyhow::Result<()> {
-        self.ears = Some(Ears {
+        self.events = Some(LinkEvents {
             inner: self.container.namespace.inside(Announcements::open)?,
             outer: self.gateway.side.namespace.inside(Announcements::open)?,
             watch: Watch::open(
@@ -185,11 +185,11 @@ impl Wire {
         mut settling: mpsc::Receiver<Settling>,
         starts_by_verb: bool,
     ) -> anyhow::Result<()> {
-        let Ears {
+        let LinkEvents {
             inner,
             outer,
             watch,
-        } = self.ears.take().context("not listening")?;
+        } = self.events.take().context("not listening")?;
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let (tell, mut plugged) = mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
@@ -215,8 +215,8 @@ impl Wire {
                         complete_at = Some(Instant::now() + QUIET);
                     }
                 }
-                stilled = plugged.recv(), if running && self.exit == Exit::Uplink => {
-                    self.hold(filter, stilled.context("the watch for new interfaces failed")?)?;
+                quarantined = plugged.recv(), if running && self.exit == Exit::Uplink => {
+                    self.hold(filter, quarantined.context("the watch for new interfaces failed")?)?;
                     complete_at = Some(Instant::now() + QUIET);
                 }
                 () = complete, if complete_at.is_some() => {
@@ -244,7 +244,7 @@ impl Wire {
         for adopted in &self.adopted {
             // Where the namespace is gone, so is the link.
             if let Err(error) = adopt::let_go(&mut self.gateway, &self.container, adopted) {
-                log::debug!("link {} was not let go: {error:#}", adopted.inside.name);
+                log::debug!("can't release link {}: {error:#}", adopted.inside.name);
             }
         }
     }
@@ -254,10 +254,14 @@ impl Wire {
         // the kernel answers.
         if self.exit == Exit::Uplink {
             let (inside, outside) = (adopted.addresses.clone(), adopted.addresses.clone());
-            self.questions
-                .push(Questions::open(&adopted.inside, StandsFor::AllBut(inside))?);
-            self.questions
-                .push(Questions::open(&adopted.outside, StandsFor::Only(outside))?);
+            self.neighbours.push(NeighbourSockets::open(
+                &adopted.inside,
+                StandsFor::AllBut(inside),
+            )?);
+            self.neighbours.push(NeighbourSockets::open(
+                &adopted.outside,
+                StandsFor::Only(outside),
+            )?);
         }
         self.adopted.push(adopted);
         Ok(())
@@ -281,16 +285,16 @@ impl Wire {
         Ok(found)
     }
 
-    /// Notes an interface that was stilled until it is complete.
-    fn hold(&mut self, filter: &FilterProcess, stilled: Stilled) -> anyhow::Result<()> {
-        match stilled {
-            Stilled::Held { index, far, since } => {
+    /// Notes an interface that was quarantined until it is complete.
+    fn hold(&mut self, filter: &FilterProcess, quarantined: Quarantined) -> anyhow::Result<()> {
+        match quarantined {
+            Quarantined::Held { index, far, since } => {
                 self.held.retain(|(held, ..)| *held != index);
                 self.held.push((index, far, since));
             }
-            Stilled::TakenAway { name } => {
+            Quarantined::TakenAway { name } => {
                 log::warn!(
-                    "interface {name} was plugged in and taken away: no end of it is on the host"
+                    "interface {name} was plugged in and removed: neither of its ends is on the host"
                 );
                 let why = "only interfaces with an end on the host can be connected to a running container";
                 filter.tell(
@@ -359,7 +363,7 @@ impl Wire {
                 }
                 // The host's end stays down.
                 Err(error) => {
-                    log::warn!("interface {name} was plugged in and leads nowhere: {error:#}");
+                    log::warn!("interface {name} was plugged in but not connected: {error:#}");
                     filter.tell(
                         &ToFilter::NotPluggedIn {
                             name,
@@ -433,7 +437,7 @@ impl Wire {
             .partition(|adopted| gone(&adopted.inside));
         self.adopted = kept;
         for adopted in &gone {
-            self.questions
+            self.neighbours
                 .retain(|one| ![adopted.inside.index, adopted.outside.index].contains(&one.link));
             // The engine may have taken it away already, with its other end.
             let _ = self.gateway.side.links.remove(adopted.outside.index);
@@ -444,33 +448,30 @@ impl Wire {
     /// Tells the filter what is known now.
     pub(super) fn publish(&mut self, filter: &FilterProcess) -> anyhow::Result<()> {
         filter.tell(&ToFilter::Interfaces(self.interfaces()), &[])?;
-        for questions in &mut self.questions {
-            if let Some(word) = questions.untold.take() {
-                filter.tell(&word, &[questions.arp.as_fd(), questions.ndp.as_fd()])?;
+        for neighbour in &mut self.neighbours {
+            if let Some(word) = neighbour.untold.take() {
+                filter.tell(&word, &[neighbour.arp.as_fd(), neighbour.ndp.as_fd()])?;
             }
         }
         Ok(())
     }
 }
 
-impl Questions {
+impl NeighbourSockets {
     /// Opens the sockets, in the namespace of this thread. Questions wait in them until they are
     /// answered.
     fn open(link: &Link, stands_for: StandsFor) -> io::Result<Self> {
-        let station = <[u8; 6]>::try_from(link.mac.as_slice()).map_err(|_| {
+        let mac = <[u8; 6]>::try_from(link.mac.as_slice()).map_err(|_| {
             io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("{} is no Ethernet", link.name),
+                format!("{} is not an Ethernet interface", link.name),
             )
         })?;
         let (arp, ndp) = (
             socket::questions(link.index, NeighbourProtocol::Arp)?,
             socket::questions(link.index, NeighbourProtocol::Ndp)?,
         );
-        let untold = Some(ToFilter::Neighbours {
-            station,
-            stands_for,
-        });
+        let untold = Some(ToFilter::Neighbours { mac, stands_for });
         Ok(Self {
             link: link.index,
             untold,

@@ -1,7 +1,8 @@
-//! The record's file, from outside the filter: on the disk before long, and under its name.
+//! The record's file, as the keeper looks after it: regularly flushed to disk, and kept under its
+//! name.
 //!
-//! The filter only ever has the file open. That somebody has renamed it (logrotate) or removed it
-//! is seen here, and the filter told.
+//! The filter only has the open file. The keeper notices when somebody renames it (logrotate) or
+//! removes it, and tells the filter.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -18,7 +19,7 @@ use crate::proxy::keeper::ToFilter;
 const LOOKED: Duration = Duration::from_secs(5);
 
 /// What a file was when it was last written to the disk: its inode and length.
-type State = (u64, u64);
+type Written = (u64, u64);
 
 /// Looks after the record's file.
 ///
@@ -45,7 +46,7 @@ pub(super) async fn tend(path: &Path, filter: &FilterProcess) -> anyhow::Result<
 
 /// Has a file's bytes written to the disk, where there are more than before. What fails is tried
 /// again when there are more.
-async fn have_on_disk(path: &Path, before: &mut Option<State>) {
+async fn have_on_disk(path: &Path, before: &mut Option<Written>) {
     let Ok(status) = std::fs::symlink_metadata(path) else {
         return;
     };

@@ -95,8 +95,8 @@ fn denials(container: &Container<'_>) -> usize {
         .filter_map(|record| record["reason"].as_str().map(str::to_owned));
     let limits = [
         "the gateway's memory is used up",
-        "more than 1000 questions in one second",
-        "what it is could not be told within 5 s",
+        "more than 1000 DNS queries in one second",
+        "the protocol could not be identified within 5 s",
     ];
     reasons
         .filter(|reason| limits.iter().any(|limit| reason.starts_with(limit)))

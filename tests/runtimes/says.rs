@@ -35,7 +35,7 @@ fn start_and_ends() {
     assert_eq!(
         message(&journal, &world, "6"),
         format!(
-            "container {}: info: it is over, and so is its gateway",
+            "container {}: info: it has ended, and so has its gateway",
             world.id
         )
     );

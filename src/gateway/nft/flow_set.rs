@@ -1,4 +1,4 @@
-//! Sets of flows, which rules fill and ask.
+//! Sets of flows, which rules add to and look up.
 
 use crate::packets::nfnetlink::{NFPROTO_IPV4, NFPROTO_IPV6};
 

@@ -64,7 +64,7 @@ impl NftVerdict {
 pub enum Reject {
     /// A TCP reset.
     Reset,
-    /// ICMP or ICMPv6 «administratively prohibited».
+    /// ICMP or ICMPv6 "administratively prohibited".
     Prohibited,
 }
 
@@ -121,7 +121,7 @@ impl Rule {
     /// The packet is a part of a larger one.
     #[must_use]
     pub fn is_fragment(self, family: Family) -> Self {
-        /// Offset and «more fragments».
+        /// Offset and "more fragments" flag.
         const PLACE: [u8; 2] = [0x3f, 0xff];
         let rule = self.of_family(family);
         match family {

@@ -29,7 +29,7 @@ pub(super) const NFTA_SET_ID: u16 = 10;
 pub(super) const NFTA_SET_TIMEOUT: u16 = 11;
 pub(super) const NFTA_SET_DESC_SIZE: u16 = 1;
 pub(super) const NFT_SET_TIMEOUT: u32 = 0x10;
-/// Rules may add to it: nft(8)'s «dynamic».
+/// Rules may add to it: `dynamic` in nft(8).
 pub(super) const NFT_SET_EVAL: u32 = 0x20;
 
 /// Types of a set's key, which the kernel only hands back to who lists it (nftables,

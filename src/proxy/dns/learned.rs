@@ -1,9 +1,8 @@
-//! What the container resolved: which names it may mean when it connects to an address.
+//! What the container resolved: the names that it may mean when it connects to an address.
 //!
-//! Knows names and addresses only. Not to be forgotten: a pin is what lets a connection be judged
-//! by a name that nobody can read from its bytes; it is made only from answers given to the
-//! container, for names the policy lets it look up, and the dialler resolves the name again all the
-//! same.
+//! Invariant: an entry lets a connection be judged by a name that can't be read from its bytes. So
+//! it is made only from answers given to the container, for names that the policy lets it look up,
+//! and the dialler resolves the name again all the same.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

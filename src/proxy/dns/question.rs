@@ -1,9 +1,8 @@
-//! One question from the container: read from hostile bytes, then judged. No I/O.
+//! One query from the container: parsed from hostile bytes, then judged. No I/O.
 //!
-//! Owns which questions are understood and which are let through; what is said in answer is
-//! `reply`'s. Not to be forgotten: whatever is not in [`Question`] (other records, EDNS options,
-//! flags, the spelling of the name) never leaves the machine: `upstream` asks anew from the name
-//! and the type alone.
+//! Owns which queries are understood and which are allowed; `reply` writes the answer. Invariant:
+//! whatever is not in [`Question`] (other records, EDNS options, flags, the spelling of the name)
+//! never leaves the machine: `upstream` makes a new query from the name and the type alone.
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
@@ -79,7 +78,7 @@ impl Question {
         // Before parsing: the parser would make room for as many questions as the header claims.
         if [*count_high, *count_low] != [0, 1] {
             return Err(malformed(
-                "a DNS message with other than one question",
+                "the DNS message doesn't have exactly one question",
                 ResponseCode::FormErr,
             ));
         }
@@ -100,11 +99,11 @@ impl Question {
                 payload,
             }),
             Some(_) => Err(malformed(
-                "a DNS question of a class other than IN",
+                "a DNS query of a class other than IN",
                 ResponseCode::Refused,
             )),
             None => Err(malformed(
-                "a DNS message with other than one question",
+                "the DNS message doesn't have exactly one question",
                 ResponseCode::FormErr,
             )),
         }
@@ -249,7 +248,7 @@ mod tests {
         bytes[4..6].copy_from_slice(&[0xff, 0xff]);
         assert_eq!(
             Question::read(&bytes).unwrap_err().reason,
-            "a DNS message with other than one question"
+            "the DNS message doesn't have exactly one question"
         );
     }
 

@@ -1,7 +1,5 @@
-//! How many questions a second are heard.
-//!
-//! Knows only time and numbers. What isn't heard is recorded like every denial, which the record
-//! bounds by itself.
+//! How many queries a second are read. One above the limit is recorded like every denial, and the
+//! record bounds its own size.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,16 +1,15 @@
-//! What the container is told: answers built from scratch, with nothing in them that we didn't put
-//! there. No I/O.
+//! What the container is answered: messages built from scratch, which contain nothing that we
+//! didn't put there. No I/O.
 //!
-//! Owns the form of an answer, not the choice of it. Not to be forgotten: an answer by UDP must fit
-//! what the client said it takes (512 bytes without EDNS), or its resolver library may read half of
-//! one.
+//! Owns the form of an answer, not the choice of it. Invariant: an answer by UDP fits the size that
+//! the client announced (512 bytes without EDNS), or its resolver library might read half of one.
 
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 
 use super::message::UDP_PAYLOAD;
 use super::question::Question;
-use super::upstream::Answer;
+use super::upstream::ResolverAnswer;
 use crate::policy::Denial;
 
 /// The largest answer without EDNS (RFC 1035, 2.3.4).
@@ -23,7 +22,7 @@ const MAX_ERROR_TEXT: usize = 160;
 
 /// How the answer travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
+pub enum ReplyTransport {
     /// A datagram: cut down to what the client takes.
     Udp,
     /// A stream: up to 65,535 bytes.
@@ -32,7 +31,7 @@ pub enum Transport {
 
 /// Info codes of Extended DNS Errors (RFC 8914, 4).
 #[derive(Debug, Clone, Copy)]
-enum Why {
+enum ExtendedErrorCode {
     Blocked = 15,
     NotSupported = 21,
     NetworkError = 23,
@@ -48,7 +47,7 @@ pub fn denied(question: &Question, denial: &Denial) -> Message {
     explained(
         question,
         ResponseCode::NXDomain,
-        Why::Blocked,
+        ExtendedErrorCode::Blocked,
         &denial.reason,
     )
 }
@@ -59,14 +58,19 @@ pub fn unsupported(question: &Question, denial: &Denial) -> Message {
     explained(
         question,
         ResponseCode::NoError,
-        Why::NotSupported,
+        ExtendedErrorCode::NotSupported,
         &denial.reason,
     )
 }
 
 /// Answers when no resolver did.
 pub(super) fn failed(question: &Question, reason: &str) -> Message {
-    explained(question, ResponseCode::ServFail, Why::NetworkError, reason)
+    explained(
+        question,
+        ResponseCode::ServFail,
+        ExtendedErrorCode::NetworkError,
+        reason,
+    )
 }
 
 /// Answers with no record.
@@ -77,7 +81,7 @@ pub fn empty(question: &Question) -> Message {
 
 /// Passes on what a resolver said.
 #[must_use]
-pub fn answered(question: &Question, answer: &Answer) -> Message {
+pub fn answered(question: &Question, answer: &ResolverAnswer) -> Message {
     let code = if answer.exists {
         ResponseCode::NoError
     } else {
@@ -105,12 +109,16 @@ pub fn malformed(id: u16, operation: OpCode, code: ResponseCode) -> Message {
 /// The bytes to send: with nothing but the question and the mark for "ask by TCP" where all of it
 /// doesn't fit.
 #[must_use]
-pub fn encode(message: &Message, payload: Option<u16>, transport: Transport) -> Option<Vec<u8>> {
+pub fn encode(
+    message: &Message,
+    payload: Option<u16>,
+    transport: ReplyTransport,
+) -> Option<Vec<u8>> {
     let limit = match transport {
-        Transport::Udp => payload
+        ReplyTransport::Udp => payload
             .unwrap_or(PLAIN_PAYLOAD)
             .clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
-        Transport::Tcp => u16::MAX,
+        ReplyTransport::Tcp => u16::MAX,
     };
     let bytes = message.to_vec().ok()?;
     if bytes.len() <= usize::from(limit) {
@@ -133,7 +141,12 @@ fn bare(question: &Question, code: ResponseCode) -> Message {
     message
 }
 
-fn explained(question: &Question, code: ResponseCode, why: Why, text: &str) -> Message {
+fn explained(
+    question: &Question,
+    code: ResponseCode,
+    why: ExtendedErrorCode,
+    text: &str,
+) -> Message {
     let mut message = bare(question, code);
     if let Some(edns) = &mut message.edns {
         let mut data = (why as u16).to_be_bytes().to_vec();
@@ -164,7 +177,7 @@ mod tests {
         }
     }
 
-    fn answer(records: usize) -> Answer {
+    fn answer(records: usize) -> ResolverAnswer {
         let alias = Record::from_rdata(
             Name::from_ascii("a.test.").unwrap(),
             1,
@@ -180,7 +193,7 @@ mod tests {
             .collect();
         let server = "192.0.2.53:53".parse().unwrap();
         let room = Budget::new(0).take(0).unwrap();
-        Answer {
+        ResolverAnswer {
             exists: true,
             records,
             ttl: 100,
@@ -190,7 +203,11 @@ mod tests {
         }
     }
 
-    fn sent(message: &Message, payload: Option<u16>, transport: Transport) -> (usize, Message) {
+    fn sent(
+        message: &Message,
+        payload: Option<u16>,
+        transport: ReplyTransport,
+    ) -> (usize, Message) {
         let bytes = encode(message, payload, transport).unwrap();
         (bytes.len(), Message::from_vec(&bytes).unwrap())
     }
@@ -198,7 +215,7 @@ mod tests {
     #[test]
     fn a_denial_is_an_answer_every_library_takes_and_says_why_to_those_who_understand_it() {
         let denial = Denial::because("no rule allows it");
-        let (_, plain) = sent(&denied(&question(None), &denial), None, Transport::Udp);
+        let (_, plain) = sent(&denied(&question(None), &denial), None, ReplyTransport::Udp);
         assert_eq!(
             (plain.metadata.response_code, plain.metadata.id),
             (ResponseCode::NXDomain, 7)
@@ -207,7 +224,7 @@ mod tests {
         let (_, explained) = sent(
             &denied(&question(Some(4096)), &denial),
             Some(4096),
-            Transport::Udp,
+            ReplyTransport::Udp,
         );
         let edns = explained.edns.unwrap();
         let options = edns.options().as_ref();
@@ -222,7 +239,11 @@ mod tests {
     async fn an_answer_is_spelled_as_asked_and_ages_in_the_cache() {
         let answer = answer(1);
         tokio::time::advance(std::time::Duration::from_secs(30)).await;
-        let (_, message) = sent(&answered(&question(None), &answer), None, Transport::Udp);
+        let (_, message) = sent(
+            &answered(&question(None), &answer),
+            None,
+            ReplyTransport::Udp,
+        );
         assert_eq!(message.metadata.message_type, MessageType::Response);
         assert!(
             message.answers[0]
@@ -251,7 +272,7 @@ mod tests {
             (Some(0), 60, true),
         ] {
             let message = answered(&question(payload), &answer(records));
-            let (length, sent_by_udp) = sent(&message, payload, Transport::Udp);
+            let (length, sent_by_udp) = sent(&message, payload, ReplyTransport::Udp);
             assert_eq!(
                 sent_by_udp.metadata.truncation, cut,
                 "{payload:?} {records}"
@@ -259,7 +280,7 @@ mod tests {
             assert_eq!(sent_by_udp.answers.is_empty(), cut);
             assert!(length <= usize::from(UDP_PAYLOAD));
             assert!(
-                !sent(&message, payload, Transport::Tcp)
+                !sent(&message, payload, ReplyTransport::Tcp)
                     .1
                     .metadata
                     .truncation

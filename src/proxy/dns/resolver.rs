@@ -1,9 +1,8 @@
-//! Asks the proxy's own resolvers, for the container and for the dialler, and remembers what they
-//! said.
+//! Asks the proxy's own resolvers, for the container and for the dialler, and caches their answers.
 //!
-//! Owns the choice of server, the bounds of waiting and the memory; the bytes are `upstream`'s. Not
-//! to be forgotten: a name comes in here only after the policy allowed it: with a [`Permit`], or
-//! through the judgement of a question.
+//! Owns the choice of server, the time limits and the cache; `upstream` reads and writes the
+//! messages. Invariant: a name gets here only after the policy allowed it: with a [`Permit`], or
+//! through the judgement of a query.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +13,7 @@ use hickory_proto::rr::RecordType;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::upstream::{self, Answer};
+use super::upstream::{self, ResolverAnswer};
 use crate::policy::{Hostname, Permit};
 use crate::proxy::budget::Budget;
 use crate::proxy::egress::Egress;
@@ -57,9 +56,9 @@ pub enum LookupError {
     NoAddress,
 }
 
-type Outcome = Result<Arc<Answer>, LookupError>;
+type LookupResult = Result<Arc<ResolverAnswer>, LookupError>;
 /// Filled by whoever asks first; those who come meanwhile wait for it.
-type Pending = Arc<OnceCell<Outcome>>;
+type Pending = Arc<OnceCell<LookupResult>>;
 
 /// Asks resolvers and remembers answers.
 #[derive(Debug)]
@@ -120,7 +119,12 @@ impl Resolver {
     }
 
     /// Asks about a name that the policy allows to look up; or answers from memory.
-    pub(super) async fn ask(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+    pub(super) async fn ask(
+        &self,
+        name: &Hostname,
+        kind: RecordType,
+        client: IpAddr,
+    ) -> LookupResult {
         let key = (name.clone(), kind);
         let pending = self.pending(&key);
         let fill = || async {
@@ -141,7 +145,7 @@ impl Resolver {
         pending
     }
 
-    async fn ask_servers(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> Outcome {
+    async fn ask_servers(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> LookupResult {
         if self.servers.is_empty() {
             return Err(LookupError::NoResolver);
         }
@@ -177,7 +181,7 @@ impl Resolver {
 }
 
 /// How long an outcome is used again.
-fn keep(outcome: &Outcome) -> Duration {
+fn keep(outcome: &LookupResult) -> Duration {
     let ttl = outcome.as_ref().map_or(0, |answer| answer.ttl);
     Duration::from_secs(ttl.into()).clamp(KEEP_AT_LEAST, KEEP)
 }

@@ -135,7 +135,7 @@ async fn ask_as(bench: &Bench, message: &[u8]) -> Option<Message> {
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
     let reply = bench
         .dns
-        .answer(message, source, destination, Transport::Udp)
+        .answer(message, source, destination, ReplyTransport::Udp)
         .await?;
     Some(Message::from_vec(&reply).unwrap())
 }
@@ -442,7 +442,7 @@ async fn a_connection_takes_several_questions_and_ends_when_silent() {
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     };
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-    let (asked, ()) = tokio::join!(bench.dns.converse(ours, source, destination), talk);
+    let (asked, ()) = tokio::join!(bench.dns.answer_stream(ours, source, destination), talk);
     assert_eq!((asked, bench.records().len()), (3, 3));
 }
 
@@ -458,7 +458,7 @@ async fn a_connection_ends_after_its_share_of_questions() {
     }
     let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
     assert_eq!(
-        bench.dns.converse(ours, source, destination).await,
+        bench.dns.answer_stream(ours, source, destination).await,
         QUESTIONS_A_CONNECTION
     );
 }
@@ -470,6 +470,6 @@ async fn half_a_question_or_one_too_long_ends_the_connection() {
         let (mut client, ours) = tokio::io::duplex(4096);
         client.write_all(bytes).await.unwrap();
         let (source, destination) = (SOURCE.parse().unwrap(), ASKED.parse().unwrap());
-        assert_eq!(bench.dns.converse(ours, source, destination).await, 0);
+        assert_eq!(bench.dns.answer_stream(ours, source, destination).await, 0);
     }
 }

@@ -1,9 +1,8 @@
-//! Asks one resolver one question, and reads of its answer only what was asked.
+//! Asks one resolver one question, and reads nothing else from its answer.
 //!
-//! Owns the exchange with the outside; knows nothing of the container's message. Not to be
-//! forgotten: the question is made here from a canonical name and a type, so nothing else of the
-//! container's leaves; and resolvers' answers are as hostile as anything: off-path forgeries are
-//! waited out, extra records dropped, alias chains bounded.
+//! Owns the exchange with the outside. Invariant: the query is made here from a canonical name and
+//! a type, so nothing else of the container's message leaves. Resolvers' answers are hostile, too:
+//! forged ones from elsewhere are ignored, extra records dropped, alias chains bounded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +37,7 @@ const EMPTY_TTL: u32 = 5;
 
 /// What a resolver said about a name.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ResolverAnswer {
     /// Whether the name exists.
     pub exists: bool,
     /// The alias chain from the name asked for, then the records of the type asked for. Their own
@@ -54,7 +53,7 @@ pub struct Answer {
     pub room: Share,
 }
 
-impl Answer {
+impl ResolverAnswer {
     /// The addresses in it.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.records.iter().filter_map(|record| match record.data {
@@ -93,7 +92,7 @@ pub(super) async fn ask(
     client: IpAddr,
     name: &Hostname,
     kind: RecordType,
-) -> io::Result<Answer> {
+) -> io::Result<ResolverAnswer> {
     let query = query(name, kind)?;
     let source = egress.source_for(client, server.ip());
     let mut reading = by_udp(source, server, &query).await?;
@@ -104,7 +103,7 @@ pub(super) async fn ask(
         Reading::Found(exists, records, ttl) => {
             let room = budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
-            Ok(Answer {
+            Ok(ResolverAnswer {
                 exists,
                 records,
                 ttl,
@@ -113,8 +112,8 @@ pub(super) async fn ask(
                 room,
             })
         }
-        Reading::Failed(code) => Err(io::Error::other(format!("it answered {code}"))),
-        Reading::NotOurs | Reading::Truncated => Err(io::Error::other("its answer makes no sense")),
+        Reading::Failed(code) => Err(io::Error::other(format!("it responded {code}"))),
+        Reading::NotOurs | Reading::Truncated => Err(io::Error::other("malformed response")),
     }
 }
 

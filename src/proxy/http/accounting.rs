@@ -1,8 +1,7 @@
-//! Bodies that are counted as they pass, and the record that is written when the last of them is
-//! gone.
+//! Counts bodies as they pass, and writes the record when both are finished.
 //!
-//! The one fact: a server may answer while the request is still going out, so the end of the answer
-//! is not the end of the exchange. A record written then would hide whatever the client goes on to
+//! Invariant: a server may answer while the request is still going out, so the end of the answer is
+//! not the end of the exchange. A record written then would hide whatever the client goes on to
 //! send.
 //!
 //! What is counted: the head as it was parsed (request or status line, and each header with `: `
@@ -23,14 +22,14 @@ use crate::audit::{End, Entry, Traffic};
 
 /// The account of one exchange, held by its two bodies. Writes the record when both are gone.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Accounting {
     traffic: Arc<Traffic>,
     /// What of the head goes out.
     head: u64,
     record: Mutex<Option<(Entry, End)>>,
 }
 
-impl Ledger {
+impl Accounting {
     /// The record to write, and how it ended.
     pub(super) fn close(&self, entry: Entry, end: End) {
         *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some((entry, end));
@@ -42,7 +41,7 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
+impl Drop for Accounting {
     fn drop(&mut self) {
         if let Some((entry, end)) = self
             .record
@@ -60,7 +59,7 @@ impl Drop for Ledger {
 pub(super) struct Counted {
     body: Incoming,
     passage: Passage,
-    ledger: Arc<Ledger>,
+    accounting: Arc<Accounting>,
 }
 
 /// Makes a request count what of it goes out.
@@ -68,11 +67,11 @@ pub(super) fn counted(
     request: Request<Incoming>,
     passage: Passage,
     traffic: Arc<Traffic>,
-) -> (Request<Counted>, Arc<Ledger>) {
+) -> (Request<Counted>, Arc<Accounting>) {
     let (parts, body) = request.into_parts();
     let head = request_head(&parts);
     traffic.add_out(head);
-    let ledger = Arc::new(Ledger {
+    let accounting = Arc::new(Accounting {
         traffic,
         head,
         record: Mutex::default(),
@@ -83,19 +82,23 @@ pub(super) fn counted(
             Counted {
                 body,
                 passage,
-                ledger: Arc::clone(&ledger),
+                accounting: Arc::clone(&accounting),
             },
         ),
-        ledger,
+        accounting,
     )
 }
 
 /// The request as it was before [`counted`]. For one that was never sent.
 pub(super) fn uncounted(request: Request<Counted>) -> Request<Incoming> {
-    request.map(|Counted { body, ledger, .. }| {
-        ledger.traffic.take_back_out(ledger.head);
-        body
-    })
+    request.map(
+        |Counted {
+             body, accounting, ..
+         }| {
+            accounting.traffic.take_back_out(accounting.head);
+            body
+        },
+    )
 }
 
 fn request_head(parts: &request::Parts) -> u64 {
@@ -138,7 +141,7 @@ impl Body for Counted {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let length = size(frame);
             self.passage.passed(length);
-            self.ledger.traffic.add_out(length as u64);
+            self.accounting.traffic.add_out(length as u64);
         }
         polled
     }
@@ -157,7 +160,7 @@ impl Body for Counted {
 pub(super) struct Recorded {
     body: Incoming,
     passage: Passage,
-    ledger: Arc<Ledger>,
+    accounting: Arc<Accounting>,
     entry: Option<Entry>,
 }
 
@@ -166,21 +169,21 @@ impl Recorded {
         body: Incoming,
         head: &response::Parts,
         passage: Passage,
-        ledger: Arc<Ledger>,
+        accounting: Arc<Accounting>,
         entry: Entry,
     ) -> Self {
-        ledger.answered(head);
+        accounting.answered(head);
         Self {
             body,
             passage,
-            ledger,
+            accounting,
             entry: Some(entry),
         }
     }
 
     fn close(&mut self, end: End) {
         if let Some(entry) = self.entry.take() {
-            self.ledger.close(entry, end);
+            self.accounting.close(entry, end);
         }
     }
 }
@@ -199,7 +202,7 @@ impl Body for Recorded {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = size(frame);
                 self.passage.passed(length);
-                self.ledger.traffic.add_back(length as u64);
+                self.accounting.traffic.add_back(length as u64);
                 // Nothing follows them, and nobody asks whether something does.
                 if frame.is_trailers() {
                     self.close(End::closed(Side::Server));

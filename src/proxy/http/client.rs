@@ -17,7 +17,7 @@ use http_body_util::{Either, Full};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::accounting::{Counted, Ledger, counted, uncounted};
+use super::accounting::{Accounting, Counted, counted, uncounted};
 use super::held::{Held, HttpSocket, Passage};
 use super::hop;
 use super::response::Reply;
@@ -29,7 +29,7 @@ use crate::proxy::stream::{Meter, Stream};
 
 /// A connection to a server.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct UpstreamConnection {
     sender: SendRequest<Counted>,
     held: Arc<Held>,
     task: AbortHandle,
@@ -39,20 +39,20 @@ pub(super) struct Line {
 /// What became of a request.
 pub(super) enum Sent {
     /// It was answered; its body may still be on its way out.
-    Answered(Response<Incoming>, Arc<Ledger>),
+    Answered(Response<Incoming>, Arc<Accounting>),
     /// The server agreed to an upgrade that was asked for.
     Switched(Box<(Reply, Tunnel)>),
     /// Not a byte of it went out: the connection had ended before.
     Unsent(Request<Incoming>),
     /// It went out, in part at least, and no answer came. By whose doing, and why not.
-    Failed((Side, String), Arc<Ledger>),
+    Failed((Side, String), Arc<Accounting>),
 }
 
 /// How long the line may take to get over the last exchange before a new connection is the better
 /// choice.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
-impl Line {
+impl UpstreamConnection {
     /// Speaks HTTP over a new connection.
     pub(super) async fn over(stream: Stream, held: Arc<Held>) -> hyper::Result<Self> {
         let mut http = Builder::new();
@@ -109,24 +109,24 @@ impl Line {
             from: Arc::clone(client),
             to: self.held(),
         };
-        let (request, ledger) = counted(request, passage, traffic);
+        let (request, accounting) = counted(request, passage, traffic);
         let sent = self.sender.try_send_request(request).await;
         self.held.understood();
         match sent {
             Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
-                Sent::Answered(response, ledger)
+                Sent::Answered(response, accounting)
             }
-            Ok(response) if upgrade => switched(response, &ledger),
+            Ok(response) if upgrade => switched(response, &accounting),
             Ok(_) => Sent::Failed(
                 (
                     Side::Server,
                     "the server switched protocols unasked".to_owned(),
                 ),
-                ledger,
+                accounting,
             ),
             Err(mut error) => match error.take_message() {
                 Some(unsent) => Sent::Unsent(uncounted(unsent)),
-                None => Sent::Failed(no_answer(&error.into_error()), ledger),
+                None => Sent::Failed(no_answer(&error.into_error()), accounting),
             },
         }
     }
@@ -142,10 +142,10 @@ fn no_answer(error: &hyper::Error) -> (Side, String) {
     }
 }
 
-fn switched(mut response: Response<Incoming>, ledger: &Ledger) -> Sent {
+fn switched(mut response: Response<Incoming>, accounting: &Accounting) -> Sent {
     let upgraded = hyper::upgrade::on(&mut response);
     let (mut parts, _nothing) = response.into_parts();
-    ledger.answered(&parts);
+    accounting.answered(&parts);
     parts.headers = hop::end_to_end(parts.headers, true);
     let reply = Response::from_parts(parts, Either::Right(Full::default()));
     Sent::Switched(Box::new((

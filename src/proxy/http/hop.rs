@@ -1,9 +1,9 @@
-//! Which headers travel on. RFC 9110 7.6.1: some are for one hop only, and `Connection` names more
-//! of them.
+//! Which headers are passed on. RFC 9110 7.6.1: some are for one hop only, and `Connection` names
+//! more of them.
 //!
-//! Must not know hosts or policies. The one fact: an upgrade turns the connection into bytes that
-//! nobody judges any more, so only `websocket` passes. `h2c` would carry further requests,
-//! `connect-udp` and its like traffic to elsewhere.
+//! Invariant: an upgrade turns the connection into bytes that are no longer judged, so only
+//! `websocket` passes. `h2c` would carry further requests, `connect-udp` and its like traffic to
+//! elsewhere.
 
 use hyper::Request;
 use hyper::header::{

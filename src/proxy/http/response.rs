@@ -11,7 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{StatusCode, Version};
 
-use super::accounting::{Ledger, Recorded};
+use super::accounting::{Accounting, Recorded};
 use super::held::Passage;
 use super::hop;
 use super::target::BadRequest;
@@ -27,12 +27,12 @@ pub(super) type Reply = Response<Either<Recorded, Full<Bytes>>>;
 pub(super) fn passed_on(
     response: Response<Incoming>,
     passage: Passage,
-    ledger: Arc<Ledger>,
+    accounting: Arc<Accounting>,
     entry: Entry,
 ) -> Reply {
     let (mut parts, body) = response.into_parts();
     let close = hop::says(&parts.headers, "close") || parts.version < Version::HTTP_11;
-    let body = Recorded::new(body, &parts, passage, ledger, entry);
+    let body = Recorded::new(body, &parts, passage, accounting, entry);
     parts.headers = hop::end_to_end(parts.headers, false);
     parts.version = Version::HTTP_11;
     if close {

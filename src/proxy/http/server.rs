@@ -51,7 +51,7 @@ const SURVIVES: Duration = Duration::from_secs(5);
 
 /// Gets every request replied to, until either side wants no more. `early` was already read. Gives
 /// nothing where the client is lost.
-pub(super) async fn converse<F, R>(
+pub(super) async fn serve<F, R>(
     client: Stream,
     held: Arc<Held>,
     early: Vec<u8>,

@@ -16,7 +16,7 @@ use crate::policy::rule::normalise_path;
 
 /// A request's target, in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestTarget {
     /// The host name. None where the request names the very address that it was sent to.
     pub(super) name: Option<Hostname>,
     /// The path without query, normalised: what is matched is what is sent.
@@ -28,7 +28,7 @@ pub struct Asked {
     host_length: usize,
 }
 
-impl Asked {
+impl RequestTarget {
     /// The host without the port, for records and messages.
     pub(super) fn host(&self) -> &str {
         self.authority
@@ -46,7 +46,7 @@ pub struct BadRequest(&'static str);
 ///
 /// # Errors
 /// [`BadRequest`].
-pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, BadRequest> {
+pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<RequestTarget, BadRequest> {
     if request.method() == Method::CONNECT {
         return read_connect(request);
     }
@@ -62,7 +62,7 @@ pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, B
         .ok_or(BadRequest("the path can be understood in several ways"))?;
     let upgrade = hop::asks_for_websocket(request);
     let (authority, host_length) = host.authority();
-    Ok(Asked {
+    Ok(RequestTarget {
         name: host.name(),
         path,
         upgrade,
@@ -76,7 +76,7 @@ pub fn read<B>(request: &Request<B>, destination: SocketAddr) -> Result<Asked, B
 ///
 /// # Errors
 /// [`BadRequest`] where the target or the host can't be written as such.
-pub fn rewrite<B>(request: Request<B>, asked: &Asked) -> Result<Request<B>, BadRequest> {
+pub fn rewrite<B>(request: Request<B>, asked: &RequestTarget) -> Result<Request<B>, BadRequest> {
     let undecidable = BadRequest("the target can't be sent on");
     let (mut parts, body) = request.into_parts();
     let target = match parts.uri.query() {
@@ -101,14 +101,14 @@ pub fn claimed_host<B>(request: &Request<B>) -> Option<String> {
 }
 
 /// CONNECT is always denied; this finds the words for it.
-fn read_connect<B>(request: &Request<B>) -> Result<Asked, BadRequest> {
+fn read_connect<B>(request: &Request<B>) -> Result<RequestTarget, BadRequest> {
     let authority = request
         .uri()
         .authority()
         .map(ToString::to_string)
         .unwrap_or_default();
     let host_length = authority.len();
-    Ok(Asked {
+    Ok(RequestTarget {
         name: None,
         path: String::new(),
         upgrade: false,
@@ -229,7 +229,7 @@ mod tests {
             .unwrap()
     }
 
-    fn asked(target: &str, host: &str, port: u16) -> Result<Asked, BadRequest> {
+    fn asked(target: &str, host: &str, port: u16) -> Result<RequestTarget, BadRequest> {
         read(
             &request(target, &[host]),
             SocketAddr::from(([192, 0, 2, 7], port)),

@@ -1,4 +1,4 @@
-//! The form in which each parser answers.
+//! The result type that the protocol parsers share.
 
 /// What a parser says about the first bytes of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

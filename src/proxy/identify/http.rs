@@ -1,8 +1,8 @@
 //! Is this HTTP/1? Looks at the request line only.
 //!
-//! Must not know what the request means: the strict parsing is the HTTP server's (`proxy::http`),
-//! which answers 400 to what is malformed. So this is generous: whatever claims to be HTTP/1 goes
-//! there and can't slip through as opaque bytes.
+//! Generous on purpose: whatever claims to be HTTP/1 goes to the HTTP server (`proxy::http`), which
+//! parses it strictly and answers 400 to what is malformed, so it can't slip through as opaque
+//! bytes.
 
 use super::answer::Answer;
 

@@ -1,14 +1,14 @@
-//! Bytes that the strict readers take for neither TLS nor HTTP, and that some server would
-//! nevertheless answer as such.
+//! Bytes that the strict parsers take for neither TLS nor HTTP, although some server would answer
+//! them as one or the other.
 //!
 //! Owns what the most lenient server could read as a hello or a request line. Only asked where a
-//! deny rule could apply: there, such bytes must not pass unread. Servers that were looked at:
-//! Python's `http.server` splits the line at any white space, before the method, too, and, like
-//! nginx and Apache, answers `GET` without a version (HTTP/0.9); nginx, Apache and Node skip line
-//! ends before the method; most take a method of the letters of a token (RFC 9110 5.6.2), none
-//! needs it short. Go and the JDK take a ClientHello in a record of any version, and after warning
-//! alerts, GnuTLS after a ChangeCipherSpec. Servers behind a load balancer may expect the PROXY
-//! protocol's header, and read on behind it.
+//! deny rule could apply: there, such bytes must not pass unread. Servers that were examined:
+//! Python's `http.server` splits the line at any white space, also before the method, and answers
+//! `GET` without a version (HTTP/0.9), like nginx and Apache; nginx, Apache and Node skip line ends
+//! before the method; most accept any token as a method (RFC 9110 5.6.2), of any length. Go and the
+//! JDK accept a ClientHello in a record of any version, and after warning alerts, GnuTLS after a
+//! ChangeCipherSpec. Servers behind a load balancer may expect the PROXY protocol's header and read
+//! on behind it.
 
 use super::answer::Answer;
 use super::http::{LINE_LIMIT, is_token};
@@ -52,7 +52,7 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     // What stands behind the limit counts for nothing, or the answer would depend on how much was
     // read at once.
     if bytes.len() >= LINE_LIMIT {
-        Answer::Refused("the first line is over 16 KiB, and could be a request")
+        Answer::Refused("the first line is over 16 KiB, and might be an HTTP request")
     } else {
         Answer::NeedMore
     }

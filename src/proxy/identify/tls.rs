@@ -1,9 +1,9 @@
 //! Reads a TLS ClientHello: RFC 8446 4.1.2 and 5.1, RFC 6066 3 (server name).
 //!
-//! Must not know about policies or sockets. Strict on purpose: what it accepts, every server reads
-//! the same way, so the name decided about is the name the server sees. A hello that could be read
-//! in two ways is refused, never guessed at. What it can't see: an encrypted ClientHello's inner
-//! name (the outer one is the name, and is what gets dialled).
+//! Strict on purpose: every server reads what this accepts in the same way, so the name decided
+//! about is the name that the server sees. A hello that could be read in two ways is refused. The
+//! inner name of an encrypted ClientHello can't be seen: the outer name is decided about and
+//! dialled.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -55,7 +55,7 @@ type Refusal = &'static str;
 /// Puts the handshake message together from one or more records. Only the second record makes it
 /// copy.
 fn read_records(bytes: &[u8]) -> Answer<Hello> {
-    let mut rest = Reader(bytes);
+    let mut rest = ByteReader(bytes);
     let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     loop {
         let fragment = match read_record(&mut rest, message.is_empty()) {
@@ -77,7 +77,7 @@ fn read_records(bytes: &[u8]) -> Answer<Hello> {
 }
 
 /// Takes one whole record and gives its fragment.
-fn read_record<'a>(rest: &mut Reader<'a>, first: bool) -> Answer<&'a [u8]> {
+fn read_record<'a>(rest: &mut ByteReader<'a>, first: bool) -> Answer<&'a [u8]> {
     let another = if first {
         Answer::Not
     } else {
@@ -100,10 +100,10 @@ fn read_record<'a>(rest: &mut Reader<'a>, first: bool) -> Answer<&'a [u8]> {
 
 /// Reads the handshake message once it is whole.
 fn read_message(message: &[u8]) -> Answer<Hello> {
-    let mut reader = Reader(message);
+    let mut reader = ByteReader(message);
     match reader.u8() {
         Some(CLIENT_HELLO) => {}
-        Some(_) => return Answer::Refused("the first handshake message is no ClientHello"),
+        Some(_) => return Answer::Refused("the first handshake message is not a ClientHello"),
         None => return Answer::NeedMore,
     }
     let Some(length) = reader.u24() else {
@@ -115,7 +115,9 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
     match reader.0.len().cmp(&length) {
         std::cmp::Ordering::Less => Answer::NeedMore,
         // Whatever follows would be read by the server after we stopped looking.
-        std::cmp::Ordering::Greater => Answer::Refused("bytes after the ClientHello in its record"),
+        std::cmp::Ordering::Greater => {
+            Answer::Refused("trailing bytes after the ClientHello in its record")
+        }
         std::cmp::Ordering::Equal => match read_hello(&mut reader) {
             Ok(hello) => Answer::Found(hello),
             Err(why) => Answer::Refused(why),
@@ -123,14 +125,14 @@ fn read_message(message: &[u8]) -> Answer<Hello> {
     }
 }
 
-fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, Refusal> {
+fn read_hello(reader: &mut ByteReader<'_>) -> Result<Hello, Refusal> {
     read_hello_start(reader).ok_or("the ClientHello is malformed")?;
     if reader.0.is_empty() {
         return Ok(Hello { sni: None }); // TLS 1.2 and older may end here
     }
-    let mut extensions = Reader(reader.vector16().ok_or("the ClientHello is malformed")?);
+    let mut extensions = ByteReader(reader.vector16().ok_or("the ClientHello is malformed")?);
     if !reader.0.is_empty() {
-        return Err("bytes after the extensions of the ClientHello");
+        return Err("trailing bytes after the extensions of the ClientHello");
     }
     let mut sni = None;
     while !extensions.0.is_empty() {
@@ -150,7 +152,7 @@ const SERVER_NAME: usize = 0;
 const HOST_NAME: u8 = 0;
 
 /// Everything before the extensions. None: malformed.
-fn read_hello_start(reader: &mut Reader<'_>) -> Option<()> {
+fn read_hello_start(reader: &mut ByteReader<'_>) -> Option<()> {
     let major = reader.u8()?;
     let _minor = reader.u8()?;
     let _random = reader.take(32)?;
@@ -167,8 +169,8 @@ fn read_hello_start(reader: &mut Reader<'_>) -> Option<()> {
 
 fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
     let malformed = "a malformed server name in the ClientHello";
-    let mut extension = Reader(data);
-    let mut list = Reader(extension.vector16().ok_or(malformed)?);
+    let mut extension = ByteReader(data);
+    let mut list = ByteReader(extension.vector16().ok_or(malformed)?);
     let kind = list.u8().ok_or(malformed)?;
     let name = list.vector16().ok_or(malformed)?;
     if kind != HOST_NAME || !extension.0.is_empty() {
@@ -181,18 +183,18 @@ fn read_server_name(data: &[u8]) -> Result<Hostname, Refusal> {
     let name = std::str::from_utf8(name)
         .ok()
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()));
-    let name = name.ok_or("a server name with bytes that no host name has")?;
+    let name = name.ok_or("the server name contains invalid bytes")?;
     if name.parse::<IpAddr>().is_ok() {
-        return Err("an address as the server name");
+        return Err("the server name is an IP address");
     }
-    Hostname::parse(name).map_err(|_| "a server name that is no host name")
+    Hostname::parse(name).map_err(|_| "the server name is not a valid host name")
 }
 
 /// An SSL 2 hello (RFC 5246 E.2) has no server name, and servers that still take it exist.
 /// `length:2 (top bit set) type:1 version:2 suites:2 session:2 challenge:2`, and the lengths must
 /// add up.
 fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
-    let mut reader = Reader(bytes);
+    let mut reader = ByteReader(bytes);
     let plausible = [
         reader.u8().map(|byte| byte & 0x80 != 0),
         reader.u8().map(|_| true),
@@ -208,7 +210,7 @@ fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
     else {
         return Answer::NeedMore;
     };
-    let claimed = Reader(bytes).u16().map(|length| length & 0x7fff);
+    let claimed = ByteReader(bytes).u16().map(|length| length & 0x7fff);
     if claimed == Some(9 + suites + session + challenge) {
         Answer::Refused("an SSL 2 hello")
     } else {
@@ -217,9 +219,9 @@ fn read_ssl2(bytes: &[u8]) -> Answer<Hello> {
 }
 
 /// Takes from the front; None (and nothing promised about the rest) where there is too little.
-struct Reader<'a>(&'a [u8]);
+struct ByteReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
