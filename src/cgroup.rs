@@ -19,7 +19,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::container::record::ProcessId;
+use crate::container::state::ProcessId;
 use crate::sys::mountinfo;
 use group::{ControlGroup, GroupError};
 pub use leftover::{Leftover, sweep};

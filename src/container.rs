@@ -2,4 +2,4 @@
 
 pub mod bundle;
 pub mod plan;
-pub mod record;
+pub mod state;

@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::container::record::ProcessId;
+use crate::container::state::ProcessId;
 use crate::sys::file;
 
 /// What dockerd reads unless `--config-file` names another.

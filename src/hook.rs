@@ -11,7 +11,7 @@
 //! Invariant: no process that it leaves behind holds its standard streams, which are the runtime's.
 
 mod decide;
-mod state;
+mod oci_state;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use log::LevelFilter;
-use state::OciState;
+use oci_spec::runtime::{ContainerState, State};
 
 use crate::container::bundle;
 use crate::container::plan::{GatewayOwner, Plan};
-use crate::container::record::{self, ProcessId, Record};
+use crate::container::state::{self, ProcessId, SavedState};
 use crate::escape::quoted;
 use crate::logging::{self, Terminal};
 use crate::prepare::sweep;
@@ -53,17 +53,17 @@ pub fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
-    let state = OciState::read().context("can't read the container's state from the runtime")?;
+    let state = oci_state::read().context("can't read the container's state from the runtime")?;
     // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
     // runtime, `delete` comes by.
-    if state.status == "stopped" {
+    if *state.status() == ContainerState::Stopped {
         sweep::forget(&decide::state_of(&state)?);
         return Ok(());
     }
-    let init = ProcessId::of(state.pid).context("can't find the container's init")?;
+    let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;
     match words {
         [] => follow(planned(&state)?, init),
-        [word] if word == "decide" => match decide::plan(&state)? {
+        [word] if word == "decide" => match decide::plan(&state, init)? {
             // Its gateway is there, and nobody will ask for a record of this one: neither `start`
             // nor `delete` comes by.
             Plan {
@@ -83,8 +83,8 @@ fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
         GatewayOwner::Own => start_proxy(&Order { plan, init }),
         GatewayOwner::Joined => {
             let network_namespace = Namespace::of_process(init.pid)?.inode()?;
-            record::create(&plan.state)?;
-            Ok(Record {
+            state::create(&plan.state)?;
+            Ok(SavedState {
                 plan,
                 init,
                 proxy: None,
@@ -98,18 +98,23 @@ fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
 /// Whether this very container has its gateway already: runc calls hooks twice for one without a
 /// mount namespace of its own.
 fn stands(plan: &Plan, init: ProcessId) -> bool {
-    let record = Record::read(&plan.state).ok().flatten();
+    let record = SavedState::read(&plan.state).ok().flatten();
     record.is_some_and(|record| record.init == init && record.filters())
 }
 
+/// The container's first process; 0, which is nobody, where the runtime doesn't tell.
+fn init_of(state: &State) -> i32 {
+    state.pid().unwrap_or_default()
+}
+
 /// The plan that the runtime personality left.
-fn planned(state: &OciState) -> anyhow::Result<Plan> {
-    let plan = bundle::read_plan(&state.bundle)?;
-    if plan.container != state.id {
+fn planned(state: &State) -> anyhow::Result<Plan> {
+    let plan = bundle::read_plan(state.bundle())?;
+    if plan.container != *state.id() {
         bail!(
             "the plan is for container {}, but the runtime named {}",
             plan.container,
-            quoted(&state.id)
+            quoted(state.id())
         );
     }
     Ok(plan)

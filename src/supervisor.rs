@@ -10,7 +10,7 @@ mod filter;
 mod heard;
 mod hotplug;
 mod interfaces;
-mod record;
+mod record_file;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
@@ -26,7 +26,7 @@ use crate::audit::record::MAX_NAME;
 use crate::audit::{Journal, is_worth_keeping, write_last};
 use crate::cgroup::{self, Entrance, Groups};
 use crate::container::plan::Plan;
-use crate::container::record::{ProcessId, Record};
+use crate::container::state::{ProcessId, SavedState};
 use crate::escape::clean;
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
@@ -100,7 +100,7 @@ struct StateDirectory(PathBuf);
 impl Drop for StateDirectory {
     fn drop(&mut self) {
         // It is swept by a later `create` then, which finds that nothing of it runs.
-        if let Err(error) = crate::container::record::remove(&self.0) {
+        if let Err(error) = crate::container::state::remove(&self.0) {
             log::warn!("can't remove {}: {error}", self.0.display());
         }
     }
@@ -155,9 +155,9 @@ fn prepare() -> anyhow::Result<Keeper> {
         inside: links.lives_apart(),
     };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
-    crate::container::record::create(&plan.state)?;
+    crate::container::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
-    Record {
+    SavedState {
         plan: plan.clone(),
         init: order.init,
         proxy: Some(ProcessId::of(itself)?),
@@ -245,7 +245,7 @@ impl Keeper {
                 failed = links.tend(filter, settling, order.plan.starts_by_verb) => failed,
                 failed = filter.serve(asking) => failed,
                 failed = control::serve(control, desk) => match failed? {},
-                failed = record::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
+                failed = record_file::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
                 told = termination.arrives() => Err(told).context("the gateway"),
             };
             // A container's end takes its links along, which may be heard of first.

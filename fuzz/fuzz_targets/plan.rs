@@ -4,7 +4,7 @@
 #![no_main]
 
 use boundary_shim::container::plan::{ContainerId, Plan};
-use boundary_shim::container::record::Record;
+use boundary_shim::container::state::SavedState;
 use boundary_shim::policy::Policy;
 use boundary_shim::proxy::keeper::ToKeeper;
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = ContainerId::parse(&plan.container);
         survives(&plan);
     }
-    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+    if let Ok(record) = serde_json::from_slice::<SavedState>(bytes) {
         survives(&record);
     }
     if let Ok(word) = ToKeeper::decode(bytes) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::group;
-use crate::container::record::ProcessId;
+use crate::container::state::ProcessId;
 use crate::sys::file;
 
 /// Where they are. Root's, mode 0700.

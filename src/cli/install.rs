@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 
 pub use self::words::{InstallArguments, UninstallArguments};
 use self::words::{InstallEngine, KubernetesWords, PolicyArgument, UninstallEngine};
-use crate::container::record;
+use crate::container::state;
 use crate::integrate::apparmor::AppArmor;
 use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::step::{self, Step};
@@ -79,7 +79,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
     Ok(Installation {
         binary: std::env::current_exe().context("can't find this program's executable")?,
         policies: settings::DEFAULT_POLICIES.into(),
-        running: record::DIRECTORY.into(),
+        running: state::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
         apparmor: AppArmor::of_this_host(),
     })

@@ -16,7 +16,7 @@ use anyhow::{Context, ensure};
 use nix::unistd::geteuid;
 
 use crate::container::plan::GatewayOwner;
-use crate::container::record::{self, Record};
+use crate::container::state::{self, SavedState};
 use crate::prepare::sweep::record_end;
 use gateway::{GatewayStatus, HostView};
 
@@ -46,7 +46,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
         geteuid().is_root(),
         "only root can query gateways: run sudo boundary-shim status"
     );
-    let records = record::list().with_context(|| format!("can't list {}", record::DIRECTORY))?;
+    let records = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
     let own: Vec<_> = records
         .into_iter()
         .filter(|record| record.plan.gateway == GatewayOwner::Own)
@@ -70,8 +70,8 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
 
 /// What is to be shown of each, found out by several threads.
 fn at_once(
-    records: Vec<Record>,
-    show: impl Fn(&Record) -> Option<GatewayStatus> + Sync,
+    records: Vec<SavedState>,
+    show: impl Fn(&SavedState) -> Option<GatewayStatus> + Sync,
 ) -> Vec<GatewayStatus> {
     let threads = records.len().min(AT_ONCE);
     let (queue, shown) = (Mutex::new(records.into_iter()), Mutex::new(Vec::new()));

@@ -9,12 +9,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use oci_spec::runtime::State;
 
-use super::state::OciState;
 use crate::apparmor::Confinement;
 use crate::container::bundle::Bundle;
 use crate::container::plan::{ContainerId, GatewayOwner, Plan, Recipients};
-use crate::container::record;
+use crate::container::state::{self, ProcessId};
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
@@ -28,13 +28,13 @@ const NO_NESTING: &str = "nothing more can be nested in this container: its gate
                           neither capabilities nor seccomp filters";
 
 /// Decides the plan of the container that the runtime tells of.
-pub(super) fn plan(container: &OciState) -> anyhow::Result<Plan> {
+pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     let settings = settings::load(None).map_err(|all| text::all_of(&all))?;
     sweep::sweep(&settings);
-    let id = ContainerId::parse(&container.id)?;
-    let bundle = Bundle::read(container.bundle.clone())?;
+    let id = ContainerId::parse(container.id())?;
+    let bundle = Bundle::read(container.bundle().clone())?;
     let spec = &Spec::check(bundle.config.value)?;
-    let place = namespaces::place_of(container.pid)?;
+    let place = namespaces::place_of(init.pid)?;
     let (gateway, exit) = network(&place)?;
     let input = RewriteInput {
         host_files: mounts::look(&settings, spec, &bundle.directory)?,
@@ -49,10 +49,10 @@ pub(super) fn plan(container: &OciState) -> anyhow::Result<Plan> {
     );
     let policy = policy.map_err(|all| text::all_of(&all))?;
     if gateway == GatewayOwner::Joined {
-        joined::refuse_another_policy(spec, &namespaces::network_of(container.pid), &policy)?;
+        joined::refuse_another_policy(spec, &namespaces::network_of(init.pid), &policy)?;
     }
     Ok(Plan {
-        container: container.id.clone(),
+        container: container.id().clone(),
         identity: spec::identity::of_annotations(spec, &settings.record_labels),
         gateway,
         starts_by_verb: false,
@@ -78,10 +78,10 @@ pub(super) fn plan(container: &OciState) -> anyhow::Result<Plan> {
 
 /// The container's state directory. The runtime's root isn't told; where the bundle is tells
 /// engines apart as well.
-pub(super) fn state_of(container: &OciState) -> anyhow::Result<PathBuf> {
-    Ok(record::directory(
-        &container.bundle,
-        ContainerId::parse(&container.id)?.as_str(),
+pub(super) fn state_of(container: &State) -> anyhow::Result<PathBuf> {
+    Ok(state::directory(
+        container.bundle(),
+        ContainerId::parse(container.id())?.as_str(),
     ))
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::container::record;
-use crate::container::record::ProcessId;
+use crate::container::state;
+use crate::container::state::ProcessId;
 use crate::settings;
 use crate::settings::{BoundaryMounts, Settings};
 use crate::spec::mounts::{self, HostFiles, Inode, Location};
@@ -148,7 +148,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
     let mut own = vec![
         settings::DEFAULT_FILE.into(),
         settings::DEFAULT_POLICIES.into(),
-        record::DIRECTORY.into(),
+        state::DIRECTORY.into(),
     ];
     own.extend([
         settings.file.clone(),
@@ -156,7 +156,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         settings.audit_directory.clone(),
     ]);
     own.push(Settings::default().audit_directory);
-    let beside = Path::new(record::DIRECTORY)
+    let beside = Path::new(state::DIRECTORY)
         .parent()
         .unwrap_or_else(|| Path::new("/"));
     for entry in
@@ -167,7 +167,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         if path
             .as_os_str()
             .as_encoded_bytes()
-            .starts_with(record::DIRECTORY.as_bytes())
+            .starts_with(state::DIRECTORY.as_bytes())
         {
             own.push(path);
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
-use crate::container::record::{self, Record};
+use crate::container::state::{self, SavedState};
 use crate::spec::NetworkOrigin;
 use crate::spec::OwnerNamespace;
 use crate::spec::user_namespace::parse_map;
@@ -40,15 +40,15 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<NetworkOrigin> {
 }
 
 /// Who brought the gateway that filters the network namespace at a path.
-pub(crate) fn gateway(path: &Path) -> anyhow::Result<Option<Record>> {
+pub(crate) fn gateway(path: &Path) -> anyhow::Result<Option<SavedState>> {
     filtering(
         inode(path)
             .with_context(|| format!("can't use the network namespace {}", path.display()))?,
     )
 }
 
-fn filtering(inode: u64) -> anyhow::Result<Option<Record>> {
-    record::filtering(inode).context("can't list the gateways")
+fn filtering(inode: u64) -> anyhow::Result<Option<SavedState>> {
+    state::filtering(inode).context("can't list the gateways")
 }
 
 /// Where a container's network namespace is, which has been made and which its first process is in
@@ -85,7 +85,7 @@ pub(crate) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
 }
 
 /// The user namespace of the container that brought a gateway, if its own bounds it.
-fn owner(record: &Record) -> anyhow::Result<Option<OwnerNamespace>> {
+fn owner(record: &SavedState) -> anyhow::Result<Option<OwnerNamespace>> {
     if !record.plan.user_namespace || !record.init.alive() {
         return Ok(None);
     }

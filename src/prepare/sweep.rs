@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::audit::reader::Directory;
 use crate::audit::{self, prune};
 use crate::cgroup::{self, Leftover};
-use crate::container::record::{self, ProcessId, Record};
+use crate::container::state::{self, ProcessId, SavedState};
 use crate::settings::Settings;
 use crate::sys::process::Process;
 
@@ -21,14 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
 /// it never came to a record.
 pub(crate) fn forget(directory: &Path) {
-    let record = Record::read(directory).ok().flatten();
+    let record = SavedState::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
         end(record.proxy);
     }
     if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
         record_end(record);
     }
-    let lives = |record: Record| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
+    let lives =
+        |record: SavedState| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
         remove(directory);
     }
@@ -41,7 +42,7 @@ pub(crate) fn forget(directory: &Path) {
 
 /// Removes a state directory. One that stays is the next sweep's.
 fn remove(directory: &Path) {
-    if let Err(error) = record::remove(directory) {
+    if let Err(error) = state::remove(directory) {
         log::warn!("can't remove {}: {error}", directory.display());
     }
 }
@@ -57,8 +58,8 @@ fn end(proxy: Option<ProcessId>) {
 }
 
 /// Gives the record of a gateway that is gone its last line, where the gateway could not.
-pub(crate) fn record_end(record: &Record) {
-    let Record {
+pub(crate) fn record_end(record: &SavedState) {
+    let SavedState {
         plan,
         proxy: Some(_),
         ..
@@ -79,7 +80,7 @@ pub(crate) fn record_end(record: &Record) {
 /// Removes what others left, where neither init nor proxy is there any more, and the record of some
 /// that ended longer ago than `audit-keep`. One without a record of its state may be in the making.
 pub(crate) fn sweep(settings: &Settings) {
-    let listed = record::list();
+    let listed = state::list();
     for record in listed.iter().flatten().filter(|record| record.over()) {
         record_end(record);
         remove(&record.plan.state);

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::invocation::Globals;
 use crate::container::plan::ContainerId;
-use crate::container::record;
+use crate::container::state;
 
 /// The container that a call is about.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Container<'a> {
 impl<'a> Container<'a> {
     pub(super) fn new(globals: &'a Globals, id: &str) -> anyhow::Result<Self> {
         let id = ContainerId::parse(id)?;
-        let state = record::directory(&root(globals.root.as_deref())?, id.as_str());
+        let state = state::directory(&root(globals.root.as_deref())?, id.as_str());
         Ok(Self {
             id,
             state,

@@ -10,7 +10,7 @@ use super::container::Container;
 use super::runtimes::RuntimeKind;
 use crate::container::bundle::JsonFile;
 use crate::container::plan::Recipients;
-use crate::container::record::Record;
+use crate::container::state::SavedState;
 use crate::escape::excerpt;
 use crate::spec::{capabilities, nesting};
 
@@ -22,7 +22,7 @@ pub(super) fn fit(
     asked: &[String],
 ) -> anyhow::Result<()> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
-    let record = Record::read(&container.state).ok().flatten();
+    let record = SavedState::read(&container.state).ok().flatten();
     let plan = record
         .filter(|record| record.init.alive())
         .map(|record| record.plan);

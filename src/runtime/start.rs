@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 
 use super::container::Container;
 use crate::container::plan::GatewayOwner;
-use crate::container::record::{self, Record};
+use crate::container::state::{self, SavedState};
 use crate::control::{self, Request, Response};
 use crate::prepare::mounts;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ const SILENT: &str = "the container's gateway does not answer; if boundary-shim 
 /// Lets the start go on once everything of the container's network is filtered, and it has nothing
 /// of this program's.
 pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::Result<()> {
-    let record = Record::read(&container.state).context("can't read the container's record")?;
+    let record = SavedState::read(&container.state).context("can't read the container's record")?;
     let Some(record) = record.filter(|record| record.init.alive()) else {
         bail!(
             "the container {} has no gateway: it was not created by this runtime",
@@ -39,7 +39,7 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     match record.plan.gateway {
         GatewayOwner::Joined => {
             let owner =
-                record::filtering(record.network_namespace).context("can't list the gateways")?;
+                state::filtering(record.network_namespace).context("can't list the gateways")?;
             owner
                 .context("the gateway of the joined container is gone")
                 .map(drop)

@@ -48,7 +48,7 @@ fn a_bundle_is_rewritten_and_its_plan_written() {
     );
     assert_eq!(
         plan.state,
-        boundary_shim::container::record::directory("/r".as_ref(), &world.id)
+        boundary_shim::container::state::directory("/r".as_ref(), &world.id)
     );
     let mode = std::os::unix::fs::MetadataExt::mode(
         &std::fs::metadata(world.path("bundle/boundary.json")).unwrap(),
@@ -291,7 +291,7 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     let late = World::new();
     late.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
     assert_untouched(&late, "has no gateway");
-    boundary_shim::container::record::remove(&owner.state()).unwrap();
+    boundary_shim::container::state::remove(&owner.state()).unwrap();
 }
 
 /// A bundle of Docker's: its file for /etc/resolv.conf is mounted from its own directory for the
@@ -531,6 +531,6 @@ fn stale_state_is_swept_and_live_state_is_not() {
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert!(live.state().exists());
     for world in [over, live] {
-        boundary_shim::container::record::remove(&world.state()).unwrap();
+        boundary_shim::container::state::remove(&world.state()).unwrap();
     }
 }

@@ -69,7 +69,7 @@ fn exec_loses_what_reaches_beyond_the_container() {
             0o600
         );
     }
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
@@ -80,7 +80,7 @@ fn exec_in_a_user_namespace_of_its_own_is_left_alone() {
     remember(&record);
     world.assert_passed(&world.call("exec -p DIR/process.json --cap CAP_SYS_ADMIN ID"));
     assert_eq!(world.read("process.json"), before);
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn exec_gets_the_apparmor_profile_that_the_container_got() {
@@ -105,7 +105,7 @@ fn exec_gets_the_apparmor_profile_that_the_container_got() {
         let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
         assert_eq!(process["apparmorProfile"], gets);
     }
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn exec_gives_what_the_container_was_given_to_nest() {
@@ -140,7 +140,7 @@ fn exec_gives_what_the_container_was_given_to_nest() {
         let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
         assert_eq!(process["capabilities"], expected, "{recipients:?} {user}");
     }
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn a_capability_by_option_is_refused() {

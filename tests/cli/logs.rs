@@ -172,7 +172,7 @@ fn one_whose_filter_was_killed_has_no_end_on_record() {
         text.ends_with("?: no end was recorded; the time shown is that of the last line.\n"),
         "{text}"
     );
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn a_container_is_found_by_name_by_the_beginning_of_its_id_or_as_the_last() {
@@ -299,7 +299,7 @@ fn old_records_are_removed_and_those_of_what_runs_stay() {
     assert!(!there("old") && there("young") && there(&world.id));
     assert!(logs(&world, "prune --older 1d").starts_with("removed young: "));
     assert!(!there("young") && there(&world.id));
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn without_an_age_nothing_is_removed() {

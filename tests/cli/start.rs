@@ -48,7 +48,7 @@ fn a_container_starts_once_its_gateway_says_so() {
         gateway.join().unwrap(),
         framed(r#"{"v":1,"request":"settle"}"#)
     );
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn any_other_answer_starts_nothing() {
@@ -84,7 +84,7 @@ fn any_other_answer_starts_nothing() {
         world.assert_refused(&world.call("start ID"), why);
         gateway.join().unwrap();
     }
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn a_container_without_a_living_gateway_does_not_start() {
@@ -104,7 +104,7 @@ fn a_container_without_a_living_gateway_does_not_start() {
     // Another root is another container.
     remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     world.assert_refused(&world.call("--root /other start ID"), "has no gateway");
-    boundary_shim::container::record::remove(&world.state()).unwrap();
+    boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 
 fn a_joiner_starts_while_its_owners_gateway_lives() {
@@ -121,12 +121,12 @@ fn a_joiner_starts_while_its_owners_gateway_lives() {
     }
     joiner.assert_passed(&joiner.call("start ID"));
     std::fs::remove_file(joiner.path("real/argv")).unwrap();
-    boundary_shim::container::record::remove(&owner.state()).unwrap();
+    boundary_shim::container::state::remove(&owner.state()).unwrap();
     joiner.assert_refused(
         &joiner.call("start ID"),
         "gateway of the joined container is gone",
     );
-    boundary_shim::container::record::remove(&joiner.state()).unwrap();
+    boundary_shim::container::state::remove(&joiner.state()).unwrap();
 }
 
 fn delete_forgets_what_is_over_and_never_fails() {

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
-use boundary_shim::container::record::{self, ProcessId, Record};
+use boundary_shim::container::state::{self, ProcessId, SavedState};
 use boundary_shim::policy::Exit;
 use boundary_shim::policy::PolicySource;
 use nix::mount::{MsFlags, mount};
@@ -211,7 +211,7 @@ impl World {
 
     /// The state directory that the program uses for our container.
     pub(crate) fn state(&self) -> PathBuf {
-        record::directory(Path::new(""), &self.id)
+        state::directory(Path::new(""), &self.id)
     }
 
     /// A record of our container, as the hook would leave it.
@@ -220,7 +220,7 @@ impl World {
         gateway: GatewayOwner,
         init: ProcessId,
         proxy: Option<ProcessId>,
-    ) -> Record {
+    ) -> SavedState {
         let plan = Plan {
             apparmor_profile: None,
             container: self.id.clone(),
@@ -240,7 +240,7 @@ impl World {
             resolvers: Vec::new(),
             policy: PolicySource::default(),
         };
-        Record {
+        SavedState {
             plan,
             init,
             proxy,
@@ -250,7 +250,7 @@ impl World {
 }
 
 /// Writes a record, its directory made.
-pub(crate) fn remember(record: &Record) {
+pub(crate) fn remember(record: &SavedState) {
     std::fs::create_dir_all(&record.plan.state).unwrap();
     record.write().unwrap();
 }

@@ -181,7 +181,7 @@ fn unbounded(runtime: &str) {
 fn in_the_way(runtime: &str) {
     let world = World::new(runtime);
     let root = PathBuf::from(world.path("root"));
-    let state = boundary_shim::container::record::directory(&root, &world.id);
+    let state = boundary_shim::container::state::directory(&root, &world.id);
     let name = format!(
         "boundary-filter-{}",
         state.file_name().unwrap().to_str().unwrap()

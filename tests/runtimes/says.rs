@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 
-use boundary_shim::container::record;
+use boundary_shim::container::state;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -106,8 +106,8 @@ fn message(journal: &Receiver<String>, world: &World, priority: &str) -> String 
 
 /// The process that the container's keeper keeps.
 fn filter(world: &World) -> Pid {
-    let directory = record::directory(Path::new(&world.path("root")), &world.id);
-    let keeper = record::Record::read(&directory)
+    let directory = state::directory(Path::new(&world.path("root")), &world.id);
+    let keeper = state::SavedState::read(&directory)
         .unwrap()
         .unwrap()
         .proxy

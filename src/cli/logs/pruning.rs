@@ -10,7 +10,7 @@ use super::words::size;
 use crate::audit::prune;
 use crate::audit::reader::Directory;
 use crate::cli::short::short;
-use crate::container::record;
+use crate::container::state;
 
 /// `logs prune`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &PruneArguments, out: &mut impl Write) -> Result<()
         .checked_sub(age)
         .context("--older is too long ago")?;
     let directory = Directory::new(&settings.audit_directory);
-    let running = record::containers(|record| !record.over())
+    let running = state::containers(|record| !record.over())
         .context("can't tell which containers are running")?;
     let old = prune::old(&directory, before, |id| running.contains(id))
         .with_context(|| format!("can't list {}", directory.path().display()))?;

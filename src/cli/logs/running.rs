@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use crate::container::record::{self, Record};
+use crate::container::state::{self, SavedState};
 
 /// The containers whose gateways are running; none if this user may not look.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ impl Running {
     /// Looks now. A gateway that is just being created isn't listed yet, though its record has
     /// begun.
     pub(super) fn now() -> io::Result<Self> {
-        match record::containers(Record::filters) {
+        match state::containers(SavedState::filters) {
             Ok(ids) => Ok(Self(Some(ids))),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Self(None)),
             Err(error) => Err(error),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::audit::line::{ContainerIdentity, Totals};
 use crate::cgroup::Groups;
-use crate::container::record::Record;
+use crate::container::state::SavedState;
 use crate::control::{self, FilterReport, Request, Response};
 use crate::policy::PolicySource;
 use crate::policy::text::Mistake;
@@ -112,7 +112,7 @@ impl HostView {
     }
 
     /// What there is to show of one; nothing where its container is over.
-    pub(super) fn show(&self, record: &Record) -> Option<GatewayStatus> {
+    pub(super) fn show(&self, record: &SavedState) -> Option<GatewayStatus> {
         let answer = record
             .filters()
             .then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));

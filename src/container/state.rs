@@ -88,7 +88,7 @@ fn start_time(stat: &str) -> Option<u64> {
 
 /// One container's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
+pub struct SavedState {
     /// The plan it was made from.
     pub plan: crate::container::plan::Plan,
     /// The container's first process.
@@ -99,7 +99,7 @@ pub struct Record {
     pub network_namespace: u64,
 }
 
-impl Record {
+impl SavedState {
     /// Reads the record in a state directory. None where there is no directory, or none in it yet.
     ///
     /// # Errors
@@ -161,7 +161,7 @@ fn fnv1a(parts: &[&[u8]]) -> u64 {
 ///
 /// # Errors
 /// What listing the directory gives; a missing one is empty.
-pub fn list() -> io::Result<Vec<Record>> {
+pub fn list() -> io::Result<Vec<SavedState>> {
     let entries = match std::fs::read_dir(DIRECTORY) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -173,7 +173,7 @@ pub fn list() -> io::Result<Vec<Record>> {
         .map(|entry| entry.path());
     // A record may name only the directory it stands in: `remove` follows that name.
     let own = |path: PathBuf| {
-        Record::read(&path)
+        SavedState::read(&path)
             .ok()
             .flatten()
             .filter(|record| record.plan.state == path)
@@ -181,12 +181,12 @@ pub fn list() -> io::Result<Vec<Record>> {
     Ok(directories.filter_map(own).collect())
 }
 
-/// The IDs of the containers whose records are `wanted`: [`Record::filters`] for those whose
-/// gateway runs, not [`Record::over`] for those of which anything runs.
+/// The IDs of the containers whose records are `wanted`: [`SavedState::filters`] for those whose
+/// gateway runs, not [`SavedState::over`] for those of which anything runs.
 ///
 /// # Errors
 /// What [`list`] gives.
-pub fn containers(wanted: impl Fn(&Record) -> bool) -> io::Result<HashSet<String>> {
+pub fn containers(wanted: impl Fn(&SavedState) -> bool) -> io::Result<HashSet<String>> {
     let wanted = list()?.into_iter().filter(|record| wanted(record));
     Ok(wanted.map(|record| record.plan.container).collect())
 }
@@ -195,7 +195,7 @@ pub fn containers(wanted: impl Fn(&Record) -> bool) -> io::Result<HashSet<String
 ///
 /// # Errors
 /// What [`list`] gives.
-pub fn filtering(network_namespace: u64) -> io::Result<Option<Record>> {
+pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
     Ok(list()?
         .into_iter()
         .find(|record| record.network_namespace == network_namespace && record.filters()))
