@@ -9,7 +9,7 @@ use boundary_shim::proxy::budget::Budget;
 use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::Question;
 use boundary_shim::proxy::dns::reply::{self, ReplyTransport};
-use boundary_shim::proxy::dns::upstream::{self, ResolverAnswer, Reading};
+use boundary_shim::proxy::dns::upstream::{self, Reading, ResolverAnswer};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use libfuzzer_sys::fuzz_target;
@@ -59,7 +59,9 @@ fuzz_target!(|bytes: &[u8]| {
     for transport in [ReplyTransport::Udp, ReplyTransport::Tcp] {
         let reply =
             reply::encode(&message, asked.payload, transport).expect("an answer to every question");
-        assert!(transport == ReplyTransport::Tcp || reply.len() <= usize::from(message::UDP_PAYLOAD));
+        assert!(
+            transport == ReplyTransport::Tcp || reply.len() <= usize::from(message::UDP_PAYLOAD)
+        );
         let read = Message::from_vec(&reply).expect("an answer that can be read");
         assert_eq!(read.queries, query.queries);
         assert!(read.metadata.truncation || read.answers.len() == answer.records.len());

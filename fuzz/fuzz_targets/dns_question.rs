@@ -32,7 +32,11 @@ fuzz_target!(|bytes: &[u8]| {
             let Some((id, operation, code)) = malformed.answer else {
                 return;
             };
-            let reply = reply::encode(&reply::malformed(id, operation, code), None, ReplyTransport::Udp);
+            let reply = reply::encode(
+                &reply::malformed(id, operation, code),
+                None,
+                ReplyTransport::Udp,
+            );
             let reply = reply.expect("an answer of a header alone");
             assert_eq!(reply[..2], bytes[..2], "the id");
             assert!(reply[2] & 0x80 != 0 && reply.len() == 12);
