@@ -162,9 +162,11 @@ pub(super) fn remove(container: &mut Container) -> anyhow::Result<()> {
             .kill(Signal::try_from("KILL")?, true)
             .context("can't kill the container")?;
         // One that is gone already needs no waiting for.
-        process
-            .map_or(Ok(()), |process| process.end_within(PATIENCE))
-            .context("can't wait for the container's end")?;
+        if let Ok(process) = process {
+            process
+                .end_within(PATIENCE)
+                .context("can't wait for the container's end")?;
+        }
     }
     container.delete(true).context("can't remove the container")
 }

@@ -51,11 +51,15 @@ fn check(spec: &Value) -> Result<(), SpecError> {
     // Annotations are free words; Go reads them into a map, in which case counts.
     object(spec, "annotations")?;
     for section in ["hooks", "linux", "process", "root"] {
-        object(spec, section)?.map_or(Ok(()), keys::check)?;
+        if let Some(found) = object(spec, section)? {
+            keys::check(found)?;
+        }
     }
     let linux = spec.get("linux").unwrap_or(&Value::Null);
     let resources = object(linux, "resources")?;
-    resources.map_or(Ok(()), keys::check)?;
+    if let Some(found) = resources {
+        keys::check(found)?;
+    }
     for (holder, list) in [
         (Some(top), "mounts"),
         (linux.as_object(), "namespaces"),

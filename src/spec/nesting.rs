@@ -125,8 +125,9 @@ fn grant_capability(
             Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}")),
         ));
     }
-    spec.get_mut("process")
-        .map_or(Ok(()), |process| capabilities::grant(process, CAPABILITY))?;
+    if let Some(process) = spec.get_mut("process") {
+        capabilities::grant(process, CAPABILITY)?;
+    }
     Ok((recipients, None))
 }
 

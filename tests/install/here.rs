@@ -1,6 +1,6 @@
 //! Our program in a directory of its own, and what is installed from there.
 //!
-//! To remember: only root may be able to write on the way to it, so it isn't below `/tmp`.
+//! Invariant: only root may be able to write on the way to it, so it isn't below `/tmp`.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -190,9 +190,10 @@ impl DaemonJson {
 }
 
 fn refuse_twice(object: &JsonObject) -> Result<(), MalformedDaemonJson> {
-    object.twice().map_or(Ok(()), |key| {
-        Err(MalformedDaemonJson::Twice(key.to_owned()))
-    })
+    match object.twice() {
+        Some(key) => Err(MalformedDaemonJson::Twice(key.to_owned())),
+        None => Ok(()),
+    }
 }
 
 /// White space before the first key that stands on a line of its own.
