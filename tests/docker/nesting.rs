@@ -497,7 +497,7 @@ fn mapped_device(bed: &Bed) {
         answer
             .must_fail()
             .stderr
-            .contains("/dev/mapped can't be had"),
+            .contains("/dev/mapped is not available"),
         "{}",
         answer.stderr
     );
