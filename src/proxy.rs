@@ -39,6 +39,7 @@ pub mod stream;
 pub mod udp;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -73,6 +74,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How long what the container said last may take to arrive: its kernel sends it, and ends its
 /// connections, when its processes are gone. Engines take its network away only after that.
 const LAST_BYTES: Duration = Duration::from_secs(1);
+/// How long the keeper may take to say why, where the filter was told to end by a signal.
+const KEEPERS_WORD: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has.
 const LOOKED: Duration = Duration::from_millis(5);
 
@@ -223,7 +226,7 @@ impl Filter {
                 failed = capture::serve(handlers, sockets) => {
                     failed.and_then(|()| Err(anyhow!("nothing is captured any more")))
                 }
-                told = termination.arrives() => Err(told).context("the filter"),
+                told = told_to_end(termination) => Err(told).context("the filter"),
                 never = write_minutes(journal.clone()) => match never {},
                 never = messages::record(journal.clone(), notices) => match never {},
                 never = memory::tend(&streams) => match never {},
@@ -283,6 +286,15 @@ impl Filter {
         };
         (handlers, sockets)
     }
+}
+
+/// Waits until this process is told to end, and then for its keeper to say why: systemd tells both
+/// when the kernel has killed one of them for want of memory. With a killed keeper the filter dies,
+/// too, and whoever finds that says so.
+async fn told_to_end(termination: &Termination) -> io::Error {
+    let told = termination.arrives().await;
+    tokio::time::sleep(KEEPERS_WORD).await;
+    told
 }
 
 /// Waits for the end; where it is the container's, for what it said last to arrive.
