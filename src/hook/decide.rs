@@ -100,16 +100,11 @@ fn network(place: &NetworkOrigin) -> anyhow::Result<(GatewayOwner, Exit)> {
 }
 
 fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Result<RewriteInput> {
-    let user_namespace = spec::user_namespace::path(spec)?;
-    let host_user_namespace = user_namespace
-        .map(|path| namespaces::is_host_user_namespace(&path))
-        .transpose();
     Ok(RewriteInput {
         place: Some(place),
         was_host: false,
-        host_user_namespace: host_user_namespace
-            .context("can't determine whose user namespace the container has")?
-            .unwrap_or(false),
+        host_user_namespace: namespaces::joins_hosts_users(spec)
+            .context("can't determine whose user namespace the container has")?,
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),

@@ -11,9 +11,8 @@ use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::container::state::{self, SavedState};
-use crate::spec::NetworkOrigin;
-use crate::spec::OwnerNamespace;
-use crate::spec::user_namespace::parse_map;
+use crate::spec::user_namespace::{self, parse_map};
+use crate::spec::{NetworkOrigin, OwnerNamespace, Spec};
 
 /// Where a path to a network namespace leads.
 pub(crate) fn place(path: &Path) -> anyhow::Result<NetworkOrigin> {
@@ -77,8 +76,16 @@ pub(crate) fn network_of(process: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{process}/ns/net"))
 }
 
+/// Whether the user namespace that a spec names by path is the host's own.
+pub(crate) fn joins_hosts_users(spec: &Spec) -> anyhow::Result<bool> {
+    match user_namespace::path(spec)? {
+        Some(path) => is_host_user_namespace(&path),
+        None => Ok(false),
+    }
+}
+
 /// Whether a path leads to the host's own user namespace.
-pub(crate) fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
+fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
     let inode =
         inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
     Ok(inode == own("user")?)

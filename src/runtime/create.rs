@@ -117,10 +117,6 @@ fn look_around(
     let earlier = bundle
         .earlier_plan()
         .filter(|plan| plan.container == container.id.as_str());
-    let user_namespace = spec::user_namespace::path(spec)?;
-    let host_user_namespace = user_namespace
-        .map(|path| namespaces::is_host_user_namespace(&path))
-        .transpose()?;
     let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
     let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
     Ok(RewriteInput {
@@ -128,7 +124,7 @@ fn look_around(
             .map(|path| namespaces::place(&path))
             .transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
-        host_user_namespace: host_user_namespace.unwrap_or(false),
+        host_user_namespace: namespaces::joins_hosts_users(spec)?,
         no_pivot: false,
         absent_device: devices::absent_on_host(spec),
         host_files: mounts::look(settings, spec, &bundle.directory)?,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -147,20 +147,18 @@ fn nothing_installed() {
     );
 }
 
+/// A file that can be run.
+fn write_program(path: &str, text: impl AsRef<[u8]>) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 fn unusable() {
     let world = World::new("");
     let wrapper = world.path("runc");
-    fs::write(
+    write_program(
         &wrapper,
         format!("#!/bin/sh\n{} $@\n", env!("CARGO_BIN_EXE_boundary-shim")),
-    )
-    .unwrap();
-    assert!(
-        Command::new("chmod")
-            .args(["755", &wrapper])
-            .status()
-            .unwrap()
-            .success()
     );
     let ourselves = env!("CARGO_BIN_EXE_boundary-shim");
     for (runtime, why) in [
@@ -212,17 +210,9 @@ fn features() {
     // What the runtime can't, it says itself.
     let world = World::new("");
     let program = world.path("old");
-    fs::write(
+    write_program(
         &program,
         "#!/bin/sh\necho 'unknown command features' >&2\nexit 3\n",
-    )
-    .unwrap();
-    assert!(
-        Command::new("chmod")
-            .args(["755", &program])
-            .status()
-            .unwrap()
-            .success()
     );
     world.configure(&format!("runtime = {program:?}"));
     let output = world.call("features");
@@ -283,17 +273,9 @@ fn changing_link() {
         let world = World::new("");
         let (link, wrapper) = (world.path("link"), world.path(runtime));
         let change = format!("if [ -L {link} ]; then ln -sfn {target} {link}; fi");
-        fs::write(
+        write_program(
             &wrapper,
             format!("#!/bin/sh\n{change}\nexec \"$(command -v {runtime})\" \"$@\"\n"),
-        )
-        .unwrap();
-        assert!(
-            Command::new("chmod")
-                .args(["755", &wrapper])
-                .status()
-                .unwrap()
-                .success()
         );
         world.configure(&format!("runtime = {wrapper:?}"));
         symlink("/usr/lib", &link).unwrap();
