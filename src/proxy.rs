@@ -32,6 +32,7 @@ mod memory;
 mod messages;
 mod neighbours;
 mod opaque;
+mod race;
 #[cfg(test)]
 mod rig;
 pub mod splice;

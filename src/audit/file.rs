@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Size at which the file is put aside as `.1`, in bytes: with the one kept, a container's records
 /// take twice this at most.
@@ -19,6 +20,11 @@ pub(super) const ROTATE_AT: u64 = 64 << 20;
 /// How much of a file's end is read to find its last sequence number, in bytes: several of the
 /// longest lines, each of which is under 16 KiB (the limits in `record`, every byte escaped).
 const TAIL: u64 = 64 << 10;
+
+/// How often the kernel is asked whether the file still has a name, and how long it is: it costs
+/// about as much as a line. What is written to a file that somebody removed meanwhile is lost, and
+/// its numbers show that.
+const LOOKED: Duration = Duration::from_secs(1);
 
 /// Where another file comes from when the old one is full or gone.
 pub trait Renew: fmt::Debug + Send {
@@ -83,6 +89,9 @@ pub(super) type Header = Box<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
 pub(super) struct LineFile {
     source: Box<dyn Renew>,
     file: File,
+    /// Its length, if nobody else changed it since it was looked at.
+    length: u64,
+    looked: Instant,
     rotate_at: u64,
     header: Header,
     /// Whether it was written into this file.
@@ -128,7 +137,9 @@ impl LineFile {
         let (next, torn) = (end.taken() + 1, end.torn);
         Ok(Self {
             source,
+            length: file.metadata()?.len(),
             file,
+            looked: Instant::now(),
             rotate_at,
             header,
             begun: false,
@@ -199,6 +210,7 @@ impl LineFile {
             line.insert(0, b'\n');
         }
         let written = self.file.write(&line)?;
+        self.length = self.length.saturating_add(written as u64);
         self.torn = written < line.len();
         if self.torn {
             Err(io::ErrorKind::WriteZero.into())
@@ -208,13 +220,23 @@ impl LineFile {
     }
 
     fn keep_within_bounds(&mut self) -> io::Result<()> {
-        let status = self.file.metadata()?;
-        if status.nlink() > 0 && status.len() < self.rotate_at && !self.left {
+        let looks_well = self.length < self.rotate_at && self.looked.elapsed() < LOOKED;
+        if !self.left && (looks_well || self.is_well()?) {
             return Ok(());
         }
+        // Where there is none, it is asked for with each line.
+        self.left = true;
         self.file = self.source.renew()?;
+        (self.length, self.looked) = (self.file.metadata()?.len(), Instant::now());
         (self.torn, self.begun, self.left) = (false, false, false);
         Ok(())
+    }
+
+    /// Looks whether the file has a name and isn't full.
+    fn is_well(&mut self) -> io::Result<bool> {
+        let status = self.file.metadata()?;
+        (self.length, self.looked) = (status.len(), Instant::now());
+        Ok(status.nlink() > 0 && self.length < self.rotate_at)
     }
 }
 

@@ -119,6 +119,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         let fragment = Rule::new().from_interface(INSIDE).is_fragment(family);
         batch.rule(FRAGMENTS, &fragment.log(LOG_GROUP, FRAGMENT, LOGGED));
     }
+    accepted(&mut batch);
     for_the_proxy(&mut batch);
     checked_source(&mut batch);
     opening(&mut batch);
@@ -129,6 +130,24 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     through(&mut batch);
     from_ourselves(&mut batch);
     batch.finish()
+}
+
+/// Connections that the proxy has accepted: nearly all that comes from the container, so it is
+/// looked for first, even before the source is checked: that was done for the segment that opened
+/// the connection, and another namespace's sockets and marks aren't seen here.
+///
+/// The proxy's connections to the outside aren't meant, which are marked, or the container could
+/// speak to the proxy in a server's or a resolver's name. (Nor is UDP: there, the socket that
+/// answers in a stranger's name would fit.)
+fn accepted(batch: &mut Batch) {
+    let rule = Rule::new()
+        .from_interface(INSIDE)
+        .transport(TCP)
+        .of_transparent_socket()
+        .of_marking_socket(0)
+        .untracked()
+        .mark(CAPTURED);
+    batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
 }
 
 /// From outside: what belongs to the proxy's own connections, though it is addressed to the
@@ -178,14 +197,6 @@ fn checked_source(batch: &mut Batch) {
         .log(LOG_GROUP, SPOOFED, LOGGED)
         .verdict(NftVerdict::Drop);
     batch.rule(PREROUTING_UNTRACKED, &spoofed);
-    // Connections that the proxy has accepted. (Not UDP: there, the socket that answers in a
-    // stranger's name would fit.)
-    let accepted = Rule::new()
-        .transport(TCP)
-        .of_transparent_socket()
-        .untracked()
-        .mark(CAPTURED);
-    batch.rule(PREROUTING_UNTRACKED, &accepted.verdict(NftVerdict::Accept));
     for rule in to_this_node() {
         batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
     }

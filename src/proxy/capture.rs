@@ -178,7 +178,7 @@ impl Listener {
             flow().begin(Kind::Tcp).deny(&used_up());
             return close::reset(stream);
         };
-        let stream = match room.of(stream) {
+        let stream = match room.of_accepted(stream) {
             Ok(stream) => stream,
             Err(error) => {
                 let why = format!("can't limit its socket buffers: {error}");

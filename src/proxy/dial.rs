@@ -5,22 +5,20 @@
 //! that the permit didn't pass, address by address.
 
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::budget::used_up;
 use super::connect::tcp_connected;
 use super::dns::Resolver;
 use super::egress::Egress;
+use super::race::{self, Lost};
 use super::stream::{Stream, Streams};
 use crate::policy::{Denial, Permit, UpstreamAddr};
-use crate::sys::socket::Source;
 
 /// A connection to the outside.
 #[derive(Debug)]
@@ -80,8 +78,6 @@ impl Outside for Dialler {
 
 /// Addresses tried for one name. Most have one to four; more would only draw out a failure.
 const ADDRESSES: usize = 6;
-/// For one address: three SYNs (1 + 2 + 4 s) and some.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// For all of it, looking up included.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
 
@@ -92,20 +88,14 @@ impl Dialler {
         client: SocketAddr,
         destination: SocketAddr,
     ) -> Result<Upstream, DialError> {
-        let dialling = async {
-            let addresses = self
-                .permitted_addresses(permit, client, destination)
-                .await?;
-            self.connect_first(client, &addresses).await
-        };
-        let late =
-            || DialError::Unreachable(format!("not connected within {} s", DIAL_WITHIN.as_secs()));
-        timeout(DIAL_WITHIN, dialling)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        let until = Instant::now() + DIAL_WITHIN;
+        let candidates = self.candidates(permit, client, destination, true).await?;
+        let addresses = self.permitted(permit, destination, candidates)?;
+        self.connect_first(client, &addresses, until).await
     }
 
-    /// The addresses to try, in order, each passed by the permit. Never empty.
+    /// The addresses that are best for datagrams, best first, each passed by the permit. Never
+    /// empty.
     ///
     /// # Errors
     /// Why there is none.
@@ -115,12 +105,17 @@ impl Dialler {
         client: SocketAddr,
         destination: SocketAddr,
     ) -> Result<Vec<UpstreamAddr>, DialError> {
-        let mut candidates = self.candidates(permit, client, destination).await?;
-        // The address that the client chose, if the name has it: servers behind one name may not share
-        // their state. Then its family, which works for it.
-        let chosen = destination.ip();
-        candidates
-            .sort_by_key(|address| (*address != chosen, address.is_ipv4() != chosen.is_ipv4()));
+        let candidates = self.candidates(permit, client, destination, false).await?;
+        self.permitted(permit, destination, candidates)
+    }
+
+    /// Those of the candidates that the permit passes, in the order in which they are tried.
+    fn permitted(
+        &self,
+        permit: &Permit,
+        destination: SocketAddr,
+        candidates: Vec<IpAddr>,
+    ) -> Result<Vec<UpstreamAddr>, DialError> {
         let interfaces = self.egress.interfaces();
         let mut denial = None;
         let mut permitted = Vec::with_capacity(1);
@@ -130,20 +125,22 @@ impl Dialler {
                 Err(denied) => denial = denial.or(Some(denied)),
             }
         }
-        permitted.truncate(ADDRESSES);
+        let mut ordered = in_order(permitted, destination.ip());
+        ordered.truncate(ADDRESSES);
         match denial {
-            _ if !permitted.is_empty() => Ok(permitted),
+            _ if !ordered.is_empty() => Ok(ordered),
             Some(denial) => Err(DialError::Denied(denial)),
             None => Err(DialError::Unreachable("the name has no address".to_owned())),
         }
     }
 
-    /// The addresses that the permit's target has.
+    /// The addresses that the permit's target has; of both families where they are raced.
     async fn candidates(
         &self,
         permit: &Permit,
         client: SocketAddr,
         destination: SocketAddr,
+        raced: bool,
     ) -> Result<Vec<IpAddr>, DialError> {
         // Names of one label are the engine's own (`db`), and only its resolver inside the container
         // knows them. The address that it gave is taken where it is a neighbour's; anywhere else it
@@ -155,10 +152,12 @@ impl Dialler {
             return Ok(vec![destination.ip()]);
         }
         let unknown = |error| DialError::Unreachable(format!("looking up the name: {error}"));
-        self.resolver
-            .lookup(permit, client.ip())
-            .await
-            .map_err(unknown)
+        let found = if raced {
+            self.resolver.lookup_both(permit, client.ip()).await
+        } else {
+            self.resolver.lookup(permit, client.ip()).await
+        };
+        found.map_err(unknown)
     }
 
     fn is_on_link(&self, address: IpAddr) -> bool {
@@ -169,50 +168,113 @@ impl Dialler {
             .any(|prefix| prefix.contains(&address))
     }
 
-    /// Connects to the first address that answers.
+    /// Connects to the address that answers first.
     async fn connect_first(
         &self,
         client: SocketAddr,
         addresses: &[UpstreamAddr],
+        until: Instant,
     ) -> Result<Upstream, DialError> {
-        let room = self
-            .streams
-            .room()
-            .ok_or_else(|| DialError::Denied(used_up()))?;
-        let receive = room.receive_size();
-        let mut failure = String::new();
-        for address in addresses {
+        let attempt = |address: UpstreamAddr| {
+            let room = self.streams.room()?;
             let target = address.socket_addr();
-            match connect(
-                self.egress.source_for(client.ip(), target.ip()),
-                *address,
-                receive,
-            )
+            let source = self.egress.source_for(client.ip(), target.ip());
+            Some(async move {
+                let tcp = tcp_connected(source, target, room.receive_size()).await?;
+                let stream = room.of(tcp)?;
+                Ok(Upstream { stream, address })
+            })
+        };
+        race::first(addresses, until, attempt)
             .await
-            {
-                Ok(tcp) => {
-                    let stream = room
-                        .of(tcp)
-                        .map_err(|error| DialError::Unreachable(error.to_string()))?;
-                    return Ok(Upstream {
-                        stream,
-                        address: *address,
-                    });
-                }
-                Err(error) => failure = format!("connecting to {target}: {error}"),
-            }
-        }
-        Err(DialError::Unreachable(failure))
+            .map_err(|lost| match lost {
+                Lost::NoRoom => DialError::Denied(used_up()),
+                Lost::Late => DialError::Unreachable(format!(
+                    "not connected within {} s",
+                    DIAL_WITHIN.as_secs()
+                )),
+                Lost::Failed(address, error) => DialError::Unreachable(format!(
+                    "connecting to {}: {error}",
+                    address.socket_addr()
+                )),
+            })
     }
 }
 
-async fn connect(
-    source: Option<Source>,
-    address: UpstreamAddr,
-    receive: usize,
-) -> io::Result<TcpStream> {
-    let connecting = tcp_connected(source, address.socket_addr(), receive);
-    timeout(CONNECT_WITHIN, connecting)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+/// The address that the client chose, if it is among them: servers behind one name may not share
+/// their state. Then both families in turn (RFC 8305, 4), the client's first, which works for it.
+fn in_order(mut addresses: Vec<UpstreamAddr>, chosen: IpAddr) -> Vec<UpstreamAddr> {
+    let ip = |address: &UpstreamAddr| address.socket_addr().ip();
+    addresses.sort_by_key(|address| ip(address) != chosen);
+    let (theirs, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| ip(address).is_ipv4() == chosen.is_ipv4());
+    let (mut theirs, mut other) = (theirs.into_iter(), other.into_iter());
+    let turns = || [theirs.next(), other.next()];
+    std::iter::repeat_with(turns)
+        .take_while(|turn| turn.iter().any(Option::is_some))
+        .flatten()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Attempt, Hostname, Protocol, Verdict};
+    use crate::proxy::bench::Bench;
+
+    #[test]
+    fn what_is_tried_is_permitted_in_turn_of_both_families_and_bounded() {
+        let bench = Bench::new(&["domain=allowed.test"], Vec::new());
+        let name = Hostname::parse("allowed.test").unwrap();
+        let destination = "192.0.2.3:443".parse().unwrap();
+        let attempt = Attempt {
+            protocol: Protocol::Https,
+            name: Some(&name),
+            destination,
+            method: None,
+            path: None,
+        };
+        let Verdict::Allow(permit) = bench.judge.policy.decide(&attempt) else {
+            panic!("denied")
+        };
+        let dialler = Dialler {
+            streams: bench.streams.clone(),
+            resolver: Arc::clone(&bench.resolver),
+            egress: Arc::clone(&bench.egress),
+        };
+        let tried = |candidates: &[&str]| {
+            let candidates = candidates.iter().map(|address| address.parse().unwrap());
+            let permitted = dialler.permitted(&permit, destination, candidates.collect());
+            permitted.map(|addresses| {
+                let ip = |address: UpstreamAddr| address.socket_addr().ip().to_string();
+                addresses.into_iter().map(ip).collect::<Vec<_>>()
+            })
+        };
+        let (v4, v6) = ("192.0.2.", "2001:db8::");
+        let all: Vec<_> = (1..=4)
+            .flat_map(|n| [format!("{v6}{n}"), format!("{v4}{n}")])
+            .chain(["127.0.0.1", "10.0.0.1", "::1", "169.254.169.254"].map(str::to_owned))
+            .rev()
+            .collect();
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        assert_eq!(
+            tried(&all).unwrap(),
+            [
+                "192.0.2.3",
+                "2001:db8::4",
+                "192.0.2.4",
+                "2001:db8::3",
+                "192.0.2.2",
+                "2001:db8::2"
+            ]
+        );
+        assert_eq!(
+            tried(&["2001:db8::1", "2001:db8::2", "192.0.2.1"]).unwrap(),
+            ["192.0.2.1", "2001:db8::1", "2001:db8::2"]
+        );
+        assert!(matches!(tried(&["127.0.0.1"]), Err(DialError::Denied(_))));
+        assert!(matches!(tried(&[]), Err(DialError::Unreachable(_))));
+    }
 }

@@ -59,6 +59,16 @@ impl Egress {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(interfaces);
     }
 
+    /// Whether there may be a way to IPv4 (or else IPv6) for who has this address: the container has
+    /// one of that family, or only the kernel knows.
+    #[must_use]
+    pub fn may_reach(&self, client: IpAddr, v4: bool) -> bool {
+        let sources = &self.interfaces().sources;
+        self.exit == Exit::Host
+            || client.is_ipv4() == v4
+            || sources.iter().any(|source| source.is_ipv4() == v4)
+    }
+
     /// What to dial `to` from, so that the outside sees the container: the client's own address
     /// where the family fits, else the container's first of that family. None: let the kernel
     /// choose ([`Exit::Host`]), or there is none.
@@ -78,5 +88,27 @@ impl Egress {
             address,
             mark: LEAVING,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_reached_only_from_an_address_of_it() {
+        let [v4, v6] = ["10.0.0.2", "fd00::2"].map(|address| address.parse().unwrap());
+        let reach = |exit, sources: &[IpAddr], client| {
+            let egress = Egress::by(exit);
+            egress.learn(Interfaces {
+                sources: sources.to_vec(),
+                ..Interfaces::default()
+            });
+            [true, false].map(|v4| egress.may_reach(client, v4))
+        };
+        assert_eq!(reach(Exit::Uplink, &[v4], v4), [true, false]);
+        assert_eq!(reach(Exit::Uplink, &[v4, v6], v4), [true, true]);
+        assert_eq!(reach(Exit::Uplink, &[v6], v6), [false, true]);
+        assert_eq!(reach(Exit::Host, &[], v4), [true, true]);
     }
 }

@@ -1,8 +1,8 @@
-//! Moves bytes between two connections without reading them: splice(2), through a pipe, in both
-//! directions.
+//! Moves bytes between two connections without reading them, in both directions: much by splice(2),
+//! through a pipe; little by a copy, which is faster.
 //!
 //! A peer sees what it would see on a direct connection: one direction may end while the other goes
-//! on, and a reset arrives as a reset. A pipe is held only while bytes are in it, so an idle
+//! on, and a reset arrives as a reset. Memory is held only while bytes are in it, so an idle
 //! connection costs its two sockets and nothing else.
 
 use std::cell::RefCell;
@@ -12,6 +12,7 @@ use std::pin::pin;
 
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use tokio::io::{AsyncWriteExt, Interest};
+use tokio::task::consume_budget;
 
 use super::stream::{Meter, Stream};
 use crate::audit::line::Side;
@@ -45,14 +46,14 @@ pub async fn splice_both(
     let early = pass_early(&mut client, &mut upstream, early, traffic).await;
     let ended = match early {
         Ok(()) => pump_both(&client, &upstream, traffic).await,
-        Err(stop) => Err(stop),
+        Err(broken) => Err(broken),
     };
     match ended {
         Ok(first) => {
             both.in_order = true;
             End::closed(first)
         }
-        Err(stop) => stop.into_end(),
+        Err(broken) => broken.into_end(),
     }
 }
 
@@ -99,104 +100,72 @@ async fn pass_early(
     upstream: &mut Stream,
     early: Early,
     traffic: &Traffic,
-) -> Result<(), Stop> {
+) -> Result<(), Break> {
+    let broken = |by| move |error| Break { by, error };
     upstream
         .write_all(&early.out)
         .await
-        .map_err(|error| Stop::writing(Side::Server, error))?;
+        .map_err(broken(Side::Server))?;
     traffic.add_out(early.out.len() as u64);
     client
         .write_all(&early.back)
         .await
-        .map_err(|error| Stop::writing(Side::Client, error))?;
+        .map_err(broken(Side::Client))?;
     traffic.add_back(early.back.len() as u64);
     Ok(())
 }
 
-/// One direction of a connection.
-#[derive(Clone, Copy)]
-struct Way<'a> {
-    from: &'a Stream,
-    to: &'a Stream,
-    /// Who is at its beginning.
-    begins_at: Side,
-    traffic: &'a Traffic,
-}
-
-impl Way<'_> {
-    fn ends_at(self) -> Side {
-        if self.begins_at == Side::Client {
-            Side::Server
-        } else {
-            Side::Client
-        }
-    }
-
-    fn count(self, bytes: usize) {
-        match self.begins_at {
-            Side::Client => self.traffic.add_out(bytes as u64),
-            _ => self.traffic.add_back(bytes as u64),
-        }
-    }
-}
-
 /// Gives who ended first.
-async fn pump_both(client: &Stream, upstream: &Stream, traffic: &Traffic) -> Result<Side, Stop> {
-    let mut out = pin!(pump(Way {
-        from: client,
-        to: upstream,
-        begins_at: Side::Client,
-        traffic
+async fn pump_both(client: &Stream, upstream: &Stream, traffic: &Traffic) -> Result<Side, Break> {
+    let mut out = pin!(pump(client, upstream, |bytes| {
+        traffic.add_out(bytes as u64)
     }));
-    let mut back = pin!(pump(Way {
-        from: upstream,
-        to: client,
-        begins_at: Side::Server,
-        traffic
+    let mut back = pin!(pump(upstream, client, |bytes| {
+        traffic.add_back(bytes as u64)
     }));
-    let (first, side, other) = tokio::select! {
-        first = &mut out => (first, Side::Client, back),
-        first = &mut back => (first, Side::Server, out),
-    };
+    tokio::select! {
+        first = &mut out => end_after(first, Side::Client, Side::Server, back).await,
+        first = &mut back => end_after(first, Side::Server, Side::Client, out).await,
+    }
+}
+
+/// What comes of both directions when the `first` of them is over, which led `from` one side `to`
+/// the other.
+async fn end_after(
+    first: Result<(), Stop>,
+    from: Side,
+    to: Side,
+    other: impl Future<Output = Result<(), Stop>>,
+) -> Result<Side, Break> {
     match first {
-        Ok(()) => other.await.map(|()| side),
+        Ok(()) => match other.await {
+            Ok(()) => Ok(from),
+            Err(stop) => Err(stop.between(to, from)),
+        },
         // The side that reads is gone, so nobody is left to take what comes from the other.
-        Err(stop) if stop.reading => Err(stop),
+        Err(stop @ Stop::Reading(_)) => Err(stop.between(from, to)),
         // The side that was written to is gone, but what it said before may still lie in its
         // socket. Ends by itself: a dead connection's socket gives what it has, then an end.
-        Err(stop) => {
+        Err(stop @ Stop::Writing(_)) => {
             let _ = other.await;
-            Err(stop)
+            Err(stop.between(from, to))
         }
     }
 }
 
-/// Why a direction stopped before its end.
-struct Stop {
-    /// Who broke off.
+/// One direction, until its end has been passed on.
+async fn pump(from: &Stream, to: &Stream, count: impl Fn(usize)) -> Result<(), Stop> {
+    pass(from, to, None, count).await?;
+    to.end().map_err(Stop::Writing)
+}
+
+/// Who broke a connection off, and the error by which that was seen.
+struct Break {
     by: Side,
-    /// Whether that was seen when reading from it.
-    reading: bool,
     error: io::Error,
 }
 
-impl Stop {
-    fn reading(by: Side, error: io::Error) -> Self {
-        Self {
-            by,
-            reading: true,
-            error,
-        }
-    }
-
-    fn writing(by: Side, error: io::Error) -> Self {
-        Self {
-            by,
-            reading: false,
-            error,
-        }
-    }
-
+impl Break {
     fn into_end(self) -> End {
         // That it was broken off is said already.
         let plain = matches!(
@@ -207,43 +176,163 @@ impl Stop {
     }
 }
 
-/// One direction, until its end has been passed on.
-async fn pump(way: Way<'_>) -> Result<(), Stop> {
-    let Way {
-        from,
-        to,
-        begins_at,
-        ..
-    } = way;
-    let (reading, writing) = (
-        |error| Stop::reading(begins_at, error),
-        |error| Stop::writing(way.ends_at(), error),
-    );
+/// Why bytes stopped moving from one connection to another.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The connection that is read from failed, or was lost while the other took nothing.
+    Reading(io::Error),
+    /// The connection that is written to failed.
+    Writing(io::Error),
+}
+
+impl Stop {
+    fn between(self, from: Side, to: Side) -> Break {
+        let (by, error) = match self {
+            Self::Reading(error) => (from, error),
+            Self::Writing(error) => (to, error),
+        };
+        Break { by, error }
+    }
+}
+
+/// What is copied, in bytes; what doesn't fit is spliced. A copy of so little costs less than the
+/// two calls more that a pipe takes.
+const SMALL: usize = 16 * 1024;
+
+/// Moves `most` bytes, or all until its end, `from` one connection `to` another; gives how many.
+/// Fewer than `most`: `from` has ended. Never takes more from its socket. `count` hears of what was
+/// written, each time. Says no end: `to` can be written to afterwards.
+///
+/// Whoever drops this loses what was read and not yet written, at most what
+/// [`Stream::at_once`] allows.
+///
+/// # Errors
+/// Which of the two connections broke.
+pub(super) async fn pass(
+    from: &Stream,
+    to: &Stream,
+    most: Option<u64>,
+    count: impl Fn(usize),
+) -> Result<u64, Stop> {
+    let mut passed: u64 = 0;
+    // What came since the last wait, and whether so much comes that it is spliced.
+    let (mut came, mut large) = (0_usize, false);
     loop {
-        from.tcp().readable().await.map_err(reading)?;
-        let pipe = Pipe::take().map_err(reading)?;
-        loop {
-            match from.tcp().try_io(Interest::READABLE, || pipe.fill(from)) {
-                Ok(0) => {
-                    pipe.put_back();
-                    return to.end().map_err(writing);
-                }
-                Ok(filled) => {
-                    from.received(filled);
-                    tokio::select! {
-                        // What can still be passed on, is.
-                        biased;
-                        drained = pipe.drain(filled, way) => drained.map_err(writing)?,
-                        // Whoever said it is gone, and nobody takes it: it would be kept for as
-                        // long as nobody does.
-                        () = from.lost() => return Err(reading(io::ErrorKind::ConnectionReset.into())),
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(reading(error)),
-            }
+        let left = most.map_or(u64::MAX, |most| most.saturating_sub(passed));
+        let room = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(from.at_once());
+        if room == 0 {
+            return Ok(passed);
         }
-        pipe.put_back();
+        let spliced = large && room > SMALL;
+        let taken = if spliced {
+            splice_some(from, to, room, &count).await
+        } else {
+            copy_some(from, to, room.min(SMALL), &count).await
+        };
+        match taken {
+            Ok(0) => return Ok(passed),
+            Ok(bytes) => {
+                passed = passed.saturating_add(bytes as u64);
+                came = came.saturating_add(bytes);
+                large |= bytes == SMALL;
+            }
+            Err(Stop::Reading(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if spliced && came == 0 {
+                    // splice(2) doesn't get past urgent data, recv(2) does.
+                    large = false;
+                    continue;
+                }
+                (came, large) = (0, came > SMALL);
+                from.tcp().readable().await.map_err(Stop::Reading)?;
+            }
+            Err(stop) => return Err(stop),
+        }
+        // Who sends as fast as this passes it on doesn't hold up the others.
+        consume_budget().await;
+    }
+}
+
+thread_local! {
+    /// What is copied lies here for a moment, whosever it is.
+    static COPIED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Copies what is there, at most `most` bytes, [`SMALL`] or fewer; gives how many. None: the end.
+///
+/// # Errors
+/// `WouldBlock`, of reading: there is nothing now.
+async fn copy_some(
+    from: &Stream,
+    to: &Stream,
+    most: usize,
+    count: impl Fn(usize),
+) -> Result<usize, Stop> {
+    let (bytes, rest) = COPIED.with_borrow_mut(|buffer| {
+        buffer.resize(SMALL, 0);
+        let room = buffer.get_mut(..most).unwrap_or_default();
+        let bytes = from.tcp().try_read(room).map_err(Stop::Reading)?;
+        from.received(bytes);
+        let taken = buffer.get(..bytes).unwrap_or_default();
+        let written = match to.tcp().try_write(taken) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            written => written.map_err(Stop::Writing)?,
+        };
+        to.sent(written);
+        count(written);
+        // Paid for: `Stream::at_once` is.
+        Ok((bytes, taken.get(written..).unwrap_or_default().to_vec()))
+    })?;
+    unless_lost(from, write_rest(&rest, to, count)).await?;
+    Ok(bytes)
+}
+
+async fn write_rest(mut rest: &[u8], to: &Stream, count: impl Fn(usize)) -> io::Result<()> {
+    while !rest.is_empty() {
+        let written = to.clone().write(rest).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        count(written);
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Splices what is there, at most `most` bytes; gives how many. None: the end.
+///
+/// # Errors
+/// `WouldBlock`, of reading: there is nothing now.
+async fn splice_some(
+    from: &Stream,
+    to: &Stream,
+    most: usize,
+    count: impl Fn(usize),
+) -> Result<usize, Stop> {
+    let pipe = Pipe::take().map_err(Stop::Reading)?;
+    let filled = from
+        .tcp()
+        .try_io(Interest::READABLE, || pipe.fill(from, most));
+    if let Ok(filled) = filled {
+        from.received(filled);
+        unless_lost(from, pipe.drain(filled, to, count)).await?;
+    }
+    pipe.put_back();
+    filled.map_err(Stop::Reading)
+}
+
+/// Writes what came from one connection to the other.
+async fn unless_lost(
+    from: &Stream,
+    writing: impl Future<Output = io::Result<()>>,
+) -> Result<(), Stop> {
+    tokio::select! {
+        // What can still be passed on, is.
+        biased;
+        written = writing => written.map_err(Stop::Writing),
+        // Whoever said it is gone, and nobody takes it: it would be kept for as long as nobody does.
+        () = from.lost() => Err(Stop::Reading(io::ErrorKind::ConnectionReset.into())),
     }
 }
 
@@ -284,15 +373,14 @@ impl Pipe {
         });
     }
 
-    /// From a socket into this empty pipe; `WouldBlock` therefore means that the socket has
-    /// nothing.
-    fn fill(&self, from: &Stream) -> io::Result<usize> {
-        move_bytes(from, &self.write, from.at_once())
+    /// At most `most` bytes from a socket into this empty pipe; `WouldBlock` therefore means that
+    /// the socket has nothing.
+    fn fill(&self, from: &Stream, most: usize) -> io::Result<usize> {
+        move_bytes(from, &self.write, most)
     }
 
-    /// From this pipe, which holds `left` bytes, into the socket at the way's end, all of them.
-    async fn drain(&self, mut left: usize, way: Way<'_>) -> io::Result<()> {
-        let to = way.to;
+    /// From this pipe, which holds `left` bytes, into a socket, all of them.
+    async fn drain(&self, mut left: usize, to: &Stream, count: impl Fn(usize)) -> io::Result<()> {
         while left > 0 {
             let moved = to
                 .tcp()
@@ -303,7 +391,7 @@ impl Pipe {
             }
             to.sent(moved);
             left = left.saturating_sub(moved);
-            way.count(moved);
+            count(moved);
         }
         Ok(())
     }

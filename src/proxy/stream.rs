@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BufMut;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -32,7 +32,7 @@ use super::budget::{Budget, Share};
 use super::enlarge::Enlarger;
 use crate::sys::buffers::{self, Queue};
 use crate::sys::channel::Channel;
-use crate::sys::socket::reset_on_close;
+use crate::sys::socket::{prompt, reset_on_close};
 
 /// What the kernel's structures for one socket take, and this process's for half a connection.
 pub const SOCKET: usize = 7 * 1024;
@@ -220,11 +220,21 @@ impl StreamRoom {
         self.received.size
     }
 
-    /// For this connection.
+    /// For this connection, which we opened.
     ///
     /// # Errors
     /// What `setsockopt(2)` gives.
     pub(super) fn of(self, tcp: TcpStream) -> io::Result<Stream> {
+        prompt(&tcp);
+        self.of_accepted(tcp)
+    }
+
+    /// For this connection, which has the options of the socket that accepted it
+    /// (`sys::socket::listen_captured`).
+    ///
+    /// # Errors
+    /// What `setsockopt(2)` gives.
+    pub(super) fn of_accepted(self, tcp: TcpStream) -> io::Result<Stream> {
         let Self {
             structures,
             received,
@@ -234,7 +244,6 @@ impl StreamRoom {
         buffers::bound(&tcp, Queue::Received, received.size)?;
         buffers::bound(&tcp, Queue::Sent, sent.size)?;
         buffers::let_window_follow(&tcp)?;
-        prepare(&tcp);
         let (received, sent) = (Mutex::new(received), Mutex::new(sent));
         let open = Arc::clone(&among.open);
         let written = Arc::default();
@@ -249,21 +258,6 @@ impl StreamRoom {
         locked(&open.sockets).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
         Ok(Stream(socket))
     }
-}
-
-/// How long a side may be silent before the kernel asks whether it is still there, and how often it
-/// asks again.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// Small writes leave at once, and a peer that vanished is noticed. Best effort: neither decides
-/// anything.
-fn prepare(tcp: &TcpStream) {
-    let _ = tcp.set_nodelay(true);
-    let _ = SockRef::from(tcp).set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE),
-    );
 }
 
 impl Drop for Socket {

@@ -3,12 +3,13 @@
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::sys::socket::{
     ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvfrom, recvmsg, sendto,
     setsockopt, sockopt,
 };
-use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 
 use super::buffers::{self, Queue};
 
@@ -18,6 +19,10 @@ pub const BACKLOG: i32 = 256;
 pub const WAITING: usize = 4608;
 /// Captured datagrams that wait to be taken, in bytes, of each family.
 pub const DATAGRAMS: usize = 256 * 1024;
+
+/// How long the other end of a connection may be silent before the kernel asks whether it is still
+/// there, and how often it asks again.
+pub const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Whom a socket speaks for, where that isn't this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +100,7 @@ pub fn udp_from(
 ///
 /// # Errors
 /// What the network gives; `WouldBlock` where nothing comes within `patience`.
-pub fn ask(
-    server: SocketAddr,
-    question: &[u8],
-    patience: std::time::Duration,
-) -> io::Result<Vec<u8>> {
+pub fn ask(server: SocketAddr, question: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     /// DNS over UDP without extensions (RFC 1035).
     const LONGEST: usize = 512;
     let socket = Socket::new(
@@ -138,16 +139,27 @@ pub fn udp_answering(from: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 /// A listener on a free port of every address, for connections that a `tproxy` rule hands over. At
-/// most [`BACKLOG`] wait, with [`WAITING`] bytes each.
+/// most [`BACKLOG`] wait, with [`WAITING`] bytes each. They are [`prompt`] already: Linux has an
+/// accepted socket inherit that.
 ///
 /// # Errors
 /// What `socket(2)`, `setsockopt(2)` (`EPERM` without `CAP_NET_ADMIN`) and `bind(2)` give.
 pub fn listen_captured(any: IpAddr, port: u16) -> io::Result<std::net::TcpListener> {
     let socket = captured_socket(any, Type::STREAM, Protocol::TCP)?;
     buffers::bound(&socket, Queue::Received, WAITING)?;
+    prompt(&socket);
     socket.bind(&SocketAddr::new(any, port).into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Small writes leave at once (`TCP_NODELAY`), and a peer that vanished is noticed
+/// ([`KEEPALIVE`]). Best effort: neither decides anything.
+pub fn prompt(socket: &impl AsFd) {
+    let socket = SockRef::from(socket);
+    let _ = socket.set_tcp_nodelay(true);
+    let alive = TcpKeepalive::new().with_time(KEEPALIVE);
+    let _ = socket.set_tcp_keepalive(&alive.with_interval(KEEPALIVE));
 }
 
 /// A UDP socket on every address, for datagrams that a `tproxy` rule hands over; see
@@ -211,7 +223,7 @@ pub fn receive_captured(
 /// # Errors
 /// What `setsockopt(2)` gives.
 pub fn reset_on_close(stream: &impl AsFd) -> io::Result<()> {
-    SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
+    SockRef::from(stream).set_linger(Some(Duration::ZERO))
 }
 
 /// The protocol whose questions a [`questions`] socket receives.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use test_support::bed::{Bed, Capture, unique};
 use test_support::command::{COMMAND_SECONDS, run, wait_for};
@@ -17,6 +17,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_user_defined_network_resolves_names_and_is_filtered",
         user_defined,
+    ),
+    (
+        "a_dead_ipv6_costs_a_quarter_of_a_second_and_both_families_are_permitted_ones",
+        dead_ipv6,
     ),
     ("a_network_connected_later_is_filtered", hot_plug),
     (
@@ -89,6 +93,57 @@ fn user_defined(bed: &Bed) {
             !bed.internet_log().contains(&secret),
             "the embedded resolver asked outside"
         );
+    }
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+/// The client is told at once that it is connected, so it can't fall back by itself.
+fn dead_ipv6(bed: &Bed) {
+    let network = unique("dual");
+    let create = ["network", "create", "--ipv6", "--subnet", "2001:db8:6::/64"];
+    bed.docker(&[&create[..], &[&network]].concat())
+        .must_succeed();
+    let route = "ip -n internet -6 route replace 2001:db8:6::/64 via 2001:db8:ffff::1";
+    bed.exec(&["sh", "-c", route]).must_succeed();
+    {
+        let container = bed.sleeper(&["--network", &network]);
+        let fetch = "curl -sS -m 8 -w ' %{remote_ip}' http://allowed.test/";
+        let answer = container.exec(fetch);
+        assert!(
+            answer.must_succeed().stdout.contains("2001:db8:1::10"),
+            "{answer:?}"
+        );
+        let lose = "ip netns exec internet nft -f - <<'END'
+            table ip6 dual { chain lost { type filter hook prerouting priority -300;
+              ip6 saddr 2001:db8:6::/64 ip6 daddr 2001:db8:1::10 meta l4proto tcp drop; }; }
+END";
+        bed.exec(&["sh", "-c", lose]).must_succeed();
+        let began = Instant::now();
+        for url in ["http://allowed.test/", "https://allowed.test/"] {
+            let fetch = format!("curl -sS -m 8 -6 -w ' %{{remote_ip}}' {url}");
+            let answer = container.exec(&fetch);
+            assert!(
+                answer.must_succeed().stdout.contains("2001:db8:1::10"),
+                "{answer:?}"
+            );
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let reached = |record: &serde_json::Value| record["address"] == "198.51.100.10";
+        let records = container.records();
+        assert!(
+            records.iter().filter(|record| reached(record)).count() >= 2,
+            "{records:?}"
+        );
+        bed.exec(&[
+            "ip",
+            "netns",
+            "exec",
+            "internet",
+            "nft",
+            "delete table ip6 dual",
+        ])
+        .must_succeed();
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
 }

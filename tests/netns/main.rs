@@ -38,6 +38,10 @@ fn main() {
             "a_captured_connection_reaches_the_proxy_and_goes_out_in_the_containers_name",
             captured_and_dialled,
         ),
+        needs.trial(
+            "who_speaks_to_the_proxy_in_a_servers_name_is_not_heard",
+            in_a_servers_name,
+        ),
         needs.trial("a_connection_from_outside_reaches_the_container", inbound),
         needs.trial("when_the_gateway_is_dropped_no_link_is_left", nothing_left),
         needs.trial(
@@ -389,6 +393,11 @@ fn captured_and_dialled() -> Result<(), Failed> {
     assert_eq!(source.ip(), "172.30.0.2".parse::<IpAddr>()?);
     let destination = inside.local_addr()?;
     assert_eq!(destination, "198.51.100.7:443".parse()?);
+    // As the listener was made: nobody sets them for each connection.
+    let options = socket2::SockRef::from(&inside);
+    assert!(options.tcp_nodelay()? && options.keepalive()?);
+    assert_eq!(options.tcp_keepalive_time()?, socket::KEEPALIVE);
+    assert_eq!(options.tcp_keepalive_interval()?, socket::KEEPALIVE);
     let mut upstream = gateway.side.namespace.inside(|| {
         socket::tcp_from(
             Some(Source {
@@ -413,6 +422,111 @@ fn captured_and_dialled() -> Result<(), Failed> {
     assert_eq!(answer, "172.30.0.2");
     served.join().unwrap();
     Ok(())
+}
+
+/// The proxy's connections to servers and resolvers have the container's address: what the
+/// container sends to them with the other end's address is not theirs.
+fn in_a_servers_name() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    let _server = outside.inside(|| std::net::TcpListener::bind("198.51.100.7:443"))?;
+    let mut gateway = Gateway::create().unwrap();
+    let listener = gateway
+        .side
+        .namespace
+        .inside(|| socket::listen_captured("0.0.0.0".parse().unwrap(), 0))?;
+    listener.set_nonblocking(false)?;
+    let (captured, ports) = (
+        CapturedPorts {
+            tcp: vec![(443, 443)],
+            udp: vec![],
+        },
+        ProxyPorts {
+            tcp: listener.local_addr()?.port(),
+            udp: 1,
+        },
+    );
+    gateway.enforce(&captured, ports).unwrap();
+    let mut container = wire.side();
+    let link = container.links.by_name("eth0").unwrap();
+    let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
+    let _answering = Answering::start(&gateway, &adopted);
+    let server: SocketAddr = "198.51.100.7:443".parse()?;
+    let _client = container
+        .namespace
+        .inside(|| TcpStream::connect_timeout(&server, Duration::from_secs(2)))?;
+    let (accepted, client) = listener.accept()?;
+    let dialled = gateway
+        .side
+        .namespace
+        .inside(|| socket::tcp_from(leaving("172.30.0.2"), server, RECEIVE))?;
+    while dialled.peer_addr().is_err() {
+        std::thread::yield_now();
+    }
+    // A container may give its address away, and then send to it.
+    let (c, mac) = (&wire.container, &adopted.inside.mac);
+    let mac: Vec<_> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    ip(&format!("-n {c} addr del 172.30.0.2/24 dev eth0"));
+    for to in ["172.30.0.2", "198.51.100.7"] {
+        ip(&format!("-n {c} route add {to}/32 dev eth0"));
+        ip(&format!(
+            "-n {c} neigh replace {to} lladdr {} dev eth0",
+            mac.join(":")
+        ));
+    }
+    // Of an open connection, the kernel answers it with a «challenge» and counts that (RFC 5961).
+    let raw = container.namespace.inside(|| {
+        let protocol = socket2::Protocol::from(libc::IPPROTO_RAW);
+        let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(protocol))?;
+        raw.set_ip_transparent_v4(true)?;
+        Ok(raw)
+    })?;
+    let opens = |from: SocketAddr, to: SocketAddr, mark: u32| {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (from.ip(), to.ip()) else {
+            unreachable!("IPv4 alone")
+        };
+        let mut tcp = etherparse::TcpHeader::new(from.port(), to.port(), 1, 1000);
+        tcp.syn = true;
+        let checksum = tcp.calc_checksum_ipv4_raw(source.octets(), destination.octets(), &[]);
+        tcp.checksum = checksum.unwrap();
+        let (source, destination) = (source.octets(), destination.octets());
+        let protocol = etherparse::IpNumber::TCP;
+        let mut ip = etherparse::Ipv4Header::new(20, 64, protocol, source, destination).unwrap();
+        ip.header_checksum = ip.calc_header_checksum();
+        let bytes = [&ip.to_bytes()[..], &tcp.to_bytes()].concat();
+        raw.set_mark(mark).unwrap();
+        raw.send_to(&bytes, &to.into()).unwrap();
+    };
+    // Marks stay in the namespace.
+    for mark in [0, 0xb0, 0xb1, LEAVING] {
+        opens(server, dialled.local_addr()?, mark);
+    }
+    // The same of its own connection: heard.
+    assert_eq!(accepted.local_addr()?, server);
+    opens(client, server, 0);
+    let challenges = || challenges(&gateway);
+    let end = Instant::now() + Duration::from_secs(5);
+    while challenges() == 0 {
+        assert!(Instant::now() < end, "its own was not heard");
+    }
+    assert_eq!(challenges(), 1, "it was heard in the server's name");
+    Ok(())
+}
+
+/// How many segments asked for a connection that was open (`TCPSYNChallenge`).
+fn challenges(gateway: &Gateway) -> u64 {
+    let text = gateway
+        .side
+        .namespace
+        .inside(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))
+        .unwrap();
+    let mut lines = text.lines().map(str::split_whitespace);
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut counters = names.zip(values);
+    let (_, count) = counters
+        .find(|(name, _)| *name == "TCPSYNChallenge")
+        .unwrap();
+    count.parse().unwrap()
 }
 
 fn inbound() -> Result<(), Failed> {

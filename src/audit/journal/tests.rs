@@ -1,6 +1,7 @@
 //! Each attempt's lines, whatever becomes of it; a gateway's first and last; and a bounded file.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -479,13 +480,31 @@ fn numbers_go_on_from_the_file_put_aside_where_no_new_one_was_begun() {
 }
 
 #[test]
-fn a_file_removed_under_us_is_made_anew() {
+fn a_file_removed_under_us_is_made_anew_within_a_second_and_what_was_lost_shows() {
     let bench = Bench::new();
     let journal = bench.journal();
-    journal.begin(subject()).deny(&denial());
     std::fs::remove_file(bench.path()).unwrap();
-    journal.begin(subject()).deny(&denial());
-    assert_eq!(bench.numbers(), [3, 4]);
+    let (mut before, removed) = (1, Instant::now());
+    while !bench.path().exists() {
+        assert!(removed.elapsed() < Duration::from_secs(5));
+        journal.notice("still there");
+        before += 1;
+    }
+    assert_eq!(bench.numbers(), [before, before + 1]);
+    assert!(before > 10, "it was looked at with each line");
+}
+
+#[test]
+fn a_file_that_somebody_cuts_is_full_only_when_it_is() {
+    let bench = Bench::new();
+    let journal = Journal::open_bounded(&bench.path(), "c1", About::default(), 1000).unwrap();
+    let aside = bench.path().with_extension("jsonl.1");
+    for _ in 0..20 {
+        journal.notice("not much");
+        let file = std::fs::OpenOptions::new().write(true).open(bench.path());
+        file.unwrap().set_len(0).unwrap();
+        assert!(!aside.exists());
+    }
 }
 
 #[test]
@@ -513,6 +532,7 @@ fn while_lines_are_lost_nothing_opens_and_each_attempt_tries_again() {
     // A directory in the file's place: it can't be opened.
     std::fs::remove_file(bench.path()).unwrap();
     std::fs::create_dir(bench.path()).unwrap();
+    journal.go_on_elsewhere();
     let mut entry = journal.begin(subject());
     entry.allowed(&by_name(), None);
     assert_eq!(

@@ -146,6 +146,7 @@ pub(super) const NFT_META_L4PROTO: u32 = 16;
 pub(super) const NFTA_SOCKET_KEY: u16 = 1;
 pub(super) const NFTA_SOCKET_DREG: u16 = 2;
 pub(super) const NFT_SOCKET_TRANSPARENT: u32 = 0;
+pub(super) const NFT_SOCKET_MARK: u32 = 1;
 pub(super) const NFT_SOCKET_WILDCARD: u32 = 2;
 
 /// `fib`: `enum nft_fib_attributes`, `enum nft_fib_result`, `enum nft_fib_flags`.

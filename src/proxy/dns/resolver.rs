@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const OVERALL: Duration = Duration::from_millis(4_900);
 const ROUNDS: usize = 2;
 /// Questions that wait for resolvers at the same time: each costs a socket.
 const IN_FLIGHT: usize = 128;
+/// How long addresses of one family wait for those of the other (RFC 8305, 3).
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
 /// Answers remembered.
 const CACHE: usize = 512;
@@ -97,11 +100,7 @@ impl Resolver {
         let Some(name) = permit.name() else {
             return Ok(permit.address().into_iter().collect());
         };
-        let (first, second) = if client.is_ipv4() {
-            (RecordType::A, RecordType::AAAA)
-        } else {
-            (RecordType::AAAA, RecordType::A)
-        };
+        let (first, second) = kinds(client);
         let mut exists = false;
         for kind in [first, second] {
             let answer = self.ask(name, kind, client).await?;
@@ -111,11 +110,52 @@ impl Resolver {
             }
             exists |= answer.exists;
         }
-        Err(if exists {
-            LookupError::NoAddress
+        Err(no_address(exists))
+    }
+
+    /// As [`Self::lookup`], of both families where the container may reach both: they are asked at
+    /// once, and when one has given addresses, the other is waited for 50 ms more (RFC 8305, 3).
+    ///
+    /// # Errors
+    /// See [`LookupError`]; within five seconds.
+    pub async fn lookup_both(
+        &self,
+        permit: &Permit,
+        client: IpAddr,
+    ) -> Result<Vec<IpAddr>, LookupError> {
+        let (first, second) = kinds(client);
+        let Some(name) = permit.name().filter(|_| {
+            let v4 = !client.is_ipv4();
+            self.egress.may_reach(client, v4)
+        }) else {
+            return self.lookup(permit, client).await;
+        };
+        let mut first = pin!(self.ask(name, first, client));
+        let mut second = pin!(self.ask(name, second, client));
+        let (sooner, other) = tokio::select! {
+            biased;
+            sooner = &mut first => (sooner, second),
+            sooner = &mut second => (sooner, first),
+        };
+        let found = sooner
+            .as_ref()
+            .is_ok_and(|answer| answer.addresses().next().is_some());
+        let later = if found {
+            timeout(RESOLUTION_DELAY, other).await.ok()
         } else {
-            LookupError::NoSuchName
-        })
+            Some(other.await)
+        };
+        let answers: Vec<_> = std::iter::once(sooner).chain(later).collect();
+        let addresses: Vec<_> = answers
+            .iter()
+            .flatten()
+            .flat_map(|answer| answer.addresses())
+            .collect();
+        if !addresses.is_empty() {
+            return Ok(addresses);
+        }
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Err(no_address(answers.iter().any(|answer| answer.exists)))
     }
 
     /// Asks about a name that the policy allows to look up; or answers from memory.
@@ -177,6 +217,23 @@ impl Resolver {
             Ok(Some(answer)) => Ok(Arc::new(answer)),
             Ok(None) | Err(_) => Err(LookupError::Failed(problem.into())),
         }
+    }
+}
+
+/// The type of the client's family, and the other.
+fn kinds(client: IpAddr) -> (RecordType, RecordType) {
+    if client.is_ipv4() {
+        (RecordType::A, RecordType::AAAA)
+    } else {
+        (RecordType::AAAA, RecordType::A)
+    }
+}
+
+fn no_address(exists: bool) -> LookupError {
+    if exists {
+        LookupError::NoAddress
+    } else {
+        LookupError::NoSuchName
     }
 }
 

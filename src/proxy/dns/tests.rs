@@ -21,6 +21,8 @@ enum Script {
     Truncate,
     Refuse,
     Silent,
+    /// Of IPv6 it says nothing.
+    OnlyA,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +89,8 @@ fn script_replies(query: &Message, script: Script) -> Vec<Message> {
     let mut other = good.clone();
     match script {
         Script::Silent => vec![],
+        Script::OnlyA if query.queries[0].query_type == RecordType::AAAA => vec![],
+        Script::OnlyA => vec![good],
         Script::Answer => vec![good],
         Script::Truncate => vec![good.truncate()],
         Script::Refuse => {
@@ -356,6 +360,27 @@ async fn what_was_answered_once_is_not_asked_again_by_the_dialler() {
         .await;
     assert_eq!(found, Ok(vec!["2001:db8::1".parse().unwrap()]));
     assert_eq!(server.heard().len(), 2);
+}
+
+#[tokio::test]
+async fn both_families_are_asked_at_once_and_the_silent_one_is_hardly_waited_for() {
+    let [v4, v6] = ["192.0.2.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+    for client in ["10.0.0.2", "fd00::2"] {
+        let client = client.parse().unwrap();
+        let server = Server::start(Script::Answer).await;
+        let bench = Bench::new(ALLOW, vec![server.address]);
+        let permit = permit(&bench, "allowed.test");
+        let mut found = bench.resolver.lookup_both(&permit, client).await.unwrap();
+        found.sort_unstable();
+        assert_eq!((found, server.heard().len()), (vec![v4, v6], 2));
+
+        let server = Server::start(Script::OnlyA).await;
+        let bench = Bench::new(ALLOW, vec![server.address]);
+        let began = std::time::Instant::now();
+        let found = bench.resolver.lookup_both(&permit, client).await;
+        assert_eq!(found, Ok(vec![v4]));
+        assert!(began.elapsed() < Duration::from_secs(1), "{client}");
+    }
 }
 
 #[tokio::test]

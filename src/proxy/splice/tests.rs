@@ -181,16 +181,96 @@ async fn what_is_cut_is_reset_on_both_sides_and_what_had_arrived_is_known_afterw
 }
 
 #[tokio::test]
-async fn an_idle_connection_holds_no_pipe() {
+async fn what_is_small_takes_no_pipe_and_an_idle_connection_holds_none() {
     let (mut client, mut server, task) = spliced(Early::default()).await;
     client.write_all(b"x").await.unwrap();
     server.read_u8().await.unwrap();
-    // The byte has passed, so the pipe that carried it is spare again once the pump has seen that
-    // nothing follows.
+    client.write_all(&[0; SMALL - 1]).await.unwrap();
+    server.read_exact(&mut [0; SMALL - 1]).await.unwrap();
+    assert_eq!(SPARE.with_borrow(Vec::len), 0, "it was copied");
+    let writing = async {
+        client.write_all(&vec![0; 1 << 20]).await.unwrap();
+    };
+    let mut got = vec![0; 1 << 20];
+    let ((), read) = tokio::join!(writing, server.read_exact(&mut got));
+    read.unwrap();
+    // The bytes have passed, so the pipe that carried them is spare again once the pump has seen
+    // that nothing follows.
     while SPARE.with_borrow(Vec::is_empty) {
         tokio::task::yield_now().await;
     }
     drop((client, server));
     task.await.unwrap();
     assert_eq!(SPARE.with_borrow(Vec::len), 1, "one pipe served all");
+}
+
+#[tokio::test]
+async fn no_more_is_taken_than_was_asked_for() {
+    let streams = Streams::new(Budget::within(64 << 20));
+    let (mut client, from) = pair_of(&streams).await;
+    let (mut server, to) = pair_of(&streams).await;
+    const ALL: usize = 3 << 20;
+    let sent: Vec<u8> = (0..=250).cycle().take(ALL).collect();
+    let (give, expected) = (sent.clone(), sent);
+    let writing = tokio::spawn(async move {
+        client.write_all(&give).await.unwrap();
+        client.shutdown().await.unwrap();
+        client
+    });
+    let reading = tokio::spawn(async move { read_all(&mut server).await.unwrap() });
+    let counted = std::cell::Cell::new(0);
+    let count = |bytes| counted.set(counted.get() + bytes);
+    let mut passed = 0;
+    for most in [0, 1, 100, SMALL as u64, SMALL as u64 + 1, 1 << 20] {
+        assert_eq!(pass(&from, &to, Some(most), count).await.unwrap(), most);
+        passed += usize::try_from(most).unwrap();
+        assert_eq!(counted.get(), passed);
+    }
+    let mut next = [0; 10];
+    from.clone().read_exact(&mut next).await.unwrap();
+    assert_eq!(next, expected[passed..passed + 10], "it is still there");
+    let rest = ALL - passed - 10;
+    let most = Some(u64::MAX);
+    assert_eq!(pass(&from, &to, most, count).await.unwrap(), rest as u64);
+    to.end().unwrap();
+    let arrived = reading.await.unwrap();
+    assert!(
+        arrived[..passed] == expected[..passed] && arrived[passed..] == expected[passed + 10..]
+    );
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_broke_is_told() {
+    let streams = Streams::new(Budget::within(64 << 20));
+    for broken_is_read in [true, false] {
+        let (client, from) = pair_of(&streams).await;
+        let (server, to) = pair_of(&streams).await;
+        let (broken, mut whole) = if broken_is_read {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        reset_on_close(&broken).unwrap();
+        drop(broken);
+        let _ = to.tcp().ready(Interest::WRITABLE).await;
+        whole.write_all(b"anything").await.unwrap();
+        let stop = pass(&from, &to, None, |_| ()).await.unwrap_err();
+        assert_eq!(matches!(stop, Stop::Reading(_)), broken_is_read, "{stop:?}");
+    }
+}
+
+#[tokio::test]
+async fn urgent_data_holds_nothing_up() {
+    let (mut client, mut server, _task) = spliced(Early::default()).await;
+    // Telnet's Synch, as an FTP client sends it before ABOR.
+    client.write_all(b"..").await.unwrap();
+    let oob = socket2::SockRef::from(&client).send_out_of_band(b"!");
+    assert_eq!(oob.unwrap(), 1);
+    client.write_all(b"ABOR").await.unwrap();
+    let mut got = [0; 6];
+    let read = server.read_exact(&mut got);
+    let patience = std::time::Duration::from_secs(10);
+    tokio::time::timeout(patience, read).await.unwrap().unwrap();
+    assert_eq!(&got, b"..ABOR");
 }
