@@ -32,7 +32,9 @@ mod memory;
 mod messages;
 mod neighbours;
 mod opaque;
+mod pool;
 mod race;
+mod reading;
 #[cfg(test)]
 mod rig;
 pub mod splice;
@@ -210,6 +212,7 @@ impl Filter {
             Arc::clone(&self.egress),
         );
         let (handlers, sockets) = self.into_handlers();
+        let pool = Arc::clone(&handlers.connections.pool);
         let followed = Followed {
             keeper,
             journal: &journal,
@@ -231,6 +234,7 @@ impl Filter {
                 never = write_minutes(journal.clone()) => match never {},
                 never = messages::record(journal.clone(), notices) => match never {},
                 never = memory::tend(&streams) => match never {},
+                never = pool.tend(&streams) => match never {},
             }
         });
         journal.cut_the_rest();
@@ -269,6 +273,7 @@ impl Filter {
                 judge: judge.clone(),
                 streams,
                 egress,
+                pool: Arc::default(),
                 outside: Arc::clone(&dialler) as _,
             }),
             dns: Arc::new(DnsServer::new(

@@ -20,7 +20,7 @@ use super::source::{Mode, PolicySource};
 use super::text::{self, Mistake};
 
 /// What the deny rules that could apply to a connection look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denials {
     /// There is none that could apply.
     None,
@@ -72,6 +72,12 @@ impl Policy {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it only watches: nothing is denied for want of a rule.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        self.mode == Mode::Observe
     }
 
     /// Decides one attempt.
@@ -138,6 +144,40 @@ impl Policy {
             |rule: &Arc<Rule>| rule.allows_port(Protocol::Tcp, port) && rule.leads_to(address);
         let observed = self.mode == Mode::Observe && !matches!(port, 80 | 443);
         observed || self.allow.iter().chain(&self.annotated).any(allows)
+    }
+
+    /// The permit for a TCP connection to this address and port, where rules for addresses alone
+    /// give it whatever is said on it, and no deny rule could apply: then not one of its bytes
+    /// needs to be read.
+    #[must_use]
+    pub fn allows_unread(&self, destination: SocketAddr) -> Option<Permit> {
+        let attempt = Attempt {
+            protocol: Protocol::Tcp,
+            name: None,
+            destination: SocketAddr::new(destination.ip().to_canonical(), destination.port()),
+            method: None,
+            path: None,
+        };
+        let could_apply = self
+            .deny
+            .iter()
+            .any(|rule| rule.could_forbid(attempt.destination));
+        (!could_apply).then(|| self.judge(&attempt).ok()).flatten()
+    }
+
+    /// Whether a rule that could fit a TCP connection to this port looks at methods or paths.
+    #[must_use]
+    pub fn reads_requests(&self, destination: SocketAddr) -> bool {
+        let port = destination.port();
+        let allows = |rule: &&Arc<Rule>| {
+            rule.allows_port(Protocol::Http, port) || rule.allows_port(Protocol::Https, port)
+        };
+        let allowing = self.allow.iter().chain(&self.annotated).filter(allows);
+        let denying = self
+            .deny
+            .iter()
+            .filter(|rule| rule.could_forbid(destination));
+        allowing.chain(denying).any(|rule| rule.reads_request())
     }
 
     /// What a deny rule could look at in the bytes of a TCP connection to this address and port.

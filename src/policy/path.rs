@@ -43,6 +43,14 @@ pub fn normalise_path(path: &str) -> Option<String> {
     Some(format!("/{}", resolved.join("/")))
 }
 
+/// The canonical form of a path without its query that is sent on as it is spelled: `None` where
+/// some server could understand the spelling as another path, because it has dots or slashes that
+/// some resolve and others don't.
+#[must_use]
+pub fn plain_path(path: &str) -> Option<String> {
+    normalise_path(path).filter(|normal| recode(path).as_ref() == Some(normal))
+}
+
 /// Brings the percent-encoding into its one form: afterwards the text is made of `pchar`s (RFC
 /// 3986, 3.3) and slashes.
 fn recode(path: &str) -> Option<String> {

@@ -98,6 +98,13 @@ impl Permit {
         }
     }
 
+    /// Whether it rests on rules alone that ask for the method or the path.
+    #[must_use]
+    pub fn reads_request(&self) -> bool {
+        let reads = |chain: &RuleChain| chain.0.iter().any(|rule| rule.reads_request());
+        self.chains.iter().all(reads)
+    }
+
     /// Checks one resolved address against the special ranges and the rules' ranges.
     /// `::ffff:a.b.c.d` becomes `a.b.c.d`. `own`: addresses of the gateway, the container and the
     /// host, never dialled.

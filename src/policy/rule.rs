@@ -15,7 +15,7 @@ use super::domain::DomainPattern;
 use super::host::Hostname;
 use super::net;
 use super::path::PathPattern;
-pub use super::path::normalise_path;
+pub use super::path::{normalise_path, plain_path};
 use super::ports::Ports;
 
 mod words;

@@ -1,8 +1,9 @@
-//! A connection to the server that is made before the client has sent anything, because it is
-//! allowed whatever the client sends.
+//! A connection to the server that is made before the client has sent anything, because any
+//! protocol may be allowed there.
 //!
 //! Owns that connection until the client is identified, and meanwhile passes on what the server
-//! sends. Nothing from the client goes through here: its bytes wait for the verdict.
+//! sends. Of the client's bytes it is given only those that are sent on before it is clear what
+//! they are; the others wait for the verdict.
 
 use std::io;
 use std::pin::Pin;
@@ -11,11 +12,10 @@ use bytes::BufMut;
 
 use super::dial::{DialError, Upstream};
 use super::flow::Flow;
-use super::identify::Identity;
 use super::stream::Stream;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Traffic};
-use crate::policy::{Denial, Permit};
+use crate::policy::{Denial, Permit, Protocol};
 
 /// How much of the server's is read at once: a greeting fits.
 const READ_AT_ONCE: usize = 16 * 1024;
@@ -43,6 +43,10 @@ pub(super) enum Unidentified {
 pub(super) struct Ahead {
     permit: Permit,
     state: DialState,
+    /// What the server is to be sent of the client's.
+    unsent: Vec<u8>,
+    /// How much of the client's it has been sent.
+    sent: usize,
 }
 
 enum DialState {
@@ -61,40 +65,35 @@ impl std::fmt::Debug for Ahead {
 impl Ahead {
     /// Begins to connect, where opaque bytes would be let pass.
     pub(super) fn begin(flow: &Flow) -> Option<Self> {
-        if !flow.may_be_anything() {
-            return None;
-        }
-        let permit = flow.decide_opaque().1.ok()?;
+        let permit = flow.decide_unnamed(Protocol::Tcp, None).1.ok()?;
         let dialling = flow.dial(permit.clone());
         Some(Self {
             permit,
             state: DialState::Dialling(Box::pin(dialling)),
+            unsent: Vec::new(),
+            sent: 0,
         })
     }
 
+    /// Has the server be sent these bytes of the client's as soon as it can be.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+    }
+
+    /// How many bytes of the client's the server has been sent. From now on it is sent no more of
+    /// them from here.
+    pub(super) fn end_sending(&mut self) -> usize {
+        self.unsent = Vec::new();
+        self.sent
+    }
+
     /// Whether the server has neither said anything nor ended.
-    pub(super) fn is_unused(&self) -> bool {
+    pub(super) fn is_silent(&self) -> bool {
         match &self.state {
             DialState::Dialling(_) => true,
             DialState::Connected { connected, ended } => {
                 !ended && !connected.has_passed && connected.unpassed.is_empty()
             }
-        }
-    }
-
-    /// Passes on what the server says until the client is identified.
-    pub(super) async fn hear_server_until(
-        &mut self,
-        client: &Stream,
-        entry: &mut Entry,
-        identified: impl Future<Output = Result<Identity, Denial>>,
-    ) -> Result<Identity, Unidentified> {
-        tokio::select! {
-            // A client that speaks at once is judged by what it says, whatever became of the
-            // server.
-            biased;
-            identity = identified => identity.map_err(Unidentified::Denied),
-            broken = self.pass_back(client, entry) => Err(broken),
         }
     }
 
@@ -105,7 +104,7 @@ impl Ahead {
     /// Where it could not be made; and a denial where the permit is for something else and the
     /// client has already heard this server: the words of two servers aren't mixed.
     async fn serve(self, flow: &Flow, permit: &Permit) -> Result<Option<Connected>, DialError> {
-        let unused = self.is_unused();
+        let unused = self.is_silent() && self.sent == 0;
         if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
             let connected = match self.state {
                 DialState::Dialling(dialling) => fresh(dialling.await?),
@@ -119,14 +118,14 @@ impl Ahead {
             Ok(None)
         } else {
             Err(DialError::Denied(Denial::because(
-                "a different server had already sent data on it",
+                "data had already been exchanged with a different server on it",
             )))
         }
     }
 
-    /// Passes bytes back until something breaks. May be dropped at any await: what was read and not
-    /// passed is kept.
-    async fn pass_back(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
+    /// Passes bytes back, and on what it was given, until something breaks. May be dropped at any
+    /// await: what was read and not passed is kept.
+    pub(super) async fn converse(&mut self, client: &Stream, entry: &mut Entry) -> Unidentified {
         if let DialState::Dialling(dialling) = &mut self.state {
             let dialled = dialling.await;
             entry.allowed(self.permit.grounds(), None);
@@ -156,6 +155,13 @@ impl Ahead {
             return std::future::pending().await;
         };
         loop {
+            if !self.unsent.is_empty() {
+                match connected.send(&mut self.unsent, &traffic).await {
+                    Ok(sent) => self.sent += sent,
+                    Err(end) => return Unidentified::Broken(end),
+                }
+                continue;
+            }
             let moved = match ended {
                 // Only the client can go on from here.
                 true => std::future::pending().await,
@@ -220,6 +226,23 @@ impl Connected {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(broken(Side::Server, &error)),
+        }
+    }
+
+    /// Sends some of the client's bytes. Gives how many.
+    async fn send(&self, bytes: &mut Vec<u8>, traffic: &Traffic) -> Result<usize, End> {
+        let server = &self.upstream.stream;
+        let gone = |error: io::Error| broken(Side::Server, &error);
+        server.tcp().writable().await.map_err(gone)?;
+        match server.tcp().try_write(bytes) {
+            Ok(written) => {
+                server.sent(written);
+                bytes.drain(..written);
+                traffic.add_out(written as u64);
+                Ok(written)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(gone(error)),
         }
     }
 

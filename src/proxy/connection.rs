@@ -5,41 +5,55 @@
 //! go to the *decided* name, resolved by us, on the port that the client addressed; the address
 //! that the client addressed proves nothing.
 
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ahead::{self, Ahead, Connected, Unidentified};
-use super::budget::{Share, used_up};
+use super::budget::used_up;
 use super::close::{self, reset};
 use super::dial::DialError;
 use super::flow::Flow;
-use super::http;
+use super::http::{self, Said};
 use super::identify::{self, Answer, Identity};
+use super::reading::{self, Fits, Heard, MOMENT, Next};
 use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
 use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Hostname, Permit, Protocol};
+use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
 
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub(super) async fn serve(flow: Flow, client: Stream) {
-    let mut entry = flow.begin(Kind::Tcp);
-    let mut seen = EarlyBytes {
+    let entry = flow.begin(Kind::Tcp);
+    match flow.fits() {
+        Fits::AnyBytes(permit) => Box::pin(pass_unread(&flow, client, *permit, entry)).await,
+        fits => read(&flow, client, &fits, entry).await,
+    }
+}
+
+/// Nothing that is said could decide anything.
+async fn pass_unread(flow: &Flow, client: Stream, permit: Permit, mut entry: Entry) {
+    let server = Box::pin(open(flow, Ok(permit), &mut entry, None)).await;
+    tunnel_or_reset(client, server, Vec::new(), entry).await;
+}
+
+/// Reads what the client says first, and serves it as what that is.
+async fn read(flow: &Flow, client: Stream, fits: &Fits, mut entry: Entry) {
+    let mut said = Said {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
+        sent: 0,
     };
     // Boxed: what lives on doesn't carry the room that this took.
-    let (ahead, identity) = Box::pin(identify(&flow, &client, &mut seen, &mut entry)).await;
-    // Kept until the connection ends.
-    let EarlyBytes {
-        bytes: early,
-        room: _room,
-    } = seen;
+    let (mut ahead, identity) =
+        Box::pin(identify(flow, &client, fits, &mut said, &mut entry)).await;
+    said.sent = ahead.as_mut().map_or(0, Ahead::end_sending);
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
-        Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_unused) => {
-            Box::pin(http::serve(&flow, client, early, entry, ahead)).await;
+        Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_silent) => {
+            Box::pin(http::serve(flow, client, said, entry, ahead)).await;
         }
         Ok(Identity::Http) => {
             entry.deny(&Denial::because(
@@ -48,9 +62,9 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
             reset(client);
         }
         Ok(Identity::Tls(hello)) => {
-            Box::pin(tunnel_tls(&flow, client, early, hello.sni, entry, ahead)).await
+            Box::pin(tunnel_tls(flow, client, said, hello.sni, entry, ahead)).await
         }
-        Ok(Identity::Opaque) => Box::pin(tunnel_opaque(&flow, client, early, entry, ahead)).await,
+        Ok(Identity::Opaque) => Box::pin(tunnel_opaque(flow, client, said, entry, ahead)).await,
         Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
             reset(client);
@@ -62,94 +76,102 @@ pub(super) async fn serve(flow: Flow, client: Stream) {
     }
 }
 
-/// What a client has said before it was clear what that is.
-struct EarlyBytes {
-    bytes: Vec<u8>,
-    room: Share,
-}
+/// How long a client may take to show what it is, where nothing else would be allowed: clients
+/// connect ahead of need, and say nothing for minutes.
+const SHOWN_WITHIN: Duration = Duration::from_secs(300);
+/// The same where any protocol would be, but not in a name that is known for the address: so that
+/// one which waits for its server's words isn't kept waiting for long.
+const UNKNOWN_SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a client may take to show what it is: from its first byte where the connection is
-/// allowed whatever it is, else from the start. Real ones show it within a round trip.
-const IDENTIFY_WITHIN: Duration = Duration::from_secs(5);
-
-/// Reads into `early` until it is clear what the connection is. Where it is allowed whatever
-/// that will be, the server is dialled at once and heard meanwhile, and the client may take its
-/// time. Bounded by the parsers' limits.
+/// Reads until it is clear what the connection is. Where any protocol may be allowed, the server is
+/// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers'
+/// limits.
 async fn identify(
     flow: &Flow,
     client: &Stream,
-    early: &mut EarlyBytes,
+    fits: &Fits,
+    said: &mut Said,
     entry: &mut Entry,
 ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
-    let mut ahead = Ahead::begin(flow);
-    if ahead.is_none() {
-        match timeout(IDENTIFY_WITHIN, read_identity(flow, client, early)).await {
-            Ok(identity) => return (None, identity.map_err(Unidentified::Denied)),
-            Err(_) if early.bytes.is_empty() => ahead = Ahead::begin(flow),
-            // It may yet become HTTP to a path that a rule denies: not opaque.
-            Err(_) => return (None, Err(Unidentified::Denied(Denial::because(UNTOLD)))),
+    let (pretences, patience) = match fits {
+        Fits::AnyProtocol(pretences) => (*pretences, UNKNOWN_SHOWN_WITHIN),
+        _ => (Denials::None, SHOWN_WITHIN),
+    };
+    let mut ahead = match reading::next(fits, Heard::Nothing) {
+        Next::DialAndHear => Ahead::begin(flow),
+        _ => None,
+    };
+    let (until, mut sent) = (Instant::now() + patience, 0);
+    let identity = loop {
+        let answer = identify::identify(&said.bytes, pretences);
+        let unclear = heard(&answer, &said.bytes) == Heard::Unclear;
+        if let Some(identity) = shown(fits, answer, &said.bytes) {
+            break identity;
         }
-    }
-    match &mut ahead {
-        // Nothing was said, and nothing would be allowed: the words for that are those for
-        // opaque bytes.
-        None => (None, Ok(Identity::Opaque)),
-        Some(before) => {
-            let identity = before
-                .hear_server_until(client, entry, read_identity_whenever(flow, client, early))
-                .await;
-            (ahead, identity)
-        }
-    }
-}
-
-/// Waits for the client's first byte as long as it takes, for the rest not so long.
-async fn read_identity_whenever(
-    flow: &Flow,
-    client: &Stream,
-    early: &mut EarlyBytes,
-) -> Result<Identity, Denial> {
-    match read_some(client, early).await {
-        Ok(0) => Ok(Identity::Opaque),
-        Ok(_) => timeout(IDENTIFY_WITHIN, read_identity(flow, client, early))
-            .await
-            .unwrap_or_else(|_| Err(Denial::because(UNTOLD))),
-        Err(error) => Err(broke(&error)),
-    }
-}
-
-async fn read_identity(
-    flow: &Flow,
-    client: &Stream,
-    seen: &mut EarlyBytes,
-) -> Result<Identity, Denial> {
-    let denials = flow.denials();
-    let mut answer = identify::identify(&seen.bytes, denials);
-    while answer == Answer::NeedMore {
-        answer = match read_some(client, seen).await {
-            Ok(0) => identify::identify_ended(&seen.bytes, denials),
-            // What comes at once is part of the connection's room; what is kept until there is
-            // more is not.
-            Ok(_)
-                if !seen
-                    .room
-                    .grow_to(KEPT * seen.bytes.len().saturating_sub(READ_AT_ONCE)) =>
-            {
-                return Err(used_up());
+        let waits = ahead.is_some() && unclear && said.bytes.len() > sent;
+        tokio::select! {
+            biased;
+            read = read_some(client, said) => match read {
+                Ok(0) => {
+                    let ended = identify::identify_ended(&said.bytes, pretences);
+                    break shown(fits, ended, &said.bytes).unwrap_or(Ok(Identity::Opaque));
+                }
+                // What comes at once is part of the connection's room; what is kept until there is
+                // more is not.
+                Ok(_) if !said.room.grow_to(KEPT * said.bytes.len().saturating_sub(READ_AT_ONCE)) => {
+                    break Err(Unidentified::Denied(used_up()));
+                }
+                Ok(_) => {}
+                Err(error) => break Err(Unidentified::Denied(broke(&error))),
+            },
+            broken = converse(&mut ahead, client, entry) => break Err(broken),
+            () = sleep(MOMENT), if waits => {
+                if let (Next::SendOn, Some(ahead)) = (reading::next(fits, Heard::UnclearForAMoment), &mut ahead) {
+                    ahead.send(said.bytes.get(sent..).unwrap_or_default());
+                    sent = said.bytes.len();
+                }
             }
-            Ok(_) => identify::identify(&seen.bytes, denials),
-            Err(error) => return Err(broke(&error)),
-        };
-    }
+            // The words for nothing are those for opaque bytes.
+            () = sleep_until(until), if ahead.is_none() => break Ok(Identity::Opaque),
+        }
+    };
+    (ahead, identity)
+}
+
+fn heard(answer: &Answer<Identity>, bytes: &[u8]) -> Heard {
     match answer {
-        Answer::Found(identity) => Ok(identity),
-        Answer::Refused(why) => Err(Denial::because(why)),
-        Answer::Not | Answer::NeedMore => Ok(Identity::Opaque),
+        // Its record types are no text (RFC 8446 5.1).
+        Answer::NeedMore if matches!(bytes.first(), Some(20..=22)) => Heard::PartOfHello,
+        Answer::NeedMore if bytes.is_empty() => Heard::Nothing,
+        Answer::NeedMore => Heard::Unclear,
+        Answer::Found(Identity::Tls(_)) => Heard::Tls,
+        Answer::Found(Identity::Http) => Heard::Request,
+        Answer::Found(Identity::Opaque) | Answer::Not => Heard::Neither,
+        Answer::Refused(_) => Heard::Refused,
     }
 }
 
-/// What the record says of bytes that never showed what they are.
-const UNTOLD: &str = "the protocol could not be identified within 5 s";
+/// What follows on an answer, once there is one.
+fn shown(
+    fits: &Fits,
+    answer: Answer<Identity>,
+    bytes: &[u8],
+) -> Option<Result<Identity, Unidentified>> {
+    match (reading::next(fits, heard(&answer, bytes)), answer) {
+        (Next::JudgeName | Next::JudgeRequests | Next::JudgeAddress, Answer::Found(identity)) => {
+            Some(Ok(identity))
+        }
+        (Next::Deny, Answer::Refused(why)) => Some(Err(Unidentified::Denied(Denial::because(why)))),
+        _ => None,
+    }
+}
+
+async fn converse(ahead: &mut Option<Ahead>, client: &Stream, entry: &mut Entry) -> Unidentified {
+    match ahead {
+        Some(ahead) => ahead.converse(client, entry).await,
+        None => pending().await,
+    }
+}
 
 fn broke(error: &io::Error) -> Denial {
     Denial::because(format!(
@@ -163,13 +185,17 @@ const KEPT: usize = 2;
 /// How much is read at once: a hello with a post-quantum key share, a request head.
 const READ_AT_ONCE: usize = 2048;
 
-async fn read_some(client: &Stream, seen: &mut EarlyBytes) -> io::Result<usize> {
+async fn read_some(client: &Stream, said: &mut Said) -> io::Result<usize> {
     loop {
         client.tcp().readable().await?;
-        seen.bytes.reserve(READ_AT_ONCE);
-        match client.tcp().try_read_buf(&mut seen.bytes) {
+        said.bytes.reserve(READ_AT_ONCE);
+        match client.tcp().try_read_buf(&mut said.bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return result,
+        }
+        if said.bytes.is_empty() {
+            // Whoever waits long keeps no room for what may come.
+            said.bytes = Vec::new();
         }
     }
 }
@@ -178,16 +204,16 @@ async fn read_some(client: &Stream, seen: &mut EarlyBytes) -> io::Result<usize> 
 async fn tunnel_tls(
     flow: &Flow,
     client: Stream,
-    early: Vec<u8>,
+    said: Said,
     sni: Option<Hostname>,
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
+    let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;
-    entry.subject().name = sni.as_ref().map(Hostname::to_string);
-    let permit = flow.decide(Protocol::Https, sni.as_ref(), None);
+    entry.subject().name = name.as_ref().map(Hostname::to_string);
     match Box::pin(open(flow, permit, &mut entry, ahead)).await {
-        Ok(server) => tunnel(client, server, early, entry).await,
+        Ok(server) => tunnel(client, server, unsent(said), entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
             close::alert(client).await;
@@ -196,25 +222,46 @@ async fn tunnel_tls(
     }
 }
 
+/// Decides about a hello: by the name in it; where there is none, as any TCP, by the name that the
+/// container resolved to the address, which a rule for the web alone doesn't allow.
+fn decide_tls(flow: &Flow, sni: Option<Hostname>) -> (Option<Hostname>, Result<Permit, Denial>) {
+    if let Some(name) = sni {
+        let name = flow.meant(&name);
+        let permit = flow.decide(Protocol::Https, Some(&name), None);
+        return (Some(name), permit);
+    }
+    let (name, as_tls) = flow.decide_unnamed(Protocol::Https, None);
+    if as_tls.as_ref().is_err_and(|denial| denial.rule.is_some()) {
+        return (name, as_tls);
+    }
+    match flow.decide_unnamed(Protocol::Tcp, None) {
+        (name, Ok(permit)) => (name, Ok(permit)),
+        (_, Err(_)) => (None, flow.decide(Protocol::Https, None, None)),
+    }
+}
+
 /// Anything else: decided by the names that this container resolved to the address, else by the
 /// address.
 async fn tunnel_opaque(
     flow: &Flow,
     client: Stream,
-    early: Vec<u8>,
+    said: Said,
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
-    let (name, permit) = flow.decide_opaque();
+    let (name, permit) = flow.decide_unnamed(Protocol::Tcp, None);
     entry.subject().name = name.map(|name| name.to_string());
-    match Box::pin(open(flow, permit, &mut entry, ahead)).await {
-        Ok(server) => tunnel(client, server, early, entry).await,
-        Err(Closed::Denied(denial)) => {
-            entry.deny(&denial);
-            reset(client);
-        }
-        Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
-    }
+    let server = Box::pin(open(flow, permit, &mut entry, ahead)).await;
+    tunnel_or_reset(client, server, unsent(said), entry).await;
+}
+
+/// What the server has not been sent yet.
+fn unsent(said: Said) -> Vec<u8> {
+    let Said {
+        mut bytes, sent, ..
+    } = said;
+    bytes.drain(..sent.min(bytes.len()));
+    bytes
 }
 
 /// Why nothing is moved.
@@ -263,6 +310,22 @@ async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, mut entry: En
     )
     .await;
     entry.finish(end);
+}
+
+async fn tunnel_or_reset(
+    client: Stream,
+    server: Result<Connected, Closed>,
+    early: Vec<u8>,
+    entry: Entry,
+) {
+    match server {
+        Ok(server) => tunnel(client, server, early, entry).await,
+        Err(Closed::Denied(denial)) => {
+            entry.deny(&denial);
+            reset(client);
+        }
+        Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
+    }
 }
 
 fn unreachable(client: Stream, problem: &str, entry: Entry) {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::dial::{DialError, Outside, Upstream};
 use super::egress::Egress;
 use super::judge::Judge;
+use super::pool::Pool;
+use super::reading::Fits;
 use super::stream::Streams;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
@@ -20,9 +22,14 @@ pub(super) struct ConnectionServices {
     pub streams: Streams,
     /// What is known of the interfaces.
     pub egress: Arc<Egress>,
+    /// Connections to servers that nobody uses now.
+    pub(super) pool: Arc<Pool>,
     /// Connects.
     pub(super) outside: Arc<dyn Outside>,
 }
+
+/// A request as it is decided about: its method, and its path where rules can compare it.
+pub(super) type Asked<'a> = (&'a str, Option<&'a str>);
 
 /// A captured connection.
 #[derive(Debug)]
@@ -67,41 +74,85 @@ impl Flow {
         ))
     }
 
-    /// Decides one attempt. `request`: method and normalised path, where read.
+    /// Decides one attempt. `request`: its method, and its path where rules can compare it.
     pub(super) fn decide(
         &self,
         protocol: Protocol,
         name: Option<&Hostname>,
-        request: Option<(&str, &str)>,
+        request: Option<Asked<'_>>,
     ) -> Result<Permit, Denial> {
-        let (method, path) = request.unzip();
-        self.services.judge.decide(&Attempt {
+        self.services
+            .judge
+            .decide(&self.attempt(protocol, name, request))
+    }
+
+    /// Decides about what names nobody: in the names that the container resolved to the address,
+    /// else about the address. Gives the name decided about, too.
+    pub(super) fn decide_unnamed(
+        &self,
+        protocol: Protocol,
+        request: Option<Asked<'_>>,
+    ) -> (Option<Hostname>, Result<Permit, Denial>) {
+        self.services
+            .judge
+            .decide_unnamed(self.attempt(protocol, None, request))
+    }
+
+    fn attempt<'a>(
+        &self,
+        protocol: Protocol,
+        name: Option<&'a Hostname>,
+        request: Option<Asked<'a>>,
+    ) -> Attempt<'a> {
+        Attempt {
             protocol,
             name,
             destination: self.destination,
-            method,
-            path,
-        })
+            method: request.map(|(method, _)| method),
+            path: request.and_then(|(_, path)| path),
+        }
     }
 
-    /// Decides about bytes that name nobody. Gives the name decided about, too.
-    pub(super) fn decide_opaque(&self) -> (Option<Hostname>, Result<Permit, Denial>) {
-        self.services
-            .judge
-            .decide_opaque(Protocol::Tcp, self.destination)
+    /// The name that the container means by this one.
+    pub(super) fn meant(&self, name: &Hostname) -> Hostname {
+        name.clone()
     }
 
-    /// Whether it may be allowed whatever is said on it.
-    pub(super) fn may_be_anything(&self) -> bool {
-        self.services
-            .judge
-            .policy
-            .may_allow_any_tcp(self.destination)
+    /// What rules could fit it, as far as that decides how much of it is read.
+    pub(super) fn fits(&self) -> Fits {
+        let policy = &self.services.judge.policy;
+        match policy.allows_unread(self.destination) {
+            Some(permit) => Fits::AnyBytes(Box::new(permit)),
+            None if policy.may_allow_any_tcp(self.destination) => {
+                Fits::AnyProtocol(self.pretences())
+            }
+            None => Fits::Web,
+        }
+    }
+
+    /// What must not pass as opaque bytes, because some server could take it for a request.
+    fn pretences(&self) -> Denials {
+        let policy = &self.services.judge.policy;
+        match policy.denials_at(self.destination) {
+            // A request may name a host that no rule allows.
+            Denials::None if !policy.observes() => Denials::ByName,
+            denials => denials,
+        }
     }
 
     /// What deny rules could be about, at its destination.
     pub(super) fn denials(&self) -> Denials {
         self.services.judge.policy.denials_at(self.destination)
+    }
+
+    /// Whether a rule for its port looks at methods or paths.
+    pub(super) fn reads_requests(&self) -> bool {
+        self.services.judge.policy.reads_requests(self.destination)
+    }
+
+    /// Connections to servers that nobody uses now.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.services.pool
     }
 
     /// Connects to what a permit is for. What is given lives on by itself.

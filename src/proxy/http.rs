@@ -1,311 +1,820 @@
-//! Plain HTTP/1: each request of a connection is judged by itself, and forwarded as we understood
-//! it.
+//! HTTP/1 whose requests are judged: each by itself, to the connection's end, and passed on as it
+//! came.
 //!
-//! Owns the order of steps for one request and what is kept between requests (one connection to the
-//! last upstream). Invariant: bytes are never passed on as they came. The request is parsed
-//! strictly and written anew, so the server can't understand it differently from the policy.
+//! Owns the order of steps for one request and what is kept between requests (the connection to the
+//! last server, and the pool that it goes to). Invariant: no byte of a request passes before its
+//! head has been judged, and a head that two servers could understand differently never does
+//! ([`request`]). What hop by hop means is changed in one case only: where the connection to the
+//! server goes on although the client's is to end.
 
-mod accounting;
-mod client;
-mod held;
-mod hop;
-mod response;
-mod server;
-pub mod target;
+mod answers;
+mod framing;
+mod head;
+mod incoming;
+mod ours;
+pub mod request;
 
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::{Method, Request};
-use tokio::task::AbortHandle;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
-use self::client::{Sent, Tunnel, UpstreamConnection};
-use self::held::{Held, Passage};
-use self::response::Reply;
-use self::server::{BrokenOff, Ended};
-use self::target::{BadRequest, RequestTarget};
+use self::answers::{Answer, Beginning};
+use self::framing::Framing;
+use self::incoming::{BodyError, Incoming, NoHead};
+use self::ours::Ours;
+use self::request::{BadRequest, NamedHost, Request, Version};
 use super::ahead::{self, Ahead};
-use super::budget::used_up;
+use super::budget::{Share, used_up};
 use super::close::{close_gently, reset};
-use super::dial::{DialError, Upstream};
+use super::dial::DialError;
 use super::flow::Flow;
-use super::splice::Ends;
-use super::stream::{Meter, Stream};
+use super::pool::IdleConnection;
+use super::splice::{Early, Ends, Stop, splice_both};
+use super::stream::Stream;
 use crate::audit::line::Side;
-use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
+use crate::audit::{End, Entry, Kind, Traffic};
+use crate::policy::{Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
 
-/// Serves a connection that began with `early`. `first` becomes the record of its first request;
-/// `ahead` serves it, where it leads to what that asks for.
+/// What a conversation takes while it lasts, besides its sockets and what was read: its own state,
+/// the record of a request, and the names in it.
+pub const CONVERSATION: usize = 4 * 1024;
+
+/// How long what a client said may go on to the server after the client is lost.
+const SURVIVES: Duration = Duration::from_secs(5);
+
+/// What a client said before it was clear that it speaks HTTP.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) bytes: Vec<u8>,
+    /// What they take.
+    pub(super) room: Share,
+    /// How many of them the server that was dialled ahead has been sent.
+    pub(super) sent: usize,
+}
+
+/// Serves a connection from its first request on. `first` becomes the record of that; `ahead`
+/// serves it, where it leads to what the request is for.
 pub(super) async fn serve(
     flow: &Flow,
     client: Stream,
-    early: Vec<u8>,
+    said: Said,
     mut first: Entry,
     ahead: Option<Ahead>,
 ) {
     first.subject().kind = Kind::Http;
-    let held = Held::take(&flow.streams().budget).map(Arc::new);
-    let Some(held) = held else {
+    let Some(_room) = flow.streams().budget.take(CONVERSATION) else {
         first.deny(&used_up());
         return reset(client);
     };
-    let session = Session {
+    let mut conversation = Conversation {
         flow,
-        client: client.meter(),
-        held: Arc::clone(&held),
-        first: Mutex::new(Some(first)),
-        ahead: Mutex::new(ahead),
-        kept: Mutex::default(),
-        line: Mutex::default(),
-        tunnel: Mutex::default(),
+        client: Incoming::new(client, said.bytes, said.room),
+        sent: said.sent,
+        first: Some(first),
+        ahead,
+        server: None,
     };
-    let ended = tokio::select! {
-        ended = server::serve(client, held, early, |request| session.exchange(request)) => ended,
-        never = session.spare() => match never {},
+    let end = loop {
+        match conversation.next().await {
+            Then::GoOn => {}
+            end => break end,
+        }
     };
-    match ended {
-        Some(ended) => session.finish(ended).await,
-        None => session.abandon(),
-    }
+    conversation.end(end).await;
 }
 
 /// What lasts from one request to the next.
-struct Session<'a> {
+struct Conversation<'a> {
     flow: &'a Flow,
-    /// Tells how much of what the client is sent has arrived.
-    client: Meter,
-    /// What is kept for the client here.
-    held: Arc<Held>,
+    client: Incoming,
+    /// Of the first request, how many bytes the server that was dialled ahead has been sent.
+    sent: usize,
     /// The record that was begun with the connection, until a request takes it.
-    first: Mutex<Option<Entry>>,
-    /// The upstream connection that was made before the first request, until one wants to connect.
-    ahead: Mutex<Option<Ahead>>,
-    /// The upstream connection of the last request.
-    kept: Mutex<Option<IdleConnection>>,
-    /// What ends the last upstream connection.
-    line: Mutex<Option<AbortHandle>>,
-    /// What the connection becomes after a 101.
-    tunnel: Mutex<Option<Tunnel>>,
+    first: Option<Entry>,
+    /// The connection that was made before the first request, until one wants to connect.
+    ahead: Option<Ahead>,
+    /// The connection to the last server.
+    server: Option<Server>,
 }
 
-/// An upstream connection, and what it was made for.
-struct IdleConnection {
+/// A connection to a server, and what it was made for.
+#[derive(Debug)]
+struct Server {
+    side: Incoming,
     name: Option<Hostname>,
     address: UpstreamAddr,
-    line: UpstreamConnection,
+    /// Whether it may serve other connections of the container's afterwards.
+    may_be_pooled: bool,
+    /// Who has been served by it.
+    served: Served,
 }
 
-impl Session<'_> {
-    /// One request: understand, decide, connect, forward, record.
-    async fn exchange(&self, request: Request<Incoming>) -> Result<Reply, BrokenOff> {
-        self.held.understood();
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Served {
+    Nobody,
+    /// A request before, of this connection of the client's.
+    ThisClient,
+    /// Another connection of the client's.
+    Another,
+}
+
+/// What follows on a request.
+#[derive(Debug)]
+enum Then {
+    /// The next one.
+    GoOn,
+    /// The client's connection ends in order.
+    Close,
+    /// It breaks off.
+    Break,
+    /// It has ended.
+    Over,
+}
+
+/// Why a request got no answer, or not all of it.
+#[derive(Debug)]
+enum Failure {
+    /// The server ended before it said a word.
+    Nothing,
+    /// What it began is no answer, or it broke off before the client was given a byte.
+    NoAnswer(Side, String),
+    /// The client has had a part; whether the server ended in order.
+    Part {
+        by: Side,
+        in_order: bool,
+        why: Option<String>,
+    },
+    /// The request's body can't be told from what follows it.
+    Malformed(&'static str),
+}
+
+/// An answer that has been passed on.
+struct Answered {
+    persists: bool,
+    switched: bool,
+    /// It keeps the connection from serving others.
+    ties: bool,
+}
+
+impl Conversation<'_> {
+    /// One request: heard, understood, decided, sent on, answered, recorded.
+    async fn next(&mut self) -> Then {
+        if self.client.bytes().is_empty()
+            && let Some(end) = self.idle().await
+        {
+            return end;
+        }
+        let head = match self.client.head(request::end).await {
+            Ok(head) => head,
+            Err(no_head) => return self.no_request(&no_head).await,
+        };
         let mut entry = self.entry();
-        entry.subject().method = Some(request.method().to_string());
-        let asked = match target::read(&request, self.flow.destination()) {
-            Ok(asked) => asked,
-            Err(bad) => return Ok(refuse(&request, bad, entry)),
-        };
-        entry.subject().name = Some(asked.host().to_owned());
-        entry.subject().path = Some(asked.path.clone());
-        let permit = match self.decide(request.method(), &asked) {
-            Ok(permit) => permit,
-            Err(denial) => return Ok(deny(request.method(), &asked, &denial, entry)),
-        };
-        self.forward(request, asked, &permit, entry).await
+        let bytes = self.client.bytes().get(..head).unwrap_or_default();
+        let is_last = head == self.client.bytes().len();
+        match request::read(bytes, self.flow.destination()) {
+            Ok(request) if request.version == Version::V09 && !is_last => {
+                refuse(&self.client.stream, MORE_FOLLOWS, entry).await
+            }
+            Ok(request) => self.exchange(request, entry).await,
+            Err(bad) => {
+                let subject = entry.subject();
+                (subject.name, subject.path) = request::claimed(bytes);
+                refuse(&self.client.stream, bad, entry).await
+            }
+        }
+    }
+
+    /// Waits for the next request. Gives the end, where the server's comes first: directly, the
+    /// client would see it now.
+    async fn idle(&mut self) -> Option<Then> {
+        loop {
+            let client = self.client.stream.clone();
+            let Some(server) = &mut self.server else {
+                return None;
+            };
+            tokio::select! {
+                biased;
+                heard = self.client.read() => return match heard {
+                    Ok(0) | Err(_) => Some(Then::Close),
+                    Ok(_) => None,
+                },
+                heard = server.side.read() => {
+                    // Some say why (`408 Request Timeout`).
+                    if heard.is_ok_and(|count| count > 0) {
+                        let _ = server.side.pass(0, &mut Framing::UntilEnd, &client, |_| {}).await;
+                    }
+                    self.server = None;
+                    return Some(Then::Close);
+                }
+                () = self.flow.streams().shortage() => self.server = None,
+            }
+        }
     }
 
     /// The record for the request that has just begun.
-    fn entry(&self) -> Entry {
-        take(&self.first).unwrap_or_else(|| self.flow.begin(Kind::Http))
+    fn entry(&mut self) -> Entry {
+        self.first
+            .take()
+            .unwrap_or_else(|| self.flow.begin(Kind::Http))
     }
 
-    fn decide(&self, method: &Method, asked: &RequestTarget) -> Result<Permit, Denial> {
-        if method == Method::CONNECT {
-            return Err(Denial::because(
-                "CONNECT would make a tunnel to a place that no rule sees",
-            ));
+    async fn no_request(&mut self, why: &NoHead) -> Then {
+        let first = self.first.take();
+        let flow = self.flow;
+        let begun = |entry: Option<Entry>| entry.unwrap_or_else(|| flow.begin(Kind::Http));
+        match why {
+            NoHead::Ended => {
+                if let Some(entry) = first {
+                    entry.deny(&Denial::because(INCOMPLETE));
+                }
+                Then::Close
+            }
+            NoHead::Incomplete(_) => {
+                begun(first).deny(&Denial::because(INCOMPLETE));
+                Then::Close
+            }
+            NoHead::TooLong => {
+                let entry = begun(first);
+                refuse(
+                    &self.client.stream,
+                    BadRequest("the request's head is over 1 MiB"),
+                    entry,
+                )
+                .await
+            }
+            NoHead::NoRoom => {
+                begun(first).deny(&used_up());
+                Then::Close
+            }
         }
-        self.flow.decide(
-            Protocol::Http,
-            asked.name.as_ref(),
-            Some((method.as_str(), &asked.path)),
-        )
     }
 
-    /// Sends a permitted request. A kept connection that turns out to have ended costs one more
-    /// try, on a new one.
-    async fn forward(
-        &self,
-        request: Request<Incoming>,
-        asked: RequestTarget,
-        permit: &Permit,
-        mut entry: Entry,
-    ) -> Result<Reply, BrokenOff> {
-        let method = request.method().clone();
-        let mut request = match target::rewrite(request, &asked) {
-            Ok(request) => request,
-            Err(bad) => return Ok(response::bad_request(bad, entry)),
+    /// A request that was understood.
+    async fn exchange(&mut self, request: Request, mut entry: Entry) -> Then {
+        let (name, permit) = self.decide(&request);
+        let host = match (&request.host, &name) {
+            (NamedHost::Address, _) | (_, None) => self.flow.destination().ip().to_string(),
+            (_, Some(name)) => name.to_string(),
+        };
+        let subject = entry.subject();
+        subject.method = Some(request.method.clone());
+        subject.path = Some(request.plain_path.as_ref().unwrap_or(&request.path).clone());
+        subject.name = Some(host.clone());
+        let permit = match permit {
+            Ok(permit) => permit,
+            // A rule may be for the path that this one could be understood as.
+            Err(_) if request.plain_path.is_none() && self.flow.reads_requests() => {
+                let why = BadRequest("the path can be understood in several ways");
+                return refuse(&self.client.stream, why, entry).await;
+            }
+            Err(denial) => return deny(&self.client.stream, &request, &host, &denial, entry).await,
         };
         entry.allowed(permit.grounds(), None);
         if let Err(denial) = entry.open() {
-            return Ok(deny(&method, &asked, &denial, entry));
+            return deny(&self.client.stream, &request, &host, &denial, entry).await;
         }
+        // Boxed: a connection in waiting doesn't carry the room that this takes.
+        Box::pin(self.forward(request, &host, &permit, entry)).await
+    }
+
+    /// Decides about a request: in the name that it says, else in those that the container resolved
+    /// to the address.
+    fn decide(&self, request: &Request) -> (Option<Hostname>, Result<Permit, Denial>) {
+        if request.is_connect() {
+            return (
+                None,
+                Err(Denial::because(
+                    "CONNECT would make a tunnel to a place that no rule sees",
+                )),
+            );
+        }
+        let asked = Some((request.method.as_str(), request.plain_path.as_deref()));
+        match &request.host {
+            NamedHost::Name(name) => {
+                let name = self.flow.meant(name);
+                let permit = self.flow.decide(Protocol::Http, Some(&name), asked);
+                (Some(name), permit)
+            }
+            NamedHost::Address => (None, self.flow.decide(Protocol::Http, None, asked)),
+            NamedHost::Nobody => self.flow.decide_unnamed(Protocol::Http, asked),
+        }
+    }
+
+    /// Sends a permitted request on, and the answer back. A connection of others that turns out to
+    /// have ended costs one more try, on a new one.
+    async fn forward(
+        &mut self,
+        mut request: Request,
+        host: &str,
+        permit: &Permit,
+        mut entry: Entry,
+    ) -> Then {
         let traffic = entry.traffic();
-        let mut kept = self.reuse(permit).await;
+        let only_websocket = permit.reads_request() || self.flow.denials() == Denials::ByRequest;
+        let mut may_reuse = true;
         loop {
-            let reused = kept.is_some();
-            let IdleConnection {
-                name,
-                address,
-                mut line,
-            } = match kept.take() {
-                Some(kept) => kept,
-                None => match self.dial(permit).await {
-                    Ok(kept) => kept,
-                    Err(DialError::Denied(denial)) => {
-                        return Ok(deny(&method, &asked, &denial, entry));
-                    }
-                    Err(DialError::Unreachable(problem)) => {
-                        entry.finish(End::unreachable(problem.as_str()));
-                        return Ok(response::bad_gateway(asked.host(), &problem));
-                    }
-                },
+            let mut head = request.head_length();
+            let server = match self.server_for(permit, &request, may_reuse).await {
+                Ok(server) => server,
+                Err(DialError::Denied(denial)) => {
+                    return deny(&self.client.stream, &request, host, &denial, entry).await;
+                }
+                Err(DialError::Unreachable(problem)) => {
+                    entry.finish(End::unreachable(problem.as_str()));
+                    let ours = ours::bad_gateway(host, &problem);
+                    return answer(&self.client.stream, &ours, request.is_head()).await;
+                }
             };
-            entry.allowed(permit.grounds(), Some(address.socket_addr().ip()));
-            traffic.measure_by(Ends::of(self.client.clone().from_now(), line.meter()));
-            match line
-                .send(request, &self.held, asked.upgrade, Arc::clone(&traffic))
-                .await
-            {
-                Sent::Answered(response, accounting) => {
-                    let passage = Passage {
-                        from: line.held(),
-                        to: Arc::clone(&self.held),
-                    };
-                    put(
-                        &self.kept,
-                        IdleConnection {
-                            name,
-                            address,
-                            line,
-                        },
-                    );
-                    return Ok(response::passed_on(response, passage, accounting, entry));
+            entry.allowed(permit.grounds(), Some(server.address.socket_addr().ip()));
+            let mut server = server;
+            server.may_be_pooled &= request.may_be_pooled();
+            let bytes = self.client.bytes().get(..head).unwrap_or_default();
+            // To send it again, should the server have gone meanwhile.
+            let again = (server.served == Served::Another).then(|| bytes.to_vec());
+            let keep = server.may_be_pooled && !request.goes_on;
+            if let Some(rewritten) = request.rewritten(bytes, keep, only_websocket) {
+                let length = rewritten.len();
+                self.client.replace(head, rewritten);
+                head = length;
+            }
+            let sent = std::mem::take(&mut self.sent);
+            self.client.forget(sent);
+            let meters = (
+                self.client.stream.meter().from_now(),
+                server.side.stream.meter(),
+            );
+            traffic.measure_by(match server.served {
+                Served::Nobody => Ends::of(meters.0, meters.1),
+                _ => Ends::of(meters.0, meters.1.from_now()),
+            });
+            let outcome = self
+                .pass(
+                    &mut server,
+                    head - sent,
+                    &mut request,
+                    only_websocket,
+                    &traffic,
+                )
+                .await;
+            match (outcome, again) {
+                (Err(Failure::Nothing), Some(again)) => {
+                    self.client.replace(0, again);
+                    may_reuse = false;
                 }
-                Sent::Switched(switched) => {
-                    let (reply, tunnel) = *switched;
-                    put(&self.tunnel, tunnel.recorded_by(entry));
-                    return Ok(reply);
-                }
-                Sent::Unsent(unsent) if reused => request = unsent,
-                Sent::Unsent(_) => {
-                    entry.finish(End::reset(
-                        Side::Server,
-                        Some("the server closed at once".to_owned()),
-                    ));
-                    return Ok(response::bad_gateway(
-                        asked.host(),
-                        "the server closed at once",
-                    ));
-                }
-                Sent::Failed((by, problem), accounting) => {
-                    let reply = response::bad_gateway(asked.host(), &problem);
-                    accounting.close(entry, End::reset(by, Some(problem)));
-                    // Asked directly, the client would have seen its own kept connection end, and
-                    // known to ask again.
-                    return if reused { Err(BrokenOff) } else { Ok(reply) };
+                (outcome, _) => {
+                    return self.conclude(outcome, server, &request, host, entry).await;
                 }
             }
         }
     }
 
-    /// The last upstream connection, where this permit would have made the same one.
-    async fn reuse(&self, permit: &Permit) -> Option<IdleConnection> {
-        let mut kept = take(&self.kept)?;
-        let same =
-            kept.name.as_ref() == permit.name() && self.flow.would_dial(permit, kept.address);
-        (same && kept.line.is_ready().await).then_some(kept)
-    }
-
-    /// Gives up the server's connection whenever memory is short and no request needs it: the next
-    /// one makes another.
-    async fn spare(&self) -> Infallible {
-        loop {
-            self.flow.streams().shortage().await;
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.as_ref().is_some_and(|kept| kept.line.is_idle()) {
-                *kept = None;
-            }
+    /// The connection for a permit: the last one, the one made ahead, one of the pool, or a new one.
+    async fn server_for(
+        &mut self,
+        permit: &Permit,
+        request: &Request,
+        may_reuse: bool,
+    ) -> Result<Server, DialError> {
+        let flow = self.flow;
+        let fits = |name: Option<&Hostname>, address| {
+            name == permit.name() && flow.would_dial(permit, address)
+        };
+        match self.server.take() {
+            Some(server) if fits(server.name.as_ref(), server.address) => return Ok(server),
+            Some(server) => self.release(server),
+            None => {}
         }
-    }
-
-    async fn dial(&self, permit: &Permit) -> Result<IdleConnection, DialError> {
-        let Upstream { stream, address } = ahead::connect(self.flow, permit, take(&self.ahead))
-            .await?
-            .upstream;
-        let held = Held::take(&self.flow.streams().budget).map(Arc::new);
-        let held = held.ok_or_else(|| DialError::Denied(used_up()))?;
-        let line = UpstreamConnection::over(stream, held)
-            .await
-            .map_err(|error| DialError::Unreachable(error.to_string()))?;
-        put(&self.line, line.end());
-        Ok(IdleConnection {
+        if may_reuse
+            && self.ahead.is_none()
+            && request.may_be_repeated()
+            && let Some(idle) = flow
+                .pool()
+                .take(|idle| fits(idle.name.as_ref(), idle.address))
+        {
+            return Ok(Server {
+                side: Incoming::silent(idle.stream, &flow.streams().budget),
+                name: idle.name,
+                address: idle.address,
+                may_be_pooled: true,
+                served: Served::Another,
+            });
+        }
+        let connected = ahead::connect(flow, permit, self.ahead.take()).await?;
+        let budget = &flow.streams().budget;
+        Ok(Server {
+            side: Incoming::new(
+                connected.upstream.stream,
+                connected.unpassed,
+                budget.nothing(),
+            ),
             name: permit.name().cloned(),
-            address,
-            line,
+            address: connected.upstream.address,
+            may_be_pooled: true,
+            served: Served::Nobody,
         })
     }
 
-    /// Nobody is left to answer. What the server hasn't taken by now would wait for it, for as long
-    /// as the server likes.
-    fn abandon(self) {
-        if let Some(line) = take(&self.line) {
-            line.abort();
+    /// Passes a request on and its answer back, both at once.
+    async fn pass(
+        &mut self,
+        server: &mut Server,
+        head: usize,
+        request: &mut Request,
+        only_websocket: bool,
+        traffic: &Arc<Traffic>,
+    ) -> Result<Exchanged, Failure> {
+        let (to_client, to_server) = (self.client.stream.clone(), server.side.stream.clone());
+        let asked = Asked {
+            bodiless: request.is_head(),
+            may_switch: request.upgrades(only_websocket),
+            closing: server.may_be_pooled && !request.goes_on,
+        };
+        let is_v09 = request.version == Version::V09;
+        let client = &mut self.client;
+        let mut upload = pin!(async {
+            client
+                .pass(head, &mut request.framing, &to_server, |bytes| {
+                    traffic.add_out(bytes as u64);
+                })
+                .await?;
+            if is_v09 {
+                nothing_follows(client, &to_server).await
+            } else {
+                Ok(())
+            }
+        });
+        let mut download = pin!(pass_answer(&mut server.side, &to_client, asked, traffic));
+        let mut lost = pin!(async {
+            to_client.lost().await;
+            sleep(SURVIVES).await;
+        });
+        let mut uploaded = None;
+        let answered = loop {
+            tokio::select! {
+                biased;
+                done = &mut upload, if uploaded.is_none() => {
+                    uploaded = Some(upload_over(done, &to_server)?);
+                }
+                answered = &mut download => break answered?,
+                () = &mut lost => return Err(lost_client()),
+            }
+        };
+        // An early answer: what follows of the request still goes where it was meant for.
+        let early = uploaded.is_none();
+        if early && (answered.persists || answered.switched) {
+            uploaded = Some(tokio::select! {
+                biased;
+                done = upload => upload_over(done, &to_server)?,
+                () = lost => return Err(lost_client()),
+            });
+        }
+        let whole = uploaded == Some(true);
+        Ok(Exchanged {
+            goes_on: answered.persists && whole,
+            switched: answered.switched,
+            may_be_pooled: !answered.ties && !early,
+        })
+    }
+
+    /// What is left to do when an exchange is over.
+    async fn conclude(
+        &mut self,
+        outcome: Result<Exchanged, Failure>,
+        mut server: Server,
+        request: &Request,
+        host: &str,
+        mut entry: Entry,
+    ) -> Then {
+        let exchanged = match outcome {
+            Ok(exchanged) => exchanged,
+            Err(failure) => {
+                return failed(&self.client.stream, failure, &server, request, host, entry).await;
+            }
+        };
+        if exchanged.switched {
+            let early = Early {
+                out: self.client.take(),
+                back: server.side.take(),
+            };
+            let traffic = entry.traffic();
+            let (client, server) = (self.client.stream.clone(), server.side.stream.clone());
+            entry.finish(splice_both(client, server, early, &traffic).await);
+            return Then::Over;
+        }
+        entry.finish(End::closed(Side::Server));
+        server.may_be_pooled &= exchanged.may_be_pooled;
+        server.served = Served::ThisClient;
+        if exchanged.goes_on && server.side.bytes().is_empty() {
+            self.server = Some(server);
+        }
+        if exchanged.goes_on && request.goes_on {
+            Then::GoOn
+        } else {
+            Then::Close
         }
     }
 
-    /// What remains when no more requests come: a tunnel, an error response, or an orderly close.
-    async fn finish(self, ended: Ended) {
-        if let Some(tunnel) = take(&self.tunnel) {
-            return tunnel.run(ended.client, ended.unread).await;
+    /// Lets go of a connection: to the pool, where it may serve others.
+    fn release(&self, server: Server) {
+        if server.may_be_pooled {
+            self.flow.pool().put(IdleConnection {
+                stream: server.side.stream,
+                name: server.name,
+                address: server.address,
+            });
         }
-        drop(take(&self.kept));
-        let unserved = take(&self.first);
-        if ended.short {
-            unserved
-                .unwrap_or_else(|| self.flow.begin(Kind::Http))
-                .deny(&used_up());
-        } else if let Some(problem) = ended.malformed {
-            unserved
-                .unwrap_or_else(|| self.flow.begin(Kind::Http))
-                .deny(&Denial::because(problem));
-        } else if let Some(entry) = unserved {
-            entry.deny(&Denial::because("the request's head never became complete"));
+    }
+
+    /// What remains when no more requests come.
+    async fn end(mut self, how: Then) {
+        if let Some(server) = self.server.take() {
+            self.release(server);
         }
-        close_gently(ended.client).await;
+        match how {
+            Then::Close | Then::GoOn => close_gently(self.client.stream).await,
+            Then::Break => reset(self.client.stream),
+            Then::Over => {}
+        }
     }
 }
 
-fn deny(method: &Method, asked: &RequestTarget, denial: &Denial, entry: Entry) -> Reply {
-    let reply = response::forbidden(method.as_str(), asked.host(), &asked.path, denial);
+/// Some servers read a head behind a request without a version, others nothing.
+const MORE_FOLLOWS: BadRequest = BadRequest("more follows a request without a version");
+/// Reason recorded where a client ended within a head.
+const INCOMPLETE: &str = "the request's head never became complete";
+/// Reason recorded where a server ended before it said a word.
+const NO_ANSWER: &str = "no answer: the server closed the connection";
+
+/// The request can't be decided about: recorded as denied.
+async fn refuse(client: &Stream, bad: BadRequest, entry: Entry) -> Then {
+    entry.deny(&Denial::because(bad.to_string()));
+    answer(client, &ours::bad_request(&bad.to_string()), false).await
+}
+
+/// The policy denies it.
+async fn deny(
+    client: &Stream,
+    request: &Request,
+    host: &str,
+    denial: &Denial,
+    entry: Entry,
+) -> Then {
     entry.deny(denial);
-    reply
+    let ours = ours::forbidden(&request.method, host, &request.path, denial);
+    answer(client, &ours, request.is_head()).await
 }
 
-fn refuse(request: &Request<Incoming>, bad: BadRequest, mut entry: Entry) -> Reply {
-    entry.subject().name = target::claimed_host(request);
-    entry.subject().path = Some(request.uri().path().to_owned());
-    response::bad_request(bad, entry)
+/// There is no answer, or not all of one.
+async fn failed(
+    client: &Stream,
+    failure: Failure,
+    server: &Server,
+    request: &Request,
+    host: &str,
+    entry: Entry,
+) -> Then {
+    let no_answer = |by, why: String, entry: Entry| {
+        let ours = ours::bad_gateway(host, &why);
+        entry.finish(End::reset(by, Some(why)));
+        ours
+    };
+    match failure {
+        // Asked directly, the client would have seen its own kept connection end, and known to
+        // ask again.
+        Failure::Nothing if server.served == Served::ThisClient => {
+            entry.finish(End::reset(Side::Server, Some(NO_ANSWER.to_owned())));
+            Then::Close
+        }
+        Failure::Nothing => {
+            let ours = no_answer(Side::Server, NO_ANSWER.to_owned(), entry);
+            answer(client, &ours, request.is_head()).await
+        }
+        Failure::NoAnswer(Side::Client, why) => {
+            entry.finish(End::reset(Side::Client, Some(why)));
+            reset(&server.side.stream);
+            Then::Break
+        }
+        Failure::NoAnswer(by, why) => {
+            let ours = no_answer(by, format!("no answer: {why}"), entry);
+            answer(client, &ours, request.is_head()).await
+        }
+        Failure::Part { by, in_order, why } => {
+            entry.finish(End::reset(by, why));
+            if in_order {
+                return Then::Close;
+            }
+            reset(&server.side.stream);
+            Then::Break
+        }
+        Failure::Malformed(why) => {
+            entry.finish(End::reset(Side::Gateway, Some(why.to_owned())));
+            reset(&server.side.stream);
+            Then::Break
+        }
+    }
 }
 
-fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Says something of our own last.
+async fn answer(client: &Stream, ours: &Ours, bodiless: bool) -> Then {
+    match client.clone().write_all(&ours.bytes(bodiless)).await {
+        Ok(()) => Then::Close,
+        Err(_) => Then::Break,
+    }
 }
 
-fn put<T>(slot: &Mutex<Option<T>>, value: T) {
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+/// An exchange that came to its end.
+struct Exchanged {
+    /// Whether the connection to the server does.
+    goes_on: bool,
+    switched: bool,
+    may_be_pooled: bool,
+}
+
+/// What of a request decides how its answer is passed on.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// Its answers have no body.
+    bodiless: bool,
+    /// Whether the server may switch to another protocol.
+    may_switch: bool,
+    /// The client wants its connection closed, the server wasn't told.
+    closing: bool,
+}
+
+fn lost_client() -> Failure {
+    Failure::Part {
+        by: Side::Client,
+        in_order: false,
+        why: None,
+    }
+}
+
+/// Makes of an upload's end whether the request was whole.
+fn upload_over(done: Result<(), BodyError>, to_server: &Stream) -> Result<bool, Failure> {
+    match done {
+        Ok(()) => Ok(true),
+        // Some servers answer what they have.
+        Err(BodyError::Incomplete) => {
+            // One that is gone is found by what it doesn't answer.
+            let _ = to_server.end();
+            Ok(false)
+        }
+        // It may have answered before it went.
+        Err(BodyError::Stopped(Stop::Writing(_))) => Ok(false),
+        Err(BodyError::Stopped(Stop::Reading(error))) => Err(Failure::NoAnswer(
+            Side::Client,
+            format!("the request broke off: {error}"),
+        )),
+        Err(BodyError::Malformed(why)) => Err(Failure::Malformed(why.0)),
+    }
+}
+
+/// After a request without a version, nothing more passes but the client's end.
+async fn nothing_follows(client: &mut Incoming, to_server: &Stream) -> Result<(), BodyError> {
+    match client.read().await {
+        Ok(0) => {
+            // One that is gone is found by what it doesn't answer.
+            let _ = to_server.end();
+            Ok(())
+        }
+        Ok(_) => Err(BodyError::Malformed(head::Ambiguous(MORE_FOLLOWS.0))),
+        Err(error) => Err(BodyError::Stopped(Stop::Reading(error))),
+    }
+}
+
+/// Passes a server's answer on: interim ones first, then the final one with its body.
+async fn pass_answer(
+    server: &mut Incoming,
+    client: &Stream,
+    asked: Asked,
+    traffic: &Traffic,
+) -> Result<Answered, Failure> {
+    let count = |bytes: usize| traffic.add_back(bytes as u64);
+    let mut ties = false;
+    let mut begun = false;
+    loop {
+        let head = server
+            .head(|bytes, seen| match answers::begins(bytes, seen) {
+                Beginning::NeedMore => None,
+                Beginning::Head(length) => Some(Some(length)),
+                Beginning::NotHttp => Some(None),
+            })
+            .await
+            .map_err(|why| no_answer(why, begun))?;
+        let Some(head) = head else {
+            pass_body(server, 0, Framing::UntilEnd, client, count).await?;
+            return Ok(Answered {
+                persists: false,
+                switched: false,
+                ties: true,
+            });
+        };
+        let bytes = server.bytes().get(..head).unwrap_or_default();
+        let Ok(answer) = answers::read(bytes, asked.bodiless) else {
+            return Err(Failure::NoAnswer(
+                Side::Server,
+                "it has two lengths".to_owned(),
+            ));
+        };
+        ties |= answer.asks_for_authority;
+        if answer.status == 101 && !asked.may_switch {
+            return Err(Failure::NoAnswer(
+                Side::Server,
+                "the server switched protocols unasked".to_owned(),
+            ));
+        }
+        let is_interim = (100..200).contains(&answer.status);
+        let switched = answer.status == 101;
+        ties |= is_interim && !matches!(answer.status, 100 | 103);
+        let persists = answer.persists;
+        let head = if asked.closing && !is_interim {
+            closing(server, head, &answer)
+        } else {
+            head
+        };
+        pass_body(server, head, answer.framing, client, count).await?;
+        begun = true;
+        if !is_interim || switched {
+            return Ok(Answered {
+                persists,
+                switched,
+                ties,
+            });
+        }
+    }
+}
+
+/// Has the client be told that its connection ends. Gives the head's new length.
+fn closing(server: &mut Incoming, head: usize, answer: &Answer) -> usize {
+    let bytes = server.bytes().get(..head).unwrap_or_default();
+    let Some(rewritten) = answer.closing(bytes) else {
+        return head;
+    };
+    let length = rewritten.len();
+    server.replace(head, rewritten);
+    length
+}
+
+async fn pass_body(
+    server: &mut Incoming,
+    head: usize,
+    mut framing: Framing,
+    client: &Stream,
+    count: impl Fn(usize),
+) -> Result<(), Failure> {
+    let until_end = matches!(framing, Framing::UntilEnd);
+    match server.pass(head, &mut framing, client, count).await {
+        Ok(()) => Ok(()),
+        Err(BodyError::Incomplete) if until_end => Ok(()),
+        Err(BodyError::Incomplete) => Err(Failure::Part {
+            by: Side::Server,
+            in_order: true,
+            why: Some("the answer ended before its end".to_owned()),
+        }),
+        Err(BodyError::Malformed(why)) => Err(Failure::Part {
+            by: Side::Server,
+            in_order: false,
+            why: Some(why.0.to_owned()),
+        }),
+        Err(BodyError::Stopped(stop)) => {
+            let (by, error) = match stop {
+                Stop::Reading(error) => (Side::Server, error),
+                Stop::Writing(error) => (Side::Client, error),
+            };
+            let plain = matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            );
+            Err(Failure::Part {
+                by,
+                in_order: false,
+                why: (!plain).then(|| error.to_string()),
+            })
+        }
+    }
+}
+
+fn no_answer(why: NoHead, begun: bool) -> Failure {
+    let problem = match why {
+        NoHead::Ended if !begun => return Failure::Nothing,
+        NoHead::Ended | NoHead::Incomplete(None) => "the server broke off".to_owned(),
+        NoHead::Incomplete(Some(error)) => error.to_string(),
+        NoHead::TooLong => "its head is over 1 MiB".to_owned(),
+        NoHead::NoRoom => used_up().reason,
+    };
+    if begun {
+        Failure::Part {
+            by: Side::Server,
+            in_order: true,
+            why: Some(problem),
+        }
+    } else {
+        Failure::NoAnswer(Side::Server, problem)
+    }
 }
 
 #[cfg(test)]

@@ -25,14 +25,15 @@ pub enum Identity {
 }
 
 /// Why bytes that nobody can read for certain don't pass.
-const PRETENCE: &str =
-    "some servers could read it as HTTP or TLS, and a deny rule could then apply";
+const HIDDEN: &str = "some servers could find TLS or a request behind it";
+/// Why the beginning of a request doesn't pass at the client's end.
+const CUT_SHORT: &str = "some servers could read it as a request";
 
-/// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `denials`: what deny
-/// rules that could apply to it look at; where there is one, nothing that a server could take for a
-/// request is opaque.
+/// Identifies a connection by its first bytes. Never answers [`Answer::Not`]. `pretences`: what
+/// must not pass as opaque, because a server could take it for a request that a rule would have to
+/// look at.
 #[must_use]
-pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
+pub fn identify(bytes: &[u8], pretences: Denials) -> Answer<Identity> {
     // The two can't both need more: TLS begins with a byte that no HTTP method has.
     match tls::read(bytes) {
         Answer::Found(hello) => return Answer::Found(Identity::Tls(hello)),
@@ -44,8 +45,9 @@ pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
         Answer::Found(()) => Answer::Found(Identity::Http),
         Answer::NeedMore => Answer::NeedMore,
         Answer::Refused(why) => Answer::Refused(why),
-        Answer::Not => match pretence::read(bytes, denials) {
-            Answer::Found(()) => Answer::Refused(PRETENCE),
+        Answer::Not => match pretence::read(bytes, pretences) {
+            Answer::Found(pretence::Pretence::Request) => Answer::Found(Identity::Http),
+            Answer::Found(pretence::Pretence::Hidden) => Answer::Refused(HIDDEN),
             Answer::NeedMore => Answer::NeedMore,
             Answer::Refused(why) => Answer::Refused(why),
             Answer::Not => Answer::Found(Identity::Opaque),
@@ -56,9 +58,9 @@ pub fn identify(bytes: &[u8], denials: Denials) -> Answer<Identity> {
 /// The same when the client has ended and nothing more will come: to a server, the end ends a line,
 /// too.
 #[must_use]
-pub fn identify_ended(bytes: &[u8], denials: Denials) -> Answer<Identity> {
-    match pretence::read(&[bytes, b"\n"].concat(), denials) {
-        Answer::Found(()) | Answer::Refused(_) => Answer::Refused(PRETENCE),
+pub fn identify_ended(bytes: &[u8], pretences: Denials) -> Answer<Identity> {
+    match pretence::read(&[bytes, b"\n"].concat(), pretences) {
+        Answer::Found(_) | Answer::Refused(_) => Answer::Refused(CUT_SHORT),
         Answer::Not | Answer::NeedMore => Answer::Found(Identity::Opaque),
     }
 }

@@ -1,13 +1,13 @@
 //! Who is asked about every attempt: the policy, with the names that the container had resolved,
 //! and the record that an attempt begins with.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dns::Learned;
 use super::opaque;
 use crate::audit::{Entry, Journal, Subject};
-use crate::policy::{Attempt, Denial, Hostname, Permit, Policy, Protocol, Verdict};
+use crate::policy::{Attempt, Denial, Hostname, Permit, Policy, Verdict};
 
 /// One gateway's. Clones share all of it.
 #[derive(Debug, Clone)]
@@ -34,22 +34,15 @@ impl Judge {
         }
     }
 
-    /// Decides about bytes that name nobody. Gives the name decided about, too.
-    pub(super) fn decide_opaque(
+    /// Decides about what names nobody: in the names that the container resolved to the address,
+    /// else about the address. Gives the name decided about, too.
+    pub(super) fn decide_unnamed(
         &self,
-        protocol: Protocol,
-        destination: SocketAddr,
+        attempt: Attempt<'_>,
     ) -> (Option<Hostname>, Result<Permit, Denial>) {
-        let names = self.names_of(destination.ip());
-        let (name, permit) = opaque::decide(&names, |name| {
-            self.decide(&Attempt {
-                protocol,
-                name,
-                destination,
-                method: None,
-                path: None,
-            })
-        });
+        let names = self.names_of(attempt.destination.ip());
+        let (name, permit) =
+            opaque::decide(&names, |name| self.decide(&Attempt { name, ..attempt }));
         (name.cloned(), permit)
     }
 

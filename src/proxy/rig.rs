@@ -14,6 +14,7 @@ use super::budget::{FIXED, used_up};
 use super::connection::serve;
 use super::dial::{DialError, Outside, Upstream};
 use super::flow::{ConnectionServices, Flow};
+use super::pool::Pool;
 use super::stream::{Stream, Streams};
 use crate::audit::test_attempts;
 use crate::policy::Permit;
@@ -25,6 +26,7 @@ pub(super) const SERVER: [u8; 4] = [192, 0, 2, 1];
 pub(super) struct Rig {
     pub(super) bench: Bench,
     outside: LoopbackOutside,
+    pool: Arc<Pool>,
     served: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -48,6 +50,7 @@ impl Rig {
             Self {
                 bench,
                 outside,
+                pool: Arc::default(),
                 served,
             },
             listener,
@@ -60,6 +63,7 @@ impl Rig {
             judge: self.bench.judge.clone(),
             streams: self.bench.streams.clone(),
             egress: Arc::clone(&self.bench.egress),
+            pool: Arc::clone(&self.pool),
             outside: Arc::new(self.outside.clone()),
         };
         Flow::new(Arc::new(services), source, destination)

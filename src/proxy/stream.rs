@@ -325,11 +325,6 @@ impl Stream {
         locked(&self.0.received).size.min(AT_ONCE)
     }
 
-    /// The most to keep that is to be written to it.
-    pub(super) fn send_size(&self) -> usize {
-        locked(&self.0.sent).size
-    }
-
     /// Notes that so many bytes were read.
     pub(super) fn received(&self, bytes: usize) {
         if let Some(size) = locked(&self.0.received).moved(bytes, self.0.among.beginning()) {

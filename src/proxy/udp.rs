@@ -22,7 +22,7 @@ use super::expiring::Expiring;
 use super::inside::Inside;
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject, Traffic};
-use crate::policy::{Denial, Permit, Protocol};
+use crate::policy::{Attempt, Denial, Permit, Protocol};
 use crate::sys;
 use crate::sys::socket::Queues;
 
@@ -219,7 +219,13 @@ impl UdpFlow {
 /// Judges a flow by the names that its address was resolved from, and by the address. Records that
 /// it is allowed.
 fn allow(judge: &Judge, flow: UdpFlow, entry: &mut Entry) -> Result<Permit, Denial> {
-    let (name, permit) = judge.decide_opaque(Protocol::Udp, flow.destination);
+    let (name, permit) = judge.decide_unnamed(Attempt {
+        protocol: Protocol::Udp,
+        name: None,
+        destination: flow.destination,
+        method: None,
+        path: None,
+    });
     entry.subject().name = name.map(|name| name.to_string());
     let permit = permit?;
     entry.allowed(permit.grounds(), None);

@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::*;
 use crate::proxy::rig::{self, Rig};
@@ -227,7 +228,7 @@ async fn silence_lets_nothing_pass_unread_however_long_it_is() {
     let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
     let mut client = rig.client(8080).await;
     let mut server = outside.accept().await.unwrap().0;
-    tokio::time::sleep(IDENTIFY_WITHIN + Duration::from_secs(1)).await;
+    sleep(2 * MOMENT).await;
     client
         .write_all(b"GET /secret HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
         .await
@@ -256,8 +257,7 @@ async fn what_could_be_a_request_does_not_pass_where_a_rule_could_deny_it() {
         &long,
         "GET\t/secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
         " GET /secret HTTP/1.1\r\nHost: a.example\r\n\r\n",
-        "GET /secret\r\n",
-        "GET http://b.example/\r\n",
+        "GET http://b.example/\r\n\r\n",
     ] {
         let (rig, outside) = Rig::new(&OPEN, &SHUT).await;
         for pieces in [vec![bytes.as_bytes()], bytes.as_bytes().chunks(1).collect()] {
@@ -266,7 +266,8 @@ async fn what_could_be_a_request_does_not_pass_where_a_rule_could_deny_it() {
                 // The verdict may come before the last byte.
                 let _ = client.write_all(piece).await;
             }
-            assert_reset(client).await;
+            let answer = read_all(&mut client).await.unwrap_or_default();
+            assert!(!answer.starts_with(b"HTTP/1.1 2"), "{bytes:?}");
         }
         let records = rig.records().await;
         assert!(
@@ -378,17 +379,200 @@ async fn a_server_that_is_not_there_is_told_at_once() {
     assert!(record.reason.unwrap().contains("refused"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn half_a_request_is_never_taken_for_opaque_bytes() {
-    // A rule for any TCP there, but not for this path: what is to come could be just that.
-    let allow = ["cidr=192.0.2.0/24 proto=tcp port=80", "domain=a.example"];
-    let (rig, _outside) = Rig::new(&allow, &["domain=a.example path=/secret"]).await;
-    let client = rig.client_saying(80, b"GET /secr").await;
-    let began = tokio::time::Instant::now();
-    assert_reset(client).await;
+/// What the server has been sent when nothing more comes.
+async fn heard_by(server: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    server.read_exact(&mut bytes).await.unwrap();
+    bytes
+}
+
+const NAMED: [&str; 1] = ["domain=a.example port=9000 proto=tcp"];
+
+fn learn(rig: &Rig, name: &str) {
+    let day = Duration::from_secs(86_400);
+    let name = Hostname::parse(name).unwrap();
+    rig.bench
+        .judge
+        .learned
+        .remember(rig::SERVER.into(), &name, day);
+}
+
+#[tokio::test]
+async fn a_few_letters_without_a_line_end_are_sent_on_after_a_moment() {
+    let (rig, outside) = Rig::new(&NAMED, &[]).await;
+    learn(&rig, "a.example");
+    let began = std::time::Instant::now();
+    let mut client = rig.client_saying(9000, b"ruok").await;
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(heard_by(&mut server, 4).await, b"ruok");
+    assert!(began.elapsed() >= MOMENT && began.elapsed() < 3 * MOMENT);
+    server.write_all(b"imok").await.unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), b"imok");
+    drop(client);
     let record = rig.record().await;
-    assert_eq!(record.verdict, "deny", "{record:?}");
-    assert!(began.elapsed() >= IDENTIFY_WITHIN, "{:?}", began.elapsed());
+    assert_eq!((record.bytes_out, record.bytes_in), (4, 4));
+}
+
+#[tokio::test]
+async fn a_request_that_begins_with_a_pause_is_judged_before_its_first_line_ends() {
+    for (host, allowed) in [("a.example", true), ("b.example", false)] {
+        let (rig, outside) = Rig::new(&NAMED, &[]).await;
+        learn(&rig, "a.example");
+        let mut client = rig.client_saying(9000, b"GE").await;
+        let mut server = outside.accept().await.unwrap().0;
+        assert_eq!(heard_by(&mut server, 2).await, b"GE");
+        let rest = format!("T /x HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        client.write_all(rest.as_bytes()).await.unwrap();
+        if allowed {
+            assert_eq!(heard_by(&mut server, rest.len()).await, rest.as_bytes());
+            server
+                .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                .await
+                .unwrap();
+            assert!(read_all(&mut client).await.unwrap().ends_with(b"ok"));
+        } else {
+            let answer = read_all(&mut client).await.unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 403 "));
+            drop(client);
+            assert_eq!(rig.record().await.verdict, "deny");
+            let mut rest = Vec::new();
+            let _ = server.read_to_end(&mut rest).await;
+            assert_eq!(rest, b"");
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_a_name_no_request_or_hello_for_another_passes() {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nHost: b.example\r\n\r\n"[..],
+        b"GET\t/ HTTP/1.1\r\nHost: b.example\r\n\r\n",
+        b"\r\n\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
+        b"POST /x\r\nHost: b.example\r\n\r\n",
+        b"GET /x\r\nHost: b.example\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / RTSP/1.0\r\nHost: b.example\r\n\r\n",
+        &hello("b.example"),
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
+    ] {
+        let (rig, outside) = Rig::new(&NAMED, &[]).await;
+        learn(&rig, "a.example");
+        let mut client = rig.client_saying(9000, bytes).await;
+        let _ = read_all(&mut client).await;
+        drop(client);
+        assert_eq!(rig.record().await.verdict, "deny", "{bytes:?}");
+        assert_eq!(arrived(&outside).await, b"", "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_for_the_name_that_was_resolved() {
+    for request in [
+        &b"OPTIONS / HTTP/1.0\r\n\r\n"[..],
+        b"GET /x\r\n",
+        b"GET / HTTP/1.0\r\nHost:\r\n\r\n",
+    ] {
+        for (learned, allowed) in [("a.example", true), ("b.example", false)] {
+            let (rig, outside) = Rig::new(&NAMED, &[]).await;
+            learn(&rig, learned);
+            let mut client = rig.client_saying(9000, request).await;
+            if !allowed {
+                let _ = read_all(&mut client).await;
+                drop(client);
+                assert_eq!(rig.record().await.verdict, "deny");
+                assert_eq!(arrived(&outside).await, b"");
+                continue;
+            }
+            let mut server = outside.accept().await.unwrap().0;
+            assert_eq!(heard_by(&mut server, request.len()).await, request);
+            server.write_all(b"any answer").await.unwrap();
+            drop(server);
+            assert_eq!(read_all(&mut client).await.unwrap(), b"any answer");
+            assert_eq!(rig.dialled(), ["a.example"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn tls_without_a_name_is_for_the_name_that_was_resolved_under_a_rule_for_any_tcp() {
+    let nameless = [
+        &[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..],
+        &[9; 32],
+        &[0, 0, 2, 0x13, 1, 1, 0],
+    ]
+    .concat();
+    let (rig, outside) = Rig::new(&NAMED, &[]).await;
+    learn(&rig, "a.example");
+    let client = rig.client_saying(9000, &nameless).await;
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(heard_by(&mut server, nameless.len()).await, nameless);
+    drop((client, server));
+    let record = rig.record().await;
+    assert_eq!(
+        (record.verdict.as_str(), record.name.as_deref()),
+        ("allow", Some("a.example"))
+    );
+
+    let (rig, outside) = Rig::new(&NAMED, &["domain=a.example proto=https"]).await;
+    learn(&rig, "a.example");
+    let mut client = rig.client_saying(9000, &nameless).await;
+    assert_eq!(read_all(&mut client).await.unwrap().len(), 7);
+    drop(client);
+    assert_eq!(rig.record().await.verdict, "deny");
+    assert_eq!(arrived(&outside).await, b"");
+}
+
+#[tokio::test]
+async fn under_rules_for_addresses_alone_not_a_byte_is_read() {
+    for bytes in [
+        &b"OPTIONS / HTTP/1.0\r\n\r\n"[..],
+        b"GET /%2F HTTP/1.1\r\nHost: -\r\nUpgrade: h2c\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT b.example:443 HTTP/1.1\r\nHost: b.example\r\n\r\n",
+        b"GET",
+        &[22, 3],
+    ] {
+        let (rig, outside) = Rig::new(&OPEN, &["domain=b.example port=9"]).await;
+        let mut client = rig.client_saying(8080, bytes).await;
+        let mut server = outside.accept().await.unwrap().0;
+        assert_eq!(heard_by(&mut server, bytes.len()).await, bytes);
+        server.write_all(b"ICY 200 OK\r\n\r\n").await.unwrap();
+        drop(server);
+        assert_eq!(read_all(&mut client).await.unwrap(), b"ICY 200 OK\r\n\r\n");
+        drop(client);
+        let record = rig.record().await;
+        assert_eq!((record.protocol, record.name), (Kind::Tcp, None));
+    }
+}
+
+/// Time is paused: only that nothing ends it is at issue.
+#[tokio::test(start_paused = true)]
+async fn a_client_may_connect_a_minute_ahead_of_need_and_speak_in_pieces() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = rig.client(443).await;
+    let (first, rest) = (
+        hello("a.example")[..9].to_vec(),
+        hello("a.example")[9..].to_vec(),
+    );
+    sleep(Duration::from_secs(61)).await;
+    client.write_all(&first).await.unwrap();
+    sleep(Duration::from_secs(61)).await;
+    client.write_all(&rest).await.unwrap();
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(
+        heard_by(&mut server, first.len() + rest.len()).await.len(),
+        hello("a.example").len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_shows_nothing_is_given_up_in_the_end() {
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let began = Instant::now();
+    assert_reset(rig.client_saying(80, b"GET /secr").await).await;
+    assert_eq!(rig.record().await.verdict, "deny");
+    assert!(began.elapsed() >= SHOWN_WITHIN);
 }
 
 #[tokio::test]

@@ -14,10 +14,19 @@ use super::answer::Answer;
 use super::http::{LINE_LIMIT, is_token};
 use crate::policy::Denials;
 
-/// Whether the bytes begin what could be read as a request that `denials` would have to look at. At
+/// What a server could take bytes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pretence {
+    /// A request, however it is written.
+    Request,
+    /// Something behind which TLS or a request stands.
+    Hidden,
+}
+
+/// Whether the bytes begin what could be read as something that `denials` would have to look at. At
 /// the end of the client's bytes, give them with a line end behind.
 #[must_use]
-pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
+pub fn read(bytes: &[u8], denials: Denials) -> Answer<Pretence> {
     if denials == Denials::None {
         return Answer::Not;
     }
@@ -29,7 +38,7 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
         return Answer::NeedMore;
     }
     if bytes.starts_with(PROXY_2) {
-        return Answer::Found(());
+        return Answer::Found(Pretence::Hidden);
     }
     let start = bytes
         .iter()
@@ -43,10 +52,9 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     }
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if line.len() < text.len() {
-        return if is_request(line, denials) {
-            Answer::Found(())
-        } else {
-            Answer::Not
+        return match request(line, denials) {
+            Some(pretence) => Answer::Found(pretence),
+            None => Answer::Not,
         };
     }
     // What stands behind the limit counts for nothing, or the answer would depend on how much was
@@ -58,26 +66,71 @@ pub fn read(bytes: &[u8], denials: Denials) -> Answer<()> {
     }
 }
 
-/// Whether a whole line could be a request.
-fn is_request(line: &[u8], denials: Denials) -> bool {
+/// What a whole line could be.
+fn request(line: &[u8], denials: Denials) -> Option<Pretence> {
     let mut words = line
         .split(|byte| is_blank(*byte))
         .filter(|word| !word.is_empty());
-    let (Some(method), Some(target)) = (words.next(), words.next()) else {
-        return false;
-    };
+    let (method, target) = (words.next()?, words.next()?);
+    if method == PROXY_1 {
+        return Some(Pretence::Hidden);
+    }
     let has_version = words.any(|word| begins(word, b"HTTP/"));
     // Node and the JDK answer any scheme, RTSP's version too; Node reads a Host where there is no
     // version.
     let names_host = target.windows(3).any(|window| window == b"://");
-    let unversioned =
-        target.starts_with(b"/") || (denials == Denials::ByRequest && begins(line, b"GET"));
-    has_version || names_host || unversioned || method == PROXY_1
+    let unversioned = (target.starts_with(b"/") && is_method(method))
+        || (denials == Denials::ByRequest && begins(line, b"GET"));
+    (has_version || names_host || unversioned).then_some(Pretence::Request)
+}
+
+/// Whether some server answers it as a method where no version follows: those that llhttp (Node)
+/// knows. Others' first lines (git's `003egit-upload-pack /x.git`, FTP's) are none.
+fn is_method(word: &[u8]) -> bool {
+    const METHODS: [&str; 34] = [
+        "DELETE",
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "CONNECT",
+        "OPTIONS",
+        "TRACE",
+        "COPY",
+        "LOCK",
+        "MKCOL",
+        "MOVE",
+        "PROPFIND",
+        "PROPPATCH",
+        "SEARCH",
+        "UNLOCK",
+        "BIND",
+        "REBIND",
+        "UNBIND",
+        "ACL",
+        "REPORT",
+        "MKACTIVITY",
+        "CHECKOUT",
+        "MERGE",
+        "M-SEARCH",
+        "NOTIFY",
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "PATCH",
+        "PURGE",
+        "MKCALENDAR",
+        "LINK",
+        "UNLINK",
+        "SOURCE",
+    ];
+    METHODS
+        .iter()
+        .any(|method| word.eq_ignore_ascii_case(method.as_bytes()))
 }
 
 /// A record that begins as those which may precede a ClientHello, or hold one, whatever its version
 /// (RFC 8446 5.1, types 20 to 22). A hello that the strict reader understands doesn't come here.
-fn tls_record(bytes: &[u8]) -> Answer<()> {
+fn tls_record(bytes: &[u8]) -> Answer<Pretence> {
     let longest = match bytes.first() {
         Some(20) => 1,
         Some(21) => 2,
@@ -86,7 +139,7 @@ fn tls_record(bytes: &[u8]) -> Answer<()> {
     };
     match (bytes.get(3), bytes.get(4)) {
         (Some(high), Some(low)) if u16::from_be_bytes([*high, *low]) <= longest => {
-            Answer::Found(())
+            Answer::Found(Pretence::Hidden)
         }
         (Some(_), Some(_)) => Answer::Not,
         _ => Answer::NeedMore,
@@ -127,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(line.as_bytes(), Denials::ByName),
-                Answer::Found(()),
+                Answer::Found(Pretence::Request),
                 "{line:?}"
             );
         }
@@ -143,12 +196,15 @@ mod tests {
         ] {
             assert_eq!(
                 read(line.as_bytes(), Denials::ByName),
-                Answer::Found(()),
+                Answer::Found(Pretence::Request),
                 "{line:?}"
             );
         }
         assert_eq!(read(b"get key\r\n", Denials::ByName), Answer::Not);
-        assert_eq!(read(b"get key\r\n", Denials::ByRequest), Answer::Found(()));
+        assert_eq!(
+            read(b"get key\r\n", Denials::ByRequest),
+            Answer::Found(Pretence::Request)
+        );
     }
 
     #[test]
@@ -176,7 +232,11 @@ mod tests {
             b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
             b"\r\n\r\n\0\r\nQUIT\n\x21",
         ] {
-            assert_eq!(read(bytes, Denials::ByName), Answer::Found(()), "{bytes:?}");
+            assert_eq!(
+                read(bytes, Denials::ByName),
+                Answer::Found(Pretence::Hidden),
+                "{bytes:?}"
+            );
             assert_eq!(
                 read(&bytes[..3], Denials::ByName),
                 Answer::NeedMore,
@@ -218,7 +278,7 @@ mod tests {
             before in "[ \\t\\r\\n]{0,4}", method in "[A-Za-z!-]{1,50}", a in "[ \\t]{1,3}", b in "[ \\t\\r]{1,3}",
         ) {
             let line = format!("{before}{method}{a}/x{b}HTTP/1.1\r\n");
-            prop_assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(()));
+            prop_assert_eq!(read(line.as_bytes(), Denials::ByName), Answer::Found(Pretence::Request));
         }
 
         #[test]

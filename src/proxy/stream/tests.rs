@@ -153,7 +153,7 @@ async fn bytes_pass_through_the_smallest_buffers() {
     let (count, ()) = tokio::join!(peer.read_to_end(&mut got), send);
     assert_eq!(count.unwrap(), MEBIBYTE);
     assert_eq!(got, sent);
-    assert_eq!(ours.send_size(), SENT_LEAST);
+    assert_eq!(locked(&ours.0.sent).size, SENT_LEAST);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,90 @@
+//! How much of a connection is read before it is decided: one table, from the rules that fit it and
+//! what its client has said to what happens next. Pure.
+//!
+//! | what fits | nothing said yet | not clear yet | … for a moment | TLS | a request, for any server | neither |
+//! |---|---|---|---|---|---|---|
+//! | any bytes: only the address is asked | pass | | | | | |
+//! | any protocol: the name, or a denial, is asked | dial and hear the server | wait | send on | judge its name | judge each request | judge what the address is |
+//! | the web's alone | wait | wait | wait | judge its name | judge each request | the same: no rule allows it |
+//!
+//! Invariant: what is sent on before it is clear has no line end behind its first line, so no
+//! server has a request in it.
+
+use std::time::Duration;
+
+use crate::policy::{Denials, Permit};
+
+/// For how long a client must be silent for what it said to be sent on although it could still
+/// become a request. Clients that say a few letters and wait for the answer (ZooKeeper's `ruok`)
+/// notice no more.
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
+
+/// What rules could fit a connection.
+#[derive(Debug)]
+pub(super) enum Fits {
+    /// Rules for its address alone allow whatever is said on it, and none could deny that.
+    AnyBytes(Box<Permit>),
+    /// Rules may allow any protocol, but a request or a hello could name what none allows, or some
+    /// denies. What must not pass as something else.
+    AnyProtocol(Denials),
+    /// Only rules for HTTP and TLS.
+    Web,
+}
+
+/// What a client has said, as far as it is clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Not a byte.
+    Nothing,
+    /// It could still become a request.
+    Unclear,
+    /// The same, and nothing more came for [`MOMENT`].
+    UnclearForAMoment,
+    /// A part of what could become a hello in TLS.
+    PartOfHello,
+    /// TLS.
+    Tls,
+    /// What some server could take for a request.
+    Request,
+    /// Neither.
+    Neither,
+    /// What could hide either, or is HTTP in a version that isn't read.
+    Refused,
+}
+
+/// What happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Every byte passes unread from now on, both ways.
+    Pass,
+    /// The server is dialled and heard; the client's bytes wait.
+    DialAndHear,
+    /// Its bytes wait until there are more.
+    Wait,
+    /// What there is goes to the server, and more is read.
+    SendOn,
+    /// The name in the hello is decided about; then every byte passes.
+    JudgeName,
+    /// Each request is decided about, to the connection's end.
+    JudgeRequests,
+    /// The name that the container resolved to the address is decided about, or the address; then
+    /// every byte passes.
+    JudgeAddress,
+    /// Nothing passes.
+    Deny,
+}
+
+/// The table.
+pub(super) fn next(fits: &Fits, heard: Heard) -> Next {
+    match (fits, heard) {
+        (Fits::AnyBytes(_), _) => Next::Pass,
+        (_, Heard::Tls) => Next::JudgeName,
+        (_, Heard::Request) => Next::JudgeRequests,
+        (_, Heard::Neither) => Next::JudgeAddress,
+        (_, Heard::Refused) => Next::Deny,
+        (_, Heard::PartOfHello | Heard::Unclear) => Next::Wait,
+        (Fits::AnyProtocol(_), Heard::Nothing) => Next::DialAndHear,
+        (Fits::AnyProtocol(_), Heard::UnclearForAMoment) => Next::SendOn,
+        (Fits::Web, Heard::Nothing | Heard::UnclearForAMoment) => Next::Wait,
+    }
+}
