@@ -13,7 +13,7 @@ use hickory_proto::rr::RecordType;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::timeout;
 
-use super::upstream::{self, ResolverAnswer};
+use super::upstream::{self, Form, ResolverAnswer};
 use crate::policy::{Hostname, Permit};
 use crate::proxy::budget::Budget;
 use crate::proxy::egress::Egress;
@@ -27,6 +27,9 @@ const OVERALL: Duration = Duration::from_millis(4_900);
 const ROUNDS: usize = 2;
 /// Questions that wait for resolvers at the same time: each costs a socket.
 const IN_FLIGHT: usize = 128;
+
+/// How long it is remembered of a server that it knows no EDNS.
+const NO_EDNS: Duration = Duration::from_secs(900);
 
 /// Answers remembered.
 const CACHE: usize = 512;
@@ -65,6 +68,8 @@ type Pending = Arc<OnceCell<LookupResult>>;
 pub struct Resolver {
     servers: Vec<SocketAddr>,
     cache: Mutex<Expiring<(Hostname, RecordType), Pending>>,
+    /// Servers that answered only without EDNS.
+    plain: Mutex<Expiring<SocketAddr, ()>>,
     in_flight: Semaphore,
     egress: Arc<Egress>,
     budget: Budget,
@@ -76,6 +81,7 @@ impl Resolver {
     #[must_use]
     pub fn new(servers: Vec<SocketAddr>, egress: Arc<Egress>, budget: Budget) -> Self {
         Self {
+            plain: Mutex::new(Expiring::new(servers.len())),
             servers,
             cache: Mutex::new(Expiring::new(CACHE)),
             in_flight: Semaphore::new(IN_FLIGHT),
@@ -162,11 +168,7 @@ impl Resolver {
                     problem = format!("{} is the container's own address", server.ip());
                     continue;
                 }
-                let asking = upstream::ask(&self.egress, &self.budget, *server, client, name, kind);
-                match timeout(PATIENCE, asking)
-                    .await
-                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                {
+                match self.ask_server(*server, (name, kind), client).await {
                     Ok(answer) => return Some(answer),
                     Err(error) => problem = format!("{}: {error}", server.ip()),
                 }
@@ -177,6 +179,29 @@ impl Resolver {
             Ok(Some(answer)) => Ok(Arc::new(answer)),
             Ok(None) | Err(_) => Err(LookupError::Failed(problem.into())),
         }
+    }
+
+    /// Asks one server, in the form that it understands.
+    async fn ask_server(
+        &self,
+        server: SocketAddr,
+        question: (&Hostname, RecordType),
+        client: IpAddr,
+    ) -> io::Result<ResolverAnswer> {
+        let is_plain = locked(&self.plain).get(&server).is_some();
+        let form = if is_plain {
+            Form::Plain
+        } else {
+            Form::Extended
+        };
+        let asking = upstream::ask(&self.egress, &self.budget, server, client, question, form);
+        let (answer, answered) = timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        if answered != form {
+            locked(&self.plain).insert(server, (), NO_EDNS);
+        }
+        Ok(answer)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use hickory_proto::op::{Edns, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -21,6 +21,16 @@ enum Script {
     Truncate,
     Refuse,
     Silent,
+    /// Where the question has EDNS: FORMERR, a header alone.
+    Misunderstand,
+    /// The same: NOTIMP.
+    NotImplement,
+    /// The same: nothing.
+    DropExtended,
+    /// The name is another one for `denied.test`.
+    Alias,
+    /// First what an attacker who guessed the id could send, then the answer.
+    ForgedRefusalFirst,
 }
 
 #[derive(Debug, Clone)]
@@ -93,12 +103,37 @@ fn script_replies(query: &Message, script: Script) -> Vec<Message> {
             other.metadata.response_code = ResponseCode::Refused;
             vec![other]
         }
+        Script::Misunderstand | Script::DropExtended | Script::NotImplement
+            if query.edns.is_none() =>
+        {
+            vec![good]
+        }
+        Script::DropExtended => vec![],
+        Script::Alias => {
+            let target = Name::from_ascii("denied.test.").unwrap();
+            other.answers[0].name = target.clone();
+            let owner = query.queries[0].name.clone();
+            let alias = Record::from_rdata(owner, 30, RData::CNAME(CNAME(target)));
+            other.answers.insert(0, alias);
+            vec![other]
+        }
+        Script::NotImplement => {
+            other.answers.clear();
+            other.metadata.response_code = ResponseCode::NotImp;
+            vec![other]
+        }
+        Script::Misunderstand => vec![misunderstood(query)],
+        Script::ForgedRefusalFirst => vec![misunderstood(query), good],
         Script::ForgedFirst => {
             other.metadata.id ^= 1;
             other.answers[0].data = RData::A(A::new(203, 0, 113, 66));
             vec![other, good]
         }
     }
+}
+
+fn misunderstood(query: &Message) -> Message {
+    Message::error_msg(query.metadata.id, OpCode::Query, ResponseCode::FormErr)
 }
 
 fn reply_to(query: &Message) -> Message {
@@ -248,6 +283,26 @@ async fn a_denied_name_does_not_exist_is_recorded_and_asked_of_nobody() {
 }
 
 #[tokio::test]
+async fn an_allowed_name_may_be_an_alias_for_a_denied_one_which_opens_nothing_in_that_ones_name() {
+    let server = Server::start(Script::Alias).await;
+    let bench = Bench::within(
+        1 << 20,
+        ALLOW,
+        &["domain=denied.test"],
+        vec![server.address],
+    );
+    let reply = ask(&bench, "allowed.test.", RecordType::A).await;
+    assert_eq!(first_address(&reply), Some(good_address()));
+    assert_eq!(
+        bench.judge.names_of(good_address()),
+        [Hostname::parse("allowed.test").unwrap()]
+    );
+    let reply = ask(&bench, "denied.test.", RecordType::A).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(server.heard().len(), 1);
+}
+
+#[tokio::test]
 async fn types_that_carry_data_or_keys_are_empty_and_asked_of_nobody() {
     let server = Server::start(Script::Answer).await;
     let bench = Bench::new(ALLOW, vec![server.address]);
@@ -282,6 +337,61 @@ async fn a_forged_answer_is_waited_out() {
     assert_eq!(
         first_address(&ask(&bench, "allowed.test.", RecordType::A).await),
         Some(good_address())
+    );
+}
+
+/// Of the questions that a server heard, which had EDNS.
+fn extended(server: &Server) -> Vec<bool> {
+    let heard = server.heard();
+    heard.iter().map(|query| query.edns.is_some()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_edns_is_asked_without_and_that_is_remembered_for_a_while() {
+    for script in [
+        Script::Misunderstand,
+        Script::NotImplement,
+        Script::DropExtended,
+    ] {
+        let server = Server::start(script).await;
+        let bench = Bench::new(&["domain=*.allowed.test"], vec![server.address]);
+        let began = tokio::time::Instant::now();
+        let resolved = async |name: &str| {
+            let reply = ask(&bench, name, RecordType::A).await;
+            assert_eq!(first_address(&reply), Some(good_address()), "{script:?}");
+        };
+        resolved("a.allowed.test.").await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{script:?}");
+        assert_eq!(extended(&server), [true, false], "{script:?}");
+        resolved("b.allowed.test.").await;
+        assert_eq!(extended(&server), [true, false, false], "{script:?}");
+        tokio::time::advance(Duration::from_secs(900)).await;
+        resolved("c.allowed.test.").await;
+        assert_eq!(
+            extended(&server),
+            [true, false, false, true, false],
+            "{script:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_forged_refusal_of_edns_changes_nothing() {
+    let server = Server::start(Script::ForgedRefusalFirst).await;
+    let bench = Bench::new(&["domain=*.allowed.test"], vec![server.address]);
+    for name in ["a.allowed.test.", "b.allowed.test."] {
+        let reply = ask(&bench, name, RecordType::A).await;
+        assert_eq!(first_address(&reply), Some(good_address()));
+    }
+    let first_of_each: Vec<_> = server
+        .heard()
+        .iter()
+        .map(|query| query.queries[0].name.to_string())
+        .zip(extended(&server))
+        .collect();
+    assert!(
+        first_of_each.contains(&("b.allowed.test.".to_owned(), true)),
+        "{first_of_each:?}"
     );
 }
 
