@@ -44,6 +44,7 @@ pub mod udp;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub struct Task {
     pub exit: Exit,
     /// Bytes that it, its keeper and the kernel's memory for its sockets may use together.
     pub memory: u64,
+    /// Queries of DNS a second that it answers over a longer time.
+    pub dns_rate_limit: NonZeroU32,
 }
 
 /// All that a filter has from its beginning.
@@ -103,6 +106,7 @@ pub struct Filter {
     streams: Streams,
     judge: Judge,
     resolvers: Vec<SocketAddr>,
+    dns_rate_limit: NonZeroU32,
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
@@ -123,14 +127,16 @@ impl Filter {
     /// One with this task, which comes by these sockets.
     #[must_use]
     pub fn new(task: Task, sockets: Sockets) -> Self {
+        let budget = Budget::within(task.memory);
         Self {
-            streams: Streams::new(Budget::within(task.memory)),
             judge: Judge {
                 policy: Arc::new(task.policy),
-                learned: Arc::new(Learned::nothing()),
+                learned: Arc::new(Learned::within(budget.clone())),
                 journal: task.journal,
             },
+            streams: Streams::new(budget),
             resolvers: task.resolvers,
+            dns_rate_limit: task.dns_rate_limit,
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
@@ -213,6 +219,7 @@ impl Filter {
         );
         let (handlers, sockets) = self.into_handlers();
         let pool = Arc::clone(&handlers.connections.pool);
+        let dns = Arc::clone(&handlers.dns);
         let followed = Followed {
             keeper,
             journal: &journal,
@@ -235,6 +242,7 @@ impl Filter {
                 never = messages::record(journal.clone(), notices) => match never {},
                 never = memory::tend(&streams) => match never {},
                 never = pool.tend(&streams) => match never {},
+                never = dns.tend() => match never {},
             }
         });
         journal.cut_the_rest();
@@ -252,6 +260,7 @@ impl Filter {
             streams,
             judge,
             resolvers,
+            dns_rate_limit,
             egress,
             inside,
             sockets,
@@ -281,6 +290,7 @@ impl Filter {
                 resolver,
                 Arc::clone(&inside),
                 budget.clone(),
+                dns_rate_limit,
             )),
             relay: udp::Relay::new(udp::RelayServices {
                 judge: judge.clone(),

@@ -147,6 +147,7 @@ fn prepare() -> anyhow::Result<Keeper> {
         resolvers: plan.resolvers.clone(),
         exit: plan.exit,
         memory: plan.proxy_memory,
+        dns_rate_limit: plan.dns_rate_limit,
     };
     let filter = Filter::new(task, sockets);
     let itself = std::process::id().cast_signed();

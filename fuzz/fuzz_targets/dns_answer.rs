@@ -9,7 +9,7 @@ use boundary_shim::proxy::budget::Budget;
 use boundary_shim::proxy::dns::message;
 use boundary_shim::proxy::dns::question::Question;
 use boundary_shim::proxy::dns::reply::{self, ReplyTransport};
-use boundary_shim::proxy::dns::upstream::{self, Reading, ResolverAnswer};
+use boundary_shim::proxy::dns::upstream::{self, Form, Reading, ResolverAnswer};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 const ID: u16 = 0x4242;
 /// Records of one answer: the aliases, and what stands at their end (`upstream`).
-const MOST: usize = 8 + 64;
+const MOST: usize = 32 + 64;
 /// Seconds (`upstream`).
 const LONGEST: u32 = 300;
 
@@ -34,8 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
         RecordType::PTR,
     ];
     let kind = kinds[usize::from(*kind) % kinds.len()];
-    let mut query =
-        upstream::query(&Hostname::parse("a.test").expect("a name"), kind).expect("a question");
+    let name = Hostname::parse("a.test").expect("a name");
+    let mut query = upstream::query(&name, kind, Form::Extended).expect("a question");
     query.metadata.id = ID;
     let Reading::Found(exists, records, ttl) =
         upstream::read(&[&ID.to_be_bytes(), bytes].concat(), &query)

@@ -3,6 +3,7 @@
 //! is removed together with the bundle.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
@@ -41,6 +42,10 @@ pub struct Plan {
     pub cgroups_path: Option<String>,
     /// Bytes that the filter may use.
     pub proxy_memory: u64,
+    /// Queries a second that the filter answers over a longer time. Plans of an earlier version
+    /// don't say.
+    #[serde(default = "earlier_rate_limit")]
+    pub dns_rate_limit: NonZeroU32,
     /// What is less grave is not said by whoever serves this container.
     pub log_level: LevelFilter,
     /// Directory of this container's state record (`/run/boundary/…`).
@@ -53,6 +58,12 @@ pub struct Plan {
     pub resolvers: Vec<SocketAddr>,
     /// The rules.
     pub policy: PolicySource,
+}
+
+/// What it was before it could be set.
+fn earlier_rate_limit() -> NonZeroU32 {
+    const EARLIER: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
+    EARLIER
 }
 
 /// Whose gateway filters this container.

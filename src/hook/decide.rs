@@ -67,6 +67,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,
         proxy_memory: settings.proxy_memory,
+        dns_rate_limit: settings.dns_rate_limit,
         log_level: settings.log_level,
         state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),

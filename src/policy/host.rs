@@ -44,21 +44,23 @@ impl Hostname {
     }
 }
 
-/// Underscores are let in because service names carry them (`_dmarc`, `_acme-challenge`; RFC 2782).
+/// DNS itself takes any bytes (RFC 2181, 11), and clients ask for labels that begin or end with a
+/// hyphen, which people choose for themselves (`x-.example.org`). Underscores are in service names
+/// (`_dmarc`, `_acme-challenge`; RFC 2782). What else there may be in a label, no client sends.
 fn is_label(label: &str) -> bool {
     (1..=MAX_LABEL).contains(&label.len())
         && label
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-        && !label.starts_with('-')
-        && !label.ends_with('-')
 }
 
 /// Whether some resolver library could take the name for an IPv4 address: all of them require the
 /// last part to be a number, decimal, octal or `0x` hexadecimal
-/// (<https://url.spec.whatwg.org/#ends-in-a-number-checker>).
+/// (<https://url.spec.whatwg.org/#ends-in-a-number-checker>). A sign before it is no part of a
+/// number to those that we know; but `strtoul(3)`, which reads it for them, takes one.
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
+    let last = last.trim_start_matches('-');
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     last.bytes().all(|byte| byte.is_ascii_digit())
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -96,6 +98,11 @@ mod tests {
             ("1.2.3.4.example", "1.2.3.4.example"),
             ("4.3.2.1.in-addr.arpa", "4.3.2.1.in-addr.arpa"),
             ("a--b.c", "a--b.c"),
+            ("x-.example.org", "x-.example.org"),
+            ("-x.example.org", "-x.example.org"),
+            ("-.example.org", "-.example.org"),
+            ("a.b-", "a.b-"),
+            ("a.1-", "a.1-"),
             ("0xg", "0xg"),
             ("1e3", "1e3"),
         ] {
@@ -117,6 +124,12 @@ mod tests {
             "0177.0.0.01",
             "1.2.3.0x4",
             "evil.test.1",
+            "-1",
+            "127.0.0.-1",
+            "127.0.0.--0x1",
+            "-0x7f000001",
+            "-",
+            "a.-",
             "::1",
             "[::1]",
             "::ffff:127.0.0.1",
@@ -136,8 +149,6 @@ mod tests {
             ".a",
             "a..b",
             "a.b..",
-            "-a.b",
-            "a-.b",
             "a b",
             " a",
             "a\n",

@@ -2,6 +2,7 @@
 //! resolvers on loopback.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::budget::{Budget, FIXED};
@@ -16,6 +17,9 @@ use crate::audit::Journal;
 use crate::audit::line::About;
 use crate::audit::test_attempts::{AttemptSummary, attempts};
 use crate::policy::{Exit, Policy, PolicySource};
+
+/// Queries a second.
+pub(super) const DNS_RATE_LIMIT: NonZeroU32 = NonZeroU32::new(400).expect("not zero");
 
 #[derive(Debug)]
 pub(super) struct Bench {
@@ -46,15 +50,15 @@ impl Bench {
             deny: owned(deny),
             ..PolicySource::default()
         };
+        let budget = Budget::new(bytes);
         let judge = Judge {
             policy: Arc::new(Policy::compile(&source).unwrap()),
-            learned: Arc::new(Learned::nothing()),
+            learned: Arc::new(Learned::within(budget.clone())),
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())
                 .unwrap(),
         };
-        let streams = Streams::new(Budget::new(bytes));
+        let streams = Streams::new(budget.clone());
         let egress = Arc::new(Egress::by(Exit::Host));
-        let budget = streams.budget.clone();
         let resolver = Arc::new(Resolver::new(
             resolvers,
             Arc::clone(&egress),
@@ -65,6 +69,7 @@ impl Bench {
             Arc::clone(&resolver),
             Arc::new(Inside::by(None)),
             budget,
+            DNS_RATE_LIMIT,
         );
         Self {
             judge,

@@ -18,7 +18,9 @@ pub mod reply;
 mod resolver;
 pub mod upstream;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ pub use resolver::{LookupError, Resolver};
 
 use self::message::framed;
 use self::question::{Judgement, Malformed, Question};
-use self::rate_limit::{QUESTIONS_A_SECOND, RateLimit};
+use self::rate_limit::RateLimit;
 use self::reply::ReplyTransport;
 use self::upstream::ResolverAnswer;
 use super::budget::{Budget, used_up};
@@ -63,16 +65,28 @@ pub struct DnsServer {
 }
 
 impl DnsServer {
-    /// One that asks this resolver what the judge allows.
+    /// One that asks this resolver what the judge allows, for so many questions a second over a
+    /// longer time.
     #[must_use]
-    pub fn new(judge: Judge, resolver: Arc<Resolver>, inside: Arc<Inside>, budget: Budget) -> Self {
+    pub fn new(
+        judge: Judge,
+        resolver: Arc<Resolver>,
+        inside: Arc<Inside>,
+        budget: Budget,
+        rate_limit: NonZeroU32,
+    ) -> Self {
         Self {
             judge,
             resolver,
             inside,
             budget,
-            rate: RateLimit::new(),
+            rate: RateLimit::of(rate_limit),
         }
+    }
+
+    /// Gives back the memory of answers that are too old to be used again.
+    pub async fn tend(&self) -> Infallible {
+        self.resolver.tend().await
     }
 
     /// Takes one datagram, where there is room for it. Of a longer one than any question, the rest is
@@ -250,7 +264,7 @@ impl DnsServer {
     fn admitted(&self, source: SocketAddr, destination: SocketAddr) -> bool {
         let admitted = self.rate.admits();
         if !admitted {
-            let reason = format!("more than {QUESTIONS_A_SECOND} DNS queries in one second");
+            let reason = format!("more than {} DNS queries a second", self.rate.limit);
             self.judge
                 .begin(subject(source, destination))
                 .deny(&Denial::because(reason));
@@ -260,9 +274,8 @@ impl DnsServer {
 
     /// Remembers what the container is about to be told.
     fn remember(&self, name: &Hostname, answer: &ResolverAnswer) {
-        let ttl = Duration::from_secs(answer.remaining_ttl().into());
         for address in answer.addresses() {
-            self.judge.learned.remember(address, name, ttl);
+            self.judge.learned.remember(address, name);
         }
     }
 }

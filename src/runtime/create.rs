@@ -72,6 +72,7 @@ pub(super) fn prepare(
         links_are_looked_for: spec::podman::looks_for_links(&spec),
         cgroups_path: spec::cgroup::path(&spec)?,
         proxy_memory: settings.proxy_memory,
+        dns_rate_limit: settings.dns_rate_limit,
         log_level: settings.log_level,
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),

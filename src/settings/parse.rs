@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::seccomp::tier::Tier;
 const MAX_MISTAKES: usize = 50;
 /// Longest key of a label, in bytes: a prefix that is a name of DNS, and a name.
 const MAX_LABEL: usize = 253 + 1 + 63;
+/// The largest number that may be set: more than any filter can do in a second.
+const LARGEST_NUMBER: u32 = 1_000_000;
 /// Port of DNS.
 const DNS: u16 = 53;
 
@@ -137,6 +140,7 @@ impl TextReader<'_> {
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
+            "dns-rate-limit" => self.set_number(key, value, &mut settings.dns_rate_limit),
             "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
                 "error" => Ok(LevelFilter::Error),
                 "warn" => Ok(LevelFilter::Warn),
@@ -207,6 +211,21 @@ impl TextReader<'_> {
         }
     }
 
+    fn set_number(&mut self, key: &Key<'_>, value: &Value<'_>, to: &mut NonZeroU32) {
+        let number = value.get_ref().as_integer().and_then(|number| {
+            let number = u32::from_str_radix(number.as_str(), number.radix()).ok()?;
+            NonZeroU32::new(number).filter(|number| number.get() <= LARGEST_NUMBER)
+        });
+        match number {
+            Some(number) => *to = number,
+            None => self.mistake(
+                value.span().start,
+                key.get_ref(),
+                format!("expected a whole number from 1 to {LARGEST_NUMBER}, without quotes"),
+            ),
+        }
+    }
+
     fn set_list<T>(
         &mut self,
         key: &Key<'_>,
@@ -258,7 +277,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 17] = [
+const TOP: [&str; 18] = [
     "runtime",
     "policy",
     "resolvers",
@@ -274,6 +293,7 @@ const TOP: [&str; 17] = [
     "nesting",
     "pod-nesting",
     "proxy-memory",
+    "dns-rate-limit",
     "log-level",
     "annotations",
 ];

@@ -46,7 +46,7 @@ fn every_key_is_understood() {
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\n",
-        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\nlog-level = \"debug\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\nlog-level = \"debug\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -73,6 +73,7 @@ fn every_key_is_understood() {
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),
             proxy_memory: 24 << 20,
+            dns_rate_limit: 5000.try_into().unwrap(),
             log_level: LevelFilter::Debug,
             annotations: Annotations {
                 policies: vec![name("npm"), name("pip")],
@@ -294,6 +295,34 @@ fn memory_is_a_whole_number_of_a_unit_and_enough_for_a_filter() {
         );
     }
     assert!(mistakes("proxy-memory = 67108864")[0].contains("quotes"));
+}
+
+#[test]
+fn a_rate_is_a_number_of_at_least_one() {
+    let limit = |text: &str| {
+        parsed(&format!("dns-rate-limit = {text}"))
+            .dns_rate_limit
+            .get()
+    };
+    assert_eq!(
+        (limit("1"), limit("0x10"), limit("1_000_000")),
+        (1, 16, 1_000_000)
+    );
+    for text in [
+        "0",
+        "-1",
+        "1.5",
+        "1000001",
+        "99999999999",
+        "\"2000\"",
+        "true",
+    ] {
+        assert!(
+            mistakes(&format!("dns-rate-limit = {text}"))[0]
+                .starts_with("c.toml:1: dns-rate-limit: expected a whole number from 1 to 1000000"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

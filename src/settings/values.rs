@@ -1,6 +1,7 @@
 //! What the configuration file can say, and the defaults.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub pod_nesting: PodNesting,
     /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
     pub proxy_memory: u64,
+    /// `dns-rate-limit`: queries a second that one container's filter answers over a longer time.
+    pub dns_rate_limit: NonZeroU32,
     /// `log-level`: less severe messages are not written.
     pub log_level: LevelFilter,
     /// `[annotations]`.
@@ -171,6 +174,8 @@ pub struct Annotations {
 
 /// The default of `proxy-memory`.
 const PROXY_MEMORY: u64 = 64 << 20;
+/// The default of `dns-rate-limit`: a busy crawler asks some hundreds.
+const DNS_RATE_LIMIT: u32 = 2000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -192,6 +197,7 @@ impl Default for Settings {
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
             proxy_memory: PROXY_MEMORY,
+            dns_rate_limit: NonZeroU32::new(DNS_RATE_LIMIT).expect("not zero"),
             log_level: LevelFilter::Info,
             annotations: Annotations {
                 policies: Vec::new(),

@@ -233,6 +233,7 @@ impl World {
             links_are_looked_for: false,
             cgroups_path: None,
             proxy_memory: boundary_shim::settings::Settings::default().proxy_memory,
+            dns_rate_limit: boundary_shim::settings::Settings::default().dns_rate_limit,
             log_level: boundary_shim::settings::Settings::default().log_level,
             state: self.state(),
             audit: self.path("audit.jsonl"),

@@ -389,12 +389,8 @@ async fn heard_by(server: &mut TcpStream, length: usize) -> Vec<u8> {
 const NAMED: [&str; 1] = ["domain=a.example port=9000 proto=tcp"];
 
 fn learn(rig: &Rig, name: &str) {
-    let day = Duration::from_secs(86_400);
     let name = Hostname::parse(name).unwrap();
-    rig.bench
-        .judge
-        .learned
-        .remember(rig::SERVER.into(), &name, day);
+    rig.bench.judge.learned.remember(rig::SERVER.into(), &name);
 }
 
 #[tokio::test]

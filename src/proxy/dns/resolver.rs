@@ -4,6 +4,7 @@
 //! messages. Invariant: a name gets here only after the policy allowed it: with a [`Permit`], or
 //! through the judgement of a query.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -11,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
-use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::upstream::{self, ResolverAnswer};
+use super::upstream::{self, Form, ResolverAnswer};
 use crate::policy::{Hostname, Permit};
-use crate::proxy::budget::Budget;
+use crate::proxy::budget::{Budget, Share};
 use crate::proxy::egress::Egress;
 use crate::proxy::expiring::Expiring;
 
@@ -26,13 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const OVERALL: Duration = Duration::from_millis(4_900);
 /// How often each server is asked.
 const ROUNDS: usize = 2;
-/// Questions that wait for resolvers at the same time: each costs a socket.
-const IN_FLIGHT: usize = 128;
 /// How long addresses of one family wait for those of the other (RFC 8305, 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// Questions that resolvers are asked at the same time: each costs a socket. Others wait for their
+/// turn: whoever asks has taken its memory before.
+const IN_FLIGHT: usize = 1024;
+
+/// How long it is remembered of a server that it knows no EDNS.
+const NO_EDNS: Duration = Duration::from_secs(900);
 
 /// Answers remembered.
-const CACHE: usize = 512;
+const CACHE: usize = 4096;
+/// What one takes, besides its records: its name, who waits for it, or why there is none.
+const ENTRY: usize = 1024;
 /// How long an answer is used again, at most.
 const KEEP: Duration = Duration::from_secs(60);
 /// How long an answer is used again, at least: a failure (RFC 9520, 3.2), and a name whose server
@@ -45,7 +52,7 @@ pub enum LookupError {
     /// The proxy was given no resolvers.
     #[error("no resolver is configured")]
     NoResolver,
-    /// Too many questions wait already.
+    /// Too many questions were asked before, and resolvers were too slow with them.
     #[error("too many lookups at once")]
     Busy,
     /// No resolver gave an answer; what the last one did instead.
@@ -60,14 +67,24 @@ pub enum LookupError {
 }
 
 type LookupResult = Result<Arc<ResolverAnswer>, LookupError>;
+
 /// Filled by whoever asks first; those who come meanwhile wait for it.
-type Pending = Arc<OnceCell<LookupResult>>;
+#[derive(Debug)]
+struct Lookup {
+    outcome: OnceCell<LookupResult>,
+    /// What it takes. None: there was no room, and it is not remembered.
+    room: Option<Share>,
+}
 
 /// Asks resolvers and remembers answers.
 #[derive(Debug)]
 pub struct Resolver {
     servers: Vec<SocketAddr>,
-    cache: Mutex<Expiring<(Hostname, RecordType), Pending>>,
+    cache: Mutex<Expiring<(Hostname, RecordType), Arc<Lookup>>>,
+    /// Servers that answered only without EDNS.
+    plain: Mutex<Expiring<SocketAddr, ()>>,
+    /// Something was remembered.
+    remembers: Notify,
     in_flight: Semaphore,
     egress: Arc<Egress>,
     budget: Budget,
@@ -79,8 +96,10 @@ impl Resolver {
     #[must_use]
     pub fn new(servers: Vec<SocketAddr>, egress: Arc<Egress>, budget: Budget) -> Self {
         Self {
+            plain: Mutex::new(Expiring::new(servers.len())),
             servers,
             cache: Mutex::new(Expiring::new(CACHE)),
+            remembers: Notify::new(),
             in_flight: Semaphore::new(IN_FLIGHT),
             egress,
             budget,
@@ -166,33 +185,56 @@ impl Resolver {
         client: IpAddr,
     ) -> LookupResult {
         let key = (name.clone(), kind);
-        let pending = self.pending(&key);
+        let lookup = self.lookup_of(&key);
         let fill = || async {
             let outcome = self.ask_servers(name, kind, client).await;
-            locked(&self.cache).insert(key, Arc::clone(&pending), keep(&outcome));
+            if lookup.room.is_some() {
+                locked(&self.cache).insert(key, Arc::clone(&lookup), keep(&outcome));
+                self.remembers.notify_one();
+            }
             outcome
         };
-        pending.get_or_init(fill).await.clone()
+        lookup.outcome.get_or_init(fill).await.clone()
     }
 
-    fn pending(&self, key: &(Hostname, RecordType)) -> Pending {
+    /// The one under way, or remembered; else a new one.
+    fn lookup_of(&self, key: &(Hostname, RecordType)) -> Arc<Lookup> {
         let mut cache = locked(&self.cache);
-        if let Some(pending) = cache.get(key) {
-            return Arc::clone(pending);
+        if let Some(lookup) = cache.get(key) {
+            return Arc::clone(lookup);
         }
-        let pending = Pending::default();
-        cache.insert(key.clone(), Arc::clone(&pending), OVERALL + PATIENCE);
-        pending
+        let lookup = Arc::new(Lookup {
+            outcome: OnceCell::new(),
+            room: self.budget.take(ENTRY),
+        });
+        if lookup.room.is_some() {
+            cache.insert(key.clone(), Arc::clone(&lookup), OVERALL + PATIENCE);
+        }
+        lookup
+    }
+
+    /// Gives back the memory of what is too old to be used again. Sleeps where nothing is
+    /// remembered.
+    pub(super) async fn tend(&self) -> Infallible {
+        loop {
+            self.remembers.notified().await;
+            loop {
+                sleep(KEEP).await;
+                if locked(&self.cache).forget_old() {
+                    break;
+                }
+            }
+        }
     }
 
     async fn ask_servers(&self, name: &Hostname, kind: RecordType, client: IpAddr) -> LookupResult {
         if self.servers.is_empty() {
             return Err(LookupError::NoResolver);
         }
-        let _turn = self
-            .in_flight
-            .try_acquire()
-            .map_err(|_| LookupError::Busy)?;
+        let end = Instant::now() + OVERALL;
+        let Ok(Ok(_turn)) = timeout_at(end, self.in_flight.acquire()).await else {
+            return Err(LookupError::Busy);
+        };
         let mut problem = String::from("timed out");
         let containers = self.egress.interfaces();
         let each = async {
@@ -202,21 +244,40 @@ impl Resolver {
                     problem = format!("{} is the container's own address", server.ip());
                     continue;
                 }
-                let asking = upstream::ask(&self.egress, &self.budget, *server, client, name, kind);
-                match timeout(PATIENCE, asking)
-                    .await
-                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                {
+                match self.ask_server(*server, (name, kind), client).await {
                     Ok(answer) => return Some(answer),
                     Err(error) => problem = format!("{}: {error}", server.ip()),
                 }
             }
             None
         };
-        match timeout(OVERALL, each).await {
+        match timeout_at(end, each).await {
             Ok(Some(answer)) => Ok(Arc::new(answer)),
             Ok(None) | Err(_) => Err(LookupError::Failed(problem.into())),
         }
+    }
+
+    /// Asks one server, in the form that it understands.
+    async fn ask_server(
+        &self,
+        server: SocketAddr,
+        question: (&Hostname, RecordType),
+        client: IpAddr,
+    ) -> io::Result<ResolverAnswer> {
+        let is_plain = locked(&self.plain).get(&server).is_some();
+        let form = if is_plain {
+            Form::Plain
+        } else {
+            Form::Extended
+        };
+        let asking = upstream::ask(&self.egress, &self.budget, server, client, question, form);
+        let (answer, answered) = timeout(PATIENCE, asking)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        if answered != form {
+            locked(&self.plain).insert(server, (), NO_EDNS);
+        }
+        Ok(answer)
     }
 }
 

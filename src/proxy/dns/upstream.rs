@@ -3,15 +3,23 @@
 //! Owns the exchange with the outside. Invariant: the query is made here from a canonical name and
 //! a type, so nothing else of the container's message leaves. Resolvers' answers are hostile, too:
 //! forged ones from elsewhere are ignored, extra records dropped, alias chains bounded.
+//!
+//! An alias is followed within one answer, wherever it leads: whoever owns an allowed name decides
+//! where that leads, and could as well give it the other name's addresses. A deny rule for the
+//! target's name is about clients that mean that name; what closes a place to every name is a deny
+//! rule for its addresses, which the dialler asks about. Where an answer stops at an alias, nobody
+//! is asked about the rest: that is the resolver's own task (RFC 1034, 4.3.1), no client goes on
+//! either, and a name that the policy never saw would leave the machine.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::message::{UDP_PAYLOAD, framed};
 use crate::policy::Hostname;
@@ -21,10 +29,15 @@ use crate::proxy::egress::Egress;
 use crate::sys;
 use crate::sys::socket::{Queues, Source};
 
-/// What a socket to a resolver holds unread, in the kernel.
-pub const QUEUE: usize = 16 * 1024;
-/// Aliases followed in one answer. Resolvers themselves give up at about this many.
-const MAX_ALIASES: usize = 8;
+/// What a connection to a resolver holds unread, in the kernel.
+const QUEUE: usize = 16 * 1024;
+/// The same of a socket for datagrams: a few, with the kernel's own for each.
+const DATAGRAMS: usize = 8 * 1024;
+/// Aliases followed in one answer: twice of what resolvers follow themselves (unbound 11, BIND 16).
+const MAX_ALIASES: usize = 32;
+/// How long a server may be silent before it is also asked without EDNS: some drop what they don't
+/// understand.
+const SILENCE: Duration = Duration::from_secs(1);
 /// What one record takes: its own structure, and two names of the longest kind beside it.
 const RECORD: usize = 1024;
 /// Records kept of one answer.
@@ -70,11 +83,23 @@ impl ResolverAnswer {
     }
 }
 
+/// How a question is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// With EDNS (RFC 6891): the answer may be larger than 512 bytes.
+    Extended,
+    /// As RFC 1035 has it, for servers that know no more.
+    Plain,
+}
+
 /// What can be made of a message that came in.
 #[derive(Debug, PartialEq)]
 pub enum Reading {
     /// Not the answer to our question.
     NotOurs,
+    /// The server may not know EDNS (RFC 6891, 7): it says FORMERR or NOTIMP, and some of them not
+    /// even to which question.
+    NotUnderstood,
     /// There is more than fits a datagram.
     Truncated,
     /// The resolver could not or would not.
@@ -83,37 +108,41 @@ pub enum Reading {
     Found(bool, Vec<Record>, u32),
 }
 
-/// Asks `server`, by UDP and, where the answer doesn't fit, by TCP. No time limit of its own: the
-/// caller sets one.
+/// Asks `server`, by UDP and, where the answer doesn't fit, by TCP. Gives the form of the question
+/// that it answered, too: `form`, or the plain one where it didn't take to that. No time limit of
+/// its own: the caller sets one.
 pub(super) async fn ask(
     egress: &Egress,
     budget: &Budget,
     server: SocketAddr,
     client: IpAddr,
-    name: &Hostname,
-    kind: RecordType,
-) -> io::Result<ResolverAnswer> {
-    let query = query(name, kind)?;
+    (name, kind): (&Hostname, RecordType),
+    form: Form,
+) -> io::Result<(ResolverAnswer, Form)> {
     let source = egress.source_for(client, server.ip());
-    let mut reading = by_udp(source, server, &query).await?;
+    let ask = |form| query(name, kind, form);
+    let (mut reading, form) = by_udp(source, server, ask, form).await?;
     if reading == Reading::Truncated {
-        reading = by_tcp(source, server, &query).await?;
+        reading = by_tcp(source, server, &ask(form)?).await?;
     }
     match reading {
         Reading::Found(exists, records, ttl) => {
             let room = budget.take(RECORD * records.len());
             let room = room.ok_or_else(|| io::Error::other(used_up().reason))?;
-            Ok(ResolverAnswer {
+            let answer = ResolverAnswer {
                 exists,
                 records,
                 ttl,
                 received: Instant::now(),
                 server,
                 room,
-            })
+            };
+            Ok((answer, form))
         }
         Reading::Failed(code) => Err(io::Error::other(format!("it responded {code}"))),
-        Reading::NotOurs | Reading::Truncated => Err(io::Error::other("malformed response")),
+        Reading::NotOurs | Reading::NotUnderstood | Reading::Truncated => {
+            Err(io::Error::other("malformed response"))
+        }
     }
 }
 
@@ -121,42 +150,70 @@ pub(super) async fn ask(
 ///
 /// # Errors
 /// Where the name is no name for DNS, which a [`Hostname`] always is.
-pub fn query(name: &Hostname, kind: RecordType) -> io::Result<Message> {
+pub fn query(name: &Hostname, kind: RecordType, form: Form) -> io::Result<Message> {
     let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
     let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, kind));
-    let mut edns = Edns::new();
-    edns.set_max_payload(UDP_PAYLOAD);
-    message.set_edns(edns);
+    if form == Form::Extended {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_PAYLOAD);
+        message.set_edns(edns);
+    }
     Ok(message)
 }
 
+/// Asks in this form, and where the server says that it doesn't understand, or nothing at all,
+/// plainly, too: the first answer to either counts. So whoever forges a refusal brings about one
+/// more question and no more.
 async fn by_udp(
     source: Option<Source>,
     server: SocketAddr,
-    query: &Message,
-) -> io::Result<Reading> {
+    ask: impl Fn(Form) -> io::Result<Message>,
+    form: Form,
+) -> io::Result<(Reading, Form)> {
     let socket = UdpSocket::from_std(sys::socket::udp_from(
         source,
         server,
         Queues {
-            received: QUEUE,
-            sent: QUEUE,
+            received: DATAGRAMS,
+            sent: DATAGRAMS,
         },
     )?)?;
-    socket
-        .send(&query.to_vec().map_err(io::Error::other)?)
-        .await?;
+    let first = ask(form)?;
+    send(&socket, &first).await?;
+    let mut plain = None;
     let mut buffer = vec![0; usize::from(UDP_PAYLOAD)];
+    let silence = sleep(SILENCE);
+    tokio::pin!(silence);
     loop {
-        let length = socket.recv(&mut buffer).await?;
-        // A forged or late answer is no reason to give up on the real one.
-        match read(buffer.get(..length).unwrap_or_default(), query) {
-            Reading::NotOurs => {}
-            reading => return Ok(reading),
+        let may_ask_plainly = form == Form::Extended && plain.is_none();
+        let asks_plainly = tokio::select! {
+            length = socket.recv(&mut buffer) => {
+                let bytes = buffer.get(..length?).unwrap_or_default();
+                let to_first = read(bytes, &first);
+                let to_plain = plain.as_ref().map(|query| read(bytes, query));
+                match (to_first, to_plain) {
+                    (Reading::NotUnderstood, _) => true,
+                    // A forged or late answer is no reason to give up on the real one.
+                    (Reading::NotOurs, None | Some(Reading::NotOurs)) => false,
+                    (Reading::NotOurs, Some(reading)) => return Ok((reading, Form::Plain)),
+                    (reading, _) => return Ok((reading, form)),
+                }
+            }
+            () = &mut silence, if may_ask_plainly => true,
+        };
+        if asks_plainly && may_ask_plainly {
+            let query = ask(Form::Plain)?;
+            send(&socket, &query).await?;
+            plain = Some(query);
         }
     }
+}
+
+async fn send(socket: &UdpSocket, query: &Message) -> io::Result<()> {
+    let bytes = query.to_vec().map_err(io::Error::other)?;
+    socket.send(&bytes).await.map(drop)
 }
 
 async fn by_tcp(
@@ -184,13 +241,17 @@ pub fn read(bytes: &[u8], query: &Message) -> Reading {
     };
     let is_answer = message.metadata.message_type == MessageType::Response
         && message.metadata.op_code == OpCode::Query;
-    let ([asked], [echoed]) = (query.queries.as_slice(), message.queries.as_slice()) else {
-        return Reading::NotOurs;
+    let code = message.metadata.response_code;
+    let is_misunderstood =
+        query.edns.is_some() && matches!(code, ResponseCode::FormErr | ResponseCode::NotImp);
+    let asked = match (query.queries.as_slice(), message.queries.as_slice()) {
+        _ if !is_answer => return Reading::NotOurs,
+        (_, []) if is_misunderstood => return Reading::NotUnderstood,
+        ([asked], [echoed]) if asked == echoed => asked,
+        _ => return Reading::NotOurs,
     };
-    if !is_answer || asked != echoed {
-        return Reading::NotOurs;
-    }
-    let exists = match message.metadata.response_code {
+    let exists = match code {
+        _ if is_misunderstood => return Reading::NotUnderstood,
         _ if message.metadata.truncation => return Reading::Truncated,
         ResponseCode::NoError => true,
         ResponseCode::NXDomain => false,
@@ -258,7 +319,11 @@ mod tests {
     }
 
     fn asked() -> Message {
-        query(&Hostname::parse("a.test").unwrap(), RecordType::A).unwrap()
+        asked_in(Form::Extended)
+    }
+
+    fn asked_in(form: Form) -> Message {
+        query(&Hostname::parse("a.test").unwrap(), RecordType::A, form).unwrap()
     }
 
     fn answer(query: &Message, records: Vec<Record>) -> Message {
@@ -351,11 +416,17 @@ mod tests {
                 .chain([address(&names[count], 1)])
                 .collect()
         };
-        assert!(
-            matches!(read_back(&answer(&query, links(8)), &query), Reading::Found(true, records, _) if records.len() == 9)
-        );
+        for count in [9, 16, MAX_ALIASES] {
+            assert!(
+                matches!(read_back(&answer(&query, links(count)), &query), Reading::Found(true, records, _) if records.len() == count + 1),
+                "{count}"
+            );
+        }
         let failed = Reading::Failed(ResponseCode::ServFail);
-        assert_eq!(read_back(&answer(&query, links(9)), &query), failed);
+        assert_eq!(
+            read_back(&answer(&query, links(MAX_ALIASES + 1)), &query),
+            failed
+        );
         let circle = vec![alias("a.test.", "b.test."), alias("b.test.", "a.test.")];
         assert_eq!(read_back(&answer(&query, circle), &query), failed);
     }
@@ -380,6 +451,38 @@ mod tests {
         );
         message.metadata.truncation = true;
         assert_eq!(read_back(&message, &query), Reading::Truncated);
+    }
+
+    #[test]
+    fn a_server_that_knows_no_edns_is_told_from_one_that_fails() {
+        let (extended, plain) = (asked(), asked_in(Form::Plain));
+        for code in [ResponseCode::FormErr, ResponseCode::NotImp] {
+            let failed = |query: &Message| {
+                let mut message = answer(query, Vec::new());
+                message.metadata.response_code = code;
+                message
+            };
+            assert_eq!(
+                read_back(&failed(&extended), &extended),
+                Reading::NotUnderstood
+            );
+            assert_eq!(read_back(&failed(&plain), &plain), Reading::Failed(code));
+            // A header alone.
+            let header = |query: &Message| {
+                let mut message = failed(query);
+                message.queries.clear();
+                message
+            };
+            assert_eq!(header(&extended).to_vec().unwrap().len(), 12);
+            assert_eq!(
+                read_back(&header(&extended), &extended),
+                Reading::NotUnderstood
+            );
+            assert_eq!(read_back(&header(&plain), &plain), Reading::NotOurs);
+            let mut forged = header(&extended);
+            forged.metadata.id ^= 1;
+            assert_eq!(read_back(&forged, &extended), Reading::NotOurs);
+        }
     }
 
     #[test]
