@@ -40,7 +40,7 @@ impl Learned {
     }
 
     /// Remembers that the container is about to be told this address for this name.
-    pub(super) fn remember(&self, address: IpAddr, name: &Hostname, ttl: Duration) {
+    pub(in crate::proxy) fn remember(&self, address: IpAddr, name: &Hostname, ttl: Duration) {
         let keep = ttl + GRACE;
         let mut known = self.locked();
         let mut pins = known.get(&address).map(std::mem::take).unwrap_or_default();
