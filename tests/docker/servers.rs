@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use test_support::bed::Bed;
+use test_support::bed::{Bed, unique};
 use test_support::command::wait_for_within;
-use test_support::docker::Container;
+use test_support::docker::{Container, IMAGE};
 use test_support::harness::Test;
-use test_support::hosts::ALLOWED;
+use test_support::hosts::{ALLOWED, DENIED, RESOLVER};
 
 use crate::side_by_side::same;
 
@@ -21,10 +21,25 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
         ("postgresql_by_name_with_and_without_tls", postgresql),
     ),
     ("mariadbd", ("mariadb_by_name", mariadb)),
+    (
+        "redis-server",
+        ("redis_by_name_with_and_without_tls", redis),
+    ),
     ("postfix", ("postfix_takes_a_message_by_name", postfix)),
     ("vsftpd", ("ftp_by_name_is_passive", ftp)),
     ("sshd", ("ssh_by_name", ssh)),
+    (
+        "haproxy",
+        ("haproxys_default_checks_by_address", haproxy_checks),
+    ),
     ("nginx", ("nginx_by_name", nginx_by_name)),
+    (
+        "squid",
+        ("a_company_proxy_by_address_opens_what_it_opens", squid),
+    ),
+    ("nghttpd", ("http_2_in_clear_text_by_address", h2c)),
+    ("nginx", ("docker_over_tcp_by_address", docker_by_address)),
+    ("nginx", ("docker_over_tcp_by_name", docker_by_name)),
 ];
 
 /// This machine's programs, in the bed's image.
@@ -128,6 +143,23 @@ fn mariadb(bed: &Bed) {
     );
 }
 
+fn redis(bed: &Bed) {
+    let script = format!(
+        "{CERTIFICATE} exec redis-server --save '' --dir /tmp --bind {} --port 6379 --tls-port 6380 --protected-mode no \
+         --tls-cert-file /tmp/certificate.pem --tls-key-file /tmp/key.pem --tls-auth-clients no",
+        ALLOWED.v4
+    );
+    let _server = serve(bed, &[], 6379, &script);
+    let tls = "--tls --insecure -p 6380";
+    for how in ["-p 6379", tls, &format!("{tls} --sni allowed.test")] {
+        says(
+            bed,
+            &format!("redis-cli -h allowed.test {how} ping"),
+            "PONG",
+        );
+    }
+}
+
 fn postfix(bed: &Bed) {
     let script = format!(
         "mkdir -p /etc/postfix /var/spool/postfix /var/lib/postfix; touch /etc/services; cd /var/spool/postfix
@@ -221,4 +253,101 @@ fn nginx_by_name(bed: &Bed) {
         "curl -sS -m 10 http://allowed.test:8090/a http://allowed.test:8090/b",
         "GET /a\nGET /b",
     );
+}
+
+/// `option httpchk`, as it comes; whether a server is up, a small frontend tells.
+fn haproxy_checks(bed: &Bed) {
+    let _server = nginx(bed, &[], 8091, &telling(8091));
+    let script = format!(
+        "cat >/tmp/conf <<'END'
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 2s
+  timeout server 2s
+frontend up
+  bind 127.0.0.1:8000
+  http-request return status 200 content-type text/plain string up if {{ nbsrv(servers) ge 1 }}
+  http-request return status 503 content-type text/plain string down
+backend servers
+  option httpchk
+  default-server inter 300ms fall 1 rise 1
+  server one {}:8091 check
+END
+        haproxy -D -f /tmp/conf; sleep 3; curl -sS http://127.0.0.1:8000/",
+        ALLOWED.v4
+    );
+    says(bed, &script, "up");
+}
+
+fn squid(bed: &Bed) {
+    let script = format!(
+        "mkdir -p /etc/squid; touch /etc/squid/squid.conf /etc/hosts
+        cat >/tmp/conf <<'END'
+http_port {}:3128
+http_access allow all
+dns_nameservers {}
+cache deny all
+access_log none
+cache_log /tmp/log
+pid_filename /tmp/pid
+coredump_dir /tmp
+visible_hostname proxy.test
+cache_effective_user proxy
+netdb_filename none
+pinger_enable off
+END
+        exec squid -N -d 1 -f /tmp/conf",
+        ALLOWED.v4, RESOLVER.v4
+    );
+    let _server = serve(bed, &[], 3128, &script);
+    let script = format!(
+        "export http_proxy=http://{0}:3128 https_proxy=http://{0}:3128
+        curl -sS -m 20 http://denied.test/; curl -ksS -m 20 https://denied.test/",
+        ALLOWED.v4
+    );
+    let said = same(bed, "boundary-servers", &PROGRAMS, &script);
+    let who = format!("I am {} at ", DENIED.name);
+    assert_eq!(said.matches(&who).count(), 2, "{said}");
+}
+
+/// What gRPC without TLS is made of.
+fn h2c(bed: &Bed) {
+    let script = format!(
+        "echo 'by http/2' >/srv/file; exec nghttpd --no-tls -d /srv -a {} 8092",
+        ALLOWED.v4
+    );
+    let _server = serve(bed, &[], 8092, &script);
+    says(
+        bed,
+        &format!("nghttp http://{}:8092/file", ALLOWED.v4),
+        "by http/2",
+    );
+}
+
+/// The bed's Docker on a port, and a client of it in a container.
+fn docker_over_tcp(bed: &Bed, host: &str, port: u16) {
+    let socket = format!("{}:/docker.sock", bed.path("docker.sock").display());
+    let stream = format!(
+        "stream {{ server {{ listen {0}:{port}; proxy_pass unix:/docker.sock; proxy_half_close on; }} }}",
+        ALLOWED.v4
+    );
+    let _server = nginx(bed, &["-v", &socket], port, &stream);
+    let other = bed.start_with("runc", &[], &["sleep", "600"]);
+    let name = unique("inner");
+    let script = format!(
+        "export DOCKER_HOST=tcp://{host}:{port}; docker version >/dev/null && docker ps -q --filter name={0} | wc -l
+        docker exec {0} echo exec; echo interactive | timeout 20 docker exec -i {0} cat
+        echo attached | timeout 20 docker run --rm -i --name {name} --runtime runc {IMAGE} cat",
+        other.name
+    );
+    says(bed, &script, "1\nexec\ninteractive\nattached");
+}
+
+fn docker_by_address(bed: &Bed) {
+    docker_over_tcp(bed, &ALLOWED.v4.to_string(), 2376);
+}
+
+fn docker_by_name(bed: &Bed) {
+    docker_over_tcp(bed, ALLOWED.name, 2375);
 }
