@@ -22,6 +22,7 @@ mod attacks;
 mod audit;
 mod bounds;
 mod by_hand;
+mod cases;
 mod control;
 mod endings;
 mod filter;
@@ -33,6 +34,8 @@ mod privilege;
 mod record;
 mod refusals;
 mod resolver;
+mod servers;
+mod side_by_side;
 mod status;
 mod transparency;
 
@@ -70,7 +73,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 21] = [
+const GROUPS: [Group; 22] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -96,6 +99,7 @@ const GROUPS: [Group; 21] = [
     },
     group("privilege", privilege::TESTS),
     group("by_hand", by_hand::TESTS),
+    group("cases", cases::TESTS),
     group("audit", audit::TESTS),
     Group {
         alone: true,
@@ -131,6 +135,12 @@ fn main() {
                 .iter()
                 .map(|test| trial(&suite, group, *test, engine))
         })
+        .chain(
+            servers::TESTS
+                .iter()
+                .filter(|_| docker::runtime() != "runc")
+                .map(|(program, test)| needing(suite.trial("servers", *test), Some(program))),
+        )
         .collect();
     suite.conclude(trials);
 }
@@ -140,12 +150,18 @@ fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial
         true => suite.trial_alone(group.name, test),
         false => suite.trial(group.name, test),
     };
-    match (group.since, group.program) {
+    match group.since {
         // An unknown version runs, and fails, rather than pass for tested.
-        (Some(since), _) if engine.is_some_and(|engine| engine < since) => {
+        Some(since) if engine.is_some_and(|engine| engine < since) => {
             not_here(trial, &format!("Docker {since}"))
         }
-        (_, Some(program)) if !docker::is_installed(program) => not_here(trial, program),
+        _ => needing(trial, group.program),
+    }
+}
+
+fn needing(trial: Trial, program: Option<&str>) -> Trial {
+    match program {
+        Some(program) if !docker::is_installed(program) => not_here(trial, program),
         _ => trial,
     }
 }

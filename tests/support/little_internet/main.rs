@@ -14,6 +14,7 @@
 
 mod echo;
 mod names;
+mod odd;
 mod web;
 mod zone;
 
@@ -22,12 +23,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use test_support::hosts::OLD_RESOLVER;
 use tokio::net::TcpListener;
 
 /// Ports on which whatever is sent comes back. 22 greets first, as SSH servers do.
 const TCP_ECHO_PORTS: [u16; 3] = [22, 5432, 8080];
 /// The same over UDP; 443 stands for QUIC.
 const UDP_ECHO_PORTS: [u16; 3] = [443, 5353, 9999];
+/// Where the web server has manners of its own.
+const ODD_PORTS: [u16; 3] = [8087, 8088, 8089];
+/// Where TLS is spoken.
+const TLS_PORTS: [u16; 2] = [443, 993];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -39,11 +45,18 @@ async fn main() -> anyhow::Result<()> {
     let authority = web::Authority::new()?;
     let tls = authority.acceptor()?;
     serve_tcp(80, |stream, end| web::serve(stream, end, "http")).await?;
-    serve_tcp(443, move |stream, end| {
-        web::serve_tls(tls.clone(), stream, end)
-    })
-    .await?;
+    for port in TLS_PORTS {
+        let tls = tls.clone();
+        serve_tcp(port, move |stream, end| {
+            web::serve_tls(tls.clone(), stream, end)
+        })
+        .await?;
+    }
+    for port in ODD_PORTS {
+        serve_tcp(port, odd::serve).await?;
+    }
     serve_tcp(53, names::serve_tcp).await?;
+    names::serve_udp(SocketAddr::new(IpAddr::V4(OLD_RESOLVER), 53)).await?;
     for port in TCP_ECHO_PORTS {
         serve_tcp(port, echo::serve_tcp).await?;
     }

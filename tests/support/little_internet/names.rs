@@ -2,19 +2,20 @@
 //! question.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use hickory_proto::op::{Message, MessageType, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use test_support::hosts::{NOWHERE, OLD_RESOLVER};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::Ends;
-use crate::zone::{REBINDING, by_name, is_late, is_once};
+use crate::zone::{REBINDING, aliases, by_name, is_half_dead, is_late, is_once};
 
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 60;
@@ -72,6 +73,14 @@ fn answer(question: &[u8], ends: &Ends) -> Option<Vec<u8>> {
     if is_once(&name) && !is_first(&format!("{} {name}", query.query_type())) {
         return None;
     }
+    if IpAddr::V4(OLD_RESOLVER) == ends.server.ip() && request.edns.is_some() {
+        return Some(form_error(question));
+    }
+    if let Some(length) = aliases(&name) {
+        response.add_answers(chain(query.name(), length, query.query_type()));
+        response.add_query(query);
+        return response.to_vec().ok();
+    }
     let records = records(&name, query.query_type());
     let ttl = if is_once(&name) { 0 } else { TTL };
     if records.is_none() {
@@ -82,6 +91,34 @@ fn answer(question: &[u8], ends: &Ends) -> Option<Vec<u8>> {
     }
     response.add_query(query);
     response.to_vec().ok()
+}
+
+/// A header alone, as servers answer that don't know EDNS.
+fn form_error(question: &[u8]) -> Vec<u8> {
+    let id = question.get(..2).unwrap_or_default();
+    [id, &[0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]].concat()
+}
+
+/// So many aliases, one for another, and the address of the last.
+fn chain(name: &Name, length: usize, kind: RecordType) -> Vec<Record> {
+    let link = |left: usize| Name::from_ascii(format!("{left}.chain.test.")).unwrap_or_default();
+    let mut owner = name.clone();
+    let mut answer = Vec::new();
+    for left in (0..length).rev() {
+        answer.push(Record::from_rdata(
+            owner,
+            TTL,
+            RData::CNAME(CNAME(link(left))),
+        ));
+        owner = link(left);
+    }
+    let addresses = records("0.chain.test.", kind).unwrap_or_default();
+    answer.extend(
+        addresses
+            .into_iter()
+            .map(|data| Record::from_rdata(owner.clone(), TTL, data)),
+    );
+    answer
 }
 
 /// Whether this question was never asked before.
@@ -113,6 +150,7 @@ fn records(name: &str, kind: RecordType) -> Option<Vec<RData>> {
     let host = by_name(name)?;
     Some(match kind {
         RecordType::A => vec![RData::A(A(host.v4))],
+        RecordType::AAAA if is_half_dead(name) => vec![RData::AAAA(AAAA(NOWHERE))],
         RecordType::AAAA => vec![RData::AAAA(AAAA(host.v6))],
         _ => Vec::new(),
     })

@@ -23,6 +23,21 @@ const LATE: &str = ".late.test";
 /// answered, for a moment; no other.
 const ONCE: &str = ".once.test";
 
+/// Names below this one have the wildcard host's address too: what an alias stands for.
+const CHAIN: &str = ".chain.test";
+
+/// How many aliases a name has, one for another, before it comes to an address: `chainN.wild.test`
+/// has N.
+pub(crate) fn aliases(name: &str) -> Option<usize> {
+    let label = name.strip_suffix(".wild.test.")?;
+    label.strip_prefix("chain")?.parse().ok()
+}
+
+/// Whether a name has an address of the sixth version where nothing answers.
+pub(crate) fn is_half_dead(name: &str) -> bool {
+    name.eq_ignore_ascii_case("dead6.wild.test.")
+}
+
 /// Whether a name is one that is answered once.
 pub(crate) fn is_once(name: &str) -> bool {
     name.trim_end_matches('.')
@@ -40,7 +55,7 @@ pub(crate) fn is_late(name: &str) -> bool {
 /// The host that a name belongs to.
 pub(crate) fn by_name(name: &str) -> Option<Host> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    if is_late(&name) || is_once(&name) {
+    if is_late(&name) || is_once(&name) || name.ends_with(CHAIN) {
         return Some(WILD);
     }
     HOSTS

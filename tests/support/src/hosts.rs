@@ -36,3 +36,8 @@ pub const DENIED: Host = host("denied.test", [198, 51, 100, 20], (1, 0x20));
 pub const WILD: Host = host("*.wild.test", [198, 51, 100, 30], (1, 0x30));
 /// Wants to be taken for `allowed.test`; runs a name server too.
 pub const ATTACKER: Host = host("attacker.test", [203, 0, 113, 66], (2, 0x66));
+/// A name server that takes EDNS (RFC 6891) for a form error, and answers like the other one
+/// without it.
+pub const OLD_RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 61);
+/// Where nothing answers; `dead6.wild.test` has this address beside a good one.
+pub const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 1);
