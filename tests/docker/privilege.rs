@@ -147,10 +147,11 @@ fn remove_record(bed: &Bed, container: &Container<'_>) {
         .exec("curl -4 -sS -m 9 http://allowed.test/before")
         .must_succeed();
     fs::remove_file(&path).unwrap();
-    container
-        .exec("curl -4 -sS -m 9 http://allowed.test/after")
-        .must_succeed();
+    // It is looked after once a second.
     wait_for("the record to be gone on with", || {
+        container
+            .exec("curl -4 -sS -m 9 http://allowed.test/after")
+            .must_succeed();
         container
             .records()
             .iter()
