@@ -60,7 +60,12 @@ impl Traffic {
         self.back.fetch_add(bytes, Relaxed);
     }
 
-    /// They were not, after all.
+    /// How many bytes were given to the server's side so far.
+    pub fn out(&self) -> u64 {
+        self.out.load(Relaxed)
+    }
+
+    /// So many of them were not, after all.
     pub fn take_back_out(&self, bytes: u64) {
         self.out.fetch_sub(bytes, Relaxed);
     }

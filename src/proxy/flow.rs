@@ -1,7 +1,7 @@
 //! One captured TCP connection as everything that serves it knows it: who opened it, where it was
 //! addressed to, and what decides, dials and records it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dial::{DialError, Outside, Upstream};
@@ -163,6 +163,13 @@ impl Flow {
         let outside = Arc::clone(&self.services.outside);
         let (source, destination) = (self.source, self.destination);
         async move { outside.dial(&permit, source, destination).await }
+    }
+
+    /// Whether a connection to this address would be made from that one, now: interfaces come and go.
+    pub(super) fn would_dial_from(&self, from: IpAddr, address: UpstreamAddr) -> bool {
+        let egress = &self.services.egress;
+        let source = egress.source_for(self.source.ip(), address.socket_addr().ip());
+        source.is_none_or(|source| source.address == from.to_canonical())
     }
 
     /// Whether a connection to this address, made under another permit, would also have been made

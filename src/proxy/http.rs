@@ -351,6 +351,7 @@ impl Conversation<'_> {
                 Served::Nobody => Ends::of(meters.0, meters.1),
                 _ => Ends::of(meters.0, meters.1.from_now()),
             });
+            let before = traffic.out();
             let outcome = self
                 .pass(
                     &mut server,
@@ -362,6 +363,7 @@ impl Conversation<'_> {
                 .await;
             match (outcome, again) {
                 (Err(Failure::Nothing), Some(again)) => {
+                    traffic.take_back_out(traffic.out() - before);
                     self.client.replace(0, again);
                     may_reuse = false;
                 }
@@ -383,6 +385,7 @@ impl Conversation<'_> {
         let fits = |name: Option<&Hostname>, address| {
             name == permit.name() && flow.would_dial(permit, address)
         };
+        let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
         match self.server.take() {
             Some(server) if fits(server.name.as_ref(), server.address) => return Ok(server),
             Some(server) => self.release(server),
@@ -391,9 +394,11 @@ impl Conversation<'_> {
         if may_reuse
             && self.ahead.is_none()
             && request.may_be_repeated()
-            && let Some(idle) = flow
-                .pool()
-                .take(|idle| fits(idle.name.as_ref(), idle.address))
+            && let Some(idle) = flow.pool().take(|idle| {
+                let from = local(&idle.stream);
+                fits(idle.name.as_ref(), idle.address)
+                    && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
+            })
         {
             return Ok(Server {
                 side: Incoming::silent(idle.stream, &flow.streams().budget),

@@ -119,6 +119,8 @@ impl Incoming {
                 Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
                     return Err(NoHead::NoRoom);
                 }
+                // Who resets a connection on which it said nothing has ended, too.
+                Err(_) if self.bytes.is_empty() => return Err(NoHead::Ended),
                 Err(error) => return Err(NoHead::Incomplete(Some(error))),
             }
         }
