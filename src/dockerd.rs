@@ -19,12 +19,14 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::container::state::ProcessId;
-use crate::sys::file;
+use crate::sys::{file, links};
 
 /// What dockerd reads unless `--config-file` names another.
 pub const DEFAULT_CONFIG: &str = "/etc/docker/daemon.json";
 /// Where it keeps what it knows, unless it is told otherwise.
 const DEFAULT_DATA: &str = "/var/lib/docker";
+/// The bridge of its network `bridge`, unless it is told otherwise.
+const DEFAULT_BRIDGE: &str = "docker0";
 /// One empty file for each dockerd that was seen to go by `dns`, named by its process.
 const SEEN: &str = "/run/boundary-dockerd";
 /// The most that is read of its file.
@@ -98,18 +100,52 @@ impl Daemon {
     /// By its command line, or its file, if that is older than the process.
     fn was_started_with_dns(&self) -> bool {
         !self.flag("--dns").is_empty()
-            || (!dns(&self.settings()).is_empty() && self.began_after_its_file())
+            || (!strings(&self.settings(), "dns").is_empty() && self.began_after_its_file())
     }
 
     /// The DNS servers of its command line and its file, as that is now.
     #[must_use]
     pub fn servers(&self) -> Vec<IpAddr> {
-        let settings = self.settings();
-        self.flag("--dns")
-            .into_iter()
-            .chain(dns(&settings))
+        let flags = self.flag("--dns").into_iter().map(str::to_owned);
+        flags
+            .chain(strings(&self.settings(), "dns"))
             .filter_map(|server| server.parse().ok())
             .collect()
+    }
+
+    /// The search domains that it gives to containers that were told none, as its command line and
+    /// its file have them now.
+    #[must_use]
+    pub fn search(&self) -> Vec<String> {
+        let flags = self.flag("--dns-search").into_iter().map(str::to_owned);
+        flags
+            .chain(strings(&self.settings(), "dns-search"))
+            .collect()
+    }
+
+    /// What the word `host-gateway` stands for in `--add-host`: what it was told, else the
+    /// addresses of the default bridge (moby's `setHostGatewayIP`; 20.10 takes the IPv4 one where
+    /// there are both, 28 both).
+    #[must_use]
+    pub fn host_gateways(&self) -> Vec<IpAddr> {
+        let settings = self.settings();
+        let flags = self
+            .flag("--host-gateway-ip")
+            .into_iter()
+            .map(str::to_owned);
+        let told: Vec<_> = flags
+            .chain(strings(&settings, "host-gateway-ip"))
+            .chain(strings(&settings, "host-gateway-ips"))
+            .filter_map(|address| address.parse().ok())
+            .collect();
+        if !told.is_empty() {
+            return told;
+        }
+        let flagged = ["--bridge", "-b"]
+            .into_iter()
+            .find_map(|flag| self.flag(flag).last().map(|name| (*name).to_owned()));
+        let bridge = flagged.or_else(|| strings(&settings, "bridge").pop());
+        links::addresses(bridge.as_deref().unwrap_or(DEFAULT_BRIDGE))
     }
 
     /// The values of a flag on its command line, `--flag value` and `--flag=value` alike.
@@ -200,12 +236,15 @@ impl Daemon {
     }
 }
 
-fn dns(settings: &Value) -> Vec<&str> {
-    let list = settings.get("dns").and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+/// A text, or a list of texts.
+fn strings(settings: &Value, key: &str) -> Vec<String> {
+    let one_or_more = match settings.get(key) {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    let texts = one_or_more.iter().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 fn changed(meta: &std::fs::Metadata) -> Option<SystemTime> {
@@ -387,6 +426,56 @@ mod tests {
             this_process(&config, "dockerd --data-root=/srv/b").data(),
             Path::new("/srv/b")
         );
+    }
+
+    #[test]
+    fn search_domains_come_from_the_command_line_and_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("daemon.json");
+        file::replace(&config, br#"{"dns-search": ["a.test", "b.test"]}"#, 0o644).expect("written");
+        assert_eq!(
+            this_process(&config, "dockerd").search(),
+            ["a.test", "b.test"]
+        );
+        let flagged = this_process(
+            Path::new("/nowhere"),
+            "dockerd --dns-search c.test --dns 192.0.2.1",
+        );
+        assert_eq!(flagged.search(), ["c.test"]);
+    }
+
+    #[test]
+    fn the_hosts_gateway_is_what_dockerd_was_told_else_the_bridges_address() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("daemon.json");
+        for (text, arguments, expected) in [
+            (
+                r#"{"host-gateway-ip": "192.0.2.1"}"#,
+                "dockerd",
+                &["192.0.2.1"][..],
+            ),
+            (
+                r#"{"host-gateway-ips": ["192.0.2.1", "2001:db8::1"]}"#,
+                "dockerd",
+                &["192.0.2.1", "2001:db8::1"],
+            ),
+            ("{}", "dockerd --host-gateway-ip=192.0.2.2", &["192.0.2.2"]),
+            (r#"{"bridge": "none"}"#, "dockerd", &[]),
+        ] {
+            file::replace(&config, text.as_bytes(), 0o644).expect("written");
+            let expected: Vec<IpAddr> =
+                expected.iter().map(|ip| ip.parse().expect("one")).collect();
+            assert_eq!(
+                this_process(&config, arguments).host_gateways(),
+                expected,
+                "{text}"
+            );
+        }
+        for (text, arguments) in [(r#"{"bridge": "lo"}"#, "dockerd"), ("{}", "dockerd -b lo")] {
+            file::replace(&config, text.as_bytes(), 0o644).expect("written");
+            let found = this_process(&config, arguments).host_gateways();
+            assert!(found.contains(&IpAddr::from([127, 0, 0, 1])), "{text}");
+        }
     }
 
     #[test]

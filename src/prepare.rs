@@ -5,6 +5,7 @@ pub(crate) mod devices;
 pub(crate) mod identity;
 pub(crate) mod joined;
 pub(crate) mod mounts;
+pub(crate) mod names;
 pub(crate) mod namespaces;
 pub(crate) mod proof;
 pub(crate) mod resolvers;

@@ -54,7 +54,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
 use crate::logging;
-use crate::policy::{Exit, Policy};
+use crate::policy::{Exit, GivenNames, Policy};
 use crate::sys::channel::Channel;
 use crate::sys::signal::Termination;
 use crate::sys::{confine, process};
@@ -92,6 +92,8 @@ pub struct Task {
     pub journal: Journal,
     /// The servers that names are asked of, in order.
     pub resolvers: Vec<SocketAddr>,
+    /// What the container's engine told it about names.
+    pub given: GivenNames,
     /// How it gets to the outside.
     pub exit: Exit,
     /// Bytes that it, its keeper and the kernel's memory for its sockets may use together.
@@ -132,6 +134,7 @@ impl Filter {
             judge: Judge {
                 policy: Arc::new(task.policy),
                 learned: Arc::new(Learned::within(budget.clone())),
+                given: Arc::new(task.given),
                 journal: task.journal,
             },
             streams: Streams::new(budget),
@@ -276,6 +279,7 @@ impl Filter {
             streams: streams.clone(),
             resolver: Arc::clone(&resolver),
             egress: Arc::clone(&egress),
+            given: Arc::clone(&judge.given),
         });
         let handlers = Handlers {
             connections: Arc::new(flow::ConnectionServices {

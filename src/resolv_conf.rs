@@ -1,4 +1,4 @@
-//! resolv.conf(5): the host's DNS servers, as far as they can be asked from another network
+//! resolv.conf(5): search domains, and the host's DNS servers, as far as they can be asked from another network
 //! namespace. A loopback server (`127.0.0.53`) can't: it answers the host alone.
 
 use std::net::IpAddr;
@@ -49,6 +49,23 @@ pub fn nameservers(text: &str) -> Vec<IpAddr> {
     text.lines().filter_map(address).collect()
 }
 
+/// The domains by which short names are completed, as they are written: those of the last `search`
+/// or `domain` line.
+#[must_use]
+pub fn search(text: &str) -> Vec<String> {
+    let domains = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        if !["search", "domain"].contains(&words.next()?) {
+            return None;
+        }
+        let domains = words.take_while(|word| !word.starts_with(['#', ';']));
+        Some(domains.map(str::to_owned).collect::<Vec<_>>())
+    };
+    let mut said = text.lines().filter_map(domains);
+    said.rfind(|domains| !domains.is_empty())
+        .unwrap_or_default()
+}
+
 /// Those that mean the same in another namespace, where loopback is another machine; at most three.
 #[must_use]
 pub fn usable(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
@@ -76,6 +93,24 @@ mod tests {
         let text = "# nameserver 9.9.9.9\n; x\nsearch nameserver 1.1.1.1\nnameserver 10.0.0.1\n\tnameserver  fd00::1 # note\n\
                     nameserver\nnameserver x\nnameserver fe80::1%eth0\nnameservers 1.1.1.1";
         assert_eq!(nameservers(text), addresses(&["10.0.0.1", "fd00::1"]));
+    }
+
+    #[test]
+    fn the_last_line_says_what_is_searched() {
+        for (text, expected) in [
+            (
+                "search a.test b.test\nnameserver 10.0.0.1",
+                &["a.test", "b.test"][..],
+            ),
+            ("search a.test\n domain\tb.test # note", &["b.test"]),
+            (
+                "domain a.test\nsearch b.test c.test\nsearch",
+                &["b.test", "c.test"],
+            ),
+            ("# search a.test\nsearched b.test\noptions ndots:5", &[]),
+        ] {
+            assert_eq!(search(text), expected, "{text}");
+        }
     }
 
     #[test]

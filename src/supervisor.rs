@@ -145,6 +145,7 @@ fn prepare() -> anyhow::Result<Keeper> {
         policy,
         journal,
         resolvers: plan.resolvers.clone(),
+        given: plan.given.clone(),
         exit: plan.exit,
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod confine;
 pub mod file;
 pub mod fork;
+pub mod links;
 pub mod memory;
 pub mod mountinfo;
 pub mod netlink;

@@ -2,12 +2,13 @@
 
 #![no_main]
 
-use boundary_shim::resolv_conf::{nameservers, usable};
+use boundary_shim::resolv_conf::{nameservers, search, usable};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let named = nameservers(&String::from_utf8_lossy(bytes));
-    let servers = usable(named);
+    let text = String::from_utf8_lossy(bytes);
+    assert!(search(&text).iter().all(|domain| text.contains(domain)));
+    let servers = usable(nameservers(&text));
     assert!(servers.len() <= 3);
     for server in servers {
         assert!(

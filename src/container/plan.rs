@@ -10,7 +10,7 @@ use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::line::ContainerIdentity;
-use crate::policy::{Exit, PolicySource};
+use crate::policy::{Exit, GivenNames, PolicySource};
 
 /// One container's gateway, as decided.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub struct Plan {
     pub exit: Exit,
     /// Resolvers that the proxy asks, in order. Never taken from the container's own files.
     pub resolvers: Vec<SocketAddr>,
+    /// What its engine told it about names. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub given: GivenNames,
     /// The rules.
     pub policy: PolicySource,
 }

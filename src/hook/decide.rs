@@ -18,7 +18,7 @@ use crate::container::state::{self, ProcessId};
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
-use crate::prepare::{joined, mounts, namespaces, resolvers, sweep};
+use crate::prepare::{joined, mounts, names, namespaces, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::mounts::HostFiles;
 use crate::spec::{self, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
@@ -73,6 +73,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         audit: id.audit_file(&settings.audit_directory),
         exit,
         resolvers: resolvers::choose(&settings, &resolvers::DockerFiles::default()).resolvers,
+        given: names::of_engine(spec, &bundle.directory, &id),
         policy,
     })
 }

@@ -203,6 +203,13 @@ impl Policy {
         }
     }
 
+    /// Whether some rule denies something to `name` that it doesn't deny to `other`.
+    #[must_use]
+    pub fn denies_more_to(&self, name: &Hostname, other: &Hostname) -> bool {
+        let more = |rule: &Arc<Rule>| rule.is_about(name) && !rule.is_about(other);
+        self.deny.iter().any(more)
+    }
+
     fn judge(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
         if let Some(denial) = shut(attempt) {
             return Err(denial);

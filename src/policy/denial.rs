@@ -4,7 +4,12 @@
 //! A denial that no rule made is built with [`Denial::because`], whichever part of the program
 //! denies.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::net;
 
 /// Why an attempt may not go out, in words for people and for the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,14 @@ impl Denial {
         }
     }
 
+    /// The same for a name that has this address without DNS ([`super::Permit::names`]): a rule for
+    /// it has to name the address.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        let suggestion = with_cidr(self.suggestion.as_deref(), address);
+        Self { suggestion, ..self }
+    }
+
     /// The same, with the rule that would allow it, where there is one.
     pub(super) fn suggesting(self, suggestion: Option<String>) -> Self {
         Self { suggestion, ..self }
@@ -62,6 +75,12 @@ impl Grounds {
         }
     }
 
+    /// The same for a name that has this address without DNS, as [`Denial::at`].
+    pub(super) fn at(self, address: IpAddr) -> Self {
+        let suggestion = with_cidr(self.suggestion.as_deref(), address).map(Arc::from);
+        Self { suggestion, ..self }
+    }
+
     /// `observe` mode lets it pass in spite of this.
     #[must_use]
     pub fn in_spite_of(denial: &Denial) -> Self {
@@ -71,4 +90,12 @@ impl Grounds {
             suggestion,
         }
     }
+}
+
+/// A suggested rule for a name that is to name the address, too; none where the address is never
+/// open.
+fn with_cidr(rule: Option<&str>, address: IpAddr) -> Option<String> {
+    let range = IpNet::from(address.to_canonical());
+    rule.filter(|_| net::can_be_named(&range))
+        .map(|rule| format!("{rule} cidr={range}"))
 }

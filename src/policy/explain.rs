@@ -59,9 +59,9 @@ pub(super) fn narrowest_for_address(address: IpAddr, attempt: &Attempt<'_>) -> O
         Protocol::Udp => format!("proto=udp cidr={range}"),
         Protocol::Http | Protocol::Https | Protocol::Tcp => format!("cidr={range}"),
     };
-    let open = net::classify(address) == net::Class::Public || net::names_private(&range);
     // A range allows any TCP: the port is always worth naming.
-    with_port(words, Protocol::Tcp, attempt.destination.port()).filter(|_| open)
+    with_port(words, Protocol::Tcp, attempt.destination.port())
+        .filter(|_| net::can_be_named(&range))
 }
 
 fn with_port(words: String, protocol: Protocol, port: u16) -> Option<String> {

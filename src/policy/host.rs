@@ -15,7 +15,10 @@ const MAX_LABEL: usize = 63;
 
 /// A canonical DNS name: ASCII, lower case, no trailing dot, 1 to 253 bytes. Never an address
 /// literal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(try_from = "String", into = "String")]
 pub struct Hostname(Box<str>);
 
 /// Why a text is no host name.
@@ -64,6 +67,20 @@ fn ends_in_a_number(name: &str) -> bool {
     let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     last.bytes().all(|byte| byte.is_ascii_digit())
         || hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+impl TryFrom<String> for Hostname {
+    type Error = HostnameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Hostname> for String {
+    fn from(name: Hostname) -> Self {
+        name.0.into()
+    }
 }
 
 impl FromStr for Hostname {

@@ -53,6 +53,11 @@ pub(super) fn names_private(range: &IpNet) -> bool {
     PRIVATE.iter().any(|(private, _)| private.contains(range))
 }
 
+/// Whether a rule that holds just this address opens it.
+pub(super) fn can_be_named(address: &IpNet) -> bool {
+    classify(address.addr()) == Class::Public || names_private(address)
+}
+
 /// The IPv4 address inside an IPv6 one, where there is one; else the address itself.
 pub(super) fn unwrapped(address: IpAddr) -> IpAddr {
     match address {

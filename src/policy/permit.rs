@@ -55,6 +55,10 @@ impl RuleChain {
         self.0.iter().all(|rule| rule.leads_to(address))
     }
 
+    fn names(&self, address: IpAddr) -> bool {
+        self.0.iter().all(|rule| rule.names(address))
+    }
+
     fn names_private(&self, address: IpAddr) -> bool {
         !self.0.is_empty() && self.0.iter().all(|rule| rule.names_private(address))
     }
@@ -103,6 +107,33 @@ impl Permit {
     pub fn reads_request(&self) -> bool {
         let reads = |chain: &RuleChain| chain.0.iter().any(|rule| rule.reads_request());
         self.chains.iter().all(reads)
+    }
+
+    /// The same for a name that has this address without DNS ([`Self::names`]): what `observe` mode
+    /// suggests names the address, too.
+    #[must_use]
+    pub fn at(self, address: IpAddr) -> Self {
+        let grounds = self.grounds.at(address);
+        Self { grounds, ..self }
+    }
+
+    /// Whether the rules that it rests on name this address by `cidr`, so that it counts for the
+    /// permit's name without DNS; in `observe` mode any does. To connect there,
+    /// [`Self::upstream`] is asked all the same.
+    ///
+    /// # Errors
+    /// The denial of the address, with the rule that would name it.
+    pub fn names(&self, address: IpAddr) -> Result<(), Denial> {
+        let address = address.to_canonical();
+        let mut chains = self.chains.iter().chain(&self.openings);
+        if chains.any(|chain| chain.names(address)) {
+            return Ok(());
+        }
+        let denial = self.denial(
+            address,
+            "its address by --add-host, and no rule names it by cidr",
+        );
+        Err(denial.suggesting(self.suggestion(address)))
     }
 
     /// Checks one resolved address against the special ranges and the rules' ranges.
@@ -167,8 +198,10 @@ impl Permit {
     /// The narrowest rule that would let it lead to this address.
     fn suggestion(&self, address: IpAddr) -> Option<String> {
         let range = IpNet::from(address);
-        let can_be_named = net::classify(address) == Class::Public || net::names_private(&range);
-        let narrowest = self.narrowest.as_ref().filter(|_| can_be_named)?;
+        let narrowest = self
+            .narrowest
+            .as_ref()
+            .filter(|_| net::can_be_named(&range))?;
         Some(match self.target {
             PermittedTarget::Name(_) => format!("{narrowest} cidr={range}"),
             PermittedTarget::Address(_) => narrowest.clone(),

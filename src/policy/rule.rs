@@ -58,6 +58,13 @@ impl Rule {
         }
     }
 
+    /// Whether its names include this one; one without names is about all of them.
+    pub(super) fn is_about(&self, name: &Hostname) -> bool {
+        self.domains
+            .as_ref()
+            .is_none_or(|domains| domains.iter().any(|domain| domain.matches(name)))
+    }
+
     /// Whether it allows connections to this address, whatever name they bear.
     pub(super) fn allows_address(&self, address: IpAddr) -> bool {
         self.domains.is_none() && self.leads_to(address)
@@ -71,6 +78,11 @@ impl Rule {
     /// Whether the address is in its ranges, or it has none.
     pub(super) fn leads_to(&self, address: IpAddr) -> bool {
         self.networks.is_empty() || self.networks.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether it has ranges, and the address is in one.
+    pub(super) fn names(&self, address: IpAddr) -> bool {
+        !self.networks.is_empty() && self.leads_to(address)
     }
 
     /// Whether it means this address by a private range that it holds.

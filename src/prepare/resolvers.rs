@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::names;
 use crate::container::plan::ContainerId;
 use crate::dockerd::{self, Daemon};
+use crate::policy::GivenNames;
 use crate::resolv_conf;
 use crate::settings::{ContainerResolvers, Settings};
 use crate::spec::{self, Spec};
@@ -37,6 +39,8 @@ pub(crate) struct DockerFiles {
     /// Where a running dockerd keeps the container's files: whoever starts one with another engine
     /// can mount a file of such a path.
     pub(crate) kept_in: Option<PathBuf>,
+    /// What it was told about names; nothing where no dockerd runs that keeps its files.
+    pub(crate) given: GivenNames,
 }
 
 impl DockerFiles {
@@ -55,6 +59,10 @@ impl DockerFiles {
             daemon_goes_by_dns: !daemons.is_empty() && daemons.iter().all(Daemon::goes_by_dns),
             is_closed: mode == "host" || mode.starts_with("container:"),
             kept_in: (!daemons.is_empty()).then(|| directory.to_owned()),
+            given: match daemons.as_slice() {
+                [] => GivenNames::default(),
+                daemons => names::of_docker(&hostconfig, daemons),
+            },
         }
     }
 

@@ -54,6 +54,7 @@ impl Bench {
         let judge = Judge {
             policy: Arc::new(Policy::compile(&source).unwrap()),
             learned: Arc::new(Learned::within(budget.clone())),
+            given: Arc::default(),
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())
                 .unwrap(),
         };
@@ -81,14 +82,19 @@ impl Bench {
         }
     }
 
+    pub(super) fn dialler(&self) -> Dialler {
+        Dialler {
+            streams: self.streams.clone(),
+            resolver: Arc::clone(&self.resolver),
+            egress: Arc::clone(&self.egress),
+            given: Arc::clone(&self.judge.given),
+        }
+    }
+
     pub(super) fn relay(&self) -> udp::Relay {
         udp::Relay::new(udp::RelayServices {
             judge: self.judge.clone(),
-            dialler: Arc::new(Dialler {
-                streams: self.streams.clone(),
-                resolver: Arc::clone(&self.resolver),
-                egress: Arc::clone(&self.egress),
-            }),
+            dialler: Arc::new(self.dialler()),
             inside: Arc::new(Inside::by(None)),
             budget: self.streams.budget.clone(),
         })

@@ -18,7 +18,7 @@ use super::dns::Resolver;
 use super::egress::Egress;
 use super::race::{self, Lost};
 use super::stream::{Stream, Streams};
-use crate::policy::{Denial, Permit, UpstreamAddr};
+use crate::policy::{Denial, GivenNames, Permit, UpstreamAddr};
 
 /// A connection to the outside.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct Dialler {
     pub resolver: Arc<Resolver>,
     /// Says from where to connect, and where not to.
     pub egress: Arc<Egress>,
+    /// Names whose addresses aren't in DNS.
+    pub given: Arc<GivenNames>,
 }
 
 impl Outside for Dialler {
@@ -142,6 +144,24 @@ impl Dialler {
         destination: SocketAddr,
         raced: bool,
     ) -> Result<Vec<IpAddr>, DialError> {
+        // A container looks into its hosts file first, where an engine writes what it was told by
+        // `--add-host`. Such an address counts only where a rule names it: whoever starts a container
+        // could else send any allowed name anywhere.
+        let mut unnamed = None;
+        let mut named = Vec::new();
+        for address in permit
+            .name()
+            .into_iter()
+            .flat_map(|name| self.given.addresses_of(name))
+        {
+            match permit.names(address) {
+                Ok(()) => named.push(address),
+                Err(denial) => unnamed = Some(denial),
+            }
+        }
+        if !named.is_empty() {
+            return Ok(named);
+        }
         // Names of one label are the engine's own (`db`), and only its resolver inside the container
         // knows them. The address that it gave is taken where it is a neighbour's; anywhere else it
         // would be the client's free choice.
@@ -151,13 +171,15 @@ impl Dialler {
         if single_label && self.is_on_link(destination.ip()) {
             return Ok(vec![destination.ip()]);
         }
-        let unknown = |error| DialError::Unreachable(format!("looking up the name: {error}"));
         let found = if raced {
             self.resolver.lookup_both(permit, client.ip()).await
         } else {
             self.resolver.lookup(permit, client.ip()).await
         };
-        found.map_err(unknown)
+        found.map_err(|error| match unnamed {
+            Some(denial) => DialError::Denied(denial),
+            None => DialError::Unreachable(format!("looking up the name: {error}")),
+        })
     }
 
     fn is_on_link(&self, address: IpAddr) -> bool {
@@ -239,11 +261,7 @@ mod tests {
         let Verdict::Allow(permit) = bench.judge.policy.decide(&attempt) else {
             panic!("denied")
         };
-        let dialler = Dialler {
-            streams: bench.streams.clone(),
-            resolver: Arc::clone(&bench.resolver),
-            egress: Arc::clone(&bench.egress),
-        };
+        let dialler = bench.dialler();
         let tried = |candidates: &[&str]| {
             let candidates = candidates.iter().map(|address| address.parse().unwrap());
             let permitted = dialler.permitted(&permit, destination, candidates.collect());
@@ -276,5 +294,74 @@ mod tests {
         );
         assert!(matches!(tried(&["127.0.0.1"]), Err(DialError::Denied(_))));
         assert!(matches!(tried(&[]), Err(DialError::Unreachable(_))));
+    }
+
+    const ENTRY: &str = "192.0.2.7";
+
+    /// Where a request for `host.test` is sent under these rules, in a container that was started
+    /// with `--add-host host.test:192.0.2.7` and addresses its packets elsewhere.
+    async fn dialled(allow: &[&str]) -> Result<Vec<String>, (String, Option<String>)> {
+        let name = Hostname::parse("host.test").unwrap();
+        let mut bench = Bench::new(allow, Vec::new());
+        bench.judge.given = Arc::new(GivenNames {
+            hosts: vec![(name.clone(), ENTRY.parse().unwrap())],
+            ..GivenNames::default()
+        });
+        let (client, destination) = (
+            "10.0.0.2:40000".parse().unwrap(),
+            "198.51.100.1:80".parse().unwrap(),
+        );
+        let permit = bench
+            .judge
+            .decide(&Attempt {
+                protocol: Protocol::Http,
+                name: Some(&name),
+                destination,
+                method: None,
+                path: None,
+            })
+            .unwrap();
+        let found = bench
+            .dialler()
+            .permitted_addresses(&permit, client, destination)
+            .await;
+        match found {
+            Ok(addresses) => Ok(addresses
+                .into_iter()
+                .map(|address| address.socket_addr().to_string())
+                .collect()),
+            Err(DialError::Denied(denial)) => Err((denial.reason, denial.suggestion)),
+            Err(DialError::Unreachable(problem)) => Err((problem, None)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_by_add_host_leads_to_its_address_where_a_rule_names_that() {
+        let entry = Ok(vec![format!("{ENTRY}:80")]);
+        for rules in [
+            &["domain=host.test cidr=192.0.2.7/32"][..],
+            &["domain=host.test cidr=192.0.2.0/24"],
+            &["domain=host.test", "cidr=192.0.2.7/32 port=80"],
+        ] {
+            assert_eq!(dialled(rules).await, entry, "{rules:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn elsewhere_it_is_looked_up_and_what_is_missing_is_said() {
+        let said = "host.test leads to 192.0.2.7, which is its address by --add-host, and no rule \
+                    names it by cidr";
+        let missing = Err((
+            said.to_owned(),
+            Some("domain=host.test cidr=192.0.2.7/32".to_owned()),
+        ));
+        for rules in [
+            &["domain=host.test"][..],
+            &["domain=*"],
+            &["domain=host.test", "cidr=192.0.2.7/32 port=443"],
+            &["domain=host.test", "domain=other.test cidr=192.0.2.7/32"],
+        ] {
+            assert_eq!(dialled(rules).await, missing, "{rules:?}");
+        }
     }
 }

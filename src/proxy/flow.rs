@@ -113,9 +113,9 @@ impl Flow {
         }
     }
 
-    /// The name that the container means by this one.
+    /// The name that the container means by this one, which it said here ([`Judge::meant`]).
     pub(super) fn meant(&self, name: &Hostname) -> Hostname {
-        name.clone()
+        self.services.judge.meant(name, self.destination.ip())
     }
 
     /// What rules could fit it, as far as that decides how much of it is read.

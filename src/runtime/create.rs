@@ -13,7 +13,9 @@ use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
-use crate::prepare::{devices, identity, joined, mounts, namespaces, proof, resolvers, sweep};
+use crate::prepare::{
+    devices, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
+};
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, RewriteInput, RewriteOutcome, Spec};
@@ -53,6 +55,10 @@ pub(super) fn prepare(
     {
         docker.refuse_if_it_asks_from_host()?;
     }
+    let given = match &docker {
+        Some(docker) => docker.given.clone(),
+        None => names::of_engine(&spec, &bundle.directory, &container.id),
+    };
     let docker = docker.unwrap_or_default();
     let asked = resolvers::choose(settings, &docker);
     let plan = Plan {
@@ -78,6 +84,7 @@ pub(super) fn prepare(
         audit: container.id.audit_file(&settings.audit_directory),
         exit: outcome.exit,
         resolvers: asked.resolvers,
+        given,
         policy,
     };
     bundle.config.value = spec.into_value();

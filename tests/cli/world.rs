@@ -14,8 +14,8 @@ use std::process::{Child, Command, Output, Stdio};
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
 use boundary_shim::container::state::{self, ProcessId, SavedState};
-use boundary_shim::policy::Exit;
 use boundary_shim::policy::PolicySource;
+use boundary_shim::policy::{Exit, GivenNames};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
@@ -239,6 +239,7 @@ impl World {
             audit: self.path("audit.jsonl"),
             exit: Exit::Uplink,
             resolvers: Vec::new(),
+            given: GivenNames::default(),
             policy: PolicySource::default(),
         };
         SavedState {

@@ -14,6 +14,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) runtime: &'a str,
     pub(crate) annotations: &'a [(&'a str, &'a str)],
     pub(crate) host_network: bool,
+    /// The search domains of its `dnsConfig`, if it has one.
+    pub(crate) search: &'a [&'a str],
     /// A user namespace of its own: `hostUsers: false`.
     pub(crate) own_users: bool,
     /// Its Kubernetes namespace.
@@ -26,6 +28,7 @@ impl Default for Wanted<'_> {
             runtime: "boundary",
             annotations: &[],
             host_network: false,
+            search: &[],
             own_users: false,
             namespace: "default",
         }
@@ -104,11 +107,18 @@ impl Pods for Bed {
         let linux = Message::new()
             .text(1, &self.cgroup_of(&name))
             .message(2, &security);
-        let config = Message::new()
+        let mut config = Message::new()
             .message(1, &metadata)
             .text(2, if wanted.host_network { "" } else { &name })
             .map(7, wanted.annotations)
             .message(8, &linux);
+        if !wanted.search.is_empty() {
+            let dns = Message::new()
+                .texts(1, &["198.51.100.53"])
+                .texts(2, wanted.search)
+                .texts(3, &["ndots:5"]);
+            config = config.message(4, &dns);
+        }
         let request = Message::new().message(1, &config).text(2, wanted.runtime);
         let id = self.cri("RunPodSandbox", &request)?.get_text(1);
         Ok(Pod {

@@ -30,6 +30,10 @@ pub(crate) const TESTS: &[Test] = &[
         nesting,
     ),
     ("the_pods_annotation_picks_the_policy", annotation),
+    (
+        "a_short_name_leads_where_the_pods_search_list_says_whatever_a_container_writes_there",
+        short_names,
+    ),
 ];
 
 /// What needs containerd 2.
@@ -318,4 +322,28 @@ fn own_users(bed: &Bed) {
     let footprint = nests.footprint(&container);
     nests.remove().unwrap();
     footprint.vanishes(bed);
+}
+
+fn short_names(bed: &Bed) {
+    let pod = bed
+        .pod_with(Wanted {
+            search: &["shop.svc.cluster.local", "wild.test"],
+            ..Wanted::default()
+        })
+        .unwrap();
+    let both = "curl -4 -sS -m 5 http://a/; curl -4 -ksS -m 5 https://a/";
+    // resolv.conf is one file for all of them.
+    let forge = "printf 'search test\nnameserver 198.51.100.53\n' >/etc/resolv.conf";
+    let first = pod.sleeper();
+    let said = first.exec(both).must_succeed().stdout.clone();
+    assert_eq!(said.matches("I am *.wild.test").count(), 2, "{said}");
+    first.exec(forge).must_succeed();
+    for container in [first, pod.sleeper()] {
+        let said = container.exec("cat /etc/resolv.conf; curl -4 -sS -m 5 http://allowed/");
+        assert!(
+            said.stdout.starts_with("search test\n")
+                && said.stdout.contains("denied: GET allowed/"),
+            "{said:?}"
+        );
+    }
 }

@@ -26,6 +26,7 @@ mod control;
 mod endings;
 mod filter;
 mod memory;
+mod names;
 mod nesting;
 mod networks;
 mod privilege;
@@ -69,7 +70,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 20] = [
+const GROUPS: [Group; 21] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -81,6 +82,7 @@ const GROUPS: [Group; 20] = [
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
+    group("names", names::TESTS),
     group("endings", endings::TESTS),
     group("record", record::TESTS),
     Group {

@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_container_is_filtered_after_stop_start_and_restart_and_leaves_nothing",
         restarted,
     ),
+    (
+        "a_short_name_leads_where_podmans_search_list_says_whatever_the_container_writes_there",
+        short_names,
+    ),
     ("the_containers_of_a_pod_are_filtered_together", pod),
     (
         "what_reaches_around_the_filter_is_refused_in_podmans_own_words",
@@ -93,6 +97,29 @@ fn restarted(bed: &Bed) {
             wait_for_none(|| bed.traces_of(&id));
         }
     }
+}
+
+fn short_names(bed: &Bed) {
+    let podman = Podman {
+        bed,
+        options: RUNTIMES[0],
+    };
+    let name = unique("c");
+    podman.sleeper(&name, &["--dns-search", "wild.test"]);
+    let exec = |script: &str| podman.say(&["exec", &name, "sh", "-c", script]);
+    for _ in 0..2 {
+        let said = exec("curl -4 -sS -m 5 http://a/; curl -4 -ksS -m 5 https://a/").stdout;
+        assert_eq!(said.matches("I am *.wild.test").count(), 2, "{said}");
+        exec("echo search test >>/etc/resolv.conf").must_succeed();
+        let said = exec("curl -4 -sS -m 5 http://allowed/").stdout;
+        assert!(said.contains("denied: GET allowed/"), "{said}");
+        podman
+            .say(&["restart", "--time", "0", &name])
+            .must_succeed();
+    }
+    podman
+        .say(&["rm", "--force", "--time", "0", &name])
+        .must_succeed();
 }
 
 fn pod(bed: &Bed) {
