@@ -31,8 +31,9 @@ const LARGEST: u64 = 64 * 1024;
 
 /// What a container of any engine but Docker was told: the search domains in the resolv.conf that
 /// the engine made for this creation of the container. containerd and CRI-O make a pod's sandbox
-/// once, and podman removes the file and writes it anew at every start. The container's own id stands
-/// in the file's path, and nobody knew that before.
+/// once, and podman removes the file and writes it anew at every start (from 4.6 on only after
+/// `create`, so that it is empty here). The container's own id stands in the file's path, and nobody
+/// knew that before.
 pub(crate) fn of_engine(spec: &Spec, bundle: &Path, id: &ContainerId) -> GivenNames {
     let file = spec::mounted_on(spec, bundle, Path::new("/etc/resolv.conf"));
     let text = file

@@ -113,7 +113,7 @@ impl Flow {
         }
     }
 
-    /// The name that the container means by this one.
+    /// The name that the container means by this one, which it said here ([`Judge::meant`]).
     pub(super) fn meant(&self, name: &Hostname) -> Hostname {
         self.services.judge.meant(name, self.destination.ip())
     }

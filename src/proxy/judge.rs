@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::dns::Learned;
 use super::opaque;
 use crate::audit::{Entry, Journal, Subject};
-use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Protocol, Verdict};
+use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict};
 
 /// One gateway's. Clones share all of it.
 #[derive(Debug, Clone)]
@@ -28,21 +28,13 @@ impl Judge {
         self.journal.begin(subject)
     }
 
-    /// Decides one attempt: the only way to a permit. A name that was read from a request or a
-    /// hello counts for what it means ([`Self::meant`]), and so the permit is for that.
+    /// Decides one attempt: the only way to a permit.
     pub(super) fn decide(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
-        let is_said = matches!(attempt.protocol, Protocol::Http | Protocol::Https);
-        let said = attempt.name.filter(|_| is_said);
-        let meant = said.map(|said| self.meant(said, attempt.destination.ip()));
-        let attempt = Attempt {
-            name: meant.as_ref().or(attempt.name),
-            ..*attempt
-        };
         let address = attempt.destination.ip().to_canonical();
         let has_it_given = attempt
             .name
             .is_some_and(|name| self.given.addresses_of(name).any(|given| given == address));
-        match self.policy.decide(&attempt) {
+        match self.policy.decide(attempt) {
             Verdict::Allow(permit) if has_it_given => Ok(permit.at(address)),
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Deny(denial) if has_it_given => Err(denial.at(address)),
@@ -72,14 +64,14 @@ impl Judge {
             .unwrap_or_else(|| said.clone())
     }
 
-    /// Decides about what names nobody: in the names that the container resolved to the address,
-    /// else about the address. Gives the name decided about, too.
+    /// Decides about what names nobody: in the names that the container resolved to the address or
+    /// was given for it, else about the address. Gives the name decided about, too.
     pub(super) fn decide_unnamed(
         &self,
         attempt: Attempt<'_>,
     ) -> (Option<Hostname>, Result<Permit, Denial>) {
         let address = attempt.destination.ip().to_canonical();
-        let learned = self.names_of(address);
+        let learned = self.names_of(attempt.destination.ip());
         // A name that it was given counts only where a rule names the address, too: whoever starts
         // a container could else have any address taken for any name.
         let given = self.given.names_of(address).cloned();
@@ -105,7 +97,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::policy::{Mode, PolicySource};
+    use crate::policy::{Mode, PolicySource, Protocol};
     use crate::proxy::bench::Bench;
 
     const SERVER: &str = "192.0.2.1";
@@ -137,9 +129,10 @@ mod tests {
         said: Option<&str>,
         port: u16,
     ) -> Result<Permit, Denial> {
+        let meant = said.map(|said| bench.judge.meant(&name(said), server()));
         bench.judge.decide(&Attempt {
             protocol,
-            name: said.map(name).as_ref(),
+            name: meant.as_ref(),
             destination: SocketAddr::new(server(), port),
             method: None,
             path: None,

@@ -18,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         not_said,
     ),
     (
+        "nobody_elses_name_is_asked_for_at_an_allowed_names_address",
+        fronting,
+    ),
+    (
         "a_name_by_add_host_leads_to_its_address_under_a_rule_that_names_that",
         added,
     ),
@@ -82,6 +86,18 @@ fn not_said(_: &Bed) {
             );
         }
     }
+}
+
+/// DNS knows every name below the search domain, `denied.test.wild.test` among them.
+fn fronting(bed: &Bed) {
+    let container = bed.start_with(RUNTIME, &SEARCH, &["sleep", "600"]);
+    let curl = |words: &str| container.exec(&format!("curl -4 -sS -m 5 {words}"));
+    let known = curl("http://denied.test.wild.test/").stdout;
+    assert!(known.contains("I am *.wild.test"), "{known}");
+    let said = curl("-H 'Host: denied.test' http://denied.test.wild.test/").stdout;
+    assert!(said.contains("denied: GET denied.test/"), "{said}");
+    let at = "--resolve denied.test:443:198.51.100.30 https://denied.test/";
+    assert_eq!(curl(at).must_fail().stdout, "");
 }
 
 fn added(bed: &Bed) {

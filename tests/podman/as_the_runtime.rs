@@ -99,7 +99,9 @@ fn restarted(bed: &Bed) {
     }
 }
 
+/// podman 5 writes the list when the container has been created, which is too late for it to count.
 fn short_names(bed: &Bed) {
+    let reached = if version(bed) < 5 { 2 } else { 0 };
     let podman = Podman {
         bed,
         options: RUNTIMES[0],
@@ -109,7 +111,7 @@ fn short_names(bed: &Bed) {
     let exec = |script: &str| podman.say(&["exec", &name, "sh", "-c", script]);
     for _ in 0..2 {
         let said = exec("curl -4 -sS -m 5 http://a/; curl -4 -ksS -m 5 https://a/").stdout;
-        assert_eq!(said.matches("I am *.wild.test").count(), 2, "{said}");
+        assert_eq!(said.matches("I am *.wild.test").count(), reached, "{said}");
         exec("echo search test >>/etc/resolv.conf").must_succeed();
         let said = exec("curl -4 -sS -m 5 http://allowed/").stdout;
         assert!(said.contains("denied: GET allowed/"), "{said}");
