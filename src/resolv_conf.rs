@@ -69,13 +69,20 @@ pub fn search(text: &str) -> Vec<String> {
 /// Those that mean the same in another namespace, where loopback is another machine; at most three.
 #[must_use]
 pub fn usable(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let elsewhere = |address: &IpAddr| {
-        !(address.is_loopback() || address.is_unspecified() || address.is_multicast())
-    };
+    asked(addresses, |address| !address.is_loopback())
+}
+
+/// Those that the host itself can ask; at most three.
+#[must_use]
+pub fn usable_by_host(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    asked(addresses, |_| true)
+}
+
+fn asked(addresses: Vec<IpAddr>, fits: impl Fn(&IpAddr) -> bool) -> Vec<IpAddr> {
     addresses
         .into_iter()
         .map(|address| address.to_canonical())
-        .filter(elsewhere)
+        .filter(|address| !(address.is_unspecified() || address.is_multicast()) && fits(address))
         .take(MOST)
         .collect()
 }

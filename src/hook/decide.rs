@@ -51,6 +51,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     if gateway == GatewayOwner::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(init.pid), &policy)?;
     }
+    let asked = resolvers::choose(&settings, &resolvers::DockerFiles::default(), exit);
     Ok(Plan {
         container: container.id().clone(),
         identity: spec::identity::of_annotations(spec, &settings.record_labels),
@@ -63,6 +64,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
             .nesting
             .iter()
             .map(|_| NO_NESTING.to_owned())
+            .chain(asked.notices)
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,
@@ -72,7 +74,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),
         exit,
-        resolvers: resolvers::choose(&settings, &resolvers::DockerFiles::default()).resolvers,
+        resolvers: asked.resolvers,
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
     })

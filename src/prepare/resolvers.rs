@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::names;
 use crate::container::plan::ContainerId;
 use crate::dockerd::{self, Daemon};
-use crate::policy::GivenNames;
+use crate::policy::{Exit, GivenNames};
 use crate::resolv_conf;
 use crate::settings::{ContainerResolvers, Settings};
 use crate::spec::{self, Spec};
@@ -92,26 +92,35 @@ pub(crate) struct ResolverChoice {
     /// The servers, in order.
     pub(crate) resolvers: Vec<SocketAddr>,
     /// What is to be said about it in the record.
-    pub(crate) notice: Option<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// Chooses the resolvers to ask, from the first source that names any: the host's configuration,
 /// `--dns`, `dns` of dockerd, the host's own. Of `--dns`, only servers that one of the others
-/// names, unless the host allows any.
-pub(crate) fn choose(settings: &Settings, docker: &DockerFiles) -> ResolverChoice {
-    let host = resolv_conf::HOST
-        .map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file))))
-        .concat();
-    decide(settings, docker, host)
+/// names, unless the host allows any. Those on loopback can be asked only by a proxy that dials as
+/// the host.
+pub(crate) fn choose(settings: &Settings, docker: &DockerFiles, exit: Exit) -> ResolverChoice {
+    let host =
+        resolv_conf::HOST.map(|file| resolv_conf::nameservers(&resolv_conf::text(Path::new(file))));
+    decide(settings, docker, host.concat(), exit)
 }
 
-fn decide(settings: &Settings, docker: &DockerFiles, host: Vec<IpAddr>) -> ResolverChoice {
+fn decide(
+    settings: &Settings,
+    docker: &DockerFiles,
+    host: Vec<IpAddr>,
+    exit: Exit,
+) -> ResolverChoice {
     if !settings.resolvers.is_empty() {
         return ResolverChoice {
             resolvers: settings.resolvers.clone(),
-            notice: None,
+            notices: Vec::new(),
         };
     }
+    let of_host = match exit {
+        Exit::Host => resolv_conf::usable_by_host(host.clone()),
+        Exit::Uplink => resolv_conf::usable(host.clone()),
+    };
     let is_known = |server: &IpAddr| {
         settings.container_resolvers == ContainerResolvers::Any
             || docker.daemon.contains(server)
@@ -119,9 +128,11 @@ fn decide(settings: &Settings, docker: &DockerFiles, host: Vec<IpAddr>) -> Resol
     };
     let (known, unknown): (Vec<IpAddr>, Vec<IpAddr>) =
         docker.container.iter().copied().partition(is_known);
-    let sources = [known, docker.daemon.clone(), host].map(on_port_53);
-    let resolvers = sources
+    let of_docker = [known, docker.daemon.clone()];
+    let resolvers = of_docker
+        .map(|servers| on_port_53(resolv_conf::usable(servers)))
         .into_iter()
+        .chain([on_port_53(of_host)])
         .find(|servers| !servers.is_empty())
         .unwrap_or_default();
     let notice = (!unknown.is_empty()).then(|| {
@@ -132,7 +143,27 @@ fn decide(settings: &Settings, docker: &DockerFiles, host: Vec<IpAddr>) -> Resol
             unknown.join(", ")
         )
     });
-    ResolverChoice { resolvers, notice }
+    let nobody = resolvers.is_empty().then(|| nobody_to_ask(&host));
+    ResolverChoice {
+        resolvers,
+        notices: notice.into_iter().chain(nobody).collect(),
+    }
+}
+
+/// What is to be said where no name can be looked up, for want of a server.
+fn nobody_to_ask(named: &[IpAddr]) -> String {
+    let [file, _] = resolv_conf::HOST;
+    let why = if named.is_empty() {
+        format!("{file} names none")
+    } else {
+        let named: Vec<_> = named.iter().map(ToString::to_string).collect();
+        let named = named.join(", ");
+        format!("{file} names only {named}, which answers the host alone")
+    };
+    format!(
+        "no name can be looked up, because the host has no DNS server that the gateway could ask ({why}): \
+         set resolvers in /etc/boundary/config.toml"
+    )
 }
 
 /// The directory where dockerd keeps this container's files, if dockerd made it:
@@ -170,7 +201,7 @@ fn listed(json: &Value, key: &str) -> Vec<IpAddr> {
 }
 
 fn on_port_53(addresses: Vec<IpAddr>) -> Vec<SocketAddr> {
-    resolv_conf::usable(addresses)
+    addresses
         .into_iter()
         .map(|address| SocketAddr::new(address, 53))
         .collect()
@@ -221,10 +252,11 @@ mod tests {
 
     #[track_caller]
     fn assert_asked(settings: &Settings, docker: &DockerFiles, asked: &[&str], with_notice: bool) {
-        let choice = decide(settings, docker, servers(&["127.0.0.53", "10.0.0.3"]));
+        let host = servers(&["127.0.0.53", "10.0.0.3"]);
+        let choice = decide(settings, docker, host, Exit::Uplink);
         let asked: Vec<SocketAddr> = asked.iter().map(|server| server.parse().unwrap()).collect();
         assert_eq!(
-            (choice.resolvers, choice.notice.is_some()),
+            (choice.resolvers, !choice.notices.is_empty()),
             (asked, with_notice),
             "{docker:?}"
         );
@@ -289,6 +321,38 @@ mod tests {
             &["6.6.6.6:53"],
             false,
         );
+    }
+
+    #[test]
+    fn a_loopback_server_is_asked_as_the_host_and_else_it_is_said_that_nobody_can_be() {
+        let chosen = |host: &[&str], exit| {
+            let docker = DockerFiles::default();
+            decide(&Settings::default(), &docker, servers(host), exit)
+        };
+        let asked = |choice: ResolverChoice| {
+            choice
+                .resolvers
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            asked(chosen(&["127.0.0.53", "10.0.0.3"], Exit::Host)),
+            ["127.0.0.53:53", "10.0.0.3:53"]
+        );
+        assert_eq!(asked(chosen(&["127.0.0.1"], Exit::Host)), ["127.0.0.1:53"]);
+        for (host, why) in [
+            (&["127.0.0.1", "::1"][..], "only 127.0.0.1, ::1,"),
+            (&[], "names none"),
+        ] {
+            let choice = chosen(host, Exit::Uplink);
+            assert!(choice.resolvers.is_empty());
+            assert!(
+                choice.notices.len() == 1 && choice.notices[0].contains(why),
+                "{:?}",
+                choice.notices
+            );
+        }
     }
 
     #[test]

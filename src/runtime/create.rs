@@ -60,7 +60,7 @@ pub(super) fn prepare(
         None => names::of_engine(&spec, &bundle.directory, &container.id),
     };
     let docker = docker.unwrap_or_default();
-    let asked = resolvers::choose(settings, &docker);
+    let asked = resolvers::choose(settings, &docker, outcome.exit);
     let plan = Plan {
         container: container.id.as_str().to_owned(),
         identity: identity::find(settings, &docker, &spec),
@@ -73,7 +73,7 @@ pub(super) fn prepare(
             .nesting
             .obstacles
             .into_iter()
-            .chain(asked.notice)
+            .chain(asked.notices)
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&spec),
         cgroups_path: spec::cgroup::path(&spec)?,
