@@ -71,8 +71,8 @@ const NO_LIMITS: [(&str, &str, &str); 45] = [
     ("proxy/pool.rs", "LOOKED", "how soon an end is seen"),
     (
         "proxy/http/incoming.rs",
-        "KEPT",
-        "a factor of the room that bytes take",
+        "PAID",
+        "a part of a connection's room",
     ),
     ("proxy/identify/tls.rs", "CLIENT_HELLO", "TLS's own"),
     ("proxy/identify/tls.rs", "FRAGMENT_LIMIT", "TLS's own"),

@@ -254,20 +254,21 @@ impl Conversation<'_> {
     }
 
     /// A request that was understood.
-    async fn exchange(&mut self, request: Request, mut entry: Entry) -> Then {
+    async fn exchange(&mut self, mut request: Request, mut entry: Entry) -> Then {
         let (name, permit) = self.decide(&request);
+        let is_plain = request.plain_path.take().is_some();
         let host = match (&request.host, &name) {
             (NamedHost::Address, _) | (_, None) => self.flow.destination().ip().to_string(),
             (_, Some(name)) => name.to_string(),
         };
         let subject = entry.subject();
         subject.method = Some(request.method.clone());
-        subject.path = Some(request.plain_path.as_ref().unwrap_or(&request.path).clone());
+        subject.path = Some(request.path.clone());
         subject.name = Some(host.clone());
         let permit = match permit {
             Ok(permit) => permit,
             // A rule may be for the path that this one could be understood as.
-            Err(_) if request.plain_path.is_none() && self.flow.reads_requests() => {
+            Err(_) if !is_plain && self.flow.reads_requests() => {
                 let why = BadRequest("the path can be understood in several ways");
                 return refuse(&self.client.stream, why, entry).await;
             }

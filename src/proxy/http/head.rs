@@ -125,6 +125,7 @@ pub(super) fn request_fields<'a>(
             }
             Read::Nothing(before) => before,
         };
+        few(&fields)?;
     }
     Ok(fields)
 }
@@ -147,8 +148,23 @@ pub(super) fn response_fields<'a>(
             }
             Read::Nothing(_) => Before::Plain,
         };
+        few(&fields)?;
     }
     Ok(fields)
+}
+
+/// The most fields that matter, and the most items in all of them: each costs more memory than its
+/// bytes in the head.
+const ITEMS: usize = 64;
+
+fn few(fields: &[Field<'_>]) -> Result<(), Ambiguous> {
+    let items = fields
+        .iter()
+        .map(|field| 1 + field.value.matches(',').count());
+    if items.sum::<usize>() > ITEMS {
+        return Err(Ambiguous("too many fields that decide what the message is"));
+    }
+    Ok(())
 }
 
 /// Whether a line is a field for every reader: Python's takes the first that isn't for the end of
@@ -333,6 +349,8 @@ mod tests {
             "X: a\0b\r\n",
             "Host: \u{e9}.test\r\n",
             "Host: a\x01b\r\n",
+            &format!("Connection: {}\r\n", "a,".repeat(64)),
+            &"Connection: a\r\n".repeat(65),
             "X-Odd : v\r\nHost: a.test\r\n",
             "no colon\r\nContent-Length: 5\r\n",
             "\u{e9}: v\r\nContent-Length: 5\r\n",

@@ -1,7 +1,8 @@
 //! One side of a conversation in HTTP: its socket, and what was read from it and not passed on yet.
 //!
-//! Invariant: what is kept here is charged to the budget. What comes at once is part of the
-//! connection's own room; a head that needs more takes it, and fails where there is none. Between
+//! Invariant: what is kept here is charged to the budget, since a peer can have it wait for as long
+//! as it likes. A little is part of the connection's own room, so that a body always goes on; more
+//! is read where there is room, and a head that needs more fails where there is none. Between
 //! messages nothing is kept.
 
 use std::io;
@@ -21,8 +22,8 @@ const READ_AT_ONCE: usize = 16 * 1024;
 const SPLICED: u64 = 16 * 1024;
 /// The longest head that is read, in bytes. Servers commonly take 8 to 64 KiB.
 pub(super) const LONGEST_HEAD: usize = 1024 * 1024;
-/// What a byte takes that is kept: a vector that grew has up to half of its room empty.
-const KEPT: usize = 2;
+/// What is paid for with the connection itself.
+const PAID: usize = 2048;
 
 /// A socket that is read message by message.
 #[derive(Debug)]
@@ -133,12 +134,7 @@ impl Incoming {
     pub(super) async fn read(&mut self) -> io::Result<usize> {
         loop {
             self.stream.tcp().readable().await?;
-            let most = self.stream.at_once().min(READ_AT_ONCE);
-            let kept = self.bytes.len().saturating_sub(READ_AT_ONCE);
-            if kept > 0 && !self.room.grow_to(KEPT * (kept + most)) {
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
-            self.bytes.reserve(most);
+            let most = self.make_room()?;
             let mut free = (&mut self.bytes).limit(most);
             match self.stream.tcp().try_read_buf(&mut free) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -150,7 +146,24 @@ impl Incoming {
             }
             // Whoever waits long keeps no room for what may come.
             if self.bytes.is_empty() {
-                self.bytes = Vec::new();
+                self.forget(0);
+            }
+        }
+    }
+
+    /// Makes room for what is read next. Gives how much that may be.
+    fn make_room(&mut self) -> io::Result<usize> {
+        let wanted = self.stream.at_once().min(READ_AT_ONCE);
+        let whole = self.bytes.len() + wanted;
+        if self.room.grow_to(whole.saturating_sub(PAID)) {
+            self.bytes.reserve_exact(wanted);
+            return Ok(wanted);
+        }
+        match PAID.saturating_sub(self.bytes.len()) {
+            0 => Err(io::ErrorKind::OutOfMemory.into()),
+            paid => {
+                self.bytes.reserve_exact(paid);
+                Ok(paid)
             }
         }
     }

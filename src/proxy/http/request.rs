@@ -144,7 +144,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
         method: method.to_owned(),
         version,
         host,
-        path: String::from_utf8_lossy(path_of(target)).into_owned(),
+        path: recorded(path_of(target)),
         plain_path: std::str::from_utf8(path_of(target))
             .ok()
             .and_then(plain_path),
@@ -230,7 +230,7 @@ fn v09(method: &str, target: &[u8], head: usize) -> Result<Request, BadRequest> 
         method: method.to_owned(),
         version: Version::V09,
         host: NamedHost::Nobody,
-        path: String::from_utf8_lossy(path_of(target)).into_owned(),
+        path: recorded(path_of(target)),
         plain_path: std::str::from_utf8(path_of(target))
             .ok()
             .and_then(plain_path),
@@ -503,19 +503,25 @@ pub(super) fn edited(text: &[u8], edits: &[(std::ops::Range<usize>, String)]) ->
     out
 }
 
+/// As much of a text as the record may need.
+fn recorded(text: &[u8]) -> String {
+    String::from_utf8_lossy(text.get(..RECORDED).unwrap_or(text)).into_owned()
+}
+
+/// More than the record repeats of a path, in bytes.
+const RECORDED: usize = 2048;
+
 /// The host that a bad request claims, and its path, for the record only.
 #[must_use]
 pub(super) fn claimed(head: &[u8]) -> (Option<String>, Option<String>) {
-    let text =
-        |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..1024).unwrap_or(bytes)).into_owned();
     let mut lines = head::lines(head);
-    let first = lines.next().map(|line| text(line.text));
+    let first = lines.next().map(|line| recorded(line.text));
     let target = first
         .as_deref()
         .and_then(|line| line.split_whitespace().nth(1));
-    let path = target.map(|target| text(path_of(target.as_bytes())));
+    let path = target.map(|target| recorded(path_of(target.as_bytes())));
     let host = lines.find(|line| is_named(line.text, b"host")).map(|line| {
-        text(line.text.get("host:".len()..).unwrap_or_default())
+        recorded(line.text.get("host:".len()..).unwrap_or_default())
             .trim()
             .to_owned()
     });
