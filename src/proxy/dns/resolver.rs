@@ -85,7 +85,7 @@ pub struct Resolver {
     plain: Mutex<Expiring<SocketAddr, ()>>,
     /// Something was remembered.
     remembers: Notify,
-    in_flight: Semaphore,
+    pub(super) in_flight: Semaphore,
     egress: Arc<Egress>,
     budget: Budget,
 }
