@@ -88,3 +88,68 @@ pub(super) fn next(fits: &Fits, heard: Heard) -> Next {
         (Fits::Web, Heard::Nothing | Heard::UnclearForAMoment) => Next::Wait,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::{Policy, PolicySource};
+
+    fn any_bytes() -> Fits {
+        let source = PolicySource {
+            allow: vec!["cidr=192.0.2.0/24".to_owned()],
+            ..PolicySource::default()
+        };
+        let policy = Policy::compile(&source).unwrap();
+        let permit = policy.allows_unread("192.0.2.1:80".parse().unwrap());
+        Fits::AnyBytes(Box::new(permit.unwrap()))
+    }
+
+    fn heard() -> impl Strategy<Value = Heard> {
+        prop::sample::select(vec![
+            Heard::Nothing,
+            Heard::Unclear,
+            Heard::UnclearForAMoment,
+            Heard::PartOfHello,
+            Heard::Tls,
+            Heard::Request,
+            Heard::Neither,
+            Heard::Refused,
+        ])
+    }
+
+    fn denials() -> impl Strategy<Value = Denials> {
+        prop::sample::select(vec![Denials::None, Denials::ByName, Denials::ByRequest])
+    }
+
+    proptest! {
+        #[test]
+        fn what_no_byte_could_decide_passes_and_nothing_else_passes_unjudged(
+            heard in heard(), denials in denials(),
+        ) {
+            prop_assert_eq!(next(&any_bytes(), heard), Next::Pass);
+            for fits in [Fits::AnyProtocol(denials), Fits::Web] {
+                prop_assert_ne!(next(&fits, heard), Next::Pass);
+            }
+        }
+
+        #[test]
+        fn a_name_or_a_request_is_judged_whatever_else_is_allowed(denials in denials()) {
+            for fits in [Fits::AnyProtocol(denials), Fits::Web] {
+                prop_assert_eq!(next(&fits, Heard::Tls), Next::JudgeName);
+                prop_assert_eq!(next(&fits, Heard::Request), Next::JudgeRequests);
+                prop_assert_eq!(next(&fits, Heard::Refused), Next::Deny);
+                prop_assert_eq!(next(&fits, Heard::PartOfHello), Next::Wait);
+            }
+        }
+
+        #[test]
+        fn under_rules_for_the_web_alone_no_server_hears_what_is_not_judged(heard in heard()) {
+            prop_assert!(!matches!(
+                next(&Fits::Web, heard),
+                Next::Pass | Next::DialAndHear | Next::SendOn
+            ));
+        }
+    }
+}

@@ -338,13 +338,13 @@ fn dead_ipv6(bed: &Bed) {
         "create",
         "--ipv6",
         "--subnet",
-        "2001:db8:6::/64",
+        "2001:db8:7::/64",
         &network,
     ];
     bed.docker(&create).must_succeed();
     let routes = [
         ["blackhole", &format!("{NOWHERE}/128")].join(" "),
-        "2001:db8:6::/64 via 2001:db8:ffff::1".to_owned(),
+        "2001:db8:7::/64 via 2001:db8:ffff::1".to_owned(),
     ];
     let change = |verb: &str| {
         for route in &routes {

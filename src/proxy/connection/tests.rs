@@ -596,3 +596,20 @@ async fn an_upstream_that_refuses_is_a_reset_and_an_allowed_attempt_with_a_reaso
     assert_eq!(record.verdict, "allow");
     assert!(record.reason.unwrap().contains("refused"));
 }
+
+proptest::proptest! {
+    /// What is sent on before it is clear has no line end behind its first line, and what follows
+    /// can make it a request only by a head that is then judged as a whole.
+    #[test]
+    fn what_is_unclear_has_no_whole_line(
+        bytes in "[\\r\\n]{0,3}[ \\tA-Z]{0,6}[ \\t]{0,2}[/a-z:]{0,8}[ \\t]{0,2}(HTTP/1.1|RTSP/1.0)?[\\r\\n]{0,3}[a-z:]{0,6}",
+        by_request: bool,
+    ) {
+        let pretences = if by_request { Denials::ByRequest } else { Denials::ByName };
+        let answer = identify::identify(bytes.as_bytes(), pretences);
+        if heard(&answer, bytes.as_bytes()) == Heard::Unclear {
+            let text = bytes.trim_start_matches(|c: char| c.is_ascii_whitespace());
+            proptest::prop_assert!(!text.contains('\n'), "{bytes:?}");
+        }
+    }
+}
