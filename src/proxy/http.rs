@@ -84,7 +84,7 @@ pub(super) async fn serve(
             end => break end,
         }
     };
-    conversation.end(end).await;
+    Box::pin(conversation.end(end)).await;
 }
 
 /// What lasts from one request to the next.
@@ -170,20 +170,21 @@ impl Conversation<'_> {
         }
         let head = match self.client.head(request::end).await {
             Ok(head) => head,
-            Err(no_head) => return self.no_request(&no_head).await,
+            Err(no_head) => return Box::pin(self.no_request(&no_head)).await,
         };
         let mut entry = self.entry();
         let bytes = self.client.bytes().get(..head).unwrap_or_default();
         let is_last = head == self.client.bytes().len();
         match request::read(bytes, self.flow.destination()) {
             Ok(request) if request.version == Version::V09 && !is_last => {
-                refuse(&self.client.stream, MORE_FOLLOWS, entry).await
+                Box::pin(refuse(&self.client.stream, MORE_FOLLOWS, entry)).await
             }
-            Ok(request) => self.exchange(request, entry).await,
+            // Boxed, as all that takes room: a connection in waiting doesn't carry it.
+            Ok(request) => Box::pin(self.exchange(request, entry)).await,
             Err(bad) => {
                 let subject = entry.subject();
                 (subject.name, subject.path) = request::claimed(bytes);
-                refuse(&self.client.stream, bad, entry).await
+                Box::pin(refuse(&self.client.stream, bad, entry)).await
             }
         }
     }
@@ -205,7 +206,9 @@ impl Conversation<'_> {
                 heard = server.side.read() => {
                     // Some say why (`408 Request Timeout`).
                     if heard.is_ok_and(|count| count > 0) {
-                        let _ = server.side.pass(0, &mut Framing::UntilEnd, &client, |_| {}).await;
+                        let mut rest = Framing::UntilEnd;
+                        let passed = server.side.pass(0, &mut rest, &client, |_| {});
+                        let _ = Box::pin(passed).await;
                     }
                     self.server = None;
                     return Some(Then::Close);
@@ -278,7 +281,6 @@ impl Conversation<'_> {
         if let Err(denial) = entry.open() {
             return deny(&self.client.stream, &request, &host, &denial, entry).await;
         }
-        // Boxed: a connection in waiting doesn't carry the room that this takes.
         Box::pin(self.forward(request, &host, &permit, entry)).await
     }
 

@@ -11,7 +11,7 @@
 //! window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -499,43 +499,15 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_read_some(cx, buffer, self.at_once()).map_ok(drop)
-    }
-}
-
-impl Stream {
-    /// Reads at most so many bytes, and tells how many.
-    pub(super) fn poll_read_some(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-        most: usize,
-    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp().poll_read_ready(cx))?;
-            match self.tcp().try_read_buf(&mut (&mut *buffer).limit(most)) {
+            let mut room = (&mut *buffer).limit(self.at_once());
+            match self.tcp().try_read_buf(&mut room) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(count) => {
                     self.received(count);
-                    return Poll::Ready(Ok(count));
-                }
-            }
-        }
-    }
-
-    fn poll_send(
-        &self,
-        cx: &mut Context<'_>,
-        send: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp().poll_write_ready(cx))?;
-            match send(self.tcp()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => {
-                    self.sent(*outcome.as_ref().unwrap_or(&0));
-                    return Poll::Ready(outcome);
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
@@ -548,19 +520,16 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, |tcp| tcp.try_write(bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, |tcp| tcp.try_write_vectored(slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
+        loop {
+            ready!(self.tcp().poll_write_ready(cx))?;
+            match self.tcp().try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => {
+                    self.sent(*outcome.as_ref().unwrap_or(&0));
+                    return Poll::Ready(outcome);
+                }
+            }
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -719,6 +719,22 @@ async fn a_head_that_there_is_no_room_for_is_denied_with_the_reason() {
     );
 }
 
+#[tokio::test]
+async fn a_conversation_takes_what_is_reserved_for_it() {
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    let somewhere = std::net::SocketAddr::from((crate::proxy::rig::SERVER, 80));
+    let flow = rig.flow(somewhere, somewhere);
+    let said = super::Said {
+        bytes: Vec::new(),
+        room: rig.bench.streams.budget.nothing(),
+        sent: 0,
+    };
+    let client = rig.stream(rig.client(80).await);
+    let entry = flow.begin(crate::audit::Kind::Http);
+    let size = size_of_val(&super::serve(&flow, client, said, entry, None));
+    assert!(size < CONVERSATION * 3 / 4, "{size}");
+}
+
 /// As SPECIFICATION.md says.
 #[test]
 fn so_many_connections_are_held_at_their_least() {
