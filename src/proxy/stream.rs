@@ -337,6 +337,15 @@ impl Stream {
         }
     }
 
+    /// Says that a read got all there was, so that the next one waits instead of finding nothing:
+    /// what comes from now on, an end included, is told anew (epoll(7), edge-triggered).
+    pub(super) fn wait_for_more(&self) {
+        let nothing: io::Result<()> = self
+            .tcp()
+            .try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        drop(nothing);
+    }
+
     /// Tells how much of what was written has arrived.
     #[must_use]
     pub fn meter(&self) -> Meter {

@@ -140,6 +140,9 @@ impl Incoming {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
                     self.stream.received(count);
+                    if (1..most).contains(&count) {
+                        self.stream.wait_for_more();
+                    }
                     return Ok(count);
                 }
                 Err(error) => return Err(error),
