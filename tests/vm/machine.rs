@@ -47,7 +47,7 @@ impl Machine {
         let directory = tempfile::tempdir().expect("a directory");
         let bin = directory.path().join("bin");
         std::fs::create_dir(&bin).expect("made");
-        build_go_program(&bin.join("go-jail"));
+        build_go_program("tests/support/nesting/main.go", &bin.join("go-jail"));
         let programs = build_examples().into_iter().chain([product()]);
         for program in programs {
             let to = bin.join(program.file_name().expect("a name"));

@@ -25,6 +25,8 @@ pub(super) enum Key {
     Upgrade,
     Trailer,
     Expect,
+    /// Goes with an upgrade to HTTP/2, and is taken off with it.
+    Http2Settings,
 }
 
 /// A field that matters, in strict form.
@@ -111,9 +113,17 @@ pub(super) fn request_fields<'a>(
     let mut fields = Vec::new();
     let (mut before, mut hides) = (Before::Unjoinable, false);
     for line in lines {
-        let is_fold = line.text.first().is_some_and(|first| is_blank(*first));
+        // Other bytes that some take for blanks begin no fold for all.
+        let is_fold = matches!(line.text.first(), Some(b' ' | b'\t'));
         hides |= !is_fold && !has_plain_name(line.text);
         before = match read_line(line, before)? {
+            // Some compare the value with the blanks behind it.
+            Read::Matters(Field { key, .. })
+                if key == Key::TransferEncoding
+                    && matches!(line.text.last(), Some(b' ' | b'\t')) =>
+            {
+                return Err(Ambiguous(key.ambiguous()));
+            }
             Read::Matters(_) if hides => {
                 return Err(Ambiguous(
                     "a line behind one that ends the head for some servers",
@@ -231,7 +241,7 @@ pub(super) fn is_late_field(line: &[u8]) -> bool {
 }
 
 fn key(name: &[u8]) -> Option<Key> {
-    const KEYS: [(&str, Key); 7] = [
+    const KEYS: [(&str, Key); 8] = [
         ("host", Key::Host),
         ("content-length", Key::ContentLength),
         ("transfer-encoding", Key::TransferEncoding),
@@ -239,6 +249,7 @@ fn key(name: &[u8]) -> Option<Key> {
         ("upgrade", Key::Upgrade),
         ("trailer", Key::Trailer),
         ("expect", Key::Expect),
+        ("http2-settings", Key::Http2Settings),
     ];
     KEYS.iter()
         .find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
@@ -255,6 +266,7 @@ impl Key {
             Self::Upgrade => "an Upgrade line that can be read in several ways",
             Self::Trailer => "a Trailer line that can be read in several ways",
             Self::Expect => "an Expect line that can be read in several ways",
+            Self::Http2Settings => "an HTTP2-Settings line that can be read in several ways",
         }
     }
 }
@@ -354,6 +366,11 @@ mod tests {
             "X-Odd : v\r\nHost: a.test\r\n",
             "no colon\r\nContent-Length: 5\r\n",
             "\u{e9}: v\r\nContent-Length: 5\r\n",
+            "X: y\r\n\x0bodd: v\r\nContent-Length: 5\r\n",
+            "X: y\r\n\x7fodd: v\r\nHost: a.test\r\n",
+            "Transfer-Encoding: chunked \r\n",
+            "Transfer-Encoding: chunked\t\r\n",
+            "HTTP2-Settings: AAM\r\n folded\r\n",
         ] {
             assert!(read(line).is_err(), "{line:?}");
         }

@@ -109,12 +109,8 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
     let mut lines = head::lines(head);
     let first = lines.next().ok_or(NOT_A_REQUEST)?.text;
     let (method, target, version) = request_line(first)?;
-    let mut http2_settings = Vec::new();
     let mut authorises = false;
     let lines = lines.inspect(|line| {
-        if is_named(line.text, b"http2-settings") {
-            http2_settings.push(line.at..line.at + line.length);
-        }
         authorises |= AUTHORISE.iter().any(|name| is_named(line.text, name));
     });
     let fields = head::request_fields(lines)?;
@@ -139,7 +135,10 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
             )
         })
         .collect();
-    let upgrade_lines = lines_of(&fields, Key::Upgrade).map(|field| field.line.clone());
+    let upgrade_lines = [Key::Upgrade, Key::Http2Settings]
+        .into_iter()
+        .flat_map(|key| lines_of(&fields, key))
+        .map(|field| field.line.clone());
     Ok(Request {
         method: method.to_owned(),
         version,
@@ -154,7 +153,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
         authorises,
         lines: HopLines {
             connection,
-            upgrade: upgrade_lines.chain(http2_settings).collect(),
+            upgrade: upgrade_lines.collect(),
         },
         head: head.len(),
     })
@@ -348,7 +347,9 @@ fn framing(fields: &[Field<'_>], version: Version) -> Result<Framing, BadRequest
             .ok_or(BadRequest("the Content-Length is not a plain number")),
         ([], [one]) if version == Version::V11 => {
             let codings = head::items(std::slice::from_ref(*one), Key::TransferEncoding);
-            if !ends_in_chunks(&codings) {
+            // Some take what is behind the last comma for the last coding, though it is nothing.
+            let has_gaps = codings.len() != one.value.split(',').count();
+            if has_gaps || !ends_in_chunks(&codings) {
                 return Err(BadRequest("the body's length can be read in several ways"));
             }
             Ok(Framing::Chunked(Chunks::new(Strictness::Request)))
@@ -412,6 +413,22 @@ impl Request {
         }
     }
 
+    /// Whether the client wants its connection to go on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Where its body ends in the bytes behind its head; none where they end first. To be asked
+    /// once.
+    ///
+    /// # Errors
+    /// They can't be its body.
+    pub fn body_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, BadRequest> {
+        let taken = self.framing.take(bytes)?;
+        Ok(self.framing.is_over().then_some(taken))
+    }
+
     /// Whether it is for a tunnel to elsewhere.
     pub(super) fn is_connect(&self) -> bool {
         self.method == "CONNECT"
@@ -440,7 +457,8 @@ impl Request {
     }
 
     /// Whether the connection to the server could serve others afterwards.
-    pub(super) fn may_be_pooled(&self) -> bool {
+    #[must_use]
+    pub fn may_be_pooled(&self) -> bool {
         self.version == Version::V11 && self.upgrade == Upgrade::None && !self.authorises
     }
 
@@ -471,8 +489,14 @@ impl Request {
         let mut edits: Vec<_> = changed
             .into_iter()
             .map(|(line, kept)| {
+                let written = head.get(line.clone()).unwrap_or_default();
+                let end = if written.ends_with(b"\r\n") {
+                    "\r\n"
+                } else {
+                    "\n"
+                };
                 let text =
-                    (!kept.is_empty()).then(|| format!("Connection: {}\r\n", kept.join(", ")));
+                    (!kept.is_empty()).then(|| format!("Connection: {}{end}", kept.join(", ")));
                 (line, text.unwrap_or_default())
             })
             .chain(removed.map(|line| (line.clone(), String::new())))

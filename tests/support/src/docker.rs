@@ -51,7 +51,7 @@ impl Bed {
     /// The same, with another folder for its `/etc`.
     pub fn with_docker_and(etc: &str) -> Self {
         let bed = Self::up("docker", etc, |bin| {
-            build_go_program(&bin.join("go-jail"));
+            build_go_program("tests/support/nesting/main.go", &bin.join("go-jail"));
             for name in ["boundary-unwritten", "boundary-huge"] {
                 symlink("boundary-shim", bin.join(name))
                     .expect("a link whose policy is not in the repository");

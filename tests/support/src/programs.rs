@@ -67,12 +67,13 @@ pub fn build_examples() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Builds the Go program, static and from one file: no module, nothing to download.
-pub fn build_go_program(to: &Path) {
+/// Builds a Go program, static and from one file of the repository's: no module, nothing to
+/// download.
+pub fn build_go_program(source: &str, to: &Path) {
     let script = "GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE=\"$1\" go build -o \"$2\" \"$3\"";
     let product = product();
     let target = product.ancestors().nth(2).expect("a target directory");
     let cache = target.join("tmp/go");
-    let source = Path::new(REPOSITORY).join("tests/support/nesting/main.go");
+    let source = Path::new(REPOSITORY).join(source);
     shell(script, &[cache, to.to_owned(), source]);
 }

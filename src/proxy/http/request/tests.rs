@@ -85,6 +85,8 @@ fn what_two_servers_could_understand_differently_is_refused() {
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked",
         "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked",
         "POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked,",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: , chunked",
         "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked",
         "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Host",
@@ -145,6 +147,25 @@ fn the_wish_that_the_connection_close_is_all_that_is_taken_off() {
             .unwrap(),
         b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
     );
+}
+
+#[test]
+fn a_line_that_is_written_anew_ends_like_the_others() {
+    let head = b"GET / HTTP/1.1\nHost: a.example\nConnection: TE, close\n\n";
+    assert_eq!(
+        read_head(head)
+            .unwrap()
+            .rewritten(head, true, false)
+            .unwrap(),
+        b"GET / HTTP/1.1\nHost: a.example\nConnection: te\n\n"
+    );
+}
+
+#[test]
+fn a_line_that_would_be_left_to_another_is_not_taken_from_it() {
+    let head =
+        "GET / HTTP/1.1\r\nHost: a.example\r\nHTTP2-Settings: AAM\r\n .b.example\r\nUpgrade: h2c";
+    assert!(asked(head).is_err());
 }
 
 #[test]
@@ -286,4 +307,13 @@ proptest! {
             let _ = request.rewritten(&bytes, true, true);
         }
     }
+}
+
+#[test]
+fn a_body_ends_where_its_framing_says() {
+    let mut lengthy = asked("POST / HTTP/1.1\r\nContent-Length: 3").unwrap();
+    assert_eq!(lengthy.body_end(b"abcGET"), Ok(Some(3)));
+    let mut chunked = asked("POST / HTTP/1.1\r\nTransfer-Encoding: chunked").unwrap();
+    assert_eq!(chunked.body_end(b"1\r\na\r\n0\r\n"), Ok(None));
+    assert!(chunked.body_end(b"X : y\r\n\r\n").is_err());
 }
