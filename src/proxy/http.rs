@@ -193,7 +193,6 @@ impl Conversation<'_> {
     /// client would see it now.
     async fn idle(&mut self) -> Option<Then> {
         loop {
-            let client = self.client.stream.clone();
             let Some(server) = &mut self.server else {
                 return None;
             };
@@ -203,13 +202,8 @@ impl Conversation<'_> {
                     Ok(0) | Err(_) => Some(Then::Close),
                     Ok(_) => None,
                 },
-                heard = server.side.read() => {
-                    // Some say why (`408 Request Timeout`).
-                    if heard.is_ok_and(|count| count > 0) {
-                        let mut rest = Framing::UntilEnd;
-                        let passed = server.side.pass(0, &mut rest, &client, |_| {});
-                        let _ = Box::pin(passed).await;
-                    }
+                // What it says besides its end answers no request (`408 Request Timeout`).
+                _ = server.side.read() => {
                     self.server = None;
                     return Some(Then::Close);
                 }
@@ -318,7 +312,9 @@ impl Conversation<'_> {
     ) -> Then {
         let traffic = entry.traffic();
         let only_websocket = permit.reads_request() || self.flow.denials() == Denials::ByRequest;
-        let mut may_reuse = true;
+        // For the head, should it have to be sent again.
+        let room = self.flow.streams().budget.take(request.head_length());
+        let mut may_reuse = room.is_some();
         loop {
             let mut head = request.head_length();
             let server = match self.server_for(permit, &request, may_reuse).await {
@@ -366,8 +362,11 @@ impl Conversation<'_> {
                 .await;
             match (outcome, again) {
                 (Err(Failure::Nothing), Some(again)) => {
-                    traffic.take_back_out(traffic.out() - before);
-                    self.client.replace(0, again);
+                    let written = traffic.out() - before;
+                    traffic.take_back_out(written);
+                    let written = usize::try_from(written).unwrap_or(usize::MAX);
+                    self.client
+                        .replace((head - sent).saturating_sub(written), again);
                     may_reuse = false;
                 }
                 (outcome, _) => {
@@ -825,5 +824,7 @@ fn no_answer(why: NoHead, begun: bool) -> Failure {
     }
 }
 
+#[cfg(test)]
+mod random_tests;
 #[cfg(test)]
 mod tests;

@@ -200,23 +200,24 @@ impl Incoming {
         }
     }
 
-    /// Writes the first bytes, and forgets them.
-    pub(super) async fn write(
+    /// Writes the first bytes, and forgets each as soon as it is written, also where the rest never
+    /// is.
+    async fn write(
         &mut self,
         first: usize,
         to: &Stream,
         count: &impl Fn(usize),
     ) -> Result<(), BodyError> {
-        let mut written = 0;
-        while let Some(rest) = self.bytes.get(written..first)
-            && !rest.is_empty()
+        let mut left = first;
+        while let Some(bytes) = self.bytes.get(..left)
+            && !bytes.is_empty()
         {
-            let some = to.clone().write(rest).await;
-            let some = some.map_err(|error| BodyError::Stopped(Stop::Writing(error)))?;
-            count(some);
-            written += some;
+            let written = to.clone().write(bytes).await;
+            let written = written.map_err(|error| BodyError::Stopped(Stop::Writing(error)))?;
+            count(written);
+            self.forget(written);
+            left -= written;
         }
-        self.forget(first);
         Ok(())
     }
 

@@ -489,7 +489,7 @@ async fn a_server_that_ends_a_kept_connection_ends_the_clients_as_it_would_direc
     let timeout = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n";
     server.write_all(timeout.as_bytes()).await.unwrap();
     drop(server);
-    assert_eq!(read_all(&mut client).await, timeout);
+    assert_eq!(read_all(&mut client).await, "", "it answers no request");
     drop(client);
     assert_eq!(rig.records().await.len(), 1);
 }
@@ -583,6 +583,55 @@ async fn a_request_that_a_pooled_connection_was_too_old_for_is_sent_again_unseen
     assert!(read_all(&mut client).await.ends_with("ok"));
     drop(client);
     assert_eq!(rig.records().await.len(), 2);
+}
+
+/// What was not written of the first attempt is no request of its own.
+#[tokio::test]
+async fn a_long_request_that_is_sent_again_is_sent_once() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    socket2::SockRef::from(&outside)
+        .set_recv_buffer_size(4096)
+        .unwrap();
+    let mut client = rig.client_saying(80, ONCE.as_bytes()).await;
+    let mut server = accept(&outside).await;
+    read_message(&mut server, 0).await;
+    server.write_all(OK.as_bytes()).await.unwrap();
+    read_all(&mut client).await;
+    drop(client);
+    let long = format!(
+        "GET /long HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n",
+        "x".repeat(900_000)
+    );
+    let mut client = rig.client(80).await;
+    let (mut answers, mut requests) = client.split();
+    let asking = async {
+        requests.write_all(long.as_bytes()).await.unwrap();
+        let next = "GET /next HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+        requests.write_all(next.as_bytes()).await.unwrap();
+        let mut heard = String::new();
+        answers.read_to_string(&mut heard).await.unwrap();
+        heard
+    };
+    let serving = async {
+        // It goes with a part of the request unread: a reset.
+        server.read_exact(&mut [0; 10]).await.unwrap();
+        drop(server);
+        let mut server = accept(&outside).await;
+        assert_eq!(read_message(&mut server, 0).await, long);
+        server.write_all(OK.as_bytes()).await.unwrap();
+        let next = read_message(&mut server, 0).await;
+        assert!(next.starts_with("GET /next HTTP/1.1\r\n"), "{next}");
+        server.write_all(OK.as_bytes()).await.unwrap();
+    };
+    let (heard, ()) = tokio::join!(asking, serving);
+    assert_eq!(heard.matches("HTTP/1.1 200 OK").count(), 2, "{heard}");
+    let paths: Vec<_> = rig
+        .records()
+        .await
+        .into_iter()
+        .map(|record| record.path.unwrap())
+        .collect();
+    assert_eq!(paths, ["/", "/long", "/next"]);
 }
 
 #[tokio::test]
