@@ -312,9 +312,7 @@ impl Conversation<'_> {
     ) -> Then {
         let traffic = entry.traffic();
         let only_websocket = permit.reads_request() || self.flow.denials() == Denials::ByRequest;
-        // For the head, should it have to be sent again.
-        let room = self.flow.streams().budget.take(request.head_length());
-        let mut may_reuse = room.is_some();
+        let mut may_reuse = true;
         loop {
             let mut head = request.head_length();
             let server = match self.server_for(permit, &request, may_reuse).await {
@@ -333,7 +331,17 @@ impl Conversation<'_> {
             server.may_be_pooled &= request.may_be_pooled();
             let bytes = self.client.bytes().get(..head).unwrap_or_default();
             // To send it again, should the server have gone meanwhile.
-            let again = (server.served == Served::Another).then(|| bytes.to_vec());
+            let again = match server.served {
+                Served::Another => match self.flow.streams().budget.take(head) {
+                    Some(room) => Some((bytes.to_vec(), room)),
+                    None => {
+                        self.release(server);
+                        may_reuse = false;
+                        continue;
+                    }
+                },
+                _ => None,
+            };
             let keep = server.may_be_pooled && !request.goes_on;
             if let Some(rewritten) = request.rewritten(bytes, keep, only_websocket) {
                 let length = rewritten.len();
@@ -361,7 +369,7 @@ impl Conversation<'_> {
                 )
                 .await;
             match (outcome, again) {
-                (Err(Failure::Nothing), Some(again)) => {
+                (Err(Failure::Nothing), Some((again, _room))) => {
                     let written = traffic.out() - before;
                     traffic.take_back_out(written);
                     let written = usize::try_from(written).unwrap_or(usize::MAX);
@@ -398,7 +406,9 @@ impl Conversation<'_> {
             && request.may_be_repeated()
             && let Some(idle) = flow.pool().take(|idle| {
                 let from = local(&idle.stream);
-                fits(idle.name.as_ref(), idle.address)
+                // Servers behind one name may not share their state: the client\'s choice is kept.
+                idle.address.socket_addr().ip() == flow.destination().ip()
+                    && fits(idle.name.as_ref(), idle.address)
                     && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
             })
         {

@@ -76,6 +76,12 @@ impl Rig {
 
     /// The same; the bytes are there before serving begins.
     pub(super) async fn client_saying(&self, port: u16, bytes: &[u8]) -> TcpStream {
+        self.client_to(SocketAddr::from((SERVER, port)), bytes)
+            .await
+    }
+
+    /// The same, of a client whose packets were addressed to this.
+    pub(super) async fn client_to(&self, destination: SocketAddr, bytes: &[u8]) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, source) = listener.accept().await.unwrap();
@@ -85,7 +91,6 @@ impl Rig {
         if !bytes.is_empty() {
             ours.readable().await.unwrap();
         }
-        let destination = SocketAddr::from((SERVER, port));
         let flow = self.flow(source, destination);
         self.served
             .lock()

@@ -529,6 +529,24 @@ async fn a_connection_to_a_server_serves_the_next_client_connection() {
 }
 
 #[tokio::test]
+async fn a_client_that_chose_another_address_takes_another_connection() {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    for other in [false, true] {
+        let mut client = if other {
+            rig.client_to("192.0.2.9:80".parse().unwrap(), ONCE.as_bytes())
+                .await
+        } else {
+            rig.client_saying(80, ONCE.as_bytes()).await
+        };
+        let mut server = accept(&outside).await;
+        read_message(&mut server, 0).await;
+        server.write_all(OK.as_bytes()).await.unwrap();
+        assert!(read_all(&mut client).await.ends_with("ok"));
+    }
+    assert_eq!(rig.dialled().len(), 2);
+}
+
+#[tokio::test]
 async fn what_a_server_could_tie_to_a_client_serves_no_other() {
     for (request, answer) in [
         (

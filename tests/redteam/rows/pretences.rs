@@ -10,8 +10,8 @@ use crate::row::{ROW, Row, Trace};
 use crate::scene::Scene;
 
 /// Why none of them gets through.
-const READ: &str = "where a deny rule could apply, the client's first bytes are identified whenever they come, and what some \
-                    server could take for a request is refused where it can't be read for certain";
+const READ: &str = "where a name or a deny rule could decide, the client's first bytes are identified whenever they come, and what \
+                    some server could take for a request is judged to the connection's end, or refused where servers could differ";
 
 const fn pretence(
     name: &'static str,
@@ -80,6 +80,41 @@ pub(crate) const ROWS: &[Row] = &[
         "pretence_by_no_version",
         "a request without a version (HTTP/0.9), to a denied path",
         |scene| say(scene, 0, 8080, "GET /secret/SECRET"),
+    ),
+    pretence(
+        "pretence_by_a_pause",
+        "two letters of the method, a second of silence, then the rest of a denied request",
+        |scene| {
+            let to = |port: u16| {
+                let (target, secret) = (open(scene), &scene.secret);
+                format!(
+                    "nslookup a.wild.test >/dev/null; {{ printf GE; sleep 1; printf 'T /secret/{secret} HTTP/1.1\\r\\nHost: denied.test\\r\\n\\r\\n'; sleep 1; }} | nc -w 4 {target} {port}"
+                )
+            };
+            format!("{}; {}", to(8080), to(5432))
+        },
+    ),
+    pretence(
+        "pretence_behind_an_allowed_request",
+        "a denied request right behind an allowed one, on the same connection",
+        |scene| {
+            both(
+                scene,
+                0,
+                "GET / HTTP/1.1\\r\\nHost: a.wild.test\\r\\n\\r\\nGET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+            )
+        },
+    ),
+    pretence(
+        "pretence_in_a_body",
+        "a denied request in a body that ends elsewhere for some servers (CL.TE)",
+        |scene| {
+            both(
+                scene,
+                0,
+                "POST / HTTP/1.1\\r\\nHost: a.wild.test\\r\\nContent-Length: 70\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\nGET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+            )
+        },
     ),
     pretence(
         "pretence_by_pieces",
