@@ -14,12 +14,15 @@ mod incoming;
 mod ours;
 pub mod request;
 
+use std::future::pending;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use socket2::SockRef;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::time::sleep;
 
 use self::answers::{Answer, Beginning};
@@ -784,7 +787,19 @@ async fn pass_body(
     count: impl Fn(usize),
 ) -> Result<(), Failure> {
     let until_end = matches!(framing, Framing::UntilEnd);
-    match server.pass(head, &mut framing, client, count).await {
+    let to_server = server.stream.clone();
+    let mut passing = pin!(server.pass(head, &mut framing, client, count));
+    let passed = tokio::select! {
+        biased;
+        passed = &mut passing => passed,
+        // A server that goes on until its end may wait for the client's.
+        () = half_closed(client), if until_end => {
+            // One that is gone is found by what it doesn't say.
+            let _ = to_server.end();
+            passing.await
+        }
+    };
+    match passed {
         Ok(()) => Ok(()),
         Err(BodyError::Incomplete) if until_end => Ok(()),
         Err(BodyError::Incomplete) => Err(Failure::Part {
@@ -813,6 +828,19 @@ async fn pass_body(
             })
         }
     }
+}
+
+/// Waits until a client has ended its side, and said nothing more before.
+async fn half_closed(client: &Stream) {
+    let more = || SockRef::from(client.tcp()).peek(&mut [MaybeUninit::uninit()]);
+    while client.tcp().readable().await.is_ok() {
+        match client.tcp().try_io(Interest::READABLE, more) {
+            Ok(0) => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    pending().await
 }
 
 fn no_answer(why: NoHead, begun: bool) -> Failure {

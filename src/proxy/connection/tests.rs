@@ -490,6 +490,22 @@ async fn a_request_without_a_host_is_for_the_name_that_was_resolved() {
     }
 }
 
+/// An echo server, for one.
+#[tokio::test]
+async fn a_server_that_waits_for_the_clients_end_hears_of_it() {
+    let (rig, outside) = Rig::new(&NAMED, &[]).await;
+    learn(&rig, "a.example");
+    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let mut client = rig.client_saying(9000, request).await;
+    let mut server = outside.accept().await.unwrap().0;
+    assert_eq!(heard_by(&mut server, request.len()).await, request);
+    server.write_all(request).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut server).await.unwrap(), b"");
+    drop(server);
+    assert_eq!(read_all(&mut client).await.unwrap(), request);
+}
+
 #[tokio::test]
 async fn tls_without_a_name_is_for_the_name_that_was_resolved_under_a_rule_for_any_tcp() {
     let nameless = [
