@@ -98,10 +98,11 @@ pub(crate) const ROWS: &[Row] = &[
         "pretence_behind_an_allowed_request",
         "a denied request right behind an allowed one, on the same connection",
         |scene| {
-            both(
+            say(
                 scene,
                 0,
-                "GET / HTTP/1.1\\r\\nHost: a.wild.test\\r\\n\\r\\nGET /secret/SECRET HTTP/1.1\\r\\nHost: denied.test",
+                80,
+                "GET / HTTP/1.1\\r\\nHost: a.wild.test\\r\\n\\r\\nGET /SECRET HTTP/1.1\\r\\nHost: denied.test\\r\\nConnection: close",
             )
         },
     ),
