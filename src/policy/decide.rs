@@ -20,7 +20,7 @@ use super::source::{Mode, PolicySource};
 use super::text::{self, Mistake};
 
 /// What the deny rules that could apply to a connection look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denials {
     /// There is none that could apply.
     None,
@@ -158,10 +158,7 @@ impl Policy {
             method: None,
             path: None,
         };
-        let could_apply = self
-            .deny
-            .iter()
-            .any(|rule| rule.could_forbid(attempt.destination));
+        let could_apply = self.could_forbid(destination).next().is_some();
         (!could_apply).then(|| self.judge(&attempt).ok()).flatten()
     }
 
@@ -173,11 +170,16 @@ impl Policy {
             rule.allows_port(Protocol::Http, port) || rule.allows_port(Protocol::Https, port)
         };
         let allowing = self.allow.iter().chain(&self.annotated).filter(allows);
-        let denying = self
-            .deny
+        let mut fitting = allowing.chain(self.could_forbid(destination));
+        fitting.any(|rule| rule.reads_request())
+    }
+
+    /// The deny rules that could apply to a TCP connection to this address and port.
+    fn could_forbid(&self, destination: SocketAddr) -> impl Iterator<Item = &Arc<Rule>> {
+        let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+        self.deny
             .iter()
-            .filter(|rule| rule.could_forbid(destination));
-        allowing.chain(denying).any(|rule| rule.reads_request())
+            .filter(move |rule| rule.could_forbid(destination))
     }
 
     /// What a deny rule could look at in the bytes of a TCP connection to this address and port.
@@ -186,12 +188,7 @@ impl Policy {
     /// known.
     #[must_use]
     pub fn denials_at(&self, destination: SocketAddr) -> Denials {
-        let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
-        let could_apply: Vec<_> = self
-            .deny
-            .iter()
-            .filter(|rule| rule.could_forbid(destination))
-            .collect();
+        let could_apply: Vec<_> = self.could_forbid(destination).collect();
         match self.mode {
             // Nothing is denied.
             Mode::Observe => Denials::None,

@@ -29,7 +29,7 @@ pub(super) struct ConnectionServices {
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
-pub(super) type Asked<'a> = (&'a str, Option<&'a str>);
+pub(super) type MethodAndPath<'a> = (&'a str, Option<&'a str>);
 
 /// A captured connection.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Flow {
         &self,
         protocol: Protocol,
         name: Option<&Hostname>,
-        request: Option<Asked<'_>>,
+        request: Option<MethodAndPath<'_>>,
     ) -> Result<Permit, Denial> {
         self.services
             .judge
@@ -91,7 +91,7 @@ impl Flow {
     pub(super) fn decide_unnamed(
         &self,
         protocol: Protocol,
-        request: Option<Asked<'_>>,
+        request: Option<MethodAndPath<'_>>,
     ) -> (Option<Hostname>, Result<Permit, Denial>) {
         self.services
             .judge
@@ -102,7 +102,7 @@ impl Flow {
         &self,
         protocol: Protocol,
         name: Option<&'a Hostname>,
-        request: Option<Asked<'a>>,
+        request: Option<MethodAndPath<'a>>,
     ) -> Attempt<'a> {
         Attempt {
             protocol,

@@ -16,12 +16,10 @@ pub mod request;
 
 use std::future::pending;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::time::sleep;
 
@@ -318,7 +316,7 @@ impl Conversation<'_> {
         let mut may_reuse = true;
         loop {
             let mut head = request.head_length();
-            let server = match self.server_for(permit, &request, may_reuse).await {
+            let mut server = match self.server_for(permit, &request, may_reuse).await {
                 Ok(server) => server,
                 Err(DialError::Denied(denial)) => {
                     return deny(&self.client.stream, &request, host, &denial, entry).await;
@@ -330,7 +328,6 @@ impl Conversation<'_> {
                 }
             };
             entry.allowed(permit.grounds(), Some(server.address.socket_addr().ip()));
-            let mut server = server;
             server.may_be_pooled &= request.may_be_pooled();
             let bytes = self.client.bytes().get(..head).unwrap_or_default();
             // To send it again, should the server have gone meanwhile.
@@ -345,8 +342,12 @@ impl Conversation<'_> {
                 },
                 _ => None,
             };
-            let keep = server.may_be_pooled && !request.goes_on;
-            if let Some(rewritten) = request.rewritten(bytes, keep, only_websocket) {
+            let asked = Asked {
+                bodiless: request.is_head(),
+                may_switch: request.upgrades(only_websocket),
+                closing: server.may_be_pooled && !request.goes_on,
+            };
+            if let Some(rewritten) = request.rewritten(bytes, asked.closing, only_websocket) {
                 let length = rewritten.len();
                 self.client.replace(head, rewritten);
                 head = length;
@@ -363,13 +364,7 @@ impl Conversation<'_> {
             });
             let before = traffic.out();
             let outcome = self
-                .pass(
-                    &mut server,
-                    head - sent,
-                    &mut request,
-                    only_websocket,
-                    &traffic,
-                )
+                .pass(&mut server, head - sent, &mut request, asked, &traffic)
                 .await;
             match (outcome, again) {
                 (Err(Failure::Nothing), Some((again, _room))) => {
@@ -409,7 +404,7 @@ impl Conversation<'_> {
             && request.may_be_repeated()
             && let Some(idle) = flow.pool().take(|idle| {
                 let from = local(&idle.stream);
-                // Servers behind one name may not share their state: the client\'s choice is kept.
+                // Servers behind one name may not share their state: the client's choice is kept.
                 idle.address.socket_addr().ip() == flow.destination().ip()
                     && fits(idle.name.as_ref(), idle.address)
                     && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
@@ -444,15 +439,10 @@ impl Conversation<'_> {
         server: &mut Server,
         head: usize,
         request: &mut Request,
-        only_websocket: bool,
+        asked: Asked,
         traffic: &Arc<Traffic>,
     ) -> Result<Exchanged, Failure> {
         let (to_client, to_server) = (self.client.stream.clone(), server.side.stream.clone());
-        let asked = Asked {
-            bodiless: request.is_head(),
-            may_switch: request.upgrades(only_websocket),
-            closing: server.may_be_pooled && !request.goes_on,
-        };
         let is_v09 = request.version == Version::V09;
         let client = &mut self.client;
         let mut upload = pin!(async {
@@ -832,9 +822,8 @@ async fn pass_body(
 
 /// Waits until a client has ended its side, and said nothing more before.
 async fn half_closed(client: &Stream) {
-    let more = || SockRef::from(client.tcp()).peek(&mut [MaybeUninit::uninit()]);
     while client.tcp().readable().await.is_ok() {
-        match client.tcp().try_io(Interest::READABLE, more) {
+        match client.tcp().try_io(Interest::READABLE, || client.peek()) {
             Ok(0) => return,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(_) | Err(_) => break,

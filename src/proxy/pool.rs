@@ -6,11 +6,9 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -51,8 +49,8 @@ pub(super) struct IdleConnection {
 impl IdleConnection {
     /// Whether nothing has come on it, not even its end.
     fn is_quiet(&self) -> bool {
-        SockRef::from(self.stream.tcp())
-            .peek(&mut [MaybeUninit::uninit()])
+        self.stream
+            .peek()
             .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }

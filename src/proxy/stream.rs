@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -335,6 +336,14 @@ impl Stream {
                 .enlarge(&self.0.tcp, Queue::Received, size);
             let _ = buffers::let_window_follow(&self.0.tcp);
         }
+    }
+
+    /// Tells whether there is something to read, without reading it: 1; 0 at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing has come; else what broke the connection.
+    pub(super) fn peek(&self) -> io::Result<usize> {
+        SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()])
     }
 
     /// Says that a read got all there was, so that the next one waits instead of finding nothing:

@@ -3,9 +3,8 @@
 //! Whatever it says passes as it came: the one who reads it is the container. What is read here
 //! only decides where the next answer begins, so what is unclear ends the connection instead.
 
-use super::framing::{Chunks, Framing, Strictness};
+use super::framing::{Chunks, Framing, Strictness, ends_in_chunks};
 use super::head::{self, Field, Key};
-use super::request::edited;
 
 /// What the bytes of a server begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +125,7 @@ fn status(line: &[u8]) -> Option<u16> {
 fn framing(fields: &[Field<'_>], is_11: bool) -> Result<Framing, Undecidable> {
     let codings = head::items(fields, Key::TransferEncoding);
     if codings.iter().any(|coding| coding != "identity") {
-        let chunked = is_11 && super::request::ends_in_chunks(&codings);
+        let chunked = is_11 && ends_in_chunks(&codings);
         return Ok(if chunked {
             Framing::Chunked(Chunks::new(Strictness::Response))
         } else {
@@ -160,7 +159,7 @@ impl Answer {
             .last()
             .map_or(0, |line| line.at + line.length);
         edits.push((last..last, "Connection: close\r\n".to_owned()));
-        Some(edited(head, &edits))
+        Some(head::edited(head, &edits))
     }
 }
 

@@ -5,6 +5,7 @@
 //! 7.1).
 
 use super::head::{self, Ambiguous};
+use crate::proxy::identify::http::is_token;
 
 /// How the end of a body is told.
 #[derive(Debug)]
@@ -220,6 +221,19 @@ impl Chunks {
 }
 
 const MALFORMED: Ambiguous = Ambiguous("a body whose chunks can't be told apart");
+
+/// Whether `chunked` is the last coding and no other (RFC 9112 6.1). Others are the two ends' own.
+pub(super) fn ends_in_chunks(codings: &[String]) -> bool {
+    match codings.split_last() {
+        Some((last, others)) => {
+            last == "chunked"
+                && others
+                    .iter()
+                    .all(|one| one != "chunked" && one.bytes().all(is_token))
+        }
+        None => false,
+    }
+}
 
 #[cfg(test)]
 mod tests {

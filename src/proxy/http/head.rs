@@ -148,10 +148,9 @@ pub(super) fn response_fields<'a>(
     lines: impl Iterator<Item = Line<'a>>,
 ) -> Result<Vec<Field<'a>>, Ambiguous> {
     let mut fields = Vec::new();
-    let mut before = Before::Unjoinable;
+    let mut before = Before::Plain;
     for line in lines {
-        let joined = before == Before::Unjoinable && !fields.is_empty();
-        before = match read_line(line, if joined { before } else { Before::Plain })? {
+        before = match read_line(line, before)? {
             Read::Matters(field) => {
                 fields.push(field);
                 Before::Unjoinable
@@ -315,6 +314,19 @@ pub(super) fn length(value: &str) -> Option<u64> {
     (plain && (value == "0" || !value.starts_with('0')))
         .then(|| value.parse().ok())
         .flatten()
+}
+
+/// The text with these parts of it replaced.
+pub(super) fn edited(text: &[u8], edits: &[(Range<usize>, String)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for (line, replacement) in edits {
+        out.extend_from_slice(text.get(at..line.start).unwrap_or_default());
+        out.extend_from_slice(replacement.as_bytes());
+        at = line.end;
+    }
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
+    out
 }
 
 #[cfg(test)]

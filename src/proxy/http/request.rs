@@ -6,10 +6,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::framing::{Chunks, Framing, Strictness};
+use super::framing::{Chunks, Framing, Strictness, ends_in_chunks};
 use super::head::{self, Ambiguous, Field, Key};
 use crate::policy::Hostname;
 use crate::policy::rule::plain_path;
+use crate::proxy::identify::http::is_token;
 
 /// A request that nobody could decide about. Its text is for the client and the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -144,9 +145,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
         version,
         host,
         path: recorded(path_of(target)),
-        plain_path: std::str::from_utf8(path_of(target))
-            .ok()
-            .and_then(plain_path),
+        plain_path: compared(path_of(target)),
         framing: framing(&fields, version)?,
         goes_on,
         upgrade: upgrade(&upgrades),
@@ -230,9 +229,7 @@ fn v09(method: &str, target: &[u8], head: usize) -> Result<Request, BadRequest> 
         version: Version::V09,
         host: NamedHost::Nobody,
         path: recorded(path_of(target)),
-        plain_path: std::str::from_utf8(path_of(target))
-            .ok()
-            .and_then(plain_path),
+        plain_path: compared(path_of(target)),
         framing: Framing::NONE,
         goes_on: false,
         upgrade: Upgrade::None,
@@ -331,11 +328,6 @@ fn without_port(text: &str) -> Option<&str> {
     }
 }
 
-/// RFC 9110 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// How long the body is (RFC 9112 6.3).
 fn framing(fields: &[Field<'_>], version: Version) -> Result<Framing, BadRequest> {
     let lengths: Vec<_> = lines_of(fields, Key::ContentLength).collect();
@@ -355,19 +347,6 @@ fn framing(fields: &[Field<'_>], version: Version) -> Result<Framing, BadRequest
             Ok(Framing::Chunked(Chunks::new(Strictness::Request)))
         }
         _ => Err(BadRequest("the body's length can be read in several ways")),
-    }
-}
-
-/// Whether `chunked` is the last coding and no other (RFC 9112 6.1). Others are the two ends' own.
-pub(super) fn ends_in_chunks(codings: &[String]) -> bool {
-    match codings.split_last() {
-        Some((last, others)) => {
-            last == "chunked"
-                && others
-                    .iter()
-                    .all(|one| one != "chunked" && one.bytes().all(is_token))
-        }
-        None => false,
     }
 }
 
@@ -505,7 +484,7 @@ impl Request {
             return None;
         }
         edits.sort_by_key(|(line, _)| line.start);
-        Some(edited(head, &edits))
+        Some(head::edited(head, &edits))
     }
 
     /// How long its head is.
@@ -514,17 +493,9 @@ impl Request {
     }
 }
 
-/// The text with these parts of it replaced.
-pub(super) fn edited(text: &[u8], edits: &[(std::ops::Range<usize>, String)]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut at = 0;
-    for (line, replacement) in edits {
-        out.extend_from_slice(text.get(at..line.start).unwrap_or_default());
-        out.extend_from_slice(replacement.as_bytes());
-        at = line.end;
-    }
-    out.extend_from_slice(text.get(at..).unwrap_or_default());
-    out
+/// A path as rules compare it.
+fn compared(path: &[u8]) -> Option<String> {
+    std::str::from_utf8(path).ok().and_then(plain_path)
 }
 
 /// As much of a text as the record may need.

@@ -82,7 +82,7 @@ fn target(line: &[u8]) -> Answer<()> {
 }
 
 /// RFC 9110 5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
+pub(in crate::proxy) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
