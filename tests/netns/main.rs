@@ -294,6 +294,17 @@ fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, NamespaceHandle, Answering
 
 const NO_PORTS: ProxyPorts = ProxyPorts { tcp: 1, udp: 1 };
 
+/// What `read` gives, once it isn't broken off: a read with a time limit ends with EINTR when its
+/// process was stopped and goes on, with no handler of a signal at all (signal(7)).
+fn uninterrupted<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 fn looks_the_same() -> Result<(), Failed> {
     let wire = Wire::new();
     let before = wire.appearance();
@@ -332,7 +343,7 @@ fn refused_at_once() -> Result<(), Failed> {
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             socket.connect(target)?;
             socket.send(b"x")?;
-            socket.recv(&mut [0])
+            uninterrupted(|| socket.recv(&mut [0]))
         });
         // How the kernel words «administratively prohibited» for either family.
         let prohibited = if target.is_ipv4() {
@@ -623,12 +634,12 @@ fn late_answers() -> Result<(), Failed> {
         .namespace
         .inside(|| socket::udp_answering(target))?;
     answering.send_to(b"late", client.local_addr()?)?;
-    client.recv(&mut [0; 8])?;
+    uninterrupted(|| client.recv(&mut [0; 8]))?;
     client.send_to(b"out", target)?;
     // When the second is refused, the first has been dealt with, too.
     client.connect("198.51.100.7:9999")?;
     client.send(b"refused")?;
-    client.recv(&mut [0; 8]).unwrap_err();
+    uninterrupted(|| client.recv(&mut [0; 8])).unwrap_err();
     server.set_nonblocking(true)?;
     let arrived = server.recv_from(&mut [0; 8]);
     assert_eq!(
@@ -665,7 +676,7 @@ fn answers_that_come_late() -> Result<(), Failed> {
             .namespace
             .inside(|| socket::udp_from(leaving(own), server, QUEUES))?;
         asking.send(b"question")?;
-        let (_, from) = resolver.recv_from(&mut [0; 8])?;
+        let (_, from) = uninterrupted(|| resolver.recv_from(&mut [0; 8]))?;
         drop(asking);
         let client = container.namespace.inside(|| UdpSocket::bind(from))?;
         client.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -675,20 +686,20 @@ fn answers_that_come_late() -> Result<(), Failed> {
         let told = resolver
             .connect(from)
             .and_then(|()| resolver.send(b"later"))
-            .and_then(|_| resolver.recv(&mut [0; 8]));
+            .and_then(|_| uninterrupted(|| resolver.recv(&mut [0; 8])));
         assert_eq!(
             told.map_err(|error| error.kind()),
             Err(std::io::ErrorKind::ConnectionRefused),
             "{server}"
         );
-        let inside = client.recv(&mut [0; 8]).map_err(|error| error.kind());
+        let inside = uninterrupted(|| client.recv(&mut [0; 8])).map_err(|error| error.kind());
         assert_eq!(
             inside,
             Err(std::io::ErrorKind::WouldBlock),
             "{server}: the container got the answer"
         );
         client.send_to(b"out", server)?;
-        let out = resolver.recv(&mut [0; 8]).map_err(|error| error.kind());
+        let out = uninterrupted(|| resolver.recv(&mut [0; 8])).map_err(|error| error.kind());
         assert_eq!(
             out,
             Err(std::io::ErrorKind::WouldBlock),
@@ -721,7 +732,7 @@ fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
         drop(dialled);
         outside.inside(|| nft("delete table inet lost"))?;
         let _ = accepted.write_all(b"anyone?");
-        let told = accepted.read(&mut [0; 8]).map_err(|error| error.kind());
+        let told = uninterrupted(|| accepted.read(&mut [0; 8])).map_err(|error| error.kind());
         assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset), "{server}");
     }
     Ok(())
@@ -742,9 +753,8 @@ fn absent_neighbour() -> Result<(), Failed> {
             .inside(|| socket::tcp_from(leaving(own), absent.parse().unwrap(), RECEIVE))?;
         dialled.set_nonblocking(false)?;
         dialled.set_read_timeout(Some(Duration::from_secs(6)))?;
-        let told = dialled
-            .read(&mut [0; 1])
-            .map_err(|error| error.raw_os_error());
+        let told =
+            uninterrupted(|| dialled.read(&mut [0; 1])).map_err(|error| error.raw_os_error());
         assert_eq!(told, Err(Some(libc::EHOSTUNREACH)), "{absent}");
     }
     Ok(())
@@ -767,11 +777,11 @@ fn stray_segments() -> Result<(), Failed> {
     let _adopted = adopt(&wire, NO_PORTS);
     client.set_read_timeout(Some(Duration::from_secs(3)))?;
     client.write_all(b"forgotten")?;
-    let told = client.read(&mut [0; 8]).map_err(|error| error.kind());
+    let told = uninterrupted(|| client.read(&mut [0; 8])).map_err(|error| error.kind());
     assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset));
     served.set_read_timeout(Some(Duration::from_millis(300)))?;
     assert_eq!(
-        served.read(&mut [0; 8]).map_err(|error| error.kind()),
+        uninterrupted(|| served.read(&mut [0; 8])).map_err(|error| error.kind()),
         Err(std::io::ErrorKind::WouldBlock)
     );
     Ok(())
@@ -802,9 +812,7 @@ fn too_large() -> Result<(), Failed> {
         client.connect(to.parse::<SocketAddr>()?)?;
         client.set_read_timeout(Some(Duration::from_secs(3)))?;
         client.send(&[0; 1400])?;
-        let told = client
-            .recv(&mut [0; 8])
-            .map_err(|error| error.raw_os_error());
+        let told = uninterrupted(|| client.recv(&mut [0; 8])).map_err(|error| error.raw_os_error());
         assert_eq!(told, Err(Some(libc::EMSGSIZE)), "{to}");
     }
     Ok(())
@@ -837,9 +845,10 @@ fn inbound_ports() -> Result<(), Failed> {
             })?;
             client.set_read_timeout(Some(Duration::from_secs(3)))?;
             client.send_to(b"in", connect)?;
-            let (_, from) = server.recv_from(&mut [0; 8])?;
+            let (_, from) = uninterrupted(|| server.recv_from(&mut [0; 8]))?;
             server.send_to(b"back", from)?;
-            assert_eq!(client.recv_from(&mut [0; 8])?, (4, connect));
+            let told = uninterrupted(|| client.recv_from(&mut [0; 8]))?;
+            assert_eq!(told, (4, connect));
         }
     }
     Ok(())
@@ -861,9 +870,9 @@ fn idle_ipv6() -> Result<(), Failed> {
     let rounds = |count| -> std::io::Result<()> {
         for _ in 0..count {
             client.send_to(b"in", "[fd30::2]:8081")?;
-            let (_, from) = server.recv_from(&mut [0; 8])?;
+            let (_, from) = uninterrupted(|| server.recv_from(&mut [0; 8]))?;
             server.send_to(b"back", from)?;
-            client.recv(&mut [0; 8])?;
+            uninterrupted(|| client.recv(&mut [0; 8]))?;
             // As long as the kernel waits before it asks (DELAY_FIRST_PROBE_TIME, 5 s), in pieces.
             std::thread::sleep(Duration::from_millis(400));
         }
