@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
     recvmsg, sendmsg, shutdown, socketpair,
@@ -81,14 +82,13 @@ impl Channel {
             &rights[..]
         };
         let flags = flags | MsgFlags::MSG_NOSIGNAL;
-        sendmsg::<()>(
-            self.0.as_raw_fd(),
-            &[IoSlice::new(bytes)],
-            control,
-            flags,
-            None,
-        )?;
-        Ok(())
+        let (socket, bytes) = (self.0.as_raw_fd(), [IoSlice::new(bytes)]);
+        loop {
+            match sendmsg::<()>(socket, &bytes, control, flags, None) {
+                Err(Errno::EINTR) => {}
+                sent => return Ok(sent.map(drop)?),
+            }
+        }
     }
 
     /// Takes one message.
@@ -107,7 +107,13 @@ impl Channel {
                 MsgFlags::MSG_DONTWAIT
             };
         let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        // With a time limit it ends, too, when the process was stopped and goes on (signal(7)).
+        let received = loop {
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags) {
+                Err(Errno::EINTR) => {}
+                received => break received?,
+            }
+        };
         let (length, whole) = (
             received.bytes,
             !received.flags.contains(MsgFlags::MSG_TRUNC),

@@ -112,7 +112,13 @@ pub fn ask(server: SocketAddr, question: &[u8], patience: Duration) -> io::Resul
     socket.connect(&server.into())?;
     socket.send(question)?;
     let mut answer = vec![0; LONGEST];
-    let length = io::Read::read(&mut &socket, &mut answer)?;
+    let length = loop {
+        match io::Read::read(&mut &socket, &mut answer) {
+            // So it ends, too, when the process was stopped and goes on (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
     answer.truncate(length);
     Ok(answer)
 }

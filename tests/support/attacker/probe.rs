@@ -22,7 +22,7 @@ pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
     let socket = udp_socket(target)?;
     let answer = socket
         .send(b"anyone there?")
-        .and_then(|_| socket.recv(&mut [0; 64]));
+        .and_then(|_| uninterrupted(|| socket.recv(&mut [0; 64])));
     Ok(word(answer, "answered"))
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn icmp(target: IpAddr) -> anyhow::Result<String> {
     // Type, code, checksum (the kernel's), identifier (the kernel's), sequence number.
     let answer = socket
         .send(&[kind, 0, 0, 0, 0, 0, 0, 1])
-        .and_then(|_| (&socket).read(&mut [0; 64]));
+        .and_then(|_| uninterrupted(|| (&socket).read(&mut [0; 64])));
     Ok(word(answer, "answered"))
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn dns_udp(server: SocketAddr, name: &str) -> anyhow::Result<String> 
     let mut buffer = [0; 4096];
     let length = match socket
         .send(&question(name)?)
-        .and_then(|_| socket.recv(&mut buffer))
+        .and_then(|_| uninterrupted(|| socket.recv(&mut buffer)))
     {
         Ok(length) => length,
         Err(error) => return Ok(failure(&error)),
@@ -147,6 +147,17 @@ pub(crate) fn question(name: &str) -> anyhow::Result<Vec<u8>> {
 fn response_code(answer: &[u8]) -> anyhow::Result<String> {
     let message = Message::from_vec(answer)?;
     Ok(format!("{:?}", message.metadata.response_code).to_lowercase())
+}
+
+/// What `read` gives, once it isn't broken off: one with a time limit ends, too, when its process was
+/// stopped and goes on (signal(7)).
+fn uninterrupted<T>(mut read: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
 
 fn word<T>(result: std::io::Result<T>, success: &str) -> String {
