@@ -1,7 +1,8 @@
 //! What `create` and the hook must find out about host and bundle, and the cleanup that comes
 //! first.
 
-pub(crate) mod devices;
+mod devices;
+pub(crate) mod host_side;
 pub(crate) mod identity;
 pub(crate) mod joined;
 pub(crate) mod mounts;

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 pub use checked::Spec;
 pub use error::SpecError;
-pub use input::{NetworkOrigin, OwnerNamespace, RewriteInput, RuntimeQuirks};
+pub use input::{HostSide, NetworkOrigin, OwnerNamespace, RewriteInput, RuntimeQuirks};
 pub use nesting::Nesting;
 
 use crate::container::plan::GatewayOwner;
@@ -47,6 +47,8 @@ pub struct RewriteOutcome {
     pub user_namespace: bool,
     /// What the container may nest.
     pub nesting: Nesting,
+    /// What a user namespace that was added costs it, one sentence each.
+    pub notices: Vec<String>,
 }
 
 /// Rewrites a spec. `program`: the absolute path of this program, for the hook.
@@ -68,14 +70,15 @@ pub fn rewrite(
     }
     let (gateway, exit) = network::edit(spec, input)?;
     let nesting = nesting::edit(spec, input)?;
-    let user_namespace = user_namespace::edit(spec, input)?;
+    let bounded = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
     hooks::append(spec, program)?;
     Ok(RewriteOutcome {
         gateway,
         exit,
-        user_namespace,
+        user_namespace: bounded.by_namespace,
         nesting,
+        notices: bounded.notices,
     })
 }
 

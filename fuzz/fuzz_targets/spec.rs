@@ -104,7 +104,7 @@ fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         user_namespace: setting.user_namespace,
         nesting: setting.nesting,
         no_pivot: false,
-        absent_device: None,
+        host_side: Default::default(),
         quirks: RuntimeQuirks::RUNC,
         privileged: Privileged::Refuse,
     }

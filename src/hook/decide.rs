@@ -21,7 +21,8 @@ use crate::policy::text;
 use crate::prepare::{joined, mounts, names, namespaces, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::mounts::HostFiles;
-use crate::spec::{self, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
+use crate::spec::{self, HostSide, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
+use crate::sys::mountinfo;
 
 /// Said in the record where the host's settings would have the container nest a jail.
 const NO_NESTING: &str = "nothing more can be nested in this container: its gateway was made by a hook, which changes \
@@ -36,8 +37,9 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     let spec = &Spec::check(bundle.config.value)?;
     let place = namespaces::place_of(init.pid)?;
     let (gateway, exit) = network(&place)?;
+    let mounted = mountinfo::of("self").context("can't read the mount table")?;
     let input = RewriteInput {
-        host_files: mounts::look(&settings, spec, &bundle.directory)?,
+        host_files: mounts::look(&settings, spec, &bundle.directory, &mounted)?,
         ..input(&settings, spec, place)?
     };
     let user_namespace = spec::judge(spec, &input)?;
@@ -118,7 +120,7 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         privileged: settings.privileged,
         nesting: None,
         no_pivot: false,
-        absent_device: None,
+        host_side: HostSide::default(),
         // Whoever has no namespace of its own by now gets none from anybody.
         quirks: RuntimeQuirks::RUNC,
     })

@@ -12,6 +12,11 @@ use serde_json::Value;
 
 use crate::escape::{MAX_PATH_SHOWN, clean};
 
+/// The permissions of a file's mode.
+const MODE: u64 = 0o7777;
+/// What runtimes give a device whose mode isn't said.
+const EVERYBODYS: u64 = 0o666;
+
 /// The path of the first listed device that the host doesn't have there, escaped for a message.
 pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
     let listed = spec.get("linux")?.get("devices")?.as_array()?;
@@ -22,6 +27,31 @@ pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
         .iter()
         .filter_map(|device| path(device).filter(|path| !is_there(device, path)));
     absent.next().map(|path| clean(&path, MAX_PATH_SHOWN))
+}
+
+/// The path of the first listed device that the host has there with another mode or owner, escaped
+/// for a message. Where the spec doesn't say, runtimes make it everybody's, and root's.
+pub(crate) fn other_on_host(spec: &Value) -> Option<String> {
+    let listed = spec.get("linux")?.get("devices")?.as_array()?;
+    let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());
+    let differs = |device: &Value, found: &Metadata| {
+        let number = |key: &str, otherwise: u64| {
+            device.get(key).and_then(Value::as_u64).unwrap_or(otherwise)
+        };
+        let asked = (
+            number("fileMode", EVERYBODYS) & MODE,
+            number("uid", 0),
+            number("gid", 0),
+        );
+        let (mode, uid, gid) = (found.mode(), found.uid(), found.gid());
+        asked != (u64::from(mode) & MODE, u64::from(uid), u64::from(gid))
+    };
+    let mut others = listed.iter().filter_map(|device| {
+        let path = path(device)?;
+        let found = std::fs::metadata(&path).ok()?;
+        (is(device, &found) && differs(device, &found)).then_some(path)
+    });
+    others.next().map(|path| clean(&path, MAX_PATH_SHOWN))
 }
 
 /// Whether what was found is that device.
@@ -42,6 +72,29 @@ fn is(device: &Value, found: &Metadata) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_device_that_is_the_hosts_but_for_mode_or_owner_is_told() {
+        let null = json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3});
+        let listing = |key: &str, value: Value| {
+            let mut device = null.clone();
+            device[key] = value;
+            other_on_host(&json!({"linux": {"devices": [device]}}))
+        };
+        // With the file's type, as engines write it.
+        for (key, value) in [("uid", json!(0)), ("fileMode", json!(0o20666))] {
+            assert_eq!(listing(key, value), None, "{key}");
+        }
+        for (key, value) in [
+            ("uid", json!(1000)),
+            ("gid", json!(5)),
+            ("fileMode", json!(0o600)),
+        ] {
+            assert_eq!(listing(key, value).as_deref(), Some("/dev/null"), "{key}");
+        }
+        // Another device altogether: it is absent.
+        assert_eq!(listing("minor", json!(5)), None);
+    }
 
     #[test]
     fn a_device_counts_as_there_only_if_the_very_one_is() {

@@ -15,26 +15,31 @@ use crate::container::state;
 use crate::container::state::ProcessId;
 use crate::settings;
 use crate::settings::{BoundaryMounts, Settings};
-use crate::spec::mounts::{self, HostFiles, Inode, Location};
+use crate::spec::mounts::{self as spec_mounts, HostFiles, Inode, Location};
 use crate::spec::{Spec, SpecError};
 use crate::sys::mountinfo::{self, Mount};
 
 /// The host's files that a container would see, and this program's own.
-pub(crate) fn look(settings: &Settings, spec: &Spec, bundle: &Path) -> anyhow::Result<HostFiles> {
+/// `mounts`: this process's own.
+pub(crate) fn look(
+    settings: &Settings,
+    spec: &Spec,
+    bundle: &Path,
+    mounts: &[Mount],
+) -> anyhow::Result<HostFiles> {
     let locate_all = |paths: Vec<PathBuf>| {
         paths
             .iter()
             .map(|path| locate(path))
             .collect::<anyhow::Result<Vec<_>>>()
     };
-    let mounts = mountinfo::of("self").context("can't read the mount table")?;
     let mut own_everywhere = Vec::new();
     for path in own(settings)? {
-        own_everywhere.extend(MountPlace::of(&path, &mounts)?.appearances(&mounts));
+        own_everywhere.extend(MountPlace::of(&path, mounts)?.appearances(mounts));
         own_everywhere.push(path);
     }
     Ok(HostFiles {
-        given: locate_all(mounts::sources(spec, bundle))?,
+        given: locate_all(spec_mounts::sources(spec, bundle))?,
         own: locate_all(own_everywhere)?,
     })
 }

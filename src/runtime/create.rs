@@ -14,11 +14,12 @@ use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
 use crate::prepare::{
-    devices, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
+    host_side, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
 };
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, RewriteInput, RewriteOutcome, Spec};
+use crate::sys::mountinfo;
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
 /// gateway. `starts_by_verb`: the engine will call `start`. `no_pivot`: `--no-pivot` was given.
@@ -73,6 +74,7 @@ pub(super) fn prepare(
             .nesting
             .obstacles
             .into_iter()
+            .chain(outcome.notices)
             .chain(asked.notices)
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&spec),
@@ -127,6 +129,7 @@ fn look_around(
         .filter(|plan| plan.container == container.id.as_str());
     let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
     let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
+    let mounted = mountinfo::of("self").context("can't read the mount table")?;
     Ok(RewriteInput {
         place: spec::network::path(spec)?
             .map(|path| namespaces::place(&path))
@@ -134,8 +137,8 @@ fn look_around(
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: namespaces::joins_hosts_users(spec)?,
         no_pivot: false,
-        absent_device: devices::absent_on_host(spec),
-        host_files: mounts::look(settings, spec, &bundle.directory)?,
+        host_side: host_side::look(spec, &bundle.directory, &mounted),
+        host_files: mounts::look(settings, spec, &bundle.directory, &mounted)?,
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),
         confinement: nesting

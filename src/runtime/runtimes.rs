@@ -40,7 +40,10 @@ static KINDS: [&RuntimeKind; 5] = [
     &RUNC,
     &RuntimeKind {
         name: "crun",
-        quirks: RuntimeQuirks::RUNC,
+        quirks: RuntimeQuirks {
+            binds_as_on_host: true,
+            ..RuntimeQuirks::RUNC
+        },
         exec_leaves_user_namespace: false,
         differences: &[
             "features since 1.8.6",
@@ -69,6 +72,8 @@ static KINDS: [&RuntimeKind; 5] = [
         name: "youki",
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
+            // Not tried: the careful answer.
+            binds_as_on_host: true,
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,
@@ -81,6 +86,8 @@ static KINDS: [&RuntimeKind; 5] = [
         name: embedded::NAME,
         quirks: RuntimeQuirks {
             keeps_missing_capabilities: true,
+            // Not tried: the careful answer.
+            binds_as_on_host: true,
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,

@@ -46,16 +46,27 @@ const HARMLESS: [&str; 23] = [
     "WAKE_ALARM",       // wakes the machine
 ];
 
-/// Harmless ones that count only in the host's user namespace (`capable()` without a namespace in
-/// the kernel): inside of another they are there and do nothing. Docker grants none of them by
-/// default; of its defaults, MKNOD and AUDIT_WRITE are lost likewise, which few programs notice.
-const LOST: [&str; 8] = [
+/// Those that count only in the host's user namespace (`capable()` without a namespace in the
+/// kernel): inside of another they are there and do nothing. Docker grants none of them by default;
+/// of its defaults, MKNOD and AUDIT_WRITE are lost likewise, which few programs notice.
+const LOST: [&str; 19] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
     "BLOCK_SUSPEND",
+    "BPF",
     "IPC_LOCK",
     "LEASE",
     "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "PERFMON",
+    "SYSLOG",
+    "SYS_MODULE",
     "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_RAWIO",
     "SYS_RESOURCE",
+    "SYS_TIME",
     "SYS_TTY_CONFIG",
     "WAKE_ALARM",
 ];
@@ -184,11 +195,13 @@ pub(super) fn can_have_none(process: &Value) -> bool {
     bounding.is_none_or(Vec::is_empty)
 }
 
-/// A capability of the process that a user namespace would take the effect from.
-pub(super) fn lost_in_a_user_namespace(process: &Value) -> Option<String> {
-    held(process)
-        .find(|name| LOST.contains(&canonical(name).as_str()))
-        .map(str::to_owned)
+/// Capabilities of the process that a user namespace takes the effect from, each once.
+pub(super) fn lost_in_a_user_namespace(process: &Value) -> Vec<String> {
+    let held: Vec<String> = held(process).map(canonical).collect();
+    LOST.into_iter()
+        .filter(|name| held.iter().any(|held| held == name))
+        .map(|name| format!("CAP_{name}"))
+        .collect()
 }
 
 /// Gives the process a capability. Root gets it by the bounding set alone at `execve`; whoever
@@ -354,15 +367,20 @@ mod tests {
 
     #[test]
     fn what_a_user_namespace_would_take_away_is_seen_in_any_set_and_spelling() {
-        for name in ["CAP_IPC_LOCK", "sys_nice", "SYS_RESOURCE"] {
-            assert!(
-                lost_in_a_user_namespace(&json!({"capabilities": {"bounding": [name]}})).is_some(),
-                "{name}"
+        for (name, lost) in [
+            ("CAP_IPC_LOCK", "CAP_IPC_LOCK"),
+            ("sys_nice", "CAP_SYS_NICE"),
+            ("SYS_TIME", "CAP_SYS_TIME"),
+        ] {
+            let sets = json!({"bounding": [name], "effective": [name]});
+            assert_eq!(
+                lost_in_a_user_namespace(&json!({"capabilities": sets})),
+                [lost]
             );
         }
         let docker =
             json!({"capabilities": {"bounding": ["CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_CHOWN"]}});
-        assert_eq!(lost_in_a_user_namespace(&docker), None);
+        assert_eq!(lost_in_a_user_namespace(&docker), Vec::<String>::new());
     }
 
     #[test]

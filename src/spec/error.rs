@@ -79,12 +79,12 @@ pub enum SpecError {
         "{0}, and the container whose network it joins has no user namespace to share: give that one the capability too (to a pod, hostUsers: false), or drop it here"
     )]
     OwnerUnbounded(String),
-    /// The capabilities need a user namespace, and processes or shared memory come from outside of
+    /// The capabilities need a user namespace, and a namespace of this kind comes from outside of
     /// it.
     #[error(
-        "{0}, and the user namespace that would bound it can't share the pid or ipc namespace of the host or of another container: drop one or the other"
+        "{0}, and the user namespace that would bound it can't share the {1} namespace of the host or of another container: drop one or the other"
     )]
-    SharedNamespaces(String),
+    SharedNamespaces(String, &'static str),
     /// The capabilities need a user namespace, and the root is changed without `pivot_root`.
     #[error(
         "{0}, and in the user namespace that would bound it --no-pivot leaves the host's /proc within reach: drop one or the other"

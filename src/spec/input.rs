@@ -2,6 +2,7 @@
 //! by `runtime/create.rs` (or the hook) through `prepare`.
 
 use super::mounts::HostFiles;
+use super::user_namespace::binds::BindSource;
 use crate::apparmor::Confinement;
 use crate::host::Host;
 use crate::policy::Exit;
@@ -19,9 +20,8 @@ pub struct RewriteInput {
     pub host_user_namespace: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
-    /// The path of a device that the spec lists and the host doesn't have there: it is not
-    /// available in a user namespace.
-    pub absent_device: Option<String>,
+    /// What the host has where the spec names something of the host's.
+    pub host_side: HostSide,
     /// The host's files that the container would see, and this program's own.
     pub host_files: HostFiles,
     /// What to do where the container would see this program's own.
@@ -42,6 +42,22 @@ pub struct RewriteInput {
     pub quirks: RuntimeQuirks,
 }
 
+/// What the host has where a spec names something of the host's: plain values, looked up beforehand
+/// by `prepare`.
+#[derive(Debug, Clone, Default)]
+pub struct HostSide {
+    /// Where the bind mounts come from, by their place in the list of mounts; none where the host
+    /// has nothing there.
+    pub binds: Vec<Option<BindSource>>,
+    /// The path of the first listed device that the host doesn't have there.
+    pub absent_device: Option<String>,
+    /// The path of the first listed device that is the host's but for its mode or owner.
+    pub other_device: Option<String>,
+    /// A file system of the kernel's, parts of which are covered wherever the host has it mounted:
+    /// it can't be mounted anew (`mount_namespaces(7)`).
+    pub covered: Option<&'static str>,
+}
+
 /// How a real runtime treats a spec, where that differs from runc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeQuirks {
@@ -54,6 +70,9 @@ pub struct RuntimeQuirks {
     /// empties them), and can't load a seccomp filter where `noNewPrivileges` is written out as
     /// false.
     pub keeps_missing_capabilities: bool,
+    /// In a user namespace, it mounts what is bound as it is on the host, without the options that
+    /// ask for more and the mounts below (crun 1.8.1; 1.28 doesn't), and devices with another mode.
+    pub binds_as_on_host: bool,
 }
 
 impl RuntimeQuirks {
@@ -62,6 +81,7 @@ impl RuntimeQuirks {
         adds_user_namespace: false,
         drops_seccomp_arguments: false,
         keeps_missing_capabilities: false,
+        binds_as_on_host: false,
     };
 }
 

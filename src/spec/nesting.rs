@@ -157,11 +157,16 @@ fn unbounded(spec: &Value, process: &Value, input: &RewriteInput) -> Option<Stri
                 .to_owned(),
         );
     }
-    let comes_anyway = given || capabilities::beyond(process).is_some();
-    let lost = capabilities::lost_in_a_user_namespace(process).filter(|_| !comes_anyway);
-    if let Some(lost) = lost {
+    let comes_anyway =
+        capabilities::beyond(process).is_some() || input.user_namespace == UserNamespace::Require;
+    let added = !given && !comes_anyway;
+    if let Some(cost) = user_namespace::costs::of(spec, input)
+        .into_iter()
+        .next()
+        .filter(|_| added)
+    {
         return Some(format!(
-            "{lost} would be lost in the user namespace that this needs; drop it if it isn't used"
+            "in the user namespace that this needs, {cost}; --cap-add NET_ADMIN gives it all the same"
         ));
     }
     user_namespace::outlook(spec, input, &user_namespace::reaches_beyond(CAPABILITY))

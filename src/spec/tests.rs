@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::input::OwnerNamespace;
 use super::mounts::HostFiles;
+use super::user_namespace::binds::BindSource;
 use super::*;
 use crate::apparmor::Confinement;
 use crate::container::plan::Recipients;
@@ -42,7 +43,7 @@ pub(super) fn input() -> RewriteInput {
         was_host: false,
         host_user_namespace: false,
         no_pivot: false,
-        absent_device: None,
+        host_side: HostSide::default(),
         host_files: HostFiles::default(),
         boundary_mounts: BoundaryMounts::Refuse,
         host: HOST,
@@ -118,6 +119,100 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
+/// A read-only mount from where nothing may be executed.
+fn with_noexec_mount(spec: &mut Value) -> HostSide {
+    let mounts = spec["mounts"].as_array_mut().unwrap();
+    let mut binds = vec![None; mounts.len()];
+    mounts.push(
+        json!({"destination": "/work", "type": "bind", "source": "/srv", "options": ["rbind", "ro"]}),
+    );
+    binds.push(Some(BindSource {
+        options: vec!["rw".into(), "nodev".into(), "noexec".into()],
+        executable: true,
+        mounts_below: false,
+    }));
+    HostSide {
+        binds,
+        ..HostSide::default()
+    }
+}
+
+#[test]
+fn a_user_namespace_that_would_cost_something_is_not_added_for_nestings_sake() {
+    let mut spec = plain();
+    let host_side = with_noexec_mount(&mut spec);
+    let before = spec.clone();
+    let input = RewriteInput {
+        host_side,
+        nesting: Some(Tier::Nsjail),
+        ..input()
+    };
+    let outcome = rewrite(&mut spec, &input).unwrap();
+    assert!(!outcome.user_namespace && outcome.notices.is_empty());
+    assert_eq!(
+        outcome.nesting.obstacles,
+        [
+            "a nested jail doesn't get CAP_NET_ADMIN: in the user namespace that this needs, /work is noexec like its \
+             source; --cap-add NET_ADMIN gives it all the same"
+        ]
+    );
+    assert_eq!(spec["mounts"], before["mounts"]);
+}
+
+#[test]
+fn where_one_is_needed_mounts_are_fitted_and_what_it_costs_is_said() {
+    let mut spec = with_capability("CAP_SYS_TIME");
+    let host_side = with_noexec_mount(&mut spec);
+    let input = RewriteInput {
+        host_side,
+        ..input()
+    };
+    let outcome = rewrite(&mut spec, &input).unwrap();
+    assert!(outcome.user_namespace);
+    assert_eq!(
+        outcome.notices,
+        [
+            "in the user namespace that bounds its capabilities, CAP_SYS_TIME has no effect",
+            "in the user namespace that bounds its capabilities, /work is noexec like its source",
+        ]
+    );
+    assert_eq!(
+        spec["mounts"].as_array().unwrap().last().unwrap()["options"],
+        json!(["rbind", "ro", "nodev", "noexec"])
+    );
+}
+
+#[test]
+fn a_namespace_of_another_that_is_mounted_or_changed_is_refused_beside_a_user_namespace() {
+    for (kind, edit) in [
+        ("pid", json!({})),
+        ("ipc", json!({})),
+        ("uts", json!({"hostname": "x"})),
+        ("mount", json!({})),
+    ] {
+        let mut spec = with_capability("CAP_NET_ADMIN");
+        for kind in ["proc", "mqueue"] {
+            let mount = json!({"destination": "/x", "type": kind, "source": kind});
+            spec["mounts"].as_array_mut().unwrap().push(mount);
+        }
+        let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({"type": "ipc"}));
+        set_path(&mut spec, kind, "/proc/7/ns/x");
+        for (key, value) in edit.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let allowed = RewriteInput {
+            privileged: Privileged::Allow,
+            ..input()
+        };
+        let refused = rewrite(&mut spec, &allowed).unwrap_err();
+        assert!(
+            matches!(refused, SpecError::SharedNamespaces(_, shared) if shared == kind),
+            "{kind}: {refused}"
+        );
+    }
+}
+
 #[test]
 fn a_plain_container_gets_our_hook_and_nothing_else() {
     let (before, mut after) = (plain(), plain());
@@ -128,7 +223,8 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
             gateway: GatewayOwner::Own,
             exit: Exit::Uplink,
             user_namespace: false,
-            nesting: Nesting::default()
+            nesting: Nesting::default(),
+            notices: Vec::new(),
         }
     );
     insta::assert_snapshot!(diff(&before, &after), @r#"
@@ -243,7 +339,10 @@ fn without_pivot_root_there_is_no_user_namespace_of_ours() {
 #[test]
 fn a_device_under_another_name_is_not_lost_to_nesting() {
     let input = RewriteInput {
-        absent_device: Some("/dev/disk".into()),
+        host_side: HostSide {
+            absent_device: Some("/dev/disk".into()),
+            ..HostSide::default()
+        },
         nesting: Some(Tier::Nsjail),
         ..input()
     };

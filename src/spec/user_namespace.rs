@@ -8,6 +8,9 @@
 //! Invariant: the container's network namespace belongs to its user namespace, that is, both are
 //! created together.
 
+pub mod binds;
+pub(super) mod costs;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -86,10 +89,10 @@ pub(super) fn outlook<'a>(
         }
         Some(NetworkOrigin::Host) | None => Bound::Fresh,
     };
-    if shares_what_it_mounts(spec)? {
-        return Err(SpecError::SharedNamespaces(reason()));
+    if let Some(kind) = shares_what_it_changes(spec)? {
+        return Err(SpecError::SharedNamespaces(reason(), kind));
     }
-    if let Some(device) = &input.absent_device {
+    if let Some(device) = &input.host_side.absent_device {
         return Err(SpecError::AbsentDevice(reason(), device.clone()));
     }
     // The host's mounts stay below the container's root then. runc takes the bare /proc away from
@@ -103,28 +106,51 @@ pub(super) fn outlook<'a>(
     }
 }
 
-/// Bounds the container's capabilities; says whether a user namespace does it.
-pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<bool, SpecError> {
+/// How the container's capabilities are bounded.
+#[derive(Debug, Default)]
+pub(super) struct Bounded {
+    /// Whether a user namespace does it.
+    pub(super) by_namespace: bool,
+    /// What that costs the container, one sentence each.
+    pub(super) notices: Vec<String>,
+}
+
+/// Bounds the container's capabilities.
+pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Bounded, SpecError> {
+    let by = |by_namespace| Bounded {
+        by_namespace,
+        notices: Vec::new(),
+    };
     let given = namespace(spec, "user")?.is_some();
     if input.quirks.adds_user_namespace && !given {
-        return Ok(true);
+        return Ok(by(true));
     }
     if input.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
-        return Ok(false);
+        return Ok(by(false));
     }
     let reason = match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => reaches_beyond(&capability),
-        None if given => return bounds(spec, input),
-        None if input.user_namespace == UserNamespace::Auto => return Ok(false),
+        None if given => return Ok(by(bounds(spec, input)?)),
+        None if input.user_namespace == UserNamespace::Auto => return Ok(by(false)),
         None => REQUIRED.to_owned(),
     };
-    match outlook(spec, input, &reason)? {
+    let bound = outlook(spec, input, &reason)?;
+    let added = !matches!(bound, Bound::Given);
+    match bound {
         Bound::Given => {}
         Bound::Owners(owner) => join(spec, owner)?,
         Bound::Fresh => add(spec)?,
     }
-    Ok(true)
+    let mut bounded = by(true);
+    if added {
+        bounded.notices = costs::of(spec, input)
+            .into_iter()
+            .map(|cost| format!("in the user namespace that bounds its capabilities, {cost}"))
+            .collect();
+        costs::fit_mounts(spec, input);
+    }
+    Ok(bounded)
 }
 
 /// Whether a user namespace bounds the container's capabilities, which it must where one of them
@@ -155,23 +181,35 @@ fn bounds(spec: &Value, input: &RewriteInput) -> Result<bool, SpecError> {
     Ok(new || pod)
 }
 
-/// Whether processes or message queues come from elsewhere and are to be mounted: a user namespace
-/// that doesn't own them may not mount them.
-fn shares_what_it_mounts(spec: &Value) -> Result<bool, SpecError> {
+/// The kind of a namespace that comes from elsewhere and is to be mounted or changed: a user
+/// namespace that doesn't own it allows neither.
+fn shares_what_it_changes(spec: &Value) -> Result<Option<&'static str>, SpecError> {
     let mounts = spec
         .as_object()
         .map_or(Ok(&[][..]), |spec| array(spec, "mounts"))?;
-    for (kind, mounted) in [("pid", "proc"), ("ipc", "mqueue")] {
-        let shared = namespace(spec, kind)?.is_none() || namespace_path(spec, kind)?.is_some();
-        if shared
-            && mounts
-                .iter()
-                .any(|mount| mount.get("type").and_then(Value::as_str) == Some(mounted))
-        {
-            return Ok(true);
+    let mounts = |wanted: &str| {
+        mounts
+            .iter()
+            .any(|mount| mount.get("type").and_then(Value::as_str) == Some(wanted))
+    };
+    let named = ["hostname", "domainname"].iter().any(|key| {
+        spec.get(key)
+            .is_some_and(|name| !name.is_null() && name != "")
+    });
+    for (kind, changed, by_path_alone) in [
+        ("pid", mounts("proc"), false),
+        ("ipc", mounts("mqueue"), false),
+        ("mount", true, false),
+        ("uts", named, true),
+        ("cgroup", mounts("cgroup"), true),
+    ] {
+        let shared = namespace_path(spec, kind)?.is_some()
+            || !by_path_alone && namespace(spec, kind)?.is_none();
+        if shared && changed {
+            return Ok(Some(kind));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// A new user namespace in which every id stands for itself: files, `chown` and volumes stay as

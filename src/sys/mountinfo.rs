@@ -16,12 +16,16 @@ use std::path::{Path, PathBuf};
 pub struct Mount {
     /// Its number, while it is mounted.
     pub id: u32,
+    /// The number of the mount that it is on.
+    pub parent: u32,
     /// The file system, as `major:minor`.
     pub device: String,
     /// What of the file system is seen: the path in it.
     pub root: PathBuf,
     /// Where, as seen from the process's root.
     pub point: PathBuf,
+    /// The mount's own options: `rw` or `ro`, `nosuid`, `noatime` and others.
+    pub flags: String,
     /// The file system's type.
     pub kind: String,
     /// The file system's own options.
@@ -78,18 +82,22 @@ pub fn parse(table: &[u8]) -> Vec<Mount> {
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
-    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let device = text(fields.nth(1)?);
+    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
+    let (id, parent) = (number()?, number()?);
+    let device = text(fields.next()?);
     let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
+    let flags = text(fields.next()?);
     // Between the options of the mount and a hyphen stand as many fields as there are.
     fields.find(|field| *field == b"-")?;
     let kind = text(fields.next()?);
     let options = text(fields.nth(1)?);
     Some(Mount {
         id,
+        parent,
         device,
         root,
         point,
+        flags,
         kind,
         options,
     })
@@ -132,15 +140,21 @@ mod tests {
         assert_eq!(found.len(), 2);
         let Mount {
             id,
+            parent,
             device,
             root,
             point,
+            flags,
             kind,
             options,
         } = &found[0];
         assert_eq!(
-            (*id, device.as_str(), kind.as_str(), options.as_str()),
-            (36, "98:0", "ext3", "rw,errors=continue")
+            (*id, *parent, device.as_str(), kind.as_str()),
+            (36, 35, "98:0", "ext3")
+        );
+        assert_eq!(
+            (flags.as_str(), options.as_str()),
+            ("rw,noatime", "rw,errors=continue")
         );
         assert_eq!(
             (root.as_path(), point.as_path()),

@@ -72,8 +72,8 @@ fn a_capability_that_nothing_can_bound_is_not_given_and_the_reason_said() {
     let mut premade = plain();
     set_path(&mut premade, "network", "/run/netns/cni-1");
     let cases = [
-        (lost, nests(), "CAP_IPC_LOCK would be lost"),
-        (shared, nests(), "pid or ipc namespace"),
+        (lost, nests(), "CAP_IPC_LOCK has no effect"),
+        (shared, nests(), "pid namespace"),
         (
             premade,
             RewriteInput {
