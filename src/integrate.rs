@@ -68,6 +68,17 @@ pub enum Engine {
     DropIn(DropIn),
 }
 
+impl Engine {
+    /// Where it reads its configuration, which may be another place than the usual ones.
+    fn configurations(&self) -> Result<Vec<PathBuf>, IntegrateError> {
+        match self {
+            Self::Docker(docker) => Ok(vec![docker.daemon_config.clone()]),
+            Self::Containerd(containerd) => containerd.files(),
+            Self::DropIn(drop_in) => Ok(vec![drop_in.folder.clone()]),
+        }
+    }
+}
+
 /// Plans to add the runtime `name` with `policy` to the engine's configuration.
 ///
 /// # Errors
@@ -109,6 +120,8 @@ pub fn uninstall(
     name: &RuntimeName,
 ) -> Result<ChangePlan, IntegrateError> {
     let mut plan = ChangePlan::default();
+    let mut configurations = ours.configurations.clone();
+    configurations.extend(engine.configurations()?);
     // The programs that the engine ran under that name and no other.
     let unused = match engine {
         Engine::Docker(docker) => docker.remove(name, &ours.running, &mut plan)?,
@@ -116,10 +129,10 @@ pub fn uninstall(
         Engine::DropIn(drop_in) => drop_in.remove(name, &mut plan)?,
     };
     for program in unused {
-        plan.remove_link(Path::new(&program), &ours.running, &ours.configurations);
+        plan.remove_link(Path::new(&program), &ours.running, &configurations);
     }
     if let Some(apparmor) = &ours.apparmor {
-        apparmor.remove(&ours.running, &ours.configurations, &mut plan)?;
+        apparmor.remove(&ours.running, &configurations, &mut plan)?;
     }
     Ok(plan)
 }

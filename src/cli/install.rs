@@ -63,7 +63,8 @@ pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
 }
 
 fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
-    let manifests = kubernetes::manifests(&words.name, &words.policy, &words.image)?;
+    let manifests =
+        kubernetes::manifests(&words.name, &words.policy, &words.image, &words.layout())?;
     if words.apply {
         kubernetes::apply(&manifests).context("kubectl apply")
     } else {

@@ -116,10 +116,14 @@ mod tests {
 
     /// With a parser that takes everything.
     fn host(loaded: bool) -> TestHost {
+        host_reading("elsewhere.d", loaded)
+    }
+
+    fn host_reading(engines_folder: &str, loaded: bool) -> TestHost {
         let mut host = TestHost::new(|at| {
             Engine::DropIn(DropIn {
                 reader: DropInReader::Podman,
-                folder: at("elsewhere.d"),
+                folder: at(engines_folder),
             })
         });
         let folder = host
@@ -187,6 +191,18 @@ mod tests {
         host.uninstall_now();
         assert!(!host.path(FILE).exists() && !host.path(ENGINE).exists());
         assert_eq!(host.uninstall().expect("planned").steps, []);
+    }
+
+    #[test]
+    fn another_runtime_of_an_engine_with_files_in_another_place_needs_them_too() {
+        let host = host_reading("unusual.d", true);
+        host.install_now();
+        host.put(
+            "unusual.d/npm.conf",
+            "npm = [\"/usr/local/bin/boundary-npm\"]\n",
+        );
+        host.uninstall_now();
+        assert!(host.path(FILE).exists());
     }
 
     #[test]

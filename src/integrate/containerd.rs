@@ -1,29 +1,35 @@
 //! containerd: the runtime's entry in the configuration of its CRI plugin, which Kubernetes uses.
 //!
-//! Plans only ([`ChangePlan`]). How containerd behaves (tested with 1.6.20, 1.7.24 and 2.1.9):
+//! Plans only ([`ChangePlan`]). How containerd behaves (tested with 1.6.20, 1.7.24, 2.1.9 and 2.3.0):
 //! - in 1.x an imported file's section of a plugin **replaces** the whole section: a drop-in with
 //!   nothing but our entry takes away runc's, and the registry's mirrors too. 2.x merges them, key
 //!   by key;
-//! - 2.x takes the names of plugins from the main file's `version` for all files: a drop-in of the
-//!   other version is ignored, or makes it ignore what the main file says;
+//! - 2.0 to 2.2 take the names of plugins from the main file's `version` for all files: a drop-in of
+//!   the other version is ignored, or makes them ignore what the main file says. From 2.3 on each
+//!   file goes by its own;
+//! - in version 4 (2.3) runtimes are written as in version 3;
 //! - in 1.x a file that names any runtime takes away the default entry for runc, unless it has one
 //!   too: then we add it;
 //! - there is no reload: configuration is read only at startup.
 //!
-//! So a drop-in is written only beside a main file of version 3, which is certainly 2.x. Otherwise
-//! the file that takes effect is edited in place.
+//! So a drop-in is written only beside a main file of version 3 or 4, which is certainly 2.x.
+//! Otherwise the file that takes effect is edited in place.
 
 mod document;
 mod entry;
 mod file;
 mod files;
 mod malformed;
+mod usual;
+mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use self::files::Files;
+use self::usual::UsualRuntime;
 use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
+use super::ownership;
 use super::runtime_name::RuntimeName;
 
 /// What containerd reads unless `--config` names another.
@@ -57,10 +63,9 @@ impl Containerd {
     ) -> Result<(), IntegrateError> {
         let mut files = Files::read_or_new(&self.config, &self.program)?;
         files.add_runtime(name, program)?;
-        plan.note_other_runtime(&files)?;
+        plan.note_other_runtime(files.usual_runtime(name)?);
         plan.note_disabled(&files);
-        plan.write_all(files);
-        Ok(())
+        self.write(files, plan)
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
@@ -74,36 +79,56 @@ impl Containerd {
         };
         let mut paths = files.remove_runtime(name)?;
         paths.retain(|path| !files.mention(path));
-        plan.write_all(files);
+        self.write(files, plan)?;
         Ok(paths)
+    }
+
+    /// All that it reads.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, IntegrateError> {
+        let files = Files::read(&self.config, &self.program)?;
+        let files = files.into_iter().flat_map(|files| files.list);
+        Ok(files.map(|file| file.path).collect())
+    }
+
+    fn write(&self, files: Files, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
+        let before = plan.steps.len();
+        for file in files.list {
+            file.write(plan)?;
+        }
+        if plan.steps.len() > before {
+            // Who reads another file is another service.
+            let usual = self.config == Path::new(DEFAULT_CONFIG);
+            let how = if usual {
+                "systemctl restart containerd"
+            } else {
+                "restart the service that runs it"
+            };
+            plan.notes.push(format!(
+                "containerd reads its configuration only when it starts: {how}"
+            ));
+        }
+        Ok(())
     }
 }
 
 impl ChangePlan {
-    fn write_all(&mut self, files: Files) {
-        let before = self.steps.len();
-        for file in files.list {
-            file.write(self);
+    /// What runs the other containers is containerd's to say; what runs ours, config.toml's.
+    fn note_other_runtime(&mut self, usual: Option<UsualRuntime>) {
+        let Some(UsualRuntime { name, entry }) = usual else {
+            return;
+        };
+        let runs = entry::binary_name(&entry).unwrap_or_default();
+        if runs.is_empty() || runs.ends_with("runc") || ownership::is_ours(runs) {
+            return;
         }
-        if self.steps.len() > before {
-            self.notes.push(
-                "containerd reads its configuration only when it starts: systemctl restart containerd"
-                    .to_owned(),
-            );
-        }
-    }
-
-    /// What runs runc's containers is containerd's to say; what runs ours, config.toml's.
-    fn note_other_runtime(&mut self, files: &Files) -> Result<(), IntegrateError> {
-        let runs = files
-            .runc()?
-            .and_then(|runc| entry::binary_name(&runc).map(str::to_owned));
-        if let Some(runs) = runs.filter(|runs| !runs.is_empty() && !runs.ends_with("runc")) {
-            self.notes.push(format!(
-                "containerd runs {runs} as runc here: to use it too, put runtime = \"{runs}\" in /etc/boundary/config.toml"
-            ));
-        }
-        Ok(())
+        let gpu = if runs.contains("nvidia") {
+            ", without which no container gets a GPU"
+        } else {
+            ""
+        };
+        self.notes.push(format!(
+            "containerd runs {runs} as {name} here: to use it too{gpu}, put runtime = \"{runs}\" in /etc/boundary/config.toml"
+        ));
     }
 
     fn note_disabled(&mut self, files: &Files) {

@@ -5,10 +5,13 @@
 //!
 //! Invariant: only names without special characters in YAML or shell are put into the text.
 
+mod layout;
+
 use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+pub use self::layout::{NodeLayout, NodePath, NodeUnit};
 use super::runtime_name::RuntimeName;
 use crate::policy::PolicyName;
 use crate::sys::process;
@@ -42,6 +45,7 @@ pub fn manifests(
     name: &RuntimeName,
     policy: &PolicyName,
     image: &Image,
+    layout: &NodeLayout,
 ) -> Result<String, KubernetesError> {
     let name = handler(name)?;
     let text = TEMPLATE
@@ -52,7 +56,10 @@ pub fn manifests(
         )
         .replace("@NAME@", name)
         .replace("@POLICY@", policy.as_str())
-        .replace("@IMAGE@", &image.0);
+        .replace("@IMAGE@", &image.0)
+        .replace("@CONFIG@", &layout.config.to_string())
+        .replace("@UNIT@", &layout.unit.to_string())
+        .replace("@DIRECTORY@", &layout.directory.to_string());
     Ok(text)
 }
 

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
         nesting,
     ),
     ("the_pods_annotation_picks_the_policy", annotation),
+    ("many_pods_at_once_all_start_and_are_filtered", at_once),
     (
         "a_short_name_leads_where_the_pods_search_list_says_whatever_a_container_writes_there",
         short_names,
@@ -57,6 +58,28 @@ pub(crate) fn is_filtered(container: &Container<'_>) {
     for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999"] {
         must_be_shut_out(probe, &container.exec(&format!("attacker probe {probe}")));
     }
+}
+
+/// A node that comes back after a boot, or a Deployment that is scaled up.
+fn at_once(bed: &Bed) {
+    let pod = || -> Result<(), String> {
+        let pod = bed.pod_with(Wanted::default())?;
+        let container = pod.start(Asked::default())?;
+        let answer = container.exec(&format!("curl -sS -m 20 http://allowed.test/; {DENIED}"));
+        let said = &answer.stdout;
+        if said.contains("I am allowed.test") && said.contains("domain=denied.test") {
+            pod.remove()
+        } else {
+            Err(format!("{answer:?}"))
+        }
+    };
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let pods: Vec<_> = (0..25).map(|_| scope.spawn(pod)).collect();
+        pods.into_iter()
+            .filter_map(|pod| pod.join().expect("no panic").err())
+            .collect()
+    });
+    assert_eq!(failed, Vec::<String>::new());
 }
 
 fn two_containers(bed: &Bed) {

@@ -27,7 +27,7 @@ fn engine(here: &Here, containerd: &RealContainerd) -> Engine {
     })
 }
 
-fn tree(directory: &Path) -> Vec<(PathBuf, String)> {
+pub(crate) fn tree(directory: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -210,7 +210,7 @@ pub(crate) fn command_for_real() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     let (config, binary) = (here.at(CONFIG), here.ours.binary.display());
     let config = config.display();
-    let restart = "note: containerd reads its configuration only when it starts: systemctl restart containerd\n";
+    let restart = "note: containerd reads its configuration only when it starts: restart the service that runs it\n";
     let expected = format!(
         "create /etc/boundary\ncreate /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, otherwise like runc\n\
          {restart}{NO_POLICY}already installed\n{NO_POLICY}\

@@ -14,7 +14,7 @@ use crate::integrate::binary::DEFAULT_POLICY;
 use crate::integrate::containerd::{self, Containerd};
 use crate::integrate::docker::Docker;
 use crate::integrate::drop_in::{self, DropIn, DropInReader};
-use crate::integrate::kubernetes::Image;
+use crate::integrate::kubernetes::{Image, NodeLayout, NodePath, NodeUnit};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::policy::PolicyName;
 
@@ -148,9 +148,28 @@ pub(super) struct KubernetesWords {
     /// Image that contains this program; the output says how to build it
     #[arg(long, default_value = concat!("boundary-shim:", env!("CARGO_PKG_VERSION")))]
     pub(super) image: Image,
+    /// containerd's configuration file on the nodes (its --config)
+    #[arg(long, value_name = "FILE", default_value = containerd::DEFAULT_CONFIG)]
+    config: NodePath,
+    /// systemd unit on the nodes that starts containerd
+    #[arg(long, value_name = "UNIT", default_value = "containerd")]
+    restart_unit: NodeUnit,
+    /// Directory for this program on the nodes: writable, and for root alone
+    #[arg(long, value_name = "DIR", default_value = "/usr/local/bin")]
+    directory: NodePath,
     /// Pass it to `kubectl apply` instead of printing it
     #[arg(long)]
     pub(super) apply: bool,
+}
+
+impl KubernetesWords {
+    pub(super) fn layout(&self) -> NodeLayout {
+        NodeLayout {
+            config: self.config.clone(),
+            unit: self.restart_unit.clone(),
+            directory: self.directory.clone(),
+        }
+    }
 }
 
 /// What an engine's own arguments mean.

@@ -13,13 +13,16 @@ use super::malformed::MalformedToml;
 const MARK: &str =
     "# Written by `boundary-shim install containerd`; `uninstall containerd` takes it away.\n";
 
-/// The form of the main file, which says what plugins are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The form of a file, which says what plugins are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ConfigVersion {
     /// containerd 1.3 and later, 2.x too.
     Two,
     /// containerd 2.0 and later.
     Three,
+    /// containerd 2.3 and later: only the server's own settings moved, so its plugin for runtimes
+    /// is written as in 3.
+    Four,
 }
 
 /// The tree.
@@ -28,6 +31,8 @@ pub(super) struct TomlDocument {
     tree: DocumentMut,
     /// Whether the text comes out again as it was read; a newline at its end is no matter.
     exact: bool,
+    /// What containerd calls the plugin when it reads this file.
+    plugin: &'static str,
 }
 
 impl ConfigVersion {
@@ -35,30 +40,50 @@ impl ConfigVersion {
     pub(super) fn plugin(self) -> &'static str {
         match self {
             Self::Two => "io.containerd.grpc.v1.cri",
-            Self::Three => "io.containerd.cri.v1.runtime",
+            Self::Three | Self::Four => "io.containerd.cri.v1.runtime",
         }
     }
 
-    fn runtimes(self) -> [&'static str; 4] {
-        ["plugins", self.plugin(), "containerd", "runtimes"]
+    fn number(self) -> i64 {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+            Self::Four => 4,
+        }
     }
 }
 
 impl TomlDocument {
+    /// Read by the names of its own version, or of 2 where it says none.
     pub(super) fn parse(text: &str) -> Result<Self, MalformedToml> {
         let tree: DocumentMut = text.parse().map_err(|error| syntax(text, &error))?;
         let exact = tree.to_string().trim_end() == text.trim_end();
-        Ok(Self { tree, exact })
+        let plugin = ConfigVersion::Two.plugin();
+        let mut document = Self {
+            tree,
+            exact,
+            plugin,
+        };
+        if let Ok(version) = document.version() {
+            document.read_as(version);
+        }
+        Ok(document)
+    }
+
+    /// As containerd reads it, whatever the file's own version.
+    pub(super) fn read_as(&mut self, version: ConfigVersion) {
+        self.plugin = version.plugin();
+    }
+
+    fn runtimes(&self) -> [&'static str; 4] {
+        ["plugins", self.plugin, "containerd", "runtimes"]
     }
 
     /// A file that is ours altogether. A main one imports what containerd 2.2 and later do where
     /// there is none.
     pub(super) fn new(version: ConfigVersion, imports: Option<&str>) -> Self {
         let mut document = DocumentMut::new();
-        document.insert(
-            "version",
-            value(if version == ConfigVersion::Two { 2 } else { 3 }),
-        );
+        document.insert("version", value(version.number()));
         if let Some(pattern) = imports {
             document.insert("imports", value(Value::from_iter([pattern])));
         }
@@ -70,6 +95,7 @@ impl TomlDocument {
         Self {
             tree: document,
             exact: true,
+            plugin: version.plugin(),
         }
     }
 
@@ -81,6 +107,8 @@ impl TomlDocument {
         match self.tree.get("version").and_then(Item::as_integer) {
             Some(2) => Ok(ConfigVersion::Two),
             Some(3) => Ok(ConfigVersion::Three),
+            Some(4) => Ok(ConfigVersion::Four),
+            Some(newer @ 5..) => Err(MalformedToml::Newer(newer)),
             _ => Err(MalformedToml::Version),
         }
     }
@@ -111,36 +139,29 @@ impl TomlDocument {
     }
 
     /// Whether the file says anything of the CRI plugin.
-    pub(super) fn has_cri(&self, version: ConfigVersion) -> Result<bool, MalformedToml> {
-        Ok(self.table(&["plugins", version.plugin()])?.is_some())
+    pub(super) fn has_cri(&self) -> Result<bool, MalformedToml> {
+        Ok(self.table(&["plugins", self.plugin])?.is_some())
     }
 
-    pub(super) fn default_runtime(
-        &self,
-        version: ConfigVersion,
-    ) -> Result<Option<&str>, MalformedToml> {
-        let containerd = self.table(&["plugins", version.plugin(), "containerd"])?;
+    pub(super) fn default_runtime(&self) -> Result<Option<&str>, MalformedToml> {
+        let containerd = self.table(&["plugins", self.plugin, "containerd"])?;
         Ok(containerd.and_then(|table| table.get("default_runtime_name")?.as_str()))
     }
 
-    pub(super) fn runtime(
-        &self,
-        version: ConfigVersion,
-        name: &str,
-    ) -> Result<Option<&dyn TableLike>, MalformedToml> {
-        let [plugins, plugin, containerd, runtimes] = version.runtimes();
+    pub(super) fn runtime(&self, name: &str) -> Result<Option<&dyn TableLike>, MalformedToml> {
+        let [plugins, plugin, containerd, runtimes] = self.runtimes();
         self.table(&[plugins, plugin, containerd, runtimes, name])
     }
 
-    pub(super) fn has_runtimes(&self, version: ConfigVersion) -> Result<bool, MalformedToml> {
+    pub(super) fn has_runtimes(&self) -> Result<bool, MalformedToml> {
         Ok(self
-            .table(&version.runtimes())?
+            .table(&self.runtimes())?
             .is_some_and(|runtimes| !runtimes.is_empty()))
     }
 
     /// What the runtimes run, as far as it is said.
-    pub(super) fn binaries(&self, version: ConfigVersion) -> Result<Vec<&str>, MalformedToml> {
-        let Some(runtimes) = self.table(&version.runtimes())? else {
+    pub(super) fn binaries(&self) -> Result<Vec<&str>, MalformedToml> {
+        let Some(runtimes) = self.table(&self.runtimes())? else {
             return Ok(Vec::new());
         };
         Ok(runtimes
@@ -150,14 +171,10 @@ impl TomlDocument {
     }
 
     /// Adds an entry that isn't there.
-    pub(super) fn add_runtime(
-        &mut self,
-        version: ConfigVersion,
-        name: &str,
-        entry: Table,
-    ) -> Result<(), MalformedToml> {
+    pub(super) fn add_runtime(&mut self, name: &str, entry: Table) -> Result<(), MalformedToml> {
+        let keys = self.runtimes();
         let mut at = self.tree.as_item_mut();
-        for key in version.runtimes() {
+        for key in keys {
             at = child(at, key)?;
         }
         let entry = if at.is_inline_table() {
@@ -168,27 +185,27 @@ impl TomlDocument {
         at.as_table_like_mut()
             .ok_or_else(|| MalformedToml::NotATable("runtimes".to_owned()))?
             .insert(name, entry);
-        self.check(version, name)
+        self.check(name)
     }
 
     /// Brings the entry that is there up to date; says whether anything was different.
     pub(super) fn fit_runtime(
         &mut self,
-        version: ConfigVersion,
         name: &str,
         binary: &str,
         systemd_cgroup: Option<bool>,
     ) -> Result<bool, MalformedToml> {
+        let keys = self.runtimes();
         let mut at = self.tree.as_item_mut();
-        for key in version.runtimes().into_iter().chain([name]) {
+        for key in keys.into_iter().chain([name]) {
             at = child(at, key)?;
         }
         let changed = fit(at, binary, systemd_cgroup)?;
-        self.check(version, name).map(|()| changed)
+        self.check(name).map(|()| changed)
     }
 
-    pub(super) fn remove_runtime(&mut self, version: ConfigVersion, name: &str) {
-        let runtimes = version
+    pub(super) fn remove_runtime(&mut self, name: &str) {
+        let runtimes = self
             .runtimes()
             .into_iter()
             .try_fold(self.tree.as_item_mut(), Item::get_mut);
@@ -229,12 +246,13 @@ impl TomlDocument {
 
     /// Some ways to write tables take no addition; CR LF and a byte order mark would be lost. What
     /// is printed is therefore read again before anyone else reads it.
-    fn check(&self, version: ConfigVersion, name: &str) -> Result<(), MalformedToml> {
+    fn check(&self, name: &str) -> Result<(), MalformedToml> {
         if !self.exact {
             return Err(MalformedToml::LineEnds);
         }
-        let same = |copy: Self| {
-            copy.runtime(version, name)
+        let same = |mut copy: Self| {
+            copy.plugin = self.plugin;
+            copy.runtime(name)
                 .is_ok_and(|entry| entry.is_some_and(is_runtime))
         };
         let written = Self::parse(&self.text()).is_ok_and(same);

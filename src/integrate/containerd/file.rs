@@ -38,27 +38,33 @@ impl TomlFile {
                 document,
                 changes: Vec::new(),
             })),
-            Err(source) => Err(IntegrateError::Malformed {
-                path,
-                source: source.into(),
-            }),
+            Err(source) => {
+                let template = text.contains("{{").then_some(MalformedToml::Template);
+                Err(IntegrateError::Malformed {
+                    path,
+                    source: template.unwrap_or(source).into(),
+                })
+            }
         }
     }
 
     /// What the runtime runs, if it is there and runs us.
-    pub(super) fn ours(
-        &self,
-        version: ConfigVersion,
-        name: &RuntimeName,
-    ) -> Result<Option<String>, IntegrateError> {
-        let entry = self.explain(self.document.runtime(version, name.as_str()))?;
+    pub(super) fn ours(&self, name: &RuntimeName) -> Result<Option<String>, IntegrateError> {
+        let entry = self.explain(self.document.runtime(name.as_str()))?;
         let runs = entry.map(|entry| entry::binary_name(entry).unwrap_or_default());
         runs.map(|runs| ownership::ours(name, &self.path, runs))
             .transpose()
     }
 
     /// One of ours in which nothing is left goes.
-    pub(super) fn write(self, plan: &mut ChangePlan) {
+    ///
+    /// # Errors
+    /// Something else makes the file, and would make it again without the changes.
+    pub(super) fn write(self, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        self.explain(self.made_by_nobody_else())?;
         let Self {
             path,
             before,
@@ -66,13 +72,38 @@ impl TomlFile {
             changes,
         } = self;
         match before {
-            _ if changes.is_empty() => {}
             Some(before) if document.is_left_over() => plan.steps.push(Step::Remove {
                 path,
                 before,
                 changes,
             }),
             before => plan.write(path, before, document.text(), changes),
+        }
+        Ok(())
+    }
+
+    /// Generated files say so above their first line, except those of MicroK8s, which have what
+    /// they are made from beside them.
+    fn made_by_nobody_else(&self) -> Result<(), MalformedToml> {
+        /// As much as is quoted.
+        const LONGEST: usize = 120;
+        let head = self.before.iter().flat_map(|text| text.lines());
+        let says = head
+            .take_while(|line| line.is_empty() || line.starts_with('#'))
+            .find(|line| line.to_ascii_lowercase().contains("do not edit"));
+        if let Some(line) = says {
+            let says = line.trim_start_matches(['#', ' ']);
+            return Err(MalformedToml::Generated(
+                says.chars().take(LONGEST).collect(),
+            ));
+        }
+        let name = file_name(&self.path);
+        let template = name
+            .strip_suffix(".toml")
+            .map(|stem| self.beside(&format!("{stem}-template.toml")));
+        match template.filter(|template| template.exists()) {
+            Some(template) => Err(MalformedToml::MadeFrom(template)),
+            None => Ok(()),
         }
     }
 

@@ -4,18 +4,15 @@
 //! Must not know the form of a file (`file`, `document`).
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::{Path, PathBuf};
-
-use toml_edit::Table;
 
 use super::document::{ConfigVersion, TomlDocument};
 use super::entry;
 use super::file::{TomlFile, file_name, matches};
 use super::malformed::MalformedToml;
+use super::version::{OWN_NAMES, version_of};
 use crate::integrate::error::IntegrateError;
 use crate::integrate::runtime_name::RuntimeName;
-use crate::sys::process;
 
 /// Files that are followed at most; far more than anyone has.
 const MOST: usize = 256;
@@ -43,7 +40,13 @@ impl Files {
         if let Some(files) = Self::read(config, program)? {
             return Ok(files);
         }
-        let major = major_version(program, "the format of a new configuration file")?;
+        if config.extension().is_some_and(|kind| kind == "tmpl") {
+            return Err(IntegrateError::Malformed {
+                path: config.to_owned(),
+                source: MalformedToml::NewTemplate.into(),
+            });
+        }
+        let (major, _) = version_of(program, "the format of a new configuration file")?;
         let drop_ins = config.with_file_name("conf.d").join("*.toml");
         let drop_ins = drop_ins
             .to_str()
@@ -68,7 +71,7 @@ impl Files {
         let mut files = Self {
             version,
             list: Vec::new(),
-            merged: version == ConfigVersion::Three,
+            merged: version > ConfigVersion::Two,
         };
         let mut next = VecDeque::from([main]);
         while let Some(file) = next.pop_front() {
@@ -83,10 +86,34 @@ impl Files {
             }
             files.list.push(file);
         }
+        files.read_by_names(program)?;
         if version == ConfigVersion::Two && files.saying_anything()?.len() > 1 {
-            files.merged = major_version(program, "which of several files takes effect")? >= 2;
+            files.merged = version_of(program, "which of several files takes effect")? >= (2, 0);
         }
         Ok(files)
+    }
+
+    /// An imported file without a version goes by the main file's names, and so does one of
+    /// another version, except with a containerd that knows better.
+    fn read_by_names(&mut self, program: &Path) -> Result<(), IntegrateError> {
+        let mut by_own_names = (self.version == ConfigVersion::Four).then_some(true);
+        for file in &mut self.list {
+            let own_names_say_something = file.explain(file.document.has_cri())?;
+            file.document.read_as(self.version);
+            if !own_names_say_something || file.explain(file.document.has_cri())? {
+                continue;
+            }
+            let own = file.document.version().unwrap_or(ConfigVersion::Two);
+            let counts = match by_own_names {
+                Some(counts) => counts,
+                None => version_of(program, "which of several files takes effect")? >= OWN_NAMES,
+            };
+            by_own_names = Some(counts);
+            if counts {
+                file.document.read_as(own);
+            }
+        }
+        Ok(())
     }
 
     /// Makes containerd offer the runtime, where it doesn't yet.
@@ -95,36 +122,43 @@ impl Files {
         name: &RuntimeName,
         path: &str,
     ) -> Result<(), IntegrateError> {
-        let (version, runc) = (self.version, self.runc()?);
+        let usual = self.usual_runtime(name)?;
+        let like = usual
+            .as_ref()
+            .map_or_else(|| "runc".to_owned(), |usual| usual.name.clone());
         if let Some(file) = self.offering(name)? {
-            let was = file.ours(version, name)?.unwrap_or_default();
-            let systemd_cgroup = runc.as_ref().and_then(entry::systemd_cgroup);
+            let was = file.ours(name)?.unwrap_or_default();
+            // Where nothing says what is usual here, what an earlier install wrote stays.
+            let own = file.explain(file.document.runtime(name.as_str()))?;
+            let systemd_cgroup = match &usual {
+                Some(usual) => entry::systemd_cgroup(&usual.entry),
+                None => own.and_then(entry::systemd_cgroup),
+            };
             let fitted = file
                 .document
-                .fit_runtime(version, name.as_str(), path, systemd_cgroup);
+                .fit_runtime(name.as_str(), path, systemd_cgroup);
             if file.explain(fitted)? {
                 file.changes.push(format!(
-                    "runtime {name}: {path}, otherwise like runc (was {was})"
+                    "runtime {name}: {path}, otherwise like {like} (was {was})"
                 ));
             }
             return Ok(());
         }
+        let version = self.version;
         let file = self.target(name)?;
-        if version == ConfigVersion::Two && !file.explain(file.document.has_runtimes(version))? {
-            let added = file
-                .document
-                .add_runtime(version, "runc", entry::stand_in());
+        if version == ConfigVersion::Two && !file.explain(file.document.has_runtimes())? {
+            let added = file.document.add_runtime("runc", entry::stand_in());
             file.explain(added)?;
             file.changes.push(
                 "runtime runc: containerd 1.x's default, which it drops once another runtime is listed"
                     .to_owned(),
             );
         }
-        let added = entry::like(runc, path)
-            .and_then(|entry| file.document.add_runtime(version, name.as_str(), entry));
+        let added = entry::like(usual.map(|usual| usual.entry), path)
+            .and_then(|entry| file.document.add_runtime(name.as_str(), entry));
         file.explain(added)?;
         file.changes
-            .push(format!("runtime {name}: {path}, otherwise like runc"));
+            .push(format!("runtime {name}: {path}, otherwise like {like}"));
         Ok(())
     }
 
@@ -133,10 +167,9 @@ impl Files {
         &mut self,
         name: &RuntimeName,
     ) -> Result<Vec<String>, IntegrateError> {
-        let version = self.version;
         let mut paths = Vec::new();
         for file in &mut self.list {
-            if file.explain(file.document.default_runtime(version))? == Some(name.as_str()) {
+            if file.explain(file.document.default_runtime())? == Some(name.as_str()) {
                 let setting = format!("default_runtime_name in {}", file.path.display());
                 let what = "containerd's default runtime";
                 return Err(IntegrateError::IsDefault {
@@ -145,10 +178,10 @@ impl Files {
                     setting,
                 });
             }
-            let Some(path) = file.ours(version, name)? else {
+            let Some(path) = file.ours(name)? else {
                 continue;
             };
-            file.document.remove_runtime(version, name.as_str());
+            file.document.remove_runtime(name.as_str());
             file.changes
                 .push(format!("runtime {name} removed (was {path})"));
             paths.push(path);
@@ -165,24 +198,10 @@ impl Files {
     pub(super) fn mention(&self, path: &str) -> bool {
         let of = |file: &TomlFile| {
             file.document
-                .binaries(self.version)
+                .binaries()
                 .is_ok_and(|binaries| binaries.contains(&path))
         };
         self.list.iter().any(of)
-    }
-
-    /// runc's entry, as containerd understands all that count.
-    pub(super) fn runc(&self) -> Result<Option<Table>, IntegrateError> {
-        let mut merged = None;
-        for index in self.counting()? {
-            let Some(file) = self.list.get(index) else {
-                continue;
-            };
-            if let Some(entry) = file.explain(file.document.runtime(self.version, "runc"))? {
-                entry::merge(merged.get_or_insert_with(Table::new), entry);
-            }
-        }
-        Ok(merged)
     }
 
     /// The last file with such an entry, of those that count.
@@ -193,7 +212,7 @@ impl Files {
                 continue;
             };
             if file
-                .explain(file.document.runtime(self.version, name.as_str()))?
+                .explain(file.document.runtime(name.as_str()))?
                 .is_some()
             {
                 found = Some(index);
@@ -226,7 +245,11 @@ impl Files {
 
     /// A path for a file of our own that the main file imports already, and that isn't there.
     fn drop_in(&self, name: &RuntimeName) -> Result<Option<PathBuf>, IntegrateError> {
-        let (ConfigVersion::Three, Some(main)) = (self.version, self.list.first()) else {
+        let Some(main) = self
+            .list
+            .first()
+            .filter(|_| self.version > ConfigVersion::Two)
+        else {
             return Ok(None);
         };
         let own = format!("boundary-shim-{name}.toml");
@@ -243,7 +266,7 @@ impl Files {
     }
 
     /// By index.
-    fn counting(&self) -> Result<Vec<usize>, IntegrateError> {
+    pub(super) fn counting(&self) -> Result<Vec<usize>, IntegrateError> {
         if self.merged {
             return Ok((0..self.list.len()).collect());
         }
@@ -256,29 +279,12 @@ impl Files {
     fn saying_anything(&self) -> Result<Vec<usize>, IntegrateError> {
         let mut found = Vec::new();
         for (index, file) in self.list.iter().enumerate() {
-            if file.explain(file.document.has_cri(self.version))? {
+            if file.explain(file.document.has_cri())? {
                 found.push(index);
             }
         }
         Ok(found)
     }
-}
-
-/// 1 or 2, from `containerd github.com/containerd/containerd/v2 v2.1.4 …`.
-fn major_version(program: &Path, what: &'static str) -> Result<u32, IntegrateError> {
-    let version = process::answer(program, &["--version"]).and_then(|said| {
-        let number = said
-            .split_whitespace()
-            .nth(2)
-            .map(|word| word.trim_start_matches('v'));
-        let major = number.and_then(|number| number.split('.').next()?.parse().ok());
-        major.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "malformed response"))
-    });
-    version.map_err(|source| IntegrateError::Version {
-        program: program.to_owned(),
-        what,
-        source,
-    })
 }
 
 #[cfg(test)]

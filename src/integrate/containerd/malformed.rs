@@ -1,5 +1,7 @@
 //! Why one of containerd's files can't be read or edited.
 
+use std::path::PathBuf;
+
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MalformedToml {
@@ -16,9 +18,33 @@ pub(super) enum MalformedToml {
     NotATable(String),
     /// Version 1, or none.
     #[error(
-        "unsupported version (expected version = 2, or 3 for containerd 2.0 and later): containerd config migrate prints the file in a newer version"
+        "unsupported version (expected version = 2, 3 or 4): containerd config migrate prints the file in a newer version"
     )]
     Version,
+    /// From after this program was written.
+    #[error("version = {0} is unknown: expected 2, 3 or 4")]
+    Newer(i64),
+    /// Its head says that something else makes it.
+    #[error(
+        "it says {0:?}, so changes would be lost: change the template that it is made from, which may begin with \
+         {{{{ template \"base\" . }}}}, or have it import a directory, where it has version 3"
+    )]
+    Generated(String),
+    /// Something else makes it, of this file.
+    #[error("it is made from {}, so changes would be lost: use --config with that", .0.display())]
+    MadeFrom(PathBuf),
+    /// No TOML before something fills it in.
+    #[error(
+        "it is a template, which only its program can read: use --config with the file that is made from it; if that \
+         imports no directory, add the runtime to the template by hand"
+    )]
+    Template,
+    /// A template that isn't there means that its program uses its own.
+    #[error(
+        "it isn't there, and would be taken for the whole configuration: use --config with the file that is made from \
+         such a template"
+    )]
+    NewTemplate,
     /// Not a list of texts.
     #[error("imports is not a list of strings")]
     Imports,

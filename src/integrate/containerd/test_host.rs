@@ -45,9 +45,10 @@ pub(super) fn host_of_version(version: &str) -> TestHost {
 }
 
 pub(super) fn entry(host: &TestHost, file: &str, version: ConfigVersion) -> String {
-    let document = TomlDocument::parse(&host.get(file)).expect("TOML");
+    let mut document = TomlDocument::parse(&host.get(file)).expect("TOML");
+    document.read_as(version);
     let entry = document
-        .runtime(version, "boundary")
+        .runtime("boundary")
         .expect("tables")
         .expect("an entry");
     let mut plain = toml_edit::DocumentMut::new();

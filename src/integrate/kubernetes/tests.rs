@@ -5,6 +5,14 @@ use serde_json::{Map, Value};
 
 use super::*;
 
+fn layout() -> NodeLayout {
+    NodeLayout {
+        config: "/var/lib/k3s/config.toml".parse().expect("a path"),
+        unit: "k3s-agent".parse().expect("a name"),
+        directory: "/opt/bin".parse().expect("a path"),
+    }
+}
+
 fn text(name: &str) -> String {
     let image = "images.test:5000/boundary-shim:1"
         .parse()
@@ -13,6 +21,7 @@ fn text(name: &str) -> String {
         &name.parse().expect("a name"),
         &"npm".parse().expect("a name"),
         &image,
+        &layout(),
     )
     .expect("made")
 }
@@ -123,6 +132,9 @@ fn the_nodes_script_is_in_it_whole() {
         SCRIPT
             .replace("@NAME@", "boundary")
             .replace("@POLICY@", "npm")
+            .replace("@CONFIG@", "/var/lib/k3s/config.toml")
+            .replace("@UNIT@", "k3s-agent")
+            .replace("@DIRECTORY@", "/opt/bin")
     );
 }
 
@@ -130,11 +142,14 @@ fn the_nodes_script_is_in_it_whole() {
 fn the_recipe_is_in_it_and_no_placeholder_is_left() {
     let text = text("boundary");
     assert!(text.contains("#      FROM debian"), "{text}");
+    let left = text.match_indices('@').find(|(at, _)| {
+        let word = text[at + 1..].split('@').next().unwrap_or_default();
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase())
+    });
+    assert_eq!(left, None, "{text}");
     assert!(
-        !["@NAME@", "@POLICY@", "@IMAGE@", "@SCRIPT@", "@RECIPE@"]
-            .iter()
-            .any(|left| text.contains(left)),
-        "{text}"
+        !text.contains("/usr/local/bin") && !text.contains("systemctl restart containerd"),
+        "the words are followed: {text}"
     );
     assert!(
         text.lines()

@@ -67,6 +67,48 @@ fn version_2_with_imports_is_edited_where_its_word_counts() {
     }
 }
 
+/// `containerd config migrate` of 2.3 prints it.
+#[test]
+fn version_4_is_written_as_3_is() {
+    let four = THREE.replace("version = 3", "version = 4");
+    let host = host_with(&four);
+    host.install_now();
+    assert!(entry(&host, CONFIG, ConfigVersion::Four).contains("SystemdCgroup = true"));
+    renamed(&host, CONFIG);
+    host.uninstall_now();
+    assert_eq!(host.get(CONFIG), four);
+
+    let host = host_with(&format!("imports = [\"conf.d/*.toml\"]\n{four}"));
+    host.install_now();
+    assert!(host.get(DROP_IN).contains("\nversion = 4\n"));
+}
+
+/// 2.3 reads each by the names of its own version; without a version, by either's.
+#[test]
+fn an_imported_file_of_another_version_counts_where_containerd_says_so() {
+    let import = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc.options]\nNoPivotRoot = true\n";
+    for (main, containerd, own_version, counts) in [
+        (3, "v2.1.9", "version = 2\n", false),
+        (3, "v2.3.0-rc.1+unknown", "version = 2\n", true),
+        (3, "v2.3.4", "", true),
+        (4, "unknown", "version = 2\n", true),
+    ] {
+        let host = host_of_version(containerd);
+        host.put(
+            CONFIG,
+            &format!("version = {main}\nimports = ['conf.d/*.toml']\n"),
+        );
+        host.put("etc/conf.d/a.toml", &format!("{own_version}{import}"));
+        host.install_now();
+        let entry = host.get(DROP_IN);
+        assert_eq!(
+            entry.contains("NoPivotRoot"),
+            counts,
+            "{main} {containerd} {own_version}: {entry}"
+        );
+    }
+}
+
 #[test]
 fn where_the_version_matters_and_nobody_knows_it_nothing_is_done() {
     let host = host();
