@@ -23,6 +23,7 @@ mod audit;
 mod bounds;
 mod by_hand;
 mod cases;
+mod composed;
 mod control;
 mod endings;
 mod filter;
@@ -73,7 +74,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 22] = [
+const GROUPS: [Group; 23] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -100,6 +101,7 @@ const GROUPS: [Group; 22] = [
     group("privilege", privilege::TESTS),
     group("by_hand", by_hand::TESTS),
     group("cases", cases::TESTS),
+    group("composed", composed::TESTS),
     group("audit", audit::TESTS),
     Group {
         alone: true,

@@ -5,6 +5,7 @@ use std::fs;
 
 use test_support::bed::{Bed, unique};
 use test_support::command::wait_for;
+use test_support::composed::{HOST, HOST_AFTERWARDS, differing};
 use test_support::harness::Test;
 use test_support::traces::wait_for_none;
 
@@ -25,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
         short_names,
     ),
     ("the_containers_of_a_pod_are_filtered_together", pod),
+    ("what_people_compose_is_as_with_runc", composed),
     (
         "what_reaches_around_the_filter_is_refused_in_podmans_own_words",
         refused,
@@ -237,4 +239,26 @@ fn install(bed: &Bed) {
     }
     .run(&[], "true")
     .must_fail();
+}
+
+/// podman makes a container's network first, so nothing is added to it for nesting's sake.
+fn composed(bed: &Bed) {
+    bed.exec(&["sh", "-c", HOST]).must_succeed();
+    let apart_from = [
+        // It needs a program that Debian packages apart.
+        "a supervisor and a priority in need",
+        // Refused, with the reason (`refused`).
+        "a VPN's client",
+        "a debugger",
+    ];
+    let differing = differing(&apart_from, |plain, flags, script| {
+        let options = if plain {
+            &["--runtime", "runc"]
+        } else {
+            RUNTIMES[0]
+        };
+        Podman { bed, options }.run(flags, script)
+    });
+    bed.exec(&["sh", "-c", HOST_AFTERWARDS]).must_succeed();
+    assert_eq!(differing, "");
 }

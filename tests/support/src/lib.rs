@@ -20,6 +20,7 @@
 pub mod bed;
 pub mod cbpf;
 pub mod command;
+pub mod composed;
 pub mod docker;
 pub mod harness;
 pub mod hosts;
