@@ -11,7 +11,6 @@ use std::net::IpAddr;
 use anyhow::Context;
 use ipnet::IpNet;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
@@ -206,7 +205,8 @@ pub fn private_link(
         index: 0,
         name: "eth0".into(),
         kind: None,
-        loopback: false,
+        turns_back: false,
+        on_bus: false,
         up: true,
         passing: false,
         mtu: 1500,
@@ -273,31 +273,30 @@ pub fn private_link(
     steps().context("give the container a link of its own")
 }
 
-/// Whether an interface leads out of the container and is not one of ours: everything but the
-/// loopback and the fallback devices of tunnel modules, which exist in every namespace and whose
+/// Whether an interface leads out of the container and is not one of ours: everything but what
+/// turns back, and the fallback devices of tunnel modules, which exist in every namespace and whose
 /// packets come back to its own routing.
 #[must_use]
 pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
-    use InfoKind::{
-        ErSpan, GreTap, GreTap6, GreTun, GreTun6, Ip6ErSpan, Ip6Tnl, IpIp, SitTun, Vti, Vti6,
-    };
-    let fallback = matches!(
-        link.kind,
-        Some(
-            ErSpan
-                | GreTap
-                | GreTap6
-                | GreTun
-                | GreTun6
-                | Ip6ErSpan
-                | Ip6Tnl
-                | IpIp
-                | SitTun
-                | Vti
-                | Vti6
-        )
-    ) && link.peer_netns.is_none();
-    !link.loopback && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
+    const TUNNELS: [&str; 11] = [
+        "erspan",
+        "gre",
+        "gretap",
+        "ip6erspan",
+        "ip6gre",
+        "ip6gretap",
+        "ip6tnl",
+        "ipip",
+        "sit",
+        "vti",
+        "vti6",
+    ];
+    let tunnel = link
+        .kind
+        .as_deref()
+        .is_some_and(|kind| TUNNELS.contains(&kind));
+    let fallback = tunnel && link.peer_netns.is_none();
+    !link.turns_back && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
 }
 
 /// Whether an interface that appears while the container's own programs run was plugged in from
@@ -312,10 +311,10 @@ pub fn plugged_in(
     link: &Link,
     host: &Namespace,
 ) -> io::Result<bool> {
-    match (&link.kind, link.peer_netns) {
-        (None, _) => Ok(true),
-        (Some(_), None) => Ok(false),
-        (Some(_), Some(number)) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
+    match link.peer_netns {
+        _ if link.is_hardware() => Ok(true),
+        None => Ok(false),
+        Some(number) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
     }
 }
 

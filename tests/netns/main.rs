@@ -8,8 +8,10 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -77,6 +79,7 @@ fn main() {
         ),
         needs.trial("the_gateways_settings_are_its_own", settings_are_its_own),
         needs.trial("the_loopback_alone_leads_nowhere", loopback_alone),
+        needs.trial("a_link_is_seen_whatever_it_is_called", strange_names),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -567,6 +570,29 @@ fn inbound() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A container can call an interface that is plugged in what it likes, at once.
+fn strange_names() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let mut side = wire.side();
+    let mut interface = side.links.by_name("eth0")?;
+    for (what, seen) in [("alias", "eth0"), ("name", "e\u{fffd}")] {
+        let set = ["-n", &wire.container, "link", "set", &interface.name, what];
+        let status = Command::new("ip")
+            .args(set)
+            .arg(OsStr::from_bytes(b"e\xff"))
+            .status()?;
+        assert!(status.success(), "{what}");
+        interface.name = seen.to_owned();
+        assert!(side.links.list()?.contains(&interface), "{what}");
+        assert_eq!(
+            side.links.by_number(interface.index)?.as_ref(),
+            Some(&interface)
+        );
+    }
+    assert_eq!(side.links.by_number(4711)?, None);
+    Ok(())
+}
+
 fn nothing_left() -> Result<(), Failed> {
     let wire = Wire::new();
     let (gateway, container, answering) = adopt(&wire, NO_PORTS);
@@ -574,7 +600,7 @@ fn nothing_left() -> Result<(), Failed> {
     drop(gateway);
     wire.await_no_uplink();
     let links = wire.side().links.list()?;
-    assert!(links.iter().all(|link| link.loopback), "{links:?}");
+    assert!(links.iter().all(|link| link.turns_back), "{links:?}");
     drop(container);
     Ok(())
 }
