@@ -15,7 +15,7 @@ use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
 use super::addresses::address_of;
-use super::links::Link;
+use super::links::{Link, Links};
 use super::routes::{MAIN, next_hop};
 use super::{Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::packets::agreed::DUMMY;
@@ -137,7 +137,11 @@ fn adopt_as(
                 .wait_passing(outside.index)
                 .context("bring it up again")?;
         }
-        Ok(believed.summary(inside, outside))
+        let adopted = believed.summary(inside, outside);
+        believed
+            .foretell_neighbours(&mut gateway.side.links, &adopted)
+            .context("enter its neighbours")?;
+        Ok(adopted)
     };
     steps().with_context(|| format!("adopt interface {name}"))
 }
@@ -420,6 +424,19 @@ impl Snapshot {
             links.add_neighbour(outside.index, neighbour)?;
         }
         Ok((inside, outside))
+    }
+
+    /// Neighbours of the gateway's that take nothing of what the kernel counts: the container, and
+    /// the next hops.
+    fn foretell_neighbours(&self, gateway: &mut Links, adopted: &Adopted) -> io::Result<()> {
+        for address in &adopted.addresses {
+            let mac = Some(self.link.mac.as_slice());
+            gateway.foretell_neighbour(adopted.inside.index, *address, mac)?;
+        }
+        for hop in self.routes.iter().filter_map(next_hop) {
+            gateway.foretell_neighbour(adopted.outside.index, hop, None)?;
+        }
+        Ok(())
     }
 
     /// The container's addresses that mean something beyond the wire.
