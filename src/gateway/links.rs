@@ -14,7 +14,7 @@ use netlink_packet_route::link::{
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-pub use message::{Link, LinkNews, news};
+pub use message::{Link, LinkNews, described, news};
 
 use crate::sys::netlink::Route;
 
@@ -46,7 +46,7 @@ impl Links {
         let answers = self
             .0
             .dump_unread(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-        let links = message::described(&answers.messages).collect();
+        let links = described(&answers.messages).collect();
         Ok((links, !answers.interrupted))
     }
 
@@ -57,7 +57,7 @@ impl Links {
     pub fn by_number(&mut self, index: u32) -> io::Result<Option<Link>> {
         let question = RouteNetlinkMessage::GetLink(link(index));
         match self.0.query_unread(question) {
-            Ok(answer) => message::described(&answer)
+            Ok(answer) => described(&answer)
                 .next()
                 .map(Some)
                 .ok_or_else(|| io::ErrorKind::InvalidData.into()),
@@ -111,22 +111,21 @@ impl Links {
     /// all, which is repeated after a second.
     ///
     /// # Errors
-    /// `TimedOut` after two seconds; the kernel's.
+    /// `TimedOut` after ten seconds, which the kernel takes where hundreds of links come at once;
+    /// the kernel's.
     pub fn wait_passing(&mut self, index: u32) -> io::Result<()> {
-        let end = Instant::now() + Duration::from_secs(2);
-        loop {
-            if self
-                .list()?
-                .iter()
-                .any(|link| link.index == index && link.passing)
-            {
-                return Ok(());
-            }
+        // Each question holds up what is waited for: both take the kernel's one lock for links.
+        const LONGEST: Duration = Duration::from_millis(10);
+        let mut pause = Duration::from_micros(100);
+        let end = Instant::now() + Duration::from_secs(10);
+        while !self.by_number(index)?.is_some_and(|link| link.passing) {
             if Instant::now() > end {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            std::thread::sleep(Duration::from_micros(100));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST);
         }
+        Ok(())
     }
 
     /// Takes a link down.

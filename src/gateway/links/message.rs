@@ -71,8 +71,8 @@ const ARPHRD_PIMREG: u16 = 779;
 const IFF_UP: u32 = 1;
 const IF_OPER_UP: u8 = 6;
 
-/// The links that a datagram describes.
-pub(super) fn described(datagram: &[u8]) -> impl Iterator<Item = Link> + '_ {
+/// The links that the messages of a datagram describe.
+pub fn described(datagram: &[u8]) -> impl Iterator<Item = Link> + '_ {
     raw_messages(datagram)
         .filter(|message| message.kind == RTM_NEWLINK)
         .filter_map(|message| Link::read(message.payload))
