@@ -293,9 +293,9 @@ impl ContainerLinks {
             }
             Quarantined::TakenAway { name } => {
                 log::warn!(
-                    "interface {name} was plugged in and removed: neither of its ends is on the host"
+                    "interface {name} was plugged in and taken away: nobody could hold it until it is filtered"
                 );
-                let why = "only interfaces with an end on the host can be connected to a running container";
+                let why = "only interfaces with an end on the host can be connected to a running container: this one was taken away, connect it before the container starts";
                 filter.tell(
                     &ToFilter::NotPluggedIn {
                         name,
