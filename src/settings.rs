@@ -17,7 +17,7 @@ pub use load::{load, read_trusted};
 pub use parse::parse;
 pub use values::{
     Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_FILE, DEFAULT_POLICIES, HostNetwork,
-    PodNesting, PreservedSockets, Privileged, Settings, UserNamespace,
+    NetDevices, PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
 };
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod capabilities;
 pub mod cgroup;
 mod checked;
+mod devices;
 mod error;
 pub mod hooks;
 pub mod identity;
@@ -68,7 +69,10 @@ pub fn rewrite(
     {
         capabilities::spell_out(process)?;
     }
+    devices::refuse_rdma(spec, input.rdma_devices)?;
     let (gateway, exit) = network::edit(spec, input)?;
+    let own = gateway == GatewayOwner::Own && exit == Exit::Uplink;
+    devices::refuse_network(spec, input.net_devices, own)?;
     let nesting = nesting::edit(spec, input)?;
     let bounded = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
@@ -91,6 +95,9 @@ pub fn rewrite(
 pub fn judge(spec: &Spec, input: &RewriteInput) -> Result<bool, SpecError> {
     privileged::refuse(spec, input.privileged)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
+    devices::refuse_rdma(spec, input.rdma_devices)?;
+    let joins = matches!(input.place, Some(NetworkOrigin::Filtered { .. }));
+    devices::refuse_network(spec, input.net_devices, !joins)?;
     user_namespace::judge(spec, input)
 }
 

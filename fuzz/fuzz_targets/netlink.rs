@@ -5,7 +5,7 @@
 #![no_main]
 
 use boundary_shim::gateway::addresses::address_of;
-use boundary_shim::gateway::links::Link;
+use boundary_shim::gateway::links::{described, news};
 use boundary_shim::gateway::routes::{is_default, next_hop};
 use boundary_shim::sys::netlink::{acknowledgements, messages};
 use libfuzzer_sys::fuzz_target;
@@ -14,14 +14,13 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = acknowledgements(bytes).count();
+    let _ = news(bytes).count();
+    let _ = described(bytes).count();
     for message in messages(bytes) {
         let NetlinkPayload::InnerMessage(message) = message.payload else {
             continue;
         };
         match &message {
-            RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
-                let _ = Link::from_message(link);
-            }
             RouteNetlinkMessage::NewAddress(address) => {
                 let _ = address_of(address);
                 send_again(message);

@@ -9,7 +9,9 @@ use boundary_shim::container::plan::GatewayOwner;
 use boundary_shim::host::Host;
 use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
-use boundary_shim::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
+use boundary_shim::settings::{
+    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+};
 use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::{
     self, Nesting, NetworkOrigin, OwnerNamespace, RewriteInput, RewriteOutcome, RuntimeQuirks,
@@ -106,6 +108,8 @@ fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         no_pivot: false,
         host_side: Default::default(),
         quirks: RuntimeQuirks::RUNC,
+        net_devices: NetDevices::Adopt,
+        rdma_devices: RdmaDevices::Refuse,
         privileged: Privileged::Refuse,
     }
 }

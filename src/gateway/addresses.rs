@@ -11,7 +11,9 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
 };
-use netlink_packet_route::neighbour::{NeighbourMessage, NeighbourState};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 
 use super::links::{Links, family, fine_if_there};
 
@@ -138,6 +140,37 @@ impl Links {
                 _ => None,
             })
             .collect())
+    }
+
+    /// Makes the entry of a neighbour that will be asked for sooner or later, with its link-layer
+    /// address where that is known. It is asked for like any other, and again in case it has moved,
+    /// but isn't counted (`NTF_EXT_LEARNED`; `neigh_alloc` in net/core/neighbour.c): the kernel has
+    /// one count for all namespaces, and learns no more at its `gc_thresh3`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn foretell_neighbour(
+        &mut self,
+        index: u32,
+        address: IpAddr,
+        mac: Option<&[u8]>,
+    ) -> io::Result<()> {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = index;
+        message.header.state = mac.map_or(NeighbourState::None, |_| NeighbourState::Stale);
+        message.header.flags = NeighbourFlags::ExtLearned;
+        let address = match address {
+            IpAddr::V4(address) => NeighbourAddress::Inet(address),
+            IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+        };
+        let mac = mac.map(|mac| NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+        message.attributes = vec![NeighbourAttribute::Destination(address)];
+        message.attributes.extend(mac);
+        fine_if_there(self.0.request(
+            RouteNetlinkMessage::NewNeighbour(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ))
     }
 
     /// Adds a neighbour that another link had.

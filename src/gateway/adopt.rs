@@ -11,12 +11,11 @@ use std::net::IpAddr;
 use anyhow::Context;
 use ipnet::IpNet;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 
 use super::addresses::address_of;
-use super::links::Link;
+use super::links::{Link, Links};
 use super::routes::{MAIN, next_hop};
 use super::{Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::packets::agreed::DUMMY;
@@ -138,7 +137,11 @@ fn adopt_as(
                 .wait_passing(outside.index)
                 .context("bring it up again")?;
         }
-        Ok(believed.summary(inside, outside))
+        let adopted = believed.summary(inside, outside);
+        believed
+            .foretell_neighbours(&mut gateway.side.links, &adopted)
+            .context("enter its neighbours")?;
+        Ok(adopted)
     };
     steps().with_context(|| format!("adopt interface {name}"))
 }
@@ -206,7 +209,8 @@ pub fn private_link(
         index: 0,
         name: "eth0".into(),
         kind: None,
-        loopback: false,
+        turns_back: false,
+        on_bus: false,
         up: true,
         passing: false,
         mtu: 1500,
@@ -273,31 +277,30 @@ pub fn private_link(
     steps().context("give the container a link of its own")
 }
 
-/// Whether an interface leads out of the container and is not one of ours: everything but the
-/// loopback and the fallback devices of tunnel modules, which exist in every namespace and whose
+/// Whether an interface leads out of the container and is not one of ours: everything but what
+/// turns back, and the fallback devices of tunnel modules, which exist in every namespace and whose
 /// packets come back to its own routing.
 #[must_use]
 pub fn leads_out(link: &Link, ours: &[Adopted]) -> bool {
-    use InfoKind::{
-        ErSpan, GreTap, GreTap6, GreTun, GreTun6, Ip6ErSpan, Ip6Tnl, IpIp, SitTun, Vti, Vti6,
-    };
-    let fallback = matches!(
-        link.kind,
-        Some(
-            ErSpan
-                | GreTap
-                | GreTap6
-                | GreTun
-                | GreTun6
-                | Ip6ErSpan
-                | Ip6Tnl
-                | IpIp
-                | SitTun
-                | Vti
-                | Vti6
-        )
-    ) && link.peer_netns.is_none();
-    !link.loopback && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
+    const TUNNELS: [&str; 11] = [
+        "erspan",
+        "gre",
+        "gretap",
+        "ip6erspan",
+        "ip6gre",
+        "ip6gretap",
+        "ip6tnl",
+        "ipip",
+        "sit",
+        "vti",
+        "vti6",
+    ];
+    let tunnel = link
+        .kind
+        .as_deref()
+        .is_some_and(|kind| TUNNELS.contains(&kind));
+    let fallback = tunnel && link.peer_netns.is_none();
+    !link.turns_back && !fallback && !ours.iter().any(|adopted| adopted.inner == link.index)
 }
 
 /// Whether an interface that appears while the container's own programs run was plugged in from
@@ -312,10 +315,10 @@ pub fn plugged_in(
     link: &Link,
     host: &Namespace,
 ) -> io::Result<bool> {
-    match (&link.kind, link.peer_netns) {
-        (None, _) => Ok(true),
-        (Some(_), None) => Ok(false),
-        (Some(_), Some(number)) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
+    match link.peer_netns {
+        _ if link.is_hardware() => Ok(true),
+        None => Ok(false),
+        Some(number) => Ok(container.links.number_of(descriptor(host))? == Some(number)),
     }
 }
 
@@ -421,6 +424,19 @@ impl Snapshot {
             links.add_neighbour(outside.index, neighbour)?;
         }
         Ok((inside, outside))
+    }
+
+    /// Neighbours of the gateway's that take nothing of what the kernel counts: the container, and
+    /// the next hops.
+    fn foretell_neighbours(&self, gateway: &mut Links, adopted: &Adopted) -> io::Result<()> {
+        for address in &adopted.addresses {
+            let mac = Some(self.link.mac.as_slice());
+            gateway.foretell_neighbour(adopted.inside.index, *address, mac)?;
+        }
+        for hop in self.routes.iter().filter_map(next_hop) {
+            gateway.foretell_neighbour(adopted.outside.index, hop, None)?;
+        }
+        Ok(())
     }
 
     /// The container's addresses that mean something beyond the wire.

@@ -1,92 +1,22 @@
 //! The links of one namespace: what they are, and what the gateway does to them. The netlink messages
 //! end here and in `addresses` and `routes`.
 
+mod message;
+
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
-    State,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+pub use message::{Link, LinkNews, described, news};
+
 use crate::sys::netlink::Route;
-
-/// One link as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Its number in its namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// What kind of virtual device; none for hardware.
-    pub kind: Option<InfoKind>,
-    /// Whether it is the loopback.
-    pub loopback: bool,
-    /// Whether it is administratively up.
-    pub up: bool,
-    /// Whether it passes packets: up, and the kernel has noticed that the other end is, too.
-    pub passing: bool,
-    /// Bytes.
-    pub mtu: u32,
-    /// Link-layer address.
-    pub mac: Vec<u8>,
-    /// Frames its queue holds.
-    pub txqlen: u32,
-    /// The link it belongs to (a veth's other end, a macvlan's base): `IFLA_LINK`.
-    pub peer_index: Option<u32>,
-    /// The namespace of that link, by this namespace's number for it (`IFLA_LINK_NETNSID`); none:
-    /// this namespace.
-    pub peer_netns: Option<i32>,
-    /// The bridge that it is a port of.
-    pub bridge: Option<u32>,
-}
-
-impl Link {
-    /// Reads the kernel's message about a link.
-    #[must_use]
-    pub fn from_message(message: &LinkMessage) -> Self {
-        let mut link = Self {
-            index: message.header.index,
-            name: String::new(),
-            kind: None,
-            loopback: message.header.link_layer_type == LinkLayerType::Loopback,
-            up: message.header.flags.contains(LinkFlags::Up),
-            passing: false,
-            mtu: 1500,
-            mac: Vec::new(),
-            txqlen: 1000,
-            peer_index: None,
-            peer_netns: None,
-            bridge: None,
-        };
-        for attribute in &message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name.clone_from(name),
-                LinkAttribute::OperState(state) => link.passing = *state == State::Up,
-                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-                LinkAttribute::Address(mac) => link.mac.clone_from(mac),
-                LinkAttribute::TxQueueLen(txqlen) => link.txqlen = *txqlen,
-                LinkAttribute::Link(index) => {
-                    link.peer_index = Some(*index).filter(|index| *index != 0)
-                }
-                LinkAttribute::LinkNetNsId(id) => link.peer_netns = Some(*id),
-                LinkAttribute::Controller(index) => link.bridge = Some(*index),
-                LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.clone()),
-                        _ => None,
-                    });
-                }
-                _ => {}
-            }
-        }
-        link
-    }
-}
 
 /// The links of one namespace.
 #[derive(Debug)]
@@ -104,16 +34,36 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub fn list(&mut self) -> io::Result<Vec<Link>> {
+        self.survey().map(|(links, _)| links)
+    }
+
+    /// Every link, and whether that is certain: where links come and go meanwhile, older kernels
+    /// (before 6.9) can skip one that stays.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn survey(&mut self) -> io::Result<(Vec<Link>, bool)> {
         let answers = self
             .0
-            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-        Ok(answers
-            .iter()
-            .filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
-                _ => None,
-            })
-            .collect())
+            .dump_unread(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+        let links = described(&answers.messages).collect();
+        Ok((links, !answers.interrupted))
+    }
+
+    /// The link of this number, if there is one.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn by_number(&mut self, index: u32) -> io::Result<Option<Link>> {
+        let question = RouteNetlinkMessage::GetLink(link(index));
+        match self.0.query_unread(question) {
+            Ok(answer) => described(&answer)
+                .next()
+                .map(Some)
+                .ok_or_else(|| io::ErrorKind::InvalidData.into()),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The link of this name.
@@ -161,22 +111,21 @@ impl Links {
     /// all, which is repeated after a second.
     ///
     /// # Errors
-    /// `TimedOut` after two seconds; the kernel's.
+    /// `TimedOut` after ten seconds, which the kernel takes where hundreds of links come at once;
+    /// the kernel's.
     pub fn wait_passing(&mut self, index: u32) -> io::Result<()> {
-        let end = Instant::now() + Duration::from_secs(2);
-        loop {
-            if self
-                .list()?
-                .iter()
-                .any(|link| link.index == index && link.passing)
-            {
-                return Ok(());
-            }
+        // Each question holds up what is waited for: both take the kernel's one lock for links.
+        const LONGEST: Duration = Duration::from_millis(10);
+        let mut pause = Duration::from_micros(100);
+        let end = Instant::now() + Duration::from_secs(10);
+        while !self.by_number(index)?.is_some_and(|link| link.passing) {
             if Instant::now() > end {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            std::thread::sleep(Duration::from_micros(100));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST);
         }
+        Ok(())
     }
 
     /// Takes a link down.

@@ -117,6 +117,8 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         confinement: Confinement::default(),
         host_network: HostNetwork::Refuse,
         user_namespace: settings.user_namespace,
+        net_devices: settings.net_devices,
+        rdma_devices: settings.rdma_devices,
         privileged: settings.privileged,
         nesting: None,
         no_pivot: false,

@@ -146,6 +146,8 @@ fn look_around(
             .unwrap_or_default(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
+        net_devices: settings.net_devices,
+        rdma_devices: settings.rdma_devices,
         privileged: settings.privileged,
         nesting,
         quirks: runtime.quirks,

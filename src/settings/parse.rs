@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{
-    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, PodNesting, PreservedSockets,
-    Privileged, Settings, UserNamespace,
+    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, NetDevices, PodNesting,
+    PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
 };
 use crate::escape::excerpt;
 use crate::policy::text::Mistake;
@@ -77,27 +77,19 @@ impl TextReader<'_> {
             }),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
-            "container-resolvers" => self.set(
-                key,
-                value,
-                &mut settings.container_resolvers,
-                |text| match text {
-                    "known" => Ok(ContainerResolvers::Known),
-                    "any" => Ok(ContainerResolvers::Any),
-                    _ => Err("expected \"known\" or \"any\"".to_owned()),
-                },
-            ),
+            "container-resolvers" => {
+                let words = [
+                    ("known", ContainerResolvers::Known),
+                    ("any", ContainerResolvers::Any),
+                ];
+                self.set_word(key, value, &mut settings.container_resolvers, words);
+            }
             "preserved-sockets" => {
-                self.set(
-                    key,
-                    value,
-                    &mut settings.preserved_sockets,
-                    |text| match text {
-                        "refuse" => Ok(PreservedSockets::Refuse),
-                        "allow" => Ok(PreservedSockets::Allow),
-                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
-                    },
-                )
+                let words = [
+                    ("refuse", PreservedSockets::Refuse),
+                    ("allow", PreservedSockets::Allow),
+                ];
+                self.set_word(key, value, &mut settings.preserved_sockets, words);
             }
             "audit-directory" => self.set(key, value, &mut settings.audit_directory, absolute),
             "record-labels" => self.set_list(key, value, &mut settings.record_labels, label),
@@ -115,28 +107,35 @@ impl TextReader<'_> {
                     _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
                 },
             ),
-            "privileged" => self.set(key, value, &mut settings.privileged, |text| match text {
-                "refuse" => Ok(Privileged::Refuse),
-                "allow" => Ok(Privileged::Allow),
-                _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
-            }),
-            "boundary-mounts" => {
-                self.set(
-                    key,
-                    value,
-                    &mut settings.boundary_mounts,
-                    |text| match text {
-                        "refuse" => Ok(BoundaryMounts::Refuse),
-                        "allow" => Ok(BoundaryMounts::Allow),
-                        _ => Err("expected \"refuse\" or \"allow\"".to_owned()),
-                    },
-                )
+            "privileged" => {
+                let words = [("refuse", Privileged::Refuse), ("allow", Privileged::Allow)];
+                self.set_word(key, value, &mut settings.privileged, words);
             }
-            "host-network" => self.set(key, value, &mut settings.host_network, |text| match text {
-                "filter" => Ok(HostNetwork::Filter),
-                "refuse" => Ok(HostNetwork::Refuse),
-                _ => Err("expected \"filter\" or \"refuse\"".to_owned()),
-            }),
+            "boundary-mounts" => {
+                let words = [
+                    ("refuse", BoundaryMounts::Refuse),
+                    ("allow", BoundaryMounts::Allow),
+                ];
+                self.set_word(key, value, &mut settings.boundary_mounts, words);
+            }
+            "host-network" => {
+                let words = [
+                    ("filter", HostNetwork::Filter),
+                    ("refuse", HostNetwork::Refuse),
+                ];
+                self.set_word(key, value, &mut settings.host_network, words);
+            }
+            "net-devices" => {
+                let words = [("refuse", NetDevices::Refuse), ("adopt", NetDevices::Adopt)];
+                self.set_word(key, value, &mut settings.net_devices, words);
+            }
+            "rdma-devices" => {
+                let words = [
+                    ("refuse", RdmaDevices::Refuse),
+                    ("allow", RdmaDevices::Allow),
+                ];
+                self.set_word(key, value, &mut settings.rdma_devices, words);
+            }
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
@@ -211,6 +210,23 @@ impl TextReader<'_> {
         }
     }
 
+    /// One of two words.
+    fn set_word<T: Copy>(
+        &mut self,
+        key: &Key<'_>,
+        value: &Value<'_>,
+        to: &mut T,
+        words: [(&str, T); 2],
+    ) {
+        self.set(key, value, to, |text| {
+            let meant = words.iter().find(|(word, _)| *word == text);
+            meant.map(|(_, meaning)| *meaning).ok_or_else(|| {
+                let [(first, _), (second, _)] = words;
+                format!("expected \"{first}\" or \"{second}\"")
+            })
+        });
+    }
+
     fn set_number(&mut self, key: &Key<'_>, value: &Value<'_>, to: &mut NonZeroU32) {
         let number = value.get_ref().as_integer().and_then(|number| {
             let number = u32::from_str_radix(number.as_str(), number.radix()).ok()?;
@@ -277,7 +293,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 18] = [
+const TOP: [&str; 20] = [
     "runtime",
     "policy",
     "resolvers",
@@ -290,6 +306,8 @@ const TOP: [&str; 18] = [
     "privileged",
     "boundary-mounts",
     "host-network",
+    "net-devices",
+    "rdma-devices",
     "nesting",
     "pod-nesting",
     "proxy-memory",

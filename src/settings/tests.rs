@@ -45,7 +45,7 @@ fn every_key_is_understood() {
         "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
-        "boundary-mounts = \"allow\"\n",
+        "boundary-mounts = \"allow\"\nnet-devices = \"adopt\"\nrdma-devices = \"allow\"\n",
         "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\nlog-level = \"debug\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
@@ -69,6 +69,8 @@ fn every_key_is_understood() {
             user_namespace: UserNamespace::Require,
             privileged: Privileged::Allow,
             boundary_mounts: BoundaryMounts::Allow,
+            net_devices: NetDevices::Adopt,
+            rdma_devices: RdmaDevices::Allow,
             host_network: HostNetwork::Refuse,
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),

@@ -48,6 +48,10 @@ pub struct Settings {
     pub boundary_mounts: BoundaryMounts,
     /// `host-network`.
     pub host_network: HostNetwork,
+    /// `net-devices`.
+    pub net_devices: NetDevices,
+    /// `rdma-devices`.
+    pub rdma_devices: RdmaDevices,
     /// `nesting`: what a container may nest inside itself. None: what it could without us.
     pub nesting: Option<Tier>,
     /// `pod-nesting`: in which pods `nesting` applies.
@@ -146,6 +150,27 @@ pub enum HostNetwork {
     Refuse,
 }
 
+/// What happens to containers that are given network devices of the host's (`linux.netDevices`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NetDevices {
+    /// `refuse`: not started.
+    #[default]
+    Refuse,
+    /// `adopt`: the devices become the gateway's, like the engine's interfaces.
+    Adopt,
+}
+
+/// What happens to containers that are given RDMA devices: what they send goes from their memory to
+/// the hardware, past the kernel's network and the filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RdmaDevices {
+    /// `refuse`: not started.
+    #[default]
+    Refuse,
+    /// `allow`: they get them.
+    Allow,
+}
+
 /// In which pods a container gets what `nesting` gives. A cluster admits a pod by what stands in
 /// it, and this is added after that: the runtime class would be a way around the rules of the
 /// cluster, for everybody who may name it.
@@ -194,6 +219,8 @@ impl Default for Settings {
             privileged: Privileged::default(),
             boundary_mounts: BoundaryMounts::default(),
             host_network: HostNetwork::default(),
+            net_devices: NetDevices::default(),
+            rdma_devices: RdmaDevices::default(),
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
             proxy_memory: PROXY_MEMORY,

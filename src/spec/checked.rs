@@ -63,6 +63,7 @@ fn check(spec: &Value) -> Result<(), SpecError> {
     for (holder, list) in [
         (Some(top), "mounts"),
         (linux.as_object(), "namespaces"),
+        (linux.as_object(), "devices"),
         (resources, "devices"),
     ] {
         for entry in holder.map_or(Ok(&[][..]), |holder| array(holder, list))? {

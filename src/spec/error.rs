@@ -54,6 +54,21 @@ pub enum SpecError {
         "without a mount namespace of its own the container can reach the host's files: give it one, or set privileged = \"allow\" in the host's configuration"
     )]
     HostMounts,
+    /// `net-devices = "refuse"`.
+    #[error(
+        "the network device {0} (linux.netDevices) would lead out of the container past the filter: leave it out, or set net-devices = \"adopt\" in the host's configuration to have it filtered like the container's other interfaces"
+    )]
+    NetDevice(String),
+    /// Nobody would adopt it before programs in that network see it.
+    #[error(
+        "the network device {0} (linux.netDevices) can only be moved to a network that the container brings itself: give it to the first container of the pod, or a network of its own to this one"
+    )]
+    NetDeviceElsewhere(String),
+    /// `rdma-devices = "refuse"`.
+    #[error(
+        "{0} gives the container RDMA, whose traffic no packet filter sees: drop it, or set rdma-devices = \"allow\" in the host's configuration"
+    )]
+    RdmaDevice(String),
     /// It would see this program's files.
     #[error(
         "{given} would show the container {own}, by which it could change how it is filtered: mount something narrower, or set boundary-mounts = \"allow\" in the host's configuration"

@@ -7,7 +7,9 @@ use crate::apparmor::Confinement;
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::seccomp::tier::Tier;
-use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
+use crate::settings::{
+    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+};
 
 /// What the host, the bundle's past and the administrator's settings say about one container.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct RewriteInput {
     pub host_network: HostNetwork,
     /// When a container gets a user namespace.
     pub user_namespace: UserNamespace,
+    /// What to do about network devices that the runtime is to move in.
+    pub net_devices: NetDevices,
+    /// What to do about RDMA devices.
+    pub rdma_devices: RdmaDevices,
     /// What to do about privileged containers.
     pub privileged: Privileged,
     /// What the container may nest, if anything.

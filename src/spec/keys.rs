@@ -13,6 +13,7 @@ use crate::text::is_same_key_to_go;
 
 /// Every key that this program reads or writes, at any level.
 const KNOWN: &[&str] = &[
+    "access",
     "action",
     "allow",
     "ambient",
@@ -44,11 +45,13 @@ const KNOWN: &[&str] = &[
     "mounts",
     "names",
     "namespaces",
+    "netDevices",
     "op",
     "options",
     "path",
     "permitted",
     "process",
+    "rdma",
     "resources",
     "root",
     "seccomp",

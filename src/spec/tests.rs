@@ -12,7 +12,9 @@ use crate::apparmor::Confinement;
 use crate::container::plan::Recipients;
 use crate::host::Host;
 use crate::seccomp::tier::Tier;
-use crate::settings::{BoundaryMounts, HostNetwork, Privileged, UserNamespace};
+use crate::settings::{
+    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+};
 
 pub(super) fn plain() -> Value {
     serde_json::from_str(include_str!("../../testdata/specs/plain.json")).unwrap()
@@ -51,6 +53,8 @@ pub(super) fn input() -> RewriteInput {
         nesting: None,
         host_network: HostNetwork::Filter,
         user_namespace: UserNamespace::Auto,
+        net_devices: NetDevices::Refuse,
+        rdma_devices: RdmaDevices::Refuse,
         privileged: Privileged::Refuse,
         quirks: RuntimeQuirks::RUNC,
     }

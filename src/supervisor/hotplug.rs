@@ -9,17 +9,19 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::InfoKind;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::gateway::NamespaceHandle;
 use crate::gateway::adopt;
-use crate::gateway::links::Link;
+use crate::gateway::links::{Link, LinkNews, news};
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
+
+/// Announcements that are heard before what they are about is looked at: a container that changes a
+/// link over and over has us look at it once.
+const AT_ONCE: usize = 64;
 
 /// What became of an interface that was plugged in.
 #[derive(Debug)]
@@ -89,41 +91,63 @@ impl Watch {
         while !matches!(self.arrivals.take(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
         {
         }
-        let mut links = self.container.links.list()?;
+        let mut known = false;
         while !tell.is_closed() {
-            for link in links.drain(..) {
-                self.quarantine(&link, tell)?;
+            if !known {
+                known = self.survey(tell)?;
+                continue;
             }
             poll(
                 &mut [PollFd::new(self.arrivals.as_fd(), PollFlags::POLLIN)],
                 PollTimeout::NONE,
             )?;
-            let announced = match self.arrivals.take() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                announced => announced?,
-            };
-            links = match announced.is_empty() {
-                // Some were lost.
-                true => self.container.links.list()?,
-                false => announced
-                    .iter()
-                    .filter_map(|message| self.arrived(message))
-                    .collect(),
-            };
+            known = self.hear(tell)?;
         }
         Ok(())
     }
 
-    fn arrived(&mut self, message: &RouteNetlinkMessage) -> Option<Link> {
-        match message {
-            RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
-            RouteNetlinkMessage::DelLink(message) => {
-                self.seen
-                    .retain(|(index, _)| *index != message.header.index);
-                None
-            }
-            _ => None,
+    /// Looks at every link. Says whether none can have been missed.
+    fn survey(&mut self, tell: &UnboundedSender<Quarantined>) -> io::Result<bool> {
+        let (links, certain) = self.container.links.survey()?;
+        for link in &links {
+            self.quarantine(link, tell)?;
         }
+        if certain {
+            let there = |seen: &(u32, Option<u32>)| {
+                links
+                    .iter()
+                    .any(|link| (link.index, link.peer_index) == *seen)
+            };
+            self.seen.retain(there);
+        }
+        Ok(certain)
+    }
+
+    /// Looks at the links that were announced. Says whether no announcement was lost.
+    fn hear(&mut self, tell: &UnboundedSender<Quarantined>) -> io::Result<bool> {
+        let mut changed = Vec::new();
+        for _ in 0..AT_ONCE {
+            let announced = match self.arrivals.take() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                announced => announced?,
+            };
+            if announced.is_empty() {
+                return Ok(false);
+            }
+            for news in news(&announced) {
+                match news {
+                    LinkNews::Changed(index) if changed.contains(&index) => {}
+                    LinkNews::Changed(index) => changed.push(index),
+                    LinkNews::Gone(index) => self.seen.retain(|(seen, _)| *seen != index),
+                }
+            }
+        }
+        for index in changed {
+            if let Some(link) = self.container.links.by_number(index)? {
+                self.quarantine(&link, tell)?;
+            }
+        }
+        Ok(true)
     }
 
     fn quarantine(&mut self, link: &Link, tell: &UnboundedSender<Quarantined>) -> io::Result<()> {
@@ -135,7 +159,7 @@ impl Watch {
         }
         let quarantined = match link
             .peer_index
-            .filter(|_| link.kind == Some(InfoKind::Veth))
+            .filter(|_| link.kind.as_deref() == Some("veth"))
         {
             Some(far) => {
                 fine_if_gone(self.host.links.set_down(far))?;

@@ -13,7 +13,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use netlink_packet_route::RouteNetlinkMessage;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -22,7 +21,7 @@ use super::control::Settling;
 use super::filter::FilterProcess;
 use super::hotplug::{Quarantined, Watch};
 use crate::gateway::adopt::{self, Adopted};
-use crate::gateway::links::Link;
+use crate::gateway::links::{Link, LinkNews, news};
 use crate::gateway::routes::{MAIN, is_default, next_hop};
 use crate::gateway::{Gateway, NamespaceHandle, TO_OUTSIDE};
 use crate::logging::Seldom;
@@ -229,7 +228,7 @@ impl ContainerLinks {
                     self.publish(filter)?;
                 }
                 announced = outer.next() => {
-                    if self.forget_unplugged(&announced?) {
+                    if self.forget_unplugged(&announced?)? {
                         self.publish(filter)?;
                     }
                 }
@@ -294,9 +293,9 @@ impl ContainerLinks {
             }
             Quarantined::TakenAway { name } => {
                 log::warn!(
-                    "interface {name} was plugged in and removed: neither of its ends is on the host"
+                    "interface {name} was plugged in and taken away: nobody could hold it until it is filtered"
                 );
-                let why = "only interfaces with an end on the host can be connected to a running container";
+                let why = "only interfaces with an end on the host can be connected to a running container: this one was taken away, connect it before the container starts";
                 filter.tell(
                     &ToFilter::NotPluggedIn {
                         name,
@@ -426,15 +425,23 @@ impl ContainerLinks {
 
     /// A link whose container end the engine took away is gone on our side, too: its uplink goes
     /// with it.
-    fn forget_unplugged(&mut self, announced: &[RouteNetlinkMessage]) -> bool {
-        let gone = |link: &Link| {
-            announced.iter().any(|message| {
-                matches!(message, RouteNetlinkMessage::DelLink(message) if message.header.index == link.index)
-            })
+    fn forget_unplugged(&mut self, announced: &[u8]) -> io::Result<bool> {
+        let gone: Vec<u32> = if announced.is_empty() {
+            // Some were lost.
+            let there = self.gateway.side.links.list()?;
+            let ours = self.adopted.iter().map(|adopted| adopted.inside.index);
+            ours.filter(|ours| !there.iter().any(|link| link.index == *ours))
+                .collect()
+        } else {
+            let gone = |news| match news {
+                LinkNews::Gone(index) => Some(index),
+                LinkNews::Changed(_) => None,
+            };
+            news(announced).filter_map(gone).collect()
         };
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.adopted)
             .into_iter()
-            .partition(|adopted| gone(&adopted.inside));
+            .partition(|adopted| gone.contains(&adopted.inside.index));
         self.adopted = kept;
         for adopted in &gone {
             self.neighbours
@@ -442,7 +449,7 @@ impl ContainerLinks {
             // The engine may have taken it away already, with its other end.
             let _ = self.gateway.side.links.remove(adopted.outside.index);
         }
-        !gone.is_empty()
+        Ok(!gone.is_empty())
     }
 
     /// Tells the filter what is known now.
@@ -495,7 +502,8 @@ impl Ear {
         })
     }
 
-    async fn next(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
+    /// One datagram; nothing in it, where some were lost.
+    async fn next(&self) -> io::Result<Vec<u8>> {
         loop {
             let mut ready = self.arrived.readable().await?;
             if let Ok(taken) = ready.try_io(|_| self.announcements.take()) {

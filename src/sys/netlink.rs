@@ -20,6 +20,10 @@ const DATAGRAM: usize = 64 * 1024;
 
 /// The type of a message that acknowledges a request, or says why it failed (linux/netlink.h).
 const NLMSG_ERROR: u16 = 2;
+/// The type of the message that ends a dump.
+const NLMSG_DONE: u16 = 3;
+/// On a message of a dump: what is dumped has changed since it began.
+const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// A request socket for links, addresses, routes, neighbours and rules of one namespace.
 #[derive(Debug)]
@@ -57,10 +61,19 @@ impl Route {
     /// # Errors
     /// The kernel's errno; `NotFound` where it answered nothing.
     pub fn query(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
-        let mut answers = self.exchange(message, NLM_F_REQUEST | NLM_F_ACK)?;
-        answers
-            .pop()
+        let answer = self.query_unread(message)?;
+        inner(&answer)
+            .last()
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// The same, with the answer as it is.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn query_unread(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<u8>> {
+        self.exchange(message, NLM_F_REQUEST | NLM_F_ACK)
+            .map(|answers| answers.messages)
     }
 
     /// Asks for everything of a kind.
@@ -68,14 +81,19 @@ impl Route {
     /// # Errors
     /// The kernel's errno.
     pub fn dump(&mut self, message: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        let answers = self.dump_unread(message)?;
+        Ok(inner(&answers.messages).collect())
+    }
+
+    /// The same, with the answers as they are.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn dump_unread(&mut self, message: RouteNetlinkMessage) -> io::Result<Answers> {
         self.exchange(message, NLM_F_REQUEST | NLM_F_DUMP)
     }
 
-    fn exchange(
-        &mut self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Answers> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
@@ -88,25 +106,46 @@ impl Route {
         self.answers()
     }
 
-    fn answers(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
-        let mut answers = Vec::new();
+    fn answers(&self) -> io::Result<Answers> {
+        let mut answers = Answers {
+            messages: Vec::new(),
+            interrupted: false,
+        };
         loop {
             let datagram = receive(&self.socket, 0)?;
-            for message in messages(&datagram) {
-                if message.header.sequence_number != self.sequence {
+            for message in raw_messages(&datagram) {
+                if message.sequence != self.sequence {
                     continue;
                 }
-                match message.payload {
-                    NetlinkPayload::InnerMessage(answer) => answers.push(answer),
-                    NetlinkPayload::Done(_) => return Ok(answers),
-                    NetlinkPayload::Error(error) => {
-                        return error.code.map_or(Ok(answers), |_| Err(error.to_io()));
+                answers.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+                match message.kind {
+                    NLMSG_DONE => return Ok(answers),
+                    NLMSG_ERROR => {
+                        return match error_code(&message) {
+                            Some(0) => Ok(answers),
+                            Some(code) => Err(io::Error::from_raw_os_error(-code)),
+                            None => Err(io::ErrorKind::InvalidData.into()),
+                        };
                     }
-                    _ => {}
+                    _ => {
+                        answers.messages.extend(message.bytes);
+                        let padded = answers.messages.len().next_multiple_of(4);
+                        answers.messages.resize(padded, 0);
+                    }
                 }
             }
         }
     }
+}
+
+/// What the kernel answered.
+#[derive(Debug)]
+pub struct Answers {
+    /// The messages, one behind another.
+    pub messages: Vec<u8>,
+    /// Whether what was asked for changed meanwhile, so that something may be missing
+    /// (`NLM_F_DUMP_INTR`).
+    pub interrupted: bool,
 }
 
 /// A non-blocking socket on which the kernel announces changes of links, addresses and routes.
@@ -128,21 +167,15 @@ impl Announcements {
         Ok(Self(socket))
     }
 
-    /// Takes what has been announced. An overrun (`ENOBUFS`) counts as an announcement of something
-    /// unknown: empty list.
+    /// Takes one datagram of what has been announced. An overrun (`ENOBUFS`) counts as an
+    /// announcement of something unknown: nothing in it.
     ///
     /// # Errors
     /// `WouldBlock` where there is nothing.
-    pub fn take(&self) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub fn take(&self) -> io::Result<Vec<u8>> {
         match receive(&self.0, libc::MSG_DONTWAIT) {
-            Ok(datagram) => Ok(messages(&datagram)
-                .filter_map(|message| match message.payload {
-                    NetlinkPayload::InnerMessage(inner) => Some(inner),
-                    _ => None,
-                })
-                .collect()),
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            taken => taken,
         }
     }
 }
@@ -214,7 +247,21 @@ impl AsFd for Netfilter {
 pub fn acknowledgements(datagram: &[u8]) -> impl Iterator<Item = i32> + '_ {
     raw_messages(datagram)
         .filter(|message| message.kind == NLMSG_ERROR)
-        .filter_map(|message| Some(i32::from_ne_bytes(*message.payload.first_chunk()?)))
+        .filter_map(|message| error_code(&message))
+}
+
+fn error_code(message: &RawMessage<'_>) -> Option<i32> {
+    message
+        .payload
+        .first_chunk()
+        .map(|code| i32::from_ne_bytes(*code))
+}
+
+fn inner(datagram: &[u8]) -> impl Iterator<Item = RouteNetlinkMessage> + '_ {
+    messages(datagram).filter_map(|message| match message.payload {
+        NetlinkPayload::InnerMessage(inner) => Some(inner),
+        _ => None,
+    })
 }
 
 /// The well-formed rtnetlink messages of a datagram. One that this crate's version can't parse (a
@@ -230,6 +277,8 @@ pub struct RawMessage<'a> {
     pub kind: u16,
     /// What follows the header.
     pub payload: &'a [u8],
+    flags: u16,
+    sequence: u32,
     /// Header and payload, without padding.
     bytes: &'a [u8],
 }
@@ -237,6 +286,8 @@ pub struct RawMessage<'a> {
 /// The messages of a datagram, up to the first whose length is wrong.
 pub fn raw_messages(datagram: &[u8]) -> impl Iterator<Item = RawMessage<'_>> {
     const KIND: usize = 4;
+    const FLAGS: usize = 6;
+    const SEQUENCE: usize = 8;
     const HEADER: usize = 16;
     let length = |rest: &[u8]| {
         let length = u32::from_ne_bytes(*rest.first_chunk()?);
@@ -246,6 +297,8 @@ pub fn raw_messages(datagram: &[u8]) -> impl Iterator<Item = RawMessage<'_>> {
         Some(RawMessage {
             kind: u16::from_ne_bytes(*bytes.get(KIND..)?.first_chunk()?),
             payload: bytes.get(HEADER..)?,
+            flags: u16::from_ne_bytes(*bytes.get(FLAGS..)?.first_chunk()?),
+            sequence: u32::from_ne_bytes(*bytes.get(SEQUENCE..)?.first_chunk()?),
             bytes,
         })
     })

@@ -32,6 +32,14 @@ pub(crate) const TESTS: &[Test] = &[
         hot_plug_macvlan,
     ),
     (
+        "a_container_keeps_the_links_that_it_makes_as_under_runc",
+        own_links,
+    ),
+    (
+        "a_container_can_make_its_interface_a_port_of_a_bridge_and_take_it_out_again",
+        bridged,
+    ),
+    (
         "a_network_can_be_disconnected_and_connected_again",
         reconnect,
     ),
@@ -329,6 +337,91 @@ fn hot_plug_macvlan(bed: &Bed) {
     }
     bed.docker(&["network", "rm", &network]).must_succeed();
 }
+
+/// What a bridge says of its ports looks like word of hardware: no kind, and another family. Each
+/// kind that this kernel can make is tried.
+fn own_links(bed: &Bed) {
+    const MAKE: &str = "ip() { /bin/ip \"$@\"; }; ip link add br0 type bridge; ip link set br0 up
+        ip link set br0 type bridge vlan_filtering 1; ip link set br0 type bridge mcast_snooping 1
+        unshare --net sleep 600 </dev/null >/dev/null 2>&1 & nested=$!; echo $nested >/tmp/nested
+        while [ $(readlink /proc/$nested/ns/net) = $(readlink /proc/self/ns/net) ]; do :; done
+        for n in 1 2 3; do
+          ip link add v$n type veth peer name w$n netns $nested; ip link set v$n master br0; ip link set v$n up
+          bridge link set dev v$n hairpin on; bridge vlan add dev v$n vid $n
+          nsenter -t $nested -n /bin/ip link set w$n up; nsenter -t $nested -n /bin/ip link set w$n name eth$n
+        done
+        ip link set v2 nomaster; ip link set v2 master br0; ip link set v3 nomaster; ip link set v3 name x3
+        ip link property add dev v2 altname another
+        bridge mdb add dev br0 port v1 grp 239.1.1.1 permanent vid 1
+        for kind in dummy ifb bond team vrf vcan wireguard nlmon 'vrf table 10' 'vxlan id 7 remote 192.0.2.9 dstport 4789' \\
+          'gre remote 192.0.2.9' 'ipip remote 192.0.2.9' 'sit remote 192.0.2.9' 'geneve id 7 remote 192.0.2.9'; do
+          ip link add kind${kind%% *} type $kind
+        done 2>/dev/null
+        for kind in macvlan macvtap ipvlan 'vlan id 3' macsec; do ip link add link v1 name over${kind%% *} type $kind; done 2>/dev/null
+        ip tuntap add dev tap0 mode tap; ip link set tap0 master br0; ip link set tap0 netns $nested
+        ip link add index 9001 pair1 type veth peer name pair2 index 9002 netns $nested
+        ip link set pair1 master br0; ip link del pair1; ip link add index 9001 pair1 type veth peer name pair2 index 9002
+        ip link set pair1 master br0";
+    const SEE: &str = "names() { awk '{print $2; if (/altname/) print $NF}' | sed 's/@.*//' | sort; }; nested=$(cat /tmp/nested)
+        /bin/ip -o link show | names; /bin/ip -o link show master br0 | names; nsenter -t $nested -n /bin/ip -o link show | names";
+    let network = unique("late");
+    bed.docker(&["network", "create", &network]).must_succeed();
+    let seen: Vec<String> = ["runc", &runtime()]
+        .into_iter()
+        .map(|runtime| {
+            let container = bed.start_with(runtime, &ARMED, &["sleep", "600"]);
+            container.exec(MAKE);
+            // What is plugged in later is dealt with later.
+            bed.docker(&["network", "connect", &network, &container.name])
+                .must_succeed();
+            if runtime != "runc" {
+                let records = || container.records();
+                wait_for("the second interface", || {
+                    records()
+                        .iter()
+                        .any(|record| record["rule"] == "plugged in")
+                });
+                let refused = |record: &serde_json::Value| record["verdict"] == "deny";
+                assert_eq!(records().into_iter().find(refused), None);
+            }
+            container.exec(SEE).must_succeed().stdout.clone()
+        })
+        .collect();
+    assert!(
+        seen[0].contains("pair1") && seen[0].contains("x3"),
+        "{seen:?}"
+    );
+    assert_eq!(seen[0], seen[1]);
+    bed.docker(&["network", "rm", &network]).must_succeed();
+}
+
+/// As jails, and dockers in a container, have it.
+fn bridged(bed: &Bed) {
+    const IN: &str = "ip() { /bin/ip \"$@\"; }; address=$(ip -o -4 addr show eth0 | awk '{print $4}'); gateway=$(ip route | awk '/^default/ {print $3}')
+        ip link add br0 type bridge && ip link set eth0 master br0 && ip addr del $address dev eth0 &&
+          ip addr add $address brd + dev br0 && ip link set br0 up && ip route add default via $gateway &&
+          echo $address $gateway >/tmp/was";
+    const OUT: &str = "ip() { /bin/ip \"$@\"; }; read -r address gateway </tmp/was; ip link set eth0 nomaster && ip link del br0 &&
+          ip addr add $address brd + dev eth0 && ip route add default via $gateway";
+    for runtime in ["runc", &runtime()] {
+        let container = bed.start_with(runtime, &ARMED, &["sleep", "600"]);
+        for change in [IN, OUT, IN] {
+            let changed = container.exec(change);
+            assert_eq!(changed.code, 0, "{runtime}: {changed:?}");
+            let page = container.exec("curl -sS -m 5 http://allowed.test/");
+            assert_eq!(page.code, 0, "{runtime}: {page:?}");
+            if runtime != "runc" {
+                for probe in ["tcp 203.0.113.66:22", "udp 203.0.113.66:9999"] {
+                    container.is_shut_out(probe);
+                }
+            }
+        }
+    }
+}
+
+/// What a container needs to make links: without a user namespace of our making, plain runc needs
+/// it, too.
+const ARMED: [&str; 4] = ["--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"];
 
 fn reconnect(bed: &Bed) {
     let container = bed.sleeper(&[]);

@@ -8,8 +8,10 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -77,6 +79,15 @@ fn main() {
         ),
         needs.trial("the_gateways_settings_are_its_own", settings_are_its_own),
         needs.trial("the_loopback_alone_leads_nowhere", loopback_alone),
+        needs.trial("a_link_is_seen_whatever_it_is_called", strange_names),
+        needs.trial(
+            "the_kernel_counts_no_neighbour_of_the_gateways",
+            uncounted_neighbours,
+        ),
+        needs.trial(
+            "a_container_can_change_its_hardware_address",
+            changed_address,
+        ),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -567,6 +578,102 @@ fn inbound() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A container can call an interface that is plugged in what it likes, at once.
+fn strange_names() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let mut side = wire.side();
+    let mut interface = side.links.by_name("eth0")?;
+    for (what, seen) in [("alias", "eth0"), ("name", "e\u{fffd}")] {
+        let set = ["-n", &wire.container, "link", "set", &interface.name, what];
+        let status = Command::new("ip")
+            .args(set)
+            .arg(OsStr::from_bytes(b"e\xff"))
+            .status()?;
+        assert!(status.success(), "{what}");
+        interface.name = seen.to_owned();
+        assert!(side.links.list()?.contains(&interface), "{what}");
+        assert_eq!(
+            side.links.by_number(interface.index)?.as_ref(),
+            Some(&interface)
+        );
+    }
+    assert_eq!(side.links.by_number(4711)?, None);
+    Ok(())
+}
+
+/// One count is all namespaces', and at its end nobody learns a neighbour. `extern_learn`: not
+/// counted (`neigh_alloc`). What the kernel keeps of groups goes at once where there is need.
+fn uncounted_neighbours() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    let outside = Namespace::open(&PathBuf::from(format!("/run/netns/{}", wire.outside)))?;
+    for (inside, server) in [
+        ("172.30.0.2:8080", "172.30.0.1:0"),
+        ("[fd30::2]:8080", "[fd30::1]:0"),
+    ] {
+        let listening = container
+            .namespace
+            .inside(|| std::net::TcpListener::bind(inside))?;
+        let client = outside.inside(|| UdpSocket::bind(server))?;
+        client.send_to(b"in", inside)?;
+        let to = inside.parse()?;
+        outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+        drop(listening);
+    }
+    let list = || {
+        let show = ["neighbour", "show", "nud", "all"];
+        let output = Command::new("ip").args(show).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let all = gateway.side.namespace.inside(list)?;
+    let of_links = all
+        .lines()
+        .filter(|line| !line.contains(" dev lo ") && !line.starts_with("ff02:"));
+    let (uncounted, counted): (Vec<&str>, Vec<&str>) =
+        of_links.partition(|line| line.contains("extern_learn"));
+    assert_eq!(counted, Vec::<&str>::new());
+    for (address, link) in [
+        ("172.30.0.2", "in0"),
+        ("fd30::2", "in0"),
+        ("172.30.0.1", "up0"),
+        ("fd30::1", "up0"),
+    ] {
+        let entry = format!("{address} dev {link} lladdr");
+        assert!(
+            uncounted.iter().any(|line| line.starts_with(&entry)),
+            "{entry}: {all}"
+        );
+    }
+    Ok(())
+}
+
+/// As it can without a gateway: what is known of it is learned anew.
+fn changed_address() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let (_gateway, container, _answering) = adopt(&wire, NO_PORTS);
+    let refused = |target: &str| {
+        let target = target.parse().unwrap();
+        let tcp = container
+            .namespace
+            .inside(|| TcpStream::connect_timeout(&target, Duration::from_secs(2)));
+        tcp.unwrap_err().kind() == std::io::ErrorKind::ConnectionRefused
+    };
+    for mac in ["02:42:ac:1e:00:02", "02:42:ac:1e:00:77"] {
+        ip(&format!(
+            "-n {} link set eth0 address {mac}",
+            wire.container
+        ));
+        for target in ["198.51.100.7:22", "[2001:db8::7]:22"] {
+            // The kernel probes the old address for some eight seconds first.
+            let end = Instant::now() + Duration::from_secs(20);
+            while !refused(target) {
+                assert!(Instant::now() < end, "{target} from {mac}");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn nothing_left() -> Result<(), Failed> {
     let wire = Wire::new();
     let (gateway, container, answering) = adopt(&wire, NO_PORTS);
@@ -574,7 +681,7 @@ fn nothing_left() -> Result<(), Failed> {
     drop(gateway);
     wire.await_no_uplink();
     let links = wire.side().links.list()?;
-    assert!(links.iter().all(|link| link.loopback), "{links:?}");
+    assert!(links.iter().all(|link| link.turns_back), "{links:?}");
     drop(container);
     Ok(())
 }

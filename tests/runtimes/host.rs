@@ -94,13 +94,16 @@ pub(crate) fn make_private() -> io::Result<()> {
     }
     let beyond = Namespace::open(Path::new("/run/netns/beyond"))?;
     let listener = beyond.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
-    std::thread::spawn(move || {
-        listener
-            .incoming()
-            .flatten()
-            .for_each(|stream| drop(answer(stream)))
-    });
+    std::thread::spawn(move || serve(&listener));
     Ok(())
+}
+
+/// Answers whoever connects.
+pub(crate) fn serve(listener: &TcpListener) {
+    listener
+        .incoming()
+        .flatten()
+        .for_each(|stream| drop(answer(stream)));
 }
 
 fn answer(mut stream: TcpStream) -> io::Result<()> {

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 
-use crate::host::{ALLOWED, DENIED, OBSERVED, PORT, reached};
+use crate::host::{ALLOWED, DENIED, OBSERVED, PORT, reached, serve};
 use crate::world::{DEADLINE, World, shell, text};
 
 /// A test, told the runtime's name.
@@ -26,6 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
         observed,
     ),
     ("a_network_of_its_own_leads_nowhere", own_network),
+    (
+        "a_network_device_of_the_hosts_is_refused_or_filtered_like_any_interface",
+        network_device,
+    ),
     ("create_start_kill_and_delete_do_as_engines_expect", life),
     (
         "a_container_that_was_never_started_can_be_deleted",
@@ -139,6 +143,67 @@ fn own_network(runtime: &str) {
     });
     let said = world.must("--root DIR/root run --bundle BUNDLE ID");
     assert!(said.ends_with("refused\n") && !reached(DENIED), "{said}");
+    world.leaves_nothing();
+}
+
+/// `linux.netDevices`: the runtime moves the device in before the hook. One that can't is only tried
+/// for the refusal.
+fn network_device(runtime: &str) {
+    let world = World::new(runtime);
+    let device = format!("nd{}", std::process::id());
+    let give = |line: &str| {
+        world.edit_spec(|spec| {
+            spec["process"]["args"] = shell(line);
+            spec["linux"]["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": "network"}));
+            spec["linux"]["netDevices"] = json!({&device: {"name": "given0"}});
+        });
+    };
+    give("true");
+    let refused = world.call("--root DIR/root run --bundle BUNDLE ID");
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    for named in [&device, "net-devices"] {
+        assert!(said.contains(named), "{said}");
+    }
+    let features = world.call("features");
+    let features: serde_json::Value = serde_json::from_slice(&features.stdout).unwrap_or_default();
+    if features.pointer("/linux/netDevices/enabled") != Some(&json!(true)) {
+        return;
+    }
+    let make = format!(
+        "link add {device} type veth peer name {device}h
+         addr add 198.18.9.1/24 dev {device}h
+         addr add 198.18.9.3/24 dev {device}h
+         link set {device}h up
+         addr add 198.18.9.2/24 dev {device}"
+    );
+    for line in make.lines() {
+        let mut ip = Command::new("ip");
+        assert!(ip.args(line.split_whitespace()).status().unwrap().success());
+    }
+    fs::write(
+        world.path("policies/default.yaml"),
+        format!("allow:\n  - cidr=198.18.9.3/32 port={PORT} proto=tcp\n"),
+    )
+    .unwrap();
+    world.configure(&format!("runtime = {runtime:?}\nnet-devices = \"adopt\""));
+    let [denied, allowed] = [1, 3].map(|last| {
+        let address = Ipv4Addr::new(198, 18, 9, last);
+        let listener = TcpListener::bind((address, PORT)).unwrap();
+        std::thread::spawn(move || serve(&listener));
+        get(address)
+    });
+    give(&format!(
+        "busybox ip addr show dev given0; {allowed}; {denied}"
+    ));
+    let said = world.must("--root DIR/root run --bundle BUNDLE ID");
+    for seen in ["198.18.9.2/24", "\nhello\n", "\nrefused\n"] {
+        assert!(said.contains(seen), "{said}{:?}", world.records());
+    }
+    assert!(!reached(Ipv4Addr::new(198, 18, 9, 1)), "past the filter");
     world.leaves_nothing();
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Facts {
     /// The AppArmor profiles of containers that may nest, and what each denies of what nesting
     /// needs.
     pub(super) profiles: Vec<(String, Option<Denied>)>,
+    /// How many neighbours the kernel learns, in IPv4 and IPv6 (`gc_thresh3`, arp(7)), for all
+    /// network namespaces together; none where that can't be seen.
+    pub(super) neighbours: Option<[u64; 2]>,
     /// The engines on this host.
     pub(super) engines: Vec<EngineFacts>,
 }
@@ -138,6 +141,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             .iter()
             .map(|(name, denied)| profile(name, *denied)),
     );
+    all.extend(facts.neighbours.map(neighbours));
     all.extend(facts.engines.iter().map(engine));
     if facts.engines.is_empty() {
         all.push(Finding::note(
@@ -254,6 +258,26 @@ fn user_namespaces(host: &Host, made: &Result<(), String>, wanted: UserNamespace
     all
 }
 
+fn neighbours([v4, v6]: [u64; 2]) -> Finding {
+    /// What a container on a bridge has, as with runc: the bridge for the container, the container
+    /// for the bridge, and in IPv6 that by its link-local address, too.
+    const OF_A_CONTAINER: [u64; 2] = [2, 3];
+    /// The kernel's default.
+    const USUAL: u64 = 1024;
+    let containers = (v4 / OF_A_CONTAINER[0]).min(v6 / OF_A_CONTAINER[1]);
+    let what = format!(
+        "neighbours: the kernel learns {v4} in IPv4 and {v6} in IPv6, enough for {containers} containers on a bridge"
+    );
+    if v4.min(v6) >= USUAL {
+        Finding::fine(what)
+    } else {
+        Finding::note(
+            what,
+            "beyond that connections fail; for more: sysctl net.ipv4.neigh.default.gc_thresh3=4096 net.ipv6.neigh.default.gc_thresh3=4096",
+        )
+    }
+}
+
 fn profile(name: &str, denied: Option<Denied>) -> Finding {
     let what = match denied {
         None => {
@@ -319,6 +343,7 @@ mod tests {
             },
             user_namespace: Ok(()),
             profiles: vec![("boundary-default".into(), None)],
+            neighbours: Some([1024, 1024]),
             engines: vec![EngineFacts {
                 name: "docker",
                 installed: Ok(true),
@@ -391,6 +416,23 @@ mod tests {
         assert_eq!(broken(&facts), ["user namespaces: disabled"]);
         facts.configuration.as_mut().unwrap().user_namespace = UserNamespace::Never;
         assert!(broken(&facts).is_empty());
+    }
+
+    #[test]
+    fn few_neighbours_are_a_note_that_says_for_how_many_containers_they_are_enough() {
+        let enough = |of: [u64; 2]| {
+            let finding = neighbours(of);
+            (finding.severity, finding.what)
+        };
+        for (of, severity, containers) in [
+            ([1024, 1024], Severity::Fine, "341 containers"),
+            ([4096, 16_384], Severity::Fine, "2048 containers"),
+            ([128, 1024], Severity::Note, "64 containers"),
+            ([1024, 30], Severity::Note, "10 containers"),
+        ] {
+            let (found, what) = enough(of);
+            assert!(found == severity && what.contains(containers), "{what}");
+        }
     }
 
     #[test]

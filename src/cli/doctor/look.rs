@@ -58,8 +58,18 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
         user_namespace: process::try_in_child(Trial::UserNamespace, None)
             .map_err(|error| error.to_string()),
         profiles: nesting.map(profiles).unwrap_or_default(),
+        neighbours: neighbours(),
         engines: engines(&installation()?),
     })
+}
+
+/// What the kernel tells in the first network namespace alone. One without IPv6 isn't judged.
+fn neighbours() -> Option<[u64; 2]> {
+    let most = |family: &str| {
+        let file = format!("/proc/sys/net/{family}/neigh/default/gc_thresh3");
+        std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    };
+    Some([most("ipv4")?, most("ipv6")?])
 }
 
 fn joined(error: anyhow::Error) -> String {

@@ -80,7 +80,7 @@ impl Bed {
     }
 
     fn import_image(&self) {
-        let script = "\"$1\" \"$2\" curl ip nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
+        let script = "\"$1\" \"$2\" curl ip bridge nft unshare bwrap \"$3\" \"$4\" | docker --host \"unix://$5\" import - \"$6\"";
         let image = Path::new(REPOSITORY).join("scripts/bed-image");
         let [authority, attacker, jail, socket] =
             ["ca/ca.pem", "bin/attacker", "bin/go-jail", "docker.sock"].map(|name| self.path(name));
