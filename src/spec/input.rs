@@ -47,9 +47,6 @@ pub struct RewriteInput {
 pub struct RuntimeQuirks {
     /// It gives every container a user namespace of its own.
     pub adds_user_namespace: bool,
-    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to
-    /// patch.
-    pub drops_seccomp_arguments: bool,
     /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc
     /// empties them), and can't load a seccomp filter where `noNewPrivileges` is written out as
     /// false.
@@ -60,7 +57,6 @@ impl RuntimeQuirks {
     /// runc's own.
     pub const RUNC: Self = Self {
         adds_user_namespace: false,
-        drops_seccomp_arguments: false,
         keeps_missing_capabilities: false,
     };
 }

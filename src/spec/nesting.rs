@@ -46,12 +46,7 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Nesting, Sp
     let mut obstacles = obstacles(spec, input)?;
     let (capability, withheld) = grant_capability(spec, input, tier)?;
     obstacles.extend(withheld);
-    let patched = if input.quirks.drops_seccomp_arguments {
-        Ok(None)
-    } else {
-        patch_seccomp(spec, tier)
-    };
-    let seccomp_before = patched.unwrap_or_else(|unpatched| {
+    let seccomp_before = patch_seccomp(spec, tier).unwrap_or_else(|unpatched| {
         obstacles.push(unpatched);
         None
     });
