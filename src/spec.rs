@@ -70,7 +70,7 @@ pub fn rewrite(
     let nesting = nesting::edit(spec, input)?;
     let user_namespace = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
-    hooks::append(spec, program)?;
+    hooks::add(spec, program)?;
     Ok(RewriteOutcome {
         gateway,
         exit,

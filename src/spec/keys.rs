@@ -48,6 +48,7 @@ const KNOWN: &[&str] = &[
     "options",
     "path",
     "permitted",
+    "poststop",
     "process",
     "resources",
     "root",
