@@ -2,6 +2,7 @@
 //! first.
 
 pub(crate) mod devices;
+pub(crate) mod engines;
 pub(crate) mod identity;
 pub(crate) mod joined;
 pub(crate) mod mounts;

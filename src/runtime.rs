@@ -15,6 +15,7 @@ mod handed;
 mod handoff;
 pub mod invocation;
 mod process_file;
+mod rootless;
 pub mod runtimes;
 mod start;
 
@@ -69,6 +70,9 @@ fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) 
 /// The steps of one call.
 fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
+    if let RuntimeCommand::Create { .. } = command {
+        rootless::refuse()?;
+    }
     let settings =
         settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
     log::set_max_level(settings.log_level);

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
 use crate::prepare::{
-    devices, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
+    devices, engines, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
 };
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
@@ -77,6 +77,7 @@ pub(super) fn prepare(
             .obstacles
             .into_iter()
             .chain(asked.notices)
+            .chain(engines::notices(&spec, &bundle.directory))
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&spec),
         cgroups_path: spec::cgroup::path(&spec)?,

@@ -47,6 +47,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("doctor_says_what_is_fine_and_what_is_not", doctor),
     ("doctor_tries_the_services_that_a_runtime_needs", services),
+    ("who_is_not_the_hosts_root_is_told_so", rootless),
     (
         "a_link_that_changes_before_the_runtime_mounts_it_opens_nothing",
         changing_link,
@@ -286,6 +287,29 @@ fn doctor() {
         "{said}"
     );
     assert!(said.contains("typo.yaml:2"), "{said}");
+}
+
+/// As a user, and as podman and Docker are without root: in a user namespace of the user's own.
+fn rootless() {
+    let world = World::new("");
+    // Where nobody may look into the test's own directory.
+    let program = Path::new("/run/boundary-shim-for-nobody");
+    fs::copy(env!("CARGO_BIN_EXE_boundary-shim"), program).unwrap();
+    for within in [&[][..], &["unshare", "--user", "--map-root-user"]] {
+        let output = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .args(within)
+            .arg(program)
+            .args(["run", "--bundle", "/", &world.id])
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("rootless engines are not supported"),
+            "{within:?}: {said}"
+        );
+    }
+    fs::remove_file(program).unwrap();
 }
 
 /// A runtime's wrapper changes it, after all that `create` can look at.
