@@ -362,3 +362,25 @@ fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_a_patched_f
     assert_eq!(outcome.nesting.seccomp_before.as_ref(), Some(&seccomp));
     assert_ne!(&spec["linux"]["seccomp"], &seccomp);
 }
+
+#[test]
+fn a_plain_container_of_podmans_has_no_notice_that_nobody_asked_for() {
+    let told = |annotations: Value| {
+        let mut spec = plain();
+        spec["annotations"] = annotations;
+        let input = RewriteInput {
+            place: Some(NetworkOrigin::Free),
+            nesting: Some(Tier::Nsjail),
+            ..input()
+        };
+        let nesting = rewrite(&mut spec, &input).unwrap().nesting;
+        assert_eq!(nesting.capability, Recipients::Nobody);
+        nesting
+            .obstacles
+            .iter()
+            .any(|notice| notice.contains("CAP_NET_ADMIN"))
+    };
+    let podmans = json!({"io.container.manager": "libpod"});
+    assert!(!told(podmans));
+    assert!(told(json!({})));
+}
