@@ -21,6 +21,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::escape::quoted;
+use crate::sys::sealed::Sealed;
 use crate::sys::{process, signal};
 use line::{CommandLine, Verb};
 
@@ -34,8 +35,8 @@ pub const NAME: &str = "embedded";
 const PERSONALITY: &str = "embedded-runtime";
 
 /// Hands a prepared call over. What starts a process becomes a sealed copy of this program; the
-/// rest is done here.
-pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+/// rest is done here. `file`: what the copy is to inherit besides what it hands to the container.
+pub(super) fn hand_off(arguments: &[OsString], file: Option<&Sealed>) -> anyhow::Result<ExitCode> {
     let line = CommandLine::read(arguments)?;
     let attachments = match &line.verb {
         Verb::Create(asked) => &asked.attachments,
@@ -49,6 +50,7 @@ pub(super) fn hand_off(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
             .preserve_fds
             .saturating_add(process::handed_by_systemd()),
     );
+    file.map_or(Ok(()), Sealed::hand_on)?;
     let words = ["boundary-shim", PERSONALITY]
         .into_iter()
         .map(OsString::from)

@@ -6,7 +6,8 @@
 //! decided here (`decide`).
 //!
 //! It returns only when the gateway is ready, so the container's first instruction is already
-//! filtered.
+//! filtered. Called again when the container has been deleted (`poststop`), it leaves the bundle as
+//! it was.
 //!
 //! Invariant: no process that it leaves behind holds its standard streams, which are the runtime's.
 
@@ -54,11 +55,8 @@ pub fn run(words: &[OsString]) -> ExitCode {
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let state = oci_state::read().context("can't read the container's state from the runtime")?;
-    // The stage `poststop`, which only the files in `hooks/` ask for: where this program is the
-    // runtime, `delete` comes by.
     if *state.status() == ContainerState::Stopped {
-        sweep::forget(&decide::state_of(&state)?);
-        return Ok(());
+        return stopped(words, &state);
     }
     let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;
     match words {
@@ -74,6 +72,17 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
         },
         _ => bail!("unexpected arguments after hook: expected decide or nothing"),
     }
+}
+
+/// The stage `poststop`. Where this program is the runtime, `delete` forgets the container, and the
+/// bundle is to be as it was. Nothing here is worth the error of a `delete`.
+fn stopped(words: &[OsString], state: &State) -> anyhow::Result<()> {
+    if !words.is_empty() {
+        sweep::forget(&decide::state_of(state)?);
+    } else if let Err(error) = bundle::restore(state.bundle(), Some(state.id())) {
+        log::warn!("{:#}", anyhow::Error::from(error));
+    }
+    Ok(())
 }
 
 fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
@@ -112,9 +121,10 @@ fn planned(state: &State) -> anyhow::Result<Plan> {
     let plan = bundle::read_plan(state.bundle())?;
     if plan.container != *state.id() {
         bail!(
-            "the plan is for container {}, but the runtime named {}",
+            "the plan is for container {}, but the runtime named {}: config.json was edited for the first; what it said before is in {}",
             plan.container,
-            quoted(state.id())
+            quoted(state.id()),
+            state.bundle().join(bundle::ORIGINAL).display()
         );
     }
     Ok(plan)

@@ -2,6 +2,7 @@
 //! first.
 
 mod devices;
+pub(crate) mod engines;
 pub(crate) mod host_side;
 pub(crate) mod identity;
 pub(crate) mod joined;

@@ -14,6 +14,8 @@ mod features;
 mod handed;
 mod handoff;
 pub mod invocation;
+mod process_file;
+mod rootless;
 pub mod runtimes;
 mod start;
 
@@ -68,10 +70,14 @@ fn reported(globals: &Globals, call: impl FnOnce() -> anyhow::Result<ExitCode>) 
 /// The steps of one call.
 fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
     let command = call.command.as_ref().map_err(Clone::clone)?;
+    if let RuntimeCommand::Create { .. } = command {
+        rootless::refuse()?;
+    }
     let settings =
         settings::load(call.globals.config.as_deref()).map_err(|all| text::all_of(&all))?;
     log::set_max_level(settings.log_level);
     let runtime = RealRuntime::choose(settings.runtime.as_deref())?;
+    let mut handed_on = None;
     match command {
         RuntimeCommand::Create {
             bundle,
@@ -101,11 +107,12 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
             preserved,
         } => {
             handed::refuse_network_sockets(&settings, *preserved)?;
-            exec::fit(
+            handed_on = exec::fit(
                 &Container::new(&call.globals, id)?,
                 runtime.kind(),
                 process.as_deref(),
                 capabilities,
+                *preserved,
             )?;
         }
         RuntimeCommand::Delete { id } => {
@@ -117,8 +124,14 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         RuntimeCommand::Version => return features::version(&runtime, &call.arguments),
         RuntimeCommand::Other => {}
     }
+    let arguments = match &handed_on {
+        Some(file) => call.with_process_file(&file.path()),
+        None => call.arguments.clone(),
+    };
     match runtime {
-        RealRuntime::Program(path) => match handoff::become_program(&path, &call.arguments)? {},
-        RealRuntime::Embedded => embedded::hand_off(&call.arguments),
+        RealRuntime::Program(path) => {
+            match handoff::become_program(&path, &arguments, handed_on.as_ref())? {}
+        }
+        RealRuntime::Embedded => embedded::hand_off(&arguments, handed_on.as_ref()),
     }
 }

@@ -76,7 +76,7 @@ pub fn rewrite(
     let nesting = nesting::edit(spec, input)?;
     let bounded = user_namespace::edit(spec, input)?;
     cgroup::edit(spec)?;
-    hooks::append(spec, program)?;
+    hooks::add(spec, program)?;
     Ok(RewriteOutcome {
         gateway,
         exit,

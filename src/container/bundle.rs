@@ -1,16 +1,19 @@
-//! A JSON file that an engine wrote and the real runtime will read: the bundle's `config.json`,
-//! `exec`'s process file.
+//! The bundle's `config.json`, which an engine wrote and the real runtime will read: edited for as
+//! long as the container lives, and then as it was.
 //!
 //! It is edited as a tree, so that unknown fields survive. The runtime's reader (Go's
 //! `encoding/json`) is laxer than ours: it matches keys in any case and merges duplicates. So keys
 //! are checked (`spec::keys`).
 //!
-//! Invariant: a file whose bytes differ from our own reading of it is always written back.
+//! Invariants: a file whose bytes differ from our own reading of it is always written back. What is
+//! put back stands in the place of nothing but our own edit, byte for byte.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::container::plan::Plan;
 use crate::sys::file;
@@ -21,12 +24,18 @@ const LIMIT: u64 = 16 << 20;
 /// The plan's name in the bundle.
 const PLAN: &str = "boundary.json";
 
+/// What the runtime reads, by its name in the bundle.
+const CONFIG: &str = "config.json";
+
+/// The name of that file as the engine wrote it.
+pub const ORIGINAL: &str = "boundary-original.json";
+
 /// A JSON file, read whole.
 #[derive(Debug)]
 pub struct JsonFile {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What it says; edit it, then [`JsonFile::write`].
+    /// What it says; edit it, then [`Bundle::write`].
     pub value: Value,
 }
 
@@ -61,18 +70,15 @@ impl JsonFile {
         }
     }
 
-    /// Writes it back, mode and owner kept, unless the file says exactly that already.
-    ///
-    /// # Errors
-    /// [`JsonFileError::Write`]; the file is then as it was.
-    pub fn write(&self) -> Result<(), JsonFileError> {
-        let failed = |error| JsonFileError::Write(self.path.clone(), error);
-        let text = serde_json::to_vec(&self.value).map_err(|error| failed(error.into()))?;
+    /// Writes another text in its place, mode and owner kept, unless the file says exactly that
+    /// already.
+    fn replace(&self, text: &[u8]) -> Result<(), JsonFileError> {
         if text == self.bytes {
             return Ok(());
         }
         // The mode is that of a file which went away meanwhile: nobody else's business then.
-        file::replace(&self.path, &text, 0o600).map_err(failed)
+        file::replace(&self.path, text, 0o600)
+            .map_err(|error| JsonFileError::Write(self.path.clone(), error))
     }
 }
 
@@ -91,7 +97,7 @@ impl Bundle {
     /// # Errors
     /// As [`JsonFile::read`].
     pub fn read(directory: PathBuf) -> Result<Self, JsonFileError> {
-        let config = JsonFile::read(directory.join("config.json"))?;
+        let config = JsonFile::read(directory.join(CONFIG))?;
         Ok(Self { directory, config })
     }
 
@@ -101,22 +107,97 @@ impl Bundle {
         read_plan(&self.directory).ok()
     }
 
-    /// Writes the plan, then `config.json`, whose hook needs the plan. Where the second fails, the
-    /// first goes again.
+    /// Writes what `config.json` says now, with the plan, which its hook needs, and with what it
+    /// said before, for [`restore`]. Where the last of these fails, the others go again.
     ///
     /// # Errors
     /// [`JsonFileError::Write`]; `config.json` is then as it was.
     pub fn write(&self, plan: &Plan) -> Result<(), JsonFileError> {
-        let path = plan_path(&self.directory);
-        let text = serde_json::to_vec(plan).map_err(io::Error::from);
-        let written = text.and_then(|text| file::replace(&path, &text, 0o600));
-        written.map_err(|error| JsonFileError::Write(path.clone(), error))?;
-        self.config.write().inspect_err(|_| {
-            // The error that matters is the one being returned; a plan without its hook does
-            // nothing.
-            let _ = std::fs::remove_file(&path);
+        let json = |text: serde_json::Result<Vec<u8>>| {
+            text.map_err(|error| JsonFileError::Write(self.config.path.clone(), error.into()))
+        };
+        let config = json(serde_json::to_vec(&self.config.value))?;
+        let plan = json(serde_json::to_vec(&Written {
+            plan,
+            config_sha256: digest(&config),
+        }))?;
+        for (name, text) in [(ORIGINAL, &self.config.bytes), (PLAN, &plan)] {
+            let path = self.directory.join(name);
+            file::replace(&path, text, 0o600).map_err(|error| JsonFileError::Write(path, error))?;
+        }
+        // The error that matters is the one being returned; what is left does nothing.
+        self.config.replace(&config).inspect_err(|_| {
+            let _ = clear(&self.directory);
         })
     }
+}
+
+/// A plan as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    config_sha256: String,
+}
+
+/// What of that tells whose edit a `config.json` is.
+#[derive(Deserialize)]
+struct Edit {
+    container: String,
+    /// The hash of the file after the edit. Plans of an earlier version don't say.
+    #[serde(default)]
+    config_sha256: String,
+}
+
+/// Puts a bundle's `config.json` back as it was before it was edited, and removes what we wrote
+/// beside it. It stays where it isn't our edit any more, where that was for another container than
+/// this one (for any, if none is given), and where there is nothing to put back.
+///
+/// # Errors
+/// As [`JsonFile::read`], and [`JsonFileError::Write`]; the file is then as it was.
+pub fn restore(directory: &Path, container: Option<&str>) -> Result<(), JsonFileError> {
+    let read = |name: &str| {
+        let path = directory.join(name);
+        match file::read_regular(&path, LIMIT) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(JsonFileError::Read(path, error)),
+        }
+    };
+    let (Some(plan), Some(original)) = (read(PLAN)?, read(ORIGINAL)?) else {
+        return Ok(());
+    };
+    let is_meant = |edit: &Edit| container.is_none_or(|container| edit.container == container);
+    // A plan that can't be read is no edit of this version's.
+    let edit = serde_json::from_slice::<Edit>(&plan).ok().filter(is_meant);
+    let current = read(CONFIG)?.map(|config| digest(&config));
+    if edit.is_none_or(|edit| current != Some(edit.config_sha256)) {
+        return Ok(());
+    }
+    let config = directory.join(CONFIG);
+    file::replace(&config, &original, 0o600)
+        .map_err(|error| JsonFileError::Write(config, error))?;
+    clear(directory)
+}
+
+/// Removes what we wrote beside `config.json`: the plan first, without which the rest says nothing.
+fn clear(directory: &Path) -> Result<(), JsonFileError> {
+    for name in [PLAN, ORIGINAL] {
+        let path = directory.join(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(JsonFileError::Write(path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The SHA-256 of a file's text, in hexadecimal.
+fn digest(text: &[u8]) -> String {
+    let hash = Sha256::digest(text);
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The plan of a bundle.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::audit::line::ContainerIdentity;
 use crate::policy::{Exit, GivenNames, PolicySource};
@@ -105,17 +106,39 @@ impl Recipients {
     }
 }
 
-/// The longest id: with `.jsonl` behind it, it must stay a file's name (255 bytes). Engines use at
-/// most 64.
-const LONGEST_ID: usize = 200;
+/// The longest id: runc takes what can be the name of a file (255 bytes). Engines use at most 64.
+const LONGEST_ID: usize = 255;
 
-/// A container's id that may stand in paths: letters, digits, `_`, `+`, `-`, `.`, as runc has them.
+/// The longest id whose record is named by it: with `.jsonl.1` or a date behind it, it must stay a
+/// file's name.
+const LONGEST_IN_NAME: usize = 200;
+
+/// What a container's record is called, without its ending: by its id, or by the beginning of a
+/// longer one and its hash. No id has a `=` in it, so no other's record is called so.
+#[must_use]
+pub fn record_name(id: &str) -> String {
+    const KEPT: usize = 160;
+    if id.len() <= LONGEST_IN_NAME {
+        return id.to_owned();
+    }
+    let kept: String = id.chars().take(KEPT).collect();
+    let hash = Sha256::digest(id);
+    let hash: String = hash
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{kept}={hash}")
+}
+
+/// A container's id that may stand in paths: letters, digits, `_`, `+`, `-`, `.` and `,`, as runc
+/// has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerId(String);
 
 /// A text is not a valid container ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid container ID: expected 1 to {LONGEST_ID} letters, digits or any of _+-.")]
+#[error("invalid container ID: expected 1 to {LONGEST_ID} letters, digits or any of _+-.,")]
 pub struct ContainerIdError;
 
 impl ContainerId {
@@ -125,7 +148,7 @@ impl ContainerId {
     /// [`ContainerIdError`] for what could leave a directory (`.`, `..`, anything with a slash) or
     /// isn't a plain word.
     pub fn parse(text: &str) -> Result<Self, ContainerIdError> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.,".contains(&byte);
         let fits = (1..=LONGEST_ID).contains(&text.len())
             && text.bytes().all(plain)
             && text != "."
@@ -146,7 +169,7 @@ impl ContainerId {
     /// The container's audit file.
     #[must_use]
     pub fn audit_file(&self, directory: &Path) -> PathBuf {
-        directory.join(format!("{}.jsonl", self.0))
+        directory.join(format!("{}.jsonl", record_name(&self.0)))
     }
 }
 
@@ -170,6 +193,7 @@ mod tests {
             "47cf662283cef6a19c06f060ca09dbd0450be99e6c7c062e0826716a659cb39b",
             "a",
             "a.b_c+d-e",
+            "a,b",
             "...",
             "-x",
         ] {
@@ -179,5 +203,23 @@ mod tests {
                 Some(Path::new("/d"))
             );
         }
+    }
+
+    #[test]
+    fn a_long_ids_record_has_a_files_name_of_its_own() {
+        let id = |last: &str, length: usize| format!("{}{last}", "i".repeat(length - 1));
+        for length in [LONGEST_IN_NAME, LONGEST_IN_NAME + 1, LONGEST_ID] {
+            let files = ["1", "2"].map(|last| {
+                let id = ContainerId::parse(&id(last, length)).unwrap();
+                id.audit_file(Path::new("/d"))
+            });
+            assert_ne!(files[0], files[1], "{length}");
+            assert!(files[0].file_name().unwrap().len() <= 240, "{length}");
+        }
+        assert!(ContainerId::parse(&record_name(&id("1", LONGEST_ID))).is_err());
+        assert_eq!(
+            record_name(&record_name(&id("1", LONGEST_ID))),
+            record_name(&id("1", LONGEST_ID))
+        );
     }
 }

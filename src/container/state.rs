@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
+use super::plan::record_name;
 use crate::sys::{file, process};
 
 /// Where the state lives. Root's, mode 0700.
@@ -181,14 +182,16 @@ pub fn list() -> io::Result<Vec<SavedState>> {
     Ok(directories.filter_map(own).collect())
 }
 
-/// The IDs of the containers whose records are `wanted`: [`SavedState::filters`] for those whose
+/// The names by which the records of those containers go that are `wanted`: [`SavedState::filters`] for those whose
 /// gateway runs, not [`SavedState::over`] for those of which anything runs.
 ///
 /// # Errors
 /// What [`list`] gives.
 pub fn containers(wanted: impl Fn(&SavedState) -> bool) -> io::Result<HashSet<String>> {
     let wanted = list()?.into_iter().filter(|record| wanted(record));
-    Ok(wanted.map(|record| record.plan.container).collect())
+    Ok(wanted
+        .map(|record| record_name(&record.plan.container))
+        .collect())
 }
 
 /// The record whose live proxy filters this network namespace.

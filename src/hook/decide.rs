@@ -18,7 +18,7 @@ use crate::container::state::{self, ProcessId};
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
-use crate::prepare::{joined, mounts, names, namespaces, resolvers, sweep};
+use crate::prepare::{engines, joined, mounts, names, namespaces, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::mounts::HostFiles;
 use crate::spec::{self, HostSide, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
@@ -67,6 +67,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
             .iter()
             .map(|_| NO_NESTING.to_owned())
             .chain(asked.notices)
+            .chain(engines::notices(spec, &bundle.directory))
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,

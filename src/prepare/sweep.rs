@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::audit::reader::Directory;
 use crate::audit::{self, prune};
 use crate::cgroup::{self, Leftover};
+use crate::container::plan::record_name;
 use crate::container::state::{self, ProcessId, SavedState};
 use crate::settings::Settings;
 use crate::sys::process::Process;
@@ -88,10 +89,10 @@ pub(crate) fn sweep(settings: &Settings) {
     cgroup::sweep();
     // Where it can't be said what runs, everything may.
     if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
-        let runs = |id: &str| {
+        let runs = |name: &str| {
             listed
                 .iter()
-                .any(|record| record.plan.container == id && !record.over())
+                .any(|record| record_name(&record.plan.container) == name && !record.over())
         };
         let before = SystemTime::now()
             .checked_sub(keep)

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::container::Container;
 use super::runtimes::RuntimeKind;
 use crate::apparmor::confinement;
-use crate::container::bundle::Bundle;
+use crate::container::bundle::{self, Bundle};
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
 use crate::prepare::{
-    host_side, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
+    engines, host_side, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
 };
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
@@ -33,7 +33,10 @@ pub(super) fn prepare(
 ) -> anyhow::Result<()> {
     sweep::forget(&container.state);
     sweep::sweep(settings);
-    let mut bundle = Bundle::read(directory(bundle)?)?;
+    let directory = directory(bundle)?;
+    // What an earlier run couldn't undo: it was killed, or the runtime refused before any hook.
+    bundle::restore(&directory, None)?;
+    let mut bundle = Bundle::read(directory)?;
     let mut spec = Spec::check(bundle.config.value.take())?;
     let policy = policy(settings, container, &spec)?;
     let input = RewriteInput {
@@ -76,6 +79,7 @@ pub(super) fn prepare(
             .into_iter()
             .chain(outcome.notices)
             .chain(asked.notices)
+            .chain(engines::notices(&spec, &bundle.directory))
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&spec),
         cgroups_path: spec::cgroup::path(&spec)?,

@@ -7,20 +7,24 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::container::Container;
+use super::process_file;
 use super::runtimes::RuntimeKind;
-use crate::container::bundle::JsonFile;
 use crate::container::plan::Recipients;
 use crate::container::state::SavedState;
 use crate::escape::excerpt;
 use crate::spec::{capabilities, nesting};
+use crate::sys::sealed::Sealed;
 
-/// Fits the process to be run to the container: its capabilities and its AppArmor profile.
+/// Fits the process to be run to the container: its capabilities and its AppArmor profile. Gives
+/// the process file that the runtime is to read in the place of `process`, if that is to be
+/// another. `asked`: `--cap`; `preserved`: `--preserve-fds`.
 pub(super) fn fit(
     container: &Container<'_>,
     runtime: &RuntimeKind,
     process: Option<&Path>,
     asked: &[String],
-) -> anyhow::Result<()> {
+    preserved: u32,
+) -> anyhow::Result<Option<Sealed>> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
     let record = SavedState::read(&container.state).ok().flatten();
     let plan = record
@@ -53,21 +57,25 @@ pub(super) fn fit(
     // Without a file, the runtime takes all from the container's own specification, which was
     // edited.
     let Some(process) = process.filter(|_| !fits) else {
-        return Ok(());
+        return Ok(None);
     };
-    let mut document = JsonFile::read(process.to_owned())?;
-    capabilities::check(&document.value)?;
+    let mut document = process_file::read(process)?;
+    capabilities::check(&document)?;
     if runtime.quirks.keeps_missing_capabilities {
-        capabilities::spell_out(&mut document.value)?;
+        capabilities::spell_out(&mut document)?;
     }
     if !bounded {
-        capabilities::bound(&mut document.value);
-    } else if recipients.include(capabilities::user(&document.value)?) {
-        capabilities::grant(&mut document.value, nesting::CAPABILITY)?;
+        capabilities::bound(&mut document);
+    } else if recipients.include(capabilities::user(&document)?)
+        // Without capabilities of its own it gets the container's, this one among them. Whoever
+        // drops everything means it.
+        && !capabilities::can_have_none(&document)
+    {
+        capabilities::grant(&mut document, nesting::CAPABILITY)?;
     }
     // Under another profile it could neither nest, nor signal what the container runs.
     if let Some(profile) = profile {
-        nesting::replace_profile(&mut document.value, &profile)?;
+        nesting::replace_profile(&mut document, &profile)?;
     }
-    Ok(document.write()?)
+    process_file::seal(&document, preserved).map(Some)
 }

@@ -17,6 +17,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::escape::quoted;
 use crate::sys::process::HOST_PATH;
+use crate::sys::sealed::Sealed;
 use crate::sys::signal;
 
 /// This program, whatever name it was called by.
@@ -119,13 +120,18 @@ pub(super) fn is_this_program(path: &Path) -> bool {
 }
 
 /// Executes the program in place of this one. Its `argv[0]` is its path: crun chooses a handler by
-/// it.
-pub(super) fn become_program(path: &Path, arguments: &[OsString]) -> anyhow::Result<Infallible> {
+/// it. `file`: what it is to inherit besides the descriptors that this process did.
+pub(super) fn become_program(
+    path: &Path,
+    arguments: &[OsString],
+    file: Option<&Sealed>,
+) -> anyhow::Result<Infallible> {
     let text = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| HandoffError::ZeroByte);
     let program = text(path.as_os_str())?;
     let words = std::iter::once(path.as_os_str()).chain(arguments.iter().map(OsString::as_os_str));
     let words = words.map(text).collect::<Result<Vec<_>, _>>()?;
     signal::restore_pipe()?;
+    file.map_or(Ok(()), Sealed::hand_on)?;
     // `execv` passes the environment as it is, entries without `=` included; a copy of ours would
     // lose those.
     nix::unistd::execv(&program, &words)

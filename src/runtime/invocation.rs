@@ -23,6 +23,43 @@ pub struct Invocation {
     pub command: Result<RuntimeCommand, InvocationError>,
     /// The words after the program's name, without our own options: what the real runtime gets.
     pub arguments: Vec<OsString>,
+    /// How many of them stand before the verb's own, the verb included.
+    head: usize,
+}
+
+impl Invocation {
+    /// The words of an `exec`, with another file wherever the line names one for the process.
+    #[must_use]
+    pub fn with_process_file(&self, file: &OsStr) -> Vec<OsString> {
+        let (head, rest) = self.arguments.split_at(self.head.min(self.arguments.len()));
+        let mut words = head.to_vec();
+        let mut reader = FlagReader::new(rest, &runc_flags::EXEC);
+        let mut unread = rest;
+        while let Some(item) = reader.next() {
+            let (read, after) = unread.split_at(unread.len() - reader.rest().len());
+            unread = after;
+            words.extend_from_slice(read);
+            match item {
+                Item::Value("process" | "p", Some(value)) => {
+                    if let Some(last) = words.last_mut() {
+                        *last = ending(last, value, file);
+                    }
+                }
+                Item::Word(_) => break,
+                _ => {}
+            }
+        }
+        words.extend_from_slice(unread);
+        words
+    }
+}
+
+/// A word with another end, where it ends in `old`.
+fn ending(word: &OsStr, old: &OsStr, new: &OsStr) -> OsString {
+    let start = word.as_bytes().strip_suffix(old.as_bytes());
+    let mut changed = OsStr::from_bytes(start.unwrap_or_default()).to_owned();
+    changed.push(new);
+    changed
 }
 
 /// What stands before the verb, as far as we care. The last one wins, an empty one counts as none.
@@ -135,11 +172,13 @@ pub fn scan(words: &[OsString]) -> Invocation {
         },
     };
     let mut arguments = head.kept;
+    let before = arguments.len();
     arguments.extend_from_slice(head.rest);
     Invocation {
         globals,
         command,
         arguments,
+        head: before,
     }
 }
 
@@ -306,7 +345,9 @@ fn exec(rest: &[OsString]) -> Result<RuntimeCommand, InvocationError> {
     let (mut process, mut capabilities, mut preserved) = (None, Vec::new(), 0);
     for item in FlagReader::new(rest, &runc_flags::EXEC) {
         match item {
-            Item::Value("process" | "p", value) => process = value.map(PathBuf::from),
+            Item::Value("process" | "p", value) => {
+                process = value.filter(|value| !value.is_empty()).map(PathBuf::from);
+            }
             Item::Value("preserve-fds", value) => preserved = count(value),
             // Some releases of Go's cli package split lists at commas.
             Item::Value("cap" | "c", value) => {

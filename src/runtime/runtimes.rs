@@ -20,6 +20,9 @@ pub struct RuntimeKind {
     /// Whether `exec` leaves the container's user namespace, so that capabilities count on the
     /// host.
     pub exec_leaves_user_namespace: bool,
+    /// The services without which it starts nothing: each one's name, and the socket at which it
+    /// is asked.
+    pub services: &'static [(&'static str, &'static str)],
     /// What else its users should know, one sentence each.
     pub differences: &'static [&'static str],
 }
@@ -29,6 +32,7 @@ static RUNC: RuntimeKind = RuntimeKind {
     name: "runc",
     quirks: RuntimeQuirks::RUNC,
     exec_leaves_user_namespace: false,
+    services: &[],
     differences: &[
         "features since 1.1",
         "poststart hooks run at create (at least up to 1.5)",
@@ -45,6 +49,7 @@ static KINDS: [&RuntimeKind; 5] = [
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: false,
+        services: &[],
         differences: &[
             "features since 1.8.6",
             "refuses hosts with both versions of cgroups",
@@ -54,18 +59,20 @@ static KINDS: [&RuntimeKind; 5] = [
     },
     &RuntimeKind {
         name: "sysbox-runc",
-        // It adds user and cgroup namespaces to every container, gives root all capabilities in
-        // there, and drops rules on arguments from seccomp profiles.
+        // It adds user and cgroup namespaces to every container. In a system container root has all
+        // capabilities in there, and all calls that a tier grants are allowed whatever the seccomp
+        // profile says; in a regular one (SYSBOX_SYSCONT_MODE=FALSE) both are as in runc.
         quirks: RuntimeQuirks {
             adds_user_namespace: true,
-            drops_seccomp_arguments: true,
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: false,
+        services: &[
+            ("sysbox-mgr", "/run/sysbox/sysmgr.sock"),
+            ("sysbox-fs", "/run/sysbox/sysfs.sock"),
+        ],
         differences: &[
-            "every container has a user namespace made by sysbox, in which root has every capability",
-            "seccomp profiles are not patched: sysbox lets containers nest by itself",
-            "needs its services sysbox-mgr and sysbox-fs",
+            "every container has a user namespace made by sysbox; in a system container root has every capability in it",
         ],
     },
     &RuntimeKind {
@@ -77,6 +84,7 @@ static KINDS: [&RuntimeKind; 5] = [
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,
+        services: &[],
         differences: &[
             "exec is refused for containers with a user namespace, which it would leave (libcontainer 0.7)",
             "refuses a config.json with a value that it doesn't know",
@@ -91,6 +99,7 @@ static KINDS: [&RuntimeKind; 5] = [
             ..RuntimeQuirks::RUNC
         },
         exec_leaves_user_namespace: true,
+        services: &[],
         differences: &[
             "exec is refused for containers with a user namespace or a seccomp filter, neither of which it would get \
              (libcontainer 0.7)",

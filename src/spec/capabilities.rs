@@ -186,8 +186,10 @@ pub(super) fn holds(process: &Value, name: &str) -> bool {
         .any(|held| canonical(held) == canonical(name))
 }
 
-/// Whether the process can't get any capability by any program: all of them were dropped.
-pub(super) fn can_have_none(process: &Value) -> bool {
+/// Whether the process can't get any capability by any program: all of them were dropped, or none
+/// is mentioned.
+#[must_use]
+pub fn can_have_none(process: &Value) -> bool {
     let bounding = process
         .get("capabilities")
         .and_then(|sets| sets.get("bounding"))

@@ -1,5 +1,6 @@
-//! Our hook in `config.json`: it makes the gateway after the namespaces have been created and
-//! before the container's first instruction.
+//! Our hooks in `config.json`. The one makes the gateway after the namespaces have been created and
+//! before the container's first instruction; the other puts the file back as it was when the
+//! container has been deleted, by whichever verb.
 //!
 //! `createRuntime` hooks run after every `prestart` hook, in the host's namespaces (runtime-spec,
 //! config.md, "POSIX-platform Hooks"): Docker's own `libnetwork-setkey` has put the interface in by
@@ -10,32 +11,41 @@ use serde_json::{Value, json};
 use super::error::SpecError;
 use super::json::object_mut;
 
-/// The arguments by which our hook is recognised, also where an older version had another path.
+/// The arguments by which our hooks are recognised, also where an older version had another path.
 const ARGUMENTS: [&str; 2] = ["boundary-shim", "hook"];
 
 /// Seconds until the runtime gives up on us. The hook gives up by itself long before.
 const TIMEOUT: u32 = 30;
 
-/// Puts our hook behind all others, in place of an older one of ours.
-pub(super) fn append(spec: &mut Value, program: &str) -> Result<(), SpecError> {
+/// Puts our hooks in, in the place of older ones of ours: behind all others that make the
+/// container, and before all others that follow its end, since runc calls none after one that
+/// failed.
+pub(super) fn add(spec: &mut Value, program: &str) -> Result<(), SpecError> {
+    let hook = json!({
+        "path": program,
+        "args": ARGUMENTS,
+        // Never empty: runc hands its own environment to a hook that lists none.
+        "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+        "timeout": TIMEOUT,
+    });
+    others(spec, "createRuntime")?.push(hook.clone());
+    others(spec, "poststop")?.insert(0, hook);
+    Ok(())
+}
+
+/// The hooks of a stage that aren't ours.
+fn others<'a>(spec: &'a mut Value, stage: &'static str) -> Result<&'a mut Vec<Value>, SpecError> {
     let list = object_mut(spec, "hooks")?
-        .entry("createRuntime")
+        .entry(stage)
         .or_insert(Value::Null);
     if list.is_null() {
         *list = Value::Array(Vec::new());
     }
     let list = list
         .as_array_mut()
-        .ok_or(SpecError::Type("createRuntime", "a list"))?;
+        .ok_or(SpecError::Type(stage, "a list"))?;
     list.retain(|hook| !is_ours(hook));
-    list.push(json!({
-        "path": program,
-        "args": ARGUMENTS,
-        // Never empty: runc hands its own environment to a hook that lists none.
-        "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-        "timeout": TIMEOUT,
-    }));
-    Ok(())
+    Ok(list)
 }
 
 fn is_ours(hook: &Value) -> bool {

@@ -69,9 +69,6 @@ pub struct HostSide {
 pub struct RuntimeQuirks {
     /// It gives every container a user namespace of its own.
     pub adds_user_namespace: bool,
-    /// It ignores the conditions on arguments in seccomp profiles, so that there is nothing to
-    /// patch.
-    pub drops_seccomp_arguments: bool,
     /// It lets a process keep the capability sets that the spec doesn't mention (libcontainer; runc
     /// empties them), and can't load a seccomp filter where `noNewPrivileges` is written out as
     /// false.
@@ -85,7 +82,6 @@ impl RuntimeQuirks {
     /// runc's own.
     pub const RUNC: Self = Self {
         adds_user_namespace: false,
-        drops_seccomp_arguments: false,
         keeps_missing_capabilities: false,
         binds_as_on_host: false,
     };

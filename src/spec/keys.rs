@@ -50,6 +50,7 @@ const KNOWN: &[&str] = &[
     "options",
     "path",
     "permitted",
+    "poststop",
     "process",
     "rdma",
     "resources",

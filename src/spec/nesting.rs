@@ -10,10 +10,10 @@
 use serde_json::Value;
 
 use super::error::SpecError;
-use super::input::RewriteInput;
+use super::input::{NetworkOrigin, RewriteInput};
 use super::json::object;
 use super::namespaces::namespace;
-use super::{capabilities, pod, user_namespace};
+use super::{capabilities, pod, podman, user_namespace};
 use crate::apparmor::{self, Confinement, Denied};
 use crate::container::plan::Recipients;
 use crate::escape::{MAX_PATH_SHOWN, clean};
@@ -46,12 +46,7 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Nesting, Sp
     let mut obstacles = obstacles(spec, input)?;
     let (capability, withheld) = grant_capability(spec, input, tier)?;
     obstacles.extend(withheld);
-    let patched = if input.quirks.drops_seccomp_arguments {
-        Ok(None)
-    } else {
-        patch_seccomp(spec, tier)
-    };
-    let seccomp_before = patched.unwrap_or_else(|unpatched| {
+    let seccomp_before = patch_seccomp(spec, tier).unwrap_or_else(|unpatched| {
         obstacles.push(unpatched);
         None
     });
@@ -120,15 +115,27 @@ fn grant_capability(
         return Ok(Default::default());
     }
     if let Some(reason) = unbounded(spec, process, input) {
+        let reason = format!("a nested jail doesn't get {CAPABILITY}: {reason}");
         return Ok((
             Recipients::Nobody,
-            Some(format!("a nested jail doesn't get {CAPABILITY}: {reason}")),
+            (!is_podmans_way(spec, input)).then_some(reason),
         ));
     }
     if let Some(process) = spec.get_mut("process") {
         capabilities::grant(process, CAPABILITY)?;
     }
     Ok((recipients, None))
+}
+
+/// Whether it can't be had because of how podman makes every plain container: the network first,
+/// outside of any user namespace. In each record that would be news to nobody; README says it.
+fn is_podmans_way(spec: &Value, input: &RewriteInput) -> bool {
+    let made_before = matches!(
+        input.place,
+        Some(NetworkOrigin::Free | NetworkOrigin::InUse)
+    );
+    let has_users = namespace(spec, "user").is_ok_and(|namespace| namespace.is_some());
+    made_before && !has_users && podman::looks_for_links(spec)
 }
 
 /// Who needs the capability. bubblewrap, called by a user who isn't root, refuses to run with any

@@ -218,7 +218,7 @@ fn a_namespace_of_another_that_is_mounted_or_changed_is_refused_beside_a_user_na
 }
 
 #[test]
-fn a_plain_container_gets_our_hook_and_nothing_else() {
+fn a_plain_container_gets_our_hooks_and_nothing_else() {
     let (before, mut after) = (plain(), plain());
     let outcome = rewrite(&mut after, &input()).unwrap();
     assert_eq!(
@@ -234,6 +234,19 @@ fn a_plain_container_gets_our_hook_and_nothing_else() {
     insta::assert_snapshot!(diff(&before, &after), @r#"
     +    ],
     +    "createRuntime": [
+    +      {
+    +        "path": "/usr/local/bin/boundary-shim",
+    +        "args": [
+    +          "boundary-shim",
+    +          "hook"
+    +        ],
+    +        "env": [
+    +          "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    +        ],
+    +        "timeout": 30
+    +      }
+    +    ],
+    +    "poststop": [
     +      {
     +        "path": "/usr/local/bin/boundary-shim",
     +        "args": [
@@ -599,20 +612,31 @@ fn privileged_host_pid_and_host_mount_containers_are_refused_unless_the_host_all
 }
 
 #[test]
-fn our_hook_comes_last_once() {
+fn our_hooks_are_there_once_the_one_behind_all_others_the_other_before_them() {
     let mut spec = plain();
     let ours = json!({"path": "/old/boundary-shim", "args": ["boundary-shim", "hook", "x"]});
     spec["hooks"]["createRuntime"] =
         json!([ours, {"path": "/other", "args": ["boundary-shim"]}, ours]);
+    spec["hooks"]["poststop"] = json!([{"path": "/other"}, ours]);
     rewrite(&mut spec, &input()).unwrap();
-    let hooks = spec["hooks"]["createRuntime"].as_array().unwrap();
-    assert_eq!(hooks.len(), 2);
-    assert_eq!(hooks[1]["path"], "/usr/local/bin/boundary-shim");
+    let paths = |stage: &str| {
+        let hooks = spec["hooks"][stage].as_array().unwrap();
+        let paths = hooks.iter().map(|hook| hook["path"].as_str().unwrap());
+        paths.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        paths("createRuntime"),
+        ["/other", "/usr/local/bin/boundary-shim"]
+    );
+    assert_eq!(
+        paths("poststop"),
+        ["/usr/local/bin/boundary-shim", "/other"]
+    );
 }
 
 #[test]
 fn what_go_would_read_otherwise_is_refused() {
-    let cases: [(&str, Value); 11] = [
+    let cases: [(&str, Value); 12] = [
         ("/linux/resources/Devices", json!([])),
         ("/linux/resources/devices/0/Allow", json!(true)),
         ("/Linux", json!({})),
@@ -623,6 +647,7 @@ fn what_go_would_read_otherwise_is_refused() {
         ("/process/Capabilities", json!({})),
         ("/process/capabilities/BOUNDING", json!([])),
         ("/hooks/createruntime", json!([])),
+        ("/hooks/PostStop", json!([])),
         ("/mounts/1/Source", json!("/x")),
     ];
     for (pointer, value) in cases {
@@ -676,15 +701,16 @@ fn a_namespace_listed_twice_is_refused() {
 #[test]
 fn things_of_another_type_are_refused_not_repaired() {
     let pointers = "/linux /linux/namespaces /linux/namespaces/1 /linux/namespaces/1/path /process /hooks \
-                    /hooks/createRuntime /annotations /mounts";
+                    /hooks/createRuntime /hooks/poststop /annotations /mounts";
     for pointer in pointers.split_ascii_whitespace() {
         for value in [json!(7), json!("x"), json!([[]])] {
             let mut spec = plain();
             spec["hooks"]["createRuntime"] = json!([]);
+            spec["hooks"]["poststop"] = json!([]);
             spec["annotations"] = json!({});
             spec["linux"]["namespaces"][1]["path"] = json!("");
             if pointer.ends_with("path") && value.is_string()
-                || pointer.ends_with("createRuntime") && value.is_array()
+                || pointer.starts_with("/hooks/") && value.is_array()
             {
                 continue;
             }

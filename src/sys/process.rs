@@ -7,20 +7,20 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsString};
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::sealed::Sealed;
 
 /// A handle on one process (pidfd_open(2)): readable when it has ended, never another process.
 #[derive(Debug)]
@@ -333,25 +333,8 @@ pub fn keep_descriptors_to_ourselves(given: u32) {
 /// # Errors
 /// What making the copy and execve(2) give.
 pub fn become_sealed_copy(arguments: &[CString]) -> io::Result<Infallible> {
-    let make = |flags| {
-        memfd_create(
-            "boundary-shim",
-            MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING | flags,
-        )
-    };
-    // Linux 6.3 wants to be told that it will be run, and older ones don't know the word.
-    let copy =
-        make(MFdFlags::from_bits_retain(libc::MFD_EXEC)).or_else(|_| make(MFdFlags::empty()))?;
-    let mut copy = File::from(copy);
-    io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
-    copy.set_permissions(Permissions::from_mode(0o555))?;
-    let seals = SealFlag::F_SEAL_SEAL
-        | SealFlag::F_SEAL_SHRINK
-        | SealFlag::F_SEAL_GROW
-        | SealFlag::F_SEAL_WRITE;
-    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
-    let path =
-        CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd())).map_err(io::Error::other)?;
+    let copy = Sealed::program(File::open("/proc/self/exe")?)?;
+    let path = CString::new(copy.path().into_encoded_bytes()).map_err(io::Error::other)?;
     nix::unistd::execv(&path, arguments).map_err(io::Error::from)
 }
 

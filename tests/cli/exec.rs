@@ -12,6 +12,7 @@ tests![
     exec_gets_the_apparmor_profile_that_the_container_got,
     a_capability_by_option_is_refused,
     a_process_file_that_go_would_read_otherwise_is_refused,
+    a_process_file_may_be_a_link_or_a_pipe,
 ];
 
 fn process(world: &World) -> String {
@@ -35,19 +36,18 @@ fn process(world: &World) -> String {
 }
 
 fn exec_loses_what_reaches_beyond_the_container() {
-    use std::os::unix::fs::MetadataExt;
     let world = World::new();
     // No record, one of a container without a user namespace, one of a container that is no more:
     // all the same.
     for record in [None, Some((false, alive())), Some((true, dead()))] {
-        process(&world);
+        let given = process(&world);
         if let Some((user_namespace, init)) = record {
             let mut record = world.record(GatewayOwner::Own, init, Some(alive()));
             record.plan.user_namespace = user_namespace;
             remember(&record);
         }
         world.assert_passed(&world.call("exec --process DIR/process.json --detach ID"));
-        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
+        let process = world.process();
         for set in [
             "bounding",
             "effective",
@@ -61,13 +61,7 @@ fn exec_loses_what_reaches_beyond_the_container() {
             (&process["args"], &process["vendor"]),
             (&json!(["sh"]), &json!(1.5))
         );
-        assert_eq!(
-            std::fs::metadata(world.path("process.json"))
-                .unwrap()
-                .mode()
-                & 0o777,
-            0o600
-        );
+        assert_eq!(world.read("process.json"), given);
     }
     boundary_shim::container::state::remove(&world.state()).unwrap();
 }
@@ -102,7 +96,7 @@ fn exec_gets_the_apparmor_profile_that_the_container_got() {
             0o600,
         );
         world.assert_passed(&world.call("exec -p DIR/process.json ID"));
-        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
+        let process = world.process();
         assert_eq!(process["apparmorProfile"], gets);
     }
     boundary_shim::container::state::remove(&world.state()).unwrap();
@@ -110,37 +104,70 @@ fn exec_gets_the_apparmor_profile_that_the_container_got() {
 
 fn exec_gives_what_the_container_was_given_to_nest() {
     let world = World::new();
+    let own = json!(["CAP_CHOWN"]);
+    let both = json!(["CAP_CHOWN", "CAP_NET_ADMIN"]);
     let given = json!(["CAP_NET_ADMIN"]);
+    let sets = json!({"bounding": own, "effective": own});
     let cases = [
         (
             Recipients::Everybody,
             0,
-            json!({"bounding": given, "effective": given, "permitted": given}),
+            json!({"bounding": both, "effective": both, "permitted": given}),
         ),
         (
             Recipients::Everybody,
             1000,
-            json!({"bounding": given, "effective": given, "inheritable": given, "permitted": given, "ambient": given}),
+            json!({"bounding": both, "effective": both, "inheritable": given, "permitted": given, "ambient": given}),
         ),
         (
             Recipients::Root,
             0,
-            json!({"bounding": given, "effective": given, "permitted": given}),
+            json!({"bounding": both, "effective": both, "permitted": given}),
         ),
-        (Recipients::Root, 1000, json!({})),
-        (Recipients::Nobody, 0, json!({})),
+        (Recipients::Root, 1000, sets.clone()),
     ];
     for (recipients, user, expected) in cases {
         let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
         (record.plan.user_namespace, record.plan.nesting_capability) = (true, recipients);
         remember(&record);
-        let process = json!({"user": {"uid": user}, "capabilities": {}});
+        let process = json!({"user": {"uid": user}, "capabilities": sets});
         world.write("process.json", process.to_string(), 0o600);
-        world.assert_passed(&world.call("exec --process DIR/process.json ID"));
-        let process: Value = serde_json::from_str(&world.read("process.json")).unwrap();
-        assert_eq!(process["capabilities"], expected, "{recipients:?} {user}");
+        world.assert_passed(&world.call("exec --process=DIR/process.json ID"));
+        assert_eq!(
+            world.process()["capabilities"],
+            expected,
+            "{recipients:?} {user}"
+        );
+        // What mentions none gets the container's from the runtime, and what drops all has none.
+        for none in [
+            json!({}),
+            json!({"capabilities": null}),
+            json!({"capabilities": {"bounding": []}}),
+        ] {
+            world.write("process.json", none.to_string(), 0o600);
+            world.assert_passed(&world.call("exec --process DIR/process.json ID"));
+            assert_eq!(world.process(), none, "{recipients:?}");
+        }
     }
     boundary_shim::container::state::remove(&world.state()).unwrap();
+}
+
+fn a_process_file_may_be_a_link_or_a_pipe() {
+    let world = World::new();
+    let text = process(&world);
+    std::os::unix::fs::symlink("process.json", world.path("link")).unwrap();
+    nix::unistd::mkfifo(&world.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = world.path("pipe");
+    let writer = std::thread::spawn(move || {
+        let mut pipe = std::fs::File::options().write(true).open(pipe).unwrap();
+        std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
+    });
+    for file in ["link", "pipe"] {
+        world.assert_passed(&world.call(&format!("exec --process DIR/{file} ID")));
+        let held = &world.process()["capabilities"]["bounding"];
+        assert_eq!(held, &json!(["CAP_CHOWN"]), "{file}");
+    }
+    writer.join().unwrap();
 }
 
 fn a_capability_by_option_is_refused() {
@@ -173,7 +200,7 @@ fn a_process_file_that_go_would_read_otherwise_is_refused() {
         );
         assert_eq!(world.read("process.json"), text);
     }
-    world.assert_refused(&world.call("exec --process DIR ID"), "not a regular file");
+    world.assert_refused(&world.call("exec --process DIR ID"), "Is a directory");
     world.assert_refused(
         &world.call("exec --process /no/such ID"),
         "can't read /no/such",

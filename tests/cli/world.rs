@@ -43,6 +43,10 @@ printf '%s\0' "$0" "$@" > argv
 tr '\0' '\n' < /proc/$$/environ > env
 echo $$ > pid
 ls -l /proc/$$/fd > fds
+for word; do
+    word=${word#*=}
+    case $word in /proc/self/fd/*) cat "$word" > process.json;; esac
+done
 cat > stdin
 exit 7
 "#;
@@ -135,6 +139,11 @@ impl World {
         let mut spec = self.spec();
         edit(&mut spec);
         self.write("bundle/config.json", spec.to_string(), 0o644);
+    }
+
+    /// The process file that the fake runtime was given in the place of the caller's.
+    pub(crate) fn process(&self) -> Value {
+        serde_json::from_str(&self.read("real/process.json")).unwrap()
     }
 
     pub(crate) fn plan(&self) -> Plan {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -45,6 +46,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         features,
     ),
     ("doctor_says_what_is_fine_and_what_is_not", doctor),
+    ("doctor_tries_the_services_that_a_runtime_needs", services),
+    ("who_is_not_the_hosts_root_is_told_so", rootless),
     (
         "a_link_that_changes_before_the_runtime_mounts_it_opens_nothing",
         changing_link,
@@ -230,17 +233,44 @@ fn features() {
     );
 }
 
+/// What `doctor` says of a test's configuration, and its exit code.
+fn examined(world: &World) -> (Option<i32>, String) {
+    let config = world.path("config.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
+    let output = command
+        .args(["doctor", "--config", &config])
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stdout))
+}
+
+fn services() {
+    let world = World::new("");
+    let program = world.path("sysbox-runc");
+    write_program(&program, "#!/bin/sh\necho sysbox-runc 0.7.0\n");
+    world.configure(&format!("runtime = {program:?}"));
+    let sockets = ["sysmgr", "sysfs"].map(|name| format!("/run/sysbox/{name}.sock"));
+    fs::create_dir("/run/sysbox").unwrap();
+    let listeners = sockets.clone().map(|at| UnixListener::bind(at).unwrap());
+    let (code, said) = examined(&world);
+    assert!(
+        code == Some(0) && said.contains("ok    runtime: sysbox-runc"),
+        "{said}"
+    );
+    drop(listeners);
+    let (code, said) = examined(&world);
+    assert_eq!(code, Some(1), "{said}");
+    for (name, socket) in ["sysbox-mgr", "sysbox-fs"].iter().zip(&sockets) {
+        let line =
+            format!("FAIL  runtime: {name} can't be reached at {socket}: Connection refused");
+        assert!(said.contains(&line), "{said}");
+    }
+    fs::remove_dir_all("/run/sysbox").unwrap();
+}
+
 fn doctor() {
     let world = World::new("embedded");
-    let doctor = || {
-        let config = world.path("config.toml");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
-        let output = command
-            .args(["doctor", "--config", &config])
-            .output()
-            .unwrap();
-        (output.status.code(), text(&output.stdout))
-    };
+    let doctor = || examined(&world);
     let (code, said) = doctor();
     assert_eq!(code, Some(0), "{said}");
     for line in [
@@ -260,6 +290,29 @@ fn doctor() {
         "{said}"
     );
     assert!(said.contains("typo.yaml:2"), "{said}");
+}
+
+/// As a user, and as podman and Docker are without root: in a user namespace of the user's own.
+fn rootless() {
+    let world = World::new("");
+    // Where nobody may look into the test's own directory.
+    let program = Path::new("/run/boundary-shim-for-nobody");
+    fs::copy(env!("CARGO_BIN_EXE_boundary-shim"), program).unwrap();
+    for within in [&[][..], &["unshare", "--user", "--map-root-user"]] {
+        let output = Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .args(within)
+            .arg(program)
+            .args(["run", "--bundle", "/", &world.id])
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("rootless engines are not supported"),
+            "{within:?}: {said}"
+        );
+    }
+    fs::remove_file(program).unwrap();
 }
 
 /// A runtime's wrapper changes it, after all that `create` can look at.

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_network_device_of_the_hosts_is_refused_or_filtered_like_any_interface",
         network_device,
     ),
+    ("an_id_may_be_as_long_as_runc_takes", long_id),
     ("create_start_kill_and_delete_do_as_engines_expect", life),
     (
         "a_container_that_was_never_started_can_be_deleted",
@@ -205,6 +206,28 @@ fn network_device(runtime: &str) {
     }
     assert!(!reached(Ipv4Addr::new(198, 18, 9, 1)), "past the filter");
     world.leaves_nothing();
+}
+
+fn long_id(runtime: &str) {
+    let mut world = World::new(runtime);
+    world.id = format!("{:i<255}", world.id);
+    world.set_command(&get(DENIED));
+    let output = world.call("--root DIR/root run --bundle BUNDLE ID");
+    let said = text(&output.stdout);
+    assert!(said.ends_with("refused\n"), "{}", text(&output.stderr));
+    world.leaves_nothing();
+    for word in [&world.id, &world.id[..20]] {
+        let logs = Command::new(env!("CARGO_BIN_EXE_boundary-shim"))
+            .args(["logs", "--config", &world.path("config.toml"), word])
+            .output()
+            .unwrap();
+        let said = text(&logs.stdout);
+        assert!(
+            said.contains(&DENIED.to_string()),
+            "{said}{}",
+            text(&logs.stderr)
+        );
+    }
 }
 
 fn life(runtime: &str) {

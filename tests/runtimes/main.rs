@@ -11,6 +11,8 @@
     reason = "tests start programs, make namespaces, and write files nobody else reads"
 )]
 
+mod bundles;
+mod execs;
 mod files;
 mod groups;
 mod host;
@@ -32,7 +34,12 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for runtime in RUNTIMES {
         let there = runtime == "embedded" || host::has(runtime);
-        for (name, test) in lives::TESTS.iter().chain(groups::TESTS) {
+        for (name, test) in lives::TESTS
+            .iter()
+            .chain(groups::TESTS)
+            .chain(execs::TESTS)
+            .chain(bundles::TESTS)
+        {
             let run = move || {
                 test(runtime);
                 Ok(())

@@ -18,7 +18,7 @@ pub struct Directory(PathBuf);
 /// A container of which there are records.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordFiles {
-    /// Its ID.
+    /// Its ID; of a very long one, what its record is called (`container::plan::record_name`).
     pub id: String,
     /// Its current file, whether it is there or only the one put aside.
     pub(super) path: PathBuf,

@@ -40,6 +40,8 @@ pub(super) struct RuntimeFacts {
     pub(super) hooks: Option<Vec<String>>,
     /// Whether it reports that it loads no seccomp filter.
     pub(super) ignores_seccomp: bool,
+    /// The services that it needs and that can't be reached, each with the error.
+    pub(super) unreachable: Vec<String>,
     pub(super) differences: &'static [&'static str],
 }
 
@@ -113,6 +115,16 @@ impl Finding {
 /// Judges all facts.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![runtime(&facts.runtime)];
+    let unreachable = facts
+        .runtime
+        .iter()
+        .flat_map(|runtime| &runtime.unreachable);
+    all.extend(unreachable.map(|service| {
+        Finding::broken(
+            format!("runtime: {service}"),
+            "start it: until then no container starts",
+        )
+    }));
     match &facts.configuration {
         Ok(settings) => all.extend(configured(settings)),
         Err(mistakes) => all.extend(mistakes.iter().map(|mistake| {
@@ -324,6 +336,7 @@ mod tests {
                 version: Ok("runc version 1.3.6".into()),
                 hooks: Some(vec!["prestart".into(), "createRuntime".into()]),
                 ignores_seccomp: false,
+                unreachable: Vec::new(),
                 differences: &["known"],
             }),
             configuration: Ok(SettingsFacts {

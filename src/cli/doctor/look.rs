@@ -4,12 +4,15 @@
 //! Changes nothing on the host. Lists of modules and versions say little about what a kernel can
 //! do, so things are tried instead.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use nix::unistd::{AccessFlags, access};
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::findings::{EngineFacts, Facts, RuntimeFacts, SettingsFacts};
 use crate::apparmor::{self, Denied};
@@ -87,6 +90,7 @@ fn ask(runtime: &RealRuntime) -> RuntimeFacts {
             version,
             hooks: None,
             ignores_seccomp: false,
+            unreachable: Vec::new(),
             differences,
         };
     };
@@ -100,8 +104,26 @@ fn ask(runtime: &RealRuntime) -> RuntimeFacts {
         version: version.map(|said| said.lines().next().unwrap_or_default().to_owned()),
         hooks: features.as_ref().and_then(hooks),
         ignores_seccomp: features.as_ref().is_some_and(ignores_seccomp),
+        unreachable: unreachable(kind.services),
         differences: kind.differences,
     }
+}
+
+/// Those of the services that nobody answers for at their sockets.
+fn unreachable(services: &[(&str, &str)]) -> Vec<String> {
+    let tried = services.iter().filter_map(|(name, socket)| {
+        let error = connect(socket).err()?;
+        Some(format!("{name} can't be reached at {socket}: {error}"))
+    });
+    tried.collect()
+}
+
+fn connect(socket: &str) -> io::Result<()> {
+    // The backlog of a service that hangs may be full.
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let end = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    end.set_write_timeout(Some(PATIENCE))?;
+    end.connect(&SockAddr::unix(socket)?)
 }
 
 fn ignores_seccomp(features: &Value) -> bool {

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::audit::line::ContainerIdentity;
 use crate::audit::reader::{Directory, Overview, RecordFiles};
 use crate::cli::short::short;
+use crate::container::plan::record_name;
 use crate::escape::clean;
 
 /// Candidates that are listed if a word is ambiguous.
@@ -33,9 +34,10 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Select
     let listed = directory
         .list(usize::MAX)
         .with_context(|| format!("can't list {}", directory.path().display()))?;
+    let name = word.map(record_name);
     if let Some(exact) = listed
         .iter()
-        .find(|recorded| Some(recorded.id.as_str()) == word)
+        .find(|recorded| Some(&recorded.id) == name.as_ref())
     {
         return Ok(Selected {
             containers: vec![exact.clone()],

@@ -423,3 +423,36 @@ fn features_and_the_version_are_seen_where_nothing_else_is_asked_for() {
         assert_eq!(command_of(line), Ok(RuntimeCommand::Other), "{line}");
     }
 }
+
+#[test]
+fn another_process_file_stands_exactly_where_the_line_names_one() {
+    let changed = |text: &str| {
+        let words = scan(&line(text)).with_process_file(OsStr::new("NEW"));
+        words
+            .iter()
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    for (given, expected) in [
+        ("exec --process f ID", "exec --process NEW ID"),
+        ("exec -p f -d ID", "exec -p NEW -d ID"),
+        ("exec --process=f ID", "exec --process=NEW ID"),
+        ("--root /r exec -p=f ID", "--root /r exec -p=NEW ID"),
+        ("exec -p f -p g ID", "exec -p NEW -p NEW ID"),
+        ("exec -p f -- ID -p f", "exec -p NEW -- ID -p f"),
+        (
+            "exec -p f ID sh --process f",
+            "exec -p NEW ID sh --process f",
+        ),
+        (
+            "exec --cwd f -e p=f --process p ID f",
+            "exec --cwd f -e p=f --process NEW ID f",
+        ),
+        ("--root exec exec -p f ID", "--root exec exec -p NEW ID"),
+        ("exec ID", "exec ID"),
+        ("--boundary-policy exec exec -p f ID", "exec -p NEW ID"),
+    ] {
+        assert_eq!(changed(given), expected, "{given}");
+    }
+}

@@ -341,10 +341,9 @@ fn a_filter_that_cannot_be_patched_stays_as_it_was_and_that_is_said() {
 
 /// Any JSON.
 #[test]
-fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_no_patched_filter() {
+fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_a_patched_filter() {
     let quirks = RuntimeQuirks {
         adds_user_namespace: true,
-        drops_seccomp_arguments: true,
         ..RuntimeQuirks::RUNC
     };
     let mut spec = with_capability("CAP_NET_ADMIN");
@@ -358,9 +357,30 @@ fn a_runtime_that_adds_a_user_namespace_itself_gets_none_from_us_and_no_patched_
         ..input()
     };
     let outcome = rewrite(&mut spec, &input).unwrap();
-    assert!(outcome.user_namespace && outcome.nesting.seccomp_before.is_none());
-    assert_eq!(
-        (&spec["linux"]["namespaces"], &spec["linux"]["seccomp"]),
-        (&namespaces, &seccomp)
-    );
+    assert!(outcome.user_namespace);
+    assert_eq!(&spec["linux"]["namespaces"], &namespaces);
+    assert_eq!(outcome.nesting.seccomp_before.as_ref(), Some(&seccomp));
+    assert_ne!(&spec["linux"]["seccomp"], &seccomp);
+}
+
+#[test]
+fn a_plain_container_of_podmans_has_no_notice_that_nobody_asked_for() {
+    let told = |annotations: Value| {
+        let mut spec = plain();
+        spec["annotations"] = annotations;
+        let input = RewriteInput {
+            place: Some(NetworkOrigin::Free),
+            nesting: Some(Tier::Nsjail),
+            ..input()
+        };
+        let nesting = rewrite(&mut spec, &input).unwrap().nesting;
+        assert_eq!(nesting.capability, Recipients::Nobody);
+        nesting
+            .obstacles
+            .iter()
+            .any(|notice| notice.contains("CAP_NET_ADMIN"))
+    };
+    let podmans = json!({"io.container.manager": "libpod"});
+    assert!(!told(podmans));
+    assert!(told(json!({})));
 }
