@@ -22,14 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// it never came to a record.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
-    if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
+    if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
         end(record.proxy);
     }
     if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
         record_end(record);
     }
-    let lives =
-        |record: SavedState| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
+    let lives = |record: SavedState| record.goes_on() && record.proxy.is_none_or(ProcessId::alive);
     if !record.is_some_and(lives) {
         remove(directory);
     }
@@ -38,6 +37,8 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
+    // A pod's gateway ends when none of its containers is there to be deleted, or only just before.
+    cgroup::sweep();
 }
 
 /// Removes a state directory. One that stays is the next sweep's.

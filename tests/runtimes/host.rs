@@ -61,6 +61,25 @@ pub(crate) fn make_private() -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
+    // Hooks go by the host's configuration.
+    for directory in ["/run/etc", "/run/etc/new", "/run/etc/work", "/run/log"] {
+        fs::create_dir(directory)?;
+    }
+    let layers = "lowerdir=/etc,upperdir=/run/etc/new,workdir=/run/etc/work";
+    mount(
+        Some("overlay"),
+        "/etc",
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(layers),
+    )?;
+    fs::create_dir_all("/etc/boundary/policies")?;
+    fs::write(
+        "/etc/boundary/config.toml",
+        "audit-directory = \"/run/log\"\n",
+    )?;
+    let policy = format!("allow:\n  - cidr={ALLOWED}/32 port={PORT} proto=tcp\n");
+    fs::write("/etc/boundary/policies/default.yaml", policy)?;
     // crun refuses hosts with both versions of control groups, and leaves directories where it
     // expects a group of that name.
     if Path::new(UNIFIED).exists() && umount2(UNIFIED, MntFlags::MNT_DETACH).is_ok() {

@@ -15,6 +15,7 @@ mod files;
 mod groups;
 mod host;
 mod lives;
+mod pods;
 mod says;
 mod world;
 
@@ -32,7 +33,14 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for runtime in RUNTIMES {
         let there = runtime == "embedded" || host::has(runtime);
-        for (name, test) in lives::TESTS.iter().chain(groups::TESTS) {
+        // There is none that could be told of hooks.
+        let hooks = pods::HOOK_TESTS.iter().filter(|_| runtime != "embedded");
+        let all = lives::TESTS
+            .iter()
+            .chain(groups::TESTS)
+            .chain(pods::TESTS)
+            .chain(hooks);
+        for (name, test) in all {
             let run = move || {
                 test(runtime);
                 Ok(())
