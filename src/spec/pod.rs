@@ -105,6 +105,22 @@ mod tests {
     }
 
     #[test]
+    fn only_cri_os_own_containers_belong_to_a_pod_of_its() {
+        let of = |manager: &str, kind: &str, id: &str| {
+            let spec = json!({"annotations": {MANAGER: manager, TYPES[1]: kind, CRIO_POD: id}});
+            (of_crio(&spec).is_some(), is_pause_of(&spec, "0b5e"))
+        };
+        assert_eq!(of("cri-o", "container", "0b5e"), (true, false));
+        assert_eq!(of("cri-o", "sandbox", "0b5e"), (false, true));
+        assert_eq!(of("cri-o", "sandbox", "another"), (false, false));
+        // podman writes the other two, too.
+        assert_eq!(of("libpod", "container", "0b5e"), (false, false));
+        assert_eq!(of("libpod", "sandbox", "0b5e"), (false, false));
+        assert_eq!(of("cri-o", "container", "../0b5e"), (false, false));
+        assert_eq!(of_crio(&json!({})), None);
+    }
+
+    #[test]
     fn other_containers_are_no_pods() {
         for annotations in [json!(null), json!({}), json!({"boundary.policy": "x"})] {
             assert_eq!(of(&annotations), None);
