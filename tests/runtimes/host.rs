@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Mutex;
 
 use boundary_shim::sys::netns::Namespace;
@@ -35,6 +35,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     (
         "a_host_without_any_runtime_runs_a_bundle",
         nothing_installed,
+    ),
+    (
+        "a_runtime_that_only_cri_o_has_is_found_after_all_others",
+        of_crio,
     ),
     (
         "a_runtime_that_can_not_be_one_is_named_on_one_line",
@@ -142,28 +146,58 @@ pub(crate) fn has(program: &str) -> bool {
         .any(|directory| Path::new(directory).join(program).exists())
 }
 
-/// In a mount namespace in which the directories of programs are empty.
+/// Has the directories of programs be empty, in a mount namespace of its own.
+const EMPTY: &str = "mount -t tmpfs empty /mnt && cp /bin/busybox /mnt/ && \
+    for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
+    /mnt/busybox mount --bind /mnt $directory; done;";
+
+fn in_mount_namespace(words: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", words])
+        .output()
+        .unwrap()
+}
+
 fn nothing_installed() {
     let world = World::new("");
-    let words = format!(
-        "mount -t tmpfs empty /mnt && cp /bin/busybox /mnt/ && for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
-         /mnt/busybox mount --bind /mnt $directory; done; exec {} --boundary-config {} run --bundle {} {}",
+    world.set_command("echo ran; exit 5");
+    let output = in_mount_namespace(&format!(
+        "{EMPTY} exec {} --boundary-config {} run --bundle {} {}",
         env!("CARGO_BIN_EXE_boundary-shim"),
         world.path("config.toml"),
         world.path("bundle"),
         world.id
-    );
-    world.set_command("echo ran; exit 5");
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &words])
-        .output()
-        .unwrap();
+    ));
     assert_eq!(
         (output.status.code(), text(&output.stdout)),
         (Some(5), "ran\n".into()),
         "{}",
         text(&output.stderr)
     );
+}
+
+/// As on a host with CRI-O's packages alone.
+fn of_crio() {
+    let world = World::new("");
+    let says = |before: &str| {
+        let output = in_mount_namespace(&format!(
+            "mount -t tmpfs empty /usr/libexec && mkdir /usr/libexec/crio && cd /usr/libexec/crio && \
+             printf '#!/bin/sh\\necho a runtime of CRI-O\\n' >crun && chmod 755 crun && {before} \
+             exec {} --boundary-config {} --version",
+            env!("CARGO_BIN_EXE_boundary-shim"),
+            world.path("config.toml"),
+        ));
+        text(&output.stdout)
+    };
+    // The shell is among what is taken away: one of the same name.
+    let empty = format!("{EMPTY} /mnt/busybox ln -s busybox /mnt/sh;");
+    let said = says(&empty);
+    assert!(said.starts_with("a runtime of CRI-O\n"), "{said}");
+    if has("runc") || has("crun") {
+        let said = says("");
+        assert!(!said.starts_with("a runtime of CRI-O\n"), "{said}");
+    }
 }
 
 /// A file that can be run.
