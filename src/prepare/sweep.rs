@@ -28,8 +28,8 @@ pub(crate) fn forget(directory: &Path) {
     if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
         record_end(record);
     }
-    let lives = |record: SavedState| record.goes_on() && record.proxy.is_none_or(ProcessId::alive);
-    if !record.is_some_and(lives) {
+    let lives = |record: &SavedState| record.goes_on() && record.proxy.is_none_or(ProcessId::alive);
+    if !record.as_ref().is_some_and(lives) {
         remove(directory);
     }
     if let Some(leftover) = Leftover::of(directory).filter(|leftover| !leftover.lives()) {
@@ -37,7 +37,23 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
-    // A pod's gateway ends when none of its containers is there to be deleted, or only just before.
+    forget_pods(record.map(|record| record.network_namespace));
+}
+
+/// The same for pods whose network namespace is held no longer: of a pod, only its containers are
+/// ever deleted. The gateway of the one whose container was in this namespace is waited for.
+fn forget_pods(network: Option<u64>) {
+    let listed = state::list().unwrap_or_default().into_iter();
+    let ended = |record: &SavedState| record.plan.pin().is_some() && !record.goes_on();
+    for record in listed.filter(ended) {
+        if network == Some(record.network_namespace) {
+            end(record.proxy);
+        }
+        if record.over() {
+            record_end(&record);
+            remove(&record.plan.state);
+        }
+    }
     cgroup::sweep();
 }
 
