@@ -12,11 +12,11 @@
 //! Invariant: no process that it leaves behind holds its standard streams, which are the runtime's.
 
 mod decide;
+mod gateway;
 mod oci_state;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use log::LevelFilter;
@@ -24,16 +24,11 @@ use oci_spec::runtime::{ContainerState, State};
 
 use crate::container::bundle;
 use crate::container::plan::{GatewayOwner, Plan};
-use crate::container::state::{self, ProcessId, SavedState};
+use crate::container::state::ProcessId;
 use crate::escape::quoted;
 use crate::logging::{self, Terminal};
 use crate::prepare::sweep;
-use crate::supervisor::Order;
-use crate::sys::netns::Namespace;
 use crate::sys::process;
-
-/// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
-const READY: Duration = Duration::from_secs(20);
 
 /// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps
 /// it from being ready is said on stderr, which the runtime puts into its own error, and the
@@ -60,7 +55,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     }
     let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;
     match words {
-        [] => follow(planned(&state)?, init),
+        [] => gateway::follow(planned(&state)?, init, state.bundle()),
         [word] if word == "decide" => match decide::plan(&state, init)? {
             // Its gateway is there, and nobody will ask for a record of this one: neither `start`
             // nor `delete` comes by.
@@ -68,7 +63,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
                 gateway: GatewayOwner::Joined,
                 ..
             } => Ok(()),
-            plan => follow(plan, init),
+            plan => gateway::follow(plan, init, state.bundle()),
         },
         _ => bail!("unexpected arguments after hook: expected decide or nothing"),
     }
@@ -83,32 +78,6 @@ fn stopped(words: &[OsString], state: &State) -> anyhow::Result<()> {
         log::warn!("{:#}", anyhow::Error::from(error));
     }
     Ok(())
-}
-
-fn follow(plan: Plan, init: ProcessId) -> anyhow::Result<()> {
-    log::set_max_level(plan.log_level);
-    match plan.gateway {
-        GatewayOwner::Own if stands(&plan, init) => Ok(()),
-        GatewayOwner::Own => start_proxy(&Order { plan, init }),
-        GatewayOwner::Joined => {
-            let network_namespace = Namespace::of_process(init.pid)?.inode()?;
-            state::create(&plan.state)?;
-            Ok(SavedState {
-                plan,
-                init,
-                proxy: None,
-                network_namespace,
-            }
-            .write()?)
-        }
-    }
-}
-
-/// Whether this very container has its gateway already: runc calls hooks twice for one without a
-/// mount namespace of its own.
-fn stands(plan: &Plan, init: ProcessId) -> bool {
-    let record = SavedState::read(&plan.state).ok().flatten();
-    record.is_some_and(|record| record.init == init && record.filters())
 }
 
 /// The container's first process; 0, which is nobody, where the runtime doesn't tell.
@@ -128,17 +97,4 @@ fn planned(state: &State) -> anyhow::Result<Plan> {
         );
     }
     Ok(plan)
-}
-
-fn start_proxy(order: &Order) -> anyhow::Result<()> {
-    let order = serde_json::to_vec(order)?;
-    let program =
-        std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
-    let said = process::start_detached(&program, &["proxy"], &order, READY)
-        .context("can't start the proxy")?;
-    match said.trim_end().strip_prefix("error ") {
-        None if said.trim_end() == "ok" => Ok(()),
-        Some(reason) => bail!("{reason}"),
-        None => bail!("the proxy ended before it was ready"),
-    }
 }

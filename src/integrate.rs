@@ -11,6 +11,7 @@ pub mod binary;
 pub mod change_plan;
 mod config_file;
 pub mod containerd;
+mod crio;
 mod dns_probe;
 pub mod docker;
 pub mod drop_in;

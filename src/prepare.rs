@@ -9,6 +9,7 @@ pub(crate) mod joined;
 pub(crate) mod mounts;
 pub(crate) mod names;
 pub(crate) mod namespaces;
+pub(crate) mod pod;
 pub(crate) mod proof;
 pub(crate) mod resolvers;
 pub(crate) mod sweep;

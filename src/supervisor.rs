@@ -1,5 +1,6 @@
 //! The keeper: the life of one gateway. It makes the gateway, starts the filter, looks after links,
-//! files and the control socket, and ends with the container, or when gateway or filter fails.
+//! files and the control socket, and ends with the container, or with the pod where it is the pod's
+//! (`life`), or when gateway or filter fails.
 //!
 //! It reads no byte that the container sends; the filter (`crate::proxy`), a process of its own
 //! without privileges, does. Invariant: whatever ends this process ends the filter, and with both
@@ -10,6 +11,7 @@ mod filter;
 mod heard;
 mod hotplug;
 mod interfaces;
+mod life;
 mod record_file;
 
 use std::io::{self, Read, Write};
@@ -35,12 +37,12 @@ use crate::proxy::keeper::EndReason;
 use crate::proxy::{Cell, Filter, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
-use crate::sys::process::{self, Process};
-use crate::sys::readiness;
+use crate::sys::process;
 use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
 use interfaces::ContainerLinks;
+use life::Life;
 
 /// Descriptors that the filter may hold: some thousand connections of six each.
 const OPEN_FILES: u64 = 65_536;
@@ -50,7 +52,9 @@ const OPEN_FILES: u64 = 65_536;
 pub struct Order {
     /// What was decided for the container.
     pub plan: Plan,
-    /// The container's first process.
+    /// The container that it is made for first: the plan's, or one of its pod.
+    pub container: String,
+    /// That container's first process.
     pub init: ProcessId,
 }
 
@@ -85,7 +89,7 @@ fn keep() -> anyhow::Result<()> {
 /// All that the keeper holds for one container.
 struct Keeper {
     order: Order,
-    init: Process,
+    life: Life,
     filter: FilterProcess,
     links: ContainerLinks,
     control: UnixListener,
@@ -114,16 +118,16 @@ fn prepare() -> anyhow::Result<Keeper> {
     let plan = &order.plan;
     logging::to(System::about(&plan.container), plan.log_level);
     logging::tell_of_panics();
-    let init = Process::open(order.init.pid).context("watch the container's init")?;
+    let container =
+        Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
+    let network_namespace = container.inode()?;
+    let life = Life::of(plan, order.init, network_namespace)?;
     if !order.init.alive() {
         bail!("the container's init is gone");
     }
     // Before anything that could grow, and before the first socket: each is charged to whoever made
     // it.
     let not_bounded = bound(&order)?;
-    let container =
-        Namespace::of_process(order.init.pid).context("open the container's network namespace")?;
-    let network_namespace = container.inode()?;
     let policy = compile(plan)?;
     let journal = Journal::open(&plan.audit, &plan.container, about(plan))
         .with_context(|| format!("open the audit file {}", plan.audit.display()))?;
@@ -173,7 +177,7 @@ fn prepare() -> anyhow::Result<Keeper> {
     filter.is_ready()?;
     Ok(Keeper {
         order,
-        init,
+        life,
         filter,
         links,
         control,
@@ -203,10 +207,14 @@ fn read_order() -> anyhow::Result<Order> {
 /// Goes into a control group of our own. Gives what is to be said where not everything can be
 /// bounded.
 fn bound(order: &Order) -> anyhow::Result<Option<String>> {
-    let Order { plan, init } = order;
+    let Order {
+        plan,
+        container,
+        init,
+    } = order;
     cgroup::enter(&Entrance {
         state: &plan.state,
-        id: &plan.container,
+        id: container,
         cgroups_path: plan.cgroups_path.as_deref(),
         init: *init,
         memory: plan.proxy_memory,
@@ -221,11 +229,11 @@ fn compile(plan: &Plan) -> anyhow::Result<Policy> {
 }
 
 impl Keeper {
-    /// Looks after the gateway until the container's init is gone.
+    /// Looks after the gateway for as long as it is there for something.
     fn look_after(&mut self) -> anyhow::Result<()> {
         let Self {
             order,
-            init,
+            life,
             filter,
             links,
             control,
@@ -241,9 +249,8 @@ impl Keeper {
             .max_blocking_threads(1)
             .thread_keep_alive(Duration::ZERO);
         runtime.build()?.block_on(async {
-            let end = readiness::of(init)?;
             let failed = tokio::select! {
-                gone = end.readable() => return Ok(gone.map(drop)?),
+                ended = life.end() => return Ok(ended?),
                 failed = links.tend(filter, settling, order.plan.starts_by_verb) => failed,
                 failed = filter.serve(asking) => failed,
                 failed = control::serve(control, desk) => match failed? {},
@@ -251,7 +258,7 @@ impl Keeper {
                 told = termination.arrives() => Err(told).context("the gateway"),
             };
             // A container's end takes its links along, which may be heard of first.
-            if order.init.alive() { failed } else { Ok(()) }
+            if life.goes_on() { failed } else { Ok(()) }
         })
     }
 
@@ -260,6 +267,7 @@ impl Keeper {
     fn end(self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         let Self {
             order,
+            life,
             filter,
             mut links,
             state,
@@ -294,7 +302,7 @@ impl Keeper {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
         }
-        if outcome.is_err() && order.init.alive() {
+        if outcome.is_err() && life.goes_on() {
             // It goes on telling of a container that has no network now, until that is deleted.
             std::mem::forget(state);
         } else {

@@ -208,6 +208,18 @@ pub struct ContainerIdentity {
     pub labels: BTreeMap<String, String>,
 }
 
+impl ContainerIdentity {
+    /// Its pod's: what is the container's alone is left out.
+    #[must_use]
+    pub fn of_pod(self) -> Self {
+        Self {
+            name: None,
+            image: None,
+            ..self
+        }
+    }
+}
+
 /// All of a gateway's attempts together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {

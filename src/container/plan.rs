@@ -10,6 +10,7 @@ use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::pin::Pin;
 use crate::audit::line::ContainerIdentity;
 use crate::policy::{Exit, GivenNames, PolicySource};
 
@@ -23,6 +24,10 @@ pub struct Plan {
     pub identity: ContainerIdentity,
     /// Whether the gateway is this container's own.
     pub gateway: GatewayOwner,
+    /// The pod that the container belongs to, where the gateway is the pod's. Plans of an earlier
+    /// version don't say.
+    #[serde(default)]
+    pub pod: Option<PinnedPod>,
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is
     /// complete at the hook).
     pub starts_by_verb: bool,
@@ -79,6 +84,49 @@ pub enum GatewayOwner {
     /// It joins the network namespace of a container that has one (`--network container:X`):
     /// nothing to make.
     Joined,
+    /// Its pod's, made by the hook of whichever of the pod's containers comes first.
+    Pod,
+}
+
+/// A pod whose engine keeps its network namespace mounted at a path, where no container of the
+/// pod's holds it (CRI-O without a pause container).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedPod {
+    /// The pod's id, as its engine gave it.
+    pub id: String,
+    /// What holds its network namespace.
+    pub pin: Pin,
+    /// The state directory of its gateway: none of its containers'.
+    pub state: PathBuf,
+}
+
+impl Plan {
+    /// The plan of the pod's gateway, by that of the container of the pod that comes first. None
+    /// where the gateway isn't the pod's.
+    #[must_use]
+    pub fn of_pod(&self) -> Option<Self> {
+        let pod = self
+            .pod
+            .as_ref()
+            .filter(|_| self.gateway == GatewayOwner::Pod)?;
+        Some(Self {
+            container: pod.id.clone(),
+            identity: self.identity.clone().of_pod(),
+            gateway: GatewayOwner::Own,
+            starts_by_verb: false,
+            state: pod.state.clone(),
+            audit: audit_file(self.audit.parent().unwrap_or(&self.audit), &pod.id),
+            ..self.clone()
+        })
+    }
+
+    /// What a gateway of this plan lives as long as; none where that is the container's first
+    /// process.
+    #[must_use]
+    pub fn pin(&self) -> Option<&Pin> {
+        let pod = self.pod.as_ref()?;
+        (self.gateway == GatewayOwner::Own).then_some(&pod.pin)
+    }
 }
 
 /// Who in a container is given a capability.
@@ -169,8 +217,12 @@ impl ContainerId {
     /// The container's audit file.
     #[must_use]
     pub fn audit_file(&self, directory: &Path) -> PathBuf {
-        directory.join(format!("{}.jsonl", record_name(&self.0)))
+        audit_file(directory, &self.0)
     }
+}
+
+fn audit_file(directory: &Path, id: &str) -> PathBuf {
+    directory.join(format!("{}.jsonl", record_name(id)))
 }
 
 #[cfg(test)]

@@ -9,18 +9,24 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
+use super::pin::Pin;
 use super::plan::record_name;
 use crate::sys::{file, process};
 
 /// Where the state lives. Root's, mode 0700.
 pub const DIRECTORY: &str = "/run/boundary";
+
+/// Where whoever makes a gateway of several containers is alone. Root's, mode 0600; no byte of it
+/// is ever written.
+const LOCK: &str = "/run/boundary-lock";
 
 /// The record's name in a state directory.
 const RECORD: &str = "record.json";
@@ -92,7 +98,7 @@ fn start_time(stat: &str) -> Option<u64> {
 pub struct SavedState {
     /// The plan it was made from.
     pub plan: crate::container::plan::Plan,
-    /// The container's first process.
+    /// The container's first process; of a pod's gateway, that of the container which brought it.
     pub init: ProcessId,
     /// The proxy; none where the gateway is another container's.
     pub proxy: Option<ProcessId>,
@@ -131,10 +137,19 @@ impl SavedState {
         self.proxy.is_some_and(ProcessId::alive)
     }
 
+    /// Whether what it is for is still there: the container's first process, or what holds a pod's
+    /// network namespace.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.plan
+            .pin()
+            .map_or_else(|| self.init.alive(), Pin::stands)
+    }
+
     /// Whether nothing of it runs any more.
     #[must_use]
     pub fn over(&self) -> bool {
-        !self.init.alive() && !self.filters()
+        !self.goes_on() && !self.filters()
     }
 }
 
@@ -202,6 +217,35 @@ pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
     Ok(list()?
         .into_iter()
         .find(|record| record.network_namespace == network_namespace && record.filters()))
+}
+
+/// Waits until nobody else is about to make a gateway for this network namespace, and keeps others
+/// from it for as long as the file is open.
+///
+/// # Errors
+/// What opening the file and locking it give.
+pub fn alone(network_namespace: u64) -> io::Result<std::fs::File> {
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(LOCK)?;
+    // One byte for each namespace, so that the file never grows and none waits for another's.
+    let byte = libc::flock {
+        l_type: libc::c_short::try_from(libc::F_WRLCK).map_err(io::Error::other)?,
+        l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(io::Error::other)?,
+        l_start: libc::off_t::try_from(network_namespace).map_err(io::Error::other)?,
+        l_len: 1,
+        l_pid: 0,
+    };
+    loop {
+        match fcntl(&file, FcntlArg::F_OFD_SETLKW(&byte)) {
+            Err(nix::errno::Errno::EINTR) => {}
+            locked => return locked.map(|_| file).map_err(io::Error::from),
+        }
+    }
 }
 
 /// Makes a state directory, empty and root's alone; what stood there is a dead container's and

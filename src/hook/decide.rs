@@ -18,7 +18,7 @@ use crate::container::state::{self, ProcessId};
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
-use crate::prepare::{engines, joined, mounts, names, namespaces, resolvers, sweep};
+use crate::prepare::{engines, joined, mounts, names, namespaces, pod, resolvers, sweep};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::mounts::HostFiles;
 use crate::spec::{self, HostSide, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
@@ -35,8 +35,13 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     let id = ContainerId::parse(container.id())?;
     let bundle = Bundle::read(container.bundle().clone())?;
     let spec = &Spec::check(bundle.config.value)?;
-    let place = namespaces::place_of(init.pid)?;
+    let pod = pod::of(spec)?;
+    let place = match &pod {
+        Some(pod) => namespaces::place(&pod.pin.path, true)?,
+        None => namespaces::place_of(init.pid)?,
+    };
     let (gateway, exit) = network(&place)?;
+    let (gateway, pod) = pod::gateway(gateway, pod);
     let mounted = mountinfo::of("self").context("can't read the mount table")?;
     let input = RewriteInput {
         host_files: mounts::look(&settings, spec, &bundle.directory, &mounted)?,
@@ -58,6 +63,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         container: container.id().clone(),
         identity: spec::identity::of_annotations(spec, &settings.record_labels),
         gateway,
+        pod,
         starts_by_verb: false,
         user_namespace,
         nesting_capability: Recipients::Nobody,

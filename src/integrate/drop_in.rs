@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use super::change_plan::ChangePlan;
 use super::config_file::{self, HEADER};
+use super::crio;
 use super::error::IntegrateError;
 use super::runtime_name::RuntimeName;
 use super::step::Step;
@@ -60,7 +61,22 @@ impl DropIn {
             );
             plan.notes.extend(self.reader.reminder());
         }
+        if let Some(runs) = self.default_runtime() {
+            plan.notes.push(format!(
+                "CRI-O's default runtime is {runs}: to use it too, put runtime = \"{runs}\" in /etc/boundary/config.toml"
+            ));
+        }
         Ok(())
+    }
+
+    /// The path of the engine's own default runtime, where its configuration names one that isn't
+    /// found by its name anyway.
+    #[must_use]
+    pub fn default_runtime(&self) -> Option<String> {
+        match self.reader {
+            DropInReader::Podman => None,
+            DropInReader::Crio => crio::default_runtime(&self.folder),
+        }
     }
 
     /// Plans that there is no runtime `name`; gives what it ran, where no other runs that.
@@ -168,6 +184,21 @@ mod tests {
             assert!(!host.path(FILE).exists());
             assert_eq!(host.uninstall().expect("planned").steps, []);
         }
+    }
+
+    #[test]
+    fn which_runtime_cri_o_runs_is_said() {
+        let host = host(DropInReader::Crio);
+        let said = || host.install().expect("planned").notes.join("\n");
+        assert!(!said().contains("default runtime"));
+        host.put(
+            "crio.conf",
+            "[crio.runtime]\ndefault_runtime = \"crun\"\n[crio.runtime.runtimes.crun]\nruntime_path = \"/usr/libexec/crio/crun\"\n",
+        );
+        let line = "runtime = \"/usr/libexec/crio/crun\" in /etc/boundary/config.toml";
+        assert!(said().contains(line), "{}", said());
+        host.install_now();
+        assert!(said().contains(line), "installed, too: {}", said());
     }
 
     #[test]

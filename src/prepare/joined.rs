@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::namespaces;
+use crate::container::state::SavedState;
 use crate::policy::PolicySource;
 use crate::settings::select::chooses;
 use crate::spec::{self, Spec};
@@ -24,6 +25,11 @@ pub(crate) fn refuse_another_policy(
     }
     let owner =
         namespaces::gateway(network)?.context("the gateway of the joined container is gone")?;
+    refuse_unless_same(&owner, asked)
+}
+
+/// Refuses a container that has another policy than the gateway which filters its network.
+pub(crate) fn refuse_unless_same(owner: &SavedState, asked: &PolicySource) -> anyhow::Result<()> {
     let given = &owner.plan.policy;
     let same =
         (&given.name, &given.annotated, given.mode) == (&asked.name, &asked.annotated, asked.mode);

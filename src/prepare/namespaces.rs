@@ -14,8 +14,9 @@ use crate::container::state::{self, SavedState};
 use crate::spec::user_namespace::{self, parse_map};
 use crate::spec::{NetworkOrigin, OwnerNamespace, Spec};
 
-/// Where a path to a network namespace leads.
-pub(crate) fn place(path: &Path) -> anyhow::Result<NetworkOrigin> {
+/// Where a path to a network namespace leads. Whether others are in that of a pod, which holds it
+/// `pinned`, the hook finds out ([`super::pod`]).
+pub(crate) fn place(path: &Path, pinned: bool) -> anyhow::Result<NetworkOrigin> {
     let inode = inode(path)
         .with_context(|| format!("can't use the network namespace {}", path.display()))?;
     if inode == own("net")? {
@@ -29,8 +30,9 @@ pub(crate) fn place(path: &Path) -> anyhow::Result<NetworkOrigin> {
     }
     // A path into /proc is some process's namespace by its nature, even if that process ends just
     // now.
-    let in_use =
-        path.starts_with("/proc") || inhabited(inode, None).context("can't list the processes")?;
+    let in_use = !pinned
+        && (path.starts_with("/proc")
+            || inhabited(inode, &[]).context("can't list the processes")?);
     Ok(if in_use {
         NetworkOrigin::InUse
     } else {
@@ -63,7 +65,7 @@ pub(crate) fn place_of(init: i32) -> anyhow::Result<NetworkOrigin> {
             owner: None,
         });
     }
-    let others = inhabited(inode, Some(init)).context("can't list the processes")?;
+    let others = inhabited(inode, &[init]).context("can't list the processes")?;
     Ok(if others {
         NetworkOrigin::InUse
     } else {
@@ -93,7 +95,9 @@ fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
 
 /// The user namespace of the container that brought a gateway, if its own bounds it.
 fn owner(record: &SavedState) -> anyhow::Result<Option<OwnerNamespace>> {
-    if !record.plan.user_namespace || !record.init.alive() {
+    // A pod's is given to each of its containers by the engine.
+    let of_pod = record.plan.pin().is_some();
+    if of_pod || !record.plan.user_namespace || !record.init.alive() {
         return Ok(None);
     }
     let process = format!("/proc/{}", record.init.pid);
@@ -110,7 +114,7 @@ fn owner(record: &SavedState) -> anyhow::Result<Option<OwnerNamespace>> {
 }
 
 /// The inode of one of our own namespaces: the host's, as runtimes run there.
-fn own(kind: &str) -> anyhow::Result<u64> {
+pub(super) fn own(kind: &str) -> anyhow::Result<u64> {
     inode(Path::new(&format!("/proc/self/ns/{kind}")))
         .context("can't read the host's own namespaces")
 }
@@ -130,13 +134,13 @@ fn inode(path: &Path) -> io::Result<u64> {
     Ok(file.metadata()?.ino())
 }
 
-/// Whether any process is in a network namespace, one left aside.
-fn inhabited(inode: u64, but: Option<i32>) -> io::Result<bool> {
+/// Whether any process is in a network namespace, some left aside.
+pub(super) fn inhabited(inode: u64, but: &[i32]) -> io::Result<bool> {
     let target = format!("net:[{inode}]");
-    let but = but.map(|pid| pid.to_string());
+    let but: Vec<String> = but.iter().map(i32::to_string).collect();
     let is_process = |name: &std::ffi::OsStr| {
         name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
-            && but.as_ref().is_none_or(|but| name != but.as_str())
+            && but.iter().all(|but| name != but.as_str())
     };
     let processes = std::fs::read_dir("/proc")?
         .filter_map(Result::ok)
@@ -171,17 +175,17 @@ mod tests {
     #[test]
     fn our_own_namespace_is_the_hosts() {
         assert_eq!(
-            place(Path::new("/proc/self/ns/net")).unwrap(),
+            place(Path::new("/proc/self/ns/net"), false).unwrap(),
             NetworkOrigin::Host
         );
         assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
-        assert!(!inhabited(1, None).unwrap());
+        assert!(!inhabited(1, &[]).unwrap());
     }
 
     #[test]
     fn what_is_no_namespace_is_an_error_not_a_place() {
         for path in ["/etc/passwd", "/proc", "/no/such/file", ""] {
-            assert!(place(Path::new(path)).is_err(), "{path}");
+            assert!(place(Path::new(path), false).is_err(), "{path}");
         }
     }
 }

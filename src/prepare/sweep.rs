@@ -23,15 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// it never came to a record.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
-    if let Some(record) = record.as_ref().filter(|record| !record.init.alive()) {
+    if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
         end(record.proxy);
     }
     if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
         record_end(record);
     }
-    let lives =
-        |record: SavedState| record.init.alive() && record.proxy.is_none_or(ProcessId::alive);
-    if !record.is_some_and(lives) {
+    let lives = |record: &SavedState| record.goes_on() && record.proxy.is_none_or(ProcessId::alive);
+    if !record.as_ref().is_some_and(lives) {
         remove(directory);
     }
     if let Some(leftover) = Leftover::of(directory).filter(|leftover| !leftover.lives()) {
@@ -39,6 +38,24 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
+    forget_pods(record.map(|record| record.network_namespace));
+}
+
+/// The same for pods whose network namespace is held no longer: of a pod, only its containers are
+/// ever deleted. The gateway of the one whose container was in this namespace is waited for.
+fn forget_pods(network: Option<u64>) {
+    let listed = state::list().unwrap_or_default().into_iter();
+    let ended = |record: &SavedState| record.plan.pin().is_some() && !record.goes_on();
+    for record in listed.filter(ended) {
+        if network == Some(record.network_namespace) {
+            end(record.proxy);
+        }
+        if record.over() {
+            record_end(&record);
+            remove(&record.plan.state);
+        }
+    }
+    cgroup::sweep();
 }
 
 /// Removes a state directory. One that stays is the next sweep's.

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
 use crate::prepare::{
-    engines, host_side, identity, joined, mounts, names, namespaces, proof, resolvers, sweep,
+    engines, host_side, identity, joined, mounts, names, namespaces, pod, proof, resolvers, sweep,
 };
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
@@ -39,24 +39,23 @@ pub(super) fn prepare(
     let mut bundle = Bundle::read(directory)?;
     let mut spec = Spec::check(bundle.config.value.take())?;
     let policy = policy(settings, container, &spec)?;
+    let pod = pod::of(&spec)?;
     let input = RewriteInput {
         no_pivot,
-        ..look_around(settings, runtime, container, &spec, &bundle)?
+        ..look_around(settings, runtime, container, &spec, &bundle, pod.is_some())?
     };
     let outcome = spec::rewrite(&mut spec, &input, &program()?)?;
+    let (gateway, pod) = pod::gateway(outcome.gateway, pod);
 
     check_filter(&outcome, &spec, input.nesting)?;
-    if let (GatewayOwner::Joined, Some(network)) = (outcome.gateway, spec::network::path(&spec)?) {
+    if let (GatewayOwner::Joined, Some(network)) = (gateway, spec::network::path(&spec)?) {
         joined::refuse_another_policy(&spec, &network, &policy)?;
     }
 
     let docker = resolvers::docker_directory(&spec, &bundle.directory, &container.id)
         .map(|directory| DockerFiles::read(&directory));
     // A joined namespace's resolver was looked at when its owner was made.
-    if let Some(docker) = docker
-        .as_ref()
-        .filter(|_| outcome.gateway == GatewayOwner::Own)
-    {
+    if let Some(docker) = docker.as_ref().filter(|_| gateway == GatewayOwner::Own) {
         docker.refuse_if_it_asks_from_host()?;
     }
     let given = match &docker {
@@ -68,7 +67,8 @@ pub(super) fn prepare(
     let plan = Plan {
         container: container.id.as_str().to_owned(),
         identity: identity::find(settings, &docker, &spec),
-        gateway: outcome.gateway,
+        gateway,
+        pod,
         starts_by_verb,
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
@@ -127,6 +127,7 @@ fn look_around(
     container: &Container<'_>,
     spec: &Spec,
     bundle: &Bundle,
+    pinned: bool,
 ) -> anyhow::Result<RewriteInput> {
     let earlier = bundle
         .earlier_plan()
@@ -136,7 +137,7 @@ fn look_around(
     let mounted = mountinfo::of("self").context("can't read the mount table")?;
     Ok(RewriteInput {
         place: spec::network::path(spec)?
-            .map(|path| namespaces::place(&path))
+            .map(|path| namespaces::place(&path, pinned))
             .transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: namespaces::joins_hosts_users(spec)?,

@@ -56,6 +56,21 @@ pub(super) fn find(runtime: impl AsRef<Path>) -> Result<PathBuf, HandoffError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // podman calls some verbs with no environment at all.
     let directories = std::env::split_paths(&path).chain(std::env::split_paths(HOST_PATH));
+    first_in(directories, runtime)
+}
+
+/// Finds a runtime of this name among those that CRI-O's packages bring.
+pub(super) fn find_of_crio(name: &str) -> Result<PathBuf, HandoffError> {
+    first_in(std::iter::once(PathBuf::from(CRIO_PATH)), Path::new(name))
+}
+
+/// Where CRI-O's packages keep their runtimes, which no `PATH` leads to.
+const CRIO_PATH: &str = "/usr/libexec/crio";
+
+fn first_in(
+    directories: impl Iterator<Item = PathBuf>,
+    runtime: &Path,
+) -> Result<PathBuf, HandoffError> {
     let mut failure = None;
     for candidate in directories
         .filter(|directory| directory.is_absolute())

@@ -123,8 +123,8 @@ pub enum RealRuntime {
 }
 
 impl RealRuntime {
-    /// The one that is configured, by name or path; else the first usual one that the host has;
-    /// else the embedded one.
+    /// The one that is configured, by name or path; else the first usual one that the host has, or
+    /// has for CRI-O alone; else the embedded one.
     ///
     /// # Errors
     /// What is configured isn't there, can't be run, or is this program itself.
@@ -137,8 +137,10 @@ impl RealRuntime {
     }
 
     fn first_of_the_host() -> Result<Self, HandoffError> {
-        for name in USUAL {
-            match handoff::find(name) {
+        let in_path = USUAL.into_iter().map(handoff::find);
+        let of_crio = USUAL.into_iter().map(handoff::find_of_crio);
+        for found in in_path.chain(of_crio) {
+            match found {
                 Ok(path) => return Ok(Self::Program(path)),
                 // A link of its name that leads to us, and nothing else: the host has none.
                 Err(HandoffError::NotFound(_) | HandoffError::Ourselves(_)) => {}

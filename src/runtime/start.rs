@@ -37,7 +37,7 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     };
     mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
-        GatewayOwner::Joined => {
+        GatewayOwner::Joined | GatewayOwner::Pod => {
             let owner =
                 state::filtering(record.network_namespace).context("can't list the gateways")?;
             owner

@@ -13,7 +13,7 @@ use crate::audit::record::MAX_NAME;
 use crate::escape::clean;
 
 /// The engine's name: podman and CRI-O overwrite it with theirs.
-const MANAGER: &str = "io.container.manager";
+pub(super) const MANAGER: &str = "io.container.manager";
 /// An annotation of every container of containerd's CRI plugin.
 const CONTAINERD: &str = "io.kubernetes.cri.container-type";
 

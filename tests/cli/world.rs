@@ -231,6 +231,7 @@ impl World {
         proxy: Option<ProcessId>,
     ) -> SavedState {
         let plan = Plan {
+            pod: None,
             apparmor_profile: None,
             container: self.id.clone(),
             identity: ContainerIdentity::default(),

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Mutex;
 
 use boundary_shim::sys::netns::Namespace;
@@ -38,6 +38,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         nothing_installed,
     ),
     (
+        "a_runtime_that_only_cri_o_has_is_found_after_all_others",
+        of_crio,
+    ),
+    (
         "a_runtime_that_can_not_be_one_is_named_on_one_line",
         unusable,
     ),
@@ -64,6 +68,25 @@ pub(crate) fn make_private() -> io::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)?;
+    // Hooks go by the host's configuration.
+    for directory in ["/run/etc", "/run/etc/new", "/run/etc/work", "/run/log"] {
+        fs::create_dir(directory)?;
+    }
+    let layers = "lowerdir=/etc,upperdir=/run/etc/new,workdir=/run/etc/work";
+    mount(
+        Some("overlay"),
+        "/etc",
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(layers),
+    )?;
+    fs::create_dir_all("/etc/boundary/policies")?;
+    fs::write(
+        "/etc/boundary/config.toml",
+        "audit-directory = \"/run/log\"\n",
+    )?;
+    let policy = format!("allow:\n  - cidr={ALLOWED}/32 port={PORT} proto=tcp\n");
+    fs::write("/etc/boundary/policies/default.yaml", policy)?;
     // crun refuses hosts with both versions of control groups, and leaves directories where it
     // expects a group of that name.
     if Path::new(UNIFIED).exists() && umount2(UNIFIED, MntFlags::MNT_DETACH).is_ok() {
@@ -129,28 +152,58 @@ pub(crate) fn has(program: &str) -> bool {
         .any(|directory| Path::new(directory).join(program).exists())
 }
 
-/// In a mount namespace in which the directories of programs are empty.
+/// Has the directories of programs be empty, in a mount namespace of its own.
+const EMPTY: &str = "mount -t tmpfs empty /mnt && cp /bin/busybox /mnt/ && \
+    for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
+    /mnt/busybox mount --bind /mnt $directory; done;";
+
+fn in_mount_namespace(words: &str) -> Output {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", words])
+        .output()
+        .unwrap()
+}
+
 fn nothing_installed() {
     let world = World::new("");
-    let words = format!(
-        "mount -t tmpfs empty /mnt && cp /bin/busybox /mnt/ && for directory in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin; do \
-         /mnt/busybox mount --bind /mnt $directory; done; exec {} --boundary-config {} run --bundle {} {}",
+    world.set_command("echo ran; exit 5");
+    let output = in_mount_namespace(&format!(
+        "{EMPTY} exec {} --boundary-config {} run --bundle {} {}",
         env!("CARGO_BIN_EXE_boundary-shim"),
         world.path("config.toml"),
         world.path("bundle"),
         world.id
-    );
-    world.set_command("echo ran; exit 5");
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &words])
-        .output()
-        .unwrap();
+    ));
     assert_eq!(
         (output.status.code(), text(&output.stdout)),
         (Some(5), "ran\n".into()),
         "{}",
         text(&output.stderr)
     );
+}
+
+/// As on a host with CRI-O's packages alone.
+fn of_crio() {
+    let world = World::new("");
+    let says = |before: &str| {
+        let output = in_mount_namespace(&format!(
+            "mount -t tmpfs empty /usr/libexec && mkdir /usr/libexec/crio && cd /usr/libexec/crio && \
+             printf '#!/bin/sh\\necho a runtime of CRI-O\\n' >crun && chmod 755 crun && {before} \
+             exec {} --boundary-config {} --version",
+            env!("CARGO_BIN_EXE_boundary-shim"),
+            world.path("config.toml"),
+        ));
+        text(&output.stdout)
+    };
+    // The shell is among what is taken away: one of the same name.
+    let empty = format!("{EMPTY} /mnt/busybox ln -s busybox /mnt/sh;");
+    let said = says(&empty);
+    assert!(said.starts_with("a runtime of CRI-O\n"), "{said}");
+    if has("runc") || has("crun") {
+        let said = says("");
+        assert!(!said.starts_with("a runtime of CRI-O\n"), "{said}");
+    }
 }
 
 /// A file that can be run.

@@ -17,6 +17,7 @@ mod files;
 mod groups;
 mod host;
 mod lives;
+mod pods;
 mod says;
 mod world;
 
@@ -34,12 +35,16 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     for runtime in RUNTIMES {
         let there = runtime == "embedded" || host::has(runtime);
-        for (name, test) in lives::TESTS
+        // There is none that could be told of hooks.
+        let hooks = pods::HOOK_TESTS.iter().filter(|_| runtime != "embedded");
+        let all = lives::TESTS
             .iter()
             .chain(groups::TESTS)
             .chain(execs::TESTS)
             .chain(bundles::TESTS)
-        {
+            .chain(pods::TESTS)
+            .chain(hooks);
+        for (name, test) in all {
             let run = move || {
                 test(runtime);
                 Ok(())

@@ -66,6 +66,8 @@ pub(super) struct EngineFacts {
     pub(super) name: &'static str,
     /// Whether it offers the runtime.
     pub(super) installed: Result<bool, String>,
+    /// Its own default runtime, where its configuration has it elsewhere than others of that name.
+    pub(super) runs: Option<String>,
 }
 
 /// How bad it is.
@@ -155,6 +157,12 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     );
     all.extend(facts.neighbours.map(neighbours));
     all.extend(facts.engines.iter().map(engine));
+    all.extend(
+        facts
+            .engines
+            .iter()
+            .filter_map(|engine| elsewhere(engine, &facts.runtime)),
+    );
     if facts.engines.is_empty() {
         all.push(Finding::note(
             "engines: none found",
@@ -324,9 +332,46 @@ fn engine(engine: &EngineFacts) -> Finding {
     }
 }
 
+/// Where an engine runs another file than we do.
+fn elsewhere(engine: &EngineFacts, ours: &Result<RuntimeFacts, String>) -> Option<Finding> {
+    let runs = engine.runs.as_ref()?;
+    let ours = ours.as_ref().ok().map(|ours| ours.path.as_ref());
+    (ours != Some(Some(runs))).then(|| {
+        Finding::note(
+            format!(
+                "{}: its own default runtime is {runs}, which boundary-shim doesn't use",
+                engine.name
+            ),
+            format!("to use it: runtime = \"{runs}\" in /etc/boundary/config.toml"),
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engines_runtime_that_is_not_used_is_named() {
+        let runs = Some("/usr/libexec/crio/crun".to_owned());
+        let engine = EngineFacts {
+            name: "crio",
+            installed: Ok(true),
+            runs: runs.clone(),
+        };
+        let mut facts = healthy();
+        facts.engines.push(engine);
+        let named = |facts: &Facts| {
+            let mut all = findings(facts).into_iter();
+            all.any(|finding| finding.what.contains("/usr/libexec/crio/crun, which"))
+        };
+        assert!(named(&facts));
+        facts.runtime = facts.runtime.map(|runtime| RuntimeFacts {
+            path: runs,
+            ..runtime
+        });
+        assert!(!named(&facts));
+    }
 
     fn healthy() -> Facts {
         Facts {
@@ -360,6 +405,7 @@ mod tests {
             engines: vec![EngineFacts {
                 name: "docker",
                 installed: Ok(true),
+                runs: None,
             }],
         }
     }

@@ -292,9 +292,14 @@ fn engines(ours: &Installation) -> Vec<EngineFacts> {
         let installed = plan
             .map(|plan| !plan.steps.is_empty())
             .map_err(|error| joined(error.into()));
+        let runs = match &engine {
+            integrate::Engine::DropIn(drop_in) => drop_in.default_runtime(),
+            integrate::Engine::Docker(_) | integrate::Engine::Containerd(_) => None,
+        };
         EngineFacts {
             name: name_of_engine,
             installed,
+            runs,
         }
     });
     judged.collect()

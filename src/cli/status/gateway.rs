@@ -117,7 +117,7 @@ impl HostView {
             .filters()
             .then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
         let heard = answer.map(|answer| answer.ok());
-        if !record.init.alive() && !matches!(heard, Some(Some(_))) {
+        if !record.goes_on() && !matches!(heard, Some(Some(_))) {
             return None;
         }
         // Asked, it may have died.

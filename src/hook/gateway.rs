@@ -1,0 +1,98 @@
+//! Has the gateway of a plan be there: the container's own is made; another container's is only
+//! recorded; a pod's is made under a lock by the first of the pod's containers to come here, and
+//! found by the others.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::container::plan::{GatewayOwner, Plan};
+use crate::container::state::{self, ProcessId, SavedState};
+use crate::prepare::{joined, pod};
+use crate::supervisor::Order;
+use crate::sys::netns::Namespace;
+use crate::sys::process;
+
+/// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
+const READY: Duration = Duration::from_secs(20);
+
+/// Has the gateway be there that the plan says. `init`: the container's first process, for which
+/// the hook was called in `bundle`.
+pub(super) fn follow(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
+    log::set_max_level(plan.log_level);
+    match plan.gateway {
+        GatewayOwner::Own if stands(&plan, init) => Ok(()),
+        GatewayOwner::Own => start_proxy(&Order {
+            container: plan.container.clone(),
+            plan,
+            init,
+        }),
+        GatewayOwner::Joined => {
+            record_member(plan, init, Namespace::of_process(init.pid)?.inode()?)
+        }
+        GatewayOwner::Pod => follow_pod(plan, init, bundle),
+    }
+}
+
+/// Records a container whose gateway is another's.
+fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow::Result<()> {
+    state::create(&plan.state)?;
+    let record = SavedState {
+        plan,
+        init,
+        proxy: None,
+        network_namespace,
+    };
+    Ok(record.write()?)
+}
+
+/// Whether this very container has its gateway already: runc calls hooks twice for one without a
+/// mount namespace of its own.
+fn stands(plan: &Plan, init: ProcessId) -> bool {
+    let record = SavedState::read(&plan.state).ok().flatten();
+    record.is_some_and(|record| record.init == init && record.filters())
+}
+
+/// Has the pod's gateway filter the container of this plan, and records the container.
+fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
+    let state = plan.state.clone();
+    let network = Namespace::of_process(init.pid)?.inode()?;
+    // Before anything else: others of the pod, which may be made at the same time, have to know
+    // that this one is no stranger.
+    record_member(plan.clone(), init, network)?;
+    let filtered = have_gateway(plan, init, bundle, network);
+    if filtered.is_err() {
+        // Nothing can be done about it; it is swept when the container is gone.
+        let _ = state::remove(&state);
+    }
+    filtered
+}
+
+fn have_gateway(plan: Plan, init: ProcessId, bundle: &Path, network: u64) -> anyhow::Result<()> {
+    let _alone = state::alone(network).context("can't wait for the pod's other containers")?;
+    if let Some(owner) = state::filtering(network).context("can't list the gateways")? {
+        return joined::refuse_unless_same(&owner, &plan.policy);
+    }
+    let its = plan.pod.as_ref().context("the plan names no pod")?;
+    pod::refuse_strangers(its, init, bundle)?;
+    let of_pod = plan.of_pod().context("the gateway is not the pod's")?;
+    start_proxy(&Order {
+        plan: of_pod,
+        container: plan.container,
+        init,
+    })
+}
+
+fn start_proxy(order: &Order) -> anyhow::Result<()> {
+    let order = serde_json::to_vec(order)?;
+    let program =
+        std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
+    let said = process::start_detached(&program, &["proxy"], &order, READY)
+        .context("can't start the proxy")?;
+    match said.trim_end().strip_prefix("error ") {
+        None if said.trim_end() == "ok" => Ok(()),
+        Some(reason) => bail!("{reason}"),
+        None => bail!("the proxy ended before it was ready"),
+    }
+}
