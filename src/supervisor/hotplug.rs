@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc::UnboundedSender;
@@ -42,6 +43,10 @@ pub(super) enum Quarantined {
     },
 }
 
+/// Held by whoever brings a host's end up or down. A link is adopted before its host's end is brought
+/// up, so whoever has the turn, and finds the link in the container still, may take that end down.
+pub(super) type Turn = Arc<Mutex<()>>;
+
 /// The watch, before it begins.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -49,6 +54,7 @@ pub(super) struct Watch {
     container: NamespaceHandle,
     host: NamespaceHandle,
     gateway: Namespace,
+    turn: Turn,
     seen: HashSet<(u32, Option<u32>)>,
     taken: u32,
 }
@@ -59,12 +65,14 @@ impl Watch {
         container: &Namespace,
         host: &Namespace,
         gateway: &Namespace,
+        turn: &Turn,
     ) -> io::Result<Self> {
         Ok(Self {
             arrivals: container.inside(Announcements::open)?,
             container: NamespaceHandle::open(container.try_clone()?)?,
             host: NamespaceHandle::open(host.try_clone()?)?,
             gateway: gateway.try_clone()?,
+            turn: Arc::clone(turn),
             seen: HashSet::new(),
             taken: 0,
         })
@@ -154,21 +162,25 @@ impl Watch {
         let since = Instant::now();
         let plugged = adopt::leads_out(link, &[])
             && adopt::plugged_in(&mut self.container, link, &self.host.namespace)?;
-        if !plugged || !self.seen.insert((link.index, link.peer_index)) {
+        if !plugged {
             return Ok(());
         }
-        let quarantined = match link
+        let far = link
             .peer_index
-            .filter(|_| link.kind.as_deref() == Some("veth"))
-        {
-            Some(far) => {
-                fine_if_gone(self.host.links.set_down(far))?;
-                Quarantined::Held {
-                    index: link.index,
-                    far,
-                    since,
-                }
-            }
+            .filter(|_| link.kind.as_deref() == Some("veth"));
+        if let Some(far) = far {
+            // Each time: an engine that isn't done with it may have brought it up meanwhile.
+            self.shut(link, far)?;
+        }
+        if !self.seen.insert((link.index, link.peer_index)) {
+            return Ok(());
+        }
+        let quarantined = match far {
+            Some(far) => Quarantined::Held {
+                index: link.index,
+                far,
+                since,
+            },
             None => {
                 self.taken += 1;
                 fine_if_gone(adopt::take_away(
@@ -185,6 +197,17 @@ impl Watch {
         // Nobody listens any more: the proxy is ending.
         let _ = tell.send(quarantined);
         Ok(())
+    }
+
+    /// Takes the host's end of a link down, unless it was adopted meanwhile: what has its place then
+    /// may have its number, too.
+    fn shut(&mut self, link: &Link, far: u32) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = |link: &Link| (link.peer_index, link.peer_netns);
+        match self.container.links.by_number(link.index)? {
+            Some(now) if end(&now) == end(link) => fine_if_gone(self.host.links.set_down(far)),
+            _ => Ok(()),
+        }
     }
 }
 

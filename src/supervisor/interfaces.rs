@@ -10,6 +10,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 
 use super::control::Settling;
 use super::filter::FilterProcess;
-use super::hotplug::{Quarantined, Watch};
+use super::hotplug::{Quarantined, Turn, Watch};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::links::{Link, LinkNews, news};
 use crate::gateway::routes::{MAIN, is_default, next_hop};
@@ -59,6 +60,7 @@ pub(super) struct ContainerLinks {
     /// Interfaces plugged in and held until they are complete: their number, and the host's end,
     /// which was taken down.
     held: Vec<(u32, u32, Instant)>,
+    turn: Turn,
     events: Option<LinkEvents>,
 }
 
@@ -99,6 +101,7 @@ impl ContainerLinks {
             adopted: Vec::new(),
             neighbours: Vec::new(),
             held: Vec::new(),
+            turn: Turn::default(),
             events: None,
         })
     }
@@ -112,6 +115,7 @@ impl ContainerLinks {
                 &self.container.namespace,
                 &self.host.namespace,
                 &self.gateway.side.namespace,
+                &self.turn,
             )?,
         });
         Ok(())
@@ -380,6 +384,7 @@ impl ContainerLinks {
         let networks = self.host.links.networks_at(far)?;
         let adopted =
             adopt::adopt_plugged_in(&mut self.gateway, &mut self.container, link, &networks)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.host.links.set_up(far)?;
         Ok(adopted)
     }
