@@ -28,7 +28,11 @@ use crate::container::state::ProcessId;
 use crate::escape::quoted;
 use crate::logging::{self, Terminal};
 use crate::prepare::sweep;
+use crate::spec::hooks::POSTSTOP;
 use crate::sys::process;
+
+/// The word of the files in `hooks/`.
+const DECIDE: &str = "decide";
 
 /// Makes the gateway of the container that standard input names; `words` follow `hook`. What keeps
 /// it from being ready is said on stderr, which the runtime puts into its own error, and the
@@ -50,13 +54,19 @@ pub fn run(words: &[OsString]) -> ExitCode {
 
 fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let state = oci_state::read().context("can't read the container's state from the runtime")?;
-    if *state.status() == ContainerState::Stopped {
-        return stopped(words, &state);
+    if words == [POSTSTOP] {
+        put_back(&state);
+        return Ok(());
+    }
+    // The stage `poststop` of the files in `hooks/`.
+    if words == [DECIDE] && *state.status() == ContainerState::Stopped {
+        sweep::forget(&decide::state_of(&state)?);
+        return Ok(());
     }
     let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;
     match words {
         [] => gateway::follow(planned(&state)?, init, state.bundle()),
-        [word] if word == "decide" => match decide::plan(&state, init)? {
+        [word] if word == DECIDE => match decide::plan(&state, init)? {
             // Its gateway is there, and nobody will ask for a record of this one: neither `start`
             // nor `delete` comes by.
             Plan {
@@ -69,15 +79,12 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     }
 }
 
-/// The stage `poststop`. Where this program is the runtime, `delete` forgets the container, and the
+/// The stage `poststop` where this program is the runtime: `delete` forgets the container, and the
 /// bundle is to be as it was. Nothing here is worth the error of a `delete`.
-fn stopped(words: &[OsString], state: &State) -> anyhow::Result<()> {
-    if !words.is_empty() {
-        sweep::forget(&decide::state_of(state)?);
-    } else if let Err(error) = bundle::restore(state.bundle(), Some(state.id())) {
+fn put_back(state: &State) {
+    if let Err(error) = bundle::restore(state.bundle(), state.id()) {
         log::warn!("{:#}", anyhow::Error::from(error));
     }
-    Ok(())
 }
 
 /// The container's first process; 0, which is nobody, where the runtime doesn't tell.

@@ -89,6 +89,8 @@ pub struct Bundle {
     pub directory: PathBuf,
     /// Its `config.json`.
     pub config: JsonFile,
+    /// The hash of what stands there instead, where that is our edit of it.
+    edit: Option<String>,
 }
 
 impl Bundle {
@@ -98,7 +100,28 @@ impl Bundle {
     /// As [`JsonFile::read`].
     pub fn read(directory: PathBuf) -> Result<Self, JsonFileError> {
         let config = JsonFile::read(directory.join(CONFIG))?;
-        Ok(Self { directory, config })
+        Ok(Self {
+            directory,
+            config,
+            edit: None,
+        })
+    }
+
+    /// Reads a bundle as its engine wrote it, also where an earlier edit of ours stands there still:
+    /// whoever made that was killed, or its runtime refused the container before any hook. The file
+    /// stays as it is: another call may be about to have it read.
+    ///
+    /// # Errors
+    /// As [`JsonFile::read`].
+    pub fn read_original(directory: PathBuf) -> Result<Self, JsonFileError> {
+        let mut bundle = Self::read(directory)?;
+        if let Some((original, _)) = original(&bundle.directory, &bundle.config.bytes)? {
+            bundle.edit = Some(digest(&bundle.config.bytes));
+            bundle.config.value = serde_json::from_slice(&original)
+                .map_err(|error| JsonFileError::Parse(bundle.directory.join(ORIGINAL), error))?;
+            bundle.config.bytes = original;
+        }
+        Ok(bundle)
     }
 
     /// The plan that an earlier rewrite left, where there is one that can be read.
@@ -120,10 +143,16 @@ impl Bundle {
         let plan = json(serde_json::to_vec(&Written {
             plan,
             config_sha256: digest(&config),
+            earlier_sha256: self.edit.as_deref(),
         }))?;
         for (name, text) in [(ORIGINAL, &self.config.bytes), (PLAN, &plan)] {
             let path = self.directory.join(name);
             file::replace(&path, text, 0o600).map_err(|error| JsonFileError::Write(path, error))?;
+        }
+        if self.edit.is_some() {
+            let path = &self.config.path;
+            return file::replace(path, &config, 0o600)
+                .map_err(|error| JsonFileError::Write(path.clone(), error));
         }
         // The error that matters is the one being returned; what is left does nothing.
         self.config.replace(&config).inspect_err(|_| {
@@ -138,6 +167,8 @@ struct Written<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
     config_sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier_sha256: Option<&'a str>,
 }
 
 /// What of that tells whose edit a `config.json` is.
@@ -147,37 +178,53 @@ struct Edit {
     /// The hash of the file after the edit. Plans of an earlier version don't say.
     #[serde(default)]
     config_sha256: String,
+    /// The hash of the edit before that, which stands there until the file is replaced.
+    earlier_sha256: Option<String>,
 }
 
 /// Puts a bundle's `config.json` back as it was before it was edited, and removes what we wrote
 /// beside it. It stays where it isn't our edit any more, where that was for another container than
-/// this one (for any, if none is given), and where there is nothing to put back.
+/// this one, and where there is nothing to put back.
 ///
 /// # Errors
 /// As [`JsonFile::read`], and [`JsonFileError::Write`]; the file is then as it was.
-pub fn restore(directory: &Path, container: Option<&str>) -> Result<(), JsonFileError> {
-    let read = |name: &str| {
-        let path = directory.join(name);
-        match file::read_regular(&path, LIMIT) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(JsonFileError::Read(path, error)),
-        }
-    };
-    let (Some(plan), Some(original)) = (read(PLAN)?, read(ORIGINAL)?) else {
+pub fn restore(directory: &Path, container: &str) -> Result<(), JsonFileError> {
+    let Some(current) = read(directory, CONFIG)? else {
         return Ok(());
     };
-    let is_meant = |edit: &Edit| container.is_none_or(|container| edit.container == container);
-    // A plan that can't be read is no edit of this version's.
-    let edit = serde_json::from_slice::<Edit>(&plan).ok().filter(is_meant);
-    let current = read(CONFIG)?.map(|config| digest(&config));
-    if edit.is_none_or(|edit| current != Some(edit.config_sha256)) {
+    let original = original(directory, &current)?;
+    let Some((original, _)) = original.filter(|(_, whose)| whose == container) else {
         return Ok(());
-    }
+    };
     let config = directory.join(CONFIG);
     file::replace(&config, &original, 0o600)
         .map_err(|error| JsonFileError::Write(config, error))?;
     clear(directory)
+}
+
+/// What was there before `current`, and the container that it was edited for, where `current` is our
+/// edit.
+fn original(directory: &Path, current: &[u8]) -> Result<Option<(Vec<u8>, String)>, JsonFileError> {
+    let (Some(plan), Some(original)) = (read(directory, PLAN)?, read(directory, ORIGINAL)?) else {
+        return Ok(None);
+    };
+    // A plan that can't be read is no edit of this version's.
+    let Ok(edit) = serde_json::from_slice::<Edit>(&plan) else {
+        return Ok(None);
+    };
+    let current = digest(current);
+    let ours = current == edit.config_sha256 || edit.earlier_sha256 == Some(current);
+    Ok(ours.then_some((original, edit.container)))
+}
+
+/// A file of the bundle, if it is there.
+fn read(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, JsonFileError> {
+    let path = directory.join(name);
+    match file::read_regular(&path, LIMIT) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(JsonFileError::Read(path, error)),
+    }
 }
 
 /// Removes what we wrote beside `config.json`: the plan first, without which the rest says nothing.

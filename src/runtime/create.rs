@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::container::Container;
 use super::runtimes::RuntimeKind;
 use crate::apparmor::confinement;
-use crate::container::bundle::{self, Bundle};
+use crate::container::bundle::Bundle;
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
@@ -33,10 +33,7 @@ pub(super) fn prepare(
 ) -> anyhow::Result<()> {
     sweep::forget(&container.state);
     sweep::sweep(settings);
-    let directory = directory(bundle)?;
-    // What an earlier run couldn't undo: it was killed, or the runtime refused before any hook.
-    bundle::restore(&directory, None)?;
-    let mut bundle = Bundle::read(directory)?;
+    let mut bundle = Bundle::read_original(directory(bundle)?)?;
     let mut spec = Spec::check(bundle.config.value.take())?;
     let policy = policy(settings, container, &spec)?;
     let pod = pod::of(&spec)?;

@@ -14,6 +14,9 @@ use super::json::object_mut;
 /// The arguments by which our hooks are recognised, also where an older version had another path.
 const ARGUMENTS: [&str; 2] = ["boundary-shim", "hook"];
 
+/// The word that follows them where the container has been deleted.
+pub const POSTSTOP: &str = "poststop";
+
 /// Seconds until the runtime gives up on us. The hook gives up by itself long before.
 const TIMEOUT: u32 = 30;
 
@@ -21,15 +24,18 @@ const TIMEOUT: u32 = 30;
 /// container, and before all others that follow its end, since runc calls none after one that
 /// failed.
 pub(super) fn add(spec: &mut Value, program: &str) -> Result<(), SpecError> {
-    let hook = json!({
+    let hook = |arguments: &[&str]| {
+        json!({
         "path": program,
-        "args": ARGUMENTS,
+        "args": arguments,
         // Never empty: runc hands its own environment to a hook that lists none.
         "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
         "timeout": TIMEOUT,
-    });
-    others(spec, "createRuntime")?.push(hook.clone());
-    others(spec, "poststop")?.insert(0, hook);
+        })
+    };
+    let [program_name, word] = ARGUMENTS;
+    others(spec, "createRuntime")?.push(hook(&ARGUMENTS));
+    others(spec, "poststop")?.insert(0, hook(&[program_name, word, POSTSTOP]));
     Ok(())
 }
 

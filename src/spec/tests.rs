@@ -251,7 +251,8 @@ fn a_plain_container_gets_our_hooks_and_nothing_else() {
     +        "path": "/usr/local/bin/boundary-shim",
     +        "args": [
     +          "boundary-shim",
-    +          "hook"
+    +          "hook",
+    +          "poststop"
     +        ],
     +        "env": [
     +          "PATH=/usr/sbin:/usr/bin:/sbin:/bin"

@@ -7,6 +7,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use boundary_shim::gateway::links::described;
+use boundary_shim::sys::netlink::Announcements;
+use boundary_shim::sys::netns::Namespace;
 use test_support::bed::{Bed, Capture, unique};
 use test_support::command::{COMMAND_SECONDS, run, wait_for};
 use test_support::docker::{IMAGE, runtime};
@@ -23,6 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
         dead_ipv6,
     ),
     ("a_network_connected_later_is_filtered", hot_plug),
+    (
+        "an_interface_is_shut_until_it_is_filtered_whoever_brings_it_up",
+        stays_shut,
+    ),
     (
         "claims_about_a_network_connected_later_are_not_believed",
         claims,
@@ -298,6 +305,39 @@ fn claims(bed: &Bed) {
 }
 
 /// Nobody could hold such an interface still until it is adopted, so the container never gets it.
+/// Engines connect an interface first and bring the host's end up afterwards.
+fn stays_shut(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let pid = container.pid().to_string();
+    // Down in the container, it isn't complete: it is held, and nothing passes.
+    bed.on_the_wire(&[
+        "ip", "link", "add", "shut0", "up", "type", "veth", "peer", "name", "shut1", "netns", &pid,
+    ])
+    .must_succeed();
+    let is_shut = || {
+        let said = bed.on_the_wire(&["ip", "-o", "link", "show", "shut0"]);
+        !said.must_succeed().stdout.contains(",UP")
+    };
+    wait_for("the host's end to be down", is_shut);
+    bed.on_the_wire(&["ip", "link", "set", "shut0", "up"])
+        .must_succeed();
+    let host = Namespace::of_process(bed.first()).unwrap();
+    let heard = host.inside(Announcements::open).unwrap();
+    bed.on_the_wire(&[
+        "nsenter", "--target", &pid, "--net", "--", "ip", "link", "set", "shut1", "up",
+    ])
+    .must_succeed();
+    // Later it is brought up by the gateway.
+    let goes_down = || {
+        heard
+            .take()
+            .is_ok_and(|news| described(&news).any(|link| link.name == "shut0" && !link.up))
+    };
+    wait_for("the host's end to be taken down again", goes_down);
+    bed.on_the_wire(&["ip", "link", "del", "shut0"])
+        .must_succeed();
+}
+
 fn hot_plug_macvlan(bed: &Bed) {
     let network = unique("macvlan");
     let create = [

@@ -122,6 +122,12 @@ fn interrupted(runtime: &str) {
         );
         assert_ne!(bundle(&world), before);
     }
+    // One that is refused changes nothing: another's runtime may be about to read the edit.
+    let edited = bundle(&world);
+    world.configure("runtime = \"/bin/false\"\npolicy = \"none-of-that-name\"");
+    let refused = world.call("create --bundle BUNDLE ID");
+    assert!(text(&refused.stderr).contains("none-of-that-name"));
+    assert_eq!(bundle(&world), edited);
     world.configure(&format!("runtime = {runtime:?}"));
     world.must("--root DIR/root run --bundle BUNDLE ID");
     assert_eq!(bundle(&world), before);
