@@ -140,10 +140,12 @@ impl Bundle {
             text.map_err(|error| JsonFileError::Write(self.config.path.clone(), error.into()))
         };
         let config = json(serde_json::to_vec(&self.config.value))?;
+        let config_sha256 = digest(&config);
+        let earlier_sha256 = self.edit.as_deref().filter(|edit| *edit != config_sha256);
         let plan = json(serde_json::to_vec(&Written {
             plan,
-            config_sha256: digest(&config),
-            earlier_sha256: self.edit.as_deref(),
+            config_sha256: &config_sha256,
+            earlier_sha256,
         }))?;
         for (name, text) in [(ORIGINAL, &self.config.bytes), (PLAN, &plan)] {
             let path = self.directory.join(name);
@@ -166,7 +168,7 @@ impl Bundle {
 struct Written<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
-    config_sha256: String,
+    config_sha256: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     earlier_sha256: Option<&'a str>,
 }

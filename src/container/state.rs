@@ -2,10 +2,10 @@
 //! it.
 //!
 //! Written when the gateway is ready (by the keeper, or by the hook of a container that joins
-//! another's network), removed when the container's init is gone.
+//! another's network), removed when the container's init is gone; a pod's, when its network is.
 //!
-//! Invariant: a record may be stale (a process was killed), so it counts only while its init and
-//! its proxy are the processes that it names.
+//! Invariant: a record may be stale (a process was killed), so it counts only while its proxy and,
+//! but for a pod's, its init are the processes that it names.
 
 use std::collections::HashSet;
 use std::io;

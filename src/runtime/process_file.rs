@@ -23,8 +23,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     parse(file, LIMIT).with_context(|| format!("{} is not valid JSON", path.display()))
 }
 
-/// Parses the first value of a file, as runc does, which reads a pipe no further: what follows may
-/// be for the process.
+/// Parses the first value of a file, as runc does: a pipe need not end there.
 fn parse(file: impl Read, limit: u64) -> Result<Value, serde_json::Error> {
     let mut bounded = file.take(limit);
     let parsed = Value::deserialize(&mut serde_json::Deserializer::from_reader(BufReader::new(
