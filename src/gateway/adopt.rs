@@ -206,19 +206,9 @@ pub fn private_link(
         0xfd6b, 0x3c1e, 0x52a7, 0, 0, 0, 0, 1,
     ));
     let far = Link {
-        index: 0,
         name: "eth0".into(),
-        kind: None,
-        turns_back: false,
-        on_bus: false,
         up: true,
-        passing: false,
-        mtu: 1500,
-        mac: Vec::new(),
-        txqlen: 1000,
-        peer_index: None,
-        peer_netns: None,
-        bridge: None,
+        ..Link::numbered(0)
     };
     let number = gateway.take_number();
     let name = format!("{}{number}", ruleset::INSIDE);

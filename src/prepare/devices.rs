@@ -19,21 +19,14 @@ const EVERYBODYS: u64 = 0o666;
 
 /// The path of the first listed device that the host doesn't have there, escaped for a message.
 pub(crate) fn absent_on_host(spec: &Value) -> Option<String> {
-    let listed = spec.get("linux")?.get("devices")?.as_array()?;
-    let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());
-    let is_there =
-        |device: &Value, path: &str| std::fs::metadata(path).is_ok_and(|found| is(device, &found));
-    let mut absent = listed
-        .iter()
-        .filter_map(|device| path(device).filter(|path| !is_there(device, path)));
-    absent.next().map(|path| clean(&path, MAX_PATH_SHOWN))
+    first_listed(spec, |device, path| {
+        !std::fs::metadata(path).is_ok_and(|found| is(device, &found))
+    })
 }
 
 /// The path of the first listed device that the host has there with another mode or owner, escaped
 /// for a message. Where the spec doesn't say, runtimes make it everybody's, and root's.
 pub(crate) fn other_on_host(spec: &Value) -> Option<String> {
-    let listed = spec.get("linux")?.get("devices")?.as_array()?;
-    let path = |device: &Value| Some(device.get("path")?.as_str()?.to_owned());
     let differs = |device: &Value, found: &Metadata| {
         let number = |key: &str, otherwise: u64| {
             device.get(key).and_then(Value::as_u64).unwrap_or(otherwise)
@@ -46,12 +39,19 @@ pub(crate) fn other_on_host(spec: &Value) -> Option<String> {
         let (mode, uid, gid) = (found.mode(), found.uid(), found.gid());
         asked != (u64::from(mode) & MODE, u64::from(uid), u64::from(gid))
     };
-    let mut others = listed.iter().filter_map(|device| {
-        let path = path(device)?;
-        let found = std::fs::metadata(&path).ok()?;
-        (is(device, &found) && differs(device, &found)).then_some(path)
+    first_listed(spec, |device, path| {
+        std::fs::metadata(path).is_ok_and(|found| is(device, &found) && differs(device, &found))
+    })
+}
+
+/// The path of the first listed device of which something is so, escaped for a message.
+fn first_listed(spec: &Value, is_so: impl Fn(&Value, &str) -> bool) -> Option<String> {
+    let listed = spec.get("linux")?.get("devices")?.as_array()?;
+    let mut found = listed.iter().filter_map(|device| {
+        let path = device.get("path")?.as_str()?;
+        is_so(device, path).then_some(path)
     });
-    others.next().map(|path| clean(&path, MAX_PATH_SHOWN))
+    found.next().map(|path| clean(path, MAX_PATH_SHOWN))
 }
 
 /// Whether what was found is that device.

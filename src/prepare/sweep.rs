@@ -51,11 +51,16 @@ fn forget_pods(network: Option<u64>) {
             end(record.proxy);
         }
         if record.over() {
-            record_end(&record);
-            remove(&record.plan.state);
+            clear_away(&record);
         }
     }
     cgroup::sweep();
+}
+
+/// Ends the record of what is over, and forgets its state.
+fn clear_away(record: &SavedState) {
+    record_end(record);
+    remove(&record.plan.state);
 }
 
 /// Removes a state directory. One that stays is the next sweep's.
@@ -100,8 +105,7 @@ pub(crate) fn record_end(record: &SavedState) {
 pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
     for record in listed.iter().flatten().filter(|record| record.over()) {
-        record_end(record);
-        remove(&record.plan.state);
+        clear_away(record);
     }
     cgroup::sweep();
     // Where it can't be said what runs, everything may.

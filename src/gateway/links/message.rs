@@ -131,15 +131,15 @@ impl Header {
 }
 
 impl Link {
-    fn read(payload: &[u8]) -> Option<Self> {
-        let header = Header::read(payload)?;
-        let mut link = Self {
-            index: header.index,
+    /// One of which nothing but its number is known.
+    pub(in crate::gateway) fn numbered(index: u32) -> Self {
+        Self {
+            index,
             name: String::new(),
             kind: None,
-            turns_back: matches!(header.layer, ARPHRD_LOOPBACK | ARPHRD_PIMREG),
+            turns_back: false,
             on_bus: false,
-            up: header.flags & IFF_UP != 0,
+            up: false,
             passing: false,
             mtu: 1500,
             mac: Vec::new(),
@@ -147,6 +147,15 @@ impl Link {
             peer_index: None,
             peer_netns: None,
             bridge: None,
+        }
+    }
+
+    fn read(payload: &[u8]) -> Option<Self> {
+        let header = Header::read(payload)?;
+        let mut link = Self {
+            turns_back: matches!(header.layer, ARPHRD_LOOPBACK | ARPHRD_PIMREG),
+            up: header.flags & IFF_UP != 0,
+            ..Self::numbered(header.index)
         };
         for (kind, value) in attributes(payload.get(Header::LENGTH..)?) {
             match kind & KIND_OF_ATTRIBUTE {
