@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod adopt;
 pub mod links;
 pub mod nft;
+pub mod park;
 pub mod routes;
 pub mod ruleset;
 

@@ -4,10 +4,11 @@
 //!
 //! It reads no byte that the container sends; the filter (`crate::proxy`), a process of its own
 //! without privileges, does. Invariant: whatever ends this process ends the filter, and with both
-//! the gateway.
+//! the gateway; the `guard` then ends the container.
 
 mod control;
 mod filter;
+mod guard;
 mod heard;
 mod hotplug;
 mod interfaces;
@@ -37,10 +38,11 @@ use crate::proxy::keeper::EndReason;
 use crate::proxy::{Cell, Filter, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
-use crate::sys::process;
+use crate::sys::process::{self, Process};
 use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
+use guard::Guard;
 use interfaces::ContainerLinks;
 use life::Life;
 
@@ -56,6 +58,9 @@ pub struct Order {
     pub container: String,
     /// That container's first process.
     pub init: ProcessId,
+    /// The process whose end has the engine make the network anew, and which is ended when the
+    /// gateway is gone without it. None where there is no such process.
+    pub holder: Option<ProcessId>,
 }
 
 /// The keeper personality. Its exit code is for whoever looks at processes; the hook listens to its
@@ -91,6 +96,7 @@ struct Keeper {
     order: Order,
     life: Life,
     filter: FilterProcess,
+    guard: Option<Guard>,
     links: ContainerLinks,
     control: UnixListener,
     state: StateDirectory,
@@ -161,6 +167,8 @@ fn prepare() -> anyhow::Result<Keeper> {
         inside: links.lives_apart(),
     };
     let filter = FilterProcess::start(filter, cell, &plan.audit)?;
+    // After the filter, which so knows nothing of it.
+    let guard = order.holder.map(guard_of).transpose()?.flatten();
     crate::container::state::create(&plan.state)?;
     let state = StateDirectory(plan.state.clone());
     SavedState {
@@ -175,15 +183,28 @@ fn prepare() -> anyhow::Result<Keeper> {
     confine::keep_only(FOR_LINKS).context("give up privileges")?;
     links.publish(&filter)?;
     filter.is_ready()?;
+    if let Some(guard) = &guard {
+        guard.arm().context("arm the guard")?;
+    }
     Ok(Keeper {
         order,
         life,
         filter,
+        guard,
         links,
         control,
         state,
         termination,
     })
+}
+
+/// The guard of a container with this first process; none where it has ended already.
+fn guard_of(holder: ProcessId) -> anyhow::Result<Option<Guard>> {
+    // The handle first: what is alive after it was opened is what it is a handle on.
+    let Ok(process) = Process::open(holder.pid) else {
+        return Ok(None);
+    };
+    holder.alive().then(|| Guard::start(process)).transpose()
 }
 
 /// What the record's first line says.
@@ -211,6 +232,7 @@ fn bound(order: &Order) -> anyhow::Result<Option<String>> {
         plan,
         container,
         init,
+        ..
     } = order;
     cgroup::enter(&Entrance {
         state: &plan.state,
@@ -269,13 +291,15 @@ impl Keeper {
             order,
             life,
             filter,
+            guard,
             mut links,
             state,
             ..
         } = self;
         let plan = &order.plan;
+        // podman comes for them as soon as the container has ended.
         if outcome.is_ok() && plan.links_are_looked_for {
-            links.let_go();
+            links.park();
         }
         let finished = filter.finish(why(&outcome));
         if finished.is_err() {
@@ -301,6 +325,12 @@ impl Keeper {
         if why == EndReason::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
+        }
+        if let Some(guard) = guard {
+            guard.finish(outcome.is_ok());
+        }
+        if outcome.is_err() && plan.links_are_looked_for {
+            links.park();
         }
         if outcome.is_err() && life.goes_on() {
             // It goes on telling of a container that has no network now, until that is deleted.

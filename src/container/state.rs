@@ -146,6 +146,12 @@ impl SavedState {
             .map_or_else(|| self.init.alive(), Pin::stands)
     }
 
+    /// Whether a gateway of its own is gone that it still needs.
+    #[must_use]
+    pub fn has_lost_its_gateway(&self) -> bool {
+        self.proxy.is_some_and(|proxy| !proxy.alive()) && self.goes_on()
+    }
+
     /// Whether nothing of it runs any more.
     #[must_use]
     pub fn over(&self) -> bool {

@@ -2,8 +2,8 @@
 //! place, looking the same.
 //!
 //! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here
-//! undoes: a step that fails ends the proxy, the gateway goes with it, and the container is left
-//! with no way out at all.
+//! undoes (what an engine wants back when the container is over is `park`'s): a step that fails ends
+//! the proxy, the gateway goes with it, and the container is left with no way out at all.
 
 use std::io;
 use std::net::IpAddr;
@@ -43,7 +43,7 @@ pub struct Adopted {
 
 /// Everything of an interface that must look the same afterwards.
 #[derive(Debug, Clone)]
-struct Snapshot {
+pub(super) struct Snapshot {
     link: Link,
     addresses: Vec<AddressMessage>,
     routes: Vec<RouteMessage>,
@@ -160,30 +160,6 @@ pub fn take_away(
     container
         .links
         .give_away(link.index, descriptor(gateway), &format!("off{number}"))
-}
-
-/// Takes an adopted interface away, and its other end on the host with it, but leaves the link that
-/// took its place standing: its own other end moves to the container's namespace, so that it
-/// outlives the gateway and leads nowhere.
-///
-/// # Errors
-/// The kernel's.
-pub fn let_go(
-    gateway: &mut Gateway,
-    container: &NamespaceHandle,
-    adopted: &Adopted,
-) -> io::Result<()> {
-    let links = &mut gateway.side.links;
-    links.give_away(
-        adopted.inside.index,
-        descriptor(&container.namespace),
-        &adopted.inside.name,
-    )?;
-    if adopted.outside.index == adopted.inside.index {
-        Ok(())
-    } else {
-        links.remove(adopted.outside.index)
-    }
 }
 
 /// Gives a container that had the host's network a link of its own to the gateway. There is no
@@ -313,7 +289,7 @@ pub fn plugged_in(
 }
 
 impl Snapshot {
-    fn take(container: &mut NamespaceHandle, link: Link) -> io::Result<Self> {
+    pub(super) fn take(container: &mut NamespaceHandle, link: Link) -> io::Result<Self> {
         Ok(Self {
             addresses: container.links.addresses(link.index)?,
             routes: container.links.routes(link.index, MAIN)?,
@@ -321,6 +297,11 @@ impl Snapshot {
             settings: read_settings(container, &link.name),
             link,
         })
+    }
+
+    /// The interface's name.
+    pub(super) fn name(&self) -> &str {
+        &self.link.name
     }
 
     /// What of it can be true: addresses in a network of the host's that are not the host's own,
@@ -357,7 +338,7 @@ impl Snapshot {
     }
 
     /// The container's side, so that it sees what it saw before.
-    fn restore(&self, container: &mut NamespaceHandle) -> io::Result<()> {
+    pub(super) fn restore(&self, container: &mut NamespaceHandle) -> io::Result<()> {
         let index = container.links.by_name(&self.link.name)?.index;
         // Before addresses: with IPv6 off on the interface, the kernel must not give it any.
         let now = read_settings(container, &self.link.name);

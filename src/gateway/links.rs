@@ -17,6 +17,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 pub use message::{Link, LinkNews, described, news};
 
 use crate::sys::netlink::Route;
+use message::PARKED;
 
 /// The links of one namespace.
 #[derive(Debug)]
@@ -136,7 +137,27 @@ impl Links {
         self.set_flag_up(index, false)
     }
 
+    /// Takes a link down, and marks it as [`Link::parked`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn park(&mut self, index: u32) -> io::Result<()> {
+        self.set_flag_up_as(index, false, Some(PARKED))
+    }
+
+    /// Brings a parked link up again.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn unpark(&mut self, index: u32) -> io::Result<()> {
+        self.set_flag_up_as(index, true, Some(""))
+    }
+
     fn set_flag_up(&mut self, index: u32, up: bool) -> io::Result<()> {
+        self.set_flag_up_as(index, up, None)
+    }
+
+    fn set_flag_up_as(&mut self, index: u32, up: bool, alias: Option<&str>) -> io::Result<()> {
         let mut message = link(index);
         message.header.change_mask = LinkFlags::Up;
         message.header.flags = if up {
@@ -144,6 +165,8 @@ impl Links {
         } else {
             LinkFlags::empty()
         };
+        let alias = alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned()));
+        message.attributes.extend(alias);
         self.0.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
@@ -155,6 +178,18 @@ impl Links {
     pub fn give_away(&mut self, index: u32, namespace: i32, name: &str) -> io::Result<()> {
         let mut message = link(index);
         message.attributes.push(LinkAttribute::NetNsFd(namespace));
+        message
+            .attributes
+            .push(LinkAttribute::IfName(name.to_owned()));
+        self.0.request(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
+    /// Gives a link that is down another name.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn rename(&mut self, index: u32, name: &str) -> io::Result<()> {
+        let mut message = link(index);
         message
             .attributes
             .push(LinkAttribute::IfName(name.to_owned()));

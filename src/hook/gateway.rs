@@ -27,6 +27,7 @@ pub(super) fn follow(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Resu
             container: plan.container.clone(),
             plan,
             init,
+            holder: Some(init),
         }),
         GatewayOwner::Joined => {
             record_member(plan, init, Namespace::of_process(init.pid)?.inode()?)
@@ -75,12 +76,15 @@ fn have_gateway(plan: Plan, init: ProcessId, bundle: &Path, network: u64) -> any
         return joined::refuse_unless_same(&owner, &plan.policy);
     }
     let its = plan.pod.as_ref().context("the plan names no pod")?;
-    pod::refuse_strangers(its, init, bundle)?;
+    let pause = pod::pause(its, bundle);
+    pod::refuse_strangers(its, init, pause)?;
     let of_pod = plan.of_pod().context("the gateway is not the pod's")?;
     start_proxy(&Order {
         plan: of_pod,
         container: plan.container,
         init,
+        // Without a pause container, nothing of the pod's has CRI-O make its network anew.
+        holder: pause.and_then(|pause| ProcessId::of(pause).ok()),
     })
 }
 

@@ -8,10 +8,11 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::namespaces;
-use crate::container::state::SavedState;
+use crate::container::state::{ProcessId, SavedState};
 use crate::policy::PolicySource;
 use crate::settings::select::chooses;
 use crate::spec::{self, Spec};
+use crate::sys::process::Process;
 
 /// Refuses a container whose annotations choose (`asked`) another policy than that of the gateway
 /// which filters its network namespace.
@@ -26,6 +27,40 @@ pub(crate) fn refuse_another_policy(
     let owner =
         namespaces::gateway(network)?.context("the gateway of the joined container is gone")?;
     refuse_unless_same(&owner, asked)
+}
+
+/// Ends the container that brought the network at a path, if its gateway is gone: its engine, or a
+/// pod's kubelet, then makes both anew, which nobody else can. It is for when the guard, which does
+/// so at once, was killed as well.
+///
+/// # Errors
+/// That it was so.
+pub(crate) fn end_what_lost_its_gateway(network: &Path) -> anyhow::Result<()> {
+    let Some(lost) = namespaces::lost(network)? else {
+        return Ok(());
+    };
+    let ended = end(lost.init);
+    let container = &lost.plan.container;
+    match ended {
+        Ok(()) => anyhow::bail!(
+            "the gateway of container {container} was killed, and its network with it: it has been ended, so that its engine, or the \
+             kubelet, starts it anew"
+        ),
+        Err(error) => Err(error).with_context(|| {
+            format!("container {container} has lost its gateway, and can't be ended")
+        }),
+    }
+}
+
+/// Kills this very process.
+pub(super) fn end(process: ProcessId) -> std::io::Result<()> {
+    // The handle first: what is alive after it was opened is what it is a handle on.
+    let handle = Process::open(process.pid)?;
+    if process.alive() {
+        handle.kill()
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses a container that has another policy than the gateway which filters its network.

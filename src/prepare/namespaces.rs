@@ -48,6 +48,16 @@ pub(crate) fn gateway(path: &Path) -> anyhow::Result<Option<SavedState>> {
     )
 }
 
+/// Whose gateway filtered the network namespace at a path and is gone, though its container isn't.
+pub(crate) fn lost(path: &Path) -> anyhow::Result<Option<SavedState>> {
+    let inode = inode(path)
+        .with_context(|| format!("can't use the network namespace {}", path.display()))?;
+    let listed = state::list().context("can't list the gateways")?;
+    Ok(listed
+        .into_iter()
+        .find(|record| record.network_namespace == inode && record.has_lost_its_gateway()))
+}
+
 fn filtering(inode: u64) -> anyhow::Result<Option<SavedState>> {
     state::filtering(inode).context("can't list the gateways")
 }

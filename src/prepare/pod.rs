@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::namespaces;
+use super::{joined, namespaces};
 use crate::container::bundle::Bundle;
 use crate::container::pin::Pin;
 use crate::container::plan::{GatewayOwner, PinnedPod};
@@ -59,15 +59,15 @@ pub(crate) fn gateway(
 
 /// Refuses to make a gateway of the pod where somebody unfiltered could be in its namespace, and
 /// where one was before: it may have been killed, and its links with it. `init` is the first
-/// process of the container in whose `bundle` the hook was called.
+/// process of the container for which the hook was called, `pause` that of the pod's pause
+/// container.
 pub(crate) fn refuse_strangers(
     pod: &PinnedPod,
     init: ProcessId,
-    bundle: &Path,
+    pause: Option<i32>,
 ) -> anyhow::Result<()> {
     let network = pod.pin.inode;
     let end = Instant::now() + PATIENCE;
-    let pause = pause(pod, bundle);
     loop {
         let mut known: Vec<i32> = pause.into_iter().chain([init.pid]).collect();
         let listed = state::list().context("can't list the gateways")?;
@@ -76,9 +76,7 @@ pub(crate) fn refuse_strangers(
             .filter(|record| record.network_namespace == network)
         {
             if record.proxy.is_some() {
-                bail!(
-                    "the gateway of the pod was killed, and its network with it: start the pod anew"
-                );
+                return Err(end_lost(pause));
             }
             known.extend(Some(record.init.pid).filter(|_| record.init.alive()));
         }
@@ -92,9 +90,23 @@ pub(crate) fn refuse_strangers(
     }
 }
 
-/// The pod's pause container, by what CRI-O keeps of it beside its other containers, in folders
-/// that are root's alone: `ID/userdata`, with a `pidfile`.
-fn pause(pod: &PinnedPod, bundle: &Path) -> Option<i32> {
+/// Has CRI-O make anew a pod whose gateway was killed: it does so when its pause container has
+/// ended, and never for a pod without one. Gives what to say.
+fn end_lost(pause: Option<i32>) -> anyhow::Error {
+    let process = pause.and_then(|pause| ProcessId::of(pause).ok());
+    let ended = process.is_some_and(|process| joined::end(process).is_ok());
+    let what = if ended {
+        "it has been ended, so that the kubelet starts it anew"
+    } else {
+        "start the pod anew"
+    };
+    anyhow::anyhow!("the gateway of the pod was killed, and its network with it: {what}")
+}
+
+/// The first process of the pod's pause container, by what CRI-O keeps of it beside its other
+/// containers, of which one has this bundle, in folders that are root's alone: `ID/userdata`, with a
+/// `pidfile`.
+pub(crate) fn pause(pod: &PinnedPod, bundle: &Path) -> Option<i32> {
     let its = bundle
         .parent()?
         .parent()?

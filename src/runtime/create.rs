@@ -18,7 +18,7 @@ use crate::prepare::{
 };
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
-use crate::spec::{self, RewriteInput, RewriteOutcome, Spec};
+use crate::spec::{self, NetworkOrigin, RewriteInput, RewriteOutcome, Spec};
 use crate::sys::mountinfo;
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
@@ -132,10 +132,16 @@ fn look_around(
     let nesting = settings.nesting_in(spec::pod::namespace(spec).as_deref());
     let profile = spec::nesting::profile(spec.get("process").unwrap_or(&Value::Null))?;
     let mounted = mountinfo::of("self").context("can't read the mount table")?;
+    let network = spec::network::path(spec)?;
+    let place = network
+        .as_deref()
+        .map(|path| namespaces::place(path, pinned))
+        .transpose()?;
+    if let (Some(NetworkOrigin::InUse), Some(network)) = (&place, &network) {
+        joined::end_what_lost_its_gateway(network)?;
+    }
     Ok(RewriteInput {
-        place: spec::network::path(spec)?
-            .map(|path| namespaces::place(&path, pinned))
-            .transpose()?,
+        place,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: namespaces::joins_hosts_users(spec)?,
         no_pivot: false,

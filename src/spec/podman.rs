@@ -1,8 +1,8 @@
-//! Whether a container is podman's, which needs its links to stay until the end.
+//! Whether a container is podman's, which needs its links back at the end.
 //!
 //! When a container has ended, netavark looks for each of its links: a missing one is a failure to
-//! it, and a host's end that is still there belongs to another container. Docker and CNI plugins
-//! accept whatever is left.
+//! it, and a host's end that is still there belongs to another container. And a restart policy
+//! starts a container in the network as it stands. Docker and CNI plugins accept whatever is left.
 //!
 //! Invariant: anybody can write the annotation, so no decision about security follows from it.
 

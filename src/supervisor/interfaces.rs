@@ -24,7 +24,7 @@ use super::hotplug::{Quarantined, Turn, Watch};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::links::{Link, LinkNews, news};
 use crate::gateway::routes::{MAIN, is_default, next_hop};
-use crate::gateway::{Gateway, NamespaceHandle, TO_OUTSIDE};
+use crate::gateway::{Gateway, NamespaceHandle, TO_OUTSIDE, park};
 use crate::logging::Seldom;
 use crate::packets::agreed::DUMMY;
 use crate::packets::arp_ndp::StandsFor;
@@ -129,6 +129,7 @@ impl ContainerLinks {
         }
         for link in self.leading_out()? {
             let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
+            park::unpark(&mut self.gateway, &mut self.host, &adopted)?;
             self.keep(adopted)?;
         }
         match self.leading_out()?.first() {
@@ -240,14 +241,20 @@ impl ContainerLinks {
         }
     }
 
-    /// Takes the uplinks away when the container is over, and leaves its own links standing in its
-    /// namespace, which the engine has pinned, tied to nothing but themselves. It takes the kernel
-    /// tens of milliseconds, for which `delete` waits.
-    pub(super) fn let_go(&mut self) {
-        for adopted in &self.adopted {
+    /// Puts the engine's interfaces back in their places when the container is over, leading nowhere.
+    /// It takes the kernel tens of milliseconds, for which `delete` waits.
+    pub(super) fn park(&mut self) {
+        // Those of a container with the host's network are ours, and go with the gateway.
+        for adopted in self.adopted.iter().filter(|_| self.exit == Exit::Uplink) {
+            let parked = park::park(
+                &mut self.gateway,
+                &mut self.container,
+                &mut self.host,
+                adopted,
+            );
             // Where the namespace is gone, so is the link.
-            if let Err(error) = adopt::let_go(&mut self.gateway, &self.container, adopted) {
-                log::debug!("can't release link {}: {error:#}", adopted.inside.name);
+            if let Err(error) = parked {
+                log::debug!("can't give interface {} back: {error:#}", adopted.name);
             }
         }
     }

@@ -1,9 +1,12 @@
 //! `create` and `run`: the bundle is rewritten and the plan beside it, or nothing is touched and
 //! nothing starts.
 
+use std::process::Command;
+
 use boundary_shim::container::plan::GatewayOwner;
 use boundary_shim::policy::Exit;
 use serde_json::json;
+use test_support::command::wait_for;
 
 use crate::world::{Namespaced, World, alive, dead, remember, tests};
 
@@ -285,11 +288,18 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     remember(&record);
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().gateway, GatewayOwner::Joined);
-    // A gateway whose proxy is gone filters nothing.
+    // A gateway whose proxy is gone filters nothing, and who has lost it is ended.
+    let lost = Namespaced::new();
+    record.init = lost.process();
     record.proxy = Some(dead());
     remember(&record);
     let late = World::new();
     late.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
+    assert_untouched(
+        &late,
+        "was killed, and its network with it: it has been ended",
+    );
+    wait_for("it to end", || !record.init.alive());
     assert_untouched(&late, "has no gateway");
     boundary_shim::container::state::remove(&owner.state()).unwrap();
 }
@@ -439,7 +449,7 @@ fn network_sockets_are_not_handed_on() {
             clippy::disallowed_methods,
             reason = "a test starts the program it tests"
         )]
-        let mut shell = std::process::Command::new("/bin/sh");
+        let mut shell = Command::new("/bin/sh");
         shell
             .args(["-c", &script])
             .current_dir(world.path("bundle"))
@@ -496,7 +506,7 @@ fn the_runtimes_name_picks_the_policy() {
         clippy::disallowed_methods,
         reason = "a test starts the program it tests"
     )]
-    let mut command = std::process::Command::new(world.path("boundary-npm"));
+    let mut command = Command::new(world.path("boundary-npm"));
     command
         .arg("--boundary-config")
         .arg(world.path("config.toml"))

@@ -303,6 +303,10 @@ impl Namespaced {
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
     }
+
+    pub(crate) fn process(&self) -> ProcessId {
+        ProcessId::of(self.0.id().cast_signed()).unwrap()
+    }
 }
 
 impl Drop for Namespaced {

@@ -1,7 +1,7 @@
 //! How pods end: everything goes with them, whatever died first.
 
 use test_support::bed::Bed;
-use test_support::command::must_be_shut_out;
+use test_support::command::{must_be_shut_out, wait_for};
 use test_support::harness::Test;
 use test_support::traces::wait_for_none;
 
@@ -10,8 +10,12 @@ use crate::pod::Pods as _;
 pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_of_a_pod_that_was_removed", removed),
     (
-        "nothing_is_left_of_a_pod_whose_proxy_was_killed",
-        killed_proxy,
+        "a_pod_whose_gateway_is_killed_loses_its_sandbox_and_leaves_nothing",
+        killed_gateway,
+    ),
+    (
+        "a_pod_whose_gateway_and_guard_are_killed_loses_its_sandbox_at_the_next_container",
+        killed_with_its_guard,
     ),
     (
         "a_killed_pause_leaves_its_containers_without_a_network",
@@ -31,16 +35,44 @@ fn removed(bed: &Bed) {
     wait_for_none(|| bed.traces_of(&container.id));
 }
 
-fn killed_proxy(bed: &Bed) {
+/// The kubelet makes a sandbox anew that isn't ready.
+fn killed_gateway(bed: &Bed) {
+    for whole in [false, true] {
+        let pod = bed.pod();
+        let container = pod.sleeper();
+        let footprint = pod.footprint(&container);
+        if whole {
+            kill(bed, &footprint.proxy);
+        } else {
+            kill(bed, &footprint.filter(bed));
+        }
+        wait_for("the sandbox not to be ready", || !pod.is_ready());
+        must_be_shut_out(
+            "a probe",
+            &container.exec("attacker probe tcp 203.0.113.66:22"),
+        );
+        pod.remove().unwrap();
+        footprint.vanishes(bed);
+    }
+}
+
+/// Then the next container finds out.
+fn killed_with_its_guard(bed: &Bed) {
     let pod = bed.pod();
     let container = pod.sleeper();
     let footprint = pod.footprint(&container);
+    footprint.lose_guard(bed);
     kill(bed, &footprint.proxy);
     container
         .exec("curl -sS -m 3 http://allowed.test/")
         .must_fail();
+    assert!(pod.is_ready());
     let refused = pod.start(Default::default()).unwrap_err();
-    assert!(refused.contains("no gateway"), "{refused}");
+    assert!(
+        refused.contains(&format!("the gateway of container {} was killed", pod.id)),
+        "{refused}"
+    );
+    wait_for("the sandbox not to be ready", || !pod.is_ready());
     pod.remove().unwrap();
     footprint.vanishes(bed);
 }

@@ -187,6 +187,16 @@ impl<'bed> Pod<'bed> {
         status.inner(1).inner(5).get_text(1)
     }
 
+    /// Whether its sandbox is: a kubelet makes one anew that isn't.
+    pub(crate) fn is_ready(&self) -> bool {
+        const READY: u64 = 0;
+        let status = self
+            .bed
+            .cri("PodSandboxStatus", &Message::new().text(1, &self.id))
+            .expect("a status");
+        status.inner(1).get_number(3) == READY
+    }
+
     /// The pid of its first process, as containerd counts.
     pub(crate) fn pause(&self) -> i64 {
         const VERBOSE: u64 = 1;

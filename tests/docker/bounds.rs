@@ -178,6 +178,7 @@ fn container_out_of_memory(bed: &Bed) {
 fn filter_out_of_memory(bed: &Bed) {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
+    footprint.lose_guard(bed);
     let group = group_of(bed, &footprint.proxy, "memory");
     let capture = Capture::start(bed, &container.uplink(), "in");
     container

@@ -3,7 +3,7 @@
 use std::thread;
 
 use test_support::bed::{Bed, Capture, lines, unique};
-use test_support::command::must_be_shut_out;
+use test_support::command::{must_be_shut_out, wait_for};
 use test_support::docker::{IMAGE, runtime};
 use test_support::harness::Test;
 use test_support::traces::{Footprint, wait_for_none};
@@ -32,6 +32,10 @@ pub(crate) const TESTS: &[Test] = &[
         killed_filter,
     ),
     ("a_stopped_proxy_opens_nothing", stopped),
+    (
+        "a_container_whose_gateway_is_killed_is_ended_and_its_restart_policy_brings_it_back",
+        comes_back,
+    ),
     (
         "the_first_instruction_of_200_containers_gets_nothing_through",
         race,
@@ -106,6 +110,8 @@ fn stopped(bed: &Bed) {
 fn under_load(bed: &Bed, lose: impl FnOnce(&Footprint)) -> String {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
+    // What is shut must be so while the container goes on.
+    footprint.lose_guard(bed);
     let capture = Capture::start(bed, &container.uplink(), "in");
     bed.docker(&[
         "exec",
@@ -152,8 +158,44 @@ fn under_load(bed: &Bed, lose: impl FnOnce(&Footprint)) -> String {
     id
 }
 
-fn signal(bed: &Bed, pid: &str, name: &str) {
-    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", name, pid])
+/// Whichever of its processes is killed; and nothing leaks meanwhile.
+fn comes_back(bed: &Bed) {
+    let container = bed.sleeper(&["--restart", "on-failure"]);
+    let state = |format: &str| {
+        let answer = bed.docker(&["inspect", "--format", format, &container.name]);
+        answer.must_succeed().stdout.trim().to_owned()
+    };
+    let capture = Capture::start(bed, "docker0", "in");
+    let victims = [
+        |bed: &Bed, footprint: &Footprint| signal(bed, &footprint.filter(bed), "KILL"),
+        |bed: &Bed, footprint: &Footprint| signal(bed, &footprint.proxy, "KILL"),
+        |bed: &Bed, footprint: &Footprint| {
+            let both = format!("{} {}", footprint.filter(bed), footprint.proxy);
+            signal(bed, &both, "KILL");
+        },
+    ];
+    for (restarts, kill) in (1..).zip(victims) {
+        let footprint = container.footprint();
+        kill(bed, &footprint);
+        wait_for("it to run again", || {
+            state("{{.RestartCount}} {{.State.Status}}") == format!("{restarts} running")
+        });
+        container
+            .exec("curl -sS -m 20 http://allowed.test/")
+            .must_succeed();
+        container.is_shut_out("tcp 203.0.113.66:22");
+        container.is_shut_out("udp 203.0.113.66:9999");
+    }
+    assert_eq!(leaks(&capture.stop()), Vec::<&str>::new());
+
+    let without_policy = bed.sleeper(&[]);
+    signal(bed, &without_policy.footprint().proxy, "KILL");
+    let code = bed.docker_within(20, &["wait", &without_policy.name]);
+    assert_eq!(code.must_succeed().stdout.trim(), "137");
+}
+
+fn signal(bed: &Bed, pids: &str, name: &str) {
+    bed.exec(&["bash", "-c", "kill -$1 $2", "kill", name, pids])
         .must_succeed();
 }
 

@@ -46,7 +46,15 @@ fn capabilities(bed: &Bed) {
     for field in ["CapEff", "CapPrm"] {
         assert_eq!(of(&filter, field), format!("{:016x}", 1 << 13), "{field}");
     }
-    for pid in [keeper, &filter] {
+    let guard = footprint.guard(bed);
+    // CAP_KILL.
+    for field in ["CapEff", "CapPrm"] {
+        assert_eq!(of(&guard, field), format!("{:016x}", 1 << 5), "{field}");
+    }
+    // Standard streams that lead nowhere, the keeper's words, and the container's first process.
+    let open = fs::read_dir(bed.inside(&format!("/proc/{guard}/fd"))).unwrap();
+    assert_eq!(open.count(), 5);
+    for pid in [keeper, &filter, &guard] {
         for field in ["CapInh", "CapBnd", "CapAmb"] {
             assert_eq!(of(pid, field), format!("{:016x}", 0), "{field}");
         }

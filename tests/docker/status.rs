@@ -174,6 +174,7 @@ fn counts(bed: &Bed) {
 fn killed(bed: &Bed) {
     let (well, container) = (bed.sleeper(&[]), bed.sleeper(&[]));
     let footprint = container.footprint();
+    footprint.lose_guard(bed);
     signal(bed, &footprint.proxy, "KILL");
     wait_for("it to be gone", || of(bed, &container)["state"] == "dead");
     // The filter, where it saw that before it was killed for it; else whoever found it dead.
@@ -214,6 +215,7 @@ fn killed(bed: &Bed) {
 fn without_filter(bed: &Bed) {
     let container = bed.sleeper(&[]);
     let footprint = container.footprint();
+    footprint.lose_guard(bed);
     signal(bed, &footprint.filter(bed), "KILL");
     wait_for("its keeper to end", || {
         of(bed, &container)["state"] == "dead"

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use boundary_shim::gateway::adopt::{self, Adopted};
 use boundary_shim::gateway::links::Link;
-use boundary_shim::gateway::{Gateway, NamespaceHandle};
+use boundary_shim::gateway::routes::MAIN;
+use boundary_shim::gateway::{Gateway, NamespaceHandle, park};
 use boundary_shim::packets::agreed::{LEAVING, ProxyPorts};
 use boundary_shim::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::policy::CapturedPorts;
@@ -35,6 +36,10 @@ fn main() {
     let needs = Needs::tried("root", &Namespace::create());
     let trials = vec![
         needs.trial("an_adopted_interface_looks_the_same", looks_the_same),
+        needs.trial(
+            "an_interface_that_is_given_back_passes_nothing_until_it_is_adopted_again",
+            parked,
+        ),
         needs.trial("a_refused_port_fails_at_once", refused_at_once),
         needs.trial(
             "a_captured_connection_reaches_the_proxy_and_goes_out_in_the_containers_name",
@@ -321,6 +326,58 @@ fn looks_the_same() -> Result<(), Failed> {
     let before = wire.appearance();
     let _adopted = adopt(&wire, NO_PORTS);
     assert_eq!(before, wire.appearance());
+    Ok(())
+}
+
+/// Whoever has a socket of that namespace, wherever it is by then, has a way out once the interface
+/// is back and its end on the host is up.
+fn parked() -> Result<(), Failed> {
+    let wire = Wire::new();
+    let open = |side: &str| Namespace::open(&PathBuf::from(format!("/run/netns/{side}")));
+    let mut outside = NamespaceHandle::open(open(&wire.outside)?)?;
+    let listener = outside
+        .namespace
+        .inside(|| UdpSocket::bind("198.51.100.7:9999"))?;
+    listener.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let held = open(&wire.container)?.inside(|| UdpSocket::bind("172.30.0.2:0"))?;
+    let passes = || {
+        // Where there is no carrier, the kernel says so.
+        let _ = held.send_to(b"secret", "198.51.100.7:9999");
+        uninterrupted(|| listener.recv(&mut [0; 16])).is_ok()
+    };
+    assert!(passes(), "before it was adopted");
+
+    let nothing = CapturedPorts {
+        tcp: vec![],
+        udp: vec![],
+    };
+    let mut container = wire.side();
+    let mut gateway = Gateway::create().unwrap();
+    gateway.enforce(&nothing, NO_PORTS).unwrap();
+    let link = container.links.by_name("eth0")?;
+    let before = container.links.routes(link.index, MAIN)?;
+    let adopted = adopt::adopt(&mut gateway, &mut container, link.clone()).unwrap();
+    assert!(!passes());
+    park::park(&mut gateway, &mut container, &mut outside, &adopted)?;
+    drop(gateway);
+    let back = container.links.by_name("eth0")?;
+    assert_eq!((&back.mac, back.mtu), (&link.mac, link.mtu));
+    let routes = container.links.routes(back.index, MAIN)?;
+    assert_eq!(routes.len(), before.len(), "{routes:?}");
+    assert!(!passes(), "when it was given back");
+
+    let mut next = Gateway::create().unwrap();
+    next.enforce(&nothing, NO_PORTS).unwrap();
+    let adopted = adopt::adopt(&mut next, &mut container, back).unwrap();
+    park::unpark(&mut next, &mut outside, &adopted)?;
+    assert!(!outside.links.by_name("host0")?.parked);
+    assert!(!passes(), "when it was adopted again");
+    // What has kept it back is that its end outside was down.
+    park::park(&mut next, &mut container, &mut outside, &adopted)?;
+    ip(&format!("-n {} link set host0 up", wire.outside));
+    let back = container.links.by_name("eth0")?;
+    container.links.wait_passing(back.index)?;
+    assert!(passes());
     Ok(())
 }
 

@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
         restarted,
     ),
     (
+        "a_restart_policy_brings_back_a_container_that_failed_or_whose_filter_was_killed",
+        comes_back,
+    ),
+    (
         "a_short_name_leads_where_podmans_search_list_says_whatever_the_container_writes_there",
         short_names,
     ),
@@ -62,6 +66,39 @@ fn filtered(bed: &Bed) {
         for flags in USER_NAMESPACES {
             Podman { bed, options }.filters(flags);
         }
+    }
+}
+
+/// podman restarts it in the network as it stands.
+fn comes_back(bed: &Bed) {
+    for options in RUNTIMES {
+        let (podman, name) = (Podman { bed, options }, unique("c"));
+        podman.sleeper(&name, &["--restart", "on-failure"]);
+        let says = |format: &str| {
+            let answer = podman.say(&["inspect", "--format", format, &name]);
+            answer.must_succeed().stdout.trim().to_owned()
+        };
+        let id = says("{{.Id}}");
+        // Itself, and its filter. (With the keeper, that network would be gone.)
+        let victims = [
+            ("init", "kill -KILL $1"),
+            (
+                "proxy",
+                "kill -KILL $(cut -d ' ' -f 1 /proc/$1/task/$1/children)",
+            ),
+        ];
+        for (restarts, (process, kill)) in (1..).zip(victims) {
+            let pid = bed.state_of(&id)[process]["pid"].to_string();
+            bed.exec(&["sh", "-c", kill, "kill", &pid]).must_succeed();
+            wait_for("it to run again", || {
+                says("{{.RestartCount}} {{.State.Status}}") == format!("{restarts} running")
+            });
+            podman.filters_running(&name);
+        }
+        podman
+            .say(&["rm", "--force", "--time", "0", &name])
+            .must_succeed();
+        wait_for_none(|| bed.traces_of(&id));
     }
 }
 

@@ -217,7 +217,7 @@ impl<'a> Scene<'a> {
     }
 
     fn play_while_the_proxy_dies(&self, row: &Row, script: &str) -> Answer {
-        let proxy = self.filtered.then(|| self.container.footprint().proxy);
+        let footprint = self.filtered.then(|| self.container.footprint());
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| {
                 self.world.bed.docker_within(
@@ -228,10 +228,12 @@ impl<'a> Scene<'a> {
             // The flood has to be under way: its first packets are refused, and the record tells
             // so.
             std::thread::sleep(Duration::from_secs(2));
-            if let Some(proxy) = proxy {
+            if let Some(footprint) = footprint {
+                // Which would end the attacker.
+                footprint.lose_guard(&self.world.bed);
                 self.world
                     .bed
-                    .exec(&["bash", "-c", "kill -KILL $1", "kill", &proxy])
+                    .exec(&["bash", "-c", "kill -KILL $1", "kill", &footprint.proxy])
                     .must_succeed();
             }
             attack.join().unwrap()

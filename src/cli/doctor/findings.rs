@@ -25,6 +25,8 @@ pub(super) struct Facts {
     /// How many neighbours the kernel learns, in IPv4 and IPv6 (`gc_thresh3`, arp(7)), for all
     /// network namespaces together; none where that can't be seen.
     pub(super) neighbours: Option<[u64; 2]>,
+    /// How many containers have lost their gateway, and with it their network.
+    pub(super) lost: usize,
     /// The engines on this host.
     pub(super) engines: Vec<EngineFacts>,
 }
@@ -156,6 +158,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             .map(|(name, denied)| profile(name, *denied)),
     );
     all.extend(facts.neighbours.map(neighbours));
+    all.extend((facts.lost > 0).then(|| lost(facts.lost)));
     all.extend(facts.engines.iter().map(engine));
     all.extend(
         facts
@@ -170,6 +173,13 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         ));
     }
     all
+}
+
+fn lost(count: usize) -> Finding {
+    Finding::note(
+        format!("gateways: containers that lost theirs, and their network with it: {count}"),
+        "boundary-shim status names them (DEAD); start them again",
+    )
 }
 
 fn runtime(runtime: &Result<RuntimeFacts, String>) -> Finding {
@@ -402,6 +412,7 @@ mod tests {
             user_namespace: Ok(()),
             profiles: vec![("boundary-default".into(), None)],
             neighbours: Some([1024, 1024]),
+            lost: 0,
             engines: vec![EngineFacts {
                 name: "docker",
                 installed: Ok(true),
@@ -427,6 +438,18 @@ mod tests {
                 .iter()
                 .all(|finding| finding.severity == Severity::Fine)
         );
+    }
+
+    #[test]
+    fn containers_that_lost_their_gateway_are_told_of() {
+        let facts = Facts {
+            lost: 2,
+            ..healthy()
+        };
+        let told = findings(&facts)
+            .into_iter()
+            .find(|finding| finding.severity == Severity::Note);
+        assert!(told.is_some_and(|told| told.what.ends_with(": 2")));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::findings::{EngineFacts, Facts, RuntimeFacts, SettingsFacts};
 use crate::apparmor::{self, Denied};
 use crate::cli::install::installation;
+use crate::container::state;
 use crate::dockerd;
 use crate::gateway::{Gateway, NamespaceHandle, adopt};
 use crate::host::Host;
@@ -62,6 +63,11 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
             .map_err(|error| error.to_string()),
         profiles: nesting.map(profiles).unwrap_or_default(),
         neighbours: neighbours(),
+        lost: state::list()
+            .unwrap_or_default()
+            .iter()
+            .filter(|record| record.has_lost_its_gateway())
+            .count(),
         engines: engines(&installation()?),
     })
 }

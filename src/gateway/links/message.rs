@@ -37,7 +37,13 @@ pub struct Link {
     pub peer_netns: Option<i32>,
     /// The bridge that it is a port of.
     pub bridge: Option<u32>,
+    /// Whether it was taken down when the container at its other end was over, and is to come up
+    /// with that one's next gateway. The mark is the link's alias, which lasts as long as the link.
+    pub parked: bool,
 }
+
+/// The alias of a link that is [`Link::parked`].
+pub(super) const PARKED: &str = "parked by boundary-shim";
 
 /// What an announcement is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +67,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
 const IFLA_INFO_KIND: u16 = 1;
@@ -147,6 +154,7 @@ impl Link {
             peer_index: None,
             peer_netns: None,
             bridge: None,
+            parked: false,
         }
     }
 
@@ -171,6 +179,7 @@ impl Link {
                     let kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                     link.kind = kind.map(|(_, value)| text(value));
                 }
+                IFLA_IFALIAS => link.parked = text(value) == PARKED,
                 IFLA_PARENT_DEV_BUS_NAME => link.on_bus = true,
                 _ => {}
             }
@@ -250,7 +259,6 @@ mod tests {
 
     #[test]
     fn a_link_is_seen_whatever_its_name_and_alias() {
-        const IFLA_IFALIAS: u16 = 20;
         let found = link(
             ARPHRD_ETHER,
             &[(IFLA_IFALIAS, b"\xff\0"), (IFLA_IFNAME, b"e\xff\0")],

@@ -46,15 +46,30 @@ impl Footprint {
         }
     }
 
-    /// The pid of its filter, the process that its proxy keeps.
+    /// The pid of its filter, the first process that its proxy keeps.
     pub fn filter(&self, bed: &Bed) -> String {
+        self.child(bed, 0)
+    }
+
+    /// The pid of its guard, the second one.
+    pub fn guard(&self, bed: &Bed) -> String {
+        self.child(bed, 1)
+    }
+
+    /// Kills its guard: its container outlives its gateway now.
+    pub fn lose_guard(&self, bed: &Bed) {
+        bed.exec(&["bash", "-c", "kill -KILL $1", "kill", &self.guard(bed)])
+            .must_succeed();
+    }
+
+    fn child(&self, bed: &Bed, place: usize) -> String {
         let children =
             fs::read_to_string(bed.inside(&format!("/proc/{0}/task/{0}/children", self.proxy)))
                 .unwrap();
         children
             .split_whitespace()
-            .next()
-            .expect("a proxy keeps a filter")
+            .nth(place)
+            .expect("a proxy keeps a filter and a guard")
             .to_owned()
     }
 
