@@ -75,9 +75,10 @@ mod tests {
 
     #[test]
     fn a_device_that_is_the_hosts_but_for_mode_or_owner_is_told() {
-        let null = json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3});
+        // Not /dev/null: where it is a container's standard input, runc gives it to that one's user.
+        let full = json!({"path": "/dev/full", "type": "c", "major": 1, "minor": 7});
         let listing = |key: &str, value: Value| {
-            let mut device = null.clone();
+            let mut device = full.clone();
             device[key] = value;
             other_on_host(&json!({"linux": {"devices": [device]}}))
         };
@@ -90,7 +91,7 @@ mod tests {
             ("gid", json!(5)),
             ("fileMode", json!(0o600)),
         ] {
-            assert_eq!(listing(key, value).as_deref(), Some("/dev/null"), "{key}");
+            assert_eq!(listing(key, value).as_deref(), Some("/dev/full"), "{key}");
         }
         // Another device altogether: it is absent.
         assert_eq!(listing("minor", json!(5)), None);
