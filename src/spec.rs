@@ -48,6 +48,8 @@ pub struct RewriteOutcome {
     pub user_namespace: bool,
     /// What the container may nest.
     pub nesting: Nesting,
+    /// Capabilities that its pod's container asked for and doesn't get, as nothing would bound them.
+    pub withheld: Vec<String>,
     /// What a user namespace that was added costs it, one sentence each.
     pub notices: Vec<String>,
 }
@@ -82,6 +84,7 @@ pub fn rewrite(
         exit,
         user_namespace: bounded.by_namespace,
         nesting,
+        withheld: bounded.withheld,
         notices: bounded.notices,
     })
 }

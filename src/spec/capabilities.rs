@@ -3,6 +3,8 @@
 //! Invariant: the list names the harmless ones, and every other name, new and misspelt ones
 //! included, counts as reaching beyond (crun accepts `net_admin` and even a number as a name).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::SpecError;
@@ -119,6 +121,15 @@ pub fn beyond(process: &Value) -> Option<String> {
     held(process)
         .find(|name| reaches_beyond(name))
         .map(str::to_owned)
+}
+
+/// All capabilities in a process's sets that reach beyond, each once.
+pub(super) fn all_beyond(process: &Value) -> Vec<String> {
+    let names: BTreeSet<String> = held(process)
+        .filter(|name| reaches_beyond(name))
+        .map(|name| format!("CAP_{}", canonical(name)))
+        .collect();
+    names.into_iter().collect()
 }
 
 /// Takes all that reaches beyond out of all five sets.
