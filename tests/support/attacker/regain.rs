@@ -49,7 +49,7 @@ fn here(how: &str, interface: &str) -> anyhow::Result<()> {
     )?;
     let mounted = mount(
         Some("none"),
-        "/tmp",
+        "/srv",
         Some("tmpfs"),
         MsFlags::empty(),
         None::<&str>,
