@@ -22,6 +22,13 @@ const SETS: [&str; 5] = [
 
 /// Capabilities that can't help a process out of its namespaces, each with the reason. All others
 /// act on the kernel as a whole, on other processes, or on namespaces by number or handle.
+///
+/// SYS_PTRACE isn't among them, though it acts only on processes that its holder sees. Whoever a
+/// runtime adds (`exec`, a probe, another container that shares the pid namespace) is seen before
+/// it has given up the host's root's capabilities; being undumpable protects it from everybody but
+/// those who hold SYS_PTRACE in the user namespace that it comes from (`ptrace(2)`, "Ptrace access
+/// mode checking"). `tests/cri/capabilities.rs` attaches to each that comes. A user namespace of the
+/// container's own ends that: it isn't the one that they come from.
 const HARMLESS: [&str; 23] = [
     "AUDIT_WRITE",      // adds lines to the host's audit log, changes none
     "BLOCK_SUSPEND",    // keeps the machine awake

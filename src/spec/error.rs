@@ -46,7 +46,7 @@ pub enum SpecError {
     Privileged,
     /// A privileged container of a pod.
     #[error(
-        "privileged containers can bypass the filter by the node's devices and files, whatever their capabilities: ask for single capabilities instead of privileged: true (kubectl debug: another --profile than sysadmin), or set privileged = \"allow\" in the node's config.toml"
+        "privileged containers can bypass the filter by the node's devices and files, whatever their capabilities: ask for single capabilities instead of privileged: true (kubectl debug: another --profile than sysadmin), or set privileged = \"allow\" in the node's config.toml, and with it pod-capabilities = \"drop\" or, in the pod, hostUsers: false"
     )]
     PrivilegedPod,
     /// It would share the host's processes.

@@ -949,6 +949,22 @@ fn a_privileged_pod_is_refused_whatever_the_host_says_about_capabilities() {
             assert!(error.to_string().contains(cure), "{error}");
         }
     }
+    // Allowed, it is a container that asks for much, and each of the cures is one.
+    let allowing = |setting| RewriteInput {
+        privileged: Privileged::Allow,
+        ..of_pod(setting)
+    };
+    assert!(matches!(
+        rewrite(&mut privileged.clone(), &allowing(PodCapabilities::Refuse)),
+        Err(SpecError::PodUnbounded(_))
+    ));
+    let dropping = allowing(PodCapabilities::Drop);
+    assert_eq!(
+        rewrite(&mut privileged.clone(), &dropping)
+            .unwrap()
+            .withheld,
+        all
+    );
     // With what masks and devices protect, it is no more than its capabilities.
     privileged["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
     privileged["linux"]["resources"]["devices"] = json!([]);

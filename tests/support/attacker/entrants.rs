@@ -42,7 +42,9 @@ fn processes() -> HashSet<i32> {
 
 /// What a process may do while we hold it stopped.
 fn held_by(pid: i32) -> io::Result<u64> {
-    request(libc::PTRACE_ATTACH, pid)?;
+    // PTRACE_ATTACH would send a signal that could still be under way when it is let go.
+    request(libc::PTRACE_SEIZE, pid)?;
+    request(libc::PTRACE_INTERRUPT, pid)?;
     // SAFETY: a null status is allowed.
     unsafe { libc::waitpid(pid, ptr::null_mut(), libc::__WALL) };
     let held = effective(pid);
@@ -61,7 +63,7 @@ fn effective(pid: i32) -> io::Result<u64> {
 
 fn request(which: libc::c_uint, pid: i32) -> io::Result<()> {
     let nothing = ptr::null_mut::<libc::c_void>();
-    // SAFETY: neither PTRACE_ATTACH nor PTRACE_DETACH reads or writes through its pointers.
+    // SAFETY: none of the requests made here reads or writes through its pointers.
     match unsafe { libc::ptrace(which, pid, nothing, nothing) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
