@@ -64,7 +64,7 @@ pub fn rewrite(
     program: &str,
 ) -> Result<RewriteOutcome, SpecError> {
     let spec = spec.tree();
-    privileged::refuse(spec, input.privileged)?;
+    privileged::refuse(spec, input)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
     if input.quirks.keeps_missing_capabilities
         && let Some(process) = spec.get_mut("process")
@@ -96,12 +96,20 @@ pub fn rewrite(
 /// # Errors
 /// [`SpecError`].
 pub fn judge(spec: &Spec, input: &RewriteInput) -> Result<bool, SpecError> {
-    privileged::refuse(spec, input.privileged)?;
+    privileged::refuse(spec, input)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
     devices::refuse_rdma(spec, input.rdma_devices)?;
     let joins = matches!(input.place, Some(NetworkOrigin::Filtered { .. }));
     devices::refuse_network(spec, input.net_devices, !joins)?;
     user_namespace::judge(spec, input)
+}
+
+/// The path that the spec gives its pid namespace, where it gives one.
+///
+/// # Errors
+/// As [`Spec::check`].
+pub fn processes(spec: &Spec) -> Result<Option<PathBuf>, SpecError> {
+    namespaces::namespace_path(spec, "pid")
 }
 
 /// The annotations, without our own marker.

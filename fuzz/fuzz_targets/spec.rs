@@ -96,6 +96,7 @@ fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         place: named.map(|_| setting.place.clone()),
         was_host,
         host_user_namespace: false,
+        host_processes: false,
         confinement: Default::default(),
         host_files: HostFiles::default(),
         boundary_mounts: BoundaryMounts::Refuse,

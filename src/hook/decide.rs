@@ -119,6 +119,8 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         was_host: false,
         host_user_namespace: namespaces::joins_hosts_users(spec)
             .context("can't determine whose user namespace the container has")?,
+        host_processes: namespaces::joins_hosts_processes(spec)
+            .context("can't determine whose pid namespace the container has")?,
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),

@@ -158,6 +158,7 @@ fn look_around(
             .transpose()?,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: namespaces::joins_hosts_users(spec)?,
+        host_processes: namespaces::joins_hosts_processes(spec)?,
         no_pivot: false,
         host_side: host_side::look(spec, &bundle.directory, &mounted),
         host_files: mounts::look(settings, spec, &bundle.directory, &mounted)?,

@@ -21,6 +21,8 @@ pub struct RewriteInput {
     pub was_host: bool,
     /// Whether the user namespace that the spec names by path is the host's own.
     pub host_user_namespace: bool,
+    /// Whether the pid namespace that the spec names by path is the host's own.
+    pub host_processes: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
     /// What the host has where the spec names something of the host's.

@@ -9,17 +9,18 @@ use serde_json::Value;
 
 use super::capabilities;
 use super::error::SpecError;
+use super::input::RewriteInput;
 use super::json::{Object, object};
 use super::namespaces::namespace;
 use super::pod;
 use crate::settings::Privileged;
 
 /// Refuses containers that see the host's devices, processes or mounts, through which they can act.
-pub(super) fn refuse(spec: &Value, setting: Privileged) -> Result<(), SpecError> {
-    if setting == Privileged::Allow {
+pub(super) fn refuse(spec: &Value, input: &RewriteInput) -> Result<(), SpecError> {
+    if input.privileged == Privileged::Allow {
         return Ok(());
     }
-    if namespace(spec, "pid")?.is_none() {
+    if namespace(spec, "pid")?.is_none() || input.host_processes {
         return Err(SpecError::HostProcesses);
     }
     if namespace(spec, "mount")?.is_none() {

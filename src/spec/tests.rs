@@ -45,6 +45,7 @@ pub(super) fn input() -> RewriteInput {
         place: None,
         was_host: false,
         host_user_namespace: false,
+        host_processes: false,
         no_pivot: false,
         host_side: HostSide::default(),
         host_files: HostFiles::default(),
