@@ -29,6 +29,11 @@ pod-nesting = ["nests"]
 policies = ["services", "lost"]
 ceiling = "services"
 END
+  # Another class's, whose pods start without what nothing bounds.
+  cat >"$DIR/etc/boundary/dropping/config.toml" <<END
+resolvers = ["$DNS"]
+pod-capabilities = "drop"
+END
   cat >"$DIR/etc/boundary/policies/services.yaml" <<END
 allow:
   - domain=allowed.test

@@ -5,6 +5,13 @@
 READY_SECONDS=60
 CHECKED=0 FAILED=0
 
+# Whether a pod can have a user namespace of its own here. Says so where not.
+has_own_users() {
+  local version
+  version=$(in_bed containerd --version | grep -oE ' v?[0-9]+\.' | head -n 1)
+  [ "${version//[^0-9]/}" -ge 2 ] || { echo "not checked: hostUsers: false needs containerd 2"; return 1; }
+}
+
 ready() { kube wait --for=condition=Ready "pod/$1" --timeout=90s "${@:2}"; }
 
 # reaches POD CONTAINER URL [KUBECTL'S...]

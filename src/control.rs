@@ -5,8 +5,10 @@
 //! (`supervisor/control.rs`).
 //!
 //! A gateway speaks the protocol version of the program that created it, and keeps running when
-//! that program is replaced. Only two calls are made: `start`, shortly after `create`, and
-//! `status`; stopping or deleting a container needs none. So older versions are not supported here.
+//! that program is replaced. Only three calls are made: by the hook of a container that has
+//! something to say in the record, which a gateway of before there were such words doesn't
+//! understand; by `start`, shortly after `create`; and by `status`. Stopping or deleting a container
+//! needs none. So older versions are not supported here.
 //! A keeper from before there were frames hangs up on one: if an upgrade falls between `create` and
 //! `start`, the container is not started, its engine reports that, and it has to be created again;
 //! `status` reports that such a gateway does not respond.
@@ -29,7 +31,7 @@ const VERSION: u32 = 1;
 pub const LONGEST: usize = 64 * 1024;
 
 /// A request to a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Request {
     /// Adopt the interfaces that the container's network has by now, and respond when all of it is
@@ -37,6 +39,9 @@ pub enum Request {
     Settle,
     /// Report the status.
     Status,
+    /// Write this into the record, as a notice: it is about a container whose network this one's
+    /// is.
+    Notice(String),
 }
 
 /// Its response.
@@ -133,13 +138,13 @@ pub fn socket(state: &Path) -> PathBuf {
 /// # Errors
 /// What connecting, writing and reading give: `TimedOut` or `WouldBlock` where it took longer,
 /// `UnexpectedEof` if it hung up, `InvalidData` if the response is not one of this version.
-pub fn ask(state: &Path, request: Request, patience: Duration) -> io::Result<Response> {
+pub fn ask(state: &Path, request: &Request, patience: Duration) -> io::Result<Response> {
     let deadline = Instant::now() + patience;
     let mut socket_to_it = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Bounds `connect` too: a stopped keeper's backlog may be full.
     socket_to_it.set_write_timeout(Some(patience))?;
     socket_to_it.connect(&SockAddr::unix(socket(state))?)?;
-    socket_to_it.write_all(&frame("request", &request)?)?;
+    socket_to_it.write_all(&frame("request", request)?)?;
     let mut head = [0; 4];
     read_by(&mut socket_to_it, &mut head, deadline)?;
     let mut body = vec![0; length(head)?];
@@ -224,7 +229,7 @@ mod tests {
             caller.read_to_end(&mut question).ok();
             question
         });
-        let answer = ask(directory.path(), Request::Settle, patience);
+        let answer = ask(directory.path(), &Request::Settle, patience);
         assert_eq!(
             gateway.join().unwrap(),
             frame("request", &Request::Settle).unwrap()
@@ -275,7 +280,7 @@ mod tests {
                 .read_exact(&mut [0; 7])
                 .unwrap()
         });
-        let error = ask(directory.path(), Request::Settle, Duration::from_secs(60)).unwrap_err();
+        let error = ask(directory.path(), &Request::Settle, Duration::from_secs(60)).unwrap_err();
         gateway.join().unwrap();
         assert!(
             matches!(

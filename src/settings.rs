@@ -17,7 +17,8 @@ pub use load::{load, read_trusted};
 pub use parse::parse;
 pub use values::{
     Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_FILE, DEFAULT_POLICIES, HostNetwork,
-    NetDevices, PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
+    NetDevices, PodCapabilities, PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings,
+    UserNamespace,
 };
 
 #[cfg(test)]

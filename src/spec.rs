@@ -48,6 +48,8 @@ pub struct RewriteOutcome {
     pub user_namespace: bool,
     /// What the container may nest.
     pub nesting: Nesting,
+    /// Capabilities that its pod's container asked for and doesn't get, as nothing would bound them.
+    pub withheld: Vec<String>,
     /// What a user namespace that was added costs it, one sentence each.
     pub notices: Vec<String>,
 }
@@ -62,7 +64,7 @@ pub fn rewrite(
     program: &str,
 ) -> Result<RewriteOutcome, SpecError> {
     let spec = spec.tree();
-    privileged::refuse(spec, input.privileged)?;
+    privileged::refuse(spec, input)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
     if input.quirks.keeps_missing_capabilities
         && let Some(process) = spec.get_mut("process")
@@ -82,6 +84,7 @@ pub fn rewrite(
         exit,
         user_namespace: bounded.by_namespace,
         nesting,
+        withheld: bounded.withheld,
         notices: bounded.notices,
     })
 }
@@ -93,12 +96,20 @@ pub fn rewrite(
 /// # Errors
 /// [`SpecError`].
 pub fn judge(spec: &Spec, input: &RewriteInput) -> Result<bool, SpecError> {
-    privileged::refuse(spec, input.privileged)?;
+    privileged::refuse(spec, input)?;
     mounts::refuse_own(&input.host_files, input.boundary_mounts)?;
     devices::refuse_rdma(spec, input.rdma_devices)?;
     let joins = matches!(input.place, Some(NetworkOrigin::Filtered { .. }));
     devices::refuse_network(spec, input.net_devices, !joins)?;
     user_namespace::judge(spec, input)
+}
+
+/// The path that the spec gives its pid namespace, where it gives one.
+///
+/// # Errors
+/// As [`Spec::check`].
+pub fn processes(spec: &Spec) -> Result<Option<PathBuf>, SpecError> {
+    namespaces::namespace_path(spec, "pid")
 }
 
 /// The annotations, without our own marker.

@@ -262,7 +262,7 @@ impl Keeper {
             termination,
             ..
         } = self;
-        let (desk, settling, asking) = Desk::open();
+        let (desk, questions) = Desk::open();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // One for the disk, now and then.
         runtime
@@ -273,8 +273,8 @@ impl Keeper {
         runtime.build()?.block_on(async {
             let failed = tokio::select! {
                 ended = life.end() => return Ok(ended?),
-                failed = links.tend(filter, settling, order.plan.starts_by_verb) => failed,
-                failed = filter.serve(asking) => failed,
+                failed = links.tend(filter, questions.settling, order.plan.starts_by_verb) => failed,
+                failed = filter.serve(questions.asking, questions.noticing) => failed,
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record_file::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
                 told = termination.arrives() => Err(told).context("the gateway"),

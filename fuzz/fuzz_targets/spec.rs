@@ -10,7 +10,7 @@ use boundary_shim::host::Host;
 use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{
-    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+    BoundaryMounts, HostNetwork, NetDevices, PodCapabilities, Privileged, RdmaDevices, UserNamespace,
 };
 use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::{
@@ -59,12 +59,14 @@ fuzz_target!(|bytes: &[u8]| {
         UserNamespace::Never,
     ][choose(3)];
     let nesting = [None, Some(Tier::Nsjail), Some(Tier::Bwrap)][choose(3)];
+    let pod_capabilities = [PodCapabilities::Refuse, PodCapabilities::Drop][choose(2)];
     rewrite(
         &spec,
         &Setting {
             place,
             user_namespace,
             nesting,
+            pod_capabilities,
         },
     );
 });
@@ -77,6 +79,7 @@ struct Setting<'a> {
     place: &'a NetworkOrigin,
     user_namespace: UserNamespace,
     nesting: Option<Tier>,
+    pod_capabilities: PodCapabilities,
 }
 
 fn owner() -> OwnerNamespace {
@@ -93,6 +96,7 @@ fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         place: named.map(|_| setting.place.clone()),
         was_host,
         host_user_namespace: false,
+        host_processes: false,
         confinement: Default::default(),
         host_files: HostFiles::default(),
         boundary_mounts: BoundaryMounts::Refuse,
@@ -110,6 +114,7 @@ fn input(spec: &Spec, setting: &Setting<'_>, was_host: bool) -> RewriteInput {
         quirks: RuntimeQuirks::RUNC,
         net_devices: NetDevices::Adopt,
         rdma_devices: RdmaDevices::Refuse,
+        pod_capabilities: setting.pod_capabilities,
         privileged: Privileged::Refuse,
     }
 }
@@ -167,7 +172,15 @@ fn rewrite(before: &Spec, setting: &Setting<'_>) {
         seccomp_before: None,
         ..outcome.nesting
     };
-    assert_eq!(second, Ok(RewriteOutcome { nesting, ..outcome }));
+    // And there is nothing left to withhold.
+    assert_eq!(
+        second,
+        Ok(RewriteOutcome {
+            nesting,
+            withheld: Vec::new(),
+            ..outcome
+        })
+    );
     assert_eq!(
         again.to_string(),
         after.to_string(),
@@ -185,7 +198,9 @@ fn of_kind(spec: &Value, kind: &str) -> usize {
 
 /// What is not ours to edit is as it was, and stands where it stood.
 fn nothing_else_changed(before: &Value, after: &Value, setting: &Setting<'_>) {
-    let edits_process = setting.user_namespace == UserNamespace::Never || setting.nesting.is_some();
+    let edits_process = setting.user_namespace == UserNamespace::Never
+        || setting.pod_capabilities == PodCapabilities::Drop
+        || setting.nesting.is_some();
     let edited = if edits_process { "process" } else { "" };
     same_but_for(before, after, &["annotations", "hooks", "linux", edited]);
     same_but_for(

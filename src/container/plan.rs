@@ -41,6 +41,10 @@ pub struct Plan {
     pub apparmor_profile: Option<String>,
     /// What is to be said in the record before anything else, for people.
     pub notices: Vec<String>,
+    /// What is to be said in the record about this container alone, whose gateway may be another's.
+    /// Plans of an earlier version don't say.
+    #[serde(default)]
+    pub own_notices: Vec<String>,
     /// Whether the engine looks for the container's links after its end ([`crate::spec::podman`]).
     pub links_are_looked_for: bool,
     /// The control group that the engine asked for, as it stands in the specification: anybody's

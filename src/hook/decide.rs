@@ -75,6 +75,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
             .chain(asked.notices)
             .chain(engines::notices(spec, &bundle.directory))
             .collect(),
+        own_notices: Vec::new(),
         links_are_looked_for: spec::podman::looks_for_links(spec),
         cgroups_path: spec::cgroup::path(spec)?,
         proxy_memory: settings.proxy_memory,
@@ -118,12 +119,15 @@ fn input(settings: &Settings, spec: &Spec, place: NetworkOrigin) -> anyhow::Resu
         was_host: false,
         host_user_namespace: namespaces::joins_hosts_users(spec)
             .context("can't determine whose user namespace the container has")?,
+        host_processes: namespaces::joins_hosts_processes(spec)
+            .context("can't determine whose pid namespace the container has")?,
         host_files: HostFiles::default(),
         boundary_mounts: settings.boundary_mounts,
         host: Host::read(),
         confinement: Confinement::default(),
         host_network: HostNetwork::Refuse,
         user_namespace: settings.user_namespace,
+        pod_capabilities: settings.pod_capabilities,
         net_devices: settings.net_devices,
         rdma_devices: settings.rdma_devices,
         privileged: settings.privileged,

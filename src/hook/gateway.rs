@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::container::state::{self, ProcessId, SavedState};
+use crate::control::{self, Request, Response};
 use crate::prepare::{joined, pod};
 use crate::supervisor::Order;
 use crate::sys::netns::Namespace;
@@ -17,10 +18,41 @@ use crate::sys::process;
 /// How long the proxy may take to be ready: a loaded machine needs a second, nothing needs this.
 const READY: Duration = Duration::from_secs(20);
 
-/// Has the gateway be there that the plan says. `init`: the container's first process, for which
-/// the hook was called in `bundle`.
+/// How long the gateway may take for a notice.
+const NOTED: Duration = Duration::from_secs(5);
+
+/// Has the gateway be there that the plan says, and what is to be said of the container in its
+/// record. `init`: the container's first process, for which the hook was called in `bundle`.
 pub(super) fn follow(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     log::set_max_level(plan.log_level);
+    let notices = plan.own_notices.clone();
+    be_filtered(plan, init, bundle)?;
+    if notices.is_empty() {
+        return Ok(());
+    }
+    let network = Namespace::of_process(init.pid)?.inode()?;
+    let gateway = state::filtering(network).context("can't list the gateways")?;
+    note(
+        &gateway.context("the container's gateway is gone")?,
+        notices,
+    );
+    Ok(())
+}
+
+/// Has notices written into a gateway's record. What they say is never that the container has more
+/// than others expect, so it is no reason to refuse it: a gateway of an earlier version, which a
+/// running pod may have, doesn't understand them.
+fn note(gateway: &SavedState, notices: Vec<String>) {
+    for notice in notices {
+        match control::ask(&gateway.plan.state, &Request::Notice(notice), NOTED) {
+            Ok(Response::Done) => {}
+            Ok(other) => log::warn!("a notice is not in the record: {other:?}"),
+            Err(error) => log::warn!("a notice is not in the record: {error}"),
+        }
+    }
+}
+
+fn be_filtered(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     match plan.gateway {
         GatewayOwner::Own if stands(&plan, init) => Ok(()),
         GatewayOwner::Own => start_proxy(&Order {

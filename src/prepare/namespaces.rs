@@ -12,7 +12,7 @@ use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use crate::container::state::{self, SavedState};
 use crate::spec::user_namespace::{self, parse_map};
-use crate::spec::{NetworkOrigin, OwnerNamespace, Spec};
+use crate::spec::{self, NetworkOrigin, OwnerNamespace, Spec};
 
 /// Where a path to a network namespace leads. Whether others are in that of a pod, which holds it
 /// `pinned`, the hook finds out ([`super::pod`]).
@@ -91,16 +91,24 @@ pub(crate) fn network_of(process: i32) -> PathBuf {
 /// Whether the user namespace that a spec names by path is the host's own.
 pub(crate) fn joins_hosts_users(spec: &Spec) -> anyhow::Result<bool> {
     match user_namespace::path(spec)? {
-        Some(path) => is_host_user_namespace(&path),
+        Some(path) => is_hosts(&path, "user"),
         None => Ok(false),
     }
 }
 
-/// Whether a path leads to the host's own user namespace.
-fn is_host_user_namespace(path: &Path) -> anyhow::Result<bool> {
-    let inode =
-        inode(path).with_context(|| format!("can't use the user namespace {}", path.display()))?;
-    Ok(inode == own("user")?)
+/// Whether the pid namespace that a spec names by path is the host's own.
+pub(crate) fn joins_hosts_processes(spec: &Spec) -> anyhow::Result<bool> {
+    match spec::processes(spec)? {
+        Some(path) => is_hosts(&path, "pid"),
+        None => Ok(false),
+    }
+}
+
+/// Whether a path leads to the host's own namespace of a kind.
+fn is_hosts(path: &Path, kind: &str) -> anyhow::Result<bool> {
+    let inode = inode(path)
+        .with_context(|| format!("can't use the {kind} namespace {}", path.display()))?;
+    Ok(inode == own(kind)?)
 }
 
 /// The user namespace of the container that brought a gateway, if its own bounds it.
@@ -188,7 +196,7 @@ mod tests {
             place(Path::new("/proc/self/ns/net"), false).unwrap(),
             NetworkOrigin::Host
         );
-        assert!(is_host_user_namespace(Path::new("/proc/self/ns/user")).unwrap());
+        assert!(is_hosts(Path::new("/proc/self/ns/user"), "user").unwrap());
         assert!(!inhabited(1, &[]).unwrap());
     }
 

@@ -85,6 +85,8 @@ pub enum ToFilter {
         /// Why.
         reason: String,
     },
+    /// This is to stand in the record.
+    Notice(String),
     /// It is to report. It is asked for no second one before it has.
     Report,
 }
@@ -167,6 +169,7 @@ impl Followed<'_> {
             // Heard by whoever calls.
             ToFilter::End(_) => {}
             ToFilter::RecordMoved => self.journal.go_on_elsewhere(),
+            ToFilter::Notice(sentence) => self.journal.notice(&sentence),
             ToFilter::Interfaces(interfaces) => {
                 self.egress.learn(interfaces);
             }

@@ -60,10 +60,15 @@ pub(super) fn prepare(
         None => names::of_engine(&spec, &bundle.directory, &container.id),
     };
     let docker = docker.unwrap_or_default();
+    let identity = identity::find(settings, &docker, &spec);
     let asked = resolvers::choose(settings, &docker, outcome.exit);
     let plan = Plan {
         container: container.id.as_str().to_owned(),
-        identity: identity::find(settings, &docker, &spec),
+        own_notices: withheld(
+            &outcome,
+            identity.name.as_deref().unwrap_or(container.id.as_str()),
+        ),
+        identity,
         gateway,
         pod,
         starts_by_verb,
@@ -92,6 +97,21 @@ pub(super) fn prepare(
     };
     bundle.config.value = spec.into_value();
     Ok(bundle.write(&plan)?)
+}
+
+/// What the record says where a container, by its name, is started without what it asked for.
+fn withheld(outcome: &RewriteOutcome, name: &str) -> Vec<String> {
+    let sentence = || {
+        format!(
+            "container {name} runs without {}, which nothing in its pod would bound (pod-capabilities = \"drop\" in the host's \
+             configuration): with hostUsers: false in the pod it would have them",
+            outcome.withheld.join(", ")
+        )
+    };
+    (!outcome.withheld.is_empty())
+        .then(sentence)
+        .into_iter()
+        .collect()
 }
 
 /// A filter that was changed is proved before any container gets it.
@@ -144,6 +164,7 @@ fn look_around(
         place,
         was_host: earlier.is_some_and(|plan| plan.exit == crate::policy::Exit::Host),
         host_user_namespace: namespaces::joins_hosts_users(spec)?,
+        host_processes: namespaces::joins_hosts_processes(spec)?,
         no_pivot: false,
         host_side: host_side::look(spec, &bundle.directory, &mounted),
         host_files: mounts::look(settings, spec, &bundle.directory, &mounted)?,
@@ -154,6 +175,7 @@ fn look_around(
             .unwrap_or_default(),
         host_network: settings.host_network,
         user_namespace: settings.user_namespace,
+        pod_capabilities: settings.pod_capabilities,
         net_devices: settings.net_devices,
         rdma_devices: settings.rdma_devices,
         privileged: settings.privileged,

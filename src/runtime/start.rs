@@ -46,7 +46,7 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
         }
         GatewayOwner::Own if !record.filters() => bail!("the container's gateway is gone"),
         GatewayOwner::Own => {
-            match control::ask(&container.state, Request::Settle, PATIENCE).context(SILENT)? {
+            match control::ask(&container.state, &Request::Settle, PATIENCE).context(SILENT)? {
                 Response::Done => Ok(()),
                 Response::Failed(problem) => {
                     bail!("the container's network can't be filtered: {problem}")

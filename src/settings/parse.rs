@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::values::{
-    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, NetDevices, PodNesting,
-    PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
+    Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, NetDevices, PodCapabilities,
+    PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
 };
 use crate::escape::excerpt;
 use crate::policy::text::Mistake;
@@ -138,6 +138,13 @@ impl TextReader<'_> {
             }
             "nesting" => self.set(key, value, &mut settings.nesting, nesting),
             "pod-nesting" => self.pod_nesting(key, value, &mut settings.pod_nesting),
+            "pod-capabilities" => {
+                let words = [
+                    ("refuse", PodCapabilities::Refuse),
+                    ("drop", PodCapabilities::Drop),
+                ];
+                self.set_word(key, value, &mut settings.pod_capabilities, words);
+            }
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
             "dns-rate-limit" => self.set_number(key, value, &mut settings.dns_rate_limit),
             "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
@@ -293,7 +300,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 20] = [
+const TOP: [&str; 21] = [
     "runtime",
     "policy",
     "resolvers",
@@ -310,6 +317,7 @@ const TOP: [&str; 20] = [
     "rdma-devices",
     "nesting",
     "pod-nesting",
+    "pod-capabilities",
     "proxy-memory",
     "dns-rate-limit",
     "log-level",

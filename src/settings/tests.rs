@@ -46,7 +46,7 @@ fn every_key_is_understood() {
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\nnet-devices = \"adopt\"\nrdma-devices = \"allow\"\n",
-        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\nlog-level = \"debug\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\npod-capabilities = \"drop\"\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\nlog-level = \"debug\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -74,6 +74,7 @@ fn every_key_is_understood() {
             host_network: HostNetwork::Refuse,
             nesting: Some(Tier::Bwrap),
             pod_nesting: PodNesting::Namespaces(vec!["ci".to_owned(), "agents".to_owned()]),
+            pod_capabilities: PodCapabilities::Drop,
             proxy_memory: 24 << 20,
             dns_rate_limit: 5000.try_into().unwrap(),
             log_level: LevelFilter::Debug,

@@ -56,6 +56,8 @@ pub struct Settings {
     pub nesting: Option<Tier>,
     /// `pod-nesting`: in which pods `nesting` applies.
     pub pod_nesting: PodNesting,
+    /// `pod-capabilities`.
+    pub pod_capabilities: PodCapabilities,
     /// `proxy-memory`: bytes that one container's filter may use, those of its sockets included.
     pub proxy_memory: u64,
     /// `dns-rate-limit`: queries a second that one container's filter answers over a longer time.
@@ -185,6 +187,18 @@ pub enum PodNesting {
     Namespaces(Vec<String>),
 }
 
+/// What happens to a pod's container that asks for capabilities which reach beyond it, where its pod
+/// has no user namespace that would bound them (`hostUsers: false`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PodCapabilities {
+    /// `refuse`: not started.
+    #[default]
+    Refuse,
+    /// `drop`: started without them; its record says which. A privileged one isn't started: it has
+    /// the host's devices and files, too.
+    Drop,
+}
+
 /// What a container's annotations may choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotations {
@@ -223,6 +237,7 @@ impl Default for Settings {
             rdma_devices: RdmaDevices::default(),
             nesting: Some(Tier::Nsjail),
             pod_nesting: PodNesting::default(),
+            pod_capabilities: PodCapabilities::default(),
             proxy_memory: PROXY_MEMORY,
             dns_rate_limit: NonZeroU32::new(DNS_RATE_LIMIT).expect("not zero"),
             log_level: LevelFilter::Info,

@@ -3,6 +3,8 @@
 //! Invariant: the list names the harmless ones, and every other name, new and misspelt ones
 //! included, counts as reaching beyond (crun accepts `net_admin` and even a number as a name).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::SpecError;
@@ -20,6 +22,13 @@ const SETS: [&str; 5] = [
 
 /// Capabilities that can't help a process out of its namespaces, each with the reason. All others
 /// act on the kernel as a whole, on other processes, or on namespaces by number or handle.
+///
+/// SYS_PTRACE isn't among them, though it acts only on processes that its holder sees. Whoever a
+/// runtime adds (`exec`, a probe, another container that shares the pid namespace) is seen before
+/// it has given up the host's root's capabilities; being undumpable protects it from everybody but
+/// those who hold SYS_PTRACE in the user namespace that it comes from (`ptrace(2)`, "Ptrace access
+/// mode checking"). `tests/cri/capabilities.rs` attaches to each that comes. A user namespace of the
+/// container's own ends that: it isn't the one that they come from.
 const HARMLESS: [&str; 23] = [
     "AUDIT_WRITE",      // adds lines to the host's audit log, changes none
     "BLOCK_SUSPEND",    // keeps the machine awake
@@ -119,6 +128,15 @@ pub fn beyond(process: &Value) -> Option<String> {
     held(process)
         .find(|name| reaches_beyond(name))
         .map(str::to_owned)
+}
+
+/// All capabilities in a process's sets that reach beyond, each once.
+pub(super) fn all_beyond(process: &Value) -> Vec<String> {
+    let names: BTreeSet<String> = held(process)
+        .filter(|name| reaches_beyond(name))
+        .map(|name| format!("CAP_{}", canonical(name)))
+        .collect();
+    names.into_iter().collect()
 }
 
 /// Takes all that reaches beyond out of all five sets.

@@ -44,6 +44,11 @@ pub enum SpecError {
         "privileged containers can bypass the filter: drop --privileged, or set privileged = \"allow\" in the host's configuration"
     )]
     Privileged,
+    /// A privileged container of a pod.
+    #[error(
+        "privileged containers can bypass the filter by the node's devices and files, whatever their capabilities: ask for single capabilities instead of privileged: true (kubectl debug: another --profile than sysadmin), or set privileged = \"allow\" in the node's config.toml, and with it pod-capabilities = \"drop\" or, in the pod, hostUsers: false"
+    )]
+    PrivilegedPod,
     /// It would share the host's processes.
     #[error(
         "in the host's pid namespace the container can act through the host's processes: drop --pid=host, or set privileged = \"allow\" in the host's configuration"
@@ -94,6 +99,11 @@ pub enum SpecError {
         "{0}, and the container whose network it joins has no user namespace to share: give that one the capability too (to a pod, hostUsers: false), or drop it here"
     )]
     OwnerUnbounded(String),
+    /// The capabilities need a user namespace, and the pod has none.
+    #[error(
+        "{0}, and its pod has no user namespace that would bound it: set hostUsers: false in the pod (with containerd: 2 or newer), or pod-capabilities = \"drop\" in the node's config.toml to start its containers without such capabilities"
+    )]
+    PodUnbounded(String),
     /// The capabilities need a user namespace, and a namespace of this kind comes from outside of
     /// it.
     #[error(

@@ -8,7 +8,8 @@ use crate::host::Host;
 use crate::policy::Exit;
 use crate::seccomp::tier::Tier;
 use crate::settings::{
-    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+    BoundaryMounts, HostNetwork, NetDevices, PodCapabilities, Privileged, RdmaDevices,
+    UserNamespace,
 };
 
 /// What the host, the bundle's past and the administrator's settings say about one container.
@@ -20,6 +21,8 @@ pub struct RewriteInput {
     pub was_host: bool,
     /// Whether the user namespace that the spec names by path is the host's own.
     pub host_user_namespace: bool,
+    /// Whether the pid namespace that the spec names by path is the host's own.
+    pub host_processes: bool,
     /// Whether the runtime was told to change the root without `pivot_root`.
     pub no_pivot: bool,
     /// What the host has where the spec names something of the host's.
@@ -36,6 +39,8 @@ pub struct RewriteInput {
     pub host_network: HostNetwork,
     /// When a container gets a user namespace.
     pub user_namespace: UserNamespace,
+    /// What to do about capabilities that nothing bounds in a pod.
+    pub pod_capabilities: PodCapabilities,
     /// What to do about network devices that the runtime is to move in.
     pub net_devices: NetDevices,
     /// What to do about RDMA devices.

@@ -1,19 +1,26 @@
 //! Refuses containers that can act through the host, which no filtering of their packets prevents.
+//!
+//! Nor would taking their capabilities (`pod-capabilities = "drop"`): without a single one, root in
+//! a privileged container opens the host's disks, whose nodes it has and whose owner it is, and
+//! writes `/proc/sys`, which asks for the user alone (`core_pattern` names a program that the
+//! kernel runs as the host's root).
 
 use serde_json::Value;
 
 use super::capabilities;
 use super::error::SpecError;
+use super::input::RewriteInput;
 use super::json::{Object, object};
 use super::namespaces::namespace;
+use super::pod;
 use crate::settings::Privileged;
 
 /// Refuses containers that see the host's devices, processes or mounts, through which they can act.
-pub(super) fn refuse(spec: &Value, setting: Privileged) -> Result<(), SpecError> {
-    if setting == Privileged::Allow {
+pub(super) fn refuse(spec: &Value, input: &RewriteInput) -> Result<(), SpecError> {
+    if input.privileged == Privileged::Allow {
         return Ok(());
     }
-    if namespace(spec, "pid")?.is_none() {
+    if namespace(spec, "pid")?.is_none() || input.host_processes {
         return Err(SpecError::HostProcesses);
     }
     if namespace(spec, "mount")?.is_none() {
@@ -32,7 +39,10 @@ pub(super) fn refuse(spec: &Value, setting: Privileged) -> Result<(), SpecError>
         && unset("seccomp")
         && (unset("maskedPaths") || linux.is_some_and(allows_every_device))
     {
-        return Err(SpecError::Privileged);
+        return Err(match pod::namespace(spec) {
+            Some(_) => SpecError::PrivilegedPod,
+            None => SpecError::Privileged,
+        });
     }
     Ok(())
 }

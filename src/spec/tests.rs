@@ -13,7 +13,8 @@ use crate::container::plan::Recipients;
 use crate::host::Host;
 use crate::seccomp::tier::Tier;
 use crate::settings::{
-    BoundaryMounts, HostNetwork, NetDevices, Privileged, RdmaDevices, UserNamespace,
+    BoundaryMounts, HostNetwork, NetDevices, PodCapabilities, Privileged, RdmaDevices,
+    UserNamespace,
 };
 
 pub(super) fn plain() -> Value {
@@ -44,6 +45,7 @@ pub(super) fn input() -> RewriteInput {
         place: None,
         was_host: false,
         host_user_namespace: false,
+        host_processes: false,
         no_pivot: false,
         host_side: HostSide::default(),
         host_files: HostFiles::default(),
@@ -53,6 +55,7 @@ pub(super) fn input() -> RewriteInput {
         nesting: None,
         host_network: HostNetwork::Filter,
         user_namespace: UserNamespace::Auto,
+        pod_capabilities: PodCapabilities::Refuse,
         net_devices: NetDevices::Refuse,
         rdma_devices: RdmaDevices::Refuse,
         privileged: Privileged::Refuse,
@@ -228,6 +231,7 @@ fn a_plain_container_gets_our_hooks_and_nothing_else() {
             exit: Exit::Uplink,
             user_namespace: false,
             nesting: Nesting::default(),
+            withheld: Vec::new(),
             notices: Vec::new(),
         }
     );
@@ -797,4 +801,174 @@ proptest! {
         *spec.pointer_mut(pointer).unwrap() = value;
         let _ = rewrite(&mut spec, &input());
     }
+}
+
+/// A container of a pod whose network belongs to the host's user namespace.
+fn in_pod(capabilities: &[&str]) -> Value {
+    let mut spec = plain();
+    spec["annotations"] = json!({
+        "io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.sandbox-namespace": "shop",
+    });
+    set_path(&mut spec, "network", "/proc/7/ns/net");
+    for set in [
+        "bounding",
+        "effective",
+        "permitted",
+        "inheritable",
+        "ambient",
+    ] {
+        spec["process"]["capabilities"][set] = json!([&["CAP_CHOWN"], capabilities].concat());
+    }
+    spec
+}
+
+fn of_pod(pod_capabilities: PodCapabilities) -> RewriteInput {
+    RewriteInput {
+        place: filtered(None),
+        pod_capabilities,
+        ..input()
+    }
+}
+
+/// Both cures, in words that a pod's author knows. Elsewhere, neither is one.
+#[test]
+fn what_nothing_bounds_in_a_pod_is_refused_with_both_cures() {
+    let cured = |error: &SpecError| {
+        let error = error.to_string();
+        (
+            error.contains("hostUsers: false in the pod"),
+            error.contains("pod-capabilities = \"drop\" in the node's config.toml"),
+        )
+    };
+    for place in [filtered(None), Some(NetworkOrigin::Free)] {
+        let refusing = RewriteInput {
+            place,
+            ..of_pod(PodCapabilities::Refuse)
+        };
+        let error = rewrite(&mut in_pod(&["CAP_NET_ADMIN"]), &refusing).unwrap_err();
+        assert_eq!(cured(&error), (true, true), "{error}");
+        let mut elsewhere = in_pod(&["CAP_NET_ADMIN"]);
+        elsewhere["annotations"] = json!({});
+        let error = rewrite(&mut elsewhere, &refusing).unwrap_err();
+        assert!(!cured(&error).1, "{error}");
+    }
+    // Dropping would not help where every container needs a user namespace.
+    let requiring = RewriteInput {
+        user_namespace: UserNamespace::Require,
+        ..of_pod(PodCapabilities::Drop)
+    };
+    let error = rewrite(&mut in_pod(&["CAP_NET_ADMIN"]), &requiring).unwrap_err();
+    assert!(matches!(error, SpecError::OwnerUnbounded(_)), "{error}");
+}
+
+#[test]
+fn a_pods_container_may_be_started_without_what_nothing_bounds() {
+    let asked = [
+        "CAP_NET_ADMIN",
+        "sys_admin",
+        "CAP_SYS_PTRACE",
+        "CAP_TOMORROW",
+        "CAP_NET_RAW",
+    ];
+    let mut spec = in_pod(&asked);
+    spec["linux"]["seccomp"] = Value::Null;
+    let outcome = rewrite(&mut spec, &of_pod(PodCapabilities::Drop)).unwrap();
+    assert_eq!(
+        outcome.withheld,
+        [
+            "CAP_NET_ADMIN",
+            "CAP_SYS_ADMIN",
+            "CAP_SYS_PTRACE",
+            "CAP_TOMORROW"
+        ]
+    );
+    assert!(!outcome.user_namespace);
+    let left = json!(["CAP_CHOWN", "CAP_NET_RAW"]);
+    let sets = spec["process"]["capabilities"].as_object().unwrap();
+    assert_eq!(sets.len(), 5);
+    assert!(sets.values().all(|set| *set == left), "{sets:?}");
+}
+
+#[test]
+fn what_is_bounded_stays_though_the_host_drops_the_rest() {
+    let dropping = of_pod(PodCapabilities::Drop);
+    let untouched = |mut spec: Value, input: &RewriteInput| {
+        let before = spec["process"].clone();
+        let outcome = rewrite(&mut spec, input).unwrap();
+        assert_eq!((&spec["process"], outcome.withheld), (&before, Vec::new()));
+        outcome.user_namespace
+    };
+    // The pod's own user namespace, by path: hostUsers: false.
+    let mut own_users = in_pod(&["CAP_NET_ADMIN"]);
+    own_users["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user", "path": "/proc/7/ns/user"}));
+    assert!(untouched(own_users.clone(), &dropping));
+    // Nothing was asked for.
+    assert!(!untouched(in_pod(&["CAP_NET_RAW"]), &dropping));
+    // The same path to the host's own bounds nothing.
+    let hosts = RewriteInput {
+        host_user_namespace: true,
+        ..dropping
+    };
+    let outcome = rewrite(&mut own_users, &hosts).unwrap();
+    assert_eq!(
+        (outcome.withheld, outcome.user_namespace),
+        (vec!["CAP_NET_ADMIN".to_owned()], false)
+    );
+}
+
+/// The setting is about pods. Elsewhere, whoever asks for a capability gets it or an error.
+#[test]
+fn only_a_pods_container_is_started_without() {
+    let mut elsewhere = in_pod(&["CAP_NET_ADMIN"]);
+    elsewhere["annotations"] = json!({});
+    assert!(matches!(
+        rewrite(&mut elsewhere, &of_pod(PodCapabilities::Drop)),
+        Err(SpecError::OwnerUnbounded(_))
+    ));
+}
+
+#[test]
+fn a_privileged_pod_is_refused_whatever_the_host_says_about_capabilities() {
+    let all = [
+        "CAP_NET_ADMIN",
+        "CAP_SYS_ADMIN",
+        "CAP_SYS_MODULE",
+        "CAP_SYS_PTRACE",
+        "CAP_SYS_RAWIO",
+    ];
+    let mut privileged = in_pod(&all);
+    privileged["linux"]["seccomp"] = Value::Null;
+    privileged["linux"]["maskedPaths"] = Value::Null;
+    for setting in [PodCapabilities::Refuse, PodCapabilities::Drop] {
+        let error = rewrite(&mut privileged.clone(), &of_pod(setting)).unwrap_err();
+        assert_eq!(error, SpecError::PrivilegedPod);
+        for cure in ["single capabilities", "privileged = \"allow\""] {
+            assert!(error.to_string().contains(cure), "{error}");
+        }
+    }
+    // Allowed, it is a container that asks for much, and each of the cures is one.
+    let allowing = |setting| RewriteInput {
+        privileged: Privileged::Allow,
+        ..of_pod(setting)
+    };
+    assert!(matches!(
+        rewrite(&mut privileged.clone(), &allowing(PodCapabilities::Refuse)),
+        Err(SpecError::PodUnbounded(_))
+    ));
+    let dropping = allowing(PodCapabilities::Drop);
+    assert_eq!(
+        rewrite(&mut privileged.clone(), &dropping)
+            .unwrap()
+            .withheld,
+        all
+    );
+    // With what masks and devices protect, it is no more than its capabilities.
+    privileged["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
+    privileged["linux"]["resources"]["devices"] = json!([]);
+    let outcome = rewrite(&mut privileged, &of_pod(PodCapabilities::Drop)).unwrap();
+    assert_eq!(outcome.withheld, all);
 }

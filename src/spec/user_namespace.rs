@@ -21,7 +21,8 @@ use super::error::SpecError;
 use super::input::{NetworkOrigin, OwnerNamespace, RewriteInput};
 use super::json::{array, object_mut};
 use super::namespaces::{namespace, namespace_path, namespaces_mut};
-use crate::settings::UserNamespace;
+use super::pod;
+use crate::settings::{PodCapabilities, UserNamespace};
 
 /// All ids there are: 2³² - 1, as the last one means "none" (`user_namespaces(7)`).
 const ALL_IDS: u64 = 4_294_967_295;
@@ -111,28 +112,40 @@ pub(super) fn outlook<'a>(
 pub(super) struct Bounded {
     /// Whether a user namespace does it.
     pub(super) by_namespace: bool,
-    /// What that costs the container, one sentence each.
+    /// Capabilities that it asked for and doesn't get.
+    pub(super) withheld: Vec<String>,
+    /// What the user namespace costs the container, one sentence each.
     pub(super) notices: Vec<String>,
+}
+
+impl Bounded {
+    fn by(by_namespace: bool) -> Self {
+        Self {
+            by_namespace,
+            ..Self::default()
+        }
+    }
 }
 
 /// Bounds the container's capabilities.
 pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Bounded, SpecError> {
-    let by = |by_namespace| Bounded {
-        by_namespace,
-        notices: Vec::new(),
-    };
     let given = namespace(spec, "user")?.is_some();
     if input.quirks.adds_user_namespace && !given {
-        return Ok(by(true));
+        return Ok(Bounded::by(true));
     }
     if input.user_namespace == UserNamespace::Never && !given {
         spec.get_mut("process").map(capabilities::bound);
-        return Ok(by(false));
+        return Ok(Bounded::by(false));
     }
+    let withheld = withhold(spec, input)?;
     let reason = match spec.get("process").and_then(capabilities::beyond) {
         Some(capability) => reaches_beyond(&capability),
-        None if given => return Ok(by(bounds(spec, input)?)),
-        None if input.user_namespace == UserNamespace::Auto => return Ok(by(false)),
+        None if given || input.user_namespace == UserNamespace::Auto => {
+            return Ok(Bounded {
+                withheld,
+                ..Bounded::by(given && bounds(spec, input)?)
+            });
+        }
         None => REQUIRED.to_owned(),
     };
     let bound = outlook(spec, input, &reason)?;
@@ -142,7 +155,7 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Bounded, Sp
         Bound::Owners(owner) => join(spec, owner)?,
         Bound::Fresh => add(spec)?,
     }
-    let mut bounded = by(true);
+    let mut bounded = Bounded::by(true);
     if added {
         bounded.notices = costs::of(spec, input)
             .into_iter()
@@ -151,6 +164,35 @@ pub(super) fn edit(spec: &mut Value, input: &RewriteInput) -> Result<Bounded, Sp
         costs::fit_mounts(spec, input);
     }
     Ok(bounded)
+}
+
+/// Takes from a pod's container the capabilities that nothing would bound, where the host wants it
+/// started without; says which.
+///
+/// # Errors
+/// [`SpecError::PodUnbounded`] where the host wants it refused.
+fn withhold(spec: &mut Value, input: &RewriteInput) -> Result<Vec<String>, SpecError> {
+    let withheld = spec
+        .get("process")
+        .map(capabilities::all_beyond)
+        .unwrap_or_default();
+    // What is required of every container is no question of capabilities: `edit` asks that.
+    if pod::namespace(spec).is_none() || input.user_namespace == UserNamespace::Require {
+        return Ok(Vec::new());
+    }
+    let Some(reason) = withheld.first().map(|first| reaches_beyond(first)) else {
+        return Ok(Vec::new());
+    };
+    if outlook(spec, input, &reason).is_ok() {
+        return Ok(Vec::new());
+    }
+    match input.pod_capabilities {
+        PodCapabilities::Refuse => Err(SpecError::PodUnbounded(reason)),
+        PodCapabilities::Drop => {
+            spec.get_mut("process").map(capabilities::bound);
+            Ok(withheld)
+        }
+    }
 }
 
 /// Whether a user namespace bounds the container's capabilities, which it must where one of them

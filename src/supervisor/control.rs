@@ -33,19 +33,41 @@ pub(super) type Settling = oneshot::Sender<anyhow::Result<()>>;
 /// Who waits for the filter's report.
 pub(super) type Asking = oneshot::Sender<FilterReport>;
 
+/// A notice for the record, and who waits until the filter has it.
+pub(super) type Noticing = (String, oneshot::Sender<()>);
+
 /// Where questions go.
 #[derive(Debug, Clone)]
 pub(super) struct Desk {
     settle: mpsc::Sender<Settling>,
     report: mpsc::Sender<Asking>,
+    notice: mpsc::Sender<Noticing>,
+}
+
+/// What comes to the desk, by who is to answer.
+pub(super) struct Questions {
+    pub(super) settling: mpsc::Receiver<Settling>,
+    pub(super) asking: mpsc::Receiver<Asking>,
+    pub(super) noticing: mpsc::Receiver<Noticing>,
 }
 
 impl Desk {
-    /// One, and what comes to it, by who is to answer.
-    pub(super) fn open() -> (Self, mpsc::Receiver<Settling>, mpsc::Receiver<Asking>) {
+    /// One, and what comes to it.
+    pub(super) fn open() -> (Self, Questions) {
         let (settle, settling) = mpsc::channel(CALLERS);
         let (report, asking) = mpsc::channel(CALLERS);
-        (Self { settle, report }, settling, asking)
+        let (notice, noticing) = mpsc::channel(CALLERS);
+        let desk = Self {
+            settle,
+            report,
+            notice,
+        };
+        let questions = Questions {
+            settling,
+            asking,
+            noticing,
+        };
+        (desk, questions)
     }
 
     /// None where the gateway ends.
@@ -55,6 +77,12 @@ impl Desk {
                 let (settling, settled) = oneshot::channel();
                 self.settle.send(settling).await.ok()?;
                 Some(Response::of(&settled.await.ok()?))
+            }
+            Request::Notice(sentence) => {
+                let (told, taken) = oneshot::channel();
+                self.notice.send((sentence, told)).await.ok()?;
+                taken.await.ok()?;
+                Some(Response::Done)
             }
             Request::Status => {
                 let (asking, report) = oneshot::channel();
@@ -147,11 +175,22 @@ mod tests {
         fn new(filter_reports: bool) -> Self {
             let directory = tempfile::tempdir().unwrap();
             let listener = bind(directory.path()).unwrap();
-            let (desk, mut settling, mut asking) = Desk::open();
+            let (desk, questions) = Desk::open();
+            let Questions {
+                mut settling,
+                mut asking,
+                mut noticing,
+            } = questions;
             tokio::spawn(async move { serve(&listener, desk).await });
             tokio::spawn(async move {
                 while let Some(caller) = settling.recv().await {
                     caller.send(Ok(())).ok();
+                }
+            });
+            tokio::spawn(async move {
+                while let Some((sentence, taken)) = noticing.recv().await {
+                    assert_eq!(sentence, "as it is");
+                    taken.send(()).ok();
                 }
             });
             tokio::spawn(async move {
@@ -206,6 +245,8 @@ mod tests {
     async fn each_question_gets_its_answer() {
         let keeper = Keeper::new(true);
         assert_eq!(keeper.said(&framed(SETTLE)).await, DONE);
+        let notice = r#"{"v":1,"request":{"notice":"as it is"}}"#;
+        assert_eq!(keeper.said(&framed(notice)).await, DONE);
         assert!(keeper.said(&framed(STATUS)).await.contains(r#""held":7"#));
     }
 

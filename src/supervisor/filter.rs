@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
-use super::control::Asking;
+use super::control::{Asking, Noticing};
 use super::heard::Heard;
 use crate::audit::AtPath;
+use crate::audit::record::MAX_TEXT;
 use crate::control::FilterReport;
+use crate::escape::clean;
 use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
 use crate::proxy::{Cell, Filter, FilterPlace, stream};
 use crate::sys::buffers;
@@ -73,9 +75,13 @@ impl FilterProcess {
             .context("tell the filter")
     }
 
-    /// Gives it what it asks for, and has it report to those who ask for that, until it ends. Says
-    /// why.
-    pub(super) async fn serve(&self, mut asking: mpsc::Receiver<Asking>) -> anyhow::Result<()> {
+    /// Gives it what it asks for, has it report to those who ask for that and write what others have
+    /// to say, until it ends. Says why.
+    pub(super) async fn serve(
+        &self,
+        mut asking: mpsc::Receiver<Asking>,
+        mut noticing: mpsc::Receiver<Noticing>,
+    ) -> anyhow::Result<()> {
         let mut reports = Reports::default();
         let words = readiness::of(&self.words)?;
         let records = readiness::of(&self.records)?;
@@ -97,6 +103,11 @@ impl FilterProcess {
                 },
                 Some(caller) = asking.recv() => if reports.wait(caller) {
                     self.tell(&ToFilter::Report, &[])?;
+                },
+                Some((sentence, taken)) = noticing.recv() => {
+                    self.tell(&ToFilter::Notice(clean(&sentence, MAX_TEXT)), &[])?;
+                    // It may have given up.
+                    let _ = taken.send(());
                 },
             }
         }

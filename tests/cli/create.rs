@@ -137,6 +137,17 @@ fn what_can_not_be_filtered_leaves_the_bundle_as_it_was() {
         spec["linux"]["maskedPaths"] = json!(null);
     });
     assert_untouched(&world, "--privileged");
+    // What `--pid container:X` names where X has the host's: /proc/X/ns/pid.
+    let world = World::new();
+    world.edit_spec(|spec| {
+        let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+        let pids = namespaces
+            .iter_mut()
+            .find(|namespace| namespace["type"] == "pid")
+            .unwrap();
+        pids["path"] = "/proc/self/ns/pid".into();
+    });
+    assert_untouched(&world, "--pid=host");
     let world = World::new();
     world.settings("host-network = \"refuse\"");
     world.edit_spec(|spec| {

@@ -240,6 +240,7 @@ impl World {
             user_namespace: false,
             nesting_capability: Recipients::Nobody,
             notices: Vec::new(),
+            own_notices: Vec::new(),
             links_are_looked_for: false,
             cgroups_path: None,
             proxy_memory: boundary_shim::settings::Settings::default().proxy_memory,

@@ -43,7 +43,11 @@ pub(crate) fn bed() -> Bed {
 
 fn import_image(bed: &Bed) {
     let scripts = Path::new(REPOSITORY).join("scripts");
-    let script = "\"$1/bed-image\" \"$2\" curl ip \"$3\" | \"$1/bed-archive\" \"$4\" >\"$5\"";
+    // One of the attackers is a file with capabilities.
+    let script = "cp \"$3\" \"${3%/*}/capable-attacker\" && \
+                  setcap cap_net_admin,cap_sys_admin=ep \"${3%/*}/capable-attacker\" && \
+                  \"$1/bed-image\" \"$2\" curl ip \"$3\" \"${3%/*}/capable-attacker\" | \
+                  \"$1/bed-archive\" \"$4\" >\"$5\"";
     let [authority, attacker, archive] =
         ["ca/ca.pem", "bin/attacker", "image.tar"].map(|name| bed.path(name));
     shell(

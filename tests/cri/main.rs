@@ -16,6 +16,7 @@
     reason = "the bed is made of other programs"
 )]
 
+mod capabilities;
 mod containerd;
 mod ctr;
 mod endings;
@@ -28,15 +29,19 @@ use libtest_mimic::Trial;
 use test_support::harness::{Suite, Test};
 use test_support::needs::{Needs, not_here};
 
-const GROUPS: [(&str, &[Test]); 4] = [
+const GROUPS: [(&str, &[Test]); 5] = [
     ("ctr", ctr::TESTS),
     ("pods", pods::TESTS),
     ("endings", endings::TESTS),
     ("refusals", refusals::TESTS),
+    ("capabilities", capabilities::TESTS),
 ];
 
 /// Tests of what came with a major version.
-const SINCE_2: (&str, &[Test]) = ("own_users", pods::WITH_OWN_USERS);
+const SINCE_2: [(&str, &[Test]); 2] = [
+    ("own_users", pods::WITH_OWN_USERS),
+    ("own_users", capabilities::WITH_OWN_USERS),
+];
 
 fn main() {
     let suite = Suite::begin(Needs::root(), containerd::bed);
@@ -45,7 +50,7 @@ fn main() {
     };
     // An unknown version runs them, and fails, rather than pass for tested.
     let older = suite.needs.are_met() && containerd::version().is_some_and(|version| version < 2);
-    let newest = all(&SINCE_2).into_iter().map(|trial| match older {
+    let newest = SINCE_2.iter().flat_map(all).map(|trial| match older {
         true => not_here(trial, "containerd 2"),
         false => trial,
     });

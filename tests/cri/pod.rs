@@ -18,6 +18,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) search: &'a [&'a str],
     /// A user namespace of its own: `hostUsers: false`.
     pub(crate) own_users: bool,
+    /// Whether its containers may be privileged.
+    pub(crate) privileged: bool,
     /// Its Kubernetes namespace.
     pub(crate) namespace: &'a str,
 }
@@ -30,6 +32,7 @@ impl Default for Wanted<'_> {
             host_network: false,
             search: &[],
             own_users: false,
+            privileged: false,
             namespace: "default",
         }
     }
@@ -45,6 +48,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) capabilities: &'a [&'a str],
     /// Its user, where it isn't root.
     pub(crate) user: Option<u64>,
+    pub(crate) privileged: bool,
 }
 
 /// A pod of the bed.
@@ -103,7 +107,9 @@ impl Pods for Bed {
             .text(2, &name)
             .text(3, wanted.namespace);
         let namespaces = namespaces(&wanted);
-        let security = Message::new().message(1, &namespaces);
+        let security = Message::new()
+            .message(1, &namespaces)
+            .number(6, wanted.privileged.into());
         let linux = Message::new()
             .text(1, &self.cgroup_of(&name))
             .message(2, &security);
@@ -141,6 +147,7 @@ impl<'bed> Pod<'bed> {
         let metadata = Message::new().text(1, &unique("c"));
         let mut security = Message::new()
             .message(1, &Message::new().texts(1, asked.capabilities))
+            .number(2, asked.privileged.into())
             .message(3, &self.namespaces);
         if let Some(user) = asked.user {
             security = security.message(5, &Message::new().number(1, user));

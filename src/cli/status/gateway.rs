@@ -115,7 +115,7 @@ impl HostView {
     pub(super) fn show(&self, record: &SavedState) -> Option<GatewayStatus> {
         let answer = record
             .filters()
-            .then(|| control::ask(&record.plan.state, Request::Status, PATIENCE));
+            .then(|| control::ask(&record.plan.state, &Request::Status, PATIENCE));
         let heard = answer.map(|answer| answer.ok());
         if !record.goes_on() && !matches!(heard, Some(Some(_))) {
             return None;

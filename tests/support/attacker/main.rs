@@ -19,6 +19,8 @@
 //! - `take-over RAW|PLAIN SERVER LATE-NAME SECRET-NAME SECONDS`: the proxy's conversation with its
 //!   name server, by making conntrack forget it
 //! - `rtnetlink INTERFACE`: reaching for other network namespaces
+//! - `regain INTERFACE`: changing the interface, and mounting, by every way to a capability for it
+//! - `entrants SECONDS`: attaching to whoever a runtime adds to the container
 //! - `quiet ADDRESS:PORT`: what gets no answer or one from the kernel: segments of no connection,
 //!   ICMP of odd types, IGMP, half a packet
 //! - `scatter ADDRESS:PORT COUNT`: one datagram each from so many ports
@@ -29,6 +31,7 @@
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
+mod entrants;
 mod frames;
 mod hoard;
 mod kernel;
@@ -38,6 +41,7 @@ mod namespaces;
 mod packets;
 mod probe;
 mod quiet;
+mod regain;
 mod take_over;
 
 use std::net::IpAddr;
@@ -91,6 +95,8 @@ fn main() -> anyhow::Result<()> {
             )?;
         }
         ["rtnetlink", interface] => namespaces::reach(interface)?,
+        ["regain", interface] => regain::attempt(interface)?,
+        ["entrants", seconds] => entrants::take_over(Duration::from_secs(seconds.parse()?)),
         ["quiet", target] => quiet::send_all(target.parse()?)?,
         ["scatter", target, count] => probe::scatter(target.parse()?, count.parse()?)?,
         [

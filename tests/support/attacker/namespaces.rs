@@ -105,7 +105,7 @@ fn veth(number: i32) -> LinkMessage {
     ])
 }
 
-fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
+pub(crate) fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes = attributes;
     message
@@ -117,7 +117,7 @@ fn kind(kind: InfoKind, data: Option<InfoData>) -> LinkAttribute {
     LinkAttribute::LinkInfo(info)
 }
 
-fn tell(what: &str, message: Message, flags: u16) -> anyhow::Result<()> {
+pub(crate) fn tell(what: &str, message: Message, flags: u16) -> anyhow::Result<()> {
     match ask(message, flags)? {
         None => println!("{what}: permitted"),
         Some(error) => println!("{what}: {error}"),
