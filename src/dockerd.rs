@@ -98,7 +98,8 @@ impl Daemon {
     /// By its command line, or its file, if that is older than the process.
     fn was_started_with_dns(&self) -> bool {
         !self.flag("--dns").is_empty()
-            || (!strings(&self.settings(), "dns").is_empty() && self.0.began_after(&[self.0.config()]))
+            || (!strings(&self.settings(), "dns").is_empty()
+                && self.0.began_after(&[self.0.config()]))
     }
 
     /// The DNS servers of its command line and its file, as that is now.
@@ -264,7 +265,7 @@ mod tests {
                 started: process.started + 100_000,
                 ..process
             },
-            config.clone(),
+            config,
             words("dockerd"),
         ));
         assert!(later.was_started_with_dns());

@@ -28,15 +28,12 @@ mod version;
 use std::path::{Path, PathBuf};
 
 use self::files::Files;
-pub use self::running::RunningConfig;
+pub use self::running::{DEFAULT_CONFIG, RunningConfig};
 use self::usual::UsualRuntime;
 use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
 use super::ownership;
 use super::runtime_name::RuntimeName;
-
-/// What containerd reads unless `--config` names another.
-pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
 /// Where containerd's configuration is, and its program, which is asked for its version.
 #[derive(Debug)]
@@ -92,6 +89,15 @@ impl Containerd {
         let files = Files::read(&self.config, &self.program)?;
         let files = files.into_iter().flat_map(|files| files.list);
         Ok(files.map(|file| file.path).collect())
+    }
+
+    /// What the containerd that reads these files goes by.
+    ///
+    /// # Errors
+    /// Its files or `/proc` can't be read.
+    pub fn runs_with(&self) -> Result<RunningConfig, IntegrateError> {
+        let readers = running::readers(&self.config)?;
+        Ok(running::judge(&readers, &self.sources()?))
     }
 
     /// Whatever changes when what it reads changes: the files, and the directories from which it

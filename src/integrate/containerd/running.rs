@@ -5,9 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Containerd, DEFAULT_CONFIG};
+use super::file::file_name;
 use crate::daemon::{self, DaemonKind, DaemonProcess};
 use crate::integrate::error::IntegrateError;
+
+/// What containerd reads unless `--config` names another.
+pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
 /// What a running containerd goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,38 +29,30 @@ const KIND: DaemonKind = DaemonKind {
     default_config: DEFAULT_CONFIG,
 };
 
-impl Containerd {
-    /// What the containerd that reads these files goes by.
-    ///
-    /// # Errors
-    /// Its files or `/proc` can't be read.
-    pub fn runs_with(&self) -> Result<RunningConfig, IntegrateError> {
-        let read = daemon::resolved(&made_from(&self.config));
-        let all = daemon::all(KIND).map_err(|source| IntegrateError::Read {
-            path: "/proc".into(),
-            source,
-        })?;
-        let readers: Vec<_> = all.filter(|daemon| daemon.config() == read).collect();
-        self.judge(&readers)
-    }
+/// The containerds that read a main file, or what is made from it.
+pub(super) fn readers(config: &Path) -> Result<Vec<DaemonProcess>, IntegrateError> {
+    let read = daemon::resolved(&made_from(config));
+    let all = daemon::all(KIND).map_err(|source| IntegrateError::Read {
+        path: "/proc".into(),
+        source,
+    })?;
+    Ok(all.filter(|daemon| daemon.config() == read).collect())
+}
 
-    fn judge(&self, readers: &[DaemonProcess]) -> Result<RunningConfig, IntegrateError> {
-        if readers.is_empty() {
-            return Ok(RunningConfig::NotFound);
-        }
-        let sources = self.sources()?;
-        let current = readers.iter().all(|reader| reader.began_after(&sources));
-        Ok(if current {
-            RunningConfig::Current
-        } else {
-            RunningConfig::Older
-        })
+/// What they go by, where `sources` is whatever changes when what they read changes.
+pub(super) fn judge(readers: &[DaemonProcess], sources: &[PathBuf]) -> RunningConfig {
+    if readers.is_empty() {
+        RunningConfig::NotFound
+    } else if readers.iter().all(|reader| reader.began_after(sources)) {
+        RunningConfig::Current
+    } else {
+        RunningConfig::Older
     }
 }
 
 /// The file that containerd reads where this one is a template (MicroK8s, k3s).
 fn made_from(config: &Path) -> PathBuf {
-    let name = super::file::file_name(config);
+    let name = file_name(config);
     let made = name
         .strip_suffix("-template.toml")
         .map(|stem| format!("{stem}.toml"))
@@ -82,7 +77,7 @@ mod tests {
             ProcessId::of(i32::try_from(std::process::id()).expect("a pid")).expect("it lives");
         process.started += ticks;
         let reader = DaemonProcess::told(process, host.path(CONFIG), Vec::new());
-        containerd.judge(&[reader]).expect("judged")
+        judge(&[reader], &containerd.sources().expect("read"))
     }
 
     /// As if in a quarter of an hour.
