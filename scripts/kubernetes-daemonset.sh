@@ -2,7 +2,7 @@
 # What scripts/kubernetes-e2e, which sources this, checks of the DaemonSets that install the runtime on the node: nothing is taken
 # away by accident, what was interrupted is finished, and what is to be taken off waits for the pods that need it.
 
-CROWD=30             # pods under traffic
+CROWD=20             # pods under traffic
 DENIED=198.51.100.20 # an address that no policy names
 
 # ---- the DaemonSet's pod is replaced under traffic -----------------------------------------------------------------
@@ -51,7 +51,7 @@ spec:
         until [ -e /tmp/end ]; do
           curl -sf -m 20 -o /dev/null http://allowed.test/ || echo "not reached: \$?";
           said=\$(curl -s -m 20 -o /dev/null -w "%{http_code}" http://$DENIED/); [ "\$said" = 403 ] || echo "not refused: \$said";
-          sleep 2;
+          sleep 3;
         done']}]}
 YAML
 }
@@ -68,7 +68,10 @@ crowd_had_no_trouble() {
 }
 
 count_packets_to_denied() { in_bed iptables --table mangle --append POSTROUTING --destination "$DENIED"; }
-packets_to_denied() { in_bed iptables --table mangle --list POSTROUTING --verbose --exact | awk -v to="$DENIED" '$8 == to || $9 == to { print $1 }'; }
+packets_to_denied() {
+  in_bed iptables --table mangle --list POSTROUTING --verbose --exact --numeric |
+    awk -v to="$DENIED" '$8 == to || $9 == to { print $1 }'
+}
 unfiltered_from_plain() {
   local before
   before=$(packets_to_denied)
@@ -115,7 +118,8 @@ updated_to() {
 replaced() {
   local before
   before=$(node_pod)
-  "$@" && soon another_than "$before" && soon daemonset_has 1
+  "$@" && soon another_than "$before" &&
+    kube wait --for=condition=Ready "pod/$(node_pod)" --namespace kube-system --timeout=90s
 }
 another_than() { [ -n "$(node_pod)" ] && [ "$(node_pod)" != "$1" ]; }
 
@@ -126,7 +130,8 @@ not_replaced() {
   "$@" && soon another_than "$before" && soon waits_for_image
 }
 waits_for_image() {
-  kube get pod "$(node_pod)" --namespace kube-system -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}' | grep -E 'ErrImagePull|ImagePullBackOff'
+  kube get pod "$(node_pod)" --namespace kube-system -o 'jsonpath={.status.containerStatuses[0].state.waiting.reason}' |
+    grep -E 'ErrImagePull|ImagePullBackOff'
 }
 
 another_pod() {
@@ -142,20 +147,28 @@ restarted_by_newer() {
     refused "$pod" later http://denied.test/
 }
 
+# What is taken off waits for every pod of the class.
+no_pods() {
+  kube delete deployment crowd --ignore-not-found --cascade=foreground --timeout=90s >/dev/null
+  kube delete pods --all --namespace default --timeout=90s >/dev/null
+  kube delete namespace nests --ignore-not-found --timeout=90s >/dev/null
+  wait_for "the end of all gateways" no_gateway
+}
+
 # ---- an installation that was cut short ----------------------------------------------------------------------------
 
 # As if the script had been killed between writing the entry and restarting containerd: the entry is there, containerd doesn't know it.
 interrupted_install() {
   local restarts
-  kube delete deployment crowd --ignore-not-found --cascade=foreground --timeout=90s >/dev/null
-  soon no_gateway || true
+  no_pods
   in_bed boundary-shim uninstall containerd >/dev/null
   restart_containerd
   in_bed boundary-shim install containerd >/dev/null
   check "a node whose containerd doesn't know the runtime is not ready" soon daemonset_has 0
   check "and says why" soon node_pod_told "it was started before its configuration was last changed"
   restarts=$(containerd_restarts)
-  check "another pod of the DaemonSet finishes what was begun" replaced kube delete pod --namespace kube-system --selector boundary-shim/node=boundary
+  check "another pod of the DaemonSet finishes what was begun" replaced kube delete pod --namespace kube-system \
+    --selector boundary-shim/node=boundary
   check "by one restart of containerd" test "$(containerd_restarts)" = "$((restarts + 1))"
   check "and pods of the class start" another_pod
 }
@@ -167,12 +180,12 @@ node_pod_told() {
 # ---- taking off ----------------------------------------------------------------------------------------------------
 
 taken_off() {
-  local config
+  local config pod
+  no_pods
   crowd 2 | kube apply -f - >/dev/null
   check "two pods of the class become ready" kube rollout status deployment/crowd --timeout=90s
   kube label node node boundary-shim/boundary=uninstall --overwrite >/dev/null
   check "the label moves the node to the DaemonSet that takes off" soon node_is_the_uninstallers
-  local pod
   for pod in $(pods_of crowd); do
     check "which names $pod" soon uninstaller_said "default/$pod"
     check "exec goes on there" kube exec "$pod" -- true
