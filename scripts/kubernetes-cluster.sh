@@ -109,10 +109,10 @@ forward() {
 
 # ---- the product on the node -------------------------------------------------------------------------------------
 
-# daemonset_image TAG [PROGRAM]: what the manifests' Containerfile makes, from this machine's files: a system with nsenter, and the
+# daemonset_image TAG [PROGRAM]: what the manifests' Containerfile makes, from this machine's files: a system with nsenter and flock, and the
 # program in its root.
 daemonset_image() {
-  scripts/bed-image "$DIR/ca/ca.pem" nsenter >"$DIR/root.tar"
+  scripts/bed-image "$DIR/ca/ca.pem" nsenter flock >"$DIR/root.tar"
   tar --append --file "$DIR/root.tar" --transform 's,.*/,./,' "${2:-target/debug/boundary-shim}"
   import "$NODE_IMAGE:$1" <"$DIR/root.tar"
   rm "$DIR/root.tar"

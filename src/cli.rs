@@ -75,7 +75,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         OperatorCommand::Install(arguments) => install::install(arguments),
         OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
         OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
-        OperatorCommand::Doctor(arguments) => doctor::run(&arguments),
+        OperatorCommand::Doctor(arguments) => doctor::run(arguments),
         OperatorCommand::Logs(arguments) => logs::run(&arguments),
         OperatorCommand::Status(arguments) => status::run(&arguments),
     };

@@ -1,24 +1,20 @@
 //! Running dockerds: which one reads a given configuration file or keeps a container's files, with
 //! which flags, whether it was started with `dns`, and how to have it reload its file.
 //!
-//! A process is taken for dockerd only where it runs as root and sees our root directory: one
-//! inside a container has a file of the same path that isn't ours. dockerd doesn't reveal which DNS
-//! servers it was started with, so that is derived from what no container can write: its command
-//! line, its file, and the times of both.
+//! Which processes they are, `daemon` says. dockerd doesn't reveal which DNS servers it was started
+//! with, so that is derived from what no container can write: its command line, its file, and the
+//! times of both.
 
-use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::container::state::ProcessId;
+use crate::daemon::{self, DaemonKind, DaemonProcess, resolved};
 use crate::sys::{file, links};
 
 /// What dockerd reads unless `--config-file` names another.
@@ -34,13 +30,14 @@ const LARGEST: u64 = 1 << 20;
 
 /// A running dockerd.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Daemon {
-    process: ProcessId,
-    /// Its configuration file as it was named, and without links.
-    named: PathBuf,
-    config: PathBuf,
-    arguments: Vec<String>,
-}
+pub struct Daemon(DaemonProcess);
+
+/// How one is found.
+const DOCKERD: DaemonKind = DaemonKind {
+    program: "dockerd",
+    config_flags: &["--config-file"],
+    default_config: DEFAULT_CONFIG,
+};
 
 /// The dockerds that read this configuration file; the file itself need not exist yet.
 ///
@@ -48,7 +45,9 @@ pub struct Daemon {
 /// `/proc` can't be read. Processes that end meanwhile are skipped.
 pub fn reading(config: &Path) -> io::Result<Vec<Daemon>> {
     let config = resolved(config);
-    Ok(all()?.filter(|daemon| daemon.config == config).collect())
+    Ok(all()?
+        .filter(|daemon| daemon.0.config() == config)
+        .collect())
 }
 
 /// The dockerds below whose data this directory is.
@@ -63,16 +62,14 @@ pub fn keeping(directory: &Path) -> io::Result<Vec<Daemon>> {
 }
 
 fn all() -> io::Result<impl Iterator<Item = Daemon>> {
-    let pids = std::fs::read_dir("/proc")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    Ok(pids.filter_map(Daemon::of))
+    Ok(daemon::all(DOCKERD)?.map(Daemon))
 }
 
 impl Daemon {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.process.pid
+        self.0.process().pid
     }
 
     /// Whether it was started with DNS servers of its own, which it asks through containers'
@@ -81,7 +78,8 @@ impl Daemon {
     /// under `/run`.
     #[must_use]
     pub fn goes_by_dns(&self) -> bool {
-        let note = Path::new(SEEN).join(format!("{}-{}", self.process.pid, self.process.started));
+        let process = self.0.process();
+        let note = Path::new(SEEN).join(format!("{}-{}", process.pid, process.started));
         if note.exists() {
             return true;
         }
@@ -100,7 +98,8 @@ impl Daemon {
     /// By its command line, or its file, if that is older than the process.
     fn was_started_with_dns(&self) -> bool {
         !self.flag("--dns").is_empty()
-            || (!strings(&self.settings(), "dns").is_empty() && self.began_after_its_file())
+            || (!strings(&self.settings(), "dns").is_empty()
+                && self.0.began_after(&[self.0.config()]))
     }
 
     /// The DNS servers of its command line and its file, as that is now.
@@ -151,7 +150,7 @@ impl Daemon {
     /// The values of a flag on its command line, `--flag value` and `--flag=value` alike.
     #[must_use]
     pub fn flag(&self, flag: &str) -> Vec<&str> {
-        values(&self.arguments, flag)
+        self.0.flag(flag)
     }
 
     /// The service of systemd's that it is.
@@ -180,32 +179,12 @@ impl Daemon {
 
     /// The process, if it is a dockerd in our view of the file system.
     fn of(pid: i32) -> Option<Self> {
-        let proc = PathBuf::from(format!("/proc/{pid}"));
-        let is_dockerd = std::fs::read(proc.join("comm")).ok()? == b"dockerd\n";
-        if !is_dockerd
-            || proc.metadata().ok()?.uid() != 0
-            || !same_file(&proc.join("root"), Path::new("/"))?
-        {
-            return None;
-        }
-        let arguments = arguments(&proc.join("cmdline")).ok()?;
-        let named = values(&arguments, "--config-file")
-            .last()
-            .map_or(DEFAULT_CONFIG, |value| *value)
-            .to_owned();
-        let directory = std::fs::read_link(proc.join("cwd")).ok()?;
-        let named = directory.join(named);
-        Some(Self {
-            process: ProcessId::of(pid).ok()?,
-            config: resolved(&named),
-            named,
-            arguments,
-        })
+        DaemonProcess::of(pid, DOCKERD).map(Self)
     }
 
     /// Its file's content; nothing where it has none.
     fn settings(&self) -> Value {
-        serde_json::from_slice(&file::read_regular(&self.config, LARGEST).unwrap_or_default())
+        serde_json::from_slice(&file::read_regular(self.0.config(), LARGEST).unwrap_or_default())
             .unwrap_or_default()
     }
 
@@ -221,19 +200,6 @@ impl Daemon {
         };
         resolved(Path::new(flagged.or_else(written).unwrap_or(DEFAULT_DATA)))
     }
-
-    /// Whether neither the file nor the link to it was changed since the process began. By the time
-    /// of the inode's change, which no copying sets back; what can't be told counts as changed.
-    fn began_after_its_file(&self) -> bool {
-        let files = [self.named.symlink_metadata(), self.config.metadata()];
-        let began = self.process.began();
-        files.into_iter().all(|meta| {
-            meta.ok()
-                .and_then(|meta| changed(&meta))
-                .zip(began)
-                .is_some_and(|(c, b)| c < b)
-        })
-    }
 }
 
 /// A text, or a list of texts.
@@ -247,14 +213,6 @@ fn strings(settings: &Value, key: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-fn changed(meta: &std::fs::Metadata) -> Option<SystemTime> {
-    let since = Duration::new(
-        meta.ctime().try_into().ok()?,
-        meta.ctime_nsec().try_into().ok()?,
-    );
-    SystemTime::UNIX_EPOCH.checked_add(since)
-}
-
 /// The service in the paths of `/proc/PID/cgroup`, as `12:pids:/system.slice/docker.service`.
 fn unit(cgroups: &str) -> Option<String> {
     let mut parts = cgroups
@@ -266,92 +224,24 @@ fn unit(cgroups: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn same_file(one: &Path, other: &Path) -> Option<bool> {
-    let (one, other) = (one.metadata().ok()?, other.metadata().ok()?);
-    Some((one.dev(), one.ino()) == (other.dev(), other.ino()))
-}
-
-fn arguments(cmdline: &Path) -> io::Result<Vec<String>> {
-    /// The kernel's own limit for a single argument (`MAX_ARG_STRLEN`); dockerds have far less in
-    /// all.
-    const MOST: u64 = 128 * 1024;
-    let mut bytes = Vec::new();
-    std::fs::File::open(cmdline)?
-        .take(MOST)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes
-        .split(|byte| *byte == 0)
-        .map(|word| OsStr::from_bytes(word).to_string_lossy().into_owned())
-        .collect())
-}
-
-/// As pflag reads it. A value that looks like a flag is taken for one: that errs towards touching
-/// less.
-fn values<'a>(arguments: &'a [String], flag: &str) -> Vec<&'a str> {
-    let next = arguments.iter().skip(1).map(String::as_str).chain([""]);
-    let value = |(word, next): (&'a String, &'a str)| match word.strip_prefix(flag)? {
-        "" => Some(next),
-        rest => rest.strip_prefix('='),
-    };
-    arguments.iter().zip(next).filter_map(value).collect()
-}
-
-/// A path without links, as far as it exists.
-fn resolved(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let existing = absolute
-        .ancestors()
-        .find_map(|above| Some((above.canonicalize().ok()?, above)));
-    match existing {
-        Some((real, above)) => match absolute.strip_prefix(above) {
-            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-            _ => real,
-        },
-        None => absolute,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::state::ProcessId;
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn values_are_found_attached_and_apart() {
-        let line = words(
-            "dockerd --dns 1.1.1.1 --dns=8.8.8.8 --dns-search x --config-file=/a --config-file /b -H fd://",
-        );
-        assert_eq!(values(&line, "--dns"), ["1.1.1.1", "8.8.8.8"]);
-        assert_eq!(values(&line, "--config-file"), ["/a", "/b"]);
-        assert!(values(&line, "--add-runtime").is_empty());
-        assert_eq!(values(&words("dockerd --dns"), "--dns"), [""]);
-    }
-
-    #[test]
-    fn paths_are_the_same_through_links_and_before_they_exist() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let real = directory.path().canonicalize().expect("a path");
-        std::os::unix::fs::symlink(&real, real.join("link")).expect("a link");
-        assert_eq!(
-            resolved(&real.join("link/a/daemon.json")),
-            real.join("a/daemon.json")
-        );
-        assert_eq!(resolved(&real.join("link")), real);
     }
 
     /// This process, as a dockerd that was told this file.
     fn this_process(config: &Path, arguments: &str) -> Daemon {
         let process =
             ProcessId::of(i32::try_from(std::process::id()).expect("a pid")).expect("it lives");
-        Daemon {
+        Daemon(DaemonProcess::told(
             process,
-            named: config.to_owned(),
-            config: resolved(config),
-            arguments: words(arguments),
-        }
+            config.to_owned(),
+            words(arguments),
+        ))
     }
 
     #[test]
@@ -369,25 +259,16 @@ mod tests {
             ["192.0.2.1".parse::<IpAddr>().expect("an address")]
         );
         // As if the process began in a quarter of an hour.
-        let later = Daemon {
-            process: ProcessId {
-                started: daemon.process.started + 100_000,
-                ..daemon.process
+        let process = daemon.0.process();
+        let later = Daemon(DaemonProcess::told(
+            ProcessId {
+                started: process.started + 100_000,
+                ..process
             },
-            ..daemon
-        };
+            config,
+            words("dockerd"),
+        ));
         assert!(later.was_started_with_dns());
-        // A link to it that is newer.
-        let older = "/etc/passwd";
-        assert!(
-            this_process(Path::new(older), "dockerd").began_after_its_file(),
-            "an old file"
-        );
-        std::os::unix::fs::symlink(older, directory.path().join("link")).expect("a link");
-        assert!(
-            !this_process(&directory.path().join("link"), "dockerd").began_after_its_file(),
-            "a new link to it"
-        );
         assert!(!this_process(&directory.path().join("missing"), "dockerd").was_started_with_dns());
     }
 

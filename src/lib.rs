@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod container;
 pub mod control;
+pub mod daemon;
 pub mod dockerd;
 pub mod embedded;
 pub mod escape;

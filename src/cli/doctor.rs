@@ -11,8 +11,9 @@ mod look;
 use std::io::{self, Write};
 
 use anyhow::ensure;
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::install::ContainerdWords;
 use findings::{Finding, Severity, findings};
 
 /// `doctor`.
@@ -21,14 +22,25 @@ pub struct DoctorArguments {
     /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    engine: Option<DoctorEngine>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DoctorEngine {
+    /// Check this host for containerd alone: that it runs with the runtime is then a requirement
+    Containerd(ContainerdWords),
 }
 
 /// Reports on the host.
 ///
 /// # Errors
 /// Something would fail; every problem has been printed.
-pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
-    let found = findings(&look::look(arguments.config.as_deref())?);
+pub fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
+    let only = arguments
+        .engine
+        .map(|DoctorEngine::Containerd(words)| words.into());
+    let found = findings(&look::look(arguments.config.as_deref(), only)?);
     let mut out = io::stdout().lock();
     found
         .iter()

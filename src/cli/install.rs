@@ -4,19 +4,21 @@
 //!
 //! Invariant: a dry run prints exactly the steps that would be applied.
 
+mod running;
 mod words;
 
 use std::io::{self, Write};
 
 use anyhow::{Context, ensure};
 
+pub(super) use self::words::{ContainerdWords, InstallTarget};
 pub use self::words::{InstallArguments, UninstallArguments};
 use self::words::{InstallEngine, KubernetesWords, PolicyArgument, UninstallEngine};
 use crate::container::state;
 use crate::integrate::apparmor::AppArmor;
 use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::step::{self, Step};
-use crate::integrate::{self, Installation, kubernetes};
+use crate::integrate::{self, Engine, Installation, kubernetes};
 use crate::settings;
 
 /// Runs `install`.
@@ -49,15 +51,22 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
 /// Runs `uninstall`.
 ///
 /// # Errors
-/// Not root, or why the engine's configuration was left alone.
+/// Not root, or why the engine's configuration was left alone; pods still need it.
 pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
     let (target, dry_run, ()) = match arguments.engine {
         UninstallEngine::Docker(words) => words.meant(),
         UninstallEngine::Containerd(words) => words.meant(),
         UninstallEngine::Podman(words) => words.meant(),
         UninstallEngine::Crio(words) => words.meant(),
+        UninstallEngine::Kubernetes(words) => {
+            let commands = kubernetes::removal(&words.name)?;
+            return Ok(io::stdout().write_all(commands.as_bytes())?);
+        }
     };
     require_root()?;
+    if let Engine::Containerd(_) = target.engine {
+        running::refuse()?;
+    }
     let plan = integrate::uninstall(&target.engine, &installation()?, &target.name)?;
     carry_out(&plan, dry_run, "not installed")
 }

@@ -10,7 +10,8 @@
 //! - in version 4 (2.3) runtimes are written as in version 3;
 //! - in 1.x a file that names any runtime takes away the default entry for runc, unless it has one
 //!   too: then we add it;
-//! - there is no reload: configuration is read only at startup.
+//! - there is no reload: configuration is read only at startup. So what is in the files counts only
+//!   where it was there when containerd began ([`RunningConfig`]).
 //!
 //! So a drop-in is written only beside a main file of version 3 or 4, which is certainly 2.x.
 //! Otherwise the file that takes effect is edited in place.
@@ -20,20 +21,19 @@ mod entry;
 mod file;
 mod files;
 mod malformed;
+mod running;
 mod usual;
 mod version;
 
 use std::path::{Path, PathBuf};
 
 use self::files::Files;
+pub use self::running::{DEFAULT_CONFIG, RunningConfig};
 use self::usual::UsualRuntime;
 use super::change_plan::ChangePlan;
 use super::error::IntegrateError;
 use super::ownership;
 use super::runtime_name::RuntimeName;
-
-/// What containerd reads unless `--config` names another.
-pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 
 /// Where containerd's configuration is, and its program, which is asked for its version.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ impl Containerd {
         plan: &mut ChangePlan,
     ) -> Result<Vec<String>, IntegrateError> {
         let Some(mut files) = Files::read(&self.config, &self.program)? else {
+            self.note_restart(false, plan)?;
             return Ok(Vec::new());
         };
         let mut paths = files.remove_runtime(name)?;
@@ -90,23 +91,48 @@ impl Containerd {
         Ok(files.map(|file| file.path).collect())
     }
 
+    /// What the containerd that reads these files goes by.
+    ///
+    /// # Errors
+    /// Its files or `/proc` can't be read.
+    pub fn runs_with(&self) -> Result<RunningConfig, IntegrateError> {
+        let readers = running::readers(&self.config)?;
+        Ok(running::judge(&readers, &self.sources()?))
+    }
+
+    /// Whatever changes when what it reads changes: the files, and the directories from which it
+    /// takes all files.
+    fn sources(&self) -> Result<Vec<PathBuf>, IntegrateError> {
+        match Files::read(&self.config, &self.program)? {
+            Some(files) => files.sources(),
+            None => Ok(self.config.parent().map(Into::into).into_iter().collect()),
+        }
+    }
+
     fn write(&self, files: Files, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
         let before = plan.steps.len();
         for file in files.list {
             file.write(plan)?;
         }
-        if plan.steps.len() > before {
-            // Who reads another file is another service.
-            let usual = self.config == Path::new(DEFAULT_CONFIG);
-            let how = if usual {
-                "systemctl restart containerd"
-            } else {
-                "restart the service that runs it"
-            };
-            plan.notes.push(format!(
-                "containerd reads its configuration only when it starts: {how}"
-            ));
+        self.note_restart(plan.steps.len() > before, plan)
+    }
+
+    /// Also where nothing is to be written, but was written since it began: whoever wrote it may
+    /// have been interrupted. The DaemonSet's script (`kubernetes/node.sh`) goes by this note.
+    fn note_restart(&self, written: bool, plan: &mut ChangePlan) -> Result<(), IntegrateError> {
+        if !written && self.runs_with()? != RunningConfig::Older {
+            return Ok(());
         }
+        // Who reads another file is another service.
+        let usual = self.config == Path::new(DEFAULT_CONFIG);
+        let how = if usual {
+            "systemctl restart containerd"
+        } else {
+            "restart the service that runs it"
+        };
+        plan.notes.push(format!(
+            "containerd reads its configuration only when it starts: {how}"
+        ));
         Ok(())
     }
 }

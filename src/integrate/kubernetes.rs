@@ -1,7 +1,12 @@
-//! Kubernetes: manifests of the RuntimeClass, of the DaemonSet that installs the runtime on nodes,
-//! and of a sample pod.
+//! Kubernetes: manifests of the RuntimeClass, of the DaemonSets that install the runtime on nodes and
+//! take it off, and of a sample pod.
 //!
-//! Owns the text ([`manifests`]); on a node, `install containerd` does the work.
+//! Owns the text ([`manifests`], [`removal`]); on a node, `install containerd` and `uninstall
+//! containerd` do the work.
+//!
+//! Nothing is taken off because a pod ends: which of an update, a drain, an eviction or the end of it
+//! all it is can't be told from inside. The node's label says so, by which one of the DaemonSets runs
+//! there; so that none of them needs a right over the cluster's API.
 //!
 //! Invariant: only names without special characters in YAML or shell are put into the text.
 
@@ -17,8 +22,38 @@ use crate::policy::PolicyName;
 use crate::sys::process;
 
 const TEMPLATE: &str = include_str!("kubernetes/manifests.yaml");
-const SCRIPT: &str = include_str!("kubernetes/node.sh");
+const DAEMON_SET: &str = include_str!("kubernetes/daemonset.yaml");
+const COMMON: &str = include_str!("kubernetes/node.sh");
 const RECIPE: &str = include_str!("kubernetes/Containerfile");
+const REMOVAL: &str = include_str!("kubernetes/cluster-uninstall.sh");
+
+/// One of the DaemonSets.
+struct DaemonSet {
+    /// What is added to its name.
+    suffix: &'static str,
+    /// The value of the label on the nodes where it runs.
+    chosen: &'static str,
+    /// What it does there.
+    script: &'static str,
+    /// What tells that it is done.
+    ready: &'static str,
+}
+
+/// `doctor` is asked by one at a time, and for a bounded time: what hangs must not pile up.
+const INSTALLER: DaemonSet = DaemonSet {
+    suffix: "",
+    chosen: "true",
+    script: include_str!("kubernetes/install.sh"),
+    ready: "test -e /done && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
+            @DIRECTORY@/boundary-shim doctor containerd --config @CONFIG@ --name @NAME@",
+};
+
+const UNINSTALLER: DaemonSet = DaemonSet {
+    suffix: "-uninstall",
+    chosen: "uninstall",
+    script: include_str!("kubernetes/uninstall.sh"),
+    ready: "test -e /done",
+};
 
 /// An image as a pod names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +84,8 @@ pub fn manifests(
 ) -> Result<String, KubernetesError> {
     let name = handler(name)?;
     let text = TEMPLATE
-        .replace("@SCRIPT@\n", &each_line(SCRIPT, "              "))
+        .replace("@INSTALLER@\n", &INSTALLER.text())
+        .replace("@UNINSTALLER@\n", &UNINSTALLER.text())
         .replace(
             "@RECIPE@\n",
             &format!("#\n{}#\n", each_line(RECIPE, "#      ")),
@@ -61,6 +97,26 @@ pub fn manifests(
         .replace("@UNIT@", &layout.unit.to_string())
         .replace("@DIRECTORY@", &layout.directory.to_string());
     Ok(text)
+}
+
+/// The commands that take the class off a cluster again, for a shell.
+///
+/// # Errors
+/// Kubernetes takes no such name.
+pub fn removal(name: &RuntimeName) -> Result<String, KubernetesError> {
+    Ok(REMOVAL.replace("@NAME@", handler(name)?))
+}
+
+impl DaemonSet {
+    fn text(&self) -> String {
+        let script = format!("{COMMON}{}", self.script);
+        DAEMON_SET
+            .replace("@SCRIPT@\n", &each_line(&script, "              "))
+            .replace("@READY@", self.ready)
+            .replace("@CHOSEN@", self.chosen)
+            .replace("@SET_LABEL@", &format!("@NAME@{}", self.suffix))
+            .replace("@SET@", &format!("boundary-shim-@NAME@{}", self.suffix))
+    }
 }
 
 /// Hands the objects to the user's `kubectl`, with its own idea of which cluster is meant.

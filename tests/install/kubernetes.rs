@@ -1,26 +1,93 @@
-//! `install kubernetes`: what the DaemonSet does on a node, and who gets the objects.
+//! `install kubernetes`: what the DaemonSets do on a node, and who gets the objects.
 
 use std::path::Path;
 
+use boundary_shim::audit::line::ContainerIdentity;
+use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
+use boundary_shim::container::state::{ProcessId, SavedState};
 use boundary_shim::integrate::kubernetes::{self, NodeLayout};
+use boundary_shim::policy::{Exit, GivenNames, PolicySource};
+use boundary_shim::settings::Settings;
 
 use crate::containerd::DEBIAN;
 use crate::here::{Here, in_an_etc_of_its_own, text};
 
+/// A node's files, a containerd that only keeps running, and a systemctl that starts it anew.
+const NODE: &str = r#"
+    here=$0 config=$1 directory=$2 shim=$2/boundary-shim
+    mount -t tmpfs none /usr/local/bin; chmod 755 /usr/local/bin
+    mkdir -p ${config%/*} $directory /run/boundary; cp $here/before.toml $config
+    rm -rf /etc/docker
+    cp $here/boundary-shim $here/program
+    mkdir /mnt/bin
+    printf '#!/bin/sh\nsleep 600 & wait\n' >/mnt/bin/containerd
+    cat >/usr/local/bin/systemctl <<END
+#!/bin/sh
+echo systemctl "\$*"
+[ ! -e /mnt/broken ] || [ "\$1" != restart ] || exit 1
+kill \$(cat /mnt/pid)
+sleep 0.05 # a containerd takes its time to end; when a process began is known by hundredths of a second
+/mnt/bin/containerd --config $config </dev/null >/dev/null 2>&1 &
+echo \$! >/mnt/pid
+END
+    chmod 755 /mnt/bin/containerd /usr/local/bin/systemctl
+    /mnt/bin/containerd --config $config </dev/null >/dev/null 2>&1 & echo $! >/mnt/pid
+
+    # begins SCRIPT: one of the DaemonSets gets a pod here. is_done: it becomes ready, and its pod is ended.
+    begins() { sh $here/$1.sh >/mnt/said 2>&1 & node=$!; }
+    is_done() {
+        timeout 60 sh -c "until [ -e $here/done ]; do kill -0 $node || exit 1; sleep 0.02; done" || { cat /mnt/said; exit 1; }
+        kill -TERM $node; wait $node; rm $here/done; asked "$1"
+    }
+    asked() { echo "$1:" $(sed -n 's/^systemctl //p' /mnt/said); }
+    is_whole() { grep -q boundary-npm $config && cmp $here/program $shim; }
+    doctor() { $shim doctor containerd --config $config --name boundary || true; }
+
+    begins install; is_done fresh; is_whole
+    grep -qx "link $directory/boundary-npm to boundary-shim" /mnt/said
+    begins install; is_done again; is_whole
+    echo newer >>$here/program
+    begins install; is_done newer; is_whole
+
+    echo '# the entry may have been written just now' >>$config
+    doctor | grep -A1 'containerd: it was started before its configuration was last changed'
+    begins install; is_done interrupted; is_whole
+    doctor | grep 'containerd: the runtime'
+
+    # A pod of the class runs.
+    sleep 600 & pod=$!
+    mkdir /run/boundary/web; started=$(cut -d ' ' -f 22 /proc/$pod/stat)
+    sed "s/\"pid\":999999,\"started\":888888/\"pid\":$pod,\"started\":$started/" $here/record.json >/run/boundary/web/record.json
+    begins uninstall
+    timeout 60 sh -c 'until grep shop/web-1 /mnt/said; do sleep 0.02; done'
+    is_whole; asked waits
+    [ ! -e $here/done ]
+    kill $pod; wait $pod || true; rm -r /run/boundary/web
+    is_done taken-off
+    grep -c shop/web-1 /mnt/said
+    head -n -1 $config | cmp - $here/before.toml; [ ! -e $shim ]
+    cp $here/before.toml $config; systemctl restart >/dev/null
+    begins uninstall; is_done nothing-there; cmp $here/before.toml $config
+
+    begins install; is_done fresh
+    $shim uninstall containerd --config $config >/dev/null
+    begins uninstall; is_done interrupted; cmp $here/before.toml $config; [ ! -e $shim ]
+
+    touch /mnt/broken
+    begins install; ! wait $node; asked broken; cmp $here/before.toml $config
+"#;
+
+/// What the scripts ask of systemd in [`NODE`], and what else is said.
+const EXPECTED: &str = "fresh: restart UNIT\nagain:\nnewer:\n\
+    FAIL  containerd: it was started before its configuration was last changed\n      \
+    restart it: until then it may not know the runtime boundary\n\
+    interrupted: restart UNIT\nok    containerd: the runtime boundary is installed\n\
+    boundary-shim: still running, and without the runtime they could neither be restarted nor entered: shop/web-1: delete them first\n\
+    waits:\ntaken-off: restart UNIT\n1\nnothing-there:\n\
+    fresh: restart UNIT\ninterrupted: restart UNIT\nbroken: restart UNIT start UNIT\n";
+
 /// What `install kubernetes` is told of a node, and which file the node has.
 fn node_with(config: &str, unit: &str, directory: &str) {
-    const NODE: &str = "mount -t tmpfs none /usr/local/bin
-        chmod 755 /usr/local/bin; mkdir -p $(dirname $2) $3; cp \"$1/before.toml\" $2
-        printf '#!/bin/sh\\ntouch /mnt/done; echo systemctl \"$*\"\\n' >/usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl
-        rm -rf /etc/docker
-        for time in 1 2; do
-          sh \"$0\" & node=$!
-          timeout 60 sh -c 'until [ -e /mnt/done ]; do sleep 0.05; done'
-          kill -TERM $node; wait $node; rm /mnt/done
-          cmp \"$1/before.toml\" $2; [ ! -e $3/boundary-shim ]
-        done
-        printf '#!/bin/sh\\necho systemctl \"$*\"; [ \"$1\" != restart ]\\n' >/usr/local/bin/systemctl
-        ! sh \"$0\"; cmp \"$1/before.toml\" $2";
     let here = Here::new();
     here.put("before.toml", DEBIAN);
     let layout = NodeLayout {
@@ -34,54 +101,89 @@ fn node_with(config: &str, unit: &str, directory: &str) {
     );
     let image = "image".parse().expect("a name");
     let manifests = kubernetes::manifests(&name, &policy, &image, &layout).expect("made");
-    let (_, block) = manifests.split_once("- |\n").expect("a script");
-    let (block, _) = block.split_once("\n---").expect("an end");
-    let lines = block
-        .lines()
-        .map(|line| line.strip_prefix("              ").unwrap_or_default());
-    let inside = lines.collect::<Vec<_>>().join("\n").replace(
-        "</boundary-shim",
-        &format!("<{}", here.ours.binary.display()),
-    );
-    here.put("node.sh", &inside);
+    let mut scripts = manifests.split("- |\n").skip(1);
+    for name in ["install", "uninstall"] {
+        put_script(&here, name, scripts.next().expect("a script"));
+    }
+    here.put("record.json", &record());
 
     let output = in_an_etc_of_its_own(
         &["--pid", "--fork", "--mount-proc"],
         NODE,
-        &[
-            &here.at("node.sh"),
-            &here.at(""),
-            Path::new(config),
-            Path::new(directory),
-        ],
+        &[&here.at(""), Path::new(config), Path::new(directory)],
     );
-    let said = text(&output.stdout);
     assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{said}\n{}",
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), &*EXPECTED.replace("UNIT", unit)),
+        "{}",
         text(&output.stderr)
-    );
-    let all: Vec<_> = said
-        .lines()
-        .filter(|line| line.starts_with("systemctl"))
-        .collect();
-    let (restart, start) = (
-        &*format!("systemctl restart {unit}"),
-        &*format!("systemctl start {unit}"),
-    );
-    assert_eq!(
-        all,
-        [restart, restart, restart, restart, restart, start],
-        "{said}"
-    );
-    assert!(
-        said.contains(&format!("link {directory}/boundary-npm to boundary-shim")),
-        "{said}"
     );
 }
 
-/// The DaemonSet's own script, with the namespaces of a node: process 1 is ours, and its files are
+/// A script as the pod's shell gets it, but for what is the pod's own; it needn't rest long here.
+fn put_script(here: &Here, name: &str, block: &str) {
+    let block = block.split("\n---").next().expect("the block");
+    let lines = block
+        .lines()
+        .map(|line| line.strip_prefix("              ").unwrap_or_default());
+    let at = |name: &str| here.at(name).display().to_string();
+    let script = lines
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace(
+            "program=/boundary-shim ",
+            &format!("program={} ", at("program")),
+        )
+        .replace("done=/done ", &format!("done={} ", at("done")))
+        .replace("/run/boundary-node.lock", &at("lock"))
+        .replace("rest 10;", "rest 0.02;");
+    here.put(&format!("{name}.sh"), &script);
+}
+
+/// What is on record of a pod's container, with numbers that no process has.
+fn record() -> String {
+    let settings = Settings::default();
+    let plan = Plan {
+        container: "c1".into(),
+        identity: ContainerIdentity {
+            engine: Some("containerd".into()),
+            pod: Some("web-1".into()),
+            namespace: Some("shop".into()),
+            ..ContainerIdentity::default()
+        },
+        gateway: GatewayOwner::Own,
+        pod: None,
+        starts_by_verb: true,
+        user_namespace: false,
+        nesting_capability: Recipients::Nobody,
+        apparmor_profile: None,
+        notices: Vec::new(),
+        own_notices: Vec::new(),
+        links_are_looked_for: false,
+        cgroups_path: None,
+        proxy_memory: settings.proxy_memory,
+        dns_rate_limit: settings.dns_rate_limit,
+        log_level: settings.log_level,
+        state: "/run/boundary/web".into(),
+        audit: "/var/log/boundary/c1.jsonl".into(),
+        exit: Exit::Uplink,
+        resolvers: Vec::new(),
+        given: GivenNames::default(),
+        policy: PolicySource::default(),
+    };
+    let state = SavedState {
+        plan,
+        init: ProcessId {
+            pid: 999_999,
+            started: 888_888,
+        },
+        proxy: None,
+        network_namespace: 0,
+    };
+    serde_json::to_string(&state).expect("JSON")
+}
+
+/// The DaemonSets' own scripts, with the namespaces of a node: process 1 is ours, and its files are
 /// a copy of /etc.
 pub(crate) fn node() {
     node_with(
@@ -136,6 +238,16 @@ pub(crate) fn kubectl() {
         (Some(0), "apply -f -\n")
     );
     assert_eq!(here.get("given"), text(&printed.stdout));
+
+    let output = here
+        .prepared(&["uninstall", "kubernetes", "--name", "npm"])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+    let commands = text(&output.stdout);
+    assert!(
+        commands.starts_with("#!/bin/sh\n") && commands.contains("boundary-shim/npm=uninstall")
+    );
 
     let output = run(&["--name", "A"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));

@@ -19,6 +19,7 @@ mod host;
 mod lives;
 mod pods;
 mod says;
+mod updates;
 mod world;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             .chain(execs::TESTS)
             .chain(bundles::TESTS)
             .chain(pods::TESTS)
+            .chain(updates::TESTS)
             .chain(hooks);
         for (name, test) in all {
             let run = move || {

@@ -20,6 +20,8 @@ pub(crate) struct World {
     directory: TempDir,
     /// The container's id, unlike any other test's.
     pub(crate) id: String,
+    /// The program that is tested.
+    pub(crate) program: PathBuf,
 }
 
 impl World {
@@ -37,7 +39,11 @@ impl World {
                 .unwrap()
                 .replace('.', "-")
         );
-        let world = Self { directory, id };
+        let world = Self {
+            directory,
+            id,
+            program: env!("CARGO_BIN_EXE_boundary-shim").into(),
+        };
         for name in ["lib", "lib64"] {
             fs::create_dir_all(world.path("bundle/rootfs")).unwrap();
             symlink(
@@ -150,7 +156,7 @@ impl World {
             "BUNDLE" => self.path("bundle"),
             other => other.replace("DIR", self.directory.path().to_str().unwrap()),
         };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
+        let mut command = Command::new(&self.program);
         command.args(["--boundary-config", &self.path("config.toml")]);
         // `--root` and the like go first; they are harmless to every verb that is tried.
         command

@@ -4,6 +4,7 @@
 
 use crate::apparmor::{Denied, is_engine_default};
 use crate::host::Host;
+use crate::integrate::containerd::RunningConfig;
 use crate::settings::UserNamespace;
 
 /// Facts about the host. An error is a text for people, its causes joined.
@@ -66,8 +67,14 @@ pub(super) struct SettingsFacts {
 #[derive(Debug)]
 pub(super) struct EngineFacts {
     pub(super) name: &'static str,
-    /// Whether it offers the runtime.
+    /// The runtime's name there.
+    pub(super) runtime: String,
+    /// Whether this very engine was asked about, and so has to offer the runtime.
+    pub(super) asked_for: bool,
+    /// Whether its configuration offers the runtime.
     pub(super) installed: Result<bool, String>,
+    /// What a containerd that runs goes by; none for other engines, and where it can't be told.
+    pub(super) running: Option<RunningConfig>,
     /// Its own default runtime, where its configuration has it elsewhere than others of that name.
     pub(super) runs: Option<String>,
 }
@@ -328,14 +335,29 @@ fn profile(name: &str, denied: Option<Denied>) -> Finding {
 }
 
 fn engine(engine: &EngineFacts) -> Finding {
-    let name = engine.name;
-    match &engine.installed {
-        Ok(true) => Finding::fine(format!("{name}: the runtime boundary is installed")),
-        Ok(false) => Finding::note(
-            format!("{name}: the runtime boundary is not installed"),
-            format!("to install it: boundary-shim install {name}"),
+    let EngineFacts { name, runtime, .. } = engine;
+    match (&engine.installed, engine.running) {
+        (Ok(true), Some(RunningConfig::Older)) => Finding::broken(
+            format!("{name}: it was started before its configuration was last changed"),
+            format!("restart it: until then it may not know the runtime {runtime}"),
         ),
-        Err(error) => Finding::broken(
+        (Ok(true), Some(RunningConfig::NotFound)) if engine.asked_for => Finding::note(
+            format!(
+                "{name}: the runtime {runtime} is installed, but no process was found that reads this file"
+            ),
+            "whether containerd knows the runtime can't be told",
+        ),
+        (Ok(true), _) => Finding::fine(format!("{name}: the runtime {runtime} is installed")),
+        (Ok(false), _) => Finding {
+            severity: if engine.asked_for {
+                Severity::Broken
+            } else {
+                Severity::Note
+            },
+            what: format!("{name}: the runtime {runtime} is not installed"),
+            remarks: vec![format!("to install it: boundary-shim install {name}")],
+        },
+        (Err(error), _) => Finding::broken(
             format!("{name}: {error}"),
             "fix the engine's configuration: the engine can't read it either",
         ),
@@ -366,8 +388,8 @@ mod tests {
         let runs = Some("/usr/libexec/crio/crun".to_owned());
         let engine = EngineFacts {
             name: "crio",
-            installed: Ok(true),
             runs: runs.clone(),
+            ..installed()
         };
         let mut facts = healthy();
         facts.engines.push(engine);
@@ -413,11 +435,18 @@ mod tests {
             profiles: vec![("boundary-default".into(), None)],
             neighbours: Some([1024, 1024]),
             lost: 0,
-            engines: vec![EngineFacts {
-                name: "docker",
-                installed: Ok(true),
-                runs: None,
-            }],
+            engines: vec![installed()],
+        }
+    }
+
+    fn installed() -> EngineFacts {
+        EngineFacts {
+            name: "docker",
+            runtime: "boundary".into(),
+            asked_for: false,
+            installed: Ok(true),
+            running: None,
+            runs: None,
         }
     }
 
@@ -498,6 +527,43 @@ mod tests {
         assert_eq!(broken(&facts), ["user namespaces: disabled"]);
         facts.configuration.as_mut().unwrap().user_namespace = UserNamespace::Never;
         assert!(broken(&facts).is_empty());
+    }
+
+    #[test]
+    fn a_containerd_that_began_too_early_is_broken_and_one_without_the_runtime_only_if_it_was_asked_for()
+     {
+        let judged = |asked_for, offers, running| {
+            let facts = EngineFacts {
+                name: "containerd",
+                runtime: "npm-only".into(),
+                asked_for,
+                installed: Ok(offers),
+                running: Some(running),
+                runs: None,
+            };
+            let finding = engine(&facts);
+            assert_eq!(finding.remarks.is_empty(), finding.severity == Fine);
+            finding.severity
+        };
+        use RunningConfig::{Current, NotFound, Older};
+        use Severity::{Broken, Fine, Note};
+        for (asked_for, offers, running, severity) in [
+            (false, true, Older, Broken),
+            (true, true, Older, Broken),
+            (true, true, Current, Fine),
+            (true, true, NotFound, Note),
+            (false, true, NotFound, Fine),
+            (true, false, Current, Broken),
+            (true, false, Older, Broken),
+            (false, false, Current, Note),
+            (false, false, Older, Note),
+        ] {
+            assert_eq!(
+                judged(asked_for, offers, running),
+                severity,
+                "{asked_for} {offers} {running:?}"
+            );
+        }
     }
 
     #[test]

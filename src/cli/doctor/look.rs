@@ -16,7 +16,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::findings::{EngineFacts, Facts, RuntimeFacts, SettingsFacts};
 use crate::apparmor::{self, Denied};
-use crate::cli::install::installation;
+use crate::cli::install::{InstallTarget, installation};
 use crate::container::state;
 use crate::dockerd;
 use crate::gateway::{Gateway, NamespaceHandle, adopt};
@@ -38,11 +38,11 @@ use crate::sys::socket;
 /// The most policy files that are checked.
 const MOST_POLICIES: usize = 1000;
 
-/// Looks at this host.
+/// Looks at this host, and at all its engines or `only` one.
 ///
 /// # Errors
 /// This program's own file can't be found.
-pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
+pub(super) fn look(config: Option<&Path>, only: Option<InstallTarget>) -> anyhow::Result<Facts> {
     let settings = settings::load(config);
     // With a broken configuration no runtime is called: report the one used without configuration.
     let configured = settings
@@ -68,7 +68,7 @@ pub(super) fn look(config: Option<&Path>) -> anyhow::Result<Facts> {
             .iter()
             .filter(|record| record.has_lost_its_gateway())
             .count(),
-        engines: engines(&installation()?),
+        engines: engines(&installation()?, only),
     })
 }
 
@@ -257,7 +257,15 @@ fn profiles(tier: Tier) -> Vec<(String, Option<Denied>)> {
     tried.collect()
 }
 
-fn engines(ours: &Installation) -> Vec<EngineFacts> {
+/// The engines that are there, or the one that was asked for.
+fn engines(ours: &Installation, only: Option<InstallTarget>) -> Vec<EngineFacts> {
+    if let Some(target) = only {
+        let asked_for = judged("containerd", &target.engine, ours, &target.name);
+        return vec![EngineFacts {
+            asked_for: true,
+            ..asked_for
+        }];
+    }
     let Ok(name) = "boundary".parse::<RuntimeName>() else {
         return Vec::new();
     };
@@ -292,23 +300,31 @@ fn engines(ours: &Installation) -> Vec<EngineFacts> {
     let here = known
         .into_iter()
         .filter(|(_, program, _)| process::on_host(program).is_some());
+    here.map(|(name_of_engine, _, engine)| judged(name_of_engine, &engine, ours, &name))
+        .collect()
+}
+
+fn judged(
+    engine: &'static str,
+    place: &integrate::Engine,
+    ours: &Installation,
+    name: &RuntimeName,
+) -> EngineFacts {
     // If there is something to uninstall, it is installed.
-    let judged = here.map(|(name_of_engine, _, engine)| {
-        let plan = integrate::uninstall(&engine, ours, &name);
-        let installed = plan
-            .map(|plan| !plan.steps.is_empty())
-            .map_err(|error| joined(error.into()));
-        let runs = match &engine {
-            integrate::Engine::DropIn(drop_in) => drop_in.default_runtime(),
-            integrate::Engine::Docker(_) | integrate::Engine::Containerd(_) => None,
-        };
-        EngineFacts {
-            name: name_of_engine,
-            installed,
-            runs,
-        }
-    });
-    judged.collect()
+    let installed = integrate::uninstall(place, ours, name).map(|plan| !plan.steps.is_empty());
+    let (runs, running) = match place {
+        integrate::Engine::DropIn(drop_in) => (drop_in.default_runtime(), None),
+        integrate::Engine::Containerd(containerd) => (None, containerd.runs_with().ok()),
+        integrate::Engine::Docker(_) => (None, None),
+    };
+    EngineFacts {
+        name: engine,
+        runtime: name.to_string(),
+        asked_for: false,
+        installed: installed.map_err(|error| joined(error.into())),
+        running,
+        runs,
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) enum InstallEngine {
     Podman(EngineArguments<PodmanWords, PolicyArgument>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
     Crio(EngineArguments<CrioWords, PolicyArgument>),
-    /// Print a RuntimeClass, a DaemonSet that runs `install containerd` on nodes, and a sample pod
+    /// Print a RuntimeClass, DaemonSets that install on nodes and uninstall, and a sample pod
     Kubernetes(KubernetesWords),
 }
 
@@ -56,6 +56,8 @@ pub(super) enum UninstallEngine {
     Podman(EngineArguments<PodmanWords>),
     /// Remove the runtime from CRI-O's configuration
     Crio(EngineArguments<CrioWords>),
+    /// Print the commands that take a RuntimeClass, and what belongs to it, off a cluster's nodes
+    Kubernetes(KubernetesRemoval),
 }
 
 /// The arguments after an engine's name: the engine's own, those that every engine has, and `More`,
@@ -107,8 +109,9 @@ pub(super) struct DockerWords {
     daemon_config: PathBuf,
 }
 
+/// Which runtime of which containerd.
 #[derive(Debug, Args)]
-pub(super) struct ContainerdWords {
+pub(in crate::cli) struct ContainerdWords {
     /// Name of the runtime, as in a RuntimeClass's handler
     #[arg(long, default_value = "boundary")]
     name: RuntimeName,
@@ -162,6 +165,13 @@ pub(super) struct KubernetesWords {
     pub(super) apply: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct KubernetesRemoval {
+    /// Name of the RuntimeClass
+    #[arg(long, default_value = "boundary")]
+    pub(super) name: RuntimeName,
+}
+
 impl KubernetesWords {
     pub(super) fn layout(&self) -> NodeLayout {
         NodeLayout {
@@ -173,9 +183,9 @@ impl KubernetesWords {
 }
 
 /// What an engine's own arguments mean.
-pub(super) struct InstallTarget {
-    pub(super) engine: Engine,
-    pub(super) name: RuntimeName,
+pub(in crate::cli) struct InstallTarget {
+    pub(in crate::cli) engine: Engine,
+    pub(in crate::cli) name: RuntimeName,
     /// A command that uses the runtime, where there is one.
     pub(super) example: Option<String>,
 }

@@ -265,6 +265,22 @@ impl Files {
             .find(|path| !path.exists()))
     }
 
+    /// The files, and the directories of which every file that fits a pattern is imported: such a
+    /// directory changes when a file goes.
+    pub(super) fn sources(&self) -> Result<Vec<PathBuf>, IntegrateError> {
+        let mut all: Vec<_> = self.list.iter().map(|file| file.path.clone()).collect();
+        for file in &self.list {
+            let patterns = file
+                .explain(file.document.imports())?
+                .into_iter()
+                .filter(|import| import.contains('*'))
+                .map(|import| file.beside(import));
+            let directories = patterns.filter_map(|pattern| pattern.parent().map(Path::to_owned));
+            all.extend(directories.filter(|directory| directory.exists()));
+        }
+        Ok(all)
+    }
+
     /// By index.
     pub(super) fn counting(&self) -> Result<Vec<usize>, IntegrateError> {
         if self.merged {

@@ -1,38 +1,20 @@
-# Everything is done on the node itself, with nsenter: its files, its containerd, its systemd.
+# Everything is done on the node itself, with nsenter: its files, its containerd, its systemd. Wherever a run is ended, the
+# next one finds out what is left to do, and does it.
 set -eu
+program=/boundary-shim # in this image
+done=/done             # in this container: the readiness probe looks for it
 directory=@DIRECTORY@
 shim=$directory/boundary-shim
 config=@CONFIG@
-host() { nsenter --target 1 --mount -- "$@"; }
+host() { nsenter --target 1 --mount -- "$@" 9>&-; }
+rest() { sleep "$1" 9>&- & wait $! || true; }
 
-# A file in another place belongs to a containerd that need not be in the PATH: whether its service starts tells, then.
-is_read() { [ $config != /etc/containerd/config.toml ] || host containerd config dump >/dev/null; }
+# What is being done is finished before this ends. No other script works on the node meanwhile, for this class or another.
+ended=
+trap 'ended=yes' TERM
+exec 9>/proc/1/root/run/boundary-node.lock
+begin() { flock 9 && if [ -n "$ended" ]; then exit 0; fi; }
+end() { flock -u 9; }
 
-put_on() {
-  host sh -c "cat >$shim.new && chmod 755 $shim.new && mv $shim.new $shim" </boundary-shim
-  said=$(host $shim install containerd --config $config --name @NAME@ --policy @POLICY@)
-  echo "$said"
-  case $said in "already installed"*) return ;; esac
-  # Containers keep running. If containerd would not start again, it gets its old configuration back.
-  if ! { is_read && host systemctl restart @UNIT@; }; then
-    host $shim uninstall containerd --config $config --name @NAME@
-    host systemctl start @UNIT@
-    exit 1
-  fi
-}
-
-take_off() {
-  said=$(host $shim uninstall containerd --config $config --name @NAME@)
-  echo "$said"
-  case $said in "not installed"*) ;; *) host systemctl restart @UNIT@ ;; esac
-  # The program is kept while something needs it: running containers, other policies' links, other entries.
-  host sh -c "[ -n \"\$(ls -A /run/boundary 2>/dev/null)\" ] || [ -n \"\$(find $directory -lname boundary-shim)\" ] ||
-    grep -rqs $shim /etc/containerd /etc/docker ${config%/*} || rm -f $shim"
-}
-
-trap 'take_off; exit 0' TERM
-put_on
-while :; do
-  sleep 3600 &
-  wait $!
-done
+# Whether containerd has yet to read what is in its files: `install` and `uninstall` say so.
+has_to_restart() { case $1 in *"containerd reads its configuration only when it starts"*) ;; *) return 1 ;; esac; }

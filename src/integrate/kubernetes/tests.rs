@@ -79,7 +79,7 @@ fn at<'a>(document: &'a Value, path: &str) -> &'a str {
 }
 
 #[test]
-fn three_objects_of_stable_versions_belong_together() {
+fn the_objects_are_of_stable_versions_and_belong_together() {
     let documents = documents(&text("boundary-2"));
     let kinds: Vec<_> = documents
         .iter()
@@ -90,11 +90,12 @@ fn three_objects_of_stable_versions_belong_together() {
         [
             ("node.k8s.io/v1", "RuntimeClass"),
             ("apps/v1", "DaemonSet"),
+            ("apps/v1", "DaemonSet"),
             ("v1", "Pod")
         ]
     );
-    let [class, set, pod] = &documents[..] else {
-        panic!("three")
+    let [class, set, uninstaller, pod] = &documents[..] else {
+        panic!("four")
     };
     assert_eq!(at(class, "/handler"), "boundary-2");
     assert_eq!(
@@ -109,10 +110,38 @@ fn three_objects_of_stable_versions_belong_together() {
         at(class, "/scheduling/nodeSelector/boundary-shim~1boundary-2"),
         "true"
     );
-    assert_eq!(
-        set.pointer("/spec/selector/matchLabels"),
-        set.pointer("/spec/template/metadata/labels")
+    for set in [set, uninstaller] {
+        assert_eq!(
+            set.pointer("/spec/selector/matchLabels"),
+            set.pointer("/spec/template/metadata/labels")
+        );
+    }
+    assert_ne!(
+        set.pointer("/spec/selector"),
+        uninstaller.pointer("/spec/selector"),
+        "neither takes the other's pods for its own"
     );
+    assert_eq!(
+        at(
+            uninstaller,
+            "/spec/template/spec/nodeSelector/boundary-shim~1boundary-2"
+        ),
+        "uninstall"
+    );
+    assert_eq!(
+        [set, uninstaller].map(|set| at(set, "/metadata/name")),
+        [
+            "boundary-shim-boundary-2",
+            "boundary-shim-boundary-2-uninstall"
+        ]
+    );
+    for set in [set, uninstaller] {
+        // A pod of the new kind takes the place of one of the old: nothing may need both at once.
+        assert_eq!(
+            at(set, "/spec/updateStrategy/rollingUpdate/maxUnavailable"),
+            "10%"
+        );
+    }
     assert_eq!(
         at(set, "/spec/template/spec/containers/0/image"),
         "images.test:5000/boundary-shim:1"
@@ -124,18 +153,52 @@ fn three_objects_of_stable_versions_belong_together() {
 }
 
 #[test]
-fn the_nodes_script_is_in_it_whole() {
+fn the_nodes_scripts_are_in_it_whole() {
     let documents = documents(&text("boundary"));
-    let script = at(&documents[1], "/spec/template/spec/containers/0/command/2");
+    for (document, set) in documents[1..].iter().zip([INSTALLER, UNINSTALLER]) {
+        let script = at(document, "/spec/template/spec/containers/0/command/2");
+        assert_eq!(
+            script,
+            format!("{COMMON}{}", set.script)
+                .replace("@NAME@", "boundary")
+                .replace("@POLICY@", "npm")
+                .replace("@CONFIG@", "/var/lib/k3s/config.toml")
+                .replace("@UNIT@", "k3s-agent")
+                .replace("@DIRECTORY@", "/opt/bin")
+        );
+    }
+}
+
+#[test]
+fn ready_is_who_is_done_and_the_installer_only_while_doctor_is_content() {
+    let documents = documents(&text("boundary"));
+    let probe = "/spec/template/spec/containers/0/readinessProbe/exec/command/2";
+    let [installer, uninstaller] = [1, 2].map(|index| at(&documents[index], probe));
+    assert!(COMMON.contains("done=/done ") && uninstaller == "test -e /done");
     assert_eq!(
-        script,
-        SCRIPT
-            .replace("@NAME@", "boundary")
-            .replace("@POLICY@", "npm")
-            .replace("@CONFIG@", "/var/lib/k3s/config.toml")
-            .replace("@UNIT@", "k3s-agent")
-            .replace("@DIRECTORY@", "/opt/bin")
+        installer,
+        "test -e /done && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
+         /opt/bin/boundary-shim doctor containerd --config /var/lib/k3s/config.toml --name boundary"
     );
+}
+
+#[test]
+fn what_takes_a_class_off_names_its_objects_and_its_label() {
+    let commands = removal(&"npm-2".parse().expect("a name")).expect("made");
+    assert!(!commands.contains('@'), "{commands}");
+    let manifests = text("npm-2");
+    for name in [
+        "boundary-shim-npm-2",
+        "boundary-shim-npm-2-uninstall",
+        "boundary-shim/npm-2",
+        "boundary-shim/node",
+    ] {
+        assert!(
+            commands.contains(name) && manifests.contains(name),
+            "{name}"
+        );
+    }
+    removal(&"a_b".parse().expect("a runtime's name")).expect_err("no name of Kubernetes'");
 }
 
 #[test]
@@ -153,6 +216,7 @@ fn the_recipe_is_in_it_and_no_placeholder_is_left() {
     );
     assert!(
         text.lines()
+            .filter(|line| !line.contains("command: ["))
             .all(|line| line.trim_end() == line && line.len() <= 140),
         "{text}"
     );

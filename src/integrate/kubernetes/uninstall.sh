@@ -1,0 +1,23 @@
+
+# This image's program, as the node sees it: it may have none of its own any more.
+ours() { host /proc/$$/root$program "$@"; }
+
+heard=
+take_off() {
+  # Refused while pods of the class run here: it names them.
+  if ! said=$(ours uninstall containerd --config $config --name @NAME@ 2>&1); then
+    [ "$said" = "$heard" ] || echo "$said"
+    heard=$said
+    return 1
+  fi
+  echo "$said"
+  ! has_to_restart "$said" || host systemctl restart @UNIT@ || return
+  # The program is kept while something needs it: running containers, other policies' links, other entries.
+  host sh -c "[ -n \"\$(ls -A /run/boundary 2>/dev/null)\" ] || [ -n \"\$(find $directory -lname boundary-shim)\" ] ||
+    grep -rqs $shim /etc/containerd /etc/docker ${config%/*} || rm -f $shim $shim.new"
+}
+
+until begin && take_off; do end; rest 10; done
+end
+touch $done
+until [ -n "$ended" ]; do rest 3600; done
