@@ -10,29 +10,39 @@ use crate::policy::{Denial, Hostname, Permit};
 /// Names that are tried for one address: more than this share it only on the largest hosters.
 const NAMES: usize = 16;
 
-/// The first name that is allowed; else the address where it is allowed and no deny rule is about
-/// one of its names; else the freshest name's denial, which is about what the client most probably
-/// meant.
+/// The names that are allowed, the freshest first, and behind them the address where it is allowed
+/// and no deny rule is about one of its names; else the freshest name's denial, which is about what
+/// the client most probably meant.
 pub(super) fn decide(
     names: &[Hostname],
     judge: impl Fn(Option<&Hostname>) -> Result<Permit, Denial>,
 ) -> (Option<&Hostname>, Result<Permit, Denial>) {
+    let mut allowed: Option<(&Hostname, Permit)> = None;
     let mut forbidden = None;
     let mut unmatched = None;
     for name in names.iter().take(NAMES) {
         match judge(Some(name)) {
-            Ok(permit) if permit.name().is_some() => return (Some(name), Ok(permit)),
-            // A rule for the address let it pass: not yet, another of its names may be denied.
+            // Without the way to the address: another of its names may be denied.
+            Ok(permit) if permit.name().is_some() => {
+                allowed = Some(match allowed {
+                    Some((first, permits)) => (first, permits.or(permit.alone())),
+                    None => (name, permit.alone()),
+                });
+            }
+            // A rule for the address let it pass: not yet, for the same reason.
             Ok(_) => {}
             Err(denial) if denial.rule.is_some() => forbidden = forbidden.or(Some((name, denial))),
             Err(denial) => unmatched = unmatched.or(Some((name, denial))),
         }
     }
-    match (forbidden, judge(None), unmatched) {
-        (Some((name, denial)), ..) | (None, Err(_), Some((name, denial))) => {
+    let by_address = judge(None);
+    match (allowed, forbidden, by_address, unmatched) {
+        (Some((name, permit)), None, Ok(address), _) => (Some(name), Ok(permit.or(address))),
+        (Some((name, permit)), ..) => (Some(name), Ok(permit)),
+        (None, Some((name, denial)), ..) | (None, None, Err(_), Some((name, denial))) => {
             (Some(name), Err(denial))
         }
-        (None, verdict, _) => (None, verdict),
+        (None, None, verdict, _) => (None, verdict),
     }
 }
 

@@ -603,10 +603,6 @@ fn observing_lets_pass_what_would_be_denied_and_says_so() {
         Some("domain=x.test")
     );
     assert!(permit.upstream(address("203.0.113.1"), &[]).is_ok());
-    permit.upstream(address("10.0.0.1"), &[]).unwrap_err();
-    permit
-        .upstream(address("169.254.169.254"), &[])
-        .unwrap_err();
     assert_eq!(
         &*Try::https("bad.test").permit(&policy).grounds().rule,
         "would deny: rule \"deny domain=bad.test\" forbids it"
@@ -618,6 +614,95 @@ fn observing_lets_pass_what_would_be_denied_and_says_so() {
         .decide_lookup(&Hostname::parse("x.test").unwrap())
         .unwrap();
     assert_eq!(&*rule.rule, "would deny: no rule allows it");
+}
+
+#[test]
+fn observing_lets_pass_wherever_a_name_leads_and_suggests_the_rule_for_it() {
+    for (attempt, leads_to, rule, suggestion) in [
+        (
+            Try::https("good.test"),
+            "10.0.0.1",
+            "would deny: good.test leads to 10.0.0.1, which is private (10.0.0.0/8), and no rule names it by cidr",
+            "domain=good.test cidr=10.0.0.1/32",
+        ),
+        (
+            Try::https("near.test"),
+            "10.9.0.1",
+            "would deny: near.test leads to 10.9.0.1, which is outside the cidr of the rules for it",
+            "domain=near.test cidr=10.9.0.1/32",
+        ),
+        (
+            Try::https("x.test"),
+            "10.0.0.1",
+            "would deny: no rule allows it",
+            "domain=x.test cidr=10.0.0.1/32",
+        ),
+        (
+            Try::new(Protocol::Tcp, "", "10.0.0.1:5432"),
+            "10.0.0.1",
+            "would deny: no rule allows it",
+            "cidr=10.0.0.1/32 port=5432",
+        ),
+    ] {
+        let rules = ["domain=good.test", "domain=near.test cidr=10.1.0.0/16"];
+        let permit = attempt.permit(&observing(&rules));
+        let upstream = permit.upstream(address(leads_to), &[]).unwrap();
+        let grounds = permit.grounds_at(upstream);
+        let said = (&*grounds.rule, grounds.suggestion.as_deref());
+        assert_eq!(said, (rule, Some(suggestion)), "{attempt:?}");
+        let followed = policy(&[&rules[..], &[suggestion]].concat(), &[]);
+        assert!(reaches(&followed, &attempt, address(leads_to)));
+    }
+}
+
+#[test]
+fn observing_opens_nothing_that_is_never_open() {
+    let own = address("10.0.0.2");
+    for policy in [observing(&["domain=*"]), observing(&[])] {
+        for route in Try::https("x.test").permit(&policy).routes() {
+            for never in ["169.254.169.254", "127.0.0.1", "::1", "fe80::1", "10.0.0.2"] {
+                let denial = route.upstream(address(never), &[own]).unwrap_err();
+                assert_eq!(denial.suggestion, None, "{never}");
+            }
+        }
+        Try::new(Protocol::Tcp, "", "169.254.169.254:80").denial(&policy);
+    }
+}
+
+#[test]
+fn observing_leads_where_the_container_addressed_it_if_the_name_leads_nowhere() {
+    for policy in [observing(&["domain=web"]), observing(&[])] {
+        let permit = Try::new(Protocol::Http, "web", "10.1.2.20:80").permit(&policy);
+        let routes: Vec<_> = permit
+            .routes()
+            .map(|route| (route.name().is_some(), route.address()))
+            .collect();
+        let chosen = address("10.1.2.20");
+        assert_eq!(routes, [(true, None), (false, Some(chosen))]);
+        let last = permit.routes().last().unwrap();
+        let grounds = last.grounds_at(last.upstream(chosen, &[]).unwrap());
+        let said = (&*grounds.rule, grounds.suggestion.as_deref());
+        assert_eq!(
+            said,
+            (
+                "would deny: no rule allows it",
+                Some("cidr=10.1.2.20/32 port=80")
+            )
+        );
+    }
+}
+
+#[test]
+fn a_rule_for_the_name_leaves_the_way_that_a_rule_for_the_address_gives() {
+    let attempt = Try::new(Protocol::Http, "web", "10.1.2.20:80");
+    let permit = attempt.permit(&policy(&["cidr=10.1.2.0/24", "domain=web"], &[]));
+    let ways: Vec<_> = permit
+        .routes()
+        .map(|route| &*route.grounds().rule)
+        .collect();
+    assert_eq!(ways, ["domain=web", "cidr=10.1.2.0/24"]);
+    let only = attempt.permit(&policy(&["cidr=10.1.3.0/24", "domain=web"], &[]));
+    assert_eq!(only.routes().count(), 1, "no rule allows the address");
 }
 
 #[test]
@@ -903,6 +988,23 @@ fn reaches(policy: &Policy, attempt: &Try, resolved: IpAddr) -> bool {
     }
 }
 
+/// Every address that is connected to in turn, until one answers, where the name leads to
+/// `resolved`.
+fn tried(policy: &Policy, attempt: &Try, resolved: IpAddr) -> Vec<IpAddr> {
+    let Verdict::Allow(permit) = policy.decide(&attempt.attempt()) else {
+        return Vec::new();
+    };
+    let of_route = |route: &Permit| {
+        route
+            .upstream(route.address().unwrap_or(resolved), &[])
+            .ok()
+    };
+    let addresses = permit.routes().filter_map(of_route);
+    addresses
+        .map(|address| address.socket_addr().ip())
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -922,6 +1024,38 @@ proptest! {
                 prop_assert!(reaches(&source(&allow), &attempt, resolved), "{:?}", allow);
             }
         }
+    }
+
+    #[test]
+    fn one_more_rule_that_allows_takes_nothing_away(
+        allow in any_rules(), deny in any_rules(), more in any_rule(), attempt in any_try(), resolved in any_address(),
+    ) {
+        let source = |allow: &[String]| compile(&PolicySource { allow: allow.to_vec(), deny: deny.clone(), ..PolicySource::default() });
+        let before = tried(&source(&allow), &attempt, resolved);
+        let after = source(&[&allow[..], &[more]].concat());
+        let now = tried(&after, &attempt, resolved);
+        for address in before {
+            prop_assert!(now.contains(&address), "{} is no longer tried", address);
+        }
+        // And no address is open but by rules for addresses.
+        let nameless = tried(&after, &Try { name: None, ..attempt.clone() }, resolved);
+        for address in now {
+            prop_assert!(address == resolved.to_canonical() || nameless.contains(&address), "{}", address);
+        }
+    }
+
+    #[test]
+    fn observing_passes_all_that_enforcing_passes_and_all_that_a_rule_could(
+        allow in any_rules(), deny in any_rules(), attempt in any_try(), resolved in any_address(),
+    ) {
+        let source = |mode| compile(&PolicySource { allow: allow.clone(), deny: deny.clone(), mode, ..PolicySource::default() });
+        let observed = tried(&source(Mode::Observe), &attempt, resolved);
+        for address in tried(&source(Mode::Enforce), &attempt, resolved) {
+            prop_assert!(observed.contains(&address));
+        }
+        let wanted = if attempt.name.is_some() { resolved } else { attempt.destination.ip() }.to_canonical();
+        let never = matches!(net::classify(wanted), Class::Special(_));
+        prop_assert_eq!(observed.contains(&wanted), !never);
     }
 
     #[test]
