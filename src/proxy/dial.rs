@@ -420,4 +420,53 @@ mod tests {
             assert_eq!(dialled(rules).await, missing, "{rules:?}");
         }
     }
+
+    /// Where a request for `web`, which no resolver knows, is sent that the container addresses to
+    /// 198.51.100.1; and by which rule.
+    async fn fallen_back(allow: &[&str]) -> Result<(String, String), DialError> {
+        let name = Hostname::parse("web").unwrap();
+        let bench = Bench::new(allow, Vec::new());
+        let destination = "198.51.100.1:80".parse().unwrap();
+        let attempt = Attempt {
+            protocol: Protocol::Http,
+            name: Some(&name),
+            destination,
+            method: None,
+            path: None,
+        };
+        let permit = bench.judge.decide(&attempt).unwrap();
+        let client = "10.0.0.2:40000".parse().unwrap();
+        let dialler = bench.dialler();
+        let (address, route) = dialler
+            .permitted_address(&permit, client, destination)
+            .await?;
+        let rule = route.grounds_at(address).rule.to_string();
+        Ok((address.socket_addr().to_string(), rule))
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_falls_back_to_the_address_that_a_rule_allows_and_to_no_other()
+     {
+        let by_address = "cidr=198.51.100.0/24 port=80";
+        for rules in [
+            &["domain=web", by_address][..],
+            &[by_address],
+            &[by_address, "domain=*"],
+        ] {
+            let (address, rule) = fallen_back(rules).await.unwrap();
+            assert_eq!(
+                (address.as_str(), rule.as_str()),
+                ("198.51.100.1:80", by_address)
+            );
+        }
+        for rules in [
+            &["domain=web"][..],
+            &["domain=web", "cidr=198.51.100.0/24 port=443"],
+            &["domain=web", "cidr=192.0.2.0/24"],
+            &["domain=web cidr=198.51.100.0/24"],
+        ] {
+            let error = fallen_back(rules).await.unwrap_err();
+            assert!(matches!(error, DialError::Unreachable(_)), "{rules:?}");
+        }
+    }
 }
