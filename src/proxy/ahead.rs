@@ -119,7 +119,7 @@ impl Ahead {
                         ..
                     } = &mut connected.upstream;
                     if let Some(route) = flow.route(permit, made_by.name(), *address) {
-                        *made_by = route.alone();
+                        **made_by = route.alone();
                         return Ok(Some(connected));
                     }
                 }

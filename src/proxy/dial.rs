@@ -28,7 +28,7 @@ pub struct Upstream {
     /// Where it goes.
     pub address: UpstreamAddr,
     /// The route by which it was made.
-    pub permit: Permit,
+    pub permit: Box<Permit>,
 }
 
 /// Why there is no connection.
@@ -124,7 +124,7 @@ impl Dialler {
         Ok(Upstream {
             stream,
             address,
-            permit: route.alone(),
+            permit: Box::new(route.alone()),
         })
     }
 

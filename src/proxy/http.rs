@@ -437,7 +437,7 @@ impl Conversation<'_> {
             may_be_pooled: true,
             served: Served::Nobody,
         };
-        Ok((server, Cow::Owned(permit)))
+        Ok((server, Cow::Owned(*permit)))
     }
 
     /// Passes a request on and its answer back, both at once.

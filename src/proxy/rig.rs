@@ -161,7 +161,7 @@ impl Outside for LoopbackOutside {
             Ok(Upstream {
                 stream,
                 address,
-                permit: permit.alone(),
+                permit: Box::new(permit.alone()),
             })
         })
     }

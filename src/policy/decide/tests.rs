@@ -1038,7 +1038,7 @@ proptest! {
             prop_assert!(now.contains(&address), "{} is no longer tried", address);
         }
         // And no address is open but by rules for addresses.
-        let nameless = tried(&after, &Try { name: None, ..attempt.clone() }, resolved);
+        let nameless = tried(&after, &Try { name: None, ..attempt }, resolved);
         for address in now {
             prop_assert!(address == resolved.to_canonical() || nameless.contains(&address), "{}", address);
         }
