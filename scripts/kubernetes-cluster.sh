@@ -26,7 +26,8 @@ bed() {
 resolvers = ["$DNS"]
 pod-nesting = ["nests"]
 [annotations]
-policies = ["services", "lost"]
+policies = ["services", "both", "lost"]
+modes = ["observe"]
 ceiling = "services"
 END
   # Another class's, whose pods start without what nothing bounds.
@@ -39,6 +40,14 @@ allow:
   - domain=allowed.test
   - domain=web.default.svc.cluster.local cidr=$SERVICES
   - cidr=$API/32 port=443
+END
+  # The same by both kinds of rules, and with one whose name nobody can look up.
+  cat >"$DIR/etc/boundary/policies/both.yaml" <<END
+allow:
+  - domain=web.default.svc.cluster.local cidr=$SERVICES
+  - cidr=$SERVICES
+  - domain=web
+  - domain=web.default
 END
   BED_ENGINE=containerd BED_RAM=1g start_bed
 }

@@ -65,6 +65,14 @@ containerd_was_restarted() { grep -qx 'restart containerd' "$DIR/kube/systemctl.
 
 records() { in_bed sh -c 'cat /var/log/boundary/*.jsonl'; }
 recorded() { records | jq -es --arg name "$1" 'any(.name == $name and .verdict == "deny")'; }
+suggested() { records | jq -es --arg rule "$1" 'any(.suggestion == $rule and .verdict == "allow")'; }
+
+# logged WORD NAME: `logs` finds an attempt at this name by the word.
+logged() { in_bed /usr/local/bin/boundary-shim logs --json "$1" | jq -es --arg name "$2" 'any(.name == $name)'; }
+
+# silent POD CONTAINER URL: neither reached nor answered.
+silent() { ! reaches "$@"; }
+
 recorded_notice() { records | jq -es --arg words "$1" 'any(.notice // "" | contains($words))'; }
 
 restarted() {

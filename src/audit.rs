@@ -4,7 +4,8 @@
 //! `line` is the format of one line, `record` what an attempt's lines say, `file` the append-only
 //! file, `minute` the limit on lines during a flood, `flows` the attempts that are open, `entry`
 //! the guard of one attempt, `journal` the writer, `last` writes the last line for a gateway that
-//! could not, `reader` reads files back, `prune` removes old ones. Nothing in here decides
+//! could not, `reader` reads files back, `members` keeps who else a record is about, `prune` removes
+//! old ones. Nothing in here decides
 //! anything: it is told what was decided and why.
 
 mod entry;
@@ -14,6 +15,7 @@ mod for_people;
 pub mod journal;
 mod last;
 pub mod line;
+pub mod members;
 mod minute;
 pub mod prune;
 pub mod reader;

@@ -23,7 +23,7 @@ use log::LevelFilter;
 use oci_spec::runtime::{ContainerState, State};
 
 use crate::container::bundle;
-use crate::container::plan::{GatewayOwner, Plan};
+use crate::container::plan::Plan;
 use crate::container::state::ProcessId;
 use crate::escape::quoted;
 use crate::logging::{self, Terminal};
@@ -66,15 +66,9 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;
     match words {
         [] => gateway::follow(planned(&state)?, init, state.bundle()),
-        [word] if word == DECIDE => match decide::plan(&state, init)? {
-            // Its gateway is there, and nobody will ask for a record of this one: neither `start`
-            // nor `delete` comes by.
-            Plan {
-                gateway: GatewayOwner::Joined,
-                ..
-            } => Ok(()),
-            plan => gateway::follow(plan, init, state.bundle()),
-        },
+        [word] if word == DECIDE => {
+            gateway::follow_decided(decide::plan(&state, init)?, init, state.bundle())
+        }
         _ => bail!("unexpected arguments after hook: expected decide or nothing"),
     }
 }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
-use crate::audit::{Journal, is_worth_keeping, write_last};
+use crate::audit::{Journal, is_worth_keeping, members, write_last};
 use crate::cgroup::{self, Entrance, Groups};
 use crate::container::plan::Plan;
 use crate::container::state::{ProcessId, SavedState};
@@ -325,6 +325,7 @@ impl Keeper {
         if why == EndReason::ContainerEnded && last.is_ok() && !is_worth_keeping(&plan.audit) {
             // It may be gone already.
             let _ = std::fs::remove_file(&plan.audit);
+            members::forget(&plan.audit);
         }
         if let Some(guard) = guard {
             guard.finish(outcome.is_ok());

@@ -44,7 +44,9 @@ pub fn remove(recorded: &RecordFiles, before: SystemTime) -> io::Result<Option<u
         return Ok(None);
     }
     let mut bytes = 0;
-    for (path, _, size) in recorded.files()? {
+    let files = recorded.files()?.into_iter();
+    let files = files.map(|(path, _, size)| (path, size));
+    for (path, size) in files.chain([(recorded.members_file(), 0)]) {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => bytes += size,
@@ -134,6 +136,16 @@ mod tests {
                 "young.jsonl"
             ]
         );
+    }
+
+    #[test]
+    fn who_joined_goes_with_the_record() {
+        let (folder, before) =
+            folder(&[("old.jsonl", 31), ("old.members", 1), ("young.members", 1)]);
+        let directory = Directory::new(folder.path());
+        let old = old(&directory, before, |_| false).unwrap();
+        assert_eq!(remove(&old[0], before).unwrap(), Some(10));
+        assert_eq!(left(&folder), ["young.members"]);
     }
 
     #[test]

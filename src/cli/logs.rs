@@ -40,8 +40,8 @@ use zone::Zone;
 pub struct LogsArguments {
     #[command(subcommand)]
     command: Option<LogsCommand>,
-    /// Container ID or a prefix of it, container name, or pod (NAME or NAMESPACE/NAME). Without it,
-    /// containers are listed
+    /// Container ID or a prefix of it (with or without containerd:// before it), container name, pod
+    /// (NAME or NAMESPACE/NAME), or NAMESPACE/ for all pods of one. Without it, containers are listed
     container: Option<String>,
     /// Show the newest container
     #[arg(long)]

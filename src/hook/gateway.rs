@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::audit::members::{self, Member};
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::container::state::{self, ProcessId, SavedState};
 use crate::control::{self, Request, Response};
@@ -62,9 +63,20 @@ fn be_filtered(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()>
             holder: Some(init),
         }),
         GatewayOwner::Joined => {
-            record_member(plan, init, Namespace::of_process(init.pid)?.inode()?)
+            let network = Namespace::of_process(init.pid)?.inode()?;
+            note_joined(&plan, network)?;
+            record_member(plan, init, network)
         }
         GatewayOwner::Pod => follow_pod(plan, init, bundle),
+    }
+}
+
+/// Follows a plan that was decided in the hook: the gateway of one that joins is there, and nobody
+/// will ask for a record of it: neither `start` nor `delete` comes by.
+pub(super) fn follow_decided(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
+    match plan.gateway {
+        GatewayOwner::Joined => note_joined(&plan, Namespace::of_process(init.pid)?.inode()?),
+        GatewayOwner::Own | GatewayOwner::Pod => follow(plan, init, bundle),
     }
 }
 
@@ -80,6 +92,28 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
     Ok(record.write()?)
 }
 
+/// Has the record of the gateway that filters this network be found by the container that joins it.
+fn note_joined(plan: &Plan, network: u64) -> anyhow::Result<()> {
+    if let Some(owner) = state::filtering(network).context("can't list the gateways")? {
+        note_member(&owner.plan.audit, plan);
+    }
+    Ok(())
+}
+
+/// Has a gateway's record be found by this container, too. It starts without that.
+fn note_member(record: &Path, plan: &Plan) {
+    let member = Member {
+        id: plan.container.clone(),
+        identity: plan.identity.clone(),
+    };
+    if let Err(error) = members::add(record, &member) {
+        log::warn!(
+            "can't note the container beside {}: {error}",
+            record.display()
+        );
+    }
+}
+
 /// Whether this very container has its gateway already: runc calls hooks twice for one without a
 /// mount namespace of its own.
 fn stands(plan: &Plan, init: ProcessId) -> bool {
@@ -91,6 +125,9 @@ fn stands(plan: &Plan, init: ProcessId) -> bool {
 fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     let state = plan.state.clone();
     let network = Namespace::of_process(init.pid)?.inode()?;
+    if let Some(of_pod) = plan.of_pod() {
+        note_member(&of_pod.audit, &plan);
+    }
     // Before anything else: others of the pod, which may be made at the same time, have to know
     // that this one is no stranger.
     record_member(plan.clone(), init, network)?;

@@ -2,7 +2,9 @@
 //!
 //! Owns the order: deny rules first, then rules for the name, then rules for the address.
 //! Invariant: a rule for a name permits reaching that *name*, which the proxy resolves itself; the
-//! address that the client chose counts only for rules that hold addresses and no names.
+//! address that the client chose counts only for rules that hold addresses and no names. Where both
+//! kinds allow an attempt, it has both ways ([`Permit::routes`]), so that no rule that allows ever
+//! takes away what the others allow (a property test checks this).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,9 +87,11 @@ impl Policy {
     pub fn decide(&self, attempt: &Attempt<'_>) -> Verdict {
         let attempt = canonical(attempt);
         match self.judge(&attempt) {
+            Ok(permit) if self.observes() => Verdict::Allow(self.or_anyhow(permit, &attempt)),
             Ok(permit) => Verdict::Allow(permit),
-            Err(denial) if self.mode == Mode::Observe && shut(&attempt).is_none() => {
-                Verdict::Allow(self.observed(&attempt, &denial))
+            Err(denial) if self.observes() && shut(&attempt).is_none() => {
+                let permit = self.observed(&attempt, &denial);
+                Verdict::Allow(self.or_anyhow(permit, &attempt))
             }
             Err(denial) => Verdict::Deny(denial),
         }
@@ -214,31 +218,37 @@ impl Policy {
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids(attempt)) {
             return Err(explain::forbidden(rule, attempt));
         }
+        let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
+        let forbidden: Vec<_> = self.deny.iter().filter(forbids).cloned().collect();
+        let route = |(target, chains): (PermittedTarget, Vec<RuleChain>)| {
+            let rule = chains.first()?.0.first()?.text().clone();
+            Some(Permit {
+                forbidden: forbidden.clone(),
+                ..self.permit(attempt, Grounds::rule(rule), target, chains)
+            })
+        };
+        let routes = self.fitting_routes(attempt).filter_map(route);
+        routes
+            .reduce(Permit::or)
+            .ok_or_else(|| self.unmatched(attempt))
+    }
+
+    /// Where an attempt may lead, with the rules that allow it: where its name does, and behind that
+    /// to the address that the client chose.
+    fn fitting_routes(
+        &self,
+        attempt: &Attempt<'_>,
+    ) -> impl Iterator<Item = (PermittedTarget, Vec<RuleChain>)> {
         let fits = |rule: &Rule| allows_port(rule, attempt) && rule.allows_request(attempt);
         let address = attempt.destination.ip();
-        let by_name = attempt
-            .name
-            .map(|name| self.chains(|rule| rule.allows_name(name) && fits(rule)));
-        let by_address = || self.chains(|rule| rule.allows_address(address) && fits(rule));
-        let (target, chains) = match (attempt.name, by_name) {
-            (Some(name), Some(chains)) if !chains.is_empty() => {
-                (PermittedTarget::Name(name.clone()), chains)
-            }
-            _ => (PermittedTarget::Address(address), by_address()),
-        };
-        let Some(rule) = chains
-            .first()
-            .and_then(|chain| chain.0.first())
-            .map(|rule| rule.text().clone())
-        else {
-            return Err(self.unmatched(attempt));
-        };
-        let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
-        let forbidden = self.deny.iter().filter(forbids).cloned().collect();
-        Ok(Permit {
-            forbidden,
-            ..self.permit(attempt, Grounds::rule(rule), target, chains)
-        })
+        let by_name = attempt.name.map(|name| {
+            let chains = self.chains(|rule| rule.allows_name(name) && fits(rule));
+            (PermittedTarget::Name(name.clone()), chains)
+        });
+        let by_address = self.chains(|rule| rule.allows_address(address) && fits(rule));
+        by_name
+            .into_iter()
+            .chain([(PermittedTarget::Address(address), by_address)])
     }
 
     fn judge_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
@@ -301,11 +311,32 @@ impl Policy {
             openings: self.chains(opens),
             forbidden: Vec::new(),
             narrowest,
+            observes: self.observes(),
+            otherwise: None,
         }
     }
 
-    /// What `observe` mode lets pass: the target as it was asked for, but still no special or
-    /// unnamed private address.
+    /// What `observe` mode lets pass: behind what rules allow the name and, for one that the gateway
+    /// can't look up (of a container's hosts file, of an engine's own resolver), the address that
+    /// the container chose.
+    fn or_anyhow(&self, permit: Permit, attempt: &Attempt<'_>) -> Permit {
+        let unnamed = Attempt {
+            name: None,
+            ..*attempt
+        };
+        let missing = [attempt, &unnamed].into_iter().filter(|way| {
+            let has_it = permit.routes().any(|route| route.name() == way.name);
+            !has_it && shut(way).is_none()
+        });
+        let observed = missing.map(|way| {
+            let denial = self.judge(way).err();
+            self.observed(way, &denial.unwrap_or_else(|| self.unmatched(way)))
+        });
+        let observed: Vec<_> = observed.collect();
+        observed.into_iter().fold(permit, Permit::or)
+    }
+
+    /// What `observe` mode lets pass: the target as it was asked for.
     fn observed(&self, attempt: &Attempt<'_>, denial: &Denial) -> Permit {
         let address = PermittedTarget::Address(attempt.destination.ip());
         let target = attempt

@@ -3,6 +3,10 @@
 //! Owns [`Permit`] and [`UpstreamAddr`]; both can be made only here and in [`super::decide`]. Knows
 //! nothing of sockets or of DNS. Invariant: the rules decided about a name, not about where it
 //! leads; only [`Permit::upstream`] has seen the address.
+//!
+//! What several rules allow has several routes ([`Permit::routes`]): by its name, and to the address
+//! that the client chose. The next is taken where one leads nowhere, so that a rule more never takes
+//! away what another allows; each is allowed by rules of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,6 +41,10 @@ pub struct Permit {
     pub(super) forbidden: Vec<Arc<Rule>>,
     /// The narrowest rule for this target and port, where one can be written.
     pub(super) narrowest: Option<String>,
+    /// Whether it is of `observe` mode, which lets pass what rules don't.
+    pub(super) observes: bool,
+    /// The route that is taken where this one leads nowhere.
+    pub(super) otherwise: Option<Box<Self>>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +92,26 @@ impl Permit {
         &self.grounds
     }
 
+    /// The same now that it is known which address it led to: in `observe` mode, rules may allow the
+    /// name and not that address, and then what is suggested names it.
+    #[must_use]
+    pub fn grounds_at(&self, address: UpstreamAddr) -> Grounds {
+        let strictly = self.ruled(address.0.ip());
+        match strictly.err().filter(|_| self.observes) {
+            // No rule allows the name either.
+            Some(denial) if self.rests_on_no_rule() => Grounds {
+                suggestion: denial.suggestion.map(Arc::from),
+                ..self.grounds.clone()
+            },
+            Some(denial) => Grounds::in_spite_of(&denial),
+            None => self.grounds.clone(),
+        }
+    }
+
+    fn rests_on_no_rule(&self) -> bool {
+        self.chains.iter().any(|chain| chain.0.is_empty())
+    }
+
     /// The name to resolve, where the permit is for a name.
     #[must_use]
     pub fn name(&self) -> Option<&Hostname> {
@@ -100,6 +128,47 @@ impl Permit {
             PermittedTarget::Name(_) => None,
             PermittedTarget::Address(address) => Some(address),
         }
+    }
+
+    /// This route, and then those that are taken in turn where one leads nowhere: its name can't be
+    /// looked up, or leads only to what may not be, or can't be, connected to.
+    pub fn routes(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |route| route.otherwise.as_deref())
+    }
+
+    /// This route alone.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self {
+            grounds: self.grounds.clone(),
+            target: self.target.clone(),
+            port: self.port,
+            chains: self.chains.clone(),
+            openings: self.openings.clone(),
+            forbidden: self.forbidden.clone(),
+            narrowest: self.narrowest.clone(),
+            observes: self.observes,
+            otherwise: None,
+        }
+    }
+
+    /// The same with another route, which the policy allowed by itself, behind its own.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let otherwise = match self.otherwise {
+            Some(next) => next.or(other),
+            None => other,
+        };
+        Self {
+            otherwise: Some(Box::new(otherwise)),
+            ..self
+        }
+    }
+
+    /// Whether it is for the same target.
+    #[must_use]
+    pub fn leads_where(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.address() == other.address()
     }
 
     /// Whether it rests on rules alone that ask for the method or the path.
@@ -141,8 +210,8 @@ impl Permit {
     /// host, never dialled.
     ///
     /// # Errors
-    /// Why this address may not be connected to, in `observe` mode too; another address of the same
-    /// name may be.
+    /// Why this address may not be connected to; another address of the same name may be. In
+    /// `observe` mode that is only what no rule could open.
     pub fn upstream(&self, address: IpAddr, own: &[IpAddr]) -> Result<UpstreamAddr, Denial> {
         let address = address.to_canonical();
         if self.address().is_some_and(|permitted| permitted != address) {
@@ -156,10 +225,17 @@ impl Permit {
         {
             return Err(self.denial(address, "this container's, its gateway's or its host's own"));
         }
-        let class = net::classify(address);
-        if let Class::Special(what) = &class {
-            return Err(self.denial(address, what));
+        if let Class::Special(what) = net::classify(address) {
+            return Err(self.denial(address, &what));
         }
+        if !self.observes {
+            self.ruled(address)?;
+        }
+        Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
+    }
+
+    /// What the rules say of an address that may be connected to at all.
+    fn ruled(&self, address: IpAddr) -> Result<(), Denial> {
         if let Some(rule) = self.forbidden.iter().find(|rule| rule.touches(address)) {
             let denial = self.denial(
                 address,
@@ -174,7 +250,7 @@ impl Permit {
             let denial = self.denial(address, "outside the cidr of the rules for it");
             return Err(denial.suggesting(self.suggestion(address)));
         }
-        if let Class::Private(what) = &class
+        if let Class::Private(what) = net::classify(address)
             && !self
                 .chains
                 .iter()
@@ -184,7 +260,7 @@ impl Permit {
             let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
             return Err(denial.suggesting(self.suggestion(address)));
         }
-        Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
+        Ok(())
     }
 
     fn denial(&self, address: IpAddr, is: &str) -> Denial {

@@ -105,13 +105,27 @@ impl Ahead {
     /// client has already heard this server: the words of two servers aren't mixed.
     async fn serve(self, flow: &Flow, permit: &Permit) -> Result<Option<Connected>, DialError> {
         let unused = self.is_silent() && self.sent == 0;
-        if self.permit.name() == permit.name() && self.permit.address() == permit.address() {
-            let connected = match self.state {
-                DialState::Dialling(dialling) => fresh(dialling.await?),
-                DialState::Connected { connected, .. } => connected,
+        let tried = |wanted: &Permit| self.permit.routes().any(|one| one.leads_where(wanted));
+        if self.permit.leads_where(permit) {
+            let dialled = match self.state {
+                DialState::Dialling(dialling) => dialling.await.map(fresh),
+                DialState::Connected { connected, .. } => Ok(connected),
             };
-            if flow.would_dial(permit, connected.upstream.address) {
-                return Ok(Some(connected));
+            match dialled {
+                Ok(mut connected) => {
+                    let Upstream {
+                        address,
+                        permit: made_by,
+                        ..
+                    } = &mut connected.upstream;
+                    if let Some(route) = flow.route(permit, made_by.name(), *address) {
+                        **made_by = route.alone();
+                        return Ok(Some(connected));
+                    }
+                }
+                Err(error) if permit.routes().all(tried) => return Err(error),
+                // There are other ways than those that failed.
+                Err(_) => {}
             }
         }
         if unused {
@@ -132,7 +146,7 @@ impl Ahead {
             match dialled {
                 Ok(upstream) => {
                     entry.allowed(
-                        self.permit.grounds(),
+                        &upstream.permit.grounds_at(upstream.address),
                         Some(upstream.address.socket_addr().ip()),
                     );
                     self.state = DialState::Connected {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ahead::{self, Ahead, Connected, Unidentified};
 use super::budget::used_up;
 use super::close::{self, reset};
-use super::dial::DialError;
+use super::dial::{DialError, Upstream};
 use super::flow::Flow;
 use super::http::{self, Said};
 use super::identify::{self, Answer, Identity};
@@ -282,9 +282,12 @@ async fn open(
     entry.open().map_err(Closed::Denied)?;
     match ahead::connect(flow, &permit, ahead).await {
         Ok(server) => {
+            let Upstream {
+                address, permit, ..
+            } = &server.upstream;
             entry.allowed(
-                permit.grounds(),
-                Some(server.upstream.address.socket_addr().ip()),
+                &permit.grounds_at(*address),
+                Some(address.socket_addr().ip()),
             );
             Ok(server)
         }
@@ -297,11 +300,14 @@ async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, mut entry: En
     let Connected {
         upstream, unpassed, ..
     } = server;
+    let Upstream { stream, permit, .. } = upstream;
+    // Not carried along by what may last for days.
+    drop(permit);
     let traffic = entry.traffic();
-    traffic.measure_by(Ends::of(client.meter(), upstream.stream.meter()));
+    traffic.measure_by(Ends::of(client.meter(), stream.meter()));
     let end = splice_both(
         client,
-        upstream.stream,
+        stream,
         Early {
             out: early,
             back: unpassed,

@@ -27,6 +27,8 @@ pub struct Upstream {
     pub stream: Stream,
     /// Where it goes.
     pub address: UpstreamAddr,
+    /// The route by which it was made.
+    pub permit: Box<Permit>,
 }
 
 /// Why there is no connection.
@@ -82,6 +84,8 @@ impl Outside for Dialler {
 const ADDRESSES: usize = 6;
 /// For all of it, looking up included.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
+/// For a route behind which there are others.
+const ROUTE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Dialler {
     async fn connect(
@@ -91,24 +95,66 @@ impl Dialler {
         destination: SocketAddr,
     ) -> Result<Upstream, DialError> {
         let until = Instant::now() + DIAL_WITHIN;
-        let candidates = self.candidates(permit, client, destination, true).await?;
-        let addresses = self.permitted(permit, destination, candidates)?;
-        self.connect_first(client, &addresses, until).await
+        let mut failed = None;
+        for route in permit.routes() {
+            let is_last = route.routes().nth(1).is_none();
+            let until = if is_last {
+                until
+            } else {
+                until.min(Instant::now() + ROUTE_WITHIN)
+            };
+            match self.connect_by(route, client, destination, until).await {
+                Ok(upstream) => return Ok(upstream),
+                Err(error) => failed = Some(graver(failed, error)),
+            }
+        }
+        Err(failed.unwrap_or_else(no_address))
     }
 
-    /// The addresses that are best for datagrams, best first, each passed by the permit. Never
-    /// empty.
+    async fn connect_by(
+        &self,
+        route: &Permit,
+        client: SocketAddr,
+        destination: SocketAddr,
+        until: Instant,
+    ) -> Result<Upstream, DialError> {
+        let candidates = self.candidates(route, client, destination, true).await?;
+        let addresses = self.permitted(route, destination, candidates)?;
+        let (stream, address) = self.connect_first(client, &addresses, until).await?;
+        Ok(Upstream {
+            stream,
+            address,
+            permit: Box::new(route.alone()),
+        })
+    }
+
+    /// The address that is best for datagrams, passed by the permit, with the route that leads
+    /// there.
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn permitted_addresses(
+    pub(super) async fn permitted_address<'p>(
         &self,
-        permit: &Permit,
+        permit: &'p Permit,
         client: SocketAddr,
         destination: SocketAddr,
-    ) -> Result<Vec<UpstreamAddr>, DialError> {
-        let candidates = self.candidates(permit, client, destination, false).await?;
-        self.permitted(permit, destination, candidates)
+    ) -> Result<(UpstreamAddr, &'p Permit), DialError> {
+        let mut failed = None;
+        for route in permit.routes() {
+            let found = match self.candidates(route, client, destination, false).await {
+                Ok(candidates) => self.permitted(route, destination, candidates),
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(addresses) => {
+                    if let Some(best) = addresses.first() {
+                        return Ok((*best, route));
+                    }
+                }
+                Err(error) => failed = Some(graver(failed, error)),
+            }
+        }
+        Err(failed.unwrap_or_else(no_address))
     }
 
     /// Those of the candidates that the permit passes, in the order in which they are tried.
@@ -132,7 +178,7 @@ impl Dialler {
         match denial {
             _ if !ordered.is_empty() => Ok(ordered),
             Some(denial) => Err(DialError::Denied(denial)),
-            None => Err(DialError::Unreachable("the name has no address".to_owned())),
+            None => Err(no_address()),
         }
     }
 
@@ -196,7 +242,7 @@ impl Dialler {
         client: SocketAddr,
         addresses: &[UpstreamAddr],
         until: Instant,
-    ) -> Result<Upstream, DialError> {
+    ) -> Result<(Stream, UpstreamAddr), DialError> {
         let attempt = |address: UpstreamAddr| {
             let room = self.streams.room()?;
             let target = address.socket_addr();
@@ -204,7 +250,7 @@ impl Dialler {
             Some(async move {
                 let tcp = tcp_connected(source, target, room.receive_size()).await?;
                 let stream = room.of(tcp)?;
-                Ok(Upstream { stream, address })
+                Ok((stream, address))
             })
         };
         race::first(addresses, until, attempt)
@@ -221,6 +267,19 @@ impl Dialler {
                 )),
             })
     }
+}
+
+/// What is said where several routes failed: of the last that no rule was against; else why the
+/// first was denied.
+fn graver(before: Option<DialError>, error: DialError) -> DialError {
+    match (before, error) {
+        (Some(before), DialError::Denied(_)) => before,
+        (_, error) => error,
+    }
+}
+
+fn no_address() -> DialError {
+    DialError::Unreachable("the name has no address".to_owned())
 }
 
 /// The address that the client chose, if it is among them: servers behind one name may not share
@@ -323,13 +382,10 @@ mod tests {
             .unwrap();
         let found = bench
             .dialler()
-            .permitted_addresses(&permit, client, destination)
+            .permitted_address(&permit, client, destination)
             .await;
         match found {
-            Ok(addresses) => Ok(addresses
-                .into_iter()
-                .map(|address| address.socket_addr().to_string())
-                .collect()),
+            Ok((address, _)) => Ok(vec![address.socket_addr().to_string()]),
             Err(DialError::Denied(denial)) => Err((denial.reason, denial.suggestion)),
             Err(DialError::Unreachable(problem)) => Err((problem, None)),
         }
@@ -362,6 +418,55 @@ mod tests {
             &["domain=host.test", "domain=other.test cidr=192.0.2.7/32"],
         ] {
             assert_eq!(dialled(rules).await, missing, "{rules:?}");
+        }
+    }
+
+    /// Where a request for `web`, which no resolver knows, is sent that the container addresses to
+    /// 198.51.100.1; and by which rule.
+    async fn fallen_back(allow: &[&str]) -> Result<(String, String), DialError> {
+        let name = Hostname::parse("web").unwrap();
+        let bench = Bench::new(allow, Vec::new());
+        let destination = "198.51.100.1:80".parse().unwrap();
+        let attempt = Attempt {
+            protocol: Protocol::Http,
+            name: Some(&name),
+            destination,
+            method: None,
+            path: None,
+        };
+        let permit = bench.judge.decide(&attempt).unwrap();
+        let client = "10.0.0.2:40000".parse().unwrap();
+        let dialler = bench.dialler();
+        let (address, route) = dialler
+            .permitted_address(&permit, client, destination)
+            .await?;
+        let rule = route.grounds_at(address).rule.to_string();
+        Ok((address.socket_addr().to_string(), rule))
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_falls_back_to_the_address_that_a_rule_allows_and_to_no_other()
+     {
+        let by_address = "cidr=198.51.100.0/24 port=80";
+        for rules in [
+            &["domain=web", by_address][..],
+            &[by_address],
+            &[by_address, "domain=*"],
+        ] {
+            let (address, rule) = fallen_back(rules).await.unwrap();
+            assert_eq!(
+                (address.as_str(), rule.as_str()),
+                ("198.51.100.1:80", by_address)
+            );
+        }
+        for rules in [
+            &["domain=web"][..],
+            &["domain=web", "cidr=198.51.100.0/24 port=443"],
+            &["domain=web", "cidr=192.0.2.0/24"],
+            &["domain=web cidr=198.51.100.0/24"],
+        ] {
+            let error = fallen_back(rules).await.unwrap_err();
+            assert!(matches!(error, DialError::Unreachable(_)), "{rules:?}");
         }
     }
 }

@@ -172,11 +172,18 @@ impl Flow {
         source.is_none_or(|source| source.address == from.to_canonical())
     }
 
-    /// Whether a connection to this address, made under another permit, would also have been made
-    /// under this one.
-    pub(super) fn would_dial(&self, permit: &Permit, address: UpstreamAddr) -> bool {
+    /// The route of a permit by which a connection to this address, made for this name or for none
+    /// under another permit, would have been made, too.
+    pub(super) fn route<'p>(
+        &self,
+        permit: &'p Permit,
+        name: Option<&Hostname>,
+        address: UpstreamAddr,
+    ) -> Option<&'p Permit> {
         let own = &self.services.egress.interfaces().own;
-        permit.upstream(address.socket_addr().ip(), own) == Ok(address)
+        permit.routes().find(|route| {
+            route.name() == name && route.upstream(address.socket_addr().ip(), own) == Ok(address)
+        })
     }
 }
 

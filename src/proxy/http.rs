@@ -14,6 +14,7 @@ mod incoming;
 mod ours;
 pub mod request;
 
+use std::borrow::Cow;
 use std::future::pending;
 use std::io;
 use std::pin::pin;
@@ -31,7 +32,7 @@ use self::request::{BadRequest, NamedHost, Request, Version};
 use super::ahead::{self, Ahead};
 use super::budget::{Share, used_up};
 use super::close::{close_gently, reset};
-use super::dial::DialError;
+use super::dial::{DialError, Upstream};
 use super::flow::Flow;
 use super::pool::IdleConnection;
 use super::splice::{Early, Ends, Stop, splice_both};
@@ -312,12 +313,11 @@ impl Conversation<'_> {
         mut entry: Entry,
     ) -> Then {
         let traffic = entry.traffic();
-        let only_websocket = permit.reads_request() || self.flow.denials() == Denials::ByRequest;
         let mut may_reuse = true;
         loop {
             let mut head = request.head_length();
-            let mut server = match self.server_for(permit, &request, may_reuse).await {
-                Ok(server) => server,
+            let (mut server, route) = match self.server_for(permit, &request, may_reuse).await {
+                Ok(found) => found,
                 Err(DialError::Denied(denial)) => {
                     return deny(&self.client.stream, &request, host, &denial, entry).await;
                 }
@@ -327,7 +327,9 @@ impl Conversation<'_> {
                     return answer(&self.client.stream, &ours, request.is_head()).await;
                 }
             };
-            entry.allowed(permit.grounds(), Some(server.address.socket_addr().ip()));
+            let address = server.address;
+            entry.allowed(&route.grounds_at(address), Some(address.socket_addr().ip()));
+            let only_websocket = route.reads_request() || self.flow.denials() == Denials::ByRequest;
             server.may_be_pooled &= request.may_be_pooled();
             let bytes = self.client.bytes().get(..head).unwrap_or_default();
             // To send it again, should the server have gone meanwhile.
@@ -382,22 +384,22 @@ impl Conversation<'_> {
         }
     }
 
-    /// The connection for a permit: the last one, the one made ahead, one of the pool, or a new one.
-    async fn server_for(
+    /// The connection for a permit, with the route that it is of: the last one, the one made ahead,
+    /// one of the pool, or a new one.
+    async fn server_for<'p>(
         &mut self,
-        permit: &Permit,
+        permit: &'p Permit,
         request: &Request,
         may_reuse: bool,
-    ) -> Result<Server, DialError> {
+    ) -> Result<(Server, Cow<'p, Permit>), DialError> {
         let flow = self.flow;
-        let fits = |name: Option<&Hostname>, address| {
-            name == permit.name() && flow.would_dial(permit, address)
-        };
+        let route = |name: Option<&Hostname>, address| flow.route(permit, name, address);
         let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
-        match self.server.take() {
-            Some(server) if fits(server.name.as_ref(), server.address) => return Ok(server),
-            Some(server) => self.release(server),
-            None => {}
+        if let Some(server) = self.server.take() {
+            match route(server.name.as_ref(), server.address) {
+                Some(route) => return Ok((server, Cow::Borrowed(route))),
+                None => self.release(server),
+            }
         }
         if may_reuse
             && self.ahead.is_none()
@@ -406,31 +408,36 @@ impl Conversation<'_> {
                 let from = local(&idle.stream);
                 // Servers behind one name may not share their state: the client's choice is kept.
                 idle.address.socket_addr().ip() == flow.destination().ip()
-                    && fits(idle.name.as_ref(), idle.address)
+                    && route(idle.name.as_ref(), idle.address).is_some()
                     && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
             })
+            && let Some(route) = route(idle.name.as_ref(), idle.address)
         {
-            return Ok(Server {
+            let server = Server {
                 side: Incoming::silent(idle.stream, &flow.streams().budget),
                 name: idle.name,
                 address: idle.address,
                 may_be_pooled: true,
                 served: Served::Another,
-            });
+            };
+            return Ok((server, Cow::Borrowed(route)));
         }
         let connected = ahead::connect(flow, permit, self.ahead.take()).await?;
         let budget = &flow.streams().budget;
-        Ok(Server {
-            side: Incoming::new(
-                connected.upstream.stream,
-                connected.unpassed,
-                budget.nothing(),
-            ),
+        let Upstream {
+            stream,
+            address,
+            permit,
+        } = connected.upstream;
+        let server = Server {
+            side: Incoming::new(stream, connected.unpassed, budget.nothing()),
+            // By which it was made: one to an address that the client chose never serves a name.
             name: permit.name().cloned(),
-            address: connected.upstream.address,
+            address,
             may_be_pooled: true,
             served: Served::Nobody,
-        })
+        };
+        Ok((server, Cow::Owned(*permit)))
     }
 
     /// Passes a request on and its answer back, both at once.

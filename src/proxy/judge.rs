@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::dns::Learned;
 use super::opaque;
 use crate::audit::{Entry, Journal, Subject};
-use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict};
+use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict, is_public};
 
 /// One gateway's. Clones share all of it.
 #[derive(Debug, Clone)]
@@ -37,9 +37,19 @@ impl Judge {
         match self.policy.decide(attempt) {
             Verdict::Allow(permit) if has_it_given => Ok(permit.at(address)),
             Verdict::Allow(permit) => Ok(permit),
-            Verdict::Deny(denial) if has_it_given => Err(denial.at(address)),
+            Verdict::Deny(denial) if has_it_given || self.needs_address(attempt) => {
+                Err(denial.at(address))
+            }
             Verdict::Deny(denial) => Err(denial),
         }
+    }
+
+    /// Whether a rule for the attempt's name has to name the address, too: where that is private,
+    /// and the name's by what the container resolved. Without it the next denial would ask for it.
+    fn needs_address(&self, attempt: &Attempt<'_>) -> bool {
+        let address = attempt.destination.ip().to_canonical();
+        let is_its = |name: &Hostname| self.names_of(address).contains(name);
+        !is_public(address) && attempt.name.is_some_and(is_its)
     }
 
     /// The name that a `Host` or a server name on a connection to `destination` means: the full
@@ -251,6 +261,71 @@ mod tests {
             opaque(&["cidr=192.0.2.1/32"], &["domain=host.test"]),
             (host, Err(None))
         );
+    }
+
+    /// Every way of calling a service, under the one rule that is for it; and what is suggested
+    /// without one is that rule.
+    #[tokio::test]
+    async fn a_service_is_reached_by_every_spelling_under_one_rule() {
+        const FULL: &str = "web.shop.svc.cluster.local";
+        let service: IpAddr = "10.1.2.20".parse().unwrap();
+        let reached = |allow: &[&str], said: Option<&str>, port: u16| {
+            let mut bench = Bench::new(allow, Vec::new());
+            let search = [
+                "shop.svc.cluster.local",
+                "svc.cluster.local",
+                "cluster.local",
+            ];
+            bench.judge.given = Arc::new(GivenNames {
+                search: search.map(name).to_vec(),
+                hosts: Vec::new(),
+            });
+            bench.judge.learned.remember(service, &name(FULL));
+            let attempt = Attempt {
+                protocol: if said.is_some() {
+                    Protocol::Http
+                } else {
+                    Protocol::Tcp
+                },
+                name: None,
+                destination: SocketAddr::new(service, port),
+                method: None,
+                path: None,
+            };
+            let verdict = match said {
+                Some(said) => {
+                    let meant = bench.judge.meant(&name(said), service);
+                    bench.judge.decide(&Attempt {
+                        name: Some(&meant),
+                        ..attempt
+                    })
+                }
+                None => bench.judge.decide_unnamed(attempt).1,
+            };
+            verdict.and_then(|permit| permit.upstream(service, &[]).map(drop))
+        };
+        for said in ["web", "web.shop", "web.shop.svc", FULL] {
+            for rule in [
+                "domain=web.shop.svc.cluster.local cidr=10.1.2.0/24",
+                "domain=*.svc.cluster.local cidr=10.1.2.0/24",
+            ] {
+                assert_eq!(reached(&[rule], Some(said), 80), Ok(()), "{said} {rule}");
+                // The rules that were once suggested take nothing away.
+                assert_eq!(reached(&[rule, "domain=web"], Some(said), 80), Ok(()));
+            }
+            let suggested = reached(&[], Some(said), 80)
+                .unwrap_err()
+                .suggestion
+                .unwrap();
+            assert_eq!(suggested, format!("domain={FULL} cidr=10.1.2.20/32"));
+            assert_eq!(reached(&[&suggested], Some(said), 80), Ok(()));
+        }
+        let suggested = reached(&[], None, 5432).unwrap_err().suggestion.unwrap();
+        assert_eq!(
+            suggested,
+            format!("proto=tcp domain={FULL} port=5432 cidr=10.1.2.20/32")
+        );
+        assert_eq!(reached(&[&suggested], None, 5432), Ok(()));
     }
 
     #[tokio::test]

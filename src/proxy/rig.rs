@@ -158,7 +158,11 @@ impl Outside for LoopbackOutside {
                 .await
                 .map_err(|error| DialError::Unreachable(error.to_string()))?;
             let stream = room.of(tcp).unwrap();
-            Ok(Upstream { stream, address })
+            Ok(Upstream {
+                stream,
+                address,
+                permit: Box::new(permit.alone()),
+            })
         })
     }
 }

@@ -263,19 +263,16 @@ async fn open(
     entry: &mut Entry,
     room: &FlowRoom,
 ) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
-    let addresses = services
+    let (address, route) = services
         .dialler
-        .permitted_addresses(permit, flow.source, flow.destination)
+        .permitted_address(permit, flow.source, flow.destination)
         .await
         .map_err(|error| match error {
             DialError::Denied(denial) => denial,
             DialError::Unreachable(problem) => Denial::because(problem),
         })?;
-    let upstream = addresses
-        .first()
-        .ok_or_else(|| Denial::because("the name has no address"))?
-        .socket_addr();
-    entry.allowed(permit.grounds(), Some(upstream.ip()));
+    let upstream = address.socket_addr();
+    entry.allowed(&route.grounds_at(address), Some(upstream.ip()));
     let sockets = || -> io::Result<_> {
         let outside = sys::socket::udp_from(
             services

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::super::file::set_aside;
+use super::super::members::{self, Member};
 
 /// A container's current file is its ID with this behind it.
 const EXTENSION: &str = ".jsonl";
@@ -72,6 +73,17 @@ impl Directory {
 }
 
 impl RecordFiles {
+    /// The containers that joined its network, whose attempts it holds, too.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        members::of(&self.path)
+    }
+
+    /// The file of these.
+    pub(in crate::audit) fn members_file(&self) -> PathBuf {
+        members::beside(&self.path)
+    }
+
     /// Its files that are there, with when each was last written to and its size: the older first.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Which containers an argument refers to.
 //!
 //! In the same order as Docker: a whole ID, then a name, then (after pods) the beginning of an ID.
+//! A container that joined another's network, as those of a pod do, is found by its own ID, with or
+//! without `containerd://` before it, as kubectl shows it.
 //!
 //! Names come from the records, and whoever took over a container's filter can write a false one
 //! into its record. If several containers used a name, the user is therefore told.
@@ -34,6 +36,7 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Select
     let listed = directory
         .list(usize::MAX)
         .with_context(|| format!("can't list {}", directory.path().display()))?;
+    let word = word.map(|word| word.split_once("://").map_or(word, |(_, id)| id));
     let name = word.map(record_name);
     if let Some(exact) = listed
         .iter()
@@ -44,10 +47,16 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Select
             remark: None,
         });
     }
+    if let Some(word) = word {
+        let of_member = joined(&listed, |id| id == word);
+        if let [(_, recorded)] = of_member.as_slice() {
+            return Ok(of_gateway(word, recorded));
+        }
+    }
     let all = by_age(&listed)
         .with_context(|| format!("can't read the records in {}", directory.path().display()))?;
     match word {
-        Some(word) => of_several(&all, word),
+        Some(word) => of_several(&all, &listed, word),
         None => {
             let newest = all
                 .last()
@@ -60,6 +69,36 @@ pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Select
     }
 }
 
+/// The containers that joined others' networks and whose IDs are `wanted`, with the record that
+/// holds what they attempt.
+fn joined(listed: &[RecordFiles], wanted: impl Fn(&str) -> bool) -> Vec<(String, &RecordFiles)> {
+    let mut found: Vec<_> = listed
+        .iter()
+        .flat_map(|recorded| {
+            recorded
+                .members()
+                .into_iter()
+                .map(move |one| (one.id, recorded))
+        })
+        .filter(|(id, _)| wanted(id))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The record of the gateway that a container shares.
+fn of_gateway(id: &str, recorded: &RecordFiles) -> Selected {
+    Selected {
+        containers: vec![recorded.clone()],
+        remark: Some(format!(
+            "container {} shares the network of {}; showing what all of its containers attempted",
+            short(id),
+            short(&recorded.id)
+        )),
+    }
+}
+
 /// A look at each record, the newest container last.
 pub(super) fn by_age(listed: &[RecordFiles]) -> io::Result<Vec<Overview>> {
     let looked: io::Result<Vec<_>> = listed.iter().map(Overview::of).collect();
@@ -68,7 +107,7 @@ pub(super) fn by_age(listed: &[RecordFiles]) -> io::Result<Vec<Overview>> {
     Ok(all)
 }
 
-fn of_several(all: &[Overview], word: &str) -> Result<Selected> {
+fn of_several(all: &[Overview], listed: &[RecordFiles], word: &str) -> Result<Selected> {
     let named: Vec<_> = all
         .iter()
         .filter(|one| identity(one).is_some_and(|who| who.name.as_deref() == Some(word)))
@@ -92,30 +131,41 @@ fn of_several(all: &[Overview], word: &str) -> Result<Selected> {
             remark: None,
         });
     }
-    let begun: Vec<_> = all
+    of_prefix(all, listed, word)
+}
+
+/// The container whose ID begins so.
+fn of_prefix(all: &[Overview], listed: &[RecordFiles], word: &str) -> Result<Selected> {
+    let begins = |id: &str| !word.is_empty() && id.starts_with(word);
+    let own = all
         .iter()
-        .filter(|one| !word.is_empty() && one.recorded.id.starts_with(word))
-        .collect();
-    match begun.as_slice() {
-        [] => bail!("no records found for {}", clean(word, MAX_WORD)),
-        [one] => Ok(Selected {
-            containers: vec![one.recorded.clone()],
+        .map(|one| &one.recorded)
+        .filter(|one| begins(&one.id));
+    let own: Vec<_> = own.map(|one| (one.id.clone(), one)).collect();
+    let joined = joined(listed, begins);
+    match (own.as_slice(), joined.as_slice()) {
+        ([], []) => bail!("no records found for {}", clean(word, MAX_WORD)),
+        ([(_, one)], []) => Ok(Selected {
+            containers: vec![(*one).clone()],
             remark: None,
         }),
-        several => Err(ambiguous(
-            word,
-            several.iter().map(|one| one.recorded.id.clone()).collect(),
-        )),
+        ([], [(id, recorded)]) => Ok(of_gateway(id, recorded)),
+        _ => {
+            let ids = own.into_iter().chain(joined).map(|(id, _)| id);
+            Err(ambiguous(word, ids.collect()))
+        }
     }
 }
 
-/// The containers of a pod, given as `NAME` or `NAMESPACE/NAME`.
+/// The containers of a pod, given as `NAME` or `NAMESPACE/NAME`, or of a namespace, as `NAMESPACE/`.
+/// Both are what the engine says of the pod ([`crate::spec::identity`]), never a pod's own words.
 fn in_pod(all: &[Overview], word: &str) -> Result<Vec<RecordFiles>> {
     let (namespace, name) = word
         .split_once('/')
         .map_or((None, word), |(namespace, name)| (Some(namespace), name));
+    let is_namespace = namespace.is_some() && name.is_empty();
     let is_of = |who: &&ContainerIdentity| {
-        who.pod.as_deref() == Some(name)
+        (who.pod.as_deref() == Some(name) || is_namespace && who.pod.is_some())
             && (namespace.is_none() || who.namespace.as_deref() == namespace)
     };
     let mut pods: Vec<_> = all
@@ -124,7 +174,7 @@ fn in_pod(all: &[Overview], word: &str) -> Result<Vec<RecordFiles>> {
         .collect();
     pods.sort();
     pods.dedup();
-    if pods.len() > 1 {
+    if pods.len() > 1 && !is_namespace {
         return Err(ambiguous(word, pods));
     }
     let of_it = all

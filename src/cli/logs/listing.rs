@@ -11,6 +11,8 @@ use crate::cli::short::short;
 
 /// Containers that are listed without `--all`.
 const NEWEST: usize = 20;
+/// Images of a pod that are shown.
+const IMAGES: usize = 3;
 /// Shown for what isn't known.
 const UNKNOWN: &str = "-";
 
@@ -56,6 +58,16 @@ pub(super) fn show(
     out.flush()
 }
 
+/// The images of the containers that joined: a pod's own container has none that says anything.
+fn images(overview: &Overview) -> String {
+    let members = overview.recorded.members().into_iter();
+    let mut images: Vec<_> = members.filter_map(|one| one.identity.image).collect();
+    images.sort();
+    images.dedup();
+    images.truncate(IMAGES);
+    images.join(",")
+}
+
 fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<String>> {
     let about = overview.about.clone().unwrap_or_default();
     let known = |text: String| {
@@ -73,7 +85,7 @@ fn row(overview: &Overview, running: &Running, zone: Zone) -> io::Result<Vec<Str
                 .unwrap_or_default(),
         ),
         short(&overview.recorded.id),
-        known(about.identity.image.unwrap_or_default()),
+        known(about.identity.image.unwrap_or_else(|| images(overview))),
         known(about.policy),
         known(about.mode),
         known(zone.short(&about.began)),

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::audit::Direction;
+use crate::audit::line::ContainerIdentity;
 use crate::audit::line::{Ended, Event, Side};
+use crate::audit::members::{self, Member};
 use crate::audit::reader::fixture::{Script, named, of_pod};
 
 /// `logs` alone, as clap has it.
@@ -326,6 +328,57 @@ fn only_what_is_asked_for_is_shown() {
         }),
         1
     );
+}
+
+#[test]
+fn a_pods_record_is_found_by_each_of_its_containers_and_by_its_namespace() {
+    let folder = folder();
+    for (at, (id, pod)) in [("5a4db0", "cart"), ("77beef", "till")]
+        .into_iter()
+        .enumerate()
+    {
+        Script::of(id)
+            .wait(at as u64)
+            .start(of_pod("shop", pod))
+            .write(folder.path(), &format!("{id}.jsonl"));
+    }
+    let join = |record: &str, id: &str| {
+        let member = Member {
+            id: id.to_owned(),
+            identity: ContainerIdentity::default(),
+        };
+        members::add(&folder.path().join(format!("{record}.jsonl")), &member).unwrap();
+    };
+    join("5a4db0", "aca4e2ab1164");
+    join("5a4db0", "aca4ffffffff");
+    join("77beef", "77be00000000");
+    let chosen = |word: &str| {
+        choice::choose(&Directory::new(folder.path()), Some(word)).map(|chosen| {
+            let ids: Vec<_> = chosen.containers.into_iter().map(|one| one.id).collect();
+            ids.join(" ")
+        })
+    };
+    for (word, ids) in [
+        ("aca4e2ab1164", "5a4db0"),
+        ("aca4e", "5a4db0"),
+        ("containerd://aca4e2ab1164", "5a4db0"),
+        ("containerd://aca4f", "5a4db0"),
+        ("77be00000000", "77beef"),
+        ("shop/", "5a4db0 77beef"),
+        ("shop/till", "77beef"),
+    ] {
+        assert_eq!(chosen(word).unwrap(), ids, "{word}");
+    }
+    for word in [
+        "aca4",
+        "77be",
+        "containerd://",
+        "../5a4db0",
+        "shop/other",
+        "other/",
+    ] {
+        chosen(word).unwrap_err();
+    }
 }
 
 #[test]
