@@ -93,10 +93,13 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
 }
 
 /// Has the record of the gateway that filters this network be found by the container that joins it.
+///
+/// # Errors
+/// There is no gateway any more: `start` would find that out, but `run` and the hook alone have none.
 fn note_joined(plan: &Plan, network: u64) -> anyhow::Result<()> {
-    if let Some(owner) = state::filtering(network).context("can't list the gateways")? {
-        note_member(&owner.plan.audit, plan);
-    }
+    let owner = state::filtering(network).context("can't list the gateways")?;
+    let owner = owner.context("the gateway of the joined container is gone")?;
+    note_member(&owner.plan.audit, plan);
     Ok(())
 }
 

@@ -131,7 +131,7 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
         "../abc123",
         "abc123.jsonl",
         "other/till",
-        "shop/",
+        "other/",
         "/cart",
         "\x1b",
     ] {
