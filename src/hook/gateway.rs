@@ -128,16 +128,20 @@ fn stands(plan: &Plan, init: ProcessId) -> bool {
 fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     let state = plan.state.clone();
     let network = Namespace::of_process(init.pid)?.inode()?;
-    if let Some(of_pod) = plan.of_pod() {
-        note_member(&of_pod.audit, &plan);
-    }
     // Before anything else: others of the pod, which may be made at the same time, have to know
     // that this one is no stranger.
     record_member(plan.clone(), init, network)?;
-    let filtered = have_gateway(plan, init, bundle, network);
-    if filtered.is_err() {
+    let filtered = have_gateway(plan.clone(), init, bundle, network);
+    match &filtered {
+        // The record's folder is there by now.
+        Ok(()) => plan
+            .of_pod()
+            .into_iter()
+            .for_each(|of_pod| note_member(&of_pod.audit, &plan)),
         // Nothing can be done about it; it is swept when the container is gone.
-        let _ = state::remove(&state);
+        Err(_) => {
+            let _ = state::remove(&state);
+        }
     }
     filtered
 }
