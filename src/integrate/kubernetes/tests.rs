@@ -124,6 +124,15 @@ fn three_objects_of_stable_versions_belong_together() {
 }
 
 #[test]
+fn a_pod_of_the_class_counts_for_what_its_gateway_takes() {
+    let documents = documents(&text("boundary"));
+    let fixed = documents[0]
+        .pointer("/overhead/podFixed")
+        .expect("an overhead");
+    assert_eq!(fixed, &serde_json::json!({"memory": "8Mi", "cpu": "10m"}));
+}
+
+#[test]
 fn the_nodes_script_is_in_it_whole() {
     let documents = documents(&text("boundary"));
     let script = at(&documents[1], "/spec/template/spec/containers/0/command/2");
