@@ -98,6 +98,17 @@ told() {
   kube get events --field-selector "involvedObject.name=$1" -o json | jq -e --arg words "$2" '[.items[].message | select(contains($words))] != []'
 }
 
+# overhead_is POD MEMORY: what the API server added to the pod.
+overhead_is() { [ "$(kube get pod "$1" -o jsonpath='{.spec.overhead.memory}')" = "$2" ]; }
+
+# takes_at_most POD MEMORY: its gateway's control group, by the program's own account. MEMORY is a count of Mi.
+takes_at_most() {
+  local bytes
+  bytes=$(in_bed boundary-shim status --json | jq --arg pod "$1" 'select(.pod == $pod).memory')
+  echo "$bytes bytes"
+  [ "$bytes" -le $((${2%Mi} << 20)) ]
+}
+
 # The process that holds a pod's namespaces.
 pause_of() {
   in_bed ctr --address "$DIR/containerd.sock" --namespace k8s.io containers list --quiet \

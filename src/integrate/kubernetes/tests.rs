@@ -153,6 +153,15 @@ fn the_objects_are_of_stable_versions_and_belong_together() {
 }
 
 #[test]
+fn a_pod_of_the_class_counts_for_what_its_gateway_takes() {
+    let documents = documents(&text("boundary"));
+    let fixed = documents[0]
+        .pointer("/overhead/podFixed")
+        .expect("an overhead");
+    assert_eq!(fixed, &serde_json::json!({"memory": "8Mi", "cpu": "10m"}));
+}
+
+#[test]
 fn the_nodes_scripts_are_in_it_whole() {
     let documents = documents(&text("boundary"));
     for (document, set) in documents[1..].iter().zip([INSTALLER, UNINSTALLER]) {
