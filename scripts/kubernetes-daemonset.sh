@@ -147,7 +147,7 @@ restarted_by_newer() {
     refused "$pod" later http://denied.test/
 }
 
-# What is taken off waits for every pod of the class.
+# What is taken off waits for every pod of the class, whichever part made it.
 no_pods() {
   kube delete deployment crowd --ignore-not-found --cascade=foreground --timeout=90s >/dev/null
   kube delete pods --all --namespace default --timeout=90s >/dev/null
