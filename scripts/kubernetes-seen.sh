@@ -22,9 +22,14 @@ answers() { kube exec "$1" -c "$2" -- curl -sSk -m 20 -o /dev/null "$3"; }
 
 # Refused as this product does: with an explanation, not by silence.
 refused() {
-  local answer
-  answer=$(kube exec "$1" -c "$2" "${@:4}" -- curl -sSk -m 20 -w '%{http_code}' "$3" 2>&1 || true)
-  [[ $answer == *403 || $answer == *"Could not resolve host"* || $answer == *"alert access denied"* ]] || { echo "$answer"; return 1; }
+  local answer error
+  # Two files: together, one's words could come in the middle of the other's.
+  answer=$(kube exec "$1" -c "$2" "${@:4}" -- curl -sSk -m 20 -w '%{http_code}' "$3" 2>"$DIR/kube/refused" || true)
+  error=$(<"$DIR/kube/refused")
+  if [[ $answer != *403 && $error != *"Could not resolve host"* && $error != *"alert access denied"* ]]; then
+    echo "$answer $error"
+    return 1
+  fi
 }
 
 # ---- what controllers made ---------------------------------------------------------------------------------------
