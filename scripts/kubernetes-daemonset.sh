@@ -9,6 +9,8 @@ DENIED=198.51.100.20 # an address that no policy names
 
 daemonset_under_traffic() {
   local restarts before
+  server plain | kube apply -f - >/dev/null
+  wait_for "pod plain" ready plain
   count_packets_to_denied
   check "a packet that nobody filters is counted" unfiltered_from_plain
   crowd | kube apply -f - >/dev/null

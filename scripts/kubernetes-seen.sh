@@ -70,7 +70,7 @@ containerd_was_restarted() { grep -qx 'restart containerd' "$DIR/kube/systemctl.
 
 records() { in_bed sh -c 'cat /var/log/boundary/*.jsonl'; }
 recorded() { records | jq -es --arg name "$1" 'any(.name == $name and .verdict == "deny")'; }
-suggested() { records | jq -es --arg rule "$1" 'any(.suggestion == $rule and .verdict == "allow")'; }
+suggested() { records | jq -es --arg rule "$1" 'any(.suggestion == $rule and .verdict != "deny")'; }
 
 # logged WORD NAME: `logs` finds an attempt at this name by the word.
 logged() { in_bed /usr/local/bin/boundary-shim logs --json "$1" | jq -es --arg name "$2" 'any(.name == $name)'; }
@@ -129,7 +129,7 @@ traces() {
   in_bed sh -c 'cat /proc/[0-9]*/comm; cut -d " " -f 2 /proc/mounts; iptables-save -t nat | grep ^:CNI-DN
     find /run/boundary /run/netns -mindepth 1; find /var/lib/cni/networks -name "172.*"' 2>/dev/null | sort
   on_node ip -brief link | cut -d ' ' -f 1 | grep -vx pods0 # the pods' bridge stays
-  find /sys/fs/cgroup -type d -path "*/$(cat "$DIR/cgroup")*"
+  find /sys/fs/cgroup -type d \( -path "*/$(cat "$DIR/cgroup")*" -o -path '*/k8s.io/*' \)
 }
 
 # settled FUNCTION: what it prints when that is the same for a second.
