@@ -120,7 +120,8 @@ fn node_with(config: &str, unit: &str, directory: &str) {
     );
 }
 
-/// A script as the pod's shell gets it, but for what is the pod's own; it needn't rest long here.
+/// A script as the pod's shell gets it from Kubernetes, which takes `$$` for `$`, but for what is the
+/// pod's own; it needn't rest long here.
 fn put_script(here: &Here, name: &str, block: &str) {
     let block = block.split("\n---").next().expect("the block");
     let lines = block
@@ -130,6 +131,7 @@ fn put_script(here: &Here, name: &str, block: &str) {
     let script = lines
         .collect::<Vec<_>>()
         .join("\n")
+        .replace("$$", "$")
         .replace(
             "program=/boundary-shim ",
             &format!("program={} ", at("program")),

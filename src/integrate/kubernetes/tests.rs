@@ -179,6 +179,14 @@ fn the_nodes_scripts_are_in_it_whole() {
 }
 
 #[test]
+fn kubernetes_leaves_the_commands_as_they_are() {
+    // It takes `$$` for `$`, and `$(NAME)` for a variable of the container's, of which there is none.
+    for set in [INSTALLER, UNINSTALLER] {
+        assert!(!COMMON.contains("$$") && !set.script.contains("$$") && !set.ready.contains("$$"));
+    }
+}
+
+#[test]
 fn ready_is_who_is_done_and_the_installer_only_while_doctor_is_content() {
     let documents = documents(&text("boundary"));
     let probe = "/spec/template/spec/containers/0/readinessProbe/exec/command/2";

@@ -1,6 +1,8 @@
 
-# This image's program, as the node sees it: it may have none of its own any more.
-ours() { host /proc/$$/root$program "$@"; }
+# This image's program, as the node sees it: it may have none of its own any more. The kernel is asked for this shell's
+# pid, since Kubernetes takes two dollar signs in a pod's command for one.
+read -r self _ </proc/self/stat
+ours() { host "/proc/$self/root$program" "$@"; }
 
 heard=
 take_off() {
