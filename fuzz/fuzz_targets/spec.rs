@@ -10,7 +10,8 @@ use boundary_shim::host::Host;
 use boundary_shim::policy::Exit;
 use boundary_shim::seccomp::tier::Tier;
 use boundary_shim::settings::{
-    BoundaryMounts, HostNetwork, NetDevices, PodCapabilities, Privileged, RdmaDevices, UserNamespace,
+    BoundaryMounts, HostNetwork, NetDevices, PodCapabilities, Privileged, RdmaDevices,
+    UserNamespace,
 };
 use boundary_shim::spec::mounts::HostFiles;
 use boundary_shim::spec::{

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::Context;
 use caps::Capability;
@@ -23,6 +24,9 @@ use crate::sys::process::{self, Process};
 const ARMED: &[u8] = b"armed";
 /// All went its way: there is nobody to be ended.
 const OVER: &[u8] = b"over";
+
+/// How long it may take to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A guard that runs.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ impl Guard {
             let _ = self.words.send(OVER, &[]);
         }
         drop(self.words);
+        // One that was stopped must not hold this process up.
+        let _ = self.child.process().end_within(PATIENCE);
         let _ = self.child.wait();
     }
 }
