@@ -110,6 +110,7 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
         ("cart", "pod2 pod1"),
         ("shop/cart", "pod2 pod1"),
         ("test/till", "pod4"),
+        ("shop/", "pod2 pod1 pod3"),
     ] {
         assert_eq!(choose(Some(word)), Ok((ids.to_owned(), None)), "{word}");
     }
@@ -132,6 +133,7 @@ fn a_word_is_an_id_a_name_a_pod_or_the_beginning_of_an_id() {
         "abc123.jsonl",
         "other/till",
         "other/",
+        "/",
         "/cart",
         "\x1b",
     ] {

@@ -1,5 +1,4 @@
-//! Decisions, rule by rule (`laws`: what holds for all of them): a denial beats every allowance, a suggestion
-//! was made for.
+//! Decisions, rule by rule; `laws` has what holds for all of them.
 
 use std::net::IpAddr;
 
