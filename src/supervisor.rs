@@ -38,7 +38,7 @@ use crate::proxy::keeper::EndReason;
 use crate::proxy::{Cell, Filter, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::netns::Namespace;
-use crate::sys::process::{self, Process};
+use crate::sys::process;
 use crate::sys::signal::Termination;
 use control::Desk;
 use filter::FilterProcess;
@@ -200,11 +200,7 @@ fn prepare() -> anyhow::Result<Keeper> {
 
 /// The guard of a container with this first process; none where it has ended already.
 fn guard_of(holder: ProcessId) -> anyhow::Result<Option<Guard>> {
-    // The handle first: what is alive after it was opened is what it is a handle on.
-    let Ok(process) = Process::open(holder.pid) else {
-        return Ok(None);
-    };
-    holder.alive().then(|| Guard::start(process)).transpose()
+    holder.open().map(Guard::start).transpose()
 }
 
 /// What the record's first line says.
@@ -297,7 +293,7 @@ impl Keeper {
             ..
         } = self;
         let plan = &order.plan;
-        // podman comes for them as soon as the container has ended.
+        // podman comes for them as soon as the container has ended, which the guard sees to below.
         if outcome.is_ok() && plan.links_are_looked_for {
             links.park();
         }
@@ -327,11 +323,11 @@ impl Keeper {
             let _ = std::fs::remove_file(&plan.audit);
             members::forget(&plan.audit);
         }
-        if let Some(guard) = guard {
-            guard.finish(outcome.is_ok());
-        }
         if outcome.is_err() && plan.links_are_looked_for {
             links.park();
+        }
+        if let Some(guard) = guard {
+            guard.finish(outcome.is_ok());
         }
         if outcome.is_err() && life.goes_on() {
             // It goes on telling of a container that has no network now, until that is deleted.

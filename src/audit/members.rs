@@ -39,7 +39,7 @@ pub struct Member {
 ///
 /// # Errors
 /// What opening, reading and writing give, and where something other than a file stands there.
-pub fn add(record: &Path, member: &Member) -> io::Result<()> {
+pub fn add(record: &Path, member: Member) -> io::Result<()> {
     let path = beside(record);
     let mut file = open_plain(
         OpenOptions::new()
@@ -49,7 +49,7 @@ pub fn add(record: &Path, member: &Member) -> io::Result<()> {
             .mode(0o640),
         &path,
     )?;
-    let mut line = serde_json::to_vec(member)?;
+    let mut line = serde_json::to_vec(&cleaned(member))?;
     line.push(b'\n');
     if file.metadata()?.len() >= MOST {
         let newer = newer_half(&read(&file)?);
@@ -73,7 +73,7 @@ pub fn of(record: &Path) -> Vec<Member> {
         .collect()
 }
 
-/// As everything that comes out of a record's folder.
+/// As everything that goes into a record's folder or comes out of it.
 fn cleaned(member: Member) -> Member {
     let text = |text: String| clean(&text, MAX_NAME);
     let identity = ContainerIdentity {
@@ -146,13 +146,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let record = folder.path().join("c.jsonl");
         assert_eq!(of(&record), []);
-        add(&record, &member("one")).unwrap();
-        add(&record, &member("two")).unwrap();
+        add(&record, member("one")).unwrap();
+        add(&record, member("two")).unwrap();
         assert_eq!(of(&record), [member("one"), member("two")]);
         forget(&record);
         assert_eq!(of(&record), []);
         for n in 0..2000 {
-            add(&record, &member(&format!("crashed-{n}"))).unwrap();
+            add(&record, member(&format!("crashed-{n}"))).unwrap();
         }
         let kept = of(&record);
         assert_eq!(kept.last(), Some(&member("crashed-1999")));
@@ -167,7 +167,7 @@ mod tests {
         let other = folder.path().join("other");
         write(&other, "{\"id\":\"x\"}\n");
         std::os::unix::fs::symlink(&other, beside(&record)).unwrap();
-        add(&record, &member("one")).unwrap_err();
+        add(&record, member("one")).unwrap_err();
         assert_eq!(of(&record), []);
         std::fs::remove_file(beside(&record)).unwrap();
         write(

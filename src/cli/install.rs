@@ -18,7 +18,7 @@ use crate::container::state;
 use crate::integrate::apparmor::AppArmor;
 use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::step::{self, Step};
-use crate::integrate::{self, Engine, Installation, kubernetes};
+use crate::integrate::{self, Installation, kubernetes};
 use crate::settings;
 
 /// Runs `install`.
@@ -53,9 +53,15 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
 /// # Errors
 /// Not root, or why the engine's configuration was left alone; pods still need it.
 pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
+    // Whether what runs may still need it.
+    let mut needed = false;
     let (target, dry_run, ()) = match arguments.engine {
         UninstallEngine::Docker(words) => words.meant(),
-        UninstallEngine::Containerd(words) => words.meant(),
+        UninstallEngine::Containerd(words) => {
+            let (target, dry_run, own) = words.meant();
+            needed = !own.force;
+            (target, dry_run, ())
+        }
         UninstallEngine::Podman(words) => words.meant(),
         UninstallEngine::Crio(words) => words.meant(),
         UninstallEngine::Kubernetes(words) => {
@@ -64,7 +70,7 @@ pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
         }
     };
     require_root()?;
-    if let Engine::Containerd(_) = target.engine {
+    if needed {
         running::refuse()?;
     }
     let plan = integrate::uninstall(&target.engine, &installation()?, &target.name)?;

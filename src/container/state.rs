@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pin::Pin;
 use super::plan::record_name;
+use crate::sys::process::Process;
 use crate::sys::{file, process};
 
 /// Where the state lives. Root's, mode 0700.
@@ -71,6 +72,14 @@ impl ProcessId {
         SystemTime::now()
             .checked_add(after_boot)?
             .checked_sub(process::up().ok()?)
+    }
+
+    /// A handle on that very process; none where it has ended.
+    #[must_use]
+    pub fn open(self) -> Option<Process> {
+        // The handle first: what is alive after it was opened is what it is a handle on.
+        let process = Process::open(self.pid).ok()?;
+        self.alive().then_some(process)
     }
 
     /// Whether that very process is still there (a zombie is not).

@@ -109,7 +109,7 @@ fn note_member(record: &Path, plan: &Plan) {
         id: plan.container.clone(),
         identity: plan.identity.clone(),
     };
-    if let Err(error) = members::add(record, &member) {
+    if let Err(error) = members::add(record, member) {
         log::warn!(
             "can't note the container beside {}: {error}",
             record.display()

@@ -12,7 +12,6 @@ use crate::container::state::{ProcessId, SavedState};
 use crate::policy::PolicySource;
 use crate::settings::select::chooses;
 use crate::spec::{self, Spec};
-use crate::sys::process::Process;
 
 /// Refuses a container whose annotations choose (`asked`) another policy than that of the gateway
 /// which filters its network namespace.
@@ -54,13 +53,7 @@ pub(crate) fn end_what_lost_its_gateway(network: &Path) -> anyhow::Result<()> {
 
 /// Kills this very process.
 pub(super) fn end(process: ProcessId) -> std::io::Result<()> {
-    // The handle first: what is alive after it was opened is what it is a handle on.
-    let handle = Process::open(process.pid)?;
-    if process.alive() {
-        handle.kill()
-    } else {
-        Ok(())
-    }
+    process.open().map_or(Ok(()), |process| process.kill())
 }
 
 /// Refuses a container that has another policy than the gateway which filters its network.

@@ -12,7 +12,6 @@ use crate::cgroup::{self, Leftover};
 use crate::container::plan::record_name;
 use crate::container::state::{self, ProcessId, SavedState};
 use crate::settings::Settings;
-use crate::sys::process::Process;
 
 /// How long a gateway may take to end after its container's init: what the container said last may
 /// still arrive, the last records are written, which are lost when it is killed, and on a busy
@@ -73,8 +72,7 @@ fn remove(directory: &Path) {
 /// Ends a proxy that has outlived its container.
 fn end(proxy: Option<ProcessId>) {
     let Some(proxy) = proxy else { return };
-    // The handle first: what is alive after it was opened is what it is a handle on.
-    if let Some(process) = Process::open(proxy.pid).ok().filter(|_| proxy.alive()) {
+    if let Some(process) = proxy.open() {
         // Where it can't be killed, nothing else can be done about it here.
         let _ = process.end_within(PATIENCE);
     }

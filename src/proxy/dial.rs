@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::used_up;
 use super::connect::tcp_connected;
@@ -94,18 +94,20 @@ impl Dialler {
         client: SocketAddr,
         destination: SocketAddr,
     ) -> Result<Upstream, DialError> {
-        let until = Instant::now() + DIAL_WITHIN;
+        let end = Instant::now() + DIAL_WITHIN;
         let mut failed = None;
         for route in permit.routes() {
             let is_last = route.routes().nth(1).is_none();
             let until = if is_last {
-                until
+                end
             } else {
-                until.min(Instant::now() + ROUTE_WITHIN)
+                end.min(Instant::now() + ROUTE_WITHIN)
             };
-            match self.connect_by(route, client, destination, until).await {
-                Ok(upstream) => return Ok(upstream),
-                Err(error) => failed = Some(graver(failed, error)),
+            let connected = self.connect_by(route, client, destination, until);
+            match timeout_at(until, connected).await {
+                Ok(Ok(upstream)) => return Ok(upstream),
+                Ok(Err(error)) => failed = Some(graver(failed, error)),
+                Err(_) => failed = Some(graver(failed, late())),
             }
         }
         Err(failed.unwrap_or_else(no_address))
@@ -139,11 +141,14 @@ impl Dialler {
         client: SocketAddr,
         destination: SocketAddr,
     ) -> Result<(UpstreamAddr, &'p Permit), DialError> {
+        let end = Instant::now() + DIAL_WITHIN;
         let mut failed = None;
         for route in permit.routes() {
-            let found = match self.candidates(route, client, destination, false).await {
-                Ok(candidates) => self.permitted(route, destination, candidates),
-                Err(error) => Err(error),
+            let candidates = self.candidates(route, client, destination, false);
+            let found = match timeout_at(end, candidates).await {
+                Ok(Ok(candidates)) => self.permitted(route, destination, candidates),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(late()),
             };
             match found {
                 Ok(addresses) => {
@@ -257,10 +262,7 @@ impl Dialler {
             .await
             .map_err(|lost| match lost {
                 Lost::NoRoom => DialError::Denied(used_up()),
-                Lost::Late => DialError::Unreachable(format!(
-                    "not connected within {} s",
-                    DIAL_WITHIN.as_secs()
-                )),
+                Lost::Late => late(),
                 Lost::Failed(address, error) => DialError::Unreachable(format!(
                     "connecting to {}: {error}",
                     address.socket_addr()
@@ -276,6 +278,10 @@ fn graver(before: Option<DialError>, error: DialError) -> DialError {
         (Some(before), DialError::Denied(_)) => before,
         (_, error) => error,
     }
+}
+
+fn late() -> DialError {
+    DialError::Unreachable("not connected in time".to_owned())
 }
 
 fn no_address() -> DialError {

@@ -6,7 +6,8 @@
 //!
 //! It is a process of its own because the others may be killed, by the kernel for want of memory or
 //! by hand. It holds two descriptors and reads nothing but the keeper's words. Where it is killed
-//! itself, nothing changes but that nobody ends the container.
+//! itself, nobody ends the container, but the next one that is to join its network
+//! (`crate::prepare::joined`).
 
 use std::io;
 use std::os::fd::AsFd;

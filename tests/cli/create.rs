@@ -299,19 +299,19 @@ fn a_network_in_use_is_refused_unless_a_gateway_filters_it() {
     remember(&record);
     world.assert_passed(&world.call("create --bundle BUNDLE ID"));
     assert_eq!(world.plan().gateway, GatewayOwner::Joined);
-    // A gateway whose proxy is gone filters nothing, and who has lost it is ended.
-    let lost = Namespaced::new();
-    record.init = lost.process();
-    record.proxy = Some(dead());
-    remember(&record);
+    // A gateway whose proxy is gone filters nothing; who has lost it, and is still in there, is ended.
     let late = World::new();
     late.edit_spec(|spec| spec["linux"]["namespaces"][1]["path"] = json!(namespaced.path()));
+    record.proxy = Some(dead());
+    remember(&record);
+    assert_untouched(&late, "has no gateway");
+    record.init = namespaced.process();
+    remember(&record);
     assert_untouched(
         &late,
         "was killed, and its network with it: it has been ended",
     );
     wait_for("it to end", || !record.init.alive());
-    assert_untouched(&late, "has no gateway");
     boundary_shim::container::state::remove(&owner.state()).unwrap();
 }
 

@@ -67,7 +67,8 @@ fn apart(machine: &Machine) {
     let limits = machine.says(&format!("cd /sys/fs/cgroup{filters} && {limits}"));
     assert_eq!(
         limits.split_whitespace().collect::<Vec<_>>(),
-        ["67108864", "0", "16", "100", "2"]
+        // Keeper, filter and guard.
+        ["67108864", "0", "16", "100", "3"]
     );
 }
 

@@ -311,12 +311,16 @@ fn judged(
     name: &RuntimeName,
 ) -> EngineFacts {
     // If there is something to uninstall, it is installed.
-    let installed = integrate::uninstall(place, ours, name).map(|plan| !plan.steps.is_empty());
-    let (runs, running) = match place {
-        integrate::Engine::DropIn(drop_in) => (drop_in.default_runtime(), None),
-        integrate::Engine::Containerd(containerd) => (None, containerd.runs_with().ok()),
-        integrate::Engine::Docker(_) => (None, None),
-    };
+    let mut installed = integrate::uninstall(place, ours, name).map(|plan| !plan.steps.is_empty());
+    let (mut runs, mut running) = (None, None);
+    match place {
+        integrate::Engine::DropIn(drop_in) => runs = drop_in.default_runtime(),
+        integrate::Engine::Containerd(containerd) => match containerd.runs_with() {
+            Ok(config) => running = Some(config),
+            Err(error) => installed = Err(error),
+        },
+        integrate::Engine::Docker(_) => {}
+    }
     EngineFacts {
         name: engine,
         runtime: name.to_string(),

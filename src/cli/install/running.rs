@@ -28,7 +28,7 @@ pub(super) fn refuse() -> anyhow::Result<()> {
         .collect();
     ensure!(
         running.is_empty(),
-        "still running, and without the runtime they could neither be restarted nor entered: {}: delete them first",
+        "still running, and without the runtime they could neither be restarted nor entered: {}: delete them first (or --force)",
         listed(&running)
     );
     Ok(())

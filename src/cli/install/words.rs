@@ -51,7 +51,7 @@ pub(super) enum UninstallEngine {
     /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
     Docker(EngineArguments<DockerWords>),
     /// Remove the runtime from containerd's configuration
-    Containerd(EngineArguments<ContainerdWords>),
+    Containerd(EngineArguments<ContainerdWords, ContainerdUninstall>),
     /// Remove the runtime from podman's configuration
     Podman(EngineArguments<PodmanWords>),
     /// Remove the runtime from CRI-O's configuration
@@ -78,6 +78,14 @@ pub(super) struct PolicyArgument {
     /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
+}
+
+/// What only `uninstall containerd` takes.
+#[derive(Debug, Args)]
+pub(super) struct ContainerdUninstall {
+    /// Also while containers run, which can be neither restarted nor entered then
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// What only `install docker` takes.

@@ -349,7 +349,7 @@ fn a_pods_record_is_found_by_each_of_its_containers_and_by_its_namespace() {
             id: id.to_owned(),
             identity: ContainerIdentity::default(),
         };
-        members::add(&folder.path().join(format!("{record}.jsonl")), &member).unwrap();
+        members::add(&folder.path().join(format!("{record}.jsonl")), member).unwrap();
     };
     join("5a4db0", "aca4e2ab1164");
     join("5a4db0", "aca4ffffffff");

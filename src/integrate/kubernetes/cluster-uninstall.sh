@@ -1,7 +1,9 @@
 #!/bin/sh
 # Takes the class @NAME@ off a cluster: read it, then pass it to sh.
 set -eux
-nodes=$(kubectl get node --selector boundary-shim/@NAME@ --output name | wc -l)
+# In two steps: a failure of the first ends this.
+nodes=$(kubectl get node --selector boundary-shim/@NAME@ --output name)
+nodes=$(printf %s "$nodes" | grep -c . || true)
 # No new pods of the class are scheduled from here on. Those that run go on.
 [ "$nodes" = 0 ] || kubectl label node --selector boundary-shim/@NAME@ boundary-shim/@NAME@=uninstall --overwrite
 kubectl delete pod @NAME@-sample --ignore-not-found

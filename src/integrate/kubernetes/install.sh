@@ -22,8 +22,8 @@ put_on() {
   fi
 }
 
-# Refused while pods of the class run: containerd was started with the entry, then, and it is not to blame.
-undo() { host $shim uninstall containerd --config $config --name @NAME@ || true; }
+# Whatever runs: without containerd, nothing of it can be restarted or entered either.
+undo() { host $shim uninstall containerd --config $config --name @NAME@ --force || true; }
 
 begin
 put_on

@@ -6,7 +6,7 @@ ours() { host "/proc/$self/root$program" "$@"; }
 
 heard=
 take_off() {
-  # Refused while pods of the class run here: it names them.
+  # Refused while containerd's containers run under this program, of this class or another: it names them.
   if ! said=$(ours uninstall containerd --config $config --name @NAME@ 2>&1); then
     [ "$said" = "$heard" ] || echo "$said"
     heard=$said
@@ -16,7 +16,7 @@ take_off() {
   ! has_to_restart "$said" || host systemctl restart @UNIT@ || return
   # The program is kept while something needs it: running containers, other policies' links, other entries.
   host sh -c "[ -n \"\$(ls -A /run/boundary 2>/dev/null)\" ] || [ -n \"\$(find $directory -lname boundary-shim)\" ] ||
-    grep -rqs $shim /etc/containerd /etc/docker ${config%/*} || rm -f $shim $shim.new"
+    grep -rqs $shim /etc/containerd /etc/docker /etc/containers /etc/crio ${config%/*} || rm -f $shim $shim.new"
 }
 
 until begin && take_off; do end; rest 10; done
