@@ -293,9 +293,9 @@ impl Keeper {
             ..
         } = self;
         let plan = &order.plan;
-        // podman comes for them as soon as the container has ended, which the guard sees to below.
+        // podman comes for them as soon as the container has ended.
         if outcome.is_ok() && plan.links_are_looked_for {
-            links.park();
+            links.let_go();
         }
         let finished = filter.finish(why(&outcome));
         if finished.is_err() {
@@ -323,7 +323,8 @@ impl Keeper {
             let _ = std::fs::remove_file(&plan.audit);
             members::forget(&plan.audit);
         }
-        if outcome.is_err() && plan.links_are_looked_for {
+        // Before the guard ends the container.
+        if outcome.is_err() && life.goes_on() && plan.links_are_looked_for {
             links.park();
         }
         if let Some(guard) = guard {

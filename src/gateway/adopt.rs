@@ -2,8 +2,7 @@
 //! place, looking the same.
 //!
 //! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here
-//! undoes (what an engine wants back when the container is over is `park`'s): a step that fails ends
-//! the proxy, the gateway goes with it, and the container is left with no way out at all.
+//! undoes (what an engine starts a container with again is `park`'s): a step that fails ends the proxy, the gateway goes with it, and the container is left with no way out at all.
 
 use std::io;
 use std::net::IpAddr;
@@ -160,6 +159,30 @@ pub fn take_away(
     container
         .links
         .give_away(link.index, descriptor(gateway), &format!("off{number}"))
+}
+
+/// Takes an adopted interface away, and its other end on the host with it, but leaves the link that
+/// took its place standing: its own other end moves to the container's namespace, so that it
+/// outlives the gateway and leads nowhere.
+///
+/// # Errors
+/// The kernel's.
+pub fn let_go(
+    gateway: &mut Gateway,
+    container: &NamespaceHandle,
+    adopted: &Adopted,
+) -> io::Result<()> {
+    let links = &mut gateway.side.links;
+    links.give_away(
+        adopted.inside.index,
+        descriptor(&container.namespace),
+        &adopted.inside.name,
+    )?;
+    if adopted.outside.index == adopted.inside.index {
+        Ok(())
+    } else {
+        links.remove(adopted.outside.index)
+    }
 }
 
 /// Gives a container that had the host's network a link of its own to the gateway. There is no

@@ -1,9 +1,9 @@
-//! Parking: when a container is over, an interface that was adopted goes back where it came from, with
-//! its end on the host down.
+//! Parking: when a gateway fails, an interface that it adopted goes back where it came from, with its
+//! end on the host down, before the container is ended for it.
 //!
-//! podman asks for both: when it takes a container's network apart, it looks for each interface in
-//! its place; and when a restart policy starts the container again, it uses the network as it
-//! stands.
+//! podman's restart policies start a container again with the network as it stands. (When the
+//! container has ended by itself, podman comes for the network at once, and moving takes the kernel too
+//! long: [`super::adopt::let_go`].)
 //!
 //! Invariant: a parked interface passes nothing. Somebody may still be in that namespace, or hold a
 //! socket of it, and nobody filters them. Its end on the host, which nobody in there can reach, comes

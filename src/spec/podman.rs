@@ -1,4 +1,4 @@
-//! Whether a container is podman's, which needs its links back at the end.
+//! Whether a container is podman's, which needs its links to stay until the end.
 //!
 //! When a container has ended, netavark looks for each of its links: a missing one is a failure to
 //! it, and a host's end that is still there belongs to another container. And a restart policy

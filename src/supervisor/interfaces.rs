@@ -241,8 +241,20 @@ impl ContainerLinks {
         }
     }
 
-    /// Puts the engine's interfaces back in their places when the container is over, leading nowhere.
-    /// It takes the kernel tens of milliseconds, for which `delete` waits.
+    /// Takes the uplinks away when the container is over, and leaves its own links standing in its
+    /// namespace, which the engine has pinned, tied to nothing but themselves. It takes the kernel
+    /// tens of milliseconds, for which `delete` waits.
+    pub(super) fn let_go(&mut self) {
+        for adopted in &self.adopted {
+            // Where the namespace is gone, so is the link.
+            if let Err(error) = adopt::let_go(&mut self.gateway, &self.container, adopted) {
+                log::debug!("can't release link {}: {error:#}", adopted.inside.name);
+            }
+        }
+    }
+
+    /// Puts the engine's interfaces back in their places, leading nowhere, before the container is
+    /// ended for want of a gateway: its engine may start it again with them.
     pub(super) fn park(&mut self) {
         // Those of a container with the host's network are ours, and go with the gateway.
         for adopted in self.adopted.iter().filter(|_| self.exit == Exit::Uplink) {
