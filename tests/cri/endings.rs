@@ -53,6 +53,7 @@ fn killed_gateway(bed: &Bed) {
         );
         pod.remove().unwrap();
         footprint.vanishes(bed);
+        no_shim_is_left(bed, &pod.id);
     }
 }
 
@@ -75,6 +76,7 @@ fn killed_with_its_guard(bed: &Bed) {
     wait_for("the sandbox not to be ready", || !pod.is_ready());
     pod.remove().unwrap();
     footprint.vanishes(bed);
+    no_shim_is_left(bed, &pod.id);
 }
 
 fn killed_pause(bed: &Bed) {
@@ -97,12 +99,16 @@ fn killed_pause(bed: &Bed) {
     }
     pod.remove().unwrap();
     footprint.vanishes(bed);
-    // containerd 2.1 at times leaves its own shim of such a pod behind, under plain runc too.
+    no_shim_is_left(bed, &pod.id);
+}
+
+/// containerd 2.1 at times leaves its own shim of a pod behind whose pause was killed, under plain runc
+/// too.
+fn no_shim_is_left(bed: &Bed, pod: &str) {
     let script = r"for process in /proc/[0-9]*; do
         case $(tr '\0' ' ' <$process/cmdline) in */containerd-shim-runc-v2\ *$1*) kill -KILL ${process#/proc/} ;; esac
     done 2>/dev/null; true";
-    bed.exec(&["bash", "-c", script, "end", &pod.id])
-        .must_succeed();
+    bed.exec(&["bash", "-c", script, "end", pod]).must_succeed();
 }
 
 fn kill(bed: &Bed, pid: &str) {
