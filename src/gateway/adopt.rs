@@ -2,7 +2,8 @@
 //! place, looking the same.
 //!
 //! The one primitive behind every engine and every moment (hook, `start`, hot plug). Nothing here
-//! undoes (what an engine starts a container with again is `park`'s): a step that fails ends the proxy, the gateway goes with it, and the container is left with no way out at all.
+//! undoes (what an engine starts a container with again is `park`'s): a step that fails ends the
+//! proxy, the gateway goes with it, and the container is left with no way out at all.
 
 use std::io;
 use std::net::IpAddr;

@@ -184,18 +184,6 @@ impl Links {
         self.0.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
-    /// Gives a link that is down another name.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn rename(&mut self, index: u32, name: &str) -> io::Result<()> {
-        let mut message = link(index);
-        message
-            .attributes
-            .push(LinkAttribute::IfName(name.to_owned()));
-        self.0.request(RouteNetlinkMessage::SetLink(message), 0)
-    }
-
     /// Removes a link.
     ///
     /// # Errors

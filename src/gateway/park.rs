@@ -34,22 +34,14 @@ pub fn park(
         return links.remove(adopted.outside.index);
     };
     host.links.park(far)?;
-    // Moving takes the kernel tens of milliseconds, in which podman may ask for the name already: it
-    // changes hands at once.
+    let seen = Snapshot::take(container, inner)?;
+    // Its other end in the gateway goes with it.
+    container.links.remove(adopted.inner)?;
     links.give_away(
         adopted.outside.index,
         descriptor(&container.namespace),
-        &adopted.outside.name,
+        seen.name(),
     )?;
-    let seen = Snapshot::take(container, inner)?;
-    let returned = container.links.by_name(&adopted.outside.name)?;
-    container.links.set_down(adopted.inner)?;
-    container
-        .links
-        .rename(adopted.inner, &adopted.inside.name)?;
-    container.links.rename(returned.index, seen.name())?;
-    // Its other end in the gateway goes with it.
-    container.links.remove(adopted.inner)?;
     seen.restore(container)
 }
 
