@@ -20,7 +20,7 @@ use anyhow::Context;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::rule::RuleAttribute;
 
-use crate::packets::agreed::{DUMMY, LEAVING, ProxyPorts};
+use crate::packets::agreed::{CAPTURED, DUMMY, LEAVING, ProxyPorts};
 use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
 use crate::sys::netns::Namespace;
@@ -175,7 +175,7 @@ fn settings(sysctls: &Sysctls) -> io::Result<()> {
 /// nf_tables' `pre_exit`, then the links' `exit`). What then comes from the container is unmarked,
 /// and finds no route.
 fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
-    use ruleset::{CAPTURED, INBOUND, REPLYING, RETURNING};
+    use ruleset::{INBOUND, REPLYING, RETURNING};
     let lo = links.by_name("lo")?.index;
     links.set_up(lo)?;
     links.add_own_address(lo, IpAddr::V4(DUMMY), 32)?;

@@ -9,7 +9,8 @@
 
 use crate::gateway::nft::{Batch, Family, FlowSet, Hook, NftVerdict, Reject, Remote, Rule};
 use crate::packets::agreed::{
-    ARRIVED, FRAGMENT, LEAVING, LOG_GROUP, OPENING, ProxyPorts, REFUSED, SPOOFED, STRAY,
+    ARRIVED, CAPTURED, FRAGMENT, HELD, HELD_A_SECOND, HELD_AT_ONCE, HELD_BYTES, HELD_GROUP,
+    LEAVING, LOG_GROUP, NOT_HELD, OPENING, ProxyPorts, REFUSED, SPOOFED, STRAY,
 };
 use crate::policy::CapturedPorts;
 
@@ -21,8 +22,6 @@ pub const OUTSIDE: &str = "up";
 /// The loopback's whole name: the end is compared, too.
 const LOOPBACK: &str = "lo\0";
 
-/// From the container, for the proxy: delivered to this namespace's own sockets. Answers go inside.
-pub const CAPTURED: u32 = 0xb0;
 /// From the outside, for the proxy's own connections: delivered to this namespace's own sockets.
 /// What the kernel answers by itself (a reset, "port unreachable") goes back outside.
 pub const RETURNING: u32 = 0xb1;
@@ -76,6 +75,7 @@ const FRAGMENTS: &str = "fragments";
 const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
 const PREROUTING: &str = "prerouting";
 const FROM_CONTAINER: &str = "from_container";
+const CAPTURED_TCP: &str = "captured_tcp";
 const STRAYS: &str = "strays";
 const INPUT: &str = "input";
 const FORWARD: &str = "forward";
@@ -99,6 +99,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         .chain(&DIALLED)
         .for_each(|set| batch.set(set));
     batch.jump_target(FROM_CONTAINER);
+    batch.jump_target(CAPTURED_TCP);
     batch.jump_target(STRAYS);
     // -450: before fragments are put together (-400), which keeps those that never become a packet.
     batch.chain(FRAGMENTS, Hook::Prerouting, -450, NftVerdict::Accept);
@@ -120,10 +121,12 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         batch.rule(FRAGMENTS, &fragment.log(LOG_GROUP, FRAGMENT, LOGGED));
     }
     accepted(&mut batch);
+    sent_in_again(&mut batch, proxy);
     for_the_proxy(&mut batch);
     checked_source(&mut batch);
     opening(&mut batch);
     tracked(&mut batch);
+    captured_tcp(&mut batch, proxy);
     captured_or_refused(&mut batch, captured, proxy);
     strays(&mut batch);
     to_ourselves(&mut batch);
@@ -148,6 +151,20 @@ fn accepted(batch: &mut Batch) {
         .untracked()
         .mark(CAPTURED);
     batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
+}
+
+/// SYNs that were kept back and that the proxy sends in again, over the loopback: for its listener,
+/// whomever they are addressed to. Nobody else sends there with this mark.
+fn sent_in_again(batch: &mut Batch, proxy: ProxyPorts) {
+    let rule = Rule::new()
+        .from_interface(LOOPBACK)
+        .marked(CAPTURED)
+        .transport(TCP)
+        .only_opens_tcp();
+    batch.rule(
+        PREROUTING_UNTRACKED,
+        &rule.to_proxy(proxy.tcp).verdict(NftVerdict::Accept),
+    );
 }
 
 /// From outside: what belongs to the proxy's own connections, though it is addressed to the
@@ -292,23 +309,31 @@ fn tracked(batch: &mut Batch) {
     batch.rule(PREROUTING, &inside().jump(FROM_CONTAINER));
 }
 
+/// TCP for the proxy. The SYN of a connection is kept back until it is known what the far end says to
+/// one (`proxy::held`). How many, this rule alone says, so that a flood of them has no work for the
+/// proxy: what is beyond that, and DNS, which the proxy answers itself, is accepted first.
+fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
+    let tcp = || Rule::new().transport(TCP);
+    let opening = || tcp().only_opens_tcp().not_destination_port(DNS);
+    let held = opening()
+        .within_rate(HELD_A_SECOND, HELD_AT_ONCE)
+        .log(HELD_GROUP, HELD, HELD_BYTES);
+    // Of half a handshake, or of a connection that has ended: its first packet was told of.
+    let known = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
+    let accepted_first = opening().log(LOG_GROUP, NOT_HELD, LOGGED);
+    let others = tcp().log(LOG_GROUP, OPENING, LOGGED);
+    batch.rule(CAPTURED_TCP, &held.verdict(NftVerdict::Drop));
+    for rule in [known, accepted_first, others] {
+        let to_proxy = rule.to_proxy(proxy.tcp).mark(CAPTURED);
+        batch.rule(CAPTURED_TCP, &to_proxy.verdict(NftVerdict::Accept));
+    }
+}
+
 /// The end of every packet from the container that isn't a reply: handed to the proxy, or refused.
 fn captured_or_refused(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
     for ports in captured.tcp.iter().copied().chain([DNS]) {
-        let to_port = || Rule::new().transport(TCP).destination_port(ports);
-        // Of half a handshake, or of a connection that has ended: its first packet was told of.
-        let known = to_port()
-            .not_opening_tcp()
-            .of_transparent_socket_in_any_state();
-        for rule in [known, to_port().log(LOG_GROUP, OPENING, LOGGED)] {
-            batch.rule(
-                FROM_CONTAINER,
-                &rule
-                    .to_proxy(proxy.tcp)
-                    .mark(CAPTURED)
-                    .verdict(NftVerdict::Accept),
-            );
-        }
+        let to_port = Rule::new().transport(TCP).destination_port(ports);
+        batch.rule(FROM_CONTAINER, &to_port.jump(CAPTURED_TCP));
     }
     for ports in captured.udp.iter().copied().chain([DNS]) {
         let rule = Rule::new()

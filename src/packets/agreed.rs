@@ -6,11 +6,34 @@ use std::net::Ipv4Addr;
 /// aside for nodes that must send ICMP and have no address of their own.
 pub const DUMMY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
 
+/// From the container, for the proxy: delivered to this namespace's own sockets. Answers go inside.
+pub const CAPTURED: u32 = 0xb0;
+
 /// From the proxy's sockets that lead to the outside (`SO_MARK`).
 pub const LEAVING: u32 = 0xb4;
 
 /// The log group on which refused and inbound packets are reported.
 pub const LOG_GROUP: u16 = 1;
+
+/// The log group on which SYNs are reported that are kept back. One of its own, so that no flood of
+/// reports crowds them out.
+pub const HELD_GROUP: u16 = 2;
+
+/// SYNs a second that are kept back over a longer time.
+pub const HELD_A_SECOND: u64 = 1000;
+
+/// SYNs that are kept back in one moment.
+pub const HELD_AT_ONCE: u32 = 256;
+
+/// Bytes that are logged of such a SYN, which is made anew from them: the longest IPv4 header, or an
+/// IPv6 header with some extension headers, and the longest TCP header.
+pub const HELD_BYTES: u32 = 256;
+
+/// Word on a log entry: a SYN that is kept back until it is known what the far end says.
+pub const HELD: &str = "held";
+
+/// Word on a log entry: a SYN that isn't kept back, since too many were.
+pub const NOT_HELD: &str = "not held";
 
 /// Word on a log entry: refused, on its way out.
 pub const REFUSED: &str = "refused";

@@ -85,12 +85,25 @@ pub(super) fn checksum(message: &[u8]) -> u16 {
 
 /// ICMPv6's checksum: a pseudo-header is counted, too (RFC 8200, 8.1).
 pub(super) fn checksum_v6(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
+    with_pseudo_header(from.into(), to.into(), IpNumber::IPV6_ICMP, message)
+}
+
+/// The checksum of a transport protocol, in which a pseudo-header is counted (RFC 9293, 3.1; RFC
+/// 8200, 8.1).
+pub(super) fn with_pseudo_header(
+    from: IpAddr,
+    to: IpAddr,
+    protocol: IpNumber,
+    message: &[u8],
+) -> u16 {
     let length = u32::try_from(message.len()).unwrap_or_default();
-    let sum = Sum16BitWords::new()
-        .add_16bytes(from.octets())
-        .add_16bytes(to.octets())
+    let address = |mut sum: Sum16BitWords, address| match address {
+        IpAddr::V4(address) => sum.add_4bytes(Ipv4Addr::octets(&address)),
+        IpAddr::V6(address) => sum.add_16bytes(Ipv6Addr::octets(&address)),
+    };
+    let sum = address(address(Sum16BitWords::new(), from), to)
         .add_4bytes(length.to_be_bytes())
-        .add_2bytes([0, IpNumber::IPV6_ICMP.0])
+        .add_2bytes([0, protocol.0])
         .add_slice(message);
     sum.ones_complement().to_be()
 }

@@ -14,6 +14,7 @@ use super::fragment::Fragment;
 use super::nfnetlink::{
     Attributes, HEADER, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_REQUEST, NfMessage, kind,
 };
+use super::syn::HeldSyn;
 use super::{agreed, ip};
 use crate::sys::netlink::{attributes, raw_messages};
 
@@ -38,6 +39,8 @@ pub enum LogReason {
     Inbound,
     /// TCP for the proxy, which will hear of it only if a connection comes about.
     Opening,
+    /// The same, of a SYN that wasn't kept back, since too many were.
+    NotHeld,
     /// From outside, and of no connection.
     Stray,
     /// A part of a packet, before the kernel puts it together.
@@ -136,10 +139,24 @@ fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
 
 /// The reports in one datagram of messages.
 pub fn reports(datagram: &[u8]) -> impl Iterator<Item = Report> + '_ {
+    packets(datagram).filter_map(report)
+}
+
+/// The SYNs that were kept back, in one datagram of messages. What can't be sent in again as one is
+/// left out.
+pub fn held(datagram: &[u8]) -> impl Iterator<Item = HeldSyn> + '_ {
+    packets(datagram).filter_map(|message| {
+        let payload = |(kind, value)| (kind == NFULA_PAYLOAD).then_some(value);
+        HeldSyn::read(attributes(message).find_map(payload)?)
+    })
+}
+
+/// The attributes of each packet that a datagram of messages tells of.
+fn packets(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     const KIND: u16 = kind(NFNL_SUBSYS_ULOG, NFULNL_MSG_PACKET);
     raw_messages(datagram)
         .filter(|message| message.kind == KIND)
-        .filter_map(|message| report(message.payload.get(HEADER..)?))
+        .filter_map(|message| message.payload.get(HEADER..))
 }
 
 /// Reads the attributes of one message.
@@ -173,6 +190,7 @@ fn reason(prefix: &[u8]) -> Option<LogReason> {
         agreed::SPOOFED => Some(LogReason::Spoofed),
         agreed::ARRIVED => Some(LogReason::Inbound),
         agreed::OPENING => Some(LogReason::Opening),
+        agreed::NOT_HELD => Some(LogReason::NotHeld),
         agreed::STRAY => Some(LogReason::Stray),
         agreed::FRAGMENT => Some(LogReason::Fragment),
         _ => None,
@@ -233,7 +251,7 @@ mod tests {
         message
     }
 
-    fn packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
+    fn told_packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
         reports(datagram).map(|report| report.packet)
     }
 
@@ -269,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
-        let found: Vec<_> = packets(&told("refused", &udp_v4())).collect();
+        let found: Vec<_> = told_packets(&told("refused", &udp_v4())).collect();
         let packet = Packet {
             why: LogReason::Refused,
             transport: Transport::Udp,
@@ -296,7 +314,7 @@ mod tests {
         packet.extend([60, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
-        let found: Vec<_> = packets(&told("refused", &packet)).collect();
+        let found: Vec<_> = told_packets(&told("refused", &packet)).collect();
         assert_eq!(
             found
                 .first()
@@ -311,7 +329,10 @@ mod tests {
             let mut packet = udp_v4();
             packet[9] = protocol;
             assert_eq!(
-                packets(&told("refused", &packet)).next().unwrap().number,
+                told_packets(&told("refused", &packet))
+                    .next()
+                    .unwrap()
+                    .number,
                 Some(number)
             );
         }
@@ -334,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_ours_is_no_report() {
-        assert_eq!(packets(&told("else", &udp_v4())).count(), 0);
+        assert_eq!(told_packets(&told("else", &udp_v4())).count(), 0);
     }
 
     #[test]
@@ -342,15 +363,15 @@ mod tests {
         let mut both = told("refused", &udp_v4());
         both.resize(both.len().next_multiple_of(4), 0);
         both.extend(told("inbound", &udp_v4()));
-        let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
+        let why: Vec<_> = told_packets(&both).map(|packet| packet.why).collect();
         assert_eq!(why, [LogReason::Refused, LogReason::Inbound]);
     }
 
     proptest! {
         #[test]
         fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = packets(&told("spoofed", &packet)).count();
-            let _ = packets(&packet).count();
+            let _ = told_packets(&told("spoofed", &packet)).count();
+            let _ = told_packets(&packet).count();
         }
     }
 }

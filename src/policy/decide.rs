@@ -150,6 +150,75 @@ impl Policy {
         observed || self.allow.iter().chain(&self.annotated).any(allows)
     }
 
+    /// Whether some rule could allow something on a TCP connection to this address and port: in a
+    /// name that its client has yet to say, or to the address itself. On the web's own ports, where
+    /// a denial is told in words, that isn't asked.
+    #[must_use]
+    pub fn may_allow(&self, destination: SocketAddr) -> bool {
+        let (address, port) = (destination.ip().to_canonical(), destination.port());
+        let over_tcp = [Protocol::Tcp, Protocol::Http, Protocol::Https];
+        let mut allowing = self.allow.iter().chain(&self.annotated).filter(|rule| {
+            let for_port = over_tcp.iter().any(|one| rule.allows_port(*one, port));
+            for_port && (!rule.is_for_addresses() || rule.leads_to(address))
+        });
+        let forbidding: Vec<_> = self
+            .could_forbid(destination)
+            .filter(|rule| rule.forbids_whatever_is_said())
+            .collect();
+        // A name may lead elsewhere.
+        let no_name = forbidding.iter().any(|rule| !rule.has_ranges());
+        let no_address =
+            !forbidding.is_empty() || matches!(net::classify(address), Class::Special(_));
+        let is_shut = |rule: &Arc<Rule>| {
+            if rule.is_for_addresses() {
+                no_address
+            } else {
+                no_name
+            }
+        };
+        self.observes() || matches!(port, 80 | 443) || allowing.any(|rule| !is_shut(rule))
+    }
+
+    /// The permit for a connection to this name's server on which some request, or a hello, could be
+    /// allowed in that name, whatever else will have to be said on it. It is for the connection:
+    /// what is said on it is decided by [`Self::decide`].
+    #[must_use]
+    pub fn may_allow_in_name(&self, name: &Hostname, destination: SocketAddr) -> Option<Permit> {
+        let in_name = |protocol| {
+            canonical(&Attempt {
+                protocol,
+                name: Some(name),
+                destination,
+                method: None,
+                path: None,
+            })
+        };
+        let attempts = [Protocol::Https, Protocol::Http].map(in_name);
+        if self.observes() {
+            let verdict = self.decide(attempts.first()?);
+            return match verdict {
+                Verdict::Allow(permit) => Some(permit.alone()),
+                Verdict::Deny(_) => None,
+            };
+        }
+        attempts.iter().find_map(|attempt| {
+            let whole = |rule: &&Arc<Rule>| !rule.reads_request();
+            let mut deny = self.deny.iter().filter(whole);
+            if deny.any(|rule| rule.forbids(attempt)) {
+                return None;
+            }
+            let chains = self.chains(|rule| rule.allows_name(name) && allows_port(rule, attempt));
+            let rule = chains.first()?.0.first()?.text().clone();
+            let target = PermittedTarget::Name(name.clone());
+            let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
+            let forbidden = self.deny.iter().filter(whole).filter(forbids).cloned();
+            Some(Permit {
+                forbidden: forbidden.collect(),
+                ..self.permit(attempt, Grounds::rule(rule), target, chains)
+            })
+        })
+    }
+
     /// The permit for a TCP connection to this address and port, where rules for addresses alone
     /// give it whatever is said on it, and no deny rule could apply: then not one of its bytes
     /// needs to be read.

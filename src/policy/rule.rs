@@ -177,6 +177,21 @@ impl Rule {
             && (self.networks.is_empty() || self.touches(destination.ip()))
     }
 
+    /// Whether, standing in a list of denials, it could not spare a TCP connection that it
+    /// [could forbid](Self::could_forbid), whatever is said on it.
+    pub(super) fn forbids_whatever_is_said(&self) -> bool {
+        let all_of_tcp = self
+            .protocols
+            .as_ref()
+            .is_none_or(|written| written.contains(&Protocol::Tcp));
+        all_of_tcp && self.domains.is_none() && !self.reads_request()
+    }
+
+    /// Whether it is for some addresses alone.
+    pub(super) fn has_ranges(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
     /// Whether, standing in a list of denials, it forbids every connection to the name, so that the
     /// name need not be looked up.
     pub(super) fn forbids_name(&self, name: &Hostname) -> bool {

@@ -37,6 +37,8 @@ pub(super) enum Unidentified {
     Denied(Denial),
     /// The connection to the server, made ahead, failed or broke.
     Broken(End),
+    /// The client ended without a word, and its server was there.
+    NothingSaid,
 }
 
 /// A connection that is being made, or is there.
@@ -73,6 +75,30 @@ impl Ahead {
             unsent: Vec::new(),
             sent: 0,
         })
+    }
+
+    /// One that is there: its far end was asked when the client was.
+    pub(super) fn made(permit: Permit, upstream: Upstream) -> Self {
+        Self {
+            permit,
+            state: DialState::Connected {
+                connected: fresh(upstream),
+                ended: false,
+            },
+            unsent: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Whether nothing has come on it, not even its end, as far as it was never listened to.
+    pub(super) fn is_quiet(&self) -> bool {
+        match &self.state {
+            DialState::Dialling(_) => true,
+            DialState::Connected { connected, .. } => {
+                let peeked = connected.upstream.stream.peek();
+                peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+        }
     }
 
     /// Has the server be sent these bytes of the client's as soon as it can be.

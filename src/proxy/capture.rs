@@ -11,13 +11,14 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::accept::accepted;
 use super::budget::used_up;
+use super::connection::Begun;
 use super::dns::DnsServer;
 use super::flow::{ConnectionServices, Flow};
 use super::handshakes::Handshakes;
+use super::held::{Expected, Held, PacketSenders};
 use super::judge::Judge;
 use super::{close, connection, kernel_log, udp};
-use crate::audit::Kind;
-use crate::packets::agreed::{LOG_GROUP, ProxyPorts};
+use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, ProxyPorts};
 use crate::packets::nflog;
 use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
@@ -38,6 +39,8 @@ pub struct Sockets {
     datagrams: Vec<std::net::UdpSocket>,
     icmp: Vec<(bool, socket2::Socket)>,
     reports: Netfilter,
+    held: Netfilter,
+    senders: PacketSenders,
 }
 
 impl Sockets {
@@ -52,11 +55,15 @@ impl Sockets {
         let stream = socket::listen_captured(v4, 0)?;
         let datagram = socket::receive_captured_on(v4, 0)?;
         let (tcp, udp) = (stream.local_addr()?.port(), datagram.local_addr()?.port());
+        let mut senders = PacketSenders::default();
+        senders.open(v4)?;
         let mut sockets = Self {
             streams: vec![stream],
             datagrams: vec![datagram],
             icmp: vec![(true, socket::icmp(v4)?)],
-            reports: Netfilter::open()?,
+            reports: reports_of(LOG_GROUP, 128)?,
+            held: reports_of(HELD_GROUP, HELD_BYTES)?,
+            senders,
         };
         match socket::listen_captured(v6, tcp) {
             Ok(stream) => {
@@ -65,13 +72,11 @@ impl Sockets {
                     .datagrams
                     .push(socket::receive_captured_on(v6, udp)?);
                 sockets.icmp.push((false, socket::icmp(v6)?));
+                sockets.senders.open(v6)?;
             }
             Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
             Err(error) => return Err(error),
         }
-        let (subscription, acknowledged) = nflog::subscription(LOG_GROUP, 128);
-        sockets.reports.transact(&subscription, acknowledged)?;
-        sockets.reports.listen(REPORTS)?;
         Ok(sockets)
     }
 
@@ -93,6 +98,15 @@ impl Sockets {
     }
 }
 
+/// The socket on which a log group's packets are reported, the first `bytes` of each.
+fn reports_of(group: u16, bytes: u32) -> io::Result<Netfilter> {
+    let reports = Netfilter::open()?;
+    let (subscription, acknowledged) = nflog::subscription(group, bytes);
+    reports.transact(&subscription, acknowledged)?;
+    reports.listen(REPORTS)?;
+    Ok(reports)
+}
+
 impl Sockets {
     /// All of them.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -102,7 +116,8 @@ impl Sockets {
         streams
             .chain(datagrams)
             .chain(icmp)
-            .chain([self.reports.as_fd()])
+            .chain(self.senders.descriptors())
+            .chain([self.reports.as_fd(), self.held.as_fd()])
     }
 }
 
@@ -129,12 +144,18 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
         dns: Arc::clone(&dns),
     });
     let handshakes = Arc::new(Handshakes::new());
+    let held = Arc::new(Held::new(
+        Arc::clone(&connections),
+        Arc::clone(&handshakes),
+        sockets.senders,
+    ));
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
         let to = Listener {
             connections: Arc::clone(&connections),
             dns: Arc::clone(&dns),
             handshakes: Arc::clone(&handshakes),
+            held: Arc::clone(&held),
         };
         loops.spawn(to.accept(TcpListener::from_std(listener)?));
     }
@@ -144,7 +165,8 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
             UdpSocket::from_std(socket)?,
         ));
     }
-    loops.spawn(kernel_log::record(judge, handshakes, sockets.reports));
+    loops.spawn(Arc::clone(&held).serve(sockets.held));
+    loops.spawn(kernel_log::record(judge, handshakes, held, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,
         None => Ok(()),
@@ -157,6 +179,7 @@ struct Listener {
     connections: Arc<ConnectionServices>,
     dns: Arc<DnsServer>,
     handshakes: Arc<Handshakes>,
+    held: Arc<Held>,
 }
 
 impl Listener {
@@ -173,24 +196,30 @@ impl Listener {
 
     /// Serves a connection in a task of its own, where there is room for it.
     fn take(&self, stream: TcpStream, source: SocketAddr, destination: SocketAddr) {
-        let flow = || Flow::new(Arc::clone(&self.connections), source, destination);
-        let Some(room) = self.connections.streams.room() else {
-            flow().begin(Kind::Tcp).deny(&used_up());
+        let flow = Flow::new(Arc::clone(&self.connections), source, destination);
+        let (begun, room) = match self.held.expected(source, destination) {
+            Some(Expected { begun, room }) => (begun, Some(room)),
+            None => (Begun::now(&flow), self.connections.streams.room()),
+        };
+        let Some(room) = room else {
+            begun.entry.deny(&used_up());
             return close::reset(stream);
         };
         let stream = match room.of_accepted(stream) {
             Ok(stream) => stream,
             Err(error) => {
                 let why = format!("can't limit its socket buffers: {error}");
-                return flow().begin(Kind::Tcp).deny(&Denial::because(why));
+                return begun.entry.deny(&Denial::because(why));
             }
         };
         let handshakes = Arc::clone(&self.handshakes);
         // Each future is boxed: neither carries the room that the other takes.
         let served: Pin<Box<dyn Future<Output = ()> + Send>> = if destination.port() == DNS {
+            // Each of its questions has a record.
+            begun.entry.withdraw();
             Box::pin(Arc::clone(&self.dns).serve_stream(stream, source, destination))
         } else {
-            Box::pin(connection::serve(flow(), stream))
+            Box::pin(connection::serve(flow, stream, begun))
         };
         tokio::spawn(async move {
             served.await;

@@ -21,26 +21,47 @@ use super::identify::{self, Answer, Identity};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
 use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
+use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
 use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
 
+/// What there is of a connection when its client has been accepted.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// Its record.
+    pub(super) entry: Entry,
+    /// The connection to its server, where that was asked first.
+    pub(super) ahead: Option<Ahead>,
+}
+
+impl Begun {
+    /// One that begins now.
+    pub(super) fn now(flow: &Flow) -> Self {
+        Self {
+            entry: flow.begin(Kind::Tcp),
+            ahead: None,
+        }
+    }
+}
+
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
-pub(super) async fn serve(flow: Flow, client: Stream) {
-    let entry = flow.begin(Kind::Tcp);
+pub(super) async fn serve(flow: Flow, client: Stream, begun: Begun) {
     match flow.fits() {
-        Fits::AnyBytes(permit) => Box::pin(pass_unread(&flow, client, *permit, entry)).await,
-        fits => read(&flow, client, &fits, entry).await,
+        Fits::AnyBytes(permit) => Box::pin(pass_unread(&flow, client, *permit, begun)).await,
+        fits => read(&flow, client, &fits, begun).await,
     }
 }
 
 /// Nothing that is said could decide anything.
-async fn pass_unread(flow: &Flow, client: Stream, permit: Permit, mut entry: Entry) {
-    let server = Box::pin(open(flow, Ok(permit), &mut entry, None)).await;
+async fn pass_unread(flow: &Flow, client: Stream, permit: Permit, begun: Begun) {
+    let Begun { mut entry, ahead } = begun;
+    let server = Box::pin(open(flow, Ok(permit), &mut entry, ahead)).await;
     tunnel_or_reset(client, server, Vec::new(), entry).await;
 }
 
 /// Reads what the client says first, and serves it as what that is.
-async fn read(flow: &Flow, client: Stream, fits: &Fits, mut entry: Entry) {
+async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
+    let Begun { mut entry, ahead } = begun;
     let mut said = Said {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
@@ -48,7 +69,7 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, mut entry: Entry) {
     };
     // Boxed: what lives on doesn't carry the room that this took.
     let (mut ahead, identity) =
-        Box::pin(identify(flow, &client, fits, &mut said, &mut entry)).await;
+        Box::pin(identify(flow, &client, fits, ahead, &mut said, &mut entry)).await;
     said.sent = ahead.as_mut().map_or(0, Ahead::end_sending);
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
@@ -73,6 +94,7 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, mut entry: Entry) {
             entry.finish(end);
             reset(client);
         }
+        Err(Unidentified::NothingSaid) => entry.finish(End::closed(Side::Client)),
     }
 }
 
@@ -84,12 +106,13 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(300);
 const UNKNOWN_SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads until it is clear what the connection is. Where any protocol may be allowed, the server is
-/// dialled at once and heard meanwhile, and the client may take its time. Bounded by the parsers'
-/// limits.
+/// dialled at once and heard meanwhile, and the client may take its time; else one that is there
+/// already is not listened to, and given only if it has said nothing. Bounded by the parsers' limits.
 async fn identify(
     flow: &Flow,
     client: &Stream,
     fits: &Fits,
+    mut ahead: Option<Ahead>,
     said: &mut Said,
     entry: &mut Entry,
 ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
@@ -97,10 +120,11 @@ async fn identify(
         Fits::AnyProtocol(pretences) => (*pretences, UNKNOWN_SHOWN_WITHIN),
         _ => (Denials::None, SHOWN_WITHIN),
     };
-    let mut ahead = match reading::next(fits, Heard::Nothing) {
-        Next::DialAndHear => Ahead::begin(flow),
-        _ => None,
-    };
+    let is_heard = reading::next(fits, Heard::Nothing) == Next::DialAndHear;
+    if is_heard && ahead.is_none() {
+        ahead = Ahead::begin(flow);
+    }
+    let mut heard_meanwhile = ahead.take_if(|_| is_heard);
     let (until, mut sent) = (Instant::now() + patience, 0);
     let identity = loop {
         let answer = identify::identify(&said.bytes, pretences);
@@ -108,10 +132,13 @@ async fn identify(
         if let Some(identity) = shown(fits, answer, &said.bytes) {
             break identity;
         }
-        let waits = ahead.is_some() && unclear && said.bytes.len() > sent;
+        let waits = heard_meanwhile.is_some() && unclear && said.bytes.len() > sent;
         tokio::select! {
             biased;
             read = read_some(client, said) => match read {
+                Ok(0) if said.bytes.is_empty() && ahead.is_some() => {
+                    break Err(Unidentified::NothingSaid);
+                }
                 Ok(0) => {
                     let ended = identify::identify_ended(&said.bytes, pretences);
                     break shown(fits, ended, &said.bytes).unwrap_or(Ok(Identity::Opaque));
@@ -124,18 +151,21 @@ async fn identify(
                 Ok(_) => {}
                 Err(error) => break Err(Unidentified::Denied(broke(&error))),
             },
-            broken = converse(&mut ahead, client, entry) => break Err(broken),
+            broken = converse(&mut heard_meanwhile, client, entry) => break Err(broken),
             () = sleep(MOMENT), if waits => {
-                if let (Next::SendOn, Some(ahead)) = (reading::next(fits, Heard::UnclearForAMoment), &mut ahead) {
+                if let (Next::SendOn, Some(ahead)) = (reading::next(fits, Heard::UnclearForAMoment), &mut heard_meanwhile) {
                     ahead.send(said.bytes.get(sent..).unwrap_or_default());
                     sent = said.bytes.len();
                 }
             }
             // The words for nothing are those for opaque bytes.
-            () = sleep_until(until), if ahead.is_none() => break Ok(Identity::Opaque),
+            () = sleep_until(until), if heard_meanwhile.is_none() => break Ok(Identity::Opaque),
         }
     };
-    (ahead, identity)
+    (
+        heard_meanwhile.or_else(|| ahead.filter(Ahead::is_quiet)),
+        identity,
+    )
 }
 
 fn heard(answer: &Answer<Identity>, bytes: &[u8]) -> Heard {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::used_up;
-use super::connect::tcp_connected;
+use super::connect::{NoAnswer, tcp_answered, tcp_connected};
 use super::dns::Resolver;
 use super::egress::Egress;
 use super::race::{self, Lost};
@@ -53,6 +53,13 @@ pub(super) trait Outside: fmt::Debug + Send + Sync {
         client: SocketAddr,
         destination: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send + 'a>>;
+
+    /// Connects to one address, for a client that waits for its answer as it comes.
+    fn ask<'a>(
+        &'a self,
+        address: UpstreamAddr,
+        client: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, NoAnswer>> + Send + 'a>>;
 }
 
 /// The dialler of one gateway.
@@ -77,6 +84,20 @@ impl Outside for Dialler {
         destination: SocketAddr,
     ) -> Pin<Box<dyn Future<Output = Result<Upstream, DialError>> + Send + 'a>> {
         Box::pin(self.connect(permit, client, destination))
+    }
+
+    fn ask<'a>(
+        &'a self,
+        address: UpstreamAddr,
+        client: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, NoAnswer>> + Send + 'a>> {
+        Box::pin(async move {
+            let room = self.streams.room().ok_or(NoAnswer::NotAsked)?;
+            let to = address.socket_addr();
+            let source = self.egress.source_for(client.ip(), to.ip());
+            let tcp = tcp_answered(source, to, room.receive_size()).await?;
+            room.of(tcp).map_err(|_| NoAnswer::NotAsked)
+        })
     }
 }
 

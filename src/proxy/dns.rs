@@ -274,8 +274,10 @@ impl DnsServer {
 
     /// Remembers what the container is about to be told.
     fn remember(&self, name: &Hostname, answer: &ResolverAnswer) {
+        let held = Duration::from_secs(answer.ttl.into());
+        let ttl = held.saturating_sub(answer.received.elapsed());
         for address in answer.addresses() {
-            self.judge.learned.remember(address, name);
+            self.judge.learned.remember(address, name, ttl);
         }
     }
 }

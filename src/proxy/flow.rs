@@ -4,12 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::connect::NoAnswer;
 use super::dial::{DialError, Outside, Upstream};
 use super::egress::Egress;
 use super::judge::Judge;
-use super::pool::Pool;
+use super::pool::{IdleConnection, Pool};
 use super::reading::Fits;
-use super::stream::Streams;
+use super::stream::{Stream, Streams};
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
 
@@ -163,6 +164,65 @@ impl Flow {
         let outside = Arc::clone(&self.services.outside);
         let (source, destination) = (self.source, self.destination);
         async move { outside.dial(&permit, source, destination).await }
+    }
+
+    /// Asks the far end of this address for a connection. What is given lives on by itself.
+    pub(super) fn ask(
+        &self,
+        address: UpstreamAddr,
+    ) -> impl Future<Output = Result<Stream, NoAnswer>> + Send + use<> {
+        let outside = Arc::clone(&self.services.outside);
+        let source = self.source;
+        async move { outside.ask(address, source).await }
+    }
+
+    /// The names that the client may mean by the address that it chose: by answers that it was given
+    /// and that still hold, or by its engine.
+    pub(super) fn known_names(&self) -> Vec<Hostname> {
+        let Judge { learned, given, .. } = &self.services.judge;
+        let chosen = self.destination.ip();
+        let mut names = learned.fresh_names_of(chosen);
+        names.extend(given.names_of(chosen).cloned());
+        names
+    }
+
+    /// The permit for a connection in this name, if something on it could be allowed.
+    pub(super) fn may_allow_in_name(&self, name: &Hostname) -> Option<Permit> {
+        let policy = &self.services.judge.policy;
+        policy.may_allow_in_name(name, self.destination)
+    }
+
+    /// Whether something that is said on it could be allowed.
+    pub(super) fn may_allow(&self) -> bool {
+        self.services.judge.policy.may_allow(self.destination)
+    }
+
+    /// The address that the client chose, passed by this permit.
+    ///
+    /// # Errors
+    /// Why it isn't.
+    pub(super) fn upstream(&self, permit: &Permit) -> Result<UpstreamAddr, Denial> {
+        let own = &self.services.egress.interfaces().own;
+        permit.upstream(self.destination.ip(), own)
+    }
+
+    /// The route of a permit that leads to the very address that the client chose: to the address
+    /// itself, or to a name that is known for it.
+    pub(super) fn way_to_chosen<'p>(
+        &self,
+        permit: &'p Permit,
+    ) -> Option<(&'p Permit, UpstreamAddr)> {
+        let known = self.known_names();
+        permit.routes().find_map(|route| {
+            let is_known = route.name().is_none_or(|name| known.contains(name));
+            is_known.then(|| Some((route, self.upstream(route).ok()?)))?
+        })
+    }
+
+    /// Whether a connection to this address, made for this name, is kept for the next request.
+    pub(super) fn has_idle(&self, name: Option<&Hostname>, address: UpstreamAddr) -> bool {
+        let fits = |idle: &IdleConnection| idle.name.as_ref() == name && idle.address == address;
+        self.services.pool.has(fits)
     }
 
     /// Whether a connection to this address would be made from that one, now: interfaces come and go.

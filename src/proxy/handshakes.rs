@@ -16,13 +16,13 @@ use crate::audit::Entry;
 
 /// How long a handshake may take; and how long what comes of a closed connection still belongs to
 /// it.
-const WITHIN: Duration = Duration::from_secs(10);
+pub(super) const WITHIN: Duration = Duration::from_secs(10);
 /// What the record says of one that took longer.
 const NOTHING: &str =
     "no connection was established: an incomplete handshake, or a segment of no connection";
 
 /// Who connects to whom. (Not socket addresses: those of accepted connections have a scope.)
-type Handshake = ((IpAddr, u16), (IpAddr, u16));
+pub(super) type Ends = ((IpAddr, u16), (IpAddr, u16));
 
 /// The handshakes of one gateway.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub(super) struct Handshakes(Mutex<HandshakeTable>);
 
 #[derive(Debug)]
 struct HandshakeTable {
-    begun: Awaited<Handshake, ()>,
+    begun: Awaited<Ends, ()>,
     /// When a connection was accepted, or ended.
-    accepted: HashMap<Handshake, Instant>,
+    accepted: HashMap<Ends, Instant>,
 }
 
 impl Handshakes {
@@ -51,7 +51,7 @@ impl Handshakes {
         destination: SocketAddr,
         entry: impl FnOnce() -> Entry,
     ) {
-        let flow = flow(source, destination);
+        let flow = ends(source, destination);
         let mut table = self.table();
         if table
             .accepted
@@ -64,7 +64,7 @@ impl Handshakes {
 
     /// The connection came about, or ended just now.
     pub(super) fn accepted(&self, source: SocketAddr, destination: SocketAddr) {
-        let flow = flow(source, destination);
+        let flow = ends(source, destination);
         let mut table = self.table();
         table.begun.settle(&flow);
         if table.accepted.len() >= REMEMBERED {
@@ -86,7 +86,8 @@ impl Handshakes {
     }
 }
 
-fn flow(source: SocketAddr, destination: SocketAddr) -> Handshake {
+/// The ends of a connection.
+pub(super) fn ends(source: SocketAddr, destination: SocketAddr) -> Ends {
     (
         (source.ip(), source.port()),
         (destination.ip(), destination.port()),

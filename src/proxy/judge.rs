@@ -105,6 +105,7 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use super::*;
     use crate::policy::{Mode, PolicySource, Protocol};
@@ -128,7 +129,10 @@ mod tests {
             hosts: vec![(name("host.test"), server())],
         });
         for text in learned {
-            bench.judge.learned.remember(server(), &name(text));
+            bench
+                .judge
+                .learned
+                .remember(server(), &name(text), Duration::from_secs(60));
         }
         bench
     }
@@ -280,7 +284,10 @@ mod tests {
                 search: search.map(name).to_vec(),
                 hosts: Vec::new(),
             });
-            bench.judge.learned.remember(service, &name(FULL));
+            bench
+                .judge
+                .learned
+                .remember(service, &name(FULL), Duration::from_secs(60));
             let attempt = Attempt {
                 protocol: if said.is_some() {
                     Protocol::Http

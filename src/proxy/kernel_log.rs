@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::awaited::Awaited;
 use super::handshakes::Handshakes;
+use super::held::Held;
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::packets::fragment::{Fragment, Pieces, Whole};
@@ -33,6 +34,7 @@ const FLOWS: usize = 4096;
 pub(super) async fn record(
     judge: Judge,
     handshakes: Arc<Handshakes>,
+    held: Arc<Held>,
     reports: Netfilter,
 ) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
@@ -41,6 +43,7 @@ pub(super) async fn record(
     let mut reader = LogReader {
         judge,
         handshakes,
+        held,
         fragments,
         reports,
         seen,
@@ -68,6 +71,7 @@ pub(super) async fn record(
 struct LogReader {
     judge: Judge,
     handshakes: Arc<Handshakes>,
+    held: Arc<Held>,
     fragments: Awaited<Whole, Pieces>,
     reports: Netfilter,
     seen: RecentFlows,
@@ -102,14 +106,21 @@ impl LogReader {
             LogReason::Fragment => fragment
                 .iter()
                 .for_each(|fragment| self.hear_fragment(fragment, packet)),
-            LogReason::Opening => self
-                .handshakes
-                .begun(packet.source, packet.destination, || {
-                    begin(&self.judge, packet)
-                }),
+            LogReason::NotHeld => {
+                self.held.note_accepted_first();
+                self.opens(packet);
+            }
+            LogReason::Opening => self.opens(packet),
             _ if self.seen.is_new(packet, Instant::now()) => write(&self.judge, packet),
             _ => {}
         }
+    }
+
+    fn opens(&self, packet: Packet) {
+        self.handshakes
+            .begun(packet.source, packet.destination, || {
+                begin(&self.judge, packet)
+            });
     }
 
     /// A packet that becomes whole is met again, by the rules.
@@ -216,7 +227,7 @@ fn write(judge: &Judge, packet: Packet) {
         LogReason::Stray => entry.deny(&Denial::because(
             "the packet belongs to no connection of this container",
         )),
-        LogReason::Refused | LogReason::Opening | LogReason::Fragment => {
+        LogReason::Refused | LogReason::Opening | LogReason::NotHeld | LogReason::Fragment => {
             entry.deny(&denial(judge, packet))
         }
     }

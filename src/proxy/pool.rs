@@ -81,6 +81,14 @@ impl Pool {
         }
     }
 
+    /// Whether there is one that fits and on which nothing has come since.
+    pub(super) fn has(&self, fits: impl Fn(&IdleConnection) -> bool) -> bool {
+        let now = Instant::now();
+        self.locked()
+            .iter()
+            .any(|idle| idle.until > now && fits(&idle.connection) && idle.connection.is_quiet())
+    }
+
     /// Closes what was kept long enough, or has ended, for as long as the gateway serves.
     pub(super) async fn tend(&self, streams: &Streams) -> Infallible {
         loop {

@@ -11,13 +11,14 @@ use tokio::task::JoinHandle;
 
 use super::bench::Bench;
 use super::budget::{FIXED, used_up};
-use super::connection::serve;
+use super::connect::NoAnswer;
+use super::connection::{Begun, serve};
 use super::dial::{DialError, Outside, Upstream};
 use super::flow::{ConnectionServices, Flow};
 use super::pool::Pool;
 use super::stream::{Stream, Streams};
 use crate::audit::test_attempts;
-use crate::policy::Permit;
+use crate::policy::{Permit, UpstreamAddr};
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the
 /// policy lets it pass.
@@ -92,10 +93,11 @@ impl Rig {
             ours.readable().await.unwrap();
         }
         let flow = self.flow(source, destination);
+        let begun = Begun::now(&flow);
         self.served
             .lock()
             .unwrap()
-            .push(tokio::spawn(serve(flow, self.stream(ours))));
+            .push(tokio::spawn(serve(flow, self.stream(ours), begun)));
         client
     }
 
@@ -163,6 +165,20 @@ impl Outside for LoopbackOutside {
                 address,
                 permit: Box::new(permit.alone()),
             })
+        })
+    }
+
+    fn ask<'a>(
+        &'a self,
+        address: UpstreamAddr,
+        _client: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Result<Stream, NoAnswer>> + Send + 'a>> {
+        Box::pin(async move {
+            let target = address.socket_addr().ip().to_string();
+            self.dialled.lock().unwrap().push(target);
+            let room = self.streams.room().ok_or(NoAnswer::NotAsked)?;
+            let tcp = connect(self.server).await.map_err(|_| NoAnswer::Reset)?;
+            Ok(room.of(tcp).unwrap())
         })
     }
 }

@@ -44,6 +44,84 @@ pub fn tcp_from(
     to: SocketAddr,
     receive: usize,
 ) -> io::Result<std::net::TcpStream> {
+    connected(tcp_socket(source, to)?, to, receive)
+}
+
+/// The same, of which it is told, too, which ICMP error ended the attempt ([`icmp_error`]). When it
+/// is connected, [`hear_icmp`] is to be taken back: a connection would end by such an error, too
+/// (RFC 1122 4.2.3.9 doesn't want that).
+///
+/// # Errors
+/// As [`tcp_from`].
+pub fn tcp_hearing_icmp(
+    source: Option<Source>,
+    to: SocketAddr,
+    receive: usize,
+) -> io::Result<std::net::TcpStream> {
+    let socket = tcp_socket(source, to)?;
+    hear_icmp(&socket, to.ip(), true)?;
+    connected(socket, to, receive)
+}
+
+/// Whether ICMP errors about a socket's packets are kept for it (`IP_RECVERR`, ip(7)).
+///
+/// # Errors
+/// What `setsockopt(2)` gives.
+pub fn hear_icmp(socket: &impl AsFd, peer: IpAddr, hear: bool) -> io::Result<()> {
+    let set = if peer.is_ipv4() {
+        setsockopt(socket, sockopt::Ipv4RecvErr, &hear)
+    } else {
+        setsockopt(socket, sockopt::Ipv6RecvErr, &hear)
+    };
+    Ok(set?)
+}
+
+/// The ICMP error that was kept first; none where there is none.
+#[must_use]
+pub fn icmp_error(socket: &impl AsFd) -> Option<IcmpError> {
+    let mut quoted = [0; 128];
+    let mut parts = [IoSliceMut::new(&mut quoted)];
+    let mut control = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_fd().as_raw_fd(),
+        &mut parts,
+        Some(&mut control),
+        MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT,
+    );
+    let notice = |error: libc::sock_extended_err, from: Option<IpAddr>| {
+        let is_icmp =
+            [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&error.ee_origin);
+        is_icmp.then_some(IcmpError {
+            kind: error.ee_type,
+            code: error.ee_code,
+            from,
+        })
+    };
+    message.ok()?.cmsgs().ok()?.find_map(|cmsg| match cmsg {
+        ControlMessageOwned::Ipv4RecvErr(error, from) => {
+            let from = from.map(|from| Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr)));
+            notice(error, from.map(IpAddr::V4))
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, from) => {
+            let from = from.map(|from| Ipv6Addr::from(from.sin6_addr.s6_addr));
+            notice(error, from.map(IpAddr::V6))
+        }
+        _ => None,
+    })
+}
+
+/// An ICMP or ICMPv6 error that a socket heard of (`struct sock_extended_err`, ip(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Its type.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// Who sent it.
+    pub from: Option<IpAddr>,
+}
+
+fn tcp_socket(source: Option<Source>, to: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(to),
         Type::STREAM.nonblocking().cloexec(),
@@ -52,6 +130,10 @@ pub fn tcp_from(
     if let Some(source) = source {
         bind_foreign(&socket, source)?;
     }
+    Ok(socket)
+}
+
+fn connected(socket: Socket, to: SocketAddr, receive: usize) -> io::Result<std::net::TcpStream> {
     match socket.connect(&to.into()) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
         _ => {}
@@ -363,6 +445,22 @@ pub fn icmp(any: IpAddr) -> io::Result<Socket> {
         Some(protocol),
     )?;
     socket.set_recv_buffer_size(0)?;
+    Ok(socket)
+}
+
+/// A raw socket that sends whole IP packets, marked or not, and receives none (`IPPROTO_RAW`, raw(7);
+/// for IPv6 likewise, `inet6_create`).
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_RAW`.
+pub fn whole_packets(any: IpAddr, mark: Option<u32>) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(SocketAddr::new(any, 0)),
+        Type::RAW.nonblocking().cloexec(),
+        Some(Protocol::from(libc::IPPROTO_RAW)),
+    )?;
+    socket.set_recv_buffer_size(0)?;
+    mark.map_or(Ok(()), |mark| socket.set_mark(mark))?;
     Ok(socket)
 }
 

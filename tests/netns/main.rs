@@ -23,9 +23,11 @@ use boundary_shim::gateway::adopt::{self, Adopted};
 use boundary_shim::gateway::links::Link;
 use boundary_shim::gateway::routes::MAIN;
 use boundary_shim::gateway::{Gateway, NamespaceHandle, park};
-use boundary_shim::packets::agreed::{LEAVING, ProxyPorts};
+use boundary_shim::packets::agreed::{CAPTURED, HELD_BYTES, HELD_GROUP, LEAVING, ProxyPorts};
 use boundary_shim::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
+use boundary_shim::packets::nflog;
 use boundary_shim::policy::CapturedPorts;
+use boundary_shim::sys::netlink::Netfilter;
 use boundary_shim::sys::netns::Namespace;
 use boundary_shim::sys::socket::{self, NeighbourProtocol, Queues, Source};
 use libtest_mimic::{Arguments, Failed};
@@ -282,6 +284,46 @@ impl Drop for Answering {
     }
 }
 
+/// Sends in again, at once, what the ruleset keeps back, as the proxy does; until dropped.
+struct SendingIn(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl SendingIn {
+    fn start(gateway: &Gateway) -> Self {
+        let (reports, sender) = gateway
+            .side
+            .namespace
+            .inside(|| {
+                let reports = Netfilter::open()?;
+                let (subscription, acknowledged) = nflog::subscription(HELD_GROUP, HELD_BYTES);
+                reports.transact(&subscription, acknowledged)?;
+                reports.listen(65_536)?;
+                let any = "0.0.0.0".parse().unwrap();
+                Ok((reports, socket::whole_packets(any, Some(CAPTURED))?))
+            })
+            .unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                for syn in nflog::held(&reports.take().unwrap_or_default()) {
+                    sender
+                        .send_to(&syn.again(), &syn.destination.into())
+                        .unwrap();
+                }
+                std::thread::yield_now();
+            }
+        });
+        Self(over, Some(thread))
+    }
+}
+
+impl Drop for SendingIn {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().map(JoinHandle::join);
+    }
+}
+
 /// A gateway that hands ports 80 and 443 to sockets nobody reads from, unless given.
 fn adopt(wire: &Wire, ports: ProxyPorts) -> (Gateway, NamespaceHandle, Answering) {
     let mut gateway = Gateway::create().unwrap();
@@ -465,6 +507,7 @@ fn captured_and_dialled() -> Result<(), Failed> {
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
     let _answering = Answering::start(&gateway, &adopted);
+    let _sending_in = SendingIn::start(&gateway);
     let mut client = container.namespace.inside(|| {
         TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2))
     })?;
@@ -530,6 +573,7 @@ fn in_a_servers_name() -> Result<(), Failed> {
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
     let _answering = Answering::start(&gateway, &adopted);
+    let _sending_in = SendingIn::start(&gateway);
     let server: SocketAddr = "198.51.100.7:443".parse()?;
     let _client = container
         .namespace

@@ -7,23 +7,25 @@ use super::flow_set::{Family, FlowSet, Remote};
 use super::uapi::{
     IP_CT_DIR_REPLY, IPPROTO_FRAGMENT, NF_ACCEPT, NF_DROP, NFT_CMP_EQ, NFT_CMP_NEQ,
     NFT_CONNLIMIT_F_INV, NFT_CT_DIRECTION, NFT_CT_MARK, NFT_CT_STATE, NFT_DYNSET_OP_UPDATE,
-    NFT_EXTHDR_F_PRESENT, NFT_FIB_RESULT_ADDRTYPE, NFT_FIB_RESULT_OIF, NFT_JUMP, NFT_LOOKUP_F_INV,
-    NFT_META_IIFNAME, NFT_META_L4PROTO, NFT_META_MARK, NFT_META_NFPROTO, NFT_META_OIFNAME,
-    NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_RANGE_EQ, NFT_REG_1,
-    NFT_REG_VERDICT, NFT_REG32_00, NFT_REJECT_ICMPX_ADMIN_PROHIBITED, NFT_REJECT_ICMPX_UNREACH,
-    NFT_REJECT_TCP_RST, NFT_SOCKET_MARK, NFT_SOCKET_TRANSPARENT, NFT_SOCKET_WILDCARD,
-    NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG, NFTA_BITWISE_XOR,
-    NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_CONNLIMIT_COUNT, NFTA_CONNLIMIT_FLAGS,
-    NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_SREG, NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_DYNSET_OP,
-    NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY, NFTA_EXPR_DATA, NFTA_EXPR_NAME, NFTA_EXTHDR_DREG,
-    NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET, NFTA_EXTHDR_TYPE, NFTA_FIB_DREG,
-    NFTA_FIB_F_DADDR, NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR, NFTA_FIB_FLAGS, NFTA_FIB_RESULT,
-    NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIST_ELEM, NFTA_LOG_GROUP, NFTA_LOG_PREFIX,
-    NFTA_LOG_QTHRESHOLD, NFTA_LOG_SNAPLEN, NFTA_LOOKUP_FLAGS, NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG,
-    NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG, NFTA_PAYLOAD_BASE, NFTA_PAYLOAD_DREG,
-    NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RANGE_FROM_DATA, NFTA_RANGE_OP, NFTA_RANGE_SREG,
-    NFTA_RANGE_TO_DATA, NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE, NFTA_SOCKET_DREG, NFTA_SOCKET_KEY,
-    NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT, NFTA_VERDICT_CHAIN, NFTA_VERDICT_CODE, RTN_LOCAL,
+    NFT_EXTHDR_F_PRESENT, NFT_FIB_RESULT_ADDRTYPE, NFT_FIB_RESULT_OIF, NFT_JUMP, NFT_LIMIT_PKTS,
+    NFT_LOOKUP_F_INV, NFT_META_IIFNAME, NFT_META_L4PROTO, NFT_META_MARK, NFT_META_NFPROTO,
+    NFT_META_OIFNAME, NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_RANGE_EQ,
+    NFT_RANGE_NEQ, NFT_REG_1, NFT_REG_VERDICT, NFT_REG32_00, NFT_REJECT_ICMPX_ADMIN_PROHIBITED,
+    NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_TCP_RST, NFT_SOCKET_MARK, NFT_SOCKET_TRANSPARENT,
+    NFT_SOCKET_WILDCARD, NFTA_BITWISE_DREG, NFTA_BITWISE_LEN, NFTA_BITWISE_MASK, NFTA_BITWISE_SREG,
+    NFTA_BITWISE_XOR, NFTA_CMP_DATA, NFTA_CMP_OP, NFTA_CMP_SREG, NFTA_CONNLIMIT_COUNT,
+    NFTA_CONNLIMIT_FLAGS, NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_SREG, NFTA_DATA_VALUE,
+    NFTA_DATA_VERDICT, NFTA_DYNSET_OP, NFTA_DYNSET_SET_NAME, NFTA_DYNSET_SREG_KEY, NFTA_EXPR_DATA,
+    NFTA_EXPR_NAME, NFTA_EXTHDR_DREG, NFTA_EXTHDR_FLAGS, NFTA_EXTHDR_LEN, NFTA_EXTHDR_OFFSET,
+    NFTA_EXTHDR_TYPE, NFTA_FIB_DREG, NFTA_FIB_F_DADDR, NFTA_FIB_F_IIF, NFTA_FIB_F_SADDR,
+    NFTA_FIB_FLAGS, NFTA_FIB_RESULT, NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG, NFTA_LIMIT_BURST,
+    NFTA_LIMIT_RATE, NFTA_LIMIT_TYPE, NFTA_LIMIT_UNIT, NFTA_LIST_ELEM, NFTA_LOG_GROUP,
+    NFTA_LOG_PREFIX, NFTA_LOG_QTHRESHOLD, NFTA_LOG_SNAPLEN, NFTA_LOOKUP_FLAGS, NFTA_LOOKUP_SET,
+    NFTA_LOOKUP_SREG, NFTA_META_DREG, NFTA_META_KEY, NFTA_META_SREG, NFTA_PAYLOAD_BASE,
+    NFTA_PAYLOAD_DREG, NFTA_PAYLOAD_LEN, NFTA_PAYLOAD_OFFSET, NFTA_RANGE_FROM_DATA, NFTA_RANGE_OP,
+    NFTA_RANGE_SREG, NFTA_RANGE_TO_DATA, NFTA_REJECT_ICMP_CODE, NFTA_REJECT_TYPE, NFTA_SOCKET_DREG,
+    NFTA_SOCKET_KEY, NFTA_TPROXY_FAMILY, NFTA_TPROXY_REG_PORT, NFTA_VERDICT_CHAIN,
+    NFTA_VERDICT_CODE, RTN_LOCAL,
 };
 use crate::packets::nfnetlink::{Attributes, NFPROTO_UNSPEC, length};
 
@@ -173,13 +175,21 @@ impl Rule {
     #[must_use]
     pub fn destination_port(self, (from, to): (u16, u16)) -> Self {
         self.transport_bytes(2, 2)
-            .range(&from.to_be_bytes(), &to.to_be_bytes())
+            .range(NFT_RANGE_EQ, &from.to_be_bytes(), &to.to_be_bytes())
+    }
+
+    /// The destination port does not lie in the range.
+    #[must_use]
+    pub fn not_destination_port(self, (from, to): (u16, u16)) -> Self {
+        self.transport_bytes(2, 2)
+            .range(NFT_RANGE_NEQ, &from.to_be_bytes(), &to.to_be_bytes())
     }
 
     /// The first byte of the transport header lies in the range (ICMP's type).
     #[must_use]
     pub fn icmp_type(self, from: u8, to: u8) -> Self {
-        self.transport_bytes(0, 1).range(&[from], &[to])
+        self.transport_bytes(0, 1)
+            .range(NFT_RANGE_EQ, &[from], &[to])
     }
 
     /// It belongs to a socket in this namespace that has `IP_TRANSPARENT` and is bound to one
@@ -232,14 +242,20 @@ impl Rule {
             .compare(NFT_CMP_EQ, &[SYN])
     }
 
-    /// TCP: it is not the segment that begins a connection (other flags than SYN among FIN, SYN,
-    /// RST and ACK).
+    /// TCP: it is the segment that begins a connection (SYN, and neither FIN nor RST nor ACK).
+    #[must_use]
+    pub fn only_opens_tcp(self) -> Self {
+        self.opening_flags().compare(NFT_CMP_EQ, &[SYN])
+    }
+
+    /// TCP: it is any other segment.
     #[must_use]
     pub fn not_opening_tcp(self) -> Self {
-        const FIN_SYN_RST_ACK: u8 = FIN | SYN | RST | ACK;
-        self.transport_bytes(13, 1)
-            .masked(&[FIN_SYN_RST_ACK])
-            .compare(NFT_CMP_NEQ, &[SYN])
+        self.opening_flags().compare(NFT_CMP_NEQ, &[SYN])
+    }
+
+    fn opening_flags(self) -> Self {
+        self.transport_bytes(13, 1).masked(&[FIN | SYN | RST | ACK])
     }
 
     /// TCP: it asks for a connection, grants one or ends one (SYN, FIN or RST).
@@ -291,6 +307,19 @@ impl Rule {
         self.expression("connlimit", |data| {
             data.number(NFTA_CONNLIMIT_COUNT, limit);
             data.number(NFTA_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+        })
+    }
+
+    /// No more than so many packets a second have come here, over a longer time, nor `burst` in one
+    /// moment (`limit rate`): of those alone, the rule goes on.
+    #[must_use]
+    pub fn within_rate(self, packets_a_second: u64, burst: u32) -> Self {
+        const A_SECOND: u64 = 1;
+        self.expression("limit", |data| {
+            data.raw(NFTA_LIMIT_RATE, &packets_a_second.to_be_bytes());
+            data.raw(NFTA_LIMIT_UNIT, &A_SECOND.to_be_bytes());
+            data.number(NFTA_LIMIT_BURST, burst);
+            data.number(NFTA_LIMIT_TYPE, NFT_LIMIT_PKTS);
         })
     }
 
@@ -512,10 +541,10 @@ impl Rule {
         })
     }
 
-    fn range(self, from: &[u8], to: &[u8]) -> Self {
+    fn range(self, operator: u32, from: &[u8], to: &[u8]) -> Self {
         self.expression("range", |data| {
             data.number(NFTA_RANGE_SREG, NFT_REG_1);
-            data.number(NFTA_RANGE_OP, NFT_RANGE_EQ);
+            data.number(NFTA_RANGE_OP, operator);
             value(data, NFTA_RANGE_FROM_DATA, from);
             value(data, NFTA_RANGE_TO_DATA, to);
         })

@@ -101,6 +101,7 @@ pub(super) const NFTA_RANGE_OP: u16 = 2;
 pub(super) const NFTA_RANGE_FROM_DATA: u16 = 3;
 pub(super) const NFTA_RANGE_TO_DATA: u16 = 4;
 pub(super) const NFT_RANGE_EQ: u32 = 0;
+pub(super) const NFT_RANGE_NEQ: u32 = 1;
 
 /// `lookup`: `enum nft_lookup_attributes`, `enum nft_lookup_flags`.
 pub(super) const NFTA_LOOKUP_SET: u16 = 1;
@@ -170,6 +171,13 @@ pub(super) const NFT_CT_DIRECTION: u32 = 1;
 pub(super) const NFT_CT_MARK: u32 = 3;
 /// `linux/netfilter/nf_conntrack_tuple_common.h`.
 pub(super) const IP_CT_DIR_REPLY: u8 = 1;
+
+/// `limit`: `enum nft_limit_attributes`, `enum nft_limit_type`.
+pub(super) const NFTA_LIMIT_RATE: u16 = 1;
+pub(super) const NFTA_LIMIT_UNIT: u16 = 2;
+pub(super) const NFTA_LIMIT_BURST: u16 = 3;
+pub(super) const NFTA_LIMIT_TYPE: u16 = 4;
+pub(super) const NFT_LIMIT_PKTS: u32 = 0;
 
 /// `connlimit`: `enum nft_connlimit_attributes`, `enum nft_connlimit_flags`.
 pub(super) const NFTA_CONNLIMIT_COUNT: u16 = 1;

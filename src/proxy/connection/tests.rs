@@ -38,7 +38,7 @@ async fn assert_reset(mut client: TcpStream) {
 
 #[test]
 fn a_served_connection_can_move_between_threads() {
-    fn is_send<F: Send>(_: impl Fn(Flow, Stream) -> F) {}
+    fn is_send<F: Send>(_: impl Fn(Flow, Stream, Begun) -> F) {}
     is_send(serve);
 }
 
@@ -47,7 +47,9 @@ async fn a_connection_in_waiting_takes_under_four_kilobytes() {
     let (rig, _outside) = Rig::new(&[], &[]).await;
     let client = rig.stream(rig.client(443).await);
     let somewhere = std::net::SocketAddr::from((rig::SERVER, 443));
-    let size = size_of_val(&serve(rig.flow(somewhere, somewhere), client));
+    let flow = rig.flow(somewhere, somewhere);
+    let begun = Begun::now(&flow);
+    let size = size_of_val(&serve(flow, client, begun));
     assert!(size < 4096, "{size}");
 }
 
@@ -390,7 +392,10 @@ const NAMED: [&str; 1] = ["domain=a.example port=9000 proto=tcp"];
 
 fn learn(rig: &Rig, name: &str) {
     let name = Hostname::parse(name).unwrap();
-    rig.bench.judge.learned.remember(rig::SERVER.into(), &name);
+    rig.bench
+        .judge
+        .learned
+        .remember(rig::SERVER.into(), &name, Duration::from_secs(60));
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ const NAMES: usize = 8;
 /// resolve once, and connect to what they were told for as long as they live. Nothing is dialled by
 /// an address as old as that: the name is resolved anew each time.
 const KEPT: Duration = Duration::from_secs(86_400);
+/// How long after an answer has expired a client may still connect to what it said: it asked, and
+/// then it connected.
+const GRACE: Duration = Duration::from_secs(60);
 /// What one name of one address takes, besides its text.
 const NAME: usize = 256;
 
@@ -37,6 +40,8 @@ pub struct Learned {
 struct Pin {
     name: Hostname,
     until: Instant,
+    /// Until when the answer held, and [`GRACE`].
+    fresh_until: Instant,
     _room: Share,
 }
 
@@ -50,10 +55,10 @@ impl Learned {
         }
     }
 
-    /// Remembers that the container is about to be told this address for this name. What there is
-    /// no room for is not remembered, nor what would leave little to others: the address is then
-    /// judged as if it had no name.
-    pub(in crate::proxy) fn remember(&self, address: IpAddr, name: &Hostname) {
+    /// Remembers that the container is about to be told this address for this name, for so long.
+    /// What there is no room for is not remembered, nor what would leave little to others: the
+    /// address is then judged as if it had no name.
+    pub(in crate::proxy) fn remember(&self, address: IpAddr, name: &Hostname, ttl: Duration) {
         let mut known = self.locked();
         let mut pins = known.get(&address).map(std::mem::take).unwrap_or_default();
         pins.retain(|pin| pin.name != *name);
@@ -63,6 +68,7 @@ impl Learned {
             pins.push_front(Pin {
                 name: name.clone(),
                 until: Instant::now() + KEPT,
+                fresh_until: Instant::now() + (ttl + GRACE).min(KEPT),
                 _room: room,
             });
         }
@@ -75,13 +81,21 @@ impl Learned {
     #[must_use]
     pub fn names_of(&self, address: IpAddr) -> Vec<Hostname> {
         let now = Instant::now();
+        self.names_with(address, |pin| pin.until > now)
+    }
+
+    /// Those of which the answer still holds, or held a moment ago.
+    #[must_use]
+    pub fn fresh_names_of(&self, address: IpAddr) -> Vec<Hostname> {
+        let now = Instant::now();
+        self.names_with(address, |pin| pin.fresh_until > now)
+    }
+
+    fn names_with(&self, address: IpAddr, is_meant: impl Fn(&Pin) -> bool) -> Vec<Hostname> {
         let mut known = self.locked();
         let pins = known.get(&address).map(|pins| &*pins);
-        pins.into_iter()
-            .flatten()
-            .filter(|pin| pin.until > now)
-            .map(|pin| pin.name.clone())
-            .collect()
+        let meant = pins.into_iter().flatten().filter(|pin| is_meant(pin));
+        meant.map(|pin| pin.name.clone()).collect()
     }
 
     fn locked(&self) -> MutexGuard<'_, Expiring<IpAddr, VecDeque<Pin>>> {
@@ -97,6 +111,8 @@ mod tests {
         Hostname::parse(text).unwrap()
     }
 
+    const TTL: Duration = Duration::from_secs(300);
+
     fn nothing() -> Learned {
         Learned::within(Budget::new(1 << 20))
     }
@@ -106,7 +122,7 @@ mod tests {
         let pins = nothing();
         let address = "192.0.2.1".parse().unwrap();
         for text in ["a.test", "b.test", "a.test"] {
-            pins.remember(address, &name(text));
+            pins.remember(address, &name(text), TTL);
         }
         assert_eq!(pins.names_of(address), [name("a.test"), name("b.test")]);
         assert_eq!(pins.names_of("192.0.2.2".parse().unwrap()), []);
@@ -116,9 +132,9 @@ mod tests {
     async fn a_name_is_held_a_day_and_no_longer() {
         let pins = nothing();
         let address = "192.0.2.1".parse().unwrap();
-        pins.remember(address, &name("a.test"));
+        pins.remember(address, &name("a.test"), TTL);
         tokio::time::advance(Duration::from_secs(86_399)).await;
-        pins.remember(address, &name("b.test"));
+        pins.remember(address, &name("b.test"), TTL);
         assert_eq!(pins.names_of(address), [name("b.test"), name("a.test")]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(pins.names_of(address), [name("b.test")]);
@@ -129,7 +145,7 @@ mod tests {
         let pins = nothing();
         let address = "192.0.2.1".parse().unwrap();
         for number in 0..20 {
-            pins.remember(address, &name(&format!("n{number}.test")));
+            pins.remember(address, &name(&format!("n{number}.test")), TTL);
         }
         assert_eq!(pins.names_of(address).len(), NAMES);
         assert_eq!(pins.names_of(address)[0], name("n19.test"));
@@ -141,11 +157,11 @@ mod tests {
         let pins = Learned::within(budget.clone());
         let address = |number: u8| IpAddr::from([192, 0, 2, number]);
         for _ in 0..1000 {
-            pins.remember(address(0), &name("a.test"));
+            pins.remember(address(0), &name("a.test"), TTL);
         }
         assert_eq!(budget.used(), 262);
         for number in 1..100 {
-            pins.remember(address(number), &name("a.test"));
+            pins.remember(address(number), &name("a.test"), TTL);
         }
         assert!(
             (1..2 * 1024).contains(&budget.free()) && !pins.names_of(address(1)).is_empty(),
@@ -155,5 +171,23 @@ mod tests {
         assert_eq!(pins.names_of(address(99)), []);
         drop(pins);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_fresh_while_it_holds_and_a_minute_longer() {
+        let pins = nothing();
+        let address = "192.0.2.1".parse().unwrap();
+        pins.remember(address, &name("a.test"), TTL);
+        pins.remember(address, &name("b.test"), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(
+            pins.fresh_names_of(address),
+            [name("b.test"), name("a.test")]
+        );
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(pins.fresh_names_of(address), [name("a.test")]);
+        tokio::time::advance(Duration::from_secs(300)).await;
+        assert_eq!(pins.fresh_names_of(address), []);
+        assert_eq!(pins.names_of(address).len(), 2);
     }
 }
