@@ -26,6 +26,8 @@ mod cases;
 mod composed;
 mod control;
 mod endings;
+mod far_end;
+mod far_world;
 mod filter;
 mod memory;
 mod names;
@@ -74,7 +76,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 23] = [
+const GROUPS: [Group; 24] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -86,6 +88,7 @@ const GROUPS: [Group; 23] = [
     group("filter", filter::TESTS),
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
+    group("far_end", far_end::TESTS),
     group("names", names::TESTS),
     group("endings", endings::TESTS),
     group("record", record::TESTS),

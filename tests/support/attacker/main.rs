@@ -6,6 +6,8 @@
 //!
 //! - `probe tcp|greeting|udp|icmp ADDRESS[:PORT]`: one polite attempt: the outcome and how long it
 //!   took, in milliseconds
+//! - `knock SECONDS ADDRESS:PORT...`: a connection to each, all at once: the target, the name of
+//!   the error or `connected`, and how long it took, in milliseconds
 //! - `dns udp|tcp SERVER NAME`: one query: the response code and how long it took
 //! - `frames INTERFACE ADDRESS SECRET`: whole Ethernet frames, past the container's own firewall
 //!   and queues
@@ -57,6 +59,13 @@ fn main() -> anyhow::Result<()> {
         ["probe", "greeting", target] => report(|| probe::greeting(target.parse()?)),
         ["probe", "udp", target] => report(|| probe::udp(target.parse()?)),
         ["probe", "icmp", target] => report(|| probe::icmp(target.parse()?)),
+        ["knock", seconds, targets @ ..] => {
+            let targets = targets
+                .iter()
+                .map(|target| target.parse())
+                .collect::<Result<Vec<_>, _>>()?;
+            probe::knock(Duration::from_secs(seconds.parse()?), &targets);
+        }
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
         ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),
         ["frames", interface, target, secret] => {

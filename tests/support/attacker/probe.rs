@@ -18,6 +18,38 @@ pub(crate) fn tcp(target: SocketAddr) -> anyhow::Result<String> {
     ))
 }
 
+/// One line for each target, in their order: the target, what connect(2) gave, and after how many
+/// milliseconds. Who connected says nothing, and closes when all have their answer.
+pub(crate) fn knock(deadline: Duration, targets: &[SocketAddr]) {
+    let knocked = std::thread::scope(|scope| {
+        let knocking: Vec<_> = targets
+            .iter()
+            .map(|target| {
+                scope.spawn(move || {
+                    let start = Instant::now();
+                    let outcome = TcpStream::connect_timeout(target, deadline);
+                    (outcome, start.elapsed())
+                })
+            })
+            .collect();
+        knocking
+            .into_iter()
+            .map(|thread| thread.join().expect("it doesn't panic"))
+            .collect::<Vec<_>>()
+    });
+    for (target, (outcome, took)) in targets.iter().zip(&knocked) {
+        let word = match outcome {
+            Ok(_) => "connected".to_owned(),
+            Err(error) => match error.raw_os_error() {
+                Some(number) => format!("{:?}", nix::errno::Errno::from_raw(number)),
+                // The standard library's own deadline.
+                None => "timeout".to_owned(),
+            },
+        };
+        println!("{target} {word} {}", took.as_millis());
+    }
+}
+
 pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {
     let socket = udp_socket(target)?;
     let answer = socket

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use test_support::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD};
+use test_support::hosts::{ALLOWED, ATTACKER, DENIED, Host, RESOLVER, WILD, far};
 
 /// Everyone who answers.
 pub(crate) const HOSTS: [Host; 5] = [RESOLVER, ALLOWED, DENIED, WILD, ATTACKER];
@@ -57,6 +57,12 @@ pub(crate) fn by_name(name: &str) -> Option<Host> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     if is_late(&name) || is_once(&name) || name.ends_with(CHAIN) {
         return Some(WILD);
+    }
+    if let Some(last) = name
+        .strip_prefix('n')
+        .and_then(|name| name.strip_suffix(".far.test"))
+    {
+        return last.parse().ok().map(far);
     }
     HOSTS
         .into_iter()

@@ -41,3 +41,9 @@ pub const ATTACKER: Host = host("attacker.test", [203, 0, 113, 66], (2, 0x66));
 pub const OLD_RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 61);
 /// Where nothing answers; `dead6.wild.test` has this address beside a good one.
 pub const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0, 0, 0, 1);
+
+/// A far end: one address in each family, the same last byte in both. `nLAST.far.test` is its name.
+/// `tests/docker/far_world.rs` says what is there.
+pub const fn far(last: u8) -> Host {
+    host("*.far.test", [203, 0, 113, last], (3, last as u16))
+}
