@@ -121,8 +121,9 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         batch.rule(FRAGMENTS, &fragment.log(LOG_GROUP, FRAGMENT, LOGGED));
     }
     accepted(&mut batch);
-    sent_in_again(&mut batch, proxy);
     for_the_proxy(&mut batch);
+    sent_in_again(&mut batch, proxy);
+    not_of_the_container(&mut batch);
     checked_source(&mut batch);
     opening(&mut batch);
     tracked(&mut batch);
@@ -153,20 +154,6 @@ fn accepted(batch: &mut Batch) {
     batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
 }
 
-/// SYNs that were kept back and that the proxy sends in again, over the loopback: for its listener,
-/// whomever they are addressed to. Nobody else sends there with this mark.
-fn sent_in_again(batch: &mut Batch, proxy: ProxyPorts) {
-    let rule = Rule::new()
-        .from_interface(LOOPBACK)
-        .marked(CAPTURED)
-        .transport(TCP)
-        .only_opens_tcp();
-    batch.rule(
-        PREROUTING_UNTRACKED,
-        &rule.to_proxy(proxy.tcp).verdict(NftVerdict::Accept),
-    );
-}
-
 /// From outside: what belongs to the proxy's own connections, though it is addressed to the
 /// container.
 fn for_the_proxy(batch: &mut Batch) {
@@ -186,12 +173,26 @@ fn for_the_proxy(batch: &mut Batch) {
             &rule.untracked().mark(RETURNING).verdict(NftVerdict::Accept),
         );
     }
+}
+
+/// SYNs that were kept back and that the proxy sends in again, over the loopback: for its listener,
+/// whomever they are addressed to. Nobody else sends there with this mark.
+fn sent_in_again(batch: &mut Batch, proxy: ProxyPorts) {
+    let rule = Rule::new()
+        .from_interface(LOOPBACK)
+        .marked(CAPTURED)
+        .transport(TCP)
+        .only_opens_tcp();
     batch.rule(
         PREROUTING_UNTRACKED,
-        &Rule::new()
-            .not_from_interface(INSIDE)
-            .verdict(NftVerdict::Accept),
+        &rule.to_proxy(proxy.tcp).verdict(NftVerdict::Accept),
     );
+}
+
+/// All else that the container didn't send is conntrack's.
+fn not_of_the_container(batch: &mut Batch) {
+    let rule = Rule::new().not_from_interface(INSIDE);
+    batch.rule(PREROUTING_UNTRACKED, &rule.verdict(NftVerdict::Accept));
 }
 
 /// From the container: the kernel's own talk, and sources that aren't the container's.

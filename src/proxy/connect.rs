@@ -23,6 +23,17 @@ pub(super) enum NoAnswer {
 }
 
 impl NoAnswer {
+    /// The same, not in the name of any of these.
+    pub(super) fn not_said_by(self, own: &[IpAddr]) -> Self {
+        match self {
+            Self::Icmp(error) => Self::Icmp(IcmpError {
+                from: error.from.filter(|from| !own.contains(from)),
+                ..error
+            }),
+            other => other,
+        }
+    }
+
     /// What an attempt to connect gave, and the ICMP error, if there was one.
     fn of(error: &io::Error, said: Option<IcmpError>, to: IpAddr) -> Self {
         match (error.raw_os_error(), said) {
@@ -48,14 +59,27 @@ fn unreachable(to: IpAddr, v4: u8, v6: u8) -> IcmpError {
     }
 }
 
+/// What an ICMP error says: "destination unreachable" and its codes (as in [`unreachable`]).
+fn words(error: IcmpError) -> Option<&'static str> {
+    Some(match (error.kind, error.code) {
+        (3, 0) | (1, 0) => "network unreachable",
+        (3, 1) | (1, 3) => "host unreachable",
+        (3, 3) | (1, 4) => "connection refused: port unreachable",
+        (3, 9 | 10 | 13) | (1, 1) => "administratively prohibited",
+        _ => return None,
+    })
+}
+
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reset => f.write_str("connection refused"),
-            Self::Icmp(IcmpError { kind, code, from }) => {
-                write!(f, "unreachable (ICMP type {kind}, code {code}")?;
-                from.map_or(Ok(()), |from| write!(f, ", from {from}"))?;
-                f.write_str(")")
+            Self::Icmp(error) => {
+                match words(*error) {
+                    Some(words) => f.write_str(words)?,
+                    None => write!(f, "ICMP type {}, code {}", error.kind, error.code)?,
+                }
+                error.from.map_or(Ok(()), |from| write!(f, ", says {from}"))
             }
             Self::Silence => f.write_str("no answer while the client waited"),
             Self::NotAsked => f.write_str("not tried"),

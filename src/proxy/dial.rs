@@ -95,7 +95,10 @@ impl Outside for Dialler {
             let room = self.streams.room().ok_or(NoAnswer::NotAsked)?;
             let to = address.socket_addr();
             let source = self.egress.source_for(client.ip(), to.ip());
-            let tcp = tcp_answered(source, to, room.receive_size()).await?;
+            let tcp = tcp_answered(source, to, room.receive_size()).await;
+            // A container takes nothing from its own address: what this gateway itself says in that.
+            let own = &self.egress.interfaces().own;
+            let tcp = tcp.map_err(|no| no.not_said_by(own))?;
             room.of(tcp).map_err(|_| NoAnswer::NotAsked)
         })
     }
