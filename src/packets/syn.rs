@@ -57,6 +57,16 @@ impl HeldSyn {
         })
     }
 
+    /// For tests: a plain one.
+    #[cfg(test)]
+    pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> Self {
+        let mut tcp = vec![0; TCP_HEADER];
+        tcp[..2].copy_from_slice(&source.port().to_be_bytes());
+        tcp[2..4].copy_from_slice(&destination.port().to_be_bytes());
+        tcp[12..14].copy_from_slice(&[5 << 4, 2]);
+        Self::read(&tcp_packet(source.ip(), destination.ip(), tcp)).unwrap()
+    }
+
     /// The packet that asks for the same connection of the proxy, without data.
     #[must_use]
     pub fn again(&self) -> Vec<u8> {

@@ -399,3 +399,6 @@ struct Asking {
     /// For the client's side.
     room: StreamRoom,
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,194 @@ fn question(flow: &Flow, permit: Permit, is_decided: bool) -> Option<Question> {
 fn asked(question: Question) -> Opening {
     Opening::Asked(Box::new(question))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proxy::rig::Rig;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// What becomes of a SYN to this end, under these rules, for a container that was told that
+    /// 192.0.2.1 is `a.test`, and 10.0.0.1, too. Of what is asked: the name or the address that it
+    /// is asked as.
+    async fn becomes(allow: &[&str], deny: &[&str], destination: &str) -> String {
+        let (rig, _server) = Rig::new(allow, deny).await;
+        let name = Hostname::parse("a.test").unwrap();
+        for address in ["192.0.2.1", "10.0.0.1"] {
+            let address = address.parse().unwrap();
+            rig.bench.judge.learned.remember(address, &name, HOUR);
+        }
+        described(&rig, destination)
+    }
+
+    fn described(rig: &Rig, destination: &str) -> String {
+        let destination: SocketAddr = destination.parse().unwrap();
+        let flow = rig.flow("10.9.9.9:40000".parse().unwrap(), destination);
+        match decide(&flow) {
+            Opening::Refused(_, denial) => format!("refused: {}", denial.reason),
+            Opening::Accepted => "accepted".to_owned(),
+            Opening::Asked(question) => {
+                assert_eq!(question.address.socket_addr(), destination);
+                let named = question.route.name().map(ToString::to_string);
+                let as_what = named.unwrap_or_else(|| destination.ip().to_string());
+                let decided = if question.is_decided {
+                    ", whatever is said"
+                } else {
+                    ""
+                };
+                format!("asked as {as_what}{decided}")
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn where_rules_for_the_address_decide_its_far_end_is_asked() {
+        for (allow, deny, expected) in [
+            (
+                &["cidr=192.0.2.0/24"][..],
+                &[][..],
+                "asked as 192.0.2.1, whatever is said",
+            ),
+            (
+                &["cidr=192.0.2.0/24"],
+                &["domain=evil.test"],
+                "asked as 192.0.2.1",
+            ),
+            (
+                &["domain=a.test proto=tcp port=9000"],
+                &[],
+                "asked as a.test",
+            ),
+            (&["domain=b.test proto=tcp port=9000"], &[], "accepted"),
+            (
+                &["domain=b.test proto=tcp port=9000", "cidr=192.0.2.0/24"],
+                &[],
+                "asked as 192.0.2.1, whatever is said",
+            ),
+        ] {
+            assert_eq!(
+                becomes(allow, deny, "192.0.2.1:9000").await,
+                expected,
+                "{allow:?} {deny:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn on_the_webs_ports_a_name_that_is_known_for_the_address_is_asked() {
+        for (allow, deny, expected) in [
+            (&["domain=a.test"][..], &[][..], "asked as a.test"),
+            (
+                &["domain=a.test method=GET path=/x"],
+                &[],
+                "asked as a.test",
+            ),
+            (&["domain=a.test"], &["method=POST"], "asked as a.test"),
+            (&["domain=a.test"], &["domain=a.test"], "accepted"),
+            (&["domain=b.test"], &[], "accepted"),
+            (&[], &[], "accepted"),
+            (&["domain=a.test port=8080"], &[], "accepted"),
+        ] {
+            for port in [80, 443] {
+                let end = format!("192.0.2.1:{port}");
+                assert_eq!(
+                    becomes(allow, deny, &end).await,
+                    expected,
+                    "{allow:?} {deny:?}"
+                );
+            }
+        }
+        let elsewhere = becomes(&["domain=a.test"], &[], "192.0.2.2:443").await;
+        assert_eq!(elsewhere, "accepted", "nobody knows a name for it");
+        let private = becomes(&["domain=a.test"], &[], "10.0.0.1:443").await;
+        assert_eq!(private, "accepted", "no rule opens it");
+        let opened = becomes(&["domain=a.test cidr=10.0.0.0/8"], &[], "10.0.0.1:443").await;
+        assert_eq!(opened, "asked as a.test");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_a_names_only_while_the_answer_holds() {
+        let (rig, _server) = Rig::new(&["domain=a.test"], &[]).await;
+        let (name, address) = (Hostname::parse("a.test").unwrap(), "192.0.2.1");
+        let judge = &rig.bench.judge;
+        judge
+            .learned
+            .remember(address.parse().unwrap(), &name, HOUR);
+        assert_eq!(described(&rig, "192.0.2.1:443"), "asked as a.test");
+        tokio::time::advance(HOUR + Duration::from_secs(61)).await;
+        assert_eq!(described(&rig, "192.0.2.1:443"), "accepted");
+    }
+
+    #[tokio::test]
+    async fn what_no_rule_could_allow_is_refused() {
+        let all_of_one = "cidr=192.0.2.7/32";
+        for (allow, deny, destination, refused) in [
+            (&[all_of_one][..], &[][..], "192.0.2.1:22", true),
+            (&[all_of_one], &[], "192.0.2.1:443", false),
+            (
+                &[all_of_one, "domain=b.test port=22"],
+                &[],
+                "192.0.2.1:22",
+                false,
+            ),
+            (&["cidr=0.0.0.0/0"], &[], "169.254.169.254:5000", true),
+            (&["cidr=0.0.0.0/0"], &["port=22"], "192.0.2.1:22", true),
+            (
+                &["cidr=0.0.0.0/0"],
+                &["cidr=192.0.2.0/24"],
+                "192.0.2.1:22",
+                true,
+            ),
+            (
+                &["cidr=0.0.0.0/0", "domain=* port=22"],
+                &["cidr=192.0.2.0/24"],
+                "192.0.2.1:22",
+                false,
+            ),
+            (&["domain=* port=22"], &["port=22"], "192.0.2.1:22", true),
+            (
+                &["domain=* port=22"],
+                &["port=22 domain=c.test"],
+                "192.0.2.1:22",
+                false,
+            ),
+        ] {
+            let becomes = becomes(allow, deny, destination).await;
+            assert_eq!(
+                becomes.starts_with("refused"),
+                refused,
+                "{allow:?} {deny:?}: {becomes}"
+            );
+        }
+    }
+
+    /// Nobody is dialled for a byte that could not be allowed.
+    #[tokio::test]
+    async fn special_ranges_and_our_own_addresses_are_never_asked() {
+        let everything = &["cidr=0.0.0.0/0", "cidr=::/0"];
+        for special in [
+            "127.0.0.1",
+            "169.254.169.254",
+            "224.0.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[fe80::1]",
+            "[ff02::1]",
+        ] {
+            for port in [80, 443, 5000] {
+                let becomes = becomes(everything, &[], &format!("{special}:{port}")).await;
+                assert!(!becomes.starts_with("asked"), "{special}: {becomes}");
+            }
+        }
+        let (rig, _server) = Rig::new(everything, &[]).await;
+        rig.bench.egress.learn(crate::proxy::Interfaces {
+            own: vec!["192.0.2.1".parse().unwrap()],
+            ..Default::default()
+        });
+        assert!(described(&rig, "192.0.2.1:5000").starts_with("refused"));
+    }
+}

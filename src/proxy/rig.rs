@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::ahead::Ahead;
 use super::bench::Bench;
 use super::budget::{FIXED, used_up};
 use super::connect::NoAnswer;
@@ -18,7 +19,7 @@ use super::flow::{ConnectionServices, Flow};
 use super::pool::Pool;
 use super::stream::{Stream, Streams};
 use crate::audit::test_attempts;
-use crate::policy::{Permit, UpstreamAddr};
+use crate::policy::{Hostname, Permit, UpstreamAddr};
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the
 /// policy lets it pass.
@@ -83,9 +84,7 @@ impl Rig {
 
     /// The same, of a client whose packets were addressed to this.
     pub(super) async fn client_to(&self, destination: SocketAddr, bytes: &[u8]) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = connect(listener.local_addr().unwrap()).await.unwrap();
-        let (ours, source) = listener.accept().await.unwrap();
+        let (mut client, ours, source) = self.accepted().await;
         tokio::io::AsyncWriteExt::write_all(&mut client, bytes)
             .await
             .unwrap();
@@ -94,11 +93,41 @@ impl Rig {
         }
         let flow = self.flow(source, destination);
         let begun = Begun::now(&flow);
-        self.served
-            .lock()
-            .unwrap()
-            .push(tokio::spawn(serve(flow, self.stream(ours), begun)));
+        self.serve(flow, ours, begun);
         client
+    }
+
+    /// A client to [`SERVER`] at `port` whose server was asked before it was accepted, as one of
+    /// this name.
+    pub(super) async fn client_asked(&self, port: u16, name: &Hostname) -> TcpStream {
+        let (client, ours, source) = self.accepted().await;
+        let flow = self.flow(source, SocketAddr::from((SERVER, port)));
+        let permit = flow.may_allow_in_name(name).unwrap();
+        let address = permit.upstream(SERVER.into(), &[]).unwrap();
+        let upstream = Upstream {
+            stream: flow.ask(address).await.unwrap(),
+            address,
+            permit: Box::new(permit.clone()),
+        };
+        let begun = Begun {
+            ahead: Some(Ahead::made(permit, upstream)),
+            ..Begun::now(&flow)
+        };
+        self.serve(flow, ours, begun);
+        client
+    }
+
+    /// A client, its connection as it was accepted, and from where that came.
+    async fn accepted(&self) -> (TcpStream, TcpStream, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, source) = listener.accept().await.unwrap();
+        (client, ours, source)
+    }
+
+    fn serve(&self, flow: Flow, ours: TcpStream, begun: Begun) {
+        let served = tokio::spawn(serve(flow, self.stream(ours), begun));
+        self.served.lock().unwrap().push(served);
     }
 
     /// A connection that is paid for.

@@ -634,3 +634,80 @@ proptest::proptest! {
         }
     }
 }
+
+/// A rig under a rule for `a.example`, and a client whose server, in that name, was asked first.
+async fn asked_first(port: u16) -> (Rig, TcpListener, TcpStream, TcpStream) {
+    let (rig, outside) = Rig::new(&["domain=a.example", "domain=b.example"], &[]).await;
+    let name = Hostname::parse("a.example").unwrap();
+    let client = rig.client_asked(port, &name).await;
+    let (server, _) = outside.accept().await.unwrap();
+    (rig, outside, client, server)
+}
+
+#[tokio::test]
+async fn a_server_that_was_asked_first_is_used_in_the_name_that_it_was_asked_as() {
+    for (port, said) in [
+        (443, hello("a.example")),
+        (80, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec()),
+    ] {
+        let (rig, _outside, mut client, mut server) = asked_first(port).await;
+        client.write_all(&said).await.unwrap();
+        let mut heard = vec![0; said.len()];
+        server.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, said);
+        drop((client, server));
+        assert_eq!(rig.dialled(), ["192.0.2.1"], "and none but that");
+        let record = rig.record().await;
+        assert_eq!(record.name.as_deref(), Some("a.example"));
+        assert_eq!(record.rule.as_deref(), Some("domain=a.example"));
+    }
+}
+
+#[tokio::test]
+async fn in_another_name_it_is_closed_without_a_byte_and_that_ones_is_dialled() {
+    let (rig, outside, mut client, mut server) = asked_first(443).await;
+    client.write_all(&hello("b.example")).await.unwrap();
+    assert_eq!(read_all(&mut server).await.unwrap(), b"");
+    let (mut other, _) = outside.accept().await.unwrap();
+    let mut heard = vec![0; hello("b.example").len()];
+    other.read_exact(&mut heard).await.unwrap();
+    assert_eq!(rig.dialled(), ["192.0.2.1", "b.example"]);
+    drop((client, other));
+    assert_eq!(rig.record().await.name.as_deref(), Some("b.example"));
+}
+
+#[tokio::test]
+async fn in_a_name_that_is_denied_it_is_closed_without_a_byte() {
+    let (rig, _outside, mut client, mut server) = asked_first(443).await;
+    client.write_all(&hello("c.example")).await.unwrap();
+    assert_eq!(read_all(&mut server).await.unwrap(), b"");
+    read_all(&mut client).await.unwrap();
+    drop(client);
+    let record = rig.record().await;
+    assert_eq!(
+        (record.verdict.as_str(), record.name.as_deref()),
+        ("deny", Some("c.example"))
+    );
+}
+
+/// Nobody may hear a server under rules for the web alone, before it is clear in whose name.
+#[tokio::test]
+async fn what_it_says_first_is_not_passed_and_another_is_dialled() {
+    let (rig, outside, mut client, mut server) = asked_first(443).await;
+    server.write_all(b"220 banner").await.unwrap();
+    let silence = timeout(Duration::from_millis(200), client.read_u8()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    client.write_all(&hello("a.example")).await.unwrap();
+    let (_other, _) = outside.accept().await.unwrap();
+    assert_eq!(rig.dialled(), ["192.0.2.1", "a.example"]);
+}
+
+#[tokio::test]
+async fn a_client_that_only_looks_whether_its_server_is_there_is_no_denial() {
+    let (rig, _outside, client, mut server) = asked_first(443).await;
+    drop(client);
+    assert_eq!(read_all(&mut server).await.unwrap(), b"");
+    let record = rig.record().await;
+    assert_eq!((record.verdict.as_str(), record.bytes_out), ("allow", 0));
+    assert_eq!(record.by, Some(Side::Client));
+}
