@@ -179,10 +179,9 @@ impl Flow {
     /// The names that the client may mean by the address that it chose: by answers that it was given
     /// and that still hold, or by its engine.
     pub(super) fn known_names(&self) -> Vec<Hostname> {
-        let Judge { learned, given, .. } = &self.services.judge;
         let chosen = self.destination.ip();
-        let mut names = learned.fresh_names_of(chosen);
-        names.extend(given.names_of(chosen).cloned());
+        let mut names = self.services.judge.learned.fresh_names_of(chosen);
+        names.extend(self.services.judge.given.names_of(chosen).cloned());
         names
     }
 
@@ -207,15 +206,21 @@ impl Flow {
     }
 
     /// The route of a permit that leads to the very address that the client chose: to the address
-    /// itself, or to a name that is known for it.
+    /// itself, or to a name that an answer which still holds gave it for; by its engine, a name has it
+    /// only where a rule names the address, too ([`Permit::names`]).
     pub(super) fn way_to_chosen<'p>(
         &self,
         permit: &'p Permit,
     ) -> Option<(&'p Permit, UpstreamAddr)> {
-        let known = self.known_names();
+        let Judge { learned, given, .. } = &self.services.judge;
+        let chosen = self.destination.ip();
+        let told = learned.fresh_names_of(chosen);
+        let is_given = |name| given.names_of(chosen).any(|given| given == name);
         permit.routes().find_map(|route| {
-            let is_known = route.name().is_none_or(|name| known.contains(name));
-            is_known.then(|| Some((route, self.upstream(route).ok()?)))?
+            let leads_there = route.name().is_none_or(|name| {
+                told.contains(name) || is_given(name) && route.names(chosen).is_ok()
+            });
+            leads_there.then(|| Some((route, self.upstream(route).ok()?)))?
         })
     }
 

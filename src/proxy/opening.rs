@@ -215,6 +215,34 @@ mod tests {
         assert_eq!(described(&rig, "192.0.2.1:443"), "accepted");
     }
 
+    /// Whoever starts a container could else have any address taken for an allowed name's.
+    #[tokio::test]
+    async fn an_address_by_add_host_is_a_names_only_where_a_rule_names_it() {
+        for (allow, expected) in [
+            (&["domain=given.test"][..], "accepted"),
+            (
+                &["domain=given.test", "domain=a.test cidr=192.0.2.0/24"],
+                "accepted",
+            ),
+            (
+                &["domain=given.test cidr=192.0.2.5/32"],
+                "asked as given.test",
+            ),
+            (
+                &["domain=given.test", "cidr=192.0.2.5/32 port=443"],
+                "asked as 192.0.2.5, whatever is said",
+            ),
+        ] {
+            let (mut rig, _server) = Rig::new(allow, &[]).await;
+            let name = Hostname::parse("given.test").unwrap();
+            rig.bench.judge.given = std::sync::Arc::new(crate::policy::GivenNames {
+                hosts: vec![(name, "192.0.2.5".parse().unwrap())],
+                ..Default::default()
+            });
+            assert_eq!(described(&rig, "192.0.2.5:443"), expected, "{allow:?}");
+        }
+    }
+
     #[tokio::test]
     async fn what_no_rule_could_allow_is_refused() {
         let all_of_one = "cidr=192.0.2.7/32";
