@@ -82,12 +82,16 @@ const FORWARD: &str = "forward";
 const OUTPUT_UNTRACKED: &str = "output_untracked";
 const OUTPUT: &str = "output";
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 /// IPv6's groups: address and mask.
 const MULTICAST: ([u8; 2], [u8; 2]) = ([0xff, 0], [0xff, 0]);
+
+/// IPv6's link-local addresses (RFC 4291, 2.5.6).
+const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
 
 /// The whole ruleset. Returns the batch's bytes and the number of acknowledgements to await.
 #[must_use]
@@ -226,7 +230,6 @@ fn checked_source(batch: &mut Batch) {
 /// Neighbour discovery for an address of the gateway's own. The hop limit proves that nobody passed
 /// it on (RFC 4861 7.1).
 fn to_this_node() -> [Rule; 3] {
-    const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
     [
         discovery().destination_in(MULTICAST.0, MULTICAST.1),
         discovery().destination_in(LINK_LOCAL.0, LINK_LOCAL.1),
@@ -311,11 +314,16 @@ fn tracked(batch: &mut Batch) {
 }
 
 /// TCP for the proxy. The SYN of a connection is kept back until it is known what the far end says to
-/// one (`proxy::held`). How many, this rule alone says, so that a flood of them has no work for the
-/// proxy: what is beyond that, and DNS, which the proxy answers itself, is accepted first.
+/// one (`proxy::held`). How many are, this rule alone says, so that a flood of them makes no work for
+/// the proxy: what is beyond that is accepted first; so is DNS, which the proxy answers itself, and
+/// what a link-local address opens, which only the link that it came by could answer.
 fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
     let tcp = || Rule::new().transport(TCP);
     let opening = || tcp().only_opens_tcp().not_destination_port(DNS);
+    let local = tcp()
+        .of_family(Family::V6)
+        .source_in(LINK_LOCAL.0, LINK_LOCAL.1)
+        .log(LOG_GROUP, OPENING, LOGGED);
     let held = opening()
         .within_rate(HELD_A_SECOND, HELD_AT_ONCE)
         .log(HELD_GROUP, HELD, HELD_BYTES);
@@ -323,10 +331,18 @@ fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
     let known = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
     let accepted_first = opening().log(LOG_GROUP, NOT_HELD, LOGGED);
     let others = tcp().log(LOG_GROUP, OPENING, LOGGED);
-    batch.rule(CAPTURED_TCP, &held.verdict(NftVerdict::Drop));
-    for rule in [known, accepted_first, others] {
+    let to_proxy = |rule: Rule| {
         let to_proxy = rule.to_proxy(proxy.tcp).mark(CAPTURED);
-        batch.rule(CAPTURED_TCP, &to_proxy.verdict(NftVerdict::Accept));
+        to_proxy.verdict(NftVerdict::Accept)
+    };
+    for rule in [
+        to_proxy(known),
+        to_proxy(local),
+        held.verdict(NftVerdict::Drop),
+        to_proxy(accepted_first),
+        to_proxy(others),
+    ] {
+        batch.rule(CAPTURED_TCP, &rule);
     }
 }
 
@@ -464,14 +480,14 @@ fn from_ourselves(batch: &mut Batch) {
         OUTPUT,
         &leaving().transport(TCP).verdict(NftVerdict::Accept),
     );
+    // Resets and ICMP errors: nothing else may be sent out with these marks, by whoever has taken the
+    // proxy over.
     for mark in [RETURNING, INBOUND] {
-        batch.rule(
-            OUTPUT,
-            &Rule::new()
-                .to_interface(OUTSIDE)
-                .marked(mark)
-                .verdict(NftVerdict::Accept),
-        );
+        for transport in [TCP, ICMP, ICMPV6] {
+            let answer = Rule::new().to_interface(OUTSIDE).marked(mark);
+            let answer = answer.transport(transport);
+            batch.rule(OUTPUT, &answer.verdict(NftVerdict::Accept));
+        }
     }
     // Looking for the next hop, and the groups that takes (RFC 4861 7.2.1).
     batch.rule(OUTPUT, &discovery().verdict(NftVerdict::Accept));

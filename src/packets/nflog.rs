@@ -367,11 +367,28 @@ mod tests {
         assert_eq!(why, [LogReason::Refused, LogReason::Inbound]);
     }
 
+    #[test]
+    fn a_syn_that_is_kept_back_is_told_whole() {
+        let mut packet = vec![
+            0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7,
+        ];
+        packet.extend([
+            0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0,
+        ]);
+        let ends: Vec<_> = held(&told("held", &packet))
+            .map(|syn| (syn.source, syn.destination))
+            .collect();
+        let source = "172.17.0.2:40000".parse().unwrap();
+        assert_eq!(ends, [(source, "198.51.100.7:443".parse().unwrap())]);
+        assert_eq!(held(&told("held", &udp_v4())).count(), 0);
+    }
+
     proptest! {
         #[test]
         fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = told_packets(&told("spoofed", &packet)).count();
             let _ = told_packets(&packet).count();
+            let _ = held(&told("held", &packet)).count();
         }
     }
 }

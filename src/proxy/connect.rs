@@ -59,7 +59,7 @@ fn unreachable(to: IpAddr, v4: u8, v6: u8) -> IcmpError {
     }
 }
 
-/// What an ICMP error says: "destination unreachable" and its codes (as in [`unreachable`]).
+/// What an ICMP error says: "destination unreachable" and its codes (as in [`unreachable()`]).
 fn words(error: IcmpError) -> Option<&'static str> {
     Some(match (error.kind, error.code) {
         (3, 0) | (1, 0) => "network unreachable",

@@ -212,6 +212,6 @@ impl Outside for LoopbackOutside {
     }
 }
 
-async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     TcpSocket::new_v4().unwrap().connect(to).await
 }

@@ -158,6 +158,14 @@ impl Rule {
             .compare(NFT_CMP_EQ, &address)
     }
 
+    /// IPv6: the source, masked, is this.
+    #[must_use]
+    pub fn source_in(self, address: [u8; 2], mask: [u8; 2]) -> Self {
+        self.network_bytes(8, 2)
+            .masked(&mask)
+            .compare(NFT_CMP_EQ, &address)
+    }
+
     /// IPv6: the source is `::`.
     #[must_use]
     pub fn from_nowhere(self) -> Self {

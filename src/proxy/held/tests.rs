@@ -8,6 +8,7 @@ use super::*;
 use crate::policy::{Permit, UpstreamAddr};
 use crate::proxy::bench::Bench;
 use crate::proxy::dial::{DialError, Outside};
+use crate::proxy::rig;
 use crate::proxy::stream::{Stream, Streams};
 
 /// Far ends that do as their port says.
@@ -43,7 +44,7 @@ impl Outside for FarEnds {
             match address.socket_addr().port() {
                 SPEAKS => {
                     let room = self.streams.room().unwrap();
-                    let tcp = tokio::net::TcpStream::connect(self.listener).await.unwrap();
+                    let tcp = rig::connect(self.listener).await.unwrap();
                     Ok(room.of(tcp).unwrap())
                 }
                 REFUSES => Err(NoAnswer::Reset),
