@@ -202,7 +202,7 @@ fn recorded(bed: &Bed) {
 
 /// How an attempt ended.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Connected,
     Refused,
     Unreachable,
@@ -224,7 +224,7 @@ impl End {
     }
 
     /// As the record says it.
-    fn of(record: &Value) -> Self {
+    pub(crate) fn of(record: &Value) -> Self {
         if record["verdict"] != "allow" {
             return Self::Denied;
         }
@@ -245,11 +245,11 @@ impl End {
 }
 
 /// What filters take to give up a server that doesn't answer, and more.
-const GIVEN_UP: Duration = Duration::from_secs(30);
+pub(crate) const GIVEN_UP: Duration = Duration::from_secs(30);
 
 /// The only record of attempts at an address and port, once it is there.
 #[track_caller]
-fn the_one(container: &Container<'_>, target: SocketAddr) -> Value {
+pub(crate) fn the_one(container: &Container<'_>, target: SocketAddr) -> Value {
     let (address, port) = (target.ip().to_string(), target.port());
     let mut found = Vec::new();
     wait_for_within(GIVEN_UP, &format!("the record of {target}"), || {

@@ -27,6 +27,7 @@ mod composed;
 mod control;
 mod endings;
 mod far_end;
+mod far_tools;
 mod far_world;
 mod filter;
 mod memory;
@@ -140,14 +141,22 @@ fn main() {
                 .iter()
                 .map(|test| trial(&suite, group, *test, engine))
         })
-        .chain(
-            servers::TESTS
-                .iter()
-                .filter(|_| docker::runtime() != "runc")
-                .map(|(program, test)| needing(suite.trial("servers", *test), Some(program))),
-        )
+        .chain(with_programs(&suite, "servers", servers::TESTS))
+        .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .collect();
     suite.conclude(trials);
+}
+
+/// Tests of real programs, each with the one that it needs; none of them proves the bed.
+fn with_programs<'suite>(
+    suite: &'suite Suite,
+    group: &'static str,
+    tests: &'static [(&'static str, Test)],
+) -> impl Iterator<Item = Trial> + use<'suite> {
+    tests
+        .iter()
+        .filter(|_| docker::runtime() != "runc")
+        .map(move |(program, test)| needing(suite.trial(group, *test), Some(program)))
 }
 
 fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {
