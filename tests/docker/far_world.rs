@@ -70,7 +70,7 @@ pub(crate) const SILENT_PORT: u16 = 5434;
 pub(crate) const LOSSY_PORT: u16 = 5435;
 
 /// Where `ACCEPTS` and `GREETS` listen.
-pub(crate) const PORTS: [u16; 3] = [80, 443, 5432];
+const PORTS: [u16; 3] = [80, 443, 5432];
 
 /// What `GREETS` says.
 const GREETING: &[u8] = b"220 far end\r\n";

@@ -26,6 +26,7 @@ mod cases;
 mod composed;
 mod control;
 mod endings;
+mod far_attacks;
 mod far_end;
 mod far_tools;
 mod far_world;
@@ -77,7 +78,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 24] = [
+const GROUPS: [Group; 26] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -90,6 +91,11 @@ const GROUPS: [Group; 24] = [
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("far_end", far_end::TESTS),
+    group("far_attacks", far_attacks::TESTS),
+    Group {
+        alone: true,
+        ..group("far_flood", far_attacks::FLOODS)
+    },
     group("names", names::TESTS),
     group("endings", endings::TESTS),
     group("record", record::TESTS),
