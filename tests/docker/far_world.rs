@@ -5,7 +5,7 @@
 //! It knows no filter: what a client meets here is what it meets with plain runc, too.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use test_support::command::wait_for;
 use test_support::docker::Container;
 use test_support::hosts::far;
 
-/// Accepts, and waits for the client's first word.
+/// Accepts, and sends back what comes.
 pub(crate) const ACCEPTS: u8 = 193;
 /// Accepts, and speaks first.
 pub(crate) const GREETS: u8 = 194;
@@ -62,12 +62,15 @@ pub(crate) const KINDS: [u8; 14] = [
     ROUTE_PROHIBITS,
 ];
 
-/// Of `MIXED`: where somebody listens. Nobody does on the next, and about the one after it a
-/// firewall is silent.
+/// Of `MIXED`: where somebody listens, where nobody does, what a firewall is silent about, and one
+/// on which somebody listens whose packets `lose` loses.
 pub(crate) const OPEN_PORT: u16 = 5432;
+pub(crate) const CLOSED_PORT: u16 = 5433;
+pub(crate) const SILENT_PORT: u16 = 5434;
+pub(crate) const LOSSY_PORT: u16 = 5435;
 
 /// Where `ACCEPTS` and `GREETS` listen.
-pub(crate) const PORTS: [u16; 3] = [80, 443, 5432];
+const PORTS: [u16; 3] = [80, 443, 5432];
 
 /// What `GREETS` says.
 const GREETING: &[u8] = b"220 far end\r\n";
@@ -107,9 +110,11 @@ for namespace in far ''; do
 done
 ip netns exec far nft -f - <<'END'
 table inet far {
+  set lost { type inet_service; }
   chain input {
     type filter hook input priority 0;
     tcp dport 5434 drop
+    tcp dport @lost drop
   }
   chain forward {
     type filter hook forward priority 0;
@@ -188,18 +193,13 @@ impl<'bed> FarWorld<'bed> {
     }
 
     fn serve_all(&mut self) {
-        let listening = [
-            (ACCEPTS, &PORTS[..]),
-            (GREETS, &PORTS),
-            (MIXED, &[OPEN_PORT]),
-        ];
-        for (last, ports) in listening {
-            self.listen(last, ports);
-        }
+        self.listen(ACCEPTS, &PORTS, b"");
+        self.listen(GREETS, &PORTS, GREETING);
+        self.listen(MIXED, &[OPEN_PORT, LOSSY_PORT], b"");
     }
 
     /// Docker's flags for whoever visits.
-    fn flags(&self) -> [&str; 2] {
+    pub(crate) fn flags(&self) -> [&str; 2] {
         ["--network", &self.network]
     }
 
@@ -215,8 +215,9 @@ impl<'bed> FarWorld<'bed> {
         container
     }
 
-    /// From now on somebody accepts there, in both families.
-    pub(crate) fn listen(&mut self, last: u8, ports: &[u16]) {
+    /// From now on somebody accepts there, in both families, says this first, and sends back what
+    /// comes.
+    pub(crate) fn listen(&mut self, last: u8, ports: &[u16], greeting: &'static [u8]) {
         let far = Namespace::open(&self.namespace()).unwrap();
         let addresses = addresses_of(last);
         let listeners: Vec<TcpListener> = far
@@ -228,9 +229,17 @@ impl<'bed> FarWorld<'bed> {
             })
             .unwrap();
         let (visits, over) = (Arc::clone(&self.visits), Arc::clone(&self.over));
-        let greeting = if last == GREETS { GREETING } else { b"" };
         let serve = move || serve(&listeners, greeting, &visits, &over);
         self.serving.push(std::thread::spawn(serve));
+    }
+
+    /// From now on what comes for a port of the far ends' own is lost, or no longer is.
+    pub(crate) fn lose(&self, port: u16, lost: bool) {
+        let verb = if lost { "add" } else { "delete" };
+        let words = format!("{verb} element inet far lost {{ {port} }}");
+        self.bed
+            .exec(&["ip", "netns", "exec", "far", "nft", &words])
+            .must_succeed();
     }
 
     /// Packets that come for the far ends.
@@ -265,7 +274,7 @@ pub(crate) fn addresses_of(last: u8) -> [IpAddr; 2] {
     [host.v4.into(), host.v6.into()]
 }
 
-/// Takes whoever comes, and keeps each until it has nothing more to say.
+/// Takes whoever comes, and keeps each until it has nothing more to say. It never waits.
 fn serve(listeners: &[TcpListener], greeting: &[u8], visits: &Visits, over: &AtomicBool) {
     let mut guests: Vec<TcpStream> = Vec::new();
     for listener in listeners {
@@ -283,11 +292,18 @@ fn serve(listeners: &[TcpListener], greeting: &[u8], visits: &Visits, over: &Ato
                 guests.push(guest);
             }
         }
-        guests.retain(|guest| match guest.peek(&mut [0]) {
-            Ok(length) => length > 0,
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-        });
+        guests.retain_mut(sends_back);
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a guest may still have something to say.
+fn sends_back(guest: &mut TcpStream) -> bool {
+    let mut said = [0; 4096];
+    match guest.read(&mut said) {
+        Ok(0) => false,
+        Ok(length) => guest.write_all(&said[..length]).is_ok(),
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
     }
 }
 

@@ -26,7 +26,9 @@ mod cases;
 mod composed;
 mod control;
 mod endings;
+mod far_attacks;
 mod far_end;
+mod far_tools;
 mod far_world;
 mod filter;
 mod memory;
@@ -76,7 +78,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 24] = [
+const GROUPS: [Group; 26] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -89,6 +91,11 @@ const GROUPS: [Group; 24] = [
     group("attacks", attacks::TESTS),
     group("networks", networks::TESTS),
     group("far_end", far_end::TESTS),
+    group("far_attacks", far_attacks::TESTS),
+    Group {
+        alone: true,
+        ..group("far_flood", far_attacks::FLOODS)
+    },
     group("names", names::TESTS),
     group("endings", endings::TESTS),
     group("record", record::TESTS),
@@ -140,14 +147,22 @@ fn main() {
                 .iter()
                 .map(|test| trial(&suite, group, *test, engine))
         })
-        .chain(
-            servers::TESTS
-                .iter()
-                .filter(|_| docker::runtime() != "runc")
-                .map(|(program, test)| needing(suite.trial("servers", *test), Some(program))),
-        )
+        .chain(with_programs(&suite, "servers", servers::TESTS))
+        .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .collect();
     suite.conclude(trials);
+}
+
+/// Tests of real programs, each with the one that it needs; none of them proves the bed.
+fn with_programs<'suite>(
+    suite: &'suite Suite,
+    group: &'static str,
+    tests: &'static [(&'static str, Test)],
+) -> impl Iterator<Item = Trial> + use<'suite> {
+    tests
+        .iter()
+        .filter(|_| docker::runtime() != "runc")
+        .map(move |(program, test)| needing(suite.trial(group, *test), Some(program)))
 }
 
 fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {

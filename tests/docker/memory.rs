@@ -45,7 +45,7 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// What one gateway may use.
-const WHOLE: u64 = 64 * MEBIBYTE;
+pub(crate) const WHOLE: u64 = 64 * MEBIBYTE;
 const MEBIBYTE: u64 = 1024 * 1024;
 /// How much more than before may be left: what an allocator keeps, and answers that are remembered.
 const LEFT: u64 = 4 * MEBIBYTE;
@@ -104,14 +104,14 @@ fn denials(container: &Container<'_>) -> usize {
 }
 
 /// A gateway, as its host sees it.
-struct Gateway<'bed> {
+pub(crate) struct Gateway<'bed> {
     bed: &'bed Bed,
     /// Keeper and filter.
     processes: [String; 2],
 }
 
 impl<'bed> Gateway<'bed> {
-    fn of(bed: &'bed Bed, container: &Container<'_>) -> Self {
+    pub(crate) fn of(bed: &'bed Bed, container: &Container<'_>) -> Self {
         let footprint = container.footprint();
         let filter = footprint.filter(bed);
         Self {
@@ -149,7 +149,7 @@ impl<'bed> Gateway<'bed> {
     }
 
     /// The most that its control group ever counted, the kernel's structures and all.
-    fn counted(&self) -> u64 {
+    pub(crate) fn counted(&self) -> u64 {
         let group = group_of(self.bed, &self.processes[0], "memory");
         let value = |file: &str| {
             fs::read_to_string(group.join(file))

@@ -43,7 +43,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
 ];
 
 /// This machine's programs, in the bed's image.
-const PROGRAMS: [&str; 2] = ["-v", "/machine/usr:/usr:ro"];
+pub(crate) const PROGRAMS: [&str; 2] = ["-v", "/machine/usr:/usr:ro"];
 
 /// Users that servers want to be.
 const USERS: &str = "mkdir -p /var/lib /var/log /var/spool /run /etc

@@ -46,7 +46,8 @@ fn all(bed: &Bed) -> Vec<Value> {
         .collect()
 }
 
-fn of(bed: &Bed, container: &Container<'_>) -> Value {
+/// What is shown of a container's gateway.
+pub(crate) fn of(bed: &Bed, container: &Container<'_>) -> Value {
     let (all, id) = (all(bed), container.id());
     all.iter()
         .find(|one| one["container"] == id.as_str())

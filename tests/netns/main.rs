@@ -8,6 +8,8 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says where")]
 
+mod held;
+
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -46,6 +48,10 @@ fn main() {
         needs.trial(
             "a_captured_connection_reaches_the_proxy_and_goes_out_in_the_containers_name",
             captured_and_dialled,
+        ),
+        needs.trial(
+            "connections_beyond_what_is_kept_back_are_accepted_whoever_reads_of_them",
+            held::beyond_what_is_kept_back,
         ),
         needs.trial(
             "who_speaks_to_the_proxy_in_a_servers_name_is_not_heard",

@@ -29,6 +29,9 @@
 //! - `hoard WHAT ADDRESS:PORT COUNT SECONDS`: COUNT connections that stop half-way (`heads`,
 //!   `bodies`, `answers`, `hellos`, `streams`, `quiet`), or large `datagrams` or `questions` from
 //!   COUNT sockets, held for so long
+//! - `syns flood ADDRESS:PORT COUNT`: first segments of so many connections, as fast as they go
+//! - `syns odd ADDRESS:PORT SECRET`: such as no kernel sends
+//! - `syns to ADDRESS:PORT...`: one to each, whatever the container's routes say
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
@@ -44,6 +47,7 @@ mod packets;
 mod probe;
 mod quiet;
 mod regain;
+mod syns;
 mod take_over;
 
 use std::net::IpAddr;
@@ -128,6 +132,15 @@ fn main() -> anyhow::Result<()> {
                 "connections: {}",
                 hoard::streams(what, target.parse()?, count.parse()?, length)?
             );
+        }
+        ["syns", "flood", target, count] => syns::flood(target.parse()?, count.parse()?)?,
+        ["syns", "odd", target, secret] => syns::odd(target.parse()?, secret)?,
+        ["syns", "to", targets @ ..] => {
+            let targets = targets
+                .iter()
+                .map(|target| target.parse())
+                .collect::<Result<Vec<_>, _>>()?;
+            syns::one_each(&targets)?;
         }
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));

@@ -9,8 +9,10 @@ pub(crate) const ICMP: u8 = 1;
 pub(crate) const IGMP: u8 = 2;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
+pub(crate) const ROUTING: u8 = 43;
 pub(crate) const FRAGMENT: u8 = 44;
 pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 
 /// TCP's flags.
 pub(crate) const FIN: u8 = 0x01;
@@ -231,7 +233,12 @@ pub(crate) fn checksum(parts: &[&[u8]]) -> u16 {
     !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("folded twice")
 }
 
-fn transport_checksum(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8]) -> u16 {
+pub(crate) fn transport_checksum(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    message: &[u8],
+) -> u16 {
     let mut pseudo = Vec::new();
     for address in [source, destination] {
         match address {

@@ -1,0 +1,314 @@
+//! What a hostile container can do with connections that it begins and doesn't mean to have: nothing
+//! that it writes leaves, and a flood of it costs nobody else anything.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+use test_support::bed::{self, Bed, Capture, unique};
+use test_support::command::{wait_for, wait_for_within};
+use test_support::docker::Container;
+use test_support::harness::Test;
+
+use crate::far_world::{ACCEPTS, CLOSED, FarWorld, MIXED, OPEN_PORT, SILENT, addresses_of, begun};
+use crate::memory::{Gateway, WHOLE};
+use crate::status;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("no_segment_of_the_containers_own_making_leaves", odd),
+    ("no_range_is_reached_that_is_shut_whatever_the_rules", shut),
+];
+
+/// Not beside other tests: they take all the time that two processors have.
+pub(crate) const FLOODS: &[Test] = &[
+    ("a_flood_at_a_silent_address_costs_nobody_anything", |bed| {
+        flood(bed, SILENT)
+    }),
+    ("a_flood_at_a_closed_port_costs_nobody_anything", |bed| {
+        flood(bed, CLOSED)
+    }),
+    ("a_flood_at_an_open_port_costs_nobody_anything", |bed| {
+        flood(bed, ACCEPTS)
+    }),
+    ("a_scan_is_no_faster_than_with_runc", scan),
+];
+
+const RUNTIME: &str = "boundary-far-any";
+
+/// With plain runc, what the container says in them arrives.
+fn odd(bed: &Bed) {
+    let world = FarWorld::up(bed);
+    let secret = unique("sesame-open");
+    let targets = addresses_of(MIXED).map(|address| SocketAddr::new(address, OPEN_PORT));
+    for (runtime, said_outside) in [("runc", true), (RUNTIME, false)] {
+        let container = bed.start_with(runtime, &[], &["sleep", "600"]);
+        let far = world.capture();
+        let uplink = Capture::start(bed, &container.uplink(), "in");
+        let files = [far.file.clone(), uplink.file.clone()];
+        for target in targets {
+            container
+                .exec(&format!("attacker syns odd {target} {secret}"))
+                .must_succeed();
+        }
+        // Everything before it has been looked at by then.
+        connects(&container, targets[0]);
+        let (far, uplink) = (far.stop(), uplink.stop());
+        for file in files {
+            let packets = std::fs::read(file).unwrap();
+            let is_said = packets
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes());
+            assert_eq!(is_said, said_outside, "{runtime}: {far:#?} {uplink:#?}");
+        }
+        if !said_outside {
+            must_be_its_own(&uplink, &targets);
+            assert_eq!(status::of(bed, &container)["state"], "ok");
+            // Each line of the record is held against its schema.
+            assert!(!container.records().is_empty());
+        }
+    }
+}
+
+/// Panics unless a filter's packets are all such as its kernel sends for the target's port.
+#[track_caller]
+fn must_be_its_own(packets: &[String], targets: &[SocketAddr]) {
+    let to = |target: &SocketAddr| format!(" > {}.{}: Flags [", target.ip(), target.port());
+    let signs: Vec<String> = targets.iter().map(to).collect();
+    let strange: Vec<&String> = packets
+        .iter()
+        .filter(|packet| packet.starts_with("IP") && packet.contains("Flags ["))
+        .filter(|packet| {
+            // The kernel's own first segments have a window scale and timestamps.
+            let foreign = packet.contains("Flags [S") && !packet.contains("wscale");
+            foreign || !signs.iter().any(|sign| packet.contains(sign))
+        })
+        .collect();
+    assert!(strange.is_empty(), "{strange:#?}");
+}
+
+/// Every address is allowed by a rule, and names were looked up that lead there.
+fn shut(bed: &Bed) {
+    let targets: Vec<SocketAddr> = [
+        "169.254.169.254:80",
+        "127.0.0.1:80",
+        "224.0.0.1:80",
+        "255.255.255.255:80",
+        "168.63.129.16:80",
+        "0.0.0.0:80",
+        "[fe80::1]:80",
+        "[::1]:80",
+        "[ff02::1]:80",
+        "[fd00:ec2::254]:80",
+        "[64:ff9b::a9fe:a9fe]:80",
+    ]
+    .iter()
+    .map(|target| target.parse().unwrap())
+    .collect();
+    let words: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    for (runtime, reached) in [("runc", true), ("boundary-far-all", false)] {
+        let container = bed.start_with(runtime, &[], &["sleep", "600"]);
+        let uplink = Capture::start(bed, &container.uplink(), "in");
+        container.exec(&format!(
+            "for name in metadata loopback; do nslookup $name.rebind.test; done; attacker syns to {}",
+            words.join(" ")
+        ));
+        connects(&container, (IpAddr::from([198, 51, 100, 30]), 5432).into());
+        let packets = uplink.stop();
+        for target in &targets {
+            let sign = format!(" > {}.80: Flags [S]", target.ip());
+            let seen = packets.iter().any(|packet| packet.contains(&sign));
+            assert_eq!(seen, reached, "{runtime}, {target}: {packets:#?}");
+        }
+    }
+}
+
+/// Segments of a flood, half of them in each family, each of another connection.
+const FLOOD: u32 = 100_000;
+/// To a port that nothing else in these tests is for.
+const FLOODED_PORT: u16 = 7777;
+/// How many attempts are held back at once, and how many begun in a second.
+const HELD: u64 = 256;
+const HELD_PER_SECOND: u64 = 1000;
+
+fn flood(bed: &Bed, last: u8) {
+    let mut world = FarWorld::up(bed);
+    if last == ACCEPTS {
+        world.listen(last, &[FLOODED_PORT], b"");
+    }
+    let plain = Flooded::by(bed, "runc", last);
+    let far = world.capture();
+    let ours = Flooded::by(bed, RUNTIME, last);
+    let may_be_held = HELD + HELD_PER_SECOND * (ours.lasted.as_secs() + 1);
+    let dialled: u64 = begun(&far.stop())
+        .into_iter()
+        .filter(|(to, _)| to.ends_with(&format!(".{FLOODED_PORT}")))
+        .map(|(_, count)| count as u64)
+        .sum();
+    assert!(
+        dialled <= may_be_held,
+        "{dialled} connections were begun in {:?}",
+        ours.lasted
+    );
+    // Half of what is left to a neighbour with plain runc: two processors do all of it.
+    assert!(
+        ours.left_to_neighbour() * 2.0 >= plain.left_to_neighbour(),
+        "connections that a neighbour made, before and meanwhile: {:?}, with runc {:?}",
+        ours.neighbour,
+        plain.neighbour
+    );
+    let hostile = ours.hostile;
+    let counted = Gateway::of(bed, &hostile).counted();
+    assert!(
+        counted <= WHOLE,
+        "its control group counted {counted} bytes"
+    );
+    let mut later = 0;
+    wait_for("its own connections to work", || {
+        later += 1;
+        hostile.exec(&knock(MIXED)).stdout.contains(" connected ")
+    });
+    assert_eq!(status::of(bed, &hostile)["state"], "ok");
+    let (id, sent) = (hostile.id(), u64::from(FLOOD) - lost(&hostile));
+    // What is counted is written once in a minute, and at the end.
+    hostile.remove();
+    let mut records = Vec::new();
+    wait_for_within(Duration::from_secs(60), "the sum of its records", || {
+        records = bed::records(bed, &id);
+        let sum = attempts(&records);
+        assert!(sum <= sent + later, "{sum} attempts of {}", sent + later);
+        sum == sent + later
+    });
+    let first = accepted_first(&records);
+    assert!(
+        records.len() < 1000 + usize::try_from(may_be_held).unwrap(),
+        "{} records",
+        records.len()
+    );
+    assert!(
+        (sent - may_be_held..=sent).contains(&first),
+        "{first} of {sent} were accepted before their servers had answered, as the record says"
+    );
+}
+
+/// Segments that the container's own link lost.
+fn lost(container: &Container<'_>) -> u64 {
+    let said = container.exec("cat /sys/class/net/eth0/statistics/tx_dropped");
+    said.must_succeed().stdout.trim().parse().unwrap()
+}
+
+/// What notices say of connections that were too many to be kept back.
+fn accepted_first(records: &[Value]) -> u64 {
+    let notices = records
+        .iter()
+        .filter_map(|record| record["notice"].as_str())
+        .filter(|notice| notice.contains(" accepted "));
+    notices
+        .filter_map(|notice| notice.split(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+fn attempts(records: &[Value]) -> u64 {
+    let of_tcp = records
+        .iter()
+        .filter(|record| record["protocol"] == "tcp" || record["protocol"] == "other");
+    of_tcp
+        .map(|record| record["count"].as_u64().unwrap_or(1))
+        .sum()
+}
+
+/// What came of a flood.
+struct Flooded<'bed> {
+    hostile: Container<'bed>,
+    /// Connections that a neighbour made in two seconds, before the flood and when it had begun.
+    neighbour: [u64; 2],
+    lasted: Duration,
+}
+
+impl<'bed> Flooded<'bed> {
+    fn by(bed: &'bed Bed, runtime: &str, last: u8) -> Self {
+        // Looked into by what is on the default bridge.
+        let start = || bed.start_with(runtime, &[], &["sleep", "600"]);
+        let (hostile, neighbour) = (start(), start());
+        let target = SocketAddr::new(addresses_of(MIXED)[0], OPEN_PORT);
+        let storm = || {
+            let said = neighbour.exec(&format!("attacker storm {target} 2"));
+            let (_, made) = said.must_succeed().stdout.trim().rsplit_once(' ').unwrap();
+            made.parse::<u64>().unwrap()
+        };
+        let before = storm();
+        let floods = addresses_of(last).map(|address| {
+            let target = SocketAddr::new(address, FLOODED_PORT);
+            format!("attacker syns flood {target} {}", FLOOD / 2)
+        });
+        let script = format!(
+            "{{ {}; }} >/tmp/sent; mv /tmp/sent /tmp/over",
+            floods.join("; ")
+        );
+        bed.docker(&["exec", "--detach", &hostile.name, "sh", "-c", &script])
+            .must_succeed();
+        let meanwhile = storm();
+        let mut said = String::new();
+        wait_for_within(Duration::from_secs(60), "the flood's end", || {
+            said = hostile.exec("cat /tmp/over").stdout;
+            !said.is_empty()
+        });
+        // `COUNT in MILLISECONDS ms`
+        let took = said.lines().map(|line| line.split(' ').nth(2).unwrap());
+        let took: Vec<u64> = took.map(|took| took.parse().unwrap()).collect();
+        assert_eq!(took.len(), 2, "{said}");
+        Self {
+            hostile,
+            neighbour: [before, meanwhile],
+            lasted: Duration::from_millis(took.iter().sum()),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    fn left_to_neighbour(&self) -> f64 {
+        let [before, meanwhile] = self.neighbour;
+        meanwhile as f64 / before as f64
+    }
+}
+
+/// Every port of a host in turn, as fast as answers come.
+fn scan(bed: &Bed) {
+    let world = FarWorld::up(bed);
+    let address = addresses_of(CLOSED)[0];
+    let targets: Vec<String> = (20_000..22_000)
+        .map(|port| SocketAddr::new(address, port).to_string())
+        .collect();
+    let script = format!("attacker knock 5 {}", targets.join(" "));
+    let [plain, ours] = ["runc", RUNTIME].map(|runtime| {
+        let container = world.visitor(runtime);
+        let far = world.capture();
+        let said = container.exec(&script);
+        let times = said
+            .must_succeed()
+            .stdout
+            .lines()
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+        let (slowest, found) = (times.max().unwrap(), begun(&far.stop()).len());
+        (slowest, found)
+    });
+    assert_eq!(plain.1, targets.len());
+    assert!(
+        ours.1 <= plain.1 && (ours.0 + 1000) * HELD_PER_SECOND / 1000 + HELD >= ours.1 as u64,
+        "{} ports were reached within {} ms; with runc {} within {} ms",
+        ours.1,
+        ours.0,
+        plain.1,
+        plain.0
+    );
+}
+
+/// One polite attempt at the open port.
+fn knock(last: u8) -> String {
+    let target = SocketAddr::new(addresses_of(last)[0], OPEN_PORT);
+    format!("attacker knock 2 {target}")
+}
+
+#[track_caller]
+fn connects(container: &Container<'_>, target: SocketAddr) {
+    let said = container.exec(&format!("attacker knock 5 {target}"));
+    assert!(said.stdout.contains(" connected "), "{said:?}");
+}
