@@ -28,7 +28,7 @@ pub(crate) const CLOSED: u8 = 195;
 /// A host whose ports differ.
 pub(crate) const MIXED: u8 = 196;
 /// Nobody has it, on the containers' own link.
-pub(crate) const ABSENT: u8 = 164;
+pub(crate) const ABSENT: u8 = 100;
 /// The router's firewall is silent about it.
 pub(crate) const SILENT: u8 = 216;
 /// Of these it says so.
@@ -173,9 +173,9 @@ impl<'bed> FarWorld<'bed> {
         let create = ["network", "create", "--ipv6"];
         let subnets = [
             "--subnet",
-            "203.0.113.128/26",
+            "203.0.113.96/27",
             "--subnet",
-            "2001:db8:3::80/122",
+            "2001:db8:3::60/123",
         ];
         bed.docker(&[&create[..], &subnets, &[&world.network]].concat())
             .must_succeed();
