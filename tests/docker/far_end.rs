@@ -6,11 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
-use test_support::bed::Bed;
+use test_support::bed::{Bed, Capture};
 use test_support::command::{STATE_DEADLINE, comes_about, wait_for, wait_for_within};
 use test_support::docker::Container;
 use test_support::harness::Test;
 use test_support::hosts::{ALLOWED, ATTACKER};
+use test_support::wire::leaks;
 
 use crate::far_world::{ABSENT, FarWorld, KINDS, addresses_of, begun};
 use crate::status;
@@ -31,6 +32,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_port_that_no_rule_could_allow_is_refused_though_another_rule_captures_all",
         refused_at_once,
+    ),
+    (
+        "what_was_asked_for_a_client_serves_it_if_it_names_that_and_nobody_else",
+        named,
     ),
     (
         "each_attempt_by_address_is_one_record_with_its_end",
@@ -186,6 +191,50 @@ fn refused_at_once(bed: &Bed) {
     let reached = targets.map(|target| format!("-> {target} "));
     // Other tests visit the web there, and nothing else of these.
     assert!(!reached.iter().any(|end| since.contains(end)), "{since}");
+}
+
+/// A client that has looked up an allowed name connects to its address, and then names it, or
+/// another.
+fn named(bed: &Bed) {
+    let container = bed.sleeper(&[]);
+    let asked = ALLOWED.v4;
+    container.exec("nslookup allowed.test").must_succeed();
+    for (port, options, says, serves) in [
+        (80, "http://allowed.test/", "I am allowed.test", true),
+        (443, "https://allowed.test/", "I am allowed.test", true),
+        (
+            80,
+            "--resolve denied.test:80:@ http://denied.test/",
+            "denied: ",
+            false,
+        ),
+        (
+            80,
+            "--resolve a.wild.test:80:@ http://a.wild.test/",
+            "I am *.wild.test",
+            false,
+        ),
+        (
+            443,
+            "--resolve b.wild.test:443:@ https://b.wild.test/",
+            "I am *.wild.test",
+            false,
+        ),
+    ] {
+        let uplink = Capture::start(bed, &container.uplink(), "in");
+        let options = options.replace('@', &asked.to_string());
+        let said = container.exec(&format!("curl -4 -sS -m 5 {options}"));
+        assert!(said.stdout.contains(says), "{options}: {said:?}");
+        let packets = uplink.stop();
+        let end = format!("{asked}.{port}");
+        let begun = begun(&packets).remove(&end).unwrap_or(0);
+        assert!(begun <= 1, "{options}: {packets:#?}");
+        let hears = packets
+            .iter()
+            .any(|packet| packet.contains(&format!("> {end}: Flags [P")));
+        assert_eq!(hears, serves, "{options}: {packets:#?}");
+        assert_eq!(leaks(&packets), Vec::<&str>::new());
+    }
 }
 
 /// Exactly one each, and nothing stays open.
