@@ -6,6 +6,8 @@
 //!   - WHAT is `new`: each request on a connection (and TLS session) of its own, which the server
 //!     closes; `kept`: one after the other on open connections. Requests a second; the median of
 //!     one's time, in microseconds
+//!   - or `paced`: as `new`, a few hundred a second: below the rate up to which a filter asks the server
+//!     before it accepts
 //!   - or `bulk`: one long answer on each connection. Bytes a second; 0
 //! - `load ADDRESS:PORT NAME http hold CONNECTIONS`: opens connections, has one request answered on
 //!   each, says so, and keeps them until its standard input ends
@@ -35,9 +37,13 @@ const THREADS: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     New,
+    Paced,
     Kept,
     Bulk,
 }
+
+/// What lies between the end of one visit and the next.
+const PACE: Duration = Duration::from_millis(2);
 
 /// What one thread, or all, came to.
 #[derive(Debug, Default)]
@@ -58,9 +64,10 @@ fn main() -> anyhow::Result<()> {
         [server, name, scheme, what, connections, seconds] => {
             let what = match what {
                 "new" => What::New,
+                "paced" => What::Paced,
                 "kept" => What::Kept,
                 "bulk" => What::Bulk,
-                _ => bail!("{what}: not new, kept or bulk"),
+                _ => bail!("{what}: not new, paced, kept or bulk"),
             };
             let target = Arc::new(Target::new(server, name, scheme)?);
             let seconds = seconds.parse()?;
@@ -74,7 +81,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         _ => bail!(
-            "usage: load ADDRESS:PORT NAME http|https new|kept|bulk|hold CONNECTIONS [SECONDS]"
+            "usage: load ADDRESS:PORT NAME http|https new|paced|kept|bulk|hold CONNECTIONS [SECONDS]"
         ),
     }
 }
@@ -84,7 +91,7 @@ fn report(what: What, mut sum: Sum, seconds: f64) {
     let median = sum.times.get(sum.times.len() / 2).copied();
     let count = match what {
         What::Bulk => sum.bytes as f64,
-        What::New | What::Kept => sum.times.len() as f64,
+        What::New | What::Paced | What::Kept => sum.times.len() as f64,
     };
     let median = median.unwrap_or_default().as_secs_f64() * 1e6;
     println!("{:.0} {median:.1}", count / seconds);
@@ -143,9 +150,12 @@ fn some(target: &Target, what: What, connections: usize, end: Instant) -> anyhow
                         visit.again(request(target, what))?;
                     }
                 }
-                What::New => {
+                What::New | What::Paced => {
                     if visit.ended(&mut buffer)? {
                         sum.times.push(visit.took());
+                        if what == What::Paced {
+                            std::thread::sleep(PACE);
+                        }
                         *visit = open(slot)?;
                     }
                 }
@@ -157,7 +167,7 @@ fn some(target: &Target, what: What, connections: usize, end: Instant) -> anyhow
 
 fn request(target: &Target, what: What) -> &str {
     match what {
-        What::New => &target.once,
+        What::New | What::Paced => &target.once,
         What::Kept => &target.kept,
         What::Bulk => &target.bulk,
     }
