@@ -348,16 +348,8 @@ impl Held {
             HeldFlow::Answered { since, .. } => since.elapsed() >= WITHIN,
             HeldFlow::Asked { .. } => false,
         };
-        let over: Vec<_> = {
-            let mut flows = self.flows();
-            let keys: Vec<_> = flows
-                .iter()
-                .filter(|(_, held)| is_over(held))
-                .map(|(key, _)| *key)
-                .collect();
-            keys.iter().filter_map(|key| flows.remove(key)).collect()
-        };
-        for held in over {
+        let over: Vec<_> = self.flows().extract_if(|_, held| is_over(held)).collect();
+        for (_, held) in over {
             if let HeldFlow::Answered { expected, .. } = held {
                 let gone = End::closed(Side::Client).because(GONE);
                 expected.begun.entry.finish(gone);
