@@ -193,6 +193,28 @@ fn fnv1a(parts: &[&[u8]]) -> u64 {
 /// # Errors
 /// What listing the directory gives; a missing one is empty.
 pub fn list() -> io::Result<Vec<SavedState>> {
+    read_all(|_| true)
+}
+
+/// The same, of those alone whose container is in this network namespace: the plans of the others,
+/// which may be hundreds, are not made out.
+///
+/// # Errors
+/// What [`list`] gives.
+pub fn in_network(network_namespace: u64) -> io::Result<Vec<SavedState>> {
+    /// Of a record.
+    #[derive(Deserialize)]
+    struct Network {
+        network_namespace: u64,
+    }
+    read_all(|text| {
+        serde_json::from_slice(text)
+            .is_ok_and(|record: Network| record.network_namespace == network_namespace)
+    })
+}
+
+/// The records whose text is `wanted`.
+fn read_all(wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<SavedState>> {
     let entries = match std::fs::read_dir(DIRECTORY) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -204,10 +226,9 @@ pub fn list() -> io::Result<Vec<SavedState>> {
         .map(|entry| entry.path());
     // A record may name only the directory it stands in: `remove` follows that name.
     let own = |path: PathBuf| {
-        SavedState::read(&path)
-            .ok()
-            .flatten()
-            .filter(|record| record.plan.state == path)
+        let text = file::read_regular(&path.join(RECORD), RECORD_LIMIT).ok()?;
+        let record = wanted(&text).then(|| serde_json::from_slice::<SavedState>(&text).ok())?;
+        record.filter(|record| record.plan.state == path)
     };
     Ok(directories.filter_map(own).collect())
 }
@@ -229,9 +250,9 @@ pub fn containers(wanted: impl Fn(&SavedState) -> bool) -> io::Result<HashSet<St
 /// # Errors
 /// What [`list`] gives.
 pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
-    Ok(list()?
+    Ok(in_network(network_namespace)?
         .into_iter()
-        .find(|record| record.network_namespace == network_namespace && record.filters()))
+        .find(SavedState::filters))
 }
 
 /// Waits until nobody else is about to make a gateway for this network namespace, and keeps others

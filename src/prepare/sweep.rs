@@ -18,8 +18,20 @@ use crate::settings::Settings;
 /// machine that takes a while.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// What [`forget`] does, once the container has been deleted. If its gateway was another's, that may
+/// be a pod's, of which only the containers are ever deleted: the same is then done for all pods
+/// whose network namespace is held no longer.
+pub(crate) fn forget_deleted(directory: &Path) {
+    let record = SavedState::read(directory).ok().flatten();
+    let had_its_own = Leftover::of(directory).is_some();
+    forget(directory);
+    if !had_its_own {
+        forget_pods(record.map(|record| record.network_namespace));
+    }
+}
+
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
-/// it never came to a record.
+/// it never came to a record. Takes no longer where many others are alive.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
@@ -37,11 +49,9 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
-    forget_pods(record.map(|record| record.network_namespace));
 }
 
-/// The same for pods whose network namespace is held no longer: of a pod, only its containers are
-/// ever deleted. The gateway of the one whose container was in this namespace is waited for.
+/// The gateway of the pod whose container was in this network namespace is waited for.
 fn forget_pods(network: Option<u64>) {
     let listed = state::list().unwrap_or_default().into_iter();
     let ended = |record: &SavedState| record.plan.pin().is_some() && !record.goes_on();
