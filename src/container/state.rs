@@ -8,7 +8,8 @@
 //! but for a pod's, its init are the processes that it names.
 
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -35,6 +36,10 @@ const RECORD: &str = "record.json";
 /// The most that is read of a record: a plan carries a whole policy.
 const RECORD_LIMIT: u64 = 4 << 20;
 
+/// The most that is read of a `/proc/PID/stat`: 52 numbers and a name of 16 bytes, given in one
+/// piece.
+const STAT_LIMIT: usize = 2048;
+
 /// State directories looked at in one listing: what a host could really run, and a bound on the
 /// work of a `create`.
 const LISTING_LIMIT: usize = 4096;
@@ -58,7 +63,10 @@ impl ProcessId {
     /// # Errors
     /// `NotFound` where it is gone or a zombie; else what reading `/proc` gives.
     pub fn of(pid: i32) -> io::Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let mut stat = [0; STAT_LIMIT];
+        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+        // The process chooses its name, of any bytes.
+        let stat = String::from_utf8_lossy(stat.get(..length).unwrap_or_default());
         let started = start_time(&stat).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { pid, started })
     }
@@ -164,7 +172,7 @@ impl SavedState {
     /// Whether nothing of it runs any more.
     #[must_use]
     pub fn over(&self) -> bool {
-        !self.goes_on() && !self.filters()
+        !self.filters() && !self.goes_on()
     }
 }
 
@@ -260,7 +268,7 @@ pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
 ///
 /// # Errors
 /// What opening the file and locking it give.
-pub fn alone(network_namespace: u64) -> io::Result<std::fs::File> {
+pub fn alone(network_namespace: u64) -> io::Result<File> {
     let file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -326,6 +334,21 @@ mod tests {
             }
             .alive()
         );
+    }
+
+    #[test]
+    fn a_process_is_alive_whatever_it_calls_itself() {
+        let myself = std::fs::read_link("/proc/thread-self").unwrap();
+        let pid = myself
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let before = ProcessId::of(pid).unwrap();
+        std::fs::write("/proc/thread-self/comm", b"\xff) Z").unwrap();
+        assert_eq!(ProcessId::of(pid).unwrap(), before);
     }
 
     #[test]
