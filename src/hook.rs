@@ -60,7 +60,7 @@ fn prepare(words: &[OsString]) -> anyhow::Result<()> {
     }
     // The stage `poststop` of the files in `hooks/`.
     if words == [DECIDE] && *state.status() == ContainerState::Stopped {
-        sweep::forget(&decide::state_of(&state)?);
+        sweep::forget_deleted(&decide::state_of(&state)?);
         return Ok(());
     }
     let init = ProcessId::of(init_of(&state)).context("can't find the container's init")?;

@@ -117,7 +117,7 @@ fn answer(call: &Invocation) -> anyhow::Result<ExitCode> {
         }
         RuntimeCommand::Delete { id } => {
             if let Ok(container) = Container::new(&call.globals, id) {
-                sweep::forget(&container.state);
+                sweep::forget_deleted(&container.state);
             }
         }
         RuntimeCommand::Features => return features::features(&runtime, &call.arguments),

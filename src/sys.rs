@@ -11,6 +11,7 @@ pub mod memory;
 pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
+mod passwd;
 pub mod process;
 pub mod readiness;
 pub mod sealed;

@@ -1,6 +1,8 @@
 //! Remembers a filter's control groups so that they can be removed once it has ended: one file per
 //! container in `/run/boundary-groups`. It outlives the state directory, which the keeper removes.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -87,13 +89,15 @@ impl Leftover {
     }
 }
 
-/// Removes the groups of all filters that have ended.
-pub fn sweep() {
+/// Removes the groups of all filters that have ended, but for those of containers whose state
+/// directory's name is among the `living`.
+pub fn sweep(living: &HashSet<OsString>) {
     let entries = std::fs::read_dir(DIRECTORY)
         .into_iter()
         .flatten()
         .flatten()
-        .take(LISTING_LIMIT);
+        .take(LISTING_LIMIT)
+        .filter(|entry| !living.contains(&entry.file_name()));
     for path in entries.map(|entry| entry.path()) {
         if let Some(leftover) = read(&path).filter(|leftover| !leftover.filter.alive()) {
             leftover.clear(&path);

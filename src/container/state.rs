@@ -8,7 +8,8 @@
 //! but for a pod's, its init are the processes that it names.
 
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -35,6 +36,10 @@ const RECORD: &str = "record.json";
 /// The most that is read of a record: a plan carries a whole policy.
 const RECORD_LIMIT: u64 = 4 << 20;
 
+/// The most that is read of a `/proc/PID/stat`: 52 numbers and a name of 16 bytes, given in one
+/// piece.
+const STAT_LIMIT: usize = 2048;
+
 /// State directories looked at in one listing: what a host could really run, and a bound on the
 /// work of a `create`.
 const LISTING_LIMIT: usize = 4096;
@@ -58,7 +63,10 @@ impl ProcessId {
     /// # Errors
     /// `NotFound` where it is gone or a zombie; else what reading `/proc` gives.
     pub fn of(pid: i32) -> io::Result<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let mut stat = [0; STAT_LIMIT];
+        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+        // The process chooses its name, of any bytes.
+        let stat = String::from_utf8_lossy(stat.get(..length).unwrap_or_default());
         let started = start_time(&stat).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { pid, started })
     }
@@ -164,7 +172,7 @@ impl SavedState {
     /// Whether nothing of it runs any more.
     #[must_use]
     pub fn over(&self) -> bool {
-        !self.goes_on() && !self.filters()
+        !self.filters() && !self.goes_on()
     }
 }
 
@@ -193,6 +201,28 @@ fn fnv1a(parts: &[&[u8]]) -> u64 {
 /// # Errors
 /// What listing the directory gives; a missing one is empty.
 pub fn list() -> io::Result<Vec<SavedState>> {
+    read_all(|_| true)
+}
+
+/// The same, of those alone whose container is in this network namespace: the plans of the others,
+/// which may be hundreds, are not made out.
+///
+/// # Errors
+/// What [`list`] gives.
+pub fn in_network(network_namespace: u64) -> io::Result<Vec<SavedState>> {
+    /// Of a record.
+    #[derive(Deserialize)]
+    struct Network {
+        network_namespace: u64,
+    }
+    read_all(|text| {
+        serde_json::from_slice(text)
+            .is_ok_and(|record: Network| record.network_namespace == network_namespace)
+    })
+}
+
+/// The records whose text is `wanted`.
+fn read_all(wanted: impl Fn(&[u8]) -> bool) -> io::Result<Vec<SavedState>> {
     let entries = match std::fs::read_dir(DIRECTORY) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -204,10 +234,9 @@ pub fn list() -> io::Result<Vec<SavedState>> {
         .map(|entry| entry.path());
     // A record may name only the directory it stands in: `remove` follows that name.
     let own = |path: PathBuf| {
-        SavedState::read(&path)
-            .ok()
-            .flatten()
-            .filter(|record| record.plan.state == path)
+        let text = file::read_regular(&path.join(RECORD), RECORD_LIMIT).ok()?;
+        let record = wanted(&text).then(|| serde_json::from_slice::<SavedState>(&text).ok())?;
+        record.filter(|record| record.plan.state == path)
     };
     Ok(directories.filter_map(own).collect())
 }
@@ -229,9 +258,9 @@ pub fn containers(wanted: impl Fn(&SavedState) -> bool) -> io::Result<HashSet<St
 /// # Errors
 /// What [`list`] gives.
 pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
-    Ok(list()?
+    Ok(in_network(network_namespace)?
         .into_iter()
-        .find(|record| record.network_namespace == network_namespace && record.filters()))
+        .find(SavedState::filters))
 }
 
 /// Waits until nobody else is about to make a gateway for this network namespace, and keeps others
@@ -239,7 +268,7 @@ pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
 ///
 /// # Errors
 /// What opening the file and locking it give.
-pub fn alone(network_namespace: u64) -> io::Result<std::fs::File> {
+pub fn alone(network_namespace: u64) -> io::Result<File> {
     let file = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -305,6 +334,21 @@ mod tests {
             }
             .alive()
         );
+    }
+
+    #[test]
+    fn a_process_is_alive_whatever_it_calls_itself() {
+        let myself = std::fs::read_link("/proc/thread-self").unwrap();
+        let pid = myself
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        let before = ProcessId::of(pid).unwrap();
+        std::fs::write("/proc/thread-self/comm", b"\xff) Z").unwrap();
+        assert_eq!(ProcessId::of(pid).unwrap(), before);
     }
 
     #[test]

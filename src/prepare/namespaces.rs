@@ -53,10 +53,9 @@ pub(crate) fn gateway(path: &Path) -> anyhow::Result<Option<SavedState>> {
 pub(crate) fn lost(path: &Path) -> anyhow::Result<Option<SavedState>> {
     let inode = inode(path)
         .with_context(|| format!("can't use the network namespace {}", path.display()))?;
-    let listed = state::list().context("can't list the gateways")?;
+    let listed = state::in_network(inode).context("can't list the gateways")?;
     Ok(listed.into_iter().find(|record| {
-        record.network_namespace == inode
-            && record.plan.pin().is_none()
+        record.plan.pin().is_none()
             && record.has_lost_its_gateway()
             // Its number may be another's by now.
             && self::inode(&network_of(record.init.pid)).is_ok_and(|its| its == inode)

@@ -70,11 +70,7 @@ pub(crate) fn refuse_strangers(
     let end = Instant::now() + PATIENCE;
     loop {
         let mut known: Vec<i32> = pause.into_iter().chain([init.pid]).collect();
-        let listed = state::list().context("can't list the gateways")?;
-        for record in listed
-            .iter()
-            .filter(|record| record.network_namespace == network)
-        {
+        for record in state::in_network(network).context("can't list the gateways")? {
             if record.proxy.is_some() {
                 return Err(end_lost(pause));
             }

@@ -18,8 +18,20 @@ use crate::settings::Settings;
 /// machine that takes a while.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// What [`forget`] does, once the container has been deleted. If its gateway was another's, that may
+/// be a pod's, of which only the containers are ever deleted: the same is then done for all pods
+/// whose network namespace is held no longer.
+pub(crate) fn forget_deleted(directory: &Path) {
+    let record = SavedState::read(directory).ok().flatten();
+    let had_its_own = Leftover::of(directory).is_some();
+    forget(directory);
+    if !had_its_own {
+        forget_pods(record.map(|record| record.network_namespace));
+    }
+}
+
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
-/// it never came to a record.
+/// it never came to a record. Takes no longer where many others are alive.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
@@ -37,29 +49,31 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
-    forget_pods(record.map(|record| record.network_namespace));
 }
 
-/// The same for pods whose network namespace is held no longer: of a pod, only its containers are
-/// ever deleted. The gateway of the one whose container was in this namespace is waited for.
+/// The gateway of the pod whose container was in this network namespace is waited for.
 fn forget_pods(network: Option<u64>) {
-    let listed = state::list().unwrap_or_default().into_iter();
-    let ended = |record: &SavedState| record.plan.pin().is_some() && !record.goes_on();
-    for record in listed.filter(ended) {
+    let listed = state::list().unwrap_or_default();
+    let ended = |record: &&SavedState| record.plan.pin().is_some() && !record.goes_on();
+    for record in listed.iter().filter(ended) {
         if network == Some(record.network_namespace) {
             end(record.proxy);
         }
-        if record.over() {
-            clear_away(&record);
-        }
     }
-    cgroup::sweep();
+    clear_away(&listed);
 }
 
-/// Ends the record of what is over, and forgets its state.
-fn clear_away(record: &SavedState) {
-    record_end(record);
-    remove(&record.plan.state);
+/// Ends the records of what is over, and forgets its state and groups.
+fn clear_away(listed: &[SavedState]) {
+    let (over, living): (Vec<_>, Vec<_>) = listed.iter().partition(|record| record.over());
+    for record in over {
+        record_end(record);
+        remove(&record.plan.state);
+    }
+    let names = living
+        .iter()
+        .filter_map(|record| Some(record.plan.state.file_name()?.to_owned()));
+    cgroup::sweep(&names.collect());
 }
 
 /// Removes a state directory. One that stays is the next sweep's.
@@ -102,10 +116,7 @@ pub(crate) fn record_end(record: &SavedState) {
 /// that ended longer ago than `audit-keep`. One without a record of its state may be in the making.
 pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
-    for record in listed.iter().flatten().filter(|record| record.over()) {
-        clear_away(record);
-    }
-    cgroup::sweep();
+    clear_away(listed.as_deref().unwrap_or_default());
     // Where it can't be said what runs, everything may.
     if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
         let runs = |name: &str| {

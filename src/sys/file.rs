@@ -24,10 +24,13 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
                 error
             }
         })?;
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(not_regular());
     }
-    let mut content = Vec::new();
+    // With room for all that it says to have, and one byte more, it is read in two calls.
+    let expected = meta.len().min(limit).saturating_add(1);
+    let mut content = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
     file.take(limit.saturating_add(1))
         .read_to_end(&mut content)?;
     if content.len() as u64 > limit {

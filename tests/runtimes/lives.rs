@@ -48,6 +48,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_bundle_that_can_not_run_leaves_nothing", half_written),
     ("a_process_is_added_confined_or_not_at_all", exec),
     (
+        "a_home_is_found_in_the_images_own_file_whatever_libraries_it_names",
+        home,
+    ),
+    (
         "a_container_among_the_hosts_mounts_is_refused_or_as_filtered_as_any",
         hosts_mounts,
     ),
@@ -72,6 +76,29 @@ fn run(runtime: &str) {
         text(&output.stderr)
     );
     assert_eq!(text(&output.stderr), "err\n");
+    world.leaves_nothing();
+}
+
+fn home(runtime: &str) {
+    if runtime == "youki" {
+        // It asks the C library that it was built with.
+        return;
+    }
+    let world = World::new(runtime);
+    world.edit_spec(|spec| {
+        spec["process"]["user"] = json!({"uid": 33, "gid": 33});
+        spec["process"]["args"] = shell("echo $HOME");
+    });
+    fs::create_dir(world.path("bundle/rootfs/etc")).unwrap();
+    let write = |name: &str, text: &str| {
+        fs::write(world.path(&format!("bundle/rootfs/etc/{name}")), text).unwrap();
+    };
+    write("passwd", "web:x:33:33::/srv/web:/bin/sh\n");
+    write("nsswitch.conf", "passwd: ofthisimage\n");
+    assert_eq!(
+        world.must("--root DIR/root run --bundle BUNDLE ID"),
+        "/srv/web\n"
+    );
     world.leaves_nothing();
 }
 
