@@ -33,6 +33,7 @@ use crate::container::state::{ProcessId, SavedState};
 use crate::escape::clean;
 use crate::gateway::Gateway;
 use crate::logging::{self, System};
+use crate::packets::agreed::PROXY_PORTS;
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::EndReason;
 use crate::proxy::{Cell, Filter, Sockets, Task};
@@ -143,7 +144,7 @@ fn prepare() -> anyhow::Result<Keeper> {
         .namespace
         .inside(Sockets::open)
         .context("open the filter's sockets")?;
-    gateway.enforce(&policy.captured_ports(), sockets.ports()?)?;
+    gateway.enforce(&policy.captured_ports(), PROXY_PORTS)?;
     plan.notices
         .iter()
         .chain(&not_bounded)
