@@ -17,3 +17,4 @@ pub mod sealed;
 pub mod signal;
 pub mod socket;
 pub mod sysctl;
+pub mod title;
