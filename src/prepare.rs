@@ -3,6 +3,7 @@
 
 mod devices;
 pub(crate) mod engines;
+pub(crate) mod gateways;
 pub(crate) mod host_side;
 pub(crate) mod identity;
 pub(crate) mod joined;

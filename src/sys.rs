@@ -18,3 +18,4 @@ pub mod sealed;
 pub mod signal;
 pub mod socket;
 pub mod sysctl;
+pub mod title;

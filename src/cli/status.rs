@@ -53,7 +53,7 @@ pub fn run(arguments: &StatusArguments) -> anyhow::Result<()> {
         .collect();
     // Whoever finds a gateway dead says so in its record.
     own.iter()
-        .filter(|record| !record.filters())
+        .filter(|record| !record.is_kept())
         .for_each(record_end);
     let host = HostView::look();
     let mut shown = at_once(own, |record| host.show(record));

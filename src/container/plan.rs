@@ -31,6 +31,11 @@ pub struct Plan {
     /// Whether the engine will call `start` when the network is complete (else, with `run`, it is
     /// complete at the hook).
     pub starts_by_verb: bool,
+    /// Whether the container may be created before its gateway is ready: nothing of anybody's runs in
+    /// its namespaces before the verb `start`, or `exec`, which wait for that. Plans of an earlier
+    /// version don't say.
+    #[serde(default)]
+    pub ready_by_start: bool,
     /// Whether the container's capabilities are bounded by a user namespace of its own (or its
     /// owner's, when joining).
     pub user_namespace: bool,
@@ -118,6 +123,7 @@ impl Plan {
             identity: self.identity.clone().of_pod(),
             gateway: GatewayOwner::Own,
             starts_by_verb: false,
+            ready_by_start: false,
             state: pod.state.clone(),
             audit: audit_file(self.audit.parent().unwrap_or(&self.audit), &pod.id),
             ..self.clone()

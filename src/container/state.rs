@@ -1,8 +1,9 @@
 //! The state of a running container: one directory under `/run/boundary` with one `record.json` in
 //! it.
 //!
-//! Written when the gateway is ready (by the keeper, or by the hook of a container that joins
-//! another's network), removed when the container's init is gone; a pod's, when its network is.
+//! Written when the keeper knows the container (or by the hook of a container that joins another's
+//! network), removed when the container's init is gone; a pod's, when its network is. How far the
+//! gateway is, its [`Stage`] says: whoever is about to let something run has to look at it.
 //!
 //! Invariant: a record may be stale (a process was killed), so it counts only while its proxy and,
 //! but for a pod's, its init are the processes that it names.
@@ -42,10 +43,10 @@ const STAT_LIMIT: usize = 2048;
 
 /// State directories looked at in one listing: what a host could really run, and a bound on the
 /// work of a `create`.
-const LISTING_LIMIT: usize = 4096;
+pub(super) const LISTING_LIMIT: usize = 4096;
 
 /// Characters of an id in a directory's name. `sockaddr_un` has 108 bytes: with the directory, the
-/// hash and `/control` 103 are used.
+/// hash and `/control` 103 are used, with `.begun` in its place 101.
 const ID_IN_NAME: usize = 64;
 
 /// A process, named so that a reused pid is not taken for it.
@@ -121,6 +122,26 @@ pub struct SavedState {
     pub proxy: Option<ProcessId>,
     /// Inode of the container's network namespace: how joiners find the gateway.
     pub network_namespace: u64,
+    /// How far a gateway of its own is. Records of an earlier version were written when it was
+    /// ready.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// How far a gateway is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It is being made: the container's network may still be as its engine made it.
+    Preparing,
+    /// It could not be made, for this reason.
+    Failed(String),
+    /// It filters what there was when the container was created. Before anything runs in its
+    /// network, it has to settle (`control::Request::Settle`).
+    Ready,
+    /// It has settled: what runs in its network is filtered.
+    #[default]
+    Settled,
 }
 
 impl SavedState {
@@ -147,11 +168,26 @@ impl SavedState {
         file::replace(&self.plan.state.join(RECORD), &text, 0o600)
     }
 
-    /// Whether a live proxy of its own filters this record's network namespace. It outlives the
+    /// Has others find that the gateway has come so far.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn reach(&mut self, stage: Stage) -> io::Result<()> {
+        self.stage = stage;
+        self.write()
+    }
+
+    /// Whether it has a live proxy of its own, which filters, or is about to. It outlives the
     /// container's init where others joined, so the init is not asked.
     #[must_use]
-    pub fn filters(&self) -> bool {
+    pub fn is_kept(&self) -> bool {
         self.proxy.is_some_and(ProcessId::alive)
+    }
+
+    /// Whether a live proxy of its own filters this record's network namespace.
+    #[must_use]
+    pub fn filters(&self) -> bool {
+        matches!(self.stage, Stage::Ready | Stage::Settled) && self.is_kept()
     }
 
     /// Whether what it is for is still there: the container's first process, or what holds a pod's
@@ -172,7 +208,7 @@ impl SavedState {
     /// Whether nothing of it runs any more.
     #[must_use]
     pub fn over(&self) -> bool {
-        !self.filters() && !self.goes_on()
+        !self.is_kept() && !self.goes_on()
     }
 }
 
@@ -253,14 +289,14 @@ pub fn containers(wanted: impl Fn(&SavedState) -> bool) -> io::Result<HashSet<St
         .collect())
 }
 
-/// The record whose live proxy filters this network namespace.
+/// The record whose live proxy filters this network namespace, or is about to.
 ///
 /// # Errors
 /// What [`list`] gives.
-pub fn filtering(network_namespace: u64) -> io::Result<Option<SavedState>> {
+pub fn kept(network_namespace: u64) -> io::Result<Option<SavedState>> {
     Ok(in_network(network_namespace)?
         .into_iter()
-        .find(SavedState::filters))
+        .find(SavedState::is_kept))
 }
 
 /// Waits until nobody else is about to make a gateway for this network namespace, and keeps others
@@ -347,7 +383,11 @@ mod tests {
             .parse()
             .unwrap();
         let before = ProcessId::of(pid).unwrap();
-        std::fs::write("/proc/thread-self/comm", b"\xff) Z").unwrap();
+        let mut name = File::options()
+            .write(true)
+            .open("/proc/thread-self/comm")
+            .unwrap();
+        io::Write::write_all(&mut name, b"\xff) Z").unwrap();
         assert_eq!(ProcessId::of(pid).unwrap(), before);
     }
 

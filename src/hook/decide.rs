@@ -65,6 +65,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         gateway,
         pod,
         starts_by_verb: false,
+        ready_by_start: false,
         user_namespace,
         nesting_capability: Recipients::Nobody,
         apparmor_profile: None,

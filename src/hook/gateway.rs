@@ -5,14 +5,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::audit::members::{self, Member};
 use crate::container::plan::{GatewayOwner, Plan};
-use crate::container::state::{self, ProcessId, SavedState};
+use crate::container::state::{self, ProcessId, SavedState, Stage};
 use crate::control::{self, Request, Response};
-use crate::prepare::{joined, pod};
-use crate::supervisor::Order;
+use crate::prepare::{gateways, joined, pod};
+use crate::supervisor::{self, Order, begun};
 use crate::sys::netns::Namespace;
 use crate::sys::process;
 
@@ -32,9 +32,8 @@ pub(super) fn follow(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Resu
         return Ok(());
     }
     let network = Namespace::of_process(init.pid)?.inode()?;
-    let gateway = state::filtering(network).context("can't list the gateways")?;
     note(
-        &gateway.context("the container's gateway is gone")?,
+        &gateways::filtering(network)?.context("the container's gateway is gone")?,
         notices,
     );
     Ok(())
@@ -56,7 +55,7 @@ fn note(gateway: &SavedState, notices: Vec<String>) {
 fn be_filtered(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     match plan.gateway {
         GatewayOwner::Own if stands(&plan, init) => Ok(()),
-        GatewayOwner::Own => start_proxy(&Order {
+        GatewayOwner::Own => have_own(&Order {
             container: plan.container.clone(),
             plan,
             init,
@@ -88,6 +87,7 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
         init,
         proxy: None,
         network_namespace,
+        stage: Stage::Settled,
     };
     Ok(record.write()?)
 }
@@ -97,7 +97,7 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
 /// # Errors
 /// There is no gateway any more: `start` would find that out, but `run` and the hook alone have none.
 fn note_joined(plan: &Plan, network: u64) -> anyhow::Result<()> {
-    let owner = state::filtering(network).context("can't list the gateways")?;
+    let owner = gateways::filtering(network)?;
     let owner = owner.context("the gateway of the joined container is gone")?;
     note_member(&owner.plan.audit, plan);
     Ok(())
@@ -117,11 +117,11 @@ fn note_member(record: &Path, plan: &Plan) {
     }
 }
 
-/// Whether this very container has its gateway already: runc calls hooks twice for one without a
-/// mount namespace of its own.
+/// Whether this very container has its gateway already, or one that is ready by its start: runc
+/// calls hooks twice for one without a mount namespace of its own.
 fn stands(plan: &Plan, init: ProcessId) -> bool {
     let record = SavedState::read(&plan.state).ok().flatten();
-    record.is_some_and(|record| record.init == init && record.filters())
+    record.is_some_and(|record| record.init == init && record.is_kept())
 }
 
 /// Has the pod's gateway filter the container of this plan, and records the container.
@@ -148,7 +148,7 @@ fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> 
 
 fn have_gateway(plan: Plan, init: ProcessId, bundle: &Path, network: u64) -> anyhow::Result<()> {
     let _alone = state::alone(network).context("can't wait for the pod's other containers")?;
-    if let Some(owner) = state::filtering(network).context("can't list the gateways")? {
+    if let Some(owner) = gateways::filtering(network)? {
         return joined::refuse_unless_same(&owner, &plan.policy);
     }
     let its = plan.pod.as_ref().context("the plan names no pod")?;
@@ -164,15 +164,20 @@ fn have_gateway(plan: Plan, init: ProcessId, bundle: &Path, network: u64) -> any
     })
 }
 
+/// Has the keeper that `create` began go on with this container, or a new one.
+fn have_own(order: &Order) -> anyhow::Result<()> {
+    if begun::hand_over(order, READY)? {
+        Ok(())
+    } else {
+        start_proxy(order)
+    }
+}
+
 fn start_proxy(order: &Order) -> anyhow::Result<()> {
     let order = serde_json::to_vec(order)?;
     let program =
         std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
     let said = process::start_detached(&program, &["proxy"], &order, READY)
         .context("can't start the proxy")?;
-    match said.trim_end().strip_prefix("error ") {
-        None if said.trim_end() == "ok" => Ok(()),
-        Some(reason) => bail!("{reason}"),
-        None => bail!("the proxy ended before it was ready"),
-    }
+    supervisor::heed(&said)
 }

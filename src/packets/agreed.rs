@@ -62,3 +62,11 @@ pub struct ProxyPorts {
     /// UDP, DNS included.
     pub udp: u16,
 }
+
+/// The filter's own. Known before it has opened them, so that the ruleset can be made first: in a
+/// namespace of ours every port is free. None from which it dials is among them
+/// (`ip_local_port_range`, 1024 to 32767).
+pub const PROXY_PORTS: ProxyPorts = ProxyPorts {
+    tcp: 40_001,
+    udp: 40_002,
+};

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What a policy is made from: rules as their authors wrote them, already read from files and
 /// annotations. Travels from the shim to the proxy as JSON.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PolicySource {
     /// The policy's name, for records and messages (`default`, `npm`).
     pub name: String,

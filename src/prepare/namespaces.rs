@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
+use super::gateways::filtering;
 use crate::container::state::{self, SavedState};
 use crate::spec::user_namespace::{self, parse_map};
 use crate::spec::{self, NetworkOrigin, OwnerNamespace, Spec};
@@ -60,10 +61,6 @@ pub(crate) fn lost(path: &Path) -> anyhow::Result<Option<SavedState>> {
             // Its number may be another's by now.
             && self::inode(&network_of(record.init.pid)).is_ok_and(|its| its == inode)
     }))
-}
-
-fn filtering(inode: u64) -> anyhow::Result<Option<SavedState>> {
-    state::filtering(inode).context("can't list the gateways")
 }
 
 /// Where a container's network namespace is, which has been made and which its first process is in

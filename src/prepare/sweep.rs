@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::audit::reader::Directory;
 use crate::audit::{self, prune};
 use crate::cgroup::{self, Leftover};
+use crate::container::meeting;
 use crate::container::plan::record_name;
 use crate::container::state::{self, ProcessId, SavedState};
 use crate::settings::Settings;
@@ -37,7 +38,7 @@ pub(crate) fn forget(directory: &Path) {
     if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
         end(record.proxy);
     }
-    if let Some(record) = record.as_ref().filter(|record| !record.filters()) {
+    if let Some(record) = record.as_ref().filter(|record| !record.is_kept()) {
         record_end(record);
     }
     let lives = |record: &SavedState| record.goes_on() && record.proxy.is_none_or(ProcessId::alive);
@@ -117,6 +118,7 @@ pub(crate) fn record_end(record: &SavedState) {
 pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
     clear_away(listed.as_deref().unwrap_or_default());
+    meeting::sweep();
     // Where it can't be said what runs, everything may.
     if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
         let runs = |name: &str| {

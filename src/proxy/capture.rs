@@ -18,7 +18,7 @@ use super::handshakes::Handshakes;
 use super::held::{Expected, Held, PacketSenders};
 use super::judge::Judge;
 use super::{close, connection, kernel_log, udp};
-use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, ProxyPorts};
+use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, PROXY_PORTS, ProxyPorts};
 use crate::packets::nflog;
 use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
@@ -44,22 +44,20 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens them in the namespace of this thread: both families on one port each, IPv6 where the
-    /// kernel has it.
+    /// Opens them in the namespace of this thread, a gateway's: both families on [`PROXY_PORTS`],
+    /// IPv6 where the kernel has it.
     ///
     /// # Errors
     /// What opening gives, but for a kernel without IPv6.
     pub fn open() -> io::Result<Self> {
         let v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        let stream = socket::listen_captured(v4, 0)?;
-        let datagram = socket::receive_captured_on(v4, 0)?;
-        let (tcp, udp) = (stream.local_addr()?.port(), datagram.local_addr()?.port());
+        let ProxyPorts { tcp, udp } = PROXY_PORTS;
         let mut senders = PacketSenders::default();
         senders.open(v4)?;
         let mut sockets = Self {
-            streams: vec![stream],
-            datagrams: vec![datagram],
+            streams: vec![socket::listen_captured(v4, tcp)?],
+            datagrams: vec![socket::receive_captured_on(v4, udp)?],
             icmp: vec![(true, socket::icmp(v4)?)],
             reports: reports_of(LOG_GROUP, 128)?,
             held: reports_of(HELD_GROUP, HELD_BYTES)?,
@@ -78,23 +76,6 @@ impl Sockets {
             Err(error) => return Err(error),
         }
         Ok(sockets)
-    }
-
-    /// The ports that rules hand packets to.
-    ///
-    /// # Errors
-    /// What `getsockname(2)` gives.
-    pub fn ports(&self) -> io::Result<ProxyPorts> {
-        let none = || io::Error::from(io::ErrorKind::NotConnected);
-        Ok(ProxyPorts {
-            tcp: self.streams.first().ok_or_else(none)?.local_addr()?.port(),
-            udp: self
-                .datagrams
-                .first()
-                .ok_or_else(none)?
-                .local_addr()?
-                .port(),
-        })
     }
 }
 

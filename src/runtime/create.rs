@@ -19,6 +19,7 @@ use crate::prepare::{
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings, select::select};
 use crate::spec::{self, NetworkOrigin, RewriteInput, RewriteOutcome, Spec};
+use crate::supervisor::begun;
 use crate::sys::mountinfo;
 
 /// Rewrites the bundle so that the runtime calls our hook and the container can't reach around the
@@ -32,7 +33,6 @@ pub(super) fn prepare(
     no_pivot: bool,
 ) -> anyhow::Result<()> {
     sweep::forget(&container.state);
-    sweep::sweep(settings);
     let mut bundle = Bundle::read_original(directory(bundle)?)?;
     let mut spec = Spec::check(bundle.config.value.take())?;
     let policy = policy(settings, container, &spec)?;
@@ -72,6 +72,9 @@ pub(super) fn prepare(
         gateway,
         pod,
         starts_by_verb,
+        ready_by_start: starts_by_verb
+            && gateway == GatewayOwner::Own
+            && !spec::hooks::others_run_inside(&spec),
         user_namespace: outcome.user_namespace,
         nesting_capability: outcome.nesting.capability,
         apparmor_profile: outcome.nesting.profile.map(str::to_owned),
@@ -96,7 +99,19 @@ pub(super) fn prepare(
         policy,
     };
     bundle.config.value = spec.into_value();
-    Ok(bundle.write(&plan)?)
+    bundle.write(&plan)?;
+    leave_behind(settings, &plan);
+    Ok(())
+}
+
+/// Has others do what the container's hook would else wait for, or nobody: its gateway is begun,
+/// and what other containers left is swept.
+fn leave_behind(settings: &Settings, plan: &Plan) {
+    let own = plan.gateway == GatewayOwner::Own;
+    // The hook makes a gateway that was not begun, and the next `create` sweeps.
+    if let Err(error) = begun::begin(plan, own, || sweep::sweep(settings)) {
+        log::warn!("the gateway is not begun before its hook: {error:#}");
+    }
 }
 
 /// What the record says where a container, by its name, is started without what it asked for.

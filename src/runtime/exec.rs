@@ -9,11 +9,21 @@ use anyhow::bail;
 use super::container::Container;
 use super::process_file;
 use super::runtimes::RuntimeKind;
-use crate::container::plan::Recipients;
-use crate::container::state::SavedState;
+use crate::container::plan::{GatewayOwner, Recipients};
+use crate::container::state::{SavedState, Stage};
 use crate::escape::excerpt;
+use crate::prepare::gateways;
 use crate::spec::{capabilities, nesting};
 use crate::sys::sealed::Sealed;
+
+/// Returns once a container that has not been started yet is filtered. (The gateway that another
+/// joins has settled before that was created.)
+fn settle(record: &SavedState) -> anyhow::Result<()> {
+    match record.plan.gateway {
+        GatewayOwner::Own if record.stage != Stage::Settled => gateways::settle(record),
+        _ => Ok(()),
+    }
+}
 
 /// Fits the process to be run to the container: its capabilities and its AppArmor profile. Gives
 /// the process file that the runtime is to read in the place of `process`, if that is to be
@@ -27,9 +37,11 @@ pub(super) fn fit(
 ) -> anyhow::Result<Option<Sealed>> {
     // No record, or one that can't be read or is another's: nothing is known to bound it.
     let record = SavedState::read(&container.state).ok().flatten();
-    let plan = record
-        .filter(|record| record.init.alive())
-        .map(|record| record.plan);
+    let record = record.filter(|record| record.init.alive());
+    if let Some(record) = &record {
+        settle(record)?;
+    }
+    let plan = record.map(|record| record.plan);
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
     if bounded && runtime.exec_leaves_user_namespace {
         bail!(

@@ -1,29 +1,16 @@
 //! `start`: the last moment before the container's first instruction. Its gateway must confirm that
 //! everything is filtered.
 //!
-//! Docker 28 and later attach the network only now, so the gateway adopts what it finds and answers
-//! when the namespace holds nothing unfiltered.
-//!
-//! Invariant: without that answer (silence, a dead proxy, an unknown container) nothing starts.
-
-use std::time::Duration;
+//! It may not be ready yet. And Docker 28 and later attach the network only now, so the gateway adopts
+//! what it finds and answers when the namespace holds nothing unfiltered.
 
 use anyhow::{Context, bail};
 
 use super::container::Container;
 use crate::container::plan::GatewayOwner;
-use crate::container::state::{self, SavedState};
-use crate::control::{self, Request, Response};
-use crate::prepare::mounts;
+use crate::container::state::SavedState;
+use crate::prepare::{gateways, mounts};
 use crate::settings::Settings;
-
-/// How long the gateway may take to adopt what the engine attached.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The error for a missing or malformed answer; a gateway of an earlier version gives none that we
-/// understand (see [`control`]).
-const SILENT: &str = "the container's gateway does not answer; if boundary-shim was upgraded since the container was created, \
-                      recreate it";
 
 /// Lets the start go on once everything of the container's network is filtered, and it has nothing
 /// of this program's.
@@ -37,22 +24,9 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
     };
     mounts::refuse_mounted(settings, record.init)?;
     match record.plan.gateway {
-        GatewayOwner::Joined | GatewayOwner::Pod => {
-            let owner =
-                state::filtering(record.network_namespace).context("can't list the gateways")?;
-            owner
-                .context("the gateway of the joined container is gone")
-                .map(drop)
-        }
-        GatewayOwner::Own if !record.filters() => bail!("the container's gateway is gone"),
-        GatewayOwner::Own => {
-            match control::ask(&container.state, &Request::Settle, PATIENCE).context(SILENT)? {
-                Response::Done => Ok(()),
-                Response::Failed(problem) => {
-                    bail!("the container's network can't be filtered: {problem}")
-                }
-                Response::NotUnderstood(_) | Response::Status(_) => bail!(SILENT),
-            }
-        }
+        GatewayOwner::Joined | GatewayOwner::Pod => gateways::filtering(record.network_namespace)?
+            .context("the gateway of the joined container is gone")
+            .map(drop),
+        GatewayOwner::Own => gateways::settle(&record),
     }
 }

@@ -39,6 +39,20 @@ pub(super) fn add(spec: &mut Value, program: &str) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// Whether others have hooks that run in the container's namespaces, after ours and before its first
+/// instruction.
+pub(crate) fn others_run_inside(spec: &Value) -> bool {
+    let listed = |stage: &str| match spec.get("hooks").and_then(|hooks| hooks.get(stage)) {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(hooks)) => !hooks.is_empty(),
+        // Whatever a runtime makes of it.
+        Some(_) => true,
+    };
+    ["createContainer", "startContainer"]
+        .into_iter()
+        .any(listed)
+}
+
 /// The hooks of a stage that aren't ours.
 fn others<'a>(spec: &'a mut Value, stage: &'static str) -> Result<&'a mut Vec<Value>, SpecError> {
     let list = object_mut(spec, "hooks")?

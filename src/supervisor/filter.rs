@@ -140,10 +140,11 @@ impl FilterProcess {
         self.await_word(&ToKeeper::Written)
     }
 
-    /// Ends it, whatever it does.
-    pub(super) fn kill(&self) {
+    /// Ends it, whatever it does, and waits for that.
+    pub(super) fn end(&self) {
         // It may have ended already.
         let _ = self.child.process().kill();
+        self.wait();
     }
 
     /// Waits for its end.

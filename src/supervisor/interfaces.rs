@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::control::Settling;
 use super::filter::FilterProcess;
 use super::hotplug::{Quarantined, Turn, Watch};
+use crate::container::state::{SavedState, Stage};
 use crate::gateway::adopt::{self, Adopted};
 use crate::gateway::links::{Link, LinkNews, news};
 use crate::gateway::routes::{MAIN, is_default, next_hop};
@@ -84,7 +85,11 @@ struct LinkEvents {
 
 impl ContainerLinks {
     /// Takes hold of both sides. From here on this process lives where it dials from.
-    pub(super) fn open(gateway: Gateway, container: Namespace, exit: Exit) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        gateway: Gateway,
+        container: NamespaceHandle,
+        exit: Exit,
+    ) -> anyhow::Result<Self> {
         let host = NamespaceHandle::open(Namespace::current()?)?;
         if exit == Exit::Uplink {
             gateway
@@ -94,7 +99,7 @@ impl ContainerLinks {
                 .context("enter the gateway")?;
         }
         Ok(Self {
-            container: NamespaceHandle::open(container)?,
+            container,
             gateway,
             host,
             exit,
@@ -121,17 +126,24 @@ impl ContainerLinks {
         Ok(())
     }
 
-    /// Adopts everything that leads out of a container whose programs don't run yet.
-    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+    /// Adopts these links of a container whose programs don't run yet.
+    pub(super) fn adopt(&mut self, links: Vec<Link>) -> anyhow::Result<()> {
         if self.exit == Exit::Host && self.adopted.is_empty() {
             let adopted = adopt::private_link(&mut self.gateway, &mut self.container)?;
             self.keep(adopted)?;
         }
-        for link in self.leading_out()? {
+        for link in links {
             let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
             park::unpark(&mut self.gateway, &mut self.host, &adopted)?;
             self.keep(adopted)?;
         }
+        Ok(())
+    }
+
+    /// Adopts everything that leads out of a container whose programs don't run yet.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        let links = self.leading_out()?;
+        self.adopt(links)?;
         match self.leading_out()?.first() {
             None => Ok(()),
             Some(link) => bail!(
@@ -182,12 +194,12 @@ impl ContainerLinks {
     }
 
     /// Follows what happens to the container's interfaces, and settles them for whoever waits for
-    /// that, until something fails.
+    /// that, until something fails. That they have settled is noted in the record.
     pub(super) async fn tend(
         &mut self,
         filter: &FilterProcess,
         mut settling: mpsc::Receiver<Settling>,
-        starts_by_verb: bool,
+        record: &mut SavedState,
     ) -> anyhow::Result<()> {
         let LinkEvents {
             inner,
@@ -197,7 +209,7 @@ impl ContainerLinks {
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let (tell, mut plugged) = mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
-        let mut running = !starts_by_verb;
+        let mut running = record.stage == Stage::Settled;
         let mut complete_at: Option<Instant> = None;
         loop {
             if running && let Some((watch, tell)) = waiting.take() {
@@ -207,9 +219,14 @@ impl ContainerLinks {
                 async { tokio::time::sleep_until(complete_at.unwrap_or_else(Instant::now)).await };
             tokio::select! {
                 Some(caller) = settling.recv() => {
-                    let outcome = self.settle();
-                    running = true;
-                    self.publish(filter)?;
+                    let mut outcome = Ok(());
+                    // From then on nothing that is found there is trusted, whoever asks again.
+                    if !running {
+                        outcome = self.settle();
+                        self.publish(filter)?;
+                        outcome = outcome.and_then(|()| Ok(record.reach(Stage::Settled)?));
+                        running = outcome.is_ok();
+                    }
                     // It may have given up.
                     let _ = caller.send(outcome);
                 }

@@ -380,7 +380,7 @@ fn read_until(mut from: impl Read + AsFd, deadline: Duration) -> io::Result<Stri
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Leaves the caller's session, points standard input, output and error at `/dev/null`.
+/// Points standard input, output and error at `/dev/null`.
 ///
 /// # Errors
 /// What `setsid(2)`, `open(2)` and `dup2(2)` give.
@@ -393,6 +393,17 @@ pub fn detach() -> io::Result<()> {
     nix::unistd::dup2_stdout(&null)?;
     nix::unistd::dup2_stderr(&null)?;
     Ok(())
+}
+
+/// Leaves everything of the caller's that a copy of this process has: session, standard streams,
+/// working directory.
+///
+/// # Errors
+/// As [`new_session`] and [`detach`].
+pub fn leave_caller() -> io::Result<()> {
+    new_session()?;
+    detach()?;
+    std::env::set_current_dir("/")
 }
 
 /// Leaves the caller's session and process group, so that no terminal and no signal to its group

@@ -14,12 +14,39 @@ use super::readiness;
 ///
 /// # Errors
 /// What sigaction(2) gives.
-#[expect(unsafe_code, reason = "sigaction(2)")]
 pub fn restore_pipe() -> io::Result<()> {
+    by_default(Signal::SIGPIPE)
+}
+
+#[expect(unsafe_code, reason = "sigaction(2)")]
+fn by_default(one: Signal) -> io::Result<()> {
     // SAFETY: the caller of sigaction must not install a handler that isn't async-signal-safe;
     // SIG_DFL is no handler.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    unsafe { signal(one, SigHandler::SigDfl) }?;
     Ok(())
+}
+
+/// Has signals do what they do by default, none of them blocked, whatever the caller of this process
+/// chose; but SIGPIPE stays ignored, as the standard library wants it.
+///
+/// # Errors
+/// What sigaction(2) and sigprocmask(2) give.
+pub fn forget_callers() -> io::Result<()> {
+    let ignored = Signal::iterator().filter(|one| {
+        // Two can't be changed; two are the standard library's, which tells of overflown stacks.
+        ![
+            Signal::SIGKILL,
+            Signal::SIGSTOP,
+            Signal::SIGSEGV,
+            Signal::SIGBUS,
+            Signal::SIGPIPE,
+        ]
+        .contains(one)
+    });
+    for one in ignored {
+        by_default(one)?;
+    }
+    Ok(SigSet::empty().thread_set_mask()?)
 }
 
 /// SIGTERM, which ends this process in order instead of at once.

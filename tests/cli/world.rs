@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
-use boundary_shim::container::state::{self, ProcessId, SavedState};
+use boundary_shim::container::state::{self, ProcessId, SavedState, Stage};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::policy::{Exit, GivenNames};
 use nix::mount::{MsFlags, mount};
@@ -237,6 +237,7 @@ impl World {
             identity: ContainerIdentity::default(),
             gateway,
             starts_by_verb: true,
+            ready_by_start: true,
             user_namespace: false,
             nesting_capability: Recipients::Nobody,
             notices: Vec::new(),
@@ -258,6 +259,7 @@ impl World {
             init,
             proxy,
             network_namespace: 0,
+            stage: Stage::Settled,
         }
     }
 }

@@ -250,7 +250,8 @@ impl<'bed> Bundle<'bed> {
     fn find(&self, create: i32, personality: &str) -> Option<i32> {
         let is_it = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line == format!("boundary-shim\0{personality}\0").as_bytes()
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line == format!("boundary-shim {personality} ")
         };
         descendants(create).into_iter().find(is_it)
     }

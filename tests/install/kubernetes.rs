@@ -4,7 +4,7 @@ use std::path::Path;
 
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
-use boundary_shim::container::state::{ProcessId, SavedState};
+use boundary_shim::container::state::{ProcessId, SavedState, Stage};
 use boundary_shim::integrate::kubernetes::{self, NodeLayout};
 use boundary_shim::policy::{Exit, GivenNames, PolicySource};
 use boundary_shim::settings::Settings;
@@ -161,6 +161,7 @@ fn record() -> String {
         gateway: GatewayOwner::Own,
         pod: None,
         starts_by_verb: true,
+        ready_by_start: true,
         user_namespace: false,
         nesting_capability: Recipients::Nobody,
         apparmor_profile: None,
@@ -186,6 +187,7 @@ fn record() -> String {
         },
         proxy: None,
         network_namespace: 0,
+        stage: Stage::Settled,
     };
     serde_json::to_string(&state).expect("JSON")
 }

@@ -48,8 +48,9 @@ fn group(pid: i64, controller: &str) -> PathBuf {
     line.splitn(3, ':').nth(2).unwrap().into()
 }
 
-/// The pid of the filter.
+/// The pid of the keeper, once it is ready.
 fn filter(world: &World) -> i64 {
+    world.until_ready();
     let states = fs::read_dir("/run/boundary")
         .unwrap()
         .flatten()
@@ -68,7 +69,7 @@ fn filter(world: &World) -> i64 {
 }
 
 /// Removes a group of the test's own, in every hierarchy.
-fn remove(group: &str) {
+pub(crate) fn remove(group: &str) {
     hierarchies()
         .iter()
         .for_each(|hierarchy| drop(fs::remove_dir(hierarchy.join(group))));

@@ -19,6 +19,7 @@ mod host;
 mod lives;
 mod pods;
 mod says;
+mod starts;
 mod updates;
 mod world;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             .chain(bundles::TESTS)
             .chain(pods::TESTS)
             .chain(updates::TESTS)
+            .chain(starts::TESTS)
             .chain(hooks);
         for (name, test) in all {
             let run = move || {
@@ -58,7 +60,12 @@ fn main() -> ExitCode {
             });
         }
     }
-    for (name, test) in host::TESTS.iter().chain(says::TESTS).chain(files::TESTS) {
+    for (name, test) in host::TESTS
+        .iter()
+        .chain(says::TESTS)
+        .chain(files::TESTS)
+        .chain(starts::ONCE)
+    {
         let run = move || {
             test();
             Ok(())

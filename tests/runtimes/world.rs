@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use boundary_shim::container::state::{self, SavedState, Stage};
 use boundary_shim::sys::process::Process;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -205,6 +206,24 @@ impl World {
             .unwrap()
     }
 
+    /// Its state directory, with the root that tests use.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        state::directory(Path::new(&self.path("root")), &self.id)
+    }
+
+    /// Waits until its gateway is ready: `create` doesn't.
+    pub(crate) fn until_ready(&self) {
+        let end = Instant::now() + DEADLINE;
+        let ready = || {
+            let record = SavedState::read(&self.state_directory()).unwrap().unwrap();
+            record.stage != Stage::Preparing
+        };
+        while !ready() {
+            assert!(Instant::now() < end, "its gateway is not ready");
+            std::thread::yield_now();
+        }
+    }
+
     /// The state that the runtime tells.
     pub(crate) fn state(&self) -> Value {
         serde_json::from_str(&self.must("--root DIR/root state ID")).unwrap()
@@ -234,7 +253,8 @@ impl World {
         }
     }
 
-    fn traces(&self) -> Vec<String> {
+    /// What is left of the container.
+    pub(crate) fn traces(&self) -> Vec<String> {
         let mut left = Vec::new();
         for directory in [
             "/run/boundary",

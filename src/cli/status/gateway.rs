@@ -114,14 +114,14 @@ impl HostView {
     /// What there is to show of one; nothing where its container is over.
     pub(super) fn show(&self, record: &SavedState) -> Option<GatewayStatus> {
         let answer = record
-            .filters()
+            .is_kept()
             .then(|| control::ask(&record.plan.state, &Request::Status, PATIENCE));
         let heard = answer.map(|answer| answer.ok());
         if !record.goes_on() && !matches!(heard, Some(Some(_))) {
             return None;
         }
         // Asked, it may have died.
-        let (state, report) = judge(heard.filter(|_| record.filters()));
+        let (state, report) = judge(heard.filter(|_| record.is_kept()));
         let plan = &record.plan;
         let group = record
             .proxy
