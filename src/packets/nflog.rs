@@ -383,6 +383,22 @@ mod tests {
         assert_eq!(held(&told("held", &udp_v4())).count(), 0);
     }
 
+    /// What is kept back and read by nobody is neither answered nor recorded.
+    #[test]
+    fn a_syn_behind_many_options_is_told_too() {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 244, 60, 64];
+        packet.extend([0xfd; 16]);
+        packet.extend([0x20; 16]);
+        // 224 bytes of destination options, all padding: the kernel finds the segment behind them.
+        packet.extend([6, 27, 1, 220]);
+        packet.resize(40 + 224, 0);
+        packet.extend([
+            0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0,
+        ]);
+        let logged = packet.len().min(agreed::HELD_BYTES as usize);
+        assert_eq!(held(&told("held", &packet[..logged])).count(), 1);
+    }
+
     proptest! {
         #[test]
         fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {

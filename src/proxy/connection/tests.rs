@@ -711,3 +711,49 @@ async fn a_client_that_only_looks_whether_its_server_is_there_is_no_denial() {
     assert_eq!((record.verdict.as_str(), record.bytes_out), ("allow", 0));
     assert_eq!(record.by, Some(Side::Client));
 }
+
+/// A client whose server was asked as one of `a.example`, which only a request may be made in, while a
+/// rule for another name has any protocol listened for there.
+async fn asked_for_a_request_among_any_protocol() -> (Rig, TcpListener, TcpStream, TcpStream) {
+    let rules = [
+        "domain=a.example method=GET path=/x",
+        "domain=b.example proto=tcp port=80",
+    ];
+    let (rig, outside) = Rig::new(&rules, &[]).await;
+    learn(&rig, "a.example");
+    let source = "10.9.9.9:40000".parse().unwrap();
+    let flow = rig.flow(source, std::net::SocketAddr::from((rig::SERVER, 80)));
+    assert!(matches!(flow.fits(), Fits::AnyProtocol(_)));
+    let crate::proxy::opening::Opening::Asked(question) = crate::proxy::opening::decide(&flow)
+    else {
+        panic!("not asked");
+    };
+    assert_eq!(question.route.name().unwrap().as_str(), "a.example");
+    let name = Hostname::parse("a.example").unwrap();
+    let client = rig.client_asked(80, &name).await;
+    let (server, _) = outside.accept().await.unwrap();
+    (rig, outside, client, server)
+}
+
+/// Time is real: what is sent on after a moment is what this is about.
+#[tokio::test]
+async fn a_server_that_was_asked_for_a_request_gets_no_byte_of_what_is_none() {
+    let (rig, _outside, mut client, mut server) = asked_for_a_request_among_any_protocol().await;
+    client.write_all(b"GET /secret").await.unwrap();
+    let heard = timeout(3 * MOMENT, server.read_u8()).await;
+    drop(client);
+    assert!(!matches!(heard, Ok(Ok(_))), "it was sent {heard:?}");
+    drop(rig);
+}
+
+#[tokio::test]
+async fn a_server_that_was_asked_for_a_request_is_not_heard_before_it() {
+    let (rig, _outside, mut client, mut server) = asked_for_a_request_among_any_protocol().await;
+    server.write_all(b"220 banner").await.unwrap();
+    let heard = timeout(MOMENT, client.read_u8()).await;
+    assert!(
+        !matches!(heard, Ok(Ok(_))),
+        "the client was given {heard:?}"
+    );
+    drop(rig);
+}

@@ -210,3 +210,18 @@ async fn a_client_that_was_gone_when_the_far_end_answered_is_given_up_and_record
     let expected = ("allow".to_owned(), Some(GONE.to_owned()));
     assert_eq!(rig.recorded().await, expected);
 }
+
+/// The client's repetition and the answer of a far end that heard only the second SYN come at the same
+/// time, since both kernels wait for a second.
+#[tokio::test]
+async fn a_syn_that_is_repeated_while_its_connection_is_accepted_asks_nobody_again() {
+    let rig = rig().await;
+    rig.hear(1000, SPEAKS);
+    drop(rig.expected(1000, SPEAKS).await);
+    rig.hear(1000, SPEAKS);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(rig.held.flows().is_empty(), "{:?}", rig.held.flows());
+    assert_eq!(rig.asked.load(Relaxed), 1);
+}
