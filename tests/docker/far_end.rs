@@ -253,9 +253,8 @@ fn recorded(bed: &Bed, runtime: &str, ports: &[u16], known: Known) {
         // Who connects by a name and says nothing was not told from others: any end will do.
         let is_told = known == Known::Address || expected != End::Connected;
         if is_told && end != expected {
-            wrong.push(format!(
-                "{target}: {end:?} instead of {expected:?}: {record}"
-            ));
+            let knock = &knocked[&target];
+            wrong.push(format!("{target}: {end:?} after {knock:?}: {record}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
