@@ -10,7 +10,7 @@ use test_support::bed::{Bed, Capture};
 use test_support::command::{STATE_DEADLINE, comes_about, wait_for, wait_for_within};
 use test_support::docker::Container;
 use test_support::harness::Test;
-use test_support::hosts::{ALLOWED, ATTACKER};
+use test_support::hosts::{ALLOWED, ATTACKER, DENIED};
 use test_support::wire::leaks;
 
 use crate::far_world::{ABSENT, FarWorld, KINDS, addresses_of, begun};
@@ -173,7 +173,7 @@ fn refused_at_once(bed: &Bed) {
     let ends = [
         (IpAddr::V4(ALLOWED.v4), 22),
         (IpAddr::V6(ALLOWED.v6), 5432),
-        (IpAddr::V4(ATTACKER.v4), 22),
+        (IpAddr::V4(DENIED.v4), 22),
         (IpAddr::V6(ATTACKER.v6), 8080),
     ];
     let targets = ends.map(|(address, port)| SocketAddr::new(address, port));
@@ -253,9 +253,8 @@ fn recorded(bed: &Bed, runtime: &str, ports: &[u16], known: Known) {
         // Who connects by a name and says nothing was not told from others: any end will do.
         let is_told = known == Known::Address || expected != End::Connected;
         if is_told && end != expected {
-            wrong.push(format!(
-                "{target}: {end:?} instead of {expected:?}: {record}"
-            ));
+            let knock = &knocked[&target];
+            wrong.push(format!("{target}: {end:?} after {knock:?}: {record}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

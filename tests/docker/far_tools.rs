@@ -106,7 +106,7 @@ fn bash(bed: &Bed) {
 
 /// It looks at once, and then every second.
 fn wait_for_it(bed: &Bed) {
-    finds(bed, "wait-for-it @A:@P -q -t 2");
+    finds(bed, "wait-for-it -h @A -p @P -q -t 2");
     let mut world = FarWorld::up(bed);
     for (runtime, port) in [("runc", 8081), (RUNTIME, 8082)] {
         let container = tool_box(bed, &world, runtime);
@@ -350,13 +350,16 @@ fn sent_again(bed: &Bed) {
     }
 }
 
-/// One of the container's kernel's counts.
-fn counter(container: &Container<'_>, name: &str) -> u64 {
-    let text = container.exec("cat /proc/net/netstat").stdout;
+/// One of the container's kernel's counts, by its name in `/proc/net/snmp` or `/proc/net/netstat`.
+pub(crate) fn counter(container: &Container<'_>, name: &str) -> u64 {
+    let text = container
+        .exec("cat /proc/net/snmp /proc/net/netstat")
+        .stdout;
     let lines: Vec<Vec<&str>> = text
         .lines()
         .map(|line| line.split_whitespace().collect())
         .collect();
+    // A line of names, and one of numbers.
     lines
         .chunks(2)
         .find_map(|pair| {
@@ -368,16 +371,9 @@ fn counter(container: &Container<'_>, name: &str) -> u64 {
 
 /// Waits until connections of the container's have failed so often.
 fn refused(container: &Container<'_>, times: u64) {
-    let failed = || {
-        let text = container.exec("grep ^Tcp: /proc/net/snmp").stdout;
-        let lines: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
-        let place = lines[0].iter().position(|word| *word == "AttemptFails");
-        lines[1][place.unwrap()].parse::<u64>().unwrap()
-    };
-    wait_for("the client to have been refused", || failed() >= times);
+    wait_for("the client to have been refused", || {
+        counter(container, "AttemptFails") >= times
+    });
 }
 
 /// A container that sleeps, with this machine's programs.
@@ -390,7 +386,7 @@ fn tool_box<'bed>(bed: &'bed Bed, world: &FarWorld<'_>, runtime: &str) -> Contai
 }
 
 /// Starts a script in a container, and doesn't wait for its end.
-fn begin(bed: &Bed, container: &Container<'_>, script: &str) {
+pub(crate) fn begin(bed: &Bed, container: &Container<'_>, script: &str) {
     bed.docker(&["exec", "--detach", &container.name, "sh", "-c", script])
         .must_succeed();
 }

@@ -27,7 +27,7 @@ pub(crate) fn knock(deadline: Duration, targets: &[SocketAddr]) {
             .map(|target| {
                 scope.spawn(move || {
                     let start = Instant::now();
-                    let outcome = TcpStream::connect_timeout(target, deadline);
+                    let outcome = connect(*target, deadline);
                     (outcome, start.elapsed())
                 })
             })
@@ -41,13 +41,23 @@ pub(crate) fn knock(deadline: Duration, targets: &[SocketAddr]) {
         let word = match outcome {
             Ok(_) => "connected".to_owned(),
             Err(error) => match error.raw_os_error() {
+                // connect(2), of one that waits no longer (SO_SNDTIMEO in socket(7)).
+                Some(libc::EINPROGRESS) => "timeout".to_owned(),
                 Some(number) => format!("{:?}", nix::errno::Errno::from_raw(number)),
-                // The standard library's own deadline.
-                None => "timeout".to_owned(),
+                None => error.to_string().replace(' ', "-"),
             },
         };
         println!("{target} {word} {}", took.as_millis());
     }
+}
+
+/// It waits in connect(2): poll(2) tells of an ICMP error a moment before the kernel (6.18) says
+/// which it is.
+fn connect(target: SocketAddr, deadline: Duration) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
+    socket.set_write_timeout(Some(deadline))?;
+    socket.connect(&target.into())?;
+    Ok(socket)
 }
 
 pub(crate) fn udp(target: SocketAddr) -> anyhow::Result<String> {

@@ -253,7 +253,10 @@ impl Capture {
                 "-Q",
                 direction,
             ])
-            .args(["--immediate-mode", "-U", "-Z", "root", "-nn", "-w"])
+            .args(["--immediate-mode", "-U", "-Z", "root", "-nn"])
+            // Room for hundreds of packets: by default it is for a few of the longest that there could
+            // be, and what comes in a burst is lost.
+            .args(["-s", "65535", "-B", "32768", "-w"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
