@@ -37,6 +37,7 @@ mod opening;
 mod pool;
 mod race;
 mod reading;
+mod reports;
 #[cfg(test)]
 mod rig;
 pub mod splice;

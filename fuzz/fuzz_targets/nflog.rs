@@ -4,19 +4,22 @@
 #![no_main]
 
 use boundary_shim::packets::ip;
-use boundary_shim::packets::nflog::{Transport, held, reports};
+use boundary_shim::packets::nflog::{Transport, reports};
+use boundary_shim::packets::syn::HeldSyn;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let found: Vec<_> = reports(bytes).collect();
     // A message has 16 bytes at least.
     assert!(found.len() <= bytes.len() / 16);
-    for packet in found.into_iter().map(|report| report.packet) {
+    for report in found {
+        let packet = report.packet;
         assert_eq!(packet.source.is_ipv4(), packet.destination.is_ipv4());
         let has_ports = matches!(packet.transport, Transport::Tcp | Transport::Udp);
         assert!(has_ports || packet.source.port() == 0 && packet.destination.port() == 0);
-    }
-    for syn in held(bytes) {
+        let Some(syn) = HeldSyn::read(report.logged) else {
+            continue;
+        };
         for (packet, from, to) in [
             (syn.again(), syn.source, syn.destination),
             (syn.reset(), syn.destination, syn.source),

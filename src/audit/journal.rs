@@ -214,8 +214,14 @@ impl Journal {
             totals: self.0.flows.totals(),
             open: self.0.flows.how_many(),
             last_denial: self.last_denial().as_deref().map(for_people::denial),
-            healthy: self.0.healthy.load(Ordering::Acquire),
+            healthy: self.is_healthy(),
         }
+    }
+
+    /// Whether the last line could be written.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.0.healthy.load(Ordering::Acquire)
     }
 
     pub(super) fn container(&self) -> &str {

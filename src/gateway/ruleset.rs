@@ -325,7 +325,7 @@ fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
         .source_in(LINK_LOCAL.0, LINK_LOCAL.1)
         .log(LOG_GROUP, OPENING, LOGGED);
     let held = opening()
-        .within_rate(HELD_A_SECOND, HELD_AT_ONCE)
+        .within_rate(HELD_A_SECOND.into(), HELD_AT_ONCE.into())
         .log(HELD_GROUP, HELD, HELD_BYTES);
     // Of half a handshake, or of a connection that has ended: its first packet was told of.
     let known = tcp().not_opening_tcp().of_transparent_socket_in_any_state();

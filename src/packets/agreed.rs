@@ -20,10 +20,11 @@ pub const LOG_GROUP: u16 = 1;
 pub const HELD_GROUP: u16 = 2;
 
 /// SYNs a second that are kept back over a longer time.
-pub const HELD_A_SECOND: u64 = 1000;
+pub const HELD_A_SECOND: u16 = 1000;
 
-/// SYNs that are kept back in one moment.
-pub const HELD_AT_ONCE: u32 = 256;
+/// SYNs that are kept back in one moment, and connections that wait for their far end, or for their
+/// client to be accepted when that has answered.
+pub const HELD_AT_ONCE: u16 = 256;
 
 /// Bytes that are logged of such a SYN, which is made anew from them: the longest IPv4 header, or an
 /// IPv6 header with some extension headers, and the longest TCP header.

@@ -14,7 +14,6 @@ use super::fragment::Fragment;
 use super::nfnetlink::{
     Attributes, HEADER, NFPROTO_UNSPEC, NLM_F_ACK, NLM_F_REQUEST, NfMessage, kind,
 };
-use super::syn::HeldSyn;
 use super::{agreed, ip};
 use crate::sys::netlink::{attributes, raw_messages};
 
@@ -39,7 +38,9 @@ pub enum LogReason {
     Inbound,
     /// TCP for the proxy, which will hear of it only if a connection comes about.
     Opening,
-    /// The same, of a SYN that wasn't kept back, since too many were.
+    /// A SYN for the proxy, which is kept back until it is known what the far end says.
+    Held,
+    /// A SYN that wasn't kept back, since too many were.
     NotHeld,
     /// From outside, and of no connection.
     Stray,
@@ -91,13 +92,15 @@ impl Packet {
 
 /// What the kernel tells about one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct Report<'a> {
     /// Counts up by one, also for reports that were lost on the way to us.
     pub number: u32,
     /// The packet.
     pub packet: Packet,
     /// Which part of a larger one it is.
     pub fragment: Option<Fragment>,
+    /// As much of it as was logged.
+    pub logged: &'a [u8],
 }
 
 /// What makes the kernel send the packets of a group: a binding, then a copy mode that keeps `bytes`
@@ -138,29 +141,15 @@ fn configuration(group: u16, attribute: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// The reports in one datagram of messages.
-pub fn reports(datagram: &[u8]) -> impl Iterator<Item = Report> + '_ {
-    packets(datagram).filter_map(report)
-}
-
-/// The SYNs that were kept back, in one datagram of messages. What can't be sent in again as one is
-/// left out.
-pub fn held(datagram: &[u8]) -> impl Iterator<Item = HeldSyn> + '_ {
-    packets(datagram).filter_map(|message| {
-        let payload = |(kind, value)| (kind == NFULA_PAYLOAD).then_some(value);
-        HeldSyn::read(attributes(message).find_map(payload)?)
-    })
-}
-
-/// The attributes of each packet that a datagram of messages tells of.
-fn packets(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn reports(datagram: &[u8]) -> impl Iterator<Item = Report<'_>> {
     const KIND: u16 = kind(NFNL_SUBSYS_ULOG, NFULNL_MSG_PACKET);
     raw_messages(datagram)
         .filter(|message| message.kind == KIND)
-        .filter_map(|message| message.payload.get(HEADER..))
+        .filter_map(|message| report(message.payload.get(HEADER..)?))
 }
 
 /// Reads the attributes of one message.
-fn report(bytes: &[u8]) -> Option<Report> {
+fn report(bytes: &[u8]) -> Option<Report<'_>> {
     let (mut number, mut why, mut payload) = (None, None, None);
     for (kind, value) in attributes(bytes) {
         match kind {
@@ -170,7 +159,8 @@ fn report(bytes: &[u8]) -> Option<Report> {
             _ => {}
         }
     }
-    let head = ip::read(payload?)?;
+    let logged = payload?;
+    let head = ip::read(logged)?;
     let packet = packet(why?, &head);
     let packet = match head.fragment {
         Some(fragment) if !fragment.is_first() => packet.without_ports(),
@@ -180,6 +170,7 @@ fn report(bytes: &[u8]) -> Option<Report> {
         number: number?,
         packet,
         fragment: head.fragment,
+        logged,
     })
 }
 
@@ -190,6 +181,7 @@ fn reason(prefix: &[u8]) -> Option<LogReason> {
         agreed::SPOOFED => Some(LogReason::Spoofed),
         agreed::ARRIVED => Some(LogReason::Inbound),
         agreed::OPENING => Some(LogReason::Opening),
+        agreed::HELD => Some(LogReason::Held),
         agreed::NOT_HELD => Some(LogReason::NotHeld),
         agreed::STRAY => Some(LogReason::Stray),
         agreed::FRAGMENT => Some(LogReason::Fragment),
@@ -251,7 +243,7 @@ mod tests {
         message
     }
 
-    fn told_packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
+    fn packets(datagram: &[u8]) -> impl Iterator<Item = Packet> + '_ {
         reports(datagram).map(|report| report.packet)
     }
 
@@ -287,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_refused_datagram_is_told_by_its_addresses_and_ports() {
-        let found: Vec<_> = told_packets(&told("refused", &udp_v4())).collect();
+        let found: Vec<_> = packets(&told("refused", &udp_v4())).collect();
         let packet = Packet {
             why: LogReason::Refused,
             transport: Transport::Udp,
@@ -314,7 +306,7 @@ mod tests {
         packet.extend([60, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([6, 0, 0, 0, 0, 0, 0, 0]);
         packet.extend([0, 99, 0, 22, 0, 0, 0, 0]);
-        let found: Vec<_> = told_packets(&told("refused", &packet)).collect();
+        let found: Vec<_> = packets(&told("refused", &packet)).collect();
         assert_eq!(
             found
                 .first()
@@ -329,10 +321,7 @@ mod tests {
             let mut packet = udp_v4();
             packet[9] = protocol;
             assert_eq!(
-                told_packets(&told("refused", &packet))
-                    .next()
-                    .unwrap()
-                    .number,
+                packets(&told("refused", &packet)).next().unwrap().number,
                 Some(number)
             );
         }
@@ -342,7 +331,8 @@ mod tests {
     fn the_middle_of_a_message_has_no_ports() {
         let mut packet = udp_v4();
         packet[7] = 1;
-        let report = reports(&told("fragment", &packet)).next().unwrap();
+        let message = told("fragment", &packet);
+        let report = reports(&message).next().unwrap();
         assert!(report.fragment.is_some());
         assert_eq!(
             (
@@ -355,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_ours_is_no_report() {
-        assert_eq!(told_packets(&told("else", &udp_v4())).count(), 0);
+        assert_eq!(packets(&told("else", &udp_v4())).count(), 0);
     }
 
     #[test]
@@ -363,48 +353,25 @@ mod tests {
         let mut both = told("refused", &udp_v4());
         both.resize(both.len().next_multiple_of(4), 0);
         both.extend(told("inbound", &udp_v4()));
-        let why: Vec<_> = told_packets(&both).map(|packet| packet.why).collect();
+        let why: Vec<_> = packets(&both).map(|packet| packet.why).collect();
         assert_eq!(why, [LogReason::Refused, LogReason::Inbound]);
     }
 
     #[test]
-    fn a_syn_that_is_kept_back_is_told_whole() {
-        let mut packet = vec![
-            0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 172, 17, 0, 2, 198, 51, 100, 7,
-        ];
-        packet.extend([
-            0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0,
-        ]);
-        let ends: Vec<_> = held(&told("held", &packet))
-            .map(|syn| (syn.source, syn.destination))
-            .collect();
-        let source = "172.17.0.2:40000".parse().unwrap();
-        assert_eq!(ends, [(source, "198.51.100.7:443".parse().unwrap())]);
-        assert_eq!(held(&told("held", &udp_v4())).count(), 0);
-    }
-
-    /// What is kept back and read by nobody is neither answered nor recorded.
-    #[test]
-    fn a_syn_behind_many_options_is_told_too() {
-        let mut packet = vec![0x60, 0, 0, 0, 0, 244, 60, 64];
-        packet.extend([0xfd; 16]);
-        packet.extend([0x20; 16]);
-        // 224 bytes of destination options, all padding: the kernel finds the segment behind them.
-        packet.extend([6, 27, 1, 220]);
-        packet.resize(40 + 224, 0);
-        packet.extend([
-            0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0,
-        ]);
-        let logged = packet.len().min(agreed::HELD_BYTES as usize);
-        assert_eq!(held(&told("held", &packet[..logged])).count(), 1);
+    fn what_was_logged_is_told_as_it_is() {
+        let message = told("held", &udp_v4());
+        let report = reports(&message).next().unwrap();
+        assert_eq!(
+            (report.packet.why, report.logged),
+            (LogReason::Held, &udp_v4()[..])
+        );
     }
 
     proptest! {
         #[test]
         fn no_report_panics(packet in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = told_packets(&told("spoofed", &packet)).count();
-            let _ = told_packets(&packet).count();
-            let _ = held(&told("held", &packet)).count();
+            let _ = packets(&told("spoofed", &packet)).count();
+            let _ = packets(&packet).count();
         }
     }
 }

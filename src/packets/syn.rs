@@ -7,6 +7,7 @@
 //! not the proxy's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6Header};
 
@@ -18,7 +19,7 @@ use crate::sys::socket::IcmpError;
 /// The length of a TCP header without options.
 const TCP_HEADER: usize = 20;
 /// Where in a TCP header the checksum is.
-const TCP_CHECKSUM: std::ops::Range<usize> = 16..18;
+const TCP_CHECKSUM: Range<usize> = 16..18;
 /// The hop limit of what is sent in.
 const HOP_LIMIT: u8 = 64;
 
@@ -29,10 +30,10 @@ pub struct HeldSyn {
     pub source: SocketAddr,
     /// To.
     pub destination: SocketAddr,
-    /// Its TCP header, options included.
-    tcp: Vec<u8>,
     /// As much of the packet as was logged.
     packet: Vec<u8>,
+    /// Where in it the TCP header is, options included.
+    tcp: Range<usize>,
 }
 
 impl HeldSyn {
@@ -49,18 +50,31 @@ impl HeldSyn {
             let bytes = tcp.get(at..)?.first_chunk()?;
             Some(u16::from_be_bytes(*bytes))
         };
+        let begins = packet.len() - head.payload.len();
         Some(Self {
             source: SocketAddr::new(head.source, port(0)?),
             destination: SocketAddr::new(head.destination, port(2)?),
-            tcp: tcp.to_vec(),
             packet: packet.to_vec(),
+            tcp: begins..begins + tcp.len(),
         })
     }
 
-    /// For tests: a plain one.
+    fn tcp(&self) -> &[u8] {
+        self.packet.get(self.tcp.clone()).unwrap_or_default()
+    }
+
+    /// Its sequence number: a repeated one has the same, and another with the same ends another.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        let bytes = self.tcp().get(4..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// For tests: a plain one of this number.
     #[cfg(test)]
-    pub(crate) fn between(source: SocketAddr, destination: SocketAddr) -> Self {
+    pub(crate) fn between(source: SocketAddr, destination: SocketAddr, number: u32) -> Self {
         let mut tcp = vec![0; TCP_HEADER];
+        tcp[4..8].copy_from_slice(&number.to_be_bytes());
         tcp[..2].copy_from_slice(&source.port().to_be_bytes());
         tcp[2..4].copy_from_slice(&destination.port().to_be_bytes());
         tcp[12..14].copy_from_slice(&[5 << 4, 2]);
@@ -70,7 +84,7 @@ impl HeldSyn {
     /// The packet that asks for the same connection of the proxy, without data.
     #[must_use]
     pub fn again(&self) -> Vec<u8> {
-        let mut tcp = self.tcp.clone();
+        let mut tcp = self.tcp().to_vec();
         if let Some(options) = tcp.get_mut(TCP_HEADER..) {
             forget_fast_open(options);
         }
@@ -82,16 +96,11 @@ impl HeldSyn {
     pub fn reset(&self) -> Vec<u8> {
         const RST_ACK: u8 = 0x14;
         const LENGTH: u8 = 5 << 4;
-        let number = self
-            .tcp
-            .get(4..)
-            .and_then(<[u8]>::first_chunk)
-            .map_or(0, |bytes| u32::from_be_bytes(*bytes));
         let tcp = [
             &self.destination.port().to_be_bytes()[..],
             &self.source.port().to_be_bytes(),
             &[0; 4],
-            &number.wrapping_add(1).to_be_bytes(),
+            &self.number().wrapping_add(1).to_be_bytes(),
             &[LENGTH, RST_ACK],
             &[0; 6],
         ];
@@ -244,7 +253,7 @@ mod tests {
             let (from, to, tcp) = segment(&syn.again());
             assert_eq!((from, to), (syn.source.ip(), syn.destination.ip()));
             assert_eq!(tcp.len(), TCP_HEADER + mss.len());
-            assert_eq!(tcp[..TCP_CHECKSUM.start], syn.tcp[..TCP_CHECKSUM.start]);
+            assert_eq!(tcp[..TCP_CHECKSUM.start], syn.tcp()[..TCP_CHECKSUM.start]);
             assert_eq!(tcp[TCP_HEADER..], mss);
         }
     }

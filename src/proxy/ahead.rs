@@ -44,6 +44,8 @@ pub(super) enum Unidentified {
 /// A connection that is being made, or is there.
 pub(super) struct Ahead {
     permit: Permit,
+    /// Whether opaque bytes would be let pass on it.
+    passes_any: bool,
     state: DialState,
     /// What the server is to be sent of the client's.
     unsent: Vec<u8>,
@@ -71,16 +73,19 @@ impl Ahead {
         let dialling = flow.dial(permit.clone());
         Some(Self {
             permit,
+            passes_any: true,
             state: DialState::Dialling(Box::pin(dialling)),
             unsent: Vec::new(),
             sent: 0,
         })
     }
 
-    /// One that is there: its far end was asked when the client was.
-    pub(super) fn made(permit: Permit, upstream: Upstream) -> Self {
+    /// One that is there: its far end was asked before its client was accepted. `passes_any`: whether
+    /// the permit is for any bytes; else it serves only what is identified and allowed by then.
+    pub(super) fn made(permit: Permit, upstream: Upstream, passes_any: bool) -> Self {
         Self {
             permit,
+            passes_any,
             state: DialState::Connected {
                 connected: fresh(upstream),
                 ended: false,
@@ -90,14 +95,16 @@ impl Ahead {
         }
     }
 
-    /// Whether nothing has come on it, not even its end, as far as it was never listened to.
+    /// Whether the server may be heard, and sent what is no request, before the client is identified.
+    pub(super) fn passes_any(&self) -> bool {
+        self.passes_any
+    }
+
+    /// Whether the server has not said anything yet, nor ended.
     pub(super) fn is_quiet(&self) -> bool {
         match &self.state {
             DialState::Dialling(_) => true,
-            DialState::Connected { connected, .. } => {
-                let peeked = connected.upstream.stream.peek();
-                peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-            }
+            DialState::Connected { connected, .. } => connected.upstream.stream.is_quiet(),
         }
     }
 

@@ -17,7 +17,7 @@ use super::flow::{ConnectionServices, Flow};
 use super::handshakes::Handshakes;
 use super::held::{Expected, Held, PacketSenders};
 use super::judge::Judge;
-use super::{close, connection, kernel_log, udp};
+use super::{close, connection, held, kernel_log, udp};
 use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, PROXY_PORTS, ProxyPorts};
 use crate::packets::nflog;
 use crate::policy::Denial;
@@ -146,7 +146,7 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
             UdpSocket::from_std(socket)?,
         ));
     }
-    loops.spawn(Arc::clone(&held).serve(sockets.held));
+    loops.spawn(held::serve(Arc::clone(&held), sockets.held));
     loops.spawn(kernel_log::record(judge, handshakes, held, sockets.reports));
     match loops.join_next().await {
         Some(ended) => ended?,

@@ -40,7 +40,10 @@ impl NoAnswer {
             (_, Some(said)) => Self::Icmp(said),
             (Some(libc::ECONNREFUSED | libc::ECONNRESET), _) => Self::Reset,
             (Some(libc::ETIMEDOUT), _) => Self::Silence,
-            (Some(libc::ENETUNREACH | libc::ENETDOWN), _) => Self::Icmp(unreachable(to, 0, 0)),
+            // The last: of a route that is a black hole (ip-route(8)).
+            (Some(libc::ENETUNREACH | libc::ENETDOWN | libc::EINVAL), _) => {
+                Self::Icmp(unreachable(to, 0, 0))
+            }
             (Some(libc::EHOSTUNREACH | libc::EHOSTDOWN), _) => Self::Icmp(unreachable(to, 1, 3)),
             (Some(libc::EACCES | libc::EPERM), _) => Self::Icmp(unreachable(to, 13, 1)),
             _ => Self::NotAsked,

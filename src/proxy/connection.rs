@@ -106,8 +106,9 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(300);
 const UNKNOWN_SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Reads until it is clear what the connection is. Where any protocol may be allowed, the server is
-/// dialled at once and heard meanwhile, and the client may take its time; else one that is there
-/// already is not listened to, and given only if it has said nothing. Bounded by the parsers' limits.
+/// dialled at once and heard meanwhile, and the client may take its time. One that is there already and
+/// may not be heard yet is left alone, and given only if it has said nothing. Bounded by the parsers'
+/// limits.
 async fn identify(
     flow: &Flow,
     client: &Stream,
@@ -120,11 +121,12 @@ async fn identify(
         Fits::AnyProtocol(pretences) => (*pretences, UNKNOWN_SHOWN_WITHIN),
         _ => (Denials::None, SHOWN_WITHIN),
     };
-    let is_heard = reading::next(fits, Heard::Nothing) == Next::DialAndHear;
-    if is_heard && ahead.is_none() {
-        ahead = Ahead::begin(flow);
-    }
-    let mut heard_meanwhile = ahead.take_if(|_| is_heard);
+    let mut heard_meanwhile = match reading::next(fits, Heard::Nothing) {
+        Next::DialAndHear => ahead
+            .take_if(|ahead| ahead.passes_any())
+            .or_else(|| Ahead::begin(flow)),
+        _ => None,
+    };
     let (until, mut sent) = (Instant::now() + patience, 0);
     let identity = loop {
         let answer = identify::identify(&said.bytes, pretences);

@@ -13,21 +13,25 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::ahead::Ahead;
+use super::awaited::REMEMBERED;
 use super::connect::NoAnswer;
 use super::connection::Begun;
 use super::dial::Upstream;
+use super::expiring::Expiring;
 use super::flow::{ConnectionServices, Flow};
 use super::handshakes::{Ends, Handshakes, WITHIN, ends};
-use super::opening::{self, Opening, Question};
+use super::opening::{self, DecidedBy, Opening, Question};
+use super::reports::Reports;
 use super::stream::StreamRoom;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
 use crate::packets::agreed::{CAPTURED, HELD_A_SECOND, HELD_AT_ONCE};
-use crate::packets::nflog;
+use crate::packets::nflog::{self, Packet};
 use crate::packets::syn::HeldSyn;
+use crate::policy::Denial;
 use crate::sys::netlink::Netfilter;
 use crate::sys::{readiness, socket};
 
@@ -37,6 +41,9 @@ const FIRST_REPEAT: Duration = Duration::from_secs(4);
 /// How many times the pause before a SYN may be the pause before the next: each is twice the one
 /// before it.
 const BACKED_OFF: u32 = 2;
+/// Seconds that a client may take to be accepted when its far end has answered: its kernel does so at
+/// once.
+const ACCEPTED_WITHIN: u32 = 3;
 /// How often the record says how many were accepted first.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -104,17 +111,27 @@ pub(super) struct Held {
     services: Arc<ConnectionServices>,
     handshakes: Arc<Handshakes>,
     senders: PacketSenders,
-    flows: Mutex<HashMap<Ends, HeldFlow>>,
+    table: Mutex<HeldTable>,
     accepted_first: AtomicU64,
+}
+
+#[derive(Debug)]
+struct HeldTable {
+    /// At most [`HELD_AT_ONCE`].
+    flows: HashMap<Ends, HeldFlow>,
+    /// The numbers of SYNs that were answered lately: what repeats one was sent before the answer.
+    answered: Expiring<Ends, u32>,
 }
 
 #[derive(Debug)]
 enum HeldFlow {
     /// Its far end is being asked, since its first SYN came; its last came later.
     Asked { first: Instant, last: Instant },
-    /// Its far end has answered, and its SYN was sent in again.
+    /// Its far end has answered, and its SYN, of this number, was sent in again. So many seconds have
+    /// been looked at since.
     Answered {
-        since: Instant,
+        number: u32,
+        seconds: u32,
         expected: Box<Expected>,
     },
 }
@@ -128,6 +145,71 @@ pub(super) struct Expected {
     pub(super) room: StreamRoom,
 }
 
+/// Takes the reports of SYNs that were kept back until their socket fails; and, when it is dropped,
+/// records those that the kernel has told by then.
+pub(super) async fn serve(held: Arc<Held>, reports: Netfilter) -> anyhow::Result<()> {
+    let arrived = readiness::of(&reports)?;
+    let reports = Reports::on(reports);
+    let mut reader = HeldReader { held, reports };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    // After a pause of this process, too, those that wait to be accepted have a second.
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut minute = tokio::time::interval(MINUTE);
+    loop {
+        let mut ready = tokio::select! {
+            ready = arrived.readable() => ready?,
+            _ = second.tick() => {
+                reader.held.give_up();
+                continue;
+            }
+            _ = minute.tick() => {
+                reader.held.tell_of_accepted_first();
+                continue;
+            }
+        };
+        // A call that would block clears the readiness.
+        if let Ok(outcome) = ready.try_io(|_| reader.take(Held::hear)) {
+            outcome?;
+        }
+        // In a flood the socket is never empty, and the others of this thread would wait for ever.
+        tokio::task::yield_now().await;
+    }
+}
+
+#[derive(Debug)]
+struct HeldReader {
+    held: Arc<Held>,
+    reports: Reports,
+}
+
+impl HeldReader {
+    /// Takes one datagram of reports, and gives each SYN in it to `hear`.
+    fn take(&mut self, hear: impl Fn(&Arc<Held>, HeldSyn)) -> io::Result<()> {
+        let datagram = self.reports.take()?;
+        let judge = &self.held.services.judge;
+        for report in nflog::reports(&datagram) {
+            self.reports.record_lost_before(report.number, judge);
+            match HeldSyn::read(report.logged) {
+                Some(syn) => hear(&self.held, syn),
+                None => self.held.deny(report.packet, UNREADABLE),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for HeldReader {
+    fn drop(&mut self) {
+        let deny = |held: &Arc<Held>, syn: HeldSyn| {
+            if !held.is_repeated(&syn) {
+                held.begin(&syn).deny(&Denial::because(TOO_LATE));
+            }
+        };
+        while self.take(deny).is_ok() {}
+        self.reports.record_lost_last(&self.held.services.judge);
+    }
+}
+
 impl Held {
     /// None so far.
     pub(super) fn new(
@@ -139,46 +221,28 @@ impl Held {
             services,
             handshakes,
             senders,
-            flows: Mutex::default(),
+            table: Mutex::new(HeldTable {
+                flows: HashMap::new(),
+                answered: Expiring::new(REMEMBERED),
+            }),
             accepted_first: AtomicU64::new(0),
-        }
-    }
-
-    /// Takes SYNs until the socket fails.
-    pub(super) async fn serve(self: Arc<Self>, reports: Netfilter) -> anyhow::Result<()> {
-        let arrived = readiness::of(&reports)?;
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        let mut minute = tokio::time::interval(MINUTE);
-        loop {
-            let mut ready = tokio::select! {
-                ready = arrived.readable() => ready?,
-                _ = second.tick() => {
-                    self.give_up();
-                    continue;
-                }
-                _ = minute.tick() => {
-                    self.tell_of_accepted_first();
-                    continue;
-                }
-            };
-            // A call that would block clears the readiness.
-            if let Ok(outcome) = ready.try_io(|_| self.take(&reports)) {
-                outcome?;
-            }
-            // In a flood the socket is never empty, and the others of this thread would wait for ever.
-            tokio::task::yield_now().await;
         }
     }
 
     /// What the connection that was just accepted is, if its far end was asked before.
     pub(super) fn expected(&self, source: SocketAddr, destination: SocketAddr) -> Option<Expected> {
-        let mut flows = self.flows();
+        let mut table = self.table();
         let key = ends(source, destination);
-        match flows.remove(&key)? {
-            HeldFlow::Answered { expected, .. } => Some(*expected),
+        match table.flows.remove(&key)? {
+            HeldFlow::Answered {
+                number, expected, ..
+            } => {
+                table.answered.insert(key, number, WITHIN);
+                Some(*expected)
+            }
             // An older one of the same ends.
             asked => {
-                flows.insert(key, asked);
+                table.flows.insert(key, asked);
                 None
             }
         }
@@ -189,30 +253,20 @@ impl Held {
         self.accepted_first.fetch_add(1, Relaxed);
     }
 
-    fn take(self: &Arc<Self>, reports: &Netfilter) -> io::Result<()> {
-        match reports.take() {
-            Ok(datagram) => nflog::held(&datagram).for_each(|syn| self.hear(syn)),
-            // Those that were lost come again in a second.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
     fn hear(self: &Arc<Self>, syn: HeldSyn) {
         if self.is_repeated(&syn) {
             return;
         }
         let flow = Flow::new(Arc::clone(&self.services), syn.source, syn.destination);
         match opening::decide(&flow) {
+            // An IPv4 address in IPv6 clothes: what is said about one isn't said about the other.
+            _ if flow.destination() != syn.destination => self.accept(&syn),
             Opening::Refused(name, denial) => {
-                let mut entry = flow.begin(Kind::Tcp);
+                let mut entry = self.begin(&syn);
                 entry.subject().name = name.map(|name| name.to_string());
-                entry.deny(&denial);
-                self.senders.send_back(&syn, &syn.reset());
+                self.refuse(&syn, entry, &denial);
             }
-            Opening::Accepted => self.accept(&syn, &flow),
+            Opening::Accepted => self.accept(&syn),
             Opening::Asked(question) => self.begin_to_ask(syn, flow, question),
         }
     }
@@ -220,40 +274,71 @@ impl Held {
     /// Whether it is of a flow that is known already. Where that has been sent in again, it may have
     /// been lost.
     fn is_repeated(&self, syn: &HeldSyn) -> bool {
-        match self.flows().get_mut(&ends(syn.source, syn.destination)) {
+        let key = ends(syn.source, syn.destination);
+        let mut table = self.table();
+        match table.flows.get_mut(&key) {
             Some(HeldFlow::Asked { last, .. }) => *last = Instant::now(),
             Some(HeldFlow::Answered { .. }) => self.senders.send_in(syn),
-            None => return false,
+            None => return table.answered.get(&key) == Some(&mut syn.number()),
         }
         true
     }
 
+    /// Begins the record of the attempt that it is.
+    fn begin(&self, syn: &HeldSyn) -> Entry {
+        Flow::new(Arc::clone(&self.services), syn.source, syn.destination).begin(Kind::Tcp)
+    }
+
+    /// Records what can't be answered.
+    fn deny(&self, packet: Packet, why: &str) {
+        let flow = Flow::new(
+            Arc::clone(&self.services),
+            packet.source,
+            packet.destination,
+        );
+        flow.begin(Kind::Tcp).deny(&Denial::because(why));
+    }
+
+    fn refuse(&self, syn: &HeldSyn, entry: Entry, denial: &Denial) {
+        entry.deny(denial);
+        self.answer(syn, &syn.reset());
+    }
+
+    /// Answers the container, for good.
+    fn answer(&self, syn: &HeldSyn, packet: &[u8]) {
+        let key = ends(syn.source, syn.destination);
+        self.table().answered.insert(key, syn.number(), WITHIN);
+        self.senders.send_back(syn, packet);
+    }
+
     /// Has the listener accept it, which then waits for what its client says.
-    fn accept(&self, syn: &HeldSyn, flow: &Flow) {
-        let begin = || flow.begin(Kind::Tcp);
+    fn accept(&self, syn: &HeldSyn) {
+        let begin = || self.begin(syn);
         self.handshakes.begun(syn.source, syn.destination, begin);
         self.senders.send_in(syn);
     }
 
     fn begin_to_ask(self: &Arc<Self>, syn: HeldSyn, flow: Flow, question: Box<Question>) {
-        let key = ends(syn.source, syn.destination);
-        let Some(room) = self.room() else {
+        // Whether what leaves now can be recorded is else asked when its client has spoken.
+        let is_recorded =
+            question.decided_by == DecidedBy::Address || self.services.judge.journal.is_healthy();
+        let Some(room) = self.room().filter(|_| is_recorded) else {
             self.note_accepted_first();
-            return self.accept(&syn, &flow);
+            return self.accept(&syn);
         };
         let mut entry = flow.begin(Kind::Tcp);
         entry.subject().name = question.route.name().map(ToString::to_string);
         let address = question.address.socket_addr().ip();
         entry.allowed(&question.route.grounds_at(question.address), Some(address));
-        if question.is_decided
+        if question.decided_by == DecidedBy::Address
             && let Err(denial) = entry.open()
         {
-            entry.deny(&denial);
-            return self.senders.send_back(&syn, &syn.reset());
+            return self.refuse(&syn, entry, &denial);
         }
-        let now = Instant::now();
+        let (key, now) = (ends(syn.source, syn.destination), Instant::now());
         let (first, last) = (now, now);
-        self.flows().insert(key, HeldFlow::Asked { first, last });
+        let asked = HeldFlow::Asked { first, last };
+        self.table().flows.insert(key, asked);
         let asking = Asking {
             syn,
             flow,
@@ -266,10 +351,8 @@ impl Held {
 
     /// Room for the client's side, where one more may wait.
     fn room(&self) -> Option<StreamRoom> {
-        let most = usize::try_from(HELD_AT_ONCE).unwrap_or(usize::MAX);
-        let is_asked = |held: &&HeldFlow| matches!(held, HeldFlow::Asked { .. });
-        let waiting = self.flows().values().filter(is_asked).count();
-        (waiting < most).then(|| self.services.streams.room())?
+        let may_wait = self.table().flows.len() < usize::from(HELD_AT_ONCE);
+        may_wait.then(|| self.services.streams.room())?
     }
 
     /// Asks the far end, and answers the client in the same way.
@@ -286,19 +369,20 @@ impl Held {
             answer = flow.ask(question.address) => answer,
             () = self.client_has_gone(&key) => Err(NoAnswer::Silence),
         };
+        let passes_any = question.decided_by != DecidedBy::WhatIsSaid;
         let ahead = match answer {
-            Ok(stream) => Some(Ahead::made(
-                question.permit,
-                Upstream {
+            Ok(stream) => {
+                let upstream = Upstream {
                     stream,
                     address: question.address,
                     permit: Box::new(question.route),
-                },
-            )),
+                };
+                Some(Ahead::made(question.permit, upstream, passes_any))
+            }
             // Accepted, it is dialled again, with other ways and other words for a failure.
             Err(NoAnswer::NotAsked) => None,
             Err(no) => {
-                self.flows().remove(&key);
+                self.table().flows.remove(&key);
                 let to = question.address.socket_addr();
                 entry.finish(End::unreachable(format!("connecting to {to}: {no}")));
                 return self.pass_on(&syn, no);
@@ -308,9 +392,12 @@ impl Held {
             begun: Begun { entry, ahead },
             room,
         });
-        let since = Instant::now();
-        self.flows()
-            .insert(key, HeldFlow::Answered { since, expected });
+        let answered = HeldFlow::Answered {
+            number: syn.number(),
+            seconds: 0,
+            expected,
+        };
+        self.table().flows.insert(key, answered);
         self.senders.send_in(&syn);
     }
 
@@ -322,14 +409,14 @@ impl Held {
             NoAnswer::Silence | NoAnswer::NotAsked => None,
         };
         if let Some(packet) = packet {
-            self.senders.send_back(syn, &packet);
+            self.answer(syn, &packet);
         }
     }
 
     /// Waits until the client has not repeated its SYN when it should have.
     async fn client_has_gone(&self, key: &Ends) {
         loop {
-            let until = match self.flows().get(key) {
+            let until = match self.table().flows.get(key) {
                 Some(HeldFlow::Asked { first, last }) => {
                     *last + (*last - *first) * BACKED_OFF + FIRST_REPEAT
                 }
@@ -342,13 +429,21 @@ impl Held {
         }
     }
 
-    /// Gives up connections whose client was gone when their far end had answered.
+    /// Gives up connections whose client was gone when their far end had answered. To be called once
+    /// a second.
     fn give_up(&self) {
-        let is_over = |held: &HeldFlow| match held {
-            HeldFlow::Answered { since, .. } => since.elapsed() >= WITHIN,
+        let is_over = |held: &mut HeldFlow| match held {
+            HeldFlow::Answered { seconds, .. } => {
+                *seconds += 1;
+                *seconds > ACCEPTED_WITHIN
+            }
             HeldFlow::Asked { .. } => false,
         };
-        let over: Vec<_> = self.flows().extract_if(|_, held| is_over(held)).collect();
+        let over: Vec<_> = {
+            let mut table = self.table();
+            table.answered.forget_old();
+            table.flows.extract_if(|_, held| is_over(held)).collect()
+        };
         for (_, held) in over {
             if let HeldFlow::Answered { expected, .. } = held {
                 let gone = End::closed(Side::Client).because(GONE);
@@ -368,8 +463,8 @@ impl Held {
         }
     }
 
-    fn flows(&self) -> MutexGuard<'_, HashMap<Ends, HeldFlow>> {
-        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, HeldTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -381,6 +476,10 @@ impl Drop for Held {
 
 /// What the record says of a connection that nobody waited for any more.
 const GONE: &str = "the client had gone when the server answered";
+/// Of a first segment that nobody could send in again.
+const UNREADABLE: &str = "its first segment can't be read whole";
+/// Of one that came at the very end.
+const TOO_LATE: &str = "its server could not be asked any more";
 
 /// One far end that is asked.
 struct Asking {

@@ -14,6 +14,7 @@ use super::awaited::Awaited;
 use super::handshakes::Handshakes;
 use super::held::Held;
 use super::judge::Judge;
+use super::reports::Reports;
 use crate::audit::{Direction, End, Entry, Kind, Subject};
 use crate::packets::fragment::{Fragment, Pieces, Whole};
 use crate::packets::nflog::{self, LogReason, Packet, Report, Transport};
@@ -39,15 +40,13 @@ pub(super) async fn record(
 ) -> anyhow::Result<()> {
     let arrived = readiness::of(&reports)?;
     let fragments = Awaited::new(WHOLE_WITHIN, "not all fragments of the packet arrived");
-    let (seen, numbers) = (RecentFlows::default(), Numbers::default());
     let mut reader = LogReader {
         judge,
         handshakes,
         held,
         fragments,
-        reports,
-        seen,
-        numbers,
+        reports: Reports::on(reports),
+        seen: RecentFlows::default(),
     };
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -73,35 +72,26 @@ struct LogReader {
     handshakes: Arc<Handshakes>,
     held: Arc<Held>,
     fragments: Awaited<Whole, Pieces>,
-    reports: Netfilter,
+    reports: Reports,
     seen: RecentFlows,
-    numbers: Numbers,
 }
 
 impl LogReader {
     /// Takes one datagram of reports.
     fn take(&mut self) -> io::Result<()> {
-        match self.reports.take() {
-            Ok(datagram) => nflog::reports(&datagram).for_each(|report| self.hear(report)),
-            // The next one's number shows how many.
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                self.numbers.some_lost = true
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        let datagram = self.reports.take()?;
+        nflog::reports(&datagram).for_each(|report| self.hear(report));
         Ok(())
     }
 
-    fn hear(
-        &mut self,
-        Report {
+    fn hear(&mut self, report: Report<'_>) {
+        let Report {
             number,
             packet,
             fragment,
-        }: Report,
-    ) {
-        overrun(&self.judge, self.numbers.lost_before(number));
+            ..
+        } = report;
+        self.reports.record_lost_before(number, &self.judge);
         match packet.why {
             LogReason::Fragment => fragment
                 .iter()
@@ -142,8 +132,7 @@ impl LogReader {
 impl Drop for LogReader {
     fn drop(&mut self) {
         while self.take().is_ok() {}
-        // How many is not known any more: one at least.
-        overrun(&self.judge, u32::from(self.numbers.some_lost));
+        self.reports.record_lost_last(&self.judge);
     }
 }
 
@@ -163,24 +152,6 @@ impl RecentFlows {
             Some(last) => now.duration_since(last) >= QUIET,
             None => true,
         }
-    }
-}
-
-/// The numbers of reports: each is one more than the last, or some were lost.
-#[derive(Debug, Default)]
-struct Numbers {
-    next: u32,
-    /// Whether the kernel said that some were lost, and no number was missing since: it says so
-    /// before the reports that were waiting then.
-    some_lost: bool,
-}
-
-impl Numbers {
-    fn lost_before(&mut self, number: u32) -> u32 {
-        let expected = std::mem::replace(&mut self.next, number.wrapping_add(1));
-        let lost = number.wrapping_sub(expected);
-        self.some_lost &= lost == 0;
-        lost
     }
 }
 
@@ -227,9 +198,11 @@ fn write(judge: &Judge, packet: Packet) {
         LogReason::Stray => entry.deny(&Denial::because(
             "the packet belongs to no connection of this container",
         )),
-        LogReason::Refused | LogReason::Opening | LogReason::NotHeld | LogReason::Fragment => {
-            entry.deny(&denial(judge, packet))
-        }
+        LogReason::Refused
+        | LogReason::Opening
+        | LogReason::Held
+        | LogReason::NotHeld
+        | LogReason::Fragment => entry.deny(&denial(judge, packet)),
     }
 }
 
@@ -254,45 +227,5 @@ fn denial(judge: &Judge, packet: Packet) -> Denial {
         // The ruleset refuses only ports that no rule names, so this is a packet that isn't what it
         // seems (no ports).
         Ok(_) => Denial::because("the packet doesn't open a connection"),
-    }
-}
-
-/// Packets were refused faster than they could be read: that many are recorded as a count.
-fn overrun(judge: &Judge, lost: u32) {
-    if lost == 0 {
-        return;
-    }
-    let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
-    let entry = judge.begin(Subject::new(Kind::Other, Direction::Out, nowhere, nowhere));
-    entry.deny_many(
-        &Denial::because(
-            "packets came too fast to be recorded one by one: refused, opening a connection, or fragments",
-        ),
-        Some(lost.into()),
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gap_in_the_numbers_tells_how_many_were_lost() {
-        let mut numbers = Numbers::default();
-        let lost: Vec<u32> = [0, 1, 5, u32::MAX, 0, 2]
-            .into_iter()
-            .map(|number| numbers.lost_before(number))
-            .collect();
-        assert_eq!(lost, [0, 0, 3, u32::MAX - 6, 0, 1]);
-    }
-
-    #[test]
-    fn what_is_lost_last_is_not_forgotten_for_what_was_waiting_before_it() {
-        let mut numbers = Numbers {
-            next: 7,
-            some_lost: true,
-        };
-        assert_eq!((numbers.lost_before(7), numbers.some_lost), (0, true));
-        assert_eq!((numbers.lost_before(9), numbers.some_lost), (1, false));
     }
 }

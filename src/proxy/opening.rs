@@ -11,6 +11,8 @@
 //! Invariant: what is asked is exactly the address and the port that the client chose, and only
 //! where a permit passes that address: it is a name's only while the answer that said so holds.
 
+use std::net::IpAddr;
+
 use super::flow::Flow;
 use super::reading::Fits;
 use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
@@ -35,25 +37,50 @@ pub(super) struct Question {
     pub(super) route: Permit,
     /// The client's own choice.
     pub(super) address: UpstreamAddr,
-    /// Whether nothing that is said can change that it is allowed.
-    pub(super) is_decided: bool,
+    /// What can still change that it is allowed.
+    pub(super) decided_by: DecidedBy,
+}
+
+/// What a connection that may be allowed is decided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DecidedBy {
+    /// Its address: nothing that is said on it.
+    Address,
+    /// A request or a hello, if one is said; anything else is allowed.
+    WhatItNames,
+    /// A request or a hello, without which nothing is allowed.
+    WhatIsSaid,
 }
 
 /// Decides.
 pub(super) fn decide(flow: &Flow) -> Opening {
+    let address = flow.destination().ip();
+    if is_no_hosts(address) {
+        let why = format!("{address} is no host's address");
+        return Opening::Refused(None, Denial::because(why));
+    }
     match flow.fits() {
         Fits::AnyBytes(permit) => any_bytes(flow, *permit),
         Fits::AnyProtocol(_) => match flow.decide_unnamed(Protocol::Tcp, None) {
-            (_, Ok(permit)) => question(flow, permit, false).map_or_else(|| web(flow), asked),
+            (_, Ok(permit)) => {
+                question(flow, permit, DecidedBy::WhatItNames).map_or_else(|| web(flow), asked)
+            }
             (_, Err(_)) => web(flow),
         },
         Fits::Web => web(flow),
     }
 }
 
+/// Whether it is an address that nobody can be connected to over a link. (Over the loopback, by which
+/// SYNs are sent in again, some could.)
+fn is_no_hosts(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    is_broadcast || address.is_unspecified() || address.is_multicast() || address.is_loopback()
+}
+
 fn any_bytes(flow: &Flow, permit: Permit) -> Opening {
     let refused = flow.upstream(&permit).err();
-    match question(flow, permit, true) {
+    match question(flow, permit, DecidedBy::Address) {
         Some(question) => asked(question),
         None => refused.map_or(Opening::Accepted, |denial| Opening::Refused(None, denial)),
     }
@@ -77,16 +104,16 @@ fn web(flow: &Flow) -> Opening {
 
 fn in_a_known_name(flow: &Flow) -> Option<Question> {
     let mut permits = flow.known_names().into_iter();
-    permits.find_map(|name| question(flow, flow.may_allow_in_name(&name)?, false))
+    permits.find_map(|name| question(flow, flow.may_allow_in_name(&name)?, DecidedBy::WhatIsSaid))
 }
 
-fn question(flow: &Flow, permit: Permit, is_decided: bool) -> Option<Question> {
+fn question(flow: &Flow, permit: Permit, decided_by: DecidedBy) -> Option<Question> {
     let (route, address) = flow.way_to_chosen(&permit)?;
     Some(Question {
         route: route.alone(),
         permit,
         address,
-        is_decided,
+        decided_by,
     })
 }
 
@@ -127,10 +154,10 @@ mod tests {
                 assert_eq!(question.address.socket_addr(), destination);
                 let named = question.route.name().map(ToString::to_string);
                 let as_what = named.unwrap_or_else(|| destination.ip().to_string());
-                let decided = if question.is_decided {
-                    ", whatever is said"
-                } else {
-                    ""
+                let decided = match question.decided_by {
+                    DecidedBy::Address => ", whatever is said",
+                    DecidedBy::WhatItNames => ", unless it names another",
+                    DecidedBy::WhatIsSaid => "",
                 };
                 format!("asked as {as_what}{decided}")
             }
@@ -148,12 +175,12 @@ mod tests {
             (
                 &["cidr=192.0.2.0/24"],
                 &["domain=evil.test"],
-                "asked as 192.0.2.1",
+                "asked as 192.0.2.1, unless it names another",
             ),
             (
                 &["domain=a.test proto=tcp port=9000"],
                 &[],
-                "asked as a.test",
+                "asked as a.test, unless it names another",
             ),
             (&["domain=b.test proto=tcp port=9000"], &[], "accepted"),
             (
@@ -286,6 +313,16 @@ mod tests {
         }
     }
 
+    /// One rule for any protocol, in whatever name, makes no request of another name's one.
+    #[tokio::test]
+    async fn a_rule_for_anothers_bytes_says_nothing_of_a_name_whose_requests_are_read() {
+        let rules = &[
+            "domain=a.test method=GET path=/x",
+            "domain=b.test proto=tcp port=80",
+        ];
+        assert_eq!(becomes(rules, &[], "192.0.2.1:80").await, "asked as a.test");
+    }
+
     /// Nobody is dialled for a byte that could not be allowed.
     #[tokio::test]
     async fn special_ranges_and_our_own_addresses_are_never_asked() {
@@ -301,6 +338,13 @@ mod tests {
         ] {
             for port in [80, 443, 5000] {
                 let becomes = becomes(everything, &[], &format!("{special}:{port}")).await;
+                let is_metadata = special == "169.254.169.254" || special == "[fe80::1]";
+                let refused = port == 5000 || !is_metadata;
+                assert_eq!(
+                    becomes.starts_with("refused"),
+                    refused,
+                    "{special}: {becomes}"
+                );
                 assert!(!becomes.starts_with("asked"), "{special}: {becomes}");
             }
         }

@@ -5,7 +5,6 @@
 //! up when memory is short.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,15 +45,6 @@ pub(super) struct IdleConnection {
     pub(super) address: UpstreamAddr,
 }
 
-impl IdleConnection {
-    /// Whether nothing has come on it, not even its end.
-    fn is_quiet(&self) -> bool {
-        self.stream
-            .peek()
-            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
 impl Pool {
     /// Keeps a connection on which nothing is under way.
     pub(super) fn put(&self, connection: IdleConnection) {
@@ -75,7 +65,7 @@ impl Pool {
         loop {
             let at = idle.iter().rposition(|idle| fits(&idle.connection))?;
             let Idle { connection, until } = idle.remove(at);
-            if until > now && connection.is_quiet() {
+            if until > now && connection.stream.is_quiet() {
                 return Some(connection);
             }
         }
@@ -84,9 +74,9 @@ impl Pool {
     /// Whether there is one that fits and on which nothing has come since.
     pub(super) fn has(&self, fits: impl Fn(&IdleConnection) -> bool) -> bool {
         let now = Instant::now();
-        self.locked()
-            .iter()
-            .any(|idle| idle.until > now && fits(&idle.connection) && idle.connection.is_quiet())
+        self.locked().iter().any(|idle| {
+            idle.until > now && fits(&idle.connection) && idle.connection.stream.is_quiet()
+        })
     }
 
     /// Closes what was kept long enough, or has ended, for as long as the gateway serves.
@@ -97,7 +87,7 @@ impl Pool {
                 tokio::select! {
                     () = tokio::time::sleep(LOOKED) => {
                         let now = Instant::now();
-                        self.locked().retain(|idle| idle.until > now && idle.connection.is_quiet());
+                        self.locked().retain(|idle| idle.until > now && idle.connection.stream.is_quiet());
                     }
                     () = streams.shortage() => self.locked().clear(),
                 }

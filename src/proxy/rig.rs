@@ -110,7 +110,7 @@ impl Rig {
             permit: Box::new(permit.clone()),
         };
         let begun = Begun {
-            ahead: Some(Ahead::made(permit, upstream)),
+            ahead: Some(Ahead::made(permit, upstream, false)),
             ..Begun::now(&flow)
         };
         self.serve(flow, ours, begun);

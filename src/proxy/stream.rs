@@ -346,6 +346,12 @@ impl Stream {
         SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()])
     }
 
+    /// Whether nothing has come on it that was not read, not even its end.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.peek()
+            .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Says that a read got all there was, so that the next one waits instead of finding nothing:
     /// what comes from now on, an end included, is told anew (epoll(7), edge-triggered).
     pub(super) fn wait_for_more(&self) {

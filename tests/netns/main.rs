@@ -28,6 +28,7 @@ use boundary_shim::gateway::{Gateway, NamespaceHandle, park};
 use boundary_shim::packets::agreed::{CAPTURED, HELD_BYTES, HELD_GROUP, LEAVING, ProxyPorts};
 use boundary_shim::packets::arp_ndp::{StandsFor, answer_arp, answer_ndp};
 use boundary_shim::packets::nflog;
+use boundary_shim::packets::syn::HeldSyn;
 use boundary_shim::policy::CapturedPorts;
 use boundary_shim::sys::netlink::Netfilter;
 use boundary_shim::sys::netns::Namespace;
@@ -311,7 +312,9 @@ impl SendingIn {
         let until = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
-                for syn in nflog::held(&reports.take().unwrap_or_default()) {
+                let datagram = reports.take().unwrap_or_default();
+                let held = nflog::reports(&datagram).map(|report| HeldSyn::read(report.logged));
+                for syn in held.flatten() {
                     sender
                         .send_to(&syn.again(), &syn.destination.into())
                         .unwrap();

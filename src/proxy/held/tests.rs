@@ -94,7 +94,7 @@ impl Rig {
 
     fn hear(&self, from: u16, to: u16) {
         let (source, destination) = Self::ends(from, to);
-        self.held.hear(HeldSyn::between(source, destination));
+        self.held.hear(HeldSyn::between(source, destination, 0));
     }
 
     async fn expected(&self, from: u16, to: u16) -> Expected {
@@ -150,7 +150,7 @@ async fn a_far_end_that_refuses_is_recorded_once() {
     rig.hear(1000, REFUSES);
     let refused = "connecting to 192.0.2.1:2: connection refused".to_owned();
     assert_eq!(rig.recorded().await, ("allow".to_owned(), Some(refused)));
-    assert!(rig.held.flows().is_empty());
+    assert!(rig.held.table().flows.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,9 +164,9 @@ async fn a_repeated_syn_asks_nobody_and_a_client_that_repeats_none_is_gone() {
     }
     assert_eq!(rig.asked.load(Relaxed), 1);
     tokio::time::sleep(Duration::from_secs(17)).await;
-    assert!(!rig.held.flows().is_empty());
+    assert!(!rig.held.table().flows.is_empty());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(rig.held.flows().is_empty());
+    assert!(rig.held.table().flows.is_empty());
     let (verdict, reason) = rig.recorded().await;
     assert_eq!(verdict, "allow");
     assert!(
@@ -179,7 +179,7 @@ async fn a_repeated_syn_asks_nobody_and_a_client_that_repeats_none_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn no_more_wait_than_may_and_it_is_told_how_many_were_accepted_first() {
     let rig = rig().await;
-    let most = u16::try_from(HELD_AT_ONCE).unwrap();
+    let most = HELD_AT_ONCE;
     (0..most + 3).for_each(|port| rig.hear(1000 + port, SILENT));
     rig.asked(most.into()).await;
     assert_eq!(rig.held.accepted_first.load(Relaxed), 3);
@@ -194,19 +194,21 @@ async fn a_client_that_was_gone_when_the_far_end_answered_is_given_up_and_record
     let rig = rig().await;
     rig.hear(1000, SPEAKS);
     let is_answered = || {
-        let flows = rig.held.flows();
-        flows
+        let table = rig.held.table();
+        table
+            .flows
             .values()
             .any(|flow| matches!(flow, HeldFlow::Answered { .. }))
     };
     while !is_answered() {
         tokio::task::yield_now().await;
     }
+    for _ in 0..ACCEPTED_WITHIN {
+        rig.held.give_up();
+        assert!(is_answered());
+    }
     rig.held.give_up();
-    assert!(is_answered());
-    tokio::time::advance(WITHIN).await;
-    rig.held.give_up();
-    assert!(rig.held.flows().is_empty());
+    assert!(rig.held.table().flows.is_empty());
     let expected = ("allow".to_owned(), Some(GONE.to_owned()));
     assert_eq!(rig.recorded().await, expected);
 }
@@ -222,6 +224,33 @@ async fn a_syn_that_is_repeated_while_its_connection_is_accepted_asks_nobody_aga
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert!(rig.held.flows().is_empty(), "{:?}", rig.held.flows());
+    assert!(rig.held.table().flows.is_empty(), "{:?}", rig.held.table());
     assert_eq!(rig.asked.load(Relaxed), 1);
+}
+
+/// Another connection of the same ends is no repetition.
+#[tokio::test]
+async fn the_same_ends_with_another_number_are_a_new_connection() {
+    let rig = rig().await;
+    let (source, destination) = Rig::ends(1000, REFUSES);
+    for (number, asked) in [(1, 1), (1, 1), (2, 2)] {
+        let syn = HeldSyn::between(source, destination, number);
+        rig.held.hear(syn);
+        rig.asked(asked).await;
+        while !rig.held.table().flows.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Half of them would else take the room of all.
+#[tokio::test]
+async fn whoever_is_not_accepted_counts_among_those_that_wait() {
+    let rig = rig().await;
+    (0..HELD_AT_ONCE + 3).for_each(|port| rig.hear(1000 + port, SPEAKS));
+    rig.asked(HELD_AT_ONCE.into()).await;
+    assert_eq!(rig.held.accepted_first.load(Relaxed), 3);
+    drop(rig.expected(1000, SPEAKS).await);
+    rig.hear(5000, SPEAKS);
+    rig.asked(u64::from(HELD_AT_ONCE) + 1).await;
 }
