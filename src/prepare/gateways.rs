@@ -31,23 +31,20 @@ pub(crate) fn settle(record: &SavedState) -> anyhow::Result<()> {
         Ok(Response::Done) => Ok(()),
         Ok(Response::Failed(problem)) => bail!(unfiltered(&problem)),
         Ok(Response::NotUnderstood(_) | Response::Status(_)) => bail!(SILENT),
-        // It may have ended since, and have said why.
-        Err(error) => {
-            let now = SavedState::read(&record.plan.state).ok().flatten();
-            now.as_ref().map_or(Ok(()), refuse_without_keeper)?;
-            Err(error).context(SILENT)
-        }
+        // It may have ended since.
+        Err(error) => refuse_without_keeper(record).and(Err(error).context(SILENT)),
     }
 }
 
 fn refuse_without_keeper(record: &SavedState) -> anyhow::Result<()> {
-    match &record.stage {
+    let is_kept = record.is_kept();
+    // Not before: of a keeper that has ended it is now known whether it said why.
+    let now = SavedState::read(&record.plan.state).ok().flatten();
+    match &now.as_ref().unwrap_or(record).stage {
         Stage::Failed(reason) => bail!(unfiltered(reason)),
-        Stage::Preparing if !record.is_kept() => {
-            bail!("the container's gateway ended before it was ready")
-        }
-        _ if !record.is_kept() => bail!("the container's gateway is gone"),
-        _ => Ok(()),
+        _ if is_kept => Ok(()),
+        Stage::Preparing => bail!("the container's gateway ended before it was ready"),
+        _ => bail!("the container's gateway is gone"),
     }
 }
 
