@@ -154,7 +154,7 @@ fn flood(bed: &Bed, last: u8) {
     );
     let [beside_loops, meanwhile] = ours.neighbour;
     assert!(
-        meanwhile * 2 >= beside_loops,
+        meanwhile * 3 >= beside_loops,
         "a neighbour made {meanwhile} connections, and {beside_loops} beside two busy loops"
     );
     let hostile = ours.hostile;

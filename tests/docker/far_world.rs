@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -143,6 +143,11 @@ const DOWN: &str = "ip netns del far; ip link del far
 ip route del throw 203.0.113.224; ip -6 route del throw 2001:db8:3::e0
 ip route del prohibit 203.0.113.225; ip -6 route del prohibit 2001:db8:3::e1";
 
+/// Each has another address: a host without a route answers each address only so often
+/// (`ip_error` in net/ipv4/route.c), and nobody may have been there before.
+static VISITORS: AtomicU8 = AtomicU8::new(0);
+const FIRST_VISITOR: u8 = 67;
+
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// The far ends, and a Docker network for those who visit them. All of it goes when dropped.
@@ -205,9 +210,10 @@ impl<'bed> FarWorld<'bed> {
 
     /// A container that sleeps, once both of its addresses are its own: IPv6 tries one out first.
     pub(crate) fn visitor(&self, runtime: &str) -> Container<'bed> {
-        let container = self
-            .bed
-            .start_with(runtime, &self.flags(), &["sleep", "600"]);
+        let number = VISITORS.fetch_add(1, Ordering::Relaxed);
+        let address = format!("203.0.113.{}", FIRST_VISITOR + number % 32);
+        let flags = [&self.flags()[..], &["--ip", &address]].concat();
+        let container = self.bed.start_with(runtime, &flags, &["sleep", "600"]);
         wait_for("the container's addresses", || {
             let tentative = container.exec("ip -o address show tentative").stdout;
             !tentative.contains("2001:db8:3:")
