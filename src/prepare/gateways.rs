@@ -32,7 +32,10 @@ pub(crate) fn settle(record: &SavedState) -> anyhow::Result<()> {
         Ok(Response::Failed(problem)) => bail!(unfiltered(&problem)),
         Ok(Response::NotUnderstood(_) | Response::Status(_)) => bail!(SILENT),
         // It may have ended since.
-        Err(error) => refuse_without_keeper(record).and(Err(error).context(SILENT)),
+        Err(error) => {
+            refuse_without_keeper(record)?;
+            Err(error).context(SILENT)
+        }
     }
 }
 
