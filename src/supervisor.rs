@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use crate::logging::{self, System};
 use crate::sys::process;
-use keeper::Groundwork;
+use keeper::Ground;
 use order::Hook;
 pub use order::{Order, heed};
 
@@ -37,7 +37,7 @@ pub fn run() -> ExitCode {
         .and_then(|order| {
             logging::to(System::about(&order.plan.container), order.plan.log_level);
             logging::tell_of_panics();
-            keeper::keep(order, Hook::Started, Groundwork::lay)
+            keeper::keep(order, Hook::Started, Ground::ToBeLaid)
         });
     kept.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }

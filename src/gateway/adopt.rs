@@ -19,6 +19,7 @@ use super::links::{Link, Links};
 use super::routes::{MAIN, next_hop};
 use super::{Gateway, NamespaceHandle, TO_CONTAINER, TO_OUTSIDE, descriptor, ruleset};
 use crate::packets::agreed::DUMMY;
+use crate::sys::fork::Child;
 use crate::sys::netns::Namespace;
 
 /// The numbers of inside links begin here, beyond any that an uplink brings along.
@@ -80,6 +81,71 @@ pub fn adopt_plugged_in(
     })
 }
 
+/// Interfaces on their way into the gateway. The kernel has whoever moves one wait, 16 ms and more,
+/// with nothing to do: a copy of this process does.
+#[derive(Debug)]
+pub struct Departure {
+    leaving: Vec<(Snapshot, u32)>,
+    mover: Option<Child>,
+}
+
+/// Has these interfaces of a container whose programs don't run yet leave for the gateway, and
+/// returns at once. For a process without a second thread; nothing else is to be done with the
+/// container's links before [`arrive`].
+///
+/// # Errors
+/// The step that failed, with the interface's name.
+pub fn depart(
+    gateway: &mut Gateway,
+    container: &mut NamespaceHandle,
+    links: Vec<Link>,
+) -> anyhow::Result<Departure> {
+    let mut leaving = Vec::new();
+    for link in links {
+        let name = link.name.clone();
+        let before = Snapshot::take(container, link);
+        let before = before.with_context(|| format!("read the settings of interface {name}"))?;
+        leaving.push((before, gateway.take_number()));
+    }
+    if leaving.is_empty() {
+        let mover = None;
+        return Ok(Departure { leaving, mover });
+    }
+    let mover = Child::start(|| {
+        let mut moves = leaving
+            .iter()
+            .map(|(before, number)| before.leave(gateway, container, *number));
+        let failed = moves.find_map(io::Result::err);
+        failed.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO))
+    });
+    let mover = Some(mover.context("start what moves the interfaces")?);
+    Ok(Departure { leaving, mover })
+}
+
+/// Waits for the interfaces that departed, and puts others in their places.
+///
+/// # Errors
+/// The step that failed. The caller must not let the container run then.
+pub fn arrive(
+    gateway: &mut Gateway,
+    container: &mut NamespaceHandle,
+    departure: Departure,
+) -> anyhow::Result<Vec<Adopted>> {
+    if let Some(mover) = &departure.mover {
+        mover
+            .outcome()
+            .context("move the interfaces to the gateway")?;
+    }
+    let arriving = departure.leaving.into_iter();
+    arriving
+        .map(|(before, number)| {
+            let name = before.link.name.clone();
+            take_place(gateway, container, before, number, Snapshot::clone)
+                .with_context(|| format!("adopt interface {name}"))
+        })
+        .collect()
+}
+
 fn adopt_as(
     gateway: &mut Gateway,
     container: &mut NamespaceHandle,
@@ -88,62 +154,73 @@ fn adopt_as(
 ) -> anyhow::Result<Adopted> {
     let name = link.name.clone();
     let number = gateway.take_number();
-    let (inside, outside) = (
-        format!("{}{number}", ruleset::INSIDE),
-        format!("{}{number}", ruleset::OUTSIDE),
-    );
     let steps = move || -> anyhow::Result<Adopted> {
         let before = Snapshot::take(container, link).context("read its settings")?;
+        before
+            .leave(gateway, container, number)
+            .context("move it to the gateway")?;
+        take_place(gateway, container, before, number, believe)
+    };
+    steps().with_context(|| format!("adopt interface {name}"))
+}
+
+/// Puts a veth in the place of an interface that is in the gateway by now.
+fn take_place(
+    gateway: &mut Gateway,
+    container: &mut NamespaceHandle,
+    before: Snapshot,
+    number: u32,
+    believe: impl FnOnce(&Snapshot) -> Snapshot,
+) -> anyhow::Result<Adopted> {
+    let (inside, outside) = (inside_name(number), outside_name(number));
+    gateway
+        .side
+        .links
+        .make_pair(
+            INSIDE_NUMBERS + number,
+            &inside,
+            &before.link,
+            descriptor(&container.namespace),
+        )
+        .context("put a veth in its place")?;
+    before
+        .restore(container)
+        .context("give the veth its settings")?;
+    let believed = believe(&before);
+    let (inside, outside) = believed
+        .connect(gateway, &inside, &outside)
+        .context("route through the gateway")?;
+    if before.link.up {
         container
             .links
-            .give_away(
-                before.link.index,
-                descriptor(&gateway.side.namespace),
-                &outside,
-            )
-            .context("move it to the gateway")?;
+            .wait_passing(before.link.index)
+            .context("bring the veth up")?;
         gateway
             .side
             .links
-            .make_pair(
-                INSIDE_NUMBERS + number,
-                &inside,
-                &before.link,
-                descriptor(&container.namespace),
-            )
-            .context("put a veth in its place")?;
-        before
-            .restore(container)
-            .context("give the veth its settings")?;
-        let believed = believe(&before);
-        let (inside, outside) = believed
-            .connect(gateway, &inside, &outside)
-            .context("route through the gateway")?;
-        if before.link.up {
-            container
-                .links
-                .wait_passing(before.link.index)
-                .context("bring the veth up")?;
-            gateway
-                .side
-                .links
-                .wait_passing(inside.index)
-                .context("bring its other end up")?;
-        }
-        if before.link.passing {
-            gateway
-                .side
-                .links
-                .wait_passing(outside.index)
-                .context("bring it up again")?;
-        }
-        let adopted = believed.summary(inside, outside);
-        believed
-            .foretell_neighbours(&mut gateway.side.links, &adopted)
-            .context("enter its neighbours")?;
-        Ok(adopted)
-    };
-    steps().with_context(|| format!("adopt interface {name}"))
+            .wait_passing(inside.index)
+            .context("bring its other end up")?;
+    }
+    if before.link.passing {
+        gateway
+            .side
+            .links
+            .wait_passing(outside.index)
+            .context("bring it up again")?;
+    }
+    let adopted = believed.summary(inside, outside);
+    believed
+        .foretell_neighbours(&mut gateway.side.links, &adopted)
+        .context("enter its neighbours")?;
+    Ok(adopted)
+}
+
+fn inside_name(number: u32) -> String {
+    format!("{}{number}", ruleset::INSIDE)
+}
+
+fn outside_name(number: u32) -> String {
+    format!("{}{number}", ruleset::OUTSIDE)
 }
 
 /// Takes an interface away from a container that runs. It stays in the gateway, down, until the
@@ -321,6 +398,20 @@ impl Snapshot {
             settings: read_settings(container, &link.name),
             link,
         })
+    }
+
+    /// Moves the interface to the gateway.
+    fn leave(
+        &self,
+        gateway: &Gateway,
+        container: &mut NamespaceHandle,
+        number: u32,
+    ) -> io::Result<()> {
+        container.links.give_away(
+            self.link.index,
+            descriptor(&gateway.side.namespace),
+            &outside_name(number),
+        )
     }
 
     /// The interface's name.

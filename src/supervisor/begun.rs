@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::keeper::{Groundwork, keep};
+use super::keeper::{Ground, Groundwork, keep};
 use super::order::{Hook, Order, TAKEN, heed};
 use crate::container::meeting::{self, Meeting};
 use crate::container::plan::Plan;
@@ -86,7 +86,7 @@ fn keeper(plan: &Plan, meeting: &Meeting, caller: &Process) -> anyhow::Result<()
         return Ok(());
     };
     let waits = !order.plan.ready_by_start;
-    keep(order, Hook::Came { stream, waits }, |_| Ok(begun))
+    keep(order, Hook::Came { stream, waits }, Ground::Laid(begun))
 }
 
 /// Makes what needs no container, and waits for one.

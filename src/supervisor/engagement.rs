@@ -15,9 +15,9 @@ use crate::cgroup::{self, Groups};
 use crate::container::plan::Plan;
 use crate::container::state::{self, ProcessId, SavedState, Stage};
 use crate::escape::clean;
-use crate::gateway::NamespaceHandle;
-use crate::gateway::adopt::leads_out;
+use crate::gateway::adopt::{self, Departure, leads_out};
 use crate::gateway::links::Link;
+use crate::gateway::{Gateway, NamespaceHandle};
 use crate::proxy::keeper::EndReason;
 use crate::sys::netns::Namespace;
 
@@ -34,7 +34,18 @@ pub(super) struct Engagement {
 pub(super) struct Found {
     pub(super) container: NamespaceHandle,
     /// What leads out. (What comes once the hook has returned, its engine is still busy with.)
-    pub(super) links: Vec<Link>,
+    links: Vec<Link>,
+}
+
+impl Found {
+    /// Has all that leads out leave for the gateway.
+    pub(super) fn depart(&mut self, gateway: &mut Gateway) -> anyhow::Result<Departure> {
+        adopt::depart(
+            gateway,
+            &mut self.container,
+            std::mem::take(&mut self.links),
+        )
+    }
 }
 
 /// The container's state directory, as long as there is a gateway to tell of: what ends in order

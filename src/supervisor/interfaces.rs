@@ -22,7 +22,7 @@ use super::control::Settling;
 use super::filter::FilterProcess;
 use super::hotplug::{Quarantined, Turn, Watch};
 use crate::container::state::{SavedState, Stage};
-use crate::gateway::adopt::{self, Adopted};
+use crate::gateway::adopt::{self, Adopted, Departure};
 use crate::gateway::links::{Link, LinkNews, news};
 use crate::gateway::routes::{MAIN, is_default, next_hop};
 use crate::gateway::{Gateway, NamespaceHandle, TO_OUTSIDE, park};
@@ -126,24 +126,29 @@ impl ContainerLinks {
         Ok(())
     }
 
-    /// Adopts these links of a container whose programs don't run yet.
-    pub(super) fn adopt(&mut self, links: Vec<Link>) -> anyhow::Result<()> {
-        if self.exit == Exit::Host && self.adopted.is_empty() {
+    /// Adopts what has left the container, whose programs don't run yet.
+    pub(super) fn receive(&mut self, departure: Departure) -> anyhow::Result<()> {
+        if self.exit == Exit::Host {
             let adopted = adopt::private_link(&mut self.gateway, &mut self.container)?;
             self.keep(adopted)?;
         }
-        for link in links {
-            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
-            park::unpark(&mut self.gateway, &mut self.host, &adopted)?;
-            self.keep(adopted)?;
+        for adopted in adopt::arrive(&mut self.gateway, &mut self.container, departure)? {
+            self.unpark_and_keep(adopted)?;
         }
         Ok(())
     }
 
+    fn unpark_and_keep(&mut self, adopted: Adopted) -> anyhow::Result<()> {
+        park::unpark(&mut self.gateway, &mut self.host, &adopted)?;
+        Ok(self.keep(adopted)?)
+    }
+
     /// Adopts everything that leads out of a container whose programs don't run yet.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
-        let links = self.leading_out()?;
-        self.adopt(links)?;
+        for link in self.leading_out()? {
+            let adopted = adopt::adopt(&mut self.gateway, &mut self.container, link)?;
+            self.unpark_and_keep(adopted)?;
+        }
         match self.leading_out()?.first() {
             None => Ok(()),
             Some(link) => bail!(

@@ -19,7 +19,7 @@ use crate::container::plan::Plan;
 use crate::container::state::{ProcessId, Stage};
 use crate::escape::clean;
 use crate::gateway::Gateway;
-use crate::gateway::links::Link;
+use crate::gateway::adopt::Departure;
 use crate::packets::agreed::PROXY_PORTS;
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::EndReason;
@@ -31,11 +31,7 @@ use crate::sys::signal::Termination;
 const OPEN_FILES: u64 = 65_536;
 
 /// From the order to the end of the gateway.
-pub(super) fn keep(
-    order: Order,
-    hook: Hook,
-    ground: impl FnOnce(&Plan) -> anyhow::Result<Groundwork>,
-) -> anyhow::Result<()> {
+pub(super) fn keep(order: Order, hook: Hook, ground: Ground) -> anyhow::Result<()> {
     let termination = Termination::awaited()?;
     let (mut engagement, found) = match Engagement::enter(order) {
         Ok(entered) => entered,
@@ -86,6 +82,14 @@ pub(super) struct Groundwork {
     gateway: Gateway,
 }
 
+/// Whether there is that already.
+pub(super) enum Ground {
+    /// It was begun.
+    Laid(Groundwork),
+    /// It is made once the keeper is where it will be charged for it.
+    ToBeLaid,
+}
+
 impl Groundwork {
     pub(super) fn lay(plan: &Plan) -> anyhow::Result<Self> {
         let policy = compile(plan)?;
@@ -98,15 +102,27 @@ impl Groundwork {
 /// Everything that needs privileges, and everything that can fail, in order.
 fn prepare(
     engagement: &mut Engagement,
-    found: Found,
-    ground: impl FnOnce(&Plan) -> anyhow::Result<Groundwork>,
+    mut found: Found,
+    ground: Ground,
 ) -> anyhow::Result<Equipment> {
     let order = &engagement.order;
     let plan = &order.plan;
-    // Before anything that could grow, and before the filter's sockets: each is charged to whoever
-    // made it.
-    let not_bounded = bound(order)?;
-    let Groundwork { policy, gateway } = ground(plan)?;
+    // Its control group comes before anything that could grow, and before the filter's sockets: each
+    // is charged to whoever made it. To enter it, the kernel may have us wait as long as for links,
+    // which so leave before, where there is something to which they can.
+    let (not_bounded, ground, departure) = match ground {
+        Ground::Laid(mut ground) => {
+            let departure = found.depart(&mut ground.gateway)?;
+            (bound(order)?, ground, departure)
+        }
+        Ground::ToBeLaid => {
+            let not_bounded = bound(order)?;
+            let mut ground = Groundwork::lay(plan)?;
+            let departure = found.depart(&mut ground.gateway)?;
+            (not_bounded, ground, departure)
+        }
+    };
+    let Groundwork { policy, gateway } = ground;
     let sockets = gateway
         .side
         .namespace
@@ -133,8 +149,7 @@ fn prepare(
         keeper: std::process::id().cast_signed(),
         inside: links.lives_apart(),
     };
-    // Before the links come, for which the kernel has this process wait: it confines itself
-    // meanwhile.
+    // Before the links have come: it confines itself meanwhile.
     let filter = FilterProcess::start(Filter::new(task, sockets), cell, &plan.audit)?;
     let mut equipment = Equipment {
         filter,
@@ -144,7 +159,7 @@ fn prepare(
     };
     let starts_by_verb = plan.starts_by_verb;
     equipment
-        .connect(found.links, starts_by_verb)
+        .connect(departure, starts_by_verb)
         .and_then(|()| {
             let stage = if starts_by_verb {
                 Stage::Ready
@@ -160,8 +175,8 @@ fn prepare(
 
 impl Equipment {
     /// Has the container's links lead through the gateway, and waits until all of it serves.
-    fn connect(&mut self, found: Vec<Link>, starts_by_verb: bool) -> anyhow::Result<()> {
-        self.links.adopt(found)?;
+    fn connect(&mut self, departure: Departure, starts_by_verb: bool) -> anyhow::Result<()> {
+        self.links.receive(departure)?;
         if !starts_by_verb {
             self.links.settle()?;
         }

@@ -42,6 +42,18 @@ impl Child {
         &self.process
     }
 
+    /// Waits for its end. For a task whose code is that of its error (errno(3)), or 0.
+    ///
+    /// # Errors
+    /// The task's, or that it was killed; what `waitpid(2)` gives.
+    pub fn outcome(&self) -> io::Result<()> {
+        match waitpid(self.pid, None)? {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            WaitStatus::Exited(_, code) => Err(io::Error::from_raw_os_error(code)),
+            other => Err(io::Error::other(format!("{other:?}"))),
+        }
+    }
+
     /// Waits for its end. Gives how that was, in words: none where the code was 0.
     ///
     /// # Errors
@@ -100,6 +112,14 @@ mod tests {
         assert_eq!(
             copy(|| 7).unwrap().wait().unwrap().unwrap(),
             "it ended with code 7"
+        );
+        assert_eq!(
+            copy(|| libc::EBUSY)
+                .unwrap()
+                .outcome()
+                .unwrap_err()
+                .raw_os_error(),
+            Some(libc::EBUSY)
         );
         let sleeper = copy(|| {
             nix::unistd::pause();

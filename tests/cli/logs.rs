@@ -324,6 +324,7 @@ fn a_create_removes_records_older_than_audit_keep() {
         record(&world, "old", "old", 0, 1, true);
         age(&world, "old", 31);
         world.assert_passed(&world.call("create --bundle BUNDLE ID"));
+        world.until_swept();
         assert_eq!(world.path("audit/old.jsonl").exists(), stays, "{setting}");
     }
 }

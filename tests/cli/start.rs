@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
 use boundary_shim::container::plan::GatewayOwner;
+use boundary_shim::container::state::Stage;
 use boundary_shim::control;
 
 use crate::world::{World, alive, dead, remember, tests};
@@ -12,6 +13,7 @@ tests![
     a_container_starts_once_its_gateway_says_so,
     any_other_answer_starts_nothing,
     a_container_without_a_living_gateway_does_not_start,
+    before_its_gateway_is_ready_nothing_runs_in_a_container,
     a_joiner_starts_while_its_owners_gateway_lives,
     delete_forgets_what_is_over_and_never_fails,
 ];
@@ -104,6 +106,41 @@ fn a_container_without_a_living_gateway_does_not_start() {
     // Another root is another container.
     remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
     world.assert_refused(&world.call("--root /other start ID"), "has no gateway");
+    boundary_shim::container::state::remove(&world.state()).unwrap();
+}
+
+fn before_its_gateway_is_ready_nothing_runs_in_a_container() {
+    let world = World::new();
+    let failed = || Stage::Failed("no room".to_owned());
+    for (stage, proxy, why) in [
+        (failed(), dead(), "can't be filtered: no room"),
+        (Stage::Preparing, dead(), "ended before it was ready"),
+        (Stage::Ready, dead(), "gateway is gone"),
+        (Stage::Preparing, alive(), "does not answer"),
+        (Stage::Ready, alive(), "does not answer"),
+    ] {
+        let mut record = world.record(GatewayOwner::Own, alive(), Some(proxy));
+        record.stage = stage;
+        remember(&record);
+        for call in ["start ID", "exec ID true"] {
+            world.assert_refused(&world.call(call), why);
+        }
+    }
+    // One that fails while it is asked says why.
+    let mut record = world.record(GatewayOwner::Own, alive(), Some(alive()));
+    record.stage = Stage::Preparing;
+    remember(&record);
+    let listener = UnixListener::bind(control::socket(&world.state())).unwrap();
+    let gateway = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        record.reach(Stage::Failed("no room".to_owned())).unwrap();
+        drop(stream);
+    });
+    world.assert_refused(&world.call("start ID"), "can't be filtered: no room");
+    gateway.join().unwrap();
+    // What was started is not asked for again.
+    remember(&world.record(GatewayOwner::Own, alive(), Some(alive())));
+    world.assert_passed(&world.call("exec ID true"));
     boundary_shim::container::state::remove(&world.state()).unwrap();
 }
 

@@ -218,6 +218,22 @@ impl World {
         assert_eq!(self.handed_off(), None);
     }
 
+    /// Waits until what `create` left behind has swept, and ended: it goes by the words of its caller.
+    pub(crate) fn until_swept(&self) {
+        let bundle = self.path("bundle");
+        let goes_on = || {
+            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            let lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
+            let ours =
+                |line: &Vec<u8>| String::from_utf8_lossy(line).contains(bundle.to_str().unwrap());
+            lines.filter(ours).count() > 0
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while goes_on() {
+            assert!(std::time::Instant::now() < end, "it goes on");
+        }
+    }
+
     /// The state directory that the program uses for our container.
     pub(crate) fn state(&self) -> PathBuf {
         state::directory(Path::new(""), &self.id)
