@@ -76,7 +76,8 @@ const PORTS: [u16; 3] = [80, 443, 5432];
 const GREETING: &[u8] = b"220 far end\r\n";
 
 /// A router with hosts of its own, and a network behind it. ICMP isn't rationed here: each client is
-/// to get its answer.
+/// to get its answer. (For IPv4 by the mask of what is rationed: a limit of 0 also uses up what
+/// `ip_error` has for an address.)
 const UP: &str = r#"set -e
 ip netns add far
 ip link add far type veth peer name near netns far
@@ -105,7 +106,7 @@ ip -6 route add throw 2001:db8:3::e0
 ip route add prohibit 203.0.113.225
 ip -6 route add prohibit 2001:db8:3::e1
 for namespace in far ''; do
-  ${namespace:+ip netns exec "$namespace"} sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit
+  ${namespace:+ip netns exec "$namespace"} sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratemask; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit
     echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 done
 ip netns exec far nft -f - <<'END'
