@@ -153,8 +153,9 @@ fn flood(bed: &Bed, last: u8) {
         ours.lasted
     );
     let [beside_loops, meanwhile] = ours.neighbour;
+    // The kernel works on each segment, and the filter, unoptimized here, on each report.
     assert!(
-        meanwhile * 3 >= beside_loops,
+        meanwhile * 6 >= beside_loops,
         "a neighbour made {meanwhile} connections, and {beside_loops} beside two busy loops"
     );
     let hostile = ours.hostile;

@@ -40,9 +40,9 @@ const ADMIN_PROHIBITED: u8 = 213;
 const HOST_PROHIBITED: u8 = 214;
 const NET_PROHIBITED: u8 = 215;
 /// The containers' own host has no route to it.
-const NO_ROUTE: u8 = 224;
+pub(crate) const NO_ROUTE: u8 = 224;
 /// It has one that prohibits it.
-const ROUTE_PROHIBITS: u8 = 225;
+pub(crate) const ROUTE_PROHIBITS: u8 = 225;
 
 /// One of each kind.
 pub(crate) const KINDS: [u8; 14] = [
@@ -147,7 +147,9 @@ ip route del prohibit 203.0.113.225; ip -6 route del prohibit 2001:db8:3::e1";
 /// Each has another address: a host without a route answers each address only so often
 /// (`ip_error` in net/ipv4/route.c), and nobody may have been there before.
 static VISITORS: AtomicU8 = AtomicU8::new(0);
-const FIRST_VISITOR: u8 = 67;
+/// Of the network's own addresses, behind `ABSENT`.
+const FIRST_VISITOR: u8 = 101;
+const VISITORS_ADDRESSES: u8 = 24;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -179,9 +181,9 @@ impl<'bed> FarWorld<'bed> {
         let create = ["network", "create", "--ipv6"];
         let subnets = [
             "--subnet",
-            "203.0.113.64/26",
+            "203.0.113.96/27",
             "--subnet",
-            "2001:db8:3::40/122",
+            "2001:db8:3::60/123",
         ];
         bed.docker(&[&create[..], &subnets, &[&world.network]].concat())
             .must_succeed();
@@ -212,7 +214,7 @@ impl<'bed> FarWorld<'bed> {
     /// A container that sleeps, once both of its addresses are its own: IPv6 tries one out first.
     pub(crate) fn visitor(&self, runtime: &str) -> Container<'bed> {
         let number = VISITORS.fetch_add(1, Ordering::Relaxed);
-        let address = format!("203.0.113.{}", FIRST_VISITOR + number % 32);
+        let address = format!("203.0.113.{}", FIRST_VISITOR + number % VISITORS_ADDRESSES);
         let flags = [&self.flags()[..], &["--ip", &address]].concat();
         let container = self.bed.start_with(runtime, &flags, &["sleep", "600"]);
         wait_for("the container's addresses", || {
