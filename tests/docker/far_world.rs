@@ -40,9 +40,9 @@ const ADMIN_PROHIBITED: u8 = 213;
 const HOST_PROHIBITED: u8 = 214;
 const NET_PROHIBITED: u8 = 215;
 /// The containers' own host has no route to it.
-const NO_ROUTE: u8 = 224;
+pub(crate) const NO_ROUTE: u8 = 224;
 /// It has one that prohibits it.
-const ROUTE_PROHIBITS: u8 = 225;
+pub(crate) const ROUTE_PROHIBITS: u8 = 225;
 
 /// One of each kind.
 pub(crate) const KINDS: [u8; 14] = [
@@ -76,7 +76,8 @@ const PORTS: [u16; 3] = [80, 443, 5432];
 const GREETING: &[u8] = b"220 far end\r\n";
 
 /// A router with hosts of its own, and a network behind it. ICMP isn't rationed here: each client is
-/// to get its answer.
+/// to get its answer. (For IPv4 by the mask of what is rationed: a limit of 0 also uses up what
+/// `ip_error` has for an address.)
 const UP: &str = r#"set -e
 ip netns add far
 ip link add far type veth peer name near netns far
@@ -105,7 +106,7 @@ ip -6 route add throw 2001:db8:3::e0
 ip route add prohibit 203.0.113.225
 ip -6 route add prohibit 2001:db8:3::e1
 for namespace in far ''; do
-  ${namespace:+ip netns exec "$namespace"} sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit
+  ${namespace:+ip netns exec "$namespace"} sh -c 'echo 0 >/proc/sys/net/ipv4/icmp_ratemask; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit
     echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 done
 ip netns exec far nft -f - <<'END'
@@ -146,7 +147,9 @@ ip route del prohibit 203.0.113.225; ip -6 route del prohibit 2001:db8:3::e1";
 /// Each has another address: a host without a route answers each address only so often
 /// (`ip_error` in net/ipv4/route.c), and nobody may have been there before.
 static VISITORS: AtomicU8 = AtomicU8::new(0);
-const FIRST_VISITOR: u8 = 67;
+/// Of the network's own addresses, behind `ABSENT`.
+const FIRST_VISITOR: u8 = 101;
+const VISITORS_ADDRESSES: u8 = 24;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -211,7 +214,7 @@ impl<'bed> FarWorld<'bed> {
     /// A container that sleeps, once both of its addresses are its own: IPv6 tries one out first.
     pub(crate) fn visitor(&self, runtime: &str) -> Container<'bed> {
         let number = VISITORS.fetch_add(1, Ordering::Relaxed);
-        let address = format!("203.0.113.{}", FIRST_VISITOR + number % 32);
+        let address = format!("203.0.113.{}", FIRST_VISITOR + number % VISITORS_ADDRESSES);
         let flags = [&self.flags()[..], &["--ip", &address]].concat();
         let container = self.bed.start_with(runtime, &flags, &["sleep", "600"]);
         wait_for("the container's addresses", || {
