@@ -13,6 +13,7 @@ pub mod netlink;
 pub mod netns;
 mod passwd;
 pub mod process;
+pub mod random;
 pub mod readiness;
 pub mod sealed;
 pub mod signal;

@@ -7,6 +7,7 @@ use std::io;
 use std::time::SystemTime;
 
 use super::reader::{Directory, RecordFiles};
+use crate::sys::random;
 
 /// What a sweep lists of the folder, at most, and how many containers' files it looks at: some
 /// milliseconds of a `create`.
@@ -59,7 +60,8 @@ pub fn remove(recorded: &RecordFiles, before: SystemTime) -> io::Result<Option<u
 /// is left to the next.
 pub fn sweep(directory: &Directory, before: SystemTime, runs: impl Fn(&str) -> bool) {
     let listed = directory.list(SWEEP_LIST).unwrap_or_default();
-    let from = rand::random_range(0..listed.len().max(1));
+    let anywhere = usize::try_from(random::number().unwrap_or_default() >> 1).unwrap_or_default();
+    let from = anywhere.checked_rem(listed.len()).unwrap_or_default();
     for recorded in listed
         .iter()
         .cycle()

@@ -27,6 +27,7 @@ use crate::proxy::budget::{Budget, Share, used_up};
 use crate::proxy::connect::tcp_connected;
 use crate::proxy::egress::Egress;
 use crate::sys;
+use crate::sys::random;
 use crate::sys::socket::{Queues, Source};
 
 /// What a connection to a resolver holds unread, in the kernel.
@@ -152,7 +153,10 @@ pub(super) async fn ask(
 /// Where the name is no name for DNS, which a [`Hostname`] always is.
 pub fn query(name: &Hostname, kind: RecordType, form: Form) -> io::Result<Message> {
     let name = Name::from_ascii(format!("{name}.")).map_err(io::Error::other)?;
-    let mut message = Message::new(rand::random(), MessageType::Query, OpCode::Query);
+    // Any sixteen of its bits.
+    let [first, second, ..] = random::number()?.to_ne_bytes();
+    let id = u16::from_ne_bytes([first, second]);
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, kind));
     if form == Form::Extended {
