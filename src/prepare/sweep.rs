@@ -1,4 +1,4 @@
-//! Cleanup at `delete` and before `create`: removes the state of containers that have ended. Best
+//! Cleanup at `delete` and at `create`, by the copy that this leaves behind: removes the state of containers that have ended. Best
 //! effort, never a reason to fail: proxies clean up after themselves, and this is for those that
 //! were killed, or stopped and never continued. Only a proxy's control group is always left to
 //! this.
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
-/// it never came to a record.
+/// it never came to a record; and what a keeper left that was killed before its hook came.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
@@ -38,6 +38,7 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
+    meeting::forget_left(directory);
     forget_pods(record.map(|record| record.network_namespace));
 }
 
