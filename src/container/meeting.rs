@@ -84,15 +84,25 @@ pub fn come(state: &Path) -> io::Result<Option<UnixStream>> {
     }
 }
 
-/// Removes those where nobody waits any more.
+/// Removes that of the container with this state directory, where nobody waits any more.
+pub fn forget_left(state: &Path) {
+    remove_if_left(&path(state));
+}
+
+/// Removes all where nobody waits any more.
 pub fn sweep() {
     let entries = std::fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
     let sockets = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
-    for path in sockets.take(state::LISTING_LIMIT).map(|one| one.path()) {
-        if is_left(&path) {
-            // The next sweep finds what stays.
-            let _ = forget(&path);
-        }
+    let paths = sockets.map(|one| one.path());
+    paths
+        .take(state::LISTING_LIMIT)
+        .for_each(|path| remove_if_left(&path));
+}
+
+fn remove_if_left(path: &Path) {
+    if is_left(path) {
+        // The next sweep finds what stays.
+        let _ = forget(path);
     }
 }
 

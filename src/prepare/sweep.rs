@@ -1,4 +1,4 @@
-//! Cleanup at `delete` and before `create`: removes the state of containers that have ended. Best
+//! Cleanup at `delete` and at `create`, by the copy that this leaves behind: removes the state of containers that have ended. Best
 //! effort, never a reason to fail: proxies clean up after themselves, and this is for those that
 //! were killed, or stopped and never continued. Only a proxy's control group is always left to
 //! this.
@@ -32,7 +32,8 @@ pub(crate) fn forget_deleted(directory: &Path) {
 }
 
 /// Removes the container's state and its proxy's control group if its init or its proxy is gone, or
-/// it never came to a record. Takes no longer where many others are alive.
+/// it never came to a record; and what a keeper left that was killed before its hook came. Takes no
+/// longer where many others are alive.
 pub(crate) fn forget(directory: &Path) {
     let record = SavedState::read(directory).ok().flatten();
     if let Some(record) = record.as_ref().filter(|record| !record.goes_on()) {
@@ -50,6 +51,8 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
+/// it never came to a record; and what a keeper left that was killed before its hook came. Takes no
+/// longer where many others are alive.
 }
 
 /// The gateway of the pod whose container was in this network namespace is waited for.

@@ -50,6 +50,7 @@ fn killed_hook(bed: &Bed) {
     for (name, moment) in moments {
         let hit = (0..AIMS).any(|_| {
             let bundle = Bundle::new(bed, &json!({}));
+            bundle.have_hook_wait();
             let mut create = bundle.begin_create();
             let hook = bundle.when(&mut create, |create| {
                 moment(&bundle, create)
@@ -72,9 +73,7 @@ fn killed_hook(bed: &Bed) {
 fn killed_proxy(bed: &Bed) {
     let hit = (0..AIMS).any(|_| {
         let bundle = Bundle::new(bed, &json!({}));
-        bundle.edit(|spec| {
-            spec["hooks"]["createContainer"] = json!([{"path": "/bin/busybox", "args": ["true"]}]);
-        });
+        bundle.have_hook_wait();
         let mut create = bundle.begin_create();
         let proxy = bundle.when(&mut create, |_| bundle.keeper());
         if let Some(proxy) = proxy {
@@ -258,11 +257,12 @@ impl<'bed> Bundle<'bed> {
         Some(record["proxy"]["pid"].to_string())
     }
 
-    /// Changes what its engine wrote.
-    fn edit(&self, edit: impl FnOnce(&mut Value)) {
+    /// Gives it a hook that runs within the container, for which ours waits until all is ready.
+    fn have_hook_wait(&self) {
         let path = self.directory.join("config.json");
-        let mut spec = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        edit(&mut spec);
+        let mut spec: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        spec["hooks"]["createContainer"] =
+            json!([{"path": "/bin/busybox", "args": ["busybox", "true"]}]);
         fs::write(path, spec.to_string()).unwrap();
     }
 

@@ -20,6 +20,9 @@ use crate::{Answering, Wire};
 const AT_ONCE: usize = 256;
 const A_SECOND: u128 = 1000;
 
+/// For the acceptance of all that is not kept back.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 /// More than can be kept back in the time that it takes to begin them.
 const MANY: usize = 900;
 
@@ -70,20 +73,22 @@ pub(crate) fn beyond_what_is_kept_back() -> Result<(), Failed> {
         clients.iter().filter(is_accepted).count()
     };
     let least = MANY.saturating_sub(AT_ONCE + refilled + 1);
-    while accepted() < least && began.elapsed() < Duration::from_millis(900) {
+    while accepted() < least {
+        assert!(
+            began.elapsed() < DEADLINE,
+            "{} were accepted, {least} of them at least by the rules",
+            accepted()
+        );
         std::thread::yield_now();
     }
-    // Before anybody asks again, which is after a second.
     let accepted = accepted();
-    assert!(began.elapsed() < Duration::from_secs(1));
-    assert!(
-        accepted >= least,
-        "{accepted} were accepted, {least} of them at least by the rules"
-    );
-    assert!(
-        accepted <= MANY - AT_ONCE,
-        "{accepted} of {MANY} were accepted: hardly any was kept back"
-    );
+    // Later, they ask again.
+    if began.elapsed() < Duration::from_secs(1) {
+        assert!(
+            accepted <= MANY - AT_ONCE,
+            "{accepted} of {MANY} were accepted: hardly any was kept back"
+        );
+    }
     Ok(())
 }
 

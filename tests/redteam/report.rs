@@ -54,6 +54,19 @@ of the secret and no packet that nothing allows was seen outside. CI does not pa
 ";
 
 const TAIL: &str = "
+## Before a container's first instruction
+
+A container may be created before its gateway is ready; whatever lets something run in it waits for that. `tests/runtimes/starts.rs`
+judges by the frames that come out of the containers' links, after the same container has got its secret out without the filter:
+
+- *200 containers, eight at a time*, send from their first instruction on, each started as soon as it has been created; *200 more*
+  have a process added (`exec`) while they are started.
+- *A process is added* to a container that is never started; *a container joins* the network of one whose gateway is being made;
+  *others' hooks* (`createContainer`, `startContainer`) send from within the container's namespaces.
+- *The keeper is killed* while it makes the gateway, or *can't make it*: nothing starts, and nothing is added; the error says why.
+- *`create` is killed* at each step, and while the engine's own hook runs; *its keeper is killed* before the hook comes; the container
+  is deleted while its gateway is made: no process, file or control group of ours is left.
+
 ## Capabilities in pods
 
 The network of a pod is the host's user namespace's, unless the pod has `hostUsers: false`. There, capabilities are refused or taken
