@@ -51,8 +51,7 @@ pub(crate) fn forget(directory: &Path) {
         end(Some(leftover.filter));
         leftover.remove(directory);
     }
-/// it never came to a record; and what a keeper left that was killed before its hook came. Takes no
-/// longer where many others are alive.
+    meeting::forget_left(directory);
 }
 
 /// The gateway of the pod whose container was in this network namespace is waited for.
