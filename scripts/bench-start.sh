@@ -239,6 +239,8 @@ function ends(pid, what) {
   event = substr($0, bracket); sub(/^[^:]*: /, "", event)
 }
 event == "tracing_mark_write: called" { zero = now; program[pid] = "caller" }
+# What others do at the same time is no part of the start.
+!(pid in program) { next }
 event ~ /^tracing_mark_write: .* returned/ { row(now, now, "caller", substr(event, 21)) }
 event ~ /start returned/ { exit }
 event ~ /^sched_process_fork:/ { child = field("child_pid"); program[child] = program[pid]; delete since[child] }
