@@ -80,7 +80,9 @@ impl Leftover {
                 gone = false;
             }
         }
+        // By now there may be that of a new container of the same id.
         if gone
+            && read(path).as_ref() == Some(self)
             && let Err(error) = std::fs::remove_file(path)
             && error.kind() != io::ErrorKind::NotFound
         {
