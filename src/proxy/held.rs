@@ -257,7 +257,7 @@ impl Held {
         if self.is_repeated(&syn) {
             return;
         }
-        let flow = Flow::new(Arc::clone(&self.services), syn.source, syn.destination);
+        let flow = self.flow(syn.source, syn.destination);
         match opening::decide(&flow) {
             // An IPv4 address in IPv6 clothes: what is said about one isn't said about the other.
             _ if flow.destination() != syn.destination => self.accept(&syn),
@@ -286,17 +286,17 @@ impl Held {
 
     /// Begins the record of the attempt that it is.
     fn begin(&self, syn: &HeldSyn) -> Entry {
-        Flow::new(Arc::clone(&self.services), syn.source, syn.destination).begin(Kind::Tcp)
+        self.flow(syn.source, syn.destination).begin(Kind::Tcp)
     }
 
     /// Records what can't be answered.
     fn deny(&self, packet: Packet, why: &str) {
-        let flow = Flow::new(
-            Arc::clone(&self.services),
-            packet.source,
-            packet.destination,
-        );
+        let flow = self.flow(packet.source, packet.destination);
         flow.begin(Kind::Tcp).deny(&Denial::because(why));
+    }
+
+    fn flow(&self, source: SocketAddr, destination: SocketAddr) -> Flow {
+        Flow::new(Arc::clone(&self.services), source, destination)
     }
 
     fn refuse(&self, syn: &HeldSyn, entry: Entry, denial: &Denial) {
