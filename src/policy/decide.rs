@@ -208,14 +208,10 @@ impl Policy {
                 return None;
             }
             let chains = self.chains(|rule| rule.allows_name(name) && allows_port(rule, attempt));
-            let rule = chains.first()?.0.first()?.text().clone();
             let target = PermittedTarget::Name(name.clone());
             let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
             let forbidden = self.deny.iter().filter(whole).filter(forbids).cloned();
-            Some(Permit {
-                forbidden: forbidden.collect(),
-                ..self.permit(attempt, Grounds::rule(rule), target, chains)
-            })
+            self.route(attempt, target, chains, forbidden.collect())
         })
     }
 
@@ -289,17 +285,26 @@ impl Policy {
         }
         let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
         let forbidden: Vec<_> = self.deny.iter().filter(forbids).cloned().collect();
-        let route = |(target, chains): (PermittedTarget, Vec<RuleChain>)| {
-            let rule = chains.first()?.0.first()?.text().clone();
-            Some(Permit {
-                forbidden: forbidden.clone(),
-                ..self.permit(attempt, Grounds::rule(rule), target, chains)
-            })
-        };
+        let route = |(target, chains)| self.route(attempt, target, chains, forbidden.clone());
         let routes = self.fitting_routes(attempt).filter_map(route);
         routes
             .reduce(Permit::or)
             .ok_or_else(|| self.unmatched(attempt))
+    }
+
+    /// The permit that these rules give; none where there are none.
+    fn route(
+        &self,
+        attempt: &Attempt<'_>,
+        target: PermittedTarget,
+        chains: Vec<RuleChain>,
+        forbidden: Vec<Arc<Rule>>,
+    ) -> Option<Permit> {
+        let rule = chains.first()?.0.first()?.text().clone();
+        Some(Permit {
+            forbidden,
+            ..self.permit(attempt, Grounds::rule(rule), target, chains)
+        })
     }
 
     /// Where an attempt may lead, with the rules that allow it: where its name does, and behind that
