@@ -160,7 +160,9 @@ fn curl(bed: &Bed) {
     }
 }
 
-/// Lines of an exit code and the seconds that it took: the codes are equal, the seconds nearly.
+/// Lines of an exit code and the seconds that it took: the codes are equal, and ours come no later, but for
+/// one second. They may come sooner: the host's kernel limits the ICMP errors that it sends (icmp(7)), and
+/// a client that gets none sends again.
 #[track_caller]
 fn same_codes(bed: &Bed, world: &FarWorld<'_>, runtime: &str, script: &str) -> Vec<i32> {
     let script =
@@ -180,7 +182,7 @@ fn same_codes(bed: &Bed, world: &FarWorld<'_>, runtime: &str, script: &str) -> V
         && plain
             .iter()
             .zip(&ours)
-            .all(|(plain, ours)| plain.0 == ours.0 && (plain.1 - ours.1).abs() <= 1);
+            .all(|(plain, ours)| plain.0 == ours.0 && ours.1 <= plain.1 + 1);
     assert!(alike, "ours {ours:?}, with runc {plain:?}");
     ours.iter().map(|(code, _)| *code).collect()
 }

@@ -93,9 +93,9 @@ pub(crate) fn in_an_etc_of_its_own(unshare: &[&str], script: &str, arguments: &[
         mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc; rm -rf /etc/boundary
         [ ! -d /run/boundary ] || mount -t tmpfs none /run/boundary";
     let script = format!("{LAYER}\n{script}");
-    let mut command = Command::new("unshare");
+    let mut command = Command::new("timeout");
     command
-        .arg("--mount")
+        .args(["300", "unshare", "--mount"])
         .args(unshare)
         .args(["sh", "-c", &script])
         .args(arguments)

@@ -76,6 +76,12 @@ END
     $shim uninstall containerd --config $config >/dev/null
     begins uninstall; is_done interrupted; cmp $here/before.toml $config; [ ! -e $shim ]
 
+    # Told to end at the worst moment, when it has looked and is about to rest, it ends.
+    { echo 'sleep() { kill -TERM $$; command sleep "$@"; }'
+      echo 'wait() { kill -TERM $$; command wait "$@"; }'; cat $here/install.sh; } >$here/late.sh
+    timeout 60 sh $here/late.sh >/mnt/said; asked ends; rm $here/done
+    begins uninstall; is_done again; cmp $here/before.toml $config
+
     # What runs is another class's: this one's entry goes all the same.
     runs; touch /mnt/broken
     begins install; ! wait $node; asked broken; cmp $here/before.toml $config
@@ -89,7 +95,7 @@ const EXPECTED: &str = "fresh: restart UNIT\nagain:\nnewer:\n\
     interrupted: restart UNIT\nok    containerd: the runtime boundary is installed\n\
     boundary-shim: still running, and without the runtime they could neither be restarted nor entered: shop/web-1: delete them first (or --force)\n\
     waits:\ntaken-off: restart UNIT\n1\nnothing-there:\n\
-    fresh: restart UNIT\ninterrupted: restart UNIT\nbroken: restart UNIT start UNIT\n";
+    fresh: restart UNIT\ninterrupted: restart UNIT\nends: restart UNIT\nagain: restart UNIT\nbroken: restart UNIT start UNIT\n";
 
 /// What `install kubernetes` is told of a node, and which file the node has.
 fn node_with(config: &str, unit: &str, directory: &str) {

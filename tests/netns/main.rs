@@ -161,6 +161,22 @@ impl Wire {
         .unwrap()
     }
 
+    /// Waits until packets pass from the container to the outside and back.
+    fn await_passing(&self) -> Result<(), Failed> {
+        for (namespace, names) in [
+            (&self.outside, &["host0", "br0"][..]),
+            (&self.container, &["eth0"]),
+        ] {
+            let path = PathBuf::from(format!("/run/netns/{namespace}"));
+            let mut side = NamespaceHandle::open(Namespace::open(&path)?)?;
+            for name in names {
+                let link = side.links.by_name(name)?;
+                side.links.wait_passing(link.index)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until the engine's interface is gone, with its end outside.
     fn await_no_uplink(&self) {
         let end = Instant::now() + Duration::from_secs(10);
@@ -396,6 +412,7 @@ fn parked() -> Result<(), Failed> {
         let _ = held.send_to(b"secret", "198.51.100.7:9999");
         uninterrupted(|| listener.recv(&mut [0; 16])).is_ok()
     };
+    wire.await_passing()?;
     assert!(passes(), "before it was adopted");
 
     let nothing = CapturedPorts {
@@ -426,8 +443,7 @@ fn parked() -> Result<(), Failed> {
     // What has kept it back is that its end outside was down.
     park::park(&mut next, &mut container, &mut outside, &adopted)?;
     ip(&format!("-n {} link set host0 up", wire.outside));
-    let back = container.links.by_name("eth0")?;
-    container.links.wait_passing(back.index)?;
+    wire.await_passing()?;
     assert!(passes());
     Ok(())
 }

@@ -30,4 +30,4 @@ put_on
 end
 touch $done
 # Nothing is taken off when this ends: that an update, a drain or an eviction ends it can't be told from anything else.
-until [ -n "$ended" ]; do rest 3600; done
+until [ -n "$ended" ]; do rest 1; done

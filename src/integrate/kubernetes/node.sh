@@ -7,11 +7,12 @@ directory=@DIRECTORY@
 shim=$directory/boundary-shim
 config=@CONFIG@
 host() { nsenter --target 1 --mount -- "$@" 9>&-; }
-rest() { sleep "$1" 9>&- & wait $! || true; }
 
 # What is being done is finished before this ends. No other script works on the node meanwhile, for this class or another.
 ended=
 trap 'ended=yes' TERM
+# Short, and waited for: a signal that comes between a look at `ended` and a `wait` would interrupt nothing.
+rest() { sleep "$1" 9>&-; }
 exec 9>/proc/1/root/run/boundary-node.lock
 begin() { flock 9 && if [ -n "$ended" ]; then exit 0; fi; }
 end() { flock -u 9; }

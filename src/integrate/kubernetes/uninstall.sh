@@ -22,4 +22,4 @@ take_off() {
 until begin && take_off; do end; rest 10; done
 end
 touch $done
-until [ -n "$ended" ]; do rest 3600; done
+until [ -n "$ended" ]; do rest 1; done
