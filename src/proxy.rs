@@ -42,6 +42,7 @@ mod reports;
 mod rig;
 pub mod splice;
 pub mod stream;
+pub mod tls;
 pub mod udp;
 
 use std::convert::Infallible;

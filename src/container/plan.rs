@@ -76,12 +76,35 @@ pub struct Plan {
     pub given: GivenNames,
     /// The rules.
     pub policy: PolicySource,
+    /// Set where the policy has TLS intercepted.
+    #[serde(default)]
+    pub trust: Option<TrustPlan>,
 }
 
 /// What it was before it could be set.
 fn earlier_rate_limit() -> NonZeroU32 {
     const EARLIER: NonZeroU32 = NonZeroU32::new(1000).expect("not zero");
     EARLIER
+}
+
+/// What a gateway needs that intercepts TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustPlan {
+    /// The roots that servers are verified with, as PEM: files on the host.
+    pub roots: Vec<PathBuf>,
+    /// Files of ours that the container has as its trust stores: they lack only the gateway's own
+    /// certificate.
+    pub stores: Vec<(PathBuf, StoreFormat)>,
+}
+
+/// How certificates are kept in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreFormat {
+    /// One behind the other (RFC 7468).
+    Pem,
+    /// As Java keeps them.
+    Jks,
 }
 
 /// Whose gateway filters this container.

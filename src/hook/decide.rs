@@ -88,6 +88,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         resolvers: asked.resolvers,
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
+        trust: None,
     })
 }
 

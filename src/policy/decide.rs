@@ -243,6 +243,19 @@ impl Policy {
         fitting.any(|rule| rule.reads_request())
     }
 
+    /// Whether TLS to this name is intercepted there: its rules ask for what only a request says.
+    #[must_use]
+    pub fn intercepts(&self, name: &Hostname, destination: SocketAddr) -> bool {
+        let port = destination.port();
+        let fits = |rule: &&Arc<Rule>| {
+            rule.reads_request() && rule.is_about(name) && rule.allows_port(Protocol::Https, port)
+        };
+        self.allow
+            .iter()
+            .chain(&self.annotated)
+            .any(|rule| fits(&rule))
+    }
+
     /// The deny rules that could apply to a TCP connection to this address and port.
     fn could_forbid(&self, destination: SocketAddr) -> impl Iterator<Item = &Arc<Rule>> {
         let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());

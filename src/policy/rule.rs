@@ -117,7 +117,7 @@ impl Rule {
     /// Whether the request's method and path are such as it allows.
     pub(super) fn allows_request(&self, attempt: &Attempt<'_>) -> bool {
         !self.reads_request()
-            || attempt.protocol == Protocol::Http
+            || matches!(attempt.protocol, Protocol::Http | Protocol::Https)
                 && attempt
                     .method
                     .is_some_and(|method| self.method_fits(method))

@@ -11,6 +11,7 @@ mod answers;
 mod framing;
 mod head;
 mod incoming;
+pub(super) mod origin;
 mod ours;
 pub mod request;
 

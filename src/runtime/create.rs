@@ -97,6 +97,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         given,
         policy,
+        trust: None,
     };
     bundle.config.value = spec.into_value();
     bundle.write(&plan)?;

@@ -269,6 +269,7 @@ impl World {
             resolvers: Vec::new(),
             given: GivenNames::default(),
             policy: PolicySource::default(),
+            trust: None,
         };
         SavedState {
             plan,

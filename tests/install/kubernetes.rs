@@ -184,6 +184,7 @@ fn record() -> String {
         resolvers: Vec::new(),
         given: GivenNames::default(),
         policy: PolicySource::default(),
+        trust: None,
     };
     let state = SavedState {
         plan,
