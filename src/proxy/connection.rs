@@ -16,11 +16,13 @@ use super::budget::used_up;
 use super::close::{self, reset};
 use super::dial::{DialError, Upstream};
 use super::flow::Flow;
+use super::http::origin::Origin;
 use super::http::{self, Said};
 use super::identify::{self, Answer, Identity};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
 use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
+use super::tls::intercept;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
 use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
@@ -74,7 +76,7 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_silent) => {
-            Box::pin(http::serve(flow, client, said, entry, ahead)).await;
+            Box::pin(http::serve(flow, client, Origin::Clear, said, entry, ahead)).await;
         }
         Ok(Identity::Http) => {
             entry.deny(&Denial::because(
@@ -232,7 +234,7 @@ async fn read_some(client: &Stream, said: &mut Said) -> io::Result<usize> {
     }
 }
 
-/// TLS: decided by its server name, spliced unread.
+/// TLS: decided by its server name, spliced unread; or intercepted, where a rule asks for that.
 async fn tunnel_tls(
     flow: &Flow,
     client: Stream,
@@ -241,6 +243,11 @@ async fn tunnel_tls(
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
+    if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
+        && flow.intercepts(&name)
+    {
+        return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
+    }
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;
     entry.subject().name = name.as_ref().map(Hostname::to_string);

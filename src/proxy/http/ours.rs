@@ -37,6 +37,15 @@ pub(super) fn bad_request(why: &str) -> Ours {
     }
 }
 
+/// 421: the connection doesn't lead to the server that the request is for.
+pub(super) fn misdirected(why: &str) -> Ours {
+    Ours {
+        status: "421 Misdirected Request",
+        denied: true,
+        text: format!("denied: {why}\n"),
+    }
+}
+
 /// 502: allowed, but there is no answer to pass on.
 pub(super) fn bad_gateway(host: &str, problem: &str) -> Ours {
     Ours {
