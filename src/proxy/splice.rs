@@ -205,6 +205,9 @@ impl Stop {
 /// two calls more that a pipe takes.
 const SMALL: usize = 16 * 1024;
 
+/// The same where TLS is spoken with us on a side: two records.
+const DECRYPTED: usize = 32 * 1024;
+
 /// Moves `most` bytes, or all until its end, `from` one connection `to` another; gives how many.
 /// Fewer than `most`: `from` has ended. Never takes more from its socket. `count` hears of what was
 /// written, each time. Says no end: `to` can be written to afterwards.
@@ -225,6 +228,7 @@ pub(super) async fn pass(
     let (mut came, mut large) = (0_usize, false);
     // The kernel can't move what is encrypted on one side.
     let is_read = from.is_secure() || to.is_secure();
+    let copied = if is_read { DECRYPTED } else { SMALL };
     loop {
         let left = most.map_or(u64::MAX, |most| most.saturating_sub(passed));
         let room = usize::try_from(left)
@@ -237,7 +241,7 @@ pub(super) async fn pass(
         let taken = if spliced {
             splice_some(from, to, room, &count).await
         } else {
-            copy_some(from, to, room.min(SMALL), &count).await
+            copy_some(from, to, room.min(copied), &count).await
         };
         match taken {
             Ok(0) => return Ok(passed),
@@ -267,7 +271,8 @@ thread_local! {
     static COPIED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Copies what is there, at most `most` bytes, [`SMALL`] or fewer; gives how many. None: the end.
+/// Copies what is there, at most `most` bytes, [`DECRYPTED`] or fewer; gives how many. None: the
+/// end.
 ///
 /// # Errors
 /// `WouldBlock`, of reading: there is nothing now.
@@ -278,7 +283,7 @@ async fn copy_some(
     count: impl Fn(usize),
 ) -> Result<usize, Stop> {
     let (bytes, rest) = COPIED.with_borrow_mut(|buffer| {
-        buffer.resize(SMALL, 0);
+        buffer.resize(DECRYPTED, 0);
         let mut room = buffer.get_mut(..most).unwrap_or_default();
         let bytes = from.try_read(&mut room).map_err(Stop::Reading)?;
         let taken = buffer.get(..bytes).unwrap_or_default();

@@ -390,7 +390,7 @@ impl Stream {
             }
             self.tcp().readable().await?;
             let mut session = locked(session);
-            match session.pull_some(self.tcp()) {
+            match session.pull_some(self.tcp(), self.at_once()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 pulled => pulled?,
             }
@@ -422,7 +422,7 @@ impl Stream {
             None => self.tcp().try_read_buf(&mut buffer.limit(most))?,
             Some(session) => {
                 let mut session = locked(session);
-                session.pull(self.tcp())?;
+                session.pull(self.tcp(), most)?;
                 session.take(buffer, most)?
             }
         };
@@ -457,7 +457,9 @@ impl Stream {
     pub(super) fn peek(&self) -> io::Result<usize> {
         match self.0.session.get() {
             None => SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]),
-            Some(session) => locked(session).pull(self.tcp()).map(usize::from),
+            Some(session) => locked(session)
+                .pull(self.tcp(), self.at_once())
+                .map(usize::from),
         }
     }
 
@@ -470,7 +472,10 @@ impl Stream {
     /// Says that a read got all there was, so that the next one waits instead of finding nothing:
     /// what comes from now on, an end included, is told anew (epoll(7), edge-triggered).
     pub(super) fn wait_for_more(&self) {
-        wait_for_more(self.tcp());
+        // In TLS it reads only until there is something, and is told where there is nothing more.
+        if !self.is_secure() {
+            wait_for_more(self.tcp());
+        }
     }
 
     /// Tells how much of what was written has arrived.

@@ -2,9 +2,11 @@
 //! plain text.
 //!
 //! Owns no socket and waits for nothing: every call takes what is there, or says `WouldBlock`.
-//! Invariant: at most one record of plain text and one write's cipher text lie here, for which room
+//! Invariant: of what was received no more lies here than is taken at once, which is paid for with
+//! the connection ([`super::Stream::at_once`]), and of what is to be sent one write, for which room
 //! was taken.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, Read, Write};
 
 use bytes::BufMut;
@@ -16,35 +18,46 @@ use tokio::net::TcpStream;
 use crate::proxy::budget::Share;
 use crate::proxy::tls::Offer;
 
-/// What one session takes at most, besides its socket: its keys, a record that is being put together
-/// (RFC 8446 5.2: 16 KiB and 256 bytes), one that was decrypted, and one that waits to be sent.
-pub const SESSION: usize = 56 * 1024;
+/// What one session takes while nothing is under way, besides its socket. A record that is put
+/// together (RFC 8446 5.2: 16 KiB and 256 bytes) is paid for as what was received.
+pub const SESSION: usize = 10 * 1024;
+/// The most plain text that is taken at once: two records.
+const WRITTEN_AT_ONCE: usize = 32 * 1024;
+/// What is taken of it where there is no room to keep more, should the socket take nothing.
+const WRITTEN_AT_LEAST: usize = 4 * 1024;
+/// The most cipher text that is received at once.
+const RECEIVED_AT_ONCE: usize = 64 * 1024;
+
+thread_local! {
+    /// What is received lies here for a moment, whosever it is.
+    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// TLS on one connection.
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
+    /// What was received, and waits for what was received before to be read.
+    unheard: Vec<u8>,
     /// Bytes of plain text that can be read.
     ready: usize,
     /// Whether the peer has said that it says no more.
     closed: bool,
     /// Whether the socket has ended.
     ended: bool,
-    _room: Share,
+    room: Share,
 }
-
-/// The most plain text that is taken at once: what is not sent at once lies here as one record.
-const WRITTEN_AT_ONCE: usize = 16 * 1024;
 
 impl Session {
     /// One for which `room` was taken.
     pub(super) fn new(connection: Connection, room: Share) -> Self {
         Self {
             connection,
+            unheard: Vec::new(),
             ready: 0,
             closed: false,
             ended: false,
-            _room: room,
+            room,
         }
     }
 
@@ -68,53 +81,80 @@ impl Session {
         self.ended && !self.closed
     }
 
-    /// Whether something waits to be sent.
-    pub(super) fn wants_write(&self) -> bool {
-        self.connection.wants_write()
-    }
-
-    /// Takes what the socket has, until there is plain text. Gives whether there is: not at the end.
+    /// Takes what the socket has, `most` bytes at once, until there is plain text. Gives whether there
+    /// is: not at the end.
     ///
     /// # Errors
     /// `WouldBlock`; the socket's; and `InvalidData` with rustls' reason, of which the peer is told.
-    pub(super) fn pull(&mut self, tcp: &TcpStream) -> io::Result<bool> {
+    pub(super) fn pull(&mut self, tcp: &TcpStream, most: usize) -> io::Result<bool> {
         while !self.has_something() {
-            self.pull_some(tcp)?;
+            self.pull_some(tcp, most)?;
         }
         Ok(self.ready > 0)
     }
 
-    /// One read of the socket.
+    /// Takes what was received before, or else receives once.
     ///
     /// # Errors
     /// As of [`Self::pull`].
-    pub(super) fn pull_some(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        let socket = SockRef::from(tcp);
-        // Asked, and not only told: whether a connection that nobody uses has ended is to be known now.
-        let read = self.connection.read_tls(&mut Of(&socket));
-        self.ended |= read.inspect_err(|_| super::wait_for_more(tcp))? == 0;
-        let state = self.connection.process_new_packets();
-        let state = state.map_err(|error| {
+    pub(super) fn pull_some(&mut self, tcp: &TcpStream, most: usize) -> io::Result<()> {
+        let heard = if self.unheard.is_empty() {
+            RECEIVED.with_borrow_mut(|buffer| {
+                buffer.resize(RECEIVED_AT_ONCE, 0);
+                let room = buffer.get_mut(..most).unwrap_or_default();
+                // Asked, and not only told: whether a connection that nobody uses has ended is to be
+                // known now.
+                let received = (&*SockRef::from(tcp)).read(room);
+                let received = received.inspect_err(|_| super::wait_for_more(tcp))?;
+                self.ended |= received == 0;
+                self.hear(room.get(..received).unwrap_or_default())
+            })
+        } else {
+            let bytes = std::mem::take(&mut self.unheard);
+            self.hear(&bytes)
+        };
+        heard.inspect_err(|_| {
             // The alert. The peer may be gone.
-            let _ = self.push(tcp);
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        })?;
-        self.ready = state.plaintext_bytes_to_read();
-        self.closed |= state.peer_has_closed();
-        Ok(())
+            let _ = self.flush(tcp);
+        })
+    }
+
+    /// Decrypts until there is plain text, and keeps the rest.
+    fn hear(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        loop {
+            if self.connection.read_tls(&mut bytes)? == 0 && !self.ended {
+                return Ok(());
+            }
+            let state = self.connection.process_new_packets();
+            let state = state.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            self.ready = state.plaintext_bytes_to_read();
+            self.closed |= state.peer_has_closed();
+            if bytes.is_empty() || self.has_something() {
+                self.unheard = bytes.to_vec();
+                return Ok(());
+            }
+        }
     }
 
     /// Moves plain text that is ready into a buffer, at most `most` bytes. Gives how many.
+    ///
+    /// # Errors
+    /// As of [`Self::pull`], where the next record is malformed.
     pub(super) fn take(&mut self, buffer: &mut impl BufMut, most: usize) -> io::Result<usize> {
-        if self.ready == 0 {
-            return Ok(0);
+        let mut taken = 0;
+        while self.ready > 0 && taken < most && buffer.has_remaining_mut() {
+            let mut reader = self.connection.reader();
+            let there = reader.fill_buf()?;
+            let some = there.len().min(most - taken).min(buffer.remaining_mut());
+            buffer.put_slice(there.get(..some).unwrap_or_default());
+            reader.consume(some);
+            self.ready = self.ready.saturating_sub(some);
+            taken += some;
+            if self.ready == 0 && !self.unheard.is_empty() {
+                let bytes = std::mem::take(&mut self.unheard);
+                self.hear(&bytes)?;
+            }
         }
-        let mut reader = self.connection.reader();
-        let there = reader.fill_buf()?;
-        let taken = there.len().min(most).min(buffer.remaining_mut());
-        buffer.put_slice(there.get(..taken).unwrap_or_default());
-        reader.consume(taken);
-        self.ready = self.ready.saturating_sub(taken);
         Ok(taken)
     }
 
@@ -125,7 +165,10 @@ impl Session {
     /// `WouldBlock`; the socket's.
     pub(super) fn write(&mut self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         self.flush(tcp)?;
-        let first = bytes.get(..WRITTEN_AT_ONCE).unwrap_or(bytes);
+        let mut first = bytes.get(..WRITTEN_AT_ONCE).unwrap_or(bytes);
+        if first.len() > WRITTEN_AT_LEAST && !self.room.grow_to(SESSION + first.len()) {
+            first = first.get(..WRITTEN_AT_LEAST).unwrap_or(first);
+        }
         let taken = self.connection.writer().write(first)?;
         match self.flush(tcp) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
@@ -138,17 +181,14 @@ impl Session {
     /// # Errors
     /// `WouldBlock`; the socket's.
     pub(super) fn flush(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        while self.wants_write() {
-            self.push(tcp)?;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, tcp: &TcpStream) -> io::Result<usize> {
         let socket = SockRef::from(tcp);
-        tcp.try_io(Interest::WRITABLE, || {
-            self.connection.write_tls(&mut Of(&socket))
-        })
+        while self.connection.wants_write() {
+            tcp.try_io(Interest::WRITABLE, || {
+                self.connection.write_tls(&mut Of(&socket))
+            })?;
+        }
+        self.room.shrink_to(SESSION);
+        Ok(())
     }
 
     /// Says that nothing more will be said, once what waits is sent.
@@ -157,14 +197,8 @@ impl Session {
     }
 }
 
-/// A socket as rustls reads and writes one.
+/// A socket as rustls writes one.
 struct Of<'a>(&'a Socket);
-
-impl Read for Of<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
 
 impl Write for Of<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
