@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 pub use self::session::SESSION;
-use self::session::Session;
+use self::session::{Session, wait_for_more};
 use super::budget::{Budget, Share};
 use super::enlarge::Enlarger;
 use super::tls::Offer;
@@ -637,12 +637,6 @@ impl Buffer {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_for_more(tcp: &TcpStream) {
-    let nothing: io::Result<()> =
-        tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-    drop(nothing);
 }
 
 impl AsFd for Stream {

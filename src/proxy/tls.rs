@@ -13,7 +13,7 @@ pub mod trust;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 
 pub(super) use self::alpn::Offer;
@@ -21,7 +21,7 @@ use self::authority::Authority;
 pub use self::authority::LEAVES;
 pub use self::intercept::ACCEPTED_WITHIN;
 pub use self::servers::HANDSHAKE_WITHIN;
-use self::servers::Servers;
+use self::servers::{Servers, provider};
 use self::trust::Trust;
 use super::stream::Stream;
 use crate::policy::Hostname;
@@ -82,10 +82,6 @@ impl Interception {
             Err("it speaks another version of HTTP than before".to_owned())
         }
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Session {
                 // Asked, and not only told: whether a connection that nobody uses has ended is to be
                 // known now.
                 let received = (&*SockRef::from(tcp)).read(room);
-                let received = received.inspect_err(|_| super::wait_for_more(tcp))?;
+                let received = received.inspect_err(|_| wait_for_more(tcp))?;
                 self.ended |= received == 0;
                 self.hear(room.get(..received).unwrap_or_default())
             })
@@ -195,6 +195,13 @@ impl Session {
     pub(super) fn close(&mut self) {
         self.connection.send_close_notify();
     }
+}
+
+/// Says that a socket has nothing now, so that whoever waits for more is told when it comes.
+pub(super) fn wait_for_more(tcp: &TcpStream) {
+    let nothing: io::Result<()> =
+        tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    drop(nothing);
 }
 
 /// A socket as rustls writes one.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
 use rustls::{
@@ -15,12 +16,16 @@ use rustls::{
 use tokio::time::timeout;
 
 use super::alpn::Offer;
-use super::provider;
 use crate::policy::Hostname;
 use crate::proxy::stream::Stream;
 
 /// For a server's handshake.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
+
+/// How keys are made and records are encrypted, with clients and with servers.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
 
 /// How servers are spoken to.
 #[derive(Debug)]
