@@ -54,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
@@ -75,6 +76,7 @@ use judge::Judge;
 use keeper::{EndReason, Followed, Records, ToKeeper};
 use messages::Messages;
 use stream::Streams;
+use tls::trust::Trust;
 use tokio::time::Instant;
 
 /// How often it is written what came of open attempts.
@@ -104,6 +106,8 @@ pub struct Task {
     pub memory: u64,
     /// Queries of DNS a second that it answers over a longer time.
     pub dns_rate_limit: NonZeroU32,
+    /// Set where it may intercept TLS.
+    pub trust: Option<Trust>,
 }
 
 /// All that a filter has from its beginning.
@@ -116,6 +120,7 @@ pub struct Filter {
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
+    trust: Option<Trust>,
 }
 
 /// Where a filter will live, and how it speaks with its keeper.
@@ -147,6 +152,7 @@ impl Filter {
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
+            trust: task.trust,
         }
     }
 
@@ -199,6 +205,9 @@ impl Filter {
         termination: &Termination,
     ) -> anyhow::Result<Self> {
         process::detach()?;
+        if let Some(trust) = self.trust.take() {
+            trust.publish(&authority()?)?;
+        }
         self.inside = Inside::by(confinement::confine(cell)?);
         self.judge.journal.with_file(|record| {
             let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
@@ -271,6 +280,7 @@ impl Filter {
             egress,
             inside,
             sockets,
+            trust: _,
         } = self;
         let budget = streams.budget.clone();
         let inside = Arc::new(inside);
@@ -310,6 +320,17 @@ impl Filter {
         };
         (handlers, sockets)
     }
+}
+
+/// The certificate of the container's authority. (A stand-in until the filter has one to sign with.)
+fn authority() -> anyhow::Result<CertificateDer<'static>> {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "boundary-shim");
+    let key = rcgen::KeyPair::generate()?;
+    Ok(parameters.self_signed(&key)?.der().clone())
 }
 
 /// Waits until this process is told to end, and then for its keeper to say why: systemd tells both
