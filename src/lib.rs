@@ -5,6 +5,7 @@
 
 pub mod apparmor;
 pub mod audit;
+pub mod certificates;
 pub mod cgroup;
 pub mod cli;
 pub mod container;

@@ -14,3 +14,4 @@ pub(crate) mod pod;
 pub(crate) mod proof;
 pub(crate) mod resolvers;
 pub(crate) mod sweep;
+pub(crate) mod trust;

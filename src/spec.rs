@@ -22,6 +22,7 @@ pub mod network;
 pub mod pod;
 pub mod podman;
 mod privileged;
+pub mod trust;
 pub mod user_namespace;
 
 use std::collections::BTreeMap;

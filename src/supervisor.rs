@@ -18,6 +18,7 @@ mod keeper;
 mod life;
 mod order;
 mod record_file;
+mod trust;
 
 use std::process::ExitCode;
 

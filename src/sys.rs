@@ -15,6 +15,7 @@ mod passwd;
 pub mod process;
 pub mod random;
 pub mod readiness;
+pub mod rooted;
 pub mod sealed;
 pub mod signal;
 pub mod socket;

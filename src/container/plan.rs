@@ -95,6 +95,8 @@ pub struct TrustPlan {
     /// Files of ours that the container has as its trust stores: they lack only the gateway's own
     /// certificate.
     pub stores: Vec<(PathBuf, StoreFormat)>,
+    /// The variables by which programs in the container find those, for what `exec` adds too.
+    pub variables: Vec<String>,
 }
 
 /// How certificates are kept in a file.
@@ -148,6 +150,8 @@ impl Plan {
             starts_by_verb: false,
             ready_by_start: false,
             state: pod.state.clone(),
+            // The stores are the container's.
+            trust: None,
             audit: audit_file(self.audit.parent().unwrap_or(&self.audit), &pod.id),
             ..self.clone()
         })

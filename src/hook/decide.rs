@@ -18,7 +18,7 @@ use crate::container::state::{self, ProcessId};
 use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
-use crate::prepare::{engines, joined, mounts, names, namespaces, pod, resolvers, sweep};
+use crate::prepare::{engines, joined, mounts, names, namespaces, pod, resolvers, sweep, trust};
 use crate::settings::{self, HostNetwork, Settings, select::select};
 use crate::spec::mounts::HostFiles;
 use crate::spec::{self, HostSide, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
@@ -58,6 +58,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     if gateway == GatewayOwner::Joined {
         joined::refuse_another_policy(spec, &namespaces::network_of(init.pid), &policy)?;
     }
+    trust::refuse_if_needed(&policy)?;
     let asked = resolvers::choose(&settings, &resolvers::DockerFiles::default(), exit);
     Ok(Plan {
         container: container.id().clone(),

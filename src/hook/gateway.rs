@@ -10,6 +10,7 @@ use anyhow::Context;
 use crate::audit::members::{self, Member};
 use crate::container::plan::{GatewayOwner, Plan};
 use crate::container::state::{self, ProcessId, SavedState, Stage};
+use crate::container::trust;
 use crate::control::{self, Request, Response};
 use crate::prepare::{gateways, joined, pod};
 use crate::supervisor::{self, Order, begun};
@@ -63,7 +64,7 @@ fn be_filtered(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()>
         }),
         GatewayOwner::Joined => {
             let network = Namespace::of_process(init.pid)?.inode()?;
-            note_joined(&plan, network)?;
+            share_authority(&plan, &note_joined(&plan, network)?)?;
             record_member(plan, init, network)
         }
         GatewayOwner::Pod => follow_pod(plan, init, bundle),
@@ -74,7 +75,9 @@ fn be_filtered(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()>
 /// will ask for a record of it: neither `start` nor `delete` comes by.
 pub(super) fn follow_decided(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> {
     match plan.gateway {
-        GatewayOwner::Joined => note_joined(&plan, Namespace::of_process(init.pid)?.inode()?),
+        GatewayOwner::Joined => {
+            note_joined(&plan, Namespace::of_process(init.pid)?.inode()?).map(drop)
+        }
         GatewayOwner::Own | GatewayOwner::Pod => follow(plan, init, bundle),
     }
 }
@@ -96,11 +99,19 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
 ///
 /// # Errors
 /// There is no gateway any more: `start` would find that out, but `run` and the hook alone have none.
-fn note_joined(plan: &Plan, network: u64) -> anyhow::Result<()> {
+fn note_joined(plan: &Plan, network: u64) -> anyhow::Result<SavedState> {
     let owner = gateways::filtering(network)?;
     let owner = owner.context("the gateway of the joined container is gone")?;
     note_member(&owner.plan.audit, plan);
-    Ok(())
+    Ok(owner)
+}
+
+/// Has a container trust the gateway of another, or of its pod.
+fn share_authority(plan: &Plan, gateway: &SavedState) -> anyhow::Result<()> {
+    let Some(stores) = &plan.trust else {
+        return Ok(());
+    };
+    trust::share(&gateway.plan.state, stores).context("can't have the container trust its gateway")
 }
 
 /// Has a gateway's record be found by this container, too. It starts without that.
@@ -131,7 +142,10 @@ fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> 
     // Before anything else: others of the pod, which may be made at the same time, have to know
     // that this one is no stranger.
     record_member(plan.clone(), init, network)?;
-    let filtered = have_gateway(plan.clone(), init, bundle, network);
+    let filtered = have_gateway(plan.clone(), init, bundle, network).and_then(|()| {
+        let gateway = gateways::filtering(network)?.context("the pod's gateway is gone")?;
+        share_authority(&plan, &gateway)
+    });
     match &filtered {
         // The record's folder is there by now.
         Ok(()) => plan
@@ -140,7 +154,7 @@ fn follow_pod(plan: Plan, init: ProcessId, bundle: &Path) -> anyhow::Result<()> 
             .for_each(|of_pod| note_member(&of_pod.audit, &plan)),
         // Nothing can be done about it; it is swept when the container is gone.
         Err(_) => {
-            let _ = state::remove(&state);
+            let _ = trust::remove(&state).and_then(|()| state::remove(&state));
         }
     }
     filtered
@@ -154,7 +168,12 @@ fn have_gateway(plan: Plan, init: ProcessId, bundle: &Path, network: u64) -> any
     let its = plan.pod.as_ref().context("the plan names no pod")?;
     let pause = pod::pause(its, bundle);
     pod::refuse_strangers(its, init, pause)?;
-    let of_pod = plan.of_pod().context("the gateway is not the pod's")?;
+    let mut of_pod = plan.of_pod().context("the gateway is not the pod's")?;
+    let stores = plan.trust.as_ref();
+    of_pod.trust = stores
+        .map(|stores| trust::for_pod(&of_pod.state, stores))
+        .transpose()
+        .context("can't make the files by which the pod trusts its gateway")?;
     start_proxy(&Order {
         plan: of_pod,
         container: plan.container,

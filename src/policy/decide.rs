@@ -256,6 +256,14 @@ impl Policy {
             .any(|rule| fits(&rule))
     }
 
+    /// Whether there is any TLS that it could have intercepted.
+    #[must_use]
+    pub fn may_intercept(&self) -> bool {
+        let rules = [&self.allow, &self.annotated, &self.deny];
+        let mut rules = rules.into_iter().flatten();
+        rules.any(|rule| rule.reads_request() && rule.is_about_https())
+    }
+
     /// The deny rules that could apply to a TCP connection to this address and port.
     fn could_forbid(&self, destination: SocketAddr) -> impl Iterator<Item = &Arc<Rule>> {
         let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());

@@ -124,6 +124,12 @@ impl Rule {
                 && attempt.path.is_some_and(|path| self.path_fits(path))
     }
 
+    /// Whether it could fit a request within TLS.
+    pub(super) fn is_about_https(&self) -> bool {
+        let fits = |protocol: &Protocol| matches!(protocol, Protocol::Https | Protocol::Tcp);
+        self.usual_protocols().iter().any(fits)
+    }
+
     /// The TCP or UDP ports on which it could allow something.
     pub(super) fn allowed_ports(&self, udp: bool) -> impl Iterator<Item = (u16, u16)> {
         let protocols = self

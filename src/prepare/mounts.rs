@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 
 use crate::container::state;
 use crate::container::state::ProcessId;
+use crate::container::trust;
 use crate::settings;
 use crate::settings::{BoundaryMounts, Settings};
 use crate::spec::mounts::{self as spec_mounts, HostFiles, Inode, Location};
@@ -44,8 +45,13 @@ pub(crate) fn look(
     })
 }
 
-/// Refuses a container whose mounts show this program's files, however the runtime got there.
-pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Result<()> {
+/// Refuses a container whose mounts show this program's files, however the runtime got there; but for
+/// those that the container with this state directory is given to trust its gateway.
+pub(crate) fn refuse_mounted(
+    settings: &Settings,
+    init: ProcessId,
+    state: &Path,
+) -> anyhow::Result<()> {
     // Who is among the host's mounts was judged by `privileged`, when it was created.
     let namespace = |process: &str| {
         std::fs::read_link(format!("/proc/{process}/ns/mnt"))
@@ -62,9 +68,11 @@ pub(crate) fn refuse_mounted(settings: &Settings, init: ProcessId) -> anyhow::Re
     if !init.alive() {
         bail!("the container's init is gone");
     }
+    let trust = MountPlace::of(&trust::directory(state)?, &mounts)?;
     for own in own(settings)? {
         let place = MountPlace::of(&own, &mounts)?;
-        if let Some(mount) = given.iter().find(|mount| place.shown_by(mount).is_some()) {
+        let shows = |mount: &&Mount| place.shown_by(mount).is_some() && !trust.holds(mount);
+        if let Some(mount) = given.iter().find(shows) {
             bail!(SpecError::boundary_mount(&mount.point, &own));
         }
     }
@@ -106,6 +114,13 @@ impl MountPlace {
             .iter()
             .filter_map(|mount| self.shown_by(mount))
             .collect()
+    }
+
+    /// Whether all that a mount shows is below it.
+    fn holds(&self, mount: &Mount) -> bool {
+        mount.device == self.device
+            && mount.root != self.within
+            && mount.root.starts_with(&self.within)
     }
 
     fn shown_by(&self, mount: &Mount) -> Option<PathBuf> {
@@ -154,6 +169,7 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         settings::DEFAULT_FILE.into(),
         settings::DEFAULT_POLICIES.into(),
         state::DIRECTORY.into(),
+        trust::DIRECTORY.into(),
     ];
     own.extend([
         settings.file.clone(),

@@ -12,6 +12,7 @@ use crate::cgroup::{self, Leftover};
 use crate::container::meeting;
 use crate::container::plan::record_name;
 use crate::container::state::{self, ProcessId, SavedState};
+use crate::container::trust;
 use crate::settings::Settings;
 
 /// How long a gateway may take to end after its container's init: what the container said last may
@@ -79,9 +80,10 @@ fn clear_away(listed: &[SavedState]) {
     cgroup::sweep(&names.collect());
 }
 
-/// Removes a state directory. One that stays is the next sweep's.
+/// Removes a state directory, and the files by which its container trusts its gateway. What stays is
+/// the next sweep's.
 fn remove(directory: &Path) {
-    if let Err(error) = state::remove(directory) {
+    if let Err(error) = trust::remove(directory).and_then(|()| state::remove(directory)) {
         log::warn!("can't remove {}: {error}", directory.display());
     }
 }
@@ -121,6 +123,7 @@ pub(crate) fn sweep(settings: &Settings) {
     let listed = state::list();
     clear_away(listed.as_deref().unwrap_or_default());
     meeting::sweep();
+    trust::sweep();
     // Where it can't be said what runs, everything may.
     if let (Some(keep), Ok(listed)) = (settings.audit_keep, listed) {
         let runs = |name: &str| {

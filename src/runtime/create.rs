@@ -13,6 +13,7 @@ use crate::container::plan::{GatewayOwner, Plan};
 use crate::host::Host;
 use crate::policy::{PolicySource, text};
 use crate::prepare::resolvers::DockerFiles;
+use crate::prepare::trust::{self, Trust};
 use crate::prepare::{
     engines, host_side, identity, joined, mounts, names, namespaces, pod, proof, resolvers, sweep,
 };
@@ -62,6 +63,12 @@ pub(super) fn prepare(
     let docker = docker.unwrap_or_default();
     let identity = identity::find(settings, &docker, &spec);
     let asked = resolvers::choose(settings, &docker, outcome.exit);
+    let jails_mount = input.nesting == Some(Tier::Bwrap);
+    let trust = if trust::is_needed(gateway, &spec, &policy)? {
+        trust::provide(settings, &mut spec, &bundle, &container.state, jails_mount)?
+    } else {
+        Trust::default()
+    };
     let plan = Plan {
         container: container.id.as_str().to_owned(),
         own_notices: withheld(
@@ -84,6 +91,7 @@ pub(super) fn prepare(
             .into_iter()
             .chain(outcome.notices)
             .chain(asked.notices)
+            .chain(trust.notices)
             .chain(engines::notices(&spec, &bundle.directory))
             .collect(),
         links_are_looked_for: spec::podman::looks_for_links(&spec),
@@ -97,7 +105,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         given,
         policy,
-        trust: None,
+        trust: trust.plan,
     };
     bundle.config.value = spec.into_value();
     bundle.write(&plan)?;

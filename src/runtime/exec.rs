@@ -1,6 +1,6 @@
 //! `exec`: the process gets what the container's own has for nesting, its AppArmor profile
 //! included, and never more capabilities than the container itself may hold (`docker exec
-//! --privileged` included).
+//! --privileged` included). It trusts the container's gateway as that does.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::container::plan::{GatewayOwner, Recipients};
 use crate::container::state::{SavedState, Stage};
 use crate::escape::excerpt;
 use crate::prepare::gateways;
-use crate::spec::{capabilities, nesting};
+use crate::spec::{capabilities, nesting, trust};
 use crate::sys::sealed::Sealed;
 
 /// Returns once a container that has not been started yet is filtered. (The gateway that another
@@ -41,7 +41,7 @@ pub(super) fn fit(
     if let Some(record) = &record {
         settle(record)?;
     }
-    let plan = record.map(|record| record.plan);
+    let mut plan = record.map(|record| record.plan);
     let bounded = plan.as_ref().is_some_and(|plan| plan.user_namespace);
     if bounded && runtime.exec_leaves_user_namespace {
         bail!(
@@ -61,11 +61,17 @@ pub(super) fn fit(
         );
     }
     let profile = plan.as_ref().and_then(|plan| plan.apparmor_profile.clone());
+    let variables = plan
+        .as_mut()
+        .and_then(|plan| plan.trust.take())
+        .map(|trust| trust.variables)
+        .unwrap_or_default();
     let recipients = plan
         .filter(|_| bounded)
         .map(|plan| plan.nesting_capability)
         .unwrap_or_default();
-    let fits = bounded && recipients == Recipients::Nobody && profile.is_none();
+    let fits =
+        bounded && recipients == Recipients::Nobody && profile.is_none() && variables.is_empty();
     // Without a file, the runtime takes all from the container's own specification, which was
     // edited.
     let Some(process) = process.filter(|_| !fits) else {
@@ -89,5 +95,6 @@ pub(super) fn fit(
     if let Some(profile) = profile {
         nesting::replace_profile(&mut document, &profile)?;
     }
+    trust::add_variables(&mut document, &variables);
     process_file::seal(&document, preserved).map(Some)
 }

@@ -22,7 +22,7 @@ pub(super) fn settle(settings: &Settings, container: &Container<'_>) -> anyhow::
             container.id.as_str()
         );
     };
-    mounts::refuse_mounted(settings, record.init)?;
+    mounts::refuse_mounted(settings, record.init, &container.state)?;
     match record.plan.gateway {
         GatewayOwner::Joined | GatewayOwner::Pod => gateways::filtering(record.network_namespace)?
             .context("the gateway of the joined container is gone")

@@ -77,6 +77,7 @@ impl TextReader<'_> {
             }),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
+            "extra-ca" => self.set_list(key, value, &mut settings.extra_ca, absolute),
             "container-resolvers" => {
                 let words = [
                     ("known", ContainerResolvers::Known),
@@ -300,10 +301,11 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 21] = [
+const TOP: [&str; 22] = [
     "runtime",
     "policy",
     "resolvers",
+    "extra-ca",
     "container-resolvers",
     "preserved-sockets",
     "audit-directory",

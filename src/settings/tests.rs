@@ -42,7 +42,7 @@ fn an_empty_file_means_the_defaults() {
 fn every_key_is_understood() {
     let settings = parsed(concat!(
         "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
-        "container-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
+        "extra-ca = [\"/etc/ssl/corp.pem\"]\ncontainer-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\nnet-devices = \"adopt\"\nrdma-devices = \"allow\"\n",
@@ -61,6 +61,7 @@ fn every_key_is_understood() {
                 "192.0.2.53:53".parse().unwrap(),
                 "[2001:db8::53]:5353".parse().unwrap()
             ],
+            extra_ca: vec![PathBuf::from("/etc/ssl/corp.pem")],
             container_resolvers: ContainerResolvers::Any,
             preserved_sockets: PreservedSockets::Allow,
             audit_directory: PathBuf::from("/srv/audit"),

@@ -30,6 +30,9 @@ pub struct Settings {
     /// `resolvers`: the DNS servers that the proxy asks, in order. Empty: the caller finds them
     /// out.
     pub resolvers: Vec<SocketAddr>,
+    /// `extra-ca`: files with roots, besides the host's, that servers are verified with where TLS is
+    /// intercepted.
+    pub extra_ca: Vec<PathBuf>,
     /// `container-resolvers`: which servers of `docker run --dns` the proxy may ask.
     pub container_resolvers: ContainerResolvers,
     /// `preserved-sockets`.
@@ -224,6 +227,7 @@ impl Default for Settings {
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
             resolvers: Vec::new(),
+            extra_ca: Vec::new(),
             container_resolvers: ContainerResolvers::default(),
             preserved_sockets: PreservedSockets::default(),
             audit_directory: PathBuf::from("/var/log/boundary"),

@@ -44,3 +44,18 @@ pub(super) fn array<'a>(parent: &'a Object, key: &'static str) -> Result<&'a [Va
         Some(_) => Err(SpecError::Type(key, "a list")),
     }
 }
+
+/// A list to be edited, made where it is missing.
+pub(super) fn list_mut<'a>(
+    parent: &'a mut Value,
+    key: &'static str,
+) -> Result<&'a mut Vec<Value>, SpecError> {
+    let parent = parent
+        .as_object_mut()
+        .ok_or(SpecError::Type("config.json", "an object"))?;
+    let found = parent.entry(key).or_insert(Value::Null);
+    if found.is_null() {
+        *found = Value::Array(Vec::new());
+    }
+    found.as_array_mut().ok_or(SpecError::Type(key, "a list"))
+}

@@ -14,6 +14,7 @@ use crate::audit::{is_worth_keeping, members, write_last};
 use crate::cgroup::{self, Groups};
 use crate::container::plan::Plan;
 use crate::container::state::{self, ProcessId, SavedState, Stage};
+use crate::container::trust;
 use crate::escape::clean;
 use crate::gateway::adopt::{self, Departure, leads_out};
 use crate::gateway::links::Link;
@@ -48,14 +49,14 @@ impl Found {
     }
 }
 
-/// The container's state directory, as long as there is a gateway to tell of: what ends in order
-/// takes it along.
+/// The container's state directory, with the files by which it trusts its gateway, as long as there
+/// is a gateway to tell of: what ends in order takes them along.
 struct StateDirectory(PathBuf);
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
         // It is swept by a later `create` then, which finds that nothing of it runs.
-        if let Err(error) = state::remove(&self.0) {
+        if let Err(error) = trust::remove(&self.0).and_then(|()| state::remove(&self.0)) {
             log::warn!("can't remove {}: {error}", self.0.display());
         }
     }

@@ -11,6 +11,7 @@ use super::guard::Guard;
 use super::interfaces::ContainerLinks;
 use super::order::{Hook, Order};
 use super::record_file;
+use super::trust;
 use crate::audit::Journal;
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
@@ -144,7 +145,7 @@ fn prepare(
         exit: plan.exit,
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,
-        trust: None,
+        trust: plan.trust.as_ref().map(trust::open).transpose()?,
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),

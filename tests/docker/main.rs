@@ -43,6 +43,7 @@ mod servers;
 mod side_by_side;
 mod status;
 mod transparency;
+mod trust;
 
 use libtest_mimic::Trial;
 use test_support::bed::Bed;
@@ -78,7 +79,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 26] = [
+const GROUPS: [Group; 28] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -123,6 +124,11 @@ const GROUPS: [Group; 26] = [
     Group {
         since: Some(24),
         ..group("annotations", annotations::TESTS)
+    },
+    group("trust", trust::TESTS),
+    Group {
+        program: Some("keytool"),
+        ..group("trust_clients", trust::CLIENT_TESTS)
     },
     group("nesting", nesting::TESTS),
     Group {

@@ -915,3 +915,31 @@ fn reaches(policy: &Policy, attempt: &Try, resolved: IpAddr) -> bool {
         Verdict::Deny(_) => false,
     }
 }
+
+#[test]
+fn tls_may_be_intercepted_only_where_a_rule_for_it_reads_requests() {
+    for (allow, deny, expected) in [
+        (&["domain=a.test"][..], &[][..], false),
+        (&["domain=a.test method=GET"], &[], true),
+        (&["domain=a.test path=/x"], &[], true),
+        (&["domain=a.test proto=http method=GET"], &[], false),
+        (&["domain=a.test"], &["domain=a.test method=POST"], true),
+        (
+            &["domain=a.test"],
+            &["domain=a.test proto=http method=POST"],
+            false,
+        ),
+        (&["cidr=192.0.2.0/24"], &[], false),
+    ] {
+        assert_eq!(
+            policy(allow, deny).may_intercept(),
+            expected,
+            "{allow:?} {deny:?}"
+        );
+    }
+    let annotated = compile(&PolicySource {
+        annotated: texts(&["domain=a.test method=GET"]),
+        ..PolicySource::default()
+    });
+    assert!(annotated.may_intercept());
+}

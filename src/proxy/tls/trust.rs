@@ -7,6 +7,7 @@ use std::io;
 use rustls::pki_types::CertificateDer;
 
 use crate::container::plan::StoreFormat;
+use crate::container::trust;
 
 /// What the keeper opened for a filter that intercepts, before the filter gave up the means to.
 #[derive(Debug)]
@@ -22,9 +23,10 @@ impl Trust {
     /// mounted.
     ///
     /// # Errors
-    /// What writing gives: the container must not start then.
-    pub fn publish(&self, authority: &CertificateDer<'_>) -> io::Result<()> {
-        let _ = (authority, &self.stores);
-        Ok(())
+    /// What reading and writing give: the container must not start then.
+    pub fn publish(&self, authority: &CertificateDer<'static>) -> io::Result<()> {
+        self.stores
+            .iter()
+            .try_for_each(|(store, format)| trust::publish(store, *format, authority))
     }
 }
