@@ -21,6 +21,7 @@ mod ports;
 pub mod rule;
 mod source;
 pub mod text;
+mod tls;
 
 pub use attempt::{Attempt, Protocol};
 pub use decide::{Denials, Policy};
@@ -32,4 +33,4 @@ pub use name::PolicyName;
 pub use net::is_public;
 pub use permit::{Permit, UpstreamAddr, Verdict};
 pub use ports::CapturedPorts;
-pub use source::{Mode, PolicySource};
+pub use source::{Intercept, Mode, PolicySource, TlsSource};

@@ -4,7 +4,7 @@
 
 use boundary_shim::policy::rule::{Rule, normalise_path};
 use boundary_shim::policy::text::parse_list;
-use boundary_shim::policy::{Hostname, Policy, PolicySource};
+use boundary_shim::policy::{Hostname, Intercept, Policy, PolicySource};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         }
         Err(mistakes) => assert!(!mistakes.is_empty()),
     }
-    match parse_list("annotation", text) {
+    match parse_list("annotation", text, Intercept::Auto) {
         Ok(allow) => {
             Policy::compile(&PolicySource {
                 allow,

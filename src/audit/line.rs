@@ -179,6 +179,9 @@ pub struct About {
     pub policy_hash: String,
     /// `enforce` or `observe`.
     pub mode: String,
+    /// Whether TLS may be intercepted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub intercepts: bool,
     /// Who the container is.
     #[serde(flatten)]
     pub identity: ContainerIdentity,

@@ -20,6 +20,9 @@ use super::ports::{self, CapturedPorts};
 use super::rule::Rule;
 use super::source::{Mode, PolicySource};
 use super::text::{self, Mistake};
+use super::tls::TlsPolicy;
+
+mod interception;
 
 /// What the deny rules that could apply to a connection look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,7 @@ pub struct Policy {
     deny: Vec<Arc<Rule>>,
     annotated: Vec<Arc<Rule>>,
     ceiling: Vec<Arc<Rule>>,
+    tls: TlsPolicy,
 }
 
 impl Policy {
@@ -50,10 +54,10 @@ impl Policy {
     /// # Errors
     /// Every mistake in every rule.
     pub fn compile(source: &PolicySource) -> Result<Self, Vec<Mistake>> {
+        let origin = format!("policy {}", source.name);
         let mut mistakes = Vec::new();
-        let mut rules = |texts: &[String]| {
-            text::compile(&format!("policy {}", source.name), texts, &mut mistakes)
-        };
+        let tls = TlsPolicy::compile(&origin, &source.tls, &mut mistakes);
+        let mut rules = |texts: &[String]| text::compile(&origin, texts, &mut mistakes);
         let policy = Self {
             name: source.name.clone(),
             mode: source.mode,
@@ -62,6 +66,7 @@ impl Policy {
             deny: rules(&source.deny),
             annotated: rules(&source.annotated),
             ceiling: rules(&source.ceiling),
+            tls,
         };
         if mistakes.is_empty() {
             Ok(policy)
@@ -216,8 +221,8 @@ impl Policy {
     }
 
     /// The permit for a TCP connection to this address and port, where rules for addresses alone
-    /// give it whatever is said on it, and no deny rule could apply: then not one of its bytes
-    /// needs to be read.
+    /// give it whatever is said on it, no deny rule could apply, and TLS isn't intercepted whatever
+    /// its name: then not one of its bytes needs to be read.
     #[must_use]
     pub fn allows_unread(&self, destination: SocketAddr) -> Option<Permit> {
         let attempt = Attempt {
@@ -228,7 +233,9 @@ impl Policy {
             path: None,
         };
         let could_apply = self.could_forbid(destination).next().is_some();
-        (!could_apply).then(|| self.judge(&attempt).ok()).flatten()
+        (!could_apply && !self.intercepts_everything())
+            .then(|| self.judge(&attempt).ok())
+            .flatten()
     }
 
     /// Whether a rule that could fit a TCP connection to this port looks at methods or paths.
@@ -241,27 +248,6 @@ impl Policy {
         let allowing = self.allow.iter().chain(&self.annotated).filter(allows);
         let mut fitting = allowing.chain(self.could_forbid(destination));
         fitting.any(|rule| rule.reads_request())
-    }
-
-    /// Whether TLS to this name is intercepted there: its rules ask for what only a request says.
-    #[must_use]
-    pub fn intercepts(&self, name: &Hostname, destination: SocketAddr) -> bool {
-        let port = destination.port();
-        let fits = |rule: &&Arc<Rule>| {
-            rule.reads_request() && rule.is_about(name) && rule.allows_port(Protocol::Https, port)
-        };
-        self.allow
-            .iter()
-            .chain(&self.annotated)
-            .any(|rule| fits(&rule))
-    }
-
-    /// Whether there is any TLS that it could have intercepted.
-    #[must_use]
-    pub fn may_intercept(&self) -> bool {
-        let rules = [&self.allow, &self.annotated, &self.deny];
-        let mut rules = rules.into_iter().flatten();
-        rules.any(|rule| rule.reads_request() && rule.is_about_https())
     }
 
     /// The deny rules that could apply to a TCP connection to this address and port.
@@ -302,7 +288,7 @@ impl Policy {
             return Err(denial);
         }
         if let Some(rule) = self.deny.iter().find(|rule| rule.forbids(attempt)) {
-            return Err(explain::forbidden(rule, attempt));
+            return Err(explain::forbidden(rule, attempt, self.why_unread(attempt)));
         }
         let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
         let forbidden: Vec<_> = self.deny.iter().filter(forbids).cloned().collect();
@@ -469,10 +455,11 @@ impl Policy {
                     rule.text()
                 )
             }
-            (None, Some(rule)) if attempt.protocol != Protocol::Http => {
+            (None, Some(rule)) if attempt.method.is_none() => {
                 format!(
-                    "no rule allows it: \"{}\" needs a method and a path that can't be read here",
-                    rule.text()
+                    "no rule allows it: \"{}\" needs a method and a path, but {}",
+                    rule.text(),
+                    self.why_unread(attempt)
                 )
             }
             _ => "no rule allows it".to_owned(),
@@ -496,8 +483,8 @@ impl Policy {
         let restricted = |rule: &Arc<Rule>| {
             rule.allows_name(name) && allows_port(rule, attempt) && rule.reads_request()
         };
-        let with_request = attempt.protocol == Protocol::Http
-            && self.allow.iter().chain(&self.annotated).any(restricted);
+        let with_request =
+            attempt.method.is_some() && self.allow.iter().chain(&self.annotated).any(restricted);
         explain::narrowest_for_name(name, attempt, with_request)
     }
 }

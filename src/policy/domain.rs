@@ -46,6 +46,20 @@ impl DomainPattern {
         Ok(Self { any_prefix, labels })
     }
 
+    /// Whether it stands for more names than one.
+    pub(super) fn is_pattern(&self) -> bool {
+        self.any_prefix || self.labels.iter().any(Option::is_none)
+    }
+
+    /// A name that it fits.
+    pub(super) fn example(&self) -> Option<Hostname> {
+        let prefix = self.any_prefix.then_some("x");
+        let labels = self.labels.iter().rev();
+        let labels = labels.map(|label| label.as_deref().unwrap_or("x"));
+        let labels: Vec<_> = prefix.into_iter().chain(labels).collect();
+        Hostname::parse(&labels.join(".")).ok()
+    }
+
     pub(super) fn matches(&self, name: &Hostname) -> bool {
         let mut rest = name.as_str().rsplit('.');
         let fits = self

@@ -14,16 +14,17 @@ use super::host::Hostname;
 use super::net;
 use super::rule::Rule;
 
-/// The denial of an attempt that a `deny` rule forbids.
-pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>) -> Denial {
+/// The denial of an attempt that a `deny` rule forbids. `why_unread`: why its request wasn't read, if
+/// it wasn't.
+pub(super) fn forbidden(rule: &Rule, attempt: &Attempt<'_>, why_unread: &str) -> Denial {
     let text = rule.text();
     let unread = rule.reads_request() && (attempt.method.is_none() || attempt.path.is_none());
-    let why = if unread {
-        ", because its method and path can't be read"
+    let remark = if unread {
+        format!(", because {why_unread}")
     } else {
-        ""
+        String::new()
     };
-    Denial::by_rule(text, why)
+    Denial::by_rule(text, &remark)
 }
 
 /// The narrowest rule for this attempt at this name; with the request's method and path where

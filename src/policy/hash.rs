@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 use super::source::PolicySource;
 
 /// Grows when the same rules come to mean something else.
-const VERSION: &str = "boundary policy 1";
+const VERSION: &str = "boundary policy 2";
 
 impl PolicySource {
-    /// The SHA-256 of name, mode and rules in their order, in hexadecimal. How a file is written
+    /// The SHA-256 of name, mode, rules in their order and what TLS is intercepted, in hexadecimal. How a file is written
     /// otherwise doesn't count, nor how many blanks are in a rule, nor the note, by which nothing
     /// is decided.
     #[must_use]
@@ -29,6 +29,11 @@ impl PolicySource {
                 add(&rule.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
             }
         }
+        add(self.tls.intercept.name());
+        add(&self.tls.passthrough.len().to_string());
+        for name in &self.tls.passthrough {
+            add(name);
+        }
         hash.finalize()
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -39,8 +44,8 @@ impl PolicySource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Mode;
     use crate::policy::text::parse_file;
+    use crate::policy::{Intercept, Mode, TlsSource};
 
     fn source() -> PolicySource {
         let rules = |names: &[&str]| names.iter().map(|name| format!("domain={name}")).collect();
@@ -52,12 +57,13 @@ mod tests {
             annotated: rules(&["d.test"]),
             ceiling: rules(&["e.test"]),
             note: None,
+            tls: TlsSource::default(),
         }
     }
 
     #[test]
     fn any_change_of_what_is_decided_changes_it() {
-        let changes: [fn(&mut PolicySource); 9] = [
+        let changes: [fn(&mut PolicySource); 11] = [
             |source| source.name = "other".to_owned(),
             |source| source.mode = Mode::Observe,
             |source| source.allow.reverse(),
@@ -67,6 +73,8 @@ mod tests {
             |source| source.annotated.clear(),
             |source| std::mem::swap(&mut source.annotated, &mut source.ceiling),
             |source| source.ceiling.push("domain=f.test".to_owned()),
+            |source| source.tls.intercept = Intercept::Always,
+            |source| source.tls.passthrough.push("a.test".to_owned()),
         ];
         let changed = changes.map(|change| {
             let mut source = source();
@@ -84,7 +92,7 @@ mod tests {
     fn it_is_the_same_for_ever() {
         assert_eq!(
             source().hash(),
-            "0ba5c76951b3ee546393a8f46f0381c74bae92bb5e202f44508ba127c7429a83"
+            "ebe6efbde7de6f0c853a5e902cfc59cb047c8aaceeaa2ac3c1f586887fb7aca6"
         );
         assert_eq!(
             PolicySource {

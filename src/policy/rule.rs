@@ -3,7 +3,8 @@
 //! Owns the rule language. Knows nothing of files, of which list a rule is in, or of how denials
 //! are worded. Invariant: a key that is left out means *the usual* in a rule that allows (ports 80
 //! and 443, HTTP and HTTPS) and *any* in a rule that denies; what can't be read (the path of an
-//! HTTPS request) never matches a rule that allows and always matches one that denies.
+//! HTTPS request that isn't intercepted) never matches a rule that allows and always matches one
+//! that denies.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -48,6 +49,36 @@ impl Rule {
     /// Whether it asks for the method or the path, so that it fits only what can be read.
     pub(super) fn reads_request(&self) -> bool {
         self.methods.is_some() || self.paths.is_some()
+    }
+
+    /// Whether it asks for what only the requests within TLS say.
+    pub(super) fn reads_tls(&self) -> bool {
+        self.reads_request() && self.is_about_tls()
+    }
+
+    /// Whether what runs over TLS is among what it is for.
+    pub(super) fn is_about_tls(&self) -> bool {
+        let usual = self.usual_protocols();
+        usual.contains(&Protocol::Https) || usual.contains(&Protocol::Tcp)
+    }
+
+    /// Whether it is about this name, and of addresses about this one, if it has no names.
+    pub(super) fn could_be_about(&self, name: &Hostname, address: IpAddr) -> bool {
+        self.is_about(name) && (!self.is_for_addresses() || self.touches(address))
+    }
+
+    /// Whether one of its names is a pattern that fits this name.
+    pub(super) fn has_pattern_for(&self, name: &Hostname) -> bool {
+        let mut domains = self.domains.iter().flatten();
+        domains.any(|domain| domain.is_pattern() && domain.matches(name))
+    }
+
+    /// A name that each of its names and patterns fits, one for each.
+    pub(super) fn examples(&self) -> impl Iterator<Item = Hostname> {
+        self.domains
+            .iter()
+            .flatten()
+            .filter_map(DomainPattern::example)
     }
 
     /// Whether it allows connections to this name, if the name leads where [`Self::leads_to`] says.
@@ -124,12 +155,6 @@ impl Rule {
                 && attempt.path.is_some_and(|path| self.path_fits(path))
     }
 
-    /// Whether it could fit a request within TLS.
-    pub(super) fn is_about_https(&self) -> bool {
-        let fits = |protocol: &Protocol| matches!(protocol, Protocol::Https | Protocol::Tcp);
-        self.usual_protocols().iter().any(fits)
-    }
-
     /// The TCP or UDP ports on which it could allow something.
     pub(super) fn allowed_ports(&self, udp: bool) -> impl Iterator<Item = (u16, u16)> {
         let protocols = self
@@ -149,23 +174,25 @@ impl Rule {
 
     /// The same before it is known which address will be connected to.
     pub(super) fn forbids_but_for_address(&self, attempt: &Attempt<'_>) -> bool {
-        let forbidden: &[Protocol] = match &self.protocols {
-            Some(written) => written,
-            None if self.reads_request() => &[Protocol::Http, Protocol::Https],
-            None => &[Protocol::Tcp, Protocol::Udp],
-        };
-        let over_tcp = forbidden.contains(&Protocol::Tcp) && attempt.protocol != Protocol::Udp;
-        (over_tcp || forbidden.contains(&attempt.protocol))
-            && self
-                .ports
-                .as_ref()
-                .is_none_or(|ports| ports.contains(attempt.destination.port()))
+        self.forbids_on(attempt.protocol, attempt.destination.port())
             && self
                 .domains
                 .as_ref()
                 .is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
             && attempt.method.is_none_or(|method| self.method_fits(method))
             && attempt.path.is_none_or(|path| self.path_fits(path))
+    }
+
+    /// Whether, standing in a list of denials, it forbids something of this protocol on this port.
+    pub(super) fn forbids_on(&self, protocol: Protocol, port: u16) -> bool {
+        let forbidden: &[Protocol] = match &self.protocols {
+            Some(written) => written,
+            None if self.reads_request() => &[Protocol::Http, Protocol::Https],
+            None => &[Protocol::Tcp, Protocol::Udp],
+        };
+        let over_tcp = forbidden.contains(&Protocol::Tcp) && protocol != Protocol::Udp;
+        (over_tcp || forbidden.contains(&protocol))
+            && self.ports.as_ref().is_none_or(|ports| ports.contains(port))
     }
 
     /// Whether, standing in a list of denials, it could forbid a TCP connection to this address and

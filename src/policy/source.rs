@@ -21,6 +21,50 @@ pub struct PolicySource {
     /// Something that the reader of a denial should know (`no policy file
     /// /etc/boundary/policies/default.yaml`).
     pub note: Option<String>,
+    /// Which TLS is intercepted. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub tls: TlsSource,
+}
+
+/// Which TLS is intercepted, as a policy file says under `tls`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TlsSource {
+    /// When it is.
+    pub intercept: Intercept,
+    /// Names, or patterns as for `domain`, to which it never is.
+    pub passthrough: Vec<String>,
+}
+
+/// When TLS is intercepted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Intercept {
+    /// Never: no rule may then need it.
+    Never,
+    /// To names whose rules ask for what only a request says.
+    #[default]
+    Auto,
+    /// To every name.
+    Always,
+}
+
+impl Intercept {
+    /// Its name in policy files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Auto => "auto",
+            Self::Always => "always",
+        }
+    }
+
+    /// Reads `never`, `auto` or `always`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Never, Self::Auto, Self::Always]
+            .into_iter()
+            .find(|one| one.name() == text)
+    }
 }
 
 /// Whether a denial ends the attempt.

@@ -7,20 +7,26 @@
 use std::sync::Arc;
 
 use super::rule::Rule;
+use super::source::Intercept;
 
 mod mistakes;
 mod yaml;
 
-use mistakes::Mistakes;
 pub use mistakes::{Mistake, all_of};
+use mistakes::{Mistakes, NEEDS_INTERCEPTION};
 pub use yaml::{MAX_FILE, RuleFile, parse_file};
 
 /// Reads rules from an annotation or an option: one a line, or separated by `;`. Gives their texts.
+/// `intercept`: when the policy that they are added to has TLS intercepted.
 ///
 /// # Errors
 /// Every mistake in every rule (after many, a last one says that there are more); a text without a
-/// rule is one.
-pub fn parse_list(origin: &str, text: &str) -> Result<Vec<String>, Vec<Mistake>> {
+/// rule is one, and so is a rule that needs TLS to be intercepted where it never is.
+pub fn parse_list(
+    origin: &str,
+    text: &str,
+    intercept: Intercept,
+) -> Result<Vec<String>, Vec<Mistake>> {
     let mut mistakes = Mistakes::new(origin);
     let texts = text
         .split(['\n', ';'])
@@ -28,7 +34,12 @@ pub fn parse_list(origin: &str, text: &str) -> Result<Vec<String>, Vec<Mistake>>
         .filter(|text| !text.is_empty());
     let rules: Vec<String> = texts
         .map(str::to_owned)
-        .inspect(|rule| mistakes.check(None, rule))
+        .inspect(|text| {
+            let rule = mistakes.check(None, text);
+            if intercept == Intercept::Never && rule.is_some_and(|rule| rule.reads_tls()) {
+                mistakes.add(None, "tls", NEEDS_INTERCEPTION);
+            }
+        })
         .collect();
     if rules.is_empty() {
         mistakes.add(None, "", "contains no rule");

@@ -151,6 +151,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             allow: rules.allow,
             deny: rules.deny,
             note,
+            tls: rules.tls,
             ..PolicySource::default()
         }
     }
@@ -194,7 +195,8 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
     }
 
     /// The policy with `boundary.allow` and the ceiling over it. A denial in the ceiling's file
-    /// holds as one in the policy's: denials beat every allowance, wherever either is written.
+    /// holds as one in the policy's: denials beat every allowance, wherever either is written. Which
+    /// TLS is intercepted, only the policy's file says.
     fn widened(&mut self, mut source: PolicySource) -> PolicySource {
         let Some(text) = self.annotations.get(ALLOW) else {
             return source;
@@ -206,7 +208,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             ));
             return source;
         }
-        match text::parse_list(&format!("annotation {ALLOW}"), text) {
+        match text::parse_list(&format!("annotation {ALLOW}"), text, source.tls.intercept) {
             Ok(rules) => source.annotated = rules,
             Err(mistakes) => self.mistakes.extend(mistakes),
         }

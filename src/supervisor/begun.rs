@@ -86,7 +86,11 @@ fn keeper(plan: &Plan, meeting: &Meeting, caller: &Process) -> anyhow::Result<()
         return Ok(());
     };
     let waits = !order.plan.ready_by_start;
-    keep(order, Hook::Came { stream, waits }, Ground::Laid(begun))
+    keep(
+        order,
+        Hook::Came { stream, waits },
+        Ground::Laid(Box::new(begun)),
+    )
 }
 
 /// Makes what needs no container, and waits for one.

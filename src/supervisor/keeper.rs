@@ -86,7 +86,7 @@ pub(super) struct Groundwork {
 /// Whether there is that already.
 pub(super) enum Ground {
     /// It was begun.
-    Laid(Groundwork),
+    Laid(Box<Groundwork>),
     /// It is made once the keeper is where it will be charged for it.
     ToBeLaid,
 }
@@ -114,7 +114,7 @@ fn prepare(
     let (not_bounded, ground, departure) = match ground {
         Ground::Laid(mut ground) => {
             let departure = found.depart(&mut ground.gateway)?;
-            (bound(order)?, ground, departure)
+            (bound(order)?, *ground, departure)
         }
         Ground::ToBeLaid => {
             let not_bounded = bound(order)?;
@@ -129,11 +129,12 @@ fn prepare(
         .namespace
         .inside(Sockets::open)
         .context("open the filter's sockets")?;
-    let journal = Journal::open(&plan.audit, &plan.container, about(plan))
+    let journal = Journal::open(&plan.audit, &plan.container, about(plan, &policy))
         .with_context(|| format!("open the audit file {}", plan.audit.display()))?;
     plan.notices
         .iter()
         .chain(&not_bounded)
+        .chain(&policy.notices())
         .for_each(|notice| journal.notice(notice));
     let links = ContainerLinks::open(gateway, found.container, plan.exit)?;
     confine::allow_open_files(OPEN_FILES)?;
@@ -199,12 +200,13 @@ fn guard_of(holder: ProcessId) -> anyhow::Result<Option<Guard>> {
 }
 
 /// What the record's first line says.
-fn about(plan: &Plan) -> About {
+fn about(plan: &Plan, policy: &Policy) -> About {
     About {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         policy: clean(&plan.policy.name, MAX_NAME),
         policy_hash: plan.policy.hash(),
         mode: plan.policy.mode.to_string(),
+        intercepts: policy.may_intercept(),
         identity: plan.identity.clone(),
         ..About::default()
     }

@@ -124,6 +124,7 @@ fn make_about_clean(about: &mut About) {
         policy,
         policy_hash,
         mode,
+        intercepts: _,
         identity,
     } = about;
     let ContainerIdentity {

@@ -72,6 +72,7 @@ impl Script {
             policy: "default".to_owned(),
             policy_hash: "00".to_owned(),
             mode: "enforce".to_owned(),
+            intercepts: false,
             identity,
         };
         self.line(Event::Start, |line| line.gateway = Some(Box::new(about)));

@@ -179,7 +179,7 @@ fn event(line: &Line) -> String {
     }
 }
 
-/// `web (nginx:1), policy default (enforce), boundary-shim 0.1.0`.
+/// `web (nginx:1), policy default (enforce, intercepts TLS), boundary-shim 0.1.0`.
 fn start(line: &Line) -> String {
     let about = line.gateway.as_deref().cloned().unwrap_or_default();
     let who = about.identity.name.as_deref().unwrap_or(&line.container);
@@ -189,7 +189,12 @@ fn start(line: &Line) -> String {
         .map(|image| format!(" ({image})"))
         .unwrap_or_default();
     let (policy, mode, program) = (about.policy, about.mode, about.program);
-    format!("{who}{image}, policy {policy} ({mode}), boundary-shim {program}")
+    let intercepts = if about.intercepts {
+        ", intercepts TLS"
+    } else {
+        ""
+    };
+    format!("{who}{image}, policy {policy} ({mode}{intercepts}), boundary-shim {program}")
 }
 
 /// `gateway ended (the gateway was killed): 12 allowed, 3 denied, 1.2 MiB out, 3.4 MiB in`.

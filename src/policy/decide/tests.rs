@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use super::*;
 
+mod coder_boundary;
+mod interception;
 mod laws;
 
 fn texts(rules: &[&str]) -> Vec<String> {
@@ -48,6 +50,15 @@ impl Try {
         Self {
             request,
             ..Self::new(Protocol::Http, name, "192.0.2.1:80")
+        }
+    }
+
+    /// Within TLS that is intercepted.
+    fn https_request(method: &str, name: &str, path: &str) -> Self {
+        let request = Some((method.to_owned(), path.to_owned()));
+        Self {
+            request,
+            ..Self::https(name)
         }
     }
 
@@ -214,9 +225,9 @@ fn a_denial_that_can_not_be_read_says_so() {
     let policy = policy(&["domain=x.test"], &["domain=x.test method=POST"]);
     let denial = Try::https("x.test").denial(&policy);
     assert!(
-        denial
-            .reason
-            .ends_with("forbids it, because its method and path can't be read"),
+        denial.reason.ends_with(
+            "forbids it, because this TLS is not intercepted, so its requests are not read"
+        ),
         "{denial:?}"
     );
     assert!(Try::http("GET", "x.test", "/").is_allowed(&policy));
@@ -503,7 +514,7 @@ fn a_denial_says_when_a_rule_needed_what_https_hides() {
     let policy = policy(&["method=GET domain=api.test"], &[]);
     assert_eq!(
         Try::https("api.test").denial(&policy).reason,
-        "no rule allows it: \"method=GET domain=api.test\" needs a method and a path that can't be read here"
+        "no rule allows it: \"method=GET domain=api.test\" needs a method and a path, but this TLS is not intercepted, so its requests are not read"
     );
 }
 

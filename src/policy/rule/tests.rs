@@ -98,11 +98,18 @@ fn methods_and_paths_fit_what_was_read_and_nothing_else() {
             "{text}: {method:?} {path:?}"
         );
     }
-    let unreadable = Attempt {
-        protocol: Protocol::Https,
-        ..read(Some("GET"), Some("/a"))
-    };
-    assert!(!rule("method=GET").allows_request(&unreadable));
+    for (protocol, expected) in [
+        (Protocol::Http, true),
+        (Protocol::Https, true),
+        (Protocol::Tcp, false),
+        (Protocol::Udp, false),
+    ] {
+        let attempt = Attempt {
+            protocol,
+            ..read(Some("GET"), Some("/a"))
+        };
+        assert_eq!(rule("method=GET").allows_request(&attempt), expected);
+    }
 }
 
 #[test]
@@ -188,8 +195,8 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         ("cidr=10.0.0.0/33", vec![("cidr", "not a network")]),
         ("cidr=fe80::1%eth0", vec![("cidr", "not a network")]),
         ("cidr=::ffff:10.0.0.0/104", vec![("cidr", "a.b.c.d")]),
-        ("method=GET proto=tcp", vec![("proto", "plain HTTP")]),
-        ("path=/a proto=https,udp", vec![("proto", "plain HTTP")]),
+        ("method=GET proto=tcp", vec![("proto", "HTTP and HTTPS")]),
+        ("path=/a proto=tcp,udp", vec![("proto", "HTTP and HTTPS")]),
         (
             "domain=*x path=a port=0 foo=1 cidr=z",
             vec![

@@ -67,14 +67,13 @@ impl Rule {
             networks: words.list("cidr", network).unwrap_or_default().into(),
         };
         if rule.reads_request()
-            && rule
-                .protocols
-                .as_ref()
-                .is_some_and(|list| !list.contains(&Protocol::Http))
+            && rule.protocols.as_ref().is_some_and(|list| {
+                !list.contains(&Protocol::Http) && !list.contains(&Protocol::Https)
+            })
         {
             words.mistake(
                 "proto",
-                "method and path are read in plain HTTP only: without http this rule never matches",
+                "method and path are read in HTTP and HTTPS only: without http or https this rule never matches",
             );
         }
         if words.mistakes.is_empty() {

@@ -7,6 +7,10 @@ use crate::policy::rule::Rule;
 /// Mistakes that are listed before the rest is left out.
 pub(super) const MAX_MISTAKES: usize = 50;
 
+/// Said of a rule that asks for what only the requests within TLS say, where none is intercepted.
+pub(super) const NEEDS_INTERCEPTION: &str = "the rule needs TLS to be intercepted, which tls says never is: write proto=http in the rule, or \
+                                            intercept: auto";
+
 /// One mistake, with the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -77,13 +81,19 @@ impl Mistakes {
         });
     }
 
-    /// Notes what is wrong with a rule, if anything is.
-    pub(super) fn check(&mut self, line: Option<usize>, rule: &str) {
+    /// Reads a rule, or notes what is wrong with it.
+    pub(super) fn check(&mut self, line: Option<usize>, rule: &str) -> Option<Rule> {
         if self.is_full() {
-            return;
+            return None;
         }
-        for mistake in Rule::parse(rule).err().into_iter().flatten() {
-            self.add(line, &mistake.key, mistake.message);
+        match Rule::parse(rule) {
+            Ok(rule) => Some(rule),
+            Err(found) => {
+                for mistake in found {
+                    self.add(line, &mistake.key, mistake.message);
+                }
+                None
+            }
         }
     }
 

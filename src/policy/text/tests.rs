@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::mistakes::MAX_MISTAKES;
 use super::*;
+use crate::policy::source::TlsSource;
 
 fn mistakes(content: &str) -> Vec<String> {
     parse_file("p.yaml", content)
@@ -85,13 +86,124 @@ fn all_mistakes_are_told_at_once_each_with_file_line_and_key() {
         "p.yaml:4: port: \"0\": ",
         "p.yaml:5: allow: a rule must be a plain string",
         "p.yaml:6: rule: empty; ",
-        "p.yaml:7: alow: unknown key; a policy has allow and deny",
+        "p.yaml:7: alow: unknown key; a policy has allow, deny and tls",
         "p.yaml:8: deny: expected a list of rules",
         "p.yaml:9: allow: written twice",
     ]) {
         assert!(mistake.starts_with(expected), "{mistake}\n{expected}");
     }
     assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
+fn a_policy_says_which_tls_is_intercepted() {
+    let tls = |content: &str| parse_file("p.yaml", content).unwrap().tls;
+    for empty in ["", "tls:\n", "tls: {}", "tls: {passthrough: }"] {
+        assert_eq!(tls(empty), TlsSource::default(), "{empty}");
+    }
+    for (content, intercept, passthrough) in [
+        ("tls: {intercept: auto}", Intercept::Auto, &[][..]),
+        ("tls: {intercept: never}", Intercept::Never, &[]),
+        (
+            "tls:\n  passthrough:\n    - a.test\n    - '*.b.test'\n  intercept: always\nallow: []\n",
+            Intercept::Always,
+            &["a.test", "*.b.test"],
+        ),
+    ] {
+        let read = tls(content);
+        assert_eq!(
+            (read.intercept, read.passthrough.as_slice()),
+            (
+                intercept,
+                &*passthrough
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+            ),
+            "{content}"
+        );
+    }
+    for (content, expected) in [
+        (
+            "tls: auto\n",
+            "p.yaml:1: tls: expected intercept and passthrough",
+        ),
+        ("tls: [auto]\n", "p.yaml:1: tls: expected intercept"),
+        (
+            "tls:\n  intercept: off\n",
+            "p.yaml:2: intercept: expected never, auto or always",
+        ),
+        ("tls:\n  intercept:\n", "p.yaml:2: intercept: expected"),
+        (
+            "tls: {intercept: [auto]}\n",
+            "p.yaml:1: intercept: expected",
+        ),
+        (
+            "tls: {pasthrough: []}\n",
+            "p.yaml:1: pasthrough: unknown key; tls has intercept and passthrough",
+        ),
+        (
+            "tls: {passthrough: a.test}\n",
+            "p.yaml:1: passthrough: expected a list of names",
+        ),
+        (
+            "tls: {passthrough: [[a]]}\n",
+            "p.yaml:1: passthrough: a name must be",
+        ),
+        (
+            "tls:\n  passthrough:\n  - a.test\n  - a.*\n",
+            "p.yaml:4: passthrough: \"a.*\": `*` can't be the last",
+        ),
+        (
+            "tls: {passthrough: ['']}\n",
+            "p.yaml:1: passthrough: \"\": a name is missing",
+        ),
+        (
+            "tls: {intercept: auto, intercept: auto}\n",
+            "p.yaml:1: intercept: written twice",
+        ),
+        ("tls: {}\ntls: {}\n", "p.yaml:2: tls: written twice"),
+    ] {
+        let found = mistakes(content);
+        assert!(
+            found.len() == 1 && found[0].starts_with(expected),
+            "{content} {found:?}"
+        );
+    }
+}
+
+#[test]
+fn where_nothing_is_intercepted_a_rule_that_needs_it_is_a_mistake_with_its_line() {
+    let content = concat!(
+        "allow:\n",
+        "  - domain=a.test\n",
+        "  - method=GET domain=a.test\n",
+        "  - method=GET proto=http domain=a.test\n",
+        "  - path=/a proto=http,https domain=a.test\n",
+        "deny:\n",
+        "  - path=/admin/*\n",
+        "tls: {intercept: never}\n",
+    );
+    let found = mistakes(content);
+    let lines: Vec<_> = found
+        .iter()
+        .map(|mistake| mistake.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(lines, ["p.yaml:3", "p.yaml:5", "p.yaml:7"], "{found:?}");
+    assert!(
+        found[0].starts_with("p.yaml:3: tls: the rule needs TLS to be intercepted"),
+        "{found:?}"
+    );
+    assert!(parse_file("p.yaml", &content.replace("never", "auto")).is_ok());
+    let list = |intercept| {
+        parse_list(
+            "annotation",
+            "domain=a.test; method=GET domain=a.test",
+            intercept,
+        )
+    };
+    assert!(list(Intercept::Always).is_ok());
+    assert_eq!(list(Intercept::Never).unwrap_err().len(), 1);
 }
 
 #[test]
@@ -220,6 +332,7 @@ fn a_list_of_rules_is_separated_by_lines_or_semicolons() {
     let rules = parse_list(
         "annotation",
         "domain=a.test; method=GET domain=b.test\n\n domain=c.test;",
+        Intercept::Auto,
     )
     .unwrap();
     assert_eq!(
@@ -228,11 +341,11 @@ fn a_list_of_rules_is_separated_by_lines_or_semicolons() {
     );
     for empty in ["", " ;\n; "] {
         assert_eq!(
-            parse_list("annotation", empty).unwrap_err()[0].to_string(),
+            parse_list("annotation", empty, Intercept::Auto).unwrap_err()[0].to_string(),
             "annotation: contains no rule"
         );
     }
-    let found = parse_list("annotation", "domain=*x;foo=1").unwrap_err();
+    let found = parse_list("annotation", "domain=*x;foo=1", Intercept::Auto).unwrap_err();
     assert_eq!(
         found
             .iter()
@@ -246,12 +359,12 @@ proptest! {
     #[test]
     fn any_text_is_judged_without_a_panic(text in any::<String>()) {
         let _ = parse_file("p.yaml", &text);
-        let _ = parse_list("annotation", &text);
+        let _ = parse_list("annotation", &text, Intercept::Auto);
     }
 
     #[test]
     fn texts_that_look_like_policies_are_judged_without_a_panic(
-        text in "(allow|deny|x|\\? |- |: |:\n|\n|  |\\[|\\]|\\{|\\}|,|&a |\\*a|!t |\"|'|\\||>|domain=a\\.test|#|---\n|\\.\\.\\.\n){0,30}",
+        text in "(allow|deny|tls|intercept|passthrough|never|x|\\? |- |: |:\n|\n|  |\\[|\\]|\\{|\\}|,|&a |\\*a|!t |\"|'|\\||>|domain=a\\.test|#|---\n|\\.\\.\\.\n){0,30}",
     ) {
         if let Ok(file) = parse_file("p.yaml", &text) {
             for rule in file.allow.iter().chain(&file.deny) {

@@ -2,8 +2,10 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::mistakes::{Mistake, Mistakes};
-use crate::escape::excerpt;
+use super::mistakes::{Mistake, Mistakes, NEEDS_INTERCEPTION};
+use crate::escape::{excerpt, quoted};
+use crate::policy::domain::DomainPattern;
+use crate::policy::source::{Intercept, TlsSource};
 
 /// Longest policy or configuration file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
@@ -26,19 +28,22 @@ const FOREIGN_KEYS: [&str; 11] = [
 /// Nesting that is followed; deeper files are rejected.
 const MAX_DEPTH: i32 = 16;
 
-/// The rules of one file, in order, each of them checked.
+/// What one file says, the rules in order and each of them checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuleFile {
     /// Rules that allow.
     pub allow: Vec<String>,
     /// Rules that deny.
     pub deny: Vec<String>,
+    /// Which TLS is intercepted.
+    pub tls: TlsSource,
 }
 
 /// Reads a policy file's text. `origin` names it in mistakes.
 ///
 /// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's
-/// name for `allow`, whose other keys are passed over. A missing or empty list has no rules.
+/// name for `allow`, whose other keys are passed over. A missing or empty list has no rules. `tls`
+/// is a mapping: `intercept` (`never`, `auto`, `always`) and `passthrough`, a list of names.
 ///
 /// # Errors
 /// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last
@@ -47,6 +52,7 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
     let mut walk = Walk {
         events: Parser::new_from_str(content),
         mistakes: Mistakes::new(origin),
+        reading: Vec::new(),
     };
     if content.len() > MAX_FILE {
         walk.mistakes
@@ -59,12 +65,17 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
         walk.mistakes
             .add(Some(line), "", format!("not YAML: {what}"));
     }
+    if rules.tls.intercept == Intercept::Never {
+        walk.refuse_reading();
+    }
     walk.mistakes.or(rules)
 }
 
 struct Walk<'a> {
     events: Parser<'a, StrInput<'a>>,
     mistakes: Mistakes,
+    /// The lines of the rules that need TLS to be intercepted.
+    reading: Vec<usize>,
 }
 
 /// A key and the line it stands in.
@@ -94,7 +105,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         line(span),
                         "",
-                        "a policy is a mapping with the lists allow and deny",
+                        "a policy is a mapping with the lists allow and deny, and tls",
                     );
                     self.skip(&event)?;
                 }
@@ -112,12 +123,13 @@ impl<'a> Walk<'a> {
             match key.as_str() {
                 "allow" | "allowlist" => self.rules((&key, line), &mut rules.allow)?,
                 "deny" => self.rules((&key, line), &mut rules.deny)?,
+                "tls" => self.tls(line, &mut rules.tls)?,
                 foreign if FOREIGN_KEYS.contains(&foreign) => self.value()?,
                 _ => {
                     self.mistakes.add(
                         Some(line),
                         &excerpt(&key),
-                        "unknown key; a policy has allow and deny",
+                        "unknown key; a policy has allow, deny and tls",
                     );
                     self.value()?;
                     continue;
@@ -145,18 +157,83 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn rules(
+    /// `tls: {intercept: auto, passthrough: [bank.example.org]}`.
+    fn tls(&mut self, at: usize, tls: &mut TlsSource) -> Result<(), ScanError> {
+        let (event, _) = self.next()?;
+        match event {
+            Event::MappingStart(..) => {}
+            event if is_null(&event) => return Ok(()),
+            event => {
+                self.mistakes
+                    .add(Some(at), "tls", "expected intercept and passthrough");
+                return self.skip(&event);
+            }
+        }
+        let mut seen: Vec<String> = Vec::new();
+        while let Some((key, line)) = self.key()? {
+            if seen.contains(&key) {
+                self.mistakes
+                    .add(Some(line), &excerpt(&key), "written twice");
+            }
+            match key.as_str() {
+                "intercept" => self.intercept(&mut tls.intercept)?,
+                "passthrough" => self.list((&key, line), &PASSTHROUGH, |walk, line, name| {
+                    if let Err(hint) = DomainPattern::parse(&name) {
+                        let message = format!("{}: {hint}", quoted(&name));
+                        walk.mistakes.add(Some(line), "passthrough", message);
+                    }
+                    tls.passthrough.push(name);
+                })?,
+                _ => {
+                    let message = "unknown key; tls has intercept and passthrough";
+                    self.mistakes.add(Some(line), &excerpt(&key), message);
+                    self.value()?;
+                }
+            }
+            seen.push(key);
+        }
+        Ok(())
+    }
+
+    fn intercept(&mut self, intercept: &mut Intercept) -> Result<(), ScanError> {
+        let (event, span) = self.next()?;
+        let read = match &event {
+            Event::Scalar(text, ..) => Intercept::parse(text),
+            _ => None,
+        };
+        match read {
+            Some(read) => *intercept = read,
+            None => {
+                let message = "expected never, auto or always";
+                self.mistakes.add(line(span), "intercept", message);
+            }
+        }
+        self.skip(&event)
+    }
+
+    fn rules(&mut self, key: (&str, usize), rules: &mut Vec<String>) -> Result<(), ScanError> {
+        self.list(key, &RULES, |walk, line, rule| {
+            let parsed = walk.mistakes.check(Some(line), &rule);
+            if parsed.is_some_and(|rule| rule.reads_tls()) {
+                walk.reading.push(line);
+            }
+            rules.push(rule);
+        })
+    }
+
+    /// Walks over a list: each of its texts is given to `item`, with its line.
+    fn list(
         &mut self,
         (key, at): (&str, usize),
-        rules: &mut Vec<String>,
+        of: &ListWords,
+        mut item: impl FnMut(&mut Self, usize, String),
     ) -> Result<(), ScanError> {
         let (event, _) = self.next()?;
         match event {
             Event::SequenceStart(..) => {}
             event if is_null(&event) => return Ok(()),
             event => {
-                self.mistakes
-                    .add(Some(at), key, "expected a list of rules, each after a dash");
+                self.mistakes.add(Some(at), key, of.expected);
                 return self.skip(&event);
             }
         }
@@ -164,20 +241,19 @@ impl<'a> Walk<'a> {
             let (event, span) = self.next()?;
             match event {
                 Event::SequenceEnd => return Ok(()),
-                event if is_null(&event) => self.mistakes.check(line(span), ""),
-                Event::Scalar(text, ..) => {
-                    self.mistakes.check(line(span), &text);
-                    rules.push(text.into_owned());
-                }
+                event if is_null(&event) => item(self, span.start.line(), String::new()),
+                Event::Scalar(text, ..) => item(self, span.start.line(), text.into_owned()),
                 event => {
-                    self.mistakes.add(
-                        line(span),
-                        key,
-                        "a rule must be a plain string like domain=example.org, not an alias",
-                    );
+                    self.mistakes.add(line(span), key, of.one);
                     self.skip(&event)?;
                 }
             }
+        }
+    }
+
+    fn refuse_reading(&mut self) {
+        for line in std::mem::take(&mut self.reading) {
+            self.mistakes.add(Some(line), "tls", NEEDS_INTERCEPTION);
         }
     }
 
@@ -210,6 +286,21 @@ impl<'a> Walk<'a> {
         Ok((event, span))
     }
 }
+
+/// What is said of a list that isn't one, and of an item that isn't of it.
+struct ListWords {
+    expected: &'static str,
+    one: &'static str,
+}
+
+const RULES: ListWords = ListWords {
+    expected: "expected a list of rules, each after a dash",
+    one: "a rule must be a plain string like domain=example.org, not an alias",
+};
+const PASSTHROUGH: ListWords = ListWords {
+    expected: "expected a list of names, each after a dash",
+    one: "a name must be a plain string like bank.example.org, not an alias",
+};
 
 /// How much deeper the walk is after this event.
 fn step(event: &Event<'_>) -> i32 {

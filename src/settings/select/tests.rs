@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use crate::policy::Intercept;
 use crate::settings::Annotations;
 
 /// A host: its files, and what its settings let annotations do.
@@ -242,6 +243,37 @@ fn all_mistakes_are_told_at_once() {
     }
     let found = host.mistakes(Some("../x"), &[("boundary.policy", "a/b")]);
     assert_eq!(found.len(), 2, "{found:#?}");
+}
+
+#[test]
+fn which_tls_is_intercepted_only_the_policys_own_file_says() {
+    let host = Host::new(&[
+        (
+            "npm",
+            "allow: [domain=a.test]\ntls: {intercept: never, passthrough: [b.test]}\n",
+        ),
+        (
+            "top",
+            "allow: ['domain=*.test']\ntls: {intercept: always}\n",
+        ),
+    ]);
+    let host = host.opening(&[], &[Mode::Enforce], Some("top"));
+    let source = host.source(Some("npm"), &[("boundary.allow", "domain=c.test")]);
+    assert_eq!(
+        (source.tls.intercept, source.tls.passthrough),
+        (Intercept::Never, vec!["b.test".to_owned()])
+    );
+    let found = host.mistakes(
+        Some("npm"),
+        &[("boundary.allow", "method=GET domain=c.test")],
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("annotation boundary.allow: tls: the rule needs TLS"),
+        "{found:?}"
+    );
+    let found = host.mistakes(Some("npm"), &[("boundary.tls", "never")]);
+    assert!(found[0].contains("unknown annotation"), "{found:?}");
 }
 
 #[test]

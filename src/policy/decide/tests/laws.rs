@@ -53,7 +53,9 @@ fn any_try() -> impl Strategy<Value = Try> {
     ]);
     (protocol, name, any_address(), port, request).prop_map(
         |(protocol, name, address, port, (method, path))| {
-            let request = (protocol == Http).then(|| (method.to_owned(), path.to_owned()));
+            // Of TLS, what is intercepted.
+            let is_read = protocol == Http || (protocol == Https && path != "/");
+            let request = is_read.then(|| (method.to_owned(), path.to_owned()));
             Try {
                 request,
                 ..Try::new(protocol, name, &SocketAddr::new(address, port).to_string())
