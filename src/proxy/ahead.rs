@@ -130,6 +130,14 @@ impl Ahead {
         }
     }
 
+    /// Whether the client has not been given a word of the server's: one of HTTP/2 may speak first.
+    pub(super) fn has_passed_nothing(&self) -> bool {
+        match &self.state {
+            DialState::Dialling(_) => true,
+            DialState::Connected { connected, ended } => !ended && !connected.has_passed,
+        }
+    }
+
     /// Gives the connection for a permit, waiting for it to be made; none where that permit is for
     /// something else.
     ///
@@ -137,7 +145,7 @@ impl Ahead {
     /// Where it could not be made; and a denial where the permit is for something else and the
     /// client has already heard this server: the words of two servers aren't mixed.
     async fn serve(self, flow: &Flow, permit: &Permit) -> Result<Option<Connected>, DialError> {
-        let unused = self.is_silent() && self.sent == 0;
+        let unused = self.has_passed_nothing() && self.sent == 0;
         let tried = |wanted: &Permit| self.permit.routes().any(|one| one.leads_where(wanted));
         if self.permit.leads_where(permit) {
             let dialled = match self.state {

@@ -18,6 +18,7 @@ use super::dial::{DialError, Upstream};
 use super::flow::Flow;
 use super::http::origin::Origin;
 use super::http::{self, Said};
+use super::http2;
 use super::identify::{self, Answer, Identity};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
 use super::splice::{Early, Ends, splice_both};
@@ -78,7 +79,11 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_silent) => {
             Box::pin(http::serve(flow, client, Origin::Clear, said, entry, ahead)).await;
         }
-        Ok(Identity::Http) => {
+        Ok(Identity::Http2) if ahead.as_ref().is_none_or(Ahead::has_passed_nothing) => {
+            let origin = Origin::Clear;
+            Box::pin(http2::serve(flow, client, said, origin, entry, ahead, None)).await;
+        }
+        Ok(Identity::Http | Identity::Http2) => {
             entry.deny(&Denial::because(
                 "the server sent data before the client's HTTP request",
             ));
@@ -179,7 +184,7 @@ fn heard(answer: &Answer<Identity>, bytes: &[u8]) -> Heard {
         Answer::NeedMore if bytes.is_empty() => Heard::Nothing,
         Answer::NeedMore => Heard::Unclear,
         Answer::Found(Identity::Tls(_)) => Heard::Tls,
-        Answer::Found(Identity::Http) => Heard::Request,
+        Answer::Found(Identity::Http | Identity::Http2) => Heard::Request,
         Answer::Found(Identity::Opaque) | Answer::Not => Heard::Neither,
         Answer::Refused(_) => Heard::Refused,
     }

@@ -36,7 +36,7 @@ pub(super) struct ConnectionServices {
 pub(super) type MethodAndPath<'a> = (&'a str, Option<&'a str>);
 
 /// A captured connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Flow {
     services: Arc<ConnectionServices>,
     source: SocketAddr,

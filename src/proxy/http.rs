@@ -12,7 +12,7 @@ mod framing;
 mod head;
 mod incoming;
 pub(super) mod origin;
-mod ours;
+pub(super) mod ours;
 pub mod request;
 
 use std::borrow::Cow;

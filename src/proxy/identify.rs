@@ -20,6 +20,8 @@ pub enum Identity {
     Tls(tls::Hello),
     /// Something that says it is HTTP/1.
     Http,
+    /// HTTP/2, by prior knowledge.
+    Http2,
     /// None of these.
     Opaque,
 }
@@ -42,7 +44,8 @@ pub fn identify(bytes: &[u8], pretences: Denials) -> Answer<Identity> {
         Answer::Not => {}
     }
     match http::read(bytes) {
-        Answer::Found(()) => Answer::Found(Identity::Http),
+        Answer::Found(http::Version::One) => Answer::Found(Identity::Http),
+        Answer::Found(http::Version::Two) => Answer::Found(Identity::Http2),
         Answer::NeedMore => Answer::NeedMore,
         Answer::Refused(why) => Answer::Refused(why),
         Answer::Not => match pretence::read(bytes, pretences) {

@@ -48,7 +48,7 @@ pub(super) enum Heard {
     Request,
     /// Neither.
     Neither,
-    /// What could hide either, or is HTTP in a version that isn't read.
+    /// What could hide either, or is HTTP in a version that there isn't.
     Refused,
 }
 

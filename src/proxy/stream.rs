@@ -438,7 +438,17 @@ impl Stream {
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let count = match self.0.session.get() {
             None => self.tcp().try_write(bytes)?,
-            Some(session) => locked(session).write(self.tcp(), bytes)?,
+            Some(session) => locked(session).write(self.tcp(), &[io::IoSlice::new(bytes)])?,
+        };
+        self.sent(count);
+        Ok(count)
+    }
+
+    /// The same of several pieces.
+    fn try_write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let count = match self.0.session.get() {
+            None => self.tcp().try_write_vectored(slices)?,
+            Some(session) => locked(session).write(self.tcp(), slices)?,
         };
         self.sent(count);
         Ok(count)
@@ -677,6 +687,24 @@ impl AsyncWrite for Stream {
                 outcome => return Poll::Ready(outcome),
             }
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp().poll_write_ready(cx))?;
+            match self.try_write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -125,15 +125,11 @@ async fn tls_without_a_name_is_not_allowed_by_a_rule_for_names() {
 #[tokio::test]
 async fn what_nobody_could_decide_about_is_reset_and_recorded_with_the_reason() {
     let (rig, _outside) = Rig::new(&["domain=*"], &[]).await;
-    assert_reset(
-        rig.client_saying(80, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            .await,
-    )
-    .await;
+    assert_reset(rig.client_saying(80, b"GET / HTTP/3.0\r\n\r\n").await).await;
     let record = rig.record().await;
     assert_eq!(
         (record.verdict.as_str(), record.reason.as_deref()),
-        ("deny", Some("HTTP/2 without TLS"))
+        ("deny", Some("HTTP, but neither version 1 nor 2"))
     );
 }
 
@@ -452,7 +448,6 @@ async fn in_a_name_no_request_or_hello_for_another_passes() {
         b"\r\n\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",
         b"POST /x\r\nHost: b.example\r\n\r\n",
         b"GET /x\r\nHost: b.example\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / RTSP/1.0\r\nHost: b.example\r\n\r\n",
         &hello("b.example"),
         b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: b.example\r\n\r\n",

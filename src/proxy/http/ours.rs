@@ -7,7 +7,7 @@ use crate::escape::clean;
 use crate::policy::Denial;
 
 /// 403: the policy denies it.
-pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -> Ours {
+pub(in crate::proxy) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -> Ours {
     let mut text = format!(
         "denied: {} {}{}\nreason: {}\n",
         clean(method, REPEATED),
@@ -29,7 +29,7 @@ pub(super) fn forbidden(method: &str, host: &str, path: &str, denial: &Denial) -
 }
 
 /// 400: the request can't be decided about.
-pub(super) fn bad_request(why: &str) -> Ours {
+pub(in crate::proxy) fn bad_request(why: &str) -> Ours {
     Ours {
         status: "400 Bad Request",
         denied: false,
@@ -37,17 +37,17 @@ pub(super) fn bad_request(why: &str) -> Ours {
     }
 }
 
-/// 421: the connection doesn't lead to the server that the request is for.
-pub(super) fn misdirected(why: &str) -> Ours {
+/// 421: it is for another host than its connection (RFC 9110 15.5.20).
+pub(in crate::proxy) fn misdirected(why: &str) -> Ours {
     Ours {
         status: "421 Misdirected Request",
         denied: true,
-        text: format!("denied: {why}\n"),
+        text: format!("denied: {}\n", clean(why, REPEATED)),
     }
 }
 
 /// 502: allowed, but there is no answer to pass on.
-pub(super) fn bad_gateway(host: &str, problem: &str) -> Ours {
+pub(in crate::proxy) fn bad_gateway(host: &str, problem: &str) -> Ours {
     Ours {
         status: "502 Bad Gateway",
         denied: false,
@@ -61,7 +61,7 @@ pub(super) fn bad_gateway(host: &str, problem: &str) -> Ours {
 
 /// An answer. It ends the connection: what follows on it may have been meant for another server.
 #[derive(Debug)]
-pub(super) struct Ours {
+pub(in crate::proxy) struct Ours {
     status: &'static str,
     denied: bool,
     text: String,
@@ -82,6 +82,20 @@ impl Ours {
         );
         let body = if bodiless { "" } else { &self.text };
         [head.as_bytes(), body.as_bytes()].concat()
+    }
+
+    /// As HTTP/2 has it: its status, its fields, and its body.
+    pub(in crate::proxy) fn parts(&self) -> (u16, Vec<(&'static str, String)>, String) {
+        let status = self.status.split(' ').next().unwrap_or_default();
+        let mut fields = vec![
+            ("content-type", "text/plain; charset=utf-8".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+            ("content-length", self.text.len().to_string()),
+        ];
+        if self.denied {
+            fields.push(("x-boundary-denied", "1".to_owned()));
+        }
+        (status.parse().unwrap_or(500), fields, self.text.clone())
     }
 }
 

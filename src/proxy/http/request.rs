@@ -15,7 +15,7 @@ use crate::proxy::identify::http::is_token;
 /// A request that nobody could decide about. Its text is for the client and the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct BadRequest(pub(super) &'static str);
+pub struct BadRequest(pub(in crate::proxy) &'static str);
 
 impl From<Ambiguous> for BadRequest {
     fn from(Ambiguous(why): Ambiguous) -> Self {
@@ -257,7 +257,7 @@ fn v09(method: &str, target: &[u8], head: usize) -> Result<Request, BadRequest> 
     })
 }
 
-fn path_of(target: &[u8]) -> &[u8] {
+pub(in crate::proxy) fn path_of(target: &[u8]) -> &[u8] {
     let begins = match target.windows(3).position(|window| window == b"://") {
         Some(scheme) if !target.starts_with(b"/") => {
             let rest = target.get(scheme + 3..).unwrap_or_default();
@@ -320,7 +320,10 @@ const NOT_A_HOST: BadRequest = BadRequest("the Host header is not a host name");
 
 /// Reads `host[:port]` (RFC 9110 7.2). The port is what the client believes: packets go where they
 /// were addressed to.
-fn named(text: &str, destination: SocketAddr) -> Result<NamedHost, BadRequest> {
+pub(in crate::proxy) fn named(
+    text: &str,
+    destination: SocketAddr,
+) -> Result<NamedHost, BadRequest> {
     if text.is_empty() {
         return Ok(NamedHost::Nobody);
     }
@@ -385,7 +388,7 @@ fn upgrade(upgrades: &[String]) -> Upgrade {
 
 /// HTTP/2, TLS and what carries packets (RFC 9298, RFC 9484): requests in them would not be read,
 /// nor where they lead.
-fn is_unread(protocol: &str) -> bool {
+pub(in crate::proxy) fn is_unread(protocol: &str) -> bool {
     let name = protocol.split('/').next().unwrap_or_default();
     name.starts_with("h2")
         || name.starts_with("h3")
@@ -518,12 +521,12 @@ impl Request {
 }
 
 /// A path as rules compare it.
-fn compared(path: &[u8]) -> Option<String> {
+pub(in crate::proxy) fn compared(path: &[u8]) -> Option<String> {
     std::str::from_utf8(path).ok().and_then(plain_path)
 }
 
 /// As much of a text as the record may need.
-fn recorded(text: &[u8]) -> String {
+pub(in crate::proxy) fn recorded(text: &[u8]) -> String {
     String::from_utf8_lossy(text.get(..RECORDED).unwrap_or(text)).into_owned()
 }
 

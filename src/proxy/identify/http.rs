@@ -1,8 +1,8 @@
-//! Is this HTTP/1? Looks at the request line only.
+//! Is this HTTP? Looks at the request line only, or at the first line of HTTP/2's preface.
 //!
 //! Generous on purpose: whatever claims to be HTTP/1 goes to the HTTP server (`proxy::http`), which
 //! parses it strictly and answers 400 to what is malformed, so it can't slip through as opaque
-//! bytes.
+//! bytes. HTTP/2 has one spelling, and `proxy::http2` sees to what follows.
 
 use super::answer::Answer;
 
@@ -14,9 +14,21 @@ pub const LINE_LIMIT: usize = 16 * 1024;
 /// letters). Keeps opaque protocols that start with letters from being waited for.
 const METHOD_LIMIT: usize = 32;
 
-/// Whether the bytes begin an HTTP/1 request.
+/// The version of HTTP that bytes are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1, or what claims to be it.
+    One,
+    /// HTTP/2, by prior knowledge.
+    Two,
+}
+
+/// The first line of HTTP/2's preface (RFC 9113 3.4), without its end.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+
+/// Whether the bytes begin a request in HTTP/1, or HTTP/2's preface.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Answer<()> {
+pub fn read(bytes: &[u8]) -> Answer<Version> {
     // What stands behind the limit counts for nothing, or the answer would depend on how much was
     // read at once.
     let bytes = bytes.get(..LINE_LIMIT).unwrap_or(bytes);
@@ -27,6 +39,9 @@ pub fn read(bytes: &[u8]) -> Answer<()> {
     let text = bytes.get(start..).unwrap_or_default();
     let end = text.iter().position(|byte| *byte == b'\n');
     let answer = match end.and_then(|end| text.get(..end)) {
+        Some(line) if start == 0 && line.strip_suffix(b"\r") == Some(PREFACE) => {
+            return Answer::Found(Version::Two);
+        }
         Some(line) => whole_line(line),
         None => part_of_line(text),
     };
@@ -38,7 +53,7 @@ pub fn read(bytes: &[u8]) -> Answer<()> {
     }
 }
 
-fn whole_line(line: &[u8]) -> Answer<()> {
+fn whole_line(line: &[u8]) -> Answer<Version> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let early @ (Answer::Not | Answer::Refused(_)) = part_of_line(line) {
         return early;
@@ -47,8 +62,8 @@ fn whole_line(line: &[u8]) -> Answer<()> {
         .windows(VERSION.len())
         .rposition(|window| window.eq_ignore_ascii_case(VERSION));
     match version.and_then(|at| line.get(at + VERSION.len())) {
-        Some(b'1') => Answer::Found(()),
-        Some(_) => Answer::Refused("HTTP, but not version 1"),
+        Some(b'1') => Answer::Found(Version::One),
+        Some(_) => Answer::Refused("HTTP, but neither version 1 nor 2"),
         None => Answer::Not,
     }
 }
@@ -57,7 +72,7 @@ fn whole_line(line: &[u8]) -> Answer<()> {
 const VERSION: &[u8] = b" HTTP/";
 
 /// What can be told while the line may go on: never `Found`.
-fn part_of_line(line: &[u8]) -> Answer<()> {
+fn part_of_line(line: &[u8]) -> Answer<Version> {
     let method = line.iter().take_while(|byte| is_token(**byte)).count();
     match line.get(method) {
         _ if method > METHOD_LIMIT => Answer::Not,
@@ -68,11 +83,7 @@ fn part_of_line(line: &[u8]) -> Answer<()> {
     }
 }
 
-fn target(line: &[u8]) -> Answer<()> {
-    // RFC 9113 3.4: the preface of HTTP/2 without TLS. Its requests can't be read here.
-    if line.starts_with(b"PRI * HTTP/2") {
-        return Answer::Refused("HTTP/2 without TLS");
-    }
+fn target(line: &[u8]) -> Answer<Version> {
     let text = line.strip_suffix(b"\r").unwrap_or(line);
     if text.iter().any(u8::is_ascii_control) {
         Answer::Not
@@ -90,7 +101,7 @@ pub(in crate::proxy) fn is_token(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    const NOT_1: Answer<()> = Answer::Refused("HTTP, but not version 1");
+    const NEITHER: Answer<Version> = Answer::Refused("HTTP, but neither version 1 nor 2");
 
     #[test]
     fn whatever_claims_to_be_http_1_is_found() {
@@ -104,18 +115,38 @@ mod tests {
             "GET http://a.example/ HTTP/1.1\r\nHost: b.example\r\n",
             "CONNECT a.example:443 HTTP/1.1\r\n",
         ] {
-            assert_eq!(read(line.as_bytes()), Answer::Found(()), "{line:?}");
+            assert_eq!(
+                read(line.as_bytes()),
+                Answer::Found(Version::One),
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn http_2_is_found_by_the_first_line_of_its_preface() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let line = PREFACE.len() + 2;
+        for end in 0..line {
+            assert_eq!(read(&preface[..end]), Answer::NeedMore, "{end}");
+        }
+        for end in line..=preface.len() {
+            assert_eq!(read(&preface[..end]), Answer::Found(Version::Two), "{end}");
         }
     }
 
     #[test]
     fn other_versions_of_http_are_refused() {
-        assert_eq!(
-            read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-            Answer::Refused("HTTP/2 without TLS")
-        );
-        assert_eq!(read(b"GET / HTTP/2.0\r\n"), NOT_1);
-        assert_eq!(read(b"GET / HTTP/0.9\r\n"), NOT_1);
+        for line in [
+            "GET / HTTP/2.0\r\n",
+            "GET / HTTP/0.9\r\n",
+            "PRI * HTTP/2.0\n",
+            "PRI * HTTP/2.1\r\n",
+            "\r\nPRI * HTTP/2.0\r\n",
+            "PRI *  HTTP/2.0\r\n",
+        ] {
+            assert_eq!(read(line.as_bytes()), NEITHER, "{line:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! was taken.
 
 use std::cell::RefCell;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 
 use bytes::BufMut;
 use rustls::Connection;
@@ -163,13 +163,17 @@ impl Session {
     ///
     /// # Errors
     /// `WouldBlock`; the socket's.
-    pub(super) fn write(&mut self, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, tcp: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(tcp)?;
-        let mut first = bytes.get(..WRITTEN_AT_ONCE).unwrap_or(bytes);
-        if first.len() > WRITTEN_AT_LEAST && !self.room.grow_to(SESSION + first.len()) {
-            first = first.get(..WRITTEN_AT_LEAST).unwrap_or(first);
-        }
-        let taken = self.connection.writer().write(first)?;
+        let wanted: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let most = match wanted.min(WRITTEN_AT_ONCE) {
+            much if much > WRITTEN_AT_LEAST && !self.room.grow_to(SESSION + much) => {
+                WRITTEN_AT_LEAST
+            }
+            some => some,
+        };
+        self.connection.set_buffer_limit(Some(most));
+        let taken = self.connection.writer().write_vectored(pieces)?;
         match self.flush(tcp) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(taken),
@@ -212,7 +216,7 @@ impl Write for Of<'_> {
         self.0.write(bytes)
     }
 
-    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.0.write_vectored(parts)
     }
 

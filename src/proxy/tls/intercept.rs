@@ -22,6 +22,7 @@ use crate::proxy::dial::DialError;
 use crate::proxy::flow::Flow;
 use crate::proxy::http::origin::Origin;
 use crate::proxy::http::{self, Said};
+use crate::proxy::http2;
 use crate::proxy::stream::Stream;
 
 /// For a client's handshake, once its hello is there.
@@ -76,7 +77,11 @@ pub(in crate::proxy) async fn serve(
         sent: 0,
     };
     let origin = Origin::Secure(name, agreed);
-    http::serve(flow, client, origin, said, entry, ahead).await;
+    if agreed.has_h2() {
+        http2::serve(flow, client, said, origin, entry, ahead, None).await;
+    } else {
+        http::serve(flow, client, origin, said, entry, ahead).await;
+    }
 }
 
 /// What it takes: a permit for connections in this name, and an authority that the container trusts.

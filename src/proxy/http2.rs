@@ -1,0 +1,126 @@
+//! HTTP/2 whose requests are judged: each stream by itself, and passed on in HTTP/2.
+//!
+//! Owns the client's connection, and the bounds of what it and the connections to its servers keep.
+//! Frames, header compression and windows are the library's (`h2`). Invariant: nothing of a stream
+//! passes before its head has been judged, and what was judged is what is sent ([`request`]). A
+//! body is kept only as far as its sender was let send it, and that is paid for before ([`window`]).
+
+mod answer;
+mod body;
+mod exchange;
+mod io;
+mod limits;
+mod relay;
+mod request;
+mod servers;
+mod window;
+
+use std::sync::Arc;
+
+use h2::server::{Builder, Connection};
+use tokio::task::JoinSet;
+
+use self::body::Piece;
+use self::exchange::Begun;
+use self::io::Io;
+use self::limits::{CONNECTION, LONGEST_HEAD, RESET_EARLY, SENT_AT_ONCE, STREAMS};
+use self::relay::Relay;
+use self::servers::{Made, Servers};
+use self::window::Window;
+use super::ahead::{Ahead, Connected};
+use super::budget::used_up;
+use super::close::{close_gently, reset};
+use super::flow::Flow;
+use super::http::Said;
+use super::http::origin::Origin;
+use super::stream::Stream;
+use crate::audit::Entry;
+use crate::policy::Denial;
+
+/// Reason recorded where a client ended before a request.
+const INCOMPLETE: &str = "no request became complete";
+
+/// Serves a connection in HTTP/2 from its first byte on, or from what was `said` of it. `first`
+/// becomes the record of its first request. `ahead` or `server`: a connection that was made before, for
+/// the requests that may have it.
+pub(super) async fn serve(
+    flow: &Flow,
+    client: Stream,
+    said: Said,
+    origin: Origin,
+    mut first: Entry,
+    ahead: Option<Ahead>,
+    server: Option<Connected>,
+) {
+    first.subject().kind = origin.kind();
+    let budget = &flow.streams().budget;
+    let room = budget.take(CONNECTION);
+    let (Some(_room), Some(window)) = (room, Window::new(budget)) else {
+        first.deny(&used_up());
+        return reset(client);
+    };
+    let made = Made {
+        ahead,
+        sent: said.sent,
+        server,
+    };
+    let relay = Arc::new(Relay {
+        flow: flow.clone(),
+        origin,
+        servers: Servers::new(made),
+        window: Arc::new(window),
+    });
+    let io = Io::client(client.clone(), said.bytes);
+    let handshake = Builder::new()
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(LONGEST_HEAD)
+        .max_send_buffer_size(SENT_AT_ONCE)
+        .max_pending_accept_reset_streams(RESET_EARLY)
+        .handshake(io);
+    match handshake.await {
+        Ok(connection) => Box::pin(accept(relay, connection, first)).await,
+        Err(_) => first.deny(&Denial::because(INCOMPLETE)),
+    }
+    close_gently(client).await;
+}
+
+/// Accepts streams until there are no more, and sees them to their ends.
+async fn accept(relay: Arc<Relay>, mut connection: Connection<Io, Piece>, first: Entry) {
+    let mut first = Some(first);
+    let mut streams = JoinSet::new();
+    let mut has_websockets = false;
+    loop {
+        tokio::select! {
+            biased;
+            accepted = connection.accept() => {
+                // Of a connection that is broken, every stream hears by itself.
+                let Some(Ok((request, respond))) = accepted else { break };
+                let (head, upload) = request.into_parts();
+                let begun = Begun {
+                    head,
+                    upload: (!upload.is_end_stream()).then_some(upload),
+                    respond,
+                    entry: first.take().unwrap_or_else(|| relay.flow.begin(relay.origin.kind())),
+                };
+                streams.spawn(exchange::serve(Arc::clone(&relay), begun));
+            }
+            Some(_) = streams.join_next() => {}
+            (size, of_stream) = relay.window.grown() => {
+                connection.set_target_window_size(size);
+                // Not while the last change has not been heard: the next one is.
+                let _ = connection.set_initial_window_size(of_stream);
+            }
+            () = relay.servers.takes_websockets(), if !has_websockets => {
+                has_websockets = connection.enable_connect_protocol().is_ok();
+            }
+        }
+    }
+    if let Some(first) = first {
+        first.deny(&Denial::because(INCOMPLETE));
+    }
+    drop(connection);
+    while streams.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests;
