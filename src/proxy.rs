@@ -76,6 +76,8 @@ use judge::Judge;
 use keeper::{EndReason, Followed, Records, ToKeeper};
 use messages::Messages;
 use stream::Streams;
+use tls::Interception;
+use tls::trust::Trust;
 use tokio::time::Instant;
 
 /// How often it is written what came of open attempts.
@@ -105,6 +107,8 @@ pub struct Task {
     pub memory: u64,
     /// Queries of DNS a second that it answers over a longer time.
     pub dns_rate_limit: NonZeroU32,
+    /// Whom it trusts and who is to trust it, where it may have to intercept TLS.
+    pub trust: Option<Trust>,
 }
 
 /// All that a filter has from its beginning.
@@ -117,6 +121,8 @@ pub struct Filter {
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
+    trust: Option<Trust>,
+    interception: Option<Arc<Interception>>,
 }
 
 /// Where a filter will live, and how it speaks with its keeper.
@@ -148,6 +154,8 @@ impl Filter {
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
+            trust: task.trust,
+            interception: None,
         }
     }
 
@@ -200,6 +208,11 @@ impl Filter {
         termination: &Termination,
     ) -> anyhow::Result<Self> {
         process::detach()?;
+        // It writes into the container's trust stores, which it can't afterwards.
+        if let Some(trust) = self.trust.take() {
+            let interception = Interception::new(&trust).context("prepare to intercept TLS")?;
+            self.interception = Some(Arc::new(interception));
+        }
         self.inside = Inside::by(confinement::confine(cell)?);
         self.judge.journal.with_file(|record| {
             let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
@@ -272,6 +285,8 @@ impl Filter {
             egress,
             inside,
             sockets,
+            trust: _,
+            interception,
         } = self;
         let budget = streams.budget.clone();
         let inside = Arc::new(inside);
@@ -293,6 +308,7 @@ impl Filter {
                 egress,
                 pool: Arc::default(),
                 outside: Arc::clone(&dialler) as _,
+                interception,
             }),
             dns: Arc::new(DnsServer::new(
                 judge.clone(),

@@ -23,6 +23,7 @@ use super::identify::{self, Answer, Identity};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
 use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
+use super::tls::intercept;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
 use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
@@ -76,11 +77,18 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_silent) => {
-            Box::pin(http::serve(flow, client, said, entry, ahead)).await;
+            Box::pin(http::serve(flow, client, Origin::Clear, said, entry, ahead)).await;
         }
         Ok(Identity::Http2) if ahead.as_ref().is_none_or(Ahead::has_passed_nothing) => {
-            let origin = Origin::Clear;
-            Box::pin(http2::serve(flow, client, said, origin, entry, ahead, None)).await;
+            Box::pin(http2::serve(
+                flow,
+                client,
+                Origin::Clear,
+                said,
+                entry,
+                ahead,
+            ))
+            .await;
         }
         Ok(Identity::Http | Identity::Http2) => {
             entry.deny(&Denial::because(
@@ -238,7 +246,7 @@ async fn read_some(client: &Stream, said: &mut Said) -> io::Result<usize> {
     }
 }
 
-/// TLS: decided by its server name, spliced unread.
+/// TLS: decided by its server name, spliced unread; or intercepted, where a rule asks for that.
 async fn tunnel_tls(
     flow: &Flow,
     client: Stream,
@@ -247,6 +255,11 @@ async fn tunnel_tls(
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
+    if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
+        && flow.intercepts(&name)
+    {
+        return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
+    }
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;
     entry.subject().name = name.as_ref().map(Hostname::to_string);

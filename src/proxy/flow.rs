@@ -11,6 +11,7 @@ use super::judge::Judge;
 use super::pool::{IdleConnection, Pool};
 use super::reading::Fits;
 use super::stream::{Stream, Streams};
+use super::tls::Interception;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
 
@@ -27,6 +28,8 @@ pub(super) struct ConnectionServices {
     pub(super) pool: Arc<Pool>,
     /// Connects.
     pub(super) outside: Arc<dyn Outside>,
+    /// Intercepts TLS, where the container trusts it.
+    pub(super) interception: Option<Arc<Interception>>,
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
@@ -151,6 +154,19 @@ impl Flow {
         self.services.judge.policy.reads_requests(self.destination)
     }
 
+    /// Whether TLS to this name is to be intercepted.
+    pub(super) fn intercepts(&self, name: &Hostname) -> bool {
+        self.services
+            .judge
+            .policy
+            .intercepts(name, self.destination)
+    }
+
+    /// What intercepts TLS, where the container trusts it.
+    pub(super) fn interception(&self) -> Option<&Interception> {
+        self.services.interception.as_deref()
+    }
+
     /// Connections to servers that nobody uses now.
     pub(super) fn pool(&self) -> &Pool {
         &self.services.pool
@@ -228,6 +244,17 @@ impl Flow {
     pub(super) fn has_idle(&self, name: Option<&Hostname>, address: UpstreamAddr) -> bool {
         let fits = |idle: &IdleConnection| idle.name.as_ref() == name && idle.address == address;
         self.services.pool.has(fits)
+    }
+
+    /// Whether a connection in TLS to this name's server, at the address that the client chose, is kept
+    /// for the next request under this permit.
+    pub(super) fn has_idle_in_tls(&self, permit: &Permit, name: &Hostname) -> bool {
+        self.services.pool.has(|idle| {
+            idle.stream.is_secure()
+                && idle.name.as_ref() == Some(name)
+                && idle.address.socket_addr().ip() == self.destination.ip()
+                && self.route(permit, Some(name), idle.address).is_some()
+        })
     }
 
     /// Whether a connection to this address would be made from that one, now: interfaces come and go.

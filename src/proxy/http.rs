@@ -22,15 +22,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use self::answers::{Answer, Beginning};
 use self::framing::Framing;
 use self::incoming::{BodyError, Incoming, NoHead};
+use self::origin::Origin;
 use self::ours::Ours;
 use self::request::{BadRequest, NamedHost, Request, Version};
-use super::ahead::{self, Ahead};
+use super::ahead::Ahead;
 use super::budget::{Share, used_up};
 use super::close::{close_gently, reset};
 use super::dial::{DialError, Upstream};
@@ -39,8 +40,8 @@ use super::pool::IdleConnection;
 use super::splice::{Early, Ends, Stop, splice_both};
 use super::stream::Stream;
 use crate::audit::line::Side;
-use crate::audit::{End, Entry, Kind, Traffic};
-use crate::policy::{Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
+use crate::audit::{End, Entry, Traffic};
+use crate::policy::{Denial, Denials, Hostname, Permit, UpstreamAddr};
 
 /// What a conversation takes while it lasts, besides its sockets and what was read: its own state,
 /// the record of a request, and the names in it.
@@ -64,17 +65,19 @@ pub(super) struct Said {
 pub(super) async fn serve(
     flow: &Flow,
     client: Stream,
+    origin: Origin,
     said: Said,
     mut first: Entry,
     ahead: Option<Ahead>,
 ) {
-    first.subject().kind = Kind::Http;
+    first.subject().kind = origin.kind();
     let Some(_room) = flow.streams().budget.take(CONVERSATION) else {
         first.deny(&used_up());
         return reset(client);
     };
     let mut conversation = Conversation {
         flow,
+        origin,
         client: Incoming::new(client, said.bytes, said.room),
         sent: said.sent,
         first: Some(first),
@@ -93,6 +96,7 @@ pub(super) async fn serve(
 /// What lasts from one request to the next.
 struct Conversation<'a> {
     flow: &'a Flow,
+    origin: Origin,
     client: Incoming,
     /// Of the first request, how many bytes the server that was dialled ahead has been sent.
     sent: usize,
@@ -219,17 +223,22 @@ impl Conversation<'_> {
     fn entry(&mut self) -> Entry {
         self.first
             .take()
-            .unwrap_or_else(|| self.flow.begin(Kind::Http))
+            .unwrap_or_else(|| self.flow.begin(self.origin.kind()))
     }
 
     async fn no_request(&mut self, why: &NoHead) -> Then {
         let first = self.first.take();
-        let flow = self.flow;
-        let begun = |entry: Option<Entry>| entry.unwrap_or_else(|| flow.begin(Kind::Http));
+        let (flow, kind) = (self.flow, self.origin.kind());
+        let begun = |entry: Option<Entry>| entry.unwrap_or_else(|| flow.begin(kind));
         match why {
             NoHead::Ended => {
-                if let Some(entry) = first {
-                    entry.deny(&Denial::because(INCOMPLETE));
+                match first {
+                    // The handshake was all that it wanted.
+                    Some(entry) if self.origin.is_secure() => {
+                        entry.finish(End::closed(Side::Client));
+                    }
+                    Some(entry) => entry.deny(&Denial::because(INCOMPLETE)),
+                    None => {}
                 }
                 Then::Close
             }
@@ -255,6 +264,11 @@ impl Conversation<'_> {
 
     /// A request that was understood.
     async fn exchange(&mut self, mut request: Request, mut entry: Entry) -> Then {
+        if let Some(why) = self.is_misdirected(&request) {
+            entry.subject().method = Some(request.method.clone());
+            entry.subject().path = Some(request.path.clone());
+            return misdirected(&self.client.stream, &request, why, entry).await;
+        }
         let (name, permit) = self.decide(&request);
         let is_plain = request.plain_path.take().is_some();
         let host = match (&request.host, &name) {
@@ -281,6 +295,25 @@ impl Conversation<'_> {
         Box::pin(self.forward(request, &host, &permit, entry)).await
     }
 
+    /// Whether a request is for another server than its connection, which leads to one name's alone.
+    fn is_misdirected(&self, request: &Request) -> Option<&'static str> {
+        if request
+            .scheme
+            .is_some_and(|scheme| scheme.is_secure() != self.origin.is_secure())
+        {
+            return Some("its target has another scheme than its connection");
+        }
+        let Origin::Secure(origin, _) = &self.origin else {
+            return None;
+        };
+        let is_for_it = match &request.host {
+            NamedHost::Name(name) => self.flow.meant(name) == *origin,
+            NamedHost::Address => false,
+            NamedHost::Nobody => true,
+        };
+        (!is_for_it).then_some("it names another host than its connection's hello")
+    }
+
     /// Decides about a request: in the name that it says, else in those that the container resolved
     /// to the address.
     fn decide(&self, request: &Request) -> (Option<Hostname>, Result<Permit, Denial>) {
@@ -293,15 +326,19 @@ impl Conversation<'_> {
             );
         }
         let asked = Some((request.method.as_str(), request.plain_path.as_deref()));
-        match &request.host {
-            NamedHost::Name(name) => {
-                let name = self.flow.meant(name);
-                let permit = self.flow.decide(Protocol::Http, Some(&name), asked);
-                (Some(name), permit)
+        let protocol = self.origin.protocol();
+        let named = match (&self.origin, &request.host) {
+            (Origin::Secure(name, _), _) => Some(name.clone()),
+            (Origin::Clear, NamedHost::Name(name)) => Some(self.flow.meant(name)),
+            (Origin::Clear, NamedHost::Address) => {
+                return (None, self.flow.decide(protocol, None, asked));
             }
-            NamedHost::Address => (None, self.flow.decide(Protocol::Http, None, asked)),
-            NamedHost::Nobody => self.flow.decide_unnamed(Protocol::Http, asked),
-        }
+            (Origin::Clear, NamedHost::Nobody) => {
+                return self.flow.decide_unnamed(protocol, asked);
+            }
+        };
+        let permit = self.flow.decide(protocol, named.as_ref(), asked);
+        (named, permit)
     }
 
     /// Sends a permitted request on, and the answer back. A connection of others that turns out to
@@ -394,6 +431,7 @@ impl Conversation<'_> {
         may_reuse: bool,
     ) -> Result<(Server, Cow<'p, Permit>), DialError> {
         let flow = self.flow;
+        let is_secure = self.origin.is_secure();
         let route = |name: Option<&Hostname>, address| flow.route(permit, name, address);
         let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
         if let Some(server) = self.server.take() {
@@ -408,7 +446,8 @@ impl Conversation<'_> {
             && let Some(idle) = flow.pool().take(|idle| {
                 let from = local(&idle.stream);
                 // Servers behind one name may not share their state: the client's choice is kept.
-                idle.address.socket_addr().ip() == flow.destination().ip()
+                idle.stream.is_secure() == is_secure
+                    && idle.address.socket_addr().ip() == flow.destination().ip()
                     && route(idle.name.as_ref(), idle.address).is_some()
                     && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
             })
@@ -423,7 +462,7 @@ impl Conversation<'_> {
             };
             return Ok((server, Cow::Borrowed(route)));
         }
-        let connected = ahead::connect(flow, permit, self.ahead.take()).await?;
+        let connected = self.origin.connect(flow, permit, self.ahead.take()).await?;
         let budget = &flow.streams().budget;
         let Upstream {
             stream,
@@ -573,6 +612,12 @@ async fn refuse(client: &Stream, bad: BadRequest, entry: Entry) -> Then {
     answer(client, &ours::bad_request(&bad.to_string()), false).await
 }
 
+/// It is for another server than its connection: recorded as denied.
+async fn misdirected(client: &Stream, request: &Request, why: &'static str, entry: Entry) -> Then {
+    entry.deny(&Denial::because(why));
+    answer(client, &ours::misdirected(why), request.is_head()).await
+}
+
 /// The policy denies it.
 async fn deny(
     client: &Stream,
@@ -638,7 +683,9 @@ async fn failed(
 
 /// Says something of our own last.
 async fn answer(client: &Stream, ours: &Ours, bodiless: bool) -> Then {
-    match client.clone().write_all(&ours.bytes(bodiless)).await {
+    let mut client = client.clone();
+    let written = client.write_all(&ours.bytes(bodiless)).await;
+    match written.and(client.flush().await) {
         Ok(()) => Then::Close,
         Err(_) => Then::Break,
     }
@@ -830,10 +877,10 @@ async fn pass_body(
 
 /// Waits until a client has ended its side, and said nothing more before.
 async fn half_closed(client: &Stream) {
-    while client.tcp().readable().await.is_ok() {
-        match client.tcp().try_io(Interest::READABLE, || client.peek()) {
+    while client.readable().await.is_ok() {
+        match client.peek() {
             Ok(0) => return,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.wait_for_more(),
             Ok(_) | Err(_) => break,
         }
     }

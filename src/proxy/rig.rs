@@ -18,6 +18,7 @@ use super::dial::{DialError, Outside, Upstream};
 use super::flow::{ConnectionServices, Flow};
 use super::pool::Pool;
 use super::stream::{Stream, Streams};
+use super::tls::Interception;
 use crate::audit::test_attempts;
 use crate::policy::{Hostname, Permit, UpstreamAddr};
 
@@ -30,6 +31,8 @@ pub(super) struct Rig {
     outside: LoopbackOutside,
     pool: Arc<Pool>,
     served: Mutex<Vec<JoinHandle<()>>>,
+    /// What intercepts TLS.
+    pub(super) interception: Option<Arc<Interception>>,
 }
 
 impl Rig {
@@ -54,6 +57,7 @@ impl Rig {
                 outside,
                 pool: Arc::default(),
                 served,
+                interception: None,
             },
             listener,
         )
@@ -67,6 +71,7 @@ impl Rig {
             egress: Arc::clone(&self.bench.egress),
             pool: Arc::clone(&self.pool),
             outside: Arc::new(self.outside.clone()),
+            interception: self.interception.clone(),
         };
         Flow::new(Arc::new(services), source, destination)
     }

@@ -156,7 +156,13 @@ async fn end_after(
 /// One direction, until its end has been passed on.
 async fn pump(from: &Stream, to: &Stream, count: impl Fn(usize)) -> Result<(), Stop> {
     pass(from, to, None, count).await?;
-    to.end().map_err(Stop::Writing)
+    // As it came: without a word of TLS, the other side may want to know.
+    let ended = if from.was_cut() {
+        to.end_socket()
+    } else {
+        to.end()
+    };
+    ended.map_err(Stop::Writing)
 }
 
 /// Who broke a connection off, and the error by which that was seen.
@@ -199,6 +205,9 @@ impl Stop {
 /// two calls more that a pipe takes.
 const SMALL: usize = 16 * 1024;
 
+/// The same where TLS is spoken with us on a side: two records.
+const DECRYPTED: usize = 32 * 1024;
+
 /// Moves `most` bytes, or all until its end, `from` one connection `to` another; gives how many.
 /// Fewer than `most`: `from` has ended. Never takes more from its socket. `count` hears of what was
 /// written, each time. Says no end: `to` can be written to afterwards.
@@ -217,6 +226,9 @@ pub(super) async fn pass(
     let mut passed: u64 = 0;
     // What came since the last wait, and whether so much comes that it is spliced.
     let (mut came, mut large) = (0_usize, false);
+    // The kernel can't move what is encrypted on one side.
+    let is_read = from.is_secure() || to.is_secure();
+    let copied = if is_read { DECRYPTED } else { SMALL };
     loop {
         let left = most.map_or(u64::MAX, |most| most.saturating_sub(passed));
         let room = usize::try_from(left)
@@ -225,11 +237,11 @@ pub(super) async fn pass(
         if room == 0 {
             return Ok(passed);
         }
-        let spliced = large && room > SMALL;
+        let spliced = large && room > SMALL && !is_read;
         let taken = if spliced {
             splice_some(from, to, room, &count).await
         } else {
-            copy_some(from, to, room.min(SMALL), &count).await
+            copy_some(from, to, room.min(copied), &count).await
         };
         match taken {
             Ok(0) => return Ok(passed),
@@ -245,7 +257,7 @@ pub(super) async fn pass(
                     continue;
                 }
                 (came, large) = (0, came > SMALL);
-                from.tcp().readable().await.map_err(Stop::Reading)?;
+                from.readable().await.map_err(Stop::Reading)?;
             }
             Err(stop) => return Err(stop),
         }
@@ -259,7 +271,8 @@ thread_local! {
     static COPIED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Copies what is there, at most `most` bytes, [`SMALL`] or fewer; gives how many. None: the end.
+/// Copies what is there, at most `most` bytes, [`DECRYPTED`] or fewer; gives how many. None: the
+/// end.
 ///
 /// # Errors
 /// `WouldBlock`, of reading: there is nothing now.
@@ -270,16 +283,14 @@ async fn copy_some(
     count: impl Fn(usize),
 ) -> Result<usize, Stop> {
     let (bytes, rest) = COPIED.with_borrow_mut(|buffer| {
-        buffer.resize(SMALL, 0);
-        let room = buffer.get_mut(..most).unwrap_or_default();
-        let bytes = from.tcp().try_read(room).map_err(Stop::Reading)?;
-        from.received(bytes);
+        buffer.resize(DECRYPTED, 0);
+        let mut room = buffer.get_mut(..most).unwrap_or_default();
+        let bytes = from.try_read(&mut room).map_err(Stop::Reading)?;
         let taken = buffer.get(..bytes).unwrap_or_default();
-        let written = match to.tcp().try_write(taken) {
+        let written = match to.try_write(taken) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             written => written.map_err(Stop::Writing)?,
         };
-        to.sent(written);
         count(written);
         // Paid for: `Stream::at_once` is.
         Ok((bytes, taken.get(written..).unwrap_or_default().to_vec()))
@@ -297,7 +308,7 @@ async fn write_rest(mut rest: &[u8], to: &Stream, count: impl Fn(usize)) -> io::
         count(written);
         rest = rest.get(written..).unwrap_or_default();
     }
-    Ok(())
+    to.clone().flush().await
 }
 
 /// Splices what is there, at most `most` bytes; gives how many. None: the end.

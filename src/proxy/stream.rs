@@ -10,6 +10,8 @@
 //! within a second (`MOMENT`): with any round trip shorter than that, a transfer that only the
 //! window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
+mod session;
+
 use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,7 +19,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,8 +31,11 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+pub use self::session::SESSION;
+use self::session::Session;
 use super::budget::{Budget, Share};
 use super::enlarge::Enlarger;
+use super::tls::Offer;
 use crate::sys::buffers::{self, Queue};
 use crate::sys::channel::Channel;
 use crate::sys::socket::{prompt, reset_on_close};
@@ -82,6 +87,8 @@ pub struct Stream(Arc<Socket>);
 #[derive(Debug)]
 struct Socket {
     tcp: TcpStream,
+    /// TLS, from its handshake on, where it is spoken with us.
+    session: OnceLock<Mutex<Session>>,
     received: Mutex<Buffer>,
     sent: Mutex<Buffer>,
     written: Arc<AtomicU64>,
@@ -250,6 +257,7 @@ impl StreamRoom {
         let written = Arc::default();
         let socket = Arc::new(Socket {
             tcp,
+            session: OnceLock::new(),
             received,
             sent,
             written,
@@ -338,12 +346,135 @@ impl Stream {
         }
     }
 
+    /// Speaks TLS from now on: all that is read and written is its plain text. `false`: there is no
+    /// room for it, or it does already.
+    pub(super) fn secure(&self, connection: rustls::Connection) -> bool {
+        let room = self.0.among.budget.take(SESSION);
+        room.is_some_and(|room| {
+            let session = Mutex::new(Session::new(connection, room));
+            self.0.session.set(session).is_ok()
+        })
+    }
+
+    /// The version of HTTP that was agreed on in the handshake, if any was.
+    pub(super) fn agreed(&self) -> Offer {
+        let session = self.0.session.get();
+        session.map_or(Offer::NONE, |session| locked(session).agreed())
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.0.session.get().is_some()
+    }
+
+    /// Speaks with the peer until the handshake is over.
+    ///
+    /// # Errors
+    /// The socket's; `UnexpectedEof` at its end; `InvalidData` with rustls' reason.
+    pub(super) async fn shake_hands(&self) -> io::Result<()> {
+        while let Some(session) = self.0.session.get() {
+            // Asked anew each time, and never held while waiting.
+            let (flushed, over) = {
+                let mut session = locked(session);
+                (session.flush(self.tcp()), !session.is_handshaking())
+            };
+            match flushed {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.tcp().writable().await?;
+                    continue;
+                }
+                flushed => flushed?,
+            }
+            if over {
+                break;
+            }
+            self.tcp().readable().await?;
+            let mut session = locked(session);
+            match session.pull_some(self.tcp(), self.at_once()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                pulled => pulled?,
+            }
+            if session.has_something() && session.is_handshaking() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be something to read.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self.0.session.get() {
+            Some(session) if locked(session).has_something() => Ok(()),
+            _ => self.tcp().readable().await,
+        }
+    }
+
+    /// Reads what is there into a buffer, as far as that has room. Gives how much; 0 at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nothing has come; else what broke the connection.
+    pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+        let most = self.at_once();
+        let count = match self.0.session.get() {
+            None => self.tcp().try_read_buf(&mut buffer.limit(most))?,
+            Some(session) => {
+                let mut session = locked(session);
+                session.pull(self.tcp(), most)?;
+                session.take(buffer, most)?
+            }
+        };
+        self.received(count);
+        Ok(count)
+    }
+
+    /// Writes what the socket takes now. In TLS, what it doesn't take at once waits until this is
+    /// flushed, and nothing more is taken meanwhile.
+    ///
+    /// # Errors
+    /// `WouldBlock`; else what broke the connection.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match self.0.session.get() {
+            None => self.tcp().try_write(bytes)?,
+            Some(session) => locked(session).write(self.tcp(), bytes)?,
+        };
+        self.sent(count);
+        Ok(count)
+    }
+
+    /// The same with several parts, of which the first may be all that is taken.
+    ///
+    /// # Errors
+    /// As of [`Self::try_write`].
+    fn try_write_vectored(&self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let count = match self.0.session.get() {
+            None => self.tcp().try_write_vectored(parts)?,
+            // A record each would be a waste.
+            Some(session) => locked(session).write(self.tcp(), &joined(parts))?,
+        };
+        self.sent(count);
+        Ok(count)
+    }
+
+    /// Whether the peer's end came without a word of TLS that it is one: what was said may be a part.
+    pub(super) fn was_cut(&self) -> bool {
+        let session = self.0.session.get();
+        session.is_some_and(|session| locked(session).was_cut())
+    }
+
     /// Tells whether there is something to read, without reading it: 1; 0 at the end.
     ///
     /// # Errors
     /// `WouldBlock`: nothing has come; else what broke the connection.
     pub(super) fn peek(&self) -> io::Result<usize> {
-        SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()])
+        match self.0.session.get() {
+            None => SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]),
+            Some(session) => locked(session)
+                .pull(self.tcp(), self.at_once())
+                .map(usize::from),
+        }
     }
 
     /// Whether nothing has come on it that was not read, not even its end.
@@ -355,10 +486,10 @@ impl Stream {
     /// Says that a read got all there was, so that the next one waits instead of finding nothing:
     /// what comes from now on, an end included, is told anew (epoll(7), edge-triggered).
     pub(super) fn wait_for_more(&self) {
-        let nothing: io::Result<()> = self
-            .tcp()
-            .try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-        drop(nothing);
+        // In TLS it reads only until there is something, and is told where there is nothing more.
+        if !self.is_secure() {
+            wait_for_more(self.tcp());
+        }
     }
 
     /// Tells how much of what was written has arrived.
@@ -371,9 +502,20 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more will be written. A connection that has ended both ways already has
-    /// been told.
+    /// Says that nothing more will be written, in TLS, too, where the socket takes that. A connection
+    /// that has ended both ways already has been told.
     pub(super) fn end(&self) -> io::Result<()> {
+        if let Some(session) = self.0.session.get() {
+            let mut session = locked(session);
+            session.close();
+            // A peer that takes nothing learns of the end by the socket.
+            let _ = session.flush(self.tcp());
+        }
+        self.end_socket()
+    }
+
+    /// The same without a word of TLS: whatever was said may be a part.
+    pub(super) fn end_socket(&self) -> io::Result<()> {
         match SockRef::from(self.tcp()).shutdown(Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             ended => ended,
@@ -507,8 +649,30 @@ impl Buffer {
     }
 }
 
+/// As much of several parts as is worth to be put together.
+fn joined<'a>(parts: &'a [io::IoSlice<'a>]) -> std::borrow::Cow<'a, [u8]> {
+    let mut filled = parts.iter().filter(|part| !part.is_empty());
+    match (filled.next(), filled.next()) {
+        (None, _) => std::borrow::Cow::default(),
+        (Some(one), None) => (&**one).into(),
+        (Some(first), Some(second)) => {
+            let second = second.get(..JOINED).unwrap_or(second);
+            [first, second].concat().into()
+        }
+    }
+}
+
+/// The most of a second part that is put together with the first: a frame of HTTP/2.
+const JOINED: usize = 16 * 1024;
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_for_more(tcp: &TcpStream) {
+    let nothing: io::Result<()> =
+        tcp.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    drop(nothing);
 }
 
 impl AsFd for Stream {
@@ -524,15 +688,13 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.tcp().poll_read_ready(cx))?;
-            let mut room = (&mut *buffer).limit(self.at_once());
-            match self.tcp().try_read_buf(&mut room) {
+            let has_something = |session: &Mutex<Session>| locked(session).has_something();
+            if !self.0.session.get().is_some_and(has_something) {
+                ready!(self.tcp().poll_read_ready(cx))?;
+            }
+            match self.try_read(&mut &mut *buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
-                    self.received(count);
-                    return Poll::Ready(Ok(()));
-                }
+                outcome => return Poll::Ready(outcome.map(drop)),
             }
         }
     }
@@ -546,12 +708,9 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp().poll_write_ready(cx))?;
-            match self.tcp().try_write(bytes) {
+            match self.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => {
-                    self.sent(*outcome.as_ref().unwrap_or(&0));
-                    return Poll::Ready(outcome);
-                }
+                outcome => return Poll::Ready(outcome),
             }
         }
     }
@@ -559,16 +718,13 @@ impl AsyncWrite for Stream {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp().poll_write_ready(cx))?;
-            match self.tcp().try_write_vectored(slices) {
+            match self.try_write_vectored(parts) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => {
-                    self.sent(*outcome.as_ref().unwrap_or(&0));
-                    return Poll::Ready(outcome);
-                }
+                outcome => return Poll::Ready(outcome),
             }
         }
     }
@@ -577,12 +733,25 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(session) = self.0.session.get() else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            match locked(session).flush(self.tcp()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                flushed => return Poll::Ready(flushed),
+            }
+            ready!(self.tcp().poll_write_ready(cx))?;
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.end())
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(session) = self.0.session.get() {
+            locked(session).close();
+        }
+        ready!(self.as_mut().poll_flush(cx))?;
+        Poll::Ready(self.end_socket())
     }
 }
 

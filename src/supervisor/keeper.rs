@@ -144,6 +144,7 @@ fn prepare(
         exit: plan.exit,
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,
+        trust: None,
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),

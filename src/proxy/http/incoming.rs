@@ -133,13 +133,12 @@ impl Incoming {
     /// What the socket says; `OutOfMemory` where there is no room to keep what came.
     pub(super) async fn read(&mut self) -> io::Result<usize> {
         loop {
-            self.stream.tcp().readable().await?;
+            self.stream.readable().await?;
             let most = self.make_room()?;
             let mut free = (&mut self.bytes).limit(most);
-            match self.stream.tcp().try_read_buf(&mut free) {
+            match self.stream.try_read(&mut free) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
-                    self.stream.received(count);
                     if (1..most).contains(&count) {
                         self.stream.wait_for_more();
                     }
@@ -218,7 +217,8 @@ impl Incoming {
             self.forget(written);
             left -= written;
         }
-        Ok(())
+        let flushed = to.clone().flush().await;
+        flushed.map_err(|error| BodyError::Stopped(Stop::Writing(error)))
     }
 
     /// Passes what needn't be looked at, where that is much.

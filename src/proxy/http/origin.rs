@@ -2,18 +2,19 @@
 //! that is intercepted.
 
 use crate::audit::Kind;
-use crate::policy::{Hostname, Permit, Protocol};
+use crate::policy::{Denial, Hostname, Permit, Protocol};
 use crate::proxy::ahead::{self, Ahead, Connected};
 use crate::proxy::dial::DialError;
 use crate::proxy::flow::Flow;
+use crate::proxy::tls::Offer;
 
 /// Where requests go.
 #[derive(Debug, Clone)]
 pub(in crate::proxy) enum Origin {
     /// To whatever server each of them names.
     Clear,
-    /// To this name alone, which the client's hello said.
-    Secure(Hostname),
+    /// To this name alone, which the client's hello said, in the version that was agreed on.
+    Secure(Hostname, Offer),
 }
 
 impl Origin {
@@ -21,7 +22,7 @@ impl Origin {
     pub(in crate::proxy) fn protocol(&self) -> Protocol {
         match self {
             Self::Clear => Protocol::Http,
-            Self::Secure(_) => Protocol::Https,
+            Self::Secure(..) => Protocol::Https,
         }
     }
 
@@ -29,8 +30,13 @@ impl Origin {
     pub(in crate::proxy) fn kind(&self) -> Kind {
         match self {
             Self::Clear => Kind::Http,
-            Self::Secure(_) => Kind::Https,
+            Self::Secure(..) => Kind::Https,
         }
+    }
+
+    /// Whether they are within TLS.
+    pub(in crate::proxy) fn is_secure(&self) -> bool {
+        matches!(self, Self::Secure(..))
     }
 
     /// Connects to what a permit is for, as requests to it are sent.
@@ -43,6 +49,19 @@ impl Origin {
         permit: &Permit,
         ahead: Option<Ahead>,
     ) -> Result<Connected, DialError> {
-        ahead::connect(flow, permit, ahead).await
+        let connected = ahead::connect(flow, permit, ahead).await?;
+        let stream = &connected.upstream.stream;
+        if let Self::Secure(name, agreed) = self
+            && !stream.is_secure()
+        {
+            let interception = flow.interception();
+            let interception = interception
+                .ok_or_else(|| DialError::Denied(Denial::because("TLS is not intercepted here")))?;
+            interception
+                .secure(stream, name, *agreed)
+                .await
+                .map_err(DialError::Unreachable)?;
+        }
+        Ok(connected)
     }
 }

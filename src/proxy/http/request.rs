@@ -30,6 +30,8 @@ pub struct Request {
     pub(super) method: String,
     /// The version of HTTP/1 that it is written in.
     pub(super) version: Version,
+    /// What its target says of how it is sent, where that is a whole URI.
+    pub(super) scheme: Option<Scheme>,
     /// Whom it names.
     pub(super) host: NamedHost,
     /// The path without query, as it was written; for the record.
@@ -55,6 +57,20 @@ pub(super) enum Version {
     V09,
     V10,
     V11,
+}
+
+/// How a target says that it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// Whether within TLS.
+    pub(super) fn is_secure(self) -> bool {
+        self == Self::Https
+    }
 }
 
 /// Whom a request names.
@@ -118,7 +134,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
     if version == Version::V09 {
         return v09(method, target, head.len());
     }
-    let host = read_target_and_host(method, target, &fields, destination)?;
+    let (scheme, host) = read_target_and_host(method, target, &fields, destination)?;
     let items = head::items(&fields, Key::Connection);
     if items.iter().any(|item| DECIDING.contains(&item.as_str())) {
         return Err(BadRequest(
@@ -143,6 +159,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
     Ok(Request {
         method: method.to_owned(),
         version,
+        scheme,
         host,
         path: recorded(path_of(target)),
         plain_path: compared(path_of(target)),
@@ -227,6 +244,7 @@ fn v09(method: &str, target: &[u8], head: usize) -> Result<Request, BadRequest> 
     Ok(Request {
         method: method.to_owned(),
         version: Version::V09,
+        scheme: None,
         host: NamedHost::Nobody,
         path: recorded(path_of(target)),
         plain_path: compared(path_of(target)),
@@ -262,25 +280,31 @@ fn read_target_and_host(
     target: &[u8],
     fields: &[Field<'_>],
     destination: SocketAddr,
-) -> Result<NamedHost, BadRequest> {
+) -> Result<(Option<Scheme>, NamedHost), BadRequest> {
     let mut hosts = lines_of(fields, Key::Host);
     let host = hosts.next().map(|field| field.value);
     if hosts.next().is_some() {
         return Err(BadRequest("more than one Host header"));
     }
     if method == "CONNECT" {
-        return Ok(NamedHost::Nobody);
+        return Ok((None, NamedHost::Nobody));
     }
     let host = host.map(|host| named(host, destination)).transpose()?;
     if target.starts_with(b"/") || (target == b"*" && method == "OPTIONS") {
-        return Ok(host.unwrap_or(NamedHost::Nobody));
+        return Ok((None, host.unwrap_or(NamedHost::Nobody)));
     }
     const OTHER_TARGET: BadRequest = BadRequest("the target is neither a path nor for http");
-    let authority = target
-        .split_at_checked("http://".len())
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"http://"))
-        .ok_or(OTHER_TARGET)?
-        .1;
+    let after = |written: &str| {
+        let (scheme, authority) = target.split_at_checked(written.len())?;
+        scheme
+            .eq_ignore_ascii_case(written.as_bytes())
+            .then_some(authority)
+    };
+    let (scheme, authority) = match (after("http://"), after("https://")) {
+        (Some(authority), _) => (Scheme::Http, authority),
+        (None, Some(authority)) => (Scheme::Https, authority),
+        (None, None) => return Err(OTHER_TARGET),
+    };
     let authority = authority.split(|byte| b"/?#".contains(byte)).next();
     let authority = authority.and_then(|authority| std::str::from_utf8(authority).ok());
     let by_target = named(authority.ok_or(OTHER_TARGET)?, destination)?;
@@ -288,7 +312,7 @@ fn read_target_and_host(
         Some(host) if host != by_target => Err(BadRequest(
             "the target and the Host header name different hosts",
         )),
-        _ => Ok(by_target),
+        _ => Ok((Some(scheme), by_target)),
     }
 }
 

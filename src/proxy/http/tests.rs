@@ -9,6 +9,7 @@ use super::CONVERSATION;
 use super::incoming::LONGEST_HEAD;
 use crate::audit::line::{Ended, Side};
 use crate::proxy::budget::Budget;
+use crate::proxy::http::origin::Origin;
 use crate::proxy::rig::Rig;
 use crate::proxy::stream::{RECEIVED_LEAST, SENT_LEAST, SOCKET};
 
@@ -798,7 +799,14 @@ async fn a_conversation_takes_what_is_reserved_for_it() {
     };
     let client = rig.stream(rig.client(80).await);
     let entry = flow.begin(crate::audit::Kind::Http);
-    let size = size_of_val(&super::serve(&flow, client, said, entry, None));
+    let size = size_of_val(&super::serve(
+        &flow,
+        client,
+        Origin::Clear,
+        said,
+        entry,
+        None,
+    ));
     assert!(size < CONVERSATION * 3 / 4, "{size}");
 }
 

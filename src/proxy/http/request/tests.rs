@@ -64,7 +64,6 @@ fn what_two_servers_could_understand_differently_is_refused() {
         "GET / HTTP/1.1\r\nHost: 1234",
         "GET http://b.example/ HTTP/1.1\r\nHost: a.example",
         "GET http://user@a.example/ HTTP/1.1\r\nHost: a.example",
-        "GET https://a.example/ HTTP/1.1\r\nHost: a.example",
         "GET a.example/x HTTP/1.1\r\nHost: a.example",
         "GET  / HTTP/1.1\r\nHost: a.example",
         "GET / HTTP/1.1 \r\nHost: a.example",
