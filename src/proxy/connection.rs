@@ -80,8 +80,15 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
             Box::pin(http::serve(flow, client, Origin::Clear, said, entry, ahead)).await;
         }
         Ok(Identity::Http2) if ahead.as_ref().is_none_or(Ahead::has_passed_nothing) => {
-            let origin = Origin::Clear;
-            Box::pin(http2::serve(flow, client, said, origin, entry, ahead, None)).await;
+            Box::pin(http2::serve(
+                flow,
+                client,
+                Origin::Clear,
+                said,
+                entry,
+                ahead,
+            ))
+            .await;
         }
         Ok(Identity::Http | Identity::Http2) => {
             entry.deny(&Denial::because(

@@ -27,7 +27,7 @@ use self::limits::{CONNECTION, LONGEST_HEAD, RESET_EARLY, SENT_AT_ONCE, STREAMS}
 use self::relay::Relay;
 use self::servers::{Made, Servers};
 use self::window::Window;
-use super::ahead::{Ahead, Connected};
+use super::ahead::Ahead;
 use super::budget::used_up;
 use super::close::{close_gently, reset};
 use super::flow::Flow;
@@ -40,17 +40,15 @@ use crate::policy::Denial;
 /// Reason recorded where a client ended before a request.
 const INCOMPLETE: &str = "no request became complete";
 
-/// Serves a connection in HTTP/2 from its first byte on, or from what was `said` of it. `first`
-/// becomes the record of its first request. `ahead` or `server`: a connection that was made before, for
-/// the requests that may have it.
+/// Serves a connection in HTTP/2 from its first byte on. `first` becomes the record of its first
+/// request; `ahead` serves it, where it leads to what the request is for.
 pub(super) async fn serve(
     flow: &Flow,
     client: Stream,
-    said: Said,
     origin: Origin,
+    said: Said,
     mut first: Entry,
     ahead: Option<Ahead>,
-    server: Option<Connected>,
 ) {
     first.subject().kind = origin.kind();
     let budget = &flow.streams().budget;
@@ -62,7 +60,6 @@ pub(super) async fn serve(
     let made = Made {
         ahead,
         sent: said.sent,
-        server,
     };
     let relay = Arc::new(Relay {
         flow: flow.clone(),

@@ -37,12 +37,12 @@ pub(in crate::proxy) fn bad_request(why: &str) -> Ours {
     }
 }
 
-/// 421: it is for another host than its connection (RFC 9110 15.5.20).
+/// 421: the connection doesn't lead to the server that the request is for.
 pub(in crate::proxy) fn misdirected(why: &str) -> Ours {
     Ours {
         status: "421 Misdirected Request",
         denied: true,
-        text: format!("denied: {}\n", clean(why, REPEATED)),
+        text: format!("denied: {why}\n"),
     }
 }
 

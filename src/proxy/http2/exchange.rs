@@ -41,10 +41,9 @@ pub(super) struct Begun {
 
 /// Serves one stream to its end.
 pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
-    let is_secure = relay.is_secure();
     let room = STREAM + usize::try_from(size(&begun.head.headers)).unwrap_or(usize::MAX);
     let room = relay.flow.streams().budget.take(room);
-    let asked = request::read(&begun.head, relay.flow.destination(), is_secure);
+    let asked = request::read(&begun.head, relay.flow.destination());
     let asked = match asked {
         Ok(asked) => asked,
         Err(bad) => {
@@ -54,18 +53,19 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
             return begun.refuse(&bad.to_string(), &ours::bad_request(&bad.to_string()));
         }
     };
+    let subject = begun.entry.subject();
+    subject.method = Some(asked.method.clone());
+    subject.path = Some(asked.path.clone());
+    if let Some(why) = relay.misdirected(&asked) {
+        subject.name = request::claimed(&begun.head).0;
+        return begun.refuse(why, &ours::misdirected(why));
+    }
     let (name, permit) = relay.decide(&asked);
     let host = match (&asked.host, &name) {
         (NamedHost::Address, _) | (_, None) => relay.flow.destination().ip().to_string(),
         (_, Some(name)) => name.to_string(),
     };
-    let subject = begun.entry.subject();
-    subject.method = Some(asked.method.clone());
-    subject.path = Some(asked.path.clone());
-    subject.name = Some(host.clone());
-    if let Some(why) = relay.misdirected(name.as_ref()) {
-        return begun.refuse(&why, &ours::misdirected(&why));
-    }
+    begun.entry.subject().name = Some(host.clone());
     let stream = Exchange { asked, host, begun };
     let permit = match permit {
         _ if room.is_none() => return stream.deny(&used_up()),
@@ -158,7 +158,7 @@ impl Exchange {
             if let Some(denial) = self.no_tunnel(relay, &found).await {
                 return self.deny(&denial);
             }
-            let Some(request) = request::forwarded(&self.begun.head, relay.is_secure()) else {
+            let Some(request) = request::forwarded(&self.begun.head, relay.own_name()) else {
                 let why = "the request has no form that could be sent on";
                 return self.begun.refuse(why, &ours::bad_request(why));
             };

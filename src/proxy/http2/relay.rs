@@ -23,36 +23,45 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn is_secure(&self) -> bool {
-        self.origin.is_secure()
-    }
-
-    /// Why a request in this name is for another connection, where it is.
-    pub(super) fn misdirected(&self, name: Option<&Hostname>) -> Option<String> {
+    /// The name of the only server there is, where there is one.
+    pub(super) fn own_name(&self) -> Option<&Hostname> {
         match &self.origin {
-            Origin::Secure(own, _) if name != Some(own) => Some(format!(
-                "the connection is {own}'s, and the request isn't for it"
-            )),
-            Origin::Secure(..) | Origin::Clear => None,
+            Origin::Secure(name, _) => Some(name),
+            Origin::Clear => None,
         }
     }
 
-    /// Decides about a request: in the name that it says, else in those that the container resolved
-    /// to the address.
+    /// Why a request is for another connection, where it is.
+    pub(super) fn misdirected(&self, asked: &Asked) -> Option<&'static str> {
+        if asked.is_misdirected(self.origin.is_secure()) {
+            return Some("its target has another scheme than its connection");
+        }
+        let own = self.own_name()?;
+        let is_for_it = match &asked.host {
+            NamedHost::Name(name) => self.flow.meant(name) == *own,
+            NamedHost::Address => false,
+            NamedHost::Nobody => true,
+        };
+        (!is_for_it).then_some("it names another host than its connection's hello")
+    }
+
+    /// Decides about a request: in the name of the only server, else in the one that it says, else in
+    /// those that the container resolved to the address.
     pub(super) fn decide(&self, asked: &Asked) -> (Option<Hostname>, Result<Permit, Denial>) {
         if asked.tunnel == Tunnel::Unread {
             return (None, Err(Denial::because(NO_CONNECT)));
         }
         let protocol = self.origin.protocol();
         let request = Some((asked.method.as_str(), asked.plain_path.as_deref()));
-        match &asked.host {
-            NamedHost::Name(name) => {
-                let name = self.flow.meant(name);
-                let permit = self.flow.decide(protocol, Some(&name), request);
-                (Some(name), permit)
+        let name = match (self.own_name(), &asked.host) {
+            (Some(own), _) => own.clone(),
+            (None, NamedHost::Name(name)) => self.flow.meant(name),
+            (None, NamedHost::Address) => {
+                return (None, self.flow.decide(protocol, None, request));
             }
-            NamedHost::Address => (None, self.flow.decide(protocol, None, request)),
-            NamedHost::Nobody => self.flow.decide_unnamed(protocol, request),
-        }
+            (None, NamedHost::Nobody) => return self.flow.decide_unnamed(protocol, request),
+        };
+        let permit = self.flow.decide(protocol, Some(&name), request);
+        (Some(name), permit)
     }
 }

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
 
+use crate::policy::Hostname;
 use crate::proxy::http::request::{
     BadRequest, NamedHost, compared, is_unread, named, path_of, recorded,
 };
@@ -26,6 +27,8 @@ pub(super) struct Asked {
     /// another.
     pub(super) plain_path: Option<String>,
     pub(super) tunnel: Tunnel,
+    /// How it says that it is sent; none where it has no authority either.
+    scheme: Option<Scheme>,
     is_head: bool,
 }
 
@@ -42,7 +45,6 @@ pub(super) enum Tunnel {
     Unread,
 }
 
-const NOT_HTTP: BadRequest = BadRequest("the scheme isn't that of the connection");
 const NO_PATH: BadRequest = BadRequest("the target is neither a path nor for http");
 const TWO_HOSTS: BadRequest = BadRequest("the authority and the Host header name different hosts");
 
@@ -50,25 +52,13 @@ const TWO_HOSTS: BadRequest = BadRequest("the authority and the Host header name
 ///
 /// # Errors
 /// [`BadRequest`]: nobody could decide about it.
-pub(super) fn read(
-    head: &Parts,
-    destination: SocketAddr,
-    is_secure: bool,
-) -> Result<Asked, BadRequest> {
+pub(super) fn read(head: &Parts, destination: SocketAddr) -> Result<Asked, BadRequest> {
     let tunnel = tunnel(head);
     let target = head
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
     if tunnel == Tunnel::None || head.extensions.get::<Protocol>().is_some() {
-        let scheme = if is_secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        };
-        if head.uri.scheme().is_some_and(|said| *said != scheme) {
-            return Err(NOT_HTTP);
-        }
         let is_for_all = target == "*" && head.method == Method::OPTIONS;
         if !target.starts_with('/') && !is_for_all {
             return Err(NO_PATH);
@@ -85,6 +75,7 @@ pub(super) fn read(
         path: recorded(path),
         plain_path: compared(path),
         tunnel,
+        scheme: head.uri.scheme().cloned(),
         is_head: head.method == Method::HEAD,
     })
 }
@@ -126,6 +117,12 @@ fn host(head: &Parts, destination: SocketAddr) -> Result<NamedHost, BadRequest> 
 }
 
 impl Asked {
+    /// Whether it says that it is sent in another way than it was.
+    pub(super) fn is_misdirected(&self, is_secure: bool) -> bool {
+        let scheme = scheme(is_secure);
+        self.scheme.as_ref().is_some_and(|said| *said != scheme)
+    }
+
     /// Whether its answer has a body only by its head.
     pub(super) fn is_head(&self) -> bool {
         self.is_head
@@ -141,19 +138,17 @@ impl Asked {
 
 /// The request that goes on to a server for one that was read: the client's, word for word. One that
 /// has a host by its header alone gets the authority of that, without which none can be written.
-pub(super) fn forwarded(head: &Parts, is_secure: bool) -> Option<Request<()>> {
+/// `origin`: the name of the only server there is, where there is one.
+pub(super) fn forwarded(head: &Parts, origin: Option<&Hostname>) -> Option<Request<()>> {
     let mut uri = head.uri.clone().into_parts();
     if uri.authority.is_none() {
         let host = head.headers.get(HOST).map(|host| host.as_bytes());
+        let host = host.or_else(|| origin.map(|name| name.as_str().as_bytes()));
         uri.authority = host.and_then(|host| Authority::try_from(host).ok());
     }
     let mut request = Request::new(());
     if uri.authority.is_some() {
-        uri.scheme = Some(if is_secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        });
+        uri.scheme = Some(scheme(origin.is_some()));
         *request.version_mut() = Version::HTTP_2;
     } else {
         // The library takes a request without an authority for one that was translated.
@@ -166,6 +161,14 @@ pub(super) fn forwarded(head: &Parts, is_secure: bool) -> Option<Request<()>> {
         request.extensions_mut().insert(protocol.clone());
     }
     Some(request)
+}
+
+fn scheme(is_secure: bool) -> Scheme {
+    if is_secure {
+        Scheme::HTTPS
+    } else {
+        Scheme::HTTP
+    }
 }
 
 /// The host that a bad request claims, and its path, for the record only.

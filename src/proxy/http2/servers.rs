@@ -38,15 +38,13 @@ pub(super) struct Servers {
 /// Those that were made in one name. Locked while one is made.
 type OfName = Arc<tokio::sync::Mutex<Vec<Server>>>;
 
-/// What was made before the first request.
+/// The connection that was made before the first request.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// A connection for what was allowed ahead.
+    /// It, until one wants to connect.
     pub(super) ahead: Option<Ahead>,
-    /// How many bytes of the client's the server ahead has been sent.
+    /// How many bytes of the client's its server has been sent.
     pub(super) sent: usize,
-    /// A connection for what every request is for.
-    pub(super) server: Option<Connected>,
 }
 
 /// A connection to a server.
@@ -131,25 +129,11 @@ impl Servers {
         origin: &Origin,
         permit: &Permit,
     ) -> Result<(Connected, usize), DialError> {
-        let (ahead, sent, server) = {
+        let (ahead, sent) = {
             let mut made = locked(&self.made);
-            let leads = |server: &mut Connected| {
-                let Upstream {
-                    address,
-                    permit: by,
-                    ..
-                } = &server.upstream;
-                flow.route(permit, by.name(), *address).is_some()
-            };
-            let server = made.server.take_if(leads);
-            let ahead = made.ahead.take();
-            let sent = if ahead.is_some() { made.sent } else { 0 };
-            (ahead, sent, server)
+            (made.ahead.take(), std::mem::take(&mut made.sent))
         };
-        match server {
-            Some(server) => Ok((server, 0)),
-            None => Ok((origin.connect(flow, permit, ahead).await?, sent)),
-        }
+        Ok((origin.connect(flow, permit, ahead).await?, sent))
     }
 
     /// Begins to speak HTTP/2 on a connection.

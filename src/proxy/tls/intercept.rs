@@ -78,7 +78,7 @@ pub(in crate::proxy) async fn serve(
     };
     let origin = Origin::Secure(name, agreed);
     if agreed.has_h2() {
-        http2::serve(flow, client, said, origin, entry, ahead, None).await;
+        http2::serve(flow, client, origin, said, entry, ahead).await;
     } else {
         http::serve(flow, client, origin, said, entry, ahead).await;
     }

@@ -41,7 +41,7 @@ impl World {
         };
         rig.interception = Some(Arc::new(Interception::by(authority, &roots).unwrap()));
         let requests = Arc::default();
-        tokio::spawn(serve(listener, acceptor(made), Arc::clone(&requests)));
+        tokio::spawn(serve(listener, acceptor(made, &[]), Arc::clone(&requests)));
         Self {
             rig,
             authority: certificate,
@@ -52,18 +52,7 @@ impl World {
 
     /// A client that trusts this certificate, and connected in the server's name.
     async fn client(&self, root: &CertificateDer<'static>) -> TlsStream<tokio::net::TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(root.clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tcp = self.rig.client(443).await;
-        TlsConnector::from(Arc::new(config))
-            .connect(ServerName::try_from(NAME).unwrap(), tcp)
-            .await
-            .unwrap()
+        client(&self.rig, root, &[]).await
     }
 
     /// What one request is answered, on a connection of its own.
@@ -76,14 +65,36 @@ impl World {
     }
 }
 
-fn acceptor(made: CertifiedKey<rcgen::KeyPair>) -> TlsAcceptor {
+/// A client that trusts this certificate and offers this, connected in the server's name.
+async fn client(
+    rig: &Rig,
+    root: &CertificateDer<'static>,
+    alpn: &[&[u8]],
+) -> TlsStream<tokio::net::TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let tcp = rig.client(443).await;
+    TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from(NAME).unwrap(), tcp)
+        .await
+        .unwrap()
+}
+
+fn acceptor(made: CertifiedKey<rcgen::KeyPair>, alpn: &[&[u8]]) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -209,4 +220,66 @@ async fn several_requests_on_one_connection_and_the_next_connection_reuse_the_se
     world.asked(&request("GET /a/y", NAME)).await;
     assert_eq!(world.rig.dialled(), [NAME]);
     assert_eq!(world.requests.load(Ordering::Relaxed), 4);
+}
+
+/// What requests for these paths are answered in HTTP/2, on one connection to a server that speaks it.
+async fn asked_in_http_2(uris: &[&str]) -> (Rig, Vec<u16>) {
+    let (mut rig, listener) = Rig::new(&[RULE], &[]).await;
+    let made = generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    let authority = Authority::new().unwrap();
+    let root = authority.certificate().clone();
+    let interception = Interception::by(authority, &[made.cert.der().clone()]).unwrap();
+    rig.interception = Some(Arc::new(interception));
+    let acceptor = acceptor(made, &[b"h2", b"http/1.1"]);
+    let served = tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let tls = acceptor.accept(tcp).await.unwrap();
+        let mut server = h2::server::handshake(tls).await.unwrap();
+        while let Some(Ok((request, mut respond))) = server.accept().await {
+            assert_eq!(request.uri().scheme_str(), Some("https"));
+            let response = http::Response::new(());
+            let mut stream = respond.send_response(response, false).unwrap();
+            stream.send_data("hello".into(), true).unwrap();
+        }
+    });
+    let tls = client(&rig, &root, &[b"h2"]).await;
+    let (send, connection) = h2::client::handshake(tls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut statuses = Vec::new();
+    for uri in uris {
+        let mut send = send.clone().ready().await.unwrap();
+        let request = http::Request::get(*uri).body(()).unwrap();
+        let (response, _) = send.send_request(request, true).unwrap();
+        statuses.push(response.await.unwrap().status().as_u16());
+    }
+    connection.abort();
+    let _ = connection.await;
+    served.abort();
+    (rig, statuses)
+}
+
+#[tokio::test]
+async fn http_2_within_tls_is_judged_stream_by_stream() {
+    let (rig, statuses) = asked_in_http_2(&[
+        "https://ok.test/a/1",
+        "https://ok.test/b",
+        "https://other.test/a/1",
+        "http://ok.test/a/1",
+        "https://ok.test/a/2",
+    ])
+    .await;
+    assert_eq!(statuses, [200, 403, 421, 421, 200]);
+    let records = rig.records().await;
+    let verdicts: Vec<_> = records
+        .iter()
+        .map(|record| record.verdict.as_str())
+        .collect();
+    assert_eq!(verdicts, ["allow", "deny", "deny", "deny", "allow"]);
+    assert_eq!(records[2].name.as_deref(), Some("other.test"));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.protocol == crate::audit::Kind::Https)
+    );
+    assert_eq!(rig.dialled(), [NAME], "one connection for all");
 }

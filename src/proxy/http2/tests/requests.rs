@@ -102,7 +102,6 @@ async fn each_stream_is_decided_alone() {
 async fn what_two_servers_could_understand_differently_is_400_and_recorded() {
     for (method, uri, host) in [
         ("GET", "http://a.example/", Some("b.example")),
-        ("GET", "https://a.example/", None),
         ("GET", "http://user@a.example/", None),
         ("GET", "http://192.0.2.9/", None),
         ("GET", "http://a.example/open/..%2fsecret", None),
@@ -213,13 +212,14 @@ async fn a_head_request_has_its_length_and_no_body() {
             .body(())
             .unwrap();
         respond.send_response(response, true).unwrap();
-        driven
+        (driven,)
     };
     let request = Request::head("http://a.example/").body(()).unwrap();
-    let (heard, _driven) = tokio::join!(client.ask(request), serving);
+    let (heard, (driven,)) = tokio::join!(client.ask(request), serving);
     let heard = heard.unwrap();
     assert_eq!(heard.fields["content-length"], "12345");
     assert!(heard.body.is_empty());
+    driven.abort();
     // A denial has none either.
     let denied = Request::head("http://b.example/").body(()).unwrap();
     let heard = client.ask(denied).await.unwrap();

@@ -107,7 +107,7 @@ async fn large_bodies_pass_whole_both_ways() {
 
 fn pattern(size: usize, seed: usize) -> Vec<u8> {
     (0..size)
-        .map(|at| (at * 7 + at / 251 + seed) as u8)
+        .map(|at| (at * 7 + at / 251 + seed).to_le_bytes()[0])
         .collect()
 }
 
