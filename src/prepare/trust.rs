@@ -203,6 +203,18 @@ impl Given<'_> {
             .give(trust::APT, apt(place).as_bytes())
             .context(failed)?;
         let mut mounts = Vec::new();
+        if trust::is_read_only(spec) {
+            let roots = self.files.folder().join(trust::ROOTS);
+            mounts.extend(
+                self.image
+                    .lists(&LISTS)
+                    .into_iter()
+                    .map(|destination| TrustMount {
+                        source: roots.clone(),
+                        destination,
+                    }),
+            );
+        }
         for (number, store) in self
             .image
             .java(java_home(spec).as_deref())
