@@ -77,3 +77,17 @@ fn roots_are_found_however_deep_a_store_holds_them() {
     assert_eq!(der::roots_within(&deep), []);
     assert_eq!(der::roots_within(&[0x30, 0x80, 0, 0]), []);
 }
+
+/// One certificate, as keytool keeps it in both of Java's forms, the second without a password.
+#[test]
+fn what_java_wrote_is_read_and_its_digest_is_ours() {
+    let certificate = from_pem(include_bytes!("../../fuzz/seeds/trust_stores/pem"));
+    assert_eq!(certificate.len(), 1);
+    let store = include_bytes!("../../fuzz/seeds/trust_stores/jks");
+    let entries = jks::read(store).unwrap();
+    assert_eq!(entries[0].certificate, certificate[0]);
+    assert_eq!(jks::write(&entries), store);
+    let store = include_bytes!("../../fuzz/seeds/trust_stores/pkcs12");
+    assert!(jks::read(store).is_none());
+    assert_eq!(der::roots_within(store), certificate);
+}

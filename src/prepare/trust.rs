@@ -203,25 +203,21 @@ impl Given<'_> {
             .give(trust::APT, apt(place).as_bytes())
             .context(failed)?;
         let mut mounts = Vec::new();
-        for (number, store) in self
-            .image
-            .java(java_home(spec).as_deref())
-            .into_iter()
-            .enumerate()
-        {
+        if trust::is_read_only(spec) {
+            let roots = self.files.folder().join(trust::ROOTS);
+            let lists = self.image.lists(&LISTS).into_iter();
+            mounts.extend(lists.map(|destination| TrustMount {
+                source: roots.clone(),
+                destination,
+            }));
+        }
+        let javas = self.image.java(java_home(spec).as_deref());
+        for (number, store) in javas.into_iter().enumerate() {
             let content = jks::write(&self.java(&store));
-            let owner = Owner {
-                user: store.user,
-                group: store.group,
-            };
-            let owner = if self.root == Owner::default() || owner != Owner::default() {
-                owner
-            } else {
-                self.root
-            };
+            let (mode, owner) = (store.mode, self.owner(&store));
             let source = self
                 .files
-                .lend(&format!("java-{number}"), &content, store.mode, owner)
+                .lend(&format!("java-{number}"), &content, mode, owner)
                 .context(failed)?;
             stores.push((source.clone(), StoreFormat::Jks));
             mounts.push(TrustMount {
@@ -235,6 +231,14 @@ impl Given<'_> {
         };
         let variables = trust::add(spec, folder, &mounts)?;
         Ok((stores, variables))
+    }
+
+    /// Who has a Java's store: who has the image's, or, where that is nobody in the container, its root.
+    fn owner(&self, store: &JavaStore) -> Owner {
+        match (store.user, store.group) {
+            (0, 0) => self.root,
+            (user, group) => Owner { user, group },
+        }
     }
 
     /// What a Java of the image's trusts, and all that other programs do.

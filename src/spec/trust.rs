@@ -1,9 +1,9 @@
 //! What a container is given so that its programs trust the gateway that intercepts their TLS: mounts
 //! of our own files, and variables that name them.
 //!
-//! No file of the image's is covered but Java's stores, which no variable replaces: whatever renames a
-//! file over one that is mounted fails (EBUSY), as package managers do with an image's own list of
-//! roots, and what is written to a mount is in no `docker commit`.
+//! No file of the image's is covered but Java's stores, which no variable replaces, and, where the root
+//! is read-only, the system's lists: whatever renames a file over one that is mounted fails (EBUSY), as
+//! package managers do with such lists, and what is written to a mount is in no `docker commit`.
 
 use std::path::{Path, PathBuf};
 
@@ -112,6 +112,14 @@ pub fn place(spec: &Spec, jails_mount: bool) -> &'static Path {
     })
 }
 
+/// Whether nothing in the container's root can be renamed or written, so that a file mounted over one
+/// there is in nobody's way.
+#[must_use]
+pub fn is_read_only(spec: &Spec) -> bool {
+    let root = spec.get("root").and_then(|root| root.get("readonly"));
+    root.is_some_and(|readonly| *readonly == true)
+}
+
 /// Adds the mounts and the variables; gives the variables that were not set by anybody yet.
 ///
 /// # Errors
@@ -121,10 +129,7 @@ pub fn add(
     folder: TrustMount,
     stores: &[TrustMount],
 ) -> Result<Vec<String>, SpecError> {
-    let read_only = spec
-        .get("root")
-        .and_then(|root| root.get("readonly"))
-        .is_some_and(|readonly| *readonly == true);
+    let read_only = is_read_only(spec);
     let variables = variables(&folder.destination);
     let tree = spec.tree();
     let added = add_variables(

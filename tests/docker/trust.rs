@@ -187,6 +187,10 @@ fn bounded(bed: &Bed) {
         let answer = bed.run_with(RUNTIME, flags, &script);
         assert!(answer.must_succeed().stdout.starts_with("1\n"), "{flags:?}");
     }
+    // Where nothing can be renamed, what reads the system's list alone trusts the authority, too.
+    let list = "cmp /etc/ssl/certs/ca-certificates.crt /dev/boundary/roots.pem";
+    bed.run_with(RUNTIME, &["--read-only"], list).must_succeed();
+    bed.run_with(RUNTIME, &[], list).must_fail();
 }
 
 /// An image that a shell makes of the bed's.

@@ -7,11 +7,15 @@ use test_support::bed::{Bed, unique};
 use test_support::harness::Test;
 use test_support::traces::wait_for_none;
 
-use crate::podman::{Podman, USER_NAMESPACES};
+use crate::podman::{self, Podman, USER_NAMESPACES};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_hook_alone_filters_containers_and_pods", filtered),
     ("a_hook_alone_refuses_what_it_can_not_filter", refused),
+    (
+        "a_hook_alone_refuses_a_policy_for_which_it_would_have_to_be_trusted",
+        untrusted,
+    ),
     (
         "a_hook_that_asks_for_annotations_leaves_others_alone",
         annotated,
@@ -112,6 +116,17 @@ fn refused(bed: &Bed) {
         answer.must_fail().stderr.contains("no gateway"),
         "{answer:?}"
     );
+}
+
+fn untrusted(_: &Bed) {
+    let bed = &podman::bed();
+    let policies = bed.inside("/etc/boundary/policies");
+    fs::copy(policies.join("trust.yaml"), policies.join("default.yaml")).unwrap();
+    let folder = hooks(bed, "boundary-always.json");
+    let options = &["--runtime", "runc", "--hooks-dir", &folder][..];
+    let answer = Podman { bed, options }.run(&[], "echo it runs");
+    let sign = "a hook can't give it the certificate";
+    assert!(answer.must_fail().stderr.contains(sign), "{answer:?}");
 }
 
 fn annotated(bed: &Bed) {

@@ -30,6 +30,10 @@ pub(crate) const TESTS: &[Test] = &[
         short_names,
     ),
     ("the_containers_of_a_pod_are_filtered_together", pod),
+    (
+        "who_may_be_intercepted_trusts_the_gateway_in_every_user_namespace",
+        trusting,
+    ),
     ("what_people_compose_is_as_with_runc", composed),
     (
         "what_reaches_around_the_filter_is_refused_in_podmans_own_words",
@@ -293,4 +297,25 @@ fn composed(bed: &Bed) {
     });
     bed.exec(&["sh", "-c", HOST_AFTERWARDS]).must_succeed();
     assert_eq!(differing, "");
+}
+
+fn trusting(bed: &Bed) {
+    let count = "grep -c BEGIN $NODE_EXTRA_CA_CERTS && ls -ln $SSL_CERT_FILE && curl -4 -sS -m 5 https://allowed.test/";
+    for runtime in [
+        "/usr/local/bin/boundary-trust",
+        "/etc/boundary/trust-with-crun",
+    ] {
+        let options = &["--runtime", runtime][..];
+        let podman = Podman { bed, options };
+        for flags in USER_NAMESPACES {
+            let answer = podman.run(flags, count);
+            let said = &answer.must_succeed().stdout;
+            assert!(
+                said.starts_with("1\n") && said.contains("I am allowed.test"),
+                "{said}"
+            );
+        }
+    }
+    let left = fs::read_dir(bed.inside("/var/lib/boundary/trust")).unwrap();
+    assert_eq!(left.count(), 0);
 }

@@ -1,6 +1,7 @@
 //! An image's own trust stores, as its container would find them: in its root, or in what is mounted
 //! there.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,15 @@ impl Image {
                 Vec::new()
             }
         }
+    }
+
+    /// Those of these lists that are in the image's own root, each once, free of links.
+    pub(super) fn lists(&self, paths: &[&str]) -> Vec<PathBuf> {
+        let found = paths.iter().filter_map(|path| {
+            let found = self.find(Path::new(path), STORE_LIMIT).ok()?;
+            Some(found.path).filter(|path| self.covering(path).is_none())
+        });
+        found.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// A file's content, if there is one that can be read.
