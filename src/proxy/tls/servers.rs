@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustls::client::ResolvesClientCert;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
@@ -27,6 +27,9 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+/// Servers, for each offer, with which a handshake is cut short by what was agreed before.
+pub const RESUMED: usize = 32;
+
 /// How servers are spoken to.
 #[derive(Debug)]
 pub(super) struct Servers {
@@ -46,6 +49,7 @@ impl Servers {
                 .with_root_certificates(Arc::clone(&store))
                 .with_no_client_auth();
             config.alpn_protocols = offer.names();
+            config.resumption = Resumption::in_memory_sessions(RESUMED);
             Ok(Arc::new(config))
         });
         Ok(Self {
