@@ -180,3 +180,58 @@ async fn who_does_not_read_stops_who_sends_and_the_others_go_on() {
     slow.send_data(Bytes::new(), true).unwrap();
     assert_eq!(whole(&mut unread).await.unwrap().0.len(), sent);
 }
+
+/// What this process takes, in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = status.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Hundreds of times what windows allow, to a reader that is slower than the sender: client, relay and
+/// server together grow by no more than their windows and buffers.
+#[tokio::test]
+async fn memory_stays_flat_however_much_passes() {
+    const SIZE: usize = 256 << 20;
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = Client::of(&rig).await;
+    let (response, _says) = client.begin(post("http://a.example/")).await;
+    let ((_request, mut respond), _driven) = next(accept(&outside).await).await;
+    let mut answers = respond.send_response(Response::new(()), false).unwrap();
+    let mut answered = response.await.unwrap().into_body();
+    let before = resident();
+    let pouring = async {
+        let part = Bytes::from(vec![1; 16 * 1024]);
+        for at in 1..=SIZE / part.len() {
+            answers.reserve_capacity(part.len());
+            while answers.capacity() < part.len() {
+                let more = std::future::poll_fn(|cx| answers.poll_capacity(cx));
+                more.await.unwrap().unwrap();
+            }
+            let is_last = at == SIZE / part.len();
+            answers.send_data(part.clone(), is_last).unwrap();
+        }
+    };
+    let taking = async {
+        let (mut got, mut most) = (0, 0);
+        while let Some(part) = answered.data().await {
+            let part = part.unwrap();
+            got += part.len();
+            answered
+                .flow_control()
+                .release_capacity(part.len())
+                .unwrap();
+            most = most.max(resident());
+            // Slower than who sends.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        (got, most)
+    };
+    let ((), (got, most)) = tokio::join!(pouring, taking);
+    assert_eq!(got, SIZE);
+    assert!(most < before + (24 << 20), "{before} {most}");
+    client.end().await;
+    assert_eq!(rig.record().await.bytes_in, SIZE as u64);
+}
