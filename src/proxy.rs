@@ -104,6 +104,8 @@ pub struct Task {
     pub memory: u64,
     /// Queries of DNS a second that it answers over a longer time.
     pub dns_rate_limit: NonZeroU32,
+    /// What the administrator has to say to whoever is denied something.
+    pub denied_note: Option<String>,
 }
 
 /// All that a filter has from its beginning.
@@ -113,6 +115,7 @@ pub struct Filter {
     judge: Judge,
     resolvers: Vec<SocketAddr>,
     dns_rate_limit: NonZeroU32,
+    denied_note: Option<Arc<str>>,
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
@@ -144,6 +147,7 @@ impl Filter {
             streams: Streams::new(budget),
             resolvers: task.resolvers,
             dns_rate_limit: task.dns_rate_limit,
+            denied_note: task.denied_note.map(Arc::from),
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
@@ -268,6 +272,7 @@ impl Filter {
             judge,
             resolvers,
             dns_rate_limit,
+            denied_note,
             egress,
             inside,
             sockets,
@@ -292,6 +297,7 @@ impl Filter {
                 egress,
                 pool: Arc::default(),
                 outside: Arc::clone(&dialler) as _,
+                denied_note,
             }),
             dns: Arc::new(DnsServer::new(
                 judge.clone(),

@@ -27,6 +27,8 @@ pub(super) struct ConnectionServices {
     pub(super) pool: Arc<Pool>,
     /// Connects.
     pub(super) outside: Arc<dyn Outside>,
+    /// What the administrator has to say to whoever is denied something.
+    pub(super) denied_note: Option<Arc<str>>,
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
@@ -149,6 +151,11 @@ impl Flow {
     /// Whether a rule for its port looks at methods or paths.
     pub(super) fn reads_requests(&self) -> bool {
         self.services.judge.policy.reads_requests(self.destination)
+    }
+
+    /// What the administrator has to say to whoever is denied something.
+    pub(super) fn denied_note(&self) -> Option<&str> {
+        self.services.denied_note.as_deref()
     }
 
     /// Connections to servers that nobody uses now.

@@ -67,6 +67,7 @@ impl Rig {
             egress: Arc::clone(&self.bench.egress),
             pool: Arc::clone(&self.pool),
             outside: Arc::new(self.outside.clone()),
+            denied_note: None,
         };
         Flow::new(Arc::new(services), source, destination)
     }

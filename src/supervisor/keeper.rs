@@ -145,6 +145,7 @@ fn prepare(
         exit: plan.exit,
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,
+        denied_note: plan.denied_note.clone(),
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),

@@ -76,6 +76,7 @@ async fn rig() -> Rig {
             listener: listener.local_addr().unwrap(),
             asked: Arc::clone(&asked),
         }),
+        denied_note: None,
     };
     let handshakes = Arc::new(Handshakes::new());
     let held = Held::new(Arc::new(services), handshakes, PacketSenders::default());
