@@ -109,6 +109,8 @@ pub struct Task {
     pub dns_rate_limit: NonZeroU32,
     /// Whom it trusts and who is to trust it, where it may have to intercept TLS.
     pub trust: Option<Trust>,
+    /// What the administrator has to say to whoever is denied something.
+    pub denied_note: Option<String>,
 }
 
 /// All that a filter has from its beginning.
@@ -118,6 +120,7 @@ pub struct Filter {
     judge: Judge,
     resolvers: Vec<SocketAddr>,
     dns_rate_limit: NonZeroU32,
+    denied_note: Option<Arc<str>>,
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
@@ -151,6 +154,7 @@ impl Filter {
             streams: Streams::new(budget),
             resolvers: task.resolvers,
             dns_rate_limit: task.dns_rate_limit,
+            denied_note: task.denied_note.map(Arc::from),
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
@@ -282,6 +286,7 @@ impl Filter {
             judge,
             resolvers,
             dns_rate_limit,
+            denied_note,
             egress,
             inside,
             sockets,
@@ -309,6 +314,7 @@ impl Filter {
                 pool: Arc::default(),
                 outside: Arc::clone(&dialler) as _,
                 interception,
+                denied_note,
             }),
             dns: Arc::new(DnsServer::new(
                 judge.clone(),

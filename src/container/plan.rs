@@ -61,6 +61,10 @@ pub struct Plan {
     /// don't say.
     #[serde(default = "earlier_rate_limit")]
     pub dns_rate_limit: NonZeroU32,
+    /// What the administrator has to say to whoever is denied something. Plans of an earlier version
+    /// don't say.
+    #[serde(default)]
+    pub denied_note: Option<String>,
     /// What is less grave is not said by whoever serves this container.
     pub log_level: LevelFilter,
     /// Directory of this container's state record (`/run/boundary/…`).

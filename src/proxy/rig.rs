@@ -72,6 +72,7 @@ impl Rig {
             pool: Arc::clone(&self.pool),
             outside: Arc::new(self.outside.clone()),
             interception: self.interception.clone(),
+            denied_note: None,
         };
         Flow::new(Arc::new(services), source, destination)
     }

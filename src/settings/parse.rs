@@ -24,6 +24,8 @@ use crate::seccomp::tier::Tier;
 const MAX_MISTAKES: usize = 50;
 /// Longest key of a label, in bytes: a prefix that is a name of DNS, and a name.
 const MAX_LABEL: usize = 253 + 1 + 63;
+/// Longest `denied-note`, in bytes.
+const MAX_NOTE: usize = 512;
 /// The largest number that may be set: more than any filter can do in a second.
 const LARGEST_NUMBER: u32 = 1_000_000;
 /// Port of DNS.
@@ -148,6 +150,9 @@ impl TextReader<'_> {
             }
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
             "dns-rate-limit" => self.set_number(key, value, &mut settings.dns_rate_limit),
+            "denied-note" => self.set(key, value, &mut settings.denied_note, |text| {
+                note(text).map(Some)
+            }),
             "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
                 "error" => Ok(LevelFilter::Error),
                 "warn" => Ok(LevelFilter::Warn),
@@ -301,7 +306,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 22] = [
+const TOP: [&str; 23] = [
     "runtime",
     "policy",
     "resolvers",
@@ -322,9 +327,20 @@ const TOP: [&str; 22] = [
     "pod-capabilities",
     "proxy-memory",
     "dns-rate-limit",
+    "denied-note",
     "log-level",
     "annotations",
 ];
+
+/// A sentence: it stands in answers in which a line is one.
+fn note(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_NOTE || text.contains(char::is_control) {
+        return Err(format!(
+            "expected one line of at most {MAX_NOTE} bytes, like \"Ask for access at #network.\""
+        ));
+    }
+    Ok(text.to_owned())
+}
 
 fn runtime(text: &str) -> Result<PathBuf, String> {
     let is_name = !text.is_empty()

@@ -65,6 +65,8 @@ pub struct Settings {
     pub proxy_memory: u64,
     /// `dns-rate-limit`: queries a second that one container's filter answers over a longer time.
     pub dns_rate_limit: NonZeroU32,
+    /// `denied-note`: a sentence of the administrator's, for whoever is denied something.
+    pub denied_note: Option<String>,
     /// `log-level`: less severe messages are not written.
     pub log_level: LevelFilter,
     /// `[annotations]`.
@@ -244,6 +246,7 @@ impl Default for Settings {
             pod_capabilities: PodCapabilities::default(),
             proxy_memory: PROXY_MEMORY,
             dns_rate_limit: NonZeroU32::new(DNS_RATE_LIMIT).expect("not zero"),
+            denied_note: None,
             log_level: LevelFilter::Info,
             annotations: Annotations {
                 policies: Vec::new(),

@@ -147,6 +147,7 @@ fn prepare(
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,
         trust: plan.trust.as_ref().map(trust::open).transpose()?,
+        denied_note: plan.denied_note.clone(),
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),
