@@ -146,6 +146,7 @@ fn prepare(
         memory: plan.proxy_memory,
         dns_rate_limit: plan.dns_rate_limit,
         denied_note: plan.denied_note.clone(),
+        denied_names: plan.denied_names,
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),
