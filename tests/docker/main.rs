@@ -25,6 +25,7 @@ mod by_hand;
 mod cases;
 mod composed;
 mod control;
+mod denials;
 mod endings;
 mod far_attacks;
 mod far_end;
@@ -155,6 +156,7 @@ fn main() {
         })
         .chain(with_programs(&suite, "servers", servers::TESTS))
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
+        .chain(with_programs(&suite, "denials", denials::TESTS))
         .collect();
     suite.conclude(trials);
 }
