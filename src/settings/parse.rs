@@ -297,7 +297,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 23] = [
+const TOP: [&str; 24] = [
     "runtime",
     "policy",
     "resolvers",

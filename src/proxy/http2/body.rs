@@ -308,7 +308,8 @@ impl Body {
     /// it would remain so.
     fn join_small(&mut self) {
         if self.next.len() > 1
-            && let Some(first) = self.next.pop_front_if(|first| first.len() < COPIED)
+            && self.next.front().is_some_and(|first| first.len() < COPIED)
+            && let Some(first) = self.next.pop_front()
             && let Some(second) = self.next.pop_front()
         {
             self.next.push_front([first, second].concat().into());
