@@ -283,3 +283,5 @@ async fn http_2_within_tls_is_judged_stream_by_stream() {
     );
     assert_eq!(rig.dialled(), [NAME], "one connection for all");
 }
+
+mod attacks;
