@@ -308,3 +308,5 @@ async fn a_denied_name_that_leads_to_the_gateway_is_told_why_within_tls() {
     assert!(world.rig.dialled().is_empty());
     assert_eq!(world.rig.record().await.verdict, "deny");
 }
+
+mod attacks;
