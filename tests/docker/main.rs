@@ -31,6 +31,8 @@ mod far_end;
 mod far_tools;
 mod far_world;
 mod filter;
+mod https;
+mod https_rules;
 mod memory;
 mod names;
 mod nesting;
@@ -79,7 +81,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 28] = [
+const GROUPS: [Group; 30] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -125,6 +127,8 @@ const GROUPS: [Group; 28] = [
         since: Some(24),
         ..group("annotations", annotations::TESTS)
     },
+    group("https", https::TESTS),
+    group("https_rules", https_rules::TESTS),
     group("trust", trust::TESTS),
     Group {
         program: Some("keytool"),
