@@ -23,6 +23,7 @@ mod audit;
 mod bounds;
 mod by_hand;
 mod cases;
+mod clients;
 mod composed;
 mod control;
 mod endings;
@@ -32,6 +33,7 @@ mod far_tools;
 mod far_world;
 mod filter;
 mod https;
+mod https_clients;
 mod https_rules;
 mod memory;
 mod names;
@@ -81,7 +83,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 30] = [
+const GROUPS: [Group; 31] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -128,6 +130,10 @@ const GROUPS: [Group; 30] = [
         ..group("annotations", annotations::TESTS)
     },
     group("https", https::TESTS),
+    Group {
+        program: Some("keytool"),
+        ..group("https_clients", https_clients::TESTS)
+    },
     group("https_rules", https_rules::TESTS),
     group("trust", trust::TESTS),
     Group {
