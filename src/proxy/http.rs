@@ -239,13 +239,10 @@ impl Conversation<'_> {
         let begun = |entry: Option<Entry>| entry.unwrap_or_else(|| flow.begin(kind));
         match why {
             NoHead::Ended => {
-                match first {
-                    // The handshake was all that it wanted.
-                    Some(entry) if self.origin.is_secure() => {
-                        entry.finish(End::closed(Side::Client));
-                    }
-                    Some(entry) => entry.deny(&Denial::because(INCOMPLETE)),
-                    None => {}
+                match (first, self.origin.unasked()) {
+                    (Some(entry), Some(end)) => entry.finish(end),
+                    (Some(entry), None) => entry.deny(&Denial::because(INCOMPLETE)),
+                    (None, _) => {}
                 }
                 Then::Close
             }
