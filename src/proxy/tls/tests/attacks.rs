@@ -29,7 +29,7 @@ impl Scene {
     }
 
     /// The next connection to the outside.
-    async fn accept(&self) -> tokio_rustls::server::TlsStream<tokio::net::TcpStream> {
+    async fn accept(&self) -> tokio_rustls::server::TlsStream<TcpStream> {
         let (tcp, _) = self.listener.accept().await.unwrap();
         self.acceptor.accept(tcp).await.unwrap()
     }
