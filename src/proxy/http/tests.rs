@@ -314,6 +314,14 @@ async fn requests_that_could_be_understood_in_two_ways_are_refused_and_recorded(
 }
 
 #[tokio::test]
+async fn a_target_for_https_in_clear_text_is_misdirected() {
+    let request = "GET https://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let (answer, reason) = kept_in(request).await;
+    assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
+    assert!(reason.contains("another scheme"), "{reason}");
+}
+
+#[tokio::test]
 async fn connect_is_denied() {
     let (answer, reason) =
         kept_in("CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n").await;
