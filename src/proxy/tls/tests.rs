@@ -71,6 +71,16 @@ async fn client(
     root: &CertificateDer<'static>,
     alpn: &[&[u8]],
 ) -> TlsStream<tokio::net::TcpStream> {
+    client_of(rig, root, NAME, alpn).await
+}
+
+/// The same in another server's name.
+async fn client_of(
+    rig: &Rig,
+    root: &CertificateDer<'static>,
+    name: &'static str,
+    alpn: &[&[u8]],
+) -> TlsStream<tokio::net::TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -81,7 +91,7 @@ async fn client(
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let tcp = rig.client(443).await;
     TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from(NAME).unwrap(), tcp)
+        .connect(ServerName::try_from(name).unwrap(), tcp)
         .await
         .unwrap()
 }
