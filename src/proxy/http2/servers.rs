@@ -258,6 +258,7 @@ impl Driver {
             }
         }
         self.over.store(true, Relaxed);
+        self.greeting.end();
     }
 }
 
