@@ -165,7 +165,14 @@ impl Exchange {
             let ip = found.address.socket_addr().ip();
             let grounds = found.route.grounds_at(found.address);
             self.begun.entry.allowed(&grounds, Some(ip));
-            if let Some(denial) = self.no_tunnel(relay, &found).await {
+            let no_tunnel = tokio::select! {
+                biased;
+                reason = poll_fn(|cx| self.begun.respond.poll_reset(cx)) => {
+                    return self.begun.entry.finish(client_gone(reason.ok()));
+                }
+                denial = no_tunnel(self.asked.tunnel, relay, &found) => denial,
+            };
+            if let Some(denial) = no_tunnel {
                 return self.deny(&denial, relay.flow.denied_note());
             }
             let Some(request) = request::forwarded(&self.begun.head, relay.own_name()) else {
@@ -193,22 +200,6 @@ impl Exchange {
                 outcome => return self.conclude(outcome, &found),
             }
         }
-    }
-
-    /// Why a tunnel that it asks for is not made, where it is not.
-    async fn no_tunnel(&self, relay: &Relay, found: &Found) -> Option<Denial> {
-        let only_websocket =
-            found.route.reads_request() || relay.flow.denials() == Denials::ByRequest;
-        let why = match self.asked.tunnel {
-            Tunnel::None => return None,
-            Tunnel::Other if only_websocket => {
-                "under rules for requests only a WebSocket is let through"
-            }
-            Tunnel::Websocket | Tunnel::Other if found.takes_websockets().await => return None,
-            Tunnel::Websocket | Tunnel::Other => "the server takes no WebSockets over HTTP/2",
-            Tunnel::Unread => NO_CONNECT,
-        };
-        Some(Denial::because(why))
     }
 
     /// Passes the request's body on and the answer back, both at once.
@@ -284,6 +275,21 @@ impl Exchange {
         let end = End::reset(by, Some(error.to_string()));
         self.begun.entry.finish(end);
     }
+}
+
+/// Why a tunnel that a request asks for is not made, where it is not.
+async fn no_tunnel(tunnel: Tunnel, relay: &Relay, found: &Found) -> Option<Denial> {
+    let only_websocket = found.route.reads_request() || relay.flow.denials() == Denials::ByRequest;
+    let why = match tunnel {
+        Tunnel::None => return None,
+        Tunnel::Other if only_websocket => {
+            "under rules for requests only a WebSocket is let through"
+        }
+        Tunnel::Websocket | Tunnel::Other if found.takes_websockets().await => return None,
+        Tunnel::Websocket | Tunnel::Other => "the server takes no WebSockets over HTTP/2",
+        Tunnel::Unread => NO_CONNECT,
+    };
+    Some(Denial::because(why))
 }
 
 /// Passes an answer on.
