@@ -252,7 +252,8 @@ async fn method_and_path_decide_on_what_is_sent() {
         "GET /public/%2e%2e/secret",
         "GET /secret/../public/x",
         "GET /public//x",
-        "GET /public/%2fx",
+        "GET /public%2fx",
+        "GET /public/..%2fsecret",
     ] {
         let mut client = rig
             .client_saying(
