@@ -29,7 +29,7 @@ impl Scene {
     }
 
     /// The next connection to the outside.
-    async fn accept(&self) -> tokio_rustls::server::TlsStream<tokio::net::TcpStream> {
+    async fn accept(&self) -> tokio_rustls::server::TlsStream<TcpStream> {
         let (tcp, _) = self.listener.accept().await.unwrap();
         self.acceptor.accept(tcp).await.unwrap()
     }
@@ -87,7 +87,7 @@ async fn a_connection_that_was_verified_in_one_name_serves_no_other() {
     let world = World::new(&rules, true).await;
     let mut answers = Vec::new();
     for name in [NAME, "bank.test"] {
-        let mut client = client_of(&world.rig, &world.authority, name, &[]).await;
+        let mut client = client_on(world.rig.client(443).await, name, &world.authority, &[]).await;
         client
             .write_all(request("GET /b", name).as_bytes())
             .await
