@@ -6,21 +6,23 @@ use super::*;
 async fn told() -> (Rig, TcpListener, Client, JoinHandle<()>) {
     let (rig, outside) = Rig::new(&["domain=a.example", "domain=b.example"], &[]).await;
     let mut client = Client::of(&rig).await;
-    let (first, answered) = tokio::join!(
-        async {
-            let connection = outside.accept().await.unwrap().0;
-            let mut builder = Builder::new();
-            let mut server: Connection<_, Bytes> = builder
-                .enable_connect_protocol()
-                .handshake(connection)
-                .await
-                .unwrap();
-            let (_, mut respond) = server.accept().await.unwrap().unwrap();
-            respond.send_response(Response::new(()), true).unwrap();
-            tokio::spawn(async move { while server.accept().await.is_some() {} })
-        },
-        client.ask(get("http://a.example/"))
-    );
+    let (give, taken) = tokio::sync::oneshot::channel();
+    let first = tokio::spawn(async move {
+        let connection = outside.accept().await.unwrap().0;
+        let mut builder = Builder::new();
+        let mut server: Connection<_, Bytes> = builder
+            .enable_connect_protocol()
+            .handshake(connection)
+            .await
+            .unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        respond.send_response(Response::new(()), true).unwrap();
+        // The next is the test's.
+        let _ = give.send(outside);
+        while server.accept().await.is_some() {}
+    });
+    let answered = client.ask(get("http://a.example/")).await;
+    let outside = taken.await.unwrap();
     assert_eq!(answered.unwrap().status, 200);
     while !client.send.is_extended_connect_protocol_enabled() {
         tokio::task::yield_now().await;

@@ -87,7 +87,7 @@ async fn a_connection_that_was_verified_in_one_name_serves_no_other() {
     let world = World::new(&rules, true).await;
     let mut answers = Vec::new();
     for name in [NAME, "bank.test"] {
-        let mut client = client_of(&world.rig, &world.authority, name, &[]).await;
+        let mut client = client_on(world.rig.client(443).await, name, &world.authority, &[]).await;
         client
             .write_all(request("GET /b", name).as_bytes())
             .await
