@@ -285,7 +285,7 @@ async fn method_and_path_decide_on_what_is_sent() {
             .iter()
             .filter(|record| record.verdict == "deny")
             .count(),
-        7
+        8
     );
 }
 
