@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::body::{Body, Broken, Direction, Piece};
-use super::request::{self, Asked, Tunnel, size};
+use super::request::{self, Asked, Tunnel, kept, size};
 use super::servers::{Answer, Found};
 use super::{
     answer,
@@ -41,7 +41,8 @@ pub(super) struct Begun {
 
 /// Serves one stream to its end.
 pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
-    let room = STREAM + usize::try_from(size(&begun.head.headers)).unwrap_or(usize::MAX);
+    // As it came, and as it is sent on.
+    let room = STREAM + 2 * kept(&begun.head.headers);
     let room = relay.flow.streams().budget.take(room);
     let asked = request::read(&begun.head, relay.flow.destination());
     let asked = match asked {
@@ -234,7 +235,10 @@ impl Exchange {
             Poll::Ready(answer.map_err(Outcome::NoAnswer))
         });
         let outcome = match answer.await {
-            Ok(answer) => answered(answer, respond, &mut up, found, traffic).await,
+            Ok(answer) => match relay.flow.streams().budget.take(kept(answer.headers())) {
+                Some(_room) => answered(answer, respond, &mut up, found, traffic).await,
+                None => Outcome::Part(Reason::ENHANCE_YOUR_CALM.into()),
+            },
             Err(outcome) => outcome,
         };
         if let Outcome::ClientGone(reason) = outcome {
