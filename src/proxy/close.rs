@@ -34,8 +34,9 @@ pub(crate) async fn alert(mut client: Stream) {
 
 /// How long the peer has to take the last words and close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// How much of what the peer still says is read away: a moderate upload that is under way.
-const CLOSE_BYTES: u64 = 1024 * 1024;
+/// How much of what the peer still says is read away: an upload that is under way, of a client that
+/// reads its answer only when all is sent.
+const CLOSE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Closes after the peer has had the chance to read everything.
 pub(crate) async fn close_gently(mut client: Stream) {

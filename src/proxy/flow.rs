@@ -30,6 +30,8 @@ pub(super) struct ConnectionServices {
     pub(super) outside: Arc<dyn Outside>,
     /// Intercepts TLS, where the container trusts it.
     pub(super) interception: Option<Arc<Interception>>,
+    /// What the administrator has to say to whoever is denied something.
+    pub(super) denied_note: Option<Arc<str>>,
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
@@ -165,6 +167,11 @@ impl Flow {
     /// What intercepts TLS, where the container trusts it.
     pub(super) fn interception(&self) -> Option<&Interception> {
         self.services.interception.as_deref()
+    }
+
+    /// What the administrator has to say to whoever is denied something.
+    pub(super) fn denied_note(&self) -> Option<&str> {
+        self.services.denied_note.as_deref()
     }
 
     /// Connections to servers that nobody uses now.

@@ -29,7 +29,7 @@ use self::answers::{Answer, Beginning};
 use self::framing::Framing;
 use self::incoming::{BodyError, Incoming, NoHead};
 use self::origin::Origin;
-use self::ours::Ours;
+use self::ours::{Asker, Form, Ours};
 use self::request::{BadRequest, NamedHost, Request, Version};
 use super::ahead::Ahead;
 use super::budget::{Share, used_up};
@@ -184,14 +184,21 @@ impl Conversation<'_> {
         let is_last = head == self.client.bytes().len();
         match request::read(bytes, self.flow.destination()) {
             Ok(request) if request.version == Version::V09 && !is_last => {
-                Box::pin(refuse(&self.client.stream, MORE_FOLLOWS, entry)).await
+                Box::pin(refuse(
+                    &self.client.stream,
+                    request.form,
+                    MORE_FOLLOWS,
+                    entry,
+                ))
+                .await
             }
             // Boxed, as all that takes room: a connection in waiting doesn't carry it.
             Ok(request) => Box::pin(self.exchange(request, entry)).await,
             Err(bad) => {
                 let subject = entry.subject();
                 (subject.name, subject.path) = request::claimed(bytes);
-                Box::pin(refuse(&self.client.stream, bad, entry)).await
+                let form = request::form(bytes);
+                Box::pin(refuse(&self.client.stream, form, bad, entry)).await
             }
         }
     }
@@ -232,13 +239,10 @@ impl Conversation<'_> {
         let begun = |entry: Option<Entry>| entry.unwrap_or_else(|| flow.begin(kind));
         match why {
             NoHead::Ended => {
-                match first {
-                    // The handshake was all that it wanted.
-                    Some(entry) if self.origin.is_secure() => {
-                        entry.finish(End::closed(Side::Client));
-                    }
-                    Some(entry) => entry.deny(&Denial::because(INCOMPLETE)),
-                    None => {}
+                match (first, self.origin.unasked()) {
+                    (Some(entry), Some(end)) => entry.finish(end),
+                    (Some(entry), None) => entry.deny(&Denial::because(INCOMPLETE)),
+                    (None, _) => {}
                 }
                 Then::Close
             }
@@ -248,12 +252,8 @@ impl Conversation<'_> {
             }
             NoHead::TooLong => {
                 let entry = begun(first);
-                refuse(
-                    &self.client.stream,
-                    BadRequest("the request's head is over 1 MiB"),
-                    entry,
-                )
-                .await
+                let why = BadRequest("the request's head is over 1 MiB");
+                refuse(&self.client.stream, Form::default(), why, entry).await
             }
             NoHead::NoRoom => {
                 begun(first).deny(&used_up());
@@ -284,13 +284,31 @@ impl Conversation<'_> {
             // A rule may be for the path that this one could be understood as.
             Err(_) if !is_plain && self.flow.reads_requests() => {
                 let why = BadRequest("the path can be understood in several ways");
-                return refuse(&self.client.stream, why, entry).await;
+                return refuse(&self.client.stream, request.form, why, entry).await;
             }
-            Err(denial) => return deny(&self.client.stream, &request, &host, &denial, entry).await,
+            Err(denial) => {
+                return deny(
+                    self.flow,
+                    &self.client.stream,
+                    &request,
+                    &host,
+                    &denial,
+                    entry,
+                )
+                .await;
+            }
         };
         entry.allowed(permit.grounds(), None);
         if let Err(denial) = entry.open() {
-            return deny(&self.client.stream, &request, &host, &denial, entry).await;
+            return deny(
+                self.flow,
+                &self.client.stream,
+                &request,
+                &host,
+                &denial,
+                entry,
+            )
+            .await;
         }
         Box::pin(self.forward(request, &host, &permit, entry)).await
     }
@@ -357,11 +375,19 @@ impl Conversation<'_> {
             let (mut server, route) = match self.server_for(permit, &request, may_reuse).await {
                 Ok(found) => found,
                 Err(DialError::Denied(denial)) => {
-                    return deny(&self.client.stream, &request, host, &denial, entry).await;
+                    return deny(
+                        self.flow,
+                        &self.client.stream,
+                        &request,
+                        host,
+                        &denial,
+                        entry,
+                    )
+                    .await;
                 }
                 Err(DialError::Unreachable(problem)) => {
                     entry.finish(End::unreachable(problem.as_str()));
-                    let ours = ours::bad_gateway(host, &problem);
+                    let ours = ours::bad_gateway(request.form, host, &problem);
                     return answer(&self.client.stream, &ours, request.is_head()).await;
                 }
             };
@@ -607,19 +633,25 @@ const INCOMPLETE: &str = "the request's head never became complete";
 const NO_ANSWER: &str = "no answer: the server closed the connection";
 
 /// The request can't be decided about: recorded as denied.
-async fn refuse(client: &Stream, bad: BadRequest, entry: Entry) -> Then {
+async fn refuse(client: &Stream, form: Form, bad: BadRequest, entry: Entry) -> Then {
     entry.deny(&Denial::because(bad.to_string()));
-    answer(client, &ours::bad_request(&bad.to_string()), false).await
+    answer(client, &ours::bad_request(form, &bad.to_string()), false).await
 }
 
 /// It is for another server than its connection: recorded as denied.
 async fn misdirected(client: &Stream, request: &Request, why: &'static str, entry: Entry) -> Then {
     entry.deny(&Denial::because(why));
-    answer(client, &ours::misdirected(why), request.is_head()).await
+    answer(
+        client,
+        &ours::misdirected(request.form, why),
+        request.is_head(),
+    )
+    .await
 }
 
 /// The policy denies it.
 async fn deny(
+    flow: &Flow,
     client: &Stream,
     request: &Request,
     host: &str,
@@ -627,7 +659,13 @@ async fn deny(
     entry: Entry,
 ) -> Then {
     entry.deny(denial);
-    let ours = ours::forbidden(&request.method, host, &request.path, denial);
+    let asker = Asker {
+        method: &request.method,
+        host,
+        path: &request.path,
+        form: request.form,
+    };
+    let ours = ours::forbidden(asker, denial, flow.denied_note());
     answer(client, &ours, request.is_head()).await
 }
 
@@ -641,7 +679,7 @@ async fn failed(
     entry: Entry,
 ) -> Then {
     let no_answer = |by, why: String, entry: Entry| {
-        let ours = ours::bad_gateway(host, &why);
+        let ours = ours::bad_gateway(request.form, host, &why);
         entry.finish(End::reset(by, Some(why)));
         ours
     };

@@ -17,13 +17,15 @@ use super::values::{
 };
 use crate::escape::excerpt;
 use crate::policy::text::Mistake;
-use crate::policy::{Mode, PolicyName};
+use crate::policy::{DeniedNames, Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
 /// Mistakes that are listed before the rest is left out.
 const MAX_MISTAKES: usize = 50;
 /// Longest key of a label, in bytes: a prefix that is a name of DNS, and a name.
 const MAX_LABEL: usize = 253 + 1 + 63;
+/// Longest `denied-note`, in bytes.
+const MAX_NOTE: usize = 512;
 /// The largest number that may be set: more than any filter can do in a second.
 const LARGEST_NUMBER: u32 = 1_000_000;
 /// Port of DNS.
@@ -97,17 +99,9 @@ impl TextReader<'_> {
             "audit-keep" => self.set(key, value, &mut settings.audit_keep, |text| {
                 age(text).map(Some)
             }),
-            "user-namespace" => self.set(
-                key,
-                value,
-                &mut settings.user_namespace,
-                |text| match text {
-                    "auto" => Ok(UserNamespace::Auto),
-                    "require" => Ok(UserNamespace::Require),
-                    "never" => Ok(UserNamespace::Never),
-                    _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
-                },
-            ),
+            "user-namespace" => {
+                self.set(key, value, &mut settings.user_namespace, user_namespace);
+            }
             "privileged" => {
                 let words = [("refuse", Privileged::Refuse), ("allow", Privileged::Allow)];
                 self.set_word(key, value, &mut settings.privileged, words);
@@ -148,13 +142,15 @@ impl TextReader<'_> {
             }
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
             "dns-rate-limit" => self.set_number(key, value, &mut settings.dns_rate_limit),
-            "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
-                "error" => Ok(LevelFilter::Error),
-                "warn" => Ok(LevelFilter::Warn),
-                "info" => Ok(LevelFilter::Info),
-                "debug" => Ok(LevelFilter::Debug),
-                _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+            "denied-names" => {
+                let words = [DeniedNames::Nxdomain, DeniedNames::Answer];
+                let words = words.map(|meant| (meant.name(), meant));
+                self.set_word(key, value, &mut settings.denied_names, words);
+            }
+            "denied-note" => self.set(key, value, &mut settings.denied_note, |text| {
+                note(text).map(Some)
             }),
+            "log-level" => self.set(key, value, &mut settings.log_level, level),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
                     for (key, value) in table {
@@ -301,7 +297,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 22] = [
+const TOP: [&str; 24] = [
     "runtime",
     "policy",
     "resolvers",
@@ -322,9 +318,40 @@ const TOP: [&str; 22] = [
     "pod-capabilities",
     "proxy-memory",
     "dns-rate-limit",
+    "denied-names",
+    "denied-note",
     "log-level",
     "annotations",
 ];
+
+fn user_namespace(text: &str) -> Result<UserNamespace, String> {
+    match text {
+        "auto" => Ok(UserNamespace::Auto),
+        "require" => Ok(UserNamespace::Require),
+        "never" => Ok(UserNamespace::Never),
+        _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
+    }
+}
+
+fn level(text: &str) -> Result<LevelFilter, String> {
+    match text {
+        "error" => Ok(LevelFilter::Error),
+        "warn" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+    }
+}
+
+/// A sentence: it stands in answers in which a line is one.
+fn note(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > MAX_NOTE || text.contains(char::is_control) {
+        return Err(format!(
+            "expected one line of at most {MAX_NOTE} bytes, like \"Ask for access at #network.\""
+        ));
+    }
+    Ok(text.to_owned())
+}
 
 fn runtime(text: &str) -> Result<PathBuf, String> {
     let is_name = !text.is_empty()

@@ -100,7 +100,8 @@ fn rebinding(bed: &Bed) {
         ));
         let page = &answer.must_succeed().stdout;
         assert!(
-            page.starts_with("denied: ") && page.contains(&format!("{name} leads to {address}")),
+            page.starts_with("{\"error\":\"denied: ")
+                && page.contains(&format!("{name} leads to {address}")),
             "{answer:?}"
         );
         assert!(answer.took.as_secs() < 5, "{name}: {:?}", answer.took);

@@ -23,14 +23,19 @@ mod audit;
 mod bounds;
 mod by_hand;
 mod cases;
+mod clients;
 mod composed;
 mod control;
+mod denials;
 mod endings;
 mod far_attacks;
 mod far_end;
 mod far_tools;
 mod far_world;
 mod filter;
+mod https;
+mod https_clients;
+mod https_rules;
 mod memory;
 mod names;
 mod nesting;
@@ -79,7 +84,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 28] = [
+const GROUPS: [Group; 31] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -125,6 +130,12 @@ const GROUPS: [Group; 28] = [
         since: Some(24),
         ..group("annotations", annotations::TESTS)
     },
+    group("https", https::TESTS),
+    Group {
+        program: Some("keytool"),
+        ..group("https_clients", https_clients::TESTS)
+    },
+    group("https_rules", https_rules::TESTS),
     group("trust", trust::TESTS),
     Group {
         program: Some("keytool"),
@@ -155,6 +166,7 @@ fn main() {
         })
         .chain(with_programs(&suite, "servers", servers::TESTS))
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
+        .chain(with_programs(&suite, "denials", denials::TESTS))
         .collect();
     suite.conclude(trials);
 }

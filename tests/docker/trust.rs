@@ -12,7 +12,8 @@ use test_support::bed::{Bed, unique};
 use test_support::command::{Answer, shell};
 use test_support::docker::{Container, IMAGE};
 use test_support::harness::Test;
-use test_support::programs::REPOSITORY;
+
+use crate::clients::{Client, JAVA};
 
 pub(crate) const TESTS: &[Test] = &[
     (
@@ -284,51 +285,8 @@ fn removed(bed: &Bed) {
     test_support::command::wait_for("the sweep", || !left.exists());
 }
 
-/// The image with all kinds of clients, and a container of it.
-fn with_clients<'bed>(bed: &'bed Bed, runtime: &str, name: &'bed str) -> Client<'bed> {
-    let script = "\"$1\" 2>/dev/null | docker --host \"unix://$2\" import - clients";
-    if bed.docker(&["image", "inspect", "clients"]).code != 0 {
-        let program = PathBuf::from(REPOSITORY).join("scripts/trust-image");
-        shell(script, &[program, bed.path("docker.sock")]);
-    }
-    let run = [
-        "run",
-        "--detach",
-        "--runtime",
-        runtime,
-        "--name",
-        name,
-        "clients",
-        "sleep",
-        "600",
-    ];
-    bed.docker(&run).must_succeed();
-    Client { bed, name }
-}
-
-struct Client<'bed> {
-    bed: &'bed Bed,
-    name: &'bed str,
-}
-
-impl Client<'_> {
-    fn exec(&self, script: &str) -> Answer {
-        self.bed
-            .docker_within(60, &["exec", self.name, "sh", "-c", script])
-    }
-}
-
-impl Drop for Client<'_> {
-    fn drop(&mut self) {
-        self.bed.docker(&["rm", "--force", self.name]);
-    }
-}
-
-const JAVA: &str = "/usr/lib/jvm/*/bin";
-
 fn clients(bed: &Bed) {
-    let name = unique("clients");
-    let client = with_clients(bed, RUNTIME, &name);
+    let client = Client::start(bed, RUNTIME);
     let asks = [
         "curl -sS -m 5 https://allowed.test/".to_owned(),
         // Not the one of the shell.
@@ -346,12 +304,7 @@ fn clients(bed: &Bed) {
         client.exec(ask).must_fail();
     }
     let authority = fs::read_to_string(bed.path("ca/ca.pem")).unwrap();
-    let id = bed
-        .docker(&["inspect", "--format", "{{.Id}}", &name])
-        .must_succeed()
-        .stdout
-        .trim()
-        .to_owned();
+    let id = client.id();
     let mut own = directories(bed).into_iter();
     let directory = own
         .find(|path| path.to_string_lossy().contains(&id))
@@ -380,11 +333,14 @@ fn commands(bed: &Bed) {
     let own = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out /usr/local/share/ca-certificates/own.crt -days 9 -subj /CN=own 2>/dev/null";
     let script =
         format!("{own}; update-ca-certificates && update-ca-certificates --fresh && rm -rf /tmp/*");
-    let names = [unique("clients"), unique("clients")];
-    let [ours, runcs] = [(RUNTIME, &names[0]), ("runc", &names[1])].map(|(runtime, name)| {
-        let client = with_clients(bed, runtime, name);
+    let [ours, runcs] = [RUNTIME, "runc"].map(|runtime| {
+        let client = Client::start(bed, runtime);
         client.exec(&script).must_succeed();
-        let diff = bed.docker(&["diff", name]).must_succeed().stdout.clone();
+        let diff = bed
+            .docker(&["diff", &client.name])
+            .must_succeed()
+            .stdout
+            .clone();
         let mut lines: Vec<_> = diff.lines().map(str::to_owned).collect();
         lines.sort();
         (client, lines)
@@ -395,7 +351,7 @@ fn commands(bed: &Bed) {
     ours.0.exec(known).must_succeed();
     // A commit holds what changed, and nothing of ours.
     let image = unique("image");
-    bed.docker(&["commit", &names[0], &image]).must_succeed();
+    bed.docker(&["commit", &ours.0.name, &image]).must_succeed();
     let held = "grep -c BEGIN /etc/ssl/certs/ca-certificates.crt; openssl verify /usr/local/share/ca-certificates/own.crt; env; ls /etc /dev";
     let said = bed.docker(&["run", "--rm", "--runtime", "runc", &image, "sh", "-c", held]);
     let said = &said.must_succeed().stdout;

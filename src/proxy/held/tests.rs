@@ -77,6 +77,7 @@ async fn rig() -> Rig {
             asked: Arc::clone(&asked),
         }),
         interception: None,
+        denied_note: None,
     };
     let handshakes = Arc::new(Handshakes::new());
     let held = Held::new(Arc::new(services), handshakes, PacketSenders::default());

@@ -1,7 +1,8 @@
 //! Where requests on a connection go: to servers in clear text, or to those of one name within TLS
 //! that is intercepted.
 
-use crate::audit::Kind;
+use crate::audit::line::Side;
+use crate::audit::{End, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol};
 use crate::proxy::ahead::{self, Ahead, Connected};
 use crate::proxy::dial::DialError;
@@ -37,6 +38,19 @@ impl Origin {
     /// Whether they are within TLS.
     pub(in crate::proxy) fn is_secure(&self) -> bool {
         matches!(self, Self::Secure(..))
+    }
+
+    /// How a connection ends whose client asked for nothing, if that is in order. In TLS the
+    /// handshake may be all that it wanted. But a client that pins a certificate finds the gateway's
+    /// wrong then, and most say nothing of it.
+    pub(in crate::proxy) fn unasked(&self) -> Option<End> {
+        let Self::Secure(name, _) = self else {
+            return None;
+        };
+        let why = format!(
+            "it asked for nothing: if it is a client that trusts one certificate alone, put {name} into tls: passthrough"
+        );
+        Some(End::closed(Side::Client).because(why))
     }
 
     /// Connects to what a permit is for, as requests to it are sent.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::framing::{Chunks, Framing, Strictness, ends_in_chunks};
 use super::head::{self, Ambiguous, Field, Key};
+use super::ours::{ACCEPT, Form};
 use crate::policy::Hostname;
 use crate::policy::rule::plain_path;
 use crate::proxy::identify::http::is_token;
@@ -45,6 +46,8 @@ pub struct Request {
     upgrade: Upgrade,
     /// It carries what authorises the connection, for some schemes (NTLM).
     pub(super) authorises: bool,
+    /// In what form its client can read an answer of ours.
+    pub(super) form: Form,
     /// What is between lines that may be taken off.
     lines: HopLines,
     head: usize,
@@ -167,6 +170,7 @@ pub fn read(head: &[u8], destination: SocketAddr) -> Result<Request, BadRequest>
         goes_on,
         upgrade: upgrade(&upgrades),
         authorises,
+        form: form(head),
         lines: HopLines {
             connection,
             upgrade: upgrade_lines.collect(),
@@ -252,6 +256,7 @@ fn v09(method: &str, target: &[u8], head: usize) -> Result<Request, BadRequest> 
         goes_on: false,
         upgrade: Upgrade::None,
         authorises: false,
+        form: Form::default(),
         lines: HopLines::default(),
         head,
     })
@@ -532,6 +537,33 @@ pub(in crate::proxy) fn recorded(text: &[u8]) -> String {
 
 /// More than the record repeats of a path, in bytes.
 const RECORDED: usize = 2048;
+
+/// In what form the client that wrote this head can read an answer of ours. Of a bad one, too: nothing
+/// is decided by it.
+#[must_use]
+pub(super) fn form(head: &[u8]) -> Form {
+    let mut lines = head::lines(head);
+    let target = lines
+        .next()
+        .and_then(|line| line.text.split(|byte| *byte == b' ').nth(1));
+    let (mut accept, mut content_type) = (Vec::new(), &b""[..]);
+    for line in lines {
+        let value = |name: &str| line.text.get(name.len()..).unwrap_or_default().trim_ascii();
+        if is_named(line.text, b"accept") && accept.len() < ACCEPT {
+            accept.extend_from_slice(value("accept:"));
+            accept.push(b',');
+        } else if is_named(line.text, b"content-type") {
+            content_type = value("content-type:");
+        }
+    }
+    accept.truncate(ACCEPT);
+    let text = String::from_utf8_lossy;
+    Form::of(
+        &text(path_of(target.unwrap_or_default())),
+        &text(&accept),
+        &text(content_type),
+    )
+}
 
 /// The host that a bad request claims, and its path, for the record only.
 #[must_use]

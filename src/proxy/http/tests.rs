@@ -157,11 +157,78 @@ async fn every_request_of_a_connection_is_judged_by_itself() {
 async fn a_denied_host_is_never_dialled_and_the_answer_names_the_rule_to_add() {
     let (answer, reason) = kept_in("GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
-    assert!(answer.contains("denied: GET evil.example/x\n"), "{answer}");
+    assert!(
+        answer.contains("\r\n\r\n{\"error\":\"denied: GET evil.example/x: "),
+        "{answer}"
+    );
     assert!(
         answer.contains(&reason) && answer.contains("domain=evil.example"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_denial_is_in_the_form_that_its_client_reads() {
+    for (fields, status, begins) in [
+        (
+            "Accept: text/html,*/*;q=0.8\r\n",
+            "403 Forbidden",
+            "<!DOCTYPE html>",
+        ),
+        (
+            "Accept: application/json\r\nAccept: text/html;q=0.5\r\n",
+            "403 Forbidden",
+            "{\"error\":",
+        ),
+        (
+            "Accept: application/json;q=0.5\r\naccept:text/html\r\n",
+            "403 Forbidden",
+            "<!DOCTYPE html>",
+        ),
+        ("Content-Type: application/grpc\r\n", "200 OK", ""),
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\nSec-WebSocket-Version: 13\r\n",
+            "403 Forbidden",
+            "{\"error\":",
+        ),
+        // One that can't be decided about, too.
+        (
+            "Host: b.example\r\nAccept: text/html\r\n",
+            "400 Bad Request",
+            "<!DOCTYPE html>",
+        ),
+    ] {
+        let (answer, _) = kept_in(&format!(
+            "GET / HTTP/1.1\r\nHost: evil.example\r\n{fields}\r\n"
+        ))
+        .await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{answer}"
+        );
+        assert!(answer.contains("\r\nx-boundary-reason: "), "{answer}");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        assert!(body.starts_with(begins), "{answer}");
+        assert_eq!(body.is_empty(), begins.is_empty(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_before_its_upload_is_told_at_once() {
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    let head = "PUT /x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 9000000000\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = rig.client_saying(80, head.as_bytes()).await;
+    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_only_when_all_is_sent_still_reads_its_denial() {
+    const SENT: usize = 48 * 1024 * 1024;
+    let (rig, _outside) = Rig::new(&[], &[]).await;
+    let head = format!("POST /x HTTP/1.1\r\nHost: evil.example\r\nContent-Length: {SENT}\r\n\r\n");
+    let mut client = rig.client_saying(80, head.as_bytes()).await;
+    client.write_all(&vec![b'a'; SENT]).await.unwrap();
+    assert!(read_all(&mut client).await.starts_with("HTTP/1.1 403 "));
 }
 
 #[tokio::test]

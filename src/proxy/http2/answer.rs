@@ -2,25 +2,27 @@
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::{HeaderValue, Response, StatusCode, header::HeaderName};
+use http::{HeaderValue, Response, header::HeaderName};
 
 use super::body::Piece;
 use crate::proxy::http::ours::Ours;
 
 /// Says something of our own on a stream, and ends it. What follows of the request isn't wanted.
 pub(super) fn send(respond: &mut SendResponse<Piece>, ours: &Ours, is_head: bool) {
-    let (status, fields, body) = ours.parts();
     let mut response = Response::new(());
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in fields {
+    *response.status_mut() = ours.status;
+    for (name, value) in &ours.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             response
                 .headers_mut()
                 .append(HeaderName::from_static(name), value);
         }
     }
-    let body = if is_head { Bytes::new() } else { body.into() };
+    let body = if is_head {
+        Bytes::new()
+    } else {
+        ours.body.clone().into()
+    };
     // A client that is gone needs no answer.
     if let Ok(mut stream) = respond.send_response(response, body.is_empty())
         && !body.is_empty()

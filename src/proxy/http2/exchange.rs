@@ -27,7 +27,7 @@ use crate::audit::{End, Entry, Traffic};
 use crate::policy::{Denial, Denials, Permit};
 use crate::proxy::budget::used_up;
 use crate::proxy::dial::DialError;
-use crate::proxy::http::ours::{self, Ours};
+use crate::proxy::http::ours::{self, Asker, Form, Ours};
 use crate::proxy::http::request::NamedHost;
 
 /// A stream as the client began it.
@@ -50,7 +50,7 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
             let subject = begun.entry.subject();
             subject.method = Some(begun.head.method.to_string());
             (subject.name, subject.path) = request::claimed(&begun.head);
-            return begun.refuse(&bad.to_string(), &ours::bad_request(&bad.to_string()));
+            return begun.refuse(&bad.to_string(), ours::bad_request);
         }
     };
     let subject = begun.entry.subject();
@@ -58,7 +58,7 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
     subject.path = Some(asked.path.clone());
     if let Some(why) = relay.misdirected(&asked) {
         subject.name = request::claimed(&begun.head).0;
-        return begun.refuse(why, &ours::misdirected(why));
+        return begun.refuse(why, ours::misdirected);
     }
     let (name, permit) = relay.decide(&asked);
     let host = match (&asked.host, &name) {
@@ -67,24 +67,26 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
     };
     begun.entry.subject().name = Some(host.clone());
     let stream = Exchange { asked, host, begun };
+    let note = relay.flow.denied_note();
     let permit = match permit {
-        _ if room.is_none() => return stream.deny(&used_up()),
+        _ if room.is_none() => return stream.deny(&used_up(), note),
         Ok(permit) => permit,
         // A rule may be for the path that this one could be understood as.
         Err(_) if stream.asked.plain_path.is_none() && relay.flow.reads_requests() => {
             let why = "the path can be understood in several ways";
-            return stream.begun.refuse(why, &ours::bad_request(why));
+            return stream.begun.refuse(why, ours::bad_request);
         }
-        Err(denial) => return stream.deny(&denial),
+        Err(denial) => return stream.deny(&denial, note),
     };
     Box::pin(stream.forward(&relay, &permit)).await;
 }
 
 impl Begun {
     /// Nobody can decide about it: recorded as denied.
-    fn refuse(mut self, why: &str, ours: &Ours) {
+    fn refuse(mut self, why: &str, ours: fn(Form, &str) -> Ours) {
         self.entry.deny(&Denial::because(why));
-        answer::send(&mut self.respond, ours, self.head.method == Method::HEAD);
+        let ours = ours(request::form(&self.head), why);
+        answer::send(&mut self.respond, &ours, self.head.method == Method::HEAD);
     }
 }
 
@@ -108,22 +110,28 @@ enum Outcome {
 
 impl Exchange {
     /// The policy denies it.
-    fn deny(self, denial: &Denial) {
+    fn deny(self, denial: &Denial, note: Option<&str>) {
+        let asker = Asker {
+            method: &self.asked.method,
+            host: &self.host,
+            path: &self.asked.path,
+            form: request::form(&self.begun.head),
+        };
+        let ours = ours::forbidden(asker, denial, note);
         let Begun {
             mut respond, entry, ..
         } = self.begun;
         entry.deny(denial);
-        let ours = ours::forbidden(&self.asked.method, &self.host, &self.asked.path, denial);
         answer::send(&mut respond, &ours, self.asked.is_head());
     }
 
     /// There is no answer of a server's.
     fn fail(self, end: End, problem: &str) {
+        let ours = ours::bad_gateway(request::form(&self.begun.head), &self.host, problem);
         let Begun {
             mut respond, entry, ..
         } = self.begun;
         entry.finish(end);
-        let ours = ours::bad_gateway(&self.host, problem);
         answer::send(&mut respond, &ours, self.asked.is_head());
     }
 
@@ -131,7 +139,7 @@ impl Exchange {
     async fn forward(mut self, relay: &Relay, permit: &Permit) {
         self.begun.entry.allowed(permit.grounds(), None);
         if let Err(denial) = self.begun.entry.open() {
-            return self.deny(&denial);
+            return self.deny(&denial, relay.flow.denied_note());
         }
         let traffic = self.begun.entry.traffic();
         let is_whole = self.begun.upload.is_none();
@@ -147,7 +155,9 @@ impl Exchange {
             };
             let mut found = match found {
                 Ok(found) => found,
-                Err(DialError::Denied(denial)) => return self.deny(&denial),
+                Err(DialError::Denied(denial)) => {
+                    return self.deny(&denial, relay.flow.denied_note());
+                }
                 Err(DialError::Unreachable(problem)) => {
                     return self.fail(End::unreachable(problem.as_str()), &problem);
                 }
@@ -156,11 +166,11 @@ impl Exchange {
             let grounds = found.route.grounds_at(found.address);
             self.begun.entry.allowed(&grounds, Some(ip));
             if let Some(denial) = self.no_tunnel(relay, &found).await {
-                return self.deny(&denial);
+                return self.deny(&denial, relay.flow.denied_note());
             }
             let Some(request) = request::forwarded(&self.begun.head, relay.own_name()) else {
                 let why = "the request has no form that could be sent on";
-                return self.begun.refuse(why, &ours::bad_request(why));
+                return self.begun.refuse(why, ours::bad_request);
             };
             let (response, target) = match found.send(request, is_whole) {
                 Ok(sent) => sent,

@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 
 use h2::ext::Protocol;
-use http::header::HOST;
+use http::header::{self, HOST};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
 
 use crate::policy::Hostname;
+use crate::proxy::http::ours::{ACCEPT, Form};
 use crate::proxy::http::request::{
     BadRequest, NamedHost, compared, is_unread, named, path_of, recorded,
 };
@@ -30,6 +31,22 @@ pub(super) struct Asked {
     /// How it says that it is sent; none where it has no authority either.
     scheme: Option<Scheme>,
     is_head: bool,
+}
+
+/// In what form the client that wrote this head can read an answer of ours.
+pub(super) fn form(head: &Parts) -> Form {
+    let values = |name| {
+        let values = head.headers.get_all(name).into_iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        let mut joined = texts.collect::<Vec<_>>().join(",");
+        joined.truncate(ACCEPT);
+        joined
+    };
+    Form::of(
+        head.uri.path(),
+        &values(header::ACCEPT),
+        &values(header::CONTENT_TYPE),
+    )
 }
 
 /// What a CONNECT asks for.

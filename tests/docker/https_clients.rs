@@ -1,0 +1,165 @@
+//! Real clients and TLS that is intercepted: each works as it comes, without a setting of its own,
+//! shows what it is denied, and where nothing is intercepted comes to the same as with runc.
+
+use test_support::bed::{Bed, records};
+use test_support::harness::Test;
+use test_support::programs::build_go_program;
+
+use crate::clients::{Client, JAVA};
+use crate::https::RUNTIME;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("of_all_kinds_work_as_they_come", all_kinds),
+    ("that_trust_roots_of_their_own_are_told_of", of_their_own),
+];
+
+/// Says who answered.
+const ANSWERED: &str = "I am allowed.test at 198.51.100.10";
+/// A denial, as JSON.
+const DENIED: &str = "no rule allows it";
+
+/// A client: how it gets `$URL` and what it shows where that is answered, and where it is denied.
+struct Kind {
+    script: String,
+    answered: &'static str,
+    denied: &'static str,
+}
+
+fn kind(script: impl Into<String>, answered: &'static str, denied: &'static str) -> Kind {
+    Kind {
+        script: script.into(),
+        answered,
+        denied,
+    }
+}
+
+fn python(program: &str) -> String {
+    format!("python3 -c 'import os; url = os.environ[\"URL\"]\n{program}'")
+}
+
+fn kinds() -> Vec<Kind> {
+    let java = "cat >/tmp/Get.java <<'END'
+import java.net.URI;
+import java.net.http.*;
+public class Get {
+    public static void main(String[] arguments) throws Exception {
+        var request = HttpRequest.newBuilder(URI.create(System.getenv(\"URL\"))).build();
+        System.out.print(HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString()).body());
+    }
+}
+END";
+    vec![
+        kind("curl -sS -m 10 $URL", ANSWERED, DENIED),
+        kind("curl -sS -m 10 --http2 $URL", ANSWERED, DENIED),
+        kind("curl -sS -m 10 --tls-max 1.2 $URL", ANSWERED, DENIED),
+        // Not the one of the shell.
+        kind(
+            "/bin/wget -q -O - -T 10 -t 1 --content-on-error $URL",
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            "git -c http.lowSpeedTime=10 ls-remote $URL 2>&1",
+            "not valid: is this a git repository?",
+            "denied: GET allowed.test/shut/a/info/refs: no rule allows it",
+        ),
+        kind(
+            python("import urllib.request as r, urllib.error\ntry: print(r.urlopen(url, timeout=10).read())\nexcept urllib.error.HTTPError as e: print(e.read())"),
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            python("import requests; print(requests.get(url, timeout=10).text)"),
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            python("import httpx; print(httpx.get(url, timeout=10).text)"),
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            python("import httpx; print(httpx.Client(http2=True).get(url, timeout=10).text)"),
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            python("import aiohttp, asyncio\nasync def get():\n  async with aiohttp.ClientSession() as s:\n    async with s.get(url) as a: print(await a.text())\nasyncio.run(get())"),
+            ANSWERED,
+            DENIED,
+        ),
+        kind(
+            "node -e 'fetch(process.env.URL).then(r => r.text()).then(console.log, e => { console.log(e.cause.code); process.exit(1) })'",
+            ANSWERED,
+            DENIED,
+        ),
+        kind("/get $URL", ANSWERED, DENIED),
+        kind(format!("{java}\n{JAVA}/java /tmp/Get.java"), ANSWERED, DENIED),
+        kind(
+            "host=${URL#https://}; path=/${host#*/}; host=${host%%/*}
+             printf \"GET $path HTTP/1.1\\r\\nHost: $host\\r\\nConnection: close\\r\\n\\r\\n\" |
+                openssl s_client -quiet -ign_eof -connect $host:443 -servername $host -verify_return_error",
+            ANSWERED,
+            DENIED,
+        ),
+    ]
+}
+
+fn all_kinds(bed: &Bed) {
+    build_go_program("tests/support/https/get.go", &bed.path("get"));
+    let go = format!("{}:/get:ro", bed.path("get").display());
+    let [ours, runcs] =
+        [RUNTIME, "runc"].map(|runtime| Client::knowing(bed, runtime, &["-v", &go]));
+    for kind in kinds() {
+        let get = |client: &Client<'_>, url: &str| {
+            client.exec(&format!("export URL=https://{url}\n{}", kind.script))
+        };
+        let answer = get(&ours, "allowed.test/open/a");
+        assert!(
+            answer.stdout.contains(kind.answered),
+            "{}: {answer:?}",
+            kind.script
+        );
+        let answer = get(&ours, "allowed.test/shut/a");
+        assert!(
+            answer.stdout.contains(kind.denied),
+            "{}: {answer:?}",
+            kind.script
+        );
+        let spliced = "spliced.wild.test/a";
+        let (our, runc) = (get(&ours, spliced), get(&runcs, spliced));
+        assert_eq!(
+            (our.code, &our.stdout),
+            (runc.code, &runc.stdout),
+            "{}: {our:?} {runc:?}",
+            kind.script
+        );
+    }
+}
+
+/// What the record says of a client that doesn't know the authority.
+const OF_ITS_OWN: &str = "its requests have to be read, and the client trusts only roots of its own: for such clients, put allowed.test into tls: passthrough";
+/// What it says of one that finds so after the handshake.
+const PINNED: &str = "it asked for nothing: if it is a client that trusts one certificate alone, put allowed.test into tls: passthrough";
+
+fn of_their_own(bed: &Bed) {
+    let own = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out /tmp/own.pem -days 9 -subj /CN=own 2>/dev/null;";
+    let pin = "--pinnedpubkey sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for (flags, code, advice) in [
+        ("--cacert /tmp/own.pem", 60, OF_ITS_OWN),
+        ("--tls-max 1.2 --cacert /tmp/own.pem", 60, OF_ITS_OWN),
+        (pin, 90, PINNED),
+    ] {
+        let client = Client::knowing(bed, RUNTIME, &[]);
+        let script = format!("{own} curl -sS -m 10 {flags} https://allowed.test/open/a");
+        let answer = client.exec(&script);
+        assert_eq!(answer.code, code, "{answer:?}");
+        let id = client.id();
+        drop(client);
+        let all = records(bed, &id);
+        assert!(
+            all.iter().any(|record| record["reason"] == advice),
+            "{script}: {all:#?}"
+        );
+    }
+}
