@@ -129,7 +129,7 @@ start_boundary() {
     ip -n boundary link set outside up; ip -n internet link set boundary0 up
     ip -n boundary route add default via 10.88.4.1'
   mkdir "$DIR/boundary-ca"
-  NAMESPACE=boundary in_peers "exec env SSL_CERT_FILE=$DIR/certificate.pem $DIR/boundary/proxy 8443 $DIR/boundary-ca \
+  NAMESPACE=boundary in_peers "exec env SSL_CERT_FILE=$DIR/certificate.pem $DIR/boundary/bench 8443 $DIR/boundary-ca \
     'method=GET domain=$NAME path=/,/bulk,/part'" >"$DIR/boundary.log" 2>&1 </dev/null &
   place boundary /run/netns/client '' 10.88.3.1:8443
 }
@@ -198,5 +198,5 @@ func main() {
 	select {}
 }
 END
-  (cd "$sources" && GOTOOLCHAIN=local CGO_ENABLED=0 go build -o proxy .) || die "can't build coder/boundary: its sources ask for Go 1.25"
+  (cd "$sources" && GOTOOLCHAIN=local CGO_ENABLED=0 go build -o bench .) || die "can't build coder/boundary: its sources ask for Go 1.25"
 }

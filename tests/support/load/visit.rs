@@ -210,8 +210,14 @@ impl Visit {
             let Some(tls) = &mut self.tls else {
                 return now((&self.socket).read(buffer));
             };
-            if let Some(length) = now(tls.reader().read(buffer))? {
-                return Ok(Some(length));
+            match tls.reader().read(buffer) {
+                // The answer says by itself whether it is whole.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Some(0)),
+                read => {
+                    if let Some(length) = now(read)? {
+                        return Ok(Some(length));
+                    }
+                }
             }
             if now(tls.read_tls(&mut &self.socket))?.is_none() {
                 return Ok(None);
