@@ -34,7 +34,9 @@ mod far_world;
 mod filter;
 mod https;
 mod https_clients;
+mod https_protocols;
 mod https_rules;
+mod https_world;
 mod memory;
 mod names;
 mod nesting;
@@ -83,7 +85,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 31] = [
+const GROUPS: [Group; 33] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -133,6 +135,14 @@ const GROUPS: [Group; 31] = [
     Group {
         program: Some("keytool"),
         ..group("https_clients", https_clients::TESTS)
+    },
+    Group {
+        program: Some("keytool"),
+        ..group("https_protocols", https_protocols::TESTS)
+    },
+    Group {
+        alone: true,
+        ..group("https_large", https_protocols::LARGE)
     },
     group("https_rules", https_rules::TESTS),
     group("trust", trust::TESTS),
