@@ -7,6 +7,7 @@
 mod attempt;
 mod decide;
 mod denial;
+mod denied_names;
 mod domain;
 mod exit;
 mod explain;
@@ -26,6 +27,7 @@ mod tls;
 pub use attempt::{Attempt, Protocol};
 pub use decide::{Denials, Policy};
 pub use denial::{Denial, Grounds};
+pub use denied_names::{DENIED_V4, DENIED_V6, DeniedNames, never_answered, stands_for_denied};
 pub use exit::Exit;
 pub use given::GivenNames;
 pub use host::Hostname;

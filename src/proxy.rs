@@ -59,7 +59,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::audit::Journal;
 use crate::logging;
-use crate::policy::{Exit, GivenNames, Policy};
+use crate::policy::{DeniedNames, Exit, GivenNames, Policy};
 use crate::sys::channel::Channel;
 use crate::sys::signal::Termination;
 use crate::sys::{confine, process};
@@ -70,7 +70,7 @@ pub use confinement::Cell;
 use dial::Dialler;
 use dns::{DnsServer, Learned, Resolver};
 use egress::Egress;
-pub use egress::Interfaces;
+pub use egress::{Beyond, Interfaces};
 use inside::Inside;
 use judge::Judge;
 use keeper::{EndReason, Followed, Records, ToKeeper};
@@ -111,6 +111,8 @@ pub struct Task {
     pub trust: Option<Trust>,
     /// What the administrator has to say to whoever is denied something.
     pub denied_note: Option<String>,
+    /// How questions for denied names are answered.
+    pub denied_names: DeniedNames,
 }
 
 /// All that a filter has from its beginning.
@@ -121,6 +123,7 @@ pub struct Filter {
     resolvers: Vec<SocketAddr>,
     dns_rate_limit: NonZeroU32,
     denied_note: Option<Arc<str>>,
+    denied_names: DeniedNames,
     egress: Arc<Egress>,
     inside: Inside,
     sockets: Sockets,
@@ -155,6 +158,7 @@ impl Filter {
             resolvers: task.resolvers,
             dns_rate_limit: task.dns_rate_limit,
             denied_note: task.denied_note.map(Arc::from),
+            denied_names: task.denied_names,
             egress: Arc::new(Egress::by(task.exit)),
             inside: Inside::by(None),
             sockets,
@@ -287,6 +291,7 @@ impl Filter {
             resolvers,
             dns_rate_limit,
             denied_note,
+            denied_names,
             egress,
             inside,
             sockets,
@@ -306,6 +311,11 @@ impl Filter {
             egress: Arc::clone(&egress),
             given: Arc::clone(&judge.given),
         });
+        let denied = dns::DeniedAnswers {
+            setting: denied_names,
+            given: Arc::clone(&judge.given),
+            egress: Arc::clone(&egress),
+        };
         let handlers = Handlers {
             connections: Arc::new(flow::ConnectionServices {
                 judge: judge.clone(),
@@ -322,6 +332,7 @@ impl Filter {
                 Arc::clone(&inside),
                 budget.clone(),
                 dns_rate_limit,
+                denied,
             )),
             relay: udp::Relay::new(udp::RelayServices {
                 judge: judge.clone(),

@@ -22,6 +22,11 @@ const NO_LIMITS: [(&str, &str, &str); 52] = [
         "REMEMBERED",
         "how many are waited for before they are recorded",
     ),
+    (
+        "proxy/dns/reply.rs",
+        "DENIED_FOR",
+        "how long what we answer may be kept elsewhere",
+    ),
     ("proxy/capture.rs", "DATAGRAM", "the largest that there is"),
     ("proxy/capture.rs", "DNS", "a port"),
     (
@@ -124,7 +129,6 @@ const NO_LIMITS: [(&str, &str, &str); 52] = [
         "BEGINNINGS",
         "how what is free is divided",
     ),
-    ("proxy/stream.rs", "JOINED", "more is written next"),
     (
         "proxy/stream.rs",
         "MOMENT",

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::pin::Pin;
 use crate::audit::line::ContainerIdentity;
-use crate::policy::{Exit, GivenNames, PolicySource};
+use crate::policy::{DeniedNames, Exit, GivenNames, PolicySource};
 
 /// One container's gateway, as decided.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Plan {
     /// don't say.
     #[serde(default)]
     pub denied_note: Option<String>,
+    /// How questions for denied names are answered. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub denied_names: DeniedNames,
     /// What is less grave is not said by whoever serves this container.
     pub log_level: LevelFilter,
     /// Directory of this container's state record (`/run/boundary/…`).

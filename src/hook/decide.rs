@@ -83,6 +83,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         proxy_memory: settings.proxy_memory,
         dns_rate_limit: settings.dns_rate_limit,
         denied_note: settings.denied_note.clone(),
+        denied_names: settings.denied_names,
         log_level: settings.log_level,
         state: state_of(container)?,
         audit: id.audit_file(&settings.audit_directory),

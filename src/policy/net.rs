@@ -104,7 +104,7 @@ const METADATA: &str = "a cloud's metadata service";
 
 /// Shut whatever the rules say. IANA's special-purpose registries, and the clouds' own
 /// documentation for the metadata and management addresses that lie outside link-local.
-static SPECIAL: [Entry; 17] = [
+static SPECIAL: [Entry; 18] = [
     (v4(0, 0, 0, 0, 8), "this host"),
     (v4(127, 0, 0, 0, 8), "loopback"),
     (v4(169, 254, 0, 0, 16), "link-local"),
@@ -114,6 +114,7 @@ static SPECIAL: [Entry; 17] = [
     (v4(168, 63, 129, 16, 32), METADATA),   // Azure
     (v4(100, 100, 100, 200, 32), METADATA), // Alibaba Cloud
     (v4(192, 0, 0, 192, 32), METADATA),     // Oracle Cloud
+    (v4(192, 0, 0, 8, 32), "the gateway's own"),
     (v6([0; 8], 128), "unspecified"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), "loopback"),
     (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), "link-local"),
@@ -174,6 +175,8 @@ mod tests {
             "168.63.129.16",
             "100.100.100.200",
             "192.0.0.192",
+            "192.0.0.8",
+            "100::8",
             "::",
             "::1",
             "fe80::1",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::budget::{Budget, FIXED};
 use super::dial::Dialler;
-use super::dns::{DnsServer, Learned, Resolver};
+use super::dns::{DeniedAnswers, DnsServer, Learned, Resolver};
 use super::egress::Egress;
 use super::inside::Inside;
 use super::judge::Judge;
@@ -16,7 +16,7 @@ use super::udp;
 use crate::audit::Journal;
 use crate::audit::line::About;
 use crate::audit::test_attempts::{AttemptSummary, attempts};
-use crate::policy::{Exit, Policy, PolicySource};
+use crate::policy::{DeniedNames, Exit, Policy, PolicySource};
 
 /// Queries a second.
 pub(super) const DNS_RATE_LIMIT: NonZeroU32 = NonZeroU32::new(400).expect("not zero");
@@ -71,6 +71,11 @@ impl Bench {
             Arc::new(Inside::by(None)),
             budget,
             DNS_RATE_LIMIT,
+            DeniedAnswers {
+                setting: DeniedNames::Nxdomain,
+                given: Arc::clone(&judge.given),
+                egress: Arc::clone(&egress),
+            },
         );
         Self {
             judge,

@@ -26,7 +26,7 @@ use super::stream::Stream;
 use super::tls::intercept;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
+use crate::policy::{Denial, Denials, Hostname, Permit, Protocol, stands_for_denied};
 
 /// What there is of a connection when its client has been accepted.
 #[derive(Debug)]
@@ -255,10 +255,13 @@ async fn tunnel_tls(
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
-    if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
-        && flow.intercepts(&name)
-    {
-        return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
+    if let Some(name) = sni.as_ref().map(|said| flow.meant(said)) {
+        if stands_for_denied(flow.destination().ip()) && flow.interception().is_some() {
+            return Box::pin(intercept::explain(flow, client, said, name, entry)).await;
+        }
+        if flow.intercepts(&name) {
+            return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
+        }
     }
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;

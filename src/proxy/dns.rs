@@ -10,6 +10,7 @@
 //! passed on unfiltered: the dialler checks each address that it dials, and a filtered answer would
 //! explain nothing.
 
+mod denied;
 mod learned;
 pub mod message;
 pub mod question;
@@ -28,9 +29,11 @@ use hickory_proto::op::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+pub use denied::DeniedAnswers;
 pub use learned::Learned;
 pub use resolver::{LookupError, Resolver};
 
+use self::denied::Has;
 use self::message::framed;
 use self::question::{Judgement, Malformed, Question};
 use self::rate_limit::RateLimit;
@@ -62,11 +65,12 @@ pub struct DnsServer {
     inside: Arc<Inside>,
     budget: Budget,
     rate: RateLimit,
+    denied: DeniedAnswers,
 }
 
 impl DnsServer {
     /// One that asks this resolver what the judge allows, for so many questions a second over a
-    /// longer time.
+    /// longer time. `denied`: how it answers what the judge denies.
     #[must_use]
     pub fn new(
         judge: Judge,
@@ -74,6 +78,7 @@ impl DnsServer {
         inside: Arc<Inside>,
         budget: Budget,
         rate_limit: NonZeroU32,
+        denied: DeniedAnswers,
     ) -> Self {
         Self {
             judge,
@@ -81,6 +86,7 @@ impl DnsServer {
             inside,
             budget,
             rate: RateLimit::of(rate_limit),
+            denied,
         }
     }
 
@@ -194,7 +200,11 @@ impl DnsServer {
         match question.judge(&self.judge.policy) {
             Judgement::Deny(denial) => {
                 entry.deny(&denial);
-                encoded(&reply::denied(&question, &denial))
+                encoded(&match self.denied.of(&question) {
+                    Has::Nothing => reply::denied(&question, &denial),
+                    Has::NoneOfFamily => reply::denied_at(&question, None, &denial),
+                    Has::Address(address) => reply::denied_at(&question, Some(address), &denial),
+                })
             }
             Judgement::Unsupported(denial) => {
                 entry.deny(&denial);

@@ -21,6 +21,17 @@ pub struct Interfaces {
     pub own: Vec<IpAddr>,
     /// Prefixes on the uplinks' own wires: single-label names (Docker's own) may be dialled there.
     pub on_link: Vec<ipnet::IpNet>,
+    /// By which families the container has a way to anywhere.
+    pub beyond: Beyond,
+}
+
+/// Families of addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
 }
 
 /// The way out of one gateway.

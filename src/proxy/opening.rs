@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use super::flow::Flow;
 use super::reading::Fits;
-use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr};
+use crate::policy::{Denial, Hostname, Permit, Protocol, UpstreamAddr, stands_for_denied};
 
 /// What becomes of it.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ pub(super) fn decide(flow: &Flow) -> Opening {
     }
     match flow.fits() {
         Fits::AnyBytes(permit) => any_bytes(flow, *permit),
+        // Its client may wait for a server's words, and there is none.
+        Fits::AnyProtocol(_) if stands_for_denied(address) => {
+            let why = format!("{address} stands for names that are denied");
+            Opening::Refused(None, Denial::because(why))
+        }
         Fits::AnyProtocol(_) => match flow.decide_unnamed(Protocol::Tcp, None) {
             (_, Ok(permit)) => {
                 question(flow, permit, DecidedBy::WhatItNames).map_or_else(|| web(flow), asked)
@@ -348,6 +353,16 @@ mod tests {
                 assert!(!becomes.starts_with("asked"), "{special}: {becomes}");
             }
         }
+        // A client there may wait for words.
+        let by_name = &["domain=a.test proto=tcp port=5000"];
+        for destination in ["192.0.0.8:5000", "[100::8]:5000"] {
+            let becomes = becomes(by_name, &[], destination).await;
+            assert!(
+                becomes.contains("stands for names that are denied"),
+                "{becomes}"
+            );
+        }
+        assert_eq!(becomes(by_name, &[], "192.0.0.8:443").await, "accepted");
         let (rig, _server) = Rig::new(everything, &[]).await;
         rig.bench.egress.learn(crate::proxy::Interfaces {
             own: vec!["192.0.2.1".parse().unwrap()],

@@ -219,5 +219,8 @@ impl Outside for LoopbackOutside {
 }
 
 pub(super) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-    TcpSocket::new_v4().unwrap().connect(to).await
+    let socket = TcpSocket::new_v4().unwrap();
+    // As whoever sends windows or small requests does.
+    socket.set_nodelay(true).unwrap();
+    socket.connect(to).await
 }

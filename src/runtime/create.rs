@@ -99,6 +99,7 @@ pub(super) fn prepare(
         proxy_memory: settings.proxy_memory,
         dns_rate_limit: settings.dns_rate_limit,
         denied_note: settings.denied_note.clone(),
+        denied_names: settings.denied_names,
         log_level: settings.log_level,
         state: container.state.clone(),
         audit: container.id.audit_file(&settings.audit_directory),

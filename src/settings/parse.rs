@@ -17,7 +17,7 @@ use super::values::{
 };
 use crate::escape::excerpt;
 use crate::policy::text::Mistake;
-use crate::policy::{Mode, PolicyName};
+use crate::policy::{DeniedNames, Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
 /// Mistakes that are listed before the rest is left out.
@@ -99,17 +99,9 @@ impl TextReader<'_> {
             "audit-keep" => self.set(key, value, &mut settings.audit_keep, |text| {
                 age(text).map(Some)
             }),
-            "user-namespace" => self.set(
-                key,
-                value,
-                &mut settings.user_namespace,
-                |text| match text {
-                    "auto" => Ok(UserNamespace::Auto),
-                    "require" => Ok(UserNamespace::Require),
-                    "never" => Ok(UserNamespace::Never),
-                    _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
-                },
-            ),
+            "user-namespace" => {
+                self.set(key, value, &mut settings.user_namespace, user_namespace);
+            }
             "privileged" => {
                 let words = [("refuse", Privileged::Refuse), ("allow", Privileged::Allow)];
                 self.set_word(key, value, &mut settings.privileged, words);
@@ -150,16 +142,15 @@ impl TextReader<'_> {
             }
             "proxy-memory" => self.set(key, value, &mut settings.proxy_memory, memory),
             "dns-rate-limit" => self.set_number(key, value, &mut settings.dns_rate_limit),
+            "denied-names" => {
+                let words = [DeniedNames::Nxdomain, DeniedNames::Answer];
+                let words = words.map(|meant| (meant.name(), meant));
+                self.set_word(key, value, &mut settings.denied_names, words);
+            }
             "denied-note" => self.set(key, value, &mut settings.denied_note, |text| {
                 note(text).map(Some)
             }),
-            "log-level" => self.set(key, value, &mut settings.log_level, |text| match text {
-                "error" => Ok(LevelFilter::Error),
-                "warn" => Ok(LevelFilter::Warn),
-                "info" => Ok(LevelFilter::Info),
-                "debug" => Ok(LevelFilter::Debug),
-                _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
-            }),
+            "log-level" => self.set(key, value, &mut settings.log_level, level),
             "annotations" => match value.get_ref() {
                 DeValue::Table(table) => {
                     for (key, value) in table {
@@ -306,7 +297,7 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 23] = [
+const TOP: [&str; 24] = [
     "runtime",
     "policy",
     "resolvers",
@@ -327,10 +318,30 @@ const TOP: [&str; 23] = [
     "pod-capabilities",
     "proxy-memory",
     "dns-rate-limit",
+    "denied-names",
     "denied-note",
     "log-level",
     "annotations",
 ];
+
+fn user_namespace(text: &str) -> Result<UserNamespace, String> {
+    match text {
+        "auto" => Ok(UserNamespace::Auto),
+        "require" => Ok(UserNamespace::Require),
+        "never" => Ok(UserNamespace::Never),
+        _ => Err("expected \"auto\", \"require\" or \"never\"".to_owned()),
+    }
+}
+
+fn level(text: &str) -> Result<LevelFilter, String> {
+    match text {
+        "error" => Ok(LevelFilter::Error),
+        "warn" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        _ => Err("expected \"error\", \"warn\", \"info\" or \"debug\"".to_owned()),
+    }
+}
 
 /// A sentence: it stands in answers in which a line is one.
 fn note(text: &str) -> Result<String, String> {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::text::MAX_FILE;
-use crate::policy::{Mode, PolicyName};
+use crate::policy::{DeniedNames, Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
 fn parsed(content: &str) -> Settings {
@@ -46,7 +46,7 @@ fn every_key_is_understood() {
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
         "boundary-mounts = \"allow\"\nnet-devices = \"adopt\"\nrdma-devices = \"allow\"\n",
-        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\npod-capabilities = \"drop\"\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\ndenied-note = \"Ask at #network.\"\nlog-level = \"debug\"\n",
+        "nesting = \"bwrap\"\npod-nesting = [\"ci\", \"agents\"]\npod-capabilities = \"drop\"\nproxy-memory = \"24MiB\"\ndns-rate-limit = 5_000\ndenied-names = \"answer\"\ndenied-note = \"Ask at #network.\"\nlog-level = \"debug\"\n",
         "[annotations]\npolicies = [\"npm\", \"pip\"]\nmodes = [\"enforce\", \"observe\"]\nceiling = \"top\"\n",
     ));
     let name = |text| PolicyName::parse(text).unwrap();
@@ -78,6 +78,7 @@ fn every_key_is_understood() {
             pod_capabilities: PodCapabilities::Drop,
             proxy_memory: 24 << 20,
             dns_rate_limit: 5000.try_into().unwrap(),
+            denied_names: DeniedNames::Answer,
             denied_note: Some("Ask at #network.".to_owned()),
             log_level: LevelFilter::Debug,
             annotations: Annotations {

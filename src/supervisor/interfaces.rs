@@ -14,6 +14,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use netlink_packet_route::AddressFamily;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -30,8 +31,8 @@ use crate::logging::Seldom;
 use crate::packets::agreed::DUMMY;
 use crate::packets::arp_ndp::StandsFor;
 use crate::policy::Exit;
-use crate::proxy::Interfaces;
 use crate::proxy::keeper::ToFilter;
+use crate::proxy::{Beyond, Interfaces};
 use crate::sys::netlink::Announcements;
 use crate::sys::netns::Namespace;
 use crate::sys::readiness;
@@ -195,7 +196,28 @@ impl ContainerLinks {
             sources,
             own,
             on_link,
+            beyond: self.beyond(),
         }
+    }
+
+    /// By which families the container's default routes lead to us. What can't be read leads nowhere.
+    fn beyond(&mut self) -> Beyond {
+        let mut beyond = Beyond::default();
+        for adopted in &self.adopted {
+            let routes = self.container.links.routes(adopted.inner, MAIN);
+            for route in routes
+                .unwrap_or_default()
+                .iter()
+                .filter(|route| is_default(route))
+            {
+                match route.header.address_family {
+                    AddressFamily::Inet => beyond.v4 = true,
+                    AddressFamily::Inet6 => beyond.v6 = true,
+                    _ => {}
+                }
+            }
+        }
+        beyond
     }
 
     /// Follows what happens to the container's interfaces, and settles them for whoever waits for

@@ -148,6 +148,7 @@ fn prepare(
         dns_rate_limit: plan.dns_rate_limit,
         trust: plan.trust.as_ref().map(trust::open).transpose()?,
         denied_note: plan.denied_note.clone(),
+        denied_names: plan.denied_names,
     };
     let cell = Cell {
         keeper: std::process::id().cast_signed(),

@@ -263,6 +263,7 @@ impl World {
             proxy_memory: boundary_shim::settings::Settings::default().proxy_memory,
             dns_rate_limit: boundary_shim::settings::Settings::default().dns_rate_limit,
             denied_note: None,
+            denied_names: boundary_shim::policy::DeniedNames::default(),
             log_level: boundary_shim::settings::Settings::default().log_level,
             state: self.state(),
             audit: self.path("audit.jsonl"),

@@ -26,6 +26,7 @@ mod cases;
 mod clients;
 mod composed;
 mod control;
+mod denials;
 mod endings;
 mod far_attacks;
 mod far_end;
@@ -175,6 +176,7 @@ fn main() {
         })
         .chain(with_programs(&suite, "servers", servers::TESTS))
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
+        .chain(with_programs(&suite, "denials", denials::TESTS))
         .collect();
     suite.conclude(trials);
 }

@@ -178,6 +178,7 @@ fn record() -> String {
         proxy_memory: settings.proxy_memory,
         dns_rate_limit: settings.dns_rate_limit,
         denied_note: None,
+        denied_names: settings.denied_names,
         log_level: settings.log_level,
         state: "/run/boundary/web".into(),
         audit: "/var/log/boundary/c1.jsonl".into(),

@@ -71,7 +71,14 @@ fn put_program(path: &Path, more: &[u8]) {
 fn age(file: &Path, plan: &str) {
     let mut whole: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     let plan = whole.pointer_mut(plan).unwrap().as_object_mut().unwrap();
-    for unsaid in ["identity", "pod", "dns_rate_limit", "given", "denied_note"] {
+    for unsaid in [
+        "identity",
+        "pod",
+        "dns_rate_limit",
+        "given",
+        "denied_note",
+        "denied_names",
+    ] {
         assert!(plan.remove(unsaid).is_some(), "{unsaid}");
     }
     plan.insert("of_another_version".into(), json!({"more": [1]}));

@@ -163,7 +163,7 @@ impl Question {
 
     /// The canonical name. Labels are taken as the bytes they are: a dot inside one is no
     /// separator.
-    fn hostname(&self) -> Option<Hostname> {
+    pub(super) fn hostname(&self) -> Option<Hostname> {
         let is_plain = |label: &[u8]| {
             label
                 .iter()

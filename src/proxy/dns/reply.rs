@@ -4,8 +4,12 @@
 //! Owns the form of an answer, not the choice of it. Invariant: an answer by UDP fits the size that
 //! the client announced (512 bytes without EDNS), or its resolver library might read half of one.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::{Edns, Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::{RData, Record};
 
 use super::message::UDP_PAYLOAD;
 use super::question::Question;
@@ -20,6 +24,9 @@ const EXTENDED_ERROR: u16 = 15;
 /// answer.
 const MAX_ERROR_TEXT: usize = 160;
 
+/// Seconds that the address of a denied name may be kept: a policy that allows it holds soon.
+const DENIED_FOR: u32 = 1;
+
 /// How the answer travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplyTransport {
@@ -32,6 +39,7 @@ pub enum ReplyTransport {
 /// Info codes of Extended DNS Errors (RFC 8914, 4).
 #[derive(Debug, Clone, Copy)]
 enum ExtendedErrorCode {
+    Forged = 4,
     Blocked = 15,
     NotSupported = 21,
     NetworkError = 23,
@@ -50,6 +58,25 @@ pub fn denied(question: &Question, denial: &Denial) -> Message {
         ExtendedErrorCode::Blocked,
         &denial.reason,
     )
+}
+
+/// Answers a denied name with the address that stands for it, for a second; with none, where it has
+/// none of the family that is asked for. The reason goes with it.
+pub(super) fn denied_at(question: &Question, address: Option<IpAddr>, denial: &Denial) -> Message {
+    let mut message = explained(
+        question,
+        ResponseCode::NoError,
+        ExtendedErrorCode::Forged,
+        &denial.reason,
+    );
+    message.add_answers(address.map(|address| {
+        let data = match address {
+            IpAddr::V4(v4) => RData::A(A(v4)),
+            IpAddr::V6(v6) => RData::AAAA(AAAA(v6)),
+        };
+        Record::from_rdata(question.asked.name.clone(), DENIED_FOR, data)
+    }));
+    message
 }
 
 /// Answers a type that is not looked up: the name exists, with no such record.
@@ -160,8 +187,8 @@ fn explained(
 #[cfg(test)]
 mod tests {
     use hickory_proto::op::{MessageType, Query};
-    use hickory_proto::rr::rdata::{A, CNAME};
-    use hickory_proto::rr::{Name, RData, Record, RecordType};
+    use hickory_proto::rr::rdata::CNAME;
+    use hickory_proto::rr::{Name, RecordType};
     use tokio::time::Instant;
 
     use super::*;

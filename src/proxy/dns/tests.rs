@@ -8,7 +8,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::*;
-use crate::policy::{Attempt, Permit, Protocol, Verdict};
+use crate::policy::{Attempt, DENIED_V4, DENIED_V6, DeniedNames, Permit, Protocol, Verdict};
 use crate::proxy::bench::{Bench, DNS_RATE_LIMIT};
 
 /// What the resolver does with a question by UDP.
@@ -186,6 +186,93 @@ async fn ask(bench: &Bench, name: &str, kind: RecordType) -> Message {
         (4711, MessageType::Response)
     );
     reply
+}
+
+/// One that answers denied names, of a container with a way to IPv4 alone.
+fn answering_denied_names() -> Bench {
+    let mut bench = Bench::new(ALLOW, Vec::new());
+    bench.egress.learn(crate::proxy::Interfaces {
+        beyond: crate::proxy::Beyond {
+            v4: true,
+            v6: false,
+        },
+        ..Default::default()
+    });
+    bench.dns = Arc::new(DnsServer::new(
+        bench.judge.clone(),
+        Arc::clone(&bench.resolver),
+        Arc::new(Inside::by(None)),
+        bench.streams.budget.clone(),
+        DNS_RATE_LIMIT,
+        DeniedAnswers {
+            setting: DeniedNames::Answer,
+            given: Arc::clone(&bench.judge.given),
+            egress: Arc::clone(&bench.egress),
+        },
+    ));
+    bench
+}
+
+#[tokio::test]
+async fn a_denied_name_can_have_an_address_for_a_second_that_opens_nothing() {
+    let bench = answering_denied_names();
+    let reply = ask(&bench, "Evil.dev.", RecordType::A).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+    assert_eq!(first_address(&reply), Some(DENIED_V4.into()));
+    assert!(reply.answers.iter().all(|record| record.ttl == 1));
+    // Nothing is remembered by which a connection there could be judged, and the record says what it
+    // always says.
+    assert_eq!(bench.judge.learned.names_of(DENIED_V4.into()), []);
+    let [record] = bench.records().try_into().unwrap();
+    assert_eq!(record.verdict, "deny");
+    for (name, kind, code) in [
+        ("evil.dev.", RecordType::AAAA, ResponseCode::NoError),
+        ("evil.dev.", RecordType::TXT, ResponseCode::NXDomain),
+        ("evil.dev.", RecordType::HTTPS, ResponseCode::NXDomain),
+        ("wpad.", RecordType::A, ResponseCode::NXDomain),
+        ("evil.test.", RecordType::A, ResponseCode::NXDomain),
+    ] {
+        let reply = ask(&bench, name, kind).await;
+        assert_eq!(
+            (reply.metadata.response_code, reply.answers.len()),
+            (code, 0),
+            "{name} {kind}"
+        );
+    }
+}
+
+/// Whatever rules say, and in whatever name.
+#[tokio::test]
+async fn the_address_of_denied_names_is_never_dialled() {
+    for address in [IpAddr::from(DENIED_V4), DENIED_V6.into()] {
+        let rules = [
+            "domain=allowed.test cidr=0.0.0.0/0,::/0,192.0.0.8,100::8",
+            "cidr=192.0.0.0/24,192.0.0.8,100::/64",
+        ];
+        let bench = Bench::new(&rules, Vec::new());
+        assert!(
+            permit(&bench, "allowed.test")
+                .upstream(address, &[])
+                .is_err()
+        );
+        let unnamed = Attempt {
+            protocol: Protocol::Tcp,
+            name: None,
+            destination: SocketAddr::new(address, 443),
+            method: None,
+            path: None,
+        };
+        assert!(
+            matches!(bench.judge.policy.decide(&unnamed), Verdict::Deny(denial) if denial.suggestion.is_none())
+        );
+        assert!(
+            bench
+                .judge
+                .policy
+                .allows_unread(unnamed.destination)
+                .is_none()
+        );
+    }
 }
 
 fn first_address(message: &Message) -> Option<IpAddr> {

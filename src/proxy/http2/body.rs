@@ -221,9 +221,15 @@ impl Body {
         }
     }
 
-    /// Lets the sender send as much as is gone.
+    /// Lets the sender send as much as is gone, once that is worth a frame or all is.
     fn release(&mut self) {
-        let gone = std::mem::take(&mut self.way.locked().gone);
+        let gone = {
+            let mut way = self.way.locked();
+            if way.gone < PIECE && way.gone < self.kept {
+                return;
+            }
+            std::mem::take(&mut way.gone)
+        };
         if gone > 0 {
             self.kept -= gone;
             self.window.went(gone);
@@ -270,6 +276,7 @@ impl Body {
 
     /// Sends a part of what is next, as far as the other has room.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.join_small();
         let Some(next) = self.next.front_mut() else {
             return Poll::Ready(Ok(()));
         };
@@ -295,6 +302,18 @@ impl Body {
             self.state = State::Over;
         }
         Poll::Ready(self.send(bytes, is_last))
+    }
+
+    /// Puts a small rest together with what follows it: whoever is sent little lets us send little, and
+    /// it would remain so.
+    fn join_small(&mut self) {
+        if self.next.len() > 1
+            && self.next.front().is_some_and(|first| first.len() < COPIED)
+            && let Some(first) = self.next.pop_front()
+            && let Some(second) = self.next.pop_front()
+        {
+            self.next.push_front([first, second].concat().into());
+        }
     }
 
     fn send(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Broken> {

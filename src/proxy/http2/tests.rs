@@ -34,7 +34,9 @@ impl Client {
     }
 
     async fn with(rig: &Rig, builder: &h2::client::Builder) -> Self {
-        let (send, connection) = builder.handshake(rig.client(80).await).await.unwrap();
+        let tcp = rig.client(80).await;
+        tcp.set_nodelay(true).unwrap();
+        let (send, connection) = builder.handshake(tcp).await.unwrap();
         let connection = tokio::spawn(connection);
         Self { send, connection }
     }
@@ -109,6 +111,7 @@ fn post(uri: &str) -> Request<()> {
 /// The next connection to the outside, as a server has it.
 async fn accept(outside: &TcpListener) -> Connection<TcpStream, Bytes> {
     let (connection, _) = timeout(SOON, outside.accept()).await.unwrap().unwrap();
+    connection.set_nodelay(true).unwrap();
     h2::server::handshake(connection).await.unwrap()
 }
 

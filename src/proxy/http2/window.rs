@@ -2,8 +2,9 @@
 //! which the other side has not taken.
 //!
 //! Invariant: what a window allows has been taken from the budget before. It begins as small as the
-//! protocol has it (RFC 9113 6.9.2), and grows while half of it moves within a second, or is kept
-//! for streams that nobody reads, so that those don't hold up the others.
+//! protocol has it (RFC 9113 6.9.2). It grows for each stream while half of that moves within a second
+//! and little is kept; and for all while half of it is kept, so that streams that nobody reads don't
+//! hold up the others.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(super) struct Window {
 struct State {
     share: Share,
     size: u32,
+    /// What each stream has.
+    of_stream: u32,
     /// Bytes that are kept.
     kept: usize,
     /// Bytes of this moment.
@@ -44,6 +47,7 @@ impl Window {
         let state = State {
             share: budget.take(usize::try_from(LEAST).ok()?)?,
             size: LEAST,
+            of_stream: LEAST,
             kept: 0,
             moved: 0,
             moment: Instant::now(),
@@ -76,19 +80,38 @@ impl Window {
     /// Waits until it has grown. Gives its size for the connection, and for each stream.
     pub(super) async fn grown(&self) -> (u32, u32) {
         self.grown.notified().await;
-        let size = self.locked().size;
-        (size, of_stream(size))
+        let state = self.locked();
+        (state.size, state.of_stream)
     }
 
+    /// Grows, if that is of use: for everybody where much is kept; for each stream where much moves and
+    /// little is kept, so that only the window can hold it back.
     fn grow(&self, state: &mut State) {
-        let (size, of_stream) = (state.size, of_stream(state.size));
-        let enough = |bytes: usize, of: u32| bytes as u64 >= u64::from(of / 2);
-        let wanted = enough(state.moved, of_stream) || enough(state.kept, size);
-        let larger = (size + 1).next_power_of_two().max(2 * (LEAST + 1));
-        if !wanted || larger > MOST || !state.share.grow_to(larger as usize) {
+        let is_half = |bytes: usize, of: u32| bytes as u64 >= u64::from(of / 2);
+        let of_stream =
+            if is_half(state.moved, state.of_stream) && !is_half(state.kept, state.of_stream) {
+                doubled(state.of_stream)
+            } else {
+                state.of_stream
+            };
+        let size = if is_half(state.kept, state.size) {
+            doubled(state.size)
+        } else {
+            state.size
+        };
+        // One stream that nobody reads leaves the others something.
+        let size = if of_stream > LEAST {
+            size.max(2 * of_stream)
+        } else {
+            size
+        };
+        if (size, of_stream) == (state.size, state.of_stream)
+            || size > MOST
+            || !state.share.grow_to(size as usize)
+        {
             return;
         }
-        (state.size, state.moved) = (larger, 0);
+        (state.size, state.of_stream, state.moved) = (size, of_stream, 0);
         self.grown.notify_one();
     }
 
@@ -97,7 +120,7 @@ impl Window {
     }
 }
 
-/// What each stream has of it: at most a half, so that one that nobody reads leaves some.
-fn of_stream(size: u32) -> u32 {
-    (size / 2).max(LEAST)
+/// Twice as much, in round numbers.
+fn doubled(size: u32) -> u32 {
+    2 * size.next_power_of_two()
 }

@@ -101,7 +101,9 @@ impl Session {
         let heard = if self.unheard.is_empty() {
             RECEIVED.with_borrow_mut(|buffer| {
                 buffer.resize(RECEIVED_AT_ONCE, 0);
-                let room = buffer.get_mut(..most).unwrap_or_default();
+                let room = buffer
+                    .get_mut(..most.min(RECEIVED_AT_ONCE))
+                    .unwrap_or_default();
                 // Asked, and not only told: whether a connection that nobody uses has ended is to be
                 // known now.
                 let received = (&*SockRef::from(tcp)).read(room);

@@ -39,24 +39,18 @@ pub(in crate::proxy) async fn serve(
 ) {
     entry.subject().kind = Kind::Https;
     entry.subject().name = Some(name.to_string());
-    let (interception, permit) = match may_intercept(flow, &name) {
-        Ok(both) => both,
+    let begun = may_intercept(flow, &name).and_then(|(interception, permit)| {
+        let hello = read(&said.bytes).map_err(Denial::because)?;
+        Ok((interception, permit, hello))
+    });
+    let (interception, permit, hello) = match begun {
+        Ok(begun) => begun,
         Err(denial) => {
             entry.deny(&denial);
             return alert(client).await;
         }
     };
-    let hello = match read(&said.bytes) {
-        Ok(hello) => hello,
-        Err(why) => {
-            entry.deny(&Denial::because(why));
-            return alert(client).await;
-        }
-    };
-    let offer = hello
-        .client_hello()
-        .alpn()
-        .map_or(Offer::NONE, Offer::listed);
+    let offer = offered(&hello);
     let (agreed, ahead) = match ask(flow, interception, &permit, &name, offer, ahead).await {
         Ok(answered) => answered,
         Err(DialError::Denied(denial)) => {
@@ -68,20 +62,57 @@ pub(in crate::proxy) async fn serve(
             return reset(client);
         }
     };
-    if let Err(unaccepted) = accept(interception, &client, hello, agreed, &name).await {
-        return unaccepted.conclude(client, entry).await;
+    match accept(interception, &client, hello, agreed, &name).await {
+        Ok(()) => relay(flow, client, Origin::Secure(name, agreed), entry, ahead).await,
+        Err(unaccepted) => unaccepted.conclude(client, entry).await,
     }
+}
+
+/// Serves a connection to the address that stands for denied names: no server is asked, and each
+/// request is judged, and so told why it is denied.
+pub(in crate::proxy) async fn explain(
+    flow: &Flow,
+    client: Stream,
+    said: Said,
+    name: Hostname,
+    mut entry: Entry,
+) {
+    entry.subject().kind = Kind::Https;
+    entry.subject().name = Some(name.to_string());
+    let hello = read(&said.bytes).map_err(Denial::because);
+    let interception = flow.interception();
+    let interception = interception.ok_or_else(|| Denial::because(NO_TRUST));
+    let (interception, hello) = match interception.and_then(|one| Ok((one, hello?))) {
+        Ok(both) => both,
+        Err(denial) => {
+            entry.deny(&denial);
+            return alert(client).await;
+        }
+    };
+    let agreed = offered(&hello).best();
+    match accept(interception, &client, hello, agreed, &name).await {
+        Ok(()) => relay(flow, client, Origin::Secure(name, agreed), entry, None).await,
+        Err(unaccepted) => unaccepted.conclude(client, entry).await,
+    }
+}
+
+/// Serves the requests, in the version of HTTP that was agreed on.
+async fn relay(flow: &Flow, client: Stream, origin: Origin, entry: Entry, ahead: Option<Ahead>) {
     let said = Said {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
         sent: 0,
     };
-    let origin = Origin::Secure(name, agreed);
-    if agreed.has_h2() {
+    if matches!(&origin, Origin::Secure(_, agreed) if agreed.has_h2()) {
         http2::serve(flow, client, origin, said, entry, ahead).await;
     } else {
         http::serve(flow, client, origin, said, entry, ahead).await;
     }
+}
+
+fn offered(hello: &Accepted) -> Offer {
+    let listed = hello.client_hello().alpn();
+    listed.map_or(Offer::NONE, Offer::listed)
 }
 
 /// What it takes: a permit for connections in this name, and an authority that the container trusts.

@@ -7,7 +7,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -51,7 +51,7 @@ impl World {
     }
 
     /// A client that trusts this certificate, and connected in the server's name.
-    async fn client(&self, root: &CertificateDer<'static>) -> TlsStream<tokio::net::TcpStream> {
+    async fn client(&self, root: &CertificateDer<'static>) -> TlsStream<TcpStream> {
         client(&self.rig, root, &[]).await
     }
 
@@ -66,11 +66,18 @@ impl World {
 }
 
 /// A client that trusts this certificate and offers this, connected in the server's name.
-async fn client(
-    rig: &Rig,
+async fn client(rig: &Rig, root: &CertificateDer<'static>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+    let tcp = rig.client(443).await;
+    client_on(tcp, NAME, root, alpn).await
+}
+
+/// The same on this connection, in this name.
+async fn client_on(
+    tcp: TcpStream,
+    name: &'static str,
     root: &CertificateDer<'static>,
     alpn: &[&[u8]],
-) -> TlsStream<tokio::net::TcpStream> {
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -79,9 +86,8 @@ async fn client(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    let tcp = rig.client(443).await;
     TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from(NAME).unwrap(), tcp)
+        .connect(ServerName::try_from(name).unwrap(), tcp)
         .await
         .unwrap()
 }
@@ -283,3 +289,24 @@ async fn http_2_within_tls_is_judged_stream_by_stream() {
     );
     assert_eq!(rig.dialled(), [NAME], "one connection for all");
 }
+
+#[tokio::test]
+async fn a_denied_name_that_leads_to_the_gateway_is_told_why_within_tls() {
+    let world = World::new(&[RULE], true).await;
+    let tcp = world
+        .rig
+        .client_to("192.0.0.8:443".parse().unwrap(), b"")
+        .await;
+    let mut client = client_on(tcp, "denied.example", &world.authority, &[]).await;
+    let request = request("GET /x", "denied.example");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.contains("domain=denied.example"), "{answer}");
+    assert!(world.rig.dialled().is_empty());
+    assert_eq!(world.rig.record().await.verdict, "deny");
+}
+
+mod attacks;

@@ -277,3 +277,17 @@ async fn a_window_grows_with_what_moves_and_is_paid_for() {
     drop((window, outside));
     assert_eq!(budget.free(), before);
 }
+
+/// What a slow reader leaves lying is not a reason to take more.
+#[tokio::test]
+async fn a_streams_window_does_not_grow_behind_a_slow_reader() {
+    let (rig, _outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let window = Window::new(&rig.bench.streams.budget).unwrap();
+    window.came(65_535);
+    for _ in 0..400 {
+        window.went(16_384);
+        window.came(16_384);
+    }
+    let (connection, stream) = window.grown().await;
+    assert_eq!((connection, stream), (2 * 65_536, 65_535));
+}

@@ -1,0 +1,81 @@
+//! What an attacker tries who is root in the container, or runs a server that is allowed, or sits on
+//! the way to one.
+
+use super::*;
+
+/// A served container whose servers' connections the test answers itself.
+struct Scene {
+    rig: Rig,
+    authority: CertificateDer<'static>,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Scene {
+    /// One with these rules, and a server that is vouched for in this name, and speaks these.
+    async fn new(allow: &[&str], vouched_for: &str, alpn: &[&[u8]]) -> Self {
+        let (mut rig, listener) = Rig::new(allow, &[]).await;
+        let made = generate_simple_self_signed([vouched_for.to_owned()]).unwrap();
+        let authority = Authority::new().unwrap();
+        let certificate = authority.certificate().clone();
+        let interception = Interception::by(authority, &[made.cert.der().clone()]).unwrap();
+        rig.interception = Some(Arc::new(interception));
+        Self {
+            rig,
+            authority: certificate,
+            listener,
+            acceptor: acceptor(made, alpn),
+        }
+    }
+
+    /// The next connection to the outside.
+    async fn accept(&self) -> tokio_rustls::server::TlsStream<TcpStream> {
+        let (tcp, _) = self.listener.accept().await.unwrap();
+        self.acceptor.accept(tcp).await.unwrap()
+    }
+}
+
+/// Reads a head, and forgets it.
+async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\n") {
+        heard.push(stream.read_u8().await.unwrap());
+    }
+    heard
+}
+
+#[tokio::test]
+async fn much_passes_whole_both_ways_however_large_the_buffers_grow() {
+    const MUCH: usize = 48 << 20;
+    let scene = Scene::new(&["domain=ok.test path=/a/*"], NAME, &[]).await;
+    let served = async {
+        let mut server = scene.accept().await;
+        read_head(&mut server).await;
+        let mut left = MUCH;
+        let mut bytes = vec![0; 1 << 16];
+        while left > 0 {
+            let read = server.read(&mut bytes).await.unwrap();
+            assert_ne!(read, 0, "{left} bytes never came");
+            left -= read;
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {MUCH}\r\n\r\n");
+        server.write_all(head.as_bytes()).await.unwrap();
+        server.write_all(&vec![b'x'; MUCH]).await.unwrap();
+        server.flush().await.unwrap();
+        server
+    };
+    let asked = async {
+        let mut client = client(&scene.rig, &scene.authority, &[]).await;
+        let head = format!(
+            "POST /a/x HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {MUCH}\r\nConnection: close\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&vec![b'y'; MUCH]).await.unwrap();
+        client.flush().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        answer.len()
+    };
+    let (_server, length) = tokio::join!(served, asked);
+    assert!(length > MUCH, "{length}");
+}
