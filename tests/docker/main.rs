@@ -38,6 +38,7 @@ mod https_clients;
 mod https_protocols;
 mod https_rules;
 mod https_world;
+mod https_wrong;
 mod memory;
 mod names;
 mod nesting;
@@ -86,7 +87,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 33] = [
+const GROUPS: [Group; 34] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -146,6 +147,7 @@ const GROUPS: [Group; 33] = [
         ..group("https_large", https_protocols::LARGE)
     },
     group("https_rules", https_rules::TESTS),
+    group("https_wrong", https_wrong::TESTS),
     group("trust", trust::TESTS),
     Group {
         program: Some("keytool"),

@@ -10,6 +10,7 @@
 
 import base64
 import hashlib
+import mimetypes
 import os
 import socketserver
 import ssl
@@ -117,7 +118,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def upgrade(self):
-        self.switch(self.headers["Upgrade"])
+        protocol = self.headers.get("Upgrade")
+        if not protocol:
+            return self.answer(b"the same protocol")
+        self.switch(protocol)
         while piece := self.rfile.read1(65536):
             self.wfile.write(piece)
 
@@ -138,12 +142,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
     def file(self, name):
-        try:
-            with open(os.path.join("/srv", name, "index.html" if name.endswith("/") else ""), "rb") as file:
-                self.answer(file.read())
-        except NotADirectoryError:
-            with open(os.path.join("/srv", name), "rb") as file:
-                self.answer(file.read())
+        path = os.path.join("/srv", name)
+        if os.path.isdir(path):
+            path = os.path.join(path, "index.html")
+        if not os.path.exists(path):
+            return self.answer(b"", 404)
+        with open(path, "rb") as file:
+            self.answer(file.read(), Content_Type=mimetypes.guess_type(path)[0] or "application/json")
 
     def git(self, path):
         environment = {
