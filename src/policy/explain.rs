@@ -12,6 +12,7 @@ use super::attempt::{Attempt, Protocol};
 use super::denial::Denial;
 use super::host::Hostname;
 use super::net;
+use super::path::with_slashes;
 use super::rule::Rule;
 
 /// The denial of an attempt that a `deny` rule forbids. `why_unread`: why its request wasn't read, if
@@ -48,7 +49,7 @@ pub(super) fn narrowest_for_name(
     let path = attempt
         .path
         .filter(|_| with_request)
-        .map(|path| format!(" path={}", pattern(path)))
+        .map(|path| format!(" path={}", patterns(path)))
         .unwrap_or_default();
     with_port(format!("{method}{words}{path}"), attempt.protocol, port)
 }
@@ -71,6 +72,13 @@ fn with_port(words: String, protocol: Protocol, port: u16) -> Option<String> {
         (Protocol::Http, 80) | (Protocol::Https, 443) => Some(words),
         _ => Some(format!("{words} port={port}")),
     }
+}
+
+/// What has to stand in a rule for a canonical path: a pattern for each way in which servers read it.
+fn patterns(path: &str) -> String {
+    let other = with_slashes(path).map(|path| pattern(&path));
+    let all = std::iter::once(pattern(path)).chain(other);
+    all.collect::<Vec<_>>().join(",")
 }
 
 /// A pattern for one canonical path. A segment that can't be written in a rule becomes `*`.

@@ -2,8 +2,9 @@
 //! `path=`.
 //!
 //! Knows nothing of rules or of HTTP messages. Invariant: a path that two servers could read
-//! differently (an encoded slash, a backslash, `..;`, `//..`) has no canonical form, and where a
-//! rule looks at the path, a path without one is denied.
+//! differently (a backslash, `..;`, `//..`) has no canonical form, and where a rule looks at the
+//! path, a path without one is denied. An encoded slash alone is kept: some servers take it for a
+//! letter of its segment, others for a slash, and rules compare both ([`with_slashes`]).
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 pub fn normalise_path(path: &str) -> Option<String> {
     let text = recode(path)?;
     let mut segments = text.strip_prefix('/')?.split('/').collect::<Vec<_>>();
-    if segments.iter().any(|segment| is_masked_dots(segment)) {
+    if segments.iter().any(|segment| is_masked_dots(segment)) || hides_dots(&text) {
         return None;
     }
     let last = segments.pop()?;
@@ -51,6 +52,23 @@ pub fn plain_path(path: &str) -> Option<String> {
     normalise_path(path).filter(|normal| recode(path).as_ref() == Some(normal))
 }
 
+/// An encoded slash in canonical paths.
+const SLASH: &str = "%2F";
+
+/// The canonical path as a server reads it that takes encoded slashes for slashes; none where there
+/// are none.
+pub(super) fn with_slashes(path: &str) -> Option<String> {
+    let has_slashes = path.contains(SLASH);
+    has_slashes.then(|| normalise_path(&path.replace(SLASH, "/")))?
+}
+
+/// Whether a server that takes encoded slashes for slashes finds dots between them.
+fn hides_dots(path: &str) -> bool {
+    let decoded = path.replace(SLASH, "/");
+    let is_dots = |segment: &str| [".", ".."].contains(&segment) || is_masked_dots(segment);
+    decoded.len() != path.len() && decoded.split('/').any(is_dots)
+}
+
 /// Brings the percent-encoding into its one form: afterwards the text is made of `pchar`s (RFC
 /// 3986, 3.3) and slashes.
 fn recode(path: &str) -> Option<String> {
@@ -60,8 +78,9 @@ fn recode(path: &str) -> Option<String> {
         match byte {
             b'/' => text.push('/'),
             b'%' => match digit(bytes.next()?)? << 4 | digit(bytes.next()?)? {
+                b'/' => text.push_str(SLASH),
                 // A server that decodes before it splits would see another path, or an end of it.
-                b'/' | b'\\' | 0..=0x1f | 0x7f => return None,
+                b'\\' | 0..=0x1f | 0x7f => return None,
                 byte if is_unreserved(byte) => text.push(byte.into()),
                 byte => encode(byte, &mut text),
             },
@@ -186,7 +205,7 @@ fn hint(path: &str) -> String {
         _ if path.contains('#') => "a fragment is never sent: leave out # and what follows",
         _ if path.contains('\\') => "a path with a backslash is always denied",
         _ if path.contains('%') => {
-            "a % is followed by two hexadecimal digits, and %2F, %5C and control characters are always denied"
+            "a % is followed by two hexadecimal digits, and %5C and control characters are always denied"
         }
         _ => "such a path is always denied: servers differ in how they read it",
     };

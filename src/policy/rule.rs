@@ -15,7 +15,7 @@ use super::attempt::{Attempt, Protocol};
 use super::domain::DomainPattern;
 use super::host::Hostname;
 use super::net;
-use super::path::PathPattern;
+use super::path::{PathPattern, with_slashes};
 pub use super::path::{normalise_path, plain_path};
 use super::ports::Ports;
 
@@ -152,7 +152,7 @@ impl Rule {
                 && attempt
                     .method
                     .is_some_and(|method| self.method_fits(method))
-                && attempt.path.is_some_and(|path| self.path_fits(path))
+                && attempt.path.is_some_and(|path| self.allows_path(path))
     }
 
     /// The TCP or UDP ports on which it could allow something.
@@ -180,7 +180,7 @@ impl Rule {
                 .as_ref()
                 .is_none_or(|_| attempt.name.is_some_and(|name| self.allows_name(name)))
             && attempt.method.is_none_or(|method| self.method_fits(method))
-            && attempt.path.is_none_or(|path| self.path_fits(path))
+            && attempt.path.is_none_or(|path| self.forbids_path(path))
     }
 
     /// Whether, standing in a list of denials, it forbids something of this protocol on this port.
@@ -239,6 +239,16 @@ impl Rule {
                 .iter()
                 .any(|wanted| wanted.eq_ignore_ascii_case(method))
         })
+    }
+
+    /// A path that servers read in two ways is allowed only in both.
+    fn allows_path(&self, path: &str) -> bool {
+        self.path_fits(path) && with_slashes(path).is_none_or(|path| self.path_fits(&path))
+    }
+
+    /// A path that servers read in two ways is forbidden in either.
+    fn forbids_path(&self, path: &str) -> bool {
+        self.path_fits(path) || with_slashes(path).is_some_and(|path| self.path_fits(&path))
     }
 
     fn path_fits(&self, path: &str) -> bool {

@@ -257,7 +257,7 @@ impl Flow {
     /// for the next request under this permit.
     pub(super) fn has_idle_in_tls(&self, permit: &Permit, name: &Hostname) -> bool {
         self.services.pool.has(|idle| {
-            idle.stream.is_secure()
+            idle.verified.as_ref() == Some(name)
                 && idle.name.as_ref() == Some(name)
                 && idle.address.socket_addr().ip() == self.destination.ip()
                 && self.route(permit, Some(name), idle.address).is_some()

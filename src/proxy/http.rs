@@ -457,7 +457,7 @@ impl Conversation<'_> {
         may_reuse: bool,
     ) -> Result<(Server, Cow<'p, Permit>), DialError> {
         let flow = self.flow;
-        let is_secure = self.origin.is_secure();
+        let verified = self.origin.verifies();
         let route = |name: Option<&Hostname>, address| flow.route(permit, name, address);
         let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
         if let Some(server) = self.server.take() {
@@ -472,7 +472,7 @@ impl Conversation<'_> {
             && let Some(idle) = flow.pool().take(|idle| {
                 let from = local(&idle.stream);
                 // Servers behind one name may not share their state: the client's choice is kept.
-                idle.stream.is_secure() == is_secure
+                idle.verified.as_ref() == verified
                     && idle.address.socket_addr().ip() == flow.destination().ip()
                     && route(idle.name.as_ref(), idle.address).is_some()
                     && from.is_ok_and(|from| flow.would_dial_from(from, idle.address))
@@ -607,6 +607,7 @@ impl Conversation<'_> {
             self.flow.pool().put(IdleConnection {
                 stream: server.side.stream,
                 name: server.name,
+                verified: self.origin.verifies().cloned(),
                 address: server.address,
             });
         }

@@ -41,6 +41,9 @@ pub(super) struct IdleConnection {
     pub(super) stream: Stream,
     /// The name that was allowed, if it was one.
     pub(super) name: Option<Hostname>,
+    /// The name in which its server was verified, where it speaks TLS with us: by a rule for an address,
+    /// a connection was allowed in no name.
+    pub(super) verified: Option<Hostname>,
     /// Where it leads.
     pub(super) address: UpstreamAddr,
 }

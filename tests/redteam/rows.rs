@@ -1,10 +1,11 @@
 //! The rows, by kind. A new one goes where its kind is: whom the proxy asks, and names and
 //! addresses that disagree, into `names.rs`; what a policy denies, made to look like something
-//! else, into `pretences.rs`; networks that come to a running container, and everything below TCP
+//! else, into `pretences.rs`, and within TLS into `intercepted.rs`; networks that come to a running container, and everything below TCP
 //! and UDP, into `capture.rs`; what the gateway's kernel does by itself into `kernel.rs`. The
 //! policy that they attack is `etc/boundary/policies/default.yaml`.
 
 mod capture;
+mod intercepted;
 mod kernel;
 mod mutated;
 mod names;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> impl Iterator<Item = Row> {
         capture::ROWS,
         names::ROWS,
         pretences::ROWS,
+        intercepted::ROWS,
         mutated::ROWS,
     ]
     .into_iter()

@@ -27,6 +27,9 @@ fn a_path_has_one_form() {
         ("/a;v=1/b:c@d,e", "/a;v=1/b:c@d,e"),
         ("/.../..a", "/.../..a"),
         ("/*", "/*"),
+        ("/@types%2fnode", "/@types%2Fnode"),
+        ("/queues/%2F/jobs", "/queues/%2F/jobs"),
+        ("/a%252fb", "/a%252fb"),
     ] {
         assert_eq!(normalise_path(path).as_deref(), Some(canonical), "{path}");
     }
@@ -38,8 +41,10 @@ fn what_servers_could_read_differently_has_no_form() {
         "",
         "a",
         "*",
-        "/api%2Fadmin",
         "/a/..%2f..%2fadmin",
+        "/a%2f.%2fb",
+        "/a/..%2fb",
+        "/a%2f..;x/b",
         "/a%5cb",
         "/a\\b",
         "/a%00",
@@ -61,6 +66,19 @@ fn what_servers_could_read_differently_has_no_form() {
         "//..",
     ] {
         assert_eq!(normalise_path(path), None, "{path}");
+    }
+}
+
+#[test]
+fn an_encoded_slash_is_read_in_two_ways() {
+    for (path, other) in [
+        ("/a/b", None),
+        ("/@types%2Fnode", Some("/@types/node")),
+        ("/queues/%2F/jobs", Some("/queues/jobs")),
+        ("/%2Fadmin", Some("/admin")),
+        ("/a%252Fb", None),
+    ] {
+        assert_eq!(with_slashes(path).as_deref(), other, "{path}");
     }
 }
 
@@ -113,7 +131,7 @@ fn a_mistake_is_answered_with_what_would_be_right() {
         ("/a/%2e%2e", "resolved"),
         ("/a?x", "query"),
         ("/a#x", "fragment"),
-        ("/a%2fb", "%2F"),
+        ("/a%5cb", "%5C"),
         ("/a%", "hexadecimal"),
         ("/a\\b", "backslash"),
         ("/a/..;/b", "always denied"),

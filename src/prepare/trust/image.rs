@@ -31,6 +31,10 @@ const STORES: [&str; 2] = ["lib/security/cacerts", "jre/lib/security/cacerts"];
 /// Folders looked at in each place, and stores that are covered in all.
 const MOST_FOLDERS: usize = 128;
 const MOST_STORES: usize = 16;
+/// Files that are read as such, those that several links lead to as often as they do.
+const MOST_READ: usize = 64;
+/// How the stores begin that some Java reads: its own two, and PKCS #12.
+const BEGINS: [&[u8]; 3] = [&[0xfe, 0xed, 0xfe, 0xed], &[0xce; 4], &[0x30]];
 /// Where Fedora's `update-ca-trust` renames files over what was there, which a mount wouldn't let it.
 const RENAMED_OVER: &str = "/etc/pki/ca-trust/extracted";
 /// Where nothing is the image's, or nothing may be mounted.
@@ -107,9 +111,12 @@ impl Image {
         found.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// A file's content, if there is one that can be read.
+    /// The content of a file of the image's own that everybody in it may read; of none that a link leads
+    /// to, or that is mounted: the one who reads it in the container may be somebody who can't read that.
     pub(super) fn read(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
-        Some(self.find(Path::new(path), limit).ok()?.bytes)
+        let found = self.root.read(Path::new(path), limit).ok()?;
+        let is_its_own = found.path == Path::new(path) && self.covering(&found.path).is_none();
+        (is_its_own && found.meta.mode() & 0o004 != 0).then_some(found.bytes)
     }
 
     /// What its Javas trust. `home`: where one is, besides the usual places.
@@ -120,28 +127,39 @@ impl Image {
             let folders = names.into_iter().flatten();
             homes.extend(folders.map(|name| Path::new(place).join(name)));
         }
-        let mut found: Vec<JavaStore> = Vec::new();
+        let mut stores: Vec<JavaStore> = Vec::new();
+        let mut read = 0;
         for path in homes
             .iter()
             .flat_map(|home| STORES.map(|store| home.join(store)))
         {
-            if found.len() == MOST_STORES {
+            if stores.len() == MOST_STORES || read == MOST_READ {
                 break;
             }
-            let store = self.java_store(&path);
-            found.extend(store.filter(|one| found.iter().all(|other| other.path != one.path)));
+            match self.find(&path, STORE_LIMIT) {
+                Err(error) if is_absence(&error) => {}
+                Err(error) => {
+                    read += 1;
+                    self.note(&path, &error);
+                }
+                Ok(found) => {
+                    read += 1;
+                    if stores.iter().all(|store| store.path != found.path) {
+                        stores.extend(self.java_store(found));
+                    }
+                }
+            }
         }
-        found
+        stores
     }
 
-    fn java_store(&mut self, path: &Path) -> Option<JavaStore> {
-        let store = match self.find(path, STORE_LIMIT) {
-            Ok(store) => store,
-            Err(error) => {
-                self.note(path, &error);
-                return None;
-            }
-        };
+    fn java_store(&mut self, store: Found) -> Option<JavaStore> {
+        // A link may lead to anything, and what is no store isn't to be covered by one.
+        if !BEGINS.iter().any(|begin| store.bytes.starts_with(begin)) {
+            let path = shown(&store.path);
+            self.say(format!("the image's {path} is no store of Java's"));
+            return None;
+        }
         if KERNELS
             .iter()
             .any(|kernels| store.path.starts_with(kernels))
@@ -211,14 +229,24 @@ impl Image {
             .rfind(|mount| path.starts_with(&mount.destination))
     }
 
+    /// Says it once: several links may lead to one file.
+    fn say(&mut self, notice: String) {
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+    }
+
     fn note(&mut self, path: &Path, error: &io::Error) {
-        let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
-        if !is_absent.contains(&error.kind()) {
+        if !is_absence(error) {
             let path = shown(path);
             self.notices
                 .push(format!("the image's {path} is not read for roots: {error}"));
         }
     }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }
 
 /// A path, for people to read: it may hold anything.

@@ -1,7 +1,7 @@
 //! What is read of an image, and what isn't.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ fn every_java_is_found_once_and_what_it_trusts_is_kept() {
         fs::create_dir_all(&folder).unwrap();
         let store = folder.join("cacerts");
         match java {
-            "home/java" => file::replace(&store, b"not a store", 0o600).unwrap(),
+            "home/java" => file::replace(&store, b"\x30 nobody can read", 0o600).unwrap(),
             _ => symlink("/etc/ssl/certs/java/cacerts", store).unwrap(),
         }
     }
@@ -143,6 +143,60 @@ fn every_java_is_found_once_and_what_it_trusts_is_kept() {
     );
     assert_eq!(found[0].entries, []);
     assert_eq!(found[1].entries, [entry]);
+}
+
+/// Its file could be read by somebody who may not read what it was made of.
+#[test]
+fn nothing_goes_into_the_settings_of_wget_but_the_images_own() {
+    let secret = "proxy_password = secret";
+    let given = tempfile::tempdir().unwrap();
+    put(given.path(), "secret", secret.as_bytes());
+    let read = |mode: u32, link: Option<&str>, mounts: Value| {
+        let bundle = bundle("/etc/wgetrc", secret.as_bytes());
+        let path = bundle.path().join("rootfs/etc/wgetrc");
+        put(bundle.path(), "rootfs/etc/real", secret.as_bytes());
+        for name in ["wgetrc", "real"] {
+            let path = path.with_file_name(name);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        if let Some(target) = link {
+            fs::remove_file(&path).unwrap();
+            symlink(target, &path).unwrap();
+        }
+        let text = image(bundle.path(), mounts).read("/etc/wgetrc", WGETRC_LIMIT);
+        text.is_some()
+    };
+    let at = |destination: &str| json!([{"destination": destination, "source": given.path(), "options": ["bind"]}]);
+    fs::set_permissions(
+        given.path().join("secret"),
+        fs::Permissions::from_mode(0o644),
+    )
+    .unwrap();
+    assert!(read(0o644, None, json!([])));
+    assert!(!read(0o600, None, json!([])));
+    assert!(!read(0o644, Some("/etc/real"), json!([])));
+    assert!(!read(0o644, Some("/host/secret"), at("/host")));
+    let file = json!([{"destination": "/etc/wgetrc", "source": given.path().join("secret"), "options": ["bind"]}]);
+    assert!(!read(0o644, None, file));
+}
+
+#[test]
+fn a_link_to_what_is_no_store_has_nothing_covered_and_links_are_followed_to_a_limit() {
+    let bundle = bundle("/etc/passwd", b"root:x:0:0::/:/bin/sh\n");
+    for number in 0..100 {
+        let name = format!("rootfs/usr/lib/jvm/{number}/lib/security/cacerts");
+        put(bundle.path(), &name, b"no store");
+    }
+    let home = bundle.path().join("rootfs/home/lib/security");
+    fs::create_dir_all(&home).unwrap();
+    symlink("/etc/passwd", home.join("cacerts")).unwrap();
+    let mut image = image(bundle.path(), json!([]));
+    assert!(image.java(Some(Path::new("/home"))).is_empty());
+    assert_eq!(
+        image.notices[0],
+        "the image's /etc/passwd is no store of Java's"
+    );
+    assert_eq!(image.notices.len(), 64);
 }
 
 #[test]

@@ -35,6 +35,14 @@ impl Origin {
         }
     }
 
+    /// The name in which servers are verified, where they speak TLS with us.
+    pub(in crate::proxy) fn verifies(&self) -> Option<&Hostname> {
+        match self {
+            Self::Clear => None,
+            Self::Secure(name, _) => Some(name),
+        }
+    }
+
     /// Whether they are within TLS.
     pub(in crate::proxy) fn is_secure(&self) -> bool {
         matches!(self, Self::Secure(..))

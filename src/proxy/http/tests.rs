@@ -252,7 +252,8 @@ async fn method_and_path_decide_on_what_is_sent() {
         "GET /public/%2e%2e/secret",
         "GET /secret/../public/x",
         "GET /public//x",
-        "GET /public/%2fx",
+        "GET /public%2fx",
+        "GET /public/..%2fsecret",
     ] {
         let mut client = rig
             .client_saying(
@@ -284,7 +285,7 @@ async fn method_and_path_decide_on_what_is_sent() {
             .iter()
             .filter(|record| record.verdict == "deny")
             .count(),
-        7
+        8
     );
 }
 
@@ -311,6 +312,14 @@ async fn requests_that_could_be_understood_in_two_ways_are_refused_and_recorded(
             "{request:?}: {answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_target_for_https_in_clear_text_is_misdirected() {
+    let request = "GET https://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    let (answer, reason) = kept_in(request).await;
+    assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
+    assert!(reason.contains("another scheme"), "{reason}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::body::{Body, Broken, Direction, Piece};
-use super::request::{self, Asked, Tunnel, size};
+use super::request::{self, Asked, Tunnel, kept, size};
 use super::servers::{Answer, Found};
 use super::{
     answer,
@@ -41,7 +41,8 @@ pub(super) struct Begun {
 
 /// Serves one stream to its end.
 pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
-    let room = STREAM + usize::try_from(size(&begun.head.headers)).unwrap_or(usize::MAX);
+    // As it came, and as it is sent on.
+    let room = STREAM + 2 * kept(&begun.head.headers);
     let room = relay.flow.streams().budget.take(room);
     let asked = request::read(&begun.head, relay.flow.destination());
     let asked = match asked {
@@ -165,7 +166,14 @@ impl Exchange {
             let ip = found.address.socket_addr().ip();
             let grounds = found.route.grounds_at(found.address);
             self.begun.entry.allowed(&grounds, Some(ip));
-            if let Some(denial) = self.no_tunnel(relay, &found).await {
+            let no_tunnel = tokio::select! {
+                biased;
+                reason = poll_fn(|cx| self.begun.respond.poll_reset(cx)) => {
+                    return self.begun.entry.finish(client_gone(reason.ok()));
+                }
+                denial = no_tunnel(self.asked.tunnel, relay, &found) => denial,
+            };
+            if let Some(denial) = no_tunnel {
                 return self.deny(&denial, relay.flow.denied_note());
             }
             let Some(request) = request::forwarded(&self.begun.head, relay.own_name()) else {
@@ -193,22 +201,6 @@ impl Exchange {
                 outcome => return self.conclude(outcome, &found),
             }
         }
-    }
-
-    /// Why a tunnel that it asks for is not made, where it is not.
-    async fn no_tunnel(&self, relay: &Relay, found: &Found) -> Option<Denial> {
-        let only_websocket =
-            found.route.reads_request() || relay.flow.denials() == Denials::ByRequest;
-        let why = match self.asked.tunnel {
-            Tunnel::None => return None,
-            Tunnel::Other if only_websocket => {
-                "under rules for requests only a WebSocket is let through"
-            }
-            Tunnel::Websocket | Tunnel::Other if found.takes_websockets().await => return None,
-            Tunnel::Websocket | Tunnel::Other => "the server takes no WebSockets over HTTP/2",
-            Tunnel::Unread => NO_CONNECT,
-        };
-        Some(Denial::because(why))
     }
 
     /// Passes the request's body on and the answer back, both at once.
@@ -243,7 +235,10 @@ impl Exchange {
             Poll::Ready(answer.map_err(Outcome::NoAnswer))
         });
         let outcome = match answer.await {
-            Ok(answer) => answered(answer, respond, &mut up, found, traffic).await,
+            Ok(answer) => match relay.flow.streams().budget.take(kept(answer.headers())) {
+                Some(_room) => answered(answer, respond, &mut up, found, traffic).await,
+                None => Outcome::Part(Reason::ENHANCE_YOUR_CALM.into()),
+            },
             Err(outcome) => outcome,
         };
         if let Outcome::ClientGone(reason) = outcome {
@@ -284,6 +279,21 @@ impl Exchange {
         let end = End::reset(by, Some(error.to_string()));
         self.begun.entry.finish(end);
     }
+}
+
+/// Why a tunnel that a request asks for is not made, where it is not.
+async fn no_tunnel(tunnel: Tunnel, relay: &Relay, found: &Found) -> Option<Denial> {
+    let only_websocket = found.route.reads_request() || relay.flow.denials() == Denials::ByRequest;
+    let why = match tunnel {
+        Tunnel::None => return None,
+        Tunnel::Other if only_websocket => {
+            "under rules for requests only a WebSocket is let through"
+        }
+        Tunnel::Websocket | Tunnel::Other if found.takes_websockets().await => return None,
+        Tunnel::Websocket | Tunnel::Other => "the server takes no WebSockets over HTTP/2",
+        Tunnel::Unread => NO_CONNECT,
+    };
+    Some(Denial::because(why))
 }
 
 /// Passes an answer on.

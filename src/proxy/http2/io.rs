@@ -5,7 +5,7 @@
 //! not know what any other frame means.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -138,6 +138,8 @@ enum Said {
     Settings { websockets: bool },
     /// Something else.
     NotHttp2,
+    /// Nothing more: it has ended before.
+    Nothing,
 }
 
 impl Default for Said {
@@ -155,7 +157,7 @@ impl Greeting {
             part.extend_from_slice(bytes.get(..more).unwrap_or(bytes));
             if let Some(whole) = understood(part) {
                 *said = whole;
-                self.heard.notify_one();
+                self.heard.notify_waiters();
             }
         }
         !matches!(*said, Said::Part(_))
@@ -163,23 +165,30 @@ impl Greeting {
 
     /// Whether it was something else than HTTP/2.
     pub(super) fn is_not_http2(&self) -> bool {
-        match &*self.locked() {
-            Said::NotHttp2 => true,
-            // It ended within it.
-            Said::Part(part) => !part.is_empty() && !begins_settings(part),
-            Said::Settings { .. } => false,
+        matches!(*self.locked(), Said::NotHttp2)
+    }
+
+    /// Whoever waits for it needn't any more: its server has ended.
+    pub(super) fn end(&self) {
+        let mut said = self.locked();
+        if matches!(*said, Said::Part(_)) {
+            *said = Said::Nothing;
+            self.heard.notify_waiters();
         }
     }
 
     /// Waits until it is all there. Gives whether the server takes WebSockets.
     pub(super) async fn takes_websockets(&self) -> bool {
         loop {
+            let mut heard = pin!(self.heard.notified());
+            // What is heard between the question and the wait, too.
+            heard.as_mut().enable();
             match &*self.locked() {
                 Said::Part(_) => {}
                 Said::Settings { websockets } => return *websockets,
-                Said::NotHttp2 => return false,
+                Said::NotHttp2 | Said::Nothing => return false,
             }
-            self.heard.notified().await;
+            heard.await;
         }
     }
 

@@ -5,6 +5,8 @@
 pub(super) const CONNECTION: usize = 64 * 1024;
 /// What a stream takes besides its head and its bodies: its state on both connections and the record.
 pub(super) const STREAM: usize = 8 * 1024;
+/// What a field of a head takes besides its name and its value: its places in the library's table.
+pub(super) const FIELD: usize = 128;
 /// Streams of one client's connection at a time.
 pub(super) const STREAMS: u32 = 100;
 /// The longest head, as RFC 9113 6.5.2 counts it.

@@ -25,10 +25,7 @@ pub(super) struct Relay {
 impl Relay {
     /// The name of the only server there is, where there is one.
     pub(super) fn own_name(&self) -> Option<&Hostname> {
-        match &self.origin {
-            Origin::Secure(name, _) => Some(name),
-            Origin::Clear => None,
-        }
+        self.origin.verifies()
     }
 
     /// Why a request is for another connection, where it is.

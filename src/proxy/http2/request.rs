@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Uri, Version};
 
+use super::limits::FIELD;
 use crate::policy::Hostname;
 use crate::proxy::http::ours::{ACCEPT, Form};
 use crate::proxy::http::request::{
@@ -198,6 +199,13 @@ pub(super) fn claimed(head: &Parts) -> (Option<String>, Option<String>) {
         host.map(recorded),
         path.map(|path| recorded(path_of(path.as_str().as_bytes()))),
     )
+}
+
+/// What fields take while they are kept, in bytes: a client may send thousands that are hardly longer
+/// than nothing.
+pub(super) fn kept(fields: &HeaderMap) -> usize {
+    let written = usize::try_from(size(fields)).unwrap_or(usize::MAX);
+    written.saturating_add(fields.len() * FIELD)
 }
 
 /// What fields take as they are written in a record of bytes: names and values.

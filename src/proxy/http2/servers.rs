@@ -100,10 +100,7 @@ impl Servers {
         permit: &Permit,
         fresh: bool,
     ) -> Result<Found, DialError> {
-        let of_name = {
-            let mut kept = locked(&self.kept);
-            Arc::clone(kept.entry(permit.name().cloned()).or_default())
-        };
+        let of_name = self.of_name(permit.name());
         let mut servers = of_name.lock().await;
         servers.retain(|server| !server.over.load(Relaxed));
         if !fresh {
@@ -120,6 +117,23 @@ impl Servers {
         let found = server.found(route, false);
         servers.push(server);
         Ok(found)
+    }
+
+    /// The connections that were made in a name. Names in which there is none, and nobody waits for one,
+    /// are forgotten: a client could go on to name others.
+    fn of_name(&self, name: Option<&Hostname>) -> OfName {
+        let mut kept = locked(&self.kept);
+        let name = name.cloned();
+        if !kept.contains_key(&name) {
+            kept.retain(|_, of_name| {
+                let is_there = |server: &Server| !server.over.load(Relaxed);
+                Arc::strong_count(of_name) > 1
+                    || of_name
+                        .try_lock()
+                        .is_ok_and(|servers| servers.iter().any(is_there))
+            });
+        }
+        Arc::clone(kept.entry(name).or_default())
     }
 
     /// Connects, or takes what was connected before. Gives how many bytes it has been sent, too.
@@ -258,6 +272,7 @@ impl Driver {
             }
         }
         self.over.store(true, Relaxed);
+        self.greeting.end();
     }
 }
 
@@ -267,3 +282,30 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A body that a server sends.
 pub(super) type Answer = http::Response<RecvStream>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Protocol;
+    use crate::proxy::rig::{Rig, SERVER};
+
+    #[tokio::test]
+    async fn names_that_lead_nowhere_are_forgotten() {
+        let (rig, outside) = Rig::new(&["domain=*.example"], &[]).await;
+        drop(outside);
+        let at = ([127, 0, 0, 1], 9).into();
+        let flow = rig.flow(at, (SERVER, 80).into());
+        let servers = Servers::new(Made {
+            ahead: None,
+            sent: 0,
+        });
+        for number in 0..100 {
+            let name = Hostname::parse(&format!("n{number}.example")).unwrap();
+            let asked = Some(("GET", Some("/")));
+            let permit = flow.decide(Protocol::Http, Some(&name), asked).unwrap();
+            let found = servers.find(&flow, &Origin::Clear, &permit, false).await;
+            assert!(found.is_err());
+        }
+        assert_eq!(locked(&servers.kept).len(), 1);
+    }
+}

@@ -17,6 +17,7 @@ use super::*;
 use crate::audit::line::{Ended, Side};
 use crate::proxy::rig::Rig;
 
+mod attacks;
 mod ends;
 mod floods;
 mod requests;

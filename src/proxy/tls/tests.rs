@@ -67,8 +67,18 @@ impl World {
 
 /// A client that trusts this certificate and offers this, connected in the server's name.
 async fn client(rig: &Rig, root: &CertificateDer<'static>, alpn: &[&[u8]]) -> TlsStream<TcpStream> {
+    client_of(rig, root, NAME, alpn).await
+}
+
+/// The same in another server's name.
+async fn client_of(
+    rig: &Rig,
+    root: &CertificateDer<'static>,
+    name: &'static str,
+    alpn: &[&[u8]],
+) -> TlsStream<TcpStream> {
     let tcp = rig.client(443).await;
-    client_on(tcp, NAME, root, alpn).await
+    client_on(tcp, name, root, alpn).await
 }
 
 /// The same on this connection, in this name.

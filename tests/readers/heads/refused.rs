@@ -276,10 +276,6 @@ pub(super) const HEADS: &[Head] = &[
         b"GET http://b.example@a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n",
     ),
     refused(
-        "absolute_form_of_https",
-        b"GET https://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n",
-    ),
-    refused(
         "absolute_form_with_backslash",
         b"GET http://a.example\\@b.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n",
     ),

@@ -9,10 +9,12 @@
 //!   - or `paced`: as `new`, a few hundred a second: below the rate up to which a filter asks the server
 //!     before it accepts
 //!   - or `bulk`: one long answer on each connection. Bytes a second; 0
+//!   - or `parts`: as `bulk`, of long answers that end, each on a connection of its own that ends with
+//!     it: for a gateway that sends none before it has all of it
 //! - `load ADDRESS:PORT NAME http hold CONNECTIONS`: opens connections, has one request answered on
 //!   each, says so, and keeps them until its standard input ends
 //!
-//! `/` has to be answered with a Content-Length, `/bulk` to last longer than SECONDS. Certificates
+//! `/` and `/part` have to be answered with a Content-Length, `/bulk` to last longer than SECONDS. Certificates
 //! are not looked at. Anything but a 200, and a connection that breaks, ends it: what is printed is
 //! of answers alone.
 
@@ -26,7 +28,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use visit::{Target, Visit};
@@ -40,6 +42,7 @@ enum What {
     Paced,
     Kept,
     Bulk,
+    Parts,
 }
 
 /// What lies between the end of one visit and the next.
@@ -67,7 +70,8 @@ fn main() -> anyhow::Result<()> {
                 "paced" => What::Paced,
                 "kept" => What::Kept,
                 "bulk" => What::Bulk,
-                _ => bail!("{what}: not new, paced, kept or bulk"),
+                "parts" => What::Parts,
+                _ => bail!("{what}: not new, paced, kept, bulk or parts"),
             };
             let target = Arc::new(Target::new(server, name, scheme)?);
             let seconds = seconds.parse()?;
@@ -81,7 +85,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         _ => bail!(
-            "usage: load ADDRESS:PORT NAME http|https new|paced|kept|bulk|hold CONNECTIONS [SECONDS]"
+            "usage: load ADDRESS:PORT NAME http|https new|paced|kept|bulk|parts|hold CONNECTIONS [SECONDS]"
         ),
     }
 }
@@ -90,7 +94,7 @@ fn report(what: What, mut sum: Sum, seconds: f64) {
     sum.times.sort_unstable();
     let median = sum.times.get(sum.times.len() / 2).copied();
     let count = match what {
-        What::Bulk => sum.bytes as f64,
+        What::Bulk | What::Parts => sum.bytes as f64,
         What::New | What::Paced | What::Kept => sum.times.len() as f64,
     };
     let median = median.unwrap_or_default().as_secs_f64() * 1e6;
@@ -143,7 +147,14 @@ fn some(target: &Target, what: What, connections: usize, end: Instant) -> anyhow
             let slot = usize::try_from(event.data())?;
             let visit = visits.get_mut(slot).context("a visit")?;
             match what {
-                What::Bulk => sum.bytes += visit.drain(&mut buffer, end)?,
+                What::Bulk | What::Parts => {
+                    let (bytes, ended) = visit.drain(&mut buffer, end)?;
+                    sum.bytes += bytes;
+                    if ended {
+                        ensure!(what == What::Parts, "the long answer ended");
+                        *visit = open(slot)?;
+                    }
+                }
                 What::Kept => {
                     while visit.answered(&mut buffer)? {
                         sum.times.push(visit.took());
@@ -170,6 +181,7 @@ fn request(target: &Target, what: What) -> &str {
         What::New | What::Paced => &target.once,
         What::Kept => &target.kept,
         What::Bulk => &target.bulk,
+        What::Parts => &target.part,
     }
 }
 
@@ -195,6 +207,6 @@ fn answered_once(target: &Target) -> anyhow::Result<TcpStream> {
     let mut buffer = [0; 4096];
     let length = stream.read(&mut buffer)?;
     let answer = buffer.get(..length).unwrap_or_default();
-    anyhow::ensure!(answer.starts_with(visit::GOOD), "no 200");
+    ensure!(answer.starts_with(visit::GOOD), "no 200");
     Ok(stream)
 }

@@ -27,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) kept: String,
     /// One whose answer is long.
     pub(crate) bulk: String,
+    /// The same, of one that ends; so does the connection.
+    pub(crate) part: String,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
 }
 
@@ -44,6 +46,7 @@ impl Target {
             once: request("/", "Connection: close\r\n"),
             kept: request("/", ""),
             bulk: request("/bulk", ""),
+            part: request("/part", "Connection: close\r\n"),
             tls: match scheme {
                 "http" => None,
                 "https" => Some((client_config()?, ServerName::try_from(name.to_owned())?)),
@@ -126,22 +129,25 @@ impl Visit {
         self.begun.elapsed()
     }
 
-    /// Reads what is there until `end`, and drops it; so many bytes it was.
-    pub(crate) fn drain(&mut self, buffer: &mut [u8], end: Instant) -> anyhow::Result<u64> {
+    /// Reads what is there until `end`, and drops it; so many bytes it was, and whether the
+    /// connection has ended.
+    pub(crate) fn drain(&mut self, buffer: &mut [u8], end: Instant) -> anyhow::Result<(u64, bool)> {
         self.flush()?;
         let mut sum = 0;
         while Instant::now() < end {
             let Some(length) = self.read(buffer)? else {
                 break;
             };
-            ensure!(length > 0, "the long answer ended");
+            if length == 0 {
+                return Ok((sum, true));
+            }
             if self.answer.is_empty() {
                 self.take(buffer, length.min(GOOD.len()));
                 is_whole(&self.answer)?;
             }
             sum += length as u64;
         }
-        Ok(sum)
+        Ok((sum, false))
     }
 
     /// Whether the answer is there, by its Content-Length.
@@ -204,8 +210,14 @@ impl Visit {
             let Some(tls) = &mut self.tls else {
                 return now((&self.socket).read(buffer));
             };
-            if let Some(length) = now(tls.reader().read(buffer))? {
-                return Ok(Some(length));
+            match tls.reader().read(buffer) {
+                // The answer says by itself whether it is whole.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Some(0)),
+                read => {
+                    if let Some(length) = now(read)? {
+                        return Ok(Some(length));
+                    }
+                }
             }
             if now(tls.read_tls(&mut &self.socket))?.is_none() {
                 return Ok(None);

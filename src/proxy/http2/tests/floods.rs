@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::proxy::budget::FIXED;
+use crate::proxy::http2::limits::FIELD;
 
 /// A client that writes frames by hand.
 struct Raw(TcpStream);
@@ -216,6 +217,26 @@ async fn a_connection_takes_its_room_before_it_begins_and_gives_it_back() {
         timeout(SOON, budget.changed()).await.unwrap();
     }
     served.abort();
+}
+
+#[tokio::test]
+async fn fields_that_are_hardly_longer_than_nothing_are_paid_for() {
+    let taken_with = async |fields: u32| {
+        let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+        let budget = rig.bench.streams.budget.clone();
+        let mut client = Client::of(&rig).await;
+        let mut request = get("http://a.example/");
+        for number in 0..fields {
+            let name = http::HeaderName::try_from(format!("x{number}")).unwrap();
+            request.headers_mut().insert(name, "1".parse().unwrap());
+        }
+        let before = budget.free();
+        let (_response, _says) = client.begin(request).await;
+        let (_asked, _driven) = next(accept(&outside).await).await;
+        before - budget.free()
+    };
+    let (few, many) = (taken_with(1).await, taken_with(1001).await);
+    assert!(many - few > 2 * 1000 * FIELD, "{few} {many}");
 }
 
 #[tokio::test]

@@ -79,3 +79,25 @@ async fn much_passes_whole_both_ways_however_large_the_buffers_grow() {
     let (_server, length) = tokio::join!(served, asked);
     assert!(length > MUCH, "{length}");
 }
+
+/// Under a rule for addresses a connection bears no name, but it was verified in one.
+#[tokio::test]
+async fn a_connection_that_was_verified_in_one_name_serves_no_other() {
+    let rules = ["domain=*.test path=/a/*", "cidr=192.0.2.0/24 path=/b"];
+    let world = World::new(&rules, true).await;
+    let mut answers = Vec::new();
+    for name in [NAME, "bank.test"] {
+        let mut client = client_on(world.rig.client(443).await, name, &world.authority, &[]).await;
+        client
+            .write_all(request("GET /b", name).as_bytes())
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        answers.push(String::from_utf8(answer).unwrap());
+    }
+    assert!(answers[0].starts_with("HTTP/1.1 200"), "{answers:?}");
+    assert!(answers[1].starts_with("HTTP/1.1 502"), "{answers:?}");
+    assert!(answers[1].contains("is for other names"), "{answers:?}");
+    assert_eq!(world.requests.load(Ordering::Relaxed), 1);
+}
