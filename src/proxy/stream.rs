@@ -362,6 +362,12 @@ impl Stream {
         session.map_or(Offer::NONE, |session| locked(session).agreed())
     }
 
+    /// Whether its peer has refused us for want of a certificate of ours.
+    pub(super) fn wants_certificate(&self) -> bool {
+        let session = self.0.session.get();
+        session.is_some_and(|session| locked(session).wants_certificate())
+    }
+
     /// Whether it speaks TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.0.session.get().is_some()

@@ -35,7 +35,10 @@ mod far_world;
 mod filter;
 mod https;
 mod https_clients;
+mod https_protocols;
 mod https_rules;
+mod https_world;
+mod https_wrong;
 mod memory;
 mod names;
 mod nesting;
@@ -84,7 +87,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 31] = [
+const GROUPS: [Group; 34] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -135,7 +138,16 @@ const GROUPS: [Group; 31] = [
         program: Some("keytool"),
         ..group("https_clients", https_clients::TESTS)
     },
+    Group {
+        program: Some("keytool"),
+        ..group("https_protocols", https_protocols::TESTS)
+    },
+    Group {
+        alone: true,
+        ..group("https_large", https_protocols::LARGE)
+    },
     group("https_rules", https_rules::TESTS),
+    group("https_wrong", https_wrong::TESTS),
     group("trust", trust::TESTS),
     Group {
         program: Some("keytool"),

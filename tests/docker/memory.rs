@@ -121,7 +121,7 @@ impl<'bed> Gateway<'bed> {
     }
 
     /// What it holds, in bytes: the processes' own memory, and the kernel's for their sockets.
-    fn holds(&self) -> u64 {
+    pub(crate) fn holds(&self) -> u64 {
         let own = |process: &String| {
             let status =
                 fs::read_to_string(self.bed.inside(&format!("/proc/{process}/status"))).unwrap();

@@ -58,7 +58,12 @@ const CERTIFICATE: &str = "printf '[req]\ndistinguished_name = name\n[name]\n' >
     -keyout /tmp/key.pem -out /tmp/certificate.pem 2>/dev/null\n";
 
 /// Starts a server in the little internet; returns when it listens on the port.
-fn serve<'bed>(bed: &'bed Bed, flags: &[&str], port: u16, script: &str) -> Container<'bed> {
+pub(crate) fn serve<'bed>(
+    bed: &'bed Bed,
+    flags: &[&str],
+    port: u16,
+    script: &str,
+) -> Container<'bed> {
     let common = [
         // Some end with their first child where they are process 1.
         "--init",

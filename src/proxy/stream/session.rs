@@ -10,7 +10,8 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 
 use bytes::BufMut;
-use rustls::Connection;
+use rustls::AlertDescription::CertificateRequired;
+use rustls::{Connection, Error};
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -45,6 +46,8 @@ pub(super) struct Session {
     closed: bool,
     /// Whether the socket has ended.
     ended: bool,
+    /// Whether the peer has refused us for want of a certificate of ours.
+    wants_certificate: bool,
     room: Share,
 }
 
@@ -57,6 +60,7 @@ impl Session {
             ready: 0,
             closed: false,
             ended: false,
+            wants_certificate: false,
             room,
         }
     }
@@ -74,6 +78,12 @@ impl Session {
     /// Whether a read would give something, or the end, without the socket.
     pub(super) fn has_something(&self) -> bool {
         self.ready > 0 || self.closed || self.ended
+    }
+
+    /// Whether the peer has refused us for want of a certificate of ours. Since TLS 1.3 a server
+    /// says so after the handshake.
+    pub(super) fn wants_certificate(&self) -> bool {
+        self.wants_certificate
     }
 
     /// Whether the socket ended although the peer had not said so: what came may be only a part.
@@ -128,7 +138,10 @@ impl Session {
                 return Ok(());
             }
             let state = self.connection.process_new_packets();
-            let state = state.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let state = state.map_err(|error| {
+                self.wants_certificate |= error == Error::AlertReceived(CertificateRequired);
+                io::Error::new(io::ErrorKind::InvalidData, error)
+            })?;
             self.ready = state.plaintext_bytes_to_read();
             self.closed |= state.peer_has_closed();
             if bytes.is_empty() || self.has_something() {

@@ -101,13 +101,18 @@ impl ResolvesClientCert for ClientCertificate {
     }
 }
 
+/// What is said of a server that refuses whoever has no certificate.
+pub(in crate::proxy) fn wants_certificate(name: &str) -> String {
+    format!(
+        "it wants a certificate of the client's, which can't be given in its place: put {name} into tls: passthrough"
+    )
+}
+
 /// Why a handshake failed.
 fn explained(error: &io::Error, name: &Hostname, asked_for_certificate: bool) -> String {
     let of_tls = error.get_ref().and_then(|inner| inner.downcast_ref());
     match of_tls {
-        Some(Error::AlertReceived(_)) if asked_for_certificate => format!(
-            "it wants a certificate of the client's, which can't be given in its place: put {name} into tls: passthrough"
-        ),
+        Some(Error::AlertReceived(_)) if asked_for_certificate => wants_certificate(name.as_str()),
         Some(Error::InvalidCertificate(why)) => format!("its certificate {}", certificate(why)),
         Some(Error::InvalidMessage(_)) => "it does not speak TLS on this port".to_owned(),
         Some(error) => format!("its TLS handshake failed: {error}"),

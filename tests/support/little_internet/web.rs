@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -57,17 +57,29 @@ impl Authority {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Writes `ca.pem`: the sign that everything listens.
+    /// Writes `ca.pem`: the sign that everything listens. Its key is in `key.pem`, for other servers.
     pub(crate) fn publish(&self, directory: &Path) -> anyhow::Result<()> {
+        std::fs::write(directory.join("key.pem"), self.0.key().serialize_pem())?;
         let part = directory.join("ca.pem.part");
         std::io::Write::write_all(&mut std::fs::File::create(&part)?, self.0.pem().as_bytes())?;
         Ok(std::fs::rename(part, directory.join("ca.pem"))?)
     }
 
+    /// A certificate for a name; one that is wrong in the way that the name says.
     fn sign(&self, name: &str) -> anyhow::Result<CertifiedKey> {
         let key = KeyPair::generate()?;
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()])?.signed_by(&key, &self.0)?;
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        let fault = name.strip_suffix(".wrong.wild.test").unwrap_or_default();
+        match fault {
+            "expired" => params.not_after = date_time_ymd(2020, 1, 1),
+            "early" => params.not_before = date_time_ymd(2090, 1, 1),
+            "other" => params = CertificateParams::new(vec!["other.test".to_owned()])?,
+            _ => {}
+        }
+        let certificate = match fault {
+            "self-signed" => params.self_signed(&key)?,
+            _ => params.signed_by(&key, &self.0)?,
+        };
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signer = ring::sign::any_ecdsa_type(&private)?;
         Ok(CertifiedKey::new(vec![certificate.der().clone()], signer))
