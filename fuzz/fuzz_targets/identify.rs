@@ -36,7 +36,10 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     if httparse_reads(bytes) {
-        let fine = matches!(answer, Answer::Found(Identity::Http | Identity::Http2) | Answer::Refused(_));
+        let fine = matches!(
+            answer,
+            Answer::Found(Identity::Http | Identity::Http2) | Answer::Refused(_)
+        );
         assert!(fine, "HTTP passes for {answer:?}");
     }
 });

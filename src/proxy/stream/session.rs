@@ -21,7 +21,7 @@ use crate::proxy::tls::Offer;
 
 /// What one session takes while nothing is under way, besides its socket. A record that is put
 /// together (RFC 8446 5.2: 16 KiB and 256 bytes) is paid for as what was received.
-pub const SESSION: usize = 10 * 1024;
+pub const SESSION: usize = 12 * 1024;
 /// The most plain text that is taken at once: two records.
 const WRITTEN_AT_ONCE: usize = 32 * 1024;
 /// The most that tickets take which go with what is written first: two, of some 250 bytes each.
