@@ -35,6 +35,7 @@ mod far_world;
 mod filter;
 mod https;
 mod https_clients;
+mod https_http2;
 mod https_protocols;
 mod https_rules;
 mod https_world;
@@ -178,6 +179,7 @@ fn main() {
         })
         .chain(with_programs(&suite, "servers", servers::TESTS))
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
+        .chain(with_programs(&suite, "https_http2", https_http2::TESTS))
         .chain(with_programs(&suite, "denials", denials::TESTS))
         .collect();
     suite.conclude(trials);
