@@ -39,6 +39,7 @@ use super::flow::Flow;
 use super::pool::IdleConnection;
 use super::splice::{Early, Ends, Stop, splice_both};
 use super::stream::Stream;
+use super::tls::wants_certificate;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Traffic};
 use crate::policy::{Denial, Denials, Hostname, Permit, UpstreamAddr};
@@ -684,6 +685,7 @@ async fn failed(
         entry.finish(End::reset(by, Some(why)));
         ours
     };
+    let stream = &server.side.stream;
     match failure {
         // Asked directly, the client would have seen its own kept connection end, and known to
         // ask again.
@@ -692,7 +694,12 @@ async fn failed(
             Then::Close
         }
         Failure::Nothing => {
-            let ours = no_answer(Side::Server, NO_ANSWER.to_owned(), entry);
+            let refused = server.name.as_ref().filter(|_| stream.wants_certificate());
+            let why = refused.map_or_else(
+                || NO_ANSWER.to_owned(),
+                |name| wants_certificate(name.as_str()),
+            );
+            let ours = no_answer(Side::Server, why, entry);
             answer(client, &ours, request.is_head()).await
         }
         Failure::NoAnswer(Side::Client, why) => {

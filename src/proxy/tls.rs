@@ -20,6 +20,7 @@ pub(super) use self::alpn::Offer;
 use self::authority::Authority;
 pub use self::authority::LEAVES;
 pub use self::intercept::ACCEPTED_WITHIN;
+pub(super) use self::servers::wants_certificate;
 pub use self::servers::{HANDSHAKE_WITHIN, RESUMED};
 use self::servers::{Servers, provider};
 use self::trust::Trust;

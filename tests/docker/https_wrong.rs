@@ -151,11 +151,7 @@ fn hanging_server(bed: &Bed) {
 
 fn misdirected(bed: &Bed) {
     let container = bed.start_with(RUNTIME, &[], &["sleep", "600"]);
-    for host in [
-        "spliced.wild.test",
-        "get.wild.test",
-        "denied.test",
-    ] {
+    for host in ["spliced.wild.test", "get.wild.test", "denied.test"] {
         let script = format!(
             "curl -sS -m 10 -w ' %{{http_code}}' -H 'Host: {host}' https://allowed.test/open/a"
         );
@@ -237,7 +233,11 @@ print('given up', len(got) > 500)"
         all.filter(|said| said.contains(reason)).count()
     };
     assert_eq!(of("the client's TLS handshake did not end"), 1, "{all:#?}");
-    assert_eq!(of("the request's head never became complete"), 2, "{all:#?}");
+    assert_eq!(
+        of("the request's head never became complete"),
+        2,
+        "{all:#?}"
+    );
 }
 
 /// What the certificates that are kept take, with what is remembered of names: more names take no

@@ -59,9 +59,12 @@ impl Authority {
 
     /// Writes `ca.pem`: the sign that everything listens. Its key is in `key.pem`, for other servers.
     pub(crate) fn publish(&self, directory: &Path) -> anyhow::Result<()> {
-        std::fs::write(directory.join("key.pem"), self.0.key().serialize_pem())?;
+        let write = |path: &Path, text: String| {
+            std::io::Write::write_all(&mut std::fs::File::create(path)?, text.as_bytes())
+        };
+        write(&directory.join("key.pem"), self.0.key().serialize_pem())?;
         let part = directory.join("ca.pem.part");
-        std::io::Write::write_all(&mut std::fs::File::create(&part)?, self.0.pem().as_bytes())?;
+        write(&part, self.0.pem())?;
         Ok(std::fs::rename(part, directory.join("ca.pem"))?)
     }
 
