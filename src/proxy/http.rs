@@ -30,7 +30,7 @@ use self::framing::Framing;
 use self::incoming::{BodyError, Incoming, NoHead};
 use self::origin::Origin;
 use self::ours::{Asker, Form, Ours};
-use self::request::{BadRequest, NamedHost, Request, Version};
+use self::request::{BadRequest, NamedHost, Request, Scheme, Version};
 use super::ahead::Ahead;
 use super::budget::{Share, used_up};
 use super::close::{close_gently, reset};
@@ -265,7 +265,8 @@ impl Conversation<'_> {
 
     /// A request that was understood.
     async fn exchange(&mut self, mut request: Request, mut entry: Entry) -> Then {
-        if let Some(why) = self.is_misdirected(&request) {
+        let scheme = request.scheme.map(Scheme::name);
+        if let Some(why) = self.origin.misdirected(self.flow, &request.host, scheme) {
             entry.subject().method = Some(request.method.clone());
             entry.subject().path = Some(request.path.clone());
             return misdirected(&self.client.stream, &request, why, entry).await;
@@ -314,50 +315,13 @@ impl Conversation<'_> {
         Box::pin(self.forward(request, &host, &permit, entry)).await
     }
 
-    /// Whether a request is for another server than its connection, which leads to one name's alone.
-    fn is_misdirected(&self, request: &Request) -> Option<&'static str> {
-        if request
-            .scheme
-            .is_some_and(|scheme| scheme.is_secure() != self.origin.is_secure())
-        {
-            return Some("its target has another scheme than its connection");
-        }
-        let Origin::Secure(origin, _) = &self.origin else {
-            return None;
-        };
-        let is_for_it = match &request.host {
-            NamedHost::Name(name) => self.flow.meant(name) == *origin,
-            NamedHost::Address => false,
-            NamedHost::Nobody => true,
-        };
-        (!is_for_it).then_some("it names another host than its connection's hello")
-    }
-
-    /// Decides about a request: in the name that it says, else in those that the container resolved
-    /// to the address.
+    /// Decides about a request.
     fn decide(&self, request: &Request) -> (Option<Hostname>, Result<Permit, Denial>) {
         if request.is_connect() {
-            return (
-                None,
-                Err(Denial::because(
-                    "CONNECT would make a tunnel to a place that no rule sees",
-                )),
-            );
+            return (None, Err(Denial::because(NO_CONNECT)));
         }
-        let asked = Some((request.method.as_str(), request.plain_path.as_deref()));
-        let protocol = self.origin.protocol();
-        let named = match (&self.origin, &request.host) {
-            (Origin::Secure(name, _), _) => Some(name.clone()),
-            (Origin::Clear, NamedHost::Name(name)) => Some(self.flow.meant(name)),
-            (Origin::Clear, NamedHost::Address) => {
-                return (None, self.flow.decide(protocol, None, asked));
-            }
-            (Origin::Clear, NamedHost::Nobody) => {
-                return self.flow.decide_unnamed(protocol, asked);
-            }
-        };
-        let permit = self.flow.decide(protocol, named.as_ref(), asked);
-        (named, permit)
+        let asked = (request.method.as_str(), request.plain_path.as_deref());
+        self.origin.decide(self.flow, &request.host, asked)
     }
 
     /// Sends a permitted request on, and the answer back. A connection of others that turns out to
@@ -627,6 +591,8 @@ impl Conversation<'_> {
     }
 }
 
+/// Reason given for a CONNECT to elsewhere.
+pub(super) const NO_CONNECT: &str = "CONNECT would make a tunnel to a place that no rule sees";
 /// Some servers read a head behind a request without a version, others nothing.
 const MORE_FOLLOWS: BadRequest = BadRequest("more follows a request without a version");
 /// Reason recorded where a client ended within a head.

@@ -382,7 +382,8 @@ impl Stream {
             // Asked anew each time, and never held while waiting.
             let (flushed, over) = {
                 let mut session = locked(session);
-                (session.flush(self.tcp()), !session.is_handshaking())
+                let flushed = session.flush_handshake(self.tcp());
+                (flushed, !session.is_handshaking())
             };
             match flushed {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -396,9 +397,9 @@ impl Stream {
             }
             self.tcp().readable().await?;
             let mut session = locked(session);
-            match session.pull_some(self.tcp(), self.at_once()) {
+            match session.listen(self.tcp(), self.at_once()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                pulled => pulled?,
+                heard => heard?,
             }
             if session.has_something() && session.is_handshaking() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -426,11 +427,7 @@ impl Stream {
         let most = self.at_once();
         let count = match self.0.session.get() {
             None => self.tcp().try_read_buf(&mut buffer.limit(most))?,
-            Some(session) => {
-                let mut session = locked(session);
-                session.pull(self.tcp(), most)?;
-                session.take(buffer, most)?
-            }
+            Some(session) => locked(session).read(self.tcp(), buffer, most)?,
         };
         self.received(count);
         Ok(count)
@@ -460,6 +457,24 @@ impl Stream {
         Ok(count)
     }
 
+    /// Has TLS, where it is spoken, send what waits.
+    fn poll_session(
+        &self,
+        cx: &mut Context<'_>,
+        send: fn(&mut Session, &TcpStream) -> io::Result<()>,
+    ) -> Poll<io::Result<()>> {
+        let Some(session) = self.0.session.get() else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            match send(&mut locked(session), self.tcp()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                flushed => return Poll::Ready(flushed),
+            }
+            ready!(self.tcp().poll_write_ready(cx))?;
+        }
+    }
+
     /// Whether the peer's end came without a word of TLS that it is one: what was said may be a part.
     pub(super) fn was_cut(&self) -> bool {
         let session = self.0.session.get();
@@ -474,7 +489,7 @@ impl Stream {
         match self.0.session.get() {
             None => SockRef::from(self.tcp()).peek(&mut [MaybeUninit::uninit()]),
             Some(session) => locked(session)
-                .pull(self.tcp(), self.at_once())
+                .look(self.tcp(), self.at_once())
                 .map(usize::from),
         }
     }
@@ -488,7 +503,7 @@ impl Stream {
     /// Says that a read got all there was, so that the next one waits instead of finding nothing:
     /// what comes from now on, an end included, is told anew (epoll(7), edge-triggered).
     pub(super) fn wait_for_more(&self) {
-        // In TLS it reads only until there is something, and is told where there is nothing more.
+        // In TLS it is said where the socket is read.
         if !self.is_secure() {
             wait_for_more(self.tcp());
         }
@@ -511,7 +526,7 @@ impl Stream {
             let mut session = locked(session);
             session.close();
             // A peer that takes nothing learns of the end by the socket.
-            let _ = session.flush(self.tcp());
+            let _ = session.flush_last(self.tcp());
         }
         self.end_socket()
     }
@@ -714,23 +729,14 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(session) = self.0.session.get() else {
-            return Poll::Ready(Ok(()));
-        };
-        loop {
-            match locked(session).flush(self.tcp()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                flushed => return Poll::Ready(flushed),
-            }
-            ready!(self.tcp().poll_write_ready(cx))?;
-        }
+        self.poll_session(cx, Session::flush)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(session) = self.0.session.get() {
             locked(session).close();
         }
-        ready!(self.as_mut().poll_flush(cx))?;
+        ready!(self.poll_session(cx, Session::flush_last))?;
         Poll::Ready(self.end_socket())
     }
 }

@@ -1,12 +1,13 @@
 //! Where requests on a connection go: to servers in clear text, or to those of one name within TLS
 //! that is intercepted.
 
+use super::request::NamedHost;
 use crate::audit::line::Side;
 use crate::audit::{End, Kind};
 use crate::policy::{Denial, Hostname, Permit, Protocol};
 use crate::proxy::ahead::{self, Ahead, Connected};
 use crate::proxy::dial::DialError;
-use crate::proxy::flow::Flow;
+use crate::proxy::flow::{Flow, MethodAndPath};
 use crate::proxy::tls::Offer;
 
 /// Where requests go.
@@ -20,7 +21,7 @@ pub(in crate::proxy) enum Origin {
 
 impl Origin {
     /// What a request is decided as.
-    pub(in crate::proxy) fn protocol(&self) -> Protocol {
+    fn protocol(&self) -> Protocol {
         match self {
             Self::Clear => Protocol::Http,
             Self::Secure(..) => Protocol::Https,
@@ -46,6 +47,46 @@ impl Origin {
     /// Whether they are within TLS.
     pub(in crate::proxy) fn is_secure(&self) -> bool {
         matches!(self, Self::Secure(..))
+    }
+
+    /// Why a request is for another connection, where it is: by whom it names, and by how its target says
+    /// that it is sent.
+    pub(in crate::proxy) fn misdirected(
+        &self,
+        flow: &Flow,
+        host: &NamedHost,
+        scheme: Option<&str>,
+    ) -> Option<&'static str> {
+        let own = if self.is_secure() { "https" } else { "http" };
+        if scheme.is_some_and(|said| !said.eq_ignore_ascii_case(own)) {
+            return Some("its target has another scheme than its connection");
+        }
+        let own = self.verifies()?;
+        let is_for_it = match host {
+            NamedHost::Name(name) => flow.meant(name) == *own,
+            NamedHost::Address => false,
+            NamedHost::Nobody => true,
+        };
+        (!is_for_it).then_some("it names another host than its connection's hello")
+    }
+
+    /// Decides about a request: in the name of the only server, else in the one that it says, else in
+    /// those that the container resolved to the address. Gives the name decided about, too.
+    pub(in crate::proxy) fn decide(
+        &self,
+        flow: &Flow,
+        host: &NamedHost,
+        request: MethodAndPath<'_>,
+    ) -> (Option<Hostname>, Result<Permit, Denial>) {
+        let (protocol, request) = (self.protocol(), Some(request));
+        let name = match (self.verifies(), host) {
+            (Some(own), _) => own.clone(),
+            (None, NamedHost::Name(name)) => flow.meant(name),
+            (None, NamedHost::Address) => return (None, flow.decide(protocol, None, request)),
+            (None, NamedHost::Nobody) => return flow.decide_unnamed(protocol, request),
+        };
+        let permit = flow.decide(protocol, Some(&name), request);
+        (Some(name), permit)
     }
 
     /// How a connection ends whose client asked for nothing, if that is in order. In TLS the

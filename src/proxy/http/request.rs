@@ -70,9 +70,12 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
-    /// Whether within TLS.
-    pub(super) fn is_secure(self) -> bool {
-        self == Self::Https
+    /// As targets have it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
     }
 }
 

@@ -20,13 +20,14 @@ use super::servers::{Answer, Found};
 use super::{
     answer,
     limits::{LONGEST_HEAD, STREAM},
-    relay::{NO_CONNECT, Relay},
+    relay::Relay,
 };
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Traffic};
 use crate::policy::{Denial, Denials, Permit};
 use crate::proxy::budget::used_up;
 use crate::proxy::dial::DialError;
+use crate::proxy::http::NO_CONNECT;
 use crate::proxy::http::ours::{self, Asker, Form, Ours};
 use crate::proxy::http::request::NamedHost;
 

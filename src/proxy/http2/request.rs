@@ -135,10 +135,9 @@ fn host(head: &Parts, destination: SocketAddr) -> Result<NamedHost, BadRequest> 
 }
 
 impl Asked {
-    /// Whether it says that it is sent in another way than it was.
-    pub(super) fn is_misdirected(&self, is_secure: bool) -> bool {
-        let scheme = scheme(is_secure);
-        self.scheme.as_ref().is_some_and(|said| *said != scheme)
+    /// How it says that it is sent.
+    pub(super) fn scheme(&self) -> Option<&str> {
+        self.scheme.as_ref().map(Scheme::as_str)
     }
 
     /// Whether its answer has a body only by its head.

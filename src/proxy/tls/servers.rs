@@ -1,9 +1,11 @@
 //! Connections to servers in TLS: verified as any careful client would, for the container that
 //! can't see for itself any more.
 
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::client::{ResolvesClientCert, Resumption};
@@ -43,11 +45,13 @@ impl Servers {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
         let store = Arc::new(store);
+        // One for all: what was agreed on is resumed only by who would show the same certificate.
+        let none: Arc<dyn ResolvesClientCert> = Arc::new(NoCertificate);
         let configs = Offer::ALL.iter().map(|offer| {
             let mut config = ClientConfig::builder_with_provider(provider())
                 .with_safe_default_protocol_versions()?
                 .with_root_certificates(Arc::clone(&store))
-                .with_no_client_auth();
+                .with_client_cert_resolver(Arc::clone(&none));
             config.alpn_protocols = offer.names();
             config.resumption = Resumption::in_memory_sessions(RESUMED);
             Ok(Arc::new(config))
@@ -67,31 +71,35 @@ impl Servers {
         name: &Hostname,
         offer: Offer,
     ) -> Result<(), String> {
-        let asked = Arc::new(ClientCertificate::default());
         let config = self.configs.get(offer.number());
-        let mut config = ClientConfig::clone(config.ok_or("no configuration for it")?);
-        config.client_auth_cert_resolver = Arc::clone(&asked) as _;
+        let config = Arc::clone(config.ok_or("no configuration for it")?);
         let server = ServerName::try_from(name.to_string()).map_err(|error| error.to_string())?;
-        let connection = ClientConnection::new(Arc::new(config), server);
+        let connection = ClientConnection::new(config, server);
         let connection = connection.map_err(|error| error.to_string())?;
         if !stream.secure(connection.into()) {
             return Err(crate::proxy::budget::used_up().reason);
         }
-        match timeout(HANDSHAKE_WITHIN, stream.shake_hands()).await {
+        let (shaken, was_asked) = noting(timeout(HANDSHAKE_WITHIN, stream.shake_hands())).await;
+        match shaken {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(explained(&error, name, asked.0.load(Relaxed))),
+            Ok(Err(error)) => Err(explained(&error, name, was_asked)),
             Err(_) => Err("its TLS handshake did not end".to_owned()),
         }
     }
 }
 
-/// Notes whether the server asked the client for a certificate, of which there is none here.
-#[derive(Debug, Default)]
-struct ClientCertificate(AtomicBool);
+thread_local! {
+    /// Whether a server asked for the client's certificate.
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+}
 
-impl ResolvesClientCert for ClientCertificate {
+/// There is none here. Notes that it was asked for.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Relaxed);
+        ASKED.set(true);
         None
     }
 
@@ -106,6 +114,21 @@ pub(in crate::proxy) fn wants_certificate(name: &str) -> String {
     format!(
         "it wants a certificate of the client's, which can't be given in its place: put {name} into tls: passthrough"
     )
+}
+
+/// Awaits one connection's handshake, and notes whether its server asked for the client's
+/// certificate.
+async fn noting<T>(handshake: impl Future<Output = T>) -> (T, bool) {
+    let (mut handshake, mut was_asked) = (pin!(handshake), false);
+    let shaken = poll_fn(|cx| {
+        // Whatever is decrypted within one call is this connection's.
+        ASKED.set(false);
+        let polled = handshake.as_mut().poll(cx);
+        was_asked |= ASKED.take();
+        polled
+    })
+    .await;
+    (shaken, was_asked)
 }
 
 /// Why a handshake failed.

@@ -101,3 +101,74 @@ async fn a_connection_that_was_verified_in_one_name_serves_no_other() {
     assert!(answers[1].contains("is for other names"), "{answers:?}");
     assert_eq!(world.requests.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test]
+async fn a_server_that_is_connected_to_again_is_spared_the_whole_handshake() {
+    let scene = Scene::new(&[RULE], NAME, &[]).await;
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let asked = async {
+            let mut client = client(&scene.rig, &scene.authority, &[]).await;
+            let request = request("GET /a/x", NAME);
+            client.write_all(request.as_bytes()).await.unwrap();
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let served = async {
+            let mut server = scene.accept().await;
+            read_head(&mut server).await;
+            let answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            server.write_all(answer).await.unwrap();
+            server.shutdown().await.unwrap();
+            server.get_ref().1.handshake_kind().unwrap()
+        };
+        kinds.push(tokio::join!(asked, served).1);
+    }
+    assert_eq!(
+        kinds,
+        [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_stops_its_server_and_goes_on_where_it_was() {
+    const PART: usize = 1 << 16;
+    const PARTS: usize = 1536;
+    let scene = Scene::new(&[RULE], NAME, &[]).await;
+    let (progress, mut written) = tokio::sync::watch::channel(0);
+    let served = async {
+        let mut server = scene.accept().await;
+        read_head(&mut server).await;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            PART * PARTS
+        );
+        server.write_all(head.as_bytes()).await.unwrap();
+        for part in 1..=PARTS {
+            server.write_all(&[7; PART]).await.unwrap();
+            progress.send(part).unwrap();
+        }
+        server.flush().await.unwrap();
+        server
+    };
+    let asked = async {
+        let mut client = client(&scene.rig, &scene.authority, &[]).await;
+        let request = request("GET /a/x", NAME);
+        client.write_all(request.as_bytes()).await.unwrap();
+        let half_a_second = std::time::Duration::from_millis(500);
+        while tokio::time::timeout(half_a_second, written.changed())
+            .await
+            .is_ok()
+        {}
+        let parts = *written.borrow();
+        assert!((1..PARTS / 2).contains(&parts), "{parts} were taken");
+        let mut heard = 0;
+        let mut bytes = vec![0; PART];
+        read_head(&mut client).await;
+        while heard < PART * PARTS {
+            let read = client.read(&mut bytes).await.unwrap();
+            assert!(read > 0 && bytes[..read].iter().all(|byte| *byte == 7));
+            heard += read;
+        }
+    };
+    let _server = tokio::join!(served, asked);
+}
