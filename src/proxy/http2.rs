@@ -76,9 +76,17 @@ pub(super) async fn serve(
         .handshake(io);
     match handshake.await {
         Ok(connection) => Box::pin(accept(relay, connection, first)).await,
-        Err(_) => first.deny(&Denial::because(INCOMPLETE)),
+        Err(error) => no_request(&relay.origin, first, error.is_io()),
     }
     close_gently(client).await;
+}
+
+/// The client has ended without a request; `in_order`, as far as can be seen.
+fn no_request(origin: &Origin, first: Entry, in_order: bool) {
+    match origin.unasked().filter(|_| in_order) {
+        Some(end) => first.finish(end),
+        None => first.deny(&Denial::because(INCOMPLETE)),
+    }
 }
 
 /// Accepts streams until there are no more, and sees them to their ends.
@@ -86,12 +94,16 @@ async fn accept(relay: Arc<Relay>, mut connection: Connection<Io, Piece>, first:
     let mut first = Some(first);
     let mut streams = JoinSet::new();
     let mut has_websockets = false;
-    loop {
+    let in_order = loop {
         tokio::select! {
             biased;
             accepted = connection.accept() => {
                 // Of a connection that is broken, every stream hears by itself.
-                let Some(Ok((request, respond))) = accepted else { break };
+                let (request, respond) = match accepted {
+                    Some(Ok(stream)) => stream,
+                    Some(Err(_)) => break false,
+                    None => break true,
+                };
                 let (head, upload) = request.into_parts();
                 let begun = Begun {
                     head,
@@ -111,9 +123,9 @@ async fn accept(relay: Arc<Relay>, mut connection: Connection<Io, Piece>, first:
                 has_websockets = connection.enable_connect_protocol().is_ok();
             }
         }
-    }
+    };
     if let Some(first) = first {
-        first.deny(&Denial::because(INCOMPLETE));
+        no_request(&relay.origin, first, in_order);
     }
     drop(connection);
     while streams.join_next().await.is_some() {}

@@ -140,7 +140,7 @@ fn all_kinds(bed: &Bed) {
 /// What the record says of a client that doesn't know the authority.
 const OF_ITS_OWN: &str = "its requests have to be read, and the client trusts only roots of its own: for such clients, put allowed.test into tls: passthrough";
 /// What it says of one that finds so after the handshake.
-const PINNED: &str = "it asked for nothing: if it is a client that trusts one certificate alone, put allowed.test into tls: passthrough";
+pub(crate) const PINNED: &str = "it asked for nothing: if it is a client that trusts one certificate alone, put allowed.test into tls: passthrough";
 
 fn of_their_own(bed: &Bed) {
     let own = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out /tmp/own.pem -days 9 -subj /CN=own 2>/dev/null;";

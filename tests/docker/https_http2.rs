@@ -7,6 +7,7 @@ use test_support::hosts::ALLOWED;
 
 use crate::clients::Client;
 use crate::https::RUNTIME;
+use crate::https_clients::PINNED;
 use crate::https_world::serve_tls;
 use crate::servers::PROGRAMS;
 use crate::side_by_side::same;
@@ -16,6 +17,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     (
         "h2load",
         ("ten_thousand_requests_pass_on_one_connection", many),
+    ),
+    (
+        "nginx",
+        ("a_client_that_pins_a_certificate_is_told_of", pinned),
     ),
     ("keytool", ("grpc_streams_in_both_directions", grpc)),
 ];
@@ -92,6 +97,19 @@ fn many(bed: &Bed) {
         .map(|record| record["count"].as_u64().unwrap_or(1))
         .sum();
     assert_eq!(counted, 10000);
+}
+
+fn pinned(bed: &Bed) {
+    let _server = nginx(bed, 8474);
+    let container = bed.start_with(RUNTIME, &[], &["sleep", "600"]);
+    let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let script = format!("curl -sS -m 20 --pinnedpubkey {pin} https://allowed.test:8474/open/told");
+    assert_eq!(container.exec(&script).code, 90);
+    let id = container.id();
+    container.remove();
+    let all = records(bed, &id);
+    let told = |record: &serde_json::Value| record["reason"] == PINNED;
+    assert!(all.iter().any(told), "{all:#?}");
 }
 
 /// A server that answers each message of a stream.

@@ -115,7 +115,7 @@ fn wrong_tls(bed: &Bed) {
     let _certified = serve(8462, "-Verify 1");
     let _certified_old = serve(8463, "-Verify 1 -tls1_2");
     let closing = format!(
-        "exec /usr/bin/python3 -c 'import socket\nserver = socket.create_server((\"{}\", 8464))\nwhile True: server.accept()[0].close()'",
+        "exec /usr/bin/python3 -c 'import socket\nserver = socket.create_server((\"{}\", 8464))\nwhile True:\n  with server.accept()[0] as one: one.recv(65536)'",
         ALLOWED.v4
     );
     let _closing = serve_tls(bed, &[], 8464, &closing);

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::proxy::budget::Budget;
+use crate::proxy::rig::connect;
 use crate::proxy::stream::{Stream, Streams};
 
 const NAME: &str = "ok.test";
@@ -42,10 +43,7 @@ impl Pair {
             .unwrap();
         server.ticketer = rustls::crypto::ring::Ticketer::new().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let socket = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        socket.set_nodelay(true).unwrap();
+        let socket = connect(listener.local_addr().unwrap()).await.unwrap();
         let room = Streams::new(Budget::within(64 << 20)).room().unwrap();
         let ours = room.of(listener.accept().await.unwrap().0).unwrap();
         let connection = ServerConnection::new(Arc::new(server)).unwrap();
