@@ -256,10 +256,8 @@ async fn tunnel_tls(
     ahead: Option<Ahead>,
 ) {
     if let Some(name) = sni.as_ref().map(|said| flow.meant(said)) {
-        if stands_for_denied(flow.destination().ip()) && flow.interception().is_some() {
-            return Box::pin(intercept::explain(flow, client, said, name, entry)).await;
-        }
-        if flow.intercepts(&name) {
+        let is_told = stands_for_denied(flow.destination().ip()) && flow.interception().is_some();
+        if is_told || flow.intercepts(&name) {
             return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
         }
     }

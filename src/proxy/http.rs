@@ -265,10 +265,10 @@ impl Conversation<'_> {
 
     /// A request that was understood.
     async fn exchange(&mut self, mut request: Request, mut entry: Entry) -> Then {
+        entry.subject().method = Some(request.method.clone());
+        entry.subject().path = Some(request.path.clone());
         let scheme = request.scheme.map(Scheme::name);
         if let Some(why) = self.origin.misdirected(self.flow, &request.host, scheme) {
-            entry.subject().method = Some(request.method.clone());
-            entry.subject().path = Some(request.path.clone());
             return misdirected(&self.client.stream, &request, why, entry).await;
         }
         let (name, permit) = self.decide(&request);
@@ -277,10 +277,7 @@ impl Conversation<'_> {
             (NamedHost::Address, _) | (_, None) => self.flow.destination().ip().to_string(),
             (_, Some(name)) => name.to_string(),
         };
-        let subject = entry.subject();
-        subject.method = Some(request.method.clone());
-        subject.path = Some(request.path.clone());
-        subject.name = Some(host.clone());
+        entry.subject().name = Some(host.clone());
         let permit = match permit {
             Ok(permit) => permit,
             // A rule may be for the path that this one could be understood as.
@@ -288,29 +285,11 @@ impl Conversation<'_> {
                 let why = BadRequest("the path can be understood in several ways");
                 return refuse(&self.client.stream, request.form, why, entry).await;
             }
-            Err(denial) => {
-                return deny(
-                    self.flow,
-                    &self.client.stream,
-                    &request,
-                    &host,
-                    &denial,
-                    entry,
-                )
-                .await;
-            }
+            Err(denial) => return self.deny(&request, &host, &denial, entry).await,
         };
         entry.allowed(permit.grounds(), None);
         if let Err(denial) = entry.open() {
-            return deny(
-                self.flow,
-                &self.client.stream,
-                &request,
-                &host,
-                &denial,
-                entry,
-            )
-            .await;
+            return self.deny(&request, &host, &denial, entry).await;
         }
         Box::pin(self.forward(request, &host, &permit, entry)).await
     }
@@ -322,6 +301,26 @@ impl Conversation<'_> {
         }
         let asked = (request.method.as_str(), request.plain_path.as_deref());
         self.origin.decide(self.flow, &request.host, asked)
+    }
+
+    /// The policy denies it. What is given lives on by itself.
+    fn deny(
+        &self,
+        request: &Request,
+        host: &str,
+        denial: &Denial,
+        entry: Entry,
+    ) -> impl Future<Output = Then> + Send + use<> {
+        entry.deny(denial);
+        let asker = Asker {
+            method: &request.method,
+            host,
+            path: &request.path,
+            form: request.form,
+        };
+        let ours = ours::forbidden(asker, denial, self.flow.denied_note());
+        let (client, bodiless) = (self.client.stream.clone(), request.is_head());
+        async move { answer(&client, &ours, bodiless).await }
     }
 
     /// Sends a permitted request on, and the answer back. A connection of others that turns out to
@@ -340,15 +339,7 @@ impl Conversation<'_> {
             let (mut server, route) = match self.server_for(permit, &request, may_reuse).await {
                 Ok(found) => found,
                 Err(DialError::Denied(denial)) => {
-                    return deny(
-                        self.flow,
-                        &self.client.stream,
-                        &request,
-                        host,
-                        &denial,
-                        entry,
-                    )
-                    .await;
+                    return self.deny(&request, host, &denial, entry).await;
                 }
                 Err(DialError::Unreachable(problem)) => {
                     entry.finish(End::unreachable(problem.as_str()));
@@ -615,26 +606,6 @@ async fn misdirected(client: &Stream, request: &Request, why: &'static str, entr
         request.is_head(),
     )
     .await
-}
-
-/// The policy denies it.
-async fn deny(
-    flow: &Flow,
-    client: &Stream,
-    request: &Request,
-    host: &str,
-    denial: &Denial,
-    entry: Entry,
-) -> Then {
-    entry.deny(denial);
-    let asker = Asker {
-        method: &request.method,
-        host,
-        path: &request.path,
-        form: request.form,
-    };
-    let ours = ours::forbidden(asker, denial, flow.denied_note());
-    answer(client, &ours, request.is_head()).await
 }
 
 /// There is no answer, or not all of one.

@@ -16,6 +16,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 
+use self::alpn::ByOffer;
 pub(super) use self::alpn::Offer;
 use self::authority::Authority;
 pub use self::authority::LEAVES;
@@ -30,8 +31,8 @@ use crate::policy::Hostname;
 /// What one gateway intercepts with.
 #[derive(Debug)]
 pub struct Interception {
-    /// For each [`Offer`] that was agreed on with the server, by its number.
-    clients: Vec<Arc<ServerConfig>>,
+    /// How clients are answered, by what was agreed on with the server.
+    clients: ByOffer<Arc<ServerConfig>>,
     servers: Servers,
 }
 
@@ -48,23 +49,21 @@ impl Interception {
 
     fn by(authority: Authority, roots: &[CertificateDer<'static>]) -> anyhow::Result<Self> {
         let authority = Arc::new(authority);
-        let clients = Offer::ALL.iter().map(|agreed| {
+        let clients = ByOffer::make(|agreed| {
             let mut config = ServerConfig::builder_with_provider(provider())
                 .with_safe_default_protocol_versions()?
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::clone(&authority) as _);
             config.alpn_protocols = agreed.names();
             config.ticketer = ring::Ticketer::new()?;
-            Ok(Arc::new(config))
-        });
+            anyhow::Ok(Arc::new(config))
+        })?;
         Ok(Self {
-            clients: clients.collect::<anyhow::Result<_>>()?,
+            clients,
             servers: Servers::vouched_for_by(roots)?,
         })
     }
-}
 
-impl Interception {
     /// Has this connection be one in TLS with the server of this name, in the version that was agreed
     /// on with another connection of it.
     ///

@@ -11,13 +11,6 @@ const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 impl Offer {
-    /// Every one there is, by its number.
-    pub(super) const ALL: [Self; 4] = [
-        Self::of(false, false),
-        Self::of(false, true),
-        Self::of(true, false),
-        Self::of(true, true),
-    ];
     /// Nothing.
     pub(in crate::proxy) const NONE: Self = Self::of(false, false);
 
@@ -51,11 +44,6 @@ impl Offer {
         self.h2
     }
 
-    /// Its place in [`Self::ALL`].
-    pub(super) fn number(self) -> usize {
-        usize::from(self.h2) * 2 + usize::from(self.http1)
-    }
-
     /// As it is written in a hello.
     pub(super) fn names(self) -> Vec<Vec<u8>> {
         let h2 = self.h2.then(|| H2.to_vec());
@@ -65,14 +53,50 @@ impl Offer {
     }
 }
 
+/// Something for each offer.
+#[derive(Debug)]
+pub(super) struct ByOffer<T> {
+    none: T,
+    http1: T,
+    h2: T,
+    both: T,
+}
+
+impl<T> ByOffer<T> {
+    /// Makes all of them.
+    ///
+    /// # Errors
+    /// The first that making one gives.
+    pub(super) fn make<E>(one: impl Fn(Offer) -> Result<T, E>) -> Result<Self, E> {
+        Ok(Self {
+            none: one(Offer::NONE)?,
+            http1: one(Offer::of(false, true))?,
+            h2: one(Offer::of(true, false))?,
+            both: one(Offer::of(true, true))?,
+        })
+    }
+
+    /// The one for this.
+    pub(super) fn of(&self, offer: Offer) -> &T {
+        match (offer.h2, offer.http1) {
+            (false, false) => &self.none,
+            (false, true) => &self.http1,
+            (true, false) => &self.h2,
+            (true, true) => &self.both,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_offer_has_its_number_and_lists_what_it_was_read_from() {
-        for (number, offer) in Offer::ALL.into_iter().enumerate() {
-            assert_eq!(offer.number(), number);
+    fn each_offer_has_its_own_and_lists_what_it_was_read_from() {
+        let own = ByOffer::make(Ok::<_, ()>).unwrap();
+        for (h2, http1) in [(false, false), (false, true), (true, false), (true, true)] {
+            let offer = Offer::of(h2, http1);
+            assert_eq!(*own.of(offer), offer);
             let names = offer.names();
             assert_eq!(Offer::listed(names.iter().map(Vec::as_slice)), offer);
         }

@@ -6,6 +6,7 @@
 //! has decided what the server hears until a request is judged.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor};
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::{Interception, Offer};
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Hostname, Permit, Protocol};
+use crate::policy::{Denial, Hostname, Permit, Protocol, stands_for_denied};
 use crate::proxy::ahead::{self, Ahead};
 use crate::proxy::close::{alert, close_gently, reset};
 use crate::proxy::dial::DialError;
@@ -28,7 +29,8 @@ use crate::proxy::stream::Stream;
 /// For a client's handshake, once its hello is there.
 pub const ACCEPTED_WITHIN: Duration = Duration::from_secs(15);
 
-/// Serves a connection whose hello, all of what was `said`, names this server.
+/// Serves a connection whose hello, all of what was `said`, names this server. At the address that
+/// stands for denied names no server is asked: each request is judged, and so told why it is denied.
 pub(in crate::proxy) async fn serve(
     flow: &Flow,
     client: Stream,
@@ -39,19 +41,20 @@ pub(in crate::proxy) async fn serve(
 ) {
     entry.subject().kind = Kind::Https;
     entry.subject().name = Some(name.to_string());
-    let begun = may_intercept(flow, &name).and_then(|(interception, permit)| {
-        let hello = read(&said.bytes).map_err(Denial::because)?;
-        Ok((interception, permit, hello))
-    });
-    let (interception, permit, hello) = match begun {
+    let (interception, permit, hello) = match begin(flow, &name, &said.bytes) {
         Ok(begun) => begun,
         Err(denial) => {
             entry.deny(&denial);
             return alert(client).await;
         }
     };
-    let offer = offered(&hello);
-    let (agreed, ahead) = match ask(flow, interception, &permit, &name, offer, ahead).await {
+    let listed = hello.client_hello().alpn();
+    let offer = listed.map_or(Offer::NONE, Offer::listed);
+    let answered = match &permit {
+        Some(permit) => ask(flow, interception, permit, &name, offer, ahead).await,
+        None => Ok((offer.best(), None)),
+    };
+    let (agreed, ahead) = match answered {
         Ok(answered) => answered,
         Err(DialError::Denied(denial)) => {
             entry.deny(&denial);
@@ -64,34 +67,6 @@ pub(in crate::proxy) async fn serve(
     };
     match accept(interception, &client, hello, agreed, &name).await {
         Ok(()) => relay(flow, client, Origin::Secure(name, agreed), entry, ahead).await,
-        Err(unaccepted) => unaccepted.conclude(client, entry).await,
-    }
-}
-
-/// Serves a connection to the address that stands for denied names: no server is asked, and each
-/// request is judged, and so told why it is denied.
-pub(in crate::proxy) async fn explain(
-    flow: &Flow,
-    client: Stream,
-    said: Said,
-    name: Hostname,
-    mut entry: Entry,
-) {
-    entry.subject().kind = Kind::Https;
-    entry.subject().name = Some(name.to_string());
-    let hello = read(&said.bytes).map_err(Denial::because);
-    let interception = flow.interception();
-    let interception = interception.ok_or_else(|| Denial::because(NO_TRUST));
-    let (interception, hello) = match interception.and_then(|one| Ok((one, hello?))) {
-        Ok(both) => both,
-        Err(denial) => {
-            entry.deny(&denial);
-            return alert(client).await;
-        }
-    };
-    let agreed = offered(&hello).best();
-    match accept(interception, &client, hello, agreed, &name).await {
-        Ok(()) => relay(flow, client, Origin::Secure(name, agreed), entry, None).await,
         Err(unaccepted) => unaccepted.conclude(client, entry).await,
     }
 }
@@ -110,23 +85,26 @@ async fn relay(flow: &Flow, client: Stream, origin: Origin, entry: Entry, ahead:
     }
 }
 
-fn offered(hello: &Accepted) -> Offer {
-    let listed = hello.client_hello().alpn();
-    listed.map_or(Offer::NONE, Offer::listed)
-}
-
-/// What it takes: a permit for connections in this name, and an authority that the container trusts.
-fn may_intercept<'f>(
+/// What it takes: an authority that the container trusts, a hello that is whole, and, where a server is
+/// asked, a permit for connections in this name.
+fn begin<'f>(
     flow: &'f Flow,
     name: &Hostname,
-) -> Result<(&'f Interception, Permit), Denial> {
-    let Some(permit) = flow.may_allow_in_name(name) else {
-        let whole = flow.decide(Protocol::Https, Some(name), None);
-        return Err(whole.err().unwrap_or_else(|| Denial::because(NOTHING)));
-    };
+    hello: &[u8],
+) -> Result<(&'f Interception, Option<Permit>, Accepted), Denial> {
+    let asks = !stands_for_denied(flow.destination().ip());
+    let permit = asks.then(|| permit(flow, name)).transpose()?;
     let interception = flow.interception();
     let interception = interception.ok_or_else(|| Denial::because(NO_TRUST))?;
-    Ok((interception, permit))
+    let hello = read(hello).map_err(Denial::because)?;
+    Ok((interception, permit, hello))
+}
+
+fn permit(flow: &Flow, name: &Hostname) -> Result<Permit, Denial> {
+    flow.may_allow_in_name(name).ok_or_else(|| {
+        let whole = flow.decide(Protocol::Https, Some(name), None);
+        whole.err().unwrap_or_else(|| Denial::because(NOTHING))
+    })
 }
 
 const NOTHING: &str = "no rule allows a request to this name";
@@ -212,10 +190,8 @@ async fn accept(
     agreed: Offer,
     name: &Hostname,
 ) -> Result<(), Unaccepted> {
-    let denied = |why: &str| Unaccepted::Denied(why.to_owned());
-    let config = interception.clients.get(agreed.number());
-    let config = config.ok_or_else(|| denied("no configuration for it"))?;
-    let connection = match hello.into_connection(config.clone()) {
+    let config = Arc::clone(interception.clients.of(agreed));
+    let connection = match hello.into_connection(config) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
             let mut words = Vec::new();
@@ -233,7 +209,9 @@ async fn accept(
     match timeout(ACCEPTED_WITHIN, client.shake_hands()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(explained(error, name)),
-        Err(_) => Err(denied("the client's TLS handshake did not end")),
+        Err(_) => Err(Unaccepted::Denied(
+            "the client's TLS handshake did not end".to_owned(),
+        )),
     }
 }
 

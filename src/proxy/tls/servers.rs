@@ -17,7 +17,7 @@ use rustls::{
 };
 use tokio::time::timeout;
 
-use super::alpn::Offer;
+use super::alpn::{ByOffer, Offer};
 use crate::policy::Hostname;
 use crate::proxy::stream::Stream;
 
@@ -35,8 +35,8 @@ pub const RESUMED: usize = 32;
 /// How servers are spoken to.
 #[derive(Debug)]
 pub(super) struct Servers {
-    /// For each [`Offer`], by its number: what was agreed with a server is kept with it.
-    configs: Vec<Arc<ClientConfig>>,
+    /// What was agreed with a server is kept with each.
+    configs: ByOffer<Arc<ClientConfig>>,
 }
 
 impl Servers {
@@ -47,18 +47,16 @@ impl Servers {
         let store = Arc::new(store);
         // One for all: what was agreed on is resumed only by who would show the same certificate.
         let none: Arc<dyn ResolvesClientCert> = Arc::new(NoCertificate);
-        let configs = Offer::ALL.iter().map(|offer| {
+        let configs = ByOffer::make(|offer| {
             let mut config = ClientConfig::builder_with_provider(provider())
                 .with_safe_default_protocol_versions()?
                 .with_root_certificates(Arc::clone(&store))
                 .with_client_cert_resolver(Arc::clone(&none));
             config.alpn_protocols = offer.names();
             config.resumption = Resumption::in_memory_sessions(RESUMED);
-            Ok(Arc::new(config))
-        });
-        Ok(Self {
-            configs: configs.collect::<anyhow::Result<_>>()?,
-        })
+            anyhow::Ok(Arc::new(config))
+        })?;
+        Ok(Self { configs })
     }
 
     /// Has this connection be one in TLS with the server of this name.
@@ -71,8 +69,7 @@ impl Servers {
         name: &Hostname,
         offer: Offer,
     ) -> Result<(), String> {
-        let config = self.configs.get(offer.number());
-        let config = Arc::clone(config.ok_or("no configuration for it")?);
+        let config = Arc::clone(self.configs.of(offer));
         let server = ServerName::try_from(name.to_string()).map_err(|error| error.to_string())?;
         let connection = ClientConnection::new(config, server);
         let connection = connection.map_err(|error| error.to_string())?;

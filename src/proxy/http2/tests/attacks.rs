@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// A server that takes WebSockets.
+async fn with_websockets(connection: TcpStream) -> Connection<TcpStream, Bytes> {
+    let mut builder = Builder::new();
+    let taking = builder.enable_connect_protocol();
+    taking.handshake(connection).await.unwrap()
+}
+
 /// A client that was told of WebSockets by a server, and the outside, where the next will be asked.
 async fn told() -> (Rig, TcpListener, Client, JoinHandle<()>) {
     let (rig, outside) = Rig::new(&["domain=a.example", "domain=b.example"], &[]).await;
@@ -9,12 +16,7 @@ async fn told() -> (Rig, TcpListener, Client, JoinHandle<()>) {
     let (give, taken) = tokio::sync::oneshot::channel();
     let first = tokio::spawn(async move {
         let connection = outside.accept().await.unwrap().0;
-        let mut builder = Builder::new();
-        let mut server: Connection<_, Bytes> = builder
-            .enable_connect_protocol()
-            .handshake(connection)
-            .await
-            .unwrap();
+        let mut server = with_websockets(connection).await;
         let (_, mut respond) = server.accept().await.unwrap().unwrap();
         respond.send_response(Response::new(()), true).unwrap();
         // The next is the test's.
@@ -71,12 +73,7 @@ async fn several_that_wait_for_what_a_server_takes_hear_it_all() {
         tokio::task::yield_now().await;
     }
     let serving = tokio::spawn(async move {
-        let mut builder = Builder::new();
-        let mut server: Connection<_, Bytes> = builder
-            .enable_connect_protocol()
-            .handshake(connection)
-            .await
-            .unwrap();
+        let mut server = with_websockets(connection).await;
         while let Some(Ok((_, mut respond))) = server.accept().await {
             respond.send_response(Response::new(()), true).unwrap();
         }

@@ -239,6 +239,12 @@ async fn fields_that_are_hardly_longer_than_nothing_are_paid_for() {
     assert!(many - few > 2 * 1000 * FIELD, "{few} {many}");
 }
 
+/// The only record says that memory is used up.
+async fn is_used_up(rig: &Rig) {
+    let reason = rig.record().await.reason.unwrap();
+    assert!(reason.contains("memory is used up"), "{reason}");
+}
+
 #[tokio::test]
 async fn what_there_is_no_room_for_is_denied_with_the_reason() {
     // Enough for the client's side, not for a server's.
@@ -248,24 +254,12 @@ async fn what_there_is_no_room_for_is_denied_with_the_reason() {
     assert_eq!(heard.status, 403);
     assert!(heard.text().contains("memory is used up"), "{heard:?}");
     client.end().await;
-    assert!(
-        rig.record()
-            .await
-            .reason
-            .unwrap()
-            .contains("memory is used up")
-    );
+    is_used_up(&rig).await;
     // Not even for that.
     let (rig, _outside) = Rig::within(100 * 1024, &["domain=a.example"], &[]).await;
     let client = Client::of(&rig).await;
     assert!(client.connection.await.unwrap().is_err());
-    assert!(
-        rig.record()
-            .await
-            .reason
-            .unwrap()
-            .contains("memory is used up")
-    );
+    is_used_up(&rig).await;
 }
 
 /// As SPECIFICATION.md says.
