@@ -11,7 +11,7 @@ INTERCEPTORS=(ours haproxy mitmproxy)
 INTERCEPTED=(0 1 2 3 4)
 
 measure_proxy() {
-  local measure place
+  local measure place reached
   TITLE+=([mitmproxy]=mitmproxy [boundary]=coder/boundary)
   start_server
   start_ours
@@ -21,7 +21,8 @@ measure_proxy() {
   for _ in $(seq "$1"); do
     for measure in "${INTERCEPTED[@]}"; do
       for place in direct "${INTERCEPTORS[@]}"; do
-        note "$place" "https-$measure" "$(visit_intercepted "$place" "$measure")"
+        reached=$(visit_intercepted "$place" "$measure") || { explain "$place" >&2; exit 1; }
+        note "$place" "https-$measure" "$reached"
       done
     done
   done
@@ -54,7 +55,7 @@ visit_intercepted() {
     boundary-kept) what=new ;;
     boundary-bulk) what=parts ;;
   esac
-  load "$1" "${HTTPS[$1]}" "$NAME" https "$what" "$connections" 1 | cut -d ' ' -f "$field"
+  load "$1" "${HTTPS[$1]}" "$NAME" https "$what" "$connections" 1 2>"$DIR/load.log" | cut -d ' ' -f "$field"
 }
 
 # answers PLACE: whether a request gets there within 10 seconds. Programs that were just started need some.
