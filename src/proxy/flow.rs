@@ -13,7 +13,9 @@ use super::reading::Fits;
 use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
+use crate::policy::{
+    Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr, stands_for_denied,
+};
 
 /// What all connections of a gateway are served with.
 #[derive(Debug)]
@@ -156,12 +158,12 @@ impl Flow {
         self.services.judge.policy.reads_requests(self.destination)
     }
 
-    /// Whether TLS to this name is to be intercepted.
+    /// Whether TLS to this name is to be intercepted: at the address that stands for denied names, to
+    /// tell of the denial, any that may be.
     pub(super) fn intercepts(&self, name: &Hostname) -> bool {
-        self.services
-            .judge
-            .policy
-            .intercepts(name, self.destination)
+        let policy = &self.services.judge.policy;
+        let tells = stands_for_denied(self.destination.ip()) && self.interception().is_some();
+        policy.intercepts(name, self.destination) || (tells && !policy.passes_through(name))
     }
 
     /// What intercepts TLS, where the container trusts it.

@@ -2,6 +2,7 @@
 //! the way to one.
 
 use super::*;
+use crate::policy::{Policy, PolicySource, TlsSource};
 
 /// A served container whose servers' connections the test answers itself.
 struct Scene {
@@ -171,4 +172,47 @@ async fn a_client_that_takes_nothing_stops_its_server_and_goes_on_where_it_was()
         }
     };
     let _server = tokio::join!(served, asked);
+}
+
+/// The first bytes of a client in TLS that wants this server.
+fn hello(name: &'static str) -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from(name).unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+#[tokio::test]
+async fn a_name_that_is_never_intercepted_is_not_at_the_address_of_denied_names_either() {
+    let rules = |of: &[&str]| of.iter().map(ToString::to_string).collect();
+    for (allow, deny) in [
+        (RULE, &[][..]),
+        ("domain=ok.test", &["domain=ok.test path=/secret"]),
+    ] {
+        let mut scene = Scene::new(&[], NAME, &[]).await;
+        let source = PolicySource {
+            allow: rules(&[allow]),
+            deny: rules(deny),
+            tls: TlsSource {
+                passthrough: rules(&[NAME]),
+                ..TlsSource::default()
+            },
+            ..PolicySource::default()
+        };
+        scene.rig.bench.judge.policy = Arc::new(Policy::compile(&source).unwrap());
+        let denied = "192.0.0.8:443".parse().unwrap();
+        let mut client = scene.rig.client_to(denied, &hello(NAME)).await;
+        let mut heard = [0; 7];
+        client.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, [21, 3, 3, 0, 2, 2, 49], "{allow}: no alert");
+        drop(client);
+        assert!(scene.rig.dialled().is_empty(), "{allow}");
+        assert_eq!(scene.rig.record().await.verdict, "deny", "{allow}");
+    }
 }
