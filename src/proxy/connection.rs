@@ -255,10 +255,10 @@ async fn tunnel_tls(
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
-    if let Some(name) = sni.as_ref().map(|said| flow.meant(said)) {
-        if flow.intercepts(&name) {
-            return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
-        }
+    if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
+        && flow.intercepts(&name)
+    {
+        return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
     }
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;
