@@ -90,8 +90,8 @@ fn pattern(path: &str) -> Option<String> {
     if path.rsplit('/').next().is_some_and(is_unwritable) {
         return None;
     }
-    let segments =
-        path.split('/')
-            .map(|segment| if is_unwritable(segment) { "*" } else { segment });
+    let segments = path
+        .split('/')
+        .map(|segment| if is_unwritable(segment) { "*" } else { segment });
     Some(segments.collect::<Vec<_>>().join("/"))
 }
