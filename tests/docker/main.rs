@@ -36,6 +36,7 @@ mod filter;
 mod https;
 mod https_clients;
 mod https_http2;
+mod https_key;
 mod https_protocols;
 mod https_rules;
 mod https_world;
@@ -88,7 +89,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 34] = [
+const GROUPS: [Group; 35] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -148,6 +149,7 @@ const GROUPS: [Group; 34] = [
         ..group("https_large", https_protocols::LARGE)
     },
     group("https_rules", https_rules::TESTS),
+    group("https_key", https_key::TESTS),
     group("https_wrong", https_wrong::TESTS),
     group("trust", trust::TESTS),
     Group {
