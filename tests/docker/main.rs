@@ -27,6 +27,7 @@ mod clients;
 mod composed;
 mod control;
 mod denials;
+mod denied_clients;
 mod endings;
 mod far_attacks;
 mod far_end;
@@ -89,7 +90,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 35] = [
+const GROUPS: [Group; 36] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -136,6 +137,10 @@ const GROUPS: [Group; 35] = [
         ..group("annotations", annotations::TESTS)
     },
     group("https", https::TESTS),
+    Group {
+        program: Some("keytool"),
+        ..group("denied_clients", denied_clients::TESTS)
+    },
     Group {
         program: Some("keytool"),
         ..group("https_clients", https_clients::TESTS)
