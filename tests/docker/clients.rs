@@ -1,9 +1,9 @@
 //! Containers with real clients of TLS of all kinds, as Debian has them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use test_support::bed::{Bed, unique};
-use test_support::command::{Answer, shell};
+use test_support::command::{Answer, run, shell};
 use test_support::programs::REPOSITORY;
 
 /// The image, as `scripts/trust-image` makes it. It doesn't know the little internet's authority.
@@ -25,6 +25,14 @@ const MODULES: [&str; 8] = [
     "-v",
     "/machine/usr/lib/node_modules:/usr/lib/node_modules:ro",
 ];
+
+/// A volume with cargo, which machines have from rustup: it is at `/cargo`.
+pub(crate) fn cargo(bed: &Bed) -> String {
+    let sysroot = run(10, &["rustc", "--print", "sysroot"]);
+    let program = Path::new(sysroot.must_succeed().stdout.trim()).join("bin/cargo");
+    std::fs::copy(program, bed.path("cargo")).unwrap();
+    format!("{}:/cargo:ro", bed.path("cargo").display())
+}
 
 /// A container of the image.
 pub(crate) struct Client<'bed> {

@@ -4,12 +4,11 @@
 use std::path::Path;
 
 use test_support::bed::Bed;
-use test_support::command::run;
 use test_support::docker::runtime;
 use test_support::harness::Test;
 use test_support::programs::REPOSITORY;
 
-use crate::clients::{Client, JAVA};
+use crate::clients::{Client, JAVA, cargo};
 
 pub(crate) const TESTS: &[Test] = &[("print_what_readmes_table_says", table)];
 
@@ -121,14 +120,10 @@ fn table(bed: &Bed) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The programs, and cargo, which machines have from rustup.
+/// The programs, and cargo.
 fn flags(bed: &Bed) -> Vec<String> {
-    let sysroot = run(10, &["rustc", "--print", "sysroot"]);
-    let cargo = Path::new(sysroot.must_succeed().stdout.trim()).join("bin/cargo");
-    std::fs::copy(cargo, bed.path("cargo")).unwrap();
     let programs = PROGRAMS.map(|name| format!("/machine/usr/{name}:/usr/{name}:ro"));
-    let cargo = format!("{}:/cargo:ro", bed.path("cargo").display());
-    let volumes = programs.into_iter().chain([cargo]);
+    let volumes = programs.into_iter().chain([cargo(bed)]);
     volumes
         .flat_map(|volume| ["-v".to_owned(), volume])
         .collect()

@@ -145,13 +145,15 @@ pub(crate) const PINNED: &str = "it asked for nothing: if it is a client that tr
 fn of_their_own(bed: &Bed) {
     let own = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out /tmp/own.pem -days 9 -subj /CN=own 2>/dev/null;";
     let pin = "--pinnedpubkey sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    for (flags, code, advice) in [
-        ("--cacert /tmp/own.pem", 60, OF_ITS_OWN),
-        ("--tls-max 1.2 --cacert /tmp/own.pem", 60, OF_ITS_OWN),
-        (pin, 90, PINNED),
+    let curl = |flags: &str| format!("{own} curl -sS -m 10 {flags} https://allowed.test/open/a");
+    let webpki = format!("{}:/webpki:ro", bed.path("bin/webpki").display());
+    for (script, code, advice) in [
+        (curl("--cacert /tmp/own.pem"), 60, OF_ITS_OWN),
+        (curl("--tls-max 1.2 --cacert /tmp/own.pem"), 60, OF_ITS_OWN),
+        (curl(pin), 90, PINNED),
+        ("/webpki allowed.test /open/a".to_owned(), 1, OF_ITS_OWN),
     ] {
-        let client = Client::knowing(bed, RUNTIME, &[]);
-        let script = format!("{own} curl -sS -m 10 {flags} https://allowed.test/open/a");
+        let client = Client::knowing(bed, RUNTIME, &["-v", &webpki]);
         let answer = client.exec(&script);
         assert_eq!(answer.code, code, "{answer:?}");
         let id = client.id();

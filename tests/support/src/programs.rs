@@ -47,6 +47,7 @@ pub fn build_examples() -> Vec<PathBuf> {
             "--message-format=json",
             "--example=little-internet",
             "--example=attacker",
+            "--example=webpki",
         ])
         .arg("--profile")
         .arg(profile)
