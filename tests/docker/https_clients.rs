@@ -7,11 +7,14 @@ use test_support::programs::build_go_program;
 
 use crate::clients::{Client, JAVA};
 use crate::https::RUNTIME;
+use crate::servers::PROGRAMS;
 
 pub(crate) const TESTS: &[Test] = &[
     ("of_all_kinds_work_as_they_come", all_kinds),
     ("that_trust_roots_of_their_own_are_told_of", of_their_own),
 ];
+
+pub(crate) const BROWSER_TESTS: &[Test] = &[("trusts_what_its_own_store_is_given", chromium)];
 
 /// Says who answered.
 const ANSWERED: &str = "I am allowed.test at 198.51.100.10";
@@ -164,4 +167,27 @@ fn of_their_own(bed: &Bed) {
             "{script}: {all:#?}"
         );
     }
+}
+
+/// It reads no list of roots of the system's, and no variable: what README says to do about that.
+fn chromium(bed: &Bed) {
+    let flags = [&PROGRAMS[..], &["--shm-size", "256m"]].concat();
+    let container = bed.start_with(RUNTIME, &flags, &["sleep", "600"]);
+    let dump = |path: &str| {
+        let script = format!(
+            "export HOME=/tmp; chromium-headless-shell --no-sandbox --dump-dom --disable-gpu --no-first-run \
+                --disable-background-networking --user-data-dir=/tmp/profile --timeout=20000 https://allowed.test{path} 2>/tmp/said"
+        );
+        container.exec(&script).stdout
+    };
+    let unknown = dump("/open/a");
+    assert!(!unknown.contains("I am allowed.test"), "{unknown}");
+    // Chromium has made the store by now.
+    let store = "HOME=/tmp; certutil -d sql:$HOME/.local/share/pki/nssdb -A -t C,, -n boundary -i /dev/boundary/authority.pem </dev/null";
+    container.exec(store).must_succeed();
+    let answered = dump("/open/a");
+    assert!(answered.contains("I am allowed.test"), "{answered}");
+    let denied = dump("/shut/a");
+    let page = "<p>denied: GET allowed.test/shut/a: no rule allows it</p>";
+    assert!(denied.contains(page), "{denied}");
 }

@@ -90,7 +90,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 36] = [
+const GROUPS: [Group; 37] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -144,6 +144,10 @@ const GROUPS: [Group; 36] = [
     Group {
         program: Some("keytool"),
         ..group("https_clients", https_clients::TESTS)
+    },
+    Group {
+        program: Some("chromium-headless-shell"),
+        ..group("https_browser", https_clients::BROWSER_TESTS)
     },
     Group {
         program: Some("keytool"),
