@@ -44,11 +44,7 @@ pub(crate) struct Client<'bed> {
 impl<'bed> Client<'bed> {
     /// One that knows the roots of this machine, as any container from a registry would.
     pub(crate) fn start(bed: &'bed Bed, runtime: &str) -> Self {
-        if !has_image(bed, CLIENTS) {
-            let script = "\"$1\" 2>/dev/null | docker --host \"unix://$2\" import - \"$3\"";
-            let program = PathBuf::from(REPOSITORY).join("scripts/trust-image");
-            shell(script, &[program, bed.path("docker.sock"), CLIENTS.into()]);
-        }
+        image(bed);
         Self::of(bed, CLIENTS, runtime, &[])
     }
 
@@ -96,6 +92,16 @@ impl Drop for Client<'_> {
     fn drop(&mut self) {
         self.bed.docker(&["rm", "--force", &self.name]);
     }
+}
+
+/// The image, made if it isn't there yet; gives its name.
+pub(crate) fn image(bed: &Bed) -> &'static str {
+    if !has_image(bed, CLIENTS) {
+        let script = "\"$1\" 2>/dev/null | docker --host \"unix://$2\" import - \"$3\"";
+        let program = PathBuf::from(REPOSITORY).join("scripts/trust-image");
+        shell(script, &[program, bed.path("docker.sock"), CLIENTS.into()]);
+    }
+    CLIENTS
 }
 
 fn has_image(bed: &Bed, image: &str) -> bool {

@@ -55,6 +55,7 @@ mod side_by_side;
 mod status;
 mod transparency;
 mod trust;
+mod trust_systems;
 
 use libtest_mimic::Trial;
 use test_support::bed::Bed;
@@ -90,7 +91,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 37] = [
+const GROUPS: [Group; 38] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -165,6 +166,10 @@ const GROUPS: [Group; 37] = [
         program: Some("keytool"),
         ..group("trust_clients", trust::CLIENT_TESTS)
     },
+    Group {
+        program: Some("trust"),
+        ..group("trust_systems", trust_systems::TESTS)
+    },
     group("nesting", nesting::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
@@ -192,6 +197,7 @@ fn main() {
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .chain(with_programs(&suite, "https_http2", https_http2::TESTS))
         .chain(with_programs(&suite, "denials", denials::TESTS))
+        .chain(on_newer_debian(&suite))
         .collect();
     suite.conclude(trials);
 }
@@ -206,6 +212,19 @@ fn with_programs<'suite>(
         .iter()
         .filter(|_| docker::runtime() != "runc")
         .map(move |(program, test)| needing(suite.trial(group, *test), Some(program)))
+}
+
+/// Tests of another system, where it is there.
+fn on_newer_debian(suite: &Suite) -> impl Iterator<Item = Trial> + use<'_> {
+    let tests = trust_systems::NEWER_DEBIAN.iter();
+    let tests = tests.filter(|_| docker::runtime() != "runc");
+    tests.map(|test| {
+        let trial = suite.trial("trust_systems", *test);
+        match trust_systems::newer_debian().exists() {
+            true => trial,
+            false => not_here(trial, "scripts/newer-docker"),
+        }
+    })
 }
 
 fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {
