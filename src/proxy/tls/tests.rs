@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -93,12 +93,12 @@ async fn client_on(
 }
 
 /// What comes of connecting so.
-async fn connected(
-    tcp: TcpStream,
+async fn connected<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     name: &'static str,
     root: &CertificateDer<'static>,
     alpn: &[&[u8]],
-) -> std::io::Result<TlsStream<TcpStream>> {
+) -> std::io::Result<TlsStream<S>> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -109,7 +109,7 @@ async fn connected(
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let name = ServerName::try_from(name).unwrap();
     TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
+        .connect(name, stream)
         .await
 }
 
@@ -343,3 +343,4 @@ async fn where_denied_names_dont_exist_nobody_gets_a_certificate_for_one() {
 }
 
 mod attacks;
+mod patience;
