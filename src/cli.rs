@@ -1,7 +1,7 @@
 //! The operator personality: commands for people, parsed with clap.
 //!
-//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage, a word that is no command among it). Must not know how
-//! anything is done.
+//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage, a word that is no command
+//! among it). Must not know how anything is done.
 //!
 //! Invariant: no command is called like one of runc's, or engines could no longer call that one.
 

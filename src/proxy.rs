@@ -325,6 +325,7 @@ impl Filter {
                 outside: Arc::clone(&dialler) as _,
                 interception,
                 denied_note,
+                denied_names,
             }),
             dns: Arc::new(DnsServer::new(
                 judge.clone(),

@@ -26,7 +26,7 @@ use super::stream::Stream;
 use super::tls::intercept;
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Denials, Hostname, Permit, Protocol, stands_for_denied};
+use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
 
 /// What there is of a connection when its client has been accepted.
 #[derive(Debug)]
@@ -256,7 +256,7 @@ async fn tunnel_tls(
     ahead: Option<Ahead>,
 ) {
     if let Some(name) = sni.as_ref().map(|said| flow.meant(said)) {
-        let is_told = stands_for_denied(flow.destination().ip()) && flow.interception().is_some();
+        let is_told = flow.is_for_a_denied_name() && flow.interception().is_some();
         if is_told || flow.intercepts(&name) {
             return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
         }

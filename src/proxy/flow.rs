@@ -13,7 +13,10 @@ use super::reading::Fits;
 use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::{Direction, Entry, Kind, Subject};
-use crate::policy::{Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr};
+use crate::policy::{
+    Attempt, Denial, Denials, DeniedNames, Hostname, Permit, Protocol, UpstreamAddr,
+    stands_for_denied,
+};
 
 /// What all connections of a gateway are served with.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct ConnectionServices {
     pub(super) interception: Option<Arc<Interception>>,
     /// What the administrator has to say to whoever is denied something.
     pub(super) denied_note: Option<Arc<str>>,
+    /// How questions for denied names are answered.
+    pub(super) denied_names: DeniedNames,
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
@@ -167,6 +172,12 @@ impl Flow {
     /// What intercepts TLS, where the container trusts it.
     pub(super) fn interception(&self) -> Option<&Interception> {
         self.services.interception.as_deref()
+    }
+
+    /// Whether it leads to where denied names do, whose clients are told why.
+    pub(super) fn is_for_a_denied_name(&self) -> bool {
+        self.services.denied_names == DeniedNames::Answer
+            && stands_for_denied(self.destination.ip())
     }
 
     /// What the administrator has to say to whoever is denied something.

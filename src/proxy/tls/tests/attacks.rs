@@ -4,16 +4,16 @@
 use super::*;
 
 /// A served container whose servers' connections the test answers itself.
-struct Scene {
-    rig: Rig,
-    authority: CertificateDer<'static>,
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
+pub(super) struct Scene {
+    pub(super) rig: Rig,
+    pub(super) authority: CertificateDer<'static>,
+    pub(super) listener: TcpListener,
+    pub(super) acceptor: TlsAcceptor,
 }
 
 impl Scene {
     /// One with these rules, and a server that is vouched for in this name, and speaks these.
-    async fn new(allow: &[&str], vouched_for: &str, alpn: &[&[u8]]) -> Self {
+    pub(super) async fn new(allow: &[&str], vouched_for: &str, alpn: &[&[u8]]) -> Self {
         let (mut rig, listener) = Rig::new(allow, &[]).await;
         let made = generate_simple_self_signed([vouched_for.to_owned()]).unwrap();
         let authority = Authority::new().unwrap();
@@ -36,7 +36,7 @@ impl Scene {
 }
 
 /// Reads a head, and forgets it.
-async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut heard = Vec::new();
     while !heard.ends_with(b"\r\n\r\n") {
         heard.push(stream.read_u8().await.unwrap());
