@@ -44,6 +44,7 @@ mod rig;
 pub mod splice;
 pub mod stream;
 pub mod tls;
+pub mod told;
 pub mod udp;
 
 use std::convert::Infallible;
@@ -160,7 +161,7 @@ impl Filter {
             denied_note: task.denied_note.map(Arc::from),
             denied_names: task.denied_names,
             egress: Arc::new(Egress::by(task.exit)),
-            inside: Inside::by(None),
+            inside: sockets.way_back(),
             sockets,
             trust: task.trust,
             interception: None,
@@ -221,7 +222,9 @@ impl Filter {
             let interception = Interception::new(&trust).context("prepare to intercept TLS")?;
             self.interception = Some(Arc::new(interception));
         }
-        self.inside = Inside::by(confinement::confine(cell)?);
+        if let Some(resident) = confinement::confine(cell)? {
+            self.inside = Inside::Thread(resident);
+        }
         self.judge.journal.with_file(|record| {
             let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
             confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())
