@@ -87,7 +87,10 @@ impl Sockets {
     /// As [`Self::open`].
     pub fn open_for_outsider() -> io::Result<Self> {
         let sockets = Self::open()?;
-        let answering = sockets.icmp.iter().map(|(is_v4, _)| RawAnswers::open(*is_v4));
+        let answering = sockets
+            .icmp
+            .iter()
+            .map(|(is_v4, _)| RawAnswers::open(*is_v4));
         Ok(Self {
             answering: RawAnswers::by(answering.collect::<io::Result<_>>()?),
             ..sockets
@@ -182,7 +185,10 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
     let datagrams = Arc::new(Datagrams {
         relay,
         icmp: sockets.icmp,
-        told: sockets.told.as_ref().map(|told| Arc::clone(&told.datagrams)),
+        told: sockets
+            .told
+            .as_ref()
+            .map(|told| Arc::clone(&told.datagrams)),
         dns: Arc::clone(&dns),
     });
     let handshakes = Arc::new(Handshakes::new());

@@ -95,7 +95,9 @@ impl RawAnswers {
 
     /// All of them.
     pub(super) fn each(&self) -> impl Iterator<Item = (bool, BorrowedFd<'_>)> {
-        self.0.iter().map(|(is_v4, socket)| (*is_v4, socket.as_fd()))
+        self.0
+            .iter()
+            .map(|(is_v4, socket)| (*is_v4, socket.as_fd()))
     }
 
     fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> io::Result<()> {

@@ -179,7 +179,12 @@ impl ToldDatagrams {
     }
 
     /// Answers in the name of `from`.
-    pub(super) fn answer(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
+    pub(super) fn answer(
+        &self,
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+    ) -> io::Result<()> {
         self.0.send_now(&framed(ANSWER, from, to, payload))
     }
 
@@ -231,11 +236,10 @@ fn ends(source: SocketAddr, destination: SocketAddr) -> [u8; 2 * END] {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        for (byte, of) in end.iter_mut().zip(
-            ip.octets()
-                .into_iter()
-                .chain(address.port().to_be_bytes()),
-        ) {
+        for (byte, of) in end
+            .iter_mut()
+            .zip(ip.octets().into_iter().chain(address.port().to_be_bytes()))
+        {
             *byte = of;
         }
     }
