@@ -10,6 +10,7 @@ pub mod fork;
 pub mod links;
 pub mod memory;
 pub mod mountinfo;
+pub mod mounts;
 pub mod netlink;
 pub mod netns;
 mod passwd;
