@@ -7,6 +7,7 @@ pub mod confine;
 pub mod exec;
 pub mod file;
 pub mod fork;
+pub mod inherited;
 pub mod links;
 pub mod memory;
 pub mod mountinfo;
