@@ -56,6 +56,15 @@ impl Inside {
 }
 
 impl Answerer {
+    /// By this socket.
+    #[cfg(test)]
+    pub(super) fn by_socket(socket: UdpSocket) -> io::Result<Self> {
+        Ok(Self {
+            from: socket.local_addr()?,
+            by: By::Socket(socket),
+        })
+    }
+
     /// Sends one datagram, with best effort, as on any network: the other end's buffer may be full, or
     /// its socket closed.
     pub fn send(&self, payload: &[u8], to: SocketAddr) {

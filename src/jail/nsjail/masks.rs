@@ -116,7 +116,7 @@ impl Masks {
         }
         let first = hidden
             .first()
-            .or(read_only.first())
+            .or_else(|| read_only.first())
             .map(|path| path.display().to_string());
         mounts::be_own().map_err(|error| {
             anyhow!(
