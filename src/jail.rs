@@ -3,7 +3,7 @@
 //!
 //! Three types, by what stands between the command and the network: `nsjail` (namespaces of its own,
 //! captured by the kernel), `notify` (a supervisor that makes its sockets) and `landjail`. What differs
-//! between them ends with [`jailed::Jailed`]; all else is one story ([`run`]).
+//! between them ends with `jailed::Jailed`; all else is one story ([`run`]).
 //!
 //! Invariant: nothing of the command runs before all is ready, and nothing of it runs on without its
 //! filter. It is told in one sentence why it can't be jailed, and isn't run then.
