@@ -18,8 +18,16 @@ use std::path::{Path, PathBuf};
 /// they are.
 const NO_LIMITS: [(&str, &str, &str); 57] = [
     ("proxy/told.rs", "ANSWER", "the number of a kind of message"),
-    ("proxy/told.rs", "END", "the length of an address and a port"),
-    ("proxy/told.rs", "REFUSED", "the number of a kind of message"),
+    (
+        "proxy/told.rs",
+        "END",
+        "the length of an address and a port",
+    ),
+    (
+        "proxy/told.rs",
+        "REFUSED",
+        "the number of a kind of message",
+    ),
     (
         "proxy/awaited.rs",
         "REMEMBERED",

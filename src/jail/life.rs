@@ -14,6 +14,7 @@ use crate::sys::fork::Child;
 use crate::sys::process::Process;
 use crate::sys::reaper;
 use crate::sys::signal::{self, CallersSignals, Ends};
+use crate::sys::socket;
 
 /// Where the target's side fails, the jail is told why; this is only for whoever looks at processes.
 const FAILED: i32 = 1;
@@ -72,11 +73,11 @@ fn init(
     let code = loop {
         match wait(&ends, &above, Some(outer))? {
             Event::Gone => break None,
-            Event::Heard => {
-                if let Some(ToInner::Signal(number)) = hear(outer)? {
-                    signal::send(child.pid(), number);
-                }
-            }
+            Event::Heard => match hear(outer)? {
+                Some(ToInner::Signal(number)) => signal::send(child.pid(), number),
+                Some(ToInner::Connect(port)) => connect(outer, port)?,
+                _ => {}
+            },
             Event::Ended => {
                 if let Some(code) = reaper::bury(child.pid())? {
                     break Some(code);
@@ -90,6 +91,15 @@ fn init(
         Outer(outer).tell(&ToJail::Ended(code))?;
     }
     Ok(code.map_or(FAILED, i32::from))
+}
+
+/// Makes a connection to a server of the target's. Never waits: a server that takes none would have the
+/// init deaf.
+fn connect(outer: &Channel, port: u16) -> io::Result<()> {
+    match socket::to_own_port(port) {
+        Ok(connection) => Outer(outer).hand_connection(connection.as_fd()),
+        Err(_) => Outer(outer).tell(&ToJail::NotConnected),
+    }
 }
 
 /// The target, until it is its program.
