@@ -35,6 +35,12 @@ pub trait Renew: fmt::Debug + Send {
     fn renew(&self) -> io::Result<File>;
 }
 
+impl Renew for Box<dyn Renew> {
+    fn renew(&self) -> io::Result<File> {
+        self.as_ref().renew()
+    }
+}
+
 /// An audit file by its path, for who may open and rename it.
 #[derive(Debug)]
 pub struct AtPath {
@@ -79,6 +85,35 @@ impl Renew for AtPath {
         let file = append_to(&self.path)?;
         self.inode.store(file.metadata()?.ino(), Relaxed);
         Ok(file)
+    }
+}
+
+/// Until there is a source ([`super::Journal::come_from`]).
+#[derive(Debug)]
+struct NoOther;
+
+impl Renew for NoOther {
+    fn renew(&self) -> io::Result<File> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A stream that somebody reads, such as standard error.
+#[derive(Debug)]
+pub struct Stream(File);
+
+impl Stream {
+    /// This one.
+    #[must_use]
+    pub fn of(stream: File) -> Self {
+        Self(stream)
+    }
+}
+
+impl Renew for Stream {
+    /// There is no other.
+    fn renew(&self) -> io::Result<File> {
+        self.0.try_clone()
     }
 }
 
@@ -147,6 +182,22 @@ impl LineFile {
             next,
             torn,
         })
+    }
+
+    /// Writes to a stream, which is never full.
+    pub(super) fn stream(file: File, header: Header) -> Self {
+        Self {
+            source: Box::new(NoOther),
+            length: 0,
+            file,
+            looked: Instant::now(),
+            rotate_at: u64::MAX,
+            header,
+            begun: false,
+            left: false,
+            next: 1,
+            torn: false,
+        }
     }
 
     /// Has another source from now on, of files that are full at the same size.

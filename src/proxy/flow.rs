@@ -14,7 +14,8 @@ use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{
-    Attempt, Denial, Denials, Hostname, Permit, Protocol, UpstreamAddr, stands_for_denied,
+    Attempt, Denial, Denials, DeniedNames, Hostname, Permit, Protocol, UpstreamAddr,
+    stands_for_denied,
 };
 
 /// What all connections of a gateway are served with.
@@ -34,6 +35,8 @@ pub(super) struct ConnectionServices {
     pub(super) interception: Option<Arc<Interception>>,
     /// What the administrator has to say to whoever is denied something.
     pub(super) denied_note: Option<Arc<str>>,
+    /// How questions for denied names are answered.
+    pub(super) denied_names: DeniedNames,
 }
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
@@ -158,17 +161,23 @@ impl Flow {
         self.services.judge.policy.reads_requests(self.destination)
     }
 
-    /// Whether TLS to this name is to be intercepted: at the address that stands for denied names, to
-    /// tell of the denial, any that may be.
+    /// Whether TLS to this name is to be intercepted: where denied names lead, any that may be, so that
+    /// its client is told why.
     pub(super) fn intercepts(&self, name: &Hostname) -> bool {
         let policy = &self.services.judge.policy;
-        let tells = stands_for_denied(self.destination.ip()) && self.interception().is_some();
+        let tells = self.is_for_a_denied_name() && self.interception().is_some();
         policy.intercepts(name, self.destination) || (tells && !policy.passes_through(name))
     }
 
     /// What intercepts TLS, where the container trusts it.
     pub(super) fn interception(&self) -> Option<&Interception> {
         self.services.interception.as_deref()
+    }
+
+    /// Whether it leads to where denied names do, whose clients are told why.
+    pub(super) fn is_for_a_denied_name(&self) -> bool {
+        self.services.denied_names == DeniedNames::Answer
+            && stands_for_denied(self.destination.ip())
     }
 
     /// What the administrator has to say to whoever is denied something.

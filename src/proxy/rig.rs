@@ -20,7 +20,7 @@ use super::pool::Pool;
 use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::test_attempts;
-use crate::policy::{Hostname, Permit, UpstreamAddr};
+use crate::policy::{DeniedNames, Hostname, Permit, UpstreamAddr};
 
 /// What every name resolves to, and every client believes it talks to. For documentation, so the
 /// policy lets it pass.
@@ -33,6 +33,8 @@ pub(super) struct Rig {
     served: Mutex<Vec<JoinHandle<()>>>,
     /// What intercepts TLS.
     pub(super) interception: Option<Arc<Interception>>,
+    /// How questions for denied names are answered.
+    pub(super) denied_names: DeniedNames,
 }
 
 impl Rig {
@@ -58,6 +60,7 @@ impl Rig {
                 pool: Arc::default(),
                 served,
                 interception: None,
+                denied_names: DeniedNames::default(),
             },
             listener,
         )
@@ -73,6 +76,7 @@ impl Rig {
             outside: Arc::new(self.outside.clone()),
             interception: self.interception.clone(),
             denied_note: None,
+            denied_names: self.denied_names,
         };
         Flow::new(Arc::new(services), source, destination)
     }

@@ -20,14 +20,69 @@ use super::process;
 /// # Errors
 /// What the system calls give: the caller must not go on then.
 pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    nix::sys::prctl::set_dumpable(false)?;
+    be_closed_to_others()?;
     nix::sys::prctl::set_no_new_privs()?;
     let keep: CapsHashSet = capabilities.iter().copied().collect();
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
     caps::clear(None, CapSet::Bounding).map_err(io::Error::other)?;
     caps::set(None, CapSet::Effective, &keep).map_err(io::Error::other)?;
     caps::set(None, CapSet::Permitted, &keep).map_err(io::Error::other)
+}
+
+/// The same for a process that may not have the right to bound what it could gain: it keeps at most
+/// these, of what it has. Without new privileges none can be gained by `exec`.
+///
+/// # Errors
+/// What the system calls give.
+pub fn keep_at_most(capabilities: &[Capability]) -> io::Result<()> {
+    be_closed_to_others()?;
+    bound_to(capabilities)
+}
+
+/// Leaves no core dump, and isn't traced or read by others of its user.
+///
+/// # Errors
+/// What the system calls give.
+pub fn be_closed_to_others() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(nix::sys::prctl::set_dumpable(false)?)
+}
+
+/// Can't gain privileges by `exec`, and keeps at most these capabilities, of what it has: in every
+/// set, as far as it has the right to bound the last of them.
+///
+/// # Errors
+/// What the system calls give.
+pub fn bound_to(capabilities: &[Capability]) -> io::Result<()> {
+    nix::sys::prctl::set_no_new_privs()?;
+    let at_most: CapsHashSet = capabilities.iter().copied().collect();
+    let of = |set| -> io::Result<CapsHashSet> {
+        let held = caps::read(None, set).map_err(io::Error::other)?;
+        Ok(held.intersection(&at_most).copied().collect())
+    };
+    if has(Capability::CAP_SETPCAP)? {
+        let bounding = caps::read(None, CapSet::Bounding).map_err(io::Error::other)?;
+        for one in bounding.difference(&at_most) {
+            caps::drop(None, CapSet::Bounding, *one).map_err(io::Error::other)?;
+        }
+    }
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        caps::set(None, set, &of(set)?).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// Whether this thread has a capability and may use it.
+///
+/// # Errors
+/// What `capget(2)` gives.
+pub fn has(capability: Capability) -> io::Result<bool> {
+    caps::has_cap(None, CapSet::Effective, capability).map_err(io::Error::other)
 }
 
 /// What links and their addresses need, and sockets that speak for others.

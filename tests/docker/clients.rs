@@ -1,9 +1,9 @@
 //! Containers with real clients of TLS of all kinds, as Debian has them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use test_support::bed::{Bed, unique};
-use test_support::command::{Answer, shell};
+use test_support::command::{Answer, run, shell};
 use test_support::programs::REPOSITORY;
 
 /// The image, as `scripts/trust-image` makes it. It doesn't know the little internet's authority.
@@ -26,6 +26,14 @@ const MODULES: [&str; 8] = [
     "/machine/usr/lib/node_modules:/usr/lib/node_modules:ro",
 ];
 
+/// A volume with cargo, which machines have from rustup: it is at `/cargo`.
+pub(crate) fn cargo(bed: &Bed) -> String {
+    let sysroot = run(10, &["rustc", "--print", "sysroot"]);
+    let program = Path::new(sysroot.must_succeed().stdout.trim()).join("bin/cargo");
+    std::fs::copy(program, bed.path("cargo")).unwrap();
+    format!("{}:/cargo:ro", bed.path("cargo").display())
+}
+
 /// A container of the image.
 pub(crate) struct Client<'bed> {
     bed: &'bed Bed,
@@ -36,11 +44,7 @@ pub(crate) struct Client<'bed> {
 impl<'bed> Client<'bed> {
     /// One that knows the roots of this machine, as any container from a registry would.
     pub(crate) fn start(bed: &'bed Bed, runtime: &str) -> Self {
-        if !has_image(bed, CLIENTS) {
-            let script = "\"$1\" 2>/dev/null | docker --host \"unix://$2\" import - \"$3\"";
-            let program = PathBuf::from(REPOSITORY).join("scripts/trust-image");
-            shell(script, &[program, bed.path("docker.sock"), CLIENTS.into()]);
-        }
+        image(bed);
         Self::of(bed, CLIENTS, runtime, &[])
     }
 
@@ -88,6 +92,16 @@ impl Drop for Client<'_> {
     fn drop(&mut self) {
         self.bed.docker(&["rm", "--force", &self.name]);
     }
+}
+
+/// The image, made if it isn't there yet; gives its name.
+pub(crate) fn image(bed: &Bed) -> &'static str {
+    if !has_image(bed, CLIENTS) {
+        let script = "\"$1\" 2>/dev/null | docker --host \"unix://$2\" import - \"$3\"";
+        let program = PathBuf::from(REPOSITORY).join("scripts/trust-image");
+        shell(script, &[program, bed.path("docker.sock"), CLIENTS.into()]);
+    }
+    CLIENTS
 }
 
 fn has_image(bed: &Bed, image: &str) -> bool {

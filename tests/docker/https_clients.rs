@@ -7,11 +7,14 @@ use test_support::programs::build_go_program;
 
 use crate::clients::{Client, JAVA};
 use crate::https::RUNTIME;
+use crate::servers::PROGRAMS;
 
 pub(crate) const TESTS: &[Test] = &[
     ("of_all_kinds_work_as_they_come", all_kinds),
     ("that_trust_roots_of_their_own_are_told_of", of_their_own),
 ];
+
+pub(crate) const BROWSER_TESTS: &[Test] = &[("trusts_what_its_own_store_is_given", chromium)];
 
 /// Says who answered.
 const ANSWERED: &str = "I am allowed.test at 198.51.100.10";
@@ -145,13 +148,15 @@ pub(crate) const PINNED: &str = "it asked for nothing: if it is a client that tr
 fn of_their_own(bed: &Bed) {
     let own = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /dev/null -out /tmp/own.pem -days 9 -subj /CN=own 2>/dev/null;";
     let pin = "--pinnedpubkey sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    for (flags, code, advice) in [
-        ("--cacert /tmp/own.pem", 60, OF_ITS_OWN),
-        ("--tls-max 1.2 --cacert /tmp/own.pem", 60, OF_ITS_OWN),
-        (pin, 90, PINNED),
+    let curl = |flags: &str| format!("{own} curl -sS -m 10 {flags} https://allowed.test/open/a");
+    let webpki = format!("{}:/webpki:ro", bed.path("bin/webpki").display());
+    for (script, code, advice) in [
+        (curl("--cacert /tmp/own.pem"), 60, OF_ITS_OWN),
+        (curl("--tls-max 1.2 --cacert /tmp/own.pem"), 60, OF_ITS_OWN),
+        (curl(pin), 90, PINNED),
+        ("/webpki allowed.test /open/a".to_owned(), 1, OF_ITS_OWN),
     ] {
-        let client = Client::knowing(bed, RUNTIME, &[]);
-        let script = format!("{own} curl -sS -m 10 {flags} https://allowed.test/open/a");
+        let client = Client::knowing(bed, RUNTIME, &["-v", &webpki]);
         let answer = client.exec(&script);
         assert_eq!(answer.code, code, "{answer:?}");
         let id = client.id();
@@ -162,4 +167,27 @@ fn of_their_own(bed: &Bed) {
             "{script}: {all:#?}"
         );
     }
+}
+
+/// It reads no list of roots of the system's, and no variable: what README says to do about that.
+fn chromium(bed: &Bed) {
+    let flags = [&PROGRAMS[..], &["--shm-size", "256m"]].concat();
+    let container = bed.start_with(RUNTIME, &flags, &["sleep", "600"]);
+    let dump = |path: &str| {
+        let script = format!(
+            "export HOME=/tmp; chromium-headless-shell --no-sandbox --dump-dom --disable-gpu --no-first-run \
+                --disable-background-networking --user-data-dir=/tmp/profile --timeout=20000 https://allowed.test{path} 2>/tmp/said"
+        );
+        container.exec(&script).stdout
+    };
+    let unknown = dump("/open/a");
+    assert!(!unknown.contains("I am allowed.test"), "{unknown}");
+    // Chromium has made the store by now.
+    let store = "HOME=/tmp; certutil -d sql:$HOME/.local/share/pki/nssdb -A -t C,, -n boundary -i /dev/boundary/authority.pem </dev/null";
+    container.exec(store).must_succeed();
+    let answered = dump("/open/a");
+    assert!(answered.contains("I am allowed.test"), "{answered}");
+    let denied = dump("/shut/a");
+    let page = "<p>denied: GET allowed.test/shut/a: no rule allows it</p>";
+    assert!(denied.contains(page), "{denied}");
 }

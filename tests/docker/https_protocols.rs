@@ -5,7 +5,7 @@ use test_support::bed::{Bed, records};
 use test_support::docker::Container;
 use test_support::harness::Test;
 
-use crate::clients::Client;
+use crate::clients::{Client, cargo};
 use crate::https::RUNTIME;
 use crate::https_world::python;
 use crate::memory::Gateway;
@@ -269,18 +269,49 @@ hash = hashlib.sha512(open('/srv/npm/small-1.0.0.tgz', 'rb').read()).digest()
 dist = dict(tarball='https://allowed.test:8448/open/files/npm/small-1.0.0.tgz', integrity='sha512-' + base64.b64encode(hash).decode())
 version = dict(name='small', version='1.0.0', dist=dist)
 open('/srv/npm/small', 'w').write(json.dumps({'name': 'small', 'dist-tags': {'latest': '1.0.0'}, 'versions': {'1.0.0': version}}))
+manifest, source = '[package]\\nname = \"small\"\\nversion = \"1.0.0\"\\n[workspace]\\n', b'// a small package'
+for folder in ['small-1.0.0', 'git']:
+    os.makedirs(folder + '/src')
+    open(folder + '/Cargo.toml', 'w').write(manifest.replace('small', 'other') if folder == 'git' else manifest)
+    open(folder + '/src/lib.rs', 'wb').write(source)
+os.makedirs('/srv/cargo/sm/al')
+with tarfile.open('/srv/cargo/small.crate', 'w:gz') as tar: tar.add('small-1.0.0')
+hash = hashlib.sha256(open('/srv/cargo/small.crate', 'rb').read()).hexdigest()
+version = dict(name='small', vers='1.0.0', deps=[], cksum=hash, features={}, yanked=False)
+open('/srv/cargo/sm/al/small', 'w').write(json.dumps(version))
+open('/srv/cargo/config.json', 'w').write(json.dumps(dict(dl='https://allowed.test:8448/open/files/cargo/{crate}.crate')))
 END
+    export HOME=/tmp; cd git; git init -q; git add .; git -c user.name=a -c user.email=a@b.dev commit -q -m a; git clone -q --bare . /srv/repo.git
 ";
 
 fn registries(bed: &Bed) {
     let _server = python(bed, 8448, REGISTRIES);
-    let client = Client::knowing(bed, RUNTIME, &[]);
+    let client = Client::knowing(bed, RUNTIME, &["-v", &cargo(bed)]);
     let files = "https://allowed.test:8448/open/files";
     let pip = "export HOME=/tmp; python3 -m pip -q --disable-pip-version-check --no-cache-dir install --target /tmp/p --index-url";
     let npm = "export HOME=/tmp; mkdir -p /tmp/n; cd /tmp/n; node /usr/lib/node_modules/npm/bin/npm-cli.js install --no-audit --no-fund --fetch-retries 0 --registry";
+    // cargo asks which rustc there is, and for nothing else of it.
+    let cargo = |index: &str| {
+        format!(
+            "export HOME=/tmp CARGO_HOME=/tmp/h CARGO_NET_RETRY=0 CARGO_REGISTRIES_OWN_INDEX=sparse+https://allowed.test:8448/{index}/
+            printf '#!/bin/sh\\nprintf \"rustc 1.90.0\\\\nbinary: rustc\\\\nhost: x86_64-unknown-linux-gnu\\\\nrelease: 1.90.0\\\\n\"' >/tmp/rustc
+            chmod +x /tmp/rustc; export RUSTC=/tmp/rustc; rm -rf /tmp/k /tmp/h; mkdir -p /tmp/k/src; cd /tmp/k; : >src/lib.rs; cat >Cargo.toml <<'END'
+[package]
+name = 'k'
+[dependencies]
+small = {{ version = '1', registry = 'own' }}
+other = {{ git = 'https://allowed.test:8448/repo.git' }}
+END
+            /cargo vendor 2>&1"
+        )
+    };
     for script in [
         format!("{pip} {files}/simple/ small 2>&1 && PYTHONPATH=/tmp/p python3 -c 'import small'"),
         format!("{npm} {files}/npm/ small 2>&1 && node -e 'require(\"small\")'"),
+        format!(
+            "{} && ls vendor/other/Cargo.toml && cat vendor/small/src/lib.rs",
+            cargo("open/files/cargo")
+        ),
     ] {
         let answer = client.exec(&script);
         assert!(
@@ -294,6 +325,7 @@ fn registries(bed: &Bed) {
             "{pip} {files}/simple/ https://allowed.test:8448/shut/small-1.0-py3-none-any.whl 2>&1"
         ),
         format!("{npm} https://allowed.test:8448/shut/npm/ other 2>&1"),
+        cargo("shut/cargo"),
     ] {
         let answer = client.exec(&script);
         assert!(answer.must_fail().stdout.contains("403"), "{answer:?}");

@@ -27,6 +27,7 @@ mod clients;
 mod composed;
 mod control;
 mod denials;
+mod denied_clients;
 mod endings;
 mod far_attacks;
 mod far_end;
@@ -36,6 +37,7 @@ mod filter;
 mod https;
 mod https_clients;
 mod https_http2;
+mod https_key;
 mod https_protocols;
 mod https_rules;
 mod https_world;
@@ -53,6 +55,7 @@ mod side_by_side;
 mod status;
 mod transparency;
 mod trust;
+mod trust_systems;
 
 use libtest_mimic::Trial;
 use test_support::bed::Bed;
@@ -88,7 +91,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 34] = [
+const GROUPS: [Group; 38] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -137,7 +140,15 @@ const GROUPS: [Group; 34] = [
     group("https", https::TESTS),
     Group {
         program: Some("keytool"),
+        ..group("denied_clients", denied_clients::TESTS)
+    },
+    Group {
+        program: Some("keytool"),
         ..group("https_clients", https_clients::TESTS)
+    },
+    Group {
+        program: Some("chromium-headless-shell"),
+        ..group("https_browser", https_clients::BROWSER_TESTS)
     },
     Group {
         program: Some("keytool"),
@@ -148,11 +159,16 @@ const GROUPS: [Group; 34] = [
         ..group("https_large", https_protocols::LARGE)
     },
     group("https_rules", https_rules::TESTS),
+    group("https_key", https_key::TESTS),
     group("https_wrong", https_wrong::TESTS),
     group("trust", trust::TESTS),
     Group {
         program: Some("keytool"),
         ..group("trust_clients", trust::CLIENT_TESTS)
+    },
+    Group {
+        program: Some("trust"),
+        ..group("trust_systems", trust_systems::TESTS)
     },
     group("nesting", nesting::TESTS),
     Group {
@@ -181,6 +197,7 @@ fn main() {
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .chain(with_programs(&suite, "https_http2", https_http2::TESTS))
         .chain(with_programs(&suite, "denials", denials::TESTS))
+        .chain(on_newer_debian(&suite))
         .collect();
     suite.conclude(trials);
 }
@@ -195,6 +212,19 @@ fn with_programs<'suite>(
         .iter()
         .filter(|_| docker::runtime() != "runc")
         .map(move |(program, test)| needing(suite.trial(group, *test), Some(program)))
+}
+
+/// Tests of another system, where it is there.
+fn on_newer_debian(suite: &Suite) -> impl Iterator<Item = Trial> + use<'_> {
+    let tests = trust_systems::NEWER_DEBIAN.iter();
+    let tests = tests.filter(|_| docker::runtime() != "runc");
+    tests.map(|test| {
+        let trial = suite.trial("trust_systems", *test);
+        match trust_systems::newer_debian().exists() {
+            true => trial,
+            false => not_here(trial, "scripts/newer-docker"),
+        }
+    })
 }
 
 fn trial(suite: &Suite, group: &Group, test: Test, engine: Option<u32>) -> Trial {

@@ -16,6 +16,7 @@
     reason = "the bed is made of other programs"
 )]
 
+mod old_tls;
 mod pairing;
 mod report;
 mod row;

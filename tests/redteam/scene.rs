@@ -12,6 +12,7 @@ use test_support::docker::{Container, IMAGE, engine_version};
 use test_support::hosts::ATTACKER;
 use test_support::programs::REPOSITORY;
 
+use crate::old_tls::OldTls;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
 use crate::row::{Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) bed: Bed,
     neighbour: (Ipv4Addr, Ipv6Addr),
     internet: Capture,
+    _old_tls: OldTls,
 }
 
 /// Which of the two ways of attaching networks this run's Docker has.
@@ -92,11 +94,13 @@ impl World {
             inspect("IPAddress").parse().unwrap(),
             inspect("GlobalIPv6Address").parse().unwrap(),
         );
+        let old_tls = OldTls::start(&bed);
         let internet = Capture::begin(&bed, &bed.inside("/run/netns/internet"), "outside", "in");
         Self {
             bed,
             neighbour,
             internet,
+            _old_tls: old_tls,
         }
     }
 }
@@ -193,6 +197,19 @@ impl<'a> Scene<'a> {
             Family::V4 => self.world.neighbour.0.into(),
             Family::V6 => self.world.neighbour.1.into(),
         }
+    }
+
+    /// The authority that another container trusts.
+    pub(crate) fn authority_of_another(&self) -> String {
+        let runtime = if self.filtered { "boundary" } else { "runc" };
+        let another = self.world.bed.start_with(runtime, &[], &["sleep", "600"]);
+        let file = if self.filtered {
+            "/dev/boundary/authority.pem"
+        } else {
+            "/etc/ssl/certs/ca-certificates.crt"
+        };
+        let said = another.exec(&format!("cat {file}"));
+        said.must_succeed().stdout.clone()
     }
 
     /// Lets the attack happen.

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use test_support::hosts::{ALLOWED, RESOLVER, WILD};
 
+use crate::old_tls;
+
 /// So many bytes of a secret in a row have got out: not the whole of it, since errors quote what
 /// they complain of in part.
 const TELLING: usize = 8;
@@ -185,7 +187,7 @@ fn permits_payload(protocol: u8, destination: IpAddr, payload: &[u8], source: Ip
         // Over TCP only when an answer was cut: the little internet never cuts any.
         (6, 80 | 443) => is(&ALLOWED) || is(&WILD),
         // Open whatever is said: what is denied there, is told by the secret.
-        (6, 5432 | 8080) => is(&WILD),
+        (6, 5432 | 8080 | old_tls::PORT) => is(&WILD),
         (1, _) => complains_of_what_came(payload, source),
         _ => false,
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::policy::{Permit, UpstreamAddr};
+use crate::policy::{DeniedNames, Permit, UpstreamAddr};
 use crate::proxy::bench::Bench;
 use crate::proxy::dial::{DialError, Outside};
 use crate::proxy::rig;
@@ -78,6 +78,7 @@ async fn rig() -> Rig {
         }),
         interception: None,
         denied_note: None,
+        denied_names: DeniedNames::default(),
     };
     let handshakes = Arc::new(Handshakes::new());
     let held = Held::new(Arc::new(services), handshakes, PacketSenders::default());

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{Interception, Offer};
 use crate::audit::line::Side;
 use crate::audit::{End, Entry, Kind};
-use crate::policy::{Denial, Hostname, Permit, Protocol, stands_for_denied};
+use crate::policy::{Denial, Hostname, Permit, Protocol};
 use crate::proxy::ahead::{self, Ahead};
 use crate::proxy::close::{alert, close_gently, reset};
 use crate::proxy::dial::DialError;
@@ -92,7 +92,7 @@ fn begin<'f>(
     name: &Hostname,
     hello: &[u8],
 ) -> Result<(&'f Interception, Option<Permit>, Accepted), Denial> {
-    let asks = !stands_for_denied(flow.destination().ip());
+    let asks = !flow.is_for_a_denied_name();
     let permit = asks.then(|| permit(flow, name)).transpose()?;
     let interception = flow.interception();
     let interception = interception.ok_or_else(|| Denial::because(NO_TRUST))?;

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::authority::Authority;
 use super::{Interception, provider};
+use crate::policy::DeniedNames;
 use crate::proxy::rig::Rig;
 
 const NAME: &str = "ok.test";
@@ -88,6 +89,16 @@ async fn client_on(
     root: &CertificateDer<'static>,
     alpn: &[&[u8]],
 ) -> TlsStream<TcpStream> {
+    connected(tcp, name, root, alpn).await.unwrap()
+}
+
+/// What comes of connecting so.
+async fn connected<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    name: &'static str,
+    root: &CertificateDer<'static>,
+    alpn: &[&[u8]],
+) -> std::io::Result<TlsStream<S>> {
     let mut roots = RootCertStore::empty();
     roots.add(root.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(provider())
@@ -96,10 +107,10 @@ async fn client_on(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let name = ServerName::try_from(name).unwrap();
     TlsConnector::from(Arc::new(config))
-        .connect(ServerName::try_from(name).unwrap(), tcp)
+        .connect(name, stream)
         .await
-        .unwrap()
 }
 
 fn acceptor(made: CertifiedKey<rcgen::KeyPair>, alpn: &[&[u8]]) -> TlsAcceptor {
@@ -302,7 +313,8 @@ async fn http_2_within_tls_is_judged_stream_by_stream() {
 
 #[tokio::test]
 async fn a_denied_name_that_leads_to_the_gateway_is_told_why_within_tls() {
-    let world = World::new(&[RULE], true).await;
+    let mut world = World::new(&[RULE], true).await;
+    world.rig.denied_names = DeniedNames::Answer;
     let tcp = world
         .rig
         .client_to("192.0.0.8:443".parse().unwrap(), b"")
@@ -319,4 +331,16 @@ async fn a_denied_name_that_leads_to_the_gateway_is_told_why_within_tls() {
     assert_eq!(world.rig.record().await.verdict, "deny");
 }
 
+#[tokio::test]
+async fn where_denied_names_dont_exist_nobody_gets_a_certificate_for_one() {
+    let world = World::new(&[RULE], true).await;
+    let address = "192.0.0.8:443".parse().unwrap();
+    let tcp = world.rig.client_to(address, b"").await;
+    let refused = connected(tcp, "denied.example", &world.authority, &[]).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("AccessDenied"), "{refused}");
+    assert_eq!(world.rig.record().await.verdict, "deny");
+}
+
 mod attacks;
+mod patience;

@@ -114,7 +114,7 @@ struct Wire {
     server: UdpSocket,
     client: UdpSocket,
     outside: UdpSocket,
-    inside: std::net::UdpSocket,
+    inside: Answerer,
 }
 
 impl Wire {
@@ -127,7 +127,9 @@ impl Wire {
             server,
             client,
             outside,
-            inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+            inside: std::net::UdpSocket::bind("127.0.0.1:0")
+                .and_then(Answerer::by_socket)
+                .unwrap(),
         }
     }
 }

@@ -2,19 +2,19 @@
 //! the way to one.
 
 use super::*;
-use crate::policy::{Policy, PolicySource, TlsSource};
+use crate::policy::{DeniedNames, Policy, PolicySource, TlsSource};
 
 /// A served container whose servers' connections the test answers itself.
-struct Scene {
-    rig: Rig,
-    authority: CertificateDer<'static>,
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
+pub(super) struct Scene {
+    pub(super) rig: Rig,
+    pub(super) authority: CertificateDer<'static>,
+    pub(super) listener: TcpListener,
+    pub(super) acceptor: TlsAcceptor,
 }
 
 impl Scene {
     /// One with these rules, and a server that is vouched for in this name, and speaks these.
-    async fn new(allow: &[&str], vouched_for: &str, alpn: &[&[u8]]) -> Self {
+    pub(super) async fn new(allow: &[&str], vouched_for: &str, alpn: &[&[u8]]) -> Self {
         let (mut rig, listener) = Rig::new(allow, &[]).await;
         let made = generate_simple_self_signed([vouched_for.to_owned()]).unwrap();
         let authority = Authority::new().unwrap();
@@ -37,7 +37,7 @@ impl Scene {
 }
 
 /// Reads a head, and forgets it.
-async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut heard = Vec::new();
     while !heard.ends_with(b"\r\n\r\n") {
         heard.push(stream.read_u8().await.unwrap());
@@ -174,20 +174,6 @@ async fn a_client_that_takes_nothing_stops_its_server_and_goes_on_where_it_was()
     let _server = tokio::join!(served, asked);
 }
 
-/// The first bytes of a client in TLS that wants this server.
-fn hello(name: &'static str) -> Vec<u8> {
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    let name = ServerName::try_from(name).unwrap();
-    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut hello = Vec::new();
-    client.write_tls(&mut hello).unwrap();
-    hello
-}
-
 #[tokio::test]
 async fn a_name_that_is_never_intercepted_is_not_at_the_address_of_denied_names_either() {
     let rules = |of: &[&str]| of.iter().map(ToString::to_string).collect();
@@ -206,12 +192,12 @@ async fn a_name_that_is_never_intercepted_is_not_at_the_address_of_denied_names_
             ..PolicySource::default()
         };
         scene.rig.bench.judge.policy = Arc::new(Policy::compile(&source).unwrap());
-        let denied = "192.0.0.8:443".parse().unwrap();
-        let mut client = scene.rig.client_to(denied, &hello(NAME)).await;
-        let mut heard = [0; 7];
-        client.read_exact(&mut heard).await.unwrap();
-        assert_eq!(heard, [21, 3, 3, 0, 2, 2, 49], "{allow}: no alert");
-        drop(client);
+        scene.rig.denied_names = DeniedNames::Answer;
+        let address = "192.0.0.8:443".parse().unwrap();
+        let tcp = scene.rig.client_to(address, b"").await;
+        let refused = connected(tcp, NAME, &scene.authority, &[]).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("AccessDenied"), "{allow}: {refused}");
         assert!(scene.rig.dialled().is_empty(), "{allow}");
         assert_eq!(scene.rig.record().await.verdict, "deny", "{allow}");
     }
