@@ -2,7 +2,8 @@
 //!
 //! Knows the rule language, but not how decisions are made. Invariant: a suggestion, added to
 //! `allow`, allows the very attempt that it was made for (a property test checks this); if no rule
-//! can, there is no suggestion.
+//! can, or only one that opens whatever is below, there is no suggestion. The attempt is anybody's,
+//! and its words are pasted into policies.
 
 use std::net::IpAddr;
 
@@ -41,16 +42,16 @@ pub(super) fn narrowest_for_name(
         Protocol::Tcp => format!("proto=tcp domain={name}"),
         Protocol::Http | Protocol::Https => format!("domain={name}"),
     };
-    let method = attempt
-        .method
-        .filter(|_| with_request)
-        .map(|method| format!("method={method} "))
-        .unwrap_or_default();
-    let path = attempt
-        .path
-        .filter(|_| with_request)
-        .map(|path| format!(" path={}", patterns(path)))
-        .unwrap_or_default();
+    let method = match attempt.method.filter(|_| with_request) {
+        // A method of its own, and in a rule any.
+        Some("*") => return None,
+        Some(method) => format!("method={method} "),
+        None => String::new(),
+    };
+    let path = match attempt.path.filter(|_| with_request) {
+        Some(path) => format!(" path={}", patterns(path)?),
+        None => String::new(),
+    };
     with_port(format!("{method}{words}{path}"), attempt.protocol, port)
 }
 
@@ -75,20 +76,22 @@ fn with_port(words: String, protocol: Protocol, port: u16) -> Option<String> {
 }
 
 /// What has to stand in a rule for a canonical path: a pattern for each way in which servers read it.
-fn patterns(path: &str) -> String {
-    let other = with_slashes(path).map(|path| pattern(&path));
-    let all = std::iter::once(pattern(path)).chain(other);
-    all.collect::<Vec<_>>().join(",")
+fn patterns(path: &str) -> Option<String> {
+    let other = with_slashes(path);
+    let all = std::iter::once(path).chain(other.as_deref());
+    let all: Option<Vec<_>> = all.map(pattern).collect();
+    Some(all?.join(","))
 }
 
-/// A pattern for one canonical path. A segment that can't be written in a rule becomes `*`.
-fn pattern(path: &str) -> String {
-    let segments = path.split('/').map(|segment| {
-        if segment.contains([',', '*']) {
-            "*"
-        } else {
-            segment
-        }
-    });
-    segments.collect::<Vec<_>>().join("/")
+/// A pattern for one canonical path. A segment that can't be written in a rule becomes `*`; none where
+/// that is the last, since `*` is all that is below there.
+fn pattern(path: &str) -> Option<String> {
+    let is_unwritable = |segment: &str| segment.contains([',', '*']);
+    if path.rsplit('/').next().is_some_and(is_unwritable) {
+        return None;
+    }
+    let segments = path
+        .split('/')
+        .map(|segment| if is_unwritable(segment) { "*" } else { segment });
+    Some(segments.collect::<Vec<_>>().join("/"))
 }

@@ -2,9 +2,9 @@
 //! `path=`.
 //!
 //! Knows nothing of rules or of HTTP messages. Invariant: a path that two servers could read
-//! differently (a backslash, `..;`, `//..`) has no canonical form, and where a rule looks at the
-//! path, a path without one is denied. An encoded slash alone is kept: some servers take it for a
-//! letter of its segment, others for a slash, and rules compare both ([`with_slashes`]).
+//! differently (a backslash, `..;`, `//..`, overlong UTF-8) has no canonical form, and where a rule
+//! looks at the path, a path without one is denied. An encoded slash alone is kept: some servers take
+//! it for a letter of its segment, others for a slash, and rules compare both ([`with_slashes`]).
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,10 @@ use std::fmt::Write as _;
 pub fn normalise_path(path: &str) -> Option<String> {
     let text = recode(path)?;
     let mut segments = text.strip_prefix('/')?.split('/').collect::<Vec<_>>();
-    if segments.iter().any(|segment| is_masked_dots(segment)) || hides_dots(&text) {
+    if segments.iter().any(|segment| is_masked_dots(segment))
+        || hides_dots(&text)
+        || is_overlong(&text)
+    {
         return None;
     }
     let last = segments.pop()?;
@@ -67,6 +70,16 @@ fn hides_dots(path: &str) -> bool {
     let decoded = path.replace(SLASH, "/");
     let is_dots = |segment: &str| [".", ".."].contains(&segment) || is_masked_dots(segment);
     decoded.len() != path.len() && decoded.split('/').any(is_dots)
+}
+
+/// Whether there is a letter of ASCII in more bytes than it takes, which is no UTF-8: lax decoders find
+/// dots and slashes there (`%C0%AE`).
+fn is_overlong(path: &str) -> bool {
+    const BEGINNINGS: [&str; 6] = ["%C0", "%C1", "%E0%80", "%E0%81", "%F0%80%80", "%F0%80%81"];
+    let goes_on = |rest: &str| matches!(rest.as_bytes(), [b'%', b'8' | b'9' | b'A' | b'B', ..]);
+    BEGINNINGS
+        .iter()
+        .any(|begins| path.split(begins).skip(1).any(goes_on))
 }
 
 /// Brings the percent-encoding into its one form: afterwards the text is made of `pchar`s (RFC

@@ -6,7 +6,7 @@
 
 mod image;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -263,20 +263,20 @@ impl Given<'_> {
 
     /// What a Java of the image's trusts, and all that other programs do.
     fn java(&self, store: &JavaStore) -> Vec<jks::Entry> {
-        let mut entries = store.entries.clone();
-        for (number, certificate) in self.all.iter().enumerate() {
-            if !entries
-                .iter()
-                .any(|entry| entry.certificate == *certificate)
-            {
-                entries.push(jks::Entry {
-                    alias: format!("boundary:{number}"),
-                    created: 0,
-                    certificate: certificate.clone(),
-                });
-            }
-        }
-        entries
+        let own: HashSet<_> = store
+            .entries
+            .iter()
+            .map(|entry| &entry.certificate)
+            .collect();
+        let numbered = self.all.iter().enumerate();
+        let more = numbered
+            .filter(|(_, certificate)| !own.contains(certificate))
+            .map(|(number, certificate)| jks::Entry {
+                alias: format!("boundary:{number}"),
+                created: 0,
+                certificate: certificate.clone(),
+            });
+        store.entries.iter().cloned().chain(more).collect()
     }
 
     fn wgetrc(&self, place: &Path) -> Vec<u8> {

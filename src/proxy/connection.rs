@@ -255,11 +255,10 @@ async fn tunnel_tls(
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
-    if let Some(name) = sni.as_ref().map(|said| flow.meant(said)) {
-        let is_told = flow.is_for_a_denied_name() && flow.interception().is_some();
-        if is_told || flow.intercepts(&name) {
-            return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
-        }
+    if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
+        && flow.intercepts(&name)
+    {
+        return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
     }
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;

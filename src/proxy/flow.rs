@@ -161,12 +161,12 @@ impl Flow {
         self.services.judge.policy.reads_requests(self.destination)
     }
 
-    /// Whether TLS to this name is to be intercepted.
+    /// Whether TLS to this name is to be intercepted: where denied names lead, any that may be, so that
+    /// its client is told why.
     pub(super) fn intercepts(&self, name: &Hostname) -> bool {
-        self.services
-            .judge
-            .policy
-            .intercepts(name, self.destination)
+        let policy = &self.services.judge.policy;
+        let tells = self.is_for_a_denied_name() && self.interception().is_some();
+        policy.intercepts(name, self.destination) || (tells && !policy.passes_through(name))
     }
 
     /// What intercepts TLS, where the container trusts it.

@@ -79,8 +79,8 @@ struct OpenStreams {
     short: Notify,
 }
 
-/// A connection. Clones share it. Read and written by [`AsyncRead`] and [`AsyncWrite`]; who moves
-/// its bytes otherwise says how many.
+/// A connection. Clones share it. Read and written by [`AsyncRead`](tokio::io::AsyncRead) and
+/// [`AsyncWrite`](tokio::io::AsyncWrite); who moves its bytes otherwise says how many.
 #[derive(Debug, Clone)]
 pub struct Stream(Arc<Socket>);
 

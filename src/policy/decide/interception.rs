@@ -19,12 +19,18 @@ impl Policy {
     /// passed on unread.
     #[must_use]
     pub fn intercepts(&self, name: &Hostname, destination: SocketAddr) -> bool {
-        !self.tls.passes_through(name)
+        !self.passes_through(name)
             && match self.tls.intercept {
                 Intercept::Never => false,
                 Intercept::Auto => self.asks_for_requests(name, destination),
                 Intercept::Always => true,
             }
+    }
+
+    /// Whether TLS to this name is never intercepted, wherever its client addressed it to.
+    #[must_use]
+    pub fn passes_through(&self, name: &Hostname) -> bool {
+        self.tls.passes_through(name)
     }
 
     /// Whether any TLS could be intercepted, so that the container has to trust its gateway.
@@ -49,7 +55,7 @@ impl Policy {
 
     /// Why the request of an attempt wasn't read, in words.
     pub(super) fn why_unread(&self, attempt: &Attempt<'_>) -> &'static str {
-        let passes = |name| self.tls.passes_through(name);
+        let passes = |name| self.passes_through(name);
         match attempt.protocol {
             Protocol::Https if attempt.name.is_some_and(passes) => {
                 "its name is in tls.passthrough, so its requests are not read"

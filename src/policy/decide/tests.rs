@@ -510,6 +510,21 @@ fn a_denial_names_the_narrowest_rule_that_would_allow_it() {
 }
 
 #[test]
+fn nobody_can_have_a_wildcard_suggested_that_opens_more_than_was_asked_for() {
+    let policy = policy(&["method=GET domain=api.test path=/v1/x"], &[]);
+    for (method, path) in [
+        ("GET", "/*"),
+        ("GET", "/v2/*"),
+        ("GET", "/a,b"),
+        ("GET", "/a%2F*"),
+        ("*", "/v1/x"),
+    ] {
+        let denial = Try::http(method, "api.test", path).denial(&policy);
+        assert_eq!(denial.suggestion, None, "{method} {path}");
+    }
+}
+
+#[test]
 fn a_denial_says_when_a_rule_needed_what_https_hides() {
     let policy = policy(&["method=GET domain=api.test"], &[]);
     assert_eq!(

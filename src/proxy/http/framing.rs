@@ -95,6 +95,8 @@ pub(super) struct Chunks {
     /// Of the line that is being read among the trailers, the beginning.
     trailer: Vec<u8>,
     after_cr: bool,
+    /// Within quotes of an extension.
+    quoted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl Chunks {
             lines: 0,
             trailer: Vec::new(),
             after_cr: false,
+            quoted: false,
         }
     }
 
@@ -166,8 +169,15 @@ impl Chunks {
             {
                 State::Extension
             }
+            // Some read on to the quote's end, over the line's.
+            (State::Extension, b'\r') if self.quoted && self.strictness == Strictness::Request => {
+                return Err(MALFORMED);
+            }
             (State::Extension, b'\r') => State::SizeEnd,
-            (State::Extension, b'\t' | b' '..=b'~') => State::Extension,
+            (State::Extension, b'\t' | b' '..=b'~') => {
+                self.quoted ^= byte == b'"';
+                State::Extension
+            }
             (State::SizeEnd, b'\n') => self.size_read(),
             (State::DataEnd, b'\r') => State::DataEndLf,
             (State::DataEndLf, b'\n') => State::Size,
@@ -188,7 +198,7 @@ impl Chunks {
     }
 
     fn size_read(&mut self) -> State {
-        self.digits = 0;
+        (self.digits, self.quoted) = (0, false);
         if self.left == 0 {
             return State::Trailer;
         }
@@ -278,6 +288,8 @@ mod tests {
             "3 \r\nabc\r\n",
             "3;a\nb\r\nabc\r\n",
             "3;a\rb\r\nabc\r\n",
+            "3;a=\"b\r\nabc\r\n",
+            "0;a=\"\r\n\r\n",
             "11111111111111111\r\n",
             "g\r\n",
             "0\r\nHost: b.test\r\n\r\n",

@@ -236,7 +236,12 @@ fn read_line<'a>(line: Line<'a>, before: Before) -> Result<Read<'a>, Ambiguous> 
 /// head (RFC 9110 6.5.1), so none of what matters there may come late.
 pub(super) fn is_late_field(line: &[u8]) -> bool {
     let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-    has_plain_name(line) && key(name).is_none()
+    has_plain_name(line) && !decides(name)
+}
+
+/// Whether a field of this name decides what a message is.
+pub(super) fn decides(name: &[u8]) -> bool {
+    key(name).is_some()
 }
 
 fn key(name: &[u8]) -> Option<Key> {

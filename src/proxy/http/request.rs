@@ -363,6 +363,11 @@ fn without_port(text: &str) -> Option<&str> {
     }
 }
 
+/// Whether a field may stand behind a body.
+pub(in crate::proxy) fn may_be_late(name: &str) -> bool {
+    !head::decides(name.as_bytes())
+}
+
 /// How long the body is (RFC 9112 6.3).
 fn framing(fields: &[Field<'_>], version: Version) -> Result<Framing, BadRequest> {
     let lengths: Vec<_> = lines_of(fields, Key::ContentLength).collect();

@@ -10,10 +10,12 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
 
 use super::request::size;
 use super::window::Window;
 use crate::audit::Traffic;
+use crate::proxy::http::request::may_be_late;
 
 /// Frames of one body that wait to be written to a connection at the same time. Further ones are
 /// put together first.
@@ -337,6 +339,12 @@ impl Body {
                 return Poll::Ready(Ok(()));
             }
         };
+        // A server may merge trailers into the head (RFC 9110 6.5.1): none may decide about the request.
+        let decides = |trailers: &HeaderMap| !trailers.keys().all(|key| may_be_late(key.as_str()));
+        if self.way.direction == Direction::Out && trailers.as_ref().is_some_and(decides) {
+            self.state = State::Broken(Reason::PROTOCOL_ERROR.into());
+            return Poll::Ready(Ok(()));
+        }
         self.state = State::Over;
         let Some(trailers) = trailers else {
             return Poll::Ready(self.send(Bytes::new(), true));

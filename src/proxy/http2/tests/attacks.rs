@@ -86,3 +86,38 @@ async fn several_that_wait_for_what_a_server_takes_hear_it_all() {
     first.abort();
     serving.abort();
 }
+
+/// Whether a request with this field behind its body comes to the server, whole.
+async fn comes_with(trailer: (&'static str, &str)) -> bool {
+    let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
+    let mut client = Client::of(&rig).await;
+    let (response, mut body) = client.begin(post("http://a.example/")).await;
+    body.send_data("hello".into(), false).unwrap();
+    body.send_trailers(fields(&[trailer])).unwrap();
+    let mut server = accept(&outside).await;
+    let (request, _respond) = timeout(SOON, server.accept())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    let driven = tokio::spawn(async move { while server.accept().await.is_some() {} });
+    let came = timeout(SOON, whole(&mut request.into_body()))
+        .await
+        .unwrap();
+    drop(response);
+    client.end().await;
+    driven.abort();
+    came.is_ok()
+}
+
+#[tokio::test]
+async fn what_decides_about_a_request_never_comes_behind_its_body() {
+    assert!(comes_with(("x-sum", "5")).await);
+    for trailer in [
+        ("host", "b.example"),
+        ("content-length", "0"),
+        ("expect", "100-continue"),
+    ] {
+        assert!(!comes_with(trailer).await, "{trailer:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! the way to one.
 
 use super::*;
+use crate::policy::{DeniedNames, Policy, PolicySource, TlsSource};
 
 /// A served container whose servers' connections the test answers itself.
 pub(super) struct Scene {
@@ -171,4 +172,33 @@ async fn a_client_that_takes_nothing_stops_its_server_and_goes_on_where_it_was()
         }
     };
     let _server = tokio::join!(served, asked);
+}
+
+#[tokio::test]
+async fn a_name_that_is_never_intercepted_is_not_at_the_address_of_denied_names_either() {
+    let rules = |of: &[&str]| of.iter().map(ToString::to_string).collect();
+    for (allow, deny) in [
+        (RULE, &[][..]),
+        ("domain=ok.test", &["domain=ok.test path=/secret"]),
+    ] {
+        let mut scene = Scene::new(&[], NAME, &[]).await;
+        let source = PolicySource {
+            allow: rules(&[allow]),
+            deny: rules(deny),
+            tls: TlsSource {
+                passthrough: rules(&[NAME]),
+                ..TlsSource::default()
+            },
+            ..PolicySource::default()
+        };
+        scene.rig.bench.judge.policy = Arc::new(Policy::compile(&source).unwrap());
+        scene.rig.denied_names = DeniedNames::Answer;
+        let address = "192.0.0.8:443".parse().unwrap();
+        let tcp = scene.rig.client_to(address, b"").await;
+        let refused = connected(tcp, NAME, &scene.authority, &[]).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("AccessDenied"), "{allow}: {refused}");
+        assert!(scene.rig.dialled().is_empty(), "{allow}");
+        assert_eq!(scene.rig.record().await.verdict, "deny", "{allow}");
+    }
 }
