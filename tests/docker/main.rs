@@ -42,6 +42,7 @@ mod https_protocols;
 mod https_rules;
 mod https_world;
 mod https_wrong;
+mod jail;
 mod memory;
 mod names;
 mod nesting;
@@ -91,7 +92,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 38] = [
+const GROUPS: [Group; 39] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -171,6 +172,7 @@ const GROUPS: [Group; 38] = [
         ..group("trust_systems", trust_systems::TESTS)
     },
     group("nesting", nesting::TESTS),
+    group("jail", jail::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
         ..group("nesting_browser", nesting::BROWSER_TESTS)

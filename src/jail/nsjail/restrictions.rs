@@ -49,13 +49,13 @@ impl Kept {
     }
 }
 
-/// Gives up everything else, for good.
+/// Gives up everything else, for good; and makes no user namespace, where that could undo a mask.
 ///
 /// # Errors
 /// What can't be given up, named: nothing may be run then.
-pub(super) fn confine(kept: &Kept) -> anyhow::Result<()> {
+pub(super) fn confine(kept: &Kept, no_user_namespaces: bool) -> anyhow::Result<()> {
     confine::bound_to(&kept.0).context("give up capabilities")?;
-    deny_calls().context("deny system calls")
+    deny_calls(no_user_namespaces).context("deny system calls")
 }
 
 /// Families of sockets that are of the network namespace, or of none: Unix, IPv4, IPv6, netlink and
@@ -71,7 +71,7 @@ const FAMILIES: [i32; 5] = [
 /// An `int`'s bits: the kernel looks at no others.
 const INT: u64 = 0xffff_ffff;
 
-fn deny_calls() -> anyhow::Result<()> {
+fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
     let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
     // 32-bit programs, whose calls have other numbers.
     filter.set_act_badarch(ScmpAction::Errno(libc::ENOSYS))?;
@@ -79,20 +79,28 @@ fn deny_calls() -> anyhow::Result<()> {
         deny(&mut filter, libc::ENOSYS, name, &[])?;
     }
     let last = FAMILIES.into_iter().max().unwrap_or_default();
-    for name in ["socket", "socketpair"] {
-        for family in (0..=last).filter(|family| !FAMILIES.contains(family)) {
-            let is = ScmpCompareOp::MaskedEqual(INT);
-            let family = ScmpArgCompare::new(0, is, u64::from(family.unsigned_abs()));
-            deny(&mut filter, libc::EAFNOSUPPORT, name, &[family])?;
-        }
-        // By all bits of the argument: more than the kernel looks at only makes it larger.
-        let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
-        deny(&mut filter, libc::EAFNOSUPPORT, name, &[beyond])?;
+    // (Pairs are of Unix sockets alone.)
+    for family in (0..=last).filter(|family| !FAMILIES.contains(family)) {
+        let is = ScmpCompareOp::MaskedEqual(INT);
+        let family = ScmpArgCompare::new(0, is, u64::from(family.unsigned_abs()));
+        deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[family])?;
     }
+    // By all bits of the argument: more than the kernel looks at only makes it larger.
+    let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
+    deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[beyond])?;
     // Words put into the terminal, which its shell would take for its user's.
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {
         let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
         deny(&mut filter, libc::EPERM, "ioctl", &[is])?;
+    }
+    if no_user_namespaces {
+        let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
+        for name in ["clone", "unshare"] {
+            let asks = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(new), new);
+            deny(&mut filter, libc::EPERM, name, &[asks])?;
+        }
+        // Its flags are in memory. Who is told that there is no such call takes the other.
+        deny(&mut filter, libc::ENOSYS, "clone3", &[])?;
     }
     Ok(filter.load()?)
 }
