@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod hook;
 pub mod host;
 pub mod integrate;
+pub mod jail;
 pub mod logging;
 pub mod packets;
 pub mod policy;

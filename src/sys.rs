@@ -11,6 +11,7 @@ pub mod memory;
 pub mod mountinfo;
 pub mod netlink;
 pub mod netns;
+pub mod notify;
 mod passwd;
 pub mod process;
 pub mod random;

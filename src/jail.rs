@@ -1,0 +1,3 @@
+//! The jail: one command whose network is filtered, where no runtime can be installed.
+
+pub mod notify;

@@ -1,0 +1,4 @@
+//! The jail's type `notify`: no namespace, no capability. A supervisor makes the command's sockets,
+//! and connects them.
+
+pub mod filter;
