@@ -2,3 +2,7 @@
 //! and connects them.
 
 pub mod filter;
+pub mod address;
+pub mod request;
+pub mod loopback;
+pub mod message;

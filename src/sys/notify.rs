@@ -6,12 +6,12 @@
 //! decided by it.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
-use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 /// Where calls arrive that wait for an answer.
@@ -252,42 +252,41 @@ pub fn read_memory(thread: i32, address: u64, bytes: &mut [u8]) -> io::Result<()
         // What a container engine's seccomp profile forbids (Docker's before 20.10.10, and others),
         // the file may still give.
         Err(Errno::EPERM | Errno::ENOSYS) => {
-            memory_of(thread, false)?.read_at(bytes, address)?
+            File::open(format!("/proc/{thread}/mem"))?.read_at(bytes, address)?
         }
         read => read?,
     };
     whole(read, length)
 }
 
-/// Writes to a thread's memory: all of `bytes`.
-///
-/// # Errors
-/// As [`read_memory`].
-pub fn write_memory(thread: i32, address: u64, bytes: &[u8]) -> io::Result<()> {
-    if bytes.is_empty() {
-        return Ok(());
+/// A process's memory, for writing. Whoever writes makes sure first, after it was opened, that its call
+/// still waits ([`Listener::waits`]): the thread's number may be another's by now.
+#[derive(Debug)]
+pub struct Memory(File);
+
+impl Memory {
+    /// That of a thread.
+    ///
+    /// # Errors
+    /// What forbids it (ptrace(2), "access mode checking").
+    pub fn of(thread: i32) -> io::Result<Self> {
+        let path = format!("/proc/{thread}/mem");
+        let file = File::options().write(true).open(path)?;
+        Ok(Self(file))
     }
-    let there = [RemoteIoVec {
-        base: place(address)?,
-        len: bytes.len(),
-    }];
-    let written =
-        match process_vm_writev(Pid::from_raw(thread), &[IoSlice::new(bytes)], &there) {
-            Err(Errno::EPERM | Errno::ENOSYS) => {
-                memory_of(thread, true)?.write_at(bytes, address)?
-            }
-            written => written?,
-        };
-    whole(written, bytes.len())
+
+    /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// `EFAULT` where there is no memory to be written.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        let fault = |_| io::Error::from_raw_os_error(libc::EFAULT);
+        self.0.write_all_at(bytes, address).map_err(fault)
+    }
 }
 
 fn place(address: u64) -> io::Result<usize> {
     usize::try_from(address).map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))
-}
-
-fn memory_of(thread: i32, writes: bool) -> io::Result<File> {
-    let path = format!("/proc/{thread}/mem");
-    File::options().read(!writes).write(writes).open(path)
 }
 
 fn whole(done: usize, wanted: usize) -> io::Result<()> {
