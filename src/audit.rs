@@ -26,7 +26,7 @@ pub(crate) mod test_attempts;
 
 pub use entry::{End, Entry};
 pub(crate) use file::set_aside;
-pub use file::{AtPath, Renew};
+pub use file::{AtPath, Renew, Stream};
 pub use flows::{Delivered, Traffic};
 pub use journal::{Journal, JournalStatus};
 pub use last::{CONTAINER_ENDED, is_worth_keeping, write as write_last};

@@ -1,3 +1,202 @@
-//! The jail: one command whose network is filtered, where no runtime can be installed.
+//! The jail: one command whose network is filtered as a container's is, by the same filter, with
+//! whatever rights its caller has.
+//!
+//! Three types, by what stands between the command and the network: `nsjail` (namespaces of its own,
+//! captured by the kernel), `notify` (a supervisor that makes its sockets) and `landjail`. What differs
+//! between them ends with [`Jailed`]; all else is one story ([`run`]).
+//!
+//! Invariant: nothing of the command runs before all is ready, and nothing of it runs on without its
+//! filter. It is told in one sentence why it can't be jailed, and isn't run then.
 
+mod filter;
+mod init;
 pub mod notify;
+mod nsjail;
+mod options;
+mod policy;
+mod target;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc;
+
+use crate::audit::JournalStatus;
+use crate::policy::Policy;
+use crate::proxy::Sockets;
+use crate::proxy::keeper::EndReason;
+use crate::sys::reaper::ExitCode;
+use crate::sys::signal::Requests;
+use crate::sys::{confine, reaper};
+use filter::JailFilter;
+use init::{Handed, Init, News};
+pub use options::{Options, Type, TypeChoice};
+use target::Target;
+
+/// Descriptors that jail and filter may hold.
+const OPEN_FILES: u64 = 65_536;
+
+/// A command that waits in its jail until its filter serves: what every type of jail comes to.
+pub(crate) struct Jailed {
+    /// Which type it is.
+    pub(crate) jail_type: Type,
+    /// Where the filter comes by what the command sends. A type opens them on the target's side and has
+    /// them handed out ([`Sockets::hand_out`]), or makes them here ([`Sockets::told`]).
+    pub(crate) sockets: Sockets,
+    /// The command's inner init.
+    pub(crate) init: Init,
+    /// What this type does in the jail's own process for as long as the command lives, if anything.
+    pub(crate) beside: Option<Beside>,
+}
+
+/// It begins when the filter serves, before the command runs, within a tokio runtime of one thread (it
+/// may start threads). It is given what the target hands out before it becomes its program
+/// ([`init::TargetSide::confine`]), and is dropped at the end. If it ends by itself, so does the jail.
+pub(crate) type Beside = Box<
+    dyn FnOnce(mpsc::UnboundedReceiver<Handed>) -> Pin<Box<dyn Future<Output = anyhow::Error>>>,
+>;
+
+/// What a type of jail is made from.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    /// What was asked for.
+    pub(crate) options: &'a Options,
+    /// The rules.
+    pub(crate) policy: &'a Policy,
+    /// The command.
+    pub(crate) target: &'a Target,
+}
+
+/// Runs a command in a jail. Gives its exit code: 128 and the number of a signal that ended it, 126 or
+/// 127 where it can't be executed.
+///
+/// # Errors
+/// Why it was not run, or had to be ended.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let target = Target::of(&options.command)?;
+    let source = policy::source(options)?;
+    let policy = policy::compile(&source)?;
+    let jailed = jail(&Wanted {
+        options,
+        policy: &policy,
+        target: &target,
+    })?;
+    // Not before the init was started: by this its number could not be mapped to its caller's.
+    confine::allow_open_files(OPEN_FILES)?;
+    reaper::take_orphans()?;
+    let Jailed {
+        jail_type: _,
+        sockets,
+        init,
+        beside,
+    } = jailed;
+    let filter = JailFilter::start(options, &source, policy, sockets)?;
+    let watched = watch(&filter, &init, beside, &target);
+    // Whatever happened: nothing of the command may go on without its filter.
+    init.end();
+    reaper::end_descendants(Some(filter.pid()));
+    let why = watched
+        .as_ref()
+        .map_or_else(EndReason::failed, |_| EndReason::ContainerEnded);
+    let totals = filter.finish(why);
+    if options.summary {
+        summarise(&totals?);
+    } else {
+        totals?;
+    }
+    watched
+}
+
+/// Jails the command, as it was asked for.
+fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
+    match wanted.options.jail_type {
+        TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
+        TypeChoice::Only(other) => bail!("the type {} is not built in", other.name()),
+        TypeChoice::Auto => {
+            let jailed = nsjail::jail(wanted)?;
+            log::info!("jailed by nsjail: user and network namespaces can be made here");
+            Ok(jailed)
+        }
+    }
+}
+
+/// Lets the command run, and looks after it until its end.
+fn watch(
+    filter: &JailFilter,
+    init: &Init,
+    beside: Option<Beside>,
+    target: &Target,
+) -> anyhow::Result<ExitCode> {
+    let requests = Requests::awaited()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    runtime.block_on(async {
+        filter.is_ready()?;
+        let (hand, handed) = mpsc::unbounded_channel();
+        let beside = async {
+            match beside {
+                Some(beside) => beside(handed).await,
+                None => std::future::pending().await,
+            }
+        };
+        init.go()?;
+        tokio::select! {
+            // What the command did last is heard before what follows from it.
+            biased;
+            ended = listen(init, target, &hand) => ended,
+            failed = beside => Err(failed),
+            failed = filter.serve() => Err(failed),
+            failed = pass_on(&requests, init) => Err(failed).context("pass a signal on"),
+        }
+    })
+}
+
+/// Hears what becomes of the command, until it has ended.
+async fn listen(
+    init: &Init,
+    target: &Target,
+    hand: &mpsc::UnboundedSender<Handed>,
+) -> anyhow::Result<ExitCode> {
+    let arrived = init.readiness()?;
+    loop {
+        match init.news(&arrived).await? {
+            News::Handed(handed) => {
+                // A type that wants nothing of the kind isn't given it.
+                let _ = hand.send(handed);
+            }
+            News::CantRun(error) => log::error!("can't run {}: {error}", target.program()),
+            News::Ended(code) => return Ok(code),
+        }
+    }
+}
+
+/// Passes on what this process is sent, as if it were the command.
+async fn pass_on(requests: &Requests, init: &Init) -> anyhow::Error {
+    loop {
+        let passed = match requests.next().await {
+            Ok(number) => init.signal(number),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = passed {
+            return error;
+        }
+    }
+}
+
+/// Says what came of it.
+fn summarise(status: &JournalStatus) {
+    let totals = &status.totals;
+    log::info!(
+        "{} attempts allowed, {} denied, {} bytes out, {} in",
+        totals.allowed,
+        totals.denied,
+        totals.bytes_out,
+        totals.bytes_in
+    );
+    if let Some(denial) = &status.last_denial {
+        log::info!("denied last: {denial}");
+    }
+}

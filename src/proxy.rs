@@ -21,6 +21,7 @@ pub mod egress;
 mod enlarge;
 mod expiring;
 mod flow;
+mod handed;
 mod handshakes;
 mod held;
 pub mod http;
@@ -44,6 +45,7 @@ mod rig;
 pub mod splice;
 pub mod stream;
 pub mod tls;
+pub mod told;
 pub mod udp;
 
 use std::convert::Infallible;
@@ -66,7 +68,7 @@ use crate::sys::{confine, process};
 use budget::Budget;
 use capture::Handlers;
 pub use capture::Sockets;
-pub use confinement::Cell;
+pub use confinement::{Cell, Rights};
 use dial::Dialler;
 use dns::{DnsServer, Learned, Resolver};
 use egress::Egress;
@@ -160,7 +162,7 @@ impl Filter {
             denied_note: task.denied_note.map(Arc::from),
             denied_names: task.denied_names,
             egress: Arc::new(Egress::by(task.exit)),
-            inside: Inside::by(None),
+            inside: sockets.way_back(),
             sockets,
             trust: task.trust,
             interception: None,
@@ -221,7 +223,9 @@ impl Filter {
             let interception = Interception::new(&trust).context("prepare to intercept TLS")?;
             self.interception = Some(Arc::new(interception));
         }
-        self.inside = Inside::by(confinement::confine(cell)?);
+        if let Some(resident) = confinement::confine(cell)? {
+            self.inside = Inside::Thread(resident);
+        }
         self.judge.journal.with_file(|record| {
             let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
             confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())

@@ -7,9 +7,9 @@
 //! the gateway; the `guard` then ends the container.
 
 pub mod begun;
-mod control;
+pub(crate) mod control;
 mod engagement;
-mod filter;
+pub(crate) mod filter;
 mod guard;
 mod heard;
 mod hotplug;

@@ -35,6 +35,12 @@ pub trait Renew: fmt::Debug + Send {
     fn renew(&self) -> io::Result<File>;
 }
 
+impl Renew for Box<dyn Renew> {
+    fn renew(&self) -> io::Result<File> {
+        self.as_ref().renew()
+    }
+}
+
 /// An audit file by its path, for who may open and rename it.
 #[derive(Debug)]
 pub struct AtPath {
@@ -79,6 +85,25 @@ impl Renew for AtPath {
         let file = append_to(&self.path)?;
         self.inode.store(file.metadata()?.ino(), Relaxed);
         Ok(file)
+    }
+}
+
+/// A stream that somebody reads, such as standard error.
+#[derive(Debug)]
+pub struct Stream(File);
+
+impl Stream {
+    /// This one.
+    #[must_use]
+    pub fn of(stream: File) -> Self {
+        Self(stream)
+    }
+}
+
+impl Renew for Stream {
+    /// There is no other.
+    fn renew(&self) -> io::Result<File> {
+        self.0.try_clone()
     }
 }
 
@@ -146,6 +171,22 @@ impl LineFile {
             left: false,
             next,
             torn,
+        })
+    }
+
+    /// Writes to a stream, which is never full.
+    pub(super) fn stream(file: File, header: Header) -> io::Result<Self> {
+        Ok(Self {
+            source: Box::new(Stream(file.try_clone()?)),
+            length: 0,
+            file,
+            looked: Instant::now(),
+            rotate_at: u64::MAX,
+            header,
+            begun: false,
+            left: false,
+            next: 1,
+            torn: false,
         })
     }
 

@@ -4,6 +4,7 @@
 //! An attempt's own lines are made in `entry`.
 
 use std::fmt::{Display, Write};
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{LineFile, ROTATE_AT, Renew};
+use super::file::{Header, LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
 use super::line::{
     About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, render, timestamp,
@@ -74,6 +75,25 @@ impl Journal {
     ) -> io::Result<Self> {
         let container = clean(container, MAX_NAME);
         last::write(path, &container, || UNSEEN.to_owned())?;
+        let open = |header| LineFile::open(path, rotate_at, header);
+        Self::begun(container, about, open)
+    }
+
+    /// Writes to a stream, such as standard error, that somebody else reads: it is never full, and
+    /// nothing in it is continued.
+    ///
+    /// # Errors
+    /// What `fcntl(2)` gives.
+    pub fn to_stream(stream: File, container: &str, about: About) -> io::Result<Self> {
+        let open = |header| LineFile::stream(stream, header);
+        Self::begun(clean(container, MAX_NAME), about, open)
+    }
+
+    fn begun(
+        container: String,
+        about: About,
+        open: impl FnOnce(Header) -> io::Result<LineFile>,
+    ) -> io::Result<Self> {
         let about = About {
             began: timestamp(SystemTime::now()),
             ..about
@@ -90,7 +110,7 @@ impl Journal {
                 ..header.clone()
             })
         };
-        let mut file = LineFile::open(path, rotate_at, Box::new(header))?;
+        let mut file = open(Box::new(header))?;
         let healthy = file.begin().is_ok();
         Ok(Self(Arc::new(Inner {
             container,

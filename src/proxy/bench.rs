@@ -68,7 +68,7 @@ impl Bench {
         let dns = DnsServer::new(
             judge.clone(),
             Arc::clone(&resolver),
-            Arc::new(Inside::by(None)),
+            Arc::new(Inside::Here),
             budget,
             DNS_RATE_LIMIT,
             DeniedAnswers {
@@ -100,7 +100,7 @@ impl Bench {
         udp::Relay::new(udp::RelayServices {
             judge: self.judge.clone(),
             dialler: Arc::new(self.dialler()),
-            inside: Arc::new(Inside::by(None)),
+            inside: Arc::new(Inside::Here),
             budget: self.streams.budget.clone(),
         })
     }

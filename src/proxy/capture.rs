@@ -16,7 +16,9 @@ use super::dns::DnsServer;
 use super::flow::{ConnectionServices, Flow};
 use super::handshakes::Handshakes;
 use super::held::{Expected, Held, PacketSenders};
+use super::inside::{Inside, RawAnswers};
 use super::judge::Judge;
+use super::told::{Datagram, Told, ToldConnections, ToldDatagrams};
 use super::{close, connection, held, kernel_log, udp};
 use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, PROXY_PORTS, ProxyPorts};
 use crate::packets::nflog;
@@ -31,16 +33,27 @@ const DATAGRAM: usize = 65_535;
 /// Room for reports of refused packets that we have not read yet: about a thousand.
 const REPORTS: usize = 512 * 1024;
 
-/// Everything that the gateway's packets come in by. Opened inside the gateway, used from wherever
-/// the proxy lives.
+/// Everything by which a filter comes by connections and datagrams. Opened where these are captured,
+/// used from wherever the filter lives.
 #[derive(Debug)]
 pub struct Sockets {
-    streams: Vec<std::net::TcpListener>,
-    datagrams: Vec<std::net::UdpSocket>,
-    icmp: Vec<(bool, socket2::Socket)>,
-    reports: Netfilter,
-    held: Netfilter,
-    senders: PacketSenders,
+    pub(super) streams: Vec<std::net::TcpListener>,
+    pub(super) datagrams: Vec<std::net::UdpSocket>,
+    pub(super) icmp: Vec<(bool, socket2::Socket)>,
+    /// Answer datagrams in anybody's name, where nobody of ours lives where they are captured.
+    pub(super) answering: RawAnswers,
+    /// What the kernel tells, where it is the kernel that captures.
+    pub(super) kernel: Option<KernelReports>,
+    /// What is told of connections and datagrams, where a supervisor captures instead.
+    pub(super) told: Option<Told>,
+}
+
+/// What a ruleset reports, and what answers it.
+#[derive(Debug)]
+pub(super) struct KernelReports {
+    pub(super) reports: Netfilter,
+    pub(super) held: Netfilter,
+    pub(super) senders: PacketSenders,
 }
 
 impl Sockets {
@@ -52,30 +65,66 @@ impl Sockets {
     pub fn open() -> io::Result<Self> {
         let v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        let ProxyPorts { tcp, udp } = PROXY_PORTS;
         let mut senders = PacketSenders::default();
-        senders.open(v4)?;
-        let mut sockets = Self {
-            streams: vec![socket::listen_captured(v4, tcp)?],
-            datagrams: vec![socket::receive_captured_on(v4, udp)?],
-            icmp: vec![(true, socket::icmp(v4)?)],
+        let mut sockets = Self::none();
+        sockets.open_family(v4, &mut senders)?;
+        match sockets.open_family(v6, &mut senders) {
+            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            opened => opened?,
+        }
+        sockets.kernel = Some(KernelReports {
             reports: reports_of(LOG_GROUP, 128)?,
             held: reports_of(HELD_GROUP, HELD_BYTES)?,
             senders,
-        };
-        match socket::listen_captured(v6, tcp) {
-            Ok(stream) => {
-                sockets.streams.push(stream);
-                sockets
-                    .datagrams
-                    .push(socket::receive_captured_on(v6, udp)?);
-                sockets.icmp.push((false, socket::icmp(v6)?));
-                sockets.senders.open(v6)?;
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-            Err(error) => return Err(error),
-        }
+        });
         Ok(sockets)
+    }
+
+    /// The same, for a filter that has no thread there: it answers datagrams by raw sockets, which
+    /// need none.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for_outsider() -> io::Result<Self> {
+        let sockets = Self::open()?;
+        let answering = sockets
+            .icmp
+            .iter()
+            .map(|(is_v4, _)| RawAnswers::open(*is_v4));
+        Ok(Self {
+            answering: RawAnswers::by(answering.collect::<io::Result<_>>()?),
+            ..sockets
+        })
+    }
+
+    /// Those of a filter that is told, by a supervisor, where connections are to lead that arrive at
+    /// these listeners, and is given datagrams by it.
+    #[must_use]
+    pub fn told(listeners: Vec<std::net::TcpListener>, told: Told) -> Self {
+        Self {
+            streams: listeners,
+            told: Some(told),
+            ..Self::none()
+        }
+    }
+
+    pub(super) fn none() -> Self {
+        Self {
+            streams: Vec::new(),
+            datagrams: Vec::new(),
+            icmp: Vec::new(),
+            answering: RawAnswers::default(),
+            kernel: None,
+            told: None,
+        }
+    }
+
+    fn open_family(&mut self, any: IpAddr, senders: &mut PacketSenders) -> io::Result<()> {
+        let ProxyPorts { tcp, udp } = PROXY_PORTS;
+        self.streams.push(socket::listen_captured(any, tcp)?);
+        self.datagrams.push(socket::receive_captured_on(any, udp)?);
+        self.icmp.push((any.is_ipv4(), socket::icmp(any)?));
+        senders.open(any)
     }
 }
 
@@ -94,11 +143,25 @@ impl Sockets {
         let streams = self.streams.iter().map(AsFd::as_fd);
         let datagrams = self.datagrams.iter().map(AsFd::as_fd);
         let icmp = self.icmp.iter().map(|(_, socket)| socket.as_fd());
+        let kernel = self.kernel.iter().flat_map(|kernel| {
+            let reports = [kernel.reports.as_fd(), kernel.held.as_fd()];
+            kernel.senders.descriptors().chain(reports)
+        });
         streams
             .chain(datagrams)
             .chain(icmp)
-            .chain(self.senders.descriptors())
-            .chain([self.reports.as_fd(), self.held.as_fd()])
+            .chain(self.answering.each().map(|(_, socket)| socket))
+            .chain(kernel)
+            .chain(self.told.iter().flat_map(Told::descriptors))
+    }
+
+    /// The way back for datagrams, for a filter that has no thread where they are captured.
+    pub(super) fn way_back(&self) -> Inside {
+        match &self.told {
+            Some(told) => Inside::Told(Arc::clone(&told.datagrams)),
+            None if self.answering.is_none() => Inside::Here,
+            None => Inside::Raw(self.answering.clone()),
+        }
     }
 }
 
@@ -122,14 +185,26 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
     let datagrams = Arc::new(Datagrams {
         relay,
         icmp: sockets.icmp,
+        told: sockets
+            .told
+            .as_ref()
+            .map(|told| Arc::clone(&told.datagrams)),
         dns: Arc::clone(&dns),
     });
     let handshakes = Arc::new(Handshakes::new());
+    let (senders, reports) = match sockets.kernel {
+        Some(kernel) => (kernel.senders, Some((kernel.reports, kernel.held))),
+        None => (PacketSenders::default(), None),
+    };
     let held = Arc::new(Held::new(
         Arc::clone(&connections),
         Arc::clone(&handshakes),
-        sockets.senders,
+        senders,
     ));
+    let destinations = Arc::new(match &sockets.told {
+        Some(told) => Destinations::Told(Arc::clone(&told.connections)),
+        None => Destinations::Kernel,
+    });
     let mut loops = tokio::task::JoinSet::new();
     for listener in sockets.streams {
         let to = Listener {
@@ -137,6 +212,7 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
             dns: Arc::clone(&dns),
             handshakes: Arc::clone(&handshakes),
             held: Arc::clone(&held),
+            destinations: Arc::clone(&destinations),
         };
         loops.spawn(to.accept(TcpListener::from_std(listener)?));
     }
@@ -146,8 +222,13 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
             UdpSocket::from_std(socket)?,
         ));
     }
-    loops.spawn(held::serve(Arc::clone(&held), sockets.held));
-    loops.spawn(kernel_log::record(judge, handshakes, held, sockets.reports));
+    if let Some(told) = sockets.told {
+        loops.spawn(receive_told(datagrams, told.datagrams));
+    }
+    if let Some((reports, kept_back)) = reports {
+        loops.spawn(held::serve(Arc::clone(&held), kept_back));
+        loops.spawn(kernel_log::record(judge, handshakes, held, reports));
+    }
     match loops.join_next().await {
         Some(ended) => ended?,
         None => Ok(()),
@@ -161,13 +242,34 @@ struct Listener {
     dns: Arc<DnsServer>,
     handshakes: Arc<Handshakes>,
     held: Arc<Held>,
+    destinations: Arc<Destinations>,
+}
+
+/// Who says where the client of an accepted connection addressed it to.
+#[derive(Debug)]
+enum Destinations {
+    /// The kernel, which captured it: the connection's own end (`IP_TRANSPARENT`, ip(7)).
+    Kernel,
+    /// A supervisor, before it connected.
+    Told(Arc<ToldConnections>),
+}
+
+impl Destinations {
+    /// Of this connection; none for one that nobody knows.
+    fn of(&self, stream: &TcpStream, source: SocketAddr) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Kernel => Ok(stream.local_addr().ok()),
+            Self::Told(told) => told.take(source),
+        }
+    }
 }
 
 impl Listener {
     async fn accept(self, socket: TcpListener) -> anyhow::Result<()> {
         loop {
             let (stream, source) = accepted(|| socket.accept()).await?;
-            let Ok(destination) = stream.local_addr() else {
+            let Some(destination) = self.destinations.of(&stream, source)? else {
+                close::reset(stream);
                 continue;
             };
             self.handshakes.accepted(source, destination);
@@ -215,6 +317,19 @@ struct Datagrams {
     dns: Arc<DnsServer>,
     relay: udp::Relay,
     icmp: Vec<(bool, socket2::Socket)>,
+    told: Option<Arc<ToldDatagrams>>,
+}
+
+/// Takes what a supervisor hands on.
+async fn receive_told(to: Arc<Datagrams>, from: Arc<ToldDatagrams>) -> anyhow::Result<()> {
+    loop {
+        let Datagram {
+            source,
+            destination,
+            payload,
+        } = from.next().await?;
+        to.take(&payload, source, destination);
+    }
 }
 
 async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {
@@ -253,6 +368,9 @@ impl Datagrams {
     /// Tells the sender. Best effort: a lost ICMP error costs the client its own time-out, and
     /// nothing opens.
     fn refuse(&self, source: SocketAddr, destination: SocketAddr, length: usize) {
+        if let Some(told) = &self.told {
+            return told.refuse(source, destination);
+        }
         let message = crate::packets::icmp::prohibited(source, destination, length);
         let socket = self.icmp.iter().find(|(v4, _)| *v4 == source.is_ipv4());
         if let Some((_, socket)) = socket {

@@ -4,7 +4,10 @@
 //!
 //! Owns the list of system calls. What would need another one goes through the keeper instead.
 
+use std::io;
+
 use anyhow::Context;
+use caps::Capability;
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
 use crate::sys::confine::{self, keep_for_sockets};
@@ -18,6 +21,45 @@ pub struct Cell<'a> {
     /// The gateway, where the filter doesn't dial from there and so needs a thread that answers
     /// from there.
     pub inside: Option<&'a Namespace>,
+    /// What it can give up.
+    pub rights: Rights,
+}
+
+/// What a process needs to be confined wholly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// It is root: the filter becomes nobody, in an empty root.
+    Root {
+        /// Whether its sockets are to speak for others, unless a thread of its own does that.
+        speaks_for_others: bool,
+    },
+    /// It has no such rights: the filter stays its caller's user and keeps its root. It can open no
+    /// file all the same, since no system call is left that would.
+    Callers,
+}
+
+impl Rights {
+    /// Those of this process, for a filter that speaks for itself alone.
+    ///
+    /// # Errors
+    /// What `capget(2)` gives.
+    pub fn of_caller() -> io::Result<Self> {
+        const NEEDED: [Capability; 5] = [
+            Capability::CAP_SYS_ADMIN,
+            Capability::CAP_SYS_CHROOT,
+            Capability::CAP_SETUID,
+            Capability::CAP_SETGID,
+            Capability::CAP_SETPCAP,
+        ];
+        for needed in NEEDED {
+            if !confine::has(needed)? {
+                return Ok(Self::Callers);
+            }
+        }
+        Ok(Self::Root {
+            speaks_for_others: false,
+        })
+    }
 }
 
 /// Confines this process, which has no second thread, for good. Gives the thread in the gateway.
@@ -26,8 +68,10 @@ pub struct Cell<'a> {
 /// What can't be given up, named: the process must not go on then.
 pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<NamespaceThread>> {
     confine::be_called(c"boundary-filter")?;
-    confine::have_no_files().context("leave the host's file system")?;
-    confine::become_nobody().context("switch to the user nobody")?;
+    if cell.rights != Rights::Callers {
+        confine::have_no_files().context("leave the host's file system")?;
+        confine::become_nobody().context("switch to the user nobody")?;
+    }
     confine::end_with_parent(cell.keeper).context("tie its life to the keeper's")?;
     let resident = cell
         .inside
@@ -35,10 +79,12 @@ pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<NamespaceThread>> {
         .transpose();
     let resident = resident.context("start the thread in the gateway")?;
     // Who has a thread in the gateway needs no right outside of it.
-    let given_up = if resident.is_some() {
-        confine::keep_only(&[])
-    } else {
-        keep_for_sockets()
+    let given_up = match cell.rights {
+        Rights::Callers => confine::keep_at_most(&[]),
+        Rights::Root { speaks_for_others } if speaks_for_others && resident.is_none() => {
+            keep_for_sockets()
+        }
+        Rights::Root { .. } => confine::keep_only(&[]),
     };
     given_up.context("give up privileges")?;
     Ok(resident)

@@ -132,8 +132,8 @@ impl DnsServer {
         else {
             return;
         };
-        if let Ok(socket) = self.inside.udp_answering(destination) {
-            let _ = socket.send_to(&reply, source);
+        if let Ok(answerer) = self.inside.answerer(destination) {
+            answerer.send(&reply, source);
         }
     }
 

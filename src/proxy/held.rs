@@ -80,10 +80,35 @@ impl PacketSenders {
         senders.flat_map(|one| [one.to_listener.as_fd(), one.to_container.as_fd()])
     }
 
+    /// Each with its version of IP: to the listener, to the container.
+    pub(super) fn each(&self) -> impl Iterator<Item = (bool, BorrowedFd<'_>, BorrowedFd<'_>)> {
+        self.0.iter().map(|one| {
+            let (to_listener, to_container) = (one.to_listener.as_fd(), one.to_container.as_fd());
+            (one.is_v4, to_listener, to_container)
+        })
+    }
+
+    /// Those of these sockets, in this order; none where they don't fit.
+    pub(super) fn of(
+        to_listeners: Vec<(bool, socket2::Socket)>,
+        to_containers: Vec<(bool, socket2::Socket)>,
+    ) -> Option<Self> {
+        let fit = to_listeners.len() == to_containers.len();
+        let senders = to_listeners.into_iter().zip(to_containers);
+        let senders = senders.map(|((is_v4, to_listener), (same, to_container))| {
+            (is_v4 == same).then_some(PacketSender {
+                is_v4,
+                to_listener,
+                to_container,
+            })
+        });
+        fit.then(|| senders.collect::<Option<_>>().map(Self))?
+    }
+
     /// Has the listener be asked for the connection.
     fn send_in(&self, syn: &HeldSyn) {
         let to = syn.destination.ip();
-        if let Some(senders) = self.of(to) {
+        if let Some(senders) = self.for_address(to) {
             send(&senders.to_listener, &syn.again(), to);
         }
     }
@@ -91,12 +116,12 @@ impl PacketSenders {
     /// Sends the container this answer.
     fn send_back(&self, syn: &HeldSyn, answer: &[u8]) {
         let to = syn.source.ip();
-        if let Some(senders) = self.of(to) {
+        if let Some(senders) = self.for_address(to) {
             send(&senders.to_container, answer, to);
         }
     }
 
-    fn of(&self, address: IpAddr) -> Option<&PacketSender> {
+    fn for_address(&self, address: IpAddr) -> Option<&PacketSender> {
         self.0.iter().find(|one| one.is_v4 == address.is_ipv4())
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::budget::{Budget, Share, used_up};
 use super::dial::{DialError, Dialler};
 use super::expiring::Expiring;
-use super::inside::Inside;
+use super::inside::{Answerer, Inside};
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject, Traffic};
 use crate::policy::{Attempt, Denial, Permit, Protocol};
@@ -262,7 +262,7 @@ async fn open(
     permit: &Permit,
     entry: &mut Entry,
     room: &FlowRoom,
-) -> Result<(UdpSocket, std::net::UdpSocket), Denial> {
+) -> Result<(UdpSocket, Answerer), Denial> {
     let (address, route) = services
         .dialler
         .permitted_address(permit, flow.source, flow.destination)
@@ -285,7 +285,7 @@ async fn open(
                 sent: SENT,
             },
         )?;
-        let inside = services.inside.udp_answering(flow.destination)?;
+        let inside = services.inside.answerer(flow.destination)?;
         Ok((UdpSocket::from_std(outside)?, inside))
     };
     sockets().map_err(|error| Denial::because(format!("can't open a socket: {error}")))
@@ -319,7 +319,7 @@ impl Problems {
 /// Passes datagrams both ways until nothing comes any more. Says how it ended.
 async fn relay(
     outside: &UdpSocket,
-    inside: &std::net::UdpSocket,
+    inside: &Answerer,
     client: SocketAddr,
     mut waiting: mpsc::Receiver<Datagram>,
     traffic: &Traffic,
@@ -347,7 +347,7 @@ async fn relay(
 
 fn pass_back(
     outside: &UdpSocket,
-    inside: &std::net::UdpSocket,
+    inside: &Answerer,
     client: SocketAddr,
     traffic: &Traffic,
     problems: &mut Problems,
@@ -359,9 +359,7 @@ fn pass_back(
             Ok(length) => {
                 traffic.add_back(bytes(length));
                 problems.answered = true;
-                // The container's own full buffer, or an answer to a socket it has closed: as on
-                // any network.
-                let _ = inside.send_to(&buffer, client);
+                inside.send(&buffer, client);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => return problems.note(&error),

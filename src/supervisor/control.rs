@@ -29,12 +29,12 @@ const CALLERS: usize = 8;
 const REPORTED_WITHIN: Duration = Duration::from_millis(300);
 
 /// Who waits until the container's network is settled.
-pub(super) type Settling = oneshot::Sender<anyhow::Result<()>>;
+pub(crate) type Settling = oneshot::Sender<anyhow::Result<()>>;
 /// Who waits for the filter's report.
-pub(super) type Asking = oneshot::Sender<FilterReport>;
+pub(crate) type Asking = oneshot::Sender<FilterReport>;
 
 /// A notice for the record, and who waits until the filter has it.
-pub(super) type Noticing = (String, oneshot::Sender<()>);
+pub(crate) type Noticing = (String, oneshot::Sender<()>);
 
 /// Where questions go.
 #[derive(Debug, Clone)]

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -13,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::control::{Asking, Noticing};
 use super::heard::Heard;
-use crate::audit::AtPath;
 use crate::audit::record::MAX_TEXT;
+use crate::audit::{AtPath, Renew};
 use crate::control::FilterReport;
 use crate::escape::clean;
 use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
@@ -29,23 +28,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A filter that runs.
 #[derive(Debug)]
-pub(super) struct FilterProcess {
+pub(crate) struct FilterProcess<R = AtPath> {
     child: Child,
     words: Channel,
     records: Channel,
     /// Where the record's files come from.
-    source: AtPath,
+    source: R,
     /// What it said about itself.
     heard: RefCell<Heard>,
 }
 
 impl FilterProcess {
-    /// Starts it: it confines itself meanwhile, see [`Self::is_ready`].
-    pub(super) fn start(filter: Filter, cell: Cell<'_>, record: &Path) -> anyhow::Result<Self> {
+    /// The inode of the record's file that it writes to.
+    pub(super) fn record_inode(&self) -> u64 {
+        self.source.inode()
+    }
+}
+
+impl<R: Renew> FilterProcess<R> {
+    /// Starts it: it confines itself meanwhile, see [`Self::is_ready`]. `source`: where the record's
+    /// files come from.
+    pub(crate) fn start(filter: Filter, cell: Cell<'_>, source: R) -> anyhow::Result<Self> {
         let (words, keeper) = Channel::pair()?;
         let (records, theirs) = Channel::pair()?;
         words.wait_at_most(PATIENCE)?;
-        let source = AtPath::new(record);
         let run = move || {
             filter.run(FilterPlace {
                 cell,
@@ -64,12 +70,12 @@ impl FilterProcess {
     }
 
     /// Waits until it is confined and serves.
-    pub(super) fn is_ready(&self) -> anyhow::Result<()> {
+    pub(crate) fn is_ready(&self) -> anyhow::Result<()> {
         self.await_word(&ToKeeper::Ready)
     }
 
     /// Tells it something. It has to listen: what it doesn't know of, it would go wrong about.
-    pub(super) fn tell(&self, word: &ToFilter, sockets: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+    pub(crate) fn tell(&self, word: &ToFilter, sockets: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
         self.words
             .send(&word.encode()?, sockets)
             .context("tell the filter")
@@ -77,7 +83,7 @@ impl FilterProcess {
 
     /// Gives it what it asks for, has it report to those who ask for that and write what others have
     /// to say, until it ends. Says why.
-    pub(super) async fn serve(
+    pub(crate) async fn serve(
         &self,
         mut asking: mpsc::Receiver<Asking>,
         mut noticing: mpsc::Receiver<Noticing>,
@@ -129,26 +135,40 @@ impl FilterProcess {
         }
     }
 
-    /// The inode of the record's file that it writes to.
-    pub(super) fn record_inode(&self) -> u64 {
-        self.source.inode()
+    /// Its number.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.pid()
+    }
+
+    /// Asks it for a report, and waits for that. Not while [`Self::serve`] does.
+    pub(crate) fn report(&self) -> anyhow::Result<FilterReport> {
+        self.tell(&ToFilter::Report, &[])?;
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            match self.hear()? {
+                ToKeeper::Report(report) => return Ok(report.cleaned()),
+                ToKeeper::Enlarge(..) => {}
+                word => self.hear_besides(word)?,
+            }
+        }
+        bail!("no report from the filter in time")
     }
 
     /// Tells it to end, and waits until all is on record.
-    pub(super) fn finish(&self, why: EndReason) -> anyhow::Result<()> {
+    pub(crate) fn finish(&self, why: EndReason) -> anyhow::Result<()> {
         self.tell(&ToFilter::End(why), &[])?;
         self.await_word(&ToKeeper::Written)
     }
 
     /// Ends it, whatever it does, and waits for that.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         // It may have ended already.
         let _ = self.child.process().kill();
         self.wait();
     }
 
     /// Waits for its end.
-    pub(super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let _ = self.child.process().end_within(PATIENCE);
         // Somebody may have waited before.
         let _ = self.child.wait();

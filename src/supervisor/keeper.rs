@@ -12,9 +12,9 @@ use super::interfaces::ContainerLinks;
 use super::order::{Hook, Order};
 use super::record_file;
 use super::trust;
-use crate::audit::Journal;
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
+use crate::audit::{AtPath, Journal};
 use crate::cgroup::{self, Entrance};
 use crate::container::plan::Plan;
 use crate::container::state::{ProcessId, Stage};
@@ -24,7 +24,7 @@ use crate::gateway::adopt::Departure;
 use crate::packets::agreed::PROXY_PORTS;
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::EndReason;
-use crate::proxy::{Cell, Filter, Sockets, Task};
+use crate::proxy::{Cell, Filter, Rights, Sockets, Task};
 use crate::sys::confine::{self, FOR_LINKS};
 use crate::sys::signal::Termination;
 
@@ -153,9 +153,12 @@ fn prepare(
     let cell = Cell {
         keeper: std::process::id().cast_signed(),
         inside: links.lives_apart(),
+        rights: Rights::Root {
+            speaks_for_others: true,
+        },
     };
     // Before the links have come: it confines itself meanwhile.
-    let filter = FilterProcess::start(Filter::new(task, sockets), cell, &plan.audit)?;
+    let filter = FilterProcess::start(Filter::new(task, sockets), cell, AtPath::new(&plan.audit))?;
     let mut equipment = Equipment {
         filter,
         // After the filter, which so knows nothing of it.

@@ -137,6 +137,15 @@ impl Channel {
         Ok(Message { bytes, descriptors })
     }
 
+    /// Closes this end in a copy of the process (fork(2)), which must neither use nor drop it. Else the
+    /// other end would not be told when this process ends.
+    #[expect(unsafe_code, reason = "the owner is in another process")]
+    pub fn close_in_copy(&self) {
+        // SAFETY: closes a descriptor of this process alone; its owner is the value of which this is a
+        // copy, and this one isn't used or dropped.
+        let _ = unsafe { libc::close(self.0.as_raw_fd()) };
+    }
+
     /// Bounds how long [`Self::receive`] and [`Self::send`] wait.
     ///
     /// # Errors

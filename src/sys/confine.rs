@@ -30,6 +30,54 @@ pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
     caps::set(None, CapSet::Permitted, &keep).map_err(io::Error::other)
 }
 
+/// The same for a process that may not have the right to bound what it could gain: it keeps at most
+/// these, of what it has. Without new privileges none can be gained by `exec`.
+///
+/// # Errors
+/// What the system calls give.
+pub fn keep_at_most(capabilities: &[Capability]) -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    nix::sys::prctl::set_dumpable(false)?;
+    bound_to(capabilities)
+}
+
+/// Can't gain privileges by `exec`, and keeps at most these capabilities, of what it has: in every
+/// set, as far as it has the right to bound the last of them.
+///
+/// # Errors
+/// What the system calls give.
+pub fn bound_to(capabilities: &[Capability]) -> io::Result<()> {
+    nix::sys::prctl::set_no_new_privs()?;
+    let at_most: CapsHashSet = capabilities.iter().copied().collect();
+    let of = |set| -> io::Result<CapsHashSet> {
+        let held = caps::read(None, set).map_err(io::Error::other)?;
+        Ok(held.intersection(&at_most).copied().collect())
+    };
+    if has(Capability::CAP_SETPCAP)? {
+        let bounding = caps::read(None, CapSet::Bounding).map_err(io::Error::other)?;
+        for one in bounding.difference(&at_most) {
+            caps::drop(None, CapSet::Bounding, *one).map_err(io::Error::other)?;
+        }
+    }
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        caps::set(None, set, &of(set)?).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// Whether this thread has a capability and may use it.
+///
+/// # Errors
+/// What `capget(2)` gives.
+pub fn has(capability: Capability) -> io::Result<bool> {
+    caps::has_cap(None, CapSet::Effective, capability).map_err(io::Error::other)
+}
+
 /// What links and their addresses need, and sockets that speak for others.
 pub const FOR_LINKS: &[Capability] = &[Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 

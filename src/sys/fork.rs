@@ -4,6 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use nix::sched::CloneFlags;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -23,17 +24,34 @@ impl Child {
     /// # Errors
     /// `Unsupported` where this process has a second thread that doesn't end; what `fork(2)` gives.
     pub fn start(task: impl FnOnce() -> i32) -> io::Result<Self> {
-        let end = Instant::now() + ON_THEIR_WAY;
-        while std::fs::read_dir("/proc/self/task")?.count() != 1 {
-            if Instant::now() > end {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "a process with threads can't be copied",
-                ));
-            }
-            std::thread::yield_now();
-        }
+        refuse_threads()?;
         copy(task)
+    }
+
+    /// Runs `task` in a copy of this process that is in these new namespaces, by a bare clone(2): that
+    /// is all that some seccomp profiles allow. As [`Self::start`] otherwise. The copy is to end
+    /// through this function, or by `exec`: the C library doesn't know of it, and thinks that its
+    /// thread has the number of ours.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; what `clone(2)` gives: `EPERM` where a seccomp filter denies it or the
+    /// rights for it are missing, `EACCES` where a security module does, `ENOSPC` where no more
+    /// namespaces of a kind may be made.
+    pub fn start_in(namespaces: CloneFlags, task: impl FnOnce() -> i32) -> io::Result<Self> {
+        refuse_threads()?;
+        match clone_bare(namespaces)? {
+            0 => run(task),
+            pid => Ok(Self {
+                pid: Pid::from_raw(pid),
+                process: Process::open(pid)?,
+            }),
+        }
+    }
+
+    /// Its number, as this process sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
     }
 
     /// What becomes readable when it has ended, and by which it can be killed.
@@ -73,6 +91,42 @@ impl Child {
 /// comes long before `release_task`).
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
 
+fn refuse_threads() -> io::Result<()> {
+    let end = Instant::now() + ON_THEIR_WAY;
+    while std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        if Instant::now() > end {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a process with threads can't be copied",
+            ));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+/// 0 in the copy, its number in this process.
+#[expect(
+    unsafe_code,
+    reason = "clone(2) without a stack, which nix doesn't have"
+)]
+fn clone_bare(namespaces: CloneFlags) -> io::Result<i32> {
+    let flags = libc::c_long::from(namespaces.bits() | libc::SIGCHLD);
+    let none: libc::c_long = 0;
+    #[cfg(target_arch = "s390x")]
+    let (first, second) = (none, flags);
+    #[cfg(not(target_arch = "s390x"))]
+    let (first, second) = (flags, none);
+    // SAFETY: without CLONE_VM the copy has its own memory, and without a stack it goes on with this
+    // one, as after fork(2). `refuse_threads` has checked that there are no others, who could hold a
+    // lock. All arguments but the flags are zero, and nothing is written anywhere.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, first, second, none, none, none) };
+    match i32::try_from(pid) {
+        Ok(pid) if pid >= 0 => Ok(pid),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Where this process has threads, `task` makes bare system calls, and neither allocates nor takes
 /// a lock, which another thread may have held.
 fn copy(task: impl FnOnce() -> i32) -> io::Result<Child> {
@@ -81,16 +135,17 @@ fn copy(task: impl FnOnce() -> i32) -> io::Result<Child> {
     // there are no others, as `start` has checked, or the task is a test's, which keeps to the
     // sentence above.
     match unsafe { fork() }? {
-        ForkResult::Child => {
-            // Nothing of the caller's may be unwound here: it would be done twice.
-            let code = catch_unwind(AssertUnwindSafe(task)).unwrap_or(PANICKED);
-            end(code)
-        }
+        ForkResult::Child => run(task),
         ForkResult::Parent { child } => Ok(Child {
             pid: child,
             process: Process::open(child.as_raw())?,
         }),
     }
+}
+
+/// The copy's life. Nothing of the caller's may be unwound in it: it would be done twice.
+fn run(task: impl FnOnce() -> i32) -> ! {
+    end(catch_unwind(AssertUnwindSafe(task)).unwrap_or(PANICKED))
 }
 
 /// The code of a copy whose task panicked.

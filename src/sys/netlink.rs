@@ -6,7 +6,7 @@
 //! `NlasIterator` 1.3 times, and ten times where a length is wrong: its errors are formatted texts).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -199,6 +199,13 @@ impl Netfilter {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         Ok(Self(socket))
+    }
+
+    /// The one that another process opened, and handed to this one.
+    #[expect(unsafe_code, reason = "netlink-sys has no other way")]
+    pub fn from_descriptor(descriptor: OwnedFd) -> Self {
+        // SAFETY: the descriptor is open, and nobody else's from now on.
+        Self(unsafe { Socket::from_raw_fd(descriptor.into_raw_fd()) })
     }
 
     /// Sends messages of which `acknowledged` ask for an acknowledgement, and waits for those.

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 
-use boundary_shim::proxy::confinement::{Cell, confine, deny_the_rest};
+use boundary_shim::proxy::confinement::{Cell, Rights, confine, deny_the_rest};
 use boundary_shim::sys::confine::close_all_but;
 use boundary_shim::sys::fork::Child;
 use boundary_shim::sys::netns::Namespace;
@@ -263,6 +263,9 @@ fn make(name: &str, confined: bool) {
             confine(&Cell {
                 keeper,
                 inside: None,
+                rights: Rights::Root {
+                    speaks_for_others: true,
+                },
             })
             .unwrap();
             close_all_but(&[prey.record.as_fd()]).unwrap();

@@ -201,7 +201,7 @@ fn answering_denied_names() -> Bench {
     bench.dns = Arc::new(DnsServer::new(
         bench.judge.clone(),
         Arc::clone(&bench.resolver),
-        Arc::new(Inside::by(None)),
+        Arc::new(Inside::Here),
         bench.streams.budget.clone(),
         DNS_RATE_LIMIT,
         DeniedAnswers {

@@ -1,0 +1,189 @@
+//! What runs on the target's side: the reaper, the init, and the target until it is its program.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use caps::Capability;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Outer, TargetSide, ToInner, ToJail};
+use crate::jail::target::{self, Target};
+use crate::sys::channel::Channel;
+use crate::sys::confine;
+use crate::sys::fork::Child;
+use crate::sys::process::Process;
+use crate::sys::reaper;
+use crate::sys::signal::{self, CallersSignals, Ends};
+
+/// Where the target's side fails, the jail is told why; this is only for whoever looks at processes.
+const FAILED: i32 = 1;
+
+/// The reaper's life, from the clone to its end.
+pub(super) fn live(outer: &Channel, side: impl TargetSide, target: &Target) -> i32 {
+    told(outer, || reap(outer, side, target))
+}
+
+fn reap(outer: &Channel, mut side: impl TargetSide, target: &Target) -> anyhow::Result<i32> {
+    let Some(ToInner::Begin) = hear(outer)? else {
+        return Ok(FAILED);
+    };
+    side.settle(&Outer(outer))?;
+    Outer(outer).tell(&ToJail::Settled)?;
+    let Some(ToInner::Go) = hear(outer)? else {
+        return Ok(FAILED);
+    };
+    let callers = CallersSignals::kept()?;
+    let ends = Ends::awaited()?;
+    reaper::take_orphans()?;
+    let itself = Process::open(std::process::id().cast_signed())?;
+    let init = Child::start(|| told(outer, || init(outer, &itself, side, target, &callers)))?;
+    settle_down()?;
+    let above = [outer.as_fd()];
+    let code = loop {
+        match wait(&ends, &above, None)? {
+            Event::Gone => break None,
+            Event::Heard => {}
+            Event::Ended => {
+                if let Some(code) = reaper::bury(init.pid())? {
+                    break Some(code);
+                }
+            }
+        }
+    };
+    reaper::end_descendants(None);
+    Ok(code.map_or(FAILED, i32::from))
+}
+
+/// The init's life.
+fn init(
+    outer: &Channel,
+    reaper: &Process,
+    side: impl TargetSide,
+    target: &Target,
+    callers: &CallersSignals,
+) -> anyhow::Result<i32> {
+    let ends = Ends::awaited()?;
+    reaper::take_orphans()?;
+    let itself = std::process::id().cast_signed();
+    let child = Child::start(|| told(outer, || run(outer, itself, side, target, callers)))?;
+    settle_down()?;
+    let above = [outer.as_fd(), reaper.as_fd()];
+    let code = loop {
+        match wait(&ends, &above, Some(outer))? {
+            Event::Gone => break None,
+            Event::Heard => {
+                if let Some(ToInner::Signal(number)) = hear(outer)? {
+                    signal::send(child.pid(), number);
+                }
+            }
+            Event::Ended => {
+                if let Some(code) = reaper::bury(child.pid())? {
+                    break Some(code);
+                }
+            }
+        }
+    };
+    reaper::end_descendants(None);
+    if let Some(code) = code {
+        Outer(outer).tell(&ToJail::Ended(code))?;
+    }
+    Ok(code.map_or(FAILED, i32::from))
+}
+
+/// The target, until it is its program.
+fn run(
+    outer: &Channel,
+    init: i32,
+    mut side: impl TargetSide,
+    target: &Target,
+    callers: &CallersSignals,
+) -> anyhow::Result<i32> {
+    callers.restore()?;
+    side.confine(&Outer(outer))?;
+    confine::end_with_parent(init)?;
+    let error = target.become_it();
+    let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+    Outer(outer).tell(&ToJail::CantRun(errno))?;
+    Ok(target::code_of(&error).into())
+}
+
+/// Does a task, and tells the jail why it failed. (Where the jail is gone, there is nobody to be
+/// told.)
+fn told(outer: &Channel, task: impl FnOnce() -> anyhow::Result<i32>) -> i32 {
+    task().unwrap_or_else(|error| {
+        let _ = Outer(outer).tell(&ToJail::Failed(format!("{error:#}")));
+        FAILED
+    })
+}
+
+/// What the reaper and the init become when their child runs: deaf to what is meant for that, and
+/// without any right but to end what runs below them as another user.
+fn settle_down() -> io::Result<()> {
+    signal::ignore_requests()?;
+    confine::keep_at_most(&[Capability::CAP_KILL])
+}
+
+enum Event {
+    /// Somebody above is gone.
+    Gone,
+    /// The jail says something.
+    Heard,
+    /// A child has ended.
+    Ended,
+}
+
+/// Waits for what is next. `above`: readable, or hung up, when those above are gone; the words of
+/// `heard`, which is among them, are no end.
+fn wait(
+    ends: &Ends,
+    above: &[std::os::fd::BorrowedFd<'_>],
+    heard: Option<&Channel>,
+) -> io::Result<Event> {
+    let (words, others) = above.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let wanted = if heard.is_some() {
+        PollFlags::POLLIN
+    } else {
+        PollFlags::empty()
+    };
+    let mut polled = vec![
+        PollFd::new(ends.as_fd(), PollFlags::POLLIN),
+        PollFd::new(*words, wanted),
+    ];
+    polled.extend(
+        others
+            .iter()
+            .map(|one| PollFd::new(*one, PollFlags::POLLIN)),
+    );
+    loop {
+        match poll(&mut polled, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            polled => polled?,
+        };
+        let happened: Vec<PollFlags> = polled
+            .iter()
+            .map(|one| one.revents().unwrap_or(PollFlags::POLLERR))
+            .collect();
+        let [child, words, others @ ..] = happened.as_slice() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        if words.contains(PollFlags::POLLHUP) || others.iter().any(|one| !one.is_empty()) {
+            return Ok(Event::Gone);
+        }
+        if words.contains(PollFlags::POLLIN) {
+            return Ok(Event::Heard);
+        }
+        if !child.is_empty() {
+            ends.clear()?;
+            return Ok(Event::Ended);
+        }
+    }
+}
+
+/// What the jail says; none where it is gone.
+fn hear(outer: &Channel) -> anyhow::Result<Option<ToInner>> {
+    let message = outer.receive(true)?;
+    if message.bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&message.bytes)?))
+}
