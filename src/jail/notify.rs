@@ -6,3 +6,6 @@ pub mod address;
 pub mod request;
 pub mod loopback;
 pub mod message;
+mod sockets;
+mod udp;
+mod unix_sockets;
