@@ -9,6 +9,7 @@ mod columns;
 pub mod doctor;
 pub mod gen_seccomp;
 pub mod install;
+pub mod jail;
 pub mod logs;
 mod short;
 pub mod status;
@@ -41,6 +42,8 @@ enum OperatorCommand {
     Install(install::InstallArguments),
     /// Remove the runtime from a container engine's configuration
     Uninstall(install::UninstallArguments),
+    /// Run one command with its network filtered, without a container
+    Jail(jail::JailArguments),
     /// Generate a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
     /// Check whether this host meets the runtime's requirements, and suggest fixes
@@ -74,6 +77,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let result = match command {
         OperatorCommand::Install(arguments) => install::install(arguments),
         OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
+        OperatorCommand::Jail(arguments) => {
+            return jail::run(arguments).map_or_else(failed, ExitCode::from);
+        }
         OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         OperatorCommand::Doctor(arguments) => doctor::run(arguments),
         OperatorCommand::Logs(arguments) => logs::run(&arguments),
@@ -82,11 +88,13 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(error),
     }
+}
+
+fn failed(error: anyhow::Error) -> ExitCode {
+    log::error!("{error:#}");
+    ExitCode::FAILURE
 }
 
 /// `boundary-shim logs ID | head`: the reader has seen enough.
@@ -140,6 +148,7 @@ mod tests {
         for word in [
             "install",
             "uninstall",
+            "jail",
             "gen-seccomp",
             "doctor",
             "logs",

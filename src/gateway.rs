@@ -186,7 +186,7 @@ fn plumbing(links: &mut Links, ipv6: bool) -> io::Result<()> {
         if family == AddressFamily::Inet6 && !ipv6 {
             continue;
         }
-        links.deliver_all(family, LOCAL_DELIVERY, lo)?;
+        links.deliver_all(family, LOCAL_DELIVERY, lo, None)?;
         for (priority, mark) in [(100, LEAVING), (101, RETURNING), (102, INBOUND)] {
             links.add_rule(family, priority, &[sent(), marked(mark)], TO_OUTSIDE)?;
         }

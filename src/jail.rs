@@ -86,11 +86,17 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     confine::allow_open_files(OPEN_FILES)?;
     reaper::take_orphans()?;
     let Jailed {
-        jail_type: _,
+        jail_type,
         sockets,
         init,
         beside,
     } = jailed;
+    if options.jail_type == TypeChoice::Auto {
+        log::info!(
+            "jailed by {}, the strongest that can be had here",
+            jail_type.name()
+        );
+    }
     let filter = JailFilter::start(options, &source, policy, sockets)?;
     let watched = watch(&filter, &init, beside, &target);
     // Whatever happened: nothing of the command may go on without its filter.
@@ -99,13 +105,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let why = watched
         .as_ref()
         .map_or_else(EndReason::failed, |_| EndReason::ContainerEnded);
-    let totals = filter.finish(why);
+    let finished = filter.finish(why);
+    let (code, totals) = (watched?, finished?);
     if options.summary {
-        summarise(&totals?);
-    } else {
-        totals?;
+        summarise(&totals);
     }
-    watched
+    Ok(code)
 }
 
 /// Jails the command, as it was asked for.
@@ -113,11 +118,7 @@ fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     match wanted.options.jail_type {
         TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
         TypeChoice::Only(other) => bail!("the type {} is not built in", other.name()),
-        TypeChoice::Auto => {
-            let jailed = nsjail::jail(wanted)?;
-            log::info!("jailed by nsjail: user and network namespaces can be made here");
-            Ok(jailed)
-        }
+        TypeChoice::Auto => nsjail::jail(wanted),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod fork;
 pub mod links;
 pub mod memory;
 pub mod mountinfo;
+pub mod mounts;
 pub mod netlink;
 pub mod netns;
 pub mod notify;

@@ -88,6 +88,16 @@ impl Renew for AtPath {
     }
 }
 
+/// Until there is a source ([`super::Journal::come_from`]).
+#[derive(Debug)]
+struct NoOther;
+
+impl Renew for NoOther {
+    fn renew(&self) -> io::Result<File> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// A stream that somebody reads, such as standard error.
 #[derive(Debug)]
 pub struct Stream(File);
@@ -175,9 +185,9 @@ impl LineFile {
     }
 
     /// Writes to a stream, which is never full.
-    pub(super) fn stream(file: File, header: Header) -> io::Result<Self> {
-        Ok(Self {
-            source: Box::new(Stream(file.try_clone()?)),
+    pub(super) fn stream(file: File, header: Header) -> Self {
+        Self {
+            source: Box::new(NoOther),
             length: 0,
             file,
             looked: Instant::now(),
@@ -187,7 +197,7 @@ impl LineFile {
             left: false,
             next: 1,
             torn: false,
-        })
+        }
     }
 
     /// Has another source from now on, of files that are full at the same size.

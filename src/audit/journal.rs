@@ -85,7 +85,7 @@ impl Journal {
     /// # Errors
     /// What `fcntl(2)` gives.
     pub fn to_stream(stream: File, container: &str, about: About) -> io::Result<Self> {
-        let open = |header| LineFile::stream(stream, header);
+        let open = |header| Ok(LineFile::stream(stream, header));
         Self::begun(clean(container, MAX_NAME), about, open)
     }
 

@@ -159,7 +159,8 @@ impl Links {
         ))
     }
 
-    /// Makes every address local in one table (Documentation/networking/tproxy.rst).
+    /// Makes every address local in one table (Documentation/networking/tproxy.rst). `from`: the
+    /// address that is sent from, where the sender chooses none.
     ///
     /// # Errors
     /// The kernel's.
@@ -168,6 +169,7 @@ impl Links {
         family: AddressFamily,
         table: u8,
         loopback: u32,
+        from: Option<IpAddr>,
     ) -> io::Result<()> {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
@@ -180,6 +182,15 @@ impl Links {
             RouteScope::Universe
         };
         message.attributes = vec![RouteAttribute::Oif(loopback)];
+        // Else what is sent to an address comes from that very address.
+        if let Some(from) = from {
+            message
+                .attributes
+                .push(RouteAttribute::PrefSource(match from {
+                    IpAddr::V4(address) => RouteAddress::Inet(address),
+                    IpAddr::V6(address) => RouteAddress::Inet6(address),
+                }));
+        }
         self.0.request(
             RouteNetlinkMessage::NewRoute(message),
             NLM_F_CREATE | NLM_F_EXCL,

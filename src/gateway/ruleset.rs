@@ -74,7 +74,7 @@ const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [Fl
 const FRAGMENTS: &str = "fragments";
 const PREROUTING_UNTRACKED: &str = "prerouting_untracked";
 const PREROUTING: &str = "prerouting";
-const FROM_CONTAINER: &str = "from_container";
+pub(crate) const FROM_CONTAINER: &str = "from_container";
 const CAPTURED_TCP: &str = "captured_tcp";
 const STRAYS: &str = "strays";
 const INPUT: &str = "input";
@@ -102,8 +102,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         .chain(&SERVED)
         .chain(&DIALLED)
         .for_each(|set| batch.set(set));
-    batch.jump_target(FROM_CONTAINER);
-    batch.jump_target(CAPTURED_TCP);
+    declare_captured(&mut batch);
     batch.jump_target(STRAYS);
     // -450: before fragments are put together (-400), which keeps those that never become a packet.
     batch.chain(FRAGMENTS, Hook::Prerouting, -450, NftVerdict::Accept);
@@ -131,13 +130,24 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     checked_source(&mut batch);
     opening(&mut batch);
     tracked(&mut batch);
-    captured_tcp(&mut batch, proxy);
-    captured_or_refused(&mut batch, captured, proxy);
+    capture(&mut batch, captured, proxy);
     strays(&mut batch);
     to_ourselves(&mut batch);
     through(&mut batch);
     from_ourselves(&mut batch);
     batch.finish()
+}
+
+/// Makes the chains of [`capture`]. What is sent to the outside is to jump to [`FROM_CONTAINER`].
+pub(crate) fn declare_captured(batch: &mut Batch) {
+    batch.jump_target(FROM_CONTAINER);
+    batch.jump_target(CAPTURED_TCP);
+}
+
+/// What becomes of what is sent to the outside: it is handed to the proxy, or refused.
+pub(crate) fn capture(batch: &mut Batch, captured: &CapturedPorts, proxy: ProxyPorts) {
+    captured_tcp(batch, proxy);
+    captured_or_refused(batch, captured, proxy);
 }
 
 /// Connections that the proxy has accepted: nearly all that comes from the container, so it is
@@ -182,15 +192,17 @@ fn for_the_proxy(batch: &mut Batch) {
 /// SYNs that were kept back and that the proxy sends in again, over the loopback: for its listener,
 /// whomever they are addressed to. Nobody else sends there with this mark.
 fn sent_in_again(batch: &mut Batch, proxy: ProxyPorts) {
+    batch.rule(PREROUTING_UNTRACKED, &held_again(proxy));
+}
+
+/// A SYN that was kept back, as the proxy sends it in again.
+pub(crate) fn held_again(proxy: ProxyPorts) -> Rule {
     let rule = Rule::new()
         .from_interface(LOOPBACK)
         .marked(CAPTURED)
         .transport(TCP)
         .only_opens_tcp();
-    batch.rule(
-        PREROUTING_UNTRACKED,
-        &rule.to_proxy(proxy.tcp).verdict(NftVerdict::Accept),
-    );
+    rule.to_proxy(proxy.tcp).verdict(NftVerdict::Accept)
 }
 
 /// All else that the container didn't send is conntrack's.

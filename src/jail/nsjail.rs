@@ -1,14 +1,135 @@
 //! `nsjail`: the command in a user and a network namespace of its own, in which every address of the
-//! world is local and what is sent is captured by the kernel.
+//! world is local and what is sent is captured by the kernel, as in a container's gateway.
+//!
+//! The filter stays outside, and dials as its caller does. Its sockets are opened inside and handed
+//! out; those that answer datagrams are raw, so that nobody of ours has to be inside.
 
-use anyhow::bail;
+mod masks;
+mod network;
+mod restrictions;
+mod user;
 
-use super::{Jailed, Wanted};
+use std::io;
+
+use anyhow::{Context, anyhow, ensure};
+use caps::Capability;
+use nix::sched::CloneFlags;
+
+use super::init::{Handed, Init, Outer, TargetSide};
+use super::{Jailed, Type, Wanted};
+use crate::policy::CapturedPorts;
+use crate::proxy::Sockets;
+use crate::sys::confine;
+use masks::Masks;
+use restrictions::Kept;
 
 /// Jails the command.
 ///
 /// # Errors
-/// Why it can't be had here.
-pub(super) fn jail(_wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
-    bail!("nsjail is not there yet")
+/// Why it can't be had here, and what would help.
+pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
+    let in_user_namespace = !wanted.options.no_user_namespace;
+    if !in_user_namespace {
+        for needed in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN] {
+            ensure!(
+                confine::has(needed)?,
+                "--no-user-namespace needs the capabilities CAP_SYS_ADMIN and CAP_NET_ADMIN, and this process \
+                 hasn't {needed}: leave the option out, or start it with both"
+            );
+        }
+    }
+    let side = Inside {
+        in_user_namespace,
+        captured: wanted.policy.captured_ports(),
+        masks: Masks::for_caller(&wanted.options.allow_sockets),
+        kept: Kept::of_caller()?,
+    };
+    let init = Init::start(side, wanted.target)
+        .map_err(|error| anyhow!("{}", refused(&error, in_user_namespace)))?;
+    if in_user_namespace {
+        user::map(init.pid())?;
+    }
+    let handed = init.begin().context("nsjail")?;
+    let each = handed
+        .into_iter()
+        .map(|Handed { what, descriptor }| (what, descriptor));
+    let sockets = Sockets::from_handed(each).context("take the filter's sockets")?;
+    Ok(Jailed {
+        jail_type: Type::Nsjail,
+        sockets,
+        init,
+        beside: None,
+    })
+}
+
+/// What happens inside.
+struct Inside {
+    in_user_namespace: bool,
+    captured: CapturedPorts,
+    masks: Masks,
+    kept: Kept,
+}
+
+impl TargetSide for Inside {
+    fn namespaces(&self) -> CloneFlags {
+        if self.in_user_namespace {
+            CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET
+        } else {
+            CloneFlags::CLONE_NEWNET
+        }
+    }
+
+    fn settle(&mut self, outer: &Outer<'_>) -> anyhow::Result<()> {
+        network::set_up(&self.captured)?;
+        Sockets::open_for_outsider()
+            .and_then(|sockets| sockets.hand_out(|what, socket| outer.hand(what, socket)))
+            .context("open the filter's sockets")?;
+        self.masks.put_on()
+    }
+
+    fn confine(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
+        restrictions::confine(&self.kept)
+    }
+}
+
+/// Why there are no namespaces, and what would help: the kernel's errno tells who denied them.
+fn refused(error: &io::Error, in_user_namespace: bool) -> String {
+    let which = if in_user_namespace {
+        "a user and a network namespace"
+    } else {
+        "a network namespace"
+    };
+    let (why, fix) = match error.raw_os_error() {
+        Some(libc::EPERM) => (
+            "a seccomp filter denies it, as engines' default profiles do",
+            "start the container with --runtime=boundary or with a profile of boundary-shim gen-seccomp",
+        ),
+        Some(libc::EACCES) => (
+            "a security module (AppArmor, SELinux) denies it",
+            "allow userns in the profile that this process runs under",
+        ),
+        Some(libc::ENOSPC) => (
+            "user.max_user_namespaces or user.max_net_namespaces is 0 or used up",
+            "raise it with sysctl, or as root use --no-user-namespace",
+        ),
+        Some(libc::EINVAL | libc::ENOSYS) => (
+            "this kernel has none",
+            "use a kernel with CONFIG_USER_NS and CONFIG_NET_NS",
+        ),
+        _ => ("the kernel refuses", "look at its log"),
+    };
+    format!("nsjail can't be had here, because {which} can't be made ({error}): {why}; {fix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_errno_tells_who_denies() {
+        let says = |errno| refused(&io::Error::from_raw_os_error(errno), true);
+        assert!(says(libc::EPERM).contains("gen-seccomp"));
+        assert!(says(libc::EACCES).contains("AppArmor"));
+        assert!(says(libc::ENOSPC).contains("user.max_user_namespaces"));
+    }
 }

@@ -144,6 +144,18 @@ impl Rule {
         }
     }
 
+    /// The destination is of this version of IP, and begins with these bytes.
+    #[must_use]
+    pub fn destination_begins(self, family: Family, bytes: &[u8]) -> Self {
+        let offset = match family {
+            Family::V4 => 16,
+            Family::V6 => 24,
+        };
+        let length = u32::try_from(bytes.len()).unwrap_or_default();
+        let of_family = self.of_family(family).network_bytes(offset, length);
+        of_family.compare(NFT_CMP_EQ, bytes)
+    }
+
     /// IPv6: the hop limit is this.
     #[must_use]
     pub fn hop_limit(self, limit: u8) -> Self {

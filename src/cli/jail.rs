@@ -1,0 +1,84 @@
+//! `boundary-shim jail`: runs one command with its network filtered.
+//!
+//! Owns the words; `crate::jail` does it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::jail::{self, Options, TypeChoice};
+use crate::policy::Mode;
+use crate::sys::reaper::ExitCode;
+
+/// `jail`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The exit status is the command's: 128 and the number of the signal that ended it, 126 where it can't be executed, 127 where
+there is none. Where it can't be jailed it isn't run: status 1, and one sentence on standard error.
+
+Types: nsjail    user and network namespaces of its own; needs the right to make them
+       auto      the strongest that can be had here; says which on standard error
+
+nsjail keeps the command from Unix sockets of name services, message buses, systemd and container engines; others stay open to it
+(an SSH agent's, a terminal multiplexer's), and what serves there acts unfiltered. A daemon that makes its socket anew while the
+command runs, in a directory that it shares with others (/run/docker.sock), is open to it from then on.
+
+Example: boundary-shim jail --allow domain=example.com -- curl https://example.com/")]
+pub struct JailArguments {
+    /// How the command is jailed: auto, nsjail, notify or landjail
+    #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = jail_type)]
+    jail_type: TypeChoice,
+    /// Allow what this rule says, besides the policy's file (may be given often)
+    #[arg(long, value_name = "RULE")]
+    allow: Vec<String>,
+    /// Deny what this rule says, whatever allows it (may be given often)
+    #[arg(long, value_name = "RULE")]
+    deny: Vec<String>,
+    /// Read rules from this file; it must be root's or the caller's, and nobody else's to write
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// enforce, or observe: let everything pass and record what rules would have denied
+    #[arg(long, value_name = "MODE", default_value = "enforce", value_parser = mode)]
+    mode: Mode,
+    /// Use the caller's CAP_SYS_ADMIN and CAP_NET_ADMIN instead of a user namespace
+    #[arg(long)]
+    no_user_namespace: bool,
+    /// Leave this Unix socket open to the command (may be given often)
+    #[arg(long, value_name = "PATH")]
+    allow_socket: Vec<PathBuf>,
+    /// Write the record to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Say at the end what was allowed and denied
+    #[arg(long)]
+    summary: bool,
+    /// The command, and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+fn jail_type(word: &str) -> Result<TypeChoice, String> {
+    TypeChoice::parse(word).ok_or_else(|| "expected auto, nsjail, notify or landjail".to_owned())
+}
+
+fn mode(word: &str) -> Result<Mode, String> {
+    Mode::parse(word).ok_or_else(|| "expected enforce or observe".to_owned())
+}
+
+/// Runs `jail`. Gives the command's exit code.
+///
+/// # Errors
+/// Why the command was not run, or had to be ended.
+pub fn run(arguments: JailArguments) -> anyhow::Result<ExitCode> {
+    jail::run(&Options {
+        jail_type: arguments.jail_type,
+        allow: arguments.allow,
+        deny: arguments.deny,
+        policy: arguments.policy,
+        mode: arguments.mode,
+        no_user_namespace: arguments.no_user_namespace,
+        allow_sockets: arguments.allow_socket,
+        log: arguments.log,
+        summary: arguments.summary,
+        command: arguments.command,
+    })
+}

@@ -1,0 +1,212 @@
+//! What the command doesn't see of the file system: Unix sockets, which no network namespace holds,
+//! of those who would reach the network, or run a program, on its behalf; and, as root, settings of
+//! the kernel, which need no capability but only its user.
+//!
+//! Owns the list. Invariant: where something on it is there and can't be masked, nothing is run, and
+//! which socket it is, is said.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use nix::unistd::geteuid;
+
+use crate::sys::mounts;
+
+/// Resolvers, message buses, service managers, container engines: what is the same for every user.
+/// Whole directories where nothing else is in them, since a daemon that is started anew makes its
+/// socket anew.
+const OF_THE_SYSTEM: [&str; 25] = [
+    "/run/systemd/resolve/io.systemd.Resolve",
+    "/run/systemd/resolve/io.systemd.Resolve.Monitor",
+    "/run/systemd/resolve.hook",
+    "/run/nscd",
+    "/run/avahi-daemon",
+    "/run/dbus",
+    "/run/systemd/private",
+    "/run/systemd/io.systemd.Manager",
+    "/run/systemd/io.systemd.ManagedOOM",
+    "/run/systemd/machine",
+    "/run/systemd/userdb/io.systemd.Machine",
+    "/run/docker",
+    "/run/docker.sock",
+    "/run/containerd",
+    "/run/podman",
+    "/run/crio",
+    "/run/buildkit",
+    "/run/k3s",
+    "/run/cri-dockerd.sock",
+    "/run/libvirt",
+    "/run/snapd.socket",
+    "/run/snapd-snap.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+    "/var/lib/incus/unix.socket",
+    "/run/boundary",
+];
+
+/// The same below the caller's own directory in /run/user.
+const OF_THE_USER: [&str; 7] = [
+    "bus",
+    "systemd",
+    "docker.sock",
+    "docker",
+    "podman",
+    "containerd-rootless",
+    "buildkit",
+];
+
+/// Variables that name such a socket.
+const NAMED_BY: [&str; 3] = ["DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST", "CONTAINER_HOST"];
+
+/// Files by which root, whatever its capabilities, changes the kernel.
+const SETTINGS: [&str; 6] = [
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/irq",
+    "/proc/bus",
+    "/proc/fs",
+    "/sys",
+];
+
+/// What is to be masked.
+#[derive(Debug)]
+pub(super) struct Masks {
+    hidden: Vec<PathBuf>,
+    read_only: Vec<PathBuf>,
+}
+
+impl Masks {
+    /// For this process's user, but for these sockets.
+    pub(super) fn for_caller(open: &[PathBuf]) -> Self {
+        let user = geteuid();
+        let own = Path::new("/run/user").join(user.to_string());
+        let all = OF_THE_SYSTEM
+            .into_iter()
+            .map(PathBuf::from)
+            .chain(OF_THE_USER.into_iter().map(|name| own.join(name)))
+            .chain(
+                NAMED_BY
+                    .into_iter()
+                    .filter_map(std::env::var_os)
+                    .filter_map(|value| named(value.to_str()?)),
+            );
+        let open: Vec<PathBuf> = open.iter().map(|path| real(path)).collect();
+        Self {
+            hidden: hidden(all.map(|path| real(&path)), &open),
+            read_only: if user.is_root() {
+                SETTINGS.into_iter().map(PathBuf::from).collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    /// Puts them on, for this process and those that it will start.
+    ///
+    /// # Errors
+    /// Which can't be put on.
+    pub(super) fn put_on(&self) -> anyhow::Result<()> {
+        let read_only: Vec<&PathBuf> = self
+            .read_only
+            .iter()
+            .filter(|path| is_writable(path))
+            .collect();
+        let hidden: Vec<&PathBuf> = self.hidden.iter().filter(|path| exists(path)).collect();
+        if hidden.is_empty() && read_only.is_empty() {
+            return Ok(());
+        }
+        let first = hidden
+            .first()
+            .or(read_only.first())
+            .map(|path| path.display().to_string());
+        mounts::be_own().map_err(|error| {
+            anyhow!(
+                "{} can't be kept from the command, because no mount namespace can be made here ({error}): \
+                 run it where that socket isn't, or leave it open with --allow-socket",
+                first.unwrap_or_default()
+            )
+        })?;
+        for path in hidden {
+            mounts::hide(path).with_context(|| format!("can't hide {}", path.display()))?;
+        }
+        for path in read_only {
+            mounts::make_read_only(path)
+                .with_context(|| format!("can't make {} read-only", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Those to be hidden: once each, and none that is open or has something in it that is.
+fn hidden(all: impl Iterator<Item = PathBuf>, open: &[PathBuf]) -> Vec<PathBuf> {
+    let mut hidden = Vec::new();
+    for path in all {
+        let is_open = open.iter().any(|open| open.starts_with(&path));
+        if !is_open && !hidden.contains(&path) {
+            hidden.push(path);
+        }
+    }
+    hidden
+}
+
+/// The path in `unix:path=/run/user/0/bus,guid=…` or `unix:///run/docker.sock`.
+fn named(value: &str) -> Option<PathBuf> {
+    let path = value
+        .strip_prefix("unix:path=")
+        .or_else(|| value.strip_prefix("unix://"))?;
+    let path = path.split([',', ';']).next()?;
+    path.starts_with('/').then(|| PathBuf::from(path))
+}
+
+/// Where a path really leads: what is mounted on a link would be mounted there.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether it is there, and not mounted read-only already, as engines do in containers.
+fn is_writable(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|status| {
+        !status
+            .flags()
+            .contains(nix::sys::statvfs::FsFlags::ST_RDONLY)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_and_what_is_around_it_is_not_hidden() {
+        let all = [
+            "/run/docker.sock",
+            "/run/dbus",
+            "/run/podman",
+            "/run/podman",
+        ];
+        let open = ["/run/dbus/system_bus_socket".into(), "/run/other".into()];
+        let hidden = hidden(all.into_iter().map(PathBuf::from), &open);
+        assert_eq!(
+            hidden,
+            [Path::new("/run/docker.sock"), Path::new("/run/podman")]
+        );
+    }
+
+    #[test]
+    fn sockets_are_named_in_two_ways() {
+        let path = |value| named(value).map(|path| path.display().to_string());
+        assert_eq!(
+            path("unix:path=/run/user/0/bus,guid=1"),
+            Some("/run/user/0/bus".to_owned())
+        );
+        assert_eq!(
+            path("unix:///run/docker.sock"),
+            Some("/run/docker.sock".to_owned())
+        );
+        assert_eq!(path("tcp://192.0.2.1:2375"), None);
+        assert_eq!(path("unix:abstract=/tmp/dbus"), None);
+    }
+}
