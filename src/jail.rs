@@ -19,7 +19,7 @@ mod target;
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::sync::mpsc;
 
 use crate::audit::JournalStatus;
@@ -117,7 +117,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     match wanted.options.jail_type {
         TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
-        TypeChoice::Only(other) => bail!("the type {} is not built in", other.name()),
+        TypeChoice::Only(other) => notify::jail(wanted, other),
         TypeChoice::Auto => nsjail::jail(wanted),
     }
 }

@@ -6,7 +6,7 @@
 
 mod masks;
 mod network;
-mod restrictions;
+pub(super) mod restrictions;
 mod user;
 
 use std::io;

@@ -237,6 +237,22 @@ fn seccomp(program: &[[u8; 8]], flags: libc::c_ulong) -> io::Result<OwnedFd> {
     }
 }
 
+/// What a probe's memory holds.
+pub const PROBE: [u8; 16] = *b"boundary-shim: 1";
+
+/// Makes a call that changes nothing, bind(2) of no socket, whose second argument leads to [`PROBE`]:
+/// whoever answers it can try whether it reads this process's memory.
+///
+/// # Errors
+/// What it is answered.
+#[expect(unsafe_code, reason = "its arguments are no socket's and no address's")]
+pub fn probe() -> io::Result<()> {
+    let length = u32::try_from(PROBE.len()).unwrap_or_default();
+    // SAFETY: the call reads so many bytes at most, which live for ever.
+    let done = unsafe { libc::bind(-1, PROBE.as_ptr().cast(), length) };
+    Ok(Errno::result(done).map(drop)?)
+}
+
 /// Reads of a thread's memory: all of `bytes`, or nothing.
 ///
 /// # Errors

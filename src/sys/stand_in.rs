@@ -11,6 +11,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, setsockopt,
     socketpair, sockopt,
 };
+use super::buffers::{self, Queue};
+use super::socket::{WAITING, prompt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// A socket of TCP's that nothing leads to and that leads nowhere but over the loopback interface: who
@@ -23,6 +25,27 @@ pub fn tcp(v6: bool, nonblocking: bool) -> io::Result<OwnedFd> {
     let socket = Socket::new(domain, Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     socket.bind_device(Some(b"lo"))?;
     socket.set_nonblocking(nonblocking)?;
+    Ok(socket.into())
+}
+
+/// A listener on a free port of this host's loopback, by IPv4 or IPv6, as
+/// [`super::socket::listen_captured`] makes them.
+///
+/// # Errors
+/// What `socket(2)` and `bind(2)` give.
+pub fn listen_for_ourselves(v6: bool) -> io::Result<std::net::TcpListener> {
+    const WAITING_AT_MOST: c_int = 1024;
+    let (domain, ip): (_, std::net::IpAddr) = if v6 {
+        (Domain::IPV6, std::net::Ipv6Addr::LOCALHOST.into())
+    } else {
+        (Domain::IPV4, std::net::Ipv4Addr::LOCALHOST.into())
+    };
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(domain, kind, Some(Protocol::TCP))?;
+    buffers::bound(&socket, Queue::Received, WAITING)?;
+    prompt(&socket);
+    socket.bind(&SocketAddr::new(ip, 0).into())?;
+    socket.listen(WAITING_AT_MOST)?;
     Ok(socket.into())
 }
 
@@ -81,6 +104,17 @@ pub fn socket_named(link: &str) -> Option<u64> {
     number.parse().ok()
 }
 
+/// The numbers of all sockets that a process has. (A thread may have others, which are not found.)
+#[must_use]
+pub fn all_of(process: i32) -> Vec<u64> {
+    let Ok(all) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
+        return Vec::new();
+    };
+    all.flatten()
+        .filter_map(|entry| socket_named(&std::fs::read_link(entry.path()).ok()?.to_string_lossy()))
+        .collect()
+}
+
 /// Whether a socket doesn't block.
 #[must_use]
 pub fn is_nonblocking(socket: &OwnedFd) -> bool {
@@ -91,6 +125,12 @@ pub fn is_nonblocking(socket: &OwnedFd) -> bool {
 #[must_use]
 pub fn patience(socket: &OwnedFd) -> Option<Duration> {
     SockRef::from(socket).read_timeout().ok().flatten()
+}
+
+/// Ends a connection both ways at once.
+pub fn cut(socket: &OwnedFd) {
+    // One that isn't connected is at its end already.
+    let _ = SockRef::from(socket).shutdown(std::net::Shutdown::Both);
 }
 
 /// Begins to connect. A connection isn't put off until something is sent (`TCP_FASTOPEN_CONNECT`).

@@ -57,6 +57,8 @@ pub(super) struct Waiting {
     pub(super) thread: i32,
     /// Where the datagram is to go.
     pub(super) room: Room,
+    /// Whether the datagram stays to be taken once more.
+    pub(super) leaves_it: bool,
     /// Until when.
     pub(super) until: Option<Instant>,
 }
@@ -174,6 +176,11 @@ impl Udp {
         }
     }
 
+    /// The call that waits longest.
+    pub(super) fn next_waiting(&self) -> Option<Waiting> {
+        self.state().waiting.pop_front()
+    }
+
     /// Has a call wait for the next. False: too many do, or something has come since.
     pub(super) fn wait(&self, call: Waiting) -> bool {
         let mut state = self.state();
@@ -213,17 +220,26 @@ impl Udp {
         (overdue.into(), next)
     }
 
+    /// Whether one more call may wait.
+    pub(super) fn may_wait(&self) -> bool {
+        self.state().waiting.len() < WAITING
+    }
+
     fn any(&self) -> SocketAddr {
-        let ip: IpAddr = if self.v6 {
-            Ipv6Addr::UNSPECIFIED.into()
-        } else {
-            Ipv4Addr::UNSPECIFIED.into()
-        };
-        SocketAddr::new(ip, 0)
+        SocketAddr::new(any(self.v6), 0)
     }
 
     fn state(&self) -> MutexGuard<'_, UdpState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every address of this host, for a socket of this family.
+pub(super) fn any(v6: bool) -> IpAddr {
+    if v6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
     }
 }
 
@@ -392,6 +408,7 @@ mod tests {
             id,
             thread: 1,
             room,
+            leaves_it: false,
             until,
         };
         assert!(udp.wait(call(1, Some(now))));

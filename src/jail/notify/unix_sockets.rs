@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{fstat, stat};
 
+use crate::sys::credentials::Credentials;
 use crate::sys::netlink::UnixSocket;
 use crate::sys::{mountinfo, netlink};
 
@@ -27,11 +28,11 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// What a path means to a thread.
+    /// What a path means to a thread, which has these rights.
     ///
     /// # Errors
     /// What opening gives; `ECONNREFUSED` where it is no socket.
-    pub(super) fn of(thread: i32, path: &[u8]) -> io::Result<Self> {
+    pub(super) fn of(thread: i32, rights: &Credentials, path: &[u8]) -> io::Result<Self> {
         let path = Path::new(OsStr::from_bytes(path));
         let directory = |name: &str| {
             let path = format!("/proc/{thread}/{name}");
@@ -55,7 +56,7 @@ impl SocketFile {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
             .resolve(resolve);
-        let file = openat2(&from, path, how)?;
+        let file = rights.acting(|| openat2(&from, path, how))??;
         if fstat(&file)?.st_mode & libc::S_IFMT != libc::S_IFSOCK {
             return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
         }
@@ -158,8 +159,9 @@ mod tests {
     use super::*;
     use crate::sys::stand_in;
 
-    fn own_thread() -> i32 {
-        nix::unistd::gettid().as_raw()
+    fn opened(path: &[u8]) -> io::Result<SocketFile> {
+        let thread = nix::unistd::gettid().as_raw();
+        SocketFile::of(thread, &Credentials::of(thread)?, path)
     }
 
     fn listener(path: &Path) -> (OwnedFd, u64) {
@@ -173,7 +175,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let (listener, number) = listener(&path);
-        let file = SocketFile::of(own_thread(), path.as_os_str().as_bytes()).unwrap();
+        let file = opened(path.as_os_str().as_bytes()).unwrap();
         assert!(file.is_of(|own| own == number).unwrap());
         assert!(!file.is_of(|own| own != number).unwrap());
         // A file whose socket is gone is nobody's.
@@ -187,15 +189,15 @@ mod tests {
         let (path, link) = (directory.path().join("s"), directory.path().join("l"));
         let (_listener, number) = listener(&path);
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        let file = SocketFile::of(own_thread(), link.as_os_str().as_bytes()).unwrap();
+        let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
         assert!(file.is_of(|own| own == number).unwrap());
         assert!(file.is_one_of(&[path.clone()]));
         assert!(!file.is_one_of(&[directory.path().to_owned()]));
-        let not = SocketFile::of(own_thread(), directory.path().as_os_str().as_bytes());
+        let not = opened(directory.path().as_os_str().as_bytes());
         assert_eq!(not.unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));
         // Through /proc a path would mean something else to this process.
-        let magic = SocketFile::of(own_thread(), b"/proc/self/root/x");
+        let magic = opened(b"/proc/self/root/x");
         assert_eq!(magic.unwrap_err().raw_os_error(), Some(libc::ELOOP));
     }
 
