@@ -38,10 +38,7 @@ impl Supervisor {
                 let none = || io::Error::from_raw_os_error(libc::ENOTCONN);
                 (udp.peer().ok_or_else(none)?, udp.v6())
             }
-            Some(Made::Udp(udp)) => {
-                let none = || SocketAddr::new(udp::any(udp.v6()), 0);
-                (udp.local().unwrap_or_else(none), udp.v6())
-            }
+            Some(Made::Udp(udp)) => (udp.name(), udp.v6()),
             Some(Made::Tcp(tcp)) if of_peer => {
                 let state = tcp.state.lock().unwrap_or_else(PoisonError::into_inner);
                 match &*state {

@@ -114,6 +114,17 @@ impl Udp {
         self.state().local
     }
 
+    /// What its owner is told that it is called: who is connected has one address.
+    pub(super) fn name(&self) -> SocketAddr {
+        let state = self.state();
+        let local = state.local.unwrap_or_else(|| self.any());
+        let is_any = local.ip().to_canonical().is_unspecified();
+        if state.peer.is_some() && is_any {
+            return SocketAddr::new(this_host(self.v6), local.port());
+        }
+        local
+    }
+
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.state().peer
     }
@@ -226,20 +237,16 @@ impl Udp {
     }
 
     fn any(&self) -> SocketAddr {
-        SocketAddr::new(any(self.v6), 0)
+        let ip: IpAddr = if self.v6 {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        SocketAddr::new(ip, 0)
     }
 
     fn state(&self) -> MutexGuard<'_, UdpState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Every address of this host, for a socket of this family.
-pub(super) fn any(v6: bool) -> IpAddr {
-    if v6 {
-        Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        Ipv4Addr::UNSPECIFIED.into()
     }
 }
 
