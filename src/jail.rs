@@ -29,7 +29,7 @@ use crate::proxy::keeper::EndReason;
 use crate::sys::reaper::ExitCode;
 use crate::sys::signal::Requests;
 use crate::sys::{confine, reaper};
-use filter::JailFilter;
+use filter::{JailFilter, Record};
 use init::{Handed, Init, News};
 pub use options::{Options, Type, TypeChoice};
 use target::Target;
@@ -77,6 +77,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let target = Target::of(&options.command)?;
     let source = policy::source(options)?;
     let policy = policy::compile(&source)?;
+    let record = Record::open(options, &source, &policy)?;
     let jailed = jail(&Wanted {
         options,
         policy: &policy,
@@ -97,7 +98,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             jail_type.name()
         );
     }
-    let filter = JailFilter::start(options, &source, policy, sockets)?;
+    let filter = JailFilter::start(record, policy, sockets)?;
     let watched = watch(&filter, &init, beside, &target);
     // Whatever happened: nothing of the command may go on without its filter.
     init.end();

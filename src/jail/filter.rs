@@ -27,18 +27,11 @@ impl JailFilter {
     /// Starts it. It confines itself meanwhile, see [`Self::is_ready`].
     ///
     /// # Errors
-    /// The record can't be written, or what `fork(2)` gives.
-    pub(super) fn start(
-        options: &Options,
-        source: &PolicySource,
-        policy: Policy,
-        sockets: Sockets,
-    ) -> anyhow::Result<Self> {
-        let (journal, renew) = record(options, about(source, &policy))?;
-        policy
-            .notices()
-            .iter()
-            .for_each(|notice| journal.notice(notice));
+    /// What `fork(2)` gives.
+    pub(super) fn start(record: Record, policy: Policy, sockets: Sockets) -> anyhow::Result<Self> {
+        let Record { journal, renew } = record;
+        let notices = policy.notices();
+        notices.iter().for_each(|notice| journal.notice(notice));
         let defaults = Settings::default();
         let task = Task {
             policy,
@@ -99,7 +92,27 @@ impl JailFilter {
 }
 
 /// The record, and where more files for it come from.
-fn record(options: &Options, about: About) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
+pub(super) struct Record {
+    journal: Journal,
+    renew: Box<dyn Renew>,
+}
+
+impl Record {
+    /// Opens it where it was asked for.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn open(
+        options: &Options,
+        source: &PolicySource,
+        policy: &Policy,
+    ) -> anyhow::Result<Self> {
+        let (journal, renew) = open(options, about(source, policy))?;
+        Ok(Self { journal, renew })
+    }
+}
+
+fn open(options: &Options, about: About) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
     let name = format!("jail-{}", std::process::id());
     match &options.log {
         Some(path) => {

@@ -1,0 +1,98 @@
+//! `boundary-shim jail` in a bed: by whom, with which options, and what its record says.
+
+use std::fs;
+
+use serde_json::Value;
+use test_support::bed::{Bed, unique};
+use test_support::command::Answer;
+use test_support::record;
+
+/// The program in a bed.
+pub(crate) const PROGRAM: &str = "/usr/local/bin/boundary-shim";
+
+/// Who jails a command, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// For messages.
+    pub(crate) name: &'static str,
+    prefix: &'static [&'static str],
+    options: &'static [&'static str],
+}
+
+pub(crate) const ROOT: Caller = Caller {
+    name: "root",
+    prefix: &[],
+    options: &["--jail-type", "nsjail"],
+};
+/// Somebody without any right.
+pub(crate) const USER: Caller = Caller {
+    name: "user 1777",
+    prefix: AS_USER,
+    options: &["--jail-type", "nsjail"],
+};
+pub(crate) const ROOT_WITHOUT_USER_NAMESPACE: Caller = Caller {
+    name: "root with --no-user-namespace",
+    prefix: &[],
+    options: &["--jail-type", "nsjail", "--no-user-namespace"],
+};
+/// Everybody for whom a jail has to be the same.
+pub(crate) const CALLERS: [Caller; 3] = [ROOT, USER, ROOT_WITHOUT_USER_NAMESPACE];
+
+const AS_USER: &[&str] = &[
+    "setpriv",
+    "--reuid",
+    "1777",
+    "--regid",
+    "1777",
+    "--clear-groups",
+];
+
+/// A command's answer, and what the record says of it.
+#[derive(Debug)]
+pub(crate) struct Jailed {
+    pub(crate) answer: Answer,
+    pub(crate) records: Vec<Value>,
+}
+
+impl Caller {
+    /// The command line that jails `sh -c SCRIPT`.
+    pub(crate) fn line<'a>(self, options: &[&'a str], script: &'a str) -> Vec<&'a str> {
+        [
+            self.prefix,
+            &[PROGRAM, "jail"],
+            self.options,
+            options,
+            &["--", "sh", "-c", script],
+        ]
+        .concat()
+    }
+
+    /// Runs a script in a jail, to its end.
+    pub(crate) fn run(self, bed: &Bed, options: &[&str], script: &str) -> Jailed {
+        let log = format!("/tmp/{}.jsonl", unique("jail"));
+        let options = [&["--log", &log], options].concat();
+        let answer = bed.exec(&self.line(&options, script));
+        let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
+        Jailed {
+            answer,
+            records: record::records(&text),
+        }
+    }
+
+    /// The same without a jail: what shows that an attempt works where nothing stops it.
+    pub(crate) fn run_unjailed(self, bed: &Bed, script: &str) -> Answer {
+        bed.exec(&[self.prefix, &["sh", "-c", script]].concat())
+    }
+}
+
+impl Jailed {
+    /// Panics unless exactly one attempt with this verdict is on record of which `fits` holds.
+    #[track_caller]
+    pub(crate) fn must_record(&self, verdict: &str, fits: impl Fn(&Value) -> bool) {
+        let found = self
+            .records
+            .iter()
+            .filter(|record| record["verdict"] == verdict && fits(record));
+        assert_eq!(found.count(), 1, "{:#?}", self.records);
+    }
+}

@@ -1,0 +1,342 @@
+//! What a jailed command would do to be out of its jail.
+
+use test_support::bed::{Bed, unique};
+use test_support::hosts::DENIED;
+
+use crate::jail::{CALLERS, Caller, PROGRAM, ROOT, ROOT_WITHOUT_USER_NAMESPACE, USER};
+
+pub(crate) const TESTS: &[test_support::harness::Test] = &[
+    ("its_rules_links_and_routes_are_not_its_own", configuration),
+    ("other_namespaces_are_not_open", namespaces),
+    ("families_and_calls_past_the_filter_are_shut", calls),
+    (
+        "it_has_no_capability_but_its_callers_and_none_over_networks",
+        capabilities,
+    ),
+    ("sockets_of_resolvers_buses_and_engines_are_hidden", sockets),
+    ("settings_of_the_kernel_are_read_only_to_root", settings),
+    ("inherited_sockets_are_closed_or_refused", inherited),
+    ("filter_and_jail_are_out_of_its_reach", processes),
+    ("a_jail_fits_in_a_jail", nested),
+];
+
+/// Runs a script in Python in a jail. Gives its words.
+fn python(bed: &Bed, caller: Caller, options: &[&str], script: &str) -> String {
+    let file = format!("/tmp/{}.py", unique("script"));
+    std::fs::write(bed.inside(&file), script).unwrap();
+    let jailed = caller.run(bed, options, &format!("python3 {file} 2>&1"));
+    jailed.answer.stdout
+}
+
+fn configuration(bed: &Bed) {
+    for caller in CALLERS {
+        for attempt in [
+            "nft flush ruleset",
+            "ip link set lo down",
+            "ip link add dummy0 type dummy",
+            "ip route add default dev lo",
+            "ip -6 route flush table local",
+            "unshare -U --map-root-user ip link set lo down",
+            "unshare -U --map-root-user nft flush ruleset",
+        ] {
+            let script = format!(
+                "{attempt} 2>&1 && echo DONE; curl -s -m 5 -o /dev/null -w '%{{http_code}}' http://{}/",
+                DENIED.v4
+            );
+            let jailed = caller.run(bed, &["--allow", "domain=allowed.test"], &script);
+            assert!(
+                !jailed.answer.stdout.contains("DONE"),
+                "{}: {attempt}: {jailed:?}",
+                caller.name
+            );
+            assert!(
+                jailed.answer.stdout.ends_with("403"),
+                "{}: {attempt}: {jailed:?}",
+                caller.name
+            );
+        }
+    }
+    // The weapons are loaded: in a network of one's own they work.
+    let own = "unshare -n sh -c 'nft flush ruleset && ip link set lo up && ip link set lo down'";
+    ROOT.run_unjailed(bed, own).must_succeed();
+}
+
+fn namespaces(bed: &Bed) {
+    let script = "
+import ctypes, glob, os
+libc = ctypes.CDLL(None, use_errno=True)
+entered = tried = 0
+for path in glob.glob('/proc/[0-9]*/ns/net') + glob.glob('/proc/[0-9]*/ns/user') + glob.glob('/run/netns/*'):
+    try:
+        own = os.stat(path).st_ino in (os.stat('/proc/self/ns/net').st_ino, os.stat('/proc/self/ns/user').st_ino)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        continue
+    tried += not own
+    if not own and libc.setns(handle, 0) == 0:
+        entered += 1
+print('entered', entered, 'tried', tried > 0)
+";
+    for caller in CALLERS {
+        let said = python(bed, caller, &[], script);
+        assert!(said.starts_with("entered 0 "), "{}: {said}", caller.name);
+    }
+    assert!(python(bed, ROOT_WITHOUT_USER_NAMESPACE, &[], script).contains("tried True"));
+}
+
+fn calls(bed: &Bed) {
+    let script = "
+import ctypes, errno, fcntl, socket, termios
+libc = ctypes.CDLL(None, use_errno=True)
+for family in (40, 29, 31, 38, 44, 9, 41):
+    try:
+        socket.socket(family, socket.SOCK_STREAM if family != 29 else socket.SOCK_RAW, 0)
+        print(family, 'open')
+    except OSError as error:
+        print(family, errno.errorcode[error.errno])
+# The kernel looks at 32 bits of a family.
+print('long', libc.syscall(41, ctypes.c_long(40 | 1 << 32), 1, 0), errno.errorcode[ctypes.get_errno()])
+for call in (425, 426, 427):
+    libc.syscall(call, 8, 0)
+    print(call, errno.errorcode[ctypes.get_errno()])
+libc.syscall(0x40000000 + 39)
+print('x32', errno.errorcode[ctypes.get_errno()])
+try:
+    fcntl.ioctl(0, termios.TIOCSTI, b'x')
+    print('sti done')
+except OSError as error:
+    print('sti', errno.errorcode[error.errno])
+for kind in (socket.SOCK_RAW,):
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_PACKET):
+        try:
+            socket.socket(family, kind, socket.IPPROTO_ICMP)
+            print('raw open')
+        except OSError as error:
+            print('raw', errno.errorcode[error.errno])
+";
+    for caller in CALLERS {
+        let said = python(bed, caller, &[], script);
+        let expected = "40 EAFNOSUPPORT\n29 EAFNOSUPPORT\n31 EAFNOSUPPORT\n38 EAFNOSUPPORT\n44 EAFNOSUPPORT\n\
+             9 EAFNOSUPPORT\n41 EAFNOSUPPORT\nlong -1 EAFNOSUPPORT\n425 ENOSYS\n426 ENOSYS\n427 ENOSYS\nx32 ENOSYS\n\
+             sti EPERM\nraw EPERM\nraw EPERM\nraw EPERM\n";
+        assert_eq!(said, expected, "{}", caller.name);
+    }
+}
+
+fn capabilities(bed: &Bed) {
+    // NET_ADMIN, NET_RAW, SYS_ADMIN, SYS_PTRACE, SYS_MODULE, SYS_RAWIO, BPF, PERFMON, DAC_READ_SEARCH, MKNOD.
+    let forbidden: u64 = [12, 13, 21, 19, 16, 17, 39, 38, 2, 27]
+        .into_iter()
+        .map(|number: u64| 1 << number)
+        .sum();
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], "grep -E '^(Cap|NoNewPrivs)' /proc/self/status");
+        let sets: Vec<u64> = jailed
+            .answer
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("Cap"))
+            .map(|line| u64::from_str_radix(line.split('\t').nth(1).unwrap(), 16).unwrap())
+            .collect();
+        assert_eq!(sets.len(), 5, "{jailed:?}");
+        for set in &sets {
+            assert_eq!(set & forbidden, 0, "{}: {jailed:?}", caller.name);
+        }
+        if caller.name == USER.name {
+            assert_eq!(sets, [0; 5], "{jailed:?}");
+        }
+        assert!(
+            jailed.answer.stdout.contains("NoNewPrivs:\t1"),
+            "{jailed:?}"
+        );
+    }
+    // As root, files are still root's.
+    let own =
+        "touch /tmp/of-nobody && chown 1777:1777 /tmp/of-nobody && su nobody -s /bin/sh -c 'id -u'";
+    let jailed = ROOT.run(bed, &[], own);
+    assert_eq!(jailed.answer.stdout, "65534\n", "{jailed:?}");
+}
+
+fn sockets(bed: &Bed) {
+    let paths = [
+        "/run/systemd/resolve/io.systemd.Resolve",
+        "/run/dbus/system_bus_socket",
+        "/run/docker.sock",
+        "/run/user/1777/bus",
+    ];
+    let serve = format!(
+        "
+import os, socket, sys
+for path in {paths:?}:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.exists(path): os.unlink(path)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    os.chmod(path, 0o777)
+    server.listen()
+    globals()[path] = server
+print('ready', flush=True)
+sys.stdin.read()
+"
+    );
+    let first = bed.first().to_string();
+    let mut server = std::process::Command::new("nsenter")
+        .args([
+            "--target", &first, "--mount", "--net", "--pid", "--", "python3", "-c", &serve,
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let script = format!(
+        "
+import errno, socket
+for path in {paths:?}:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print('connected', path)
+    except OSError as error:
+        print('shut', path)
+"
+    );
+    for caller in CALLERS {
+        let said = python(bed, caller, &[], &script);
+        let own_bus = usize::from(caller.name != USER.name);
+        // Another user's bus is nobody's business here; it lets nobody else in.
+        assert_eq!(
+            said.matches("connected").count(),
+            own_bus,
+            "{}: {said}",
+            caller.name
+        );
+        assert_eq!(
+            said.matches("shut").count(),
+            4 - own_bus,
+            "{}: {said}",
+            caller.name
+        );
+        let opened = python(
+            bed,
+            caller,
+            &["--allow-socket", "/run/docker.sock"],
+            &script,
+        );
+        assert!(
+            opened.contains("connected /run/docker.sock"),
+            "{}: {opened}",
+            caller.name
+        );
+    }
+    let unjailed = USER.run_unjailed(
+        bed,
+        &format!("python3 -c \"{script}\"").replace("\"\"", "\""),
+    );
+    drop(unjailed);
+    drop(server.stdin.take());
+    server.wait().unwrap();
+    for path in paths {
+        std::fs::remove_file(bed.inside(path)).unwrap();
+    }
+}
+
+fn settings(bed: &Bed) {
+    // What is there already, so that nothing changes where it can be written.
+    let script = "for file in /proc/sys/kernel/core_pattern /proc/sys/net/core/somaxconn /proc/sysrq-trigger /sys/kernel/uevent_helper; do \
+         ( [ ! -e $file ] || ! : >> $file ) 2>/dev/null && echo shut; done";
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], script);
+        assert_eq!(
+            jailed.answer.stdout,
+            "shut\n".repeat(4),
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
+    let unjailed = ROOT.run_unjailed(bed, ": >> /proc/sys/kernel/core_pattern && echo open");
+    assert_eq!(unjailed.stdout, "open\n", "{unjailed:?}");
+}
+
+fn inherited(bed: &Bed) {
+    let start = |number: &str| {
+        let script = format!(
+            "
+import os, socket, subprocess, sys
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+os.dup2(one.fileno(), {number}, inheritable=True)
+pipe = os.pipe()
+os.dup2(pipe[1], 8, inheritable=True)
+done = subprocess.run(['{PROGRAM}', 'jail', '--jail-type', 'nsjail', '--log', '/tmp/inherited.jsonl', '--',
+    'sh', '-c', 'ls -l /proc/self/fd | grep -c socket; echo through >&8'], close_fds=False, stdout=subprocess.PIPE)
+os.write(pipe[1], b'.')
+sys.stdout.write(done.stdout.decode() + os.read(pipe[0], 99).decode() + str(done.returncode))
+"
+        );
+        bed.exec(&["python3", "-c", &script])
+    };
+    let closed = start("7");
+    assert_eq!(closed.stdout, "0\nthrough\n.0", "{closed:?}");
+    let refused = start("0");
+    assert_eq!(refused.stdout, ".1", "{refused:?}");
+    assert!(refused.stderr.contains("standard"), "{refused:?}");
+}
+
+fn processes(bed: &Bed) {
+    // Everybody outside of the jail that runs as the same user, the jail and its filter among them.
+    let script = "
+import ctypes, glob, os
+libc = ctypes.CDLL(None, use_errno=True)
+own = {os.getpid()}
+tried = reached = 0
+for path in glob.glob('/proc/[0-9]*'):
+    pid = int(path.split('/')[2])
+    try:
+        name = open(path + '/comm').read().strip()
+    except OSError:
+        continue
+    if name not in ('boundary-filter', 'boundary-shim'):
+        continue
+    tried += 1
+    if libc.ptrace(0x4206, pid, 0, 0) == 0:
+        reached += 1
+    for file in ('mem', 'environ', 'root/etc', 'fd/0', 'ns/net'):
+        try:
+            os.listdir(path + '/root') if file == 'root/etc' else open(path + '/' + file, 'rb').read(1)
+            reached += 1
+        except OSError:
+            pass
+    handle = libc.syscall(434, pid, 0)
+    for number in range(40):
+        if libc.syscall(438, handle, number, 0) >= 0:
+            reached += 1
+print('reached', reached, 'of', tried)
+";
+    for caller in CALLERS {
+        let said = python(bed, caller, &[], script);
+        let (reached, tried) = said
+            .trim()
+            .split_once(" of ")
+            .unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(reached, "reached 0", "{}: {said}", caller.name);
+        assert!(
+            tried.parse::<u32>().unwrap() >= 4,
+            "{}: {said}",
+            caller.name
+        );
+    }
+}
+
+fn nested(bed: &Bed) {
+    let script = "boundary-shim jail --jail-type nsjail --log /tmp/nested-$(id -u).jsonl --allow domain=allowed.test --allow domain=denied.test -- \
+         curl -s -m 5 -o /dev/null -w '%{http_code} ' http://allowed.test/ --next -s -m 5 -o /dev/null -w '%{http_code}' \
+         --resolve denied.test:80:198.51.100.20 http://denied.test/";
+    for caller in [ROOT, USER] {
+        let jailed = caller.run(bed, &["--allow", "domain=allowed.test"], script);
+        assert_eq!(
+            jailed.answer.stdout, "200 403",
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
+}
