@@ -73,11 +73,13 @@ pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jaile
     let root = init.pid();
     init.begin().context(jail_type.name())?;
     let allowed = wanted.options.allow_sockets.clone();
+    let policy = wanted.policy.clone();
     let post = move |listener| Post {
         listener,
         telling,
         filter,
         filter_v6,
+        policy,
         allowed,
         root,
         most: sockets_at_most(),

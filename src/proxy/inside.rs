@@ -55,6 +55,17 @@ impl Inside {
     }
 }
 
+#[cfg(test)]
+impl From<UdpSocket> for Answerer {
+    /// One that answers in this socket's own name.
+    fn from(socket: UdpSocket) -> Self {
+        Self {
+            from: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            by: By::Socket(socket),
+        }
+    }
+}
+
 impl Answerer {
     /// Sends one datagram, with best effort, as on any network: the other end's buffer may be full, or
     /// its socket closed.

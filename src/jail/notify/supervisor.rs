@@ -22,6 +22,7 @@ use super::request::{self, Kind, Piece, Request, Settled};
 use super::sockets::{Made, Moment, Sockets, Tcp, TcpState, Unix};
 use super::udp::{Ports, Udp};
 use crate::logging::Seldom;
+use crate::policy::Policy;
 use crate::proxy::told::Telling;
 use crate::sys::credentials::Credentials;
 use crate::sys::notify::{self, Answer, Listener, Notification};
@@ -46,6 +47,8 @@ pub(super) struct Post {
     pub(super) filter: SocketAddr,
     /// The same by IPv6, where this host has it.
     pub(super) filter_v6: Option<SocketAddr>,
+    /// By what it refuses at once what the filter could only deny.
+    pub(super) policy: Policy,
     /// Unix sockets that are open to the command.
     pub(super) allowed: Vec<PathBuf>,
     /// The process under which all of the command's are.

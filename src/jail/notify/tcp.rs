@@ -33,6 +33,8 @@ impl Supervisor {
             self.connect_to_own(held, said, to)
         } else if to.ip().is_loopback() && to.port() != DNS {
             Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+        } else if to.port() != DNS && !self.post.policy.may_allow(to) {
+            self.refuse(held, to)
         } else {
             self.connect_to_filter(held, tcp.v6, to)
         };
@@ -41,6 +43,13 @@ impl Supervisor {
             _ => *state = TcpState::Connected(said),
         }
         connected
+    }
+
+    /// Refuses what could only be denied, at once, as the kernel does for a container.
+    fn refuse(&self, held: &OwnedFd, to: SocketAddr) -> io::Result<()> {
+        let own = stand_in::local(held)?.ok_or(io::ErrorKind::InvalidData)?;
+        self.post.telling.refused(own, to)?;
+        Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
     }
 
     fn is_own(&self, to: SocketAddr) -> io::Result<bool> {

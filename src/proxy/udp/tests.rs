@@ -1,6 +1,7 @@
 //! UDP flows over real sockets on the loopback: what passes, what is recorded, what is kept.
 
 use super::*;
+use crate::proxy::inside::Answerer;
 use crate::proxy::bench::Bench;
 use crate::proxy::budget::Budget;
 
@@ -114,7 +115,7 @@ struct Wire {
     server: UdpSocket,
     client: UdpSocket,
     outside: UdpSocket,
-    inside: std::net::UdpSocket,
+    inside: Answerer,
 }
 
 impl Wire {
@@ -127,7 +128,7 @@ impl Wire {
             server,
             client,
             outside,
-            inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
+            inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(),
         }
     }
 }
