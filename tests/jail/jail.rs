@@ -35,8 +35,25 @@ pub(crate) const ROOT_WITHOUT_USER_NAMESPACE: Caller = Caller {
     prefix: &[],
     options: &["--jail-type", "nsjail", "--no-user-namespace"],
 };
+/// The same jailed without a namespace.
+pub(crate) const SUPERVISED_ROOT: Caller = Caller {
+    name: "root, by notify",
+    prefix: &[],
+    options: &["--jail-type", "notify"],
+};
+pub(crate) const SUPERVISED_USER: Caller = Caller {
+    name: "user 1777, by notify",
+    prefix: AS_USER,
+    options: &["--jail-type", "notify"],
+};
 /// Everybody for whom a jail has to be the same.
-pub(crate) const CALLERS: [Caller; 3] = [ROOT, USER, ROOT_WITHOUT_USER_NAMESPACE];
+pub(crate) const CALLERS: [Caller; 5] = [
+    ROOT,
+    USER,
+    ROOT_WITHOUT_USER_NAMESPACE,
+    SUPERVISED_ROOT,
+    SUPERVISED_USER,
+];
 
 const AS_USER: &[&str] = &[
     "setpriv",
