@@ -15,11 +15,12 @@ mod nsjail;
 mod options;
 mod policy;
 mod target;
+mod trust;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
 
 use crate::audit::JournalStatus;
@@ -28,11 +29,12 @@ use crate::proxy::Sockets;
 use crate::proxy::keeper::EndReason;
 use crate::sys::reaper::ExitCode;
 use crate::sys::signal::Requests;
-use crate::sys::{confine, reaper};
+use crate::sys::{confine, inherited, reaper, socket};
 use filter::{JailFilter, Record};
 use init::{Handed, Init, News};
 pub use options::{Options, Type, TypeChoice};
 use target::Target;
+use trust::TrustFolder;
 
 /// Descriptors that jail and filter may hold.
 const OPEN_FILES: u64 = 65_536;
@@ -74,15 +76,22 @@ pub(crate) struct Wanted<'a> {
 /// # Errors
 /// Why it was not run, or had to be ended.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let target = Target::of(&options.command)?;
+    hand_on_no_socket()?;
+    let mut target = Target::of(&options.command)?;
     let source = policy::source(options)?;
     let policy = policy::compile(&source)?;
-    let record = Record::open(options, &source, &policy)?;
+    let trust = policy.may_intercept().then(TrustFolder::make).transpose()?;
+    let (folder, trust) = trust.unzip();
+    if let Some(folder) = &folder {
+        target = target.with(folder.variables(), folder.path());
+    }
     let jailed = jail(&Wanted {
         options,
         policy: &policy,
         target: &target,
     })?;
+    // Not before there is a jail: one that can't be had leaves no record.
+    let record = Record::open(options, &source, &policy)?;
     // Not before the init was started: by this its number could not be mapped to its caller's.
     confine::allow_open_files(OPEN_FILES)?;
     reaper::take_orphans()?;
@@ -98,7 +107,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             jail_type.name()
         );
     }
-    let filter = JailFilter::start(record, policy, sockets)?;
+    let filter = JailFilter::start(record, policy, trust, sockets)?;
     let watched = watch(&filter, &init, beside, &target);
     // Whatever happened: nothing of the command may go on without its filter.
     init.end();
@@ -112,6 +121,19 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         summarise(&totals);
     }
     Ok(code)
+}
+
+/// Keeps sockets of this process's network, and other things that are past every filter, from the
+/// command.
+fn hand_on_no_socket() -> anyhow::Result<()> {
+    inherited::close_but_files().context("close what this process was started with")?;
+    let among_streams = socket::network_socket_among(0).context("look at the standard streams")?;
+    ensure!(
+        among_streams.is_none(),
+        "the standard streams are a network's socket, which no filter is in the way of: \
+         start the command with pipes or files"
+    );
+    Ok(())
 }
 
 /// Jails the command, as it was asked for.

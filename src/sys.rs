@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod exec;
 pub mod file;
 pub mod fork;
+pub mod inherited;
 pub mod links;
 pub mod memory;
 pub mod mountinfo;

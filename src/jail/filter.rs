@@ -14,6 +14,7 @@ use crate::control::FilterReport;
 use crate::gateway::links::Links;
 use crate::policy::{Exit, GivenNames, Hostname, Policy, PolicySource, is_public};
 use crate::proxy::keeper::{EndReason, ToFilter};
+use crate::proxy::tls::trust::Trust;
 use crate::proxy::{Beyond, Cell, Filter, Interfaces, Rights, Sockets, Task};
 use crate::resolv_conf;
 use crate::settings::Settings;
@@ -28,7 +29,12 @@ impl JailFilter {
     ///
     /// # Errors
     /// What `fork(2)` gives.
-    pub(super) fn start(record: Record, policy: Policy, sockets: Sockets) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        record: Record,
+        policy: Policy,
+        trust: Option<Trust>,
+        sockets: Sockets,
+    ) -> anyhow::Result<Self> {
         let Record { journal, renew } = record;
         let notices = policy.notices();
         notices.iter().for_each(|notice| journal.notice(notice));
@@ -41,7 +47,7 @@ impl JailFilter {
             exit: Exit::Host,
             memory: defaults.proxy_memory,
             dns_rate_limit: defaults.dns_rate_limit,
-            trust: None,
+            trust,
             denied_note: None,
             denied_names: defaults.denied_names,
         };

@@ -1,6 +1,6 @@
 //! The policy of a jail: rules of the command line, and of a file. Read once, before anything runs.
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 
 use super::options::Options;
 use crate::policy::text::{self, RuleFile};
@@ -39,13 +39,7 @@ pub(super) fn source(options: &Options) -> anyhow::Result<PolicySource> {
 /// Compiles it.
 ///
 /// # Errors
-/// Every mistake in every rule; that it has TLS intercepted.
+/// Every mistake in every rule.
 pub(super) fn compile(source: &PolicySource) -> anyhow::Result<Policy> {
-    let policy = Policy::compile(source).map_err(|all| text::all_of(&all))?;
-    ensure!(
-        !policy.may_intercept(),
-        "these rules look at methods or paths within TLS, which a jail doesn't intercept: \
-         give such a rule port=80, or set tls: intercept: never in the policy's file"
-    );
-    Ok(policy)
+    Policy::compile(source).map_err(|all| text::all_of(&all))
 }

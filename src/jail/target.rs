@@ -3,9 +3,11 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
+use super::trust;
 use crate::sys::exec;
 use crate::sys::reaper::ExitCode;
 
@@ -18,6 +20,9 @@ const NOT_FOUND: ExitCode = 127;
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     arguments: Vec<CString>,
+    variables: Vec<CString>,
+    /// A folder that is to be gone when it is.
+    folder: Option<PathBuf>,
 }
 
 impl Target {
@@ -31,12 +36,30 @@ impl Target {
         let arguments = command.iter().map(word).collect::<Result<_, _>>();
         Ok(Self {
             arguments: arguments.context("a word of the command has a zero byte in it")?,
+            variables: Vec::new(),
+            folder: None,
         })
+    }
+
+    /// Has these variables, too, that name files in this folder, which is to be gone when it is.
+    pub(super) fn with(self, variables: Vec<CString>, folder: &Path) -> Self {
+        Self {
+            variables,
+            folder: Some(folder.to_owned()),
+            ..self
+        }
+    }
+
+    /// Removes what is to be gone when it is.
+    pub(super) fn remove_folder(&self) {
+        if let Some(folder) = &self.folder {
+            trust::remove(folder);
+        }
     }
 
     /// Becomes the program; gives why it can't.
     pub(super) fn become_it(&self) -> io::Error {
-        exec::become_program(&self.arguments)
+        exec::become_program(&self.arguments, &self.variables)
     }
 
     /// The program, for people.

@@ -126,6 +126,26 @@ fn may_intercept(policy: &PolicySource) -> anyhow::Result<bool> {
     Ok(compiled.may_intercept())
 }
 
+/// The roots that this host verifies servers with.
+///
+/// # Errors
+/// There are none.
+pub(crate) fn host_roots() -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    servers(&Settings::default()).map(|(_, roots)| roots)
+}
+
+/// The settings by which programs that know no variable for roots trust a gateway whose files are in
+/// this place, each with its name; for programs of this host.
+pub(crate) fn settings_of(place: &Path) -> [(&'static str, Vec<u8>); 2] {
+    let own =
+        Root::at(Path::new("/")).and_then(|root| root.read("/etc/wgetrc".as_ref(), WGETRC_LIMIT));
+    let own = own.map(|found| found.bytes).unwrap_or_default();
+    [
+        (trust::WGETRC, trusting_wgetrc(own, place)),
+        (trust::APT, apt(place).into_bytes()),
+    ]
+}
+
 /// The files with the roots that servers are verified with, and which of those are the host's own.
 fn servers(settings: &Settings) -> anyhow::Result<(Vec<PathBuf>, Vec<CertificateDer<'static>>)> {
     let found: BTreeMap<_, _> = LISTS
@@ -259,26 +279,27 @@ impl Given<'_> {
         entries
     }
 
-    /// The image's own settings of wget, and what has it trust the gateway besides the system's roots;
-    /// where they name a certificate already, they stay.
     fn wgetrc(&self, place: &Path) -> Vec<u8> {
-        let mut text = self
-            .image
-            .read("/etc/wgetrc", WGETRC_LIMIT)
-            .unwrap_or_default();
-        let names_one = text.split(|byte| *byte == b'\n').any(|line| {
-            let command: String = String::from_utf8_lossy(line)
-                .chars()
-                .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '=')
-                .collect();
-            command.to_ascii_lowercase().starts_with("cacertificate=")
-        });
-        if !names_one {
-            let line = format!("\nca_certificate = {}\n", place.join(AUTHORITY).display());
-            text.extend(line.bytes());
-        }
-        text
+        let text = self.image.read("/etc/wgetrc", WGETRC_LIMIT);
+        trusting_wgetrc(text.unwrap_or_default(), place)
     }
+}
+
+/// Settings of wget, and what has it trust the gateway besides the system's roots; where they name a
+/// certificate already, they stay.
+fn trusting_wgetrc(mut text: Vec<u8>, place: &Path) -> Vec<u8> {
+    let names_one = text.split(|byte| *byte == b'\n').any(|line| {
+        let command: String = String::from_utf8_lossy(line)
+            .chars()
+            .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '=')
+            .collect();
+        command.to_ascii_lowercase().starts_with("cacertificate=")
+    });
+    if !names_one {
+        let line = format!("\nca_certificate = {}\n", place.join(AUTHORITY).display());
+        text.extend(line.bytes());
+    }
+    text
 }
 
 fn apt(place: &Path) -> String {

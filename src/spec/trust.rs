@@ -169,7 +169,8 @@ fn name_of(entry: &str) -> &str {
 }
 
 /// All of them, where our files are in this place.
-fn variables(place: &Path) -> Vec<String> {
+#[must_use]
+pub fn variables(place: &Path) -> Vec<String> {
     let entry = |one: &Variable| format!("{}={}", one.name, place.join(one.file).display());
     VARIABLES.iter().map(entry).collect()
 }

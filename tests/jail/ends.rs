@@ -3,10 +3,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use test_support::bed::{Bed, enter, unique};
-use test_support::command::{COMMAND_SECONDS, run, wait_for, wait_for_within};
+use test_support::command::{wait_for, wait_for_within};
 
-use crate::jail::{CALLERS, Caller, PROGRAM, ROOT, USER};
+use crate::jail::{CALLERS, Caller, PROGRAM};
 
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("the_exit_status_is_the_commands", codes),
@@ -131,7 +132,7 @@ fn signals(bed: &Bed) {
             caller,
             "trap 'echo got it; exit 9' TERM; while :; do sleep 0.1; done",
         );
-        running.kill("TERM", &[Part::Jail]);
+        running.kill(Signal::SIGTERM, &[Part::Jail]);
         let output = running.child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(9), "{}: {output:?}", caller.name);
         assert!(String::from_utf8_lossy(&output.stdout).contains("got it"));
@@ -209,14 +210,12 @@ impl Running {
         }
     }
 
-    fn kill(&self, signal: &str, parts: &[Part]) {
-        let pids: Vec<String> = parts
-            .iter()
-            .map(|part| self.pid(*part).to_string())
-            .collect();
-        let words = [&["kill".to_owned(), format!("-{signal}")], pids.as_slice()].concat();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        run(COMMAND_SECONDS, &words).must_succeed();
+    fn kill(&self, signal: Signal, parts: &[Part]) {
+        let pids: Vec<i32> = parts.iter().map(|part| self.pid(*part)).collect();
+        for pid in pids {
+            // What the first one's end brings about may have ended the next.
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).ok();
+        }
     }
 }
 
@@ -226,7 +225,7 @@ fn killed(bed: &Bed, parts: &[Part]) {
         let all =
             [Part::Jail, Part::Reaper, Part::Init, Part::Filter].map(|part| running.pid(part));
         let start = Instant::now();
-        running.kill("KILL", parts);
+        running.kill(Signal::SIGKILL, parts);
         wait_for_within(Duration::from_secs(1), "nothing to be left", || {
             running.sleepers().is_empty() && !all.iter().any(|pid| is_alive(*pid))
         });
@@ -273,7 +272,6 @@ print(round(sorted(took)[20] * 1000, 1))"
         "['boundary-shim', 'jail', '--jail-type', 'nsjail', '--log', '/tmp/start.jsonl', '--', 'true']",
     );
     println!("a start takes {jailed} ms, the bare command {bare} ms (medians of 40)");
-    let [_, _] = [ROOT, USER];
 }
 
 /// Processes of this machine that are alive, by their command line.

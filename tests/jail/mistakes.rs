@@ -32,10 +32,7 @@ fn sentences(bed: &Bed) {
             "can't write the record",
         ),
         (&["--log", "/tmp"], 1, "can't write the record"),
-        (&["--jail-type", "landjail"], 1, "landjail"),
         (&["--no-user-namespace"], 1, "CAP_SYS_ADMIN"),
-        (&["--allow", "domain=x.test method=GET"], 1, "intercept"),
-        (&["--jail-type", "prison"], 2, "expected auto"),
         (&["--colour"], 2, "--colour"),
     ] {
         let answer = bed.exec(&USER.line(options, "echo RAN"));
@@ -50,6 +47,15 @@ fn sentences(bed: &Bed) {
             .lines()
             .filter(|line| !line.starts_with("boundary-shim: info"));
         assert!(code == 2 || lines.count() == 1, "{options:?}: {answer:?}");
+    }
+    for (word, code, said) in [("landjail", 1, "landjail"), ("prison", 2, "expected auto")] {
+        let answer = bed.exec(&[PROGRAM, "jail", "--jail-type", word, "--", "echo", "RAN"]);
+        assert_eq!(
+            (answer.code, answer.stdout.as_str()),
+            (code, ""),
+            "{answer:?}"
+        );
+        assert!(answer.stderr.contains(said), "{answer:?}");
     }
     let nothing = bed.exec(&[PROGRAM, "jail"]);
     assert_eq!(nothing.code, 2, "{nothing:?}");

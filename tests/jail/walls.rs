@@ -244,7 +244,7 @@ for path in {paths:?}:
 fn settings(bed: &Bed) {
     // What is there already, so that nothing changes where it can be written.
     let script = "for file in /proc/sys/kernel/core_pattern /proc/sys/net/core/somaxconn /proc/sysrq-trigger /sys/kernel/uevent_helper; do \
-         ( [ ! -e $file ] || ! : >> $file ) 2>/dev/null && echo shut; done";
+         ( [ ! -e $file ] || ! true >> $file ) 2>/dev/null && echo shut; done";
     for caller in CALLERS {
         let jailed = caller.run(bed, &[], script);
         assert_eq!(
@@ -334,7 +334,7 @@ fn nested(bed: &Bed) {
     for caller in [ROOT, USER] {
         let jailed = caller.run(bed, &["--allow", "domain=allowed.test"], script);
         assert_eq!(
-            jailed.answer.stdout, "200 403",
+            jailed.answer.stdout, "200 502",
             "{}: {jailed:?}",
             caller.name
         );

@@ -51,6 +51,7 @@ fn reap(outer: &Channel, mut side: impl TargetSide, target: &Target) -> anyhow::
         }
     };
     reaper::end_descendants(None);
+    target.remove_folder();
     Ok(code.map_or(FAILED, i32::from))
 }
 
@@ -84,6 +85,7 @@ fn init(
         }
     };
     reaper::end_descendants(None);
+    target.remove_folder();
     if let Some(code) = code {
         Outer(outer).tell(&ToJail::Ended(code))?;
     }
