@@ -96,6 +96,25 @@ impl Caller {
         }
     }
 
+    /// The same, where something runs the jail (`prefix`, with a blank at its end).
+    pub(crate) fn run_by(
+        self,
+        bed: &Bed,
+        prefix: &str,
+        options: &[&str],
+        script: &str,
+    ) -> Jailed {
+        let log = format!("/tmp/{}.jsonl", unique("jail"));
+        let options = [self.options, &["--log", &log], options].concat().join(" ");
+        let command = format!("{prefix}{PROGRAM} jail {options} -- {script}");
+        let answer = bed.exec(&[self.prefix, &["sh", "-c", &command]].concat());
+        let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
+        Jailed {
+            answer,
+            records: record::records(&text),
+        }
+    }
+
     /// The same without a jail: what shows that an attempt works where nothing stops it.
     pub(crate) fn run_unjailed(self, bed: &Bed, script: &str) -> Answer {
         bed.exec(&[self.prefix, &["sh", "-c", script]].concat())
