@@ -166,9 +166,13 @@ impl Supervisor {
         }
     }
 
-    /// The socket that a call is about: none for one that was not made here.
+    /// The socket that a call is about: none for one that was not made here, and where that can't be
+    /// known, of a process that hides what it has (`PR_SET_DUMPABLE`).
     pub(super) fn made(&self, call: &Notification, socket: i32) -> io::Result<Option<Made>> {
-        let number = stand_in::number_of(call.thread, socket)?;
+        let number = match stand_in::number_of(call.thread, socket) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            number => number?,
+        };
         self.still_waits(call)?;
         Ok(self.sockets.get(number))
     }
