@@ -3,13 +3,16 @@
 //!
 //! Three types, by what stands between the command and the network: `nsjail` (namespaces of its own,
 //! captured by the kernel), `notify` (a supervisor that makes its sockets) and `landjail`. What differs
-//! between them ends with [`Jailed`]; all else is one story ([`run`]).
+//! between them ends with `jailed::Jailed`; all else is one story ([`run`]).
 //!
 //! Invariant: nothing of the command runs before all is ready, and nothing of it runs on without its
 //! filter. It is told in one sentence why it can't be jailed, and isn't run then.
 
 mod filter;
 mod init;
+mod inner;
+mod jailed;
+mod life;
 pub mod notify;
 mod nsjail;
 mod options;
@@ -17,58 +20,24 @@ mod policy;
 mod target;
 mod trust;
 
-use std::future::Future;
-use std::pin::Pin;
-
 use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
 
 use crate::audit::JournalStatus;
-use crate::policy::Policy;
-use crate::proxy::Sockets;
 use crate::proxy::keeper::EndReason;
 use crate::sys::reaper::ExitCode;
 use crate::sys::signal::Requests;
 use crate::sys::{confine, inherited, reaper, socket};
 use filter::{JailFilter, Record};
-use init::{Handed, Init, News};
+use init::{Init, News};
+use inner::Handed;
+use jailed::{Beside, Jailed, Wanted};
 pub use options::{Options, Type, TypeChoice};
 use target::Target;
 use trust::TrustFolder;
 
 /// Descriptors that jail and filter may hold.
 const OPEN_FILES: u64 = 65_536;
-
-/// A command that waits in its jail until its filter serves: what every type of jail comes to.
-pub(crate) struct Jailed {
-    /// Which type it is.
-    pub(crate) jail_type: Type,
-    /// Where the filter comes by what the command sends. A type opens them on the target's side and has
-    /// them handed out ([`Sockets::hand_out`]), or makes them here ([`Sockets::told`]).
-    pub(crate) sockets: Sockets,
-    /// The command's inner init.
-    pub(crate) init: Init,
-    /// What this type does in the jail's own process for as long as the command lives, if anything.
-    pub(crate) beside: Option<Beside>,
-}
-
-/// It begins when the filter serves, before the command runs, within a tokio runtime of one thread (it
-/// may start threads). It is given what the target hands out before it becomes its program
-/// ([`init::TargetSide::confine`]), and is dropped at the end. If it ends by itself, so does the jail.
-pub(crate) type Beside = Box<
-    dyn FnOnce(mpsc::UnboundedReceiver<Handed>) -> Pin<Box<dyn Future<Output = anyhow::Error>>>,
->;
-
-/// What a type of jail is made from.
-#[derive(Debug)]
-pub(crate) struct Wanted<'a> {
-    /// What was asked for.
-    pub(crate) options: &'a Options,
-    /// The rules.
-    pub(crate) policy: &'a Policy,
-    /// The command.
-    pub(crate) target: &'a Target,
-}
 
 /// Runs a command in a jail. Gives its exit code: 128 and the number of a signal that ended it, 126 or
 /// 127 where it can't be executed.
@@ -95,6 +64,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // Not before the init was started: by this its number could not be mapped to its caller's.
     confine::allow_open_files(OPEN_FILES)?;
     reaper::take_orphans()?;
+    confine::be_closed_to_others().context("close this process to others of its user")?;
     let Jailed {
         jail_type,
         sockets,
@@ -141,7 +111,10 @@ fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     match wanted.options.jail_type {
         TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
         TypeChoice::Only(other) => notify::jail(wanted, other),
-        TypeChoice::Auto => nsjail::jail(wanted),
+        TypeChoice::Auto => nsjail::jail(wanted).or_else(|why| {
+            log::info!("{why:#}");
+            notify::jail(wanted, Type::Notify)
+        }),
     }
 }
 

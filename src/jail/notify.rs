@@ -31,8 +31,11 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::init::{Handed, Init};
-use super::{Jailed, OPEN_FILES, Type, Wanted};
+use super::init::Init;
+use super::inner::Handed;
+use super::jailed::{Jailed, Wanted};
+use super::nsjail::masks::Masks;
+use super::options::Type;
 use crate::jail::nsjail::restrictions::Kept;
 use crate::proxy::{Sockets, told};
 use crate::sys::notify::{self, Answer, Listener};
@@ -61,6 +64,7 @@ pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jaile
             Type::Landjail => Landlock::Needed,
             _ => Landlock::IfThere,
         },
+        settings: Masks::of_settings(),
     };
     let listener = stand_in::listen_for_ourselves(false).context("listen on the loopback")?;
     let v6 = stand_in::listen_for_ourselves(true).ok();
@@ -101,7 +105,7 @@ pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jaile
 
 fn sockets_at_most() -> usize {
     let files = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let files = files.map_or(KEPT_FREE, |(soft, _)| soft.min(OPEN_FILES));
+    let files = files.map_or(KEPT_FREE, |(soft, _)| soft);
     usize::try_from(files.saturating_sub(KEPT_FREE) / EACH).unwrap_or_default()
 }
 
@@ -112,14 +116,11 @@ async fn supervise(
     post: impl FnOnce(Listener) -> Post,
 ) -> anyhow::Result<std::convert::Infallible> {
     let listener = loop {
-        let Handed { what, descriptor } =
-            handed.recv().await.context("the inner init is gone")?;
+        let Handed { what, descriptor } = handed.recv().await.context("the inner init is gone")?;
         if what == LISTENER {
             break Listener::from_sent(descriptor);
         }
     };
-    // Nobody of its user may look into who judges.
-    nix::sys::prctl::set_dumpable(false)?;
     listener.run_in_turns();
     see(&listener)?;
     let supervisor = Arc::new(Supervisor::new(post(listener))?);

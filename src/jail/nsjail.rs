@@ -4,7 +4,7 @@
 //! The filter stays outside, and dials as its caller does. Its sockets are opened inside and handed
 //! out; those that answer datagrams are raw, so that nobody of ours has to be inside.
 
-mod masks;
+pub(super) mod masks;
 mod network;
 pub(super) mod restrictions;
 mod user;
@@ -15,8 +15,10 @@ use anyhow::{Context, anyhow, ensure};
 use caps::Capability;
 use nix::sched::CloneFlags;
 
-use super::init::{Handed, Init, Outer, TargetSide};
-use super::{Jailed, Type, Wanted};
+use super::init::Init;
+use super::inner::{Handed, Outer, TargetSide};
+use super::jailed::{Jailed, Wanted};
+use super::options::Type;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
 use crate::sys::confine;

@@ -20,9 +20,9 @@ use super::inside::{Inside, RawAnswers};
 use super::judge::Judge;
 use super::told::{Datagram, Said, Told, ToldConnections, ToldDatagrams};
 use super::{close, connection, held, kernel_log, udp};
+use crate::audit::Kind;
 use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, PROXY_PORTS, ProxyPorts};
 use crate::packets::nflog;
-use crate::audit::Kind;
 use crate::policy::{Denial, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::socket;
@@ -341,11 +341,7 @@ async fn receive_told(
             Said::Refused {
                 source,
                 destination,
-            } => record_refused(&Flow::new(
-                Arc::clone(&connections),
-                source,
-                destination,
-            )),
+            } => record_refused(&Flow::new(Arc::clone(&connections), source, destination)),
         }
     }
 }

@@ -55,18 +55,16 @@ impl Inside {
     }
 }
 
-#[cfg(test)]
-impl From<UdpSocket> for Answerer {
-    /// One that answers in this socket's own name.
-    fn from(socket: UdpSocket) -> Self {
-        Self {
-            from: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-            by: By::Socket(socket),
-        }
-    }
-}
-
 impl Answerer {
+    /// By this socket.
+    #[cfg(test)]
+    pub(super) fn by_socket(socket: UdpSocket) -> io::Result<Self> {
+        Ok(Self {
+            from: socket.local_addr()?,
+            by: By::Socket(socket),
+        })
+    }
+
     /// Sends one datagram, with best effort, as on any network: the other end's buffer may be full, or
     /// its socket closed.
     pub fn send(&self, payload: &[u8], to: SocketAddr) {

@@ -237,7 +237,7 @@ fn framed(kind: u8, source: SocketAddr, destination: SocketAddr, payload: &[u8])
 
 fn read(channel: &Channel) -> io::Result<(u8, Datagram)> {
     let message = channel.receive(false)?;
-    let (kind, rest) = message.bytes.split_first().ok_or(gone())?;
+    let (kind, rest) = message.bytes.split_first().ok_or_else(gone)?;
     let (source, destination, payload) = split(rest)?;
     let datagram = Datagram {
         source,

@@ -20,8 +20,7 @@ use super::process;
 /// # Errors
 /// What the system calls give: the caller must not go on then.
 pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    nix::sys::prctl::set_dumpable(false)?;
+    be_closed_to_others()?;
     nix::sys::prctl::set_no_new_privs()?;
     let keep: CapsHashSet = capabilities.iter().copied().collect();
     caps::clear(None, CapSet::Inheritable).map_err(io::Error::other)?;
@@ -36,9 +35,17 @@ pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
 /// # Errors
 /// What the system calls give.
 pub fn keep_at_most(capabilities: &[Capability]) -> io::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    nix::sys::prctl::set_dumpable(false)?;
+    be_closed_to_others()?;
     bound_to(capabilities)
+}
+
+/// Leaves no core dump, and isn't traced or read by others of its user.
+///
+/// # Errors
+/// What the system calls give.
+pub fn be_closed_to_others() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    Ok(nix::sys::prctl::set_dumpable(false)?)
 }
 
 /// Can't gain privileges by `exec`, and keeps at most these capabilities, of what it has: in every

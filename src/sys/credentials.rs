@@ -42,7 +42,9 @@ impl Credentials {
         Some(Self {
             user: effective("Uid")?,
             group: effective("Gid")?,
-            groups: groups.map(|group| group.parse().ok()).collect::<Option<_>>()?,
+            groups: groups
+                .map(|group| group.parse().ok())
+                .collect::<Option<_>>()?,
             capabilities: u64::from_str_radix(line("CapEff")?.trim(), 16).ok()?,
         })
     }
@@ -159,7 +161,10 @@ mod tests {
         std::thread::spawn(move || {
             let seen = other.acting(|| Credentials::of(nix::unistd::gettid().as_raw()).unwrap());
             assert_eq!(seen.unwrap(), other);
-            assert_eq!(Credentials::of(nix::unistd::gettid().as_raw()).unwrap(), own);
+            assert_eq!(
+                Credentials::of(nix::unistd::gettid().as_raw()).unwrap(),
+                own
+            );
         })
         .join()
         .unwrap();

@@ -52,8 +52,8 @@ impl Listener {
     pub fn install(program: &[[u8; 8]]) -> io::Result<Self> {
         /// Once taken, a call of ours isn't cut short by a signal that doesn't kill: it would be made
         /// twice (Linux 5.19).
-        const FLAGS: libc::c_ulong = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER
-            | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+        const FLAGS: libc::c_ulong =
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
         match seccomp(program, FLAGS) {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 seccomp(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
@@ -211,8 +211,8 @@ const CLOSES_ON_EXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 
 #[expect(unsafe_code, reason = "no wrapper for seccomp(2) in libc or nix")]
 fn seccomp(program: &[[u8; 8]], flags: libc::c_ulong) -> io::Result<OwnedFd> {
-    let length = u16::try_from(program.len())
-        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let length =
+        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let program = libc::sock_fprog {
         len: length,
         // Eight bytes of any values are an instruction; the kernel copies them and checks each.

@@ -29,7 +29,7 @@ pub fn bury(awaited: i32) -> io::Result<Option<ExitCode>> {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(found),
             Ok(status) if status.pid() == Some(Pid::from_raw(awaited)) => {
-                found = found.or(code_of(status));
+                found = found.or_else(|| code_of(status));
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, setsockopt,
-    socketpair, sockopt,
-};
 use super::buffers::{self, Queue};
 use super::socket::{WAITING, prompt};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, recv, send, setsockopt, socketpair,
+    sockopt,
+};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// A socket of TCP's that nothing leads to and that leads nowhere but over the loopback interface: who
@@ -245,12 +245,6 @@ pub fn give(socket: &impl AsFd, datagram: &[u8]) -> io::Result<()> {
 pub fn all_taken(socket: &impl AsFd) -> bool {
     let mut waiting: c_int = 0;
     // SAFETY: this request writes one int, which lives during the call.
-    let done = unsafe {
-        libc::ioctl(
-            socket.as_fd().as_raw_fd(),
-            libc::TIOCOUTQ,
-            &raw mut waiting,
-        )
-    };
+    let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
     done == 0 && waiting == 0
 }

@@ -198,7 +198,7 @@ pub(crate) fn purity(tree: &Tree) -> Vec<String> {
 
 pub(crate) fn tokio(tree: &Tree) -> Vec<String> {
     let without = |file: &str| {
-        !["supervisor", "proxy"].contains(&part_of(file)) && file != "src/sys/readiness.rs"
+        !["supervisor", "proxy", "jail"].contains(&part_of(file)) && file != "src/sys/readiness.rs"
     };
     named(tree, without, &["tokio"], |word| {
         format!(

@@ -9,17 +9,26 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("clients_of_every_kind_work_as_they_are", clients),
     ("nothing_that_is_sent_any_other_way_arrives", attempts),
     ("there_are_no_other_families_of_sockets", families),
-    ("an_address_that_is_changed_meanwhile_leads_nowhere", races_of_addresses),
+    (
+        "an_address_that_is_changed_meanwhile_leads_nowhere",
+        races_of_addresses,
+    ),
     (
         "a_descriptor_that_is_changed_meanwhile_leads_nowhere",
         races_of_descriptors,
     ),
     ("unix_sockets_of_others_are_shut", unix_sockets),
-    ("a_server_on_localhost_is_reached_by_its_own_alone", own_servers),
+    (
+        "a_server_on_localhost_is_reached_by_its_own_alone",
+        own_servers,
+    ),
     ("sockets_that_were_closed_are_not_kept", sweeping),
     ("without_its_supervisor_a_command_has_no_network", killed),
     ("who_is_supervised_already_is_told_so", twice),
-    ("a_process_that_hides_what_it_has_is_not_kept_from_its_sockets", hidden),
+    (
+        "a_process_that_hides_what_it_has_is_not_kept_from_its_sockets",
+        hidden,
+    ),
     ("landjail_needs_landlock", landjail),
 ];
 
@@ -73,7 +82,11 @@ except OSError as error: print('patience', error.errno)
     for caller in CALLERS {
         let jailed = caller.run(bed, ALLOW, &script);
         let said = &jailed.answer.stdout;
-        assert!(said.matches("I am allowed.test").count() >= 4, "{}: {jailed:?}", caller.name);
+        assert!(
+            said.matches("I am allowed.test").count() >= 4,
+            "{}: {jailed:?}",
+            caller.name
+        );
         for line in [
             "peer ",
             "sendto 1234 ('192.0.2.99', 53)",
@@ -100,7 +113,11 @@ fn arrived(bed: &Bed, at: &[&str], run: impl FnOnce()) -> usize {
 fn attempts(bed: &Bed) {
     let (v4, v6) = (WILD.v4, WILD.v6);
     let targets = ["203.0.113.201:8080", "[2001:db8:2::c9]:8080"].map(str::to_owned);
-    let targets = [&targets[..], &[format!("{v4}:5353"), format!("[{v6}]:5353")]].concat();
+    let targets = [
+        &targets[..],
+        &[format!("{v4}:5353"), format!("[{v6}]:5353")],
+    ]
+    .concat();
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let words = targets.join("' '");
     let attempts = format!("attacker jailed attempts SECRET '{words}'");
@@ -226,7 +243,9 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
     );
     let first = bed.first().to_string();
     let mut server = std::process::Command::new("nsenter")
-        .args(["--target", &first, "--mount", "--net", "--pid", "--", "python3", &serve])
+        .args([
+            "--target", &first, "--mount", "--net", "--pid", "--", "python3", &serve,
+        ])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -234,15 +253,27 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
     let mut said = [0; 5];
     std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
     for caller in CALLERS {
-        let of = |options: &[&str]| -> Jailed { caller.run(bed, options, &format!("python3 {connect}")) };
+        let of = |options: &[&str]| -> Jailed {
+            caller.run(bed, options, &format!("python3 {connect}"))
+        };
         let jailed = of(&[]);
         let expected = "path shut 13\nabstract shut 13\nlink shut 13\nmagic shut 40\nown open\nown absolute open\n\
              own abstract open\n";
-        assert_eq!(jailed.answer.stdout, expected, "{}: {jailed:?}", caller.name);
-        assert!(jailed.answer.stderr.contains("--allow-socket"), "{jailed:?}");
+        assert_eq!(
+            jailed.answer.stdout, expected,
+            "{}: {jailed:?}",
+            caller.name
+        );
+        assert!(
+            jailed.answer.stderr.contains("--allow-socket"),
+            "{jailed:?}"
+        );
         let opened = of(&["--allow-socket", &format!("/tmp/{name}")]);
         assert!(
-            opened.answer.stdout.starts_with("path open\nabstract shut 13\nlink open\n"),
+            opened
+                .answer
+                .stdout
+                .starts_with("path open\nabstract shut 13\nlink open\n"),
             "{opened:?}"
         );
     }
@@ -265,7 +296,9 @@ sys.stdin.read()
 ",
     );
     let mut server = std::process::Command::new("nsenter")
-        .args(["--target", &first, "--net", "--mount", "--pid", "--", "python3", &outside])
+        .args([
+            "--target", &first, "--net", "--mount", "--pid", "--", "python3", &outside,
+        ])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
@@ -362,11 +395,15 @@ time.sleep(30)
 }
 
 fn twice(bed: &Bed) {
-    let script = "boundary-shim jail --jail-type notify --log /tmp/twice-$(id -u).jsonl -- echo run";
+    let script =
+        "boundary-shim jail --jail-type notify --log /tmp/twice-$(id -u).jsonl -- echo run";
     for caller in CALLERS {
         let jailed = caller.run(bed, &[], script);
         assert_eq!(jailed.answer.stdout, "", "{}: {jailed:?}", caller.name);
-        assert!(jailed.answer.stderr.contains("another supervisor"), "{jailed:?}");
+        assert!(
+            jailed.answer.stderr.contains("another supervisor"),
+            "{jailed:?}"
+        );
     }
 }
 
@@ -393,13 +430,19 @@ except OSError as error:
 
 fn landjail(bed: &Bed) {
     let line = |prefix: &str| {
-        format!("{prefix}boundary-shim jail --jail-type landjail --log /tmp/land-$(id -u).jsonl -- echo run")
+        format!(
+            "{prefix}boundary-shim jail --jail-type landjail --log /tmp/land-$(id -u).jsonl -- echo run"
+        )
     };
     for caller in CALLERS {
         let with = caller.run_unjailed(bed, &line(""));
         assert_eq!(with.stdout, "run\n", "{with:?}");
         let without = caller.run_unjailed(bed, &line(WITHOUT_LANDLOCK));
-        assert_eq!((without.stdout.as_str(), without.code), ("", 1), "{without:?}");
+        assert_eq!(
+            (without.stdout.as_str(), without.code),
+            ("", 1),
+            "{without:?}"
+        );
         assert!(without.stderr.contains("no Landlock"), "{without:?}");
     }
 }

@@ -353,7 +353,7 @@ fn a_line_torn_by_a_crash_costs_its_number_and_the_next_gateway_says_that_nobody
     bench.journal().begin(subject()).deny(&denial());
     let mut whole = std::fs::read(bench.path()).unwrap();
     whole.extend_from_slice(br#"{"v":2,"seq":3,"time":"20"#);
-    std::fs::File::create(bench.path())
+    File::create(bench.path())
         .and_then(|mut file| io::Write::write_all(&mut file, &whole))
         .unwrap();
     bench.journal().begin(subject()).deny(&denial());

@@ -49,7 +49,12 @@ impl Supervisor {
             _ => return Ok(Outcome::CONTINUE),
         };
         let memory = self.memory(call)?;
-        put_address(&memory, call.thread, (at, length), &address::written(name, v6))?;
+        put_address(
+            &memory,
+            call.thread,
+            (at, length),
+            &address::written(name, v6),
+        )?;
         Ok(Outcome::value(0))
     }
 
@@ -278,7 +283,11 @@ impl Supervisor {
                     let room = usize::try_from(name.length).unwrap_or_default();
                     memory.write(name.at, from.get(..room).unwrap_or(&from))?;
                 }
-                let named = if head.address.is_some() { from.len() } else { 0 };
+                let named = if head.address.is_some() {
+                    from.len()
+                } else {
+                    0
+                };
                 for (offset, bytes) in Head::received(named, !payload.is_empty()) {
                     memory.write(at.wrapping_add(offset), &bytes)?;
                 }
@@ -308,7 +317,10 @@ impl Supervisor {
     }
 
     fn note_impatient(&self, udp: &Arc<Udp>) -> io::Result<()> {
-        let mut all = self.impatient.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .impatient
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::downgrade(udp));
         self.wake.write(1)?;
         Ok(())
@@ -384,7 +396,10 @@ impl Supervisor {
     /// Ends the calls that have waited long enough. Gives how long the next may wait yet.
     fn end_waits(&self) -> EpollTimeout {
         let now = Instant::now();
-        let mut all = self.impatient.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .impatient
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut first: Option<Instant> = None;
         all.retain(|udp| {
             let Some(udp) = udp.upgrade() else {
@@ -392,7 +407,9 @@ impl Supervisor {
             };
             let (overdue, next) = udp.overdue(now);
             for call in overdue {
-                self.post.listener.answer(call.id, Answer::Errno(libc::EAGAIN));
+                self.post
+                    .listener
+                    .answer(call.id, Answer::Errno(libc::EAGAIN));
             }
             first = first.into_iter().chain(next).min();
             next.is_some()

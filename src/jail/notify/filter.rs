@@ -105,6 +105,12 @@ fn rules(keeps_apart: bool) -> Result<ScmpFilterContext, SeccompError> {
         ScmpSyscall::from_name("socketpair")?,
         &[other_pair],
     )?;
+    // Words put into the terminal, which its shell would take for its user's.
+    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+        let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
+        let call = ScmpSyscall::from_name("ioctl")?;
+        context.add_rule_conditional(ScmpAction::Errno(libc::EPERM), call, &[is])?;
+    }
     for name in MISSING {
         let call = ScmpSyscall::from_name(name)?;
         context.add_rule(ScmpAction::Errno(libc::ENOSYS), call)?;

@@ -103,13 +103,13 @@ mod tests {
             address: at(address),
             number,
         };
-        assert_eq!(read(TCP), [one("127.0.0.1:8000", 11), one("0.0.0.0:8001", 12)]);
+        assert_eq!(
+            read(TCP),
+            [one("127.0.0.1:8000", 11), one("0.0.0.0:8001", 12)]
+        );
         assert_eq!(
             read(TCP6),
-            [
-                one("[::1]:8000", 21),
-                one("[::ffff:127.0.0.1]:8003", 22)
-            ]
+            [one("[::1]:8000", 21), one("[::ffff:127.0.0.1]:8003", 22)]
         );
         assert_eq!(read("a header\nrubbish\n 0: x:y z 0A a b c d e\n"), []);
     }

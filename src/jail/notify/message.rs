@@ -73,7 +73,9 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
 pub fn spread(pieces: &[Piece], mut bytes: usize) -> Vec<Piece> {
     let mut parts = Vec::new();
     for piece in pieces {
-        let length = usize::try_from(piece.length).unwrap_or(usize::MAX).min(bytes);
+        let length = usize::try_from(piece.length)
+            .unwrap_or(usize::MAX)
+            .min(bytes);
         if length > 0 {
             parts.push(Piece {
                 at: piece.at,
@@ -93,7 +95,10 @@ mod tests {
     fn a_head_is_where_libc_has_it() {
         assert_eq!(size_of::<libc::msghdr>(), HEAD);
         assert_eq!(size_of::<libc::mmsghdr>() as u64, OF_SEVERAL);
-        assert_eq!(std::mem::offset_of!(libc::mmsghdr, msg_len) as u64, LENGTH_AT);
+        assert_eq!(
+            std::mem::offset_of!(libc::mmsghdr, msg_len) as u64,
+            LENGTH_AT
+        );
         assert_eq!(std::mem::offset_of!(libc::msghdr, msg_namelen), 8);
         assert_eq!(std::mem::offset_of!(libc::msghdr, msg_iov), 16);
         assert_eq!(std::mem::offset_of!(libc::msghdr, msg_iovlen), 24);

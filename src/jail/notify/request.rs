@@ -34,7 +34,10 @@ pub enum Kind {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the calls' own arguments: see their manual pages")]
+#[expect(
+    missing_docs,
+    reason = "the calls' own arguments: see their manual pages"
+)]
 pub enum Request {
     /// A socket.
     Make {
@@ -261,8 +264,8 @@ mod tests {
             (libc::AF_INET, udp, 1),   // ping
             (libc::AF_INET, udp, 136), // UDP-Lite
             (libc::AF_INET, raw, 255),
-            (libc::AF_INET, 6, 33),   // DCCP
-            (libc::AF_INET, 10, 3),   // SOCK_PACKET
+            (libc::AF_INET, 6, 33), // DCCP
+            (libc::AF_INET, 10, 3), // SOCK_PACKET
             (libc::AF_INET6, raw, 58),
             (libc::AF_NETLINK, raw, 4),  // SOCK_DIAG
             (libc::AF_NETLINK, raw, 12), // NETFILTER

@@ -9,7 +9,8 @@ use landlock::{
 use nix::sched::CloneFlags;
 
 use super::filter::Program;
-use crate::jail::init::{Outer, TargetSide};
+use crate::jail::inner::{Outer, TargetSide};
+use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::Kept;
 use crate::sys::notify::{self, Listener};
 
@@ -20,6 +21,8 @@ pub(super) struct Side {
     /// Its filter: with Landlock, and without.
     pub(super) programs: [Program; 2],
     pub(super) landlock: Landlock,
+    /// What root is kept from, where mounts can be changed.
+    pub(super) settings: Option<Masks>,
 }
 
 /// Whether Landlock stands behind the supervisor.
@@ -37,13 +40,20 @@ impl TargetSide for Side {
     }
 
     fn settle(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
+        let Some(settings) = &self.settings else {
+            return Ok(());
+        };
+        if let Err(error) = settings.put_on() {
+            log::warn!(
+                "the command runs as root and can change settings of the kernel, by which it could run programs \
+                 outside of its jail ({error:#}): run it as another user"
+            );
+        }
         Ok(())
     }
 
     fn confine(&mut self, outer: &Outer<'_>) -> anyhow::Result<()> {
-        self.kept
-            .give_up_others()
-            .context("give up capabilities")?;
+        self.kept.give_up_others().context("give up capabilities")?;
         let apart = stand_behind().context("Landlock")?;
         if !apart && self.landlock == Landlock::Needed {
             bail!("this kernel has no Landlock that knows TCP (Linux 6.7): use --jail-type notify");
@@ -99,9 +109,7 @@ fn refused(error: std::io::Error) -> anyhow::Error {
             "another supervisor answers this process's calls already (a jail within a jail, or a container's \
              runtime that uses seccomp notification): start it outside of that"
         }
-        Some(libc::EINVAL | libc::ENOSYS) => {
-            "this kernel has no seccomp notification (Linux 5.9)"
-        }
+        Some(libc::EINVAL | libc::ENOSYS) => "this kernel has no seccomp notification (Linux 5.9)",
         Some(libc::EPERM | libc::EACCES) => "a seccomp filter or a security module forbids it",
         _ => "the kernel refuses",
     };

@@ -234,10 +234,11 @@ impl Supervisor {
         if !self.sockets.add(number, made) {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        let answered =
-            self.post
-                .listener
-                .answer_with(call.id, std::os::fd::AsFd::as_fd(&given), closes_on_exec);
+        let answered = self.post.listener.answer_with(
+            call.id,
+            std::os::fd::AsFd::as_fd(&given),
+            closes_on_exec,
+        );
         match answered {
             Ok(()) => self.sockets.given(number),
             Err(_) => self.sockets.forget(number),
@@ -275,7 +276,10 @@ impl Supervisor {
                 };
                 let rights = Credentials::of(call.thread)?;
                 self.still_waits(call)?;
-                let state = tcp.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let state = tcp
+                    .state
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
                 let TcpState::New(held) = &*state else {
                     return Err(io::Error::from_raw_os_error(libc::EINVAL));
                 };
@@ -296,7 +300,10 @@ impl Supervisor {
     fn listen(&self, call: &Notification, socket: i32, backlog: i32) -> io::Result<Outcome> {
         match self.made(call, socket)? {
             Some(Made::Tcp(tcp)) => {
-                let mut state = tcp.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut state = tcp
+                    .state
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
                 match &*state {
                     TcpState::New(held) => {
                         stand_in::listen(held, backlog)?;
@@ -309,7 +316,10 @@ impl Supervisor {
                 }
             }
             Some(Made::Unix(unix)) => {
-                let mut held = unix.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut held = unix
+                    .held
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
                 if let Some(socket) = &*held {
                     stand_in::listen(socket, backlog)?;
                     *held = None;
@@ -324,7 +334,10 @@ impl Supervisor {
     fn connect_unix(&self, call: &Notification, unix: &Unix, to: &Address) -> io::Result<()> {
         static SAID: Seldom = Seldom::new();
         let refused = || io::Error::from_raw_os_error(libc::EACCES);
-        let mut held = unix.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = unix
+            .held
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let socket = held
             .as_ref()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EISCONN))?;
@@ -333,8 +346,9 @@ impl Supervisor {
             Address::Path(path) => {
                 let rights = Credentials::of(call.thread)?;
                 let file = super::unix_sockets::SocketFile::of(call.thread, &rights, path)?;
+                let open = file.is_one_of(&self.post.allowed) || file.is_of(call.thread, own)?;
                 self.still_waits(call)?;
-                if !file.is_one_of(&self.post.allowed) && !file.is_of(own)? {
+                if !open {
                     if SAID.due() {
                         log::warn!(
                             "{} is not open to the command: --allow-socket opens it",
@@ -343,9 +357,8 @@ impl Supervisor {
                     }
                     return Err(refused());
                 }
-                let connect = || {
-                    stand_in::connect_to_file(socket, std::os::fd::AsFd::as_fd(file.file()))
-                };
+                let connect =
+                    || stand_in::connect_to_file(socket, std::os::fd::AsFd::as_fd(file.file()));
                 rights.acting(connect)??;
             }
             Address::Abstract(name) => {
@@ -376,7 +389,10 @@ impl Supervisor {
 }
 
 fn disconnect(tcp: &Tcp) -> io::Result<()> {
-    let state = tcp.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let state = tcp
+        .state
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     match &*state {
         TcpState::New(held) => stand_in::disconnect(held),
         _ => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),

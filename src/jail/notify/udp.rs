@@ -118,11 +118,13 @@ impl Udp {
     pub(super) fn name(&self) -> SocketAddr {
         let state = self.state();
         let local = state.local.unwrap_or_else(|| self.any());
-        let is_any = local.ip().to_canonical().is_unspecified();
-        if state.peer.is_some() && is_any {
-            return SocketAddr::new(this_host(self.v6), local.port());
+        match state.peer {
+            Some(peer) if local.ip().to_canonical().is_unspecified() => {
+                let v6 = peer.ip().to_canonical().is_ipv6();
+                SocketAddr::new(this_host(v6), local.port())
+            }
+            _ => local,
         }
-        local
     }
 
     pub(super) fn peer(&self) -> Option<SocketAddr> {
@@ -360,14 +362,20 @@ mod tests {
         udp.deliver(at("192.0.2.1:53"), b"one");
         udp.deliver(at("192.0.2.2:53"), b"two");
         let left = udp.take(true).unwrap();
-        assert_eq!((left.payload.as_slice(), left.from), (&b"one"[..], at("192.0.2.1:53")));
+        assert_eq!(
+            (left.payload.as_slice(), left.from),
+            (&b"one"[..], at("192.0.2.1:53"))
+        );
         assert_eq!(udp.take(false).unwrap().from, at("192.0.2.1:53"));
         // One that is taken without asking who sent it leaves no sender behind.
         let mut room = [0; 8];
         assert_eq!(stand_in::take(udp.theirs(), &mut room, false).unwrap(), 3);
         udp.deliver(at("192.0.2.3:53"), b"three");
         assert_eq!(udp.take(false).unwrap().from, at("192.0.2.3:53"));
-        assert_eq!(udp.take(false).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            udp.take(false).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
     }
 
     #[test]
@@ -382,6 +390,22 @@ mod tests {
         udp.refuse(at("192.0.2.1:53"));
         let refused = udp.take(false).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::ECONNREFUSED));
+    }
+
+    #[test]
+    fn who_is_connected_is_called_by_the_family_of_whom_it_is_connected_to() {
+        let ports = Ports::default();
+        let udp = udp(true);
+        ports.source(&udp).unwrap();
+        for (peer, own) in [
+            ("[::ffff:192.0.2.1]:53", "127.0.0.1"),
+            ("[2001:db8::1]:53", "::1"),
+        ] {
+            udp.connect(Some(at(peer)));
+            assert_eq!(udp.name().ip().to_string(), own);
+        }
+        udp.connect(None);
+        assert_eq!(udp.name().ip().to_string(), "::");
     }
 
     #[test]

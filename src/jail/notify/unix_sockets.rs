@@ -79,12 +79,13 @@ impl SocketFile {
         allowed.iter().any(is_it)
     }
 
-    /// Whether all that can be reached by it are sockets of which this is true.
+    /// Whether all that can be reached by it are sockets of which this is true. `thread`: who found it,
+    /// since the mount that it is on may be of a mount namespace of its own.
     ///
     /// # Errors
     /// Where the kernel can't be asked.
-    pub(super) fn is_of(&self, own: impl Fn(u64) -> bool) -> io::Result<bool> {
-        let (number, device) = self.identity()?;
+    pub(super) fn is_of(&self, thread: i32, own: impl Fn(u64) -> bool) -> io::Result<bool> {
+        let (number, device) = self.identity(thread)?;
         let sockets = netlink::unix_sockets()?;
         Ok(only(&sockets, own, |one| {
             one.file == Some((number, device))
@@ -93,7 +94,7 @@ impl SocketFile {
 
     /// The number of its file and its file system's device, as the kernel has them itself. (`stat` has
     /// others, for btrfs and where file systems are laid over each other.)
-    fn identity(&self) -> io::Result<(u32, u32)> {
+    fn identity(&self, thread: i32) -> io::Result<(u32, u32)> {
         let wrong = || io::Error::from(io::ErrorKind::InvalidData);
         let number = self.file.as_fd().as_raw_fd();
         let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
@@ -107,9 +108,11 @@ impl SocketFile {
             Some(inode) => inode,
             None => fstat(&self.file)?.st_ino,
         };
-        let mounts = mountinfo::of("self")?;
+        let mounts = mountinfo::of(&thread.to_string())?;
         let mount = mounts.iter().find(|one| u64::from(one.id) == mount);
-        let device = mount.and_then(|mount| device(&mount.device)).ok_or_else(wrong)?;
+        let device = mount
+            .and_then(|mount| device(&mount.device))
+            .ok_or_else(wrong)?;
         let [low, ..] = split(inode);
         Ok((low, device))
     }
@@ -164,6 +167,10 @@ mod tests {
         SocketFile::of(thread, &Credentials::of(thread)?, path)
     }
 
+    fn own() -> i32 {
+        nix::unistd::gettid().as_raw()
+    }
+
     fn listener(path: &Path) -> (OwnedFd, u64) {
         let listener = OwnedFd::from(UnixListener::bind(path).unwrap());
         let number = stand_in::number(&listener).unwrap();
@@ -176,11 +183,11 @@ mod tests {
         let path = directory.path().join("s");
         let (listener, number) = listener(&path);
         let file = opened(path.as_os_str().as_bytes()).unwrap();
-        assert!(file.is_of(|own| own == number).unwrap());
-        assert!(!file.is_of(|own| own != number).unwrap());
+        assert!(file.is_of(own(), |own| own == number).unwrap());
+        assert!(!file.is_of(own(), |own| own != number).unwrap());
         // A file whose socket is gone is nobody's.
         drop(listener);
-        assert!(!file.is_of(|_| true).unwrap());
+        assert!(!file.is_of(own(), |_| true).unwrap());
     }
 
     #[test]
@@ -191,7 +198,7 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
-        assert!(file.is_of(|own| own == number).unwrap());
+        assert!(file.is_of(own(), |own| own == number).unwrap());
         assert!(file.is_one_of(&[path.clone()]));
         assert!(!file.is_one_of(&[directory.path().to_owned()]));
         let not = opened(directory.path().as_os_str().as_bytes());

@@ -69,7 +69,7 @@ const SETTINGS: [&str; 6] = [
 
 /// What is to be masked.
 #[derive(Debug)]
-pub(super) struct Masks {
+pub(in crate::jail) struct Masks {
     hidden: Vec<PathBuf>,
     read_only: Vec<PathBuf>,
 }
@@ -100,11 +100,19 @@ impl Masks {
         }
     }
 
+    /// Only what root is kept from; none for anybody else.
+    pub(in crate::jail) fn of_settings() -> Option<Self> {
+        geteuid().is_root().then(|| Self {
+            hidden: Vec::new(),
+            read_only: SETTINGS.into_iter().map(PathBuf::from).collect(),
+        })
+    }
+
     /// Puts them on, for this process and those that it will start.
     ///
     /// # Errors
     /// Which can't be put on.
-    pub(super) fn put_on(&self) -> anyhow::Result<()> {
+    pub(in crate::jail) fn put_on(&self) -> anyhow::Result<()> {
         let read_only: Vec<&PathBuf> = self
             .read_only
             .iter()
@@ -116,7 +124,7 @@ impl Masks {
         }
         let first = hidden
             .first()
-            .or(read_only.first())
+            .or_else(|| read_only.first())
             .map(|path| path.display().to_string());
         mounts::be_own().map_err(|error| {
             anyhow!(

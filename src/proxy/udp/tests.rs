@@ -1,7 +1,6 @@
 //! UDP flows over real sockets on the loopback: what passes, what is recorded, what is kept.
 
 use super::*;
-use crate::proxy::inside::Answerer;
 use crate::proxy::bench::Bench;
 use crate::proxy::budget::Budget;
 
@@ -128,7 +127,9 @@ impl Wire {
             server,
             client,
             outside,
-            inside: std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(),
+            inside: std::net::UdpSocket::bind("127.0.0.1:0")
+                .and_then(Answerer::by_socket)
+                .unwrap(),
         }
     }
 }

@@ -80,7 +80,11 @@ fn attempts(target: SocketAddr, secret: &str) {
     let (stream, datagram) = (libc::SOCK_STREAM, libc::SOCK_DGRAM);
     let tcp = |protocol| socket(family(target), stream, protocol);
     for (name, protocol) in [("tcp", 0), ("mptcp", 262), ("smc", 256), ("sctp", 132)] {
-        say(name, target, &connect_and_write(tcp(protocol), target, secret));
+        say(
+            name,
+            target,
+            &connect_and_write(tcp(protocol), target, secret),
+        );
         say(
             &format!("{name} fast open by sendto"),
             target,
@@ -98,7 +102,12 @@ fn attempts(target: SocketAddr, secret: &str) {
         );
     }
     let later = tcp(0).and_then(|socket| {
-        set(&socket, libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT, &1_i32.to_ne_bytes())?;
+        set(
+            &socket,
+            libc::SOL_TCP,
+            libc::TCP_FASTOPEN_CONNECT,
+            &1_i32.to_ne_bytes(),
+        )?;
         connect_and_write(Ok(socket), target, secret)
     });
     say("tcp fast open by an option", target, &later);
@@ -114,12 +123,20 @@ fn attempts(target: SocketAddr, secret: &str) {
     });
     say("tcp connected anew", target, &twice);
     let udp = || socket(family(target), datagram, 0);
-    let ways = [("sendto", Way::To), ("sendmsg", Way::Message), ("sendmmsg", Way::Messages)];
+    let ways = [
+        ("sendto", Way::To),
+        ("sendmsg", Way::Message),
+        ("sendmmsg", Way::Messages),
+    ];
     for (name, way) in ways {
         let sent = udp().and_then(|socket| send(&socket, Some(target), secret, 0, way));
         say(&format!("udp by {name}"), target, &sent);
     }
-    say("udp connected", target, &connect_and_write(udp(), target, secret));
+    say(
+        "udp connected",
+        target,
+        &connect_and_write(udp(), target, secret),
+    );
     say(
         "udp-lite",
         target,
@@ -129,12 +146,21 @@ fn attempts(target: SocketAddr, secret: &str) {
     let raw = socket(family(target), libc::SOCK_RAW, 253);
     let raw = raw.and_then(|socket| send(&socket, Some(target), secret, 0, Way::To));
     say("raw", target, &raw);
-    let mapped = |v4: std::net::Ipv4Addr| SocketAddr::new(v4.to_ipv6_mapped().into(), target.port());
+    let mapped =
+        |v4: std::net::Ipv4Addr| SocketAddr::new(v4.to_ipv6_mapped().into(), target.port());
     if let std::net::IpAddr::V4(v4) = target.ip() {
         let clothed = socket(libc::AF_INET6, stream, 0);
-        say("tcp mapped", target, &connect_and_write(clothed, mapped(v4), secret));
+        say(
+            "tcp mapped",
+            target,
+            &connect_and_write(clothed, mapped(v4), secret),
+        );
         let clothed = socket(libc::AF_INET6, datagram, 0);
-        say("udp mapped", target, &connect_and_write(clothed, mapped(v4), secret));
+        say(
+            "udp mapped",
+            target,
+            &connect_and_write(clothed, mapped(v4), secret),
+        );
     }
 }
 
@@ -190,7 +216,14 @@ fn send(
     match way {
         Way::To => call(
             libc::SYS_sendto,
-            [number, secret.as_ptr().addr(), secret.len(), flags, at, length],
+            [
+                number,
+                secret.as_ptr().addr(),
+                secret.len(),
+                flags,
+                at,
+                length,
+            ],
         ),
         Way::Message => call(libc::SYS_sendmsg, [number, head, flags, 0, 0, 0]),
         Way::Messages => call(libc::SYS_sendmmsg, [number, head, 1, flags, 0, 0]),
@@ -320,7 +353,10 @@ fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Re
     let swap = |to: &AtomicI32| {
         let number = to.load(SeqCst);
         // One that has been closed meanwhile is none.
-        let _ = call(libc::SYS_dup3, [number as usize, RACED as usize, 0, 0, 0, 0]);
+        let _ = call(
+            libc::SYS_dup3,
+            [number as usize, RACED as usize, 0, 0, 0, 0],
+        );
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {

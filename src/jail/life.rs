@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Outer, TargetSide, ToInner, ToJail};
-use crate::jail::target::{self, Target};
+use super::inner::{Outer, TargetSide, ToInner, ToJail};
+use super::target::{self, Target};
 use crate::sys::channel::Channel;
 use crate::sys::confine;
 use crate::sys::fork::Child;
