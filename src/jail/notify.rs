@@ -14,16 +14,19 @@
 //! (ENOSYS).
 
 pub mod address;
+mod arriving;
 mod datagrams;
 pub mod filter;
 pub mod loopback;
 pub mod message;
+mod ports;
 pub mod request;
 mod side;
 mod sockets;
 mod supervisor;
 mod tcp;
 mod udp;
+mod unix;
 mod unix_sockets;
 
 use std::sync::Arc;
@@ -40,11 +43,9 @@ use crate::jail::nsjail::restrictions::Kept;
 use crate::proxy::{Sockets, told};
 use crate::sys::notify::{self, Answer, Listener};
 use crate::sys::stand_in;
-use side::{Landlock, Side};
+use side::{LISTENER, Landlock, Side};
 use supervisor::{Post, Supervisor};
 
-/// The word by which the listener is handed out.
-const LISTENER: &str = "listener";
 /// What of the descriptors that this process may have is left for all else.
 const KEPT_FREE: u64 = 256;
 /// Descriptors that one socket takes at most.

@@ -199,7 +199,8 @@ mod tests {
             assert_eq!(says, errno(libc::EOPNOTSUPP));
         }
         for family in [libc::AF_TIPC, libc::AF_INET] {
-            let pair = of(libc::SYS_socketpair, [family as u64, 1, 0, 0, 0, 0]);
+            let family = u64::from(family.cast_unsigned());
+            let pair = of(libc::SYS_socketpair, [family, 1, 0, 0, 0, 0]);
             assert_eq!(pair, errno(libc::EAFNOSUPPORT));
         }
         // What the kernel doesn't look at doesn't make a pair of Unix sockets of it.
@@ -235,7 +236,7 @@ mod tests {
         for level in [0, 41, 17, 1 << 32] {
             assert_eq!(of(level), NOTIFY);
         }
-        assert_eq!(of(libc::SOL_SOCKET as u64), ALLOW);
-        assert_eq!(of(libc::SOL_TCP as u64), ALLOW);
+        assert_eq!(of(1), ALLOW);
+        assert_eq!(of(6), ALLOW);
     }
 }

@@ -14,6 +14,9 @@ use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::Kept;
 use crate::sys::notify::{self, Listener};
 
+/// The word by which the listener is handed out.
+pub(super) const LISTENER: &str = "listener";
+
 /// What it gives up, and how.
 #[derive(Debug)]
 pub(super) struct Side {
@@ -71,7 +74,7 @@ impl Side {
         let (give, given) = std::sync::mpsc::channel::<Listener>();
         std::thread::scope(|scope| {
             let handing = scope.spawn(move || match given.recv() {
-                Ok(listener) => outer.hand(super::LISTENER, listener.as_fd()),
+                Ok(listener) => outer.hand(LISTENER, listener.as_fd()),
                 Err(_) => Ok(()),
             });
             let listener = Listener::install(program).map_err(refused);

@@ -10,18 +10,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::address::{self, Address};
+use super::ports::Ports;
 use super::request::{self, Kind, Piece, Request, Settled};
 use super::sockets::{Made, Moment, Sockets, Tcp, TcpState, Unix};
-use super::udp::{Ports, Udp};
-use crate::logging::Seldom;
+use super::udp::Udp;
 use crate::policy::Policy;
 use crate::proxy::told::Telling;
 use crate::sys::credentials::Credentials;
@@ -234,11 +235,10 @@ impl Supervisor {
         if !self.sockets.add(number, made) {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        let answered = self.post.listener.answer_with(
-            call.id,
-            std::os::fd::AsFd::as_fd(&given),
-            closes_on_exec,
-        );
+        let answered = self
+            .post
+            .listener
+            .answer_with(call.id, given.as_fd(), closes_on_exec);
         match answered {
             Ok(()) => self.sockets.given(number),
             Err(_) => self.sockets.forget(number),
@@ -276,10 +276,7 @@ impl Supervisor {
                 };
                 let rights = Credentials::of(call.thread)?;
                 self.still_waits(call)?;
-                let state = tcp
-                    .state
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let state = tcp.state.lock().unwrap_or_else(PoisonError::into_inner);
                 let TcpState::New(held) = &*state else {
                     return Err(io::Error::from_raw_os_error(libc::EINVAL));
                 };
@@ -300,10 +297,7 @@ impl Supervisor {
     fn listen(&self, call: &Notification, socket: i32, backlog: i32) -> io::Result<Outcome> {
         match self.made(call, socket)? {
             Some(Made::Tcp(tcp)) => {
-                let mut state = tcp
-                    .state
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut state = tcp.state.lock().unwrap_or_else(PoisonError::into_inner);
                 match &*state {
                     TcpState::New(held) => {
                         stand_in::listen(held, backlog)?;
@@ -316,10 +310,7 @@ impl Supervisor {
                 }
             }
             Some(Made::Unix(unix)) => {
-                let mut held = unix
-                    .held
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut held = unix.held.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(socket) = &*held {
                     stand_in::listen(socket, backlog)?;
                     *held = None;
@@ -329,53 +320,6 @@ impl Supervisor {
             None => return Err(io::Error::from_raw_os_error(libc::EACCES)),
         }
         Ok(Outcome::value(0))
-    }
-
-    fn connect_unix(&self, call: &Notification, unix: &Unix, to: &Address) -> io::Result<()> {
-        static SAID: Seldom = Seldom::new();
-        let refused = || io::Error::from_raw_os_error(libc::EACCES);
-        let mut held = unix
-            .held
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let socket = held
-            .as_ref()
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::EISCONN))?;
-        let own = |number| self.sockets.has_unix(number);
-        match to {
-            Address::Path(path) => {
-                let rights = Credentials::of(call.thread)?;
-                let file = super::unix_sockets::SocketFile::of(call.thread, &rights, path)?;
-                let open = file.is_one_of(&self.post.allowed) || file.is_of(call.thread, own)?;
-                self.still_waits(call)?;
-                if !open {
-                    if SAID.due() {
-                        log::warn!(
-                            "{} is not open to the command: --allow-socket opens it",
-                            file.path.display()
-                        );
-                    }
-                    return Err(refused());
-                }
-                let connect =
-                    || stand_in::connect_to_file(socket, std::os::fd::AsFd::as_fd(file.file()));
-                rights.acting(connect)??;
-            }
-            Address::Abstract(name) => {
-                if !super::unix_sockets::name_is_of(name, own)? {
-                    return Err(refused());
-                }
-                let rights = Credentials::of(call.thread)?;
-                self.still_waits(call)?;
-                rights.acting(|| stand_in::connect_to_name(socket, name))??;
-            }
-            Address::Unspecified if unix.kind == libc::SOCK_DGRAM => stand_in::disconnect(socket)?,
-            _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
-        }
-        if unix.kind != libc::SOCK_DGRAM {
-            *held = None;
-        }
-        Ok(())
     }
 
     /// Forgets the sockets that none of the command's processes has any more.
@@ -389,10 +333,7 @@ impl Supervisor {
 }
 
 fn disconnect(tcp: &Tcp) -> io::Result<()> {
-    let state = tcp
-        .state
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let state = tcp.state.lock().unwrap_or_else(PoisonError::into_inner);
     match &*state {
         TcpState::New(held) => stand_in::disconnect(held),
         _ => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),

@@ -199,7 +199,7 @@ mod tests {
         let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
         assert!(file.is_of(own(), |own| own == number).unwrap());
-        assert!(file.is_one_of(&[path.clone()]));
+        assert!(file.is_one_of(&[path]));
         assert!(!file.is_one_of(&[directory.path().to_owned()]));
         let not = opened(directory.path().as_os_str().as_bytes());
         assert_eq!(not.unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));
