@@ -17,8 +17,11 @@ pub mod notify;
 mod nsjail;
 mod options;
 mod policy;
+mod ports;
 mod target;
 mod trust;
+
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
@@ -32,7 +35,8 @@ use filter::{JailFilter, Record};
 use init::{Init, News};
 use inner::Handed;
 use jailed::{Beside, Jailed, Wanted};
-pub use options::{Options, Type, TypeChoice};
+pub use options::{Options, Publish, Type, TypeChoice};
+use ports::Published;
 use target::Target;
 use trust::TrustFolder;
 
@@ -49,6 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut target = Target::of(&options.command)?;
     let source = policy::source(options)?;
     let policy = policy::compile(&source)?;
+    let published = Published::open(&options.publish)?;
     let trust = policy.may_intercept().then(TrustFolder::make).transpose()?;
     let (folder, trust) = trust.unzip();
     if let Some(folder) = &folder {
@@ -78,7 +83,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         );
     }
     let filter = JailFilter::start(record, policy, trust, sockets)?;
-    let watched = watch(&filter, &init, beside, &target);
+    let watched = watch(&filter, &init, beside, published, &target);
     // Whatever happened: nothing of the command may go on without its filter.
     init.end();
     reaper::end_descendants(Some(filter.pid()));
@@ -123,6 +128,7 @@ fn watch(
     filter: &JailFilter,
     init: &Init,
     beside: Option<Beside>,
+    published: Published,
     target: &Target,
 ) -> anyhow::Result<ExitCode> {
     let requests = Requests::awaited()?;
@@ -133,6 +139,7 @@ fn watch(
     runtime.block_on(async {
         filter.is_ready()?;
         let (hand, handed) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
         let beside = async {
             match beside {
                 Some(beside) => beside(handed).await,
@@ -143,9 +150,10 @@ fn watch(
         tokio::select! {
             // What the command did last is heard before what follows from it.
             biased;
-            ended = listen(init, target, &hand) => ended,
+            ended = listen(init, target, &hand, &answer) => ended,
             failed = beside => Err(failed),
             failed = filter.serve() => Err(failed),
+            failed = published.serve(init, answers) => Err(failed),
             failed = pass_on(&requests, init) => Err(failed).context("pass a signal on"),
         }
     })
@@ -156,6 +164,7 @@ async fn listen(
     init: &Init,
     target: &Target,
     hand: &mpsc::UnboundedSender<Handed>,
+    answer: &mpsc::UnboundedSender<Option<OwnedFd>>,
 ) -> anyhow::Result<ExitCode> {
     let arrived = init.readiness()?;
     loop {
@@ -163,6 +172,10 @@ async fn listen(
             News::Handed(handed) => {
                 // A type that wants nothing of the kind isn't given it.
                 let _ = hand.send(handed);
+            }
+            News::Connection(connection) => {
+                // Nobody waits for it any more at the end.
+                let _ = answer.send(connection);
             }
             News::CantRun(error) => log::error!("can't run {}: {error}", target.program()),
             News::Ended(code) => return Ok(code),

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::jail::{self, Options, TypeChoice};
+use crate::jail::{self, Options, Publish, TypeChoice};
 use crate::policy::Mode;
 use crate::sys::reaper::ExitCode;
 
@@ -42,6 +42,13 @@ pub struct JailArguments {
     /// Use the caller's CAP_SYS_ADMIN and CAP_NET_ADMIN instead of a user namespace
     #[arg(long)]
     no_user_namespace: bool,
+    /// Let the command reach this port of the host's 127.0.0.1, at its own (may be given often)
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    allow_host_port: Vec<u16>,
+    /// Let the host reach the command's server on this port of 127.0.0.1, at PORT or OUTSIDE:INSIDE
+    /// (may be given often)
+    #[arg(long, value_name = "PORTS", value_parser = ports)]
+    publish: Vec<Publish>,
     /// Leave this Unix socket open to the command (may be given often)
     #[arg(long, value_name = "PATH")]
     allow_socket: Vec<PathBuf>,
@@ -60,6 +67,10 @@ fn jail_type(word: &str) -> Result<TypeChoice, String> {
     TypeChoice::parse(word).ok_or_else(|| "expected auto, nsjail, notify or landjail".to_owned())
 }
 
+fn ports(word: &str) -> Result<Publish, String> {
+    Publish::parse(word).ok_or_else(|| "expected a port, or two with a colon between".to_owned())
+}
+
 fn mode(word: &str) -> Result<Mode, String> {
     Mode::parse(word).ok_or_else(|| "expected enforce or observe".to_owned())
 }
@@ -76,6 +87,8 @@ pub fn run(arguments: JailArguments) -> anyhow::Result<ExitCode> {
         policy: arguments.policy,
         mode: arguments.mode,
         no_user_namespace: arguments.no_user_namespace,
+        host_ports: arguments.allow_host_port,
+        publish: arguments.publish,
         allow_sockets: arguments.allow_socket,
         log: arguments.log,
         summary: arguments.summary,

@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) enum News {
     /// It handed something out.
     Handed(Handed),
+    /// A connection that was wanted ([`Init::connect`]); none where it can't be made.
+    Connection(Option<OwnedFd>),
     /// Its program can't be executed.
     CantRun(io::Error),
     /// It has ended, and everything below it.
@@ -103,6 +105,11 @@ impl Init {
         self.tell(&ToInner::Signal(number))
     }
 
+    /// Has a connection be made to a port of the target's loopback. It comes as news.
+    pub(super) fn connect(&self, port: u16) -> anyhow::Result<()> {
+        self.tell(&ToInner::Connect(port))
+    }
+
     /// What [`Self::news`] waits by. Within a runtime.
     pub(super) fn readiness(&self) -> io::Result<AsyncFd<OwnedFd>> {
         readiness::of(&self.words)
@@ -119,6 +126,8 @@ impl Init {
                 (ToJail::Handed(what), Some(descriptor)) => {
                     Ok(News::Handed(Handed { what, descriptor }))
                 }
+                (ToJail::Connected, connection) => Ok(News::Connection(connection)),
+                (ToJail::NotConnected, _) => Ok(News::Connection(None)),
                 (ToJail::Failed(error), _) => bail!("{error}"),
                 (ToJail::CantRun(errno), _) => {
                     Ok(News::CantRun(io::Error::from_raw_os_error(errno)))

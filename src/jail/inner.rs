@@ -43,6 +43,12 @@ impl Outer<'_> {
         self.0.send(&serde_json::to_vec(&word)?, &[descriptor])
     }
 
+    /// Hands a connection out that was wanted.
+    pub(super) fn hand_connection(&self, connection: BorrowedFd<'_>) -> io::Result<()> {
+        self.0
+            .send(&serde_json::to_vec(&ToJail::Connected)?, &[connection])
+    }
+
     pub(super) fn tell(&self, word: &ToJail) -> io::Result<()> {
         self.0.send(&serde_json::to_vec(word)?, &[])
     }
@@ -62,6 +68,10 @@ pub(crate) struct Handed {
 pub(super) enum ToJail {
     /// A descriptor comes with this.
     Handed(String),
+    /// The connection that was wanted comes with this.
+    Connected,
+    /// There is none.
+    NotConnected,
     /// All is settled.
     Settled,
     /// The target can't be jailed.
@@ -81,4 +91,6 @@ pub(super) enum ToInner {
     Go,
     /// The target is to get this signal.
     Signal(i32),
+    /// A connection to this port of its loopback is wanted.
+    Connect(u16),
 }

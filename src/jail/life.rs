@@ -1,7 +1,7 @@
 //! What runs on the target's side: the reaper, the init, and the target until it is its program.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use caps::Capability;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,8 +12,9 @@ use crate::sys::channel::Channel;
 use crate::sys::confine;
 use crate::sys::fork::Child;
 use crate::sys::process::Process;
-use crate::sys::reaper;
+use crate::sys::reaper::{self, ExitCode};
 use crate::sys::signal::{self, CallersSignals, Ends};
+use crate::sys::socket;
 
 /// Where the target's side fails, the jail is told why; this is only for whoever looks at processes.
 const FAILED: i32 = 1;
@@ -37,22 +38,12 @@ fn reap(outer: &Channel, mut side: impl TargetSide, target: &Target) -> anyhow::
     reaper::take_orphans()?;
     let itself = Process::open(std::process::id().cast_signed())?;
     let init = Child::start(|| told(outer, || init(outer, &itself, side, target, &callers)))?;
-    settle_down()?;
-    let above = [outer.as_fd()];
-    let code = loop {
-        match wait(&ends, &above, None)? {
-            Event::Gone => break None,
-            Event::Heard => {}
-            Event::Ended => {
-                if let Some(code) = reaper::bury(init.pid())? {
-                    break Some(code);
-                }
-            }
-        }
-    };
-    reaper::end_descendants(None);
-    target.remove_folder();
-    Ok(code.map_or(FAILED, i32::from))
+    let ended = settle_down().map_err(anyhow::Error::from).and_then(|()| {
+        let above = [outer.as_fd()];
+        await_end(&ends, &above, init.pid(), None)
+    });
+    end_all(target);
+    Ok(ended?.map_or(FAILED, i32::from))
 }
 
 /// The init's life.
@@ -67,29 +58,57 @@ fn init(
     reaper::take_orphans()?;
     let itself = std::process::id().cast_signed();
     let child = Child::start(|| told(outer, || run(outer, itself, side, target, callers)))?;
-    settle_down()?;
-    let above = [outer.as_fd(), reaper.as_fd()];
-    let code = loop {
-        match wait(&ends, &above, Some(outer))? {
-            Event::Gone => break None,
-            Event::Heard => {
-                if let Some(ToInner::Signal(number)) = hear(outer)? {
-                    signal::send(child.pid(), number);
-                }
-            }
-            Event::Ended => {
-                if let Some(code) = reaper::bury(child.pid())? {
-                    break Some(code);
-                }
-            }
-        }
-    };
-    reaper::end_descendants(None);
-    target.remove_folder();
+    let ended = settle_down().map_err(anyhow::Error::from).and_then(|()| {
+        let above = [outer.as_fd(), reaper.as_fd()];
+        await_end(&ends, &above, child.pid(), Some(outer))
+    });
+    end_all(target);
+    let code = ended?;
     if let Some(code) = code {
         Outer(outer).tell(&ToJail::Ended(code))?;
     }
     Ok(code.map_or(FAILED, i32::from))
+}
+
+/// Waits until this child has ended, and gives how; none where somebody above is gone. `heard`: does
+/// meanwhile what the jail says.
+fn await_end(
+    ends: &Ends,
+    above: &[BorrowedFd<'_>],
+    child: i32,
+    heard: Option<&Channel>,
+) -> anyhow::Result<Option<ExitCode>> {
+    loop {
+        match (wait(ends, above, heard.is_some())?, heard) {
+            (Event::Gone, _) => return Ok(None),
+            (Event::Heard, Some(outer)) => match hear(outer)? {
+                Some(ToInner::Signal(number)) => signal::send(child, number),
+                Some(ToInner::Connect(port)) => connect(outer, port)?,
+                _ => {}
+            },
+            (Event::Heard, None) => {}
+            (Event::Ended, _) => {
+                if let Some(code) = reaper::bury(child)? {
+                    return Ok(Some(code));
+                }
+            }
+        }
+    }
+}
+
+/// Whatever happened: nothing of the target's is to be left.
+fn end_all(target: &Target) {
+    reaper::end_descendants(None);
+    target.remove_folder();
+}
+
+/// Makes a connection to a server of the target's. Never waits: a server that takes none would have the
+/// init deaf.
+fn connect(outer: &Channel, port: u16) -> io::Result<()> {
+    match socket::to_own_port(port) {
+        Ok(connection) => Outer(outer).hand_connection(connection.as_fd()),
+        Err(_) => Outer(outer).tell(&ToJail::NotConnected),
+    }
 }
 
 /// The target, until it is its program.
@@ -134,15 +153,11 @@ enum Event {
     Ended,
 }
 
-/// Waits for what is next. `above`: readable, or hung up, when those above are gone; the words of
-/// `heard`, which is among them, are no end.
-fn wait(
-    ends: &Ends,
-    above: &[std::os::fd::BorrowedFd<'_>],
-    heard: Option<&Channel>,
-) -> io::Result<Event> {
+/// Waits for what is next. `above`: the jail's words first; readable, or hung up, when those above are
+/// gone. `heard`: the jail's words are no end.
+fn wait(ends: &Ends, above: &[BorrowedFd<'_>], heard: bool) -> io::Result<Event> {
     let (words, others) = above.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let wanted = if heard.is_some() {
+    let wanted = if heard {
         PollFlags::POLLIN
     } else {
         PollFlags::empty()

@@ -79,12 +79,14 @@ pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jaile
     init.begin().context(jail_type.name())?;
     let allowed = wanted.options.allow_sockets.clone();
     let policy = wanted.policy.clone();
+    let host_ports = wanted.options.host_ports.clone();
     let post = move |listener| Post {
         listener,
         telling,
         filter,
         filter_v6,
         policy,
+        host_ports,
         allowed,
         root,
         most: sockets_at_most(),

@@ -10,6 +10,7 @@ pub(super) mod restrictions;
 mod user;
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, anyhow, ensure};
 use caps::Capability;
@@ -17,11 +18,12 @@ use nix::sched::CloneFlags;
 
 use super::init::Init;
 use super::inner::{Handed, Outer, TargetSide};
-use super::jailed::{Jailed, Wanted};
+use super::jailed::{Beside, Jailed, Wanted};
 use super::options::Type;
+use super::ports;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
-use crate::sys::confine;
+use crate::sys::{confine, socket};
 use masks::Masks;
 use restrictions::Kept;
 
@@ -43,6 +45,7 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     let side = Inside {
         in_user_namespace,
         captured: wanted.policy.captured_ports(),
+        host_ports: wanted.options.host_ports.clone(),
         masks: Masks::for_caller(&wanted.options.allow_sockets),
         kept: Kept::of_caller()?,
     };
@@ -55,19 +58,33 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     let each = handed
         .into_iter()
         .map(|Handed { what, descriptor }| (what, descriptor));
+    let (ports, each): (Vec<_>, Vec<_>) = each.partition(|(what, _)| what.starts_with(HOST_PORT));
+    let ports = ports.into_iter().filter_map(|(what, listener)| {
+        let port = what.strip_prefix(HOST_PORT)?.parse().ok()?;
+        Some((port, listener))
+    });
+    let ports: Vec<(u16, OwnedFd)> = ports.collect();
     let sockets = Sockets::from_handed(each).context("take the filter's sockets")?;
     Ok(Jailed {
         jail_type: Type::Nsjail,
         sockets,
         init,
-        beside: None,
+        beside: (!ports.is_empty()).then(|| lead_outside(ports)),
     })
+}
+
+/// The word, before the port, for a listener that leads to a port of this host.
+const HOST_PORT: &str = "host port ";
+
+fn lead_outside(ports: Vec<(u16, OwnedFd)>) -> Beside {
+    Box::new(|_| Box::pin(ports::lead_outside(ports)))
 }
 
 /// What happens inside.
 struct Inside {
     in_user_namespace: bool,
     captured: CapturedPorts,
+    host_ports: Vec<u16>,
     masks: Masks,
     kept: Kept,
 }
@@ -86,6 +103,11 @@ impl TargetSide for Inside {
         Sockets::open_for_outsider()
             .and_then(|sockets| sockets.hand_out(|what, socket| outer.hand(what, socket)))
             .context("open the filter's sockets")?;
+        for port in &self.host_ports {
+            socket::listen_on_own_port(*port)
+                .and_then(|listener| outer.hand(&format!("{HOST_PORT}{port}"), listener.as_fd()))
+                .with_context(|| format!("open port {port} of this host to the command"))?;
+        }
         self.masks.put_on()
     }
 

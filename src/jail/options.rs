@@ -20,6 +20,10 @@ pub struct Options {
     pub mode: Mode,
     /// Whether to do without a user namespace, by the caller's own capabilities.
     pub no_user_namespace: bool,
+    /// Ports of this host's loopback that the command reaches on its own.
+    pub host_ports: Vec<u16>,
+    /// Ports of the command's that this host reaches.
+    pub publish: Vec<Publish>,
     /// Unix sockets that stay open to the command.
     pub allow_sockets: Vec<PathBuf>,
     /// Where the record is written; none: to standard error.
@@ -28,6 +32,28 @@ pub struct Options {
     pub summary: bool,
     /// The command, and its arguments.
     pub command: Vec<OsString>,
+}
+
+/// A server of the command's that this host reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// The port of this host's loopback.
+    pub outside: u16,
+    /// The port of the command's.
+    pub inside: u16,
+}
+
+impl Publish {
+    /// Reads `PORT`, or `OUTSIDE:INSIDE`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let (outside, inside) = word.split_once(':').unwrap_or((word, word));
+        let port = |word: &str| word.parse().ok().filter(|port| *port != 0);
+        Some(Self {
+            outside: port(outside)?,
+            inside: port(inside)?,
+        })
+    }
 }
 
 /// Which type of jail.
@@ -74,6 +100,21 @@ impl TypeChoice {
                 .into_iter()
                 .find(|one| one.name() == word)
                 .map(Self::Only),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_one_or_two() {
+        let ports = |word| Publish::parse(word).map(|one| (one.outside, one.inside));
+        assert_eq!(ports("3000"), Some((3000, 3000)));
+        assert_eq!(ports("9200:3000"), Some((9200, 3000)));
+        for word in ["", "0", "x", "1:", ":1", "1:2:3", "65536", "127.0.0.1:80"] {
+            assert_eq!(ports(word), None, "{word}");
         }
     }
 }

@@ -13,6 +13,30 @@ use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type}
 
 use super::buffers::{self, Queue};
 
+/// A non-blocking TCP socket that begins to connect to this port of the loopback, in the namespace of
+/// this thread.
+///
+/// # Errors
+/// What `socket(2)` and `connect(2)` give, but for `EINPROGRESS`, which is success.
+pub fn to_own_port(port: u16) -> io::Result<std::net::TcpStream> {
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let socket = tcp_socket(None, to)?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+/// A non-blocking listener on this port of the loopback, in the namespace of this thread.
+///
+/// # Errors
+/// What `bind(2)` gives.
+pub fn listen_on_own_port(port: u16) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 /// Connections that wait to be accepted, at most.
 pub const BACKLOG: i32 = 256;
 /// What a connection that waits to be accepted may hold unread, in bytes.

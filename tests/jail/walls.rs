@@ -267,6 +267,20 @@ fn settings(bed: &Bed) {
             caller.name
         );
     }
+    // Not by mounts of its own either, in namespaces in which it has every capability.
+    let anew = "unshare -Urmpf sh -c 'umount /proc/sys; mount -o remount,rw,bind /proc/sys; mount -t proc proc /mnt; \
+         for file in /proc/sys/kernel/core_pattern /mnt/sys/kernel/core_pattern; do \
+         [ -e $file ] && true >> $file && echo OPEN; done; umount /run/dbus && echo OPEN' 2>/dev/null; echo done";
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], anew);
+        assert_eq!(
+            jailed.answer.stdout, "done\n",
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
+    let own = "unshare -Urmpf sh -c 'mount -t proc proc /mnt && true >> /mnt/sys/kernel/core_pattern && echo OPEN'";
+    assert_eq!(ROOT.run_unjailed(bed, own).stdout, "OPEN\n");
     let unjailed = ROOT.run_unjailed(bed, ": >> /proc/sys/kernel/core_pattern && echo open");
     assert_eq!(unjailed.stdout, "open\n", "{unjailed:?}");
 }

@@ -50,6 +50,8 @@ pub(super) struct Post {
     pub(super) filter_v6: Option<SocketAddr>,
     /// By what it refuses at once what the filter could only deny.
     pub(super) policy: Policy,
+    /// Ports of this host's loopback that are open to the command.
+    pub(super) host_ports: Vec<u16>,
     /// Unix sockets that are open to the command.
     pub(super) allowed: Vec<PathBuf>,
     /// The process under which all of the command's are.
