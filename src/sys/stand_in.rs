@@ -115,6 +115,15 @@ pub fn all_of(process: i32) -> Vec<u64> {
         .collect()
 }
 
+/// The network namespace that a thread is in: its file's device and number. `whose`: a number, or `self`.
+///
+/// # Errors
+/// What forbids to look.
+pub fn network_of(whose: &str) -> io::Result<(u64, u64)> {
+    let file = nix::sys::stat::stat(format!("/proc/{whose}/ns/net").as_str())?;
+    Ok((file.st_dev, file.st_ino))
+}
+
 /// Whether a socket doesn't block.
 #[must_use]
 pub fn is_nonblocking(socket: &OwnedFd) -> bool {

@@ -29,6 +29,7 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
         "a_process_that_hides_what_it_has_is_not_kept_from_its_sockets",
         hidden,
     ),
+    ("a_network_of_its_own_leads_nowhere", own_network),
     ("landjail_needs_landlock", landjail),
 ];
 
@@ -426,6 +427,35 @@ except OSError as error:
     );
     let jailed = SUPERVISED_USER.run(bed, ALLOW, &format!("python3 {script}"));
     assert_eq!(jailed.answer.stdout, "b'x' \nnot connected\n", "{jailed:?}");
+}
+
+/// A sandbox within the jail that asks for no network has none.
+fn own_network(bed: &Bed) {
+    let ask = format!("curl -sS -m 5 http://{}/", ALLOWED.v4);
+    let rule = format!("cidr={}/32", ALLOWED.v4);
+    for caller in CALLERS {
+        let script = format!(
+            "{ask}; unshare -Urn {ask} 2>&1; unshare -Urn curl -sS -m 5 http://allowed.test/ 2>&1"
+        );
+        let jailed = caller.run(
+            bed,
+            &["--allow", &rule, "--allow", "domain=allowed.test"],
+            &script,
+        );
+        let said = &jailed.answer.stdout;
+        assert_eq!(
+            said.matches("I am allowed.test").count(),
+            1,
+            "{}: {jailed:?}",
+            caller.name
+        );
+        assert_eq!(
+            said.matches("curl: ").count(),
+            2,
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
 }
 
 fn landjail(bed: &Bed) {

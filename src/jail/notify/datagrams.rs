@@ -132,6 +132,7 @@ impl Supervisor {
             length: piece.length.min(128),
             ..piece
         };
+        self.in_this_network(call)?;
         match self.address(call, piece)? {
             Address::Ip(to) if udp.v6() || to.is_ipv4() => Ok(to),
             Address::Unspecified => udp.peer().ok_or_else(|| error(libc::EDESTADDRREQ)),

@@ -73,6 +73,7 @@ pub(super) struct Supervisor {
     /// Those of which a call waits no longer than it said.
     pub(super) impatient: Mutex<Vec<std::sync::Weak<Udp>>>,
     pub(super) chosen: AtomicU32,
+    network: (u64, u64),
     threads: AtomicUsize,
     busy: AtomicUsize,
 }
@@ -87,6 +88,7 @@ impl Supervisor {
             wake: EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             impatient: Mutex::default(),
             chosen: AtomicU32::new(0),
+            network: stand_in::network_of("self")?,
             threads: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
         })
@@ -189,6 +191,18 @@ impl Supervisor {
         }
     }
 
+    /// Makes sure that a call comes from this process's network: who has put itself into one of its own
+    /// wants none but that.
+    pub(super) fn in_this_network(&self, call: &Notification) -> io::Result<()> {
+        let theirs = stand_in::network_of(&call.thread.to_string())?;
+        self.still_waits(call)?;
+        if theirs == self.network {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENETUNREACH))
+        }
+    }
+
     /// The address that a call says.
     pub(super) fn address(&self, call: &Notification, piece: Piece) -> io::Result<Address> {
         let mut bytes = [0; ADDRESS];
@@ -254,10 +268,12 @@ impl Supervisor {
         let unfit = || Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
         match (made, address) {
             (Some(Made::Tcp(tcp)), Address::Ip(to)) if tcp.v6 == to.is_ipv6() => {
+                self.in_this_network(call)?;
                 self.connect_tcp(&tcp, to)?;
             }
             (Some(Made::Tcp(tcp)), Address::Unspecified) => disconnect(&tcp)?,
             (Some(Made::Udp(udp)), Address::Ip(to)) if udp.v6() || to.is_ipv4() => {
+                self.in_this_network(call)?;
                 self.ports.source(&udp)?;
                 udp.connect(Some(to));
             }
