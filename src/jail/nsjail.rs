@@ -46,7 +46,7 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
         in_user_namespace,
         captured: wanted.policy.captured_ports(),
         host_ports: wanted.options.host_ports.clone(),
-        masks: Masks::for_caller(&wanted.options.allow_sockets),
+        masks: Masks::for_caller(&wanted.options.allow_sockets, !in_user_namespace),
         kept: Kept::of_caller()?,
     };
     let init = Init::start(side, wanted.target)
@@ -94,7 +94,9 @@ impl TargetSide for Inside {
         if self.in_user_namespace {
             CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET
         } else {
-            CloneFlags::CLONE_NEWNET
+            // Nothing else keeps root from tracing the processes outside that have no more rights than
+            // it has left; nor from entering what belongs to its user, by their namespaces.
+            CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID
         }
     }
 
@@ -112,7 +114,7 @@ impl TargetSide for Inside {
     }
 
     fn confine(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
-        restrictions::confine(&self.kept)
+        restrictions::confine(&self.kept, self.masks.must_last())
     }
 }
 

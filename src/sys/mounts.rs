@@ -25,6 +25,15 @@ pub fn be_own() -> io::Result<()> {
     Ok(mount(NOTHING, "/", NOTHING, apart, NOTHING)?)
 }
 
+/// Mounts a `/proc` of the pid namespace that this process is in.
+///
+/// # Errors
+/// What `mount(2)` gives.
+pub fn see_own_processes() -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Ok(mount(Some("proc"), "/proc", Some("proc"), flags, NOTHING)?)
+}
+
 /// Has nothing be at this path: an empty directory that nobody can write to, or a file that nobody can
 /// connect to.
 ///

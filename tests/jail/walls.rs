@@ -3,9 +3,7 @@
 use test_support::bed::{Bed, unique};
 use test_support::hosts::DENIED;
 
-use crate::jail::{
-    CALLERS, Caller, PROGRAM, ROOT, ROOT_WITHOUT_USER_NAMESPACE, SUPERVISED_USER, USER,
-};
+use crate::jail::{CALLERS, Caller, PROGRAM, ROOT, SUPERVISED_USER, USER};
 
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("its_rules_links_and_routes_are_not_its_own", configuration),
@@ -83,7 +81,10 @@ print('entered', entered, 'tried', tried > 0)
         let said = python(bed, caller, &[], script);
         assert!(said.starts_with("entered 0 "), "{}: {said}", caller.name);
     }
-    assert!(python(bed, ROOT_WITHOUT_USER_NAMESPACE, &[], script).contains("tried True"));
+    let file = format!("/tmp/{}.py", unique("script"));
+    std::fs::write(bed.inside(&file), script).unwrap();
+    let unjailed = ROOT.run_unjailed(bed, &format!("python3 {file}")).stdout;
+    assert!(!unjailed.starts_with("entered 0 "), "{unjailed}");
 }
 
 fn calls(bed: &Bed) {
@@ -347,7 +348,7 @@ print('reached', reached, 'of', tried)
             .unwrap_or_else(|| panic!("{said}"));
         assert_eq!(reached, "reached 0", "{}: {said}", caller.name);
         assert!(
-            tried.parse::<u32>().unwrap() >= 4,
+            tried.parse::<u32>().unwrap() >= 2,
             "{}: {said}",
             caller.name
         );

@@ -11,7 +11,7 @@ use nix::sched::CloneFlags;
 use super::filter::Program;
 use crate::jail::inner::{Outer, TargetSide};
 use crate::jail::nsjail::masks::Masks;
-use crate::jail::nsjail::restrictions::Kept;
+use crate::jail::nsjail::restrictions::{self, Kept};
 use crate::sys::notify::{self, Listener};
 
 /// The word by which the listener is handed out.
@@ -43,7 +43,7 @@ impl TargetSide for Side {
     }
 
     fn settle(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
-        let Some(settings) = &self.settings else {
+        let Some(settings) = &mut self.settings else {
             return Ok(());
         };
         if let Err(error) = settings.put_on() {
@@ -60,6 +60,9 @@ impl TargetSide for Side {
         let apart = stand_behind().context("Landlock")?;
         if !apart && self.landlock == Landlock::Needed {
             bail!("this kernel has no Landlock that knows TCP (Linux 6.7): use --jail-type notify");
+        }
+        if self.settings.as_ref().is_some_and(Masks::must_last) {
+            restrictions::deny_user_namespaces().context("deny user namespaces")?;
         }
         let [with, without] = &self.programs;
         let program = if apart { with } else { without };

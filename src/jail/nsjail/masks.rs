@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use nix::unistd::geteuid;
 
+use crate::sys::mountinfo::{self, Mount};
 use crate::sys::mounts;
 
 /// Resolvers, message buses, service managers, container engines: what is the same for every user.
 /// Whole directories where nothing else is in them, since a daemon that is started anew makes its
 /// socket anew.
-const OF_THE_SYSTEM: [&str; 25] = [
+const OF_THE_SYSTEM: [&str; 26] = [
+    "/run/netns",
     "/run/systemd/resolve/io.systemd.Resolve",
     "/run/systemd/resolve/io.systemd.Resolve.Monitor",
     "/run/systemd/resolve.hook",
@@ -57,26 +59,24 @@ const OF_THE_USER: [&str; 7] = [
 /// Variables that name such a socket.
 const NAMED_BY: [&str; 3] = ["DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST", "CONTAINER_HOST"];
 
-/// Files by which root, whatever its capabilities, changes the kernel.
-const SETTINGS: [&str; 6] = [
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-    "/proc/irq",
-    "/proc/bus",
-    "/proc/fs",
-    "/sys",
-];
+/// Of `/proc`, what root changes the kernel by, whatever its capabilities; of `/sys`, all of it.
+const OF_PROC: [&str; 5] = ["/sys", "/sysrq-trigger", "/irq", "/bus", "/fs"];
 
 /// What is to be masked.
 #[derive(Debug)]
 pub(in crate::jail) struct Masks {
     hidden: Vec<PathBuf>,
-    read_only: Vec<PathBuf>,
+    for_root: bool,
+    /// The processes of the jail are in a pid namespace of their own, and see no others.
+    alone: bool,
+    /// There is a proc that can't be reached, to be masked, and which would let the command mount
+    /// another one that isn't.
+    unmasked: bool,
 }
 
 impl Masks {
     /// For this process's user, but for these sockets.
-    pub(super) fn for_caller(open: &[PathBuf]) -> Self {
+    pub(super) fn for_caller(open: &[PathBuf], alone: bool) -> Self {
         let user = geteuid();
         let own = Path::new("/run/user").join(user.to_string());
         let all = OF_THE_SYSTEM
@@ -92,56 +92,109 @@ impl Masks {
         let open: Vec<PathBuf> = open.iter().map(|path| real(path)).collect();
         Self {
             hidden: hidden(all.map(|path| real(&path)), &open),
-            read_only: if user.is_root() {
-                SETTINGS.into_iter().map(PathBuf::from).collect()
-            } else {
-                Vec::new()
-            },
+            for_root: user.is_root(),
+            alone,
+            unmasked: false,
         }
     }
 
     /// Only what root is kept from; none for anybody else.
     pub(in crate::jail) fn of_settings() -> Option<Self> {
-        geteuid().is_root().then(|| Self {
+        geteuid().is_root().then_some(Self {
             hidden: Vec::new(),
-            read_only: SETTINGS.into_iter().map(PathBuf::from).collect(),
+            for_root: true,
+            alone: false,
+            unmasked: false,
         })
+    }
+
+    /// Whether a namespace in which the command could mount must not be made.
+    pub(in crate::jail) fn must_last(&self) -> bool {
+        self.unmasked
     }
 
     /// Puts them on, for this process and those that it will start.
     ///
     /// # Errors
     /// Which can't be put on.
-    pub(in crate::jail) fn put_on(&self) -> anyhow::Result<()> {
-        let read_only: Vec<&PathBuf> = self
-            .read_only
-            .iter()
-            .filter(|path| is_writable(path))
-            .collect();
-        let hidden: Vec<&PathBuf> = self.hidden.iter().filter(|path| exists(path)).collect();
-        if hidden.is_empty() && read_only.is_empty() {
+    pub(in crate::jail) fn put_on(&mut self) -> anyhow::Result<()> {
+        let mounts = mountinfo::of("self").context("read what is mounted")?;
+        let hidden = self.hidden.iter().filter(|path| exists(path));
+        let mut hidden: Vec<PathBuf> = hidden.cloned().collect();
+        let needs_own = self.alone || !hidden.is_empty() || !self.settings(&mounts).is_empty();
+        if !needs_own {
             return Ok(());
         }
-        let first = hidden
-            .first()
-            .or_else(|| read_only.first())
-            .map(|path| path.display().to_string());
         mounts::be_own().map_err(|error| {
+            let what = hidden.first().map_or("/proc/sys".into(), |path| path.display().to_string());
             anyhow!(
-                "{} can't be kept from the command, because no mount namespace can be made here ({error}): \
-                 run it where that socket isn't, or leave it open with --allow-socket",
-                first.unwrap_or_default()
+                "{what} can't be kept from the command, because no mount namespace can be made here ({error}): \
+                 run it where that isn't, or leave a socket open with --allow-socket"
             )
         })?;
+        if self.alone {
+            mounts::see_own_processes().context("mount /proc of the jail")?;
+        }
+        // Each has another number now.
+        let mounts = mountinfo::of("self").context("read what is mounted")?;
+        hidden = hidden
+            .iter()
+            .flat_map(|path| everywhere(path, &mounts))
+            .collect();
+        let read_only = self.settings(&mounts);
         for path in hidden {
-            mounts::hide(path).with_context(|| format!("can't hide {}", path.display()))?;
+            mounts::hide(&path).with_context(|| format!("can't hide {}", path.display()))?;
         }
         for path in read_only {
-            mounts::make_read_only(path)
+            mounts::make_read_only(&path)
                 .with_context(|| format!("can't make {} read-only", path.display()))?;
         }
         Ok(())
     }
+
+    /// What is to be read-only and isn't: of every proc and sysfs that is mounted anywhere.
+    fn settings(&mut self, mounts: &[Mount]) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        self.unmasked = false;
+        if !self.for_root {
+            return found;
+        }
+        for mount in mounts {
+            let within: &[&str] = match mount.kind.as_str() {
+                "proc" => &OF_PROC,
+                "sysfs" => &["/"],
+                _ => continue,
+            };
+            if !mountinfo::id_at(&mount.point).is_ok_and(|id| id == mount.id) {
+                self.unmasked = true;
+                continue;
+            }
+            let located = within
+                .iter()
+                .filter_map(|path| mount.locate(Path::new(path)));
+            found.extend(located.filter(|path| is_writable(path)));
+        }
+        found
+    }
+}
+
+/// Every place where what is at this path is seen: a file system may be mounted more than once.
+fn everywhere(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
+    let id = mountinfo::id_at(path).ok();
+    let mount = mounts.iter().find(|mount| Some(mount.id) == id);
+    let within = mount.and_then(|mount| {
+        let below = path.strip_prefix(&mount.point).ok()?;
+        Some((mount, mount.root.join(below)))
+    });
+    let Some((mount, within)) = within else {
+        return vec![path.to_owned()];
+    };
+    let same = mounts.iter().filter(|other| other.device == mount.device);
+    let mut all: Vec<PathBuf> = same.filter_map(|other| other.locate(&within)).collect();
+    all.retain(|path| exists(path));
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Those to be hidden: once each, and none that is open or has something in it that is.

@@ -57,13 +57,13 @@ impl Kept {
     }
 }
 
-/// Gives up everything else, for good.
+/// Gives up everything else, for good; and makes no user namespace, where that could undo a mask.
 ///
 /// # Errors
 /// What can't be given up, named: nothing may be run then.
-pub(super) fn confine(kept: &Kept) -> anyhow::Result<()> {
+pub(super) fn confine(kept: &Kept, no_user_namespaces: bool) -> anyhow::Result<()> {
     kept.give_up_others().context("give up capabilities")?;
-    deny_calls().context("deny system calls")
+    deny_calls(no_user_namespaces).context("deny system calls")
 }
 
 /// Families of sockets that are of the network namespace, or of none: Unix, IPv4, IPv6, netlink and
@@ -79,7 +79,7 @@ const FAMILIES: [i32; 5] = [
 /// An `int`'s bits: the kernel looks at no others.
 const INT: u64 = 0xffff_ffff;
 
-fn deny_calls() -> anyhow::Result<()> {
+fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
     let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
     // 32-bit programs, whose calls have other numbers.
     filter.set_act_badarch(ScmpAction::Errno(libc::ENOSYS))?;
@@ -102,7 +102,30 @@ fn deny_calls() -> anyhow::Result<()> {
         let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
         deny(&mut filter, libc::EPERM, "ioctl", &[is])?;
     }
+    if no_user_namespaces {
+        add_no_user_namespaces(&mut filter)?;
+    }
     Ok(filter.load()?)
+}
+
+/// Makes no user namespace any more.
+///
+/// # Errors
+/// What libseccomp and the kernel give.
+pub(in crate::jail) fn deny_user_namespaces() -> anyhow::Result<()> {
+    let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
+    add_no_user_namespaces(&mut filter)?;
+    Ok(filter.load()?)
+}
+
+fn add_no_user_namespaces(filter: &mut ScmpFilterContext) -> anyhow::Result<()> {
+    let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
+    for name in ["clone", "unshare"] {
+        let asks = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(new), new);
+        deny(filter, libc::EPERM, name, &[asks])?;
+    }
+    // Its flags are in memory. Who is told that there is no such call takes the other.
+    deny(filter, libc::ENOSYS, "clone3", &[])
 }
 
 fn deny(
