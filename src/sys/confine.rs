@@ -29,14 +29,15 @@ pub fn keep_only(capabilities: &[Capability]) -> io::Result<()> {
     caps::set(None, CapSet::Permitted, &keep).map_err(io::Error::other)
 }
 
-/// The same for a process that may not have the right to bound what it could gain: it keeps at most
-/// these, of what it has. Without new privileges none can be gained by `exec`.
+/// The same for a process that may not have the right to bound what `exec` could give it, and executes
+/// nothing: it keeps at most these capabilities, of what it has.
 ///
 /// # Errors
 /// What the system calls give.
 pub fn keep_at_most(capabilities: &[Capability]) -> io::Result<()> {
     be_closed_to_others()?;
-    bound_to(capabilities)
+    nix::sys::prctl::set_no_new_privs()?;
+    reduce_to(&capabilities.iter().copied().collect())
 }
 
 /// Leaves no core dump, and isn't traced or read by others of its user.
@@ -56,23 +57,21 @@ pub fn be_closed_to_others() -> io::Result<()> {
 pub fn bound_to(capabilities: &[Capability]) -> io::Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
     let at_most: CapsHashSet = capabilities.iter().copied().collect();
-    let of = |set| -> io::Result<CapsHashSet> {
-        let held = caps::read(None, set).map_err(io::Error::other)?;
-        Ok(held.intersection(&at_most).copied().collect())
-    };
     if has(Capability::CAP_SETPCAP)? {
         let bounding = caps::read(None, CapSet::Bounding).map_err(io::Error::other)?;
         for one in bounding.difference(&at_most) {
             caps::drop(None, CapSet::Bounding, *one).map_err(io::Error::other)?;
         }
     }
-    for set in [
-        CapSet::Ambient,
-        CapSet::Inheritable,
-        CapSet::Effective,
-        CapSet::Permitted,
-    ] {
-        caps::set(None, set, &of(set)?).map_err(io::Error::other)?;
+    reduce_to(&at_most)
+}
+
+/// (The ambient set is always within two of these.)
+fn reduce_to(at_most: &CapsHashSet) -> io::Result<()> {
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        let held = caps::read(None, set).map_err(io::Error::other)?;
+        let kept = held.intersection(at_most).copied().collect();
+        caps::set(None, set, &kept).map_err(io::Error::other)?;
     }
     Ok(())
 }

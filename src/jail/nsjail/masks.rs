@@ -126,7 +126,8 @@ impl Masks {
             return Ok(());
         }
         mounts::be_own().map_err(|error| {
-            let what = hidden.first().map_or("/proc/sys".into(), |path| path.display().to_string());
+            let settings = PathBuf::from("/proc/sys");
+            let what = hidden.first().unwrap_or(&settings).display();
             anyhow!(
                 "{what} can't be kept from the command, because no mount namespace can be made here ({error}): \
                  run it where that isn't, or leave a socket open with --allow-socket"
@@ -220,6 +221,9 @@ fn named(value: &str) -> Option<PathBuf> {
 
 /// Where a path really leads: what is mounted on a link would be mounted there.
 fn real(path: &Path) -> PathBuf {
+    if !exists(path) {
+        return path.to_owned();
+    }
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 

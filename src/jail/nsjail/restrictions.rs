@@ -87,16 +87,15 @@ fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
         deny(&mut filter, libc::ENOSYS, name, &[])?;
     }
     let last = FAMILIES.into_iter().max().unwrap_or_default();
-    for name in ["socket", "socketpair"] {
-        for family in (0..=last).filter(|family| !FAMILIES.contains(family)) {
-            let is = ScmpCompareOp::MaskedEqual(INT);
-            let family = ScmpArgCompare::new(0, is, u64::from(family.unsigned_abs()));
-            deny(&mut filter, libc::EAFNOSUPPORT, name, &[family])?;
-        }
-        // By all bits of the argument: more than the kernel looks at only makes it larger.
-        let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
-        deny(&mut filter, libc::EAFNOSUPPORT, name, &[beyond])?;
+    // (Pairs are of Unix sockets alone.)
+    for family in (0..=last).filter(|family| !FAMILIES.contains(family)) {
+        let is = ScmpCompareOp::MaskedEqual(INT);
+        let family = ScmpArgCompare::new(0, is, u64::from(family.unsigned_abs()));
+        deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[family])?;
     }
+    // By all bits of the argument: more than the kernel looks at only makes it larger.
+    let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
+    deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[beyond])?;
     // Words put into the terminal, which its shell would take for its user's.
     for request in [libc::TIOCSTI, libc::TIOCLINUX] {
         let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
