@@ -40,6 +40,7 @@ mod https_protocols;
 mod https_rules;
 mod https_world;
 mod https_wrong;
+mod jails;
 mod memory;
 mod names;
 mod nesting;
@@ -88,7 +89,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 34] = [
+const GROUPS: [Group; 35] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -155,6 +156,7 @@ const GROUPS: [Group; 34] = [
         ..group("trust_clients", trust::CLIENT_TESTS)
     },
     group("nesting", nesting::TESTS),
+    group("jails", jails::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
         ..group("nesting_browser", nesting::BROWSER_TESTS)
