@@ -13,6 +13,7 @@ mod init;
 mod inner;
 mod jailed;
 mod life;
+pub mod notify;
 mod nsjail;
 mod options;
 mod policy;
@@ -22,7 +23,7 @@ mod trust;
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use tokio::sync::mpsc;
 
 use crate::audit::JournalStatus;
@@ -114,8 +115,11 @@ fn hand_on_no_socket() -> anyhow::Result<()> {
 fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     match wanted.options.jail_type {
         TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
-        TypeChoice::Only(other) => bail!("the type {} is not built in", other.name()),
-        TypeChoice::Auto => nsjail::jail(wanted),
+        TypeChoice::Only(other) => notify::jail(wanted, other),
+        TypeChoice::Auto => nsjail::jail(wanted).or_else(|why| {
+            log::info!("{why:#}");
+            notify::jail(wanted, Type::Notify)
+        }),
     }
 }
 

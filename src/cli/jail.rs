@@ -16,11 +16,16 @@ The exit status is the command's: 128 and the number of the signal that ended it
 there is none. Where it can't be jailed it isn't run: status 1, and one sentence on standard error.
 
 Types: nsjail    user and network namespaces of its own; needs the right to make them
-       auto      the strongest that can be had here; says which on standard error
+       notify    a supervisor makes and connects its sockets; needs no right (Linux 5.9)
+       landjail  the same, and Landlock has to be there (Linux 6.7)
+       auto      nsjail, else notify; says which on standard error
 
 nsjail keeps the command from Unix sockets of name services, message buses, systemd and container engines; others stay open to it
 (an SSH agent's, a terminal multiplexer's), and what serves there acts unfiltered. A daemon that makes its socket anew while the
 command runs, in a directory that it shares with others (/run/docker.sock), is open to it from then on.
+
+notify and landjail shut all Unix sockets but the command's own and those that --allow-socket names; one such supervisor can be had for
+a process, so not within another. Where all of the jail's processes are killed in one moment, what is left has no network.
 
 Example: boundary-shim jail --allow domain=example.com -- curl https://example.com/")]
 pub struct JailArguments {

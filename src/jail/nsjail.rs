@@ -4,9 +4,9 @@
 //! The filter stays outside, and dials as its caller does. Its sockets are opened inside and handed
 //! out; those that answer datagrams are raw, so that nobody of ours has to be inside.
 
-mod masks;
+pub(super) mod masks;
 mod network;
-mod restrictions;
+pub(super) mod restrictions;
 mod user;
 
 use std::io;

@@ -36,7 +36,7 @@ pub enum Denials {
 }
 
 /// A compiled policy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: String,
     mode: Mode,

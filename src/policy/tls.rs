@@ -8,7 +8,7 @@ use super::source::{Intercept, TlsSource};
 use super::text::Mistake;
 
 /// What a policy says about TLS, compiled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct TlsPolicy {
     pub(super) intercept: Intercept,
     passthrough: Vec<DomainPattern>,

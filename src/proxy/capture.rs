@@ -18,11 +18,12 @@ use super::handshakes::Handshakes;
 use super::held::{Expected, Held, PacketSenders};
 use super::inside::{Inside, RawAnswers};
 use super::judge::Judge;
-use super::told::{Datagram, Told, ToldConnections, ToldDatagrams};
+use super::told::{Datagram, Said, Told, ToldConnections, ToldDatagrams};
 use super::{close, connection, held, kernel_log, udp};
+use crate::audit::Kind;
 use crate::packets::agreed::{HELD_BYTES, HELD_GROUP, LOG_GROUP, PROXY_PORTS, ProxyPorts};
 use crate::packets::nflog;
-use crate::policy::Denial;
+use crate::policy::{Denial, Protocol};
 use crate::sys::netlink::Netfilter;
 use crate::sys::socket;
 
@@ -223,7 +224,11 @@ pub(super) async fn serve(handlers: Handlers, sockets: Sockets) -> anyhow::Resul
         ));
     }
     if let Some(told) = sockets.told {
-        loops.spawn(receive_told(datagrams, told.datagrams));
+        loops.spawn(receive_told(
+            datagrams,
+            Arc::clone(&connections),
+            told.datagrams,
+        ));
     }
     if let Some((reports, kept_back)) = reports {
         loops.spawn(held::serve(Arc::clone(&held), kept_back));
@@ -321,15 +326,35 @@ struct Datagrams {
 }
 
 /// Takes what a supervisor hands on.
-async fn receive_told(to: Arc<Datagrams>, from: Arc<ToldDatagrams>) -> anyhow::Result<()> {
+async fn receive_told(
+    to: Arc<Datagrams>,
+    connections: Arc<ConnectionServices>,
+    from: Arc<ToldDatagrams>,
+) -> anyhow::Result<()> {
     loop {
-        let Datagram {
-            source,
-            destination,
-            payload,
-        } = from.next().await?;
-        to.take(&payload, source, destination);
+        match from.next().await? {
+            Said::Datagram(Datagram {
+                source,
+                destination,
+                payload,
+            }) => to.take(&payload, source, destination),
+            Said::Refused {
+                source,
+                destination,
+            } => record_refused(&Flow::new(Arc::clone(&connections), source, destination)),
+        }
     }
+}
+
+/// Records a connection that a supervisor refused by the same rules.
+fn record_refused(flow: &Flow) {
+    let mut entry = flow.begin(Kind::Tcp);
+    let (name, permit) = flow.decide_unnamed(Protocol::Tcp, None);
+    entry.subject().name = name.map(|name| name.to_string());
+    entry.deny(&permit.err().unwrap_or_else(|| {
+        // A name that became known since would have it allowed.
+        Denial::because("no rule could allow it when it was opened")
+    }));
 }
 
 async fn receive(to: Arc<Datagrams>, socket: UdpSocket) -> anyhow::Result<()> {

@@ -5,8 +5,8 @@
 //!
 //! - **connections**: the supervisor says who will connect and where that client had addressed its
 //!   connection to, *before* it connects. So when the connection is accepted, the message is there.
-//! - **datagrams**: from the supervisor, what a client sent; to it, what answers, and what was
-//!   refused.
+//! - **datagrams**: from the supervisor, what a client sent, and connections that it refused itself,
+//!   for the record; to it, what answers, and what was refused.
 //!
 //! Invariant: a connection that nobody was told of leads nowhere. The listener may be reached by
 //! others on this host.
@@ -105,6 +105,16 @@ impl Telling {
             .send_now(&framed(ANSWER, *source, *destination, payload))
     }
 
+    /// Says that a connection was refused, since no rule could allow anything on it. Waits where the
+    /// filter is behind.
+    ///
+    /// # Errors
+    /// `EPIPE` where the filter is gone.
+    pub fn refused(&self, source: SocketAddr, destination: SocketAddr) -> io::Result<()> {
+        self.datagrams
+            .send(&framed(REFUSED, source, destination, &[]), &[])
+    }
+
     /// Takes one word about datagrams; see [`Self::as_fd`], which tells when there is one.
     ///
     /// # Errors
@@ -162,18 +172,38 @@ impl ToldConnections {
     }
 }
 
+/// What a supervisor says besides where connections lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A client sent this.
+    Datagram(Datagram),
+    /// It refused a connection.
+    Refused {
+        /// Who wanted to connect.
+        source: SocketAddr,
+        /// To whom.
+        destination: SocketAddr,
+    },
+}
+
 /// Datagrams that a supervisor hands on, and the way back.
 #[derive(Debug)]
 pub struct ToldDatagrams(Channel);
 
 impl ToldDatagrams {
-    /// The next one. Within a runtime.
-    pub(super) async fn next(&self) -> io::Result<Datagram> {
+    /// What is said next. Within a runtime.
+    pub(super) async fn next(&self) -> io::Result<Said> {
         let arrived = readiness::of(&self.0)?;
         loop {
             let mut ready = arrived.readable().await?;
             if let Ok(read) = ready.try_io(|_| read(&self.0)) {
-                return Ok(read?.1);
+                return Ok(match read? {
+                    (REFUSED, of) => Said::Refused {
+                        source: of.source,
+                        destination: of.destination,
+                    },
+                    (_, datagram) => Said::Datagram(datagram),
+                });
             }
         }
     }
@@ -296,7 +326,11 @@ mod tests {
             payload: b"question".to_vec(),
         };
         telling.datagram(&sent).unwrap();
-        assert_eq!(told.datagrams.next().await.unwrap(), sent);
+        let said = told.datagrams.next().await.unwrap();
+        assert_eq!(said, Said::Datagram(sent.clone()));
+        telling.refused(sent.source, sent.destination).unwrap();
+        let said = told.datagrams.next().await.unwrap();
+        assert!(matches!(said, Said::Refused { source, .. } if source == sent.source));
         told.datagrams
             .answer(sent.destination, sent.source, b"answer")
             .unwrap();

@@ -12,7 +12,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use netlink_sys::{Socket, SocketAddr};
 
 /// The kernel's answers come in datagrams of at most 32 KiB (`NLMSG_GOODSIZE`, doubled for dumps).
@@ -248,6 +248,83 @@ impl AsFd for Netfilter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A Unix socket of this process's network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// The number of its file.
+    pub number: u32,
+    /// The name that it was bound to: a path, or after a zero any bytes.
+    pub name: Vec<u8>,
+    /// The file that it was bound to: the lower half of its number, and the device of its file system
+    /// as the kernel has it itself.
+    pub file: Option<(u32, u32)>,
+}
+
+/// All Unix sockets that have a name (sock_diag(7)).
+///
+/// # Errors
+/// What asking gives; `Interrupted` where the kernel says that some may be missing.
+pub fn unix_sockets() -> io::Result<Vec<UnixSocket>> {
+    const SOCK_DIAG_BY_FAMILY: u16 = 20;
+    const ANY_STATE: u32 = u32::MAX;
+    const SHOW_NAME_AND_FILE: u32 = 0x3;
+    const HEADER: u32 = 16;
+    const REQUEST: u32 = 24;
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    let mut request = (HEADER + REQUEST).to_ne_bytes().to_vec();
+    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    request.extend([0; 8]);
+    let family = libc::AF_UNIX.to_ne_bytes();
+    request.extend([family[0].max(family[3]), 0, 0, 0]);
+    for word in [ANY_STATE, 0, SHOW_NAME_AND_FILE, 0, 0] {
+        request.extend(word.to_ne_bytes());
+    }
+    socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
+    let mut all = Vec::new();
+    loop {
+        let datagram = receive(&socket, 0)?;
+        for message in raw_messages(&datagram) {
+            if message.flags & NLM_F_DUMP_INTR != 0 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match message.kind {
+                NLMSG_DONE => return Ok(all),
+                NLMSG_ERROR => {
+                    let code = error_code(&message).unwrap_or(-libc::EINVAL);
+                    return Err(io::Error::from_raw_os_error(-code));
+                }
+                _ => all.extend(unix_socket(message.payload)),
+            }
+        }
+    }
+}
+
+/// Reads one (`struct unix_diag_msg` and its attributes, linux/unix_diag.h); none for one without a
+/// name.
+fn unix_socket(payload: &[u8]) -> Option<UnixSocket> {
+    const NUMBER: usize = 4;
+    const ATTRIBUTES: usize = 16;
+    const NAME: u16 = 0;
+    const FILE: u16 = 1;
+    let word = |bytes: &[u8], at: usize| {
+        let word = bytes.get(at..)?.first_chunk()?;
+        Some(u32::from_ne_bytes(*word))
+    };
+    let rest = payload.get(ATTRIBUTES..)?;
+    let value = |kind| {
+        let mut all = attributes(rest);
+        all.find_map(|(one, value)| (one == kind).then_some(value))
+    };
+    let file = value(FILE).and_then(|file| Some((word(file, 0)?, word(file, 4)?)));
+    Some(UnixSocket {
+        number: word(payload, NUMBER)?,
+        name: value(NAME)?.to_vec(),
+        file,
+    })
 }
 
 /// The error codes (0: success) of the `NLMSG_ERROR` messages in a datagram.

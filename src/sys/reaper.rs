@@ -85,6 +85,14 @@ pub fn end_descendants(spared: Option<i32>) {
     }
 }
 
+/// A process and everybody below it.
+#[must_use]
+pub fn with_descendants(of: i32) -> Vec<i32> {
+    let mut all = vec![of];
+    descend(of, None, &mut all);
+    all
+}
+
 /// Adds everybody below this process. (Children are listed by the thread that made them.)
 fn descend(parent: i32, spared: Option<i32>, all: &mut Vec<i32>) {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{parent}/task")) else {

@@ -43,6 +43,7 @@ mod https_rules;
 mod https_world;
 mod https_wrong;
 mod jail;
+mod jail_notify;
 mod memory;
 mod names;
 mod nesting;
@@ -92,7 +93,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 39] = [
+const GROUPS: [Group; 40] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -173,6 +174,7 @@ const GROUPS: [Group; 39] = [
     },
     group("nesting", nesting::TESTS),
     group("jail", jail::TESTS),
+    group("jail_notify", jail_notify::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
         ..group("nesting_browser", nesting::BROWSER_TESTS)

@@ -17,26 +17,50 @@ pub(crate) struct Caller {
     pub(crate) name: &'static str,
     prefix: &'static [&'static str],
     options: &'static [&'static str],
+    /// Whether a supervisor stands in for namespaces.
+    pub(crate) supervised: bool,
 }
 
 pub(crate) const ROOT: Caller = Caller {
     name: "root",
     prefix: &[],
     options: &["--jail-type", "nsjail"],
+    supervised: false,
 };
 /// Somebody without any right.
 pub(crate) const USER: Caller = Caller {
     name: "user 1777",
     prefix: AS_USER,
     options: &["--jail-type", "nsjail"],
+    supervised: false,
 };
 pub(crate) const ROOT_WITHOUT_USER_NAMESPACE: Caller = Caller {
     name: "root with --no-user-namespace",
     prefix: &[],
     options: &["--jail-type", "nsjail", "--no-user-namespace"],
+    supervised: false,
+};
+/// The same jailed without a namespace.
+pub(crate) const SUPERVISED_ROOT: Caller = Caller {
+    name: "root, by notify",
+    prefix: &[],
+    options: &["--jail-type", "notify"],
+    supervised: true,
+};
+pub(crate) const SUPERVISED_USER: Caller = Caller {
+    name: "user 1777, by notify",
+    prefix: AS_USER,
+    options: &["--jail-type", "notify"],
+    supervised: true,
 };
 /// Everybody for whom a jail has to be the same.
-pub(crate) const CALLERS: [Caller; 3] = [ROOT, USER, ROOT_WITHOUT_USER_NAMESPACE];
+pub(crate) const CALLERS: [Caller; 5] = [
+    ROOT,
+    USER,
+    ROOT_WITHOUT_USER_NAMESPACE,
+    SUPERVISED_ROOT,
+    SUPERVISED_USER,
+];
 
 const AS_USER: &[&str] = &[
     "setpriv",
@@ -72,6 +96,19 @@ impl Caller {
         let log = format!("/tmp/{}.jsonl", unique("jail"));
         let options = [&["--log", &log], options].concat();
         let answer = bed.exec(&self.line(&options, script));
+        let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
+        Jailed {
+            answer,
+            records: record::records(&text),
+        }
+    }
+
+    /// The same, where something runs the jail (`prefix`, with a blank at its end).
+    pub(crate) fn run_by(self, bed: &Bed, prefix: &str, options: &[&str], script: &str) -> Jailed {
+        let log = format!("/tmp/{}.jsonl", unique("jail"));
+        let options = [self.options, &["--log", &log], options].concat().join(" ");
+        let command = format!("{prefix}{PROGRAM} jail {options} -- {script}");
+        let answer = bed.exec(&[self.prefix, &["sh", "-c", &command]].concat());
         let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
         Jailed {
             answer,

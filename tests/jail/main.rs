@@ -21,6 +21,7 @@ mod ends;
 mod jail;
 mod mistakes;
 mod network;
+mod supervised;
 mod walls;
 
 use libtest_mimic::Trial;
@@ -28,10 +29,11 @@ use test_support::bed::Bed;
 use test_support::harness::{Suite, Test};
 use test_support::needs::Needs;
 
-const GROUPS: [(&str, &[Test]); 4] = [
+const GROUPS: [(&str, &[Test]); 5] = [
     ("network", network::TESTS),
     ("ends", ends::TESTS),
     ("walls", walls::TESTS),
+    ("supervised", supervised::TESTS),
     ("mistakes", mistakes::TESTS),
 ];
 

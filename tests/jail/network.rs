@@ -172,10 +172,9 @@ fn udp(bed: &Bed) {
             v4.starts_with("answered") && v6.starts_with("answered"),
             "{jailed:?}"
         );
-        assert!(
-            !denied.starts_with("answered") && !denied.starts_with("timeout"),
-            "{jailed:?}"
-        );
+        // What stands in for a socket of UDP's can't be told of a refusal by the kernel.
+        let is_told = !denied.starts_with("timeout") || caller.supervised;
+        assert!(!denied.starts_with("answered") && is_told, "{jailed:?}");
     }
 }
 

@@ -64,7 +64,7 @@ const OF_PROC: [&str; 5] = ["/sys", "/sysrq-trigger", "/irq", "/bus", "/fs"];
 
 /// What is to be masked.
 #[derive(Debug)]
-pub(super) struct Masks {
+pub(in crate::jail) struct Masks {
     hidden: Vec<PathBuf>,
     for_root: bool,
     /// The processes of the jail are in a pid namespace of their own, and see no others.
@@ -98,8 +98,18 @@ impl Masks {
         }
     }
 
+    /// Only what root is kept from; none for anybody else.
+    pub(in crate::jail) fn of_settings() -> Option<Self> {
+        geteuid().is_root().then_some(Self {
+            hidden: Vec::new(),
+            for_root: true,
+            alone: false,
+            unmasked: false,
+        })
+    }
+
     /// Whether a namespace in which the command could mount must not be made.
-    pub(super) fn must_last(&self) -> bool {
+    pub(in crate::jail) fn must_last(&self) -> bool {
         self.unmasked
     }
 
@@ -107,7 +117,7 @@ impl Masks {
     ///
     /// # Errors
     /// Which can't be put on.
-    pub(super) fn put_on(&mut self) -> anyhow::Result<()> {
+    pub(in crate::jail) fn put_on(&mut self) -> anyhow::Result<()> {
         let mounts = mountinfo::of("self").context("read what is mounted")?;
         let hidden = self.hidden.iter().filter(|path| exists(path));
         let mut hidden: Vec<PathBuf> = hidden.cloned().collect();

@@ -35,17 +35,25 @@ const MAY_KEEP: [Capability; 17] = [
 
 /// What the caller's rights come to in the jail: to be found out before there is a namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Kept(Vec<Capability>);
+pub(in crate::jail) struct Kept(Vec<Capability>);
 
 impl Kept {
     /// Of this process's.
     ///
     /// # Errors
     /// What `capget(2)` gives.
-    pub(super) fn of_caller() -> io::Result<Self> {
+    pub(in crate::jail) fn of_caller() -> io::Result<Self> {
         let held: CapsHashSet = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
         let kept = MAY_KEEP.into_iter().filter(|one| held.contains(one));
         Ok(Self(kept.collect()))
+    }
+
+    /// Gives up everything else, for good.
+    ///
+    /// # Errors
+    /// What the system calls give: nothing may be run then.
+    pub(in crate::jail) fn give_up_others(&self) -> io::Result<()> {
+        confine::bound_to(&self.0)
     }
 }
 
@@ -54,7 +62,7 @@ impl Kept {
 /// # Errors
 /// What can't be given up, named: nothing may be run then.
 pub(super) fn confine(kept: &Kept, no_user_namespaces: bool) -> anyhow::Result<()> {
-    confine::bound_to(&kept.0).context("give up capabilities")?;
+    kept.give_up_others().context("give up capabilities")?;
     deny_calls(no_user_namespaces).context("deny system calls")
 }
 
@@ -94,15 +102,29 @@ fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
         deny(&mut filter, libc::EPERM, "ioctl", &[is])?;
     }
     if no_user_namespaces {
-        let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
-        for name in ["clone", "unshare"] {
-            let asks = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(new), new);
-            deny(&mut filter, libc::EPERM, name, &[asks])?;
-        }
-        // Its flags are in memory. Who is told that there is no such call takes the other.
-        deny(&mut filter, libc::ENOSYS, "clone3", &[])?;
+        add_no_user_namespaces(&mut filter)?;
     }
     Ok(filter.load()?)
+}
+
+/// Makes no user namespace any more.
+///
+/// # Errors
+/// What libseccomp and the kernel give.
+pub(in crate::jail) fn deny_user_namespaces() -> anyhow::Result<()> {
+    let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
+    add_no_user_namespaces(&mut filter)?;
+    Ok(filter.load()?)
+}
+
+fn add_no_user_namespaces(filter: &mut ScmpFilterContext) -> anyhow::Result<()> {
+    let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
+    for name in ["clone", "unshare"] {
+        let asks = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(new), new);
+        deny(filter, libc::EPERM, name, &[asks])?;
+    }
+    // Its flags are in memory. Who is told that there is no such call takes the other.
+    deny(filter, libc::ENOSYS, "clone3", &[])
 }
 
 fn deny(

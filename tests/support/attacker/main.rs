@@ -32,6 +32,9 @@
 //! - `syns flood ADDRESS:PORT COUNT`: first segments of so many connections, as fast as they go
 //! - `syns odd ADDRESS:PORT SECRET`: such as no kernel sends
 //! - `syns to ADDRESS:PORT...`: one to each, whatever the container's routes say
+//! - `jailed …`: out of a jail: `attempts SECRET ADDRESS:PORT...`, `families`, `race-address ALLOWED
+//!   DENIED SECRET COUNT`, `race-descriptor DENIED SECRET COUNT`; and what shows that the races can be
+//!   won: `wrongly address|descriptor ALLOWED COMMAND...`, `without-landlock COMMAND...`
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
@@ -39,6 +42,7 @@
 mod entrants;
 mod frames;
 mod hoard;
+mod jailed;
 mod kernel;
 mod link;
 mod mutate;
@@ -146,6 +150,7 @@ fn main() -> anyhow::Result<()> {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");
         }
+        ["jailed", words @ ..] => jailed::run(words)?,
         _ => bail!("no such attack; see the head of its source"),
     }
     Ok(())

@@ -1,0 +1,123 @@
+//! What the command does to itself before it becomes its program.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, bail};
+use landlock::{
+    ABI, Access, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
+};
+use nix::sched::CloneFlags;
+
+use super::filter::Program;
+use crate::jail::inner::{Outer, TargetSide};
+use crate::jail::nsjail::masks::Masks;
+use crate::jail::nsjail::restrictions::{self, Kept};
+use crate::sys::notify::{self, Listener};
+
+/// The word by which the listener is handed out.
+pub(super) const LISTENER: &str = "listener";
+
+/// What it gives up, and how.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) kept: Kept,
+    /// Its filter: with Landlock, and without.
+    pub(super) programs: [Program; 2],
+    pub(super) landlock: Landlock,
+    /// What root is kept from, where mounts can be changed.
+    pub(super) settings: Option<Masks>,
+}
+
+/// Whether Landlock stands behind the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Landlock {
+    /// Where the kernel has it.
+    IfThere,
+    /// It has to.
+    Needed,
+}
+
+impl TargetSide for Side {
+    fn namespaces(&self) -> CloneFlags {
+        CloneFlags::empty()
+    }
+
+    fn settle(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
+        let Some(settings) = &mut self.settings else {
+            return Ok(());
+        };
+        if let Err(error) = settings.put_on() {
+            log::warn!(
+                "the command runs as root and can change settings of the kernel, by which it could run programs \
+                 outside of its jail ({error:#}): run it as another user"
+            );
+        }
+        Ok(())
+    }
+
+    fn confine(&mut self, outer: &Outer<'_>) -> anyhow::Result<()> {
+        self.kept.give_up_others().context("give up capabilities")?;
+        let apart = stand_behind().context("Landlock")?;
+        if !apart && self.landlock == Landlock::Needed {
+            bail!("this kernel has no Landlock that knows TCP (Linux 6.7): use --jail-type notify");
+        }
+        if self.settings.as_ref().is_some_and(Masks::must_last) {
+            restrictions::deny_user_namespaces().context("deny user namespaces")?;
+        }
+        let [with, without] = &self.programs;
+        let program = if apart { with } else { without };
+        self.listen(program, outer)
+    }
+}
+
+impl Side {
+    /// Installs the filter, and hands its listener out: by a thread that began before, which isn't under
+    /// it. This one's own call would wait for a supervisor that has no listener yet.
+    fn listen(&self, program: &Program, outer: &Outer<'_>) -> anyhow::Result<()> {
+        let (give, given) = std::sync::mpsc::channel::<Listener>();
+        std::thread::scope(|scope| {
+            let handing = scope.spawn(move || match given.recv() {
+                Ok(listener) => outer.hand(LISTENER, listener.as_fd()),
+                Err(_) => Ok(()),
+            });
+            let listener = Listener::install(program).map_err(refused);
+            let sent = listener.map(|listener| give.send(listener).is_ok());
+            drop(give);
+            let handed = handing.join();
+            sent?;
+            match handed {
+                Ok(handed) => handed.context("hand the listener out"),
+                Err(_) => bail!("hand the listener out: a thread panicked"),
+            }
+        })?;
+        // Answered when the supervisor has seen that it can read this.
+        let _ = notify::probe();
+        Ok(())
+    }
+}
+
+/// Has the kernel deny every connection and every name of TCP's that isn't the supervisor's doing, and
+/// signals and names of Unix sockets that lead out of the jail (landlock(7)). Gives whether it does.
+fn stand_behind() -> anyhow::Result<bool> {
+    let ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessNet::from_all(ABI::V4))?
+        .scope(Scope::from_all(ABI::V6))?
+        .create()?;
+    let status = ruleset.restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// Why there is no listener, and what would help.
+fn refused(error: std::io::Error) -> anyhow::Error {
+    let why = match error.raw_os_error() {
+        Some(libc::EBUSY) => {
+            "another supervisor answers this process's calls already (a jail within a jail, or a container's \
+             runtime that uses seccomp notification): start it outside of that"
+        }
+        Some(libc::EINVAL | libc::ENOSYS) => "this kernel has no seccomp notification (Linux 5.9)",
+        Some(libc::EPERM | libc::EACCES) => "a seccomp filter or a security module forbids it",
+        _ => "the kernel refuses",
+    };
+    anyhow::anyhow!("the supervisor can't be had ({error}): {why}")
+}

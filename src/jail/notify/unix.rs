@@ -1,0 +1,65 @@
+//! How a Unix socket is connected: to the very file that was judged, with no right that its owner hasn't.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::PoisonError;
+
+use super::address::Address;
+use super::sockets::Unix;
+use super::supervisor::Supervisor;
+use super::unix_sockets::{SocketFile, name_is_of};
+use crate::logging::Seldom;
+use crate::sys::credentials::Credentials;
+use crate::sys::notify::Notification;
+use crate::sys::stand_in;
+
+impl Supervisor {
+    /// Connects one to where its owner wants to go, if that is open to it.
+    pub(super) fn connect_unix(
+        &self,
+        call: &Notification,
+        unix: &Unix,
+        to: &Address,
+    ) -> io::Result<()> {
+        static SAID: Seldom = Seldom::new();
+        let refused = || io::Error::from_raw_os_error(libc::EACCES);
+        let mut held = unix.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = held
+            .as_ref()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EISCONN))?;
+        let own = |number| self.sockets.has_unix(number);
+        match to {
+            Address::Path(path) => {
+                let rights = Credentials::of(call.thread)?;
+                let file = SocketFile::of(call.thread, &rights, path)?;
+                let open = file.is_one_of(&self.post.allowed) || file.is_of(call.thread, own)?;
+                self.still_waits(call)?;
+                if !open {
+                    if SAID.due() {
+                        log::warn!(
+                            "{} is not open to the command: --allow-socket opens it",
+                            file.path.display()
+                        );
+                    }
+                    return Err(refused());
+                }
+                let connect = || stand_in::connect_to_file(socket, file.file().as_fd());
+                rights.acting(connect)??;
+            }
+            Address::Abstract(name) => {
+                if !name_is_of(name, own)? {
+                    return Err(refused());
+                }
+                let rights = Credentials::of(call.thread)?;
+                self.still_waits(call)?;
+                rights.acting(|| stand_in::connect_to_name(socket, name))??;
+            }
+            Address::Unspecified if unix.kind == libc::SOCK_DGRAM => stand_in::disconnect(socket)?,
+            _ => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
+        }
+        if unix.kind != libc::SOCK_DGRAM {
+            *held = None;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! Which Unix sockets a command may connect to: those that its own sockets listen on, and those that
+//! were allowed by name. All others lead out of the jail: to a resolver, an engine, whoever starts
+//! programs for others.
+//!
+//! Invariant: what is judged is an open file, and the very file is connected to. Whose socket it is,
+//! the kernel tells (sock_diag(7)), by the file's number and device: never a path, which is whatever
+//! its owner said.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{fstat, stat};
+
+use crate::sys::credentials::Credentials;
+use crate::sys::netlink::UnixSocket;
+use crate::sys::{mountinfo, netlink};
+
+/// A Unix socket in the file system.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    file: OwnedFd,
+    /// Where it is, for people.
+    pub(super) path: PathBuf,
+}
+
+impl SocketFile {
+    /// What a path means to a thread, which has these rights.
+    ///
+    /// # Errors
+    /// What opening gives; `ECONNREFUSED` where it is no socket.
+    pub(super) fn of(thread: i32, rights: &Credentials, path: &[u8]) -> io::Result<Self> {
+        let path = Path::new(OsStr::from_bytes(path));
+        let directory = |name: &str| {
+            let path = format!("/proc/{thread}/{name}");
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            nix::fcntl::open(path.as_str(), flags, nix::sys::stat::Mode::empty())
+        };
+        // Who links lead to is the thread, not this one: nothing of /proc is followed.
+        let mut resolve = ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let root = directory("root")?;
+        let from = if path.is_absolute() {
+            resolve |= ResolveFlag::RESOLVE_IN_ROOT;
+            root
+        } else {
+            let (theirs, ours) = (fstat(&root)?, stat("/")?);
+            if (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino) {
+                // An absolute link on the way would lead into this process's root.
+                return Err(io::Error::from_raw_os_error(libc::EACCES));
+            }
+            directory("cwd")?
+        };
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(resolve);
+        let file = rights.acting(|| openat2(&from, path, how))??;
+        if fstat(&file)?.st_mode & libc::S_IFMT != libc::S_IFSOCK {
+            return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        }
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        Ok(Self { file, path })
+    }
+
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Whether it is one of these, which were allowed.
+    pub(super) fn is_one_of(&self, allowed: &[PathBuf]) -> bool {
+        let Ok(it) = fstat(&self.file) else {
+            return false;
+        };
+        let is_it = |path: &PathBuf| {
+            stat(path.as_path()).is_ok_and(|one| (one.st_dev, one.st_ino) == (it.st_dev, it.st_ino))
+        };
+        allowed.iter().any(is_it)
+    }
+
+    /// Whether all that can be reached by it are sockets of which this is true. `thread`: who found it,
+    /// since the mount that it is on may be of a mount namespace of its own.
+    ///
+    /// # Errors
+    /// Where the kernel can't be asked.
+    pub(super) fn is_of(&self, thread: i32, own: impl Fn(u64) -> bool) -> io::Result<bool> {
+        let (number, device) = self.identity(thread)?;
+        let sockets = netlink::unix_sockets()?;
+        Ok(only(&sockets, own, |one| {
+            one.file == Some((number, device))
+        }))
+    }
+
+    /// The number of its file and its file system's device, as the kernel has them itself. (`stat` has
+    /// others, for btrfs and where file systems are laid over each other.)
+    fn identity(&self, thread: i32) -> io::Result<(u32, u32)> {
+        let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+        let number = self.file.as_fd().as_raw_fd();
+        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
+        let field = |name: &str| -> Option<u64> {
+            let mut lines = told.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        };
+        let mount = field("mnt_id:").ok_or_else(wrong)?;
+        // Linux 5.14; before, what `stat` says.
+        let inode = match field("ino:") {
+            Some(inode) => inode,
+            None => fstat(&self.file)?.st_ino,
+        };
+        let mounts = mountinfo::of(&thread.to_string())?;
+        let mount = mounts.iter().find(|one| u64::from(one.id) == mount);
+        let device = mount
+            .and_then(|mount| device(&mount.device))
+            .ok_or_else(wrong)?;
+        let [low, ..] = split(inode);
+        Ok((low, device))
+    }
+}
+
+/// Whether all sockets that have this name are ones of which this is true.
+///
+/// # Errors
+/// Where the kernel can't be asked.
+pub(super) fn name_is_of(name: &[u8], own: impl Fn(u64) -> bool) -> io::Result<bool> {
+    let sockets = netlink::unix_sockets()?;
+    Ok(only(&sockets, own, |one| {
+        one.name.split_first() == Some((&0, name))
+    }))
+}
+
+fn only(
+    sockets: &[UnixSocket],
+    own: impl Fn(u64) -> bool,
+    fits: impl Fn(&UnixSocket) -> bool,
+) -> bool {
+    let mut fitting = sockets.iter().filter(|one| fits(one)).peekable();
+    fitting.peek().is_some() && fitting.all(|one| own(one.number.into()))
+}
+
+/// A device (`major:minor`) as the kernel has it itself (`MKDEV`).
+fn device(text: &str) -> Option<u32> {
+    const MINOR_BITS: u32 = 20;
+    let (major, minor) = text.split_once(':')?;
+    let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    Some(major << MINOR_BITS | minor)
+}
+
+/// The lower half first: all that the kernel tells of a file's number.
+fn split(number: u64) -> [u32; 2] {
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = number.to_le_bytes();
+    [
+        u32::from_le_bytes([b0, b1, b2, b3]),
+        u32::from_le_bytes([b4, b5, b6, b7]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::sys::stand_in;
+
+    fn opened(path: &[u8]) -> io::Result<SocketFile> {
+        let thread = nix::unistd::gettid().as_raw();
+        SocketFile::of(thread, &Credentials::of(thread)?, path)
+    }
+
+    fn own() -> i32 {
+        nix::unistd::gettid().as_raw()
+    }
+
+    fn listener(path: &Path) -> (OwnedFd, u64) {
+        let listener = OwnedFd::from(UnixListener::bind(path).unwrap());
+        let number = stand_in::number(&listener).unwrap();
+        (listener, number)
+    }
+
+    #[test]
+    fn whose_a_socket_is_the_kernel_tells() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let (listener, number) = listener(&path);
+        let file = opened(path.as_os_str().as_bytes()).unwrap();
+        assert!(file.is_of(own(), |own| own == number).unwrap());
+        assert!(!file.is_of(own(), |own| own != number).unwrap());
+        // A file whose socket is gone is nobody's.
+        drop(listener);
+        assert!(!file.is_of(own(), |_| true).unwrap());
+    }
+
+    #[test]
+    fn a_link_is_what_it_leads_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("s"), directory.path().join("l"));
+        let (_listener, number) = listener(&path);
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let file = opened(link.as_os_str().as_bytes()).unwrap();
+        assert_eq!(file.path, path);
+        assert!(file.is_of(own(), |own| own == number).unwrap());
+        assert!(file.is_one_of(&[path]));
+        assert!(!file.is_one_of(&[directory.path().to_owned()]));
+        let not = opened(directory.path().as_os_str().as_bytes());
+        assert_eq!(not.unwrap_err().raw_os_error(), Some(libc::ECONNREFUSED));
+        // Through /proc a path would mean something else to this process.
+        let magic = opened(b"/proc/self/root/x");
+        assert_eq!(magic.unwrap_err().raw_os_error(), Some(libc::ELOOP));
+    }
+
+    #[test]
+    fn devices_are_read_as_the_kernel_has_them() {
+        assert_eq!(device("8:1"), Some(0x0080_0001));
+        assert_eq!(device("0:45"), Some(45));
+        assert_eq!(device("x"), None);
+        assert_eq!(split(0x1_0000_0002), [2, 1]);
+    }
+}

@@ -1,0 +1,498 @@
+//! What a command does whose jail is a supervisor: no namespace, no right.
+
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use test_support::bed::{Bed, unique};
+use test_support::command::wait_for;
+use test_support::hosts::{ALLOWED, WILD};
+
+use crate::jail::{Caller, Jailed, SUPERVISED_ROOT, SUPERVISED_USER};
+
+pub(crate) const TESTS: &[test_support::harness::Test] = &[
+    ("clients_of_every_kind_work_as_they_are", clients),
+    ("nothing_that_is_sent_any_other_way_arrives", attempts),
+    ("there_are_no_other_families_of_sockets", families),
+    (
+        "an_address_that_is_changed_meanwhile_leads_nowhere",
+        races_of_addresses,
+    ),
+    (
+        "a_descriptor_that_is_changed_meanwhile_leads_nowhere",
+        races_of_descriptors,
+    ),
+    ("unix_sockets_of_others_are_shut", unix_sockets),
+    (
+        "a_server_on_localhost_is_reached_by_its_own_alone",
+        own_servers,
+    ),
+    ("sockets_that_were_closed_are_not_kept", sweeping),
+    ("without_its_supervisor_a_command_has_no_network", killed),
+    ("who_is_supervised_already_is_told_so", twice),
+    (
+        "a_process_that_hides_what_it_has_is_not_kept_from_its_sockets",
+        hidden,
+    ),
+    ("a_network_of_its_own_leads_nowhere", own_network),
+    ("landjail_needs_landlock", landjail),
+];
+
+const CALLERS: [Caller; 2] = [SUPERVISED_ROOT, SUPERVISED_USER];
+/// Has the jail find a kernel without Landlock.
+const WITHOUT_LANDLOCK: &str = "attacker jailed without-landlock ";
+const ALLOW: &[&str] = &["--allow", "domain=allowed.test"];
+
+fn file(bed: &Bed, script: &str) -> String {
+    let file = format!("/tmp/{}", unique("script"));
+    std::fs::write(bed.inside(&file), script).unwrap();
+    file
+}
+
+fn clients(bed: &Bed) {
+    let python = file(
+        bed,
+        "
+import asyncio, socket, urllib.request
+print('urllib', urllib.request.urlopen('http://allowed.test/').read().decode())
+async def get():
+    reader, writer = await asyncio.open_connection('allowed.test', 80)
+    writer.write(b'GET / HTTP/1.0\\r\\nHost: allowed.test\\r\\n\\r\\n')
+    print('asyncio', (await reader.read()).decode().splitlines()[-1])
+asyncio.run(get())
+peer = socket.create_connection(('allowed.test', 80))
+print('peer', peer.getpeername()[:2])
+query = b'\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0\\7allowed\\4test\\0\\0\\1\\0\\1'
+for how in ('sendto', 'sendmsg', 'connected'):
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asker.settimeout(5)
+    if how == 'sendto': asker.sendto(query, ('192.0.2.99', 53))
+    elif how == 'sendmsg': asker.sendmsg([query[:7], query[7:]], [], 0, ('192.0.2.99', 53))
+    else: asker.connect(('192.0.2.99', 53)); asker.send(query)
+    if how == 'connected': answer, source = asker.recv(512), asker.getpeername()
+    elif how == 'sendmsg': answer, _, _, source = asker.recvmsg(512)
+    else: answer, source = asker.recvfrom(512)
+    print(how, answer[:2].hex(), source)
+patient = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+patient.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, b'\\0' * 8 + (200000).to_bytes(8, 'little'))
+try: patient.recvfrom(1)
+except OSError as error: print('patience', error.errno)
+",
+    );
+    let script = format!(
+        "curl -sS http://allowed.test/; curl -sS --cacert /etc/little-internet.pem https://allowed.test/; \
+         python3 {python}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {} 80 | tail -1; \
+         getent hosts allowed.test",
+        ALLOWED.v4
+    );
+    for caller in CALLERS {
+        let jailed = caller.run(bed, ALLOW, &script);
+        let said = &jailed.answer.stdout;
+        assert!(
+            said.matches("I am allowed.test").count() >= 4,
+            "{}: {jailed:?}",
+            caller.name
+        );
+        for line in [
+            "peer ",
+            "sendto 1234 ('192.0.2.99', 53)",
+            "sendmsg 1234 ('192.0.2.99', 53)",
+            "connected 1234 ('192.0.2.99', 53)",
+            "patience 11",
+        ] {
+            assert!(said.contains(line), "{}: {line}: {jailed:?}", caller.name);
+        }
+        assert!(!said.contains("peer ('127"), "{jailed:?}");
+        assert_eq!(jailed.answer.stderr, "", "{jailed:?}");
+    }
+}
+
+/// How often something arrived at these addresses, which no other test sends to.
+fn arrived(bed: &Bed, at: &[&str], run: impl FnOnce()) -> usize {
+    let before = all_told(bed);
+    run();
+    let after = all_told(bed);
+    let log = bed.internet_log()[before..after].to_owned();
+    let is_there = |line: &&str| at.iter().any(|at| line.contains(&format!("-> {at} ")));
+    log.lines().filter(is_there).count()
+}
+
+/// Waits until the little internet has told of everything that has arrived by now. Gives how much that is.
+fn all_told(bed: &Bed) -> usize {
+    static MARKS: AtomicU8 = AtomicU8::new(0);
+    // Its connections are taken, and told of, in their order.
+    let mark = format!("203.0.113.{}:8080", 210 + MARKS.fetch_add(1, Relaxed) % 40);
+    let before = bed.internet_log().len();
+    let sign = format!("-> {mark} ");
+    let told = || bed.internet_log()[before..].find(&sign);
+    SUPERVISED_USER
+        .run_unjailed(bed, &format!("attacker send tcp {mark} MARK"))
+        .must_succeed();
+    wait_for("what has arrived to be told", || told().is_some());
+    before + told().unwrap()
+}
+
+fn attempts(bed: &Bed) {
+    let (v4, v6) = (WILD.v4, WILD.v6);
+    let targets = ["203.0.113.201:8080", "[2001:db8:2::c9]:8080"].map(str::to_owned);
+    let targets = [
+        &targets[..],
+        &[format!("{v4}:5353"), format!("[{v6}]:5353")],
+    ]
+    .concat();
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let words = targets.join("' '");
+    let attempts = format!("attacker jailed attempts SECRET '{words}'");
+    for caller in CALLERS {
+        for prefix in ["", WITHOUT_LANDLOCK] {
+            let reached = arrived(bed, &targets, || {
+                let jailed = caller.run_by(bed, prefix, ALLOW, &attempts);
+                assert!(jailed.answer.stdout.lines().count() > 80, "{jailed:?}");
+            });
+            assert_eq!(reached, 0, "{} {prefix}", caller.name);
+        }
+    }
+    // The weapons are loaded.
+    let reached = arrived(bed, &targets, || {
+        SUPERVISED_USER.run_unjailed(bed, &attempts).must_succeed();
+    });
+    println!("{reached} attempts arrive without a jail");
+    assert!(reached >= 10, "{reached}");
+}
+
+fn families(bed: &Bed) {
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], "attacker jailed families");
+        let mut lines: Vec<&str> = jailed.answer.stdout.lines().collect();
+        lines.sort_unstable();
+        let expected = [
+            "family 1 kind 1 protocol 0",
+            "family 1 kind 1 protocol 1",
+            "family 1 kind 2 protocol 0",
+            "family 1 kind 2 protocol 1",
+            "family 1 kind 5 protocol 0",
+            "family 1 kind 5 protocol 1",
+            "family 10 kind 1 protocol 0",
+            "family 10 kind 1 protocol 6",
+            "family 10 kind 2 protocol 0",
+            "family 10 kind 2 protocol 17",
+            "family 16 kind 2 protocol 0",
+            "family 16 kind 3 protocol 0",
+            "family 2 kind 1 protocol 0",
+            "family 2 kind 1 protocol 6",
+            "family 2 kind 2 protocol 0",
+            "family 2 kind 2 protocol 17",
+            "pair 1",
+        ];
+        assert_eq!(lines, expected, "{}: {jailed:?}", caller.name);
+    }
+}
+
+const RACES: u32 = 8000;
+
+fn races_of_addresses(bed: &Bed) {
+    let denied = "203.0.113.202:8080";
+    let race = format!(
+        "attacker jailed race-address {}:80 {denied} SECRET {RACES}",
+        ALLOWED.v4
+    );
+    races(bed, "address", denied, &race);
+}
+
+fn races_of_descriptors(bed: &Bed) {
+    let denied = "203.0.113.203:8080";
+    let race = format!("attacker jailed race-descriptor {denied} SECRET {RACES}");
+    races(bed, "descriptor", denied, &race);
+}
+
+/// A race that is never won against ours, and is against a supervisor that is wrong.
+fn races(bed: &Bed, what: &str, denied: &str, race: &str) {
+    for caller in CALLERS {
+        for prefix in ["", WITHOUT_LANDLOCK] {
+            let lost = arrived(bed, &[denied], || {
+                let jailed = caller.run_by(bed, prefix, ALLOW, race);
+                assert!(jailed.answer.stdout.contains("attempts"), "{jailed:?}");
+            });
+            assert_eq!(lost, 0, "{} {prefix}", caller.name);
+        }
+    }
+    let wrongly = format!("attacker jailed wrongly {what} {}:80 {race}", ALLOWED.v4);
+    let lost = arrived(bed, &[denied], || {
+        SUPERVISED_USER.run_unjailed(bed, &wrongly).must_succeed();
+    });
+    println!("{lost} of {RACES} get past a supervisor that is wrong about the {what}");
+    assert!(lost > 0, "the race can be won");
+}
+
+fn unix_sockets(bed: &Bed) {
+    let name = unique("socket");
+    let serve = file(
+        bed,
+        &format!(
+            "
+import os, socket, sys
+one = socket.socket(socket.AF_UNIX); one.bind('/tmp/{name}'); one.listen(); os.chmod('/tmp/{name}', 0o777)
+other = socket.socket(socket.AF_UNIX); other.bind('\\0{name}'); other.listen()
+print('ready', flush=True)
+sys.stdin.read()
+"
+        ),
+    );
+    let connect = file(
+        bed,
+        &format!(
+            "
+import os, socket, tempfile
+def attempt(name, to):
+    try:
+        socket.socket(socket.AF_UNIX).connect(to)
+        print(name, 'open')
+    except OSError as error:
+        print(name, 'shut', error.errno)
+os.chdir(tempfile.mkdtemp())
+attempt('path', '/tmp/{name}')
+attempt('abstract', '\\0{name}')
+os.symlink('/tmp/{name}', 'link')
+attempt('link', 'link')
+os.symlink('/proc/self/root/tmp/{name}', 'magic')
+attempt('magic', 'magic')
+own = socket.socket(socket.AF_UNIX); own.bind('own'); own.listen()
+attempt('own', 'own')
+attempt('own absolute', os.path.abspath('own'))
+named = socket.socket(socket.AF_UNIX); named.bind('\\0own{name}' + str(os.getpid())); named.listen()
+attempt('own abstract', '\\0own{name}' + str(os.getpid()))
+"
+        ),
+    );
+    let first = bed.first().to_string();
+    let mut server = std::process::Command::new("nsenter")
+        .args([
+            "--target", &first, "--mount", "--net", "--pid", "--", "python3", &serve,
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    for caller in CALLERS {
+        let of = |options: &[&str]| -> Jailed {
+            caller.run(bed, options, &format!("python3 {connect}"))
+        };
+        let jailed = of(&[]);
+        let expected = "path shut 13\nabstract shut 13\nlink shut 13\nmagic shut 40\nown open\nown absolute open\n\
+             own abstract open\n";
+        assert_eq!(
+            jailed.answer.stdout, expected,
+            "{}: {jailed:?}",
+            caller.name
+        );
+        assert!(
+            jailed.answer.stderr.contains("--allow-socket"),
+            "{jailed:?}"
+        );
+        let opened = of(&["--allow-socket", &format!("/tmp/{name}")]);
+        assert!(
+            opened
+                .answer
+                .stdout
+                .starts_with("path open\nabstract shut 13\nlink open\n"),
+            "{opened:?}"
+        );
+    }
+    let unjailed = SUPERVISED_USER.run_unjailed(bed, &format!("python3 {connect}"));
+    assert_eq!(unjailed.stdout.matches("open").count(), 7, "{unjailed:?}");
+    drop(server.stdin.take());
+    server.wait().unwrap();
+}
+
+fn own_servers(bed: &Bed) {
+    // A port that somebody outside has, by another address than the command's own server.
+    let first = bed.first().to_string();
+    let outside = file(
+        bed,
+        "
+import socket, sys
+server = socket.create_server(('127.0.0.1', 7861))
+print('ready', flush=True)
+sys.stdin.read()
+",
+    );
+    let mut server = std::process::Command::new("nsenter")
+        .args([
+            "--target", &first, "--net", "--mount", "--pid", "--", "python3", &outside,
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let script = file(
+        bed,
+        "
+import socket
+def attempt(to):
+    try:
+        socket.create_connection(to, 3)
+        print(to[0], to[1], 'open')
+    except OSError as error:
+        print(to[0], to[1], error.errno)
+other = socket.create_server(('127.0.0.5', 7861))
+attempt(('127.0.0.5', 7861))
+attempt(('127.0.0.1', 7861))
+unbound = socket.socket(); unbound.listen()
+print('bound to', unbound.getsockopt(socket.SOL_SOCKET, 25, 16).split(b'\\0')[0].decode())
+attempt(('127.0.0.1', unbound.getsockname()[1]))
+try:
+    unbound.setsockopt(socket.SOL_SOCKET, 25, b'\\0')
+    print('unbound')
+except OSError as error:
+    print('stays bound', error.errno)
+port = other.getsockname()[1]
+other.close()
+attempt(('127.0.0.5', port))
+again = socket.create_server(('127.0.0.5', port))
+attempt(('127.0.0.5', port))
+",
+    );
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], &format!("python3 {script}"));
+        let lines: Vec<&str> = jailed.answer.stdout.lines().collect();
+        let [own, others, bound, unbound, stays, closed, again] = lines.as_slice() else {
+            panic!("{}: {jailed:?}", caller.name);
+        };
+        assert_eq!(*own, "127.0.0.5 7861 open");
+        assert_eq!(*others, "127.0.0.1 7861 111");
+        assert_eq!(*bound, "bound to lo");
+        assert!(unbound.ends_with("open"), "{jailed:?}");
+        assert_eq!(*stays, "stays bound 1");
+        assert_eq!(*closed, "127.0.0.5 7861 111");
+        assert_eq!(*again, "127.0.0.5 7861 open");
+    }
+    drop(server.stdin.take());
+    server.wait().unwrap();
+}
+
+/// More sockets than there may be at once, one after the other.
+fn sweeping(bed: &Bed) {
+    let script = file(
+        bed,
+        "
+import resource, socket
+kept = [socket.socket() for _ in range(50)]
+for n in range(30000):
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM if n % 2 else socket.SOCK_STREAM).close()
+for one in kept:
+    one.bind(('127.0.0.1', 0))
+print('done')
+",
+    );
+    let jailed = SUPERVISED_USER.run(bed, &[], &format!("python3 {script}"));
+    assert_eq!(jailed.answer.stdout, "done\n", "{jailed:?}");
+}
+
+fn killed(bed: &Bed) {
+    // The jail's own process is the supervisor: what is left of the command for a moment can't connect.
+    let script = file(
+        bed,
+        "
+import os, signal, socket, time
+jail = os.getpid()
+for _ in range(4):
+    jail = int(open(f'/proc/{jail}/stat').read().rsplit(')', 1)[1].split()[1])
+    if 'jail' in open(f'/proc/{jail}/cmdline').read().split('\\0'):
+        break
+print('alive', flush=True)
+time.sleep(30)
+",
+    );
+    for caller in CALLERS {
+        let kill = format!(
+            "timeout -s KILL 2 boundary-shim jail --jail-type notify --log /tmp/k-$(id -u).jsonl -- python3 {script}; \
+             sleep 1; pgrep -f '^python3 {script}' >/dev/null && echo left"
+        );
+        let answer = caller.run_unjailed(bed, &kill);
+        assert_eq!(answer.stdout, "alive\n", "{}: {answer:?}", caller.name);
+    }
+}
+
+fn twice(bed: &Bed) {
+    let script =
+        "boundary-shim jail --jail-type notify --log /tmp/twice-$(id -u).jsonl -- echo run";
+    for caller in CALLERS {
+        let jailed = caller.run(bed, &[], script);
+        assert_eq!(jailed.answer.stdout, "", "{}: {jailed:?}", caller.name);
+        assert!(
+            jailed.answer.stderr.contains("another supervisor"),
+            "{jailed:?}"
+        );
+    }
+}
+
+fn hidden(bed: &Bed) {
+    let script = file(
+        bed,
+        "
+import ctypes, socket
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+one, other = socket.socketpair()
+one.sendmsg([b'x'])
+print(other.recvmsg(9)[0], one.getsockname())
+made = socket.socket()
+try:
+    made.connect(('198.51.100.20', 80))
+    print('connected')
+except OSError as error:
+    print('not connected')
+",
+    );
+    let jailed = SUPERVISED_USER.run(bed, ALLOW, &format!("python3 {script}"));
+    assert_eq!(jailed.answer.stdout, "b'x' \nnot connected\n", "{jailed:?}");
+}
+
+/// A sandbox within the jail that asks for no network has none.
+fn own_network(bed: &Bed) {
+    let ask = format!("curl -sS -m 5 http://{}/", ALLOWED.v4);
+    let rule = format!("cidr={}/32", ALLOWED.v4);
+    for caller in CALLERS {
+        let script = format!(
+            "{ask}; unshare -Urn {ask} 2>&1; unshare -Urn curl -sS -m 5 http://allowed.test/ 2>&1"
+        );
+        let jailed = caller.run(
+            bed,
+            &["--allow", &rule, "--allow", "domain=allowed.test"],
+            &script,
+        );
+        let said = &jailed.answer.stdout;
+        assert_eq!(
+            said.matches("I am allowed.test").count(),
+            1,
+            "{}: {jailed:?}",
+            caller.name
+        );
+        assert_eq!(
+            said.matches("curl: ").count(),
+            2,
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
+}
+
+fn landjail(bed: &Bed) {
+    let line = |prefix: &str| {
+        format!(
+            "{prefix}boundary-shim jail --jail-type landjail --log /tmp/land-$(id -u).jsonl -- echo run"
+        )
+    };
+    for caller in CALLERS {
+        let with = caller.run_unjailed(bed, &line(""));
+        assert_eq!(with.stdout, "run\n", "{with:?}");
+        let without = caller.run_unjailed(bed, &line(WITHOUT_LANDLOCK));
+        assert_eq!(
+            (without.stdout.as_str(), without.code),
+            ("", 1),
+            "{without:?}"
+        );
+        assert!(without.stderr.contains("no Landlock"), "{without:?}");
+    }
+}
