@@ -1,6 +1,6 @@
 //! The operator personality: commands for people, parsed with clap.
 //!
-//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage). Must not know how
+//! Owns the commands' names, help and exit codes (1: failed, 2: wrong usage, a word that is no command among it). Must not know how
 //! anything is done.
 //!
 //! Invariant: no command is called like one of runc's, or engines could no longer call that one.
@@ -99,6 +99,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runc_flags::VERBS;
 
     #[test]
     fn clap_finds_no_fault_with_the_definitions() {
@@ -107,30 +108,8 @@ mod tests {
 
     #[test]
     fn no_command_takes_a_verb_of_runc_away_from_the_runtime() {
-        for verb in [
-            "checkpoint",
-            "create",
-            "delete",
-            "events",
-            "exec",
-            "features",
-            "init",
-            "kill",
-            "list",
-            "pause",
-            "ps",
-            "restore",
-            "resume",
-            "run",
-            "spec",
-            "start",
-            "state",
-            "update",
-            "--version",
-            "-v",
-            "--root",
-            "",
-        ] {
+        let verbs = VERBS.into_iter().filter(|verb| *verb != "help");
+        for verb in verbs.chain(["--version", "-v", "--root", ""]) {
             assert!(!has_command(OsStr::new(verb)), "{verb}");
         }
     }

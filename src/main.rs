@@ -5,6 +5,9 @@
 //! which is the runtime's business. No runc verb is an operator's word, so what an engine says
 //! always reaches the runtime, `--version` included.
 //!
+//! A first word that is nobody's is a typing mistake of a person's: engines put global options first, and
+//! with these any word goes on to the real runtime, which may know more than we do.
+//!
 //! Invariant: what engines rely on stays unchanged. No descriptor is closed, no environment
 //! variable read, no mask or directory changed, and nothing but an answer that was asked for goes
 //! to stdout.
@@ -37,7 +40,12 @@ fn main() -> ExitCode {
         Some(first) if is_help(first) && called_as == Some(OsStr::new("boundary-shim")) => {
             cli::run(arguments)
         }
-        Some(_) => runtime::run(&arguments),
+        Some(first) if first == "version" || first == "-V" => {
+            let program = arguments.first().cloned().unwrap_or_default();
+            runtime::run(&[program, "--version".into()])
+        }
+        Some(first) if runtime::may_mean(first) => runtime::run(&arguments),
+        Some(_) => cli::run(arguments),
     }
 }
 

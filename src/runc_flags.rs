@@ -5,6 +5,31 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+/// Every verb of runc 1.4, crun 1.24 and sysbox-runc 0.6, the shorthand for `help` among them.
+pub(crate) const VERBS: [&str; 21] = [
+    "checkpoint",
+    "create",
+    "delete",
+    "events",
+    "exec",
+    "features",
+    "h",
+    "help",
+    "init",
+    "kill",
+    "list",
+    "mounts",
+    "pause",
+    "ps",
+    "restore",
+    "resume",
+    "run",
+    "spec",
+    "start",
+    "state",
+    "update",
+];
+
 /// The flags known at one place of the line.
 #[derive(Debug)]
 pub(crate) struct FlagTable {

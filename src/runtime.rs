@@ -19,7 +19,7 @@ mod rootless;
 pub mod runtimes;
 mod start;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use log::LevelFilter;
@@ -27,10 +27,17 @@ use log::LevelFilter;
 use crate::logging::{self, Engine};
 use crate::policy::text;
 use crate::prepare::sweep;
-use crate::{embedded, settings};
+use crate::{embedded, runc_flags, settings};
 use container::Container;
 use invocation::{Globals, Invocation, RuntimeCommand};
 use runtimes::RealRuntime;
+
+/// Whether a call whose first word is this one is for a runtime: it is a verb, or an option.
+#[must_use]
+pub fn may_mean(first: &OsStr) -> bool {
+    let first = first.to_str().unwrap_or_default();
+    first.is_empty() || first.starts_with('-') || runc_flags::VERBS.contains(&first)
+}
 
 /// Handles one OCI runtime invocation (`words` begin with the program's name); usually ends by
 /// executing the real runtime. An error has been reported where the engine looks for it.

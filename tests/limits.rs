@@ -130,7 +130,7 @@ const NO_LIMITS: [(&str, &str, &str); 54] = [
         "how what is free is divided",
     ),
     (
-        "proxy/stream.rs",
+        "proxy/stream/buffer.rs",
         "MOMENT",
         "how soon a buffer grows or shrinks",
     ),

@@ -327,7 +327,11 @@ fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
     let held = opening()
         .within_rate(HELD_A_SECOND.into(), HELD_AT_ONCE.into())
         .log(HELD_GROUP, HELD, HELD_BYTES);
-    // Of half a handshake, or of a connection that has ended: its first packet was told of.
+    // Of half a handshake, or of a connection that has ended: its first packet was told of. The
+    // kernel itself looks for the socket, later: while a connection is accepted on one processor, a
+    // packet of it on another may find, for some nanoseconds, neither half nor whole
+    // (inet_ehash_insert of Linux up to 6.18 takes one out before it puts the other in), and `tproxy`
+    // would give it to the listener, which resets.
     let known = tcp().not_opening_tcp().of_transparent_socket_in_any_state();
     let accepted_first = opening().log(LOG_GROUP, NOT_HELD, LOGGED);
     let others = tcp().log(LOG_GROUP, OPENING, LOGGED);
@@ -336,7 +340,7 @@ fn captured_tcp(batch: &mut Batch, proxy: ProxyPorts) {
         to_proxy.verdict(NftVerdict::Accept)
     };
     for rule in [
-        to_proxy(known),
+        known.mark(CAPTURED).verdict(NftVerdict::Accept),
         to_proxy(local),
         held.verdict(NftVerdict::Drop),
         to_proxy(accepted_first),

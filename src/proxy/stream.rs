@@ -10,6 +10,9 @@
 //! within a second (`MOMENT`): with any round trip shorter than that, a transfer that only the
 //! window holds back gets a larger one. [`MOST`] is a window of 4 MiB: 320 Mbit/s over 100 ms.
 
+mod buffer;
+
+mod polled;
 mod session;
 
 use std::collections::HashMap;
@@ -17,7 +20,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
@@ -25,12 +27,14 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+pub use self::buffer::MOST;
+use self::buffer::{Buffer, MOMENT};
 pub use self::session::SESSION;
 use self::session::{Session, wait_for_more};
 use super::budget::{Budget, Share};
@@ -49,8 +53,6 @@ pub const SENT_LEAST: usize = 4608;
 /// The largest a buffer begins with: a window of 16 KiB, which the first ten segments that servers
 /// send (RFC 6928) nearly fill.
 pub const BEGINS: usize = 32 * 1024;
-/// The largest buffer.
-pub const MOST: usize = 8 * 1024 * 1024;
 /// The most taken from a socket before it has been passed on. More makes fewer system calls, and
 /// hardly any.
 const AT_ONCE: usize = 256 * 1024;
@@ -58,8 +60,6 @@ const AT_ONCE: usize = 256 * 1024;
 const BEGINNINGS: usize = 1024;
 /// How often at most all that can be spared is looked for.
 const SQUEEZED: Duration = Duration::from_millis(100);
-/// How long what moved counts; and how long a buffer is quiet before it is made small.
-const MOMENT: Duration = Duration::from_secs(1);
 
 /// The open connections of one gateway. Clones share them.
 #[derive(Debug, Clone)]
@@ -600,72 +600,6 @@ impl Socket {
     }
 }
 
-/// One direction of a socket.
-#[derive(Debug)]
-struct Buffer {
-    size: usize,
-    least: usize,
-    /// Up to how much is held besides: what was read and is to be passed on.
-    besides: usize,
-    share: Share,
-    /// Bytes of this moment.
-    moved: usize,
-    moment: Instant,
-}
-
-impl Buffer {
-    fn new(budget: &Budget, size: usize, least: usize, besides: usize) -> Option<Self> {
-        let size = size.max(least);
-        let share = budget.take(size + besides.min(size))?;
-        Some(Self {
-            size,
-            least,
-            besides,
-            share,
-            moved: 0,
-            moment: Instant::now(),
-        })
-    }
-
-    /// Notes that bytes moved. Gives the new size where it has grown: to that of a beginning at
-    /// once, then by doubling.
-    fn moved(&mut self, bytes: usize, beginning: usize) -> Option<usize> {
-        let now = Instant::now();
-        if now.duration_since(self.moment) > MOMENT {
-            (self.moment, self.moved) = (now, 0);
-        }
-        self.moved = self.moved.saturating_add(bytes);
-        let size = if self.size < beginning {
-            beginning
-        } else {
-            self.size * 2
-        };
-        let enough = self.size < beginning || self.moved >= self.size / 2;
-        if !enough || size > MOST || !self.share.grow_to(size + self.besides.min(size)) {
-            return None;
-        }
-        (self.size, self.moved) = (size, 0);
-        Some(size)
-    }
-
-    fn is_over(&self, small: usize) -> bool {
-        self.size > small.max(self.least)
-    }
-
-    fn is_quiet_over(&self, small: usize, quiet: Duration) -> bool {
-        self.is_over(small) && self.moment.elapsed() > quiet
-    }
-
-    /// Makes it smaller, where the kernel does.
-    fn make(&mut self, small: usize, bound: impl Fn(usize) -> io::Result<()>) {
-        let size = small.max(self.least);
-        if bound(size).is_ok() {
-            self.size = size;
-            self.share.shrink_to(size + self.besides.min(size));
-        }
-    }
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -673,71 +607,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.tcp.as_fd()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            let has_something = |session: &Mutex<Session>| locked(session).has_something();
-            if !self.0.session.get().is_some_and(has_something) {
-                ready!(self.tcp().poll_read_ready(cx))?;
-            }
-            match self.try_read(&mut &mut *buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome.map(drop)),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp().poll_write_ready(cx))?;
-            match self.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
-            }
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp().poll_write_ready(cx))?;
-            match self.try_write_vectored(slices) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
-            }
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_session(cx, Session::flush)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(session) = self.0.session.get() {
-            locked(session).close();
-        }
-        ready!(self.poll_session(cx, Session::flush_last))?;
-        Poll::Ready(self.end_socket())
     }
 }
 

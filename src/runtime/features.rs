@@ -43,18 +43,12 @@ pub(super) fn features(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow:
     )
 }
 
-/// Both versions: the real runtime's first, since engines look for `runc version` on the first
-/// line.
+/// Both versions, ours first. Engines look for the line with `version` in it (dockerd's
+/// `parseRuntimeVersion`), which ours hasn't, or show all of it (podman, CRI-O).
 pub(super) fn version(runtime: &RealRuntime, arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     answer(runtime, arguments, &embedded::version(), |said| {
-        let mut said = said.to_vec();
-        if said.last().is_some_and(|last| *last != b'\n') {
-            said.push(b'\n');
-        }
-        said.extend_from_slice(
-            concat!("boundary-shim: ", env!("CARGO_PKG_VERSION"), "\n").as_bytes(),
-        );
-        said
+        let own = concat!("boundary-shim ", env!("CARGO_PKG_VERSION"), "\n");
+        [own.as_bytes(), said].concat()
     })
 }
 

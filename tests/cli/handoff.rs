@@ -7,6 +7,7 @@ use std::process::Stdio;
 use crate::world::{World, stderr, tests};
 
 tests![
+    a_mistyped_word_is_told_by_us,
     words_reach_the_runtime_byte_for_byte,
     environment_directory_and_input_reach_the_runtime,
     descriptors_and_process_id_stay,
@@ -279,4 +280,27 @@ fn a_log_that_can_not_be_written_is_no_reason_to_hang_or_to_be_silent() {
             "/no/such",
         );
     }
+}
+
+/// A person's slip, which no engine makes: with global options in front, any word is the runtime's.
+fn a_mistyped_word_is_told_by_us() {
+    for (word, meant) in [("stauts", "status"), ("log", "logs"), ("creat", "")] {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test starts the program it tests"
+        )]
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_boundary-shim"))
+            .arg(word)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let unknown = format!("unrecognized subcommand '{word}'");
+        assert!(said.contains(&unknown) && said.contains(meant), "{said}");
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(2), &b""[..])
+        );
+    }
+    let world = World::new();
+    world.assert_passed(&world.call("stauts"));
 }

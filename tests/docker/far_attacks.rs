@@ -9,6 +9,7 @@ use test_support::bed::{self, Bed, Capture, unique};
 use test_support::command::{comes_about, wait_for, wait_for_within};
 use test_support::docker::Container;
 use test_support::harness::Test;
+use test_support::hosts::WILD;
 
 use crate::far_tools::{begin, counter};
 use crate::far_world::{ACCEPTS, CLOSED, FarWorld, MIXED, OPEN_PORT, SILENT, addresses_of, begun};
@@ -32,6 +33,7 @@ pub(crate) const FLOODS: &[Test] = &[
         flood(bed, ACCEPTS)
     }),
     ("a_scan_is_no_faster_than_with_runc", scan),
+    ("of_thousands_of_connections_none_is_reset", visits),
 ];
 
 const RUNTIME: &str = "boundary-far-any";
@@ -326,4 +328,16 @@ fn knock(last: u8) -> String {
 fn connects(container: &Container<'_>, target: SocketAddr) {
     let said = container.exec(&format!("attacker knock 5 {target}"));
     assert!(said.stdout.contains(" connected "), "{said:?}");
+}
+
+/// The end of a handshake and what follows it may be on two processors at once. Where the kernel's own
+/// fault isn't worked around (see `captured_tcp` in the gateway's rules), about one of 15,000 connections
+/// is reset: every second run of this fails.
+fn visits(bed: &Bed) {
+    let container = bed.start_with("boundary-https", &[], &["sleep", "600"]);
+    let namespace = format!("--net=/proc/{}/ns/net", container.inspect("{{.State.Pid}}"));
+    let address = format!("{}:80", WILD.v4);
+    let load = ["load", &address, "root.wild.test", "http", "new", "1", "10"];
+    bed.exec(&[&["nsenter", &namespace][..], &load].concat())
+        .must_succeed();
 }

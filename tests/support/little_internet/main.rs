@@ -99,6 +99,8 @@ where
     let serve = Arc::new(serve);
     tokio::spawn(async move {
         while let Ok((stream, client)) = listener.accept().await {
+            // As web servers have it.
+            let _ = stream.set_nodelay(true);
             let Ok(server) = stream.local_addr() else {
                 continue;
             };

@@ -48,6 +48,7 @@ pub fn build_examples() -> Vec<PathBuf> {
             "--example=little-internet",
             "--example=attacker",
             "--example=webpki",
+            "--example=load",
         ])
         .arg("--profile")
         .arg(profile)
