@@ -24,7 +24,7 @@ mod flow;
 mod handshakes;
 mod held;
 pub mod http;
-mod http2;
+pub mod http2;
 pub mod identify;
 mod inside;
 mod judge;
