@@ -25,7 +25,7 @@ mod handed;
 mod handshakes;
 mod held;
 pub mod http;
-mod http2;
+pub mod http2;
 pub mod identify;
 mod inside;
 mod judge;

@@ -11,19 +11,20 @@ mod exchange;
 mod io;
 mod limits;
 mod relay;
-mod request;
+pub mod request;
 mod servers;
 mod window;
 
 use std::sync::Arc;
 
-use h2::server::{Builder, Connection};
+use h2::server::Connection;
 use tokio::task::JoinSet;
 
 use self::body::Piece;
 use self::exchange::Begun;
 use self::io::Io;
-use self::limits::{CONNECTION, LONGEST_HEAD, RESET_EARLY, SENT_AT_ONCE, STREAMS};
+use self::limits::CONNECTION;
+pub use self::limits::{as_client, as_server};
 use self::relay::Relay;
 use self::servers::{Made, Servers};
 use self::window::Window;
@@ -68,13 +69,7 @@ pub(super) async fn serve(
         window: Arc::new(window),
     });
     let io = Io::client(client.clone(), said.bytes);
-    let handshake = Builder::new()
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(LONGEST_HEAD)
-        .max_send_buffer_size(SENT_AT_ONCE)
-        .max_pending_accept_reset_streams(RESET_EARLY)
-        .handshake(io);
-    match handshake.await {
+    match as_server().handshake(io).await {
         Ok(connection) => Box::pin(accept(relay, connection, first)).await,
         Err(error) => no_request(&relay.origin, first, error.is_io()),
     }

@@ -5,6 +5,7 @@
 //! Owns the list. Invariant: where something on it is there and can't be masked, nothing is run, and
 //! which socket it is, is said.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -144,7 +145,11 @@ impl Masks {
             .collect();
         let read_only = self.settings(&mounts);
         for path in hidden {
-            mounts::hide(&path).with_context(|| format!("can't hide {}", path.display()))?;
+            match mounts::hide(&path) {
+                // Gone since it was seen.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.with_context(|| format!("can't hide {}", path.display()))?,
+            }
         }
         for path in read_only {
             mounts::make_read_only(&path)

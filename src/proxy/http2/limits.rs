@@ -15,3 +15,26 @@ pub(super) const LONGEST_HEAD: u32 = 64 * 1024;
 pub(super) const SENT_AT_ONCE: usize = 128 * 1024;
 /// Streams that a client may have reset before they were looked at.
 pub(super) const RESET_EARLY: usize = 20;
+
+/// How the library reads clients.
+#[must_use]
+pub fn as_server() -> h2::server::Builder {
+    let mut server = h2::server::Builder::new();
+    server
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(LONGEST_HEAD)
+        .max_send_buffer_size(SENT_AT_ONCE)
+        .max_pending_accept_reset_streams(RESET_EARLY);
+    server
+}
+
+/// How the library reads servers.
+#[must_use]
+pub fn as_client() -> h2::client::Builder {
+    let mut client = h2::client::Builder::new();
+    client
+        .enable_push(false)
+        .max_header_list_size(LONGEST_HEAD)
+        .max_send_buffer_size(SENT_AT_ONCE);
+    client
+}

@@ -18,7 +18,7 @@ use crate::proxy::http::request::{
 
 /// A request, understood.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub struct Asked {
     /// As rules compare it and the record repeats it.
     pub(super) method: String,
     /// Whom it names.
@@ -70,7 +70,7 @@ const TWO_HOSTS: BadRequest = BadRequest("the authority and the Host header name
 ///
 /// # Errors
 /// [`BadRequest`]: nobody could decide about it.
-pub(super) fn read(head: &Parts, destination: SocketAddr) -> Result<Asked, BadRequest> {
+pub fn read(head: &Parts, destination: SocketAddr) -> Result<Asked, BadRequest> {
     let tunnel = tunnel(head);
     let target = head
         .uri

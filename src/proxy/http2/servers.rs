@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::Request;
 use tokio::sync::Notify;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::body::Piece;
 use super::io::{Greeting, Io};
-use super::limits::{CONNECTION, LONGEST_HEAD, SENT_AT_ONCE};
+use super::limits::{CONNECTION, as_client};
 use super::window::Window;
 use crate::policy::{Hostname, Permit, UpstreamAddr};
 use crate::proxy::ahead::{Ahead, Connected};
@@ -168,10 +168,7 @@ impl Servers {
             permit,
         } = connected.upstream;
         let (io, greeting) = Io::server(stream, connected.unpassed, sent);
-        let (send, connection) = Builder::new()
-            .enable_push(false)
-            .max_header_list_size(LONGEST_HEAD)
-            .max_send_buffer_size(SENT_AT_ONCE)
+        let (send, connection) = as_client()
             .handshake(io)
             .await
             .map_err(|error| DialError::Unreachable(error.to_string()))?;

@@ -4,7 +4,7 @@ use super::*;
 
 /// A server that takes WebSockets.
 async fn with_websockets(connection: TcpStream) -> Connection<TcpStream, Bytes> {
-    let mut builder = Builder::new();
+    let mut builder = h2::server::Builder::new();
     let taking = builder.enable_connect_protocol();
     taking.handshake(connection).await.unwrap()
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proxy::budget::FIXED;
-use crate::proxy::http2::limits::FIELD;
+use crate::proxy::http2::limits::{FIELD, LONGEST_HEAD, STREAMS};
 
 /// A client that writes frames by hand.
 struct Raw(TcpStream);
@@ -122,7 +122,7 @@ fn sized(size: usize) -> Request<()> {
 async fn a_head_may_be_so_long_and_no_longer() {
     let (rig, outside) = Rig::new(&["domain=a.example"], &[]).await;
     let serving = tokio::spawn(async move {
-        let mut builder = Builder::new();
+        let mut builder = h2::server::Builder::new();
         builder.max_header_list_size(2 * LONGEST_HEAD);
         let connection = outside.accept().await.unwrap().0;
         let mut server: Connection<_, Bytes> = builder.handshake(connection).await.unwrap();

@@ -231,7 +231,7 @@ async fn websocket(rules: &[&str], protocol: &'static str, server_takes: bool) -
     let (rig, outside) = Rig::new(rules, &[]).await;
     let mut client = Client::of(&rig).await;
     let serving = tokio::spawn(async move {
-        let mut builder = Builder::new();
+        let mut builder = h2::server::Builder::new();
         if server_takes {
             builder.enable_connect_protocol();
         }
