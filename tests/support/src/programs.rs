@@ -47,13 +47,8 @@ pub fn build_examples() -> Vec<PathBuf> {
             "--message-format=json",
             "--example=little-internet",
             "--example=attacker",
-<<<<<<< HEAD
             "--example=load",
             "--example=webpki",
-=======
-            "--example=webpki",
-            "--example=load",
->>>>>>> clients
         ])
         .arg("--profile")
         .arg(profile)
