@@ -60,7 +60,6 @@ const THREADS: usize = 2;
 pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jailed> {
     let side = Side {
         kept: Kept::of_caller()?,
-        programs: [filter::program(true)?, filter::program(false)?],
         landlock: match jail_type {
             Type::Landjail => Landlock::Needed,
             _ => Landlock::IfThere,

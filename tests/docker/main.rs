@@ -40,7 +40,7 @@ mod https_protocols;
 mod https_rules;
 mod https_world;
 mod https_wrong;
-mod jails;
+mod jail;
 mod memory;
 mod names;
 mod nesting;
@@ -156,7 +156,7 @@ const GROUPS: [Group; 35] = [
         ..group("trust_clients", trust::CLIENT_TESTS)
     },
     group("nesting", nesting::TESTS),
-    group("jails", jails::TESTS),
+    group("jail", jail::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
         ..group("nesting_browser", nesting::BROWSER_TESTS)

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use caps::Capability;
 use nix::unistd::{getegid, geteuid};
 
@@ -33,6 +33,11 @@ pub(super) fn map(pid: i32) -> anyhow::Result<()> {
         let (user, group) = (geteuid(), getegid());
         (format!("{user} {user} 1\n"), format!("{group} {group} 1\n"))
     };
+    if geteuid().is_root() && !confine::has(Capability::CAP_SETFCAP)? {
+        bail!(
+            "root without the capability CAP_SETFCAP can't have a user namespace of its own: start it as another user, or with that capability"
+        );
+    }
     write(pid, "uid_map", &users)?;
     write(pid, "gid_map", &groups)
 }
