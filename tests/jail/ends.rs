@@ -33,6 +33,7 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
         killed(bed, &[Part::Filter])
     }),
     ("what_it_leaves_running_ends_with_it", background),
+    ("filter_init_and_reaper_have_no_rights", rights),
     ("how_long_a_start_takes", start),
 ];
 
@@ -92,7 +93,7 @@ fn untouched(bed: &Bed) {
 fn terminal(bed: &Bed) {
     // A shell with job control, in a terminal of its own: it stops and goes on, and ^C ends what is in
     // the foreground alone.
-    let script = "import os, pty, sys, time
+    let script = "import os, pty, select, sys, time
 pid, tty = pty.fork()
 if pid == 0:
     os.execvp('boundary-shim', ['boundary-shim', 'jail', '--jail-type', 'nsjail', '--log', '/tmp/tty.jsonl', '--', 'bash', '--norc', '-i'])
@@ -102,19 +103,33 @@ def until(word):
     end = time.time() + 20
     while word not in said:
         assert time.time() < end, said
-        said += os.read(tty, 1000)
+        if select.select([tty], [], [], 1)[0]:
+            said += os.read(tty, 1000)
+    said = said[said.index(word) + len(word):]
 def say(words):
     os.write(tty, words)
 say(b'PS1=ready; test -t 0 && echo is-\"\"tty\\n')
 until(b'is-tty')
+until(b'ready')
+def sleeps():
+    end = time.time() + 20
+    while True:
+        assert time.time() < end, said
+        try:
+            name, state = open(f'/proc/{os.tcgetpgrp(tty)}/stat').read().split(' ', 1)[1].rsplit(')', 1)
+        except OSError:
+            continue
+        if name == '(sleep' and state[1] == 'S':
+            return
 say(b'sleep 1000\\n')
-until(b'sleep 1000')
-time.sleep(0.3)
+sleeps()
 say(b'\\x1a')
 until(b'Stopped')
+until(b'ready')
 say(b'fg\\n')
-time.sleep(0.3)
+sleeps()
 say(b'\\x03')
+until(b'ready')
 say(b'echo code-$?-\\n')
 until(b'code-130-')
 say(b'exit 5\\n')
@@ -242,10 +257,46 @@ fn killed(bed: &Bed, parts: &[Part]) {
 
 fn background(bed: &Bed) {
     for caller in CALLERS {
-        let mut running = Running::start(bed, caller, "sleep 0.3; exit 4");
+        let stop = format!("/tmp/{}", unique("stop"));
+        let script = format!("while [ ! -e {stop} ]; do sleep 0.1; done; exit 4");
+        let mut running = Running::start(bed, caller, &script);
+        std::fs::write(bed.inside(&stop), "").unwrap();
         let status = running.child.wait().unwrap();
         assert_eq!(status.code(), Some(4), "{}", caller.name);
         assert_eq!(running.sleepers(), [0; 0]);
+    }
+}
+
+fn rights(bed: &Bed) {
+    for caller in CALLERS {
+        let running = Running::start(bed, caller, "wait");
+        for part in [Part::Filter, Part::Init, Part::Reaper] {
+            let path = format!("/proc/{}/status", running.pid(part));
+            let status = std::fs::read_to_string(path).unwrap();
+            let field = |name: &str| {
+                let line = status.lines().find(|line| line.starts_with(name));
+                let words = line.unwrap().split_whitespace().skip(1);
+                words.map(str::to_owned).collect::<Vec<_>>()
+            };
+            assert_eq!(field("NoNewPrivs:"), ["1"], "{part:?}: {status}");
+            let left = u64::from_str_radix(&field("CapPrm:")[0], 16).unwrap();
+            // Whoever ends what runs below it may do that to another user's.
+            let kill = 1 << 5;
+            if part == Part::Filter {
+                assert_eq!(left, 0, "{}: {status}", caller.name);
+                assert_eq!(field("Seccomp:"), ["2"], "{}: {status}", caller.name);
+                let user = if caller.name.starts_with("root") {
+                    "65534"
+                } else {
+                    "1777"
+                };
+                assert_eq!(field("Uid:"), [user; 4], "{}: {status}", caller.name);
+            } else {
+                assert_eq!(left & !kill, 0, "{} {part:?}: {status}", caller.name);
+            }
+        }
+        running.kill(Signal::SIGTERM, &[Part::Jail]);
+        running.child.wait_with_output().unwrap();
     }
 }
 

@@ -243,11 +243,10 @@ for path in {paths:?}:
             caller.name
         );
     }
-    let unjailed = USER.run_unjailed(
-        bed,
-        &format!("python3 -c \"{script}\"").replace("\"\"", "\""),
-    );
-    drop(unjailed);
+    let file = format!("/tmp/{}.py", unique("script"));
+    std::fs::write(bed.inside(&file), &script).unwrap();
+    let unjailed = ROOT.run_unjailed(bed, &format!("python3 {file}")).stdout;
+    assert_eq!(unjailed.matches("connected").count(), 4, "{unjailed}");
     drop(server.stdin.take());
     server.wait().unwrap();
     for path in paths {
