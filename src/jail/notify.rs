@@ -31,7 +31,7 @@ mod unix_sockets;
 
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::init::Init;
@@ -60,7 +60,6 @@ const THREADS: usize = 2;
 pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jailed> {
     let side = Side {
         kept: Kept::of_caller()?,
-        programs: [filter::program(true)?, filter::program(false)?],
         landlock: match jail_type {
             Type::Landjail => Landlock::Needed,
             _ => Landlock::IfThere,
@@ -124,6 +123,10 @@ async fn supervise(
             break Listener::from_sent(descriptor);
         }
     };
+    ensure!(
+        listener.can_give(),
+        "this kernel can't give sockets to the command (Linux 5.9): use --jail-type nsjail"
+    );
     listener.run_in_turns();
     see(&listener)?;
     let supervisor = Arc::new(Supervisor::new(post(listener))?);

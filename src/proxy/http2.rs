@@ -3,7 +3,7 @@
 //! Owns the client's connection, and the bounds of what it and the connections to its servers keep.
 //! Frames, header compression and windows are the library's (`h2`). Invariant: nothing of a stream
 //! passes before its head has been judged, and what was judged is what is sent ([`request`]). A
-//! body is kept only as far as its sender was let send it, and that is paid for before ([`window`]).
+//! body is kept only as far as its sender was let send it, and that is paid for before (`window`).
 
 mod answer;
 mod body;

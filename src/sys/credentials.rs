@@ -98,7 +98,9 @@ impl Credentials {
             }
             Ok::<_, io::Error>(())
         };
-        if taken().is_err() {
+        // The kernel opens a process to others whose user changes, where it was told to (suid_dumpable).
+        let closed = || Ok::<_, io::Error>(nix::sys::prctl::set_dumpable(false)?);
+        if taken().and_then(|()| closed()).is_err() {
             std::process::abort();
         }
     }

@@ -255,6 +255,8 @@ impl AsFd for Netfilter {
 pub struct UnixSocket {
     /// The number of its file.
     pub number: u32,
+    /// What no other socket has, nor will have ([`super::stand_in::cookie`]).
+    pub cookie: u64,
     /// The name that it was bound to: a path, or after a zero any bytes.
     pub name: Vec<u8>,
     /// The file that it was bound to: the lower half of its number, and the device of its file system
@@ -307,6 +309,7 @@ pub fn unix_sockets() -> io::Result<Vec<UnixSocket>> {
 /// name.
 fn unix_socket(payload: &[u8]) -> Option<UnixSocket> {
     const NUMBER: usize = 4;
+    const COOKIE: usize = 8;
     const ATTRIBUTES: usize = 16;
     const NAME: u16 = 0;
     const FILE: u16 = 1;
@@ -322,6 +325,7 @@ fn unix_socket(payload: &[u8]) -> Option<UnixSocket> {
     let file = value(FILE).and_then(|file| Some((word(file, 0)?, word(file, 4)?)));
     Some(UnixSocket {
         number: word(payload, NUMBER)?,
+        cookie: u64::from_ne_bytes(*payload.get(COOKIE..)?.first_chunk()?),
         name: value(NAME)?.to_vec(),
         file,
     })

@@ -172,6 +172,20 @@ impl Listener {
         }
     }
 
+    /// Whether the kernel knows how to give descriptors ([`Self::answer_with`], Linux 5.9).
+    #[must_use]
+    pub fn can_give(&self) -> bool {
+        let mut to_nobody = libc::seccomp_notif_addfd {
+            id: u64::MAX,
+            flags: 0,
+            srcfd: self.0.as_raw_fd().cast_unsigned(),
+            newfd: 0,
+            newfd_flags: 0,
+        };
+        let given = self.control(libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw mut to_nobody);
+        given.is_err_and(|error| error.raw_os_error() == Some(libc::ENOENT))
+    }
+
     #[expect(unsafe_code, reason = "no wrapper for these in libc or nix")]
     fn control<T>(&self, request: libc::Ioctl, argument: *mut T) -> io::Result<i32> {
         // SAFETY: each caller gives what its request reads or writes, alive during the call; the kernel

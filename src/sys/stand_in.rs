@@ -83,6 +83,29 @@ pub fn number(socket: &OwnedFd) -> io::Result<u64> {
     Ok(nix::sys::stat::fstat(socket)?.st_ino)
 }
 
+/// What no other socket of this machine has, nor will have (`SO_COOKIE`, socket(7)): the number of its file
+/// is one of 32 bits, and given again when all were.
+///
+/// # Errors
+/// What `getsockopt(2)` gives.
+#[expect(unsafe_code, reason = "neither nix nor socket2 has this option")]
+pub fn cookie(socket: &OwnedFd) -> io::Result<u64> {
+    let mut cookie: u64 = 0;
+    let mut length = u32::try_from(size_of_val(&cookie)).unwrap_or_default();
+    // SAFETY: the option is eight bytes, for which there is room, and both live during the call.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(done)?;
+    Ok(cookie)
+}
+
 /// The number of the socket that a thread has by this descriptor.
 ///
 /// # Errors

@@ -4,7 +4,10 @@
 use test_support::bed::{Bed, unique};
 use test_support::harness::Test;
 
-pub(crate) const TESTS: &[Test] = &[("nsjail_works_where_its_namespaces_can_be_made", matrix)];
+pub(crate) const TESTS: &[Test] = &[
+    ("nsjail_works_where_its_namespaces_can_be_made", matrix),
+    ("notify_works_anywhere", anywhere),
+];
 
 /// A user without any right, who may write somewhere.
 const AS_USER: &[&str] = &["--user", "1777:1777", "--tmpfs", "/tmp"];
@@ -72,6 +75,62 @@ fn matrix(bed: &Bed) {
                 assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
                 assert!(answer.stderr.contains(said), "{answer:?}");
             }
+        }
+    }
+}
+
+fn anywhere(bed: &Bed) {
+    let script = "boundary-shim jail --allow domain=allowed.test -- sh -c '
+            curl -sS -m 5 http://allowed.test/
+            curl -sS -m 5 -o /dev/null -w \"%{http_code}\\n\" --resolve denied.test:80:198.51.100.20 http://denied.test/
+            getent hosts denied.test || echo no such name
+            attacker knock 3 203.0.113.66:8080
+            attacker probe tcp 127.0.0.11:22'";
+    let program = [
+        "-v",
+        "/usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro",
+    ];
+    let as_user = ["--user", "1777:1777"];
+    // By `auto`, where there can be no namespaces; by name, where there can.
+    let by_name = script.replace("jail", "jail --jail-type notify");
+    let rows: [(&str, Vec<&str>, &str); 7] = [
+        ("runc", vec![], script),
+        ("runc", as_user.to_vec(), script),
+        ("runc", NO_RIGHTS.to_vec(), script),
+        (
+            "runc",
+            [&as_user, NO_RIGHTS, &["--read-only"]].concat(),
+            script,
+        ),
+        ("runc", UNCONFINED.to_vec(), &by_name),
+        ("runc", vec!["--cap-add", "SYS_ADMIN"], &by_name),
+        ("boundary", as_user.to_vec(), &by_name),
+    ];
+    for (runtime, flags, script) in rows {
+        let in_container = |script| {
+            let flags = [&program, flags.as_slice()].concat();
+            bed.run_with(runtime, &flags, script)
+        };
+        let answer = in_container(script);
+        let said: Vec<&str> = answer.stdout.lines().collect();
+        let [page, code, name, knock, probe] = said.as_slice() else {
+            panic!("{runtime} {flags:?}: {answer:?}");
+        };
+        let what = format!("{runtime} {flags:?}: {answer:?}");
+        assert!(page.contains("I am allowed.test"), "{what}");
+        assert_eq!((*code, *name), ("403", "no such name"), "{what}");
+        assert!(knock.contains("ECONNREFUSED"), "{what}");
+        assert!(probe.starts_with("refused"), "{what}");
+        let by_auto = !script.contains("--jail-type");
+        assert_eq!(
+            answer.stderr.contains("jailed by notify"),
+            by_auto,
+            "{what}"
+        );
+        if runtime == "runc" {
+            // Without a jail the container reaches what it likes.
+            let unjailed = in_container("attacker knock 3 203.0.113.66:8080");
+            assert!(unjailed.stdout.contains("connected"), "{unjailed:?}");
         }
     }
 }

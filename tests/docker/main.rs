@@ -43,7 +43,6 @@ mod https_rules;
 mod https_world;
 mod https_wrong;
 mod jail;
-mod jail_notify;
 mod memory;
 mod names;
 mod nesting;
@@ -93,7 +92,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 40] = [
+const GROUPS: [Group; 39] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -174,7 +173,6 @@ const GROUPS: [Group; 40] = [
     },
     group("nesting", nesting::TESTS),
     group("jail", jail::TESTS),
-    group("jail_notify", jail_notify::TESTS),
     Group {
         program: Some("chromium-headless-shell"),
         ..group("nesting_browser", nesting::BROWSER_TESTS)

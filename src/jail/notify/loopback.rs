@@ -5,7 +5,8 @@
 //! the command's own. Its sockets are known by their numbers, not by their ports: a port is another's
 //! when its socket is closed.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A listening socket.
@@ -22,9 +23,10 @@ pub struct Listening {
 /// # Errors
 /// What reading `/proc` gives.
 pub fn listening() -> io::Result<Vec<Listening>> {
-    let mut all = read(&std::fs::read_to_string("/proc/thread-self/net/tcp")?);
-    match std::fs::read_to_string("/proc/thread-self/net/tcp6") {
-        Ok(text) => all.extend(read(&text)),
+    let open = |file: &str| File::open(format!("/proc/thread-self/net/{file}"));
+    let mut all = read(BufReader::new(open("tcp")?))?;
+    match open("tcp6") {
+        Ok(file) => all.extend(read(BufReader::new(file))?),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -33,27 +35,35 @@ pub fn listening() -> io::Result<Vec<Listening>> {
 
 /// Whether a connection to `to` would go to a socket of which `is_own` is true, and to no other.
 #[must_use]
-pub fn is_own(all: &[Listening], to: SocketAddr, is_own: impl Fn(u64) -> bool) -> bool {
+pub fn is_own(all: &[Listening], to: SocketAddr, is_own: impl Fn(&Listening) -> bool) -> bool {
     let ip = to.ip().to_canonical();
     let fits = |one: &&Listening| {
         let at = one.address.ip().to_canonical();
         one.address.port() == to.port() && (at == ip || at.is_unspecified())
     };
     let mut fitting = all.iter().filter(fits).peekable();
-    fitting.peek().is_some() && fitting.all(|one| is_own(one.number))
+    fitting.peek().is_some() && fitting.all(is_own)
 }
 
-/// The listening sockets of `/proc/net/tcp` or `tcp6` (proc_pid_net(5)).
-fn read(text: &str) -> Vec<Listening> {
+/// The listening sockets of `/proc/net/tcp` or `tcp6` (proc_pid_net(5)), which come first: of connections
+/// there may be many thousands.
+fn read(table: impl BufRead) -> io::Result<Vec<Listening>> {
     const LISTEN: &str = "0A";
-    let one = |line: &str| {
+    let mut all = Vec::new();
+    for line in table.lines().skip(1) {
+        let line = line?;
         let mut words = line.split_whitespace();
-        let (address, state) = (words.nth(1)?, words.nth(1)?);
-        let number = words.nth(5)?.parse().ok()?;
-        let address = address_of(address)?;
-        (state == LISTEN).then_some(Listening { address, number })
-    };
-    text.lines().skip(1).filter_map(one).collect()
+        let (address, state) = (words.nth(1), words.nth(1));
+        if state != Some(LISTEN) {
+            break;
+        }
+        let number = words.nth(5).and_then(|number| number.parse().ok());
+        let one = address.and_then(address_of).zip(number);
+        // One that can't be read could be anybody's.
+        let (address, number) = one.ok_or(io::ErrorKind::InvalidData)?;
+        all.push(Listening { address, number });
+    }
+    Ok(all)
 }
 
 /// An address in the kernel's way: words of 32 bits in the order of this machine, then the port.
@@ -104,21 +114,26 @@ mod tests {
             number,
         };
         assert_eq!(
-            read(TCP),
+            read(TCP.as_bytes()).unwrap(),
             [one("127.0.0.1:8000", 11), one("0.0.0.0:8001", 12)]
         );
         assert_eq!(
-            read(TCP6),
+            read(TCP6.as_bytes()).unwrap(),
             [one("[::1]:8000", 21), one("[::ffff:127.0.0.1]:8003", 22)]
         );
-        assert_eq!(read("a header\nrubbish\n 0: x:y z 0A a b c d e\n"), []);
+        let rubbish = "a header\n 0: x:y z 0A a b c d e\n";
+        assert!(read(rubbish.as_bytes()).is_err());
     }
 
     #[test]
     #[cfg(target_endian = "little")]
     fn all_that_could_be_met_has_to_be_own() {
-        let all = [read(TCP), read(TCP6)].concat();
-        let own = |to, numbers: &[u64]| is_own(&all, at(to), |number| numbers.contains(&number));
+        let all = [
+            read(TCP.as_bytes()).unwrap(),
+            read(TCP6.as_bytes()).unwrap(),
+        ]
+        .concat();
+        let own = |to, numbers: &[u64]| is_own(&all, at(to), |one| numbers.contains(&one.number));
         assert!(own("127.0.0.1:8000", &[11]));
         assert!(!own("127.0.0.1:8000", &[21]));
         assert!(own("[::1]:8000", &[21]));
@@ -132,7 +147,7 @@ mod tests {
             address: at("127.0.0.1:8000"),
             number: 99,
         });
-        assert!(!is_own(&shared, at("127.0.0.1:8000"), |number| number == 11));
+        assert!(!is_own(&shared, at("127.0.0.1:8000"), |one| one.number == 11));
     }
 
     #[test]
@@ -143,7 +158,7 @@ mod tests {
         let number = crate::sys::stand_in::number(&OwnedFd::from(listener.try_clone().unwrap()));
         let number = number.unwrap();
         let all = listening().unwrap();
-        assert!(is_own(&all, address, |own| own == number));
+        assert!(is_own(&all, address, |own| own.number == number));
         drop(listener);
         assert!(!is_own(&listening().unwrap(), address, |_| true));
     }

@@ -8,7 +8,7 @@ use landlock::{
 };
 use nix::sched::CloneFlags;
 
-use super::filter::Program;
+use super::filter::{self, Program};
 use crate::jail::inner::{Outer, TargetSide};
 use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::{self, Kept};
@@ -21,8 +21,6 @@ pub(super) const LISTENER: &str = "listener";
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) kept: Kept,
-    /// Its filter: with Landlock, and without.
-    pub(super) programs: [Program; 2],
     pub(super) landlock: Landlock,
     /// What root is kept from, where mounts can be changed.
     pub(super) settings: Option<Masks>,
@@ -64,36 +62,32 @@ impl TargetSide for Side {
         if self.settings.as_ref().is_some_and(Masks::must_last) {
             restrictions::deny_user_namespaces().context("deny user namespaces")?;
         }
-        let [with, without] = &self.programs;
-        let program = if apart { with } else { without };
-        self.listen(program, outer)
+        listen(&filter::program(apart)?, outer)
     }
 }
 
-impl Side {
-    /// Installs the filter, and hands its listener out: by a thread that began before, which isn't under
-    /// it. This one's own call would wait for a supervisor that has no listener yet.
-    fn listen(&self, program: &Program, outer: &Outer<'_>) -> anyhow::Result<()> {
-        let (give, given) = std::sync::mpsc::channel::<Listener>();
-        std::thread::scope(|scope| {
-            let handing = scope.spawn(move || match given.recv() {
-                Ok(listener) => outer.hand(LISTENER, listener.as_fd()),
-                Err(_) => Ok(()),
-            });
-            let listener = Listener::install(program).map_err(refused);
-            let sent = listener.map(|listener| give.send(listener).is_ok());
-            drop(give);
-            let handed = handing.join();
-            sent?;
-            match handed {
-                Ok(handed) => handed.context("hand the listener out"),
-                Err(_) => bail!("hand the listener out: a thread panicked"),
-            }
-        })?;
-        // Answered when the supervisor has seen that it can read this.
-        let _ = notify::probe();
-        Ok(())
-    }
+/// Installs the filter, and hands its listener out: by a thread that began before, which isn't under
+/// it. This one's own call would wait for a supervisor that has no listener yet.
+fn listen(program: &Program, outer: &Outer<'_>) -> anyhow::Result<()> {
+    let (give, given) = std::sync::mpsc::channel::<Listener>();
+    std::thread::scope(|scope| {
+        let handing = scope.spawn(move || match given.recv() {
+            Ok(listener) => outer.hand(LISTENER, listener.as_fd()),
+            Err(_) => Ok(()),
+        });
+        let listener = Listener::install(program).map_err(refused);
+        let sent = listener.map(|listener| give.send(listener).is_ok());
+        drop(give);
+        let handed = handing.join();
+        sent?;
+        match handed {
+            Ok(handed) => handed.context("hand the listener out"),
+            Err(_) => bail!("hand the listener out: a thread panicked"),
+        }
+    })?;
+    // Answered when the supervisor has seen that it can read this.
+    let _ = notify::probe();
+    Ok(())
 }
 
 /// Has the kernel deny every connection and every name of TCP's that isn't the supervisor's doing, and

@@ -38,8 +38,8 @@ pub(super) enum TcpState {
     New(OwnedFd),
     /// It leads there.
     Connected(SocketAddr),
-    /// It accepts connections: the descriptor is of no use any more, and would keep its port.
-    Listening,
+    /// It accepts connections here: the descriptor is of no use any more, and would keep its port.
+    Listening(SocketAddr),
 }
 
 /// A Unix socket.
@@ -47,6 +47,8 @@ pub(super) enum TcpState {
 pub(super) struct Unix {
     /// Its type (`SOCK_STREAM`, …).
     pub(super) kind: c_int,
+    /// What no other socket has ([`crate::sys::stand_in::cookie`]).
+    pub(super) cookie: u64,
     /// The supervisor's descriptor, until it is connected or listens.
     pub(super) held: Mutex<Option<OwnedFd>>,
 }
@@ -121,14 +123,19 @@ impl Sockets {
         table.by_number.get(&number).map(|known| known.made.clone())
     }
 
-    /// Whether this is one of TCP's.
-    pub(super) fn has_tcp(&self, number: u64) -> bool {
-        matches!(self.get(number), Some(Made::Tcp(_)))
+    /// Whether this is one of TCP's that listens there. (A number alone could be another's by now: there are
+    /// 32 bits of them.)
+    pub(super) fn listens(&self, number: u64, at: SocketAddr) -> bool {
+        let Some(Made::Tcp(tcp)) = self.get(number) else {
+            return false;
+        };
+        let state = tcp.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*state, TcpState::Listening(here) if *here == at)
     }
 
-    /// Whether this is a Unix socket.
-    pub(super) fn has_unix(&self, number: u64) -> bool {
-        matches!(self.get(number), Some(Made::Unix(_)))
+    /// Whether this is a Unix socket of this cookie.
+    pub(super) fn has_unix(&self, number: u64, cookie: u64) -> bool {
+        matches!(self.get(number), Some(Made::Unix(unix)) if unix.cookie == cookie)
     }
 
     /// Whether it is to be looked which of them nobody has any more: since when, then.
@@ -162,10 +169,12 @@ impl Sockets {
 mod tests {
     use super::*;
 
+    const HERE: &str = "127.0.0.1:8000";
+
     fn tcp() -> Made {
         Made::Tcp(Arc::new(Tcp {
             v6: false,
-            state: Mutex::new(TcpState::Listening),
+            state: Mutex::new(TcpState::Listening(HERE.parse().unwrap())),
         }))
     }
 
@@ -182,9 +191,11 @@ mod tests {
         assert!(sockets.to_be_swept().is_none(), "one looks at a time");
         sockets.given(3);
         sockets.sweep(before, &HashSet::from([1]));
-        assert!(sockets.has_tcp(1));
-        assert!(!sockets.has_tcp(2), "nobody has it");
-        assert!(sockets.has_tcp(3), "it was given since");
-        assert!(sockets.has_tcp(4), "it is yet to be given");
+        let has = |number| sockets.listens(number, HERE.parse().unwrap());
+        assert!(has(1));
+        assert!(!sockets.listens(1, "127.0.0.1:8001".parse().unwrap()));
+        assert!(!has(2), "nobody has it");
+        assert!(has(3), "it was given since");
+        assert!(has(4), "it is yet to be given");
     }
 }

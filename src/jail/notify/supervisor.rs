@@ -235,8 +235,9 @@ impl Supervisor {
             Kind::Unix(kind) => {
                 let socket = stand_in::unix(kind, nonblocking)?;
                 let given = socket.try_clone()?;
+                let cookie = stand_in::cookie(&socket)?;
                 let held = Mutex::new(Some(socket));
-                (Made::Unix(Arc::new(Unix { kind, held })), given)
+                (Made::Unix(Arc::new(Unix { kind, cookie, held })), given)
             }
             Kind::Udp { v6 } => {
                 let udp = Arc::new(Udp::new(v6, nonblocking)?);
@@ -319,9 +320,10 @@ impl Supervisor {
                 match &*state {
                     TcpState::New(held) => {
                         stand_in::listen(held, backlog)?;
-                        *state = TcpState::Listening;
+                        let here = stand_in::local(held)?.ok_or(io::ErrorKind::InvalidData)?;
+                        *state = TcpState::Listening(here);
                     }
-                    TcpState::Listening => {}
+                    TcpState::Listening(_) => {}
                     TcpState::Connected(_) => {
                         return Err(io::Error::from_raw_os_error(libc::EINVAL));
                     }

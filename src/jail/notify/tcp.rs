@@ -56,8 +56,8 @@ impl Supervisor {
 
     fn is_own(&self, to: SocketAddr) -> io::Result<bool> {
         let all = loopback::listening()?;
-        Ok(loopback::is_own(&all, to, |number| {
-            self.sockets.has_tcp(number)
+        Ok(loopback::is_own(&all, to, |one| {
+            self.sockets.listens(one.number, one.address)
         }))
     }
 

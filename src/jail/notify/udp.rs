@@ -174,8 +174,7 @@ impl Udp {
         let mut payload = vec![0; LONGEST];
         let taken = stand_in::take(&self.theirs, &mut payload, leave_it);
         match taken {
-            Err(error) if std::mem::take(&mut state.refused) => {
-                let _ = error;
+            Err(_) if std::mem::take(&mut state.refused) => {
                 Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
             }
             Err(error) => Err(error),

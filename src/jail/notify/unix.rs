@@ -10,6 +10,7 @@ use super::supervisor::Supervisor;
 use super::unix_sockets::{SocketFile, name_is_of};
 use crate::logging::Seldom;
 use crate::sys::credentials::Credentials;
+use crate::sys::netlink::UnixSocket;
 use crate::sys::notify::Notification;
 use crate::sys::stand_in;
 
@@ -27,7 +28,7 @@ impl Supervisor {
         let socket = held
             .as_ref()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EISCONN))?;
-        let own = |number| self.sockets.has_unix(number);
+        let own = |one: &UnixSocket| self.sockets.has_unix(one.number.into(), one.cookie);
         match to {
             Address::Path(path) => {
                 let rights = Credentials::of(call.thread)?;

@@ -84,7 +84,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// Where the kernel can't be asked.
-    pub(super) fn is_of(&self, thread: i32, own: impl Fn(u64) -> bool) -> io::Result<bool> {
+    pub(super) fn is_of(&self, thread: i32, own: impl Fn(&UnixSocket) -> bool) -> io::Result<bool> {
         let (number, device) = self.identity(thread)?;
         let sockets = netlink::unix_sockets()?;
         Ok(only(&sockets, own, |one| {
@@ -122,7 +122,7 @@ impl SocketFile {
 ///
 /// # Errors
 /// Where the kernel can't be asked.
-pub(super) fn name_is_of(name: &[u8], own: impl Fn(u64) -> bool) -> io::Result<bool> {
+pub(super) fn name_is_of(name: &[u8], own: impl Fn(&UnixSocket) -> bool) -> io::Result<bool> {
     let sockets = netlink::unix_sockets()?;
     Ok(only(&sockets, own, |one| {
         one.name.split_first() == Some((&0, name))
@@ -131,11 +131,11 @@ pub(super) fn name_is_of(name: &[u8], own: impl Fn(u64) -> bool) -> io::Result<b
 
 fn only(
     sockets: &[UnixSocket],
-    own: impl Fn(u64) -> bool,
+    own: impl Fn(&UnixSocket) -> bool,
     fits: impl Fn(&UnixSocket) -> bool,
 ) -> bool {
     let mut fitting = sockets.iter().filter(|one| fits(one)).peekable();
-    fitting.peek().is_some() && fitting.all(|one| own(one.number.into()))
+    fitting.peek().is_some() && fitting.all(own)
 }
 
 /// A device (`major:minor`) as the kernel has it itself (`MKDEV`).
@@ -183,8 +183,15 @@ mod tests {
         let path = directory.path().join("s");
         let (listener, number) = listener(&path);
         let file = opened(path.as_os_str().as_bytes()).unwrap();
-        assert!(file.is_of(own(), |own| own == number).unwrap());
-        assert!(!file.is_of(own(), |own| own != number).unwrap());
+        assert!(
+            file.is_of(own(), |one| u64::from(one.number) == number)
+                .unwrap()
+        );
+        assert!(
+            !file
+                .is_of(own(), |one| u64::from(one.number) != number)
+                .unwrap()
+        );
         // A file whose socket is gone is nobody's.
         drop(listener);
         assert!(!file.is_of(own(), |_| true).unwrap());
@@ -198,7 +205,10 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
-        assert!(file.is_of(own(), |own| own == number).unwrap());
+        assert!(
+            file.is_of(own(), |one| u64::from(one.number) == number)
+                .unwrap()
+        );
         assert!(file.is_one_of(&[path]));
         assert!(!file.is_one_of(&[directory.path().to_owned()]));
         let not = opened(directory.path().as_os_str().as_bytes());

@@ -51,10 +51,15 @@ fn call(number: c_long, arguments: [usize; 6]) -> io::Result<usize> {
     usize::try_from(done).map_err(|_| io::Error::last_os_error())
 }
 
+/// An `int` as it lies in a register.
+fn word(int: c_int) -> usize {
+    int.cast_unsigned() as usize
+}
+
 fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd> {
     let made = call(
         libc::SYS_socket,
-        [family as usize, kind as usize, protocol as usize, 0, 0, 0],
+        [word(family), word(kind), word(protocol), 0, 0, 0],
     )?;
     // SAFETY: the kernel has just made it.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(made).map_err(io::Error::other)?) })
@@ -201,7 +206,7 @@ fn send(
     let (at, length) = address.as_ref().map_or((0, 0), |address| {
         (address.as_ptr().addr(), address.len() as usize)
     });
-    let (number, flags) = (socket.as_raw_fd() as usize, flags as usize);
+    let (number, flags) = (word(socket.as_raw_fd()), word(flags));
     let mut piece = libc::iovec {
         iov_base: secret.as_ptr().cast_mut().cast(),
         iov_len: secret.len(),
@@ -232,18 +237,18 @@ fn send(
 }
 
 fn set(socket: &OwnedFd, level: c_int, option: c_int, value: &[u8]) -> io::Result<()> {
-    let number = socket.as_raw_fd() as usize;
+    let number = word(socket.as_raw_fd());
     let (at, length) = (value.as_ptr().addr(), value.len());
     call(
         libc::SYS_setsockopt,
-        [number, level as usize, option as usize, at, length, 0],
+        [number, word(level), word(option), at, length, 0],
     )
     .map(drop)
 }
 
 fn disconnect(socket: &OwnedFd) -> io::Result<()> {
     let none = [0_u8; 16];
-    let number = socket.as_raw_fd() as usize;
+    let number = word(socket.as_raw_fd());
     let (at, length) = (none.as_ptr().addr(), none.len());
     call(libc::SYS_connect, [number, at, length, 0, 0, 0]).map(drop)
 }
@@ -260,7 +265,7 @@ fn families() {
         }
         let mut pair = [0; 2];
         let at = (&raw mut pair).addr();
-        if call(libc::SYS_socketpair, [family as usize, 1, 0, at, 0, 0]).is_ok() {
+        if call(libc::SYS_socketpair, [word(family), 1, 0, at, 0, 0]).is_ok() {
             println!("pair {family}");
         }
     }
@@ -317,7 +322,7 @@ fn race_address(
     let mut connected = 0;
     for _ in 0..count {
         let socket = socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
-        let number = socket.as_raw_fd() as usize;
+        let number = word(socket.as_raw_fd());
         let at = ADDRESS.as_ptr().addr();
         if call(libc::SYS_connect, [number, at, 16, 0, 0, 0]).is_ok() {
             connected += 1;
@@ -353,10 +358,7 @@ fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Re
     let swap = |to: &AtomicI32| {
         let number = to.load(SeqCst);
         // One that has been closed meanwhile is none.
-        let _ = call(
-            libc::SYS_dup3,
-            [number as usize, RACED as usize, 0, 0, 0, 0],
-        );
+        let _ = call(libc::SYS_dup3, [word(number), word(RACED), 0, 0, 0, 0]);
     };
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -377,9 +379,9 @@ fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Re
             TCP.store(tcp.as_raw_fd(), SeqCst);
             pause();
             let at = ADDRESS.as_ptr().addr();
-            let _ = call(libc::SYS_connect, [RACED as usize, at, 108, 0, 0, 0]);
-            let flags = (libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) as usize;
-            let number = tcp.as_raw_fd() as usize;
+            let _ = call(libc::SYS_connect, [word(RACED), at, 108, 0, 0, 0]);
+            let flags = word(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
+            let number = word(tcp.as_raw_fd());
             let (from, length) = (secret.as_ptr().addr(), secret.len());
             if call(libc::SYS_sendto, [number, from, length, flags, 0, 0]).is_ok() {
                 sent += 1;
