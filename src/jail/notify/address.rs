@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// The longest that is read, in bytes: that of a Unix socket.
-pub const LONGEST: usize = 110;
+/// The longest that the kernel takes, in bytes (`struct sockaddr_storage`).
+pub const LONGEST: usize = 128;
 
 /// The two bytes that say which family it is.
 const FAMILY: usize = 2;
@@ -135,6 +135,18 @@ mod tests {
             read(&clothed),
             Some(Address::Ip(ip("[::ffff:192.0.2.7]:443")))
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_said_is_read_or_not(bytes in proptest::collection::vec(0_u8.., 0..LONGEST), family in 0_u8..12) {
+            let bytes = [&[family, 0], bytes.as_slice()].concat();
+            if let Some(Address::Ip(ip)) = read(&bytes) {
+                let again = read(&written(ip, ip.is_ipv6()));
+                proptest::prop_assert_eq!(again, Some(Address::Ip(ip)));
+                proptest::prop_assert!(!destination(ip).ip().is_unspecified());
+            }
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Supervisor {
             return udp.peer().ok_or_else(|| error(libc::EDESTADDRREQ));
         };
         let piece = Piece {
-            length: piece.length.min(128),
+            length: piece.length.min(address::LONGEST as u64),
             ..piece
         };
         self.in_this_network(call)?;

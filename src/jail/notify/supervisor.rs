@@ -31,8 +31,6 @@ use crate::sys::{reaper, stand_in};
 
 /// Threads that answer, at most. One waits as long as a Unix socket's server takes no connection.
 const THREADS: usize = 64;
-/// The most of an address that is read: what the kernel takes (`struct sockaddr_storage`).
-const ADDRESS: usize = 128;
 
 /// What the waker is known by; numbers of files are larger, but for no file's.
 pub(super) const WAKE: u64 = u64::MAX;
@@ -205,8 +203,8 @@ impl Supervisor {
 
     /// The address that a call says.
     pub(super) fn address(&self, call: &Notification, piece: Piece) -> io::Result<Address> {
-        let mut bytes = [0; ADDRESS];
-        let length = usize::try_from(piece.length).unwrap_or(ADDRESS);
+        let mut bytes = [0; address::LONGEST];
+        let length = usize::try_from(piece.length).unwrap_or(address::LONGEST);
         let bytes = bytes
             .get_mut(..length)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
