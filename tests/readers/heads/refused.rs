@@ -440,6 +440,10 @@ pub(super) const HEADS: &[Head] = &[
         b"POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
     ),
     refused(
+        "chunk_extension_with_open_quote",
+        b"POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"a\r\nabc\r\n0\r\n\r\n",
+    ),
+    refused(
         "chunk_trailer_host",
         b"POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: b.example\r\n\r\n",
     ),
