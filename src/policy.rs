@@ -32,7 +32,7 @@ pub use exit::Exit;
 pub use given::GivenNames;
 pub use host::Hostname;
 pub use name::PolicyName;
-pub use net::is_public;
+pub use net::{canonical, is_public};
 pub use permit::{Permit, UpstreamAddr, Verdict};
 pub use ports::CapturedPorts;
 pub use source::{Intercept, Mode, PolicySource, TlsSource};

@@ -228,7 +228,7 @@ impl Policy {
         let attempt = Attempt {
             protocol: Protocol::Tcp,
             name: None,
-            destination: SocketAddr::new(destination.ip().to_canonical(), destination.port()),
+            destination: net::canonical(destination),
             method: None,
             path: None,
         };
@@ -252,7 +252,7 @@ impl Policy {
 
     /// The deny rules that could apply to a TCP connection to this address and port.
     fn could_forbid(&self, destination: SocketAddr) -> impl Iterator<Item = &Arc<Rule>> {
-        let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+        let destination = net::canonical(destination);
         self.deny
             .iter()
             .filter(move |rule| rule.could_forbid(destination))

@@ -6,9 +6,15 @@
 //! unwraps it. The documentation ranges (RFC 5737, RFC 3849) count as the internet: only
 //! laboratories use them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// This address, an IPv4 one that is written in IPv6 (`::ffff:192.0.2.1`) as IPv4.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
 
 /// What kind of address one is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::stream::{Stream, Streams};
 use super::tls::Interception;
 use crate::audit::{Direction, Entry, Kind, Subject};
 use crate::policy::{
-    Attempt, Denial, Denials, DeniedNames, Hostname, Permit, Protocol, UpstreamAddr,
+    Attempt, Denial, Denials, DeniedNames, Hostname, Permit, Protocol, UpstreamAddr, canonical,
     stands_for_denied,
 };
 
@@ -295,8 +295,4 @@ impl Flow {
             route.name() == name && route.upstream(address.socket_addr().ip(), own) == Ok(address)
         })
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

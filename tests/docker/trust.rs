@@ -194,24 +194,21 @@ fn bounded(bed: &Bed) {
     bed.run_with(RUNTIME, &[], list).must_fail();
 }
 
-/// An image that a shell makes of the bed's.
-fn image(bed: &Bed, script: &str) -> String {
-    let (made, name) = (unique("made"), unique("image"));
-    let run = [
-        "run",
-        "--runtime",
-        "runc",
-        "--name",
-        &made,
-        IMAGE,
-        "sh",
-        "-c",
-        script,
-    ];
-    bed.docker(&run).must_succeed();
-    bed.docker(&["commit", &made, &name]).must_succeed();
-    bed.docker(&["rm", &made]).must_succeed();
+/// An image that a shell makes of this one.
+pub(crate) fn made(bed: &Bed, flags: &[&str], base: &str, script: &str) -> String {
+    let (maker, name) = (unique("maker"), unique("image"));
+    let run = ["run", "--runtime", "runc", "--name", &maker];
+    let what = [base, "sh", "-ec", script];
+    bed.docker(&[&run[..], flags, &what].concat())
+        .must_succeed();
+    bed.docker(&["commit", &maker, &name]).must_succeed();
+    bed.docker(&["rm", &maker]).must_succeed();
     name
+}
+
+/// One of the bed's.
+fn image(bed: &Bed, script: &str) -> String {
+    made(bed, &[], IMAGE, script)
 }
 
 fn run_image(bed: &Bed, image: &str, script: &str) -> Answer {

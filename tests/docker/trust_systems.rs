@@ -8,6 +8,7 @@ use test_support::command::shell;
 use test_support::harness::Test;
 
 use crate::clients;
+use crate::trust::made;
 
 pub(crate) const TESTS: &[Test] = &[
     ("alpines_way_works_as_with_runc", alpine),
@@ -101,20 +102,9 @@ fn debian(bed: &Bed) {
     bed.docker(&["rmi", "--force", &image]);
 }
 
-/// An image that a shell makes of that with clients.
-fn made(bed: &Bed, flags: &[&str], script: &str) -> String {
-    let (maker, name) = (unique("maker"), unique("image"));
-    let run = ["run", "--runtime", "runc", "--name", &maker];
-    let what = [clients::image(bed), "sh", "-ec", script];
-    bed.docker(&[&run[..], flags, &what].concat())
-        .must_succeed();
-    bed.docker(&["commit", &maker, &name]).must_succeed();
-    bed.docker(&["rm", &maker]).must_succeed();
-    name
-}
-
 /// Alpine's program, which is written in C, does this: a list beside the old one, which is renamed over
-/// it, links, and hashes of them. apk renames its files in the same way.
+/// it, links, and hashes of them. apk renames its files in the same way. Its files are old: `docker diff` takes
+/// what is made anew within the same second for unchanged.
 const ALPINE: &str = "cat >/usr/sbin/update-ca-certificates <<'END'
 #!/bin/sh -e
 cd /etc/ssl/certs
@@ -127,10 +117,11 @@ done
 mv $list ca-certificates.crt
 openssl rehash .
 END
-    rm -rf /etc/ssl/certs /usr/lib/jvm; mkdir /etc/ssl/certs; ln -s certs/ca-certificates.crt /etc/ssl/cert.pem; update-ca-certificates\n";
+    rm -rf /etc/ssl/certs /usr/lib/jvm; mkdir /etc/ssl/certs; ln -s certs/ca-certificates.crt /etc/ssl/cert.pem; update-ca-certificates
+    touch -hd @1000000000 /etc/ssl/certs/*\n";
 
 fn alpine(bed: &Bed) {
-    let image = made(bed, &[], ALPINE);
+    let image = made(bed, &[], clients::image(bed), ALPINE);
     let own = "/usr/local/share/ca-certificates/own.crt";
     let script = format!(
         "{OWN} {own}; update-ca-certificates; cd /etc/ssl/certs; cp ca-certificates.crt .apk.0123; mv .apk.0123 ca-certificates.crt"
@@ -177,7 +168,7 @@ fn fedora(bed: &Bed) {
         "-v",
         "/machine/usr/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:ro",
     ];
-    let image = made(bed, &flags, FEDORA);
+    let image = made(bed, &flags, clients::image(bed), FEDORA);
     let own = "/etc/pki/ca-trust/source/anchors/own.crt";
     let script = format!("{OWN} {own}; update-ca-trust");
     // The folder has no links by hash: by itself, openssl knows what its variable names.

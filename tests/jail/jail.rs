@@ -1,11 +1,45 @@
 //! `boundary-shim jail` in a bed: by whom, with which options, and what its record says.
 
 use std::fs;
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use test_support::bed::{Bed, unique};
 use test_support::command::Answer;
 use test_support::record;
+
+/// A server of somebody's outside of the jail, in the bed, until it is dropped: a program in Python that says
+/// `ready`, and ends when its input does.
+#[derive(Debug)]
+pub(crate) struct Outside(Child);
+
+impl Outside {
+    /// Starts it, and waits until it serves.
+    pub(crate) fn serve(bed: &Bed, arguments: &[&str]) -> Self {
+        let first = bed.first().to_string();
+        let mut server = Command::new("nsenter")
+            .args([
+                "--target", &first, "--mount", "--net", "--pid", "--", "python3",
+            ])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 5];
+        let stdout = server.stdout.as_mut().unwrap();
+        stdout.read_exact(&mut said).unwrap();
+        Self(server)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
 
 /// The program in a bed.
 pub(crate) const PROGRAM: &str = "/usr/local/bin/boundary-shim";

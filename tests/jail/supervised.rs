@@ -6,7 +6,7 @@ use test_support::bed::{Bed, unique};
 use test_support::command::wait_for;
 use test_support::hosts::{ALLOWED, WILD};
 
-use crate::jail::{Caller, Jailed, SUPERVISED_ROOT, SUPERVISED_USER};
+use crate::jail::{Caller, Jailed, Outside, SUPERVISED_ROOT, SUPERVISED_USER};
 
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("clients_of_every_kind_work_as_they_are", clients),
@@ -262,17 +262,7 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
 "
         ),
     );
-    let first = bed.first().to_string();
-    let mut server = std::process::Command::new("nsenter")
-        .args([
-            "--target", &first, "--mount", "--net", "--pid", "--", "python3", &serve,
-        ])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = [0; 5];
-    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let server = Outside::serve(bed, &[&serve]);
     for caller in CALLERS {
         let of = |options: &[&str]| -> Jailed {
             caller.run(bed, options, &format!("python3 {connect}"))
@@ -300,13 +290,11 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
     }
     let unjailed = SUPERVISED_USER.run_unjailed(bed, &format!("python3 {connect}"));
     assert_eq!(unjailed.stdout.matches("open").count(), 7, "{unjailed:?}");
-    drop(server.stdin.take());
-    server.wait().unwrap();
+    drop(server);
 }
 
 fn own_servers(bed: &Bed) {
     // A port that somebody outside has, by another address than the command's own server.
-    let first = bed.first().to_string();
     let outside = file(
         bed,
         "
@@ -316,16 +304,7 @@ print('ready', flush=True)
 sys.stdin.read()
 ",
     );
-    let mut server = std::process::Command::new("nsenter")
-        .args([
-            "--target", &first, "--net", "--mount", "--pid", "--", "python3", &outside,
-        ])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = [0; 5];
-    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let server = Outside::serve(bed, &[&outside]);
     let script = file(
         bed,
         "
@@ -368,8 +347,7 @@ attempt(('127.0.0.5', port))
         assert_eq!(*closed, "127.0.0.5 7861 111");
         assert_eq!(*again, "127.0.0.5 7861 open");
     }
-    drop(server.stdin.take());
-    server.wait().unwrap();
+    drop(server);
 }
 
 /// More sockets than there may be at once, one after the other.

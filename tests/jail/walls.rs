@@ -3,7 +3,7 @@
 use test_support::bed::{Bed, unique};
 use test_support::hosts::DENIED;
 
-use crate::jail::{CALLERS, Caller, PROGRAM, ROOT, SUPERVISED_USER, USER};
+use crate::jail::{CALLERS, Caller, Outside, PROGRAM, ROOT, SUPERVISED_USER, USER};
 
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("its_rules_links_and_routes_are_not_its_own", configuration),
@@ -193,17 +193,7 @@ print('ready', flush=True)
 sys.stdin.read()
 "
     );
-    let first = bed.first().to_string();
-    let mut server = std::process::Command::new("nsenter")
-        .args([
-            "--target", &first, "--mount", "--net", "--pid", "--", "python3", "-c", &serve,
-        ])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = [0; 5];
-    std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let server = Outside::serve(bed, &["-c", &serve]);
     let script = format!(
         "
 import errno, socket
@@ -247,8 +237,7 @@ for path in {paths:?}:
     std::fs::write(bed.inside(&file), &script).unwrap();
     let unjailed = ROOT.run_unjailed(bed, &format!("python3 {file}")).stdout;
     assert_eq!(unjailed.matches("connected").count(), 4, "{unjailed}");
-    drop(server.stdin.take());
-    server.wait().unwrap();
+    drop(server);
     for path in paths {
         std::fs::remove_file(bed.inside(path)).unwrap();
     }

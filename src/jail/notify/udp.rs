@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::policy::canonical;
 use crate::sys::stand_in;
 
 /// The longest datagram.
@@ -262,10 +263,6 @@ pub(super) fn this_host(v6: bool) -> IpAddr {
     } else {
         Ipv4Addr::LOCALHOST.into()
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]
