@@ -4,6 +4,7 @@
 //! [`UpstreamAddr`], and the dialler takes nothing else, so a connection that nobody decided about
 //! cannot be written.
 
+mod advice;
 mod attempt;
 mod decide;
 mod denial;
@@ -24,6 +25,7 @@ mod source;
 pub mod text;
 mod tls;
 
+pub use advice::advice;
 pub use attempt::{Attempt, Protocol};
 pub use decide::{Denials, Policy};
 pub use denial::{Denial, Grounds};
