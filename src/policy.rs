@@ -21,7 +21,9 @@ mod path;
 mod permit;
 mod ports;
 pub mod rule;
+mod shared;
 mod source;
+pub mod suggest;
 pub mod text;
 mod tls;
 
