@@ -50,8 +50,9 @@ const SHARED: [&str; 38] = [
 
 /// Whether anybody can store data under this name.
 pub(super) fn is_shared(name: &Hostname) -> bool {
-    let pattern = |text: &&str| DomainPattern::parse(text).is_ok_and(|one| one.matches(name));
-    SHARED.iter().any(|text| pattern(&text))
+    SHARED
+        .iter()
+        .any(|text| DomainPattern::parse(text).is_ok_and(|one| one.matches(name)))
 }
 
 #[cfg(test)]

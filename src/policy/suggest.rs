@@ -5,6 +5,7 @@
 //! what was left out, with the reason; and each rule is needed (a property test checks both).
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::attempt::{Attempt, Protocol};
@@ -17,9 +18,12 @@ use super::permit::Verdict;
 use super::rule::{MAX_RULE, Rule};
 use super::shared::is_shared;
 use super::source::PolicySource;
+use crate::escape::clean;
 
 /// Different attempts that are told apart, at most; beyond them they are counted.
 const MAX_DIFFERENT: usize = 10_000;
+/// Longest text of a comment, in bytes.
+const MAX_COMMENT: usize = 512;
 /// An address on the internet, for all of them: where a name leads that isn't private.
 const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 /// Comparisons of an attempt with a rule that are made to find rules that nothing needs.
@@ -104,7 +108,7 @@ impl Session {
         let is_known = self.asked.contains_key(&asked);
         if is_known || self.asked.len() < MAX_DIFFERENT {
             let denied = seen.denied.clone();
-            let all = self.asked.entry(asked).or_insert(Seen {
+            let all = self.asked.entry(asked).or_insert_with(|| Seen {
                 denied,
                 ..Seen::default()
             });
@@ -430,6 +434,62 @@ fn times(count: u64) -> String {
     match count {
         1 => "once".to_owned(),
         _ => format!("{count} times"),
+    }
+}
+
+/// The policy file, with what was left out as comments at its end.
+impl fmt::Display for Suggestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "# What was done, as records have it. Read it before you use it."
+        )?;
+        f.write_str(if self.rules.is_empty() {
+            "allow: []\n"
+        } else {
+            "allow:\n"
+        })?;
+        for rule in &self.rules {
+            let SuggestedRule {
+                text,
+                count,
+                first,
+                shared,
+            } = rule;
+            let first = clean(first, MAX_COMMENT);
+            let shared = if *shared {
+                "; shared: anybody can store data there"
+            } else {
+                ""
+            };
+            writeln!(
+                f,
+                "  - {}   # {}, first {first}{shared}",
+                as_yaml(text),
+                times(*count)
+            )?;
+        }
+        if !self.left_out.is_empty() {
+            writeln!(f, "# Left out:")?;
+        }
+        self.left_out.iter().try_for_each(|LeftOut { what, why }| {
+            writeln!(
+                f,
+                "#   {}   ({})",
+                clean(what, MAX_COMMENT),
+                clean(why, MAX_COMMENT)
+            )
+        })
+    }
+}
+
+/// A rule as YAML takes it for one text.
+fn as_yaml(rule: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" =.,/_-*%+~".contains(&byte);
+    if rule.bytes().all(is_plain) {
+        rule.to_owned()
+    } else {
+        format!("'{}'", rule.replace('\'', "''"))
     }
 }
 

@@ -153,12 +153,12 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
     assert_eq!(
         rules,
         [
-            "  - domain=a.test   # once, 2026-05-01T10:00:00.000Z",
-            "  - domain=c.test   # once, 2026-05-01T10:00:00.000Z",
-            "  - domain=d.test   # once, 2026-05-01T10:00:00.000Z",
+            "  - domain=a.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - domain=c.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - domain=d.test   # once, first 2026-05-01T10:00:00.000Z",
             "  - 'method=GET domain=b.test path=/it''s/x:1,/y proto=http'   # 2 times, first 2026-05-01T10:00:00.000Z",
-            "  - proto=tcp domain=db.test port=5432 cidr=10.0.0.5/32   # once, 2026-05-01T10:00:00.000Z",
-            "  - proto=udp cidr=192.0.2.7/32 port=123   # once, 2026-05-01T10:00:00.000Z",
+            "  - proto=tcp domain=db.test port=5432 cidr=10.0.0.5/32   # once, first 2026-05-01T10:00:00.000Z",
+            "  - proto=udp cidr=192.0.2.7/32 port=123   # once, first 2026-05-01T10:00:00.000Z",
         ],
         "{policy}"
     );

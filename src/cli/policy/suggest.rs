@@ -17,11 +17,11 @@ use crate::cli::logs::host::HostArguments;
 use crate::cli::logs::period::Period;
 use crate::escape::clean;
 use crate::policy::rule::normalise_path;
-use crate::policy::suggest::{Asked, Seen, Session, Suggestion};
+use crate::policy::suggest::{Asked, Seen, Session};
 use crate::policy::{Hostname, Protocol};
 
-/// Longest text of a comment, in bytes.
-const MAX_COMMENT: usize = 512;
+/// Longest reason of a denial, in bytes.
+const MAX_REASON: usize = 512;
 
 /// `policy suggest`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &SuggestArguments) -> anyhow::Result<()> {
     let suggestion = session
         .suggest(&arguments.wildcard)
         .map_err(|hint| anyhow::anyhow!("--wildcard: {hint}"))?;
-    write(&suggestion, &mut io::stdout().lock())?;
+    write!(io::stdout().lock(), "{suggestion}")?;
     Ok(())
 }
 
@@ -98,7 +98,7 @@ fn is_wanted(attempt: &RecordedAttempt, period: Period) -> bool {
 
 fn add(attempt: &RecordedAttempt, session: &mut Session) {
     let line = &attempt.line;
-    let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_COMMENT);
+    let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_REASON);
     let seen = Seen {
         count: attempt.count(),
         first: line.first.as_ref().unwrap_or(&line.time).clone(),
@@ -141,50 +141,4 @@ fn add(attempt: &RecordedAttempt, session: &mut Session) {
 fn is_token(method: &str) -> bool {
     let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
     !method.is_empty() && method.bytes().all(is_of_one)
-}
-
-fn write(suggestion: &Suggestion, out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "# What containers did, as their records have it. Read it before you use it."
-    )?;
-    if suggestion.rules.is_empty() {
-        writeln!(out, "allow: []")?;
-    } else {
-        writeln!(out, "allow:")?;
-    }
-    for rule in &suggestion.rules {
-        let shared = if rule.shared {
-            "; shared: anybody can store data there"
-        } else {
-            ""
-        };
-        let first = clean(&rule.first, MAX_COMMENT);
-        let times = match rule.count {
-            1 => "once, ".to_owned(),
-            count => format!("{count} times, first "),
-        };
-        writeln!(out, "  - {}   # {times}{first}{shared}", quoted(&rule.text))?;
-    }
-    if !suggestion.left_out.is_empty() {
-        writeln!(out, "# Left out:")?;
-    }
-    for left in &suggestion.left_out {
-        let (what, why) = (
-            clean(&left.what, MAX_COMMENT),
-            clean(&left.why, MAX_COMMENT),
-        );
-        writeln!(out, "#   {what}   ({why})")?;
-    }
-    Ok(())
-}
-
-/// A rule as YAML takes it for one text.
-fn quoted(rule: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" =.,/_-*%+~".contains(&byte);
-    if rule.bytes().all(is_plain) {
-        rule.to_owned()
-    } else {
-        format!("'{}'", rule.replace('\'', "''"))
-    }
 }

@@ -216,6 +216,9 @@ proptest! {
         let wildcards: Vec<_> = wildcard.then(|| "*.test".to_owned()).into_iter().collect();
         let suggestion = session.suggest(&wildcards).unwrap();
         let policy = compiled(&suggestion.rules);
+        let file = crate::policy::text::parse_file("p.yaml", &suggestion.to_string()).unwrap();
+        let texts: Vec<_> = suggestion.rules.iter().map(|rule| rule.text.clone()).collect();
+        prop_assert_eq!(file.allow(), texts, "{}", suggestion);
         for asked in &kept {
             let is_listed = suggestion.left_out.iter().any(|left| left.what == asked.words());
             prop_assert_eq!(asked.denied_by(&policy).is_some(), is_listed, "{:?} {:#?}", asked, suggestion);
