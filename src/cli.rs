@@ -11,6 +11,7 @@ pub mod gen_seccomp;
 pub mod install;
 pub mod jail;
 pub mod logs;
+pub mod policy;
 mod short;
 pub mod status;
 
@@ -50,6 +51,8 @@ enum OperatorCommand {
     Doctor(doctor::DoctorArguments),
     /// Show what containers tried to reach, and whether it was allowed
     Logs(logs::LogsArguments),
+    /// Check policies, explain what they decide, and write them from records
+    Policy(policy::PolicyArguments),
     /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
 }
@@ -79,6 +82,12 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
         OperatorCommand::Jail(arguments) => {
             return jail::run(arguments).map_or_else(failed, ExitCode::from);
+        }
+        OperatorCommand::Policy(arguments) => {
+            return match policy::run(&arguments) {
+                Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+                outcome => outcome.unwrap_or_else(failed),
+            };
         }
         OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         OperatorCommand::Doctor(arguments) => doctor::run(arguments),
@@ -131,6 +140,7 @@ mod tests {
             "gen-seccomp",
             "doctor",
             "logs",
+            "policy",
             "status",
         ] {
             assert!(has_command(OsStr::new(word)), "{word}");
