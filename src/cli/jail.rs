@@ -9,6 +9,9 @@ use crate::jail::{self, Options, Publish, TypeChoice};
 use crate::policy::Mode;
 use crate::sys::reaper::ExitCode;
 
+/// What it does, for the list of all commands.
+pub(super) const ABOUT: &str = "Run one command with its network filtered, without a container";
+
 /// `jail`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -7,12 +7,15 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+
+use super::call_filter::Program;
 
 /// Where calls arrive that wait for an answer.
 #[derive(Debug)]
@@ -44,23 +47,15 @@ pub enum Answer {
 
 impl Listener {
     /// Has the calling thread's calls, and those of all that it starts, judged by this program for
-    /// good. Those for which it says `SECCOMP_RET_USER_NOTIF` arrive at what is given. The thread must
-    /// not be able to gain privileges any more (`no_new_privs`).
+    /// good. Those for which it says [`Verdict::Notify`] arrive at what is given. The thread must not be
+    /// able to gain privileges any more (`no_new_privs`).
     ///
     /// # Errors
     /// `EBUSY` where it has a listener already, `EINVAL` before Linux 5.0, what else seccomp(2) gives.
-    pub fn install(program: &[[u8; 8]]) -> io::Result<Self> {
-        /// Once taken, a call of ours isn't cut short by a signal that doesn't kill: it would be made
-        /// twice (Linux 5.19).
-        const FLAGS: libc::c_ulong =
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-        match seccomp(program, FLAGS) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                seccomp(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
-            }
-            installed => installed,
-        }
-        .map(Self)
+    ///
+    /// [`Verdict::Notify`]: super::call_filter::Verdict::Notify
+    pub fn install(program: &Program) -> io::Result<Self> {
+        program.install_with_listener().map(Self)
     }
 
     /// What another process installed and sent here.
@@ -105,11 +100,27 @@ impl Listener {
                         arguments: raw.data.args,
                     });
                 }
-                // Whoever made it was killed meanwhile.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOENT)) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+                // Whoever made it was killed meanwhile, or nobody is left.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    if self.is_over()? {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether nobody is left who could make a call (`POLLHUP`, Linux 5.9).
+    fn is_over(&self) -> io::Result<bool> {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::ZERO) {
+            Err(Errno::EINTR) => return Ok(false),
+            polled => polled?,
+        };
+        let [happened] = polled.map(|one| one.revents().unwrap_or(PollFlags::empty()));
+        Ok(happened.contains(PollFlags::POLLHUP))
     }
 
     /// Whether a call still waits: what was read in its thread's name before this is that thread's, not
@@ -222,34 +233,6 @@ const CONTINUE: u32 = 1;
 const SEND: u32 = 2;
 /// `O_CLOEXEC`, likewise.
 const CLOSES_ON_EXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
-
-#[expect(unsafe_code, reason = "no wrapper for seccomp(2) in libc or nix")]
-fn seccomp(program: &[[u8; 8]], flags: libc::c_ulong) -> io::Result<OwnedFd> {
-    let length =
-        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let program = libc::sock_fprog {
-        len: length,
-        // Eight bytes of any values are an instruction; the kernel copies them and checks each.
-        filter: program.as_ptr().cast_mut().cast(),
-    };
-    // SAFETY: `program` says where so many instructions lie, and lives during the call, which writes
-    // to none of them.
-    let listener = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &raw const program,
-        )
-    };
-    match i32::try_from(listener) {
-        Ok(listener) if listener >= 0 => {
-            // SAFETY: the kernel has just made it for us.
-            Ok(unsafe { OwnedFd::from_raw_fd(listener) })
-        }
-        _ => Err(io::Error::last_os_error()),
-    }
-}
 
 /// What a probe's memory holds.
 pub const PROBE: [u8; 16] = *b"boundary-shim: 1";
