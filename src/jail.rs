@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     reaper::end_descendants(Some(filter.pid()));
     let why = watched
         .as_ref()
-        .map_or_else(EndReason::failed, |_| EndReason::ContainerEnded);
+        .map_or_else(EndReason::failed, |_| EndReason::CommandEnded);
     let finished = filter.finish(why);
     let (code, totals) = (watched?, finished?);
     if options.summary {
