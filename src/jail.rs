@@ -146,7 +146,8 @@ fn watch(
                 None => std::future::pending().await,
             }
         };
-        init.go()?;
+        // Where it has failed by now, it has said why.
+        let _ = init.go();
         tokio::select! {
             // What the command did last is heard before what follows from it.
             biased;

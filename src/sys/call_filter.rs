@@ -279,3 +279,81 @@ impl Program {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use test_support::cbpf;
+
+    use super::*;
+
+    /// What a program says of a call of this machine.
+    fn said(program: &Program, number: u32, arguments: [u64; 6]) -> u32 {
+        let mut words = [0; cbpf::WORDS];
+        words[0] = number;
+        words[1] = MACHINE;
+        for (at, argument) in arguments.iter().enumerate() {
+            let [a, b, c, d, e, f, g, h] = argument.to_ne_bytes();
+            words[4 + 2 * at] = u32::from_ne_bytes([a, b, c, d]);
+            words[5 + 2 * at] = u32::from_ne_bytes([e, f, g, h]);
+        }
+        let said = cbpf::evaluate(program.instructions(), &words);
+        said.unwrap_or_else(|_| panic!("an invalid program"))
+    }
+
+    /// The same, by the rules themselves.
+    fn meant(rules: &Rules, number: u32, arguments: [u64; 6]) -> u32 {
+        let fits =
+            |(argument, bits, value): &Test| arguments[*argument as usize] & bits == value & bits;
+        let all = rules.by_call.get(&number).into_iter().flatten();
+        let mut fitting = all.filter(|(tests, _)| tests.iter().all(fits));
+        end(fitting
+            .next()
+            .map_or(rules.otherwise, |(_, verdict)| *verdict))
+        .k
+    }
+
+    fn a_test() -> impl Strategy<Value = Test> {
+        let bits = prop_oneof![Just(u64::MAX), Just(INT), 1_u64..8, Just(1 << 40)];
+        (0_u32..3, bits, 0_u64..4)
+            .prop_map(|(argument, bits, value)| (argument, bits, value & bits))
+    }
+
+    fn some_rules() -> impl Strategy<Value = Rules> {
+        let tests = proptest::collection::vec(a_test(), 0..3);
+        let rule = (0_i64..400, tests, 1_i32..5);
+        proptest::collection::vec(rule, 0..300).prop_map(|all| {
+            let mut rules = Rules::new(Verdict::Allow, Verdict::Kill);
+            for (call, tests, errno) in all {
+                rules.add(call, &tests, Verdict::Errno(errno));
+            }
+            rules
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_program_says_what_its_rules_say(
+            rules in some_rules(),
+            calls in proptest::collection::vec((0_u32..410, [0_u64..5, 0_u64..5, 0_u64..5]), 64),
+            high in 0_u64..2,
+        ) {
+            let program = rules.program().unwrap();
+            for (number, [a, b, c]) in calls {
+                let arguments = [a | high << 40, b, c, 0, 0, 0];
+                prop_assert_eq!(
+                    said(&program, number, arguments),
+                    meant(&rules, number, arguments)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_test_of_no_bits_is_none() {
+        let mut rules = Rules::new(Verdict::Allow, Verdict::Kill);
+        rules.add(7, &[(0, 0, 0)], Verdict::Errno(1));
+        let program = rules.program().unwrap();
+        assert_eq!(said(&program, 7, [9; 6]), end(Verdict::Errno(1)).k);
+    }
+}

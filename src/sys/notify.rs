@@ -16,6 +16,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::call_filter::Program;
+use super::process;
 
 /// Where calls arrive that wait for an answer.
 #[derive(Debug)]
@@ -250,6 +251,51 @@ pub fn probe() -> io::Result<()> {
     Ok(Errno::result(done).map(drop)?)
 }
 
+/// The same by connect(2) of this socket, which leads nowhere: for whoever waits for that, and is to try
+/// whether it can have the socket, too ([`socket_of`]).
+///
+/// # Errors
+/// What it is answered.
+#[expect(unsafe_code, reason = "its address is none")]
+pub fn probe_by(socket: &impl AsFd) -> io::Result<()> {
+    let length = u32::try_from(PROBE.len()).unwrap_or_default();
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the call reads so many bytes at most, which live for ever.
+    let done = unsafe { libc::connect(socket, PROBE.as_ptr().cast(), length) };
+    Ok(Errno::result(done).map(drop)?)
+}
+
+/// A descriptor of our own for what a thread has by this one (pidfd_getfd(2)): before Linux 6.9, what the
+/// first thread of its process has by it.
+///
+/// # Errors
+/// `EBADF` where it has none, what forbids it (ptrace(2), "access mode checking").
+#[expect(unsafe_code, reason = "no wrapper for these in libc or nix")]
+pub fn socket_of(thread: i32, descriptor: i32) -> io::Result<OwnedFd> {
+    /// Of a thread, not only of a process (its value in linux/pidfd.h).
+    const PIDFD_THREAD: i32 = libc::O_EXCL;
+    // SAFETY: takes a number and flags.
+    let open = |pid: i32, flags: i32| unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) };
+    let process = match process::opened(open(thread, PIDFD_THREAD)) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            process::opened(open(first_thread_of(thread)?, 0))
+        }
+        opened => opened,
+    }?;
+    // SAFETY: takes two descriptors and flags by value.
+    process::opened(unsafe {
+        libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), descriptor, 0)
+    })
+}
+
+/// The number of a thread's process.
+fn first_thread_of(thread: i32) -> io::Result<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status"))?;
+    let mut lines = status.lines();
+    let process = lines.find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    process.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// Reads of a thread's memory: all of `bytes`, or nothing.
 ///
 /// # Errors
@@ -307,5 +353,35 @@ fn whole(done: usize, wanted: usize) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(libc::EFAULT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::call_filter::{Rules, Verdict};
+    use super::*;
+
+    #[test]
+    fn when_nobody_is_left_who_could_call_nobody_is_waited_for() {
+        let end = std::thread::spawn(|| {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
+            rules.add(libc::SYS_getppid, &[], Verdict::Notify);
+            Listener::install(&rules.program().unwrap()).unwrap()
+        });
+        assert!(end.join().unwrap().receive().is_err());
+    }
+
+    #[test]
+    fn a_threads_socket_is_had_by_another_descriptor() {
+        let own = nix::unistd::gettid().as_raw();
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let had = socket_of(own, one.as_raw_fd()).unwrap();
+        assert_eq!(
+            nix::sys::stat::fstat(&had).unwrap().st_ino,
+            nix::sys::stat::fstat(&one).unwrap().st_ino
+        );
+        let none = socket_of(own, 1 << 20).unwrap_err();
+        assert_eq!(none.raw_os_error(), Some(libc::EBADF));
     }
 }

@@ -150,7 +150,8 @@ mod tests {
             words[4 + 2 * at] = u32::try_from(argument & 0xffff_ffff).unwrap();
             words[5 + 2 * at] = u32::try_from(argument >> 32).unwrap();
         }
-        cbpf::evaluate(program.instructions(), &words).unwrap_or_else(|_| panic!("an invalid program"))
+        cbpf::evaluate(program.instructions(), &words)
+            .unwrap_or_else(|_| panic!("an invalid program"))
     }
 
     fn errno(number: i32) -> u32 {

@@ -9,14 +9,11 @@ use landlock::{
 use nix::sched::CloneFlags;
 
 use super::filter;
-use crate::jail::inner::{Outer, TargetSide};
+use crate::jail::inner::{LISTENER, Outer, TargetSide};
 use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::{self, Kept};
 use crate::sys::call_filter::Program;
 use crate::sys::notify::{self, Listener};
-
-/// The word by which the listener is handed out.
-pub(super) const LISTENER: &str = "listener";
 
 /// What it gives up, and how.
 #[derive(Debug)]

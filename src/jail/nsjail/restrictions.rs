@@ -5,10 +5,9 @@
 
 use std::io;
 
-use anyhow::Context;
-use caps::{CapSet, Capability, CapsHashSet};
 use crate::sys::call_filter::{INT, Rules, Verdict};
 use crate::sys::confine;
+use caps::{CapSet, Capability, CapsHashSet};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,
 /// others' memory or the kernel, by which it could reach past the filter.
@@ -56,15 +55,6 @@ impl Kept {
     }
 }
 
-/// Gives up everything else, for good; and makes no user namespace, where that could undo a mask.
-///
-/// # Errors
-/// What can't be given up, named: nothing may be run then.
-pub(super) fn confine(kept: &Kept, no_user_namespaces: bool) -> anyhow::Result<()> {
-    kept.give_up_others().context("give up capabilities")?;
-    deny_calls(no_user_namespaces).context("deny system calls")
-}
-
 /// Families of sockets that are of the network namespace, or of none: Unix, IPv4, IPv6, netlink and
 /// packet sockets. AF_VSOCK isn't of it, and reaches the host of a virtual machine.
 const FAMILIES: [i32; 5] = [
@@ -75,11 +65,9 @@ const FAMILIES: [i32; 5] = [
     libc::AF_PACKET,
 ];
 
-fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
-    Ok(rules(no_user_namespaces).program()?.install()?)
-}
-
-fn rules(no_user_namespaces: bool) -> Rules {
+/// What the command may not call. `no_user_namespaces`: nor make a user namespace, where that could undo a
+/// mask.
+pub(super) fn rules(no_user_namespaces: bool) -> Rules {
     // 32-bit programs, whose calls have other numbers.
     let mut rules = Rules::new(Verdict::Allow, Verdict::Errno(libc::ENOSYS));
     rules.add_all(

@@ -17,10 +17,7 @@ pub(crate) fn must_be(ours: &call_filter::Program, theirs: &ScmpFilterContext) {
         when_false: one.jf,
         constant: one.k,
     });
-    let both = [
-        ours.collect(),
-        compile::export(theirs, big_endian).unwrap(),
-    ];
+    let both = [ours.collect(), compile::export(theirs, big_endian).unwrap()];
     let [ours, theirs] = both.map(|instructions| {
         let program = Program {
             instructions,
