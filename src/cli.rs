@@ -43,7 +43,7 @@ enum OperatorCommand {
     Install(install::InstallArguments),
     /// Remove the runtime from a container engine's configuration
     Uninstall(install::UninstallArguments),
-    /// Run one command with its network filtered, without a container
+    #[command(about = jail::ABOUT)]
     Jail(jail::JailArguments),
     /// Generate a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
@@ -57,18 +57,38 @@ enum OperatorCommand {
     Status(status::StatusArguments),
 }
 
+/// The one command that runs often, by itself: to put the words of all others together takes longer than
+/// some of what it runs.
+#[derive(Debug, Parser)]
+#[command(name = "boundary-shim")]
+enum Often {
+    #[command(about = jail::ABOUT)]
+    Jail(jail::JailArguments),
+}
+
+/// Reads the command's words.
+fn parse(arguments: Vec<OsString>) -> Result<OperatorCommand, clap::Error> {
+    if arguments.get(1).is_some_and(|word| word == JAIL) {
+        let Often::Jail(arguments) = Often::try_parse_from(arguments)?;
+        return Ok(OperatorCommand::Jail(arguments));
+    }
+    Ok(Operator::try_parse_from(arguments)?.command)
+}
+
+const JAIL: &str = "jail";
+
 /// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
-    word.to_str()
-        .is_some_and(|word| Operator::command().find_subcommand(word).is_some())
+    let mut words = word.to_str().into_iter();
+    words.any(|word| word == JAIL || Operator::command().find_subcommand(word).is_some())
 }
 
 /// Runs the command in `arguments` (the program's name first).
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let command = match Operator::try_parse_from(arguments) {
-        Ok(operator) => operator.command,
+    let command = match parse(arguments) {
+        Ok(command) => command,
         Err(error) => {
             // Help goes to stdout with code 0, a usage error to stderr with code 2. If the stream
             // is closed, nobody can be told.
@@ -128,6 +148,26 @@ mod tests {
         let verbs = VERBS.into_iter().filter(|verb| *verb != "help");
         for verb in verbs.chain(["--version", "-v", "--root", ""]) {
             assert!(!has_command(OsStr::new(verb)), "{verb}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_read_alone_is_read_as_among_all() {
+        Often::command().debug_assert();
+        for arguments in [
+            &["jail", "--help"][..],
+            &["jail", "--nonsense", "--", "x"],
+            &["jail"],
+            &["jail", "--allow", "domain=a.test", "--", "x", "--help"],
+        ] {
+            let words = || ["boundary-shim"].iter().chain(arguments).copied();
+            let alone = Often::try_parse_from(words()).map(|Often::Jail(jail)| jail);
+            let among = Operator::try_parse_from(words()).map(|operator| operator.command);
+            let alone = alone.map(OperatorCommand::Jail);
+            let said = |parsed: Result<OperatorCommand, clap::Error>| {
+                parsed.map_or_else(|error| error.to_string(), |parsed| format!("{parsed:?}"))
+            };
+            assert_eq!(said(alone), said(among), "{arguments:?}");
         }
     }
 

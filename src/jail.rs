@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     reaper::end_descendants(Some(filter.pid()));
     let why = watched
         .as_ref()
-        .map_or_else(EndReason::failed, |_| EndReason::ContainerEnded);
+        .map_or_else(EndReason::failed, |_| EndReason::CommandEnded);
     let finished = filter.finish(why);
     let (code, totals) = (watched?, finished?);
     if options.summary {
@@ -146,7 +146,8 @@ fn watch(
                 None => std::future::pending().await,
             }
         };
-        init.go()?;
+        // Where it has failed by now, it has said why.
+        let _ = init.go();
         tokio::select! {
             // What the command did last is heard before what follows from it.
             biased;
