@@ -17,12 +17,14 @@
     reason = "commands that run beside others, and files of a bed that is thrown away"
 )]
 
+mod clients;
 mod ends;
 mod jail;
 mod mistakes;
 mod network;
 mod supervised;
 mod walls;
+mod world;
 
 use libtest_mimic::Trial;
 use test_support::bed::Bed;
@@ -37,13 +39,26 @@ const GROUPS: [(&str, &[Test]); 5] = [
     ("mistakes", mistakes::TESTS),
 ];
 
+/// Those that visit [`world::World`].
+const WITH_PROGRAMS: [(&str, &[Test]); 1] = [("clients", clients::TESTS)];
+
 fn main() {
     let suite = Suite::begin(Needs::root(), up);
     let all = |(group, tests): &(&str, &'static [Test])| -> Vec<Trial> {
         let tests = tests.iter();
         tests.map(|test| suite.trial(group, *test)).collect()
     };
-    let trials = GROUPS.iter().flat_map(all).collect();
+    let needs = suite.needs.clone().and(world::needs);
+    let with_programs = |(group, tests): &(&str, &'static [Test])| -> Vec<Trial> {
+        let tests = tests.iter();
+        tests
+            .map(|test| suite.trial_needing(group, *test, &needs))
+            .collect()
+    };
+    let trials = GROUPS.iter().flat_map(all);
+    let trials = trials
+        .chain(WITH_PROGRAMS.iter().flat_map(with_programs))
+        .collect();
     suite.conclude(trials);
 }
 
