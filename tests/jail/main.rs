@@ -18,6 +18,7 @@
 )]
 
 mod clients;
+mod day;
 mod ends;
 mod jail;
 mod mistakes;
@@ -40,7 +41,7 @@ const GROUPS: [(&str, &[Test]); 5] = [
 ];
 
 /// Those that visit [`world::World`].
-const WITH_PROGRAMS: [(&str, &[Test]); 1] = [("clients", clients::TESTS)];
+const WITH_PROGRAMS: [(&str, &[Test]); 2] = [("clients", clients::TESTS), ("day", day::TESTS)];
 
 fn main() {
     let suite = Suite::begin(Needs::root(), up);
