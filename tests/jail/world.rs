@@ -145,7 +145,8 @@ fn build(folder: &Path) {
     let script = "set -e; from=$1 to=$2 cache=$3 get=$4
         cp \"$from\"/* \"$to\"/
         GO111MODULE=off GOFLAGS= CGO_ENABLED=1 GOCACHE=$cache go build -tags netcgo -o \"$to/go-libc\" \"$get\"
-        javac -d \"$to\" \"$from/Clients.java\"
+        javac -d \"$to\" \"$from\"/*.java
+        cp \"$(rustc --print sysroot)/bin/cargo\" \"$to/\"
         rustc --target \"$(uname -m)-unknown-linux-musl\" -O -o \"$to/musl\" \"$from/musl.rs\"
         ssh-keygen -q -t ed25519 -N '' -f \"$to/key\"; chown 1777 \"$to/key\"";
     let get = Path::new(REPOSITORY).join(get);
