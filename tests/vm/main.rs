@@ -16,6 +16,7 @@ mod control_groups;
 mod engine;
 mod filter;
 mod install;
+mod jail;
 mod machine;
 mod record;
 mod resolved;
@@ -27,7 +28,7 @@ use test_support::command::shell;
 type Test = (&'static str, fn(&Machine));
 
 /// Groups, whose names lead their tests'.
-const GROUPS: [(&str, &[Test]); 8] = [
+const GROUPS: [(&str, &[Test]); 9] = [
     ("install", install::TESTS),
     ("filter", filter::TESTS),
     ("control_groups", control_groups::TESTS),
@@ -35,6 +36,7 @@ const GROUPS: [(&str, &[Test]); 8] = [
     ("resolved", resolved::TESTS),
     ("record", record::TESTS),
     ("engine", engine::TESTS),
+    ("jail", jail::TESTS),
     ("uninstall", install::LAST),
 ];
 
