@@ -17,6 +17,8 @@
     reason = "commands that run beside others, and files of a bed that is thrown away"
 )]
 
+mod arrivals;
+mod attacks;
 mod ends;
 mod jail;
 mod mistakes;
@@ -27,13 +29,15 @@ mod walls;
 use libtest_mimic::Trial;
 use test_support::bed::Bed;
 use test_support::harness::{Suite, Test};
+use test_support::jail_attacks;
 use test_support::needs::Needs;
 
-const GROUPS: [(&str, &[Test]); 5] = [
+const GROUPS: [(&str, &[Test]); 6] = [
     ("network", network::TESTS),
     ("ends", ends::TESTS),
     ("walls", walls::TESTS),
     ("supervised", supervised::TESTS),
+    ("attacks", attacks::TESTS),
     ("mistakes", mistakes::TESTS),
 ];
 
@@ -43,7 +47,15 @@ fn main() {
         let tests = tests.iter();
         tests.map(|test| suite.trial(group, *test)).collect()
     };
-    let trials = GROUPS.iter().flat_map(all).collect();
+    let mut trials: Vec<Trial> = GROUPS.iter().flat_map(all).collect();
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test(
+        "security_md_names_tests_of_this_suite",
+        move || {
+            jail_attacks::must_be_tests_of("jail", &names);
+            Ok(())
+        },
+    ));
     suite.conclude(trials);
 }
 

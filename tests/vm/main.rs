@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
+use test_support::jail_attacks;
 use test_support::needs::not_here;
 
 mod apparmor;
@@ -71,5 +72,14 @@ fn main() {
             false => not_here(trial, "a machine"),
         }
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let mut trials: Vec<Trial> = trials.collect();
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test(
+        "security_md_names_tests_of_this_suite",
+        move || {
+            jail_attacks::must_be_tests_of("vm", &names);
+            Ok(())
+        },
+    ));
+    libtest_mimic::run(&arguments, trials).exit();
 }
