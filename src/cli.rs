@@ -11,6 +11,7 @@ pub mod gen_seccomp;
 pub mod install;
 pub mod jail;
 pub mod logs;
+pub mod policy;
 mod short;
 pub mod status;
 
@@ -42,7 +43,7 @@ enum OperatorCommand {
     Install(install::InstallArguments),
     /// Remove the runtime from a container engine's configuration
     Uninstall(install::UninstallArguments),
-    /// Run one command with its network filtered, without a container
+    #[command(about = jail::ABOUT)]
     Jail(jail::JailArguments),
     /// Generate a seccomp profile that lets a jail run inside a container
     GenSeccomp(gen_seccomp::GenSeccompArguments),
@@ -50,22 +51,44 @@ enum OperatorCommand {
     Doctor(doctor::DoctorArguments),
     /// Show what containers tried to reach, and whether it was allowed
     Logs(logs::LogsArguments),
+    /// Check policies, explain what they decide, and write them from records
+    Policy(policy::PolicyArguments),
     /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
 }
 
+/// The one command that runs often, by itself: to put the words of all others together takes longer than
+/// some of what it runs.
+#[derive(Debug, Parser)]
+#[command(name = "boundary-shim")]
+enum Often {
+    #[command(about = jail::ABOUT)]
+    Jail(jail::JailArguments),
+}
+
+/// Reads the command's words.
+fn parse(arguments: Vec<OsString>) -> Result<OperatorCommand, clap::Error> {
+    if arguments.get(1).is_some_and(|word| word == JAIL) {
+        let Often::Jail(arguments) = Often::try_parse_from(arguments)?;
+        return Ok(OperatorCommand::Jail(arguments));
+    }
+    Ok(Operator::try_parse_from(arguments)?.command)
+}
+
+const JAIL: &str = "jail";
+
 /// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
-    word.to_str()
-        .is_some_and(|word| Operator::command().find_subcommand(word).is_some())
+    let mut words = word.to_str().into_iter();
+    words.any(|word| word == JAIL || Operator::command().find_subcommand(word).is_some())
 }
 
 /// Runs the command in `arguments` (the program's name first).
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
-    let command = match Operator::try_parse_from(arguments) {
-        Ok(operator) => operator.command,
+    let command = match parse(arguments) {
+        Ok(command) => command,
         Err(error) => {
             // Help goes to stdout with code 0, a usage error to stderr with code 2. If the stream
             // is closed, nobody can be told.
@@ -79,6 +102,12 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         OperatorCommand::Uninstall(arguments) => install::uninstall(arguments),
         OperatorCommand::Jail(arguments) => {
             return jail::run(arguments).map_or_else(failed, ExitCode::from);
+        }
+        OperatorCommand::Policy(arguments) => {
+            return match policy::run(&arguments) {
+                Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+                outcome => outcome.unwrap_or_else(failed),
+            };
         }
         OperatorCommand::GenSeccomp(arguments) => gen_seccomp::run(&arguments),
         OperatorCommand::Doctor(arguments) => doctor::run(arguments),
@@ -123,6 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_is_read_alone_is_read_as_among_all() {
+        Often::command().debug_assert();
+        for arguments in [
+            &["jail", "--help"][..],
+            &["jail", "--nonsense", "--", "x"],
+            &["jail"],
+            &["jail", "--allow", "domain=a.test", "--", "x", "--help"],
+        ] {
+            let words = || ["boundary-shim"].iter().chain(arguments).copied();
+            let alone = Often::try_parse_from(words()).map(|Often::Jail(jail)| jail);
+            let among = Operator::try_parse_from(words()).map(|operator| operator.command);
+            let alone = alone.map(OperatorCommand::Jail);
+            let said = |parsed: Result<OperatorCommand, clap::Error>| {
+                parsed.map_or_else(|error| error.to_string(), |parsed| format!("{parsed:?}"))
+            };
+            assert_eq!(said(alone), said(among), "{arguments:?}");
+        }
+    }
+
+    #[test]
     fn every_command_is_the_operators() {
         for word in [
             "install",
@@ -131,6 +180,7 @@ mod tests {
             "gen-seccomp",
             "doctor",
             "logs",
+            "policy",
             "status",
         ] {
             assert!(has_command(OsStr::new(word)), "{word}");

@@ -18,6 +18,7 @@ mod nsjail;
 mod options;
 mod policy;
 mod ports;
+mod record_file;
 mod target;
 mod trust;
 
@@ -37,6 +38,7 @@ use inner::Handed;
 use jailed::{Beside, Jailed, Wanted};
 pub use options::{Options, Publish, Type, TypeChoice};
 use ports::Published;
+use record_file::RecordFile;
 use target::Target;
 use trust::TrustFolder;
 
@@ -65,7 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         target: &target,
     })?;
     // Not before there is a jail: one that can't be had leaves no record.
-    let record = Record::open(options, &source, &policy)?;
+    let (record, record_file) = Record::open(options, &source, &policy)?;
     // Not before the init was started: by this its number could not be mapped to its caller's.
     confine::allow_open_files(OPEN_FILES)?;
     reaper::take_orphans()?;
@@ -86,11 +88,14 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     reaper::end_descendants(Some(filter.pid()));
     let why = watched
         .as_ref()
-        .map_or_else(EndReason::failed, |_| EndReason::ContainerEnded);
+        .map_or_else(EndReason::failed, |_| EndReason::CommandEnded);
     let finished = filter.finish(why);
     let (code, totals) = (watched?, finished?);
     if options.summary {
         summarise(&totals);
+    }
+    if let Some(file) = record_file {
+        tell_of(&file, options.summary);
     }
     Ok(code)
 }
@@ -156,7 +161,8 @@ fn watch(
                 None => std::future::pending().await,
             }
         };
-        init.go()?;
+        // Where it has failed by now, it has said why.
+        let _ = init.go();
         tokio::select! {
             // What the command did last is heard before what follows from it.
             biased;
@@ -203,6 +209,15 @@ async fn pass_on(requests: &Requests, init: &Init) -> anyhow::Error {
         if let Err(error) = passed {
             return error;
         }
+    }
+}
+
+/// Says what became of the record's file: whatever was asked for, if somebody changed it.
+fn tell_of(file: &RecordFile, summary: bool) {
+    match file.doubt() {
+        (changed, true) => log::warn!("{changed}"),
+        (possible, false) if summary => log::info!("{possible}"),
+        _ => {}
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`UpstreamAddr`], and the dialler takes nothing else, so a connection that nobody decided about
 //! cannot be written.
 
+mod advice;
 mod attempt;
 mod decide;
 mod denial;
@@ -20,10 +21,13 @@ mod path;
 mod permit;
 mod ports;
 pub mod rule;
+mod shared;
 mod source;
+pub mod suggest;
 pub mod text;
 mod tls;
 
+pub use advice::advice;
 pub use attempt::{Attempt, Protocol};
 pub use decide::{Denials, Policy};
 pub use denial::{Denial, Grounds};

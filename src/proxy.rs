@@ -360,12 +360,13 @@ async fn told_to_end(termination: &Termination) -> io::Error {
     told
 }
 
-/// Waits for the end; where it is the container's, for what it said last to arrive.
+/// Waits for the end; where nothing is wrong, for what was said last to arrive.
 async fn until_over(followed: &Followed<'_>, streams: &Streams) -> anyhow::Result<EndReason> {
     let why = followed.heed().await?;
     let end = Instant::now() + LAST_BYTES;
     let arrives = || followed.journal.ending() > 0 || streams.have_something_under_way();
-    while why == EndReason::ContainerEnded && arrives() && Instant::now() < end {
+    let is_wrong = matches!(why, EndReason::Failed(_));
+    while !is_wrong && arrives() && Instant::now() < end {
         tokio::time::sleep(LOOKED).await;
     }
     Ok(why)

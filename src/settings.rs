@@ -13,7 +13,7 @@ mod parse;
 pub mod select;
 mod values;
 
-pub use load::{load, read_trusted};
+pub use load::{load, policy_files, read_trusted};
 pub use parse::parse;
 pub use values::{
     Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_FILE, DEFAULT_POLICIES, HostNetwork,

@@ -1,6 +1,7 @@
 //! Raw system calls. All `unsafe` lives here; depends on no other module of this crate.
 
 pub mod buffers;
+pub mod call_filter;
 pub mod channel;
 pub mod clock;
 pub mod confine;

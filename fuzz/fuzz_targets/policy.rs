@@ -12,8 +12,8 @@ fuzz_target!(|text: &str| {
     match parse_file("f.yaml", text) {
         Ok(file) => {
             let source = PolicySource {
-                allow: file.allow,
-                deny: file.deny,
+                allow: file.allow(),
+                deny: file.deny(),
                 ..PolicySource::default()
             };
             decide(&Policy::compile(&source).expect("its rules were checked"));

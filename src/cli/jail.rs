@@ -9,6 +9,9 @@ use crate::jail::{self, Options, Publish, TypeChoice};
 use crate::policy::Mode;
 use crate::sys::reaper::ExitCode;
 
+/// What it does, for the list of all commands.
+pub(super) const ABOUT: &str = "Run one command with its network filtered, without a container";
+
 /// `jail`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,12 +23,10 @@ Types: nsjail    user and network namespaces of its own; needs the right to make
        landjail  the same, and Landlock has to be there (Linux 6.7)
        auto      nsjail, else notify; says which on standard error
 
-nsjail keeps the command from Unix sockets of name services, message buses, systemd and container engines; others stay open to it
-(an SSH agent's, a terminal multiplexer's), and what serves there acts unfiltered. A daemon that makes its socket anew while the
-command runs, in a directory that it shares with others (/run/docker.sock), is open to it from then on.
-
-notify and landjail shut all Unix sockets but the command's own and those that --allow-socket names; one such supervisor can be had for
-a process, so not within another. Where all of the jail's processes are killed in one moment, what is left has no network.
+All shut every Unix socket but the command's own and those that --allow-socket names (an SSH agent's: --allow-socket $SSH_AUTH_SOCK).
+It takes a supervisor that the kernel asks before each connection; one can be had for a process, so not within another. There
+notify and landjail can't be had, and nsjail hides the sockets of name services, message buses, systemd and container engines, which it says:
+others stay open to it then, and what serves there acts unfiltered. Where all of the jail's processes are killed in one moment, what is left has no network.
 
 Example: boundary-shim jail --allow domain=example.com -- curl https://example.com/")]
 pub struct JailArguments {

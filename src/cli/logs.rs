@@ -4,11 +4,11 @@
 //! a record's attempts as they come, `summary` adds them up, and `pruning` removes old records.
 //! [`crate::audit::reader`] reads the files.
 
-mod choice;
-mod host;
+pub(in crate::cli) mod choice;
+pub(in crate::cli) mod host;
 mod last;
 mod listing;
-mod period;
+pub(in crate::cli) mod period;
 mod pruning;
 mod repeats;
 mod running;

@@ -8,8 +8,9 @@ use anyhow::{Context, anyhow};
 use tokio::sync::mpsc;
 
 use super::options::Options;
+use super::record_file::RecordFile;
 use crate::audit::line::About;
-use crate::audit::{AtPath, Journal, JournalStatus, Renew, Stream};
+use crate::audit::{Journal, JournalStatus, Renew, Stream};
 use crate::control::FilterReport;
 use crate::gateway::links::Links;
 use crate::policy::{Exit, GivenNames, Hostname, Policy, PolicySource, is_public};
@@ -104,7 +105,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Opens it where it was asked for.
+    /// Opens it where it was asked for; with its file, where that is one.
     ///
     /// # Errors
     /// It can't be written.
@@ -112,27 +113,26 @@ impl Record {
         options: &Options,
         source: &PolicySource,
         policy: &Policy,
-    ) -> anyhow::Result<Self> {
-        let (journal, renew) = open(options, about(source, policy))?;
-        Ok(Self { journal, renew })
+    ) -> anyhow::Result<(Self, Option<RecordFile>)> {
+        let about = about(source, policy);
+        let name = format!("jail-{}", std::process::id());
+        let Some(path) = &options.log else {
+            let (journal, renew) = to_standard_error(&name, about)?;
+            return Ok((Self { journal, renew }, None));
+        };
+        let failed = || format!("can't write the record to {}", path.display());
+        let journal = Journal::open(path, &name, about).with_context(failed)?;
+        let file = RecordFile::at(path).with_context(failed)?;
+        let renew = file.further();
+        Ok((Self { journal, renew }, Some(file)))
     }
 }
 
-fn open(options: &Options, about: About) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
-    let name = format!("jail-{}", std::process::id());
-    match &options.log {
-        Some(path) => {
-            let journal = Journal::open(path, &name, about)
-                .with_context(|| format!("can't write the record to {}", path.display()))?;
-            Ok((journal, Box::new(AtPath::new(path))))
-        }
-        None => {
-            let stderr = io::stderr().as_fd().try_clone_to_owned();
-            let stderr = File::from(stderr.context("standard error is closed")?);
-            let journal = Journal::to_stream(stderr.try_clone()?, &name, about)?;
-            Ok((journal, Box::new(Stream::of(stderr))))
-        }
-    }
+fn to_standard_error(name: &str, about: About) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
+    let stderr = io::stderr().as_fd().try_clone_to_owned();
+    let stderr = File::from(stderr.context("standard error is closed")?);
+    let journal = Journal::to_stream(stderr.try_clone()?, name, about)?;
+    Ok((journal, Box::new(Stream::of(stderr))))
 }
 
 fn about(source: &PolicySource, policy: &Policy) -> About {

@@ -54,6 +54,9 @@ impl Outer<'_> {
     }
 }
 
+/// The word that comes with where a command's calls arrive that wait.
+pub(crate) const LISTENER: &str = "listener";
+
 /// A descriptor that was handed out, and what it is.
 #[derive(Debug)]
 pub(crate) struct Handed {

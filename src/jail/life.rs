@@ -4,7 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use caps::Capability;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::inner::{Outer, TargetSide, ToInner, ToJail};
 use super::target::{self, Target};
@@ -30,9 +32,7 @@ fn reap(outer: &Channel, mut side: impl TargetSide, target: &Target) -> anyhow::
     };
     side.settle(&Outer(outer))?;
     Outer(outer).tell(&ToJail::Settled)?;
-    let Some(ToInner::Go) = hear(outer)? else {
-        return Ok(FAILED);
-    };
+    // The filter starts meanwhile. All waits for the jail's word when it is about to run.
     let callers = CallersSignals::kept()?;
     let ends = Ends::awaited()?;
     reaper::take_orphans()?;
@@ -57,10 +57,14 @@ fn init(
     let ends = Ends::awaited()?;
     reaper::take_orphans()?;
     let itself = std::process::id().cast_signed();
-    let child = Child::start(|| told(outer, || run(outer, itself, side, target, callers)))?;
+    let go = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
+    let child = Child::start(|| {
+        let life = || run(outer, itself, &go, side, target, callers);
+        told(outer, life)
+    })?;
     let ended = settle_down().map_err(anyhow::Error::from).and_then(|()| {
         let above = [outer.as_fd(), reaper.as_fd()];
-        await_end(&ends, &above, child.pid(), Some(outer))
+        await_end(&ends, &above, child.pid(), Some((outer, &go)))
     });
     end_all(target);
     let code = ended?;
@@ -71,17 +75,20 @@ fn init(
 }
 
 /// Waits until this child has ended, and gives how; none where somebody above is gone. `heard`: does
-/// meanwhile what the jail says.
+/// meanwhile what the jail says, and passes on by the other that the child may run.
 fn await_end(
     ends: &Ends,
     above: &[BorrowedFd<'_>],
     child: i32,
-    heard: Option<&Channel>,
+    heard: Option<(&Channel, &EventFd)>,
 ) -> anyhow::Result<Option<ExitCode>> {
     loop {
         match (wait(ends, above, heard.is_some())?, heard) {
             (Event::Gone, _) => return Ok(None),
-            (Event::Heard, Some(outer)) => match hear(outer)? {
+            (Event::Heard, Some((outer, go))) => match hear(outer)? {
+                Some(ToInner::Go) => {
+                    go.write(1)?;
+                }
                 Some(ToInner::Signal(number)) => signal::send(child, number),
                 Some(ToInner::Connect(port)) => connect(outer, port)?,
                 _ => {}
@@ -115,6 +122,7 @@ fn connect(outer: &Channel, port: u16) -> io::Result<()> {
 fn run(
     outer: &Channel,
     init: i32,
+    go: &EventFd,
     mut side: impl TargetSide,
     target: &Target,
     callers: &CallersSignals,
@@ -122,10 +130,21 @@ fn run(
     callers.restore()?;
     side.confine(&Outer(outer))?;
     confine::end_with_parent(init)?;
+    // If nobody is left who would say so, this ends with the init.
+    await_go(go)?;
     let error = target.become_it();
     let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
     Outer(outer).tell(&ToJail::CantRun(errno))?;
     Ok(target::code_of(&error).into())
+}
+
+fn await_go(go: &EventFd) -> io::Result<()> {
+    loop {
+        match go.read() {
+            Err(Errno::EINTR) => {}
+            told => return Ok(told.map(drop)?),
+        }
+    }
 }
 
 /// Does a task, and tells the jail why it failed. (Where the jail is gone, there is nobody to be
@@ -173,7 +192,7 @@ fn wait(ends: &Ends, above: &[BorrowedFd<'_>], heard: bool) -> io::Result<Event>
     );
     loop {
         match poll(&mut polled, PollTimeout::NONE) {
-            Err(nix::errno::Errno::EINTR) => continue,
+            Err(Errno::EINTR) => continue,
             polled => polled?,
         };
         let happened: Vec<PollFlags> = polled

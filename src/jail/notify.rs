@@ -19,6 +19,7 @@ mod datagrams;
 pub mod filter;
 pub mod loopback;
 pub mod message;
+pub(super) mod pool;
 mod ports;
 pub mod request;
 mod side;
@@ -27,7 +28,7 @@ mod supervisor;
 mod tcp;
 mod udp;
 mod unix;
-mod unix_sockets;
+pub(super) mod unix_sockets;
 
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ use caps::Capability;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::init::Init;
-use super::inner::Handed;
+use super::inner::{Handed, LISTENER};
 use super::jailed::{Jailed, Wanted};
 use super::nsjail::masks::Masks;
 use super::options::Type;
@@ -44,15 +45,15 @@ use crate::jail::nsjail::restrictions::Kept;
 use crate::proxy::{Sockets, told};
 use crate::sys::notify::{self, Answer, Listener};
 use crate::sys::{confine, stand_in};
-use side::{LISTENER, Landlock, Side};
+use side::{Landlock, Side};
 use supervisor::{Post, Supervisor};
 
 /// What of the descriptors that this process may have is left for all else.
 const KEPT_FREE: u64 = 256;
 /// Descriptors that one socket takes at most.
 const EACH: u64 = 3;
-/// Threads that answer from the beginning.
-const THREADS: usize = 2;
+/// Threads that answer, at most. One waits as long as a Unix socket's server takes no connection.
+const THREADS: usize = 64;
 
 /// Jails the command.
 ///
@@ -132,9 +133,7 @@ async fn supervise(
     listener.run_in_turns();
     see(&listener)?;
     let supervisor = Arc::new(Supervisor::new(post(listener))?);
-    for _ in 0..THREADS {
-        supervisor.answer_by_another()?;
-    }
+    pool::answer(Arc::clone(&supervisor), THREADS)?;
     let (failed, ends) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("datagrams".to_owned())

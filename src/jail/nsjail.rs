@@ -4,6 +4,7 @@
 //! The filter stays outside, and dials as its caller does. Its sockets are opened inside and handed
 //! out; those that answer datagrams are raw, so that nobody of ours has to be inside.
 
+mod judge;
 pub(super) mod masks;
 mod network;
 pub(super) mod restrictions;
@@ -18,12 +19,15 @@ use nix::sched::CloneFlags;
 
 use super::init::Init;
 use super::inner::{Handed, Outer, TargetSide};
-use super::jailed::{Beside, Jailed, Wanted};
+use super::jailed::{Jailed, Wanted};
 use super::options::Type;
 use super::ports;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
+use crate::sys::call_filter::Verdict;
+use crate::sys::netlink::UnixSockets;
 use crate::sys::{confine, socket};
+use judge::UNIX_SOCKETS;
 use masks::Masks;
 use restrictions::Kept;
 
@@ -64,21 +68,32 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
         Some((port, listener))
     });
     let ports: Vec<(u16, OwnedFd)> = ports.collect();
+    let (own, each): (Vec<_>, Vec<_>) =
+        each.into_iter().partition(|(what, _)| what == UNIX_SOCKETS);
+    let (_, own) = own
+        .into_iter()
+        .next()
+        .context("nsjail: nothing tells of its Unix sockets")?;
+    let own = UnixSockets::from_descriptor(own);
     let sockets = Sockets::from_handed(each).context("take the filter's sockets")?;
+    let allowed = wanted.options.allow_sockets.clone();
     Ok(Jailed {
         jail_type: Type::Nsjail,
         sockets,
         init,
-        beside: (!ports.is_empty()).then(|| lead_outside(ports)),
+        beside: Some(Box::new(|handed| {
+            Box::pin(async move {
+                tokio::select! {
+                    failed = ports::lead_outside(ports) => failed,
+                    failed = judge::judge(handed, own, allowed) => failed,
+                }
+            })
+        })),
     })
 }
 
 /// The word, before the port, for a listener that leads to a port of this host.
 const HOST_PORT: &str = "host port ";
-
-fn lead_outside(ports: Vec<(u16, OwnedFd)>) -> Beside {
-    Box::new(|_| Box::pin(ports::lead_outside(ports)))
-}
 
 /// What happens inside.
 struct Inside {
@@ -110,11 +125,16 @@ impl TargetSide for Inside {
                 .and_then(|listener| outer.hand(&format!("{HOST_PORT}{port}"), listener.as_fd()))
                 .with_context(|| format!("open port {port} of this host to the command"))?;
         }
+        judge::hand_out_sockets(outer)?;
         self.masks.put_on()
     }
 
-    fn confine(&mut self, _: &Outer<'_>) -> anyhow::Result<()> {
-        restrictions::confine(&self.kept, self.masks.must_last())
+    fn confine(&mut self, outer: &Outer<'_>) -> anyhow::Result<()> {
+        self.kept.give_up_others().context("give up capabilities")?;
+        let rules = restrictions::rules(self.masks.must_last());
+        let mut judged = rules.clone();
+        judged.add(libc::SYS_connect, &[], Verdict::Notify);
+        judge::install(&judged, &rules, outer).context("deny system calls")
     }
 }
 

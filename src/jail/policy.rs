@@ -29,8 +29,8 @@ pub(super) fn source(options: &Options) -> anyhow::Result<PolicySource> {
             |name| name.to_string_lossy().into_owned(),
         ),
         mode: options.mode,
-        allow: [file.allow, options.allow.clone()].concat(),
-        deny: [file.deny, options.deny.clone()].concat(),
+        allow: [file.allow(), options.allow.clone()].concat(),
+        deny: [file.deny(), options.deny.clone()].concat(),
         tls: file.tls,
         ..PolicySource::default()
     })

@@ -10,9 +10,9 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::io::copy_bidirectional;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::init::Init;
 use super::options::Publish;
@@ -53,79 +53,103 @@ impl Published {
         init: &Init,
         mut answers: mpsc::UnboundedReceiver<Option<OwnedFd>>,
     ) -> anyhow::Error {
-        let limit = Arc::new(Semaphore::new(CONNECTIONS));
-        let (give, mut given) = mpsc::channel(1);
-        for (listener, inside) in self.0 {
-            let taken = take(listener, inside, Arc::clone(&limit), give.clone());
-            tokio::spawn(taken);
-        }
+        let mut taken = take_all(self.0);
         let mut waiting = VecDeque::new();
         loop {
             tokio::select! {
-                Some((port, stream, permit)) = given.recv() => {
-                    if let Err(error) = init.connect(port) {
-                        return error;
+                Some(one) = taken.recv() => {
+                    let asked = one.map_err(anyhow::Error::from).and_then(|one| {
+                        init.connect(one.port).map(|()| one)
+                    });
+                    match asked {
+                        Ok(one) => waiting.push_back(one),
+                        Err(error) => return error,
                     }
-                    waiting.push_back((stream, permit));
                 }
                 Some(answer) = answers.recv() => {
-                    let (Some((stream, permit)), Some(other)) = (waiting.pop_front(), answer) else {
-                        continue;
-                    };
-                    tokio::spawn(async move {
-                        // Whoever has ended ends the other.
-                        let _ = relay(stream, TcpStream::from(other)).await;
-                        drop(permit);
-                    });
+                    if let (Some(one), Some(other)) = (waiting.pop_front(), answer) {
+                        tokio::spawn(one.relay(TcpStream::from(other)));
+                    }
                 }
             }
         }
-    }
-}
-
-type Taken = (
-    u16,
-    tokio::net::TcpStream,
-    tokio::sync::OwnedSemaphorePermit,
-);
-
-async fn take(
-    listener: TcpListener,
-    inside: u16,
-    limit: Arc<Semaphore>,
-    give: mpsc::Sender<Taken>,
-) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    loop {
-        let permit = Arc::clone(&limit).acquire_owned().await?;
-        let (stream, _) = accepted(|| listener.accept()).await?;
-        give.send((inside, stream, permit)).await?;
     }
 }
 
 /// Passes what comes to these listeners, which are the jail's, on to the same ports of this host.
 pub(super) async fn lead_outside(listeners: Vec<(u16, OwnedFd)>) -> anyhow::Error {
-    let limit = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut loops = tokio::task::JoinSet::new();
-    for (port, listener) in listeners {
-        loops.spawn(lead(port, TcpListener::from(listener), Arc::clone(&limit)));
+    let listeners = listeners.into_iter();
+    let mut taken = take_all(listeners.map(|(port, listener)| (TcpListener::from(listener), port)));
+    loop {
+        match taken.recv().await {
+            // Where nobody is there, its client is told so by the end.
+            Some(Ok(one)) => match socket::to_own_port(one.port) {
+                Ok(other) => drop(tokio::spawn(one.relay(other))),
+                Err(_) => continue,
+            },
+            Some(Err(error)) => return error.into(),
+            // There is none.
+            None => std::future::pending().await,
+        }
     }
-    let ended = loops.join_next().await;
-    let error = ended.and_then(|ended| ended.ok()?.err());
-    error.unwrap_or_else(|| anyhow!("a port of this host is not served any more"))
 }
 
-async fn lead(port: u16, listener: TcpListener, limit: Arc<Semaphore>) -> anyhow::Result<()> {
+/// A connection that was accepted.
+struct Taken {
+    /// The port that its listener stands for.
+    port: u16,
+    stream: tokio::net::TcpStream,
+    /// Its place among those at once.
+    place: OwnedSemaphorePermit,
+}
+
+/// Takes the connections that come to these listeners, each of which stands for a port. The first error
+/// is the last that is given.
+fn take_all(
+    listeners: impl IntoIterator<Item = (TcpListener, u16)>,
+) -> mpsc::Receiver<io::Result<Taken>> {
+    let limit = Arc::new(Semaphore::new(CONNECTIONS));
+    let (give, given) = mpsc::channel(1);
+    for (listener, port) in listeners {
+        let (limit, give) = (Arc::clone(&limit), give.clone());
+        tokio::spawn(async move {
+            if let Err(error) = take(listener, port, limit, &give).await {
+                // Nobody waits for it any more at the end.
+                let _ = give.send(Err(error)).await;
+            }
+        });
+    }
+    given
+}
+
+async fn take(
+    listener: TcpListener,
+    port: u16,
+    limit: Arc<Semaphore>,
+    give: &mpsc::Sender<io::Result<Taken>>,
+) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
-        let permit = Arc::clone(&limit).acquire_owned().await?;
+        let place = Arc::clone(&limit).acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
         let (stream, _) = accepted(|| listener.accept()).await?;
-        tokio::spawn(async move {
-            if let Ok(other) = socket::to_own_port(port) {
-                let _ = relay(stream, other).await;
-            }
-            drop(permit);
-        });
+        let one = Taken {
+            port,
+            stream,
+            place,
+        };
+        if give.send(Ok(one)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl Taken {
+    /// Moves bytes both ways until both have ended.
+    async fn relay(self, other: TcpStream) {
+        // Whoever has ended ends the other.
+        let _ = relay(self.stream, other).await;
+        drop(self.place);
     }
 }
 

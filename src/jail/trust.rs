@@ -4,6 +4,8 @@
 //! Invariant: the folder is gone when the command is, whichever of our processes is killed. What is in
 //! it is nobody's secret; whoever changes it changes whom the command trusts, and not what is allowed.
 
+mod java;
+
 use std::ffi::{CString, OsString};
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -22,16 +24,20 @@ use crate::spec::trust::{AUTHORITY, ROOTS, variables};
 use crate::sys::{file, random};
 
 /// Variables by which the caller may have named roots of its own.
-const NAMED_BY: [&str; 4] = [
+const NAMED_BY: [&str; 5] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
     "REQUESTS_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
+    "npm_config_cafile",
 ];
 
 /// The files of one jail. They are removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct TrustFolder(PathBuf);
+
+/// What Java trusts.
+const JAVA: &str = "java";
 
 impl TrustFolder {
     /// Makes them, and opens for the filter what it is to add its certificate to.
@@ -56,8 +62,14 @@ impl TrustFolder {
         folder.write(AUTHORITY, b"").context(failed)?;
         let all = certificates::to_pem(&roots);
         folder.write(ROOTS, all.as_bytes()).context(failed)?;
-        let open = |name: &str| Ok((trust::open(&folder.0.join(name))?, StoreFormat::Pem));
-        let stores = [AUTHORITY, ROOTS].map(open).into_iter();
+        folder.write(JAVA, &java::store(&roots)).context(failed)?;
+        let stores = [
+            (AUTHORITY, StoreFormat::Pem),
+            (ROOTS, StoreFormat::Pem),
+            (JAVA, StoreFormat::Jks),
+        ];
+        let open = |(name, format)| Ok((trust::open(&folder.0.join(name))?, format));
+        let stores = stores.into_iter().map(open);
         let stores = stores.collect::<io::Result<Vec<_>>>().context(failed)?;
         Ok((folder, Trust { roots, stores }))
     }
@@ -69,8 +81,9 @@ impl TrustFolder {
 
     /// The variables that name them.
     pub(super) fn variables(&self) -> Vec<CString> {
-        let all = variables(&self.0).into_iter();
-        all.filter_map(|entry| CString::new(OsString::from(entry).into_vec()).ok())
+        let all = variables(&self.0).into_iter().map(OsString::from);
+        all.chain([java::variable(&self.0.join(JAVA))])
+            .filter_map(|entry| CString::new(entry.into_vec()).ok())
             .collect()
     }
 
@@ -96,9 +109,14 @@ pub(super) fn remove(folder: &Path) {
 }
 
 fn roots_in(path: &Path) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    certificates::from_pem(&read(path))
+}
+
+/// What is in a file of the caller's choice; nothing where that can't be read.
+fn read(path: &Path) -> Vec<u8> {
     let path = std::fs::canonicalize(path);
     let text = path.and_then(|path| file::read_regular(&path, STORE_LIMIT));
-    certificates::from_pem(&text.unwrap_or_default())
+    text.unwrap_or_default()
 }
 
 /// An empty folder that is ours, in the first place where one can be made.

@@ -19,7 +19,7 @@ use super::permit::{Permit, PermittedTarget, RuleChain, Verdict};
 use super::ports::{self, CapturedPorts};
 use super::rule::Rule;
 use super::source::{Mode, PolicySource};
-use super::text::{self, Mistake};
+use super::text::{self, List, Mistake};
 use super::tls::TlsPolicy;
 
 mod interception;
@@ -57,15 +57,15 @@ impl Policy {
         let origin = format!("policy {}", source.name);
         let mut mistakes = Vec::new();
         let tls = TlsPolicy::compile(&origin, &source.tls, &mut mistakes);
-        let mut rules = |texts: &[String]| text::compile(&origin, texts, &mut mistakes);
+        let mut rules = |list, texts: &[String]| text::compile(&origin, list, texts, &mut mistakes);
         let policy = Self {
             name: source.name.clone(),
             mode: source.mode,
             note: source.note.clone(),
-            allow: rules(&source.allow),
-            deny: rules(&source.deny),
-            annotated: rules(&source.annotated),
-            ceiling: rules(&source.ceiling),
+            allow: rules(List::Allow, &source.allow),
+            deny: rules(List::Deny, &source.deny),
+            annotated: rules(List::Allow, &source.annotated),
+            ceiling: rules(List::Allow, &source.ceiling),
             tls,
         };
         if mistakes.is_empty() {

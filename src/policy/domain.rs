@@ -46,6 +46,11 @@ impl DomainPattern {
         Ok(Self { any_prefix, labels })
     }
 
+    /// Whether it is `*`, every name that there is.
+    pub(super) fn is_any(&self) -> bool {
+        self.any_prefix && self.labels.is_empty()
+    }
+
     /// Whether it stands for more names than one.
     pub(super) fn is_pattern(&self) -> bool {
         self.any_prefix || self.labels.iter().any(Option::is_none)
@@ -58,6 +63,20 @@ impl DomainPattern {
         let labels = labels.map(|label| label.as_deref().unwrap_or("x"));
         let labels: Vec<_> = prefix.into_iter().chain(labels).collect();
         Hostname::parse(&labels.join(".")).ok()
+    }
+
+    /// Whether every name that `other` matches, this matches, too.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        let fits =
+            |(own, others): (&Option<Box<str>>, &Option<Box<str>>)| own.is_none() || own == others;
+        let is_longer = other.labels.len() > self.labels.len();
+        let ends = match (self.any_prefix, other.any_prefix) {
+            (true, true) => other.labels.len() >= self.labels.len(),
+            (true, false) => is_longer,
+            (false, true) => false,
+            (false, false) => other.labels.len() == self.labels.len(),
+        };
+        ends && self.labels.iter().zip(&other.labels).all(fits)
     }
 
     pub(super) fn matches(&self, name: &Hostname) -> bool {
@@ -174,7 +193,18 @@ mod tests {
         }
     }
 
+    /// Patterns and names of few letters, so that they meet.
+    const FEW: &str = "(\\*|a|b)(\\.(\\*|a|b)){0,3}\\.(a|b)";
+
     proptest! {
+        #[test]
+        fn a_pattern_that_has_all_of_another_matches_its_names(one in FEW, other in FEW, name in "(a|b)(\\.(a|b)){0,5}") {
+            let read = |text: &str| DomainPattern::parse(text).unwrap();
+            if read(&one).has_all_of(&read(&other)) && matches(&other, &name) {
+                prop_assert!(matches(&one, &name), "{one} {other} {name}");
+            }
+        }
+
         #[test]
         fn any_text_is_judged_without_a_panic(text in any::<String>()) {
             let _ = DomainPattern::parse(&text);

@@ -109,8 +109,8 @@ mod tests {
         let of = |text: &str| {
             let file = parse_file("npm.yaml", text).expect("a policy");
             PolicySource {
-                allow: file.allow,
-                deny: file.deny,
+                allow: file.allow(),
+                deny: file.deny(),
                 ..source()
             }
             .hash()

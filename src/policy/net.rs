@@ -59,6 +59,11 @@ pub(super) fn names_private(range: &IpNet) -> bool {
     PRIVATE.iter().any(|(private, _)| private.contains(range))
 }
 
+/// Whether there is no address in this range that a rule could open.
+pub(super) fn is_never_open(range: &IpNet) -> bool {
+    SPECIAL.iter().any(|(special, _)| special.contains(range))
+}
+
 /// Whether a rule that holds just this address opens it.
 pub(super) fn can_be_named(address: &IpNet) -> bool {
     classify(address.addr()) == Class::Public || names_private(address)

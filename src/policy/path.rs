@@ -180,6 +180,19 @@ impl PathPattern {
         self.segments.is_empty() && self.end == End::Deeper
     }
 
+    /// Whether every path that `other` matches, this matches, too; no where that takes looking at how
+    /// both end.
+    pub(super) fn has_all_of(&self, other: &Self) -> bool {
+        let fits =
+            |(own, others): (&Option<Box<str>>, &Option<Box<str>>)| own.is_none() || own == others;
+        let is_deeper = match other.end {
+            End::Deeper => other.segments.len() >= self.segments.len(),
+            End::Here | End::Slash => other.segments.len() > self.segments.len(),
+        };
+        let below = self.end == End::Deeper && is_deeper;
+        self == other || below && self.segments.iter().zip(&other.segments).all(fits)
+    }
+
     /// Compares with a canonical path.
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut rest = path.strip_prefix('/').unwrap_or(path).split('/');

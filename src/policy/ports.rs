@@ -31,6 +31,11 @@ impl Ports {
             .any(|&(first, last)| (first..=last).contains(&port))
     }
 
+    /// Whether all of this range is in it.
+    pub(super) fn has_all(&self, (first, last): (u16, u16)) -> bool {
+        self.0.iter().any(|&(from, to)| from <= first && last <= to)
+    }
+
     pub(super) fn ranges(&self) -> &[(u16, u16)] {
         &self.0
     }

@@ -19,6 +19,7 @@ use super::path::{PathPattern, with_slashes};
 pub use super::path::{normalise_path, plain_path};
 use super::ports::Ports;
 
+mod cover;
 mod words;
 
 pub use words::WordMistake;
@@ -32,6 +33,8 @@ pub const MAX_RULE: usize = 8 * 1024;
 pub struct Rule {
     text: Arc<str>,
     domains: Option<Vec<DomainPattern>>,
+    /// Names that `domains` leaves out. In denials alone: an exception allows nothing by itself.
+    exceptions: Vec<DomainPattern>,
     methods: Option<Vec<String>>,
     paths: Option<Vec<PathPattern>>,
     ports: Option<Ports>,
@@ -79,12 +82,13 @@ impl Rule {
             .iter()
             .flatten()
             .filter_map(DomainPattern::example)
+            .filter(|name| self.is_about(name))
     }
 
     /// Whether it allows connections to this name, if the name leads where [`Self::leads_to`] says.
     pub(super) fn allows_name(&self, name: &Hostname) -> bool {
         match &self.domains {
-            Some(domains) => domains.iter().any(|domain| domain.matches(name)),
+            Some(domains) => self.has_among(domains, name),
             None => self.networks.is_empty(),
         }
     }
@@ -93,7 +97,17 @@ impl Rule {
     pub(super) fn is_about(&self, name: &Hostname) -> bool {
         self.domains
             .as_ref()
-            .is_none_or(|domains| domains.iter().any(|domain| domain.matches(name)))
+            .is_none_or(|domains| self.has_among(domains, name))
+    }
+
+    fn has_among(&self, domains: &[DomainPattern], name: &Hostname) -> bool {
+        let is_among = |names: &[DomainPattern]| names.iter().any(|one| one.matches(name));
+        is_among(domains) && !is_among(&self.exceptions)
+    }
+
+    /// Whether it says of some names that it isn't about them.
+    pub(super) fn has_exceptions(&self) -> bool {
+        !self.exceptions.is_empty()
     }
 
     /// Whether it allows connections to this address, whatever name they bear.
@@ -218,6 +232,25 @@ impl Rule {
             .as_ref()
             .is_none_or(|written| written.contains(&Protocol::Tcp));
         all_of_tcp && self.domains.is_none() && !self.reads_request()
+    }
+
+    /// Its ranges.
+    pub(super) fn ranges(&self) -> &[IpNet] {
+        &self.networks
+    }
+
+    /// Whether it is about every name that there is, whatever is asked for in it.
+    pub(super) fn has_every_name(&self) -> bool {
+        let any = |domains: &Vec<DomainPattern>| domains.iter().any(DomainPattern::is_any);
+        self.domains.as_ref().is_none_or(any) && self.networks.is_empty() && !self.reads_request()
+    }
+
+    /// Whether it has names, and each is among these.
+    pub(super) fn has_names_only_of(&self, patterns: &[DomainPattern]) -> bool {
+        let is_among = |name: &DomainPattern| patterns.iter().any(|one| one.has_all_of(name));
+        self.domains
+            .as_ref()
+            .is_some_and(|domains| domains.iter().all(is_among))
     }
 
     /// Whether it is for some addresses alone.

@@ -12,9 +12,9 @@ use super::source::Intercept;
 mod mistakes;
 mod yaml;
 
-pub use mistakes::{Mistake, all_of};
+pub use mistakes::{List, Mistake, all_of};
 use mistakes::{Mistakes, NEEDS_INTERCEPTION};
-pub use yaml::{MAX_FILE, RuleFile, parse_file};
+pub use yaml::{MAX_FILE, RuleFile, WrittenRule, parse_file};
 
 /// Reads rules from an annotation or an option: one a line, or separated by `;`. Gives their texts.
 /// `intercept`: when the policy that they are added to has TLS intercepted.
@@ -35,7 +35,7 @@ pub fn parse_list(
     let rules: Vec<String> = texts
         .map(str::to_owned)
         .inspect(|text| {
-            let rule = mistakes.check(None, text);
+            let rule = mistakes.check(None, text, List::Allow);
             if intercept == Intercept::Never && rule.is_some_and(|rule| rule.reads_tls()) {
                 mistakes.add(None, "tls", NEEDS_INTERCEPTION);
             }
@@ -47,15 +47,16 @@ pub fn parse_list(
     mistakes.or(rules)
 }
 
-/// Rules from their texts; the mistakes are added to `mistakes`.
+/// Rules of a list from their texts; the mistakes are added to `mistakes`.
 pub(super) fn compile(
     origin: &str,
+    list: List,
     texts: &[String],
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Arc<Rule>> {
     let mut rules = Vec::with_capacity(texts.len());
     for text in texts {
-        match Rule::parse(text) {
+        match list.read(text) {
             Ok(rule) => rules.push(Arc::new(rule)),
             Err(found) => mistakes.extend(found.into_iter().map(|mistake| Mistake {
                 origin: origin.to_owned(),

@@ -134,6 +134,13 @@ pub(crate) fn host_roots() -> anyhow::Result<Vec<CertificateDer<'static>>> {
     servers(&Settings::default()).map(|(_, roots)| roots)
 }
 
+/// What this host's Javas trust. `home`: where one is, besides the usual places.
+pub(crate) fn host_java_roots(home: Option<&Path>) -> Vec<CertificateDer<'static>> {
+    let stores = Image::of_host().map(|mut host| host.java(home));
+    let entries = stores.into_iter().flatten().flat_map(|store| store.entries);
+    entries.map(|entry| entry.certificate).collect()
+}
+
 /// The settings by which programs that know no variable for roots trust a gateway whose files are in
 /// this place, each with its name; for programs of this host.
 pub(crate) fn settings_of(place: &Path) -> [(&'static str, Vec<u8>); 2] {

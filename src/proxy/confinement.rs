@@ -8,8 +8,9 @@ use std::io;
 
 use anyhow::Context;
 use caps::Capability;
-use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use libc::c_long;
 
+use crate::sys::call_filter::{INT, Rules, Test, Verdict};
 use crate::sys::confine::{self, keep_for_sockets};
 use crate::sys::netns::{Namespace, NamespaceThread};
 
@@ -94,76 +95,49 @@ pub fn confine(cell: &Cell<'_>) -> anyhow::Result<Option<NamespaceThread>> {
 /// machines that this one runs too, like 32-bit ones, kill.)
 ///
 /// # Errors
-/// What libseccomp and the kernel give.
-pub fn deny_the_rest() -> anyhow::Result<()> {
-    let mut context = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
-    context.set_act_badarch(ScmpAction::KillProcess)?;
-    context.set_ctl_tsync(true)?;
-    context.set_ctl_optimize(BY_NUMBER)?;
-    for call in DEADLY.iter().filter_map(known) {
-        context.add_rule(ScmpAction::KillProcess, call)?;
-    }
-    for call in ALLOWED.iter().filter_map(known) {
-        context.add_rule(ScmpAction::Allow, call)?;
-    }
-    for (name, arguments) in ALLOWED_WITH {
-        let is = |(place, mask, value): &(u32, u64, u64)| {
-            ScmpArgCompare::new(*place, ScmpCompareOp::MaskedEqual(*mask), *value)
-        };
-        let arguments: Vec<_> = arguments.iter().map(is).collect();
-        if let Some(call) = known(name) {
-            context.add_rule_conditional(ScmpAction::Allow, call, &arguments)?;
-        }
-    }
-    let itself = ScmpArgCompare::new(0, ScmpCompareOp::Equal, u64::from(std::process::id()));
-    context.add_rule_conditional(
-        ScmpAction::Allow,
-        ScmpSyscall::from_name("tgkill")?,
-        &[itself],
-    )?;
-    Ok(context.load()?)
+/// What the kernel gives.
+pub fn deny_the_rest() -> io::Result<()> {
+    rules().program()?.install()
 }
 
-/// A call by its name: none where this kind of machine has no such call.
-fn known(name: &&str) -> Option<ScmpSyscall> {
-    ScmpSyscall::from_name(name).ok()
+fn rules() -> Rules {
+    let mut rules = Rules::new(Verdict::Errno(libc::EPERM), Verdict::Kill);
+    rules.add_all(DEADLY, Verdict::Kill);
+    rules.add_all(ALLOWED, Verdict::Allow);
+    for (call, tests) in ALLOWED_WITH {
+        rules.add(*call, tests, Verdict::Allow);
+    }
+    let itself = (0, u64::MAX, u64::from(std::process::id()));
+    rules.add(libc::SYS_tgkill, &[itself], Verdict::Allow);
+    rules
 }
-
-/// libseccomp's word for a tree of comparisons instead of a chain (seccomp_attr_set(3),
-/// `SCMP_FLTATR_CTL_OPTIMIZE`).
-const BY_NUMBER: u32 = 2;
 
 /// What only an intruder tries.
 #[rustfmt::skip]
-const DEADLY: &[&str] = &[
-    "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", // others' memory
-    "setns", "unshare", "chroot", "pivot_root", "open_by_handle_at", // another place
-    "mount", "umount2", "move_mount", "open_tree", "fsopen", "fspick", "fsconfig", "fsmount", "mount_setattr",
-    "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "bpf", "perf_event_open",
-    "userfaultfd", "io_uring_setup", "keyctl", "add_key", "request_key", // the kernel
-];
+const DEADLY: &[c_long] = { use libc::*; &[
+    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd, SYS_kcmp, // others' memory
+    SYS_setns, SYS_unshare, SYS_chroot, SYS_pivot_root, SYS_open_by_handle_at, // another place
+    SYS_mount, SYS_umount2, SYS_move_mount, SYS_open_tree, SYS_fsopen, SYS_fspick, SYS_fsconfig, SYS_fsmount, SYS_mount_setattr,
+    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load, SYS_bpf, SYS_perf_event_open,
+    SYS_userfaultfd, SYS_io_uring_setup, SYS_keyctl, SYS_add_key, SYS_request_key, // the kernel
+] };
 
 /// What may be done whatever the arguments.
 #[rustfmt::skip]
-const ALLOWED: &[&str] = &[
+const ALLOWED: &[c_long] = { use libc::*; &[
     // Move bytes.
-    "read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendto", "sendmsg", "splice",
+    SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvfrom, SYS_recvmsg, SYS_sendto, SYS_sendmsg, SYS_splice,
     // Make and end connections.
-    "accept4", "bind", "connect", "getsockname", "getpeername", "getsockopt", "shutdown", "pipe2", "close",
+    SYS_accept4, SYS_bind, SYS_connect, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_shutdown, SYS_pipe2, SYS_close,
     // Wait.
-    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "poll", "ppoll", "futex", "clock_gettime",
-    "clock_nanosleep", "nanosleep", "gettimeofday", "restart_syscall", "sched_yield",
+    SYS_epoll_create1, SYS_epoll_ctl, #[cfg(target_arch = "x86_64")] SYS_epoll_wait, SYS_epoll_pwait, SYS_eventfd2, #[cfg(target_arch = "x86_64")] SYS_poll, SYS_ppoll, SYS_futex, SYS_clock_gettime,
+    SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_restart_syscall, SYS_sched_yield,
     // Have memory, and look at a file that is open (by a path, there is none).
-    "brk", "munmap", "mremap", "madvise", "fstat", "newfstatat", "statx", "getrandom",
+    SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_getrandom,
     // End.
-    "exit", "exit_group", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "getpid", "gettid",
-];
+    SYS_exit, SYS_exit_group, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_getpid, SYS_gettid,
+] };
 
-/// An argument's place, the bits of it that count, and what they must be.
-type Argument = (u32, u64, u64);
-
-/// An `int`'s bits: the kernel looks at no others.
-const INT: u64 = 0xffff_ffff;
 /// The kind of a socket, without its flags (`SOCK_TYPE_MASK`).
 const KIND: u64 = 0xf;
 /// `PROT_EXEC`.
@@ -171,25 +145,62 @@ const EXECUTABLE: u64 = 4;
 
 /// What may be done with these arguments only.
 #[rustfmt::skip]
-const ALLOWED_WITH: &[(&str, &[Argument])] = &[
+const ALLOWED_WITH: &[(c_long, &[Test])] = { use libc::*; &[
     // No sockets but TCP's and UDP's.
-    ("socket", &[(0, INT, libc::AF_INET as u64), (1, KIND, libc::SOCK_STREAM as u64)]),
-    ("socket", &[(0, INT, libc::AF_INET as u64), (1, KIND, libc::SOCK_DGRAM as u64)]),
-    ("socket", &[(0, INT, libc::AF_INET6 as u64), (1, KIND, libc::SOCK_STREAM as u64)]),
-    ("socket", &[(0, INT, libc::AF_INET6 as u64), (1, KIND, libc::SOCK_DGRAM as u64)]),
-    ("setsockopt", &[(1, INT, libc::SOL_SOCKET as u64)]),
-    ("setsockopt", &[(1, INT, libc::IPPROTO_IP as u64)]),
-    ("setsockopt", &[(1, INT, libc::IPPROTO_IPV6 as u64)]),
-    ("setsockopt", &[(1, INT, libc::IPPROTO_TCP as u64)]),
+    (SYS_socket, &[(0, INT, AF_INET as u64), (1, KIND, SOCK_STREAM as u64)]),
+    (SYS_socket, &[(0, INT, AF_INET as u64), (1, KIND, SOCK_DGRAM as u64)]),
+    (SYS_socket, &[(0, INT, AF_INET6 as u64), (1, KIND, SOCK_STREAM as u64)]),
+    (SYS_socket, &[(0, INT, AF_INET6 as u64), (1, KIND, SOCK_DGRAM as u64)]),
+    (SYS_setsockopt, &[(1, INT, SOL_SOCKET as u64)]),
+    (SYS_setsockopt, &[(1, INT, IPPROTO_IP as u64)]),
+    (SYS_setsockopt, &[(1, INT, IPPROTO_IPV6 as u64)]),
+    (SYS_setsockopt, &[(1, INT, IPPROTO_TCP as u64)]),
     // Not `F_SETFL`: it could take `O_APPEND` from the record.
-    ("fcntl", &[(1, INT, libc::F_DUPFD_CLOEXEC as u64)]),
-    ("fcntl", &[(1, INT, libc::F_GETFD as u64)]),
-    ("fcntl", &[(1, INT, libc::F_GETFL as u64)]),
-    ("fcntl", &[(1, INT, libc::F_SETPIPE_SZ as u64)]),
-    ("ioctl", &[(1, INT, libc::TIOCOUTQ)]),
-    ("ioctl", &[(1, INT, libc::FIONREAD)]),
-    ("ioctl", &[(1, INT, libc::FIONBIO)]),
+    (SYS_fcntl, &[(1, INT, F_DUPFD_CLOEXEC as u64)]),
+    (SYS_fcntl, &[(1, INT, F_GETFD as u64)]),
+    (SYS_fcntl, &[(1, INT, F_GETFL as u64)]),
+    (SYS_fcntl, &[(1, INT, F_SETPIPE_SZ as u64)]),
+    (SYS_ioctl, &[(1, INT, TIOCOUTQ)]),
+    (SYS_ioctl, &[(1, INT, FIONREAD)]),
+    (SYS_ioctl, &[(1, INT, FIONBIO)]),
     // No new code.
-    ("mmap", &[(2, EXECUTABLE, 0)]),
-    ("mprotect", &[(2, EXECUTABLE, 0)]),
-];
+    (SYS_mmap, &[(2, EXECUTABLE, 0)]),
+    (SYS_mprotect, &[(2, EXECUTABLE, 0)]),
+] };
+
+#[cfg(test)]
+mod tests {
+    use libseccomp::error::SeccompError;
+    use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+
+    use super::*;
+    use crate::seccomp::proof::same;
+
+    /// What libseccomp makes of the same lists.
+    fn by_libseccomp() -> Result<ScmpFilterContext, SeccompError> {
+        let number = |call: &c_long| ScmpSyscall::from(i32::try_from(*call).unwrap());
+        let mut context = ScmpFilterContext::new(ScmpAction::Errno(libc::EPERM))?;
+        context.set_act_badarch(ScmpAction::KillProcess)?;
+        for call in DEADLY {
+            context.add_rule(ScmpAction::KillProcess, number(call))?;
+        }
+        for call in ALLOWED {
+            context.add_rule(ScmpAction::Allow, number(call))?;
+        }
+        let itself: &[Test] = &[(0, u64::MAX, u64::from(std::process::id()))];
+        let itself = [(libc::SYS_tgkill, itself)];
+        for (call, tests) in ALLOWED_WITH.iter().chain(&itself) {
+            let is = |(argument, bits, value): &Test| {
+                ScmpArgCompare::new(*argument, ScmpCompareOp::MaskedEqual(*bits), *value)
+            };
+            let tests: Vec<_> = tests.iter().map(is).collect();
+            context.add_rule_conditional(ScmpAction::Allow, number(call), &tests)?;
+        }
+        Ok(context)
+    }
+
+    #[test]
+    fn the_program_is_what_libseccomp_makes_of_the_lists() {
+        same::must_be(&rules().program().unwrap(), &by_libseccomp().unwrap());
+    }
+}

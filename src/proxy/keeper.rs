@@ -31,6 +31,8 @@ use crate::sys::readiness;
 pub enum EndReason {
     /// The container has ended. What it said last may still arrive.
     ContainerEnded,
+    /// The same of a command that was jailed.
+    CommandEnded,
     /// Something went wrong.
     Failed(String),
 }
@@ -47,6 +49,7 @@ impl EndReason {
     pub fn reason(&self) -> String {
         match self {
             Self::ContainerEnded => CONTAINER_ENDED.to_owned(),
+            Self::CommandEnded => "the command has ended".to_owned(),
             Self::Failed(error) => format!("the container's network is shut: {error}"),
         }
     }

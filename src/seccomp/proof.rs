@@ -11,3 +11,5 @@ pub mod verify;
 
 #[cfg(test)]
 mod interpreter;
+#[cfg(test)]
+pub(crate) mod same;

@@ -1,16 +1,20 @@
 //! Reads the configuration file, and other files that must be the administrator's own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use super::parse::parse;
 use super::values::{DEFAULT_FILE, Settings};
+use crate::policy::PolicyName;
 use crate::policy::text::{MAX_FILE, Mistake};
+
+/// The most policy files that are looked at.
+const MOST_POLICIES: usize = 1000;
 
 /// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence
 /// means defaults.
@@ -84,4 +88,26 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
         return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
     }
     Ok(Some(content))
+}
+
+/// The policies' files in their directory, in order, at most [`MOST_POLICIES`]; those whose names no
+/// policy can have are left out.
+#[must_use]
+pub fn policy_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let is_policy = |path: &PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        path.extension().is_some_and(|end| end == "yaml")
+            && stem.is_some_and(|stem| PolicyName::parse(stem).is_ok())
+    };
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(is_policy)
+        .take(MOST_POLICIES)
+        .collect();
+    files.sort();
+    files
 }

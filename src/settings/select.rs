@@ -148,8 +148,8 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         };
         PolicySource {
             name: name.to_string(),
-            allow: rules.allow,
-            deny: rules.deny,
+            allow: rules.allow(),
+            deny: rules.deny(),
             note,
             tls: rules.tls,
             ..PolicySource::default()
@@ -219,8 +219,8 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         };
         match self.rules_of(ceiling) {
             Some(rules) => {
-                source.ceiling = rules.allow;
-                source.deny.extend(rules.deny);
+                source.ceiling = rules.allow();
+                source.deny.extend(rules.deny());
             }
             None => self.missing(ceiling),
         }

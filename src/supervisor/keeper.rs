@@ -316,8 +316,8 @@ impl Keeper {
         let outcome = outcome.and(finished);
         let why = why(&outcome);
         match why {
-            EndReason::ContainerEnded => log::info!("it has ended, and so has its gateway"),
             EndReason::Failed(_) => log::error!("{}", why.reason()),
+            _ => log::info!("it has ended, and so has its gateway"),
         }
         close_record(plan, &why);
         let cut_off = outcome.is_err() && engagement.life.goes_on();

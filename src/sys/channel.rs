@@ -9,7 +9,7 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
-    recvmsg, sendmsg, shutdown, socketpair,
+    recv, recvmsg, sendmsg, shutdown, socketpair,
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
@@ -98,14 +98,15 @@ impl Channel {
     /// more, after which it is not to be gone on with; `WouldBlock` where there is none.
     #[expect(unsafe_code, reason = "nix gives received descriptors as numbers")]
     pub fn receive(&self, wait: bool) -> io::Result<Message> {
-        let mut bytes = vec![0; LONGEST];
+        let wait = if wait {
+            MsgFlags::empty()
+        } else {
+            MsgFlags::MSG_DONTWAIT
+        };
+        // Room for the longest would be 32 pages to be cleared, for a few words mostly.
+        let mut bytes = vec![0; self.length_of_next(wait)?.min(LONGEST)];
         let mut space = cmsg_space!([RawFd; DESCRIPTORS]);
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC
-            | if wait {
-                MsgFlags::empty()
-            } else {
-                MsgFlags::MSG_DONTWAIT
-            };
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC | wait;
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         // With a time limit it ends, too, when the process was stopped and goes on (signal(7)).
         let received = loop {
@@ -135,6 +136,17 @@ impl Channel {
         }
         bytes.truncate(length);
         Ok(Message { bytes, descriptors })
+    }
+
+    /// The length of the message that is taken next: it stays, with its descriptors.
+    fn length_of_next(&self, wait: MsgFlags) -> io::Result<usize> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | wait;
+        loop {
+            match recv(self.0.as_raw_fd(), &mut [], flags) {
+                Err(Errno::EINTR) => {}
+                length => return Ok(length?),
+            }
+        }
     }
 
     /// Closes this end in a copy of the process (fork(2)), which must neither use nor drop it. Else the

@@ -264,45 +264,81 @@ pub struct UnixSocket {
     pub file: Option<(u32, u32)>,
 }
 
-/// All Unix sockets that have a name (sock_diag(7)).
-///
-/// # Errors
-/// What asking gives; `Interrupted` where the kernel says that some may be missing.
-pub fn unix_sockets() -> io::Result<Vec<UnixSocket>> {
-    const SOCK_DIAG_BY_FAMILY: u16 = 20;
-    const ANY_STATE: u32 = u32::MAX;
-    const SHOW_NAME_AND_FILE: u32 = 0x3;
-    const HEADER: u32 = 16;
-    const REQUEST: u32 = 24;
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    let mut request = (HEADER + REQUEST).to_ne_bytes().to_vec();
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-    request.extend([0; 8]);
-    let family = libc::AF_UNIX.to_ne_bytes();
-    request.extend([family[0].max(family[3]), 0, 0, 0]);
-    for word in [ANY_STATE, 0, SHOW_NAME_AND_FILE, 0, 0] {
-        request.extend(word.to_ne_bytes());
+/// Tells of the Unix sockets of one network namespace (sock_diag(7)): the one that it was opened in.
+#[derive(Debug)]
+pub struct UnixSockets(Socket);
+
+impl UnixSockets {
+    /// For this thread's.
+    ///
+    /// # Errors
+    /// What opening gives.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+        socket.bind_auto()?;
+        Ok(Self(socket))
     }
-    socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
-    let mut all = Vec::new();
-    loop {
-        let datagram = receive(&socket, 0)?;
-        for message in raw_messages(&datagram) {
-            if message.flags & NLM_F_DUMP_INTR != 0 {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            match message.kind {
-                NLMSG_DONE => return Ok(all),
-                NLMSG_ERROR => {
-                    let code = error_code(&message).unwrap_or(-libc::EINVAL);
-                    return Err(io::Error::from_raw_os_error(-code));
+
+    /// One that another process opened and sent here.
+    #[must_use]
+    #[expect(unsafe_code, reason = "netlink_sys takes descriptors as numbers")]
+    pub fn from_descriptor(descriptor: OwnedFd) -> Self {
+        // SAFETY: the descriptor is open, and nobody else's from now on.
+        Self(unsafe { Socket::from_raw_fd(descriptor.into_raw_fd()) })
+    }
+
+    /// All that have a name.
+    ///
+    /// # Errors
+    /// What asking gives; `Interrupted` where the kernel says that some may be missing.
+    pub fn named(&self) -> io::Result<Vec<UnixSocket>> {
+        const SOCK_DIAG_BY_FAMILY: u16 = 20;
+        const ANY_STATE: u32 = u32::MAX;
+        const SHOW_NAME_AND_FILE: u32 = 0x3;
+        const HEADER: u32 = 16;
+        const REQUEST: u32 = 24;
+        let mut request = (HEADER + REQUEST).to_ne_bytes().to_vec();
+        request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+        request.extend([0; 8]);
+        let family = libc::AF_UNIX.to_ne_bytes();
+        request.extend([family[0].max(family[3]), 0, 0, 0]);
+        for word in [ANY_STATE, 0, SHOW_NAME_AND_FILE, 0, 0] {
+            request.extend(word.to_ne_bytes());
+        }
+        self.0.send_to(&request, &SocketAddr::new(0, 0), 0)?;
+        let (mut all, mut interrupted) = (Vec::new(), false);
+        loop {
+            let datagram = receive(&self.0, 0)?;
+            for message in raw_messages(&datagram) {
+                interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+                match message.kind {
+                    // Only then, so that nothing of this answer is left for the next question.
+                    NLMSG_DONE if interrupted => return Err(io::ErrorKind::Interrupted.into()),
+                    NLMSG_DONE => return Ok(all),
+                    NLMSG_ERROR => {
+                        let code = error_code(&message).unwrap_or(-libc::EINVAL);
+                        return Err(io::Error::from_raw_os_error(-code));
+                    }
+                    _ => all.extend(unix_socket(message.payload)),
                 }
-                _ => all.extend(unix_socket(message.payload)),
             }
         }
     }
+}
+
+impl AsFd for UnixSockets {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// All Unix sockets that have a name, of this thread's network namespace.
+///
+/// # Errors
+/// As [`UnixSockets::named`].
+pub fn unix_sockets() -> io::Result<Vec<UnixSocket>> {
+    UnixSockets::open()?.named()
 }
 
 /// Reads one (`struct unix_diag_msg` and its attributes, linux/unix_diag.h); none for one without a

@@ -7,12 +7,16 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+
+use super::call_filter::Program;
+use super::process;
 
 /// Where calls arrive that wait for an answer.
 #[derive(Debug)]
@@ -44,23 +48,15 @@ pub enum Answer {
 
 impl Listener {
     /// Has the calling thread's calls, and those of all that it starts, judged by this program for
-    /// good. Those for which it says `SECCOMP_RET_USER_NOTIF` arrive at what is given. The thread must
-    /// not be able to gain privileges any more (`no_new_privs`).
+    /// good. Those for which it says [`Verdict::Notify`] arrive at what is given. The thread must not be
+    /// able to gain privileges any more (`no_new_privs`).
     ///
     /// # Errors
     /// `EBUSY` where it has a listener already, `EINVAL` before Linux 5.0, what else seccomp(2) gives.
-    pub fn install(program: &[[u8; 8]]) -> io::Result<Self> {
-        /// Once taken, a call of ours isn't cut short by a signal that doesn't kill: it would be made
-        /// twice (Linux 5.19).
-        const FLAGS: libc::c_ulong =
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-        match seccomp(program, FLAGS) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                seccomp(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)
-            }
-            installed => installed,
-        }
-        .map(Self)
+    ///
+    /// [`Verdict::Notify`]: super::call_filter::Verdict::Notify
+    pub fn install(program: &Program) -> io::Result<Self> {
+        program.install_with_listener().map(Self)
     }
 
     /// What another process installed and sent here.
@@ -105,11 +101,27 @@ impl Listener {
                         arguments: raw.data.args,
                     });
                 }
-                // Whoever made it was killed meanwhile.
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::ENOENT)) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+                // Whoever made it was killed meanwhile, or nobody is left.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    if self.is_over()? {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether nobody is left who could make a call (`POLLHUP`, Linux 5.9).
+    fn is_over(&self) -> io::Result<bool> {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::ZERO) {
+            Err(Errno::EINTR) => return Ok(false),
+            polled => polled?,
+        };
+        let [happened] = polled.map(|one| one.revents().unwrap_or(PollFlags::empty()));
+        Ok(happened.contains(PollFlags::POLLHUP))
     }
 
     /// Whether a call still waits: what was read in its thread's name before this is that thread's, not
@@ -223,34 +235,6 @@ const SEND: u32 = 2;
 /// `O_CLOEXEC`, likewise.
 const CLOSES_ON_EXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
 
-#[expect(unsafe_code, reason = "no wrapper for seccomp(2) in libc or nix")]
-fn seccomp(program: &[[u8; 8]], flags: libc::c_ulong) -> io::Result<OwnedFd> {
-    let length =
-        u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let program = libc::sock_fprog {
-        len: length,
-        // Eight bytes of any values are an instruction; the kernel copies them and checks each.
-        filter: program.as_ptr().cast_mut().cast(),
-    };
-    // SAFETY: `program` says where so many instructions lie, and lives during the call, which writes
-    // to none of them.
-    let listener = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &raw const program,
-        )
-    };
-    match i32::try_from(listener) {
-        Ok(listener) if listener >= 0 => {
-            // SAFETY: the kernel has just made it for us.
-            Ok(unsafe { OwnedFd::from_raw_fd(listener) })
-        }
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 /// What a probe's memory holds.
 pub const PROBE: [u8; 16] = *b"boundary-shim: 1";
 
@@ -265,6 +249,51 @@ pub fn probe() -> io::Result<()> {
     // SAFETY: the call reads so many bytes at most, which live for ever.
     let done = unsafe { libc::bind(-1, PROBE.as_ptr().cast(), length) };
     Ok(Errno::result(done).map(drop)?)
+}
+
+/// The same by connect(2) of this socket, which leads nowhere: for whoever waits for that, and is to try
+/// whether it can have the socket, too ([`socket_of`]).
+///
+/// # Errors
+/// What it is answered.
+#[expect(unsafe_code, reason = "its address is none")]
+pub fn probe_by(socket: &impl AsFd) -> io::Result<()> {
+    let length = u32::try_from(PROBE.len()).unwrap_or_default();
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the call reads so many bytes at most, which live for ever.
+    let done = unsafe { libc::connect(socket, PROBE.as_ptr().cast(), length) };
+    Ok(Errno::result(done).map(drop)?)
+}
+
+/// A descriptor of our own for what a thread has by this one (pidfd_getfd(2)): before Linux 6.9, what the
+/// first thread of its process has by it.
+///
+/// # Errors
+/// `EBADF` where it has none, what forbids it (ptrace(2), "access mode checking").
+#[expect(unsafe_code, reason = "no wrapper for these in libc or nix")]
+pub fn socket_of(thread: i32, descriptor: i32) -> io::Result<OwnedFd> {
+    /// Of a thread, not only of a process (its value in linux/pidfd.h).
+    const PIDFD_THREAD: i32 = libc::O_EXCL;
+    // SAFETY: takes a number and flags.
+    let open = |pid: i32, flags: i32| unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) };
+    let process = match process::opened(open(thread, PIDFD_THREAD)) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            process::opened(open(first_thread_of(thread)?, 0))
+        }
+        opened => opened,
+    }?;
+    // SAFETY: takes two descriptors and flags by value.
+    process::opened(unsafe {
+        libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), descriptor, 0)
+    })
+}
+
+/// The number of a thread's process.
+fn first_thread_of(thread: i32) -> io::Result<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{thread}/status"))?;
+    let mut lines = status.lines();
+    let process = lines.find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    process.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Reads of a thread's memory: all of `bytes`, or nothing.
@@ -324,5 +353,35 @@ fn whole(done: usize, wanted: usize) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::from_raw_os_error(libc::EFAULT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::call_filter::{Rules, Verdict};
+    use super::*;
+
+    #[test]
+    fn when_nobody_is_left_who_could_call_nobody_is_waited_for() {
+        let end = std::thread::spawn(|| {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
+            rules.add(libc::SYS_getppid, &[], Verdict::Notify);
+            Listener::install(&rules.program().unwrap()).unwrap()
+        });
+        assert!(end.join().unwrap().receive().is_err());
+    }
+
+    #[test]
+    fn a_threads_socket_is_had_by_another_descriptor() {
+        let own = nix::unistd::gettid().as_raw();
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let had = socket_of(own, one.as_raw_fd()).unwrap();
+        assert_eq!(
+            nix::sys::stat::fstat(&had).unwrap().st_ino,
+            nix::sys::stat::fstat(&one).unwrap().st_ino
+        );
+        let none = socket_of(own, 1 << 20).unwrap_err();
+        assert_eq!(none.raw_os_error(), Some(libc::EBADF));
     }
 }

@@ -63,7 +63,7 @@ pub fn unix(kind: c_int, nonblocking: bool) -> io::Result<OwnedFd> {
 /// the second doesn't.
 ///
 /// # Errors
-/// What `socketpair(2)` gives.
+/// What `socketpair(2)` and `bind(2)` give.
 pub fn pair(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (theirs, ours) = socketpair(
         AddressFamily::Unix,
@@ -72,7 +72,24 @@ pub fn pair(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
         SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
     )?;
     SockRef::from(&theirs).set_nonblocking(nonblocking)?;
+    // A name that the kernel chooses, so that the second can be connected to it again ([`fail`]). Who
+    // isn't its peer can't send to it by that (unix(7)).
+    nix::sys::socket::bind(theirs.as_raw_fd(), &UnixAddr::new_unnamed())?;
     Ok((theirs, ours))
+}
+
+/// Has whoever waits for a datagram at the first of a pair, or will, be told of an error instead, once: the
+/// kernel's word for a peer that went away with unread datagrams (`ECONNRESET`). What the first has sent
+/// and the second not taken is lost.
+///
+/// # Errors
+/// What the system calls give.
+pub fn fail(theirs: &OwnedFd, ours: &OwnedFd) -> io::Result<()> {
+    let name: UnixAddr = nix::sys::socket::getsockname(theirs.as_raw_fd())?;
+    // If there is no room for it, something unread is there.
+    let _ = give(theirs, b"");
+    disconnect(ours)?;
+    Ok(nix::sys::socket::connect(ours.as_raw_fd(), &name)?)
 }
 
 /// The number of the file that a socket is.
@@ -223,6 +240,28 @@ pub fn disconnect(socket: &OwnedFd) -> io::Result<()> {
     Ok(Errno::result(done).map(drop)?)
 }
 
+/// The family of a socket (`SO_DOMAIN`).
+///
+/// # Errors
+/// `ENOTSOCK`, what else `getsockopt(2)` gives.
+pub fn family(socket: &OwnedFd) -> io::Result<c_int> {
+    SockRef::from(socket).domain().map(c_int::from)
+}
+
+/// Begins to connect a socket, to what these bytes mean to its family.
+///
+/// # Errors
+/// What `connect(2)` gives, `EINPROGRESS` too.
+#[expect(unsafe_code, reason = "an address of any family, as somebody said it")]
+pub fn connect_as_said(socket: &OwnedFd, address: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(address.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    once_more(|| {
+        // SAFETY: the call reads so many bytes, which live meanwhile; the kernel checks what they say.
+        let done = unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) };
+        Ok(Errno::result(done).map(drop)?)
+    })
+}
+
 /// Connects a Unix socket to the file that this descriptor is open for (`O_PATH`).
 ///
 /// # Errors
@@ -279,4 +318,25 @@ pub fn all_taken(socket: &impl AsFd) -> bool {
     // SAFETY: this request writes one int, which lives during the call.
     let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
     done == 0 && waiting == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_failed_hears_it_once_and_goes_on() {
+        let (theirs, ours) = pair(true).unwrap();
+        let mut room = [0; 8];
+        give(&theirs, b"sent").unwrap();
+        fail(&theirs, &ours).unwrap();
+        let heard = take(&theirs, &mut room, false).unwrap_err();
+        assert_eq!(heard.raw_os_error(), Some(libc::ECONNRESET));
+        let nothing = take(&theirs, &mut room, false).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        give(&ours, b"answer").unwrap();
+        assert_eq!(take(&theirs, &mut room, false).unwrap(), 6);
+        give(&theirs, b"more").unwrap();
+        assert_eq!(take(&ours, &mut room, false).unwrap(), 4);
+    }
 }

@@ -13,6 +13,7 @@ mod exec;
 mod gen_seccomp;
 mod handoff;
 mod logs;
+mod policy;
 mod start;
 mod world;
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         exec::TESTS,
         gen_seccomp::TESTS,
         logs::TESTS,
+        policy::TESTS,
     ];
     let trial = |(name, test): &(&'static str, fn())| {
         let test = *test;

@@ -91,53 +91,13 @@ fn untouched(bed: &Bed) {
 }
 
 fn terminal(bed: &Bed) {
-    // A shell with job control, in a terminal of its own: it stops and goes on, and ^C ends what is in
-    // the foreground alone.
-    let script = "import os, pty, select, sys, time
-pid, tty = pty.fork()
-if pid == 0:
-    os.execvp('boundary-shim', ['boundary-shim', 'jail', '--jail-type', 'nsjail', '--log', '/tmp/tty.jsonl', '--', 'bash', '--norc', '-i'])
-said = b''
-def until(word):
-    global said
-    end = time.time() + 20
-    while word not in said:
-        assert time.time() < end, said
-        if select.select([tty], [], [], 1)[0]:
-            said += os.read(tty, 1000)
-    said = said[said.index(word) + len(word):]
-def say(words):
-    os.write(tty, words)
-say(b'PS1=ready; test -t 0 && echo is-\"\"tty\\n')
-until(b'is-tty')
-until(b'ready')
-def sleeps():
-    end = time.time() + 20
-    while True:
-        assert time.time() < end, said
-        try:
-            name, state = open(f'/proc/{os.tcgetpgrp(tty)}/stat').read().split(' ', 1)[1].rsplit(')', 1)
-        except OSError:
-            continue
-        if name == '(sleep' and state[1] == 'S':
-            return
-say(b'sleep 1000\\n')
-sleeps()
-say(b'\\x1a')
-until(b'Stopped')
-until(b'ready')
-say(b'fg\\n')
-sleeps()
-say(b'\\x03')
-until(b'ready')
-say(b'echo code-$?-\\n')
-until(b'code-130-')
-say(b'exit 5\\n')
-_, status = os.waitpid(pid, 0)
-print(os.waitstatus_to_exitcode(status))
-";
-    let answer = bed.exec(&["python3", "-c", script]);
-    assert_eq!(answer.stdout, "5\n", "{answer:?}");
+    let typist = ["python3", "-c", include_str!("programs/pty.py")];
+    for caller in CALLERS {
+        let log = format!("/tmp/{}.jsonl", unique("terminal"));
+        let shell = caller.line(&["--log", &log], "exec bash --norc -i");
+        let answer = bed.exec(&[&typist[..], &shell].concat());
+        assert_eq!(answer.stdout, "5\n", "{}: {answer:?}", caller.name);
+    }
 }
 
 fn signals(bed: &Bed) {

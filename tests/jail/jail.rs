@@ -17,11 +17,20 @@ pub(crate) struct Outside(Child);
 impl Outside {
     /// Starts it, and waits until it serves.
     pub(crate) fn serve(bed: &Bed, arguments: &[&str]) -> Self {
+        Self::start(bed, &["python3"], arguments)
+    }
+
+    /// The same in the little internet, by the system's own Python.
+    pub(crate) fn in_internet(bed: &Bed, arguments: &[&str]) -> Self {
+        let enter = ["nsenter", "--net=/run/netns/internet", "/usr/bin/python3"];
+        Self::start(bed, &enter, arguments)
+    }
+
+    fn start(bed: &Bed, program: &[&str], arguments: &[&str]) -> Self {
         let first = bed.first().to_string();
         let mut server = Command::new("nsenter")
-            .args([
-                "--target", &first, "--mount", "--net", "--pid", "--", "python3",
-            ])
+            .args(["--target", &first, "--mount", "--net", "--pid", "--"])
+            .args(program)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -88,6 +97,13 @@ pub(crate) const SUPERVISED_USER: Caller = Caller {
     name: "user 1777, by notify",
     prefix: AS_USER,
     options: &["--jail-type", "notify"],
+    supervised: true,
+};
+/// The same where Landlock has to stand behind the supervisor.
+pub(crate) const LANDJAILED_USER: Caller = Caller {
+    name: "user 1777, by landjail",
+    prefix: AS_USER,
+    options: &["--jail-type", "landjail"],
     supervised: true,
 };
 /// Everybody for whom a jail has to be the same.

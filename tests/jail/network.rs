@@ -172,8 +172,7 @@ fn udp(bed: &Bed) {
             v4.starts_with("answered") && v6.starts_with("answered"),
             "{jailed:?}"
         );
-        // What stands in for a socket of UDP's can't be told of a refusal by the kernel.
-        let is_told = !denied.starts_with("timeout") || caller.supervised;
+        let is_told = !denied.starts_with("timeout");
         assert!(!denied.starts_with("answered") && is_told, "{jailed:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What a command does whose jail is a supervisor: no namespace, no right.
 
 use test_support::bed::{Bed, unique};
-use test_support::hosts::{ALLOWED, WILD};
+use test_support::hosts::{ALLOWED, DENIED, WILD};
 
 use crate::arrivals::arrived;
 use crate::jail::{
@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
         races_of_descriptors,
     ),
     ("unix_sockets_of_others_are_shut", unix_sockets),
+    ("who_is_refused_by_udp_is_told_so", refused_datagrams),
     (
         "a_server_on_localhost_is_reached_by_its_own_alone",
         own_servers,
@@ -260,13 +261,17 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
         ),
     );
     let server = Outside::serve(bed, &[&serve]);
-    for caller in CALLERS {
+    for caller in crate::jail::CALLERS {
         let of = |options: &[&str]| -> Jailed {
             caller.run(bed, options, &format!("python3 {connect}"))
         };
         let jailed = of(&[]);
-        let expected = "path shut 13\nabstract shut 13\nlink shut 13\nmagic shut 40\nown open\nown absolute open\n\
-             own abstract open\n";
+        // Names are of a network: in one of its own there is nobody of that name.
+        let by_name = if caller.supervised { 13 } else { 111 };
+        let expected = format!(
+            "path shut 13\nabstract shut {by_name}\nlink shut 13\nmagic shut 40\nown open\n\
+             own absolute open\nown abstract open\n"
+        );
         assert_eq!(
             jailed.answer.stdout, expected,
             "{}: {jailed:?}",
@@ -281,13 +286,56 @@ attempt('own abstract', '\\0own{name}' + str(os.getpid()))
             opened
                 .answer
                 .stdout
-                .starts_with("path open\nabstract shut 13\nlink open\n"),
+                .starts_with(&format!("path open\nabstract shut {by_name}\nlink open\n")),
             "{opened:?}"
         );
     }
     let unjailed = SUPERVISED_USER.run_unjailed(bed, &format!("python3 {connect}"));
     assert_eq!(unjailed.stdout.matches("open").count(), 7, "{unjailed:?}");
     drop(server);
+}
+
+fn refused_datagrams(bed: &Bed) {
+    // By calls of which only the kernel hears.
+    let script = file(
+        bed,
+        &format!(
+            "
+import select, socket
+def refused(how):
+    asker.connect(('{}', 9999))
+    asker.send(b'x')
+    try:
+        how()
+        print('heard')
+    except OSError as error:
+        print('refused', error.errno)
+asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+refused(lambda: asker.recv(9))
+poll = select.poll()
+poll.register(asker, select.POLLIN)
+refused(lambda: (poll.poll(), asker.recv(9, socket.MSG_DONTWAIT)))
+asker.connect(('{}', 9999))
+asker.send(b'x')
+print('answered', len(asker.recv(99)) > 0)
+",
+            DENIED.v4, ALLOWED.v4
+        ),
+    );
+    let allow = format!("proto=udp cidr={}/32 port=9999", ALLOWED.v4);
+    for caller in CALLERS {
+        let jailed = caller.run(
+            bed,
+            &["--allow", &allow],
+            &format!("timeout 20 python3 {script}"),
+        );
+        let said = &jailed.answer.stdout;
+        assert_eq!(
+            said, "refused 104\nrefused 104\nanswered True\n",
+            "{}: {jailed:?}",
+            caller.name
+        );
+    }
 }
 
 fn own_servers(bed: &Bed) {

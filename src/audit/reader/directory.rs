@@ -73,6 +73,15 @@ impl Directory {
 }
 
 impl RecordFiles {
+    /// The record in this file, wherever it is.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self {
+            id: path.display().to_string(),
+            path: path.to_owned(),
+        }
+    }
+
     /// The containers that joined its network, whose attempts it holds, too.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {

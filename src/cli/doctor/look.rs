@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -27,16 +27,13 @@ use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::packets::agreed::ProxyPorts;
-use crate::policy::{CapturedPorts, PolicyName, text};
+use crate::policy::{CapturedPorts, text};
 use crate::runtime::runtimes::RealRuntime;
 use crate::seccomp::tier::Tier;
 use crate::settings::{self, Settings};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Trial};
 use crate::sys::socket;
-
-/// The most policy files that are checked.
-const MOST_POLICIES: usize = 1000;
 
 /// Looks at this host, and at all its engines or `only` one.
 ///
@@ -148,7 +145,7 @@ fn hooks(features: &Value) -> Option<Vec<String>> {
 
 fn judge(settings: &Settings) -> SettingsFacts {
     let (mut policies, mut mistakes) = (0, Vec::new());
-    for file in policy_files(&settings.policies) {
+    for file in settings::policy_files(&settings.policies) {
         match check_policy(&file) {
             Ok(()) => policies += 1,
             Err(found) => mistakes.extend(found),
@@ -163,25 +160,6 @@ fn judge(settings: &Settings) -> SettingsFacts {
         audit_directory: settings.audit_directory.display().to_string(),
         audit: writable(&settings.audit_directory).map_err(|error| error.to_string()),
     }
-}
-
-fn policy_files(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let is_policy = |path: &PathBuf| {
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        path.extension().is_some_and(|end| end == "yaml")
-            && stem.is_some_and(|stem| PolicyName::parse(stem).is_ok())
-    };
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(is_policy)
-        .take(MOST_POLICIES)
-        .collect();
-    files.sort();
-    files
 }
 
 fn check_policy(file: &Path) -> Result<(), Vec<String>> {

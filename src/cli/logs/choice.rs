@@ -24,15 +24,15 @@ const MAX_WORD: usize = 255;
 
 /// The containers that a word refers to.
 #[derive(Debug)]
-pub(super) struct Selected {
+pub(in crate::cli) struct Selected {
     /// In the order in which they began.
-    pub(super) containers: Vec<RecordFiles>,
+    pub(in crate::cli) containers: Vec<RecordFiles>,
     /// What else the word could have meant.
     pub(super) remark: Option<String>,
 }
 
 /// Finds what a word refers to; without one, the newest container.
-pub(super) fn choose(directory: &Directory, word: Option<&str>) -> Result<Selected> {
+pub(in crate::cli) fn choose(directory: &Directory, word: Option<&str>) -> Result<Selected> {
     let listed = directory
         .list(usize::MAX)
         .with_context(|| format!("can't list {}", directory.path().display()))?;

@@ -9,14 +9,14 @@ use crate::settings::{self, Settings};
 
 /// Which host configuration file names the directory of records.
 #[derive(Debug, clap::Args)]
-pub(super) struct HostArguments {
+pub(in crate::cli) struct HostArguments {
     /// Host configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl HostArguments {
-    pub(super) fn settings(&self) -> Result<Settings> {
+    pub(in crate::cli) fn settings(&self) -> Result<Settings> {
         settings::load(self.config.as_deref()).map_err(|mistakes| all_of(&mistakes))
     }
 }

@@ -32,14 +32,18 @@ impl Wanted {
 
 /// From when to when; without a limit where none is given.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Period {
+pub(in crate::cli) struct Period {
     since: Option<SystemTime>,
     until: Option<SystemTime>,
 }
 
 impl Period {
     /// Reads both, each a time, or how long ago it is `now`.
-    pub(super) fn read(since: Option<&str>, until: Option<&str>, now: SystemTime) -> Result<Self> {
+    pub(in crate::cli) fn read(
+        since: Option<&str>,
+        until: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Self> {
         let read = |text: Option<&str>| text.map(|text| read(text, now)).transpose();
         Ok(Self {
             since: read(since)?,
@@ -49,7 +53,7 @@ impl Period {
 
     /// Whether something that was seen at `first` and last heard of at `last` is in it. What
     /// doesn't say a time may be.
-    pub(super) fn has(&self, first: &str, last: &str) -> bool {
+    pub(in crate::cli) fn has(&self, first: &str, last: &str) -> bool {
         let early_enough = |until| zone::moment(first).is_none_or(|first| first <= until);
         let late_enough = |since| zone::moment(last).is_none_or(|last| last >= since);
         self.until.is_none_or(early_enough) && self.since.is_none_or(late_enough)

@@ -67,6 +67,17 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+/// Whether it is the kernel's own address of netlink's: no process, no group (`struct sockaddr_nl`).
+#[must_use]
+pub fn is_kernels(bytes: &[u8]) -> bool {
+    const ALL: usize = 12;
+    let whole = bytes.len() >= ALL && bytes.starts_with(&family(libc::AF_NETLINK));
+    whole
+        && bytes
+            .get(4..ALL)
+            .is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+}
+
 /// An address as a socket of this family says it: one of IPv4's in IPv6's clothes, where the socket is
 /// one of IPv6's.
 #[must_use]

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError};
 
 use super::address::{self, Address};
 use super::message::{self, Head};
+use super::pool::{Answers, Outcome};
 use super::request::Piece;
 use super::sockets::{Made, TcpState};
-use super::supervisor::{Outcome, Supervisor};
+use super::supervisor::Supervisor;
 use super::udp::{self, Udp};
 use crate::proxy::told::Datagram;
 use crate::sys::notify::{self, Memory, Notification};

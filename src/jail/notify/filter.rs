@@ -5,143 +5,144 @@
 //! otherwise isn't there at all: io_uring, and the calls of other machines (32 bits, x32), which would
 //! have numbers of their own.
 
-use std::fs::File;
-use std::io::{Read, Seek};
+use libc::c_long;
 
-use anyhow::Context;
-use libseccomp::{
-    ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall, error::SeccompError,
-};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-
-/// A program of classic BPF, instruction by instruction (`struct sock_filter`).
-pub type Program = Vec<[u8; 8]>;
+use crate::jail::nsjail::restrictions::deny_words_to_terminal;
+use crate::sys::call_filter::{INT, Rules, Verdict};
 
 /// What waits for the supervisor, whatever its arguments.
-const ASKED: &[&str] = &[
-    "socket",
-    "connect",
-    "bind",
-    "listen",
-    "getsockname",
-    "getpeername",
-    "sendmsg",
-    "sendmmsg",
-    "recvmsg",
+const ASKED: &[c_long] = &[
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmsg,
 ];
-
-/// What waits where this argument, the address, isn't null.
-const ASKED_WITH_ADDRESS: &[(&str, u32)] = &[("sendto", 4), ("recvfrom", 4)];
 
 /// Options of UDP and of IP, which the socket that stands in for one of UDP's hasn't.
 const ASKED_AT_LEVELS: &[i32] = &[libc::SOL_IP, libc::SOL_IPV6, libc::SOL_UDP];
 
 /// What doesn't exist.
-const MISSING: &[&str] = &["io_uring_setup", "io_uring_enter", "io_uring_register"];
+const MISSING: &[c_long] = &[
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
 
 /// What would reach into processes outside, of the same user, which nothing else keeps apart where
 /// there is no Landlock.
-const INTO_OTHERS: &[&str] = &[
-    "ptrace",
-    "process_vm_readv",
-    "process_vm_writev",
-    "pidfd_getfd",
+const INTO_OTHERS: &[c_long] = &[
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
 ];
 
-/// An `int`'s bits: the kernel looks at no others.
-const INT: u64 = 0xffff_ffff;
+/// All bits of an argument that is a pointer.
+const POINTER: u64 = u64::MAX;
 
-/// The program. `keeps_apart`: whether Landlock keeps the command from processes outside; else what
-/// would reach into any process is forbidden.
-///
-/// # Errors
-/// What libseccomp gives.
-pub fn program(keeps_apart: bool) -> anyhow::Result<Program> {
-    let context = rules(keeps_apart).context("make the seccomp filter")?;
-    // Before 2.6 libseccomp exports to a descriptor only.
-    let memory = memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC)?;
-    context.export_bpf(&memory)?;
-    let mut bytes = Vec::new();
-    let mut file = File::from(memory);
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    let (instructions, _) = bytes.as_chunks();
-    Ok(instructions.to_vec())
-}
-
-fn rules(keeps_apart: bool) -> Result<ScmpFilterContext, SeccompError> {
-    let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
-    context.set_act_badarch(ScmpAction::Errno(libc::ENOSYS))?;
-    for name in ASKED {
-        context.add_rule(ScmpAction::Notify, ScmpSyscall::from_name(name)?)?;
-    }
-    for (name, address) in ASKED_WITH_ADDRESS {
-        let given = ScmpArgCompare::new(*address, ScmpCompareOp::NotEqual, 0);
-        let call = ScmpSyscall::from_name(name)?;
-        context.add_rule_conditional(ScmpAction::Notify, call, &[given])?;
-    }
-    // Without a name, it connects by its first bytes.
+/// The rules. `keeps_apart`: whether Landlock keeps the command from processes outside; else what would
+/// reach into any process is forbidden.
+#[must_use]
+pub fn rules(keeps_apart: bool) -> Rules {
+    let refused = |number| Verdict::Errno(number);
+    let mut rules = Rules::new(Verdict::Allow, refused(libc::ENOSYS));
+    rules.add_all(ASKED, Verdict::Notify);
+    // Without an address, the first bytes that are sent connect.
+    let unnamed = (4, POINTER, 0);
     let fast_open = u64::from(libc::MSG_FASTOPEN.cast_unsigned());
-    let fast_open = ScmpArgCompare::new(3, ScmpCompareOp::MaskedEqual(fast_open), fast_open);
-    let unnamed = ScmpArgCompare::new(4, ScmpCompareOp::Equal, 0);
-    context.add_rule_conditional(
-        ScmpAction::Errno(libc::EOPNOTSUPP),
-        ScmpSyscall::from_name("sendto")?,
-        &[unnamed, fast_open],
-    )?;
+    let fast_open = (3, fast_open, fast_open);
+    let sendto = libc::SYS_sendto;
+    rules.add(sendto, &[unnamed, fast_open], refused(libc::EOPNOTSUPP));
+    // What waits where its address isn't null.
+    for call in [sendto, libc::SYS_recvfrom] {
+        rules.add(call, &[unnamed], Verdict::Allow);
+        rules.add(call, &[], Verdict::Notify);
+    }
     for level in ASKED_AT_LEVELS {
-        let at = u64::from(level.cast_unsigned());
-        let at = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), at);
-        let call = ScmpSyscall::from_name("setsockopt")?;
-        context.add_rule_conditional(ScmpAction::Notify, call, &[at])?;
+        let at = (1, INT, u64::from(level.cast_unsigned()));
+        rules.add(libc::SYS_setsockopt, &[at], Verdict::Notify);
     }
-    let other_pair = ScmpArgCompare::new(
-        0,
-        ScmpCompareOp::NotEqual,
-        u64::from(libc::AF_UNIX.cast_unsigned()),
-    );
-    context.add_rule_conditional(
-        ScmpAction::Errno(libc::EAFNOSUPPORT),
-        ScmpSyscall::from_name("socketpair")?,
-        &[other_pair],
-    )?;
-    // Words put into the terminal, which its shell would take for its user's.
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-        let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
-        let call = ScmpSyscall::from_name("ioctl")?;
-        context.add_rule_conditional(ScmpAction::Errno(libc::EPERM), call, &[is])?;
+    let unix = (0, INT, u64::from(libc::AF_UNIX.cast_unsigned()));
+    rules.add(libc::SYS_socketpair, &[unix], Verdict::Allow);
+    rules.add(libc::SYS_socketpair, &[], refused(libc::EAFNOSUPPORT));
+    deny_words_to_terminal(&mut rules);
+    rules.add_all(MISSING, refused(libc::ENOSYS));
+    if !keeps_apart {
+        rules.add_all(INTO_OTHERS, refused(libc::EPERM));
     }
-    for name in MISSING {
-        let call = ScmpSyscall::from_name(name)?;
-        context.add_rule(ScmpAction::Errno(libc::ENOSYS), call)?;
-    }
-    for name in INTO_OTHERS.iter().filter(|_| !keeps_apart) {
-        let call = ScmpSyscall::from_name(name)?;
-        context.add_rule(ScmpAction::Errno(libc::EPERM), call)?;
-    }
-    Ok(context)
+    rules
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use libseccomp::error::SeccompError;
+    use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
     use test_support::cbpf;
+
+    use super::*;
+    use crate::seccomp::proof::same;
+
+    /// The same rules, as libseccomp takes them.
+    fn by_libseccomp(keeps_apart: bool) -> Result<ScmpFilterContext, SeccompError> {
+        let call = |name: &str| ScmpSyscall::from_name(name).unwrap();
+        let errno = ScmpAction::Errno;
+        let compare = ScmpArgCompare::new;
+        let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
+        context.set_act_badarch(errno(libc::ENOSYS))?;
+        let asked = "socket connect bind listen getsockname getpeername sendmsg sendmmsg recvmsg";
+        for name in asked.split(' ') {
+            context.add_rule(ScmpAction::Notify, call(name))?;
+        }
+        for name in ["sendto", "recvfrom"] {
+            let given = compare(4, ScmpCompareOp::NotEqual, 0);
+            context.add_rule_conditional(ScmpAction::Notify, call(name), &[given])?;
+        }
+        let fast_open = compare(3, ScmpCompareOp::MaskedEqual(0x2000_0000), 0x2000_0000);
+        let unnamed = [compare(4, ScmpCompareOp::Equal, 0), fast_open];
+        context.add_rule_conditional(errno(libc::EOPNOTSUPP), call("sendto"), &unnamed)?;
+        for level in [0, 41, 17] {
+            let at = compare(1, ScmpCompareOp::MaskedEqual(INT), level);
+            context.add_rule_conditional(ScmpAction::Notify, call("setsockopt"), &[at])?;
+        }
+        // All of a register but a family's number: libseccomp has no word for another `int`.
+        for bit in (0..32).map(|bit| 1_u64 << bit) {
+            let differs = compare(0, ScmpCompareOp::MaskedEqual(bit), bit ^ (bit & 1));
+            let refused = errno(libc::EAFNOSUPPORT);
+            context.add_rule_conditional(refused, call("socketpair"), &[differs])?;
+        }
+        for request in [0x5412, 0x541c] {
+            let is = compare(1, ScmpCompareOp::MaskedEqual(INT), request);
+            context.add_rule_conditional(errno(libc::EPERM), call("ioctl"), &[is])?;
+        }
+        for name in ["io_uring_setup", "io_uring_enter", "io_uring_register"] {
+            context.add_rule(errno(libc::ENOSYS), call(name))?;
+        }
+        let into_others = "ptrace process_vm_readv process_vm_writev pidfd_getfd";
+        for name in into_others.split(' ').filter(|_| !keeps_apart) {
+            context.add_rule(errno(libc::EPERM), call(name))?;
+        }
+        Ok(context)
+    }
+
+    #[test]
+    fn the_program_is_what_libseccomp_makes_of_the_rules() {
+        for keeps_apart in [false, true] {
+            let ours = rules(keeps_apart).program().unwrap();
+            same::must_be(&ours, &by_libseccomp(keeps_apart).unwrap());
+        }
+    }
 
     const X86_64: u32 = 0xc000_003e;
     const I386: u32 = 0x4000_0003;
 
     /// What a program says of a call.
     fn verdict(keeps_apart: bool, machine: u32, call: i64, arguments: [u64; 6]) -> u32 {
-        let program = program(keeps_apart).unwrap();
-        let instructions: Vec<_> = program
-            .iter()
-            .map(|raw| libc::sock_filter {
-                code: u16::from_ne_bytes([raw[0], raw[1]]),
-                jt: raw[2],
-                jf: raw[3],
-                k: u32::from_ne_bytes([raw[4], raw[5], raw[6], raw[7]]),
-            })
-            .collect();
+        let program = rules(keeps_apart).program().unwrap();
         let mut words = [0; 16];
         words[0] = u32::try_from(call).unwrap();
         words[1] = machine;
@@ -149,7 +150,8 @@ mod tests {
             words[4 + 2 * at] = u32::try_from(argument & 0xffff_ffff).unwrap();
             words[5 + 2 * at] = u32::try_from(argument >> 32).unwrap();
         }
-        cbpf::evaluate(&instructions, &words).unwrap_or_else(|_| panic!("an invalid program"))
+        cbpf::evaluate(program.instructions(), &words)
+            .unwrap_or_else(|_| panic!("an invalid program"))
     }
 
     fn errno(number: i32) -> u32 {

@@ -8,14 +8,12 @@ use landlock::{
 };
 use nix::sched::CloneFlags;
 
-use super::filter::{self, Program};
-use crate::jail::inner::{Outer, TargetSide};
+use super::filter;
+use crate::jail::inner::{LISTENER, Outer, TargetSide};
 use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::{self, Kept};
+use crate::sys::call_filter::Program;
 use crate::sys::notify::{self, Listener};
-
-/// The word by which the listener is handed out.
-pub(super) const LISTENER: &str = "listener";
 
 /// What it gives up, and how.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ impl TargetSide for Side {
         if self.settings.as_ref().is_some_and(Masks::must_last) {
             restrictions::deny_user_namespaces().context("deny user namespaces")?;
         }
-        listen(&filter::program(apart)?, outer)
+        listen(&filter::rules(apart).program()?, outer)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Answers a command's calls: makes its sockets, and connects them.
 //!
-//! Threads take calls and answer them; another takes datagrams. Nobody's call waits for another's: when
-//! all threads are busy, there is one more, up to a bound.
+//! Threads take calls and answer them (`pool.rs`); another takes datagrams.
 //!
 //! Invariant: what is read of a command's memory is read once, and what is done is done by that copy.
 //! [`Answer::Continue`] is given only where whatever the memory says by then, and whichever of the
@@ -12,13 +11,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::address::{self, Address};
+use super::pool::{Answers, Outcome};
 use super::ports::Ports;
 use super::request::{self, Kind, Piece, Request, Settled};
 use super::sockets::{Made, Moment, Sockets, Tcp, TcpState, Unix};
@@ -26,11 +26,8 @@ use super::udp::Udp;
 use crate::policy::Policy;
 use crate::proxy::told::Telling;
 use crate::sys::credentials::Credentials;
-use crate::sys::notify::{self, Answer, Listener, Notification};
+use crate::sys::notify::{Answer, Listener, Notification};
 use crate::sys::{reaper, stand_in};
-
-/// Threads that answer, at most. One waits as long as a Unix socket's server takes no connection.
-const THREADS: usize = 64;
 
 /// What the waker is known by; numbers of files are larger, but for no file's.
 pub(super) const WAKE: u64 = u64::MAX;
@@ -72,8 +69,6 @@ pub(super) struct Supervisor {
     pub(super) impatient: Mutex<Vec<std::sync::Weak<Udp>>>,
     pub(super) chosen: AtomicU32,
     network: (u64, u64),
-    threads: AtomicUsize,
-    busy: AtomicUsize,
 }
 
 impl Supervisor {
@@ -87,43 +82,13 @@ impl Supervisor {
             impatient: Mutex::default(),
             chosen: AtomicU32::new(0),
             network: stand_in::network_of("self")?,
-            threads: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
         })
     }
+}
 
-    /// Starts another thread that answers.
-    pub(super) fn answer_by_another(self: &Arc<Self>) -> io::Result<()> {
-        let supervisor = Arc::clone(self);
-        self.threads.fetch_add(1, Relaxed);
-        let started = std::thread::Builder::new()
-            .name("supervisor".to_owned())
-            .spawn(move || supervisor.answer_all());
-        if started.is_err() {
-            self.threads.fetch_sub(1, Relaxed);
-        }
-        started.map(drop)
-    }
-
-    fn answer_all(self: Arc<Self>) {
-        // When nobody is left who could make a call, all is over.
-        while let Ok(call) = self.post.listener.receive() {
-            let busy = self.busy.fetch_add(1, Relaxed) + 1;
-            let threads = self.threads.load(Relaxed);
-            if busy >= threads && threads < THREADS {
-                // Without another, calls wait longer.
-                let _ = self.answer_by_another();
-            }
-            match self.serve(&call) {
-                Ok(Outcome::Now(answer)) => self.post.listener.answer(call.id, answer),
-                Ok(Outcome::Otherwise) => {}
-                Err(error) => {
-                    let number = error.raw_os_error().unwrap_or(libc::EACCES);
-                    self.post.listener.answer(call.id, Answer::Errno(number));
-                }
-            }
-            self.busy.fetch_sub(1, Relaxed);
-        }
+impl Answers for Supervisor {
+    fn listener(&self) -> &Listener {
+        &self.post.listener
     }
 
     fn serve(self: &Arc<Self>, call: &Notification) -> io::Result<Outcome> {
@@ -168,7 +133,9 @@ impl Supervisor {
             }),
         }
     }
+}
 
+impl Supervisor {
     /// The socket that a call is about: none for one that was not made here, and where that can't be
     /// known, of a process that hides what it has (`PR_SET_DUMPABLE`).
     pub(super) fn made(&self, call: &Notification, socket: i32) -> io::Result<Option<Made>> {
@@ -178,15 +145,6 @@ impl Supervisor {
         };
         self.still_waits(call)?;
         Ok(self.sockets.get(number))
-    }
-
-    /// Makes sure that what was read by a thread's number was of that thread.
-    pub(super) fn still_waits(&self, call: &Notification) -> io::Result<()> {
-        if self.post.listener.waits(call.id) {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESRCH))
-        }
     }
 
     /// Makes sure that a call comes from this process's network: who has put itself into one of its own
@@ -203,14 +161,8 @@ impl Supervisor {
 
     /// The address that a call says.
     pub(super) fn address(&self, call: &Notification, piece: Piece) -> io::Result<Address> {
-        let mut bytes = [0; address::LONGEST];
-        let length = usize::try_from(piece.length).unwrap_or(address::LONGEST);
-        let bytes = bytes
-            .get_mut(..length)
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        notify::read_memory(call.thread, piece.at, bytes)?;
-        self.still_waits(call)?;
-        address::read(bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
+        let bytes = self.said(call, piece)?;
+        address::read(&bytes).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))
     }
 
     fn make(
@@ -355,22 +307,5 @@ fn disconnect(tcp: &Tcp) -> io::Result<()> {
     match &*state {
         TcpState::New(held) => stand_in::disconnect(held),
         _ => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
-    }
-}
-
-/// What becomes of a call.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// This is the answer.
-    Now(Answer),
-    /// It was answered, or will be.
-    Otherwise,
-}
-
-impl Outcome {
-    pub(super) const CONTINUE: Self = Self::Now(Answer::Continue);
-
-    pub(super) fn value(value: i64) -> Self {
-        Self::Now(Answer::Value(value))
     }
 }

@@ -175,6 +175,10 @@ impl Udp {
         let mut payload = vec![0; LONGEST];
         let taken = stand_in::take(&self.theirs, &mut payload, leave_it);
         match taken {
+            // The kernel's word for it, see `refuse`.
+            Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => {
+                Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
+            }
             Err(_) if std::mem::take(&mut state.refused) => {
                 Err(io::Error::from_raw_os_error(libc::ECONNREFUSED))
             }
@@ -215,8 +219,10 @@ impl Udp {
         if !state.peer.is_some_and(meant) {
             return Vec::new();
         }
-        state.refused = state.waiting.is_empty();
-        state.waiting.drain(..).collect()
+        let waiting: Vec<Waiting> = state.waiting.drain(..).collect();
+        // Who asks by recv(2), without room for an address, asks the kernel; and so does poll(2).
+        state.refused = waiting.is_empty() && stand_in::fail(&self.theirs, &self.ours).is_err();
+        waiting
     }
 
     /// Whether what it sent is refused; says so once.

@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 use std::sync::PoisonError;
 
 use super::address::Address;
+use super::pool::Answers;
 use super::sockets::Unix;
 use super::supervisor::Supervisor;
-use super::unix_sockets::{SocketFile, name_is_of};
-use crate::logging::Seldom;
+use super::unix_sockets::{SocketFile, name_is_of, say_shut};
 use crate::sys::credentials::Credentials;
-use crate::sys::netlink::UnixSocket;
+use crate::sys::netlink::{self, UnixSocket};
 use crate::sys::notify::Notification;
 use crate::sys::stand_in;
 
@@ -22,7 +22,6 @@ impl Supervisor {
         unix: &Unix,
         to: &Address,
     ) -> io::Result<()> {
-        static SAID: Seldom = Seldom::new();
         let refused = || io::Error::from_raw_os_error(libc::EACCES);
         let mut held = unix.held.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = held
@@ -33,15 +32,11 @@ impl Supervisor {
             Address::Path(path) => {
                 let rights = Credentials::of(call.thread)?;
                 let file = SocketFile::of(call.thread, &rights, path)?;
-                let open = file.is_one_of(&self.post.allowed) || file.is_of(call.thread, own)?;
+                let open = file.is_one_of(&self.post.allowed)
+                    || file.is_of(call.thread, &netlink::unix_sockets()?, own)?;
                 self.still_waits(call)?;
                 if !open {
-                    if SAID.due() {
-                        log::warn!(
-                            "{} is not open to the command: --allow-socket opens it",
-                            file.path.display()
-                        );
-                    }
+                    say_shut(&file);
                     return Err(refused());
                 }
                 let connect = || stand_in::connect_to_file(socket, file.file().as_fd());

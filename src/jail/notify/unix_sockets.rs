@@ -15,16 +15,17 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{fstat, stat};
 
+use crate::logging::Seldom;
 use crate::sys::credentials::Credentials;
 use crate::sys::netlink::UnixSocket;
 use crate::sys::{mountinfo, netlink};
 
 /// A Unix socket in the file system.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(in crate::jail) struct SocketFile {
     file: OwnedFd,
     /// Where it is, for people.
-    pub(super) path: PathBuf,
+    path: PathBuf,
 }
 
 impl SocketFile {
@@ -32,7 +33,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// What opening gives; `ECONNREFUSED` where it is no socket.
-    pub(super) fn of(thread: i32, rights: &Credentials, path: &[u8]) -> io::Result<Self> {
+    pub(in crate::jail) fn of(thread: i32, rights: &Credentials, path: &[u8]) -> io::Result<Self> {
         let path = Path::new(OsStr::from_bytes(path));
         let directory = |name: &str| {
             let path = format!("/proc/{thread}/{name}");
@@ -64,12 +65,12 @@ impl SocketFile {
         Ok(Self { file, path })
     }
 
-    pub(super) fn file(&self) -> &OwnedFd {
+    pub(in crate::jail) fn file(&self) -> &OwnedFd {
         &self.file
     }
 
     /// Whether it is one of these, which were allowed.
-    pub(super) fn is_one_of(&self, allowed: &[PathBuf]) -> bool {
+    pub(in crate::jail) fn is_one_of(&self, allowed: &[PathBuf]) -> bool {
         let Ok(it) = fstat(&self.file) else {
             return false;
         };
@@ -79,17 +80,19 @@ impl SocketFile {
         allowed.iter().any(is_it)
     }
 
-    /// Whether all that can be reached by it are sockets of which this is true. `thread`: who found it,
-    /// since the mount that it is on may be of a mount namespace of its own.
+    /// Whether all of these sockets that can be reached by it are ones of which this is true. `thread`:
+    /// who found it, since the mount that it is on may be of a mount namespace of its own.
     ///
     /// # Errors
     /// Where the kernel can't be asked.
-    pub(super) fn is_of(&self, thread: i32, own: impl Fn(&UnixSocket) -> bool) -> io::Result<bool> {
+    pub(in crate::jail) fn is_of(
+        &self,
+        thread: i32,
+        sockets: &[UnixSocket],
+        own: impl Fn(&UnixSocket) -> bool,
+    ) -> io::Result<bool> {
         let (number, device) = self.identity(thread)?;
-        let sockets = netlink::unix_sockets()?;
-        Ok(only(&sockets, own, |one| {
-            one.file == Some((number, device))
-        }))
+        Ok(only(sockets, own, |one| one.file == Some((number, device))))
     }
 
     /// The number of its file and its file system's device, as the kernel has them itself. (`stat` has
@@ -115,6 +118,17 @@ impl SocketFile {
             .ok_or_else(wrong)?;
         let [low, ..] = split(inode);
         Ok((low, device))
+    }
+}
+
+/// Says, not too often, that this isn't open, and what opens it.
+pub(in crate::jail) fn say_shut(file: &SocketFile) {
+    static SAID: Seldom = Seldom::new();
+    if SAID.due() {
+        log::warn!(
+            "{} is not open to the command: --allow-socket opens it",
+            file.path.display()
+        );
     }
 }
 
@@ -167,7 +181,13 @@ mod tests {
         SocketFile::of(thread, &Credentials::of(thread)?, path)
     }
 
-    fn own() -> i32 {
+    /// As it is now.
+    fn is_of(file: &SocketFile, own: impl Fn(&UnixSocket) -> bool) -> bool {
+        let sockets = netlink::unix_sockets().unwrap();
+        file.is_of(own_thread(), &sockets, own).unwrap()
+    }
+
+    fn own_thread() -> i32 {
         nix::unistd::gettid().as_raw()
     }
 
@@ -183,18 +203,11 @@ mod tests {
         let path = directory.path().join("s");
         let (listener, number) = listener(&path);
         let file = opened(path.as_os_str().as_bytes()).unwrap();
-        assert!(
-            file.is_of(own(), |one| u64::from(one.number) == number)
-                .unwrap()
-        );
-        assert!(
-            !file
-                .is_of(own(), |one| u64::from(one.number) != number)
-                .unwrap()
-        );
+        assert!(is_of(&file, |one| u64::from(one.number) == number));
+        assert!(!is_of(&file, |one| u64::from(one.number) != number));
         // A file whose socket is gone is nobody's.
         drop(listener);
-        assert!(!file.is_of(own(), |_| true).unwrap());
+        assert!(!is_of(&file, |_| true));
     }
 
     #[test]
@@ -205,10 +218,7 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let file = opened(link.as_os_str().as_bytes()).unwrap();
         assert_eq!(file.path, path);
-        assert!(
-            file.is_of(own(), |one| u64::from(one.number) == number)
-                .unwrap()
-        );
+        assert!(is_of(&file, |one| u64::from(one.number) == number));
         assert!(file.is_one_of(&[path]));
         assert!(!file.is_one_of(&[directory.path().to_owned()]));
         let not = opened(directory.path().as_os_str().as_bytes());

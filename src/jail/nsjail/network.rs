@@ -47,8 +47,12 @@ pub(super) fn set_up(captured: &CapturedPorts) -> anyhow::Result<()> {
         done => done.context("make every IPv6 address local")?,
     }
     let (batch, acknowledged) = ruleset(captured, PROXY_PORTS);
-    Netfilter::open()
-        .and_then(|netfilter| netfilter.transact(&batch, acknowledged))
+    let netfilter = Netfilter::open().context(
+        "there is no netlink for nf_tables here, as within notify and where the kernel has none: \
+         start it outside of that jail",
+    )?;
+    netfilter
+        .transact(&batch, acknowledged)
         .context("load the nf_tables ruleset")
 }
 

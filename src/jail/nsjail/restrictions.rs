@@ -5,11 +5,9 @@
 
 use std::io;
 
-use anyhow::Context;
-use caps::{CapSet, Capability, CapsHashSet};
-use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
-
+use crate::sys::call_filter::{INT, Rules, Verdict};
 use crate::sys::confine;
+use caps::{CapSet, Capability, CapsHashSet};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,
 /// others' memory or the kernel, by which it could reach past the filter.
@@ -57,15 +55,6 @@ impl Kept {
     }
 }
 
-/// Gives up everything else, for good; and makes no user namespace, where that could undo a mask.
-///
-/// # Errors
-/// What can't be given up, named: nothing may be run then.
-pub(super) fn confine(kept: &Kept, no_user_namespaces: bool) -> anyhow::Result<()> {
-    kept.give_up_others().context("give up capabilities")?;
-    deny_calls(no_user_namespaces).context("deny system calls")
-}
-
 /// Families of sockets that are of the network namespace, or of none: Unix, IPv4, IPv6, netlink and
 /// packet sockets. AF_VSOCK isn't of it, and reaches the host of a virtual machine.
 const FAMILIES: [i32; 5] = [
@@ -76,72 +65,106 @@ const FAMILIES: [i32; 5] = [
     libc::AF_PACKET,
 ];
 
-/// An `int`'s bits: the kernel looks at no others.
-const INT: u64 = 0xffff_ffff;
-
-fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
-    let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
+/// What the command may not call. `no_user_namespaces`: nor make a user namespace, where that could undo a
+/// mask.
+pub(super) fn rules(no_user_namespaces: bool) -> Rules {
     // 32-bit programs, whose calls have other numbers.
-    filter.set_act_badarch(ScmpAction::Errno(libc::ENOSYS))?;
-    for name in ["io_uring_setup", "io_uring_enter", "io_uring_register"] {
-        deny(&mut filter, libc::ENOSYS, name, &[])?;
+    let mut rules = Rules::new(Verdict::Allow, Verdict::Errno(libc::ENOSYS));
+    rules.add_all(
+        &[
+            libc::SYS_io_uring_setup,
+            libc::SYS_io_uring_enter,
+            libc::SYS_io_uring_register,
+        ],
+        Verdict::Errno(libc::ENOSYS),
+    );
+    // By all bits of the argument: those that the kernel doesn't look at are of no use to anybody.
+    for family in FAMILIES {
+        let is = (0, u64::MAX, u64::from(family.unsigned_abs()));
+        rules.add(libc::SYS_socket, &[is], Verdict::Allow);
     }
-    let last = FAMILIES.into_iter().max().unwrap_or_default();
     // (Pairs are of Unix sockets alone.)
-    for family in (0..=last).filter(|family| !FAMILIES.contains(family)) {
-        let is = ScmpCompareOp::MaskedEqual(INT);
-        let family = ScmpArgCompare::new(0, is, u64::from(family.unsigned_abs()));
-        deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[family])?;
-    }
-    // By all bits of the argument: more than the kernel looks at only makes it larger.
-    let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
-    deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[beyond])?;
-    // Words put into the terminal, which its shell would take for its user's.
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
-        let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
-        deny(&mut filter, libc::EPERM, "ioctl", &[is])?;
-    }
+    rules.add(libc::SYS_socket, &[], Verdict::Errno(libc::EAFNOSUPPORT));
+    deny_words_to_terminal(&mut rules);
     if no_user_namespaces {
-        add_no_user_namespaces(&mut filter)?;
+        add_no_user_namespaces(&mut rules);
     }
-    Ok(filter.load()?)
+    rules
+}
+
+/// Puts no words into the terminal, which its shell would take for its user's.
+pub(in crate::jail) fn deny_words_to_terminal(rules: &mut Rules) {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+        let is = (1, INT, request);
+        rules.add(libc::SYS_ioctl, &[is], Verdict::Errno(libc::EPERM));
+    }
 }
 
 /// Makes no user namespace any more.
 ///
 /// # Errors
-/// What libseccomp and the kernel give.
-pub(in crate::jail) fn deny_user_namespaces() -> anyhow::Result<()> {
-    let mut filter = ScmpFilterContext::new(ScmpAction::Allow)?;
-    add_no_user_namespaces(&mut filter)?;
-    Ok(filter.load()?)
+/// What the kernel gives.
+pub(in crate::jail) fn deny_user_namespaces() -> io::Result<()> {
+    let mut rules = Rules::new(Verdict::Allow, Verdict::Errno(libc::ENOSYS));
+    add_no_user_namespaces(&mut rules);
+    rules.program()?.install()
 }
 
-fn add_no_user_namespaces(filter: &mut ScmpFilterContext) -> anyhow::Result<()> {
+fn add_no_user_namespaces(rules: &mut Rules) {
     let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
-    for name in ["clone", "unshare"] {
-        let asks = ScmpArgCompare::new(0, ScmpCompareOp::MaskedEqual(new), new);
-        deny(filter, libc::EPERM, name, &[asks])?;
+    for call in [libc::SYS_clone, libc::SYS_unshare] {
+        rules.add(call, &[(0, new, new)], Verdict::Errno(libc::EPERM));
     }
     // Its flags are in memory. Who is told that there is no such call takes the other.
-    deny(filter, libc::ENOSYS, "clone3", &[])
+    rules.add(libc::SYS_clone3, &[], Verdict::Errno(libc::ENOSYS));
 }
 
-fn deny(
-    filter: &mut ScmpFilterContext,
-    errno: i32,
-    name: &str,
-    arguments: &[ScmpArgCompare],
-) -> anyhow::Result<()> {
-    let action = ScmpAction::Errno(errno);
-    // Where this kind of machine has no such call, there is nothing to deny.
-    let Ok(call) = ScmpSyscall::from_name(name) else {
-        return Ok(());
-    };
-    if arguments.is_empty() {
-        filter.add_rule(action, call)?;
-    } else {
-        filter.add_rule_conditional(action, call, arguments)?;
+#[cfg(test)]
+mod tests {
+    use libseccomp::error::SeccompError;
+    use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+
+    use super::*;
+    use crate::seccomp::proof::same;
+
+    /// The same rules, as libseccomp takes them.
+    fn by_libseccomp(no_user_namespaces: bool) -> Result<ScmpFilterContext, SeccompError> {
+        let call = |name| ScmpSyscall::from_name(name).unwrap();
+        let errno = ScmpAction::Errno;
+        let compare = ScmpArgCompare::new;
+        let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
+        context.set_act_badarch(errno(libc::ENOSYS))?;
+        for name in ["io_uring_setup", "io_uring_enter", "io_uring_register"] {
+            context.add_rule(errno(libc::ENOSYS), call(name))?;
+        }
+        let refused = errno(libc::EAFNOSUPPORT);
+        for family in (0..=17).filter(|family| !FAMILIES.contains(family)) {
+            let is = ScmpCompareOp::MaskedEqual(INT);
+            let is = compare(0, is, u64::from(family.unsigned_abs()));
+            context.add_rule_conditional(refused, call("socket"), &[is])?;
+        }
+        let beyond = compare(0, ScmpCompareOp::Greater, 17);
+        context.add_rule_conditional(refused, call("socket"), &[beyond])?;
+        for request in [0x5412, 0x541c] {
+            let is = compare(1, ScmpCompareOp::MaskedEqual(INT), request);
+            context.add_rule_conditional(errno(libc::EPERM), call("ioctl"), &[is])?;
+        }
+        if no_user_namespaces {
+            let new = 0x1000_0000;
+            for name in ["clone", "unshare"] {
+                let asks = compare(0, ScmpCompareOp::MaskedEqual(new), new);
+                context.add_rule_conditional(errno(libc::EPERM), call(name), &[asks])?;
+            }
+            context.add_rule(errno(libc::ENOSYS), call("clone3"))?;
+        }
+        Ok(context)
     }
-    Ok(())
+
+    #[test]
+    fn the_program_is_what_libseccomp_makes_of_the_rules() {
+        for no_user_namespaces in [false, true] {
+            let ours = rules(no_user_namespaces).program().unwrap();
+            same::must_be(&ours, &by_libseccomp(no_user_namespaces).unwrap());
+        }
+    }
 }

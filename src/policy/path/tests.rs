@@ -148,7 +148,18 @@ fn a_mistake_is_answered_with_what_would_be_right() {
     }
 }
 
+/// Patterns and paths of few letters, so that they meet.
+const FEW: &str = "(/(\\*|a|b)){0,3}(/|/\\*|/a)";
+
 proptest! {
+    #[test]
+    fn a_pattern_that_has_all_of_another_matches_its_paths(one in FEW, other in FEW, path in "(/(a|b)){0,4}(/|/a)") {
+        let read = |text: &str| PathPattern::parse(text).unwrap();
+        if read(&one).has_all_of(&read(&other)) && read(&other).matches(&path) {
+            prop_assert!(read(&one).matches(&path), "{one} {other} {path}");
+        }
+    }
+
     #[test]
     fn any_text_is_judged_without_a_panic(text in any::<String>()) {
         let _ = normalise_path(&text);

@@ -164,12 +164,31 @@ fn every_mistake_is_told_at_once_with_what_would_be_right() {
         ("", vec![("rule", "domain=*")]),
         (" \t\n", vec![("rule", "domain=*")]),
         ("domain", vec![("domain", "key=value")]),
-        ("example.org", vec![("example.org", "key=value")]),
+        (
+            "example.org",
+            vec![("example.org", "did you mean domain=example.org?")],
+        ),
         (
             "domian=x.test",
-            vec![("domian", "domain, method, path, port, proto, cidr")],
+            vec![("domian", "unknown key; did you mean domain?")],
         ),
-        ("Domain=x.test", vec![("Domain", "unknown key")]),
+        ("Domain=x.test", vec![("Domain", "did you mean domain?")]),
+        (
+            "host=x.test",
+            vec![("host", "domain, method, path, port, proto, cidr, except")],
+        ),
+        (
+            "*.example.org",
+            vec![("*.example.org", "did you mean domain=*.example.org?")],
+        ),
+        (
+            "10.0.0.0/8",
+            vec![("10.0.0.0/8", "did you mean cidr=10.0.0.0/8?")],
+        ),
+        (
+            "port=22 except=x.test",
+            vec![("except", "which is missing")],
+        ),
         ("domain=", vec![("domain", "missing")]),
         (
             "domain=a.test domain=b.test",

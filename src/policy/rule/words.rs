@@ -15,7 +15,12 @@ use super::{MAX_RULE, Rule};
 use crate::escape::{excerpt, quoted};
 
 /// The keys, in the order in which messages list them.
-const KEYS: [&str; 6] = ["domain", "method", "path", "port", "proto", "cidr"];
+const KEYS: [&str; 7] = [
+    "domain", "method", "path", "port", "proto", "cidr", "except",
+];
+
+/// Letters that may be wrong, missing or swapped in a key that is taken for mistyped.
+const MISTYPED: usize = 1;
 
 /// A mistake in one word of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,9 @@ impl Rule {
                 .join(" ")
                 .into(),
             domains: words.list("domain", DomainPattern::parse),
+            exceptions: words
+                .list("except", DomainPattern::parse)
+                .unwrap_or_default(),
             methods: words
                 .list("method", method)
                 .filter(|methods| !methods.iter().any(|method| method == "*")),
@@ -75,6 +83,10 @@ impl Rule {
                 "proto",
                 "method and path are read in HTTP and HTTPS only: without http or https this rule never matches",
             );
+        }
+        if rule.has_exceptions() && rule.domains.is_none() {
+            let message = "leaves names out of those of domain=, which is missing";
+            words.mistake("except", message);
         }
         if words.mistakes.is_empty() {
             Ok(rule)
@@ -98,12 +110,9 @@ impl<'a> Words<'a> {
         };
         for word in text.split_ascii_whitespace() {
             match word.split_once('=') {
-                None => words.mistake(&excerpt(word), "not a key=value word"),
+                None => words.mistake(&excerpt(word), without_key(word)),
                 Some((key, _)) if !KEYS.contains(&key) => {
-                    words.mistake(
-                        &excerpt(key),
-                        format!("unknown key; the keys of a rule are {}", KEYS.join(", ")),
-                    );
+                    words.mistake(&excerpt(key), unknown_key(key));
                 }
                 Some((key, _)) if words.get(key).is_some() => {
                     words.mistake(key, "written twice; write one list, joined by commas");
@@ -158,6 +167,30 @@ impl<'a> Words<'a> {
         parse(item)
             .map_err(|hint| self.mistake(key, format!("{}: {hint}", quoted(item))))
             .ok()
+    }
+}
+
+/// What is said of a word that is no pair: most often it is a name or an address alone.
+fn without_key(word: &str) -> String {
+    let meant = if network(word).is_ok() {
+        Some("cidr")
+    } else {
+        (word.contains('.') && DomainPattern::parse(word).is_ok()).then_some("domain")
+    };
+    match meant {
+        Some(key) => format!("not a key=value word; did you mean {key}={word}?"),
+        None => "not a key=value word".to_owned(),
+    }
+}
+
+/// What is said of a key that isn't one: most often it is mistyped.
+fn unknown_key(key: &str) -> String {
+    let near = KEYS
+        .iter()
+        .find(|known| strsim::damerau_levenshtein(&key.to_ascii_lowercase(), known) <= MISTYPED);
+    match near {
+        Some(known) => format!("unknown key; did you mean {known}?"),
+        None => format!("unknown key; the keys of a rule are {}", KEYS.join(", ")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::policy::rule::Rule;
+use crate::policy::rule::{Rule, WordMistake};
 
 /// Mistakes that are listed before the rest is left out.
 pub(super) const MAX_MISTAKES: usize = 50;
@@ -10,6 +10,34 @@ pub(super) const MAX_MISTAKES: usize = 50;
 /// Said of a rule that asks for what only the requests within TLS say, where none is intercepted.
 pub(super) const NEEDS_INTERCEPTION: &str = "the rule needs TLS to be intercepted, which tls says never is: write proto=http in the rule, or \
                                             intercept: auto";
+
+/// Which list a rule stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Of those that allow.
+    Allow,
+    /// Of those that deny.
+    Deny,
+}
+
+impl List {
+    /// Reads a rule as it has to be in this list.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub(in crate::policy) fn read(self, text: &str) -> Result<Rule, Vec<WordMistake>> {
+        let rule = Rule::parse(text)?;
+        if self == Self::Allow && rule.has_exceptions() {
+            let message = "ends a denial and allows nothing: it stands in deny alone; here name \
+                           what is allowed";
+            return Err(vec![WordMistake {
+                key: "except".to_owned(),
+                message: message.to_owned(),
+            }]);
+        }
+        Ok(rule)
+    }
+}
 
 /// One mistake, with the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +109,12 @@ impl Mistakes {
         });
     }
 
-    /// Reads a rule, or notes what is wrong with it.
-    pub(super) fn check(&mut self, line: Option<usize>, rule: &str) -> Option<Rule> {
+    /// Reads a rule of this list, or notes what is wrong with it.
+    pub(super) fn check(&mut self, line: Option<usize>, rule: &str, list: List) -> Option<Rule> {
         if self.is_full() {
             return None;
         }
-        match Rule::parse(rule) {
+        match list.read(rule) {
             Ok(rule) => Some(rule),
             Err(found) => {
                 for mistake in found {

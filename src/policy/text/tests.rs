@@ -19,7 +19,7 @@ fn mistakes(content: &str) -> Vec<String> {
 fn rules(content: &str) -> (Vec<String>, Vec<String>) {
     let file =
         parse_file("p.yaml", content).unwrap_or_else(|mistakes| panic!("{content}: {mistakes:?}"));
-    (file.allow, file.deny)
+    (file.allow(), file.deny())
 }
 
 #[test]
@@ -213,6 +213,18 @@ fn what_is_no_policy_is_refused() {
         ("- domain=x.test", "p.yaml:1: a policy is a mapping"),
         ("domain=x.test", "p.yaml:1: a policy is a mapping"),
         ("allow: [\n", "p.yaml:"),
+        (
+            "allow:\n  - domain=a.test\n  - *.example.org\n",
+            "p.yaml:3: not a rule; did you mean domain=*.example.org?",
+        ),
+        (
+            "allow:\n  - domain: a.test\n",
+            "p.yaml:2: allow: a rule must be a plain string like domain=example.org, with = and no colon",
+        ),
+        (
+            "allow: [domain=*.corp except=jira.corp]\n",
+            "p.yaml:1: except: ends a denial and allows nothing",
+        ),
         ("allow: ]\n", "p.yaml:1: not YAML: "),
         (
             "allow: []\n---\nallow: []\n",
@@ -367,7 +379,7 @@ proptest! {
         text in "(allow|deny|tls|intercept|passthrough|never|x|\\? |- |: |:\n|\n|  |\\[|\\]|\\{|\\}|,|&a |\\*a|!t |\"|'|\\||>|domain=a\\.test|#|---\n|\\.\\.\\.\n){0,30}",
     ) {
         if let Ok(file) = parse_file("p.yaml", &text) {
-            for rule in file.allow.iter().chain(&file.deny) {
+            for rule in file.allow().iter().chain(&file.deny()) {
                 prop_assert!(Rule::parse(rule).is_ok());
             }
         }

@@ -2,9 +2,10 @@
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::mistakes::{Mistake, Mistakes, NEEDS_INTERCEPTION};
+use super::mistakes::{List, Mistake, Mistakes, NEEDS_INTERCEPTION};
 use crate::escape::{excerpt, quoted};
 use crate::policy::domain::DomainPattern;
+use crate::policy::rule::Rule;
 use crate::policy::source::{Intercept, TlsSource};
 
 /// Longest policy or configuration file, in bytes.
@@ -28,15 +29,45 @@ const FOREIGN_KEYS: [&str; 11] = [
 /// Nesting that is followed; deeper files are rejected.
 const MAX_DEPTH: i32 = 16;
 
-/// What one file says, the rules in order and each of them checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What one file says.
+#[derive(Debug, Clone, Default)]
 pub struct RuleFile {
-    /// Rules that allow.
-    pub allow: Vec<String>,
-    /// Rules that deny.
-    pub deny: Vec<String>,
+    /// Its rules, in order.
+    pub rules: Vec<WrittenRule>,
     /// Which TLS is intercepted.
     pub tls: TlsSource,
+}
+
+/// One rule, and where it stands.
+#[derive(Debug, Clone)]
+pub struct WrittenRule {
+    /// The list that it is in.
+    pub list: List,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What it says.
+    pub rule: Rule,
+}
+
+impl RuleFile {
+    /// The texts of the rules that allow.
+    #[must_use]
+    pub fn allow(&self) -> Vec<String> {
+        self.texts(List::Allow)
+    }
+
+    /// The texts of the rules that deny.
+    #[must_use]
+    pub fn deny(&self) -> Vec<String> {
+        self.texts(List::Deny)
+    }
+
+    fn texts(&self, list: List) -> Vec<String> {
+        let of_list = self.rules.iter().filter(|written| written.list == list);
+        of_list
+            .map(|written| written.rule.text().to_string())
+            .collect()
+    }
 }
 
 /// Reads a policy file's text. `origin` names it in mistakes.
@@ -52,7 +83,7 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
     let mut walk = Walk {
         events: Parser::new_from_str(content),
         mistakes: Mistakes::new(origin),
-        reading: Vec::new(),
+        content,
     };
     if content.len() > MAX_FILE {
         walk.mistakes
@@ -61,12 +92,10 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
     }
     let mut rules = RuleFile::default();
     if let Err(error) = walk.file(&mut rules) {
-        let (line, what) = (error.marker().line(), error.info());
-        walk.mistakes
-            .add(Some(line), "", format!("not YAML: {what}"));
+        walk.broken(&error);
     }
     if rules.tls.intercept == Intercept::Never {
-        walk.refuse_reading();
+        walk.refuse_reading(&rules.rules);
     }
     walk.mistakes.or(rules)
 }
@@ -74,8 +103,7 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
 struct Walk<'a> {
     events: Parser<'a, StrInput<'a>>,
     mistakes: Mistakes,
-    /// The lines of the rules that need TLS to be intercepted.
-    reading: Vec<usize>,
+    content: &'a str,
 }
 
 /// A key and the line it stands in.
@@ -121,8 +149,10 @@ impl<'a> Walk<'a> {
                 self.mistakes.add(Some(line), &key, "written twice");
             }
             match key.as_str() {
-                "allow" | "allowlist" => self.rules((&key, line), &mut rules.allow)?,
-                "deny" => self.rules((&key, line), &mut rules.deny)?,
+                "allow" | "allowlist" => {
+                    self.rules((&key, line), List::Allow, &mut rules.rules)?;
+                }
+                "deny" => self.rules((&key, line), List::Deny, &mut rules.rules)?,
                 "tls" => self.tls(line, &mut rules.tls)?,
                 foreign if FOREIGN_KEYS.contains(&foreign) => self.value()?,
                 _ => {
@@ -211,13 +241,15 @@ impl<'a> Walk<'a> {
         self.skip(&event)
     }
 
-    fn rules(&mut self, key: (&str, usize), rules: &mut Vec<String>) -> Result<(), ScanError> {
-        self.list(key, &RULES, |walk, line, rule| {
-            let parsed = walk.mistakes.check(Some(line), &rule);
-            if parsed.is_some_and(|rule| rule.reads_tls()) {
-                walk.reading.push(line);
-            }
-            rules.push(rule);
+    fn rules(
+        &mut self,
+        key: (&str, usize),
+        list: List,
+        rules: &mut Vec<WrittenRule>,
+    ) -> Result<(), ScanError> {
+        self.list(key, &RULES, |walk, line, text| {
+            let rule = walk.mistakes.check(Some(line), &text, list);
+            rules.extend(rule.map(|rule| WrittenRule { list, line, rule }));
         })
     }
 
@@ -251,10 +283,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn refuse_reading(&mut self) {
-        for line in std::mem::take(&mut self.reading) {
-            self.mistakes.add(Some(line), "tls", NEEDS_INTERCEPTION);
+    fn refuse_reading(&mut self, rules: &[WrittenRule]) {
+        for written in rules.iter().filter(|written| written.rule.reads_tls()) {
+            self.mistakes
+                .add(Some(written.line), "tls", NEEDS_INTERCEPTION);
         }
+    }
+
+    /// Notes why the text is no YAML. A star at a value's beginning is an alias to YAML, and to
+    /// whoever writes one the beginning of a name.
+    fn broken(&mut self, error: &ScanError) {
+        let (line, what) = (error.marker().line(), error.info());
+        let text = self.content.lines().nth(line.saturating_sub(1));
+        let item = text.and_then(|text| text.trim_start().strip_prefix('-'));
+        let message = match item.map(str::trim) {
+            Some(item) if item.starts_with('*') => {
+                format!("not a rule; did you mean domain={}?", excerpt(item))
+            }
+            _ => format!("not YAML: {what}"),
+        };
+        self.mistakes.add(Some(line), "", message);
     }
 
     /// Passes over a value that is of no interest.
@@ -295,7 +343,7 @@ struct ListWords {
 
 const RULES: ListWords = ListWords {
     expected: "expected a list of rules, each after a dash",
-    one: "a rule must be a plain string like domain=example.org, not an alias",
+    one: "a rule must be a plain string like domain=example.org, with = and no colon, and not an alias",
 };
 const PASSTHROUGH: ListWords = ListWords {
     expected: "expected a list of names, each after a dash",

@@ -91,6 +91,15 @@ impl Image {
         })
     }
 
+    /// This host, as if it were one.
+    pub(super) fn of_host() -> io::Result<Self> {
+        Ok(Self {
+            root: Root::at(Path::new("/"))?,
+            mounts: Vec::new(),
+            notices: Vec::new(),
+        })
+    }
+
     /// The roots in a list; what can't be read is noted.
     pub(super) fn certificates(&mut self, path: &str) -> Vec<CertificateDer<'static>> {
         match self.find(Path::new(path), STORE_LIMIT) {

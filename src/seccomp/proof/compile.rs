@@ -168,7 +168,10 @@ fn compared(conditions: &[Condition]) -> Vec<ScmpArgCompare> {
 }
 
 /// The finished program. libseccomp writes it in the byte order of the machines that it is for.
-fn export(context: &ScmpFilterContext, big_endian: bool) -> Result<Vec<Instruction>, String> {
+pub(super) fn export(
+    context: &ScmpFilterContext,
+    big_endian: bool,
+) -> Result<Vec<Instruction>, String> {
     // Before 2.6 libseccomp exports to a descriptor only.
     let memory = memfd_create(c"seccomp", MFdFlags::MFD_CLOEXEC)
         .map_err(|cause| format!("no memory file: {cause}"))?;

@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
 
 use anyhow::{Context as _, bail};
+use boundary_shim::sys::call_filter::{Program, Rules, Verdict};
 use boundary_shim::sys::notify::{self, Answer, Listener};
 use libseccomp::{ScmpAction, ScmpFilterContext, ScmpSyscall};
 use socket2::SockAddr;
@@ -37,6 +38,7 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
         ["race-descriptor", denied, secret, count] => {
             race_descriptor(denied.parse()?, secret, count.parse()?)
         }
+        ["race-unix", denied, nobody, count] => race_unix(denied, nobody.parse()?, count.parse()?),
         ["without-landlock", command @ ..] => without_landlock(command),
         ["wrongly", what, allowed, command @ ..] => wrongly(what, allowed.parse()?, command),
         _ => bail!("no such attack on a jail"),
@@ -377,13 +379,33 @@ fn race_address(
 /// Connects a descriptor that is, from one moment to the other, a Unix socket's with the name of one,
 /// and a socket of TCP's with a denied address.
 fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Result<()> {
-    static UNIX: AtomicI32 = AtomicI32::new(-1);
-    static TCP: AtomicI32 = AtomicI32::new(-1);
-    const RACED: c_int = 200;
     let path = std::env::temp_dir().join(format!("r{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let _server = std::os::unix::net::UnixListener::bind(&path)?;
-    let name = SockAddr::unix(&path)?;
+    race_sockets(&path, denied, secret, count, |tcp, _| tcp.as_raw_fd())?;
+    Ok(std::fs::remove_file(&path)?)
+}
+
+/// Connects one that is, from one moment to the other, a socket of TCP's with the address of nobody, and a
+/// Unix socket with a denied one's name.
+fn race_unix(denied: &str, nobody: SocketAddr, count: usize) -> anyhow::Result<()> {
+    race_sockets(denied.as_ref(), nobody, "x", count, |_, unix| {
+        unix.as_raw_fd()
+    })
+}
+
+/// `watched`: which of the two isn't to be connected.
+fn race_sockets(
+    path: &std::path::Path,
+    denied: SocketAddr,
+    secret: &str,
+    count: usize,
+    watched: fn(&OwnedFd, &OwnedFd) -> c_int,
+) -> anyhow::Result<()> {
+    static UNIX: AtomicI32 = AtomicI32::new(-1);
+    static TCP: AtomicI32 = AtomicI32::new(-1);
+    const RACED: c_int = 200;
+    let name = SockAddr::unix(path)?;
     // SAFETY: an address is plain bytes, so many of them.
     let bytes: &[u8] =
         unsafe { std::slice::from_raw_parts(name.as_ptr().cast(), size_of::<libc::sockaddr_un>()) };
@@ -419,7 +441,7 @@ fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Re
             let at = ADDRESS.as_ptr().addr();
             let _ = call(libc::SYS_connect, [word(RACED), at, 108, 0, 0, 0]);
             let flags = word(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-            let number = word(tcp.as_raw_fd());
+            let number = word(watched(&tcp, &plain));
             let (from, length) = (secret.as_ptr().addr(), secret.len());
             if call(libc::SYS_sendto, [number, from, length, flags, 0, 0]).is_ok() {
                 sent += 1;
@@ -427,7 +449,6 @@ fn race_descriptor(denied: SocketAddr, secret: &str, count: usize) -> anyhow::Re
         }
         RACING.store(false, SeqCst);
         println!("{count} attempts, {sent} sent");
-        std::fs::remove_file(&path)?;
         Ok(())
     })
 }
@@ -502,19 +523,9 @@ fn wrongly(what: &str, allowed: SocketAddr, command: &[&str]) -> anyhow::Result<
     }
 }
 
-/// A program of classic BPF: connect(2) is notified, all else allowed.
-fn connections() -> anyhow::Result<[[u8; 8]; 4]> {
-    const LOAD_NUMBER: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let instruction = |code: u16, when_false: u8, constant: u32| {
-        let ([c0, c1], [k0, k1, k2, k3]) = (code.to_ne_bytes(), constant.to_ne_bytes());
-        [c0, c1, 0, when_false, k0, k1, k2, k3]
-    };
-    Ok([
-        instruction(LOAD_NUMBER, 0, 0),
-        instruction(JUMP_IF_EQUAL, 1, u32::try_from(libc::SYS_connect)?),
-        instruction(RETURN, 0, libc::SECCOMP_RET_USER_NOTIF),
-        instruction(RETURN, 0, libc::SECCOMP_RET_ALLOW),
-    ])
+/// connect(2) waits, all else is allowed.
+fn connections() -> std::io::Result<Program> {
+    let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
+    rules.add(libc::SYS_connect, &[], Verdict::Notify);
+    rules.program()
 }

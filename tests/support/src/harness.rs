@@ -52,17 +52,22 @@ impl Suite {
 
     /// A test of a group; the group's name leads its own, so that `-- GROUP` runs one group.
     pub fn trial(&self, group: &str, test: Test) -> Trial {
-        self.trial_beside(group, test, true)
+        self.trial_beside(group, test, true, &self.needs)
+    }
+
+    /// One that needs these instead of what all need.
+    pub fn trial_needing(&self, group: &str, test: Test, needs: &Needs) -> Trial {
+        self.trial_beside(group, test, true, needs)
     }
 
     /// One that no other test runs beside: it would disturb them, or they it.
     pub fn trial_alone(&self, group: &str, test: Test) -> Trial {
-        self.trial_beside(group, test, false)
+        self.trial_beside(group, test, false, &self.needs)
     }
 
-    fn trial_beside(&self, group: &str, (name, test): Test, others: bool) -> Trial {
+    fn trial_beside(&self, group: &str, (name, test): Test, others: bool, needs: &Needs) -> Trial {
         let shared = Arc::clone(&self.shared);
-        self.needs.trial(format!("{group}::{name}"), move || {
+        needs.trial(format!("{group}::{name}"), move || {
             let _company = others.then(|| COMPANY.read().unwrap_or_else(PoisonError::into_inner));
             let _solitude =
                 (!others).then(|| COMPANY.write().unwrap_or_else(PoisonError::into_inner));

@@ -83,7 +83,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack(
         "attacks::a_socket_that_was_handed_over_connects_nowhere",
-        "a service outside, whose socket was opened by `--allow-socket`, hands a fresh TCP socket over, to be connected (in `nsjail` that works: such a service is outside of every jail)",
+        "a service outside, whose socket was opened by `--allow-socket`, hands a fresh TCP socket over, to be connected",
         "what the supervisor didn't make it doesn't connect",
         SUPERVISED,
     ),
@@ -102,7 +102,7 @@ pub const ATTACKS: &[Attack] = &[
     attack(
         "walls::sockets_of_resolvers_buses_and_engines_are_hidden",
         "Unix sockets of systemd-resolved, D-Bus, systemd, Docker and of the user's own bus",
-        "hidden by mounts in `nsjail`; judged by the file that is connected to in `notify`",
+        "judged by the file that is connected to; in `nsjail` hidden by mounts, too",
         ALL,
     ),
     attack(

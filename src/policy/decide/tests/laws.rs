@@ -36,6 +36,15 @@ fn any_rule() -> impl Strategy<Value = String> {
         .prop_filter("empty", |rule| !rule.is_empty())
 }
 
+/// A rule as it may stand in a list of denials.
+fn any_denial() -> impl Strategy<Value = String> {
+    let except = prop::sample::select(vec!["", " except=x.test", " except=*.test"]);
+    (any_rule(), except).prop_map(|(rule, except)| match rule.contains("domain=") {
+        true => format!("{rule}{except}"),
+        false => rule,
+    })
+}
+
 fn any_rules() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(any_rule(), 0..4)
 }
@@ -172,6 +181,43 @@ proptest! {
         deny.push(more);
         if reaches(&source(&deny), &attempt, resolved) {
             prop_assert!(reaches(&before, &attempt, resolved));
+        }
+    }
+
+    #[test]
+    fn what_another_rule_allows_can_be_taken_away(one in any_rule(), other in any_rule(), attempt in any_try(), resolved in any_address()) {
+        let source = |allow: &[&String]| {
+            let allow = allow.iter().map(ToString::to_string).collect();
+            compile(&PolicySource { allow, ..PolicySource::default() })
+        };
+        let read = |text| Rule::parse(text).unwrap();
+        if read(&one).allows_all_of(&read(&other)) {
+            let both = tried(&source(&[&one, &other]), &attempt, resolved);
+            prop_assert_eq!(tried(&source(&[&one]), &attempt, resolved), both, "{} {}", one, other);
+        }
+    }
+
+    #[test]
+    fn what_another_rule_denies_can_be_taken_away(
+        allow in any_rules(), one in any_denial(), other in any_denial(), attempt in any_try(), resolved in any_address(),
+    ) {
+        let source = |deny: &[&String]| {
+            let deny = deny.iter().map(ToString::to_string).collect();
+            compile(&PolicySource { allow: allow.clone(), deny, ..PolicySource::default() })
+        };
+        let read = |text| Rule::parse(text).unwrap();
+        if read(&one).denies_all_of(&read(&other)) {
+            let both = tried(&source(&[&one, &other]), &attempt, resolved);
+            prop_assert_eq!(tried(&source(&[&one]), &attempt, resolved), both, "{} {}", one, other);
+        }
+    }
+
+    #[test]
+    fn what_a_denial_denies_whole_is_never_reached(allow in any_rule(), deny in any_denial(), attempt in any_try(), resolved in any_address()) {
+        let read = |text| Rule::parse(text).unwrap();
+        if read(&deny).denies_all_allowed_by(&read(&allow)) {
+            let policy = compile(&PolicySource { allow: vec![allow.clone()], deny: vec![deny.clone()], ..PolicySource::default() });
+            prop_assert!(tried(&policy, &attempt, resolved).is_empty(), "{} {}", allow, deny);
         }
     }
 

@@ -1,0 +1,144 @@
+//! `policy suggest`: from what containers did to a policy that allows it.
+//!
+//! Reads records as `logs` does; what their lines say may be anybody's words, and comes out escaped or not
+//! at all.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Context;
+
+use crate::audit::reader::{Directory, LineStream, RecordFiles, RecordedAttempt, Standing, Told};
+use crate::audit::record::{Direction, Kind};
+use crate::cli::logs::choice;
+use crate::cli::logs::host::HostArguments;
+use crate::cli::logs::period::Period;
+use crate::escape::clean;
+use crate::policy::rule::normalise_path;
+use crate::policy::suggest::{Asked, Seen, Session};
+use crate::policy::{Hostname, Protocol};
+
+/// Longest reason of a denial, in bytes.
+const MAX_REASON: usize = 512;
+
+/// `policy suggest`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Reads records, best those of a container in observe mode, and prints a policy file. Methods and paths are in it where they were read.
+What was denied, asked once and never answered, or only looked up, is left out, and listed at the end. Read it before you use it:
+what a container did isn't always what it should do.
+
+Example: boundary-shim policy suggest web > /etc/boundary/policies/web.yaml")]
+pub(super) struct SuggestArguments {
+    /// Containers, as for logs, or records' files (a jail's --log); without any, all containers that have
+    /// records
+    containers: Vec<String>,
+    /// Only what was in progress at this time or later: 2h (ago), or 2024-05-01T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// A pattern that stands for all names that it fits, like *.example.org (may be given often)
+    #[arg(long, value_name = "PATTERN")]
+    wildcard: Vec<String>,
+    #[command(flatten)]
+    host: HostArguments,
+}
+
+/// Prints a policy.
+///
+/// # Errors
+/// No such container, a record that can't be read, a bad pattern.
+pub(super) fn run(arguments: &SuggestArguments) -> anyhow::Result<()> {
+    let directory = Directory::new(&arguments.host.settings()?.audit_directory);
+    let period = Period::read(arguments.since.as_deref(), None, SystemTime::now())?;
+    let mut session = Session::default();
+    for recorded in chosen(&directory, &arguments.containers)? {
+        read(&recorded, period, &mut session)
+            .with_context(|| format!("can't read the record of {}", recorded.id))?;
+    }
+    let suggestion = session
+        .suggest(&arguments.wildcard)
+        .map_err(|hint| anyhow::anyhow!("--wildcard: {hint}"))?;
+    write!(io::stdout().lock(), "{suggestion}")?;
+    Ok(())
+}
+
+fn chosen(directory: &Directory, words: &[String]) -> anyhow::Result<Vec<RecordFiles>> {
+    if words.is_empty() {
+        let all = directory.list(usize::MAX);
+        return all.with_context(|| format!("can't list {}", directory.path().display()));
+    }
+    let mut found = Vec::new();
+    for word in words {
+        // A slash is in no container's name, and in a pod's of the form NAMESPACE/NAME.
+        match Path::new(word) {
+            file if word.contains('/') && file.is_file() => found.push(RecordFiles::at(file)),
+            _ => found.extend(choice::choose(directory, Some(word))?.containers),
+        }
+    }
+    Ok(found)
+}
+
+fn read(recorded: &RecordFiles, period: Period, session: &mut Session) -> io::Result<()> {
+    LineStream::open(recorded)?.tell_all(|told| match told {
+        Told::Attempt(attempt) if is_wanted(&attempt, period) => add(&attempt, session),
+        Told::Attempt(_) | Told::Event(_) | Told::Other(_) => {}
+    })
+}
+
+/// Of what goes in, no rule decides.
+fn is_wanted(attempt: &RecordedAttempt, period: Period) -> bool {
+    let last = match attempt.standing {
+        Standing::Open => "",
+        Standing::Cut | Standing::Over => &attempt.last,
+    };
+    attempt.line.direction == Some(Direction::Out) && period.has(&attempt.line.time, last)
+}
+
+fn add(attempt: &RecordedAttempt, session: &mut Session) {
+    let line = &attempt.line;
+    let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_REASON);
+    let seen = Seen {
+        count: attempt.count(),
+        first: line.first.as_ref().unwrap_or(&line.time).clone(),
+        answered: line.bytes_in.is_some_and(|bytes| bytes > 0),
+        denied: attempt.denied().then(reason),
+    };
+    let name = line
+        .name
+        .as_deref()
+        .and_then(|name| Hostname::parse(name).ok());
+    let protocol = match line.protocol {
+        Some(Kind::Http) => Protocol::Http,
+        Some(Kind::Https) => Protocol::Https,
+        Some(Kind::Tcp) => Protocol::Tcp,
+        Some(Kind::Udp) => Protocol::Udp,
+        Some(Kind::Dns) => {
+            if let Some(name) = name.filter(|_| !attempt.denied()) {
+                session.add_lookup(name, seen);
+            }
+            return;
+        }
+        Some(Kind::Icmp | Kind::Other) | None => return,
+    };
+    // A rule for what has a name that can't be one would be for its address.
+    if name.is_none() && line.name.is_some() {
+        return;
+    }
+    let address = line.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let asked = Asked {
+        name,
+        address: SocketAddr::new(address.to_canonical(), line.port.unwrap_or_default()),
+        protocol,
+        method: line.method.clone().filter(|method| is_token(method)),
+        path: line.path.as_deref().and_then(normalise_path),
+    };
+    session.add(asked, seen);
+}
+
+/// Whether it can stand in a rule (RFC 9110, 5.6.2: a token).
+fn is_token(method: &str) -> bool {
+    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
+    !method.is_empty() && method.bytes().all(is_of_one)
+}

@@ -1,0 +1,189 @@
+//! `policy`: files are checked and explained, and records become policies.
+
+use std::process::Output;
+
+use boundary_shim::audit::Direction;
+use boundary_shim::audit::Kind;
+use boundary_shim::audit::line::{Ended, Event, Line, RecordedVerdict};
+
+use crate::world::{World, stderr, tests};
+
+tests![
+    a_policy_is_checked_with_every_line_that_is_to_be_told,
+    what_a_policy_decides_is_explained_with_the_rule,
+    what_was_observed_becomes_a_policy_that_allows_it,
+];
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn a_policy_is_checked_with_every_line_that_is_to_be_told() {
+    let world = World::new();
+    for (content, code, told) in [
+        (
+            "allow:\n- domain=a.test\ndeny:\n- domain=*.corp except=jira.corp\n",
+            0,
+            "DIR/p.yaml: no mistakes; 1 rules allow, 1 deny\n",
+        ),
+        (
+            "allow:\n- domain=*.test\n- domain=a.test\n",
+            0,
+            "DIR/p.yaml:3: allow: decides nothing: line 2 allows all of it\nDIR/p.yaml: no mistakes; 2 rules allow, 0 deny\n",
+        ),
+        (
+            "allow:\n- domian=a.test\n- a.test\n",
+            1,
+            "DIR/p.yaml:2: domian: unknown key; did you mean domain?\nDIR/p.yaml:3: a.test: not a key=value word; did you mean domain=a.test?\n",
+        ),
+        (
+            "allow:\n- *.a.test\n",
+            1,
+            "DIR/p.yaml:2: not a rule; did you mean domain=*.a.test?\n",
+        ),
+    ] {
+        world.write("p.yaml", content, 0o644);
+        let output = world.operate("policy check DIR/p.yaml");
+        let directory = world
+            .path("")
+            .to_str()
+            .unwrap()
+            .trim_end_matches('/')
+            .to_owned();
+        assert_eq!(
+            stdout(&output),
+            told.replace("DIR", &directory),
+            "{content}"
+        );
+        assert_eq!(output.status.code(), Some(code), "{content}");
+    }
+    let output = world.operate("policy check DIR/none.yaml");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).ends_with("none.yaml: No such file or directory (os error 2)\n"));
+}
+
+fn what_a_policy_decides_is_explained_with_the_rule() {
+    let world = World::new();
+    let content = "allow:\n- domain=a.test\n- cidr=10.0.0.0/8 port=22\n";
+    world.write("p.yaml", content, 0o644);
+    for (words, code, told) in [
+        (
+            "GET https://a.test/x",
+            0,
+            "allowed: GET /x by HTTPS to a.test:443: by rule \"domain=a.test\" of the policy",
+        ),
+        (
+            "https://b.test/x",
+            1,
+            "denied: GET /x by HTTPS to b.test:443: no rule allows it; this rule would allow it: domain=b.test",
+        ),
+        (
+            "10.1.2.3:22",
+            0,
+            "allowed: other TCP to 10.1.2.3:22: by rule \"cidr=10.0.0.0/8 port=22\" of the policy",
+        ),
+        (
+            "169.254.169.254:80/udp",
+            1,
+            "denied: UDP to 169.254.169.254:80: 169.254.169.254 is",
+        ),
+    ] {
+        let output = world.operate(&format!("policy explain DIR/p.yaml {words}"));
+        let text = stdout(&output);
+        assert!(text.contains(told), "{words}: {text}");
+        assert!(text.contains("p.yaml, policy p (enforce):\n"), "{text}");
+        assert_eq!(output.status.code(), Some(code), "{words}: {text}");
+    }
+    let output = world.operate("policy explain DIR/none.yaml a.test:22");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("there is no such file"));
+}
+
+/// A line of an attempt that was let through although no rule allows it.
+fn observed(protocol: Kind, name: Option<&str>, address: &str, port: u16) -> Line {
+    Line {
+        protocol: Some(protocol),
+        direction: Some(Direction::Out),
+        name: name.map(str::to_owned),
+        address: Some(address.parse().unwrap()),
+        port: Some(port),
+        verdict: Some(RecordedVerdict::Allow),
+        rule: Some("would deny: no rule allows it".to_owned()),
+        bytes_in: Some(100),
+        ended: Some(Ended::Closed),
+        ..Line::new(Event::End, "2026-05-01T10:00:00.000Z".to_owned(), "abc")
+    }
+}
+
+fn what_was_observed_becomes_a_policy_that_allows_it() {
+    let world = World::new();
+    let request = |name: &str, path: &str| Line {
+        method: Some("GET".to_owned()),
+        path: Some(path.to_owned()),
+        ..observed(Kind::Http, Some(name), "192.0.2.1", 80)
+    };
+    let lines = [
+        observed(Kind::Https, Some("a.test"), "192.0.2.1", 443),
+        request("b.test", "/it's/x:1"),
+        request("b.test", "/y"),
+        observed(Kind::Tcp, Some("db.test"), "10.0.0.5", 5432),
+        observed(Kind::Udp, None, "192.0.2.7", 123),
+        observed(Kind::Dns, Some("idle.test"), "192.0.2.53", 53),
+        // Anybody's words.
+        observed(Kind::Https, Some("x\ndeny: []"), "192.0.2.1", 443),
+        // Servers read this path in several ways.
+        request("d.test", "/a/..;/b"),
+        Line {
+            method: Some("GET\nallow:\n- domain=*".to_owned()),
+            ..request("c.test", "/\n- domain=*")
+        },
+    ];
+    let lines = (1..).zip(lines).map(|(seq, line)| Line { seq, ..line });
+    let text: String = lines
+        .map(|line| serde_json::to_string(&line).unwrap() + "\n")
+        .collect();
+    world.write("abc.jsonl", text, 0o640);
+    let output = world.operate("policy suggest DIR/abc.jsonl");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let policy = stdout(&output);
+    let rules: Vec<_> = policy
+        .lines()
+        .filter(|line| line.starts_with("  - "))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            "  - domain=a.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - domain=c.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - domain=d.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - 'method=GET domain=b.test path=/it''s/x:1,/y proto=http'   # 2 times, first 2026-05-01T10:00:00.000Z",
+            "  - proto=tcp domain=db.test port=5432 cidr=10.0.0.5/32   # once, first 2026-05-01T10:00:00.000Z",
+            "  - proto=udp cidr=192.0.2.7/32 port=123   # once, first 2026-05-01T10:00:00.000Z",
+        ],
+        "{policy}"
+    );
+    assert!(
+        policy.ends_with("# Left out:\n#   idle.test   (looked up once, never connected to)\n"),
+        "{policy}"
+    );
+
+    world.write("p.yaml", policy, 0o644);
+    let checked = world.operate("policy check DIR/p.yaml");
+    assert!(
+        stdout(&checked).ends_with("no mistakes; 6 rules allow, 0 deny\n"),
+        "{}",
+        stdout(&checked)
+    );
+    assert_eq!(stdout(&checked).lines().count(), 1);
+    for (words, code) in [
+        ("https://a.test/", 0),
+        ("http://b.test/y", 0),
+        ("http://b.test/z", 1),
+        ("db.test:5432", 0),
+        ("192.0.2.7:123/udp", 0),
+        ("https://x.test/", 1),
+    ] {
+        let output = world.operate(&format!("policy explain DIR/p.yaml {words}"));
+        assert_eq!(output.status.code(), Some(code), "{words}");
+    }
+}
