@@ -24,7 +24,7 @@ mod trust;
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use tokio::sync::mpsc;
 
 use crate::audit::JournalStatus;
@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &folder {
         target = target.with(folder.variables(), folder.path());
     }
-    let jailed = jail(&Wanted {
+    let (jailed, instead) = jail(&Wanted {
         options,
         policy: &policy,
         target: &target,
@@ -79,10 +79,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         beside,
     } = jailed;
     if options.jail_type == TypeChoice::Auto {
-        log::info!(
-            "jailed by {}, the strongest that can be had here",
-            jail_type.name()
-        );
+        log::info!("{}", chosen(jail_type, instead.as_ref()));
     }
     let filter = JailFilter::start(record, policy, trust, sockets)?;
     let watched = watch(&filter, &init, beside, published, &target);
@@ -116,15 +113,28 @@ fn hand_on_no_socket() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Jails the command, as it was asked for.
-fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
+/// Jails the command, as it was asked for. Gives, too, why it isn't by the strongest type, where that
+/// could have been chosen.
+fn jail(wanted: &Wanted<'_>) -> anyhow::Result<(Jailed, Option<anyhow::Error>)> {
     match wanted.options.jail_type {
-        TypeChoice::Only(Type::Nsjail) => nsjail::jail(wanted),
-        TypeChoice::Only(other) => notify::jail(wanted, other),
-        TypeChoice::Auto => nsjail::jail(wanted).or_else(|why| {
-            log::info!("{why:#}");
-            notify::jail(wanted, Type::Notify)
-        }),
+        TypeChoice::Only(Type::Nsjail) => Ok((nsjail::jail(wanted)?, None)),
+        TypeChoice::Only(other) => Ok((notify::jail(wanted, other)?, None)),
+        TypeChoice::Auto => match nsjail::jail(wanted) {
+            Ok(jailed) => Ok((jailed, None)),
+            Err(why) => match notify::jail(wanted, Type::Notify) {
+                Ok(jailed) => Ok((jailed, Some(why))),
+                Err(neither) => Err(anyhow!("{why:#}; {neither:#}")),
+            },
+        },
+    }
+}
+
+/// What `auto` chose, and why nothing stronger, in one line.
+fn chosen(jail_type: Type, instead: Option<&anyhow::Error>) -> String {
+    let name = jail_type.name();
+    match instead {
+        None => format!("jailed by {name}, the strongest that can be had here"),
+        Some(why) => format!("jailed by {name}: {why:#}"),
     }
 }
 

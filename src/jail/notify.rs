@@ -33,6 +33,7 @@ pub(super) mod unix_sockets;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use caps::Capability;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::init::Init;
@@ -43,7 +44,7 @@ use super::options::Type;
 use crate::jail::nsjail::restrictions::Kept;
 use crate::proxy::{Sockets, told};
 use crate::sys::notify::{self, Answer, Listener};
-use crate::sys::stand_in;
+use crate::sys::{confine, stand_in};
 use side::{Landlock, Side};
 use supervisor::{Post, Supervisor};
 
@@ -59,6 +60,7 @@ const THREADS: usize = 64;
 /// # Errors
 /// Why it can't be had here, and what would help.
 pub(super) fn jail(wanted: &Wanted<'_>, jail_type: Type) -> anyhow::Result<Jailed> {
+    refuse_by_yama()?;
     let side = Side {
         kept: Kept::of_caller()?,
         landlock: match jail_type {
@@ -155,17 +157,54 @@ fn see(listener: &Listener) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why a command's memory can't be read, and what would help.
+/// Why a command's memory can't be read.
 fn unreadable(error: &std::io::Error) -> String {
-    let yama = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
-    match yama.as_deref().map(str::trim_ascii) {
-        Ok(scope @ ("2" | "3")) => format!(
-            "the command's memory can't be read ({error}), because kernel.yama.ptrace_scope is {scope}: set it to \
-             1 with sysctl (from 3, only a reboot leads back), or use --jail-type nsjail"
+    format!(
+        "the command's memory can't be read ({error}): something forbids it (a seccomp filter and /proc, or a \
+         security module)"
+    )
+}
+
+/// Refuses where Yama would let nobody read the command's memory: up to 1 those above a process may, at 2
+/// who has the right to trace all, at 3 nobody (ptrace(2), "/proc/sys/kernel/yama/ptrace_scope").
+fn refuse_by_yama() -> anyhow::Result<()> {
+    // Where there is no such file, there is no Yama.
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let may_trace = confine::has(Capability::CAP_SYS_PTRACE)?;
+    match yama_forbids(scope.trim_ascii(), may_trace) {
+        Some(why) => bail!("notify can't be had here, because {why}"),
+        None => Ok(()),
+    }
+}
+
+/// Why, and what would help.
+fn yama_forbids(scope: &str, may_trace: bool) -> Option<&'static str> {
+    match scope {
+        "2" if !may_trace => Some(
+            "kernel.yama.ptrace_scope is 2, and without the capability CAP_SYS_PTRACE the command's memory can't \
+             be read: set it to 1 with sysctl, or use --jail-type nsjail",
         ),
-        _ => format!(
-            "the command's memory can't be read ({error}): something forbids it (a seccomp filter and /proc, or a \
-             security module)"
+        "3" => Some(
+            "kernel.yama.ptrace_scope is 3, and the command's memory can't be read: set it to 1 at boot, or use \
+             --jail-type nsjail",
         ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yama_forbids_at_two_without_the_right_and_at_three() {
+        for scope in ["", "0", "1"] {
+            assert_eq!(yama_forbids(scope, false), None);
+        }
+        assert!(yama_forbids("2", false).is_some());
+        assert_eq!(yama_forbids("2", true), None);
+        for may_trace in [false, true] {
+            assert!(yama_forbids("3", may_trace).is_some());
+        }
     }
 }

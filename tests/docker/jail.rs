@@ -1,82 +1,78 @@
-//! `boundary-shim jail` in containers: where its namespaces can be made, and what it says where they
-//! can't. Each row is really run.
+//! `boundary-shim jail` in containers: each row of README's table is run, and what `auto` chooses.
 
 use test_support::bed::{Bed, unique};
 use test_support::harness::Test;
+use test_support::jail_rows::{self, Outcome, Setting};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("nsjail_works_where_its_namespaces_can_be_made", matrix),
+    ("each_type_works_where_readme_says", rows),
+    (
+        "auto_says_which_type_it_is_and_why_no_stronger_one",
+        automatic,
+    ),
     ("notify_works_anywhere", anywhere),
 ];
 
-/// A user without any right, who may write somewhere.
-const AS_USER: &[&str] = &["--user", "1777:1777", "--tmpfs", "/tmp"];
 const NO_RIGHTS: &[&str] = &["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
 const UNCONFINED: &[&str] = &["--security-opt", "seccomp=unconfined"];
 
-/// Runtime, flags, options of the jail; what it says where it can't be had.
-type Row<'a> = (&'a str, Vec<&'a str>, &'a [&'a str], Option<&'a str>);
+/// Where the program is in a container: as an engine's user would put it there.
+const PROGRAM: [&str; 2] = [
+    "-v",
+    "/usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro",
+];
 
-fn matrix(bed: &Bed) {
+fn rows(bed: &Bed) {
     let file = bed.path(&unique("profile"));
     let file = file.to_str().unwrap();
     bed.exec(&["boundary-shim", "gen-seccomp", "--output", file])
         .must_succeed();
-    let profile = format!("seccomp={file}");
-    let profile = ["--security-opt", &profile];
-    let denied = Some("gen-seccomp");
-    let alone: &[&str] = &["--no-user-namespace"];
-    let rows: [Row<'_>; 13] = [
-        ("runc", vec![], &[], denied),
-        ("runc", AS_USER.to_vec(), &[], denied),
-        ("runc", vec!["--cap-add", "NET_ADMIN"], &[], denied),
-        ("runc", profile.to_vec(), &[], None),
-        ("runc", [&profile, AS_USER].concat(), &[], None),
-        ("runc", vec!["--cap-add", "SYS_ADMIN"], &[], None),
-        ("runc", UNCONFINED.to_vec(), &[], None),
-        (
-            "runc",
-            [UNCONFINED, AS_USER, NO_RIGHTS, &["--read-only"]].concat(),
-            &[],
-            None,
-        ),
-        (
-            "runc",
-            [UNCONFINED, NO_RIGHTS].concat(),
-            &[],
-            Some("CAP_SETFCAP"),
-        ),
-        ("boundary", vec![], &[], None),
-        ("boundary", AS_USER.to_vec(), &[], None),
-        ("runc", vec![], alone, Some("CAP_SYS_ADMIN")),
-        (
-            "runc",
-            vec!["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"],
-            alone,
-            None,
-        ),
-    ];
-    for (runtime, flags, options, refused) in rows {
-        let script = format!(
-            "boundary-shim jail --jail-type nsjail {} --log /tmp/record.jsonl --allow domain=allowed.test -- sh -c '\
-             curl -s -m 5 -o /dev/null -w \"%{{http_code}} \" http://allowed.test/; \
-             curl -s -m 5 -o /dev/null -w \"%{{http_code}}\" --resolve denied.test:80:198.51.100.20 http://denied.test/'",
-            options.join(" ")
-        );
-        let program = [
-            "-v",
-            "/usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro",
-        ];
-        let answer = bed.run_with(runtime, &[&program, flags.as_slice()].concat(), &script);
-        match refused {
-            None => assert_eq!(answer.stdout, "200 403", "{runtime} {flags:?}: {answer:?}"),
-            Some(said) => {
-                assert_eq!((answer.code, answer.stdout.as_str()), (1, ""), "{answer:?}");
-                assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
-                assert!(answer.stderr.contains(said), "{answer:?}");
+    let mut run = 0;
+    for row in jail_rows::ROWS {
+        let Setting::Container(container) = row.setting else {
+            continue;
+        };
+        for caller in row.callers {
+            let flags = container.flags_for(*caller, file);
+            let flags: Vec<&str> = PROGRAM
+                .into_iter()
+                .chain(flags.iter().map(String::as_str))
+                .collect();
+            for jail_type in jail_rows::TYPES {
+                let what = format!("{}, as {caller:?}, {jail_type}", row.place);
+                let outcome = row.outcome(jail_type);
+                if outcome != Outcome::NotMeant {
+                    let answer = bed.run_with(container.runtime, &flags, &row.script(jail_type));
+                    outcome.must_be(&answer, &what);
+                    run += 1;
+                }
             }
         }
     }
+    println!("{run} jails were tried");
+}
+
+/// In one line: the type, and what stood in a stronger one's way.
+fn automatic(bed: &Bed) {
+    let says = |runtime: &str| {
+        let script = "cd /tmp && boundary-shim jail --log r.jsonl -- true";
+        let answer = bed.run_with(runtime, &PROGRAM, script);
+        answer.must_succeed().stderr.clone()
+    };
+    let strongest = says("boundary");
+    assert!(
+        strongest.contains("jailed by nsjail, the strongest that can be had here\n"),
+        "{strongest}"
+    );
+    let instead = says("runc");
+    assert_eq!(instead.lines().count(), 1, "{instead}");
+    assert!(
+        instead.starts_with(
+            "boundary-shim: info: jailed by notify: nsjail can't be had here, because"
+        ) && instead.contains("a seccomp filter denies it")
+            && instead.contains("gen-seccomp"),
+        "{instead}"
+    );
 }
 
 fn anywhere(bed: &Bed) {
@@ -86,10 +82,6 @@ fn anywhere(bed: &Bed) {
             getent hosts denied.test || echo no such name
             attacker knock 3 203.0.113.66:8080
             attacker probe tcp 127.0.0.11:22'";
-    let program = [
-        "-v",
-        "/usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro",
-    ];
     let as_user = ["--user", "1777:1777"];
     // By `auto`, where there can be no namespaces; by name, where there can.
     let by_name = script.replace("jail", "jail --jail-type notify");
@@ -108,7 +100,7 @@ fn anywhere(bed: &Bed) {
     ];
     for (runtime, flags, script) in rows {
         let in_container = |script| {
-            let flags = [&program, flags.as_slice()].concat();
+            let flags = [&PROGRAM, flags.as_slice()].concat();
             bed.run_with(runtime, &flags, script)
         };
         let answer = in_container(script);

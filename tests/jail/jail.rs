@@ -53,6 +53,9 @@ impl Drop for Outside {
 /// The program in a bed.
 pub(crate) const PROGRAM: &str = "/usr/local/bin/boundary-shim";
 
+/// Has the jail find a kernel without Landlock.
+pub(crate) const WITHOUT_LANDLOCK: &str = "attacker jailed without-landlock ";
+
 /// Who jails a command, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {

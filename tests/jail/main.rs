@@ -17,6 +17,8 @@
     reason = "commands that run beside others, and files of a bed that is thrown away"
 )]
 
+mod arrivals;
+mod attacks;
 mod clients;
 mod day;
 mod ends;
@@ -34,14 +36,16 @@ use libtest_mimic::Trial;
 use test_support::bed::Bed;
 use test_support::docker::is_installed;
 use test_support::harness::{Suite, Test};
+use test_support::jail_attacks;
 use test_support::needs::{Needs, not_here};
 
-const GROUPS: [(&str, &[Test]); 6] = [
+const GROUPS: [(&str, &[Test]); 7] = [
     ("record", record::TESTS),
     ("network", network::TESTS),
     ("ends", ends::TESTS),
     ("walls", walls::TESTS),
     ("supervised", supervised::TESTS),
+    ("attacks", attacks::TESTS),
     ("mistakes", mistakes::TESTS),
 ];
 
@@ -69,7 +73,7 @@ fn main() {
         }
     });
     let trials = GROUPS.iter().flat_map(all);
-    let trials = trials
+    let mut trials: Vec<Trial> = trials
         .chain(needing("clients", clients::TESTS, programs.clone()))
         .chain(needing(
             "interception",
@@ -80,6 +84,14 @@ fn main() {
         .chain(needing("sandboxes", sandboxes::TESTS, bubblewrap))
         .chain(browser)
         .collect();
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test(
+        "security_md_names_tests_of_this_suite",
+        move || {
+            jail_attacks::must_be_tests_of("jail", &names);
+            Ok(())
+        },
+    ));
     suite.conclude(trials);
 }
 

@@ -1,12 +1,12 @@
 //! What a command does whose jail is a supervisor: no namespace, no right.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
-
 use test_support::bed::{Bed, unique};
-use test_support::command::wait_for;
 use test_support::hosts::{ALLOWED, DENIED, WILD};
 
-use crate::jail::{Caller, Jailed, Outside, SUPERVISED_ROOT, SUPERVISED_USER};
+use crate::arrivals::arrived;
+use crate::jail::{
+    Caller, Jailed, Outside, ROOT, SUPERVISED_ROOT, SUPERVISED_USER, USER, WITHOUT_LANDLOCK,
+};
 
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("clients_of_every_kind_work_as_they_are", clients),
@@ -38,8 +38,6 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
 ];
 
 const CALLERS: [Caller; 2] = [SUPERVISED_ROOT, SUPERVISED_USER];
-/// Has the jail find a kernel without Landlock.
-const WITHOUT_LANDLOCK: &str = "attacker jailed without-landlock ";
 const ALLOW: &[&str] = &["--allow", "domain=allowed.test"];
 
 fn file(bed: &Bed, script: &str) -> String {
@@ -106,31 +104,6 @@ except OSError as error: print('patience', error.errno)
     }
 }
 
-/// How often something arrived at these addresses, which no other test sends to.
-fn arrived(bed: &Bed, at: &[&str], run: impl FnOnce()) -> usize {
-    let before = all_told(bed);
-    run();
-    let after = all_told(bed);
-    let log = bed.internet_log()[before..after].to_owned();
-    let is_there = |line: &&str| at.iter().any(|at| line.contains(&format!("-> {at} ")));
-    log.lines().filter(is_there).count()
-}
-
-/// Waits until the little internet has told of everything that has arrived by now. Gives how much that is.
-fn all_told(bed: &Bed) -> usize {
-    static MARKS: AtomicU8 = AtomicU8::new(0);
-    // Its connections are taken, and told of, in their order.
-    let mark = format!("203.0.113.{}:8080", 210 + MARKS.fetch_add(1, Relaxed) % 40);
-    let before = bed.internet_log().len();
-    let sign = format!("-> {mark} ");
-    let told = || bed.internet_log()[before..].find(&sign);
-    SUPERVISED_USER
-        .run_unjailed(bed, &format!("attacker send tcp {mark} MARK"))
-        .must_succeed();
-    wait_for("what has arrived to be told", || told().is_some());
-    before + told().unwrap()
-}
-
 fn attempts(bed: &Bed) {
     let (v4, v6) = (WILD.v4, WILD.v6);
     let targets = ["203.0.113.201:8080", "[2001:db8:2::c9]:8080"].map(str::to_owned);
@@ -142,6 +115,12 @@ fn attempts(bed: &Bed) {
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let words = targets.join("' '");
     let attempts = format!("attacker jailed attempts SECRET '{words}'");
+    for caller in [ROOT, USER] {
+        let reached = arrived(bed, &targets, || {
+            caller.run(bed, ALLOW, &attempts);
+        });
+        assert_eq!(reached, 0, "{}", caller.name);
+    }
     for caller in CALLERS {
         for prefix in ["", WITHOUT_LANDLOCK] {
             let reached = arrived(bed, &targets, || {
@@ -185,6 +164,17 @@ fn families(bed: &Bed) {
         ];
         assert_eq!(lines, expected, "{}: {jailed:?}", caller.name);
     }
+    let bare = ROOT.run_unjailed(bed, "attacker jailed families").stdout;
+    // Packets, raw sockets, what lists others' sockets and changes rules.
+    for way in [
+        "family 17 kind 3 protocol 0",
+        "family 2 kind 3 protocol 255",
+        "family 16 kind 3 protocol 4",
+        "family 16 kind 3 protocol 12",
+        "i386",
+    ] {
+        assert!(bare.contains(way), "{way}: {bare}");
+    }
 }
 
 const RACES: u32 = 8000;
@@ -206,6 +196,13 @@ fn races_of_descriptors(bed: &Bed) {
 
 /// A race that is never won against ours, and is against a supervisor that is wrong.
 fn races(bed: &Bed, what: &str, denied: &str, race: &str) {
+    for caller in [ROOT, USER] {
+        let lost = arrived(bed, &[denied], || {
+            let jailed = caller.run(bed, ALLOW, race);
+            assert!(jailed.answer.stdout.contains("attempts"), "{jailed:?}");
+        });
+        assert_eq!(lost, 0, "{}", caller.name);
+    }
     for caller in CALLERS {
         for prefix in ["", WITHOUT_LANDLOCK] {
             let lost = arrived(bed, &[denied], || {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use test_support::jail_attacks::{ATTACKS, Attack};
 use test_support::programs::REPOSITORY;
 
 use crate::pairing::all;
@@ -50,6 +51,14 @@ run with `scripts/redteam --full`. A judge looks from outside only: every byte o
 machine receives, the name server's log, and the record. The same attack without the filter must get its secret out, or the row
 fails. TARGET is a machine that the container may not talk to. A row *holds* when, in every circumstance where it can run, no part
 of the secret and no packet that nothing allows was seen outside. CI does not pass otherwise.
+
+";
+
+const JAIL: &str = "
+## A jail
+
+What a command tries that runs in `boundary-shim jail`. The judge is the little internet's log, or what the attempt itself says; the
+same attempt succeeds without the jail, or against a supervisor that is wrong, else the test fails.
 
 ";
 
@@ -114,7 +123,24 @@ fn text() -> String {
         )
         .unwrap();
     }
-    text + TAIL
+    text + JAIL + &jail() + TAIL
+}
+
+fn jail() -> String {
+    let mut text =
+        String::from("| test | how | what stands in its way | tried as |\n|---|---|---|---|\n");
+    for Attack {
+        suite,
+        test,
+        attack,
+        defence,
+        tried,
+    } in ATTACKS
+    {
+        let line = format!("| `{suite}`, `{test}` | {attack} | {defence} | {tried} |");
+        writeln!(text, "{line}").unwrap();
+    }
+    text
 }
 
 /// In how many circumstances, and why not in the others.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
+use test_support::jail_attacks;
 use test_support::needs::not_here;
 
 mod apparmor;
@@ -16,6 +17,7 @@ mod control_groups;
 mod engine;
 mod filter;
 mod install;
+mod jail;
 mod machine;
 mod record;
 mod resolved;
@@ -27,7 +29,7 @@ use test_support::command::shell;
 type Test = (&'static str, fn(&Machine));
 
 /// Groups, whose names lead their tests'.
-const GROUPS: [(&str, &[Test]); 8] = [
+const GROUPS: [(&str, &[Test]); 9] = [
     ("install", install::TESTS),
     ("filter", filter::TESTS),
     ("control_groups", control_groups::TESTS),
@@ -35,6 +37,7 @@ const GROUPS: [(&str, &[Test]); 8] = [
     ("resolved", resolved::TESTS),
     ("record", record::TESTS),
     ("engine", engine::TESTS),
+    ("jail", jail::TESTS),
     ("uninstall", install::LAST),
 ];
 
@@ -69,5 +72,14 @@ fn main() {
             false => not_here(trial, "a machine"),
         }
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let mut trials: Vec<Trial> = trials.collect();
+    let names: Vec<String> = trials.iter().map(|trial| trial.name().to_owned()).collect();
+    trials.push(Trial::test(
+        "security_md_names_tests_of_this_suite",
+        move || {
+            jail_attacks::must_be_tests_of("vm", &names);
+            Ok(())
+        },
+    ));
+    libtest_mimic::run(&arguments, trials).exit();
 }

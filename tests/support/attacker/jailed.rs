@@ -123,6 +123,16 @@ fn attempts(target: SocketAddr, secret: &str) {
         connect_and_write(Ok(socket), target, secret)
     });
     say("tcp bound to no device", target, &unbound);
+    let elsewhere = tcp(0).and_then(|socket| {
+        set(
+            &socket,
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            &0_i32.to_ne_bytes(),
+        )?;
+        connect_and_write(Ok(socket), target, secret)
+    });
+    say("tcp bound to no number of a device", target, &elsewhere);
     let twice = tcp(0).and_then(|socket| {
         let _ = socket2::SockRef::from(&socket).connect(&target.into());
         disconnect(&socket)?;
@@ -259,7 +269,9 @@ fn disconnect(socket: &OwnedFd) -> io::Result<()> {
 fn families() {
     for family in 0..64 {
         for kind in [1, 2, 3, 5, 6, 10] {
-            for protocol in [0, 1, 2, 6, 17, 33, 58, 132, 136, 255, 256, 262] {
+            for protocol in [
+                0, 1, 2, 4, 6, 12, 15, 16, 17, 33, 58, 132, 136, 255, 256, 262,
+            ] {
                 if socket(family, kind, protocol).is_ok() {
                     println!("family {family} kind {kind} protocol {protocol}");
                 }
@@ -280,6 +292,32 @@ fn families() {
     if call(0x4000_0000 + libc::SYS_socket, [2, 1, 0, 0, 0, 0]).is_ok() {
         println!("x32");
     }
+    #[cfg(target_arch = "x86_64")]
+    if socket_of_i386() >= 0 {
+        println!("i386");
+    }
+}
+
+/// socket(2) of TCP's as a program for 32 bits calls it.
+#[cfg(target_arch = "x86_64")]
+fn socket_of_i386() -> i32 {
+    const SYS_SOCKET: i32 = 359;
+    let made: i32;
+    // SAFETY: the call takes three numbers and touches no memory; what it changes of the registers is said,
+    // and the one that the compiler keeps for itself is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg {family:r}, rbx",
+            "int 0x80",
+            "xchg {family:r}, rbx",
+            family = inout(reg) i64::from(libc::AF_INET) => _,
+            inlateout("eax") SYS_SOCKET => made,
+            in("ecx") libc::SOCK_STREAM,
+            in("edx") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    made
 }
 
 /// An address of IPv4's as the kernel reads it: 16 bytes, of which the first eight are everything.

@@ -24,6 +24,8 @@ pub mod composed;
 pub mod docker;
 pub mod harness;
 pub mod hosts;
+pub mod jail_attacks;
+pub mod jail_rows;
 pub mod loaded_filter;
 pub mod needs;
 pub mod programs;
