@@ -46,7 +46,6 @@ const NO_LIMITS: [(&str, &str, &str); 57] = [
         "a factor of the room that bytes take",
     ),
     ("proxy/connection.rs", "READ_AT_ONCE", "more is read next"),
-    ("proxy/confinement.rs", "BY_NUMBER", "libseccomp's own"),
     ("proxy/confinement.rs", "EXECUTABLE", "the kernel's own"),
     ("proxy/dns/question.rs", "HEADER", "the form of a message"),
     ("proxy/dns/reply.rs", "EXTENDED_ERROR", "DNS's own"),
