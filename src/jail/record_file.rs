@@ -101,6 +101,10 @@ fn read(file: &File, from: u64, length: u64) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files of a test's, which are to be written in place"
+)]
 mod tests {
     use super::*;
 

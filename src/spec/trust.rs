@@ -60,7 +60,7 @@ const fn variable(
 }
 
 /// Those that replace a program's roots name [`ROOTS`], those that add to them [`AUTHORITY`].
-const VARIABLES: [Variable; 19] = [
+const VARIABLES: [Variable; 18] = [
     // OpenSSL and all that asks it (Python, Ruby, PHP, Perl), Go, Rust, .NET.
     variable("SSL_CERT_FILE", ROOTS, &[]),
     variable("CURL_CA_BUNDLE", ROOTS, &["SSL_CERT_FILE", "SSL_CERT_DIR"]),
@@ -88,8 +88,6 @@ const VARIABLES: [Variable; 19] = [
         ROOTS,
         &["SSL_CERT_FILE", "SSL_CERT_DIR"],
     ),
-    // Where npm's settings name a list of roots, no other counts for it; this is before those settings.
-    variable("npm_config_cafile", ROOTS, &["NPM_CONFIG_CAFILE"]),
     variable("NODE_EXTRA_CA_CERTS", AUTHORITY, &[]),
     variable("DENO_CERT", AUTHORITY, &[]),
     // Programs that know no variable for roots, but one for their settings.

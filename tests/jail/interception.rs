@@ -4,12 +4,13 @@
 use test_support::bed::Bed;
 use test_support::harness::Test;
 
-use crate::jail::{Caller, LANDJAILED_USER, SUPERVISED_USER, USER};
+use crate::jail::{Caller, SUPERVISED_USER, USER};
 use crate::world::{self, NAMED, PROGRAMS, World};
 
 pub(crate) const TESTS: &[Test] = &[("is_trusted_by_clients_as_they_come", trusted)];
 
-const CALLERS: [Caller; 3] = [USER, SUPERVISED_USER, LANDJAILED_USER];
+// landjail has it as notify does.
+const CALLERS: [Caller; 2] = [USER, SUPERVISED_USER];
 
 /// By path, so that requests have to be read.
 const RULE: &str = "domain=n150.far.test method=GET path=/open/*";

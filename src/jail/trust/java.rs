@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 
-use super::read;
+use super::callers::read;
 use crate::certificates::{self, der, jks};
 use crate::prepare::trust::host_java_roots;
 
