@@ -98,5 +98,6 @@ pub fn run(arguments: JailArguments) -> anyhow::Result<ExitCode> {
         log: arguments.log,
         summary: arguments.summary,
         command: arguments.command,
+        ..Options::default()
     })
 }
