@@ -17,6 +17,7 @@
     reason = "commands that run beside others, and files of a bed that is thrown away"
 )]
 
+mod boundary;
 mod ends;
 mod jail;
 mod mistakes;
@@ -29,7 +30,8 @@ use test_support::bed::Bed;
 use test_support::harness::{Suite, Test};
 use test_support::needs::Needs;
 
-const GROUPS: [(&str, &[Test]); 5] = [
+const GROUPS: [(&str, &[Test]); 6] = [
+    ("boundary", boundary::TESTS),
     ("network", network::TESTS),
     ("ends", ends::TESTS),
     ("walls", walls::TESTS),
