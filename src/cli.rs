@@ -5,6 +5,7 @@
 //!
 //! Invariant: no command is called like one of runc's, or engines could no longer call that one.
 
+pub mod boundary;
 mod columns;
 pub mod doctor;
 pub mod gen_seccomp;

@@ -8,6 +8,7 @@
 //! Invariant: nothing of the command runs before all is ready, and nothing of it runs on without its
 //! filter. It is told in one sentence why it can't be jailed, and isn't run then.
 
+mod agent;
 mod filter;
 mod init;
 mod inner;
@@ -32,6 +33,7 @@ use crate::proxy::keeper::EndReason;
 use crate::sys::reaper::ExitCode;
 use crate::sys::signal::Requests;
 use crate::sys::{confine, inherited, reaper, socket};
+use agent::Agent;
 use filter::{JailFilter, Record};
 use init::{Init, News};
 use inner::Handed;
@@ -68,6 +70,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     })?;
     // Not before there is a jail: one that can't be had leaves no record.
     let (record, record_file) = Record::open(options, &source, &policy)?;
+    let socket = options.audit_socket.as_deref();
+    let agent = socket.map(|path| Agent::beside(&record, path, &target));
+    let agent = agent.transpose()?;
     // Not before the init was started: by this its number could not be mapped to its caller's.
     confine::allow_open_files(OPEN_FILES)?;
     reaper::take_orphans()?;
@@ -81,7 +86,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.jail_type == TypeChoice::Auto {
         log::info!("{}", chosen(jail_type, instead.as_ref()));
     }
-    let filter = JailFilter::start(record, policy, trust, sockets)?;
+    let filter = JailFilter::start(record, policy, trust, sockets, options.denied_names)?;
+    let agent = agent.map(Agent::serve).transpose()?;
     let watched = watch(&filter, &init, beside, published, &target);
     // Whatever happened: nothing of the command may go on without its filter.
     init.end();
@@ -90,6 +96,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map_or_else(EndReason::failed, |_| EndReason::CommandEnded);
     let finished = filter.finish(why);
+    if let Some(agent) = agent {
+        agent.finish();
+    }
     let (code, totals) = (watched?, finished?);
     if options.summary {
         summarise(&totals);

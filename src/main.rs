@@ -1,6 +1,7 @@
 //! Chooses the personality. Nothing else happens here.
 //!
-//! The **first argument** alone decides, never a later word: engines put options with values before
+//! Called as `boundary`, by a link of that name, it is coder/boundary's command line, whatever the
+//! arguments. Else the **first argument** alone decides, never a later word: engines put options with values before
 //! the verb (`--root logs state ID`), and telling a value from a verb takes runc's whole grammar,
 //! which is the runtime's business. No runc verb is an operator's word, so what an engine says
 //! always reaches the runtime, `--version` included.
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
     let called_as = arguments
         .first()
         .and_then(|path| Path::new(path).file_name());
+    if called_as == Some(OsStr::new(cli::boundary::NAME)) {
+        return cli::boundary::run(arguments);
+    }
     match arguments.get(1).map(OsString::as_os_str) {
         None => usage(),
         Some(first) if first == "hook" => hook::run(arguments.get(2..).unwrap_or_default()),

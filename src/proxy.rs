@@ -226,8 +226,9 @@ impl Filter {
         if let Some(resident) = confinement::confine(cell)? {
             self.inside = Inside::Thread(resident);
         }
-        self.judge.journal.with_file(|record| {
-            let own = [record, keeper.as_fd(), records.as_fd(), termination.as_fd()];
+        self.judge.journal.with_descriptors(|record| {
+            let own = [keeper.as_fd(), records.as_fd(), termination.as_fd()];
+            let own = record.iter().copied().chain(own);
             confine::close_all_but(&self.sockets.descriptors().chain(own).collect::<Vec<_>>())
         })?;
         self.judge

@@ -170,6 +170,7 @@ impl Entry {
         }
         let mut line = self.line(Event::Open, self.seen);
         self.describe(&mut line, RecordedVerdict::Allow);
+        self.journal.tell(&line);
         let Some(number) = self.journal.write(line) else {
             return Err(Denial::because(UNWRITABLE));
         };
@@ -228,6 +229,7 @@ impl Entry {
         let flows = self.journal.flows();
         flows.count(line.count.unwrap_or(1), allowed, self.opened.is_some());
         flows.moved((line.bytes_out.unwrap_or(0), line.bytes_in.unwrap_or(0)));
+        self.journal.tell(&line);
         let number = self.opened.map(|(number, _)| number);
         match number {
             // The end of what has a line has one, always.

@@ -226,7 +226,7 @@ impl LineFile {
     }
 
     /// Appends the line that `render` makes of its number, and gives that. It is used up even when
-    /// writing fails.
+    /// writing fails. Where nothing is made of it, nothing is written.
     pub(super) fn append(&mut self, render: impl FnOnce(u64) -> Vec<u8>) -> io::Result<u64> {
         let ready = self.keep_within_bounds().and_then(|()| self.begin());
         let number = self.take_number();
@@ -256,6 +256,9 @@ impl LineFile {
     }
 
     fn write(&mut self, mut line: Vec<u8>) -> io::Result<()> {
+        if line.is_empty() {
+            return Ok(());
+        }
         line.push(b'\n');
         if self.torn {
             line.insert(0, b'\n');

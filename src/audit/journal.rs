@@ -6,24 +6,25 @@
 use std::fmt::{Display, Write};
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::file::{Header, LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
-use super::line::{
-    About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, render, timestamp,
-};
+use super::form::Form;
+use super::line::{About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, timestamp};
 use super::minute::Minute;
 use super::record::{MAX_NAME, MAX_TEXT};
+use super::reporter::Reporter;
 use super::scratch::Scratch;
 use super::{for_people, last};
 use crate::escape::clean;
+use crate::sys::channel::Channel;
 
 /// The record of one gateway. Clones share it.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Journal(Arc<Inner>);
 struct Inner {
     container: String,
     about: About,
+    form: Form,
+    reporter: OnceLock<Reporter>,
     file: Mutex<LineFile>,
     minute: Mutex<Minute>,
     flows: Flows,
@@ -67,6 +70,18 @@ impl Journal {
         Self::open_bounded(path, container, about, ROTATE_AT)
     }
 
+    /// The same in another form.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in(form: Form, path: &Path, container: &str, about: About) -> io::Result<Self> {
+        if form == Form::Json {
+            return Self::open(path, container, about);
+        }
+        let open = |header| LineFile::open(path, ROTATE_AT, header);
+        Self::begun(form, clean(container, MAX_NAME), about, open)
+    }
+
     fn open_bounded(
         path: &Path,
         container: &str,
@@ -76,7 +91,7 @@ impl Journal {
         let container = clean(container, MAX_NAME);
         last::write(path, &container, || UNSEEN.to_owned())?;
         let open = |header| LineFile::open(path, rotate_at, header);
-        Self::begun(container, about, open)
+        Self::begun(Form::Json, container, about, open)
     }
 
     /// Writes to a stream, such as standard error, that somebody else reads: it is never full, and
@@ -84,12 +99,13 @@ impl Journal {
     ///
     /// # Errors
     /// What `fcntl(2)` gives.
-    pub fn to_stream(stream: File, container: &str, about: About) -> io::Result<Self> {
+    pub fn to_stream(form: Form, stream: File, container: &str, about: About) -> io::Result<Self> {
         let open = |header| Ok(LineFile::stream(stream, header));
-        Self::begun(clean(container, MAX_NAME), about, open)
+        Self::begun(form, clean(container, MAX_NAME), about, open)
     }
 
     fn begun(
+        form: Form,
         container: String,
         about: About,
         open: impl FnOnce(Header) -> io::Result<LineFile>,
@@ -104,7 +120,7 @@ impl Journal {
             ..Line::new(Event::Start, String::new(), &container)
         };
         let header = move |seq| {
-            render(Line {
+            form.render(Line {
                 seq,
                 time: timestamp(SystemTime::now()),
                 ..header.clone()
@@ -115,6 +131,8 @@ impl Journal {
         Ok(Self(Arc::new(Inner {
             container,
             about,
+            form,
+            reporter: OnceLock::new(),
             file: Mutex::new(file),
             minute: Mutex::default(),
             flows: Flows::default(),
@@ -129,14 +147,27 @@ impl Journal {
         self.file().come_from(source);
     }
 
+    /// From now on tells whoever has the other end of each judged request, too.
+    pub fn report_to(&self, other: Channel) {
+        // It is told once, by whoever made it.
+        let _ = self.0.reporter.set(Reporter::to(other));
+    }
+
     /// Continues in another file, because somebody renamed this one.
     pub fn go_on_elsewhere(&self) {
         self.file().leave();
     }
 
-    /// Gives its open file to `use_it`.
-    pub fn with_file<T>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> T) -> T {
-        use_it(self.file().file())
+    /// Gives its open descriptors to `use_it`.
+    pub fn with_descriptors<T>(&self, use_it: impl FnOnce(&[BorrowedFd<'_>]) -> T) -> T {
+        let file = self.file();
+        let reporter = self.0.reporter.get().map(AsFd::as_fd);
+        use_it(
+            &[file.file()]
+                .into_iter()
+                .chain(reporter)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// Writes a notice: something to know about the container that is not an attempt.
@@ -186,6 +217,9 @@ impl Journal {
             reason: Some(clean(reason, MAX_TEXT)),
             ..self.line(Event::Stop)
         });
+        if let Some(reporter) = self.0.reporter.get() {
+            reporter.end();
+        }
     }
 
     /// Writes the last line when this process can't go on: without memory from the heap, which may
@@ -256,6 +290,13 @@ impl Journal {
         self.0.over.load(Ordering::Acquire)
     }
 
+    /// Tells of what was judged, where somebody is to be told.
+    pub(super) fn tell(&self, line: &Line) {
+        if let Some(reporter) = self.0.reporter.get() {
+            reporter.tell(line);
+        }
+    }
+
     /// Writes the only line of an attempt, or counts it.
     pub(super) fn admit(&self, line: Line) {
         // Where lines are lost, each is tried: the first that can be written makes the record
@@ -275,7 +316,8 @@ impl Journal {
         if line.verdict == Some(RecordedVerdict::Deny) {
             *self.last_denial() = Some(Box::new(line.clone()));
         }
-        let outcome = self.file().append(|seq| render(numbered(line, seq)));
+        let form = self.0.form;
+        let outcome = self.file().append(|seq| form.render(numbered(line, seq)));
         let healthy = self.0.healthy.swap(outcome.is_ok(), Ordering::AcqRel);
         match &outcome {
             Err(error) if healthy => {

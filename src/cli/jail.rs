@@ -99,5 +99,6 @@ pub fn run(arguments: JailArguments) -> anyhow::Result<ExitCode> {
         log: arguments.log,
         summary: arguments.summary,
         command: arguments.command,
+        ..Options::default()
     })
 }

@@ -13,13 +13,14 @@ use crate::audit::line::About;
 use crate::audit::{Journal, JournalStatus, Renew, Stream};
 use crate::control::FilterReport;
 use crate::gateway::links::Links;
-use crate::policy::{Exit, GivenNames, Hostname, Policy, PolicySource, is_public};
+use crate::policy::{DeniedNames, Exit, GivenNames, Hostname, Policy, PolicySource, is_public};
 use crate::proxy::keeper::{EndReason, ToFilter};
 use crate::proxy::tls::trust::Trust;
 use crate::proxy::{Beyond, Cell, Filter, Interfaces, Rights, Sockets, Task};
 use crate::resolv_conf;
 use crate::settings::Settings;
 use crate::supervisor::filter::FilterProcess;
+use crate::sys::channel::Channel;
 use crate::sys::netlink::Route;
 
 /// A jail's filter.
@@ -35,6 +36,7 @@ impl JailFilter {
         policy: Policy,
         trust: Option<Trust>,
         sockets: Sockets,
+        denied_names: DeniedNames,
     ) -> anyhow::Result<Self> {
         let Record { journal, renew } = record;
         let notices = policy.notices();
@@ -50,7 +52,7 @@ impl JailFilter {
             dns_rate_limit: defaults.dns_rate_limit,
             trust,
             denied_note: None,
-            denied_names: defaults.denied_names,
+            denied_names,
         };
         let cell = Cell {
             keeper: std::process::id().cast_signed(),
@@ -117,21 +119,30 @@ impl Record {
         let about = about(source, policy);
         let name = format!("jail-{}", std::process::id());
         let Some(path) = &options.log else {
-            let (journal, renew) = to_standard_error(&name, about)?;
+            let (journal, renew) = to_standard_error(options, &name, about)?;
             return Ok((Self { journal, renew }, None));
         };
         let failed = || format!("can't write the record to {}", path.display());
-        let journal = Journal::open(path, &name, about).with_context(failed)?;
+        let journal = Journal::open_in(options.form, path, &name, about).with_context(failed)?;
         let file = RecordFile::at(path).with_context(failed)?;
         let renew = file.further();
         Ok((Self { journal, renew }, Some(file)))
     }
+
+    /// Has whoever holds the other end be told of each judged request, too.
+    pub(super) fn report_to(&self, other: Channel) {
+        self.journal.report_to(other);
+    }
 }
 
-fn to_standard_error(name: &str, about: About) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
+fn to_standard_error(
+    options: &Options,
+    name: &str,
+    about: About,
+) -> anyhow::Result<(Journal, Box<dyn Renew>)> {
     let stderr = io::stderr().as_fd().try_clone_to_owned();
     let stderr = File::from(stderr.context("standard error is closed")?);
-    let journal = Journal::to_stream(stderr.try_clone()?, name, about)?;
+    let journal = Journal::to_stream(options.form, stderr.try_clone()?, name, about)?;
     Ok((journal, Box::new(Stream::of(stderr))))
 }
 

@@ -50,7 +50,11 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
         in_user_namespace,
         captured: wanted.policy.captured_ports(),
         host_ports: wanted.options.host_ports.clone(),
-        masks: Masks::for_caller(&wanted.options.allow_sockets, !in_user_namespace),
+        masks: Masks::for_caller(
+            &wanted.options.allow_sockets,
+            wanted.options.audit_socket.as_deref(),
+            !in_user_namespace,
+        ),
         kept: Kept::of_caller()?,
     };
     let init = Init::start(side, wanted.target)

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::policy::Mode;
+use crate::audit::Form;
+use crate::policy::{DeniedNames, Mode, TlsSource};
 
 /// Everything that can be asked for.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,10 @@ pub struct Options {
     pub policy: Option<PathBuf>,
     /// Whether denials are enforced.
     pub mode: Mode,
+    /// Which TLS is intercepted, where no policy's file says.
+    pub tls: TlsSource,
+    /// How questions for denied names are answered.
+    pub denied_names: DeniedNames,
     /// Whether to do without a user namespace, by the caller's own capabilities.
     pub no_user_namespace: bool,
     /// Ports of this host's loopback that the command reaches on its own.
@@ -28,6 +33,11 @@ pub struct Options {
     pub allow_sockets: Vec<PathBuf>,
     /// Where the record is written; none: to standard error.
     pub log: Option<PathBuf>,
+    /// The form that it is written in.
+    pub form: Form,
+    /// The socket of Coder's workspace agent, which is told of each judged request. The command doesn't
+    /// get to it.
+    pub audit_socket: Option<PathBuf>,
     /// Whether to say at the end what was allowed and denied.
     pub summary: bool,
     /// The command, and its arguments.

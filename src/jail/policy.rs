@@ -13,7 +13,10 @@ use crate::settings;
 /// The file can't be read, could have been written by others, or has a mistake.
 pub(super) fn source(options: &Options) -> anyhow::Result<PolicySource> {
     let file = match &options.policy {
-        None => RuleFile::default(),
+        None => RuleFile {
+            tls: options.tls.clone(),
+            ..RuleFile::default()
+        },
         Some(path) => {
             let origin = format!("policy {}", path.display());
             let text = settings::read_trusted(path)

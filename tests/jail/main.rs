@@ -19,6 +19,7 @@
 
 mod arrivals;
 mod attacks;
+mod boundary;
 mod clients;
 mod day;
 mod ends;
@@ -39,7 +40,8 @@ use test_support::harness::{Suite, Test};
 use test_support::jail_attacks;
 use test_support::needs::{Needs, not_here};
 
-const GROUPS: [(&str, &[Test]); 7] = [
+const GROUPS: [(&str, &[Test]); 8] = [
+    ("boundary", boundary::TESTS),
     ("record", record::TESTS),
     ("network", network::TESTS),
     ("ends", ends::TESTS),

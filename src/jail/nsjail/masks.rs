@@ -76,8 +76,8 @@ pub(in crate::jail) struct Masks {
 }
 
 impl Masks {
-    /// For this process's user, but for these sockets.
-    pub(super) fn for_caller(open: &[PathBuf], alone: bool) -> Self {
+    /// For this process's user, but for these sockets; and one more, which is this jail's own business.
+    pub(super) fn for_caller(open: &[PathBuf], ours: Option<&Path>, alone: bool) -> Self {
         let user = geteuid();
         let own = Path::new("/run/user").join(user.to_string());
         let all = OF_THE_SYSTEM
@@ -89,7 +89,8 @@ impl Masks {
                     .into_iter()
                     .filter_map(std::env::var_os)
                     .filter_map(|value| named(value.to_str()?)),
-            );
+            )
+            .chain(ours.map(Path::to_owned));
         let open: Vec<PathBuf> = open.iter().map(|path| real(path)).collect();
         Self {
             hidden: hidden(all.map(|path| real(&path)), &open),
@@ -131,7 +132,7 @@ impl Masks {
             let what = hidden.first().unwrap_or(&settings).display();
             anyhow!(
                 "{what} can't be kept from the command, because no mount namespace can be made here ({error}): \
-                 run it where that isn't, or leave a socket open with --allow-socket"
+                 run it where that isn't, by --jail-type notify, or leave a socket open with --allow-socket"
             )
         })?;
         if self.alone {

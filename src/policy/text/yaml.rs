@@ -1,5 +1,7 @@
 //! Walks the YAML events of a policy file.
 
+use std::collections::BTreeMap;
+
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::mistakes::{List, Mistake, Mistakes, NEEDS_INTERCEPTION};
@@ -36,6 +38,11 @@ pub struct RuleFile {
     pub rules: Vec<WrittenRule>,
     /// Which TLS is intercepted.
     pub tls: TlsSource,
+    /// Whether the file says so.
+    pub says_tls: bool,
+    /// The settings of coder/boundary's that stand in it, which say nothing of rules: none for one that
+    /// is no plain value.
+    pub foreign: BTreeMap<String, Option<String>>,
 }
 
 /// One rule, and where it stands.
@@ -153,8 +160,14 @@ impl<'a> Walk<'a> {
                     self.rules((&key, line), List::Allow, &mut rules.rules)?;
                 }
                 "deny" => self.rules((&key, line), List::Deny, &mut rules.rules)?,
-                "tls" => self.tls(line, &mut rules.tls)?,
-                foreign if FOREIGN_KEYS.contains(&foreign) => self.value()?,
+                "tls" => {
+                    self.tls(line, &mut rules.tls)?;
+                    rules.says_tls = true;
+                }
+                foreign if FOREIGN_KEYS.contains(&foreign) => {
+                    let value = self.plain_value()?;
+                    rules.foreign.insert(key.clone(), value);
+                }
                 _ => {
                     self.mistakes.add(
                         Some(line),
@@ -303,6 +316,17 @@ impl<'a> Walk<'a> {
             _ => format!("not YAML: {what}"),
         };
         self.mistakes.add(Some(line), "", message);
+    }
+
+    /// A value as it is written, where it is a plain one.
+    fn plain_value(&mut self) -> Result<Option<String>, ScanError> {
+        let (event, _) = self.next()?;
+        self.skip(&event)?;
+        Ok(match event {
+            event if is_null(&event) => Some(String::new()),
+            Event::Scalar(text, ..) => Some(text.into_owned()),
+            _ => None,
+        })
     }
 
     /// Passes over a value that is of no interest.
