@@ -11,6 +11,7 @@ use caps::Capability;
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
 use crate::sys::confine::{self, keep_for_sockets};
+use crate::sys::ioctl::request;
 use crate::sys::netns::{Namespace, NamespaceThread};
 
 /// Where the filter will live.
@@ -186,9 +187,9 @@ const ALLOWED_WITH: &[(&str, &[Argument])] = &[
     ("fcntl", &[(1, INT, libc::F_GETFD as u64)]),
     ("fcntl", &[(1, INT, libc::F_GETFL as u64)]),
     ("fcntl", &[(1, INT, libc::F_SETPIPE_SZ as u64)]),
-    ("ioctl", &[(1, INT, libc::TIOCOUTQ)]),
-    ("ioctl", &[(1, INT, libc::FIONREAD)]),
-    ("ioctl", &[(1, INT, libc::FIONBIO)]),
+    ("ioctl", &[(1, INT, request(libc::TIOCOUTQ))]),
+    ("ioctl", &[(1, INT, request(libc::FIONREAD))]),
+    ("ioctl", &[(1, INT, request(libc::FIONBIO))]),
     // No new code.
     ("mmap", &[(2, EXECUTABLE, 0)]),
     ("mprotect", &[(2, EXECUTABLE, 0)]),

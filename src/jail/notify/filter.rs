@@ -14,6 +14,8 @@ use libseccomp::{
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::sys::ioctl;
+
 /// A program of classic BPF, instruction by instruction (`struct sock_filter`).
 pub type Program = Vec<[u8; 8]>;
 
@@ -106,7 +108,7 @@ fn rules(keeps_apart: bool) -> Result<ScmpFilterContext, SeccompError> {
         &[other_pair],
     )?;
     // Words put into the terminal, which its shell would take for its user's.
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX].map(ioctl::request) {
         let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
         let call = ScmpSyscall::from_name("ioctl")?;
         context.add_rule_conditional(ScmpAction::Errno(libc::EPERM), call, &[is])?;

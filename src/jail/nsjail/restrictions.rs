@@ -9,7 +9,7 @@ use anyhow::Context;
 use caps::{CapSet, Capability, CapsHashSet};
 use libseccomp::{ScmpAction, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 
-use crate::sys::confine;
+use crate::sys::{confine, ioctl};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,
 /// others' memory or the kernel, by which it could reach past the filter.
@@ -97,7 +97,7 @@ fn deny_calls(no_user_namespaces: bool) -> anyhow::Result<()> {
     let beyond = ScmpArgCompare::new(0, ScmpCompareOp::Greater, u64::from(last.unsigned_abs()));
     deny(&mut filter, libc::EAFNOSUPPORT, "socket", &[beyond])?;
     // Words put into the terminal, which its shell would take for its user's.
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX].map(ioctl::request) {
         let is = ScmpArgCompare::new(1, ScmpCompareOp::MaskedEqual(INT), request);
         deny(&mut filter, libc::EPERM, "ioctl", &[is])?;
     }
