@@ -54,6 +54,12 @@ enum OperatorCommand {
     Status(status::StatusArguments),
 }
 
+/// The definitions of all commands, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Operator::command()
+}
+
 /// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {
