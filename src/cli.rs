@@ -78,6 +78,12 @@ fn parse(arguments: Vec<OsString>) -> Result<OperatorCommand, clap::Error> {
 
 const JAIL: &str = "jail";
 
+/// The definitions of all commands, for manual pages and completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Operator::command()
+}
+
 /// Whether the first argument is one of the operator's commands.
 #[must_use]
 pub fn has_command(word: &OsStr) -> bool {

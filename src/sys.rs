@@ -10,6 +10,7 @@ pub mod exec;
 pub mod file;
 pub mod fork;
 pub mod inherited;
+pub mod ioctl;
 pub mod links;
 pub mod memory;
 pub mod mountinfo;

@@ -12,6 +12,7 @@ use libc::c_long;
 
 use crate::sys::call_filter::{INT, Rules, Test, Verdict};
 use crate::sys::confine::{self, keep_for_sockets};
+use crate::sys::ioctl::request;
 use crate::sys::netns::{Namespace, NamespaceThread};
 
 /// Where the filter will live.
@@ -160,9 +161,9 @@ const ALLOWED_WITH: &[(c_long, &[Test])] = { use libc::*; &[
     (SYS_fcntl, &[(1, INT, F_GETFD as u64)]),
     (SYS_fcntl, &[(1, INT, F_GETFL as u64)]),
     (SYS_fcntl, &[(1, INT, F_SETPIPE_SZ as u64)]),
-    (SYS_ioctl, &[(1, INT, TIOCOUTQ)]),
-    (SYS_ioctl, &[(1, INT, FIONREAD)]),
-    (SYS_ioctl, &[(1, INT, FIONBIO)]),
+    (SYS_ioctl, &[(1, INT, request(TIOCOUTQ))]),
+    (SYS_ioctl, &[(1, INT, request(FIONREAD))]),
+    (SYS_ioctl, &[(1, INT, request(FIONBIO))]),
     // No new code.
     (SYS_mmap, &[(2, EXECUTABLE, 0)]),
     (SYS_mprotect, &[(2, EXECUTABLE, 0)]),

@@ -1,12 +1,13 @@
-//! `getpwuid_r(3)`, in the place of the C library's: libcontainer asks it, inside of a container, for
-//! the home directory of the container's user.
+//! `getpwuid_r(3)` and `getpwnam_r(3)`, in the place of the C library's: libcontainer asks, inside of a
+//! container, for the home directory of the container's user.
 //!
-//! The C library's would load whatever libraries the container's own `/etc/nsswitch.conf` names, into
-//! a process that still has its privileges; and in a program that is linked statically, its libraries
-//! would have to be of the very version that the program was built with.
+//! glibc's would load whatever libraries the container's own `/etc/nsswitch.conf` names, into a process
+//! that still has its privileges; musl's would wait for whoever writes to a FIFO in the file's place, and
+//! ask whoever serves at nscd's socket.
 //!
 //! Invariant: nothing but `/etc/passwd` is read, and no more of it than [`LIMIT`].
 
+use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -41,9 +42,48 @@ unsafe extern "C" fn getpwuid_r(
     size: size_t,
     result: *mut *mut passwd,
 ) -> c_int {
+    let line = first(|line| line.user == user);
+    // SAFETY: the caller's promise.
+    unsafe { answer(line, entry, buffer, size, result) }
+}
+
+/// As getpwnam_r(3) says, of `/etc/passwd` alone. Nothing of ours asks; but musl has both functions in one
+/// piece, which a program gets wholly or not at all.
+///
+/// # Safety
+/// As there: `name` ends with a zero byte; `entry` and `result` can be written, and `buffer` up to its
+/// `size`.
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "other crates know it by this name alone")]
+unsafe extern "C" fn getpwnam_r(
+    name: *const c_char,
+    entry: *mut passwd,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut passwd,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let name = unsafe { CStr::from_ptr(name) };
+    let line = first(|line| CStr::from_bytes_until_nul(&line.text) == Ok(name));
+    // SAFETY: the caller's promise.
+    unsafe { answer(line, entry, buffer, size, result) }
+}
+
+/// Hands a line to who asked, as both functions do.
+///
+/// # Safety
+/// As for both: `entry` and `result` can be written, and `buffer` up to its `size`.
+#[expect(unsafe_code, reason = "writes where its caller's caller said")]
+unsafe fn answer(
+    line: Option<Line>,
+    entry: *mut passwd,
+    buffer: *mut c_char,
+    size: size_t,
+    result: *mut *mut passwd,
+) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { result.write(std::ptr::null_mut()) };
-    let Some(line) = of_user(user) else { return 0 };
+    let Some(line) = line else { return 0 };
     if line.text.len() > size {
         return libc::ERANGE;
     }
@@ -68,8 +108,8 @@ unsafe extern "C" fn getpwuid_r(
     0
 }
 
-/// The user's line; none where there is none, or no file that can be read.
-fn of_user(user: uid_t) -> Option<Line> {
+/// The first line that is asked for; none where there is none, or no file that can be read.
+fn first(asked: impl Fn(&Line) -> bool) -> Option<Line> {
     // A FIFO in its place must not hang us.
     let file = OpenOptions::new()
         .read(true)
@@ -77,10 +117,7 @@ fn of_user(user: uid_t) -> Option<Line> {
         .open("/etc/passwd")
         .ok()?;
     let lines = BufReader::new(file.take(LIMIT)).split(b'\n');
-    lines
-        .map_while(Result::ok)
-        .filter_map(parse)
-        .find(|line| line.user == user)
+    lines.map_while(Result::ok).filter_map(parse).find(asked)
 }
 
 /// A line in its parts; none for what isn't one.
@@ -146,5 +183,7 @@ mod tests {
         let root = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
         assert_eq!((root.name.as_str(), root.gid.as_raw()), ("root", 0));
         assert_eq!(User::from_uid(Uid::from_raw(4_000_000_000)).unwrap(), None);
+        assert_eq!(User::from_name("root").unwrap(), Some(root));
+        assert_eq!(User::from_name("no such user").unwrap(), None);
     }
 }

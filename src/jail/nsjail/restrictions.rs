@@ -5,9 +5,10 @@
 
 use std::io;
 
-use crate::sys::call_filter::{INT, Rules, Verdict};
-use crate::sys::confine;
 use caps::{CapSet, Capability, CapsHashSet};
+
+use crate::sys::call_filter::{INT, Rules, Verdict};
+use crate::sys::{confine, ioctl};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,
 /// others' memory or the kernel, by which it could reach past the filter.
@@ -94,7 +95,7 @@ pub(super) fn rules(no_user_namespaces: bool) -> Rules {
 
 /// Puts no words into the terminal, which its shell would take for its user's.
 pub(in crate::jail) fn deny_words_to_terminal(rules: &mut Rules) {
-    for request in [libc::TIOCSTI, libc::TIOCLINUX] {
+    for request in [libc::TIOCSTI, libc::TIOCLINUX].map(ioctl::request) {
         let is = (1, INT, request);
         rules.add(libc::SYS_ioctl, &[is], Verdict::Errno(libc::EPERM));
     }
