@@ -27,6 +27,7 @@ mod held;
 pub mod http;
 pub mod http2;
 pub mod identify;
+mod in_force;
 mod inside;
 mod judge;
 pub mod keeper;
@@ -73,6 +74,7 @@ use dial::Dialler;
 use dns::{DnsServer, Learned, Resolver};
 use egress::Egress;
 pub use egress::{Beyond, Interfaces};
+use in_force::InForce;
 use inside::Inside;
 use judge::Judge;
 use keeper::{EndReason, Followed, Records, ToKeeper};
@@ -151,7 +153,7 @@ impl Filter {
         let budget = Budget::within(task.memory);
         Self {
             judge: Judge {
-                policy: Arc::new(task.policy),
+                in_force: InForce::new(task.policy),
                 learned: Arc::new(Learned::within(budget.clone())),
                 given: Arc::new(task.given),
                 journal: task.journal,
