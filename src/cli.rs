@@ -11,6 +11,7 @@ pub mod gen_seccomp;
 pub mod install;
 pub mod jail;
 pub mod logs;
+pub mod policy;
 mod short;
 pub mod status;
 
@@ -52,6 +53,8 @@ enum OperatorCommand {
     Logs(logs::LogsArguments),
     /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
+    /// Show and change the rules by which running containers are filtered
+    Policy(policy::PolicyArguments),
 }
 
 /// Whether the first argument is one of the operator's commands.
@@ -84,6 +87,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         OperatorCommand::Doctor(arguments) => doctor::run(arguments),
         OperatorCommand::Logs(arguments) => logs::run(&arguments),
         OperatorCommand::Status(arguments) => status::run(&arguments),
+        OperatorCommand::Policy(arguments) => policy::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -132,6 +136,7 @@ mod tests {
             "doctor",
             "logs",
             "status",
+            "policy",
         ] {
             assert!(has_command(OsStr::new(word)), "{word}");
         }

@@ -197,7 +197,7 @@ impl Filter {
     fn live(
         self,
         cell: &Cell<'_>,
-        keeper: &Channel,
+        keeper: &Arc<Channel>,
         records: Channel,
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
@@ -243,7 +243,7 @@ impl Filter {
     /// as cut.
     fn serve(
         self,
-        keeper: &Channel,
+        keeper: &Arc<Channel>,
         termination: &Termination,
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
@@ -252,11 +252,13 @@ impl Filter {
             self.streams.clone(),
             Arc::clone(&self.egress),
         );
+        let in_force = self.judge.in_force.clone();
         let (handlers, sockets) = self.into_handlers();
         let pool = Arc::clone(&handlers.connections.pool);
         let dns = Arc::clone(&handlers.dns);
         let followed = Followed {
             keeper,
+            in_force: &in_force,
             journal: &journal,
             egress: &egress,
             budget: &streams.budget,
