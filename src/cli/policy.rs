@@ -19,9 +19,11 @@ use crate::settings::{self, Settings};
 
 /// `policy`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Only root can change or show what is in force. A change lasts until the container's next start.\n\
+#[command(
+    after_help = "Only root can change or show what is in force. A change lasts until the container's next start.\n\
                         CONTAINER is an ID or the beginning of one, a name, or a pod as NAME or NAMESPACE/NAME.\n\
-                        Exit code: 1 if it failed for one of the containers.")]
+                        Exit code: 1 if it failed for one of the containers."
+)]
 pub struct PolicyArguments {
     #[command(subcommand)]
     command: PolicyCommand,

@@ -64,13 +64,7 @@ pub(super) async fn serve(flow: Flow, client: Stream, begun: Begun) {
 }
 
 /// Nothing that is said could decide anything.
-async fn pass_unread(
-    flow: &Flow,
-    footing: Footing,
-    client: Stream,
-    permit: Permit,
-    begun: Begun,
-) {
+async fn pass_unread(flow: &Flow, footing: Footing, client: Stream, permit: Permit, begun: Begun) {
     let Begun { mut entry, ahead } = begun;
     let mut passing = Passing {
         flow,
@@ -78,7 +72,9 @@ async fn pass_unread(
         basis: Basis::Unread,
     };
     let server = Box::pin(passing.open(Ok(permit), &mut entry, ahead)).await;
-    passing.tunnel_or_reset(client, server, Vec::new(), entry).await;
+    passing
+        .tunnel_or_reset(client, server, Vec::new(), entry)
+        .await;
 }
 
 /// Reads what the client says first, and serves it as what that is.
@@ -389,7 +385,9 @@ async fn tunnel_opaque(
         basis: Basis::Opaque(name, pretences),
     };
     let server = Box::pin(passing.open(permit, &mut entry, ahead)).await;
-    passing.tunnel_or_reset(client, server, unsent(said), entry).await;
+    passing
+        .tunnel_or_reset(client, server, unsent(said), entry)
+        .await;
 }
 
 /// What the server has not been sent yet.

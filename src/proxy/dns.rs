@@ -230,8 +230,7 @@ impl DnsServer {
                     return encoded(&reply::denied(&question, &denial));
                 }
                 let still = || self.judge.policy().decide_lookup(&name).map(drop);
-                let forwarding =
-                    self.forward(&mut entry, &question, &name, &grounds, source.ip());
+                let forwarding = self.forward(&mut entry, &question, &name, &grounds, source.ip());
                 // Nothing is remembered of an answer that isn't given.
                 let (forwarded, end) = match footing.hold(still, forwarding).await {
                     Ok(forwarded) => forwarded,

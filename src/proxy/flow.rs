@@ -219,7 +219,10 @@ impl Flow {
 
     /// Whether a rule for its port looks at methods or paths.
     pub(super) fn reads_requests(&self) -> bool {
-        self.services.judge.policy().reads_requests(self.destination)
+        self.services
+            .judge
+            .policy()
+            .reads_requests(self.destination)
     }
 
     /// Whether TLS to this name is to be intercepted: where denied names lead, any that may be, so that

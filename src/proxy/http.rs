@@ -381,8 +381,7 @@ impl Conversation<'_> {
             // Whether it may lead there was asked of the policy that this permit is of.
             footing.decided_by(permit.generation());
             judged.may_become_anything(asked.may_switch && !request.upgrades(true));
-            let passing =
-                exchange::pass(client, side, head - sent, &mut request, asked, &traffic);
+            let passing = exchange::pass(client, side, head - sent, &mut request, asked, &traffic);
             let passed = footing.hold(|| judged.still_leads(flow, &lead), passing);
             let outcome = match passed.await {
                 Ok(outcome) => outcome,

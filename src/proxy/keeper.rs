@@ -23,9 +23,9 @@ use crate::audit::line::Side;
 use crate::audit::record::MAX_NAME;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
 use crate::control::FilterReport;
+use crate::escape::clean;
 use crate::packets::agreed::DUMMY;
 use crate::packets::arp_ndp::StandsFor;
-use crate::escape::clean;
 use crate::policy::{Denial, Grounds, Policy, PolicySource};
 use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};
@@ -213,7 +213,9 @@ impl Followed<'_> {
                 let entry = self.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
                 entry.deny(&Denial::because(reason));
             }
-            ToFilter::Policy { generation, by } => self.change_policy(generation, by, descriptors)?,
+            ToFilter::Policy { generation, by } => {
+                self.change_policy(generation, by, descriptors)?
+            }
             ToFilter::Report => {
                 let report = FilterReport {
                     tally: self.journal.status(),
@@ -229,12 +231,7 @@ impl Followed<'_> {
 impl Followed<'_> {
     /// Puts a policy in the place of the one in force. When all that is open has been judged by it,
     /// the record and the keeper are told.
-    fn change_policy(
-        &self,
-        generation: u64,
-        by: u32,
-        descriptors: Vec<OwnedFd>,
-    ) -> io::Result<()> {
+    fn change_policy(&self, generation: u64, by: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
         let (source, policy) = read_policy(descriptors)?;
         let notices = policy.notices();
         let about = ChangedAbout {

@@ -134,7 +134,10 @@ impl Relay {
             destination,
         };
         let now = self.services.judge.policy().generation();
-        if locked(&self.refused).get(&flow).is_some_and(|by| *by == now) {
+        if locked(&self.refused)
+            .get(&flow)
+            .is_some_and(|by| *by == now)
+        {
             return Err(Refused);
         }
         let room = self.services.budget.take(payload.len());

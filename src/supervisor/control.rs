@@ -322,9 +322,14 @@ mod tests {
     #[tokio::test]
     async fn a_frame_that_is_too_long_is_not_read() {
         let keeper = Keeper::new(true);
-        let longest = format!("{SETTLE}{}", " ".repeat(control::LONGEST_REQUEST - SETTLE.len()));
+        let longest = format!(
+            "{SETTLE}{}",
+            " ".repeat(control::LONGEST_REQUEST - SETTLE.len())
+        );
         assert_eq!(keeper.said(&framed(&longest)).await, DONE, "the longest");
-        let too_long = u32::try_from(control::LONGEST_REQUEST + 1).unwrap().to_be_bytes();
+        let too_long = u32::try_from(control::LONGEST_REQUEST + 1)
+            .unwrap()
+            .to_be_bytes();
         assert_eq!(keeper.said(&too_long).await, "");
         assert_eq!(keeper.said(b"settle\n").await, "", "the word of before");
     }

@@ -51,7 +51,10 @@ pub(super) async fn tend(
             Ok(changed) => Response::Policy(changed),
             Err(error) => {
                 let why = clean(&format!("{error:#}"), MAX_TEXT);
-                let said = format!("the policy was not changed, as user {} asked: {why}", change.by);
+                let said = format!(
+                    "the policy was not changed, as user {} asked: {why}",
+                    change.by
+                );
                 filter.tell(&ToFilter::Notice(clean(&said, MAX_TEXT)), &[])?;
                 Response::Failed(why)
             }

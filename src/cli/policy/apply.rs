@@ -6,8 +6,8 @@ use anyhow::Context;
 
 use super::change::{self, Wanted};
 use super::choice::choose;
-use crate::policy::text::{self, RuleFile, all_of};
 use crate::policy::PolicyName;
+use crate::policy::text::{self, RuleFile, all_of};
 use crate::settings::{self, select};
 
 /// `policy apply`.

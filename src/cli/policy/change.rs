@@ -17,8 +17,7 @@ use crate::policy::text::{Mistake, all_of};
 /// How long one gateway may take: it waits for its filter, and for what others ask it to change.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is said of a gateway of before policies could be changed.
-const OLDER: &str =
-    "this gateway is of an older version and can't change its policy while it runs";
+const OLDER: &str = "this gateway is of an older version and can't change its policy while it runs";
 
 /// What one container is to be filtered by.
 #[derive(Debug)]
@@ -122,11 +121,29 @@ fn changed(answer: io::Result<Response>) -> anyhow::Result<Changed> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::policy::Exit;
 
     /// A container that is filtered by a policy with one rule.
     pub(in crate::cli::policy) fn record(id: &str) -> SavedState {
         serde_json::from_value(serde_json::json!({
-            "plan": crate::container::plan::tests::example(id),
+            "plan": {
+                "container": id,
+                "gateway": "own",
+                "starts_by_verb": true,
+                "user_namespace": true,
+                "nesting_capability": "nobody",
+                "apparmor_profile": null,
+                "notices": [],
+                "links_are_looked_for": false,
+                "cgroups_path": null,
+                "proxy_memory": 1,
+                "log_level": "INFO",
+                "state": format!("/run/boundary/{id}"),
+                "audit": "/a",
+                "exit": Exit::Uplink,
+                "resolvers": [],
+                "policy": PolicySource::default(),
+            },
             "init": {"pid": 1, "started": 0},
             "proxy": null,
             "network_namespace": 1,
@@ -136,7 +153,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_gateway_of_before_is_said_to_be_one() {
-        let before = || Ok(Response::NotUnderstood("unknown variant `generation`".to_owned()));
+        let before = || {
+            Ok(Response::NotUnderstood(
+                "unknown variant `generation`".to_owned(),
+            ))
+        };
         assert_eq!(understood(before()).unwrap_err().to_string(), OLDER);
         assert_eq!(changed(before()).unwrap_err().to_string(), OLDER);
         assert!(understood(Ok(Response::Generation(1))).is_ok());

@@ -24,13 +24,15 @@ pub(super) fn choose(words: &[String]) -> anyhow::Result<Vec<SavedState>> {
     let mut chosen: Vec<SavedState> = Vec::new();
     for word in words {
         for record in meant(&all, word)? {
-            let filters = |gateway: &&SavedState| {
-                gateway.network_namespace == record.network_namespace
-            };
-            let gateway = gateways().find(filters).with_context(|| {
-                format!("{} has no gateway that runs", clean(word, MAX_WORD))
-            })?;
-            if !chosen.iter().any(|one| one.plan.state == gateway.plan.state) {
+            let filters =
+                |gateway: &&SavedState| gateway.network_namespace == record.network_namespace;
+            let gateway = gateways()
+                .find(filters)
+                .with_context(|| format!("{} has no gateway that runs", clean(word, MAX_WORD)))?;
+            if !chosen
+                .iter()
+                .any(|one| one.plan.state == gateway.plan.state)
+            {
                 chosen.push(gateway.clone());
             }
         }
@@ -81,10 +83,7 @@ fn is_in_pod(record: &SavedState, word: &str) -> bool {
 }
 
 /// All of them, where they share one network.
-fn one_network<'a>(
-    found: Vec<&'a SavedState>,
-    word: &str,
-) -> anyhow::Result<Vec<&'a SavedState>> {
+fn one_network<'a>(found: Vec<&'a SavedState>, word: &str) -> anyhow::Result<Vec<&'a SavedState>> {
     let mut networks: Vec<_> = found
         .iter()
         .map(|record| record.network_namespace)
@@ -143,7 +142,10 @@ mod tests {
         assert_eq!(ids("shop/cart"), ids("cart"));
         assert!(ids("other/cart").is_err());
         assert_eq!(ids("dd3"), one("dd3"));
-        assert!(ids("web").unwrap_err().contains("abc1, dd3"), "two networks");
+        assert!(
+            ids("web").unwrap_err().contains("abc1, dd3"),
+            "two networks"
+        );
         assert!(ids("abc").is_err() && ids("").is_err() && ids("x").is_err());
     }
 }

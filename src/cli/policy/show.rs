@@ -30,7 +30,11 @@ pub(super) fn run(arguments: &ShowArguments) -> anyhow::Result<()> {
     let [record] = records.as_slice() else {
         bail!("it has {} gateways", records.len());
     };
-    Ok(show(&mut io::stdout().lock(), record, &file(&settings, record))?)
+    Ok(show(
+        &mut io::stdout().lock(),
+        record,
+        &file(&settings, record),
+    )?)
 }
 
 /// What its file is, beside what is in force.

@@ -155,7 +155,10 @@ impl HostView {
 
     fn policy_file(&self, record: &SavedState) -> Option<PolicyFile> {
         let settings = self.settings.as_ref().ok()?;
-        let applied = record.changed.as_ref().is_some_and(|changed| changed.file.is_some());
+        let applied = record
+            .changed
+            .as_ref()
+            .is_some_and(|changed| changed.file.is_some());
         Some(
             match select::again(settings, &record.plan.policy, settings::read_trusted) {
                 Ok(now) if now.hash() == record.policy().hash() => PolicyFile::Same,

@@ -268,7 +268,7 @@ async fn the_address_of_denied_names_is_never_dialled() {
         assert!(
             bench
                 .judge
-                .policy
+                .policy()
                 .allows_unread(unnamed.destination)
                 .is_none()
         );
