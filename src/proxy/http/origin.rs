@@ -144,6 +144,8 @@ pub(in crate::proxy) struct Judged {
     _room: Share,
 }
 
+/// As much of a method and a path as the room of every conversation, and of every stream, is for.
+const ORDINARY: usize = 256;
 /// Reason given where a changed policy looks at what a connection has become.
 const BECAME: &str = "under rules for requests only a WebSocket is let through";
 
@@ -156,7 +158,7 @@ impl Judged {
         (host, name): (&NamedHost, Option<Hostname>),
         (method, plain_path): MethodAndPath<'_>,
     ) -> Option<Self> {
-        let kept = method.len() + plain_path.map_or(0, str::len);
+        let kept = (method.len() + plain_path.map_or(0, str::len)).saturating_sub(ORDINARY);
         Some(Self {
             protocol: origin.protocol(),
             host: host.clone(),
