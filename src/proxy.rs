@@ -37,6 +37,7 @@ mod messages;
 mod neighbours;
 mod opaque;
 mod opening;
+mod passing;
 mod pool;
 mod race;
 mod reading;

@@ -11,18 +11,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::ahead::{self, Ahead, Connected, Unidentified};
+use super::ahead::{Ahead, Unidentified};
 use super::budget::used_up;
 use super::close::{self, reset};
-use super::dial::{DialError, Upstream};
-use super::flow::{Flow, Lead};
+use super::flow::Flow;
 use super::http::origin::Origin;
 use super::http::{self, Said};
 use super::http2;
 use super::identify::{self, Answer, Identity};
 use super::in_force::Footing;
+use super::passing::{Basis, Closed, Passing, unreachable};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
-use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
 use super::tls::intercept;
 use crate::audit::line::Side;
@@ -397,155 +396,6 @@ fn unsent(said: Said) -> Vec<u8> {
     } = said;
     bytes.drain(..sent.min(bytes.len()));
     bytes
-}
-
-/// Why nothing is moved.
-enum Closed {
-    Denied(Denial),
-    /// By a policy that came after it was allowed.
-    Revoked(Denial),
-    Unreachable(String),
-}
-
-/// What a connection is passed on by, none of whose bytes is read any more.
-enum Basis {
-    /// Its address alone: not one was read.
-    Unread,
-    /// The name in its hello.
-    Hello(Hostname),
-    /// As any TCP that begins with a hello, in this name, if in one.
-    HelloWithoutName(Option<Hostname>),
-    /// As any TCP, in this name, if in one, and since it isn't what deny rules look at.
-    Opaque(Option<Hostname>, Denials),
-}
-
-/// Reason given where a changed policy looks at what was passed on unread.
-const UNREAD: &str = "rules look at what is said on it, which was passed on unread";
-
-impl Basis {
-    /// The permit of the policy in force for it.
-    fn decide(&self, flow: &Flow) -> Result<Permit, Denial> {
-        match self {
-            Self::Unread => match flow.fits() {
-                Fits::AnyBytes(permit) => Ok(*permit),
-                _ => Err(flow
-                    .decide_unnamed(Protocol::Tcp, None)
-                    .1
-                    .err()
-                    .unwrap_or_else(|| Denial::because(UNREAD))),
-            },
-            Self::Hello(name) if flow.intercepts(name) => Err(Denial::because(UNREAD)),
-            Self::Hello(name) => flow.decide(Protocol::Https, Some(name), None),
-            Self::HelloWithoutName(name) => {
-                let as_tls = flow.decide_unnamed_as(Protocol::Https, name.as_ref(), None);
-                match as_tls {
-                    Err(denial) if denial.rule.is_some() => Err(denial),
-                    _ => flow.decide_unnamed_as(Protocol::Tcp, name.as_ref(), None),
-                }
-            }
-            Self::Opaque(name, pretences) => match flow.fits() {
-                Fits::AnyBytes(permit) => Ok(*permit),
-                fits => {
-                    let permit = flow.decide_unnamed_as(Protocol::Tcp, name.as_ref(), None)?;
-                    match fits.pretences() <= *pretences {
-                        true => Ok(permit),
-                        false => Err(Denial::because(UNREAD)),
-                    }
-                }
-            },
-        }
-    }
-}
-
-/// A connection whose bytes are passed on, for as long as that is allowed.
-struct Passing<'a> {
-    flow: &'a Flow,
-    footing: Footing,
-    basis: Basis,
-}
-
-impl Passing<'_> {
-    /// From verdict to connection, with the record kept up to date.
-    async fn open(
-        &mut self,
-        permit: Result<Permit, Denial>,
-        entry: &mut Entry,
-        ahead: Option<Ahead>,
-    ) -> Result<Connected, Closed> {
-        let permit = permit.map_err(Closed::Denied)?;
-        entry.allowed(permit.grounds(), None);
-        entry.open().map_err(Closed::Denied)?;
-        let (flow, basis) = (self.flow, &self.basis);
-        let still = || basis.decide(flow).map(drop);
-        let connecting = ahead::connect(flow, &permit, ahead);
-        let connected = self.footing.hold(still, connecting).await;
-        match connected.map_err(Closed::Revoked)? {
-            Ok(server) => {
-                let Upstream {
-                    address, permit, ..
-                } = &server.upstream;
-                // Whether it may lead there was asked of the policy that this permit is of.
-                self.footing.decided_by(permit.generation());
-                entry.allowed(
-                    &permit.grounds_at(*address),
-                    Some(address.socket_addr().ip()),
-                );
-                Ok(server)
-            }
-            Err(DialError::Denied(denial)) => Err(Closed::Denied(denial)),
-            Err(DialError::Unreachable(problem)) => Err(Closed::Unreachable(problem)),
-        }
-    }
-
-    /// Moves the bytes, to the end of it.
-    async fn tunnel(mut self, client: Stream, server: Connected, early: Vec<u8>, mut entry: Entry) {
-        let Connected {
-            upstream, unpassed, ..
-        } = server;
-        let lead = Lead::of(&upstream);
-        let Upstream { stream, permit, .. } = upstream;
-        // Not carried along by what may last for days.
-        drop(permit);
-        let traffic = entry.traffic();
-        traffic.measure_by(Ends::of(client.meter(), stream.meter()));
-        let early = Early {
-            out: early,
-            back: unpassed,
-        };
-        let (flow, basis) = (self.flow, &self.basis);
-        let still = || flow.still_leads(&basis.decide(flow)?, &lead);
-        let splicing = splice_both(client, stream, early, &traffic);
-        match self.footing.hold(still, splicing).await {
-            Ok(end) => entry.finish(end),
-            Err(denial) => entry.revoke(&denial),
-        }
-    }
-
-    async fn tunnel_or_reset(
-        self,
-        client: Stream,
-        server: Result<Connected, Closed>,
-        early: Vec<u8>,
-        entry: Entry,
-    ) {
-        match server {
-            Ok(server) => self.tunnel(client, server, early, entry).await,
-            Err(Closed::Denied(denial)) => {
-                entry.deny(&denial);
-                reset(client);
-            }
-            Err(Closed::Revoked(denial)) => {
-                entry.revoke(&denial);
-                reset(client);
-            }
-            Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
-        }
-    }
-}
-
-fn unreachable(client: Stream, problem: &str, entry: Entry) {
-    entry.finish(End::unreachable(problem));
-    reset(client);
 }
 
 #[cfg(test)]
