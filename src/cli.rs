@@ -52,10 +52,10 @@ enum OperatorCommand {
     Doctor(doctor::DoctorArguments),
     /// Show what containers tried to reach, and whether it was allowed
     Logs(logs::LogsArguments),
-    /// Check policies, explain what they decide, and write them from records
-    Policy(policy::PolicyArguments),
     /// Show every gateway on this host: its container, policy and health
     Status(status::StatusArguments),
+    /// Check, explain and write policies, and change them while containers run
+    Policy(policy::PolicyArguments),
 }
 
 /// The one command that runs often, by itself: to put the words of all others together takes longer than

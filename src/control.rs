@@ -5,10 +5,11 @@
 //! (`supervisor/control.rs`).
 //!
 //! A gateway speaks the protocol version of the program that created it, and keeps running when
-//! that program is replaced. Only three calls are made: by the hook of a container that has
-//! something to say in the record, which a gateway of before there were such words doesn't
-//! understand; by `start`, shortly after `create`; and by `status`. Stopping or deleting a container
-//! needs none. So older versions are not supported here.
+//! that program is replaced. Only four calls are made: by the hook of a container that has
+//! something to say in the record, and by `policy`, which asks for the generation first: words that a
+//! gateway of before there were such doesn't understand, and says so; by `start`, shortly after
+//! `create`; and by `status`. Stopping or deleting a container needs none. So older versions are not
+//! supported here.
 //! A keeper from before there were frames hangs up on one: if an upgrade falls between `create` and
 //! `start`, the container is not started, its engine reports that, and it has to be created again;
 //! `status` reports that such a gateway does not respond.
@@ -24,11 +25,14 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
 use crate::escape::clean;
+use crate::policy::PolicySource;
 
 /// The protocol version. Grows when a message changes its meaning.
 const VERSION: u32 = 1;
-/// The longest frame, in bytes, without the four of its length.
-pub const LONGEST: usize = 64 * 1024;
+/// The longest answer, in bytes, without the four of its length.
+const LONGEST: usize = 64 * 1024;
+/// The longest question: a policy's file, and the ceiling's, of the longest there are.
+pub const LONGEST_REQUEST: usize = 4 << 20;
 
 /// A request to a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,29 @@ pub enum Request {
     /// Write this into the record, as a notice: it is about a container whose network this one's
     /// is.
     Notice(String),
+    /// Say which of its policies is in force. Gateways of before policies could be changed don't
+    /// understand it.
+    Generation,
+    /// Put this policy in the place of the one in force.
+    Policy(Box<NewPolicy>),
+}
+
+/// A policy that is to be put in the place of the one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPolicy {
+    /// It.
+    pub source: PolicySource,
+    /// The file that it was read from, where that isn't the container's own.
+    pub file: Option<PathBuf>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Which of the gateway's policies is in force now.
+    pub generation: u64,
+    /// Open flows that it denied, and that were cut.
+    pub cut: u64,
 }
 
 /// Its response.
@@ -56,6 +83,10 @@ pub enum Response {
     NotUnderstood(String),
     /// The status; none if its filter doesn't report.
     Status(Option<FilterReport>),
+    /// Which policy is in force, by its place among all of the gateway's.
+    Generation(u64),
+    /// The policy is in force.
+    Policy(Changed),
 }
 
 /// What a filter reports of itself.
@@ -94,7 +125,7 @@ impl Response {
     /// # Errors
     /// None that is known: all texts in it are bounded.
     pub fn frame(&self) -> io::Result<Vec<u8>> {
-        frame("answer", self)
+        frame("answer", self, LONGEST)
     }
 
     fn read(body: &[u8]) -> io::Result<Self> {
@@ -144,10 +175,10 @@ pub fn ask(state: &Path, request: &Request, patience: Duration) -> io::Result<Re
     // Bounds `connect` too: a stopped keeper's backlog may be full.
     socket_to_it.set_write_timeout(Some(patience))?;
     socket_to_it.connect(&SockAddr::unix(socket(state))?)?;
-    socket_to_it.write_all(&frame("request", request)?)?;
+    socket_to_it.write_all(&frame("request", request, LONGEST_REQUEST)?)?;
     let mut head = [0; 4];
     read_by(&mut socket_to_it, &mut head, deadline)?;
-    let mut body = vec![0; length(head)?];
+    let mut body = vec![0; length(head, LONGEST)?];
     read_by(&mut socket_to_it, &mut body, deadline)?;
     Response::read(&body)
 }
@@ -155,21 +186,21 @@ pub fn ask(state: &Path, request: &Request, patience: Duration) -> io::Result<Re
 /// How long the frame is that begins like this.
 ///
 /// # Errors
-/// `InvalidData` for one that is longer than any of ours.
-pub fn length(head: [u8; 4]) -> io::Result<usize> {
+/// `InvalidData` for one that is longer than the `longest` of its kind.
+pub fn length(head: [u8; 4], longest: usize) -> io::Result<usize> {
     let length = usize::try_from(u32::from_be_bytes(head)).map_err(invalid)?;
-    if length <= LONGEST {
+    if length <= longest {
         Ok(length)
     } else {
         Err(invalid(format!("a frame of {length} bytes")))
     }
 }
 
-fn frame(kind: &str, word: &impl Serialize) -> io::Result<Vec<u8>> {
+fn frame(kind: &str, word: &impl Serialize, longest: usize) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec(&serde_json::json!({"v": VERSION, kind: word}))?;
     let length = u32::try_from(body.len())
         .ok()
-        .filter(|_| body.len() <= LONGEST);
+        .filter(|_| body.len() <= longest);
     let head = length
         .ok_or_else(|| invalid("a frame that is too long"))?
         .to_be_bytes();
@@ -232,7 +263,7 @@ mod tests {
         let answer = ask(directory.path(), &Request::Settle, patience);
         assert_eq!(
             gateway.join().unwrap(),
-            frame("request", &Request::Settle).unwrap()
+            frame("request", &Request::Settle, LONGEST_REQUEST).unwrap()
         );
         answer
     }

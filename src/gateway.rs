@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod adopt;
+pub mod captured;
 pub mod links;
 pub mod nft;
 pub mod park;
@@ -25,6 +26,7 @@ use crate::policy::CapturedPorts;
 use crate::sys::netlink::{Netfilter, Route};
 use crate::sys::netns::Namespace;
 use crate::sys::sysctl::Sysctls;
+use captured::CapturedRules;
 use links::Links;
 
 /// The routing table that delivers marked packets to this namespace's own sockets.
@@ -91,11 +93,15 @@ impl Gateway {
         Ok(Self { side, next: 0 })
     }
 
-    /// Brings the ruleset into force.
+    /// Brings the ruleset into force. Gives the part of it that can be changed then.
     ///
     /// # Errors
     /// What nf_tables says.
-    pub fn enforce(&self, captured: &CapturedPorts, ports: ProxyPorts) -> anyhow::Result<()> {
+    pub fn enforce(
+        &self,
+        captured: &CapturedPorts,
+        ports: ProxyPorts,
+    ) -> anyhow::Result<CapturedRules> {
         let (batch, acknowledged) = ruleset::build(captured, ports);
         let namespace = &self.side.namespace;
         let netfilter = namespace.inside(Netfilter::open)?;
@@ -106,7 +112,8 @@ impl Gateway {
         // a rule needs conntrack.)
         let strict =
             namespace.inside(|| Sysctls::write_here("netfilter/nf_conntrack_tcp_loose", "0"));
-        strict.context("make conntrack strict in the gateway's network namespace")
+        strict.context("make conntrack strict in the gateway's network namespace")?;
+        Ok(CapturedRules::of(netfilter, captured, ports))
     }
 
     fn take_number(&mut self) -> u32 {

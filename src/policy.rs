@@ -29,7 +29,7 @@ mod tls;
 
 pub use advice::advice;
 pub use attempt::{Attempt, Protocol};
-pub use decide::{Denials, Policy};
+pub use decide::{Denials, FIRST_GENERATION, Policy};
 pub use denial::{Denial, Grounds};
 pub use denied_names::{DENIED_V4, DENIED_V6, DeniedNames, never_answered, stands_for_denied};
 pub use exit::Exit;

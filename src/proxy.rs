@@ -27,6 +27,7 @@ mod held;
 pub mod http;
 pub mod http2;
 pub mod identify;
+mod in_force;
 mod inside;
 mod judge;
 pub mod keeper;
@@ -36,6 +37,7 @@ mod messages;
 mod neighbours;
 mod opaque;
 mod opening;
+mod passing;
 mod pool;
 mod race;
 mod reading;
@@ -73,6 +75,7 @@ use dial::Dialler;
 use dns::{DnsServer, Learned, Resolver};
 use egress::Egress;
 pub use egress::{Beyond, Interfaces};
+use in_force::InForce;
 use inside::Inside;
 use judge::Judge;
 use keeper::{EndReason, Followed, Records, ToKeeper};
@@ -151,7 +154,7 @@ impl Filter {
         let budget = Budget::within(task.memory);
         Self {
             judge: Judge {
-                policy: Arc::new(task.policy),
+                in_force: InForce::new(task.policy),
                 learned: Arc::new(Learned::within(budget.clone())),
                 given: Arc::new(task.given),
                 journal: task.journal,
@@ -195,7 +198,7 @@ impl Filter {
     fn live(
         self,
         cell: &Cell<'_>,
-        keeper: &Channel,
+        keeper: &Arc<Channel>,
         records: Channel,
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
@@ -242,7 +245,7 @@ impl Filter {
     /// as cut.
     fn serve(
         self,
-        keeper: &Channel,
+        keeper: &Arc<Channel>,
         termination: &Termination,
         notices: Receiver<String>,
     ) -> anyhow::Result<()> {
@@ -251,11 +254,13 @@ impl Filter {
             self.streams.clone(),
             Arc::clone(&self.egress),
         );
+        let in_force = self.judge.in_force.clone();
         let (handlers, sockets) = self.into_handlers();
         let pool = Arc::clone(&handlers.connections.pool);
         let dns = Arc::clone(&handlers.dns);
         let followed = Followed {
             keeper,
+            in_force: &in_force,
             journal: &journal,
             egress: &egress,
             budget: &streams.budget,

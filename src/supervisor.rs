@@ -17,6 +17,7 @@ mod interfaces;
 mod keeper;
 mod life;
 mod order;
+mod policies;
 mod record_file;
 mod trust;
 

@@ -190,6 +190,14 @@ impl Entry {
         self.deny_many(denial, None);
     }
 
+    /// Ends it because a changed policy denies it: what was under way is cut, anything else denied.
+    pub fn revoke(self, denial: &Denial) {
+        match self.opened {
+            Some(_) => self.finish(End::cut().because(denial.reason.as_str())),
+            None => self.deny(denial),
+        }
+    }
+
     /// Discards it: the attempt is recorded by another entry.
     pub fn withdraw(mut self) {
         self.over = true;

@@ -33,7 +33,7 @@ pub struct Journal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     container: String,
-    about: About,
+    about: Arc<Mutex<About>>,
     form: Form,
     reporter: OnceLock<Reporter>,
     file: Mutex<LineFile>,
@@ -55,6 +55,21 @@ pub struct JournalStatus {
     pub last_denial: Option<String>,
     /// Whether the last line could be written. Where not, nothing is let out.
     pub healthy: bool,
+}
+
+/// What a record says of a policy that took another's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedAbout {
+    /// Its name.
+    pub policy: String,
+    /// Its hash.
+    pub policy_hash: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Whether TLS may be intercepted.
+    pub intercepts: bool,
+    /// Which of the gateway's policies it is.
+    pub generation: u64,
 }
 
 impl Journal {
@@ -114,15 +129,14 @@ impl Journal {
             began: timestamp(SystemTime::now()),
             ..about
         };
-        let gateway = Some(Box::new(about.clone()));
-        let header = Line {
-            gateway,
-            ..Line::new(Event::Start, String::new(), &container)
-        };
+        let about = Arc::new(Mutex::new(about));
+        let header = Line::new(Event::Start, String::new(), &container);
+        let now = Arc::clone(&about);
         let header = move |seq| {
             form.render(Line {
                 seq,
                 time: timestamp(SystemTime::now()),
+                gateway: Some(Box::new(locked(&now).clone())),
                 ..header.clone()
             })
         };
@@ -178,6 +192,30 @@ impl Journal {
         });
     }
 
+    /// Writes that another policy is in force, put there by this user, and that it cut so many open
+    /// attempts. Files that begin from now on say which it is, too.
+    pub fn policy_changed(&self, changed: ChangedAbout, by: u32, cut: u64) {
+        let about = {
+            let mut about = locked(&self.0.about);
+            about.policy = changed.policy;
+            about.policy_hash = changed.policy_hash;
+            about.mode = changed.mode;
+            about.intercepts = changed.intercepts;
+            about.generation = Some(changed.generation);
+            about.clone()
+        };
+        let flows = if cut == 1 { "flow" } else { "flows" };
+        let sentence = format!(
+            "policy {} ({}) is in force, the container's policy number {}: user {by} changed it; {cut} open {flows} that it denies cut",
+            about.policy, about.policy_hash, changed.generation
+        );
+        self.write(Line {
+            notice: Some(clean(&sentence, MAX_TEXT)),
+            gateway: Some(Box::new(about)),
+            ..self.line(Event::Notice)
+        });
+    }
+
     /// Writes what came of open attempts, and what was only counted: to be called once a minute,
     /// and at the end.
     pub fn write_minute(&self) {
@@ -212,7 +250,7 @@ impl Journal {
     pub fn stop(&self, reason: &str) {
         self.write_minute();
         self.write(Line {
-            gateway: Some(Box::new(self.0.about.clone())),
+            gateway: Some(Box::new(locked(&self.0.about).clone())),
             totals: Some(self.0.flows.totals()),
             reason: Some(clean(reason, MAX_TEXT)),
             ..self.line(Event::Stop)
@@ -354,6 +392,10 @@ impl Journal {
 /// Reason recorded for a gateway whose end nobody saw.
 const UNSEEN: &str =
     "nobody saw the gateway's end: the host went down, or all of its processes were killed";
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A line with its number, which is an attempt's own with its first line.
 fn numbered(line: Line, seq: u64) -> Line {

@@ -182,6 +182,9 @@ pub struct About {
     /// Whether TLS may be intercepted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub intercepts: bool,
+    /// Which of the gateway's policies it is, where it isn't the one that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
     /// Who the container is.
     #[serde(flatten)]
     pub identity: ContainerIdentity,

@@ -1,18 +1,38 @@
-//! `boundary-shim policy`: what policies say, before anything runs by them.
+//! `boundary-shim policy`: what policies say, and the rules by which running containers are filtered, shown and
+//! changed.
 //!
 //! Owns the words. `check` looks for mistakes in files, `explain` answers what becomes of one attempt,
-//! `suggest` writes a policy from records. What is decided, the code decides that enforces it.
+//! `suggest` writes a policy from records: what is decided, the code decides that enforces it. A change is
+//! made by the container's gateway, which is asked for it (`control`), and lasts until the container's next
+//! start: `choice` finds the containers, `change` asks their gateways.
 
+mod apply;
+mod change;
 mod check;
+mod choice;
 mod explain;
 mod named;
 mod question;
+mod reload;
+mod reset;
+mod show;
 mod suggest;
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
+use nix::unistd::geteuid;
+
+use crate::policy::text::all_of;
+use crate::settings::{self, Settings};
+
 /// `policy`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Only root can change or show what is in force. A change lasts until the container's next start.\n\
+                        CONTAINER is an ID or the beginning of one, a name, or a pod as NAME or NAMESPACE/NAME.\n\
+                        Exit code: 1 if it failed for one of the containers."
+)]
 pub struct PolicyArguments {
     #[command(subcommand)]
     command: PolicyCommand,
@@ -26,17 +46,45 @@ enum PolicyCommand {
     Explain(explain::ExplainArguments),
     /// Print the least policy that allows what containers did
     Suggest(suggest::SuggestArguments),
+    /// Read containers' policy files again, and put what has changed into force
+    Reload(reload::ReloadArguments),
+    /// Put another file's rules into force, until the container's next start
+    Apply(apply::ApplyArguments),
+    /// Show the rules in force
+    Show(show::ShowArguments),
+    /// Go back to the container's own policy file
+    Reset(reset::ResetArguments),
 }
 
-/// Runs `policy`. Gives what the command's answer means to scripts: 1 where a file has a mistake, or where
+/// Does what was asked for. Gives what the answer means to scripts: 1 where a file has a mistake, or where
 /// what was asked about is denied.
 ///
 /// # Errors
-/// What was asked for can't be found or read.
+/// What was asked for can't be found or read; gateways are to be asked, and it isn't root who asks; it
+/// failed for one of the containers, after all were tried.
 pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        PolicyCommand::Check(arguments) => check::run(arguments),
-        PolicyCommand::Explain(arguments) => explain::run(arguments),
-        PolicyCommand::Suggest(arguments) => suggest::run(arguments).map(|()| ExitCode::SUCCESS),
+        PolicyCommand::Check(arguments) => return check::run(arguments),
+        PolicyCommand::Explain(arguments) => return explain::run(arguments),
+        PolicyCommand::Suggest(arguments) => suggest::run(arguments)?,
+        PolicyCommand::Reload(arguments) => reload::run(as_root(arguments)?)?,
+        PolicyCommand::Apply(arguments) => apply::run(as_root(arguments)?)?,
+        PolicyCommand::Show(arguments) => show::run(as_root(arguments)?)?,
+        PolicyCommand::Reset(arguments) => reset::run(as_root(arguments)?)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What root asks for.
+fn as_root<T>(arguments: &T) -> anyhow::Result<&T> {
+    ensure!(
+        geteuid().is_root(),
+        "only root can ask gateways: run sudo boundary-shim policy"
+    );
+    Ok(arguments)
+}
+
+/// The host's settings, as containers are started with them.
+fn settings() -> anyhow::Result<Settings> {
+    settings::load(None).map_err(|mistakes| all_of(&mistakes))
 }

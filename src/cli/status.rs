@@ -28,7 +28,8 @@ const AT_ONCE: usize = 32;
 #[command(
     after_help = "Exit code: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
                         A container whose gateway is dead has no network. (changed) after a policy's hash: its file has \
-                        changed since; the container keeps the policy it was started with."
+                        changed since; the container keeps the policy until boundary-shim policy reload, or its next start. \
+                        (applied): policy apply put another file's in its place."
 )]
 pub struct StatusArguments {
     /// Print one line per gateway, each a JSON object

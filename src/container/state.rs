@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pin::Pin;
 use super::plan::record_name;
+use crate::policy::{FIRST_GENERATION, PolicySource};
 use crate::sys::process::Process;
 use crate::sys::{file, process};
 
@@ -126,6 +127,23 @@ pub struct SavedState {
     /// ready.
     #[serde(default)]
     pub stage: Stage,
+    /// The policy that took the place of the plan's while it ran. Records of an earlier version don't
+    /// say.
+    #[serde(default)]
+    pub changed: Option<ChangedPolicy>,
+}
+
+/// A policy that took the place of the plan's, until the container's next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedPolicy {
+    /// It.
+    pub policy: PolicySource,
+    /// Which of the gateway's policies it is: the plan's is the first.
+    pub generation: u64,
+    /// The user who asked for it.
+    pub by: u32,
+    /// The file that it was read from, where that isn't the plan's own.
+    pub file: Option<PathBuf>,
 }
 
 /// How far a gateway is.
@@ -175,6 +193,22 @@ impl SavedState {
     pub fn reach(&mut self, stage: Stage) -> io::Result<()> {
         self.stage = stage;
         self.write()
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &PolicySource {
+        self.changed
+            .as_ref()
+            .map_or(&self.plan.policy, |changed| &changed.policy)
+    }
+
+    /// Which of the gateway's policies that is.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.changed
+            .as_ref()
+            .map_or(FIRST_GENERATION, |changed| changed.generation)
     }
 
     /// Whether it has a live proxy of its own, which filters, or is about to. It outlives the

@@ -17,12 +17,12 @@ pub use rule::{NftVerdict, Reject, Rule};
 use uapi::{
     NF_INET_FORWARD, NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT, NF_INET_PRE_ROUTING,
     NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES, NFNL_SUBSYS_NONE,
-    NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWTABLE, NFT_SET_EVAL,
-    NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY, NFTA_CHAIN_TABLE,
-    NFTA_CHAIN_TYPE, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS,
-    NFTA_RULE_TABLE, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS, NFTA_SET_ID,
-    NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_SET_TIMEOUT,
-    NFTA_TABLE_NAME, TYPE_BITS, TYPE_INET_SERVICE, TYPE_IP6ADDR, TYPE_IPADDR,
+    NFT_MSG_DELRULE, NFT_MSG_NEWCHAIN, NFT_MSG_NEWRULE, NFT_MSG_NEWSET, NFT_MSG_NEWTABLE,
+    NFT_SET_EVAL, NFT_SET_TIMEOUT, NFTA_CHAIN_HOOK, NFTA_CHAIN_NAME, NFTA_CHAIN_POLICY,
+    NFTA_CHAIN_TABLE, NFTA_CHAIN_TYPE, NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY, NFTA_RULE_CHAIN,
+    NFTA_RULE_EXPRESSIONS, NFTA_RULE_TABLE, NFTA_SET_DESC, NFTA_SET_DESC_SIZE, NFTA_SET_FLAGS,
+    NFTA_SET_ID, NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE,
+    NFTA_SET_TIMEOUT, NFTA_TABLE_NAME, TYPE_BITS, TYPE_INET_SERVICE, TYPE_IP6ADDR, TYPE_IPADDR,
 };
 
 /// Where a chain hooks in, and what it does with packets that no rule decides.
@@ -38,7 +38,7 @@ pub enum Hook {
     Output,
 }
 
-/// A batch that makes one table: all of it comes into force, or nothing.
+/// A batch that makes one table, or changes it: all of it comes into force, or nothing.
 #[derive(Debug)]
 pub struct Batch {
     table: &'static str,
@@ -47,7 +47,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Begins with a new table of family `inet`.
+    /// Begins with a table of family `inet`, which is made where there is none.
     #[must_use]
     pub fn new(table: &'static str) -> Self {
         let mut batch = Self {
@@ -127,6 +127,15 @@ impl Batch {
             attributes.nested(NFTA_RULE_EXPRESSIONS, |expressions| {
                 expressions.append(rule.expressions());
             });
+        });
+    }
+
+    /// Takes all rules out of a chain that is there.
+    pub fn empty(&mut self, chain: &str) {
+        let table = self.table;
+        self.message(NFT_MSG_DELRULE, 0, |attributes| {
+            attributes.text(NFTA_RULE_TABLE, table);
+            attributes.text(NFTA_RULE_CHAIN, chain);
         });
     }
 

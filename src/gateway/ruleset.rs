@@ -69,6 +69,8 @@ const fn flows(names: [&'static str; 2], timeout_seconds: u64, size: u32) -> [Fl
     ]
 }
 
+const TABLE: &str = "boundary";
+
 /// Chains, in the order in which a packet meets them. Those named `…_untracked` come before
 /// conntrack (priority -200).
 const FRAGMENTS: &str = "fragments";
@@ -96,7 +98,7 @@ const LINK_LOCAL: ([u8; 2], [u8; 2]) = ([0xfe, 0x80], [0xff, 0xc0]);
 /// The whole ruleset. Returns the batch's bytes and the number of acknowledgements to await.
 #[must_use]
 pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
-    let mut batch = Batch::new("boundary");
+    let mut batch = Batch::new(TABLE);
     ASKED
         .iter()
         .chain(&SERVED)
@@ -135,6 +137,16 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
     to_ourselves(&mut batch);
     through(&mut batch);
     from_ourselves(&mut batch);
+    batch.finish()
+}
+
+/// What puts other captured ports in the place of those of a ruleset in force: one transaction, in
+/// which the chain that says so is emptied and filled again. As [`build`] gives it.
+#[must_use]
+pub fn recapture(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
+    let mut batch = Batch::new(TABLE);
+    batch.empty(FROM_CONTAINER);
+    captured_or_refused(&mut batch, captured, proxy);
     batch.finish()
 }
 

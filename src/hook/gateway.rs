@@ -91,6 +91,7 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
         proxy: None,
         network_namespace,
         stage: Stage::Settled,
+        changed: None,
     };
     Ok(record.write()?)
 }

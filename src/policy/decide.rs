@@ -24,8 +24,8 @@ use super::tls::TlsPolicy;
 
 mod interception;
 
-/// What the deny rules that could apply to a connection look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the deny rules that could apply to a connection look at, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denials {
     /// There is none that could apply.
     None,
@@ -46,7 +46,11 @@ pub struct Policy {
     annotated: Vec<Arc<Rule>>,
     ceiling: Vec<Arc<Rule>>,
     tls: TlsPolicy,
+    generation: u64,
 }
+
+/// The generation of the policy that a gateway begins with.
+pub const FIRST_GENERATION: u64 = 1;
 
 impl Policy {
     /// Compiles rules.
@@ -67,12 +71,25 @@ impl Policy {
             annotated: rules(List::Allow, &source.annotated),
             ceiling: rules(List::Allow, &source.ceiling),
             tls,
+            generation: FIRST_GENERATION,
         };
         if mistakes.is_empty() {
             Ok(policy)
         } else {
             Err(mistakes)
         }
+    }
+
+    /// The same as one that takes another's place: every permit of it says so.
+    #[must_use]
+    pub fn of_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// Which of a gateway's policies it is, in their order.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The policy's name.
@@ -393,6 +410,7 @@ impl Policy {
             forbidden: Vec::new(),
             narrowest,
             observes: self.observes(),
+            generation: self.generation,
             otherwise: None,
         }
     }

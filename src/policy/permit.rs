@@ -43,6 +43,8 @@ pub struct Permit {
     pub(super) narrowest: Option<String>,
     /// Whether it is of `observe` mode, which lets pass what rules don't.
     pub(super) observes: bool,
+    /// Of the policy that gave it.
+    pub(super) generation: u64,
     /// The route that is taken where this one leads nowhere.
     pub(super) otherwise: Option<Box<Self>>,
 }
@@ -57,6 +59,10 @@ pub(super) enum PermittedTarget {
 /// over it. None at all: `observe` mode lets it pass.
 #[derive(Debug, Clone)]
 pub(super) struct RuleChain(pub(super) Vec<Arc<Rule>>);
+
+fn texts_of(rules: &[Arc<Rule>]) -> Vec<Arc<str>> {
+    rules.iter().map(|rule| rule.text().clone()).collect()
+}
 
 impl RuleChain {
     fn leads_to(&self, address: IpAddr) -> bool {
@@ -148,6 +154,7 @@ impl Permit {
             forbidden: self.forbidden.clone(),
             narrowest: self.narrowest.clone(),
             observes: self.observes,
+            generation: self.generation,
             otherwise: None,
         }
     }
@@ -169,6 +176,32 @@ impl Permit {
     #[must_use]
     pub fn leads_where(&self, other: &Self) -> bool {
         self.name() == other.name() && self.address() == other.address()
+    }
+
+    /// Which of a gateway's policies gave it ([`super::Policy::generation`]).
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether another policy's permit lets exactly the same pass, by the same rules in the same
+    /// order.
+    #[must_use]
+    pub fn is_as_before(&self, before: &Self) -> bool {
+        let texts = |chains: &[RuleChain]| -> Vec<Vec<Arc<str>>> {
+            let of_chain = |chain: &RuleChain| texts_of(&chain.0);
+            chains.iter().map(of_chain).collect()
+        };
+        let rest = match (&self.otherwise, &before.otherwise) {
+            (Some(other), Some(before)) => other.is_as_before(before),
+            (other, before) => other.is_none() && before.is_none(),
+        };
+        rest && self.leads_where(before)
+            && self.port == before.port
+            && self.observes == before.observes
+            && texts(&self.chains) == texts(&before.chains)
+            && texts(&self.openings) == texts(&before.openings)
+            && texts_of(&self.forbidden) == texts_of(&before.forbidden)
     }
 
     /// Whether it rests on rules alone that ask for the method or the path.

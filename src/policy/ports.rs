@@ -14,6 +14,18 @@ pub struct CapturedPorts {
     pub udp: Vec<(u16, u16)>,
 }
 
+impl CapturedPorts {
+    /// These and those of another.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let both = |one: &[(u16, u16)], other: &[(u16, u16)]| merge([one, other].concat());
+        Self {
+            tcp: both(&self.tcp, &other.tcp),
+            udp: both(&self.udp, &other.udp),
+        }
+    }
+}
+
 /// A set of ports, never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ports(Vec<(u16, u16)>);

@@ -30,7 +30,7 @@ pub(crate) fn settle(record: &SavedState) -> anyhow::Result<()> {
     match control::ask(&record.plan.state, &Request::Settle, PATIENCE) {
         Ok(Response::Done) => Ok(()),
         Ok(Response::Failed(problem)) => bail!(unfiltered(&problem)),
-        Ok(Response::NotUnderstood(_) | Response::Status(_)) => bail!(SILENT),
+        Ok(_) => bail!(SILENT),
         // It may have ended since.
         Err(error) => {
             refuse_without_keeper(record)?;

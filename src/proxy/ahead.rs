@@ -95,6 +95,11 @@ impl Ahead {
         }
     }
 
+    /// Whether its permit is of the policy in force.
+    pub(super) fn is_of_now(&self, flow: &Flow) -> bool {
+        flow.is_of_now(&self.permit)
+    }
+
     /// Whether the server may be heard, and sent what is no request, before the client is identified.
     pub(super) fn passes_any(&self) -> bool {
         self.passes_any

@@ -9,6 +9,7 @@ use super::budget::{Budget, FIXED};
 use super::dial::Dialler;
 use super::dns::{DeniedAnswers, DnsServer, Learned, Resolver};
 use super::egress::Egress;
+use super::in_force::InForce;
 use super::inside::Inside;
 use super::judge::Judge;
 use super::stream::Streams;
@@ -52,7 +53,7 @@ impl Bench {
         };
         let budget = Budget::new(bytes);
         let judge = Judge {
-            policy: Arc::new(Policy::compile(&source).unwrap()),
+            in_force: InForce::new(Policy::compile(&source).unwrap()),
             learned: Arc::new(Learned::within(budget.clone())),
             given: Arc::default(),
             journal: Journal::open(&directory.path().join("c.jsonl"), "c", About::default())

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::ahead::{self, Ahead, Connected, Unidentified};
+use super::ahead::{Ahead, Unidentified};
 use super::budget::used_up;
 use super::close::{self, reset};
-use super::dial::{DialError, Upstream};
 use super::flow::Flow;
 use super::http::origin::Origin;
 use super::http::{self, Said};
 use super::http2;
 use super::identify::{self, Answer, Identity};
+use super::in_force::Footing;
+use super::passing::{Basis, Closed, Passing, unreachable};
 use super::reading::{self, Fits, Heard, MOMENT, Next};
-use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
 use super::tls::intercept;
 use crate::audit::line::Side;
@@ -49,30 +49,57 @@ impl Begun {
 
 /// Serves one captured connection from its first byte to its record. Port 53 is not for here.
 pub(super) async fn serve(flow: Flow, client: Stream, begun: Begun) {
+    let footing = flow.footing();
+    let Begun { entry, ahead } = begun;
+    // One that was made under an earlier policy could not be made any more, perhaps.
+    let ahead = ahead.filter(|ahead| ahead.is_of_now(&flow));
+    let begun = Begun { entry, ahead };
     match flow.fits() {
-        Fits::AnyBytes(permit) => Box::pin(pass_unread(&flow, client, *permit, begun)).await,
-        fits => read(&flow, client, &fits, begun).await,
+        Fits::AnyBytes(permit) => {
+            Box::pin(pass_unread(&flow, footing, client, *permit, begun)).await
+        }
+        fits => read(&flow, footing, client, &fits, begun).await,
     }
 }
 
 /// Nothing that is said could decide anything.
-async fn pass_unread(flow: &Flow, client: Stream, permit: Permit, begun: Begun) {
+async fn pass_unread(flow: &Flow, footing: Footing, client: Stream, permit: Permit, begun: Begun) {
     let Begun { mut entry, ahead } = begun;
-    let server = Box::pin(open(flow, Ok(permit), &mut entry, ahead)).await;
-    tunnel_or_reset(client, server, Vec::new(), entry).await;
+    let mut passing = Passing {
+        flow,
+        footing,
+        basis: Basis::Unread,
+    };
+    let server = Box::pin(passing.open(Ok(permit), &mut entry, ahead)).await;
+    passing
+        .tunnel_or_reset(client, server, Vec::new(), entry)
+        .await;
 }
 
 /// Reads what the client says first, and serves it as what that is.
-async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
+async fn read(flow: &Flow, mut footing: Footing, client: Stream, fits: &Fits, begun: Begun) {
     let Begun { mut entry, ahead } = begun;
+    let heard = match fits {
+        Fits::AnyProtocol(_) => flow.decide_unnamed(Protocol::Tcp, None).1.ok(),
+        _ => None,
+    };
     let mut said = Said {
         bytes: Vec::new(),
         room: flow.streams().budget.nothing(),
         sent: 0,
     };
     // Boxed: what lives on doesn't carry the room that this took.
-    let (mut ahead, identity) =
-        Box::pin(identify(flow, &client, fits, ahead, &mut said, &mut entry)).await;
+    let identified = Box::pin(footing.hold(
+        || reads_as_before(flow, fits, heard.as_ref()),
+        identify(flow, &client, fits, ahead, &mut said, &mut entry),
+    ));
+    let (mut ahead, identity) = match identified.await {
+        Ok(identified) => identified,
+        Err(denial) => {
+            entry.revoke(&denial);
+            return reset(client);
+        }
+    };
     said.sent = ahead.as_mut().map_or(0, Ahead::end_sending);
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
@@ -97,9 +124,18 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
             reset(client);
         }
         Ok(Identity::Tls(hello)) => {
-            Box::pin(tunnel_tls(flow, client, said, hello.sni, entry, ahead)).await
+            Box::pin(tunnel_tls(
+                flow, footing, client, said, hello.sni, entry, ahead,
+            ))
+            .await
         }
-        Ok(Identity::Opaque) => Box::pin(tunnel_opaque(flow, client, said, entry, ahead)).await,
+        Ok(Identity::Opaque) => {
+            let basis = fits.pretences();
+            Box::pin(tunnel_opaque(
+                flow, footing, basis, client, said, entry, ahead,
+            ))
+            .await
+        }
         Err(Unidentified::Denied(denial)) => {
             entry.deny(&denial);
             reset(client);
@@ -109,6 +145,28 @@ async fn read(flow: &Flow, client: Stream, fits: &Fits, begun: Begun) {
             reset(client);
         }
         Err(Unidentified::NothingSaid) => entry.finish(End::closed(Side::Client)),
+    }
+}
+
+/// Whether a connection is still read in the way that was begun, and its server, if that was heard
+/// already under the permit `heard`, may still be.
+fn reads_as_before(flow: &Flow, fits: &Fits, heard: Option<&Permit>) -> Result<(), Denial> {
+    let as_before = match (fits, flow.fits()) {
+        (Fits::AnyProtocol(before), Fits::AnyProtocol(now)) => *before == now,
+        (Fits::Web, Fits::Web) => true,
+        _ => false,
+    };
+    let may_be_heard = match heard {
+        Some(before) => flow
+            .decide_unnamed(Protocol::Tcp, None)
+            .1?
+            .is_as_before(before),
+        None => true,
+    };
+    if as_before && may_be_heard {
+        Ok(())
+    } else {
+        Err(Denial::because("it had not shown yet what it is"))
     }
 }
 
@@ -133,7 +191,7 @@ async fn identify(
 ) -> (Option<Ahead>, Result<Identity, Unidentified>) {
     let (pretences, patience) = match fits {
         Fits::AnyProtocol(pretences) => (*pretences, UNKNOWN_SHOWN_WITHIN),
-        _ => (Denials::None, SHOWN_WITHIN),
+        _ => (fits.pretences(), SHOWN_WITHIN),
     };
     let mut heard_meanwhile = match reading::next(fits, Heard::Nothing) {
         Next::DialAndHear => ahead
@@ -249,6 +307,7 @@ async fn read_some(client: &Stream, said: &mut Said) -> io::Result<usize> {
 /// TLS: decided by its server name, spliced unread; or intercepted, where a rule asks for that.
 async fn tunnel_tls(
     flow: &Flow,
+    footing: Footing,
     client: Stream,
     said: Said,
     sni: Option<Hostname>,
@@ -258,15 +317,30 @@ async fn tunnel_tls(
     if let Some(name) = sni.as_ref().map(|said| flow.meant(said))
         && flow.intercepts(&name)
     {
+        // It stands on a footing of its own, by what its requests are decided by.
+        drop(footing);
         return Box::pin(intercept::serve(flow, client, said, name, entry, ahead)).await;
     }
+    let has_name = sni.is_some();
     let (name, permit) = decide_tls(flow, sni);
     entry.subject().kind = Kind::Https;
     entry.subject().name = name.as_ref().map(Hostname::to_string);
-    match Box::pin(open(flow, permit, &mut entry, ahead)).await {
-        Ok(server) => tunnel(client, server, unsent(said), entry).await,
+    let mut passing = Passing {
+        flow,
+        footing,
+        basis: match name {
+            Some(name) if has_name => Basis::Hello(name),
+            name => Basis::HelloWithoutName(name),
+        },
+    };
+    match Box::pin(passing.open(permit, &mut entry, ahead)).await {
+        Ok(server) => passing.tunnel(client, server, unsent(said), entry).await,
         Err(Closed::Denied(denial)) => {
             entry.deny(&denial);
+            close::alert(client).await;
+        }
+        Err(Closed::Revoked(denial)) => {
+            entry.revoke(&denial);
             close::alert(client).await;
         }
         Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
@@ -292,18 +366,27 @@ fn decide_tls(flow: &Flow, sni: Option<Hostname>) -> (Option<Hostname>, Result<P
 }
 
 /// Anything else: decided by the names that this container resolved to the address, else by the
-/// address.
+/// address. `pretences`: what it was made sure that it isn't.
 async fn tunnel_opaque(
     flow: &Flow,
+    footing: Footing,
+    pretences: Denials,
     client: Stream,
     said: Said,
     mut entry: Entry,
     ahead: Option<Ahead>,
 ) {
     let (name, permit) = flow.decide_unnamed(Protocol::Tcp, None);
-    entry.subject().name = name.map(|name| name.to_string());
-    let server = Box::pin(open(flow, permit, &mut entry, ahead)).await;
-    tunnel_or_reset(client, server, unsent(said), entry).await;
+    entry.subject().name = name.as_ref().map(Hostname::to_string);
+    let mut passing = Passing {
+        flow,
+        footing,
+        basis: Basis::Opaque(name, pretences),
+    };
+    let server = Box::pin(passing.open(permit, &mut entry, ahead)).await;
+    passing
+        .tunnel_or_reset(client, server, unsent(said), entry)
+        .await;
 }
 
 /// What the server has not been sent yet.
@@ -313,81 +396,6 @@ fn unsent(said: Said) -> Vec<u8> {
     } = said;
     bytes.drain(..sent.min(bytes.len()));
     bytes
-}
-
-/// Why nothing is moved.
-enum Closed {
-    Denied(Denial),
-    Unreachable(String),
-}
-
-/// From verdict to connection, with the record kept up to date.
-async fn open(
-    flow: &Flow,
-    permit: Result<Permit, Denial>,
-    entry: &mut Entry,
-    ahead: Option<Ahead>,
-) -> Result<Connected, Closed> {
-    let permit = permit.map_err(Closed::Denied)?;
-    entry.allowed(permit.grounds(), None);
-    entry.open().map_err(Closed::Denied)?;
-    match ahead::connect(flow, &permit, ahead).await {
-        Ok(server) => {
-            let Upstream {
-                address, permit, ..
-            } = &server.upstream;
-            entry.allowed(
-                &permit.grounds_at(*address),
-                Some(address.socket_addr().ip()),
-            );
-            Ok(server)
-        }
-        Err(DialError::Denied(denial)) => Err(Closed::Denied(denial)),
-        Err(DialError::Unreachable(problem)) => Err(Closed::Unreachable(problem)),
-    }
-}
-
-async fn tunnel(client: Stream, server: Connected, early: Vec<u8>, mut entry: Entry) {
-    let Connected {
-        upstream, unpassed, ..
-    } = server;
-    let Upstream { stream, permit, .. } = upstream;
-    // Not carried along by what may last for days.
-    drop(permit);
-    let traffic = entry.traffic();
-    traffic.measure_by(Ends::of(client.meter(), stream.meter()));
-    let end = splice_both(
-        client,
-        stream,
-        Early {
-            out: early,
-            back: unpassed,
-        },
-        &traffic,
-    )
-    .await;
-    entry.finish(end);
-}
-
-async fn tunnel_or_reset(
-    client: Stream,
-    server: Result<Connected, Closed>,
-    early: Vec<u8>,
-    entry: Entry,
-) {
-    match server {
-        Ok(server) => tunnel(client, server, early, entry).await,
-        Err(Closed::Denied(denial)) => {
-            entry.deny(&denial);
-            reset(client);
-        }
-        Err(Closed::Unreachable(problem)) => unreachable(client, &problem, entry),
-    }
-}
-
-fn unreachable(client: Stream, problem: &str, entry: Entry) {
-    entry.finish(End::unreachable(problem));
-    reset(client);
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ mod tests {
             method: None,
             path: None,
         };
-        let Verdict::Allow(permit) = bench.judge.policy.decide(&attempt) else {
+        let Verdict::Allow(permit) = bench.judge.policy().decide(&attempt) else {
             panic!("denied")
         };
         let dialler = bench.dialler();

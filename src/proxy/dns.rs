@@ -197,7 +197,8 @@ impl DnsServer {
         entry.subject().name = Some(question.name());
         entry.subject().method = Some(question.kind());
         let encoded = |reply: &Message| reply::encode(reply, question.payload, transport);
-        match question.judge(&self.judge.policy) {
+        let mut footing = self.judge.footing();
+        match question.judge(&self.judge.policy()) {
             Judgement::Deny(denial) => {
                 entry.deny(&denial);
                 encoded(&match self.denied.of(&question) {
@@ -228,9 +229,16 @@ impl DnsServer {
                     entry.deny(&denial);
                     return encoded(&reply::denied(&question, &denial));
                 }
-                let (forwarded, end) = self
-                    .forward(&mut entry, &question, &name, &grounds, source.ip())
-                    .await;
+                let still = || self.judge.policy().decide_lookup(&name).map(drop);
+                let forwarding = self.forward(&mut entry, &question, &name, &grounds, source.ip());
+                // Nothing is remembered of an answer that isn't given.
+                let (forwarded, end) = match footing.hold(still, forwarding).await {
+                    Ok(forwarded) => forwarded,
+                    Err(denial) => {
+                        entry.revoke(&denial);
+                        return encoded(&reply::denied(&question, &denial));
+                    }
+                };
                 let reply = encoded(&forwarded);
                 answered(entry, message, reply.as_deref(), end);
                 reply

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::connect::NoAnswer;
 use super::dial::{DialError, Outside, Upstream};
 use super::egress::Egress;
+use super::in_force::Footing;
 use super::judge::Judge;
 use super::pool::{IdleConnection, Pool};
 use super::reading::Fits;
@@ -38,6 +39,28 @@ pub(super) struct ConnectionServices {
     /// How questions for denied names are answered.
     pub(super) denied_names: DeniedNames,
 }
+
+/// Where a connection was made to.
+#[derive(Debug, Clone)]
+pub(super) struct Lead {
+    /// In this name; in none, where it is to an address that rules allow.
+    pub(super) name: Option<Hostname>,
+    /// There.
+    pub(super) address: UpstreamAddr,
+}
+
+impl Lead {
+    /// Where this one leads.
+    pub(super) fn of(upstream: &Upstream) -> Self {
+        Self {
+            name: upstream.permit.name().cloned(),
+            address: upstream.address,
+        }
+    }
+}
+
+/// Reason given where a changed policy allows a flow only to another address.
+pub(super) const ELSEWHERE: &str = "rules allow it only to another address than it was made to";
 
 /// A request as it is decided about: its method, and its path where rules can compare it.
 pub(super) type MethodAndPath<'a> = (&'a str, Option<&'a str>);
@@ -124,6 +147,44 @@ impl Flow {
         }
     }
 
+    /// Decides again about what was let pass in this name, or in none.
+    pub(super) fn decide_unnamed_as(
+        &self,
+        protocol: Protocol,
+        name: Option<&Hostname>,
+        request: Option<MethodAndPath<'_>>,
+    ) -> Result<Permit, Denial> {
+        let attempt = self.attempt(protocol, None, request);
+        self.services.judge.decide_unnamed_as(attempt, name).1
+    }
+
+    /// What it stands on, by what is decided now.
+    pub(super) fn footing(&self) -> Footing {
+        self.services.judge.footing()
+    }
+
+    /// Whether a permit was given by the policy in force.
+    pub(super) fn is_of_now(&self, permit: &Permit) -> bool {
+        permit.generation() == self.services.judge.in_force.generation()
+    }
+
+    /// Whether a connection that leads there may go on under this permit.
+    ///
+    /// # Errors
+    /// That it may not.
+    pub(super) fn still_leads(&self, permit: &Permit, there: &Lead) -> Result<(), Denial> {
+        let Lead { name, address } = there;
+        let to_chosen = || {
+            let is_chosen = address.socket_addr().ip() == self.destination.ip();
+            is_chosen && self.way_to_chosen(permit).is_some()
+        };
+        if self.route(permit, name.as_ref(), *address).is_some() || to_chosen() {
+            return Ok(());
+        }
+        let why = permit.upstream(address.socket_addr().ip(), &[]);
+        Err(why.err().unwrap_or_else(|| Denial::because(ELSEWHERE)))
+    }
+
     /// The name that the container means by this one, which it said here ([`Judge::meant`]).
     pub(super) fn meant(&self, name: &Hostname) -> Hostname {
         self.services.judge.meant(name, self.destination.ip())
@@ -131,7 +192,7 @@ impl Flow {
 
     /// What rules could fit it, as far as that decides how much of it is read.
     pub(super) fn fits(&self) -> Fits {
-        let policy = &self.services.judge.policy;
+        let policy = self.services.judge.policy();
         match policy.allows_unread(self.destination) {
             Some(permit) => Fits::AnyBytes(Box::new(permit)),
             None if policy.may_allow_any_tcp(self.destination) => {
@@ -143,7 +204,7 @@ impl Flow {
 
     /// What must not pass as opaque bytes, because some server could take it for a request.
     fn pretences(&self) -> Denials {
-        let policy = &self.services.judge.policy;
+        let policy = self.services.judge.policy();
         match policy.denials_at(self.destination) {
             // A request may name a host that no rule allows.
             Denials::None if !policy.observes() => Denials::ByName,
@@ -153,18 +214,21 @@ impl Flow {
 
     /// What deny rules could be about, at its destination.
     pub(super) fn denials(&self) -> Denials {
-        self.services.judge.policy.denials_at(self.destination)
+        self.services.judge.policy().denials_at(self.destination)
     }
 
     /// Whether a rule for its port looks at methods or paths.
     pub(super) fn reads_requests(&self) -> bool {
-        self.services.judge.policy.reads_requests(self.destination)
+        self.services
+            .judge
+            .policy()
+            .reads_requests(self.destination)
     }
 
     /// Whether TLS to this name is to be intercepted: where denied names lead, any that may be, so that
     /// its client is told why.
     pub(super) fn intercepts(&self, name: &Hostname) -> bool {
-        let policy = &self.services.judge.policy;
+        let policy = self.services.judge.policy();
         let tells = self.is_for_a_denied_name() && self.interception().is_some();
         policy.intercepts(name, self.destination) || (tells && !policy.passes_through(name))
     }
@@ -221,13 +285,13 @@ impl Flow {
 
     /// The permit for a connection in this name, if something on it could be allowed.
     pub(super) fn may_allow_in_name(&self, name: &Hostname) -> Option<Permit> {
-        let policy = &self.services.judge.policy;
+        let policy = self.services.judge.policy();
         policy.may_allow_in_name(name, self.destination)
     }
 
     /// Whether something that is said on it could be allowed.
     pub(super) fn may_allow(&self) -> bool {
-        self.services.judge.policy.may_allow(self.destination)
+        self.services.judge.policy().may_allow(self.destination)
     }
 
     /// The address that the client chose, passed by this permit.

@@ -23,6 +23,7 @@ use super::dial::Upstream;
 use super::expiring::Expiring;
 use super::flow::{ConnectionServices, Flow};
 use super::handshakes::{Ends, Handshakes, WITHIN, ends};
+use super::in_force::Footing;
 use super::opening::{self, DecidedBy, Opening, Question};
 use super::reports::Reports;
 use super::stream::StreamRoom;
@@ -283,6 +284,7 @@ impl Held {
             return;
         }
         let flow = self.flow(syn.source, syn.destination);
+        let footing = flow.footing();
         match opening::decide(&flow) {
             // An IPv4 address in IPv6 clothes: what is said about one isn't said about the other.
             _ if flow.destination() != syn.destination => self.accept(&syn),
@@ -292,7 +294,7 @@ impl Held {
                 self.refuse(&syn, entry, &denial);
             }
             Opening::Accepted => self.accept(&syn),
-            Opening::Asked(question) => self.begin_to_ask(syn, flow, question),
+            Opening::Asked(question) => self.begin_to_ask(syn, flow, footing, question),
         }
     }
 
@@ -343,7 +345,13 @@ impl Held {
         self.senders.send_in(syn);
     }
 
-    fn begin_to_ask(self: &Arc<Self>, syn: HeldSyn, flow: Flow, question: Box<Question>) {
+    fn begin_to_ask(
+        self: &Arc<Self>,
+        syn: HeldSyn,
+        flow: Flow,
+        footing: Footing,
+        question: Box<Question>,
+    ) {
         // Whether what leaves now can be recorded is else asked when its client has spoken.
         let is_recorded =
             question.decided_by == DecidedBy::Address || self.services.judge.journal.is_healthy();
@@ -367,6 +375,7 @@ impl Held {
         let asking = Asking {
             syn,
             flow,
+            footing,
             question,
             entry,
             room,
@@ -385,14 +394,30 @@ impl Held {
         let Asking {
             syn,
             flow,
-            question,
+            mut footing,
+            mut question,
             entry,
             room,
         } = asking;
         let key = ends(syn.source, syn.destination);
-        let answer = tokio::select! {
-            answer = flow.ask(question.address) => answer,
-            () = self.client_has_gone(&key) => Err(NoAnswer::Silence),
+        let address = question.address;
+        let answer = async {
+            tokio::select! {
+                answer = flow.ask(address) => answer,
+                () = self.client_has_gone(&key) => Err(NoAnswer::Silence),
+            }
+        };
+        let answer = match footing.hold(|| question.ask_again(&flow), answer).await {
+            Ok(answer) => answer,
+            Err(denial) => {
+                self.table().flows.remove(&key);
+                // What becomes of it now is another decision, which has its own record.
+                match question.decided_by {
+                    DecidedBy::Address => entry.revoke(&denial),
+                    DecidedBy::WhatItNames | DecidedBy::WhatIsSaid => entry.withdraw(),
+                }
+                return self.hear(syn);
+            }
         };
         let passes_any = question.decided_by != DecidedBy::WhatIsSaid;
         let ahead = match answer {
@@ -510,6 +535,7 @@ const TOO_LATE: &str = "its server could not be asked any more";
 struct Asking {
     syn: HeldSyn,
     flow: Flow,
+    footing: Footing,
     question: Box<Question>,
     entry: Entry,
     /// For the client's side.

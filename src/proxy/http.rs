@@ -22,14 +22,15 @@ use tokio::io::AsyncWriteExt;
 
 use self::exchange::{Asked, Exchanged, Failure, MORE_FOLLOWS};
 use self::incoming::{Incoming, NoHead};
-use self::origin::Origin;
+use self::origin::{Judged, Origin};
 use self::ours::{Asker, Form, Ours};
 use self::request::{BadRequest, NamedHost, Request, Scheme, Version};
 use super::ahead::Ahead;
 use super::budget::{Share, used_up};
 use super::close::{close_gently, reset};
 use super::dial::{DialError, Upstream};
-use super::flow::Flow;
+use super::flow::{Flow, Lead};
+use super::in_force::Footing;
 use super::pool::IdleConnection;
 use super::splice::{Early, Ends, splice_both};
 use super::stream::Stream;
@@ -110,6 +111,15 @@ struct Server {
     may_be_pooled: bool,
     /// Who has been served by it.
     served: Served,
+}
+
+impl Server {
+    fn lead(&self) -> Lead {
+        Lead {
+            name: self.name.clone(),
+            address: self.address,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,8 +247,10 @@ impl Conversation<'_> {
         if let Some(why) = self.origin.misdirected(self.flow, &request.host, scheme) {
             return misdirected(&self.client.stream, &request, why, entry).await;
         }
+        let footing = self.flow.footing();
         let (name, permit) = self.decide(&request);
-        let is_plain = request.plain_path.take().is_some();
+        let plain_path = request.plain_path.take();
+        let is_plain = plain_path.is_some();
         let host = match (&request.host, &name) {
             (NamedHost::Address, _) | (_, None) => self.flow.destination().ip().to_string(),
             (_, Some(name)) => name.to_string(),
@@ -253,11 +265,18 @@ impl Conversation<'_> {
             }
             Err(denial) => return self.deny(&request, &host, &denial, entry).await,
         };
+        let asked = (request.method.as_str(), plain_path.as_deref());
+        let judged = Judged::of(&self.origin, self.flow, (&request.host, name), asked);
+        drop(plain_path);
+        let Some(judged) = judged else {
+            return self.deny(&request, &host, &used_up(), entry).await;
+        };
         entry.allowed(permit.grounds(), None);
         if let Err(denial) = entry.open() {
             return self.deny(&request, &host, &denial, entry).await;
         }
-        Box::pin(self.forward(request, &host, &permit, entry)).await
+        let standing = (footing, judged);
+        Box::pin(self.forward(request, &host, &permit, standing, entry)).await
     }
 
     /// Decides about a request.
@@ -296,13 +315,19 @@ impl Conversation<'_> {
         mut request: Request,
         host: &str,
         permit: &Permit,
+        (mut footing, mut judged): (Footing, Judged),
         mut entry: Entry,
     ) -> Then {
+        let flow = self.flow;
         let traffic = entry.traffic();
         let mut may_reuse = true;
         loop {
             let mut head = request.head_length();
-            let (mut server, route) = match self.server_for(permit, &request, may_reuse).await {
+            let still = || judged.decide(flow).map(drop);
+            let finding = self.server_for(permit, &request, may_reuse);
+            let found = footing.hold(still, finding).await;
+            let found = found.map_err(DialError::Denied).flatten();
+            let (mut server, route) = match found {
                 Ok(found) => found,
                 Err(DialError::Denied(denial)) => {
                     return self.deny(&request, host, &denial, entry).await;
@@ -351,9 +376,17 @@ impl Conversation<'_> {
                 _ => Ends::of(meters.0, meters.1.from_now()),
             });
             let before = traffic.out();
+            let lead = server.lead();
             let (client, side) = (&mut self.client, &mut server.side);
-            let outcome =
-                exchange::pass(client, side, head - sent, &mut request, asked, &traffic).await;
+            // Whether it may lead there was asked of the policy that this permit is of.
+            footing.decided_by(permit.generation());
+            judged.may_become_anything(asked.may_switch && !request.upgrades(true));
+            let passing = exchange::pass(client, side, head - sent, &mut request, asked, &traffic);
+            let passed = footing.hold(|| judged.still_leads(flow, &lead), passing);
+            let outcome = match passed.await {
+                Ok(outcome) => outcome,
+                Err(denial) => return self.cut(server, &denial, entry),
+            };
             match (outcome, again) {
                 (Err(Failure::Nothing), Some((again, _room))) => {
                     let written = traffic.out() - before;
@@ -364,7 +397,10 @@ impl Conversation<'_> {
                     may_reuse = false;
                 }
                 (outcome, _) => {
-                    return self.conclude(outcome, server, &request, host, entry).await;
+                    let standing = (footing, judged);
+                    return self
+                        .conclude(outcome, server, &request, host, standing, entry)
+                        .await;
                 }
             }
         }
@@ -435,6 +471,7 @@ impl Conversation<'_> {
         mut server: Server,
         request: &Request,
         host: &str,
+        (mut footing, judged): (Footing, Judged),
         mut entry: Entry,
     ) -> Then {
         let exchanged = match outcome {
@@ -449,10 +486,17 @@ impl Conversation<'_> {
                 back: server.side.take(),
             };
             let traffic = entry.traffic();
-            let (client, server) = (self.client.stream.clone(), server.side.stream.clone());
-            entry.finish(splice_both(client, server, early, &traffic).await);
+            let (client, to_server) = (self.client.stream.clone(), server.side.stream.clone());
+            let (flow, lead) = (self.flow, server.lead());
+            let splicing = splice_both(client, to_server, early, &traffic);
+            let spliced = footing.hold(|| judged.still_leads(flow, &lead), splicing);
+            match spliced.await {
+                Ok(end) => entry.finish(end),
+                Err(denial) => entry.revoke(&denial),
+            }
             return Then::Over;
         }
+        drop((footing, judged));
         entry.finish(End::closed(Side::Server));
         server.may_be_pooled &= exchanged.may_be_pooled;
         server.served = Served::ThisClient;
@@ -464,6 +508,14 @@ impl Conversation<'_> {
         } else {
             Then::Close
         }
+    }
+
+    /// A changed policy denies what is under way.
+    fn cut(&self, server: Server, denial: &Denial, entry: Entry) -> Then {
+        entry.revoke(denial);
+        reset(server.side.stream);
+        reset(&self.client.stream);
+        Then::Over
     }
 
     /// Lets go of a connection: to the pool, where it may serve others.

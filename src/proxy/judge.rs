@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::dns::Learned;
+use super::in_force::{Footing, InForce};
 use super::opaque;
 use crate::audit::{Entry, Journal, Subject};
 use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdict, is_public};
@@ -13,7 +14,7 @@ use crate::policy::{Attempt, Denial, GivenNames, Hostname, Permit, Policy, Verdi
 #[derive(Debug, Clone)]
 pub struct Judge {
     /// The rules.
-    pub policy: Arc<Policy>,
+    pub(super) in_force: InForce,
     /// What the container resolved.
     pub learned: Arc<Learned>,
     /// What its engine told it about names.
@@ -23,6 +24,16 @@ pub struct Judge {
 }
 
 impl Judge {
+    /// The rules that are in force now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.in_force.policy()
+    }
+
+    /// What a flow stands on that is decided now.
+    pub(super) fn footing(&self) -> Footing {
+        self.in_force.footing()
+    }
+
     /// Begins the record of an attempt.
     pub(super) fn begin(&self, subject: Subject) -> Entry {
         self.journal.begin(subject)
@@ -34,7 +45,7 @@ impl Judge {
         let has_it_given = attempt
             .name
             .is_some_and(|name| self.given.addresses_of(name).any(|given| given == address));
-        match self.policy.decide(attempt) {
+        match self.policy().decide(attempt) {
             Verdict::Allow(permit) if has_it_given => Ok(permit.at(address)),
             Verdict::Allow(permit) => Ok(permit),
             Verdict::Deny(denial) if has_it_given || self.needs_address(attempt) => {
@@ -66,11 +77,10 @@ impl Judge {
         if names.contains(said) || self.given.addresses_of(said).next().is_some() {
             return said.clone();
         }
+        let policy = self.policy();
         names
             .into_iter()
-            .find(|full| {
-                self.given.completes(said, full) && !self.policy.denies_more_to(said, full)
-            })
+            .find(|full| self.given.completes(said, full) && !policy.denies_more_to(said, full))
             .unwrap_or_else(|| said.clone())
     }
 
@@ -80,8 +90,23 @@ impl Judge {
         &self,
         attempt: Attempt<'_>,
     ) -> (Option<Hostname>, Result<Permit, Denial>) {
+        self.decide_unnamed_as(attempt, None)
+    }
+
+    /// The same of a flow that was let pass in this name: that is the address's for as long as it
+    /// lasts, whether or not the answer that said so still holds.
+    pub(super) fn decide_unnamed_as(
+        &self,
+        attempt: Attempt<'_>,
+        as_before: Option<&Hostname>,
+    ) -> (Option<Hostname>, Result<Permit, Denial>) {
         let address = attempt.destination.ip().to_canonical();
-        let learned = self.names_of(attempt.destination.ip());
+        let mut learned = self.names_of(attempt.destination.ip());
+        let is_given = |name: &Hostname| self.given.names_of(address).any(|given| given == name);
+        let unheard = as_before.filter(|name| !learned.contains(name) && !is_given(name));
+        if let Some(name) = unheard.cloned() {
+            learned.insert(0, name);
+        }
         // A name that it was given counts only where a rule names the address, too: whoever starts
         // a container could else have any address taken for any name.
         let given = self.given.names_of(address).cloned();
@@ -345,7 +370,7 @@ mod tests {
             mode: Mode::Observe,
             ..PolicySource::default()
         });
-        bench.judge.policy = Arc::new(observing.unwrap());
+        bench.judge.in_force = InForce::new(observing.unwrap());
         let permit = decided(&bench, Protocol::Http, Some("host.test"), 80).unwrap();
         assert_eq!(permit.grounds().suggestion.as_deref(), suggested);
         assert_eq!(permit.names(server()), Ok(()));

@@ -5,9 +5,10 @@
 //! have been taken over.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::Level;
@@ -15,13 +16,17 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
 use super::egress::{Egress, Interfaces};
+use super::in_force::InForce;
 use super::neighbours::NeighbourResponder;
+use crate::audit::journal::ChangedAbout;
 use crate::audit::line::Side;
+use crate::audit::record::MAX_NAME;
 use crate::audit::{CONTAINER_ENDED, Direction, End, Journal, Kind, Renew, Subject};
 use crate::control::FilterReport;
+use crate::escape::clean;
 use crate::packets::agreed::DUMMY;
 use crate::packets::arp_ndp::StandsFor;
-use crate::policy::{Denial, Grounds};
+use crate::policy::{Denial, Grounds, Policy, PolicySource};
 use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::readiness;
@@ -90,6 +95,13 @@ pub enum ToFilter {
     },
     /// This is to stand in the record.
     Notice(String),
+    /// The policy that comes with it, in a file, is in force from now on.
+    Policy {
+        /// Which of the gateway's policies it is.
+        generation: u64,
+        /// The user who asked for it.
+        by: u32,
+    },
     /// It is to report. It is asked for no second one before it has.
     Report,
 }
@@ -115,6 +127,13 @@ pub enum ToKeeper {
     Written,
     /// What it was asked for.
     Report(FilterReport),
+    /// The policy that it goes by now.
+    GoesBy {
+        /// Which of the gateway's policies it is.
+        generation: u64,
+        /// Open flows that it cut.
+        cut: u64,
+    },
 }
 
 impl ToFilter {
@@ -140,7 +159,8 @@ impl ToKeeper {
 /// What the keeper's words are about.
 #[derive(Debug)]
 pub(super) struct Followed<'a> {
-    pub(super) keeper: &'a Channel,
+    pub(super) keeper: &'a Arc<Channel>,
+    pub(super) in_force: &'a InForce,
     pub(super) journal: &'a Journal,
     pub(super) egress: &'a Egress,
     pub(super) budget: &'a Budget,
@@ -196,6 +216,9 @@ impl Followed<'_> {
                 let entry = self.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
                 entry.deny(&Denial::because(reason));
             }
+            ToFilter::Policy { generation, by } => {
+                self.change_policy(generation, by, descriptors)?
+            }
             ToFilter::Report => {
                 let report = FilterReport {
                     tally: self.journal.status(),
@@ -206,6 +229,44 @@ impl Followed<'_> {
         }
         Ok(())
     }
+}
+
+impl Followed<'_> {
+    /// Puts a policy in the place of the one in force. When all that is open has been judged by it,
+    /// the record and the keeper are told.
+    fn change_policy(&self, generation: u64, by: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        let (source, policy) = read_policy(descriptors)?;
+        let notices = policy.notices();
+        let about = ChangedAbout {
+            policy: clean(&source.name, MAX_NAME),
+            policy_hash: source.hash(),
+            intercepts: policy.may_intercept(),
+            mode: source.mode.to_string(),
+            generation,
+        };
+        self.in_force.change(policy.of_generation(generation));
+        let (in_force, journal) = (self.in_force.clone(), self.journal.clone());
+        let keeper = Arc::clone(self.keeper);
+        tokio::spawn(async move {
+            let cut = in_force.judged().await;
+            journal.policy_changed(about, by, cut);
+            notices.iter().for_each(|notice| journal.notice(notice));
+            // A keeper that is gone takes us along.
+            let _ = tell(&keeper, &ToKeeper::GoesBy { generation, cut }, None);
+        });
+        Ok(())
+    }
+}
+
+/// Reads a policy that the keeper has compiled before.
+fn read_policy(descriptors: Vec<OwnedFd>) -> io::Result<(PolicySource, Policy)> {
+    let file = descriptors.into_iter().next().map(File::from);
+    let mut text = Vec::new();
+    file.ok_or(io::ErrorKind::InvalidData)?
+        .read_to_end(&mut text)?;
+    let source: PolicySource = serde_json::from_slice(&text)?;
+    let policy = Policy::compile(&source).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok((source, policy))
 }
 
 /// Tells the keeper something, with a socket that it is about. Waits where the keeper is behind.

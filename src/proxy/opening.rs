@@ -41,6 +41,29 @@ pub(super) struct Question {
     pub(super) decided_by: DecidedBy,
 }
 
+impl Question {
+    /// Takes the place of this question's permit with that of the policy in force.
+    ///
+    /// # Errors
+    /// That doesn't ask the same any more.
+    pub(super) fn ask_again(&mut self, flow: &Flow) -> Result<(), Denial> {
+        match decide(flow) {
+            Opening::Asked(now)
+                if now.address == self.address
+                    && now.decided_by == self.decided_by
+                    && now.route.leads_where(&self.route) =>
+            {
+                *self = *now;
+                Ok(())
+            }
+            Opening::Refused(_, denial) => Err(denial),
+            Opening::Asked(_) | Opening::Accepted => {
+                Err(Denial::because("its far end is not asked in this name"))
+            }
+        }
+    }
+}
+
 /// What a connection that may be allowed is decided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DecidedBy {

@@ -31,6 +31,16 @@ pub(super) enum Fits {
     Web,
 }
 
+impl Fits {
+    /// What must not pass as something else, because some server could take it for a request.
+    pub(super) fn pretences(&self) -> Denials {
+        match self {
+            Self::AnyProtocol(pretences) => *pretences,
+            Self::AnyBytes(_) | Self::Web => Denials::None,
+        }
+    }
+}
+
 /// What a client has said, as far as it is clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Heard {

@@ -19,10 +19,12 @@ use tokio::time::timeout;
 use super::budget::{Budget, Share, used_up};
 use super::dial::{DialError, Dialler};
 use super::expiring::Expiring;
+use super::flow::ELSEWHERE;
+use super::in_force::Footing;
 use super::inside::{Answerer, Inside};
 use super::judge::Judge;
 use crate::audit::{Direction, End, Entry, Kind, Subject, Traffic};
-use crate::policy::{Attempt, Denial, Permit, Protocol};
+use crate::policy::{Attempt, Denial, Hostname, Permit, Protocol, UpstreamAddr};
 use crate::sys;
 use crate::sys::socket::Queues;
 
@@ -74,8 +76,11 @@ pub struct RelayServices {
 pub struct Relay {
     services: Arc<RelayServices>,
     flows: FlowTasks,
-    refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
+    refused: Arc<Mutex<Refusals>>,
 }
+
+/// What was refused lately, and by which policy: another may allow it.
+type Refusals = Expiring<UdpFlow, u64>;
 
 /// By flow, the way to its task, as long as that runs.
 type FlowTasks = Arc<Mutex<HashMap<UdpFlow, mpsc::Sender<Datagram>>>>;
@@ -128,7 +133,11 @@ impl Relay {
             source,
             destination,
         };
-        if locked(&self.refused).get(&flow).is_some() {
+        let now = self.services.judge.policy().generation();
+        if locked(&self.refused)
+            .get(&flow)
+            .is_some_and(|by| *by == now)
+        {
             return Err(Refused);
         }
         let room = self.services.budget.take(payload.len());
@@ -159,17 +168,19 @@ impl Relay {
     }
 
     fn begin(&self, flow: UdpFlow, datagram: Option<Datagram>) -> Result<(), Refused> {
+        let footing = self.services.judge.footing();
         let mut entry = self.services.judge.begin(flow.subject());
         let room = self
             .room()
             .and_then(|room| Ok((room, datagram.ok_or_else(used_up)?)));
         let decided =
             room.and_then(|room| Ok((room, allow(&self.services.judge, flow, &mut entry)?)));
-        let ((room, datagram), permit) = match decided {
+        let ((room, datagram), (name, permit)) = match decided {
             Ok(decided) => decided,
             Err(denial) => {
                 entry.deny(&denial);
-                locked(&self.refused).insert(flow, (), REFUSED_FOR);
+                let by = self.services.judge.policy().generation();
+                locked(&self.refused).insert(flow, by, REFUSED_FOR);
                 return Err(Refused);
             }
         };
@@ -180,8 +191,12 @@ impl Relay {
         let life = run(
             Arc::clone(&self.services),
             Arc::clone(&self.refused),
-            flow,
-            permit,
+            UdpStanding {
+                flow,
+                name,
+                permit,
+                footing,
+            },
             entry,
             waiting,
             room,
@@ -214,44 +229,105 @@ impl UdpFlow {
     fn subject(self) -> Subject {
         Subject::new(Kind::Udp, Direction::Out, self.source, self.destination)
     }
+
+    fn attempt(&self) -> Attempt<'static> {
+        Attempt {
+            protocol: Protocol::Udp,
+            name: None,
+            destination: self.destination,
+            method: None,
+            path: None,
+        }
+    }
 }
 
 /// Judges a flow by the names that its address was resolved from, and by the address. Records that
 /// it is allowed.
-fn allow(judge: &Judge, flow: UdpFlow, entry: &mut Entry) -> Result<Permit, Denial> {
-    let (name, permit) = judge.decide_unnamed(Attempt {
-        protocol: Protocol::Udp,
-        name: None,
-        destination: flow.destination,
-        method: None,
-        path: None,
-    });
-    entry.subject().name = name.map(|name| name.to_string());
+fn allow(
+    judge: &Judge,
+    flow: UdpFlow,
+    entry: &mut Entry,
+) -> Result<(Option<Hostname>, Permit), Denial> {
+    let (name, permit) = judge.decide_unnamed(flow.attempt());
+    entry.subject().name = name.as_ref().map(Hostname::to_string);
     let permit = permit?;
     entry.allowed(permit.grounds(), None);
     entry.open()?;
-    Ok(permit)
+    Ok((name, permit))
+}
+
+/// A flow that was allowed, and what it is judged again by.
+struct UdpStanding {
+    flow: UdpFlow,
+    /// The name that was decided about.
+    name: Option<Hostname>,
+    permit: Permit,
+    footing: Footing,
+}
+
+/// Whether a flow may still be, and lead where it does.
+///
+/// # Errors
+/// Why not.
+fn still(
+    services: &RelayServices,
+    flow: UdpFlow,
+    name: Option<&Hostname>,
+    leads: Option<&(Option<Hostname>, UpstreamAddr)>,
+) -> Result<(), Denial> {
+    let permit = services.judge.decide_unnamed_as(flow.attempt(), name).1?;
+    let Some((name, address)) = leads else {
+        return Ok(());
+    };
+    let ip = address.socket_addr().ip();
+    let leads_there = |route: &Permit| {
+        let is_chosen = ip == flow.destination.ip().to_canonical();
+        let same = route.name() == name.as_ref() || is_chosen && route.name().is_none();
+        same && route.upstream(ip, &[]) == Ok(*address)
+    };
+    if permit.routes().any(leads_there) {
+        return Ok(());
+    }
+    let why = permit.upstream(ip, &[]).err();
+    Err(why.unwrap_or_else(|| Denial::because(ELSEWHERE)))
 }
 
 /// The life of an allowed flow.
 async fn run(
     services: Arc<RelayServices>,
-    refused: Arc<Mutex<Expiring<UdpFlow, ()>>>,
-    flow: UdpFlow,
-    permit: Permit,
+    refused: Arc<Mutex<Refusals>>,
+    standing: UdpStanding,
     mut entry: Entry,
     waiting: mpsc::Receiver<Datagram>,
     room: FlowRoom,
 ) {
-    match open(&services, flow, &permit, &mut entry, &room).await {
-        Ok((outside, inside)) => {
-            let end = relay(&outside, &inside, flow.source, waiting, &entry.traffic()).await;
-            entry.finish(end);
-        }
+    let UdpStanding {
+        flow,
+        name,
+        permit,
+        mut footing,
+    } = standing;
+    let judged = |leads| still(&services, flow, name.as_ref(), leads);
+    let opening = open(&services, flow, &permit, &mut entry, &room);
+    let opened = match footing.hold(|| judged(None), opening).await {
+        Ok(opened) => opened,
+        Err(denial) => return entry.revoke(&denial),
+    };
+    let (outside, inside, leads) = match opened {
+        Ok(opened) => opened,
         Err(denial) => {
             entry.deny(&denial);
-            locked(&refused).insert(flow, (), REFUSED_FOR);
+            return locked(&refused).insert(flow, permit.generation(), REFUSED_FOR);
         }
+    };
+    // Whether it may lead there was asked of the policy that this permit is of.
+    footing.decided_by(permit.generation());
+    drop(permit);
+    let traffic = entry.traffic();
+    let relaying = relay(&outside, &inside, flow.source, waiting, &traffic);
+    match footing.hold(|| judged(Some(&leads)), relaying).await {
+        Ok(end) => entry.finish(end),
+        Err(denial) => entry.revoke(&denial),
     }
 }
 
@@ -262,7 +338,7 @@ async fn open(
     permit: &Permit,
     entry: &mut Entry,
     room: &FlowRoom,
-) -> Result<(UdpSocket, Answerer), Denial> {
+) -> Result<(UdpSocket, Answerer, (Option<Hostname>, UpstreamAddr)), Denial> {
     let (address, route) = services
         .dialler
         .permitted_address(permit, flow.source, flow.destination)
@@ -286,7 +362,8 @@ async fn open(
             },
         )?;
         let inside = services.inside.answerer(flow.destination)?;
-        Ok((UdpSocket::from_std(outside)?, inside))
+        let leads = (route.name().cloned(), address);
+        Ok((UdpSocket::from_std(outside)?, inside, leads))
     };
     sockets().map_err(|error| Denial::because(format!("can't open a socket: {error}")))
 }

@@ -70,18 +70,53 @@ pub fn again(
     in_force: &PolicySource,
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
-    let mode =
-        (in_force.mode != Mode::default()).then(|| (MODE.to_owned(), in_force.mode.to_string()));
-    let rules =
-        (!in_force.annotated.is_empty()).then(|| (ALLOW.to_owned(), in_force.annotated.join("\n")));
     // The settings' own default may lack its file, unless somebody names it.
     let named = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
-    select(
+    select(settings, named, &chosen(in_force), read)
+}
+
+/// The policy that a container has which was started with `started`, with these rules, called `name`,
+/// in the place of its own file's: its mode, its annotations, and the host's ceiling over those, hold.
+///
+/// # Errors
+/// Every mistake for which it would be given none.
+pub fn with_rules(
+    settings: &Settings,
+    started: &PolicySource,
+    name: &str,
+    rules: RuleFile,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
+    let annotations = chosen(started);
+    let mut selection = Selection {
         settings,
-        named,
-        &mode.into_iter().chain(rules).collect(),
+        annotations: &annotations,
         read,
-    )
+        mistakes: Vec::new(),
+    };
+    let source = PolicySource {
+        name: name.to_owned(),
+        mode: selection.mode(),
+        allow: rules.allow(),
+        deny: rules.deny(),
+        tls: rules.tls,
+        ..PolicySource::default()
+    };
+    let source = selection.widened(source);
+    if selection.mistakes.is_empty() {
+        Ok(source)
+    } else {
+        Err(selection.mistakes)
+    }
+}
+
+/// The annotations by which a container was given its mode and its own rules.
+fn chosen(started: &PolicySource) -> BTreeMap<String, String> {
+    let mode =
+        (started.mode != Mode::default()).then(|| (MODE.to_owned(), started.mode.to_string()));
+    let rules =
+        (!started.annotated.is_empty()).then(|| (ALLOW.to_owned(), started.annotated.join("\n")));
+    mode.into_iter().chain(rules).collect()
 }
 
 /// Whether any of the annotations chooses something.

@@ -15,10 +15,10 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{self, FilterReport, Request, Response};
+use crate::control::{self, FilterReport, NewPolicy, Request, Response};
 use crate::proxy::accept::accepted;
 
 /// How long a caller may take for all of its question, and for taking the answer.
@@ -36,12 +36,23 @@ pub(crate) type Asking = oneshot::Sender<FilterReport>;
 /// A notice for the record, and who waits until the filter has it.
 pub(crate) type Noticing = (String, oneshot::Sender<()>);
 
+/// A policy to be put in the place of the one in force, who asks for that, and waits for what becomes
+/// of it.
+pub(crate) struct Changing {
+    pub(super) policy: NewPolicy,
+    pub(super) by: u32,
+    pub(super) answer: oneshot::Sender<Response>,
+}
+
 /// Where questions go.
 #[derive(Debug, Clone)]
 pub(super) struct Desk {
     settle: mpsc::Sender<Settling>,
     report: mpsc::Sender<Asking>,
     notice: mpsc::Sender<Noticing>,
+    change: mpsc::Sender<Changing>,
+    /// Of the policy in force.
+    generation: watch::Receiver<(u64, u64)>,
 }
 
 /// What comes to the desk, by who is to answer.
@@ -49,29 +60,34 @@ pub(super) struct Questions {
     pub(super) settling: mpsc::Receiver<Settling>,
     pub(super) asking: mpsc::Receiver<Asking>,
     pub(super) noticing: mpsc::Receiver<Noticing>,
+    pub(super) changing: mpsc::Receiver<Changing>,
 }
 
 impl Desk {
-    /// One, and what comes to it.
-    pub(super) fn open() -> (Self, Questions) {
+    /// One, and what comes to it. `generation`: of the policy in force.
+    pub(super) fn open(generation: watch::Receiver<(u64, u64)>) -> (Self, Questions) {
         let (settle, settling) = mpsc::channel(CALLERS);
         let (report, asking) = mpsc::channel(CALLERS);
         let (notice, noticing) = mpsc::channel(CALLERS);
+        let (change, changing) = mpsc::channel(CALLERS);
         let desk = Self {
             settle,
             report,
             notice,
+            change,
+            generation,
         };
         let questions = Questions {
             settling,
             asking,
             noticing,
+            changing,
         };
         (desk, questions)
     }
 
     /// None where the gateway ends.
-    async fn answer(&self, request: Request) -> Option<Response> {
+    async fn answer(&self, request: Request, by: u32) -> Option<Response> {
         match request {
             Request::Settle => {
                 let (settling, settled) = oneshot::channel();
@@ -83,6 +99,17 @@ impl Desk {
                 self.notice.send((sentence, told)).await.ok()?;
                 taken.await.ok()?;
                 Some(Response::Done)
+            }
+            Request::Generation => Some(Response::Generation(self.generation.borrow().0)),
+            Request::Policy(policy) => {
+                let (answer, changed) = oneshot::channel();
+                let changing = Changing {
+                    policy: *policy,
+                    by,
+                    answer,
+                };
+                self.change.send(changing).await.ok()?;
+                changed.await.ok()
             }
             Request::Status => {
                 let (asking, report) = oneshot::channel();
@@ -118,32 +145,33 @@ pub(super) async fn serve(listener: &net::UnixListener, desk: Desk) -> anyhow::R
     let places = Arc::new(Semaphore::new(CALLERS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await?;
-        let caller = next(&listener).await?;
-        tokio::spawn(attend(caller, desk.clone(), place));
+        let (caller, user) = next(&listener).await?;
+        tokio::spawn(attend(caller, user, desk.clone(), place));
     }
 }
 
-/// Waits for the next caller of this process's own user, root. Others are dropped.
-async fn next(listener: &UnixListener) -> io::Result<UnixStream> {
+/// Waits for the next caller of this process's own user, root; gives its number, too. Others are
+/// dropped.
+async fn next(listener: &UnixListener) -> io::Result<(UnixStream, u32)> {
     loop {
         let (stream, _) = accepted(|| listener.accept()).await?;
-        if stream
-            .peer_cred()
-            .is_ok_and(|peer| peer.uid() == geteuid().as_raw())
+        let user = stream.peer_cred().map(|peer| peer.uid());
+        if let Ok(user) = user
+            && user == geteuid().as_raw()
         {
-            return Ok(stream);
+            return Ok((stream, user));
         }
     }
 }
 
 /// One caller, from its question to its answer. Who says nothing in time, or too much, is dropped;
 /// so is who doesn't listen.
-async fn attend(mut caller: UnixStream, desk: Desk, _place: OwnedSemaphorePermit) {
+async fn attend(mut caller: UnixStream, user: u32, desk: Desk, _place: OwnedSemaphorePermit) {
     let Ok(Ok(body)) = timeout(PATIENCE, question(&mut caller)).await else {
         return;
     };
     let answer = match Request::read(&body) {
-        Ok(request) => desk.answer(request).await,
+        Ok(request) => desk.answer(request, user).await,
         Err(answer) => Some(answer),
     };
     if let Some(frame) = answer.and_then(|answer| answer.frame().ok()) {
@@ -155,7 +183,7 @@ async fn attend(mut caller: UnixStream, desk: Desk, _place: OwnedSemaphorePermit
 async fn question(caller: &mut UnixStream) -> io::Result<Vec<u8>> {
     let mut head = [0; 4];
     caller.read_exact(&mut head).await?;
-    let mut body = vec![0; control::length(head)?];
+    let mut body = vec![0; control::length(head, control::LONGEST_REQUEST)?];
     caller.read_exact(&mut body).await?;
     Ok(body)
 }
@@ -164,6 +192,7 @@ async fn question(caller: &mut UnixStream) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::audit::journal::JournalStatus;
+    use crate::control::Changed;
 
     /// A keeper's side: settles whatever it is asked to, and has a filter that reports only if told
     /// to.
@@ -175,12 +204,21 @@ mod tests {
         fn new(filter_reports: bool) -> Self {
             let directory = tempfile::tempdir().unwrap();
             let listener = bind(directory.path()).unwrap();
-            let (desk, questions) = Desk::open();
+            let (desk, questions) = Desk::open(watch::Sender::new((7, 0)).subscribe());
             let Questions {
                 mut settling,
                 mut asking,
                 mut noticing,
+                mut changing,
             } = questions;
+            tokio::spawn(async move {
+                while let Some(change) = changing.recv().await {
+                    let cut = u64::from(change.by);
+                    let generation = 8;
+                    let changed = Changed { generation, cut };
+                    change.answer.send(Response::Policy(changed)).ok();
+                }
+            });
             tokio::spawn(async move { serve(&listener, desk).await });
             tokio::spawn(async move {
                 while let Some(caller) = settling.recv().await {
@@ -248,6 +286,19 @@ mod tests {
         let notice = r#"{"v":1,"request":{"notice":"as it is"}}"#;
         assert_eq!(keeper.said(&framed(notice)).await, DONE);
         assert!(keeper.said(&framed(STATUS)).await.contains(r#""held":7"#));
+        let generation = r#"{"v":1,"request":"generation"}"#;
+        assert_eq!(
+            keeper.said(&framed(generation)).await,
+            r#"{"v":1,"answer":{"generation":7}}"#
+        );
+        let source = serde_json::to_string(&crate::policy::PolicySource::default()).unwrap();
+        let policy = format!(r#"{{"v":1,"request":{{"policy":{{"source":{source}}}}}}}"#);
+        let by = geteuid();
+        assert_eq!(
+            keeper.said(&framed(&policy)).await,
+            format!(r#"{{"v":1,"answer":{{"policy":{{"generation":8,"cut":{by}}}}}}}"#),
+            "who asks is known"
+        );
     }
 
     #[tokio::test]
@@ -271,9 +322,14 @@ mod tests {
     #[tokio::test]
     async fn a_frame_that_is_too_long_is_not_read() {
         let keeper = Keeper::new(true);
-        let longest = format!("{SETTLE}{}", " ".repeat(control::LONGEST - SETTLE.len()));
+        let longest = format!(
+            "{SETTLE}{}",
+            " ".repeat(control::LONGEST_REQUEST - SETTLE.len())
+        );
         assert_eq!(keeper.said(&framed(&longest)).await, DONE, "the longest");
-        let too_long = u32::try_from(control::LONGEST + 1).unwrap().to_be_bytes();
+        let too_long = u32::try_from(control::LONGEST_REQUEST + 1)
+            .unwrap()
+            .to_be_bytes();
         assert_eq!(keeper.said(&too_long).await, "");
         assert_eq!(keeper.said(b"settle\n").await, "", "the word of before");
     }

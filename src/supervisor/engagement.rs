@@ -1,6 +1,7 @@
 //! One container that has a keeper, as others find it: its state directory, with the record that says
 //! how far the gateway is, and the control socket.
 
+use std::cell::RefCell;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ pub(super) struct Engagement {
     pub(super) order: Order,
     pub(super) life: Life,
     pub(super) control: UnixListener,
-    pub(super) record: SavedState,
+    pub(super) record: RefCell<SavedState>,
     state: StateDirectory,
 }
 
@@ -92,13 +93,14 @@ impl Engagement {
             proxy: Some(ProcessId::of(std::process::id().cast_signed())?),
             network_namespace,
             stage: Stage::Preparing,
+            changed: None,
         };
         record.write()?;
         let engagement = Self {
             order,
             life,
             control,
-            record,
+            record: RefCell::new(record),
             state,
         };
         Ok((engagement, found))
@@ -118,7 +120,7 @@ impl Engagement {
         let stage = Stage::Failed(clean(&format!("{error:#}"), MAX_TEXT));
         // What it says then, that it is being prepared by a process that is gone, starts nothing
         // either.
-        if let Err(error) = self.record.reach(stage) {
+        if let Err(error) = self.record.get_mut().reach(stage) {
             log::error!("can't write the container's record: {error}");
         }
         close_record(&self.order.plan, &EndReason::failed(error));

@@ -8,7 +8,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::control::{Asking, Noticing};
 use super::heard::Heard;
@@ -16,6 +17,7 @@ use crate::audit::record::MAX_TEXT;
 use crate::audit::{AtPath, Renew};
 use crate::control::FilterReport;
 use crate::escape::clean;
+use crate::policy::FIRST_GENERATION;
 use crate::proxy::keeper::{EndReason, ToFilter, ToKeeper, answer_for_file};
 use crate::proxy::{Cell, Filter, FilterPlace, stream};
 use crate::sys::buffers;
@@ -36,6 +38,8 @@ pub(crate) struct FilterProcess<R = AtPath> {
     source: R,
     /// What it said about itself.
     heard: RefCell<Heard>,
+    /// The policy that it goes by, as it says: its generation, and how many flows that cut.
+    goes_by: watch::Sender<(u64, u64)>,
 }
 
 impl FilterProcess {
@@ -66,6 +70,7 @@ impl<R: Renew> FilterProcess<R> {
             records,
             source,
             heard: RefCell::new(Heard::nothing()),
+            goes_by: watch::Sender::new((FIRST_GENERATION, 0)),
         })
     }
 
@@ -98,6 +103,9 @@ impl<R: Renew> FilterProcess<R> {
                 ready = words.readable() => match ready?.try_io(|_| self.words.receive(false)) {
                     Ok(received) => match self.understand(received?)? {
                         (ToKeeper::Report(report), _) => reports.tell(report)?,
+                        (ToKeeper::GoesBy { generation, cut }, _) => {
+                            self.goes_by.send_replace((generation, cut));
+                        }
                         (word, sockets) => self.grant(word, &sockets)?,
                     },
                     Err(_) => continue,
@@ -117,6 +125,20 @@ impl<R: Renew> FilterProcess<R> {
                 },
             }
         }
+    }
+
+    /// The generation of the policy that it goes by, as it says.
+    pub(super) fn generation(&self) -> watch::Receiver<(u64, u64)> {
+        self.goes_by.subscribe()
+    }
+
+    /// Waits until it goes by the policy that it was given last. Gives how many flows that cut. While
+    /// [`Self::serve`] hears it.
+    pub(super) async fn goes_by(&self, generation: u64) -> anyhow::Result<u64> {
+        let mut said = self.goes_by.subscribe();
+        let heard = timeout(PATIENCE, said.wait_for(|(said, _)| *said >= generation)).await;
+        let heard = heard.context("the filter has not said yet that it goes by the new policy")?;
+        Ok(heard?.1)
     }
 
     /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it
@@ -147,7 +169,7 @@ impl<R: Renew> FilterProcess<R> {
         while Instant::now() < end {
             match self.hear()? {
                 ToKeeper::Report(report) => return Ok(report.cleaned()),
-                ToKeeper::Enlarge(..) => {}
+                ToKeeper::Enlarge(..) | ToKeeper::GoesBy { .. } => {}
                 word => self.hear_besides(word)?,
             }
         }
@@ -181,7 +203,7 @@ impl<R: Renew> FilterProcess<R> {
             match self.hear()? {
                 word if word == *awaited => return Ok(()),
                 // It is over, or there is nothing yet for which it would matter.
-                ToKeeper::Enlarge(..) | ToKeeper::Report(_) => {}
+                ToKeeper::Enlarge(..) | ToKeeper::Report(_) | ToKeeper::GoesBy { .. } => {}
                 word => self.hear_besides(word)?,
             }
         }

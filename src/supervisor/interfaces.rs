@@ -7,6 +7,7 @@
 //! only next hops that are the host's own are followed. A failure with one interface never ends the
 //! keeper, or the next one that is plugged in would go unnoticed.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -226,7 +227,7 @@ impl ContainerLinks {
         &mut self,
         filter: &FilterProcess,
         mut settling: mpsc::Receiver<Settling>,
-        record: &mut SavedState,
+        record: &RefCell<SavedState>,
     ) -> anyhow::Result<()> {
         let LinkEvents {
             inner,
@@ -236,7 +237,7 @@ impl ContainerLinks {
         let (inner, outer) = (Ear::new(inner)?, Ear::new(outer)?);
         let (tell, mut plugged) = mpsc::unbounded_channel();
         let mut waiting = Some((watch, tell)).filter(|_| self.exit == Exit::Uplink);
-        let mut running = record.stage == Stage::Settled;
+        let mut running = record.borrow().stage == Stage::Settled;
         let mut complete_at: Option<Instant> = None;
         loop {
             if running && let Some((watch, tell)) = waiting.take() {
@@ -251,7 +252,7 @@ impl ContainerLinks {
                     if !running {
                         outcome = self.settle();
                         self.publish(filter)?;
-                        outcome = outcome.and_then(|()| Ok(record.reach(Stage::Settled)?));
+                        outcome = outcome.and_then(|()| Ok(record.borrow_mut().reach(Stage::Settled)?));
                         running = outcome.is_ok();
                     }
                     // It may have given up.

@@ -10,6 +10,7 @@ use super::filter::FilterProcess;
 use super::guard::Guard;
 use super::interfaces::ContainerLinks;
 use super::order::{Hook, Order};
+use super::policies;
 use super::record_file;
 use super::trust;
 use crate::audit::line::About;
@@ -21,6 +22,7 @@ use crate::container::state::{ProcessId, Stage};
 use crate::escape::clean;
 use crate::gateway::Gateway;
 use crate::gateway::adopt::Departure;
+use crate::gateway::captured::CapturedRules;
 use crate::packets::agreed::PROXY_PORTS;
 use crate::policy::{Policy, text};
 use crate::proxy::keeper::EndReason;
@@ -74,6 +76,7 @@ struct Equipment {
     filter: FilterProcess,
     guard: Option<Guard>,
     links: ContainerLinks,
+    rules: CapturedRules,
 }
 
 /// What a gateway has before it has a container: all that depends on the policy alone, and can't
@@ -81,6 +84,7 @@ struct Equipment {
 pub(super) struct Groundwork {
     policy: Policy,
     gateway: Gateway,
+    rules: CapturedRules,
 }
 
 /// Whether there is that already.
@@ -95,8 +99,12 @@ impl Groundwork {
     pub(super) fn lay(plan: &Plan) -> anyhow::Result<Self> {
         let policy = compile(plan)?;
         let gateway = Gateway::create()?;
-        gateway.enforce(&policy.captured_ports(), PROXY_PORTS)?;
-        Ok(Self { policy, gateway })
+        let rules = gateway.enforce(&policy.captured_ports(), PROXY_PORTS)?;
+        Ok(Self {
+            policy,
+            gateway,
+            rules,
+        })
     }
 }
 
@@ -123,7 +131,11 @@ fn prepare(
             (not_bounded, ground, departure)
         }
     };
-    let Groundwork { policy, gateway } = ground;
+    let Groundwork {
+        policy,
+        gateway,
+        rules,
+    } = ground;
     let sockets = gateway
         .side
         .namespace
@@ -164,6 +176,7 @@ fn prepare(
         // After the filter, which so knows nothing of it.
         guard: order.holder.map(guard_of).transpose()?.flatten(),
         links,
+        rules,
     };
     let starts_by_verb = plan.starts_by_verb;
     equipment
@@ -174,7 +187,7 @@ fn prepare(
             } else {
                 Stage::Settled
             };
-            let reached = engagement.record.reach(stage);
+            let reached = engagement.record.get_mut().reach(stage);
             reached.context("write the container's record")
         })
         .inspect_err(|_| equipment.filter.end())?;
@@ -266,10 +279,16 @@ impl Keeper {
                     record,
                     ..
                 },
-            equipment: Equipment { filter, links, .. },
+            equipment:
+                Equipment {
+                    filter,
+                    links,
+                    rules,
+                    ..
+                },
             termination,
         } = self;
-        let (desk, questions) = Desk::open();
+        let (desk, questions) = Desk::open(filter.generation());
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         // One for the disk, now and then.
         runtime
@@ -282,6 +301,7 @@ impl Keeper {
                 ended = life.end() => return Ok(ended?),
                 failed = links.tend(filter, questions.settling, record) => failed,
                 failed = filter.serve(questions.asking, questions.noticing) => failed,
+                failed = policies::tend(questions.changing, filter, rules, record) => failed.map(|never| match never {}),
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record_file::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
                 told = termination.arrives() => Err(told).context("the gateway"),
@@ -301,6 +321,7 @@ impl Keeper {
                     filter,
                     guard,
                     mut links,
+                    rules: _,
                 },
             ..
         } = self;

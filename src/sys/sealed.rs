@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use nix::fcntl::{FcntlArg, FdFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{Whence, lseek};
 
 /// Such a file. Programs that are started don't inherit it, unless [`Sealed::hand_on`] says so.
 #[derive(Debug)]
@@ -71,6 +72,15 @@ impl Sealed {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 
+    /// Has whoever is given the descriptor, and can only read on, begin at its beginning.
+    ///
+    /// # Errors
+    /// What lseek(2) gives.
+    pub fn rewind(&self) -> io::Result<()> {
+        lseek(&self.0, 0, Whence::SeekSet)?;
+        Ok(())
+    }
+
     /// Lets programs that are started from now on, or that this process becomes, inherit it.
     ///
     /// # Errors
@@ -79,6 +89,12 @@ impl Sealed {
         fcntl(&self.0, FcntlArg::F_SETFD(FdFlag::empty()))
             .map(drop)
             .map_err(io::Error::from)
+    }
+}
+
+impl AsFd for Sealed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

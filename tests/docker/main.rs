@@ -47,6 +47,7 @@ mod memory;
 mod names;
 mod nesting;
 mod networks;
+mod policies;
 mod privilege;
 mod record;
 mod refusals;
@@ -92,7 +93,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 39] = [
+const GROUPS: [Group; 41] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -133,6 +134,11 @@ const GROUPS: [Group; 39] = [
     },
     group("refusals", refusals::TESTS),
     group("status", status::TESTS),
+    group("policies", policies::TESTS),
+    Group {
+        alone: true,
+        ..group("policies_crowded", policies::CROWDED)
+    },
     group("resolver", resolver::TESTS),
     Group {
         since: Some(24),

@@ -125,6 +125,7 @@ fn make_about_clean(about: &mut About) {
         policy_hash,
         mode,
         intercepts: _,
+        generation: _,
         identity,
     } = about;
     let ContainerIdentity {

@@ -73,6 +73,7 @@ impl Script {
             policy_hash: "00".to_owned(),
             mode: "enforce".to_owned(),
             intercepts: false,
+            generation: None,
             identity,
         };
         self.line(Event::Start, |line| line.gateway = Some(Box::new(about)));

@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use nix::unistd::geteuid;
 
-use crate::cli::short::short;
-use crate::container::state;
-use crate::escape::quoted;
+use super::change::who;
+use super::choice::choose;
+use crate::container::state::SavedState;
 use crate::policy::text::{all_of, parse_file};
 use crate::policy::{PolicyName, PolicySource};
 use crate::settings;
@@ -20,8 +20,8 @@ pub(super) struct Named {
     pub(super) source: PolicySource,
 }
 
-/// Finds it. A word with a slash in it, or with `.yaml` at its end, is a file. To root, a word may be the
-/// name of a container that runs, its ID or how that begins.
+/// Finds it. A word with a slash in it, or with `.yaml` at its end, is a file. To root, a word may mean a
+/// running container, by whose gateway's rules is answered; else it is a policy's name.
 ///
 /// # Errors
 /// There is none, several, or it has a mistake.
@@ -29,15 +29,26 @@ pub(super) fn find(word: &str) -> anyhow::Result<Named> {
     if word.contains('/') || word.ends_with(".yaml") {
         return of_file(Path::new(word));
     }
-    if geteuid().is_root()
-        && let Some(found) = of_container(word)?
-    {
-        return Ok(found);
+    let policies = super::settings()?.policies;
+    let file = PolicyName::parse(word).map(|name| name.file(&policies));
+    if !geteuid().is_root() {
+        return of_file(&file.map_err(anyhow::Error::msg)?);
     }
-    let settings = settings::load(None).map_err(|mistakes| all_of(&mistakes))?;
-    let name = PolicyName::parse(word).map_err(anyhow::Error::msg)?;
-    of_file(&name.file(&settings.policies))
-        .with_context(|| format!("{} is no running container's name or ID", quoted(word)))
+    match (choose(&[word.to_owned()]), file) {
+        (Ok(records), _) => of_container(&records),
+        (Err(_), Ok(file)) if file.exists() => of_file(&file),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn of_container(records: &[SavedState]) -> anyhow::Result<Named> {
+    let [record] = records else {
+        bail!("it has {} gateways", records.len());
+    };
+    Ok(Named {
+        origin: format!("container {}", who(record)),
+        source: record.policy().clone(),
+    })
 }
 
 fn of_file(file: &Path) -> anyhow::Result<Named> {
@@ -56,32 +67,4 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
         ..PolicySource::default()
     };
     Ok(Named { origin, source })
-}
-
-fn of_container(word: &str) -> anyhow::Result<Option<Named>> {
-    let running = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
-    let plans = running.into_iter().map(|record| record.plan);
-    let (exact, others): (Vec<_>, Vec<_>) = plans
-        .filter(|plan| {
-            let name = plan
-                .identity
-                .name
-                .as_deref()
-                .or(plan.identity.pod.as_deref());
-            name == Some(word) || plan.container.starts_with(word)
-        })
-        .partition(|plan| plan.container == word);
-    let found = if exact.is_empty() { others } else { exact };
-    match found.as_slice() {
-        [] => Ok(None),
-        [plan] => Ok(Some(Named {
-            origin: format!("container {}", short(&plan.container)),
-            source: plan.policy.clone(),
-        })),
-        several => bail!(
-            "{} could be any of {} containers",
-            quoted(word),
-            several.len()
-        ),
-    }
 }

@@ -10,7 +10,6 @@ use crate::audit::line::{ContainerIdentity, Totals};
 use crate::cgroup::Groups;
 use crate::container::state::SavedState;
 use crate::control::{self, FilterReport, Request, Response};
-use crate::policy::PolicySource;
 use crate::policy::text::Mistake;
 use crate::settings::{self, Settings, select};
 
@@ -33,6 +32,8 @@ pub(super) struct GatewayStatus {
     pub policy_hash: String,
     /// What its file has become; none where that can't be told.
     pub policy_file: Option<PolicyFile>,
+    /// Which of the gateway's policies it is: 1 is the one that it was started with.
+    pub policy_generation: u64,
     /// `enforce` or `observe`.
     pub mode: String,
     /// When it began.
@@ -73,6 +74,8 @@ pub(super) enum PolicyFile {
     Same,
     /// It says something else.
     Changed,
+    /// The same, since another file's policy was put in its place.
+    Replaced,
     /// With it, no such container would start any more.
     Broken,
 }
@@ -122,7 +125,7 @@ impl HostView {
         }
         // Asked, it may have died.
         let (state, report) = judge(heard.filter(|_| record.is_kept()));
-        let plan = &record.plan;
+        let (plan, policy) = (&record.plan, record.policy());
         let group = record
             .proxy
             .and_then(|keeper| self.groups.memory(keeper.pid))
@@ -136,10 +139,11 @@ impl HostView {
             container: plan.container.clone(),
             identity: plan.identity.clone(),
             state,
-            policy: plan.policy.name.clone(),
-            policy_hash: plan.policy.hash(),
-            policy_file: self.policy_file(&plan.policy),
-            mode: plan.policy.mode.to_string(),
+            policy: policy.name.clone(),
+            policy_hash: policy.hash(),
+            policy_file: self.policy_file(record),
+            policy_generation: record.generation(),
+            mode: policy.mode.to_string(),
             since: since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
             memory,
             memory_limit: plan.proxy_memory,
@@ -149,11 +153,16 @@ impl HostView {
         })
     }
 
-    fn policy_file(&self, in_force: &PolicySource) -> Option<PolicyFile> {
+    fn policy_file(&self, record: &SavedState) -> Option<PolicyFile> {
         let settings = self.settings.as_ref().ok()?;
+        let applied = record
+            .changed
+            .as_ref()
+            .is_some_and(|changed| changed.file.is_some());
         Some(
-            match select::again(settings, in_force, settings::read_trusted) {
-                Ok(now) if now.hash() == in_force.hash() => PolicyFile::Same,
+            match select::again(settings, &record.plan.policy, settings::read_trusted) {
+                Ok(now) if now.hash() == record.policy().hash() => PolicyFile::Same,
+                Ok(_) if applied => PolicyFile::Replaced,
                 Ok(_) => PolicyFile::Changed,
                 Err(_) => PolicyFile::Broken,
             },

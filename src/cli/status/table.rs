@@ -47,6 +47,7 @@ fn row(one: &GatewayStatus) -> [String; 11] {
     let hash = match one.policy_file {
         Some(PolicyFile::Same) => hash,
         Some(PolicyFile::Changed) => format!("{hash} (changed)"),
+        Some(PolicyFile::Replaced) => format!("{hash} (applied)"),
         Some(PolicyFile::Broken) => format!("{hash} (file has errors)"),
         None => format!("{hash} (file not checked)"),
     };
@@ -105,6 +106,7 @@ mod tests {
             policy: "npm".to_owned(),
             policy_hash: "0ba5c76951b3ee54".repeat(4),
             policy_file: Some(PolicyFile::Changed),
+            policy_generation: 1,
             mode: "enforce".to_owned(),
             since: Some("2026-11-28T13:00:01Z".to_owned()),
             memory: Some((5 << 20) + (1 << 19)),

@@ -7,6 +7,7 @@
 pub(super) const NFT_MSG_NEWTABLE: u8 = 0;
 pub(super) const NFT_MSG_NEWCHAIN: u8 = 3;
 pub(super) const NFT_MSG_NEWRULE: u8 = 6;
+pub(super) const NFT_MSG_DELRULE: u8 = 8;
 pub(super) const NFT_MSG_NEWSET: u8 = 9;
 
 /// `linux/netfilter/nfnetlink.h`: the subsystem, and the messages around a batch.

@@ -263,12 +263,12 @@ async fn the_address_of_denied_names_is_never_dialled() {
             path: None,
         };
         assert!(
-            matches!(bench.judge.policy.decide(&unnamed), Verdict::Deny(denial) if denial.suggestion.is_none())
+            matches!(bench.judge.policy().decide(&unnamed), Verdict::Deny(denial) if denial.suggestion.is_none())
         );
         assert!(
             bench
                 .judge
-                .policy
+                .policy()
                 .allows_unread(unnamed.destination)
                 .is_none()
         );
@@ -297,7 +297,7 @@ fn permit(bench: &Bench, name: &str) -> Permit {
         method: None,
         path: None,
     };
-    match bench.judge.policy.decide(&attempt) {
+    match bench.judge.policy().decide(&attempt) {
         Verdict::Allow(permit) => permit,
         Verdict::Deny(denial) => panic!("{denial:?}"),
     }

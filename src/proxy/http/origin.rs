@@ -4,10 +4,11 @@
 use super::request::NamedHost;
 use crate::audit::line::Side;
 use crate::audit::{End, Kind};
-use crate::policy::{Denial, Hostname, Permit, Protocol};
+use crate::policy::{Denial, Denials, Hostname, Permit, Protocol};
 use crate::proxy::ahead::{self, Ahead, Connected};
+use crate::proxy::budget::Share;
 use crate::proxy::dial::DialError;
-use crate::proxy::flow::{Flow, MethodAndPath};
+use crate::proxy::flow::{Flow, Lead, MethodAndPath};
 use crate::proxy::tls::Offer;
 
 /// Where requests go.
@@ -126,5 +127,78 @@ impl Origin {
                 .map_err(DialError::Unreachable)?;
         }
         Ok(connected)
+    }
+}
+
+/// A request that is let pass, as it is judged again when the policy changes.
+#[derive(Debug)]
+pub(in crate::proxy) struct Judged {
+    protocol: Protocol,
+    host: NamedHost,
+    /// The name that was decided about.
+    name: Option<Hostname>,
+    method: String,
+    plain_path: Option<String>,
+    /// Whether its connection may become another protocol's, whichever that is.
+    becomes_anything: bool,
+    _room: Share,
+}
+
+/// As much of a method and a path as the room of every conversation, and of every stream, is for.
+const ORDINARY: usize = 256;
+/// Reason given where a changed policy looks at what a connection has become.
+const BECAME: &str = "under rules for requests only a WebSocket is let through";
+
+impl Judged {
+    /// One of this origin's, decided about in this name. None where there is no room to keep what it
+    /// was decided by.
+    pub(in crate::proxy) fn of(
+        origin: &Origin,
+        flow: &Flow,
+        (host, name): (&NamedHost, Option<Hostname>),
+        (method, plain_path): MethodAndPath<'_>,
+    ) -> Option<Self> {
+        let kept = (method.len() + plain_path.map_or(0, str::len)).saturating_sub(ORDINARY);
+        Some(Self {
+            protocol: origin.protocol(),
+            host: host.clone(),
+            name,
+            _room: flow.streams().budget.take(kept)?,
+            method: method.to_owned(),
+            plain_path: plain_path.map(str::to_owned),
+            becomes_anything: false,
+        })
+    }
+
+    /// Notes that its connection may become any other protocol's.
+    pub(in crate::proxy) fn may_become_anything(&mut self, may: bool) {
+        self.becomes_anything = may;
+    }
+
+    /// The permit of the policy in force for it.
+    ///
+    /// # Errors
+    /// The denial.
+    pub(in crate::proxy) fn decide(&self, flow: &Flow) -> Result<Permit, Denial> {
+        let request = Some((self.method.as_str(), self.plain_path.as_deref()));
+        let permit = match (&self.host, &self.name) {
+            (NamedHost::Nobody, name) if self.protocol == Protocol::Http => {
+                flow.decide_unnamed_as(self.protocol, name.as_ref(), request)?
+            }
+            (_, name) => flow.decide(self.protocol, name.as_ref(), request)?,
+        };
+        let only_websocket = permit.reads_request() || flow.denials() == Denials::ByRequest;
+        if self.becomes_anything && only_websocket {
+            return Err(Denial::because(BECAME));
+        }
+        Ok(permit)
+    }
+
+    /// The same of one whose server is known.
+    ///
+    /// # Errors
+    /// The denial.
+    pub(in crate::proxy) fn still_leads(&self, flow: &Flow, lead: &Lead) -> Result<(), Denial> {
+        flow.still_leads(&self.decide(flow)?, lead)
     }
 }

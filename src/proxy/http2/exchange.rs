@@ -28,8 +28,10 @@ use crate::policy::{Denial, Denials, Permit};
 use crate::proxy::budget::used_up;
 use crate::proxy::dial::DialError;
 use crate::proxy::http::NO_CONNECT;
+use crate::proxy::http::origin::Judged;
 use crate::proxy::http::ours::{self, Asker, Form, Ours};
 use crate::proxy::http::request::NamedHost;
+use crate::proxy::in_force::Footing;
 
 /// A stream as the client began it.
 pub(super) struct Begun {
@@ -62,7 +64,9 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
         subject.name = request::claimed(&begun.head).0;
         return begun.refuse(why, ours::misdirected);
     }
+    let footing = relay.flow.footing();
     let (name, permit) = relay.decide(&asked);
+    let judged = relay.judged(&asked, name.clone());
     let host = match (&asked.host, &name) {
         (NamedHost::Address, _) | (_, None) => relay.flow.destination().ip().to_string(),
         (_, Some(name)) => name.to_string(),
@@ -80,7 +84,10 @@ pub(super) async fn serve(relay: Arc<Relay>, mut begun: Begun) {
         }
         Err(denial) => return stream.deny(&denial, note),
     };
-    Box::pin(stream.forward(&relay, &permit)).await;
+    match judged {
+        Some(judged) => Box::pin(stream.forward(&relay, &permit, (footing, judged))).await,
+        None => stream.deny(&used_up(), note),
+    }
 }
 
 impl Begun {
@@ -138,7 +145,13 @@ impl Exchange {
     }
 
     /// Sends a permitted request on, and the answer back.
-    async fn forward(mut self, relay: &Relay, permit: &Permit) {
+    async fn forward(
+        mut self,
+        relay: &Relay,
+        permit: &Permit,
+        (mut footing, judged): (Footing, Judged),
+    ) {
+        let flow = &relay.flow;
         self.begun.entry.allowed(permit.grounds(), None);
         if let Err(denial) = self.begun.entry.open() {
             return self.deny(&denial, relay.flow.denied_note());
@@ -153,7 +166,10 @@ impl Exchange {
                 reason = poll_fn(|cx| self.begun.respond.poll_reset(cx)) => {
                     return self.begun.entry.finish(client_gone(reason.ok()));
                 }
-                found = relay.servers.find(&relay.flow, &relay.origin, permit, fresh) => found,
+                found = footing.hold(
+                    || judged.decide(flow).map(drop),
+                    relay.servers.find(flow, &relay.origin, permit, fresh),
+                ) => found.map_err(DialError::Denied).flatten(),
             };
             let mut found = match found {
                 Ok(found) => found,
@@ -191,7 +207,15 @@ impl Exchange {
                 }
             };
             traffic.add_out(size(&self.begun.head.headers));
-            let outcome = self.pass(relay, &found, (response, target), &traffic).await;
+            // Whether it may lead there was asked of the policy that this permit is of.
+            footing.decided_by(permit.generation());
+            let lead = found.lead();
+            let passing = self.pass(relay, &found, (response, target), &traffic);
+            let passed = footing.hold(|| judged.still_leads(flow, &lead), passing);
+            let outcome = match passed.await {
+                Ok(outcome) => outcome,
+                Err(denial) => return self.cut(&denial),
+            };
             match outcome {
                 Outcome::NoAnswer(error)
                     if found.is_used && repeatable && !fresh && !error.is_remote() =>
@@ -202,6 +226,12 @@ impl Exchange {
                 outcome => return self.conclude(outcome, &found),
             }
         }
+    }
+
+    /// A changed policy denies what is under way. (To the server, what is dropped is a reset.)
+    fn cut(mut self, denial: &Denial) {
+        self.begun.respond.send_reset(Reason::CANCEL);
+        self.begun.entry.revoke(denial);
     }
 
     /// Passes the request's body on and the answer back, both at once.

@@ -8,7 +8,7 @@ use super::window::Window;
 use crate::policy::{Denial, Hostname, Permit};
 use crate::proxy::flow::Flow;
 use crate::proxy::http::NO_CONNECT;
-use crate::proxy::http::origin::Origin;
+use crate::proxy::http::origin::{Judged, Origin};
 
 /// What the streams of one client's connection share.
 #[derive(Debug)]
@@ -39,5 +39,13 @@ impl Relay {
         }
         let request = (asked.method.as_str(), asked.plain_path.as_deref());
         self.origin.decide(&self.flow, &asked.host, request)
+    }
+
+    /// What it is judged again by, decided about in this name; none where there is no room for that.
+    pub(super) fn judged(&self, asked: &Asked, name: Option<Hostname>) -> Option<Judged> {
+        let request = (asked.method.as_str(), asked.plain_path.as_deref());
+        let mut judged = Judged::of(&self.origin, &self.flow, (&asked.host, name), request)?;
+        judged.may_become_anything(asked.tunnel == Tunnel::Other);
+        Some(judged)
     }
 }

@@ -23,7 +23,7 @@ use crate::policy::{Hostname, Permit, UpstreamAddr};
 use crate::proxy::ahead::{Ahead, Connected};
 use crate::proxy::budget::{Share, used_up};
 use crate::proxy::dial::{DialError, Upstream};
-use crate::proxy::flow::Flow;
+use crate::proxy::flow::{Flow, Lead};
 use crate::proxy::http::origin::Origin;
 
 /// The connections.
@@ -64,6 +64,8 @@ pub(super) struct Found {
     send: SendRequest<Piece>,
     /// The route of the permit that leads there.
     pub(super) route: Permit,
+    /// The name in which the connection was made, if in one.
+    name: Option<Hostname>,
     pub(super) address: UpstreamAddr,
     pub(super) greeting: Arc<Greeting>,
     /// Of the connection.
@@ -201,6 +203,7 @@ impl Server {
         Found {
             send: self.send.clone(),
             route,
+            name: self.name.clone(),
             address: self.address,
             greeting: Arc::clone(&self.greeting),
             window: Arc::clone(&self.window),
@@ -211,6 +214,14 @@ impl Server {
 }
 
 impl Found {
+    /// Where it leads.
+    pub(super) fn lead(&self) -> Lead {
+        Lead {
+            name: self.name.clone(),
+            address: self.address,
+        }
+    }
+
     /// Begins a request on it. None: it takes no more, and the next request finds another.
     pub(super) fn send(
         &mut self,

@@ -41,6 +41,7 @@ pub(in crate::proxy) async fn serve(
 ) {
     entry.subject().kind = Kind::Https;
     entry.subject().name = Some(name.to_string());
+    let mut footing = flow.footing();
     let (interception, permit, hello) = match begin(flow, &name, &said.bytes) {
         Ok(begun) => begun,
         Err(denial) => {
@@ -50,9 +51,23 @@ pub(in crate::proxy) async fn serve(
     };
     let listed = hello.client_hello().alpn();
     let offer = listed.map_or(Offer::NONE, Offer::listed);
-    let answered = match &permit {
-        Some(permit) => ask(flow, interception, permit, &name, offer, ahead).await,
-        None => Ok((offer.best(), None)),
+    // At the address of denied names, nothing is allowed that could be denied.
+    let still = || match &permit {
+        Some(_) => self::permit(flow, &name).map(drop),
+        None => Ok(()),
+    };
+    let asking = async {
+        match &permit {
+            Some(permit) => ask(flow, interception, permit, &name, offer, ahead).await,
+            None => Ok((offer.best(), None)),
+        }
+    };
+    let answered = match footing.hold(still, asking).await {
+        Ok(answered) => answered,
+        Err(denial) => {
+            entry.revoke(&denial);
+            return alert(client).await;
+        }
     };
     let (agreed, ahead) = match answered {
         Ok(answered) => answered,
@@ -65,6 +80,8 @@ pub(in crate::proxy) async fn serve(
             return reset(client);
         }
     };
+    // From here on, what is let pass is a request, each of which is judged.
+    drop(footing);
     match accept(interception, &client, hello, agreed, &name).await {
         Ok(()) => relay(flow, client, Origin::Secure(name, agreed), entry, ahead).await,
         Err(unaccepted) => unaccepted.conclude(client, entry).await,

@@ -191,7 +191,8 @@ async fn a_name_that_is_never_intercepted_is_not_at_the_address_of_denied_names_
             },
             ..PolicySource::default()
         };
-        scene.rig.bench.judge.policy = Arc::new(Policy::compile(&source).unwrap());
+        scene.rig.bench.judge.in_force =
+            crate::proxy::in_force::InForce::new(Policy::compile(&source).unwrap());
         scene.rig.denied_names = DeniedNames::Answer;
         let address = "192.0.0.8:443".parse().unwrap();
         let tcp = scene.rig.client_to(address, b"").await;

@@ -1,0 +1,46 @@
+//! `policy reload`: what containers' own policy files say now.
+
+use super::change::{self, Wanted};
+use super::choice::choose;
+use crate::container::state::SavedState;
+use crate::settings::{self, Settings, select};
+
+/// `policy reload`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReloadArguments {
+    /// The containers; all, if none is named
+    #[arg(value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// It failed for one of them.
+pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<()> {
+    let settings = super::settings()?;
+    let records = choose(&arguments.containers)?;
+    change::each(&records, |record| match replaced_by(record) {
+        Some(why) => Wanted::AsItIs(why),
+        None => own(&settings, record),
+    })
+}
+
+/// Of a container with another file's policy, what is to be said of that.
+fn replaced_by(record: &SavedState) -> Option<String> {
+    let file = record.changed.as_ref()?.file.as_ref()?;
+    Some(format!(
+        "unchanged: it has the policy of {} until policy reset, or its next start",
+        crate::escape::clean(&file.display().to_string(), 1024)
+    ))
+}
+
+/// What its own file says now, under the annotations that it was started with, and the host's ceiling
+/// over those.
+pub(super) fn own(settings: &Settings, record: &SavedState) -> Wanted {
+    match select::again(settings, &record.plan.policy, settings::read_trusted) {
+        Ok(now) if now.hash() == record.policy().hash() => Wanted::AsItIs("unchanged".to_owned()),
+        Ok(now) => Wanted::Policy(now, None),
+        Err(mistakes) => Wanted::Mistaken(mistakes),
+    }
+}
