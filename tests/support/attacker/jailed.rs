@@ -486,7 +486,7 @@ fn wrongly(what: &str, allowed: SocketAddr, command: &[&str]) -> anyhow::Result<
 }
 
 /// connect(2) waits, all else is allowed.
-fn connections() -> std::io::Result<Program> {
+fn connections() -> io::Result<Program> {
     let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
     rules.add(libc::SYS_connect, &[], Verdict::Notify);
     rules.program()
