@@ -24,7 +24,7 @@ use super::options::Type;
 use super::ports;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
-use crate::sys::call_filter::Verdict;
+use crate::sys::call_filter::CallVerdict;
 use crate::sys::netlink::UnixSockets;
 use crate::sys::{confine, socket};
 use judge::UNIX_SOCKETS;
@@ -137,7 +137,7 @@ impl TargetSide for Inside {
         self.kept.give_up_others().context("give up capabilities")?;
         let rules = restrictions::rules(self.masks.must_last());
         let mut judged = rules.clone();
-        judged.add(libc::SYS_connect, &[], Verdict::Notify);
+        judged.add(libc::SYS_connect, &[], CallVerdict::Notify);
         judge::install(&judged, &rules, outer).context("deny system calls")
     }
 }

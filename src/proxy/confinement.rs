@@ -10,7 +10,7 @@ use anyhow::Context;
 use caps::Capability;
 use libc::c_long;
 
-use crate::sys::call_filter::{INT, Rules, Test, Verdict};
+use crate::sys::call_filter::{CallVerdict, INT, Rules, Test};
 use crate::sys::confine::{self, keep_for_sockets};
 use crate::sys::ioctl::request;
 use crate::sys::netns::{Namespace, NamespaceThread};
@@ -102,42 +102,42 @@ pub fn deny_the_rest() -> io::Result<()> {
 }
 
 fn rules() -> Rules {
-    let mut rules = Rules::new(Verdict::Errno(libc::EPERM), Verdict::Kill);
-    rules.add_all(DEADLY, Verdict::Kill);
-    rules.add_all(ALLOWED, Verdict::Allow);
+    let mut rules = Rules::new(CallVerdict::Errno(libc::EPERM), CallVerdict::Kill);
+    rules.add_all(DEADLY, CallVerdict::Kill);
+    rules.add_all(ALLOWED, CallVerdict::Allow);
     for (call, tests) in ALLOWED_WITH {
-        rules.add(*call, tests, Verdict::Allow);
+        rules.add(*call, tests, CallVerdict::Allow);
     }
     let itself = (0, u64::MAX, u64::from(std::process::id()));
-    rules.add(libc::SYS_tgkill, &[itself], Verdict::Allow);
+    rules.add(libc::SYS_tgkill, &[itself], CallVerdict::Allow);
     rules
 }
 
 /// What only an intruder tries.
 #[rustfmt::skip]
-const DEADLY: &[c_long] = { use libc::*; &[
-    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd, SYS_kcmp, // others' memory
-    SYS_setns, SYS_unshare, SYS_chroot, SYS_pivot_root, SYS_open_by_handle_at, // another place
-    SYS_mount, SYS_umount2, SYS_move_mount, SYS_open_tree, SYS_fsopen, SYS_fspick, SYS_fsconfig, SYS_fsmount, SYS_mount_setattr,
-    SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load, SYS_bpf, SYS_perf_event_open,
-    SYS_userfaultfd, SYS_io_uring_setup, SYS_keyctl, SYS_add_key, SYS_request_key, // the kernel
-] };
+const DEADLY: &[c_long] = &[
+    libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_pidfd_getfd, libc::SYS_kcmp, // others' memory
+    libc::SYS_setns, libc::SYS_unshare, libc::SYS_chroot, libc::SYS_pivot_root, libc::SYS_open_by_handle_at, // another place
+    libc::SYS_mount, libc::SYS_umount2, libc::SYS_move_mount, libc::SYS_open_tree, libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_mount_setattr,
+    libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_bpf, libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd, libc::SYS_io_uring_setup, libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key, // the kernel
+];
 
 /// What may be done whatever the arguments.
 #[rustfmt::skip]
-const ALLOWED: &[c_long] = { use libc::*; &[
+const ALLOWED: &[c_long] = &[
     // Move bytes.
-    SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvfrom, SYS_recvmsg, SYS_sendto, SYS_sendmsg, SYS_splice,
+    libc::SYS_read, libc::SYS_readv, libc::SYS_write, libc::SYS_writev, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_splice,
     // Make and end connections.
-    SYS_accept4, SYS_bind, SYS_connect, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_shutdown, SYS_pipe2, SYS_close,
+    libc::SYS_accept4, libc::SYS_bind, libc::SYS_connect, libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_getsockopt, libc::SYS_shutdown, libc::SYS_pipe2, libc::SYS_close,
     // Wait.
-    SYS_epoll_create1, SYS_epoll_ctl, #[cfg(target_arch = "x86_64")] SYS_epoll_wait, SYS_epoll_pwait, SYS_eventfd2, #[cfg(target_arch = "x86_64")] SYS_poll, SYS_ppoll, SYS_futex, SYS_clock_gettime,
-    SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_restart_syscall, SYS_sched_yield,
+    libc::SYS_epoll_create1, libc::SYS_epoll_ctl, #[cfg(target_arch = "x86_64")] libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_eventfd2, #[cfg(target_arch = "x86_64")] libc::SYS_poll, libc::SYS_ppoll, libc::SYS_futex, libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_gettimeofday, libc::SYS_restart_syscall, libc::SYS_sched_yield,
     // Have memory, and look at a file that is open (by a path, there is none).
-    SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_getrandom,
+    libc::SYS_brk, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_getrandom,
     // End.
-    SYS_exit, SYS_exit_group, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_getpid, SYS_gettid,
-] };
+    libc::SYS_exit, libc::SYS_exit_group, libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn, libc::SYS_sigaltstack, libc::SYS_getpid, libc::SYS_gettid,
+];
 
 /// The kind of a socket, without its flags (`SOCK_TYPE_MASK`).
 const KIND: u64 = 0xf;
@@ -146,28 +146,28 @@ const EXECUTABLE: u64 = 4;
 
 /// What may be done with these arguments only.
 #[rustfmt::skip]
-const ALLOWED_WITH: &[(c_long, &[Test])] = { use libc::*; &[
+const ALLOWED_WITH: &[(c_long, &[Test])] = &[
     // No sockets but TCP's and UDP's.
-    (SYS_socket, &[(0, INT, AF_INET as u64), (1, KIND, SOCK_STREAM as u64)]),
-    (SYS_socket, &[(0, INT, AF_INET as u64), (1, KIND, SOCK_DGRAM as u64)]),
-    (SYS_socket, &[(0, INT, AF_INET6 as u64), (1, KIND, SOCK_STREAM as u64)]),
-    (SYS_socket, &[(0, INT, AF_INET6 as u64), (1, KIND, SOCK_DGRAM as u64)]),
-    (SYS_setsockopt, &[(1, INT, SOL_SOCKET as u64)]),
-    (SYS_setsockopt, &[(1, INT, IPPROTO_IP as u64)]),
-    (SYS_setsockopt, &[(1, INT, IPPROTO_IPV6 as u64)]),
-    (SYS_setsockopt, &[(1, INT, IPPROTO_TCP as u64)]),
+    (libc::SYS_socket, &[(0, INT, libc::AF_INET as u64), (1, KIND, libc::SOCK_STREAM as u64)]),
+    (libc::SYS_socket, &[(0, INT, libc::AF_INET as u64), (1, KIND, libc::SOCK_DGRAM as u64)]),
+    (libc::SYS_socket, &[(0, INT, libc::AF_INET6 as u64), (1, KIND, libc::SOCK_STREAM as u64)]),
+    (libc::SYS_socket, &[(0, INT, libc::AF_INET6 as u64), (1, KIND, libc::SOCK_DGRAM as u64)]),
+    (libc::SYS_setsockopt, &[(1, INT, libc::SOL_SOCKET as u64)]),
+    (libc::SYS_setsockopt, &[(1, INT, libc::IPPROTO_IP as u64)]),
+    (libc::SYS_setsockopt, &[(1, INT, libc::IPPROTO_IPV6 as u64)]),
+    (libc::SYS_setsockopt, &[(1, INT, libc::IPPROTO_TCP as u64)]),
     // Not `F_SETFL`: it could take `O_APPEND` from the record.
-    (SYS_fcntl, &[(1, INT, F_DUPFD_CLOEXEC as u64)]),
-    (SYS_fcntl, &[(1, INT, F_GETFD as u64)]),
-    (SYS_fcntl, &[(1, INT, F_GETFL as u64)]),
-    (SYS_fcntl, &[(1, INT, F_SETPIPE_SZ as u64)]),
-    (SYS_ioctl, &[(1, INT, request(TIOCOUTQ))]),
-    (SYS_ioctl, &[(1, INT, request(FIONREAD))]),
-    (SYS_ioctl, &[(1, INT, request(FIONBIO))]),
+    (libc::SYS_fcntl, &[(1, INT, libc::F_DUPFD_CLOEXEC as u64)]),
+    (libc::SYS_fcntl, &[(1, INT, libc::F_GETFD as u64)]),
+    (libc::SYS_fcntl, &[(1, INT, libc::F_GETFL as u64)]),
+    (libc::SYS_fcntl, &[(1, INT, libc::F_SETPIPE_SZ as u64)]),
+    (libc::SYS_ioctl, &[(1, INT, request(libc::TIOCOUTQ))]),
+    (libc::SYS_ioctl, &[(1, INT, request(libc::FIONREAD))]),
+    (libc::SYS_ioctl, &[(1, INT, request(libc::FIONBIO))]),
     // No new code.
-    (SYS_mmap, &[(2, EXECUTABLE, 0)]),
-    (SYS_mprotect, &[(2, EXECUTABLE, 0)]),
-] };
+    (libc::SYS_mmap, &[(2, EXECUTABLE, 0)]),
+    (libc::SYS_mprotect, &[(2, EXECUTABLE, 0)]),
+];
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ pub struct Program(Vec<sock_filter>);
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CallVerdict {
     /// It is made.
     Allow,
     /// It fails with this number (errno(3)).
@@ -38,16 +38,16 @@ pub const INT: u64 = 0xffff_ffff;
 /// Which calls are judged how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    otherwise: Verdict,
-    foreign: Verdict,
-    by_call: BTreeMap<u32, Vec<(Vec<Test>, Verdict)>>,
+    otherwise: CallVerdict,
+    foreign: CallVerdict,
+    by_call: BTreeMap<u32, Vec<(Vec<Test>, CallVerdict)>>,
 }
 
 impl Rules {
     /// No rules yet. `otherwise`: what becomes of calls that none fits. `foreign`: what becomes of
     /// calls of other machines that this one runs, too (32 bits, x32).
     #[must_use]
-    pub fn new(otherwise: Verdict, foreign: Verdict) -> Self {
+    pub fn new(otherwise: CallVerdict, foreign: CallVerdict) -> Self {
         Self {
             otherwise,
             foreign,
@@ -57,7 +57,7 @@ impl Rules {
 
     /// Adds a rule for a call of this number (`libc::SYS_…`) of which all these tests hold. The first
     /// that fits decides.
-    pub fn add(&mut self, call: c_long, tests: &[Test], verdict: Verdict) {
+    pub fn add(&mut self, call: c_long, tests: &[Test], verdict: CallVerdict) {
         // No call has a number that isn't one of these.
         if let Ok(call) = u32::try_from(call) {
             let rules = self.by_call.entry(call).or_default();
@@ -66,7 +66,7 @@ impl Rules {
     }
 
     /// Adds a rule for each of these calls, whatever their arguments.
-    pub fn add_all(&mut self, calls: &[c_long], verdict: Verdict) {
+    pub fn add_all(&mut self, calls: &[c_long], verdict: CallVerdict) {
         for call in calls {
             self.add(*call, &[], verdict);
         }
@@ -109,7 +109,7 @@ impl Rules {
     }
 
     /// How a call of these rules is judged.
-    fn judged(&self, rules: &[(Vec<Test>, Verdict)]) -> io::Result<Vec<sock_filter>> {
+    fn judged(&self, rules: &[(Vec<Test>, CallVerdict)]) -> io::Result<Vec<sock_filter>> {
         let mut code = vec![end(self.otherwise)];
         for (tests, verdict) in rules.iter().rev() {
             let mut rule = vec![end(*verdict)];
@@ -196,14 +196,14 @@ fn compare(how: u16, with: u32, yes: u8, no: u8) -> sock_filter {
     }
 }
 
-fn end(verdict: Verdict) -> sock_filter {
+fn end(verdict: CallVerdict) -> sock_filter {
     let returned = match verdict {
-        Verdict::Allow => libc::SECCOMP_RET_ALLOW,
-        Verdict::Errno(number) => {
+        CallVerdict::Allow => libc::SECCOMP_RET_ALLOW,
+        CallVerdict::Errno(number) => {
             libc::SECCOMP_RET_ERRNO | number.cast_unsigned() & libc::SECCOMP_RET_DATA
         }
-        Verdict::Notify => libc::SECCOMP_RET_USER_NOTIF,
-        Verdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        CallVerdict::Notify => libc::SECCOMP_RET_USER_NOTIF,
+        CallVerdict::Kill => libc::SECCOMP_RET_KILL_PROCESS,
     };
     instruction(RETURN, returned)
 }
@@ -323,9 +323,9 @@ mod tests {
         let tests = proptest::collection::vec(a_test(), 0..3);
         let rule = (0_i64..400, tests, 1_i32..5);
         proptest::collection::vec(rule, 0..300).prop_map(|all| {
-            let mut rules = Rules::new(Verdict::Allow, Verdict::Kill);
+            let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Kill);
             for (call, tests, errno) in all {
-                rules.add(call, &tests, Verdict::Errno(errno));
+                rules.add(call, &tests, CallVerdict::Errno(errno));
             }
             rules
         })
@@ -351,9 +351,9 @@ mod tests {
 
     #[test]
     fn a_test_of_no_bits_is_none() {
-        let mut rules = Rules::new(Verdict::Allow, Verdict::Kill);
-        rules.add(7, &[(0, 0, 0)], Verdict::Errno(1));
+        let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Kill);
+        rules.add(7, &[(0, 0, 0)], CallVerdict::Errno(1));
         let program = rules.program().unwrap();
-        assert_eq!(said(&program, 7, [9; 6]), end(Verdict::Errno(1)).k);
+        assert_eq!(said(&program, 7, [9; 6]), end(CallVerdict::Errno(1)).k);
     }
 }

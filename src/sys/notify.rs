@@ -48,13 +48,13 @@ pub enum Answer {
 
 impl Listener {
     /// Has the calling thread's calls, and those of all that it starts, judged by this program for
-    /// good. Those for which it says [`Verdict::Notify`] arrive at what is given. The thread must not be
+    /// good. Those for which it says [`CallVerdict::Notify`] arrive at what is given. The thread must not be
     /// able to gain privileges any more (`no_new_privs`).
     ///
     /// # Errors
     /// `EBUSY` where it has a listener already, `EINVAL` before Linux 5.0, what else seccomp(2) gives.
     ///
-    /// [`Verdict::Notify`]: super::call_filter::Verdict::Notify
+    /// [`CallVerdict::Notify`]: super::call_filter::CallVerdict::Notify
     pub fn install(program: &Program) -> io::Result<Self> {
         program.install_with_listener().map(Self)
     }
@@ -358,15 +358,15 @@ fn whole(done: usize, wanted: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::call_filter::{Rules, Verdict};
+    use super::super::call_filter::{CallVerdict, Rules};
     use super::*;
 
     #[test]
     fn when_nobody_is_left_who_could_call_nobody_is_waited_for() {
         let end = std::thread::spawn(|| {
             nix::sys::prctl::set_no_new_privs().unwrap();
-            let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
-            rules.add(libc::SYS_getppid, &[], Verdict::Notify);
+            let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Allow);
+            rules.add(libc::SYS_getppid, &[], CallVerdict::Notify);
             Listener::install(&rules.program().unwrap()).unwrap()
         });
         assert!(end.join().unwrap().receive().is_err());

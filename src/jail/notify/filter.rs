@@ -8,7 +8,7 @@
 use libc::c_long;
 
 use crate::jail::nsjail::restrictions::deny_words_to_terminal;
-use crate::sys::call_filter::{INT, Rules, Verdict};
+use crate::sys::call_filter::{CallVerdict, INT, Rules};
 
 /// What waits for the supervisor, whatever its arguments.
 const ASKED: &[c_long] = &[
@@ -49,9 +49,9 @@ const POINTER: u64 = u64::MAX;
 /// reach into any process is forbidden.
 #[must_use]
 pub fn rules(keeps_apart: bool) -> Rules {
-    let refused = |number| Verdict::Errno(number);
-    let mut rules = Rules::new(Verdict::Allow, refused(libc::ENOSYS));
-    rules.add_all(ASKED, Verdict::Notify);
+    let refused = |number| CallVerdict::Errno(number);
+    let mut rules = Rules::new(CallVerdict::Allow, refused(libc::ENOSYS));
+    rules.add_all(ASKED, CallVerdict::Notify);
     // Without an address, the first bytes that are sent connect.
     let unnamed = (4, POINTER, 0);
     let fast_open = u64::from(libc::MSG_FASTOPEN.cast_unsigned());
@@ -60,15 +60,15 @@ pub fn rules(keeps_apart: bool) -> Rules {
     rules.add(sendto, &[unnamed, fast_open], refused(libc::EOPNOTSUPP));
     // What waits where its address isn't null.
     for call in [sendto, libc::SYS_recvfrom] {
-        rules.add(call, &[unnamed], Verdict::Allow);
-        rules.add(call, &[], Verdict::Notify);
+        rules.add(call, &[unnamed], CallVerdict::Allow);
+        rules.add(call, &[], CallVerdict::Notify);
     }
     for level in ASKED_AT_LEVELS {
         let at = (1, INT, u64::from(level.cast_unsigned()));
-        rules.add(libc::SYS_setsockopt, &[at], Verdict::Notify);
+        rules.add(libc::SYS_setsockopt, &[at], CallVerdict::Notify);
     }
     let unix = (0, INT, u64::from(libc::AF_UNIX.cast_unsigned()));
-    rules.add(libc::SYS_socketpair, &[unix], Verdict::Allow);
+    rules.add(libc::SYS_socketpair, &[unix], CallVerdict::Allow);
     rules.add(libc::SYS_socketpair, &[], refused(libc::EAFNOSUPPORT));
     deny_words_to_terminal(&mut rules);
     rules.add_all(MISSING, refused(libc::ENOSYS));

@@ -7,7 +7,7 @@ use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-use crate::sys::call_filter::{INT, Rules, Verdict};
+use crate::sys::call_filter::{CallVerdict, INT, Rules};
 use crate::sys::{confine, ioctl};
 
 /// What it may keep of its caller's: about files, users and processes. Nothing about networks, devices,
@@ -70,22 +70,26 @@ const FAMILIES: [i32; 5] = [
 /// mask.
 pub(super) fn rules(no_user_namespaces: bool) -> Rules {
     // 32-bit programs, whose calls have other numbers.
-    let mut rules = Rules::new(Verdict::Allow, Verdict::Errno(libc::ENOSYS));
+    let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Errno(libc::ENOSYS));
     rules.add_all(
         &[
             libc::SYS_io_uring_setup,
             libc::SYS_io_uring_enter,
             libc::SYS_io_uring_register,
         ],
-        Verdict::Errno(libc::ENOSYS),
+        CallVerdict::Errno(libc::ENOSYS),
     );
     // By all bits of the argument: those that the kernel doesn't look at are of no use to anybody.
     for family in FAMILIES {
         let is = (0, u64::MAX, u64::from(family.unsigned_abs()));
-        rules.add(libc::SYS_socket, &[is], Verdict::Allow);
+        rules.add(libc::SYS_socket, &[is], CallVerdict::Allow);
     }
     // (Pairs are of Unix sockets alone.)
-    rules.add(libc::SYS_socket, &[], Verdict::Errno(libc::EAFNOSUPPORT));
+    rules.add(
+        libc::SYS_socket,
+        &[],
+        CallVerdict::Errno(libc::EAFNOSUPPORT),
+    );
     deny_words_to_terminal(&mut rules);
     if no_user_namespaces {
         add_no_user_namespaces(&mut rules);
@@ -97,7 +101,7 @@ pub(super) fn rules(no_user_namespaces: bool) -> Rules {
 pub(in crate::jail) fn deny_words_to_terminal(rules: &mut Rules) {
     for request in [libc::TIOCSTI, libc::TIOCLINUX].map(ioctl::request) {
         let is = (1, INT, request);
-        rules.add(libc::SYS_ioctl, &[is], Verdict::Errno(libc::EPERM));
+        rules.add(libc::SYS_ioctl, &[is], CallVerdict::Errno(libc::EPERM));
     }
 }
 
@@ -106,7 +110,7 @@ pub(in crate::jail) fn deny_words_to_terminal(rules: &mut Rules) {
 /// # Errors
 /// What the kernel gives.
 pub(in crate::jail) fn deny_user_namespaces() -> io::Result<()> {
-    let mut rules = Rules::new(Verdict::Allow, Verdict::Errno(libc::ENOSYS));
+    let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Errno(libc::ENOSYS));
     add_no_user_namespaces(&mut rules);
     rules.program()?.install()
 }
@@ -114,10 +118,10 @@ pub(in crate::jail) fn deny_user_namespaces() -> io::Result<()> {
 fn add_no_user_namespaces(rules: &mut Rules) {
     let new = u64::from(libc::CLONE_NEWUSER.unsigned_abs());
     for call in [libc::SYS_clone, libc::SYS_unshare] {
-        rules.add(call, &[(0, new, new)], Verdict::Errno(libc::EPERM));
+        rules.add(call, &[(0, new, new)], CallVerdict::Errno(libc::EPERM));
     }
     // Its flags are in memory. Who is told that there is no such call takes the other.
-    rules.add(libc::SYS_clone3, &[], Verdict::Errno(libc::ENOSYS));
+    rules.add(libc::SYS_clone3, &[], CallVerdict::Errno(libc::ENOSYS));
 }
 
 #[cfg(test)]

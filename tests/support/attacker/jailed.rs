@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::SeqCst};
 
 use anyhow::{Context as _, bail};
-use boundary_shim::sys::call_filter::{Program, Rules, Verdict};
+use boundary_shim::sys::call_filter::{CallVerdict, Program, Rules};
 use boundary_shim::sys::notify::{self, Answer, Listener};
 use libseccomp::{ScmpAction, ScmpFilterContext, ScmpSyscall};
 use socket2::SockAddr;
@@ -524,8 +524,8 @@ fn wrongly(what: &str, allowed: SocketAddr, command: &[&str]) -> anyhow::Result<
 }
 
 /// connect(2) waits, all else is allowed.
-fn connections() -> std::io::Result<Program> {
-    let mut rules = Rules::new(Verdict::Allow, Verdict::Allow);
-    rules.add(libc::SYS_connect, &[], Verdict::Notify);
+fn connections() -> io::Result<Program> {
+    let mut rules = Rules::new(CallVerdict::Allow, CallVerdict::Allow);
+    rules.add(libc::SYS_connect, &[], CallVerdict::Notify);
     rules.program()
 }
