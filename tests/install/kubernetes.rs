@@ -197,6 +197,7 @@ fn record() -> String {
         proxy: None,
         network_namespace: 0,
         stage: Stage::Settled,
+        changed: None,
     };
     serde_json::to_string(&state).expect("JSON")
 }
