@@ -1,6 +1,8 @@
 //! A connection whose bytes are passed on unread from here on: connected, and moved to its end, for as
 //! long as the policy in force allows it.
 
+use std::pin::pin;
+
 use super::ahead::{self, Ahead, Connected};
 use super::close::reset;
 use super::dial::{DialError, Upstream};
@@ -133,7 +135,8 @@ impl Passing<'_> {
         };
         let (flow, basis) = (self.flow, &self.basis);
         let still = || flow.still_leads(&basis.decide(flow)?, &lead);
-        let splicing = splice_both(client, stream, early, &traffic);
+        // Pinned here, so that what may last for days has room for it once.
+        let splicing = pin!(splice_both(client, stream, early, &traffic));
         match self.footing.hold(still, splicing).await {
             Ok(end) => entry.finish(end),
             Err(denial) => entry.revoke(&denial),

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -309,7 +310,9 @@ async fn run(
     } = standing;
     let judged = |leads| still(&services, flow, name.as_ref(), leads);
     let opening = open(&services, flow, &permit, &mut entry, &room);
-    let opened = match footing.hold(|| judged(None), opening).await {
+    // Boxed: a flow that lives on doesn't carry the room that this took.
+    let opening = Box::pin(footing.hold(|| judged(None), opening));
+    let opened = match opening.await {
         Ok(opened) => opened,
         Err(denial) => return entry.revoke(&denial),
     };
@@ -324,7 +327,7 @@ async fn run(
     footing.decided_by(permit.generation());
     drop(permit);
     let traffic = entry.traffic();
-    let relaying = relay(&outside, &inside, flow.source, waiting, &traffic);
+    let relaying = pin!(relay(&outside, &inside, flow.source, waiting, &traffic));
     match footing.hold(|| judged(Some(&leads)), relaying).await {
         Ok(end) => entry.finish(end),
         Err(denial) => entry.revoke(&denial),

@@ -279,6 +279,7 @@ impl World {
             proxy,
             network_namespace: 0,
             stage: Stage::Settled,
+            changed: None,
         }
     }
 }
