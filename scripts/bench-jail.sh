@@ -11,7 +11,7 @@ measure_jails() {
   for run in $(seq "$RUNS"); do
     for jail in direct "${JAILS[@]}"; do note "$jail" start "$(timed jailed "$jail" true)"; done
   done
-  for run in $(seq "$ROUNDS"); do
+  for _ in $(seq "$ROUNDS"); do
     for jail in direct "${JAILS[@]}"; do
       calls "$jail"
       note "$jail" kept "$(requests "$jail" kept)"

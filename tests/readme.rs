@@ -1,7 +1,6 @@
 //! README's table of where a jail works, held against the rows that suites run
 //! (`tests/support/src/jail_rows.rs`). With `README_WRITE` set it is written.
 
-#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 #![expect(
     clippy::disallowed_methods,
     reason = "README is written by nobody else meanwhile"

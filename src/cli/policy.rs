@@ -11,6 +11,7 @@ mod change;
 mod check;
 mod choice;
 mod explain;
+mod host;
 mod named;
 mod question;
 mod reload;
@@ -22,9 +23,6 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use nix::unistd::geteuid;
-
-use crate::policy::text::all_of;
-use crate::settings::{self, Settings};
 
 /// `policy`.
 #[derive(Debug, clap::Args)]
@@ -82,9 +80,4 @@ fn as_root<T>(arguments: &T) -> anyhow::Result<&T> {
         "only root can ask gateways: run sudo boundary-shim policy"
     );
     Ok(arguments)
-}
-
-/// The host's settings, as containers are started with them.
-fn settings() -> anyhow::Result<Settings> {
-    settings::load(None).map_err(|mistakes| all_of(&mistakes))
 }

@@ -90,7 +90,7 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(content))
 }
 
-/// The policies' files in their directory, in order, at most [`MOST_POLICIES`]; those whose names no
+/// The policies' files in their directory, in order, at most a thousand; those whose names no
 /// policy can have are left out.
 #[must_use]
 pub fn policy_files(directory: &Path) -> Vec<PathBuf> {

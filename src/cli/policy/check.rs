@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::policy::PolicyName;
 use crate::policy::advice;
-use crate::policy::text::{self, List, Mistake, all_of};
+use crate::policy::text::{self, List, Mistake};
 use crate::settings::{self, Settings};
 
 /// `policy check`.
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let mut all_right = true;
     let files = match arguments.files.as_slice() {
         [] => {
-            let settings = settings::load(None).map_err(|mistakes| all_of(&mistakes))?;
+            let settings = super::host::settings()?;
             let missing = missing(&settings);
             all_right &= missing.is_empty();
             tell(out, &missing)?;

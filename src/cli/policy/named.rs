@@ -29,7 +29,7 @@ pub(super) fn find(word: &str) -> anyhow::Result<Named> {
     if word.contains('/') || word.ends_with(".yaml") {
         return of_file(Path::new(word));
     }
-    let policies = super::settings()?.policies;
+    let policies = super::host::settings()?.policies;
     let file = PolicyName::parse(word).map(|name| name.file(&policies));
     if !geteuid().is_root() {
         return of_file(&file.map_err(anyhow::Error::msg)?);
