@@ -7,15 +7,13 @@
 mod apply;
 mod change;
 mod choice;
+mod host;
 mod reload;
 mod reset;
 mod show;
 
 use anyhow::ensure;
 use nix::unistd::geteuid;
-
-use crate::policy::text::all_of;
-use crate::settings::{self, Settings};
 
 /// `policy`.
 #[derive(Debug, clap::Args)]
@@ -56,9 +54,4 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<()> {
         PolicyCommand::Show(arguments) => show::run(arguments),
         PolicyCommand::Reset(arguments) => reset::run(arguments),
     }
-}
-
-/// The host's settings, as containers are started with them.
-fn settings() -> anyhow::Result<Settings> {
-    settings::load(None).map_err(|mistakes| all_of(&mistakes))
 }

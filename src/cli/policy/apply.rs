@@ -26,7 +26,7 @@ pub(super) struct ApplyArguments {
 /// # Errors
 /// The file has mistakes; it failed for one of the containers.
 pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
-    let settings = super::settings()?;
+    let settings = super::host::settings()?;
     let file = std::path::absolute(&arguments.file)?;
     let rules = read(&file)?;
     let name = name(&file);

@@ -18,7 +18,7 @@ pub(super) struct ReloadArguments {
 /// # Errors
 /// It failed for one of them.
 pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<()> {
-    let settings = super::settings()?;
+    let settings = super::host::settings()?;
     let records = choose(&arguments.containers)?;
     change::each(&records, |record| match replaced_by(record) {
         Some(why) => Wanted::AsItIs(why),

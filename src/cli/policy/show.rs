@@ -25,7 +25,7 @@ pub(super) struct ShowArguments {
 /// # Errors
 /// There is no such container. Where the reader of standard output is gone, that very error, bare.
 pub(super) fn run(arguments: &ShowArguments) -> anyhow::Result<()> {
-    let settings = super::settings()?;
+    let settings = super::host::settings()?;
     let records = choose(std::slice::from_ref(&arguments.container))?;
     let [record] = records.as_slice() else {
         bail!("it has {} gateways", records.len());
