@@ -7,8 +7,8 @@
 JAILS=(nsjail notify landjail)
 
 measure_jails() {
-  local RUNS=$1 ROUNDS=$2 run jail
-  for run in $(seq "$RUNS"); do
+  local RUNS=$1 ROUNDS=$2 jail
+  for _ in $(seq "$RUNS"); do
     for jail in direct "${JAILS[@]}"; do note "$jail" start "$(timed jailed "$jail" true)"; done
   done
   for _ in $(seq "$ROUNDS"); do
@@ -59,7 +59,7 @@ jail_report() {
   echo "| jail | start of \`true\` (median of $RUNS), ms more | socket() and connect(), µs: to its own server / outside | kept requests/s, of direct | new connections/s, of direct |"
   echo '|---|---|---|---|---|'
   for jail in "${JAILS[@]}"; do
-    printf '| \`%s\` | %s | %.0f / %.0f | %s | %s |\n' "$jail" \
+    printf '| `%s` | %s | %.0f / %.0f | %s | %s |\n' "$jail" \
       "$(awk -v a="$(median "$DIR/results/start.direct")" -v b="$(median "$DIR/results/start.$jail")" 'BEGIN {printf "%.1f", (b - a) / 1000}')" \
       "$(median "$DIR/results/own.$jail")" "$(median "$DIR/results/outside.$jail")" "$(ratio "$jail" kept)" "$(ratio "$jail" new)"
   done

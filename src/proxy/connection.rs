@@ -104,9 +104,12 @@ async fn read(flow: &Flow, mut footing: Footing, client: Stream, fits: &Fits, be
     match identity {
         // Boxed: a spliced connection doesn't carry the room that HTTP takes.
         Ok(Identity::Http) if ahead.as_ref().is_none_or(Ahead::is_silent) => {
+            // Each request stands on a footing of its own.
+            drop(footing);
             Box::pin(http::serve(flow, client, Origin::Clear, said, entry, ahead)).await;
         }
         Ok(Identity::Http2) if ahead.as_ref().is_none_or(Ahead::has_passed_nothing) => {
+            drop(footing);
             Box::pin(http2::serve(
                 flow,
                 client,

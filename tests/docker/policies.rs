@@ -71,7 +71,7 @@ fn apply(bed: &Bed, file: &str, container: &Container<'_>) -> Answer {
 /// Has a download begin; its file is called so.
 fn download(container: &Container<'_>, bed: &Bed, name: &str, url: &str) {
     let script =
-        format!("curl -4 -sk --limit-rate 300k -o /tmp/{name} {url}; echo $? > /tmp/{name}.code");
+        format!("curl -4 -sk --limit-rate 4M -o /tmp/{name} {url}; echo $? > /tmp/{name}.code");
     bed.docker(&["exec", "--detach", &container.name, "sh", "-c", &script])
         .must_succeed();
     wait_for("the download to be under way", || {
@@ -97,7 +97,8 @@ fn time(text: &Value) -> SystemTime {
 }
 
 fn cut(bed: &Bed) {
-    const SIZE: usize = 2_000_000;
+    // More than the buffers on the way hold.
+    const SIZE: usize = 40_000_000;
     let container = start(bed);
     for (scheme, port) in [("http", 80), ("https", 443)] {
         let [kept, gone] = ["allowed.test", "a.wild.test"].map(|host| {
