@@ -59,6 +59,7 @@ jail_report() {
   echo "| jail | start of \`true\` (median of $RUNS), ms more | socket() and connect(), µs: to its own server / outside | kept requests/s, of direct | new connections/s, of direct |"
   echo '|---|---|---|---|---|'
   for jail in "${JAILS[@]}"; do
+    # shellcheck disable=SC2016 # backticks of a table
     printf '| `%s` | %s | %.0f / %.0f | %s | %s |\n' "$jail" \
       "$(awk -v a="$(median "$DIR/results/start.direct")" -v b="$(median "$DIR/results/start.$jail")" 'BEGIN {printf "%.1f", (b - a) / 1000}')" \
       "$(median "$DIR/results/own.$jail")" "$(median "$DIR/results/outside.$jail")" "$(ratio "$jail" kept)" "$(ratio "$jail" new)"
