@@ -226,6 +226,10 @@ impl Ahead {
                 // Only the client can go on from here.
                 true => std::future::pending().await,
                 false if connected.unpassed.is_empty() => connected.hear(client, ended).await,
+                // Of a client that was given them, the requests could not be read any more.
+                false if !connected.has_passed && are_settings(&connected.unpassed) => {
+                    std::future::pending().await
+                }
                 false => connected.pass(client, &traffic).await,
             };
             if let Err(end) = moved {
@@ -256,6 +260,20 @@ fn fresh(upstream: Upstream) -> Connected {
         upstream,
         unpassed: Vec::new(),
         has_passed: false,
+    }
+}
+
+/// Whether these are the first words of a server of HTTP/2 (RFC 9113, 3.4: a SETTINGS frame, whose form
+/// sections 4.1 and 6.5 have). Its client doesn't wait for them.
+fn are_settings(bytes: &[u8]) -> bool {
+    const LONGEST: usize = 1 << 14;
+    const SETTING: usize = 6;
+    match bytes {
+        [0, high, low, 4, 0, 0, 0, 0, 0, ..] => {
+            let length = usize::from(u16::from_be_bytes([*high, *low]));
+            length <= LONGEST && length % SETTING == 0
+        }
+        _ => false,
     }
 }
 

@@ -430,8 +430,9 @@ time.sleep(30)
     );
     for caller in CALLERS {
         let kill = format!(
-            "timeout -s KILL 2 boundary-shim jail --jail-type notify --log /tmp/k-$(id -u).jsonl -- python3 {script}; \
-             sleep 1; pgrep -f '^python3 {script}' >/dev/null && echo left"
+            "own=$(mktemp -d); mkfifo $own/said; \
+             boundary-shim jail --jail-type notify --log $own/log -- python3 {script} >$own/said & \
+             head -n 1 $own/said; kill -KILL $!; sleep 1; pgrep -f '^python3 {script}' >/dev/null && echo left"
         );
         let answer = caller.run_unjailed(bed, &kill);
         assert_eq!(answer.stdout, "alive\n", "{}: {answer:?}", caller.name);

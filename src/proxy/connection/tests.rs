@@ -190,6 +190,29 @@ async fn a_server_that_speaks_first_is_heard_at_once() {
     );
 }
 
+/// A server of HTTP/2 speaks as soon as it is connected to, and is heard before its client has said anything. The
+/// client's requests are to be read all the same.
+#[tokio::test]
+async fn the_first_words_of_a_server_of_http2_are_kept_until_its_client_speaks() {
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 77];
+    let (rig, outside) = Rig::new(
+        &["cidr=192.0.2.1/32 proto=tcp port=25"],
+        &["domain=b.example"],
+    )
+    .await;
+    let mut client = rig.client(25).await;
+    let mut server = outside.accept().await.unwrap().0;
+    server.write_all(&settings).await.unwrap();
+    let mut said = [0; 15];
+    let early = timeout(Duration::from_millis(100), client.read(&mut said)).await;
+    assert!(early.is_err(), "{said:?}");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    client.write_all(preface).await.unwrap();
+    client.read_exact(&mut said).await.unwrap();
+    assert_eq!(said[3..9], [4, 0, 0, 0, 0, 0], "settings of this end");
+    assert_ne!(said, settings);
+}
+
 #[tokio::test]
 async fn a_server_that_speaks_and_leaves_is_heard_to_its_end() {
     let (rig, outside) = Rig::new(&["cidr=192.0.2.1/32"], &[]).await;
