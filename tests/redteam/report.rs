@@ -58,7 +58,8 @@ const JAIL: &str = "
 ## A jail
 
 What a command tries that runs in `boundary-shim jail`. The judge is the little internet's log, or what the attempt itself says; the
-same attempt succeeds without the jail, or against a supervisor that is wrong, else the test fails.
+same attempt succeeds without the jail, or against a supervisor that is wrong, else the test fails. (Two have nothing to be compared
+with: a supervisor stalled by 100 calls, and a socket as standard input.)
 
 ";
 
