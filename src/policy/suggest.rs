@@ -18,6 +18,7 @@ use super::permit::Verdict;
 use super::rule::{MAX_RULE, Rule};
 use super::shared::is_shared;
 use super::source::PolicySource;
+use super::text::as_yaml;
 use crate::escape::clean;
 
 /// Different attempts that are told apart, at most; beyond them they are counted.
@@ -480,16 +481,6 @@ impl fmt::Display for Suggestion {
                 clean(why, MAX_COMMENT)
             )
         })
-    }
-}
-
-/// A rule as YAML takes it for one text.
-fn as_yaml(rule: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" =.,/_-*%+~".contains(&byte);
-    if rule.bytes().all(is_plain) {
-        rule.to_owned()
-    } else {
-        format!("'{}'", rule.replace('\'', "''"))
     }
 }
 

@@ -69,5 +69,17 @@ pub(super) fn compile(
     rules
 }
 
+/// A text as it stands in a policy file: as it is, or in quotes where YAML would take it for more than one
+/// text.
+#[must_use]
+pub fn as_yaml(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" =.,/_-*%+~".contains(&byte);
+    if text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+}
+
 #[cfg(test)]
 mod tests;

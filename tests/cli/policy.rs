@@ -133,6 +133,7 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
         observed(Kind::Https, Some("x\ndeny: []"), "192.0.2.1", 443),
         // Servers read this path in several ways.
         request("d.test", "/a/..;/b"),
+        request("e.test", "/a/./b"),
         Line {
             method: Some("GET\nallow:\n- domain=*".to_owned()),
             ..request("c.test", "/\n- domain=*")
@@ -156,6 +157,7 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
             "  - domain=a.test   # once, first 2026-05-01T10:00:00.000Z",
             "  - domain=c.test   # once, first 2026-05-01T10:00:00.000Z",
             "  - domain=d.test   # once, first 2026-05-01T10:00:00.000Z",
+            "  - domain=e.test   # once, first 2026-05-01T10:00:00.000Z",
             "  - 'method=GET domain=b.test path=/it''s/x:1,/y proto=http'   # 2 times, first 2026-05-01T10:00:00.000Z",
             "  - proto=tcp domain=db.test port=5432 cidr=10.0.0.5/32   # once, first 2026-05-01T10:00:00.000Z",
             "  - proto=udp cidr=192.0.2.7/32 port=123   # once, first 2026-05-01T10:00:00.000Z",
@@ -170,7 +172,7 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
     world.write("p.yaml", policy, 0o644);
     let checked = world.operate("policy check DIR/p.yaml");
     assert!(
-        stdout(&checked).ends_with("no mistakes; 6 rules allow, 0 deny\n"),
+        stdout(&checked).ends_with("no mistakes; 7 rules allow, 0 deny\n"),
         "{}",
         stdout(&checked)
     );

@@ -1,7 +1,11 @@
 //! Clients of every kind, as they come: in a jail they get what they get without one, and nothing of them
 //! arrives anywhere where no rule allows it.
 
-use test_support::bed::Bed;
+use std::fs;
+
+use serde_json::Value;
+use test_support::bed::{Bed, unique};
+use test_support::command::Answer;
 
 use crate::jail::{Caller, LANDJAILED_USER, SUPERVISED_USER, USER};
 use crate::world::{self, NAMED, PROGRAMS, RULES, SHUT, World};
@@ -9,6 +13,10 @@ use crate::world::{self, NAMED, PROGRAMS, RULES, SHUT, World};
 pub(crate) const TESTS: &[test_support::harness::Test] = &[
     ("get_the_same_as_without_a_jail", allowed),
     ("get_nothing_where_no_rule_allows_it", denied),
+    (
+        "get_the_same_by_the_policy_that_is_suggested_for_them",
+        suggested,
+    ),
 ];
 
 const CALLERS: [Caller; 3] = [USER, SUPERVISED_USER, LANDJAILED_USER];
@@ -20,12 +28,21 @@ type Client = (String, String, bool);
 
 /// What all of them come to with a host.
 fn all_of(bed: &Bed, jail: Option<(Caller, &[&str])>, host: &str) -> Vec<Client> {
-    let own = world::empty_folder(bed);
-    let script = format!("bash {PROGRAMS}/clients.sh {host} {PROGRAMS} {own}");
+    let script = script(bed, host);
     let answer = match jail {
         None => USER.run_unjailed(bed, &script),
         Some((caller, options)) => caller.run(bed, options, &script).answer,
     };
+    clients(&answer)
+}
+
+/// What runs all of them, in a folder of its own.
+fn script(bed: &Bed, host: &str) -> String {
+    let own = world::empty_folder(bed);
+    format!("bash {PROGRAMS}/clients.sh {host} {PROGRAMS} {own}")
+}
+
+fn clients(answer: &Answer) -> Vec<Client> {
     let clients: Vec<Client> = answer
         .stdout
         .split("== ")
@@ -61,6 +78,49 @@ fn allowed(bed: &Bed) {
             assert_eq!(jailed, unjailed, "{}", caller.name);
         }
     }
+}
+
+/// They are watched, and the policy that is made of the record lets them do all of it again, and no more.
+fn suggested(bed: &Bed) {
+    let _world = World::shared(bed);
+    let watched = USER.run(bed, &["--mode", "observe"], &script(bed, NAMED));
+    let policy = bed.exec(&["boundary-shim", "policy", "suggest", &watched.log]);
+    policy.must_succeed();
+    let file = format!("/tmp/{}.yaml", unique("suggested"));
+    fs::write(bed.inside(&file), &policy.stdout).unwrap();
+    let checked = bed.exec(&["boundary-shim", "policy", "check", &file]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert_eq!(
+        checked.stdout.lines().count(),
+        1,
+        "each rule is needed: {checked:?}"
+    );
+    let again = USER.run(bed, &["--policy", &file], &script(bed, NAMED));
+    assert_eq!(
+        clients(&again.answer),
+        clients(&watched.answer),
+        "{}",
+        policy.stdout
+    );
+    // What is denied was left out, and listed.
+    let (_, left_out) = policy.stdout.split_once("# Left out:").unwrap();
+    let is_listed = |line: &Value| {
+        let name = line["name"].as_str();
+        name.is_some_and(|name| left_out.contains(&format!("#   {name}   (")))
+    };
+    let denied = again
+        .records
+        .iter()
+        .filter(|line| line["verdict"] == "deny");
+    let unlisted: Vec<_> = denied.filter(|line| !is_listed(line)).collect();
+    assert!(unlisted.is_empty(), "{unlisted:#?}: {}", policy.stdout);
+    let [(other, _), ..] = SHUT;
+    let other = format!("curl -sS -m 5 http://{other}/");
+    let other = USER.run(bed, &["--policy", &file], &other).answer;
+    assert!(
+        other.code != 0 || other.stdout.contains("denied"),
+        "{other:?}"
+    );
 }
 
 fn denied(bed: &Bed) {

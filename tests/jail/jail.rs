@@ -128,6 +128,8 @@ const AS_USER: &[&str] = &[
 #[derive(Debug)]
 pub(crate) struct Jailed {
     pub(crate) answer: Answer,
+    /// The record's file, in the bed.
+    pub(crate) log: String,
     pub(crate) records: Vec<Value>,
 }
 
@@ -152,6 +154,7 @@ impl Caller {
         let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
         Jailed {
             answer,
+            log,
             records: record::records(&text),
         }
     }
@@ -165,6 +168,7 @@ impl Caller {
         let text = fs::read_to_string(bed.inside(&log)).unwrap_or_default();
         Jailed {
             answer,
+            log,
             records: record::records(&text),
         }
     }

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::escape::quoted;
-use crate::policy::rule::normalise_path;
+use crate::policy::rule::plain_path;
 use crate::policy::{Attempt, Hostname, Policy, Protocol};
 
 /// One attempt that could be made.
@@ -46,7 +46,7 @@ fn request(method: &str, url: &str) -> Result<Question, String> {
         Some("https") => (Protocol::Https, 443),
         _ => return Err(wrong()),
     };
-    let path = normalise_path(url.path()).ok_or_else(|| {
+    let path = plain_path(url.path()).ok_or_else(|| {
         format!(
             "{} can be read in several ways: such a path is denied where a rule looks at it",
             quoted(url.path())
@@ -195,6 +195,7 @@ mod tests {
             (&["GET", "ftp://a.test/"], "not a URL"),
             (&["GET", "a.test"], "not a URL"),
             (&["GET", "https://a.test/x;/..;/"], "several ways"),
+            (&["GET", "https://a.test/x/./y"], "several ways"),
             (&["GET", "https://a.test", "x"], "a method and a URL"),
         ] {
             let told = asked(words).unwrap_err();

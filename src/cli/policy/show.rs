@@ -10,6 +10,7 @@ use super::reload::own;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
 use crate::escape::clean;
+use crate::policy::text::as_yaml;
 use crate::settings::Settings;
 
 /// `policy show`.
@@ -77,7 +78,7 @@ fn show(out: &mut impl Write, record: &SavedState, file: &str) -> io::Result<()>
         if !tls.passthrough.is_empty() {
             writeln!(out, "  passthrough:")?;
             for name in &tls.passthrough {
-                writeln!(out, "    - {}", quoted(name))?;
+                writeln!(out, "    - {}", as_yaml(&clean(name, MAX_TEXT)))?;
             }
         }
     }
@@ -102,12 +103,7 @@ fn list(out: &mut impl Write, key: &str, rules: &[String]) -> io::Result<()> {
     writeln!(out, "{key}:")?;
     rules
         .iter()
-        .try_for_each(|rule| writeln!(out, "  - {}", quoted(rule)))
-}
-
-/// As YAML reads it, whatever is in it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", clean(text, MAX_TEXT).replace('\'', "''"))
+        .try_for_each(|rule| writeln!(out, "  - {}", as_yaml(&clean(rule, MAX_TEXT))))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::cli::logs::choice;
 use crate::cli::logs::host::HostArguments;
 use crate::cli::logs::period::Period;
 use crate::escape::clean;
-use crate::policy::rule::normalise_path;
+use crate::policy::rule::plain_path;
 use crate::policy::suggest::{Asked, Seen, Session};
 use crate::policy::{Hostname, Protocol};
 
@@ -132,7 +132,7 @@ fn add(attempt: &RecordedAttempt, session: &mut Session) {
         address: SocketAddr::new(address.to_canonical(), line.port.unwrap_or_default()),
         protocol,
         method: line.method.clone().filter(|method| is_token(method)),
-        path: line.path.as_deref().and_then(normalise_path),
+        path: line.path.as_deref().and_then(plain_path),
     };
     session.add(asked, seen);
 }
