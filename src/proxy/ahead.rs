@@ -263,15 +263,13 @@ fn fresh(upstream: Upstream) -> Connected {
     }
 }
 
-/// Whether these are the first words of a server of HTTP/2 (RFC 9113, 3.4: a SETTINGS frame, whose form
-/// sections 4.1 and 6.5 have). Its client doesn't wait for them.
+/// Whether these are the first words of a server of HTTP/2 (RFC 9113, 3.4): a SETTINGS frame of at most 16 KiB, whose
+/// entries take six bytes each (4.1, 4.2, 6.5). Its client doesn't wait for them.
 fn are_settings(bytes: &[u8]) -> bool {
-    const LONGEST: usize = 1 << 14;
-    const SETTING: usize = 6;
     match bytes {
         [0, high, low, 4, 0, 0, 0, 0, 0, ..] => {
-            let length = usize::from(u16::from_be_bytes([*high, *low]));
-            length <= LONGEST && length % SETTING == 0
+            let length = u16::from_be_bytes([*high, *low]);
+            length <= 0x4000 && length % 6 == 0
         }
         _ => false,
     }
