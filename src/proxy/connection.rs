@@ -89,11 +89,9 @@ async fn read(flow: &Flow, mut footing: Footing, client: Stream, fits: &Fits, be
         sent: 0,
     };
     // Boxed: what lives on doesn't carry the room that this took.
-    let identified = Box::pin(footing.hold(
-        || reads_as_before(flow, fits, heard.as_ref()),
-        identify(flow, &client, fits, ahead, &mut said, &mut entry),
-    ));
-    let (mut ahead, identity) = match identified.await {
+    let identifying = Box::pin(identify(flow, &client, fits, ahead, &mut said, &mut entry));
+    let still = || reads_as_before(flow, fits, heard.as_ref());
+    let (mut ahead, identity) = match footing.hold(still, identifying).await {
         Ok(identified) => identified,
         Err(denial) => {
             entry.revoke(&denial);

@@ -129,7 +129,8 @@ pub(super) struct Footing {
 
 impl Footing {
     /// Does some work of the flow for as long as the policy in force allows it: `still` judges it
-    /// again, by what is known of it now.
+    /// again, by what is known of it now. Work that takes much room is to be pinned or boxed by the
+    /// caller: by value, there would be room for it twice.
     ///
     /// # Errors
     /// A changed policy's denial. What was left of the work is dropped.
