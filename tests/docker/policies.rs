@@ -300,7 +300,11 @@ fn neither(bed: &Bed) {
         .must_succeed();
     let packets = capture.stop();
     test_support::wire::must_show_allowed_traffic(&packets);
-    let leaked = test_support::wire::leaks(&packets);
+    // What the gateway's kernel tells the resolver of an answer whose question was given up, as any host's does.
+    let is_of_late_answer =
+        |packet: &&str| packet.contains("> 198.51.100.53: ICMP ") && packet.contains(" udp port ");
+    let leaked = test_support::wire::leaks(&packets).into_iter();
+    let leaked: Vec<_> = leaked.filter(|one| !is_of_late_answer(one)).collect();
     assert!(leaked.is_empty(), "{leaked:#?}");
     let records = records(bed, &container.id());
     let of = |name: &str| records.iter().filter(|one| one["name"] == name).count();
