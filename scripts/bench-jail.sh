@@ -29,7 +29,7 @@ jailed() {
 }
 
 # Requests a second, over 16 connections.
-requests() { jailed "$1" load "$SERVER:8081" "$NAME" http "$2" 16 1 | cut -d ' ' -f 1; }
+requests() { jailed "$1" "$DIR/bin/load" "$SERVER:8081" "$NAME" http "$2" 16 1 | cut -d ' ' -f 1; }
 
 # A socket that is made and connected, in microseconds: to a server of the command's own, and to one outside.
 calls() {

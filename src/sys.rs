@@ -26,6 +26,7 @@ pub mod reaper;
 pub mod rooted;
 pub mod sealed;
 pub mod signal;
+pub mod sock_diag;
 pub mod socket;
 pub mod stand_in;
 pub mod sysctl;

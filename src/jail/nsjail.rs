@@ -25,7 +25,7 @@ use super::ports;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
 use crate::sys::call_filter::CallVerdict;
-use crate::sys::netlink::UnixSockets;
+use crate::sys::sock_diag::UnixSockets;
 use crate::sys::{confine, socket};
 use judge::UNIX_SOCKETS;
 use masks::Masks;

@@ -12,18 +12,18 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 
 /// The kernel's answers come in datagrams of at most 32 KiB (`NLMSG_GOODSIZE`, doubled for dumps).
 const DATAGRAM: usize = 64 * 1024;
 
 /// The type of a message that acknowledges a request, or says why it failed (linux/netlink.h).
-const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_ERROR: u16 = 2;
 /// The type of the message that ends a dump.
-const NLMSG_DONE: u16 = 3;
+pub(super) const NLMSG_DONE: u16 = 3;
 /// On a message of a dump: what is dumped has changed since it began.
-const NLM_F_DUMP_INTR: u16 = 0x10;
+pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
 
 /// A request socket for links, addresses, routes, neighbours and rules of one namespace.
 #[derive(Debug)]
@@ -250,123 +250,6 @@ impl AsFd for Netfilter {
     }
 }
 
-/// A Unix socket of this process's network namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnixSocket {
-    /// The number of its file.
-    pub number: u32,
-    /// What no other socket has, nor will have ([`super::stand_in::cookie`]).
-    pub cookie: u64,
-    /// The name that it was bound to: a path, or after a zero any bytes.
-    pub name: Vec<u8>,
-    /// The file that it was bound to: the lower half of its number, and the device of its file system
-    /// as the kernel has it itself.
-    pub file: Option<(u32, u32)>,
-}
-
-/// Tells of the Unix sockets of one network namespace (sock_diag(7)): the one that it was opened in.
-#[derive(Debug)]
-pub struct UnixSockets(Socket);
-
-impl UnixSockets {
-    /// For this thread's.
-    ///
-    /// # Errors
-    /// What opening gives.
-    pub fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-        socket.bind_auto()?;
-        Ok(Self(socket))
-    }
-
-    /// One that another process opened and sent here.
-    #[must_use]
-    #[expect(unsafe_code, reason = "netlink_sys takes descriptors as numbers")]
-    pub fn from_descriptor(descriptor: OwnedFd) -> Self {
-        // SAFETY: the descriptor is open, and nobody else's from now on.
-        Self(unsafe { Socket::from_raw_fd(descriptor.into_raw_fd()) })
-    }
-
-    /// All that have a name.
-    ///
-    /// # Errors
-    /// What asking gives; `Interrupted` where the kernel says that some may be missing.
-    pub fn named(&self) -> io::Result<Vec<UnixSocket>> {
-        const SOCK_DIAG_BY_FAMILY: u16 = 20;
-        const ANY_STATE: u32 = u32::MAX;
-        const SHOW_NAME_AND_FILE: u32 = 0x3;
-        const HEADER: u32 = 16;
-        const REQUEST: u32 = 24;
-        let mut request = (HEADER + REQUEST).to_ne_bytes().to_vec();
-        request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        request.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-        request.extend([0; 8]);
-        let family = libc::AF_UNIX.to_ne_bytes();
-        request.extend([family[0].max(family[3]), 0, 0, 0]);
-        for word in [ANY_STATE, 0, SHOW_NAME_AND_FILE, 0, 0] {
-            request.extend(word.to_ne_bytes());
-        }
-        self.0.send_to(&request, &SocketAddr::new(0, 0), 0)?;
-        let (mut all, mut interrupted) = (Vec::new(), false);
-        loop {
-            let datagram = receive(&self.0, 0)?;
-            for message in raw_messages(&datagram) {
-                interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
-                match message.kind {
-                    // Only then, so that nothing of this answer is left for the next question.
-                    NLMSG_DONE if interrupted => return Err(io::ErrorKind::Interrupted.into()),
-                    NLMSG_DONE => return Ok(all),
-                    NLMSG_ERROR => {
-                        let code = error_code(&message).unwrap_or(-libc::EINVAL);
-                        return Err(io::Error::from_raw_os_error(-code));
-                    }
-                    _ => all.extend(unix_socket(message.payload)),
-                }
-            }
-        }
-    }
-}
-
-impl AsFd for UnixSockets {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// All Unix sockets that have a name, of this thread's network namespace.
-///
-/// # Errors
-/// As [`UnixSockets::named`].
-pub fn unix_sockets() -> io::Result<Vec<UnixSocket>> {
-    UnixSockets::open()?.named()
-}
-
-/// Reads one (`struct unix_diag_msg` and its attributes, linux/unix_diag.h); none for one without a
-/// name.
-fn unix_socket(payload: &[u8]) -> Option<UnixSocket> {
-    const NUMBER: usize = 4;
-    const COOKIE: usize = 8;
-    const ATTRIBUTES: usize = 16;
-    const NAME: u16 = 0;
-    const FILE: u16 = 1;
-    let word = |bytes: &[u8], at: usize| {
-        let word = bytes.get(at..)?.first_chunk()?;
-        Some(u32::from_ne_bytes(*word))
-    };
-    let rest = payload.get(ATTRIBUTES..)?;
-    let value = |kind| {
-        let mut all = attributes(rest);
-        all.find_map(|(one, value)| (one == kind).then_some(value))
-    };
-    let file = value(FILE).and_then(|file| Some((word(file, 0)?, word(file, 4)?)));
-    Some(UnixSocket {
-        number: word(payload, NUMBER)?,
-        cookie: u64::from_ne_bytes(*payload.get(COOKIE..)?.first_chunk()?),
-        name: value(NAME)?.to_vec(),
-        file,
-    })
-}
-
 /// The error codes (0: success) of the `NLMSG_ERROR` messages in a datagram.
 pub fn acknowledgements(datagram: &[u8]) -> impl Iterator<Item = i32> + '_ {
     raw_messages(datagram)
@@ -374,7 +257,7 @@ pub fn acknowledgements(datagram: &[u8]) -> impl Iterator<Item = i32> + '_ {
         .filter_map(|message| error_code(&message))
 }
 
-fn error_code(message: &RawMessage<'_>) -> Option<i32> {
+pub(super) fn error_code(message: &RawMessage<'_>) -> Option<i32> {
     message
         .payload
         .first_chunk()
@@ -401,7 +284,7 @@ pub struct RawMessage<'a> {
     pub kind: u16,
     /// What follows the header.
     pub payload: &'a [u8],
-    flags: u16,
+    pub(super) flags: u16,
     sequence: u32,
     /// Header and payload, without padding.
     bytes: &'a [u8],
@@ -455,7 +338,7 @@ fn padded(
     })
 }
 
-fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
+pub(super) fn receive(socket: &Socket, flags: i32) -> io::Result<Vec<u8>> {
     let mut buffer = Vec::with_capacity(DATAGRAM);
     loop {
         buffer.clear();

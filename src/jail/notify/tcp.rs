@@ -11,7 +11,7 @@ use super::address;
 use super::loopback;
 use super::sockets::{Tcp, TcpState};
 use super::supervisor::Supervisor;
-use crate::sys::stand_in;
+use crate::sys::{sock_diag, stand_in};
 
 /// The port of DNS, which the filter serves whatever the address.
 const DNS: u16 = 53;
@@ -55,7 +55,7 @@ impl Supervisor {
     }
 
     fn is_own(&self, to: SocketAddr) -> io::Result<bool> {
-        let all = loopback::listening()?;
+        let all = sock_diag::tcp_listening()?;
         Ok(loopback::is_own(&all, to, |one| {
             self.sockets.listens(one.number, one.address)
         }))

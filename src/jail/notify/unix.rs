@@ -10,8 +10,8 @@ use super::sockets::Unix;
 use super::supervisor::Supervisor;
 use super::unix_sockets::{SocketFile, name_is_of, say_shut};
 use crate::sys::credentials::Credentials;
-use crate::sys::netlink::{self, UnixSocket};
 use crate::sys::notify::Notification;
+use crate::sys::sock_diag::{self, UnixSocket};
 use crate::sys::stand_in;
 
 impl Supervisor {
@@ -33,7 +33,7 @@ impl Supervisor {
                 let rights = Credentials::of(call.thread)?;
                 let file = SocketFile::of(call.thread, &rights, path)?;
                 let open = file.is_one_of(&self.post.allowed)
-                    || file.is_of(call.thread, &netlink::unix_sockets()?, own)?;
+                    || file.is_of(call.thread, &sock_diag::unix_sockets()?, own)?;
                 self.still_waits(call)?;
                 if !open {
                     say_shut(&file);

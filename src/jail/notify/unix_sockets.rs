@@ -17,8 +17,8 @@ use nix::sys::stat::{fstat, stat};
 
 use crate::logging::Seldom;
 use crate::sys::credentials::Credentials;
-use crate::sys::netlink::UnixSocket;
-use crate::sys::{mountinfo, netlink};
+use crate::sys::mountinfo;
+use crate::sys::sock_diag::{self, UnixSocket};
 
 /// A Unix socket in the file system.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ pub(in crate::jail) fn say_shut(file: &SocketFile) {
 /// # Errors
 /// Where the kernel can't be asked.
 pub(super) fn name_is_of(name: &[u8], own: impl Fn(&UnixSocket) -> bool) -> io::Result<bool> {
-    let sockets = netlink::unix_sockets()?;
+    let sockets = sock_diag::unix_sockets()?;
     Ok(only(&sockets, own, |one| {
         one.name.split_first() == Some((&0, name))
     }))
@@ -183,7 +183,7 @@ mod tests {
 
     /// As it is now.
     fn is_of(file: &SocketFile, own: impl Fn(&UnixSocket) -> bool) -> bool {
-        let sockets = netlink::unix_sockets().unwrap();
+        let sockets = sock_diag::unix_sockets().unwrap();
         file.is_of(own_thread(), &sockets, own).unwrap()
     }
 

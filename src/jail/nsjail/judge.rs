@@ -26,8 +26,8 @@ use crate::jail::notify::request::{self, Request, Settled};
 use crate::jail::notify::unix_sockets::{SocketFile, say_shut};
 use crate::sys::call_filter::Rules;
 use crate::sys::credentials::Credentials;
-use crate::sys::netlink::{self, UnixSockets};
 use crate::sys::notify::{self, Answer, Listener, Notification};
+use crate::sys::sock_diag::{self, UnixSockets};
 use crate::sys::stand_in;
 
 /// Threads that answer, at most: each connection of a socket that blocks takes one while it is made.
@@ -179,7 +179,7 @@ impl Judge {
     fn is_jails(&self, thread: i32, file: &SocketFile) -> io::Result<bool> {
         let jails = self.jails.lock().unwrap_or_else(PoisonError::into_inner);
         let jails = jails.named()?;
-        let all = [jails.as_slice(), &netlink::unix_sockets()?].concat();
+        let all = [jails.as_slice(), &sock_diag::unix_sockets()?].concat();
         file.is_of(thread, &all, |one| jails.contains(one))
     }
 }
