@@ -74,7 +74,8 @@ pub(crate) fn needs() -> Needs {
     let python = test_support::command::run(20, &["/usr/bin/python3", "-c", script]);
     missing.extend((python.code != 0).then_some("Python's aiohttp, grpc, pip and requests"));
     missing.extend((!Path::new("/usr/lib/postgresql").exists()).then_some("postgresql"));
-    missing.extend((!musl().is_dir()).then_some("Rust for musl"));
+    let musl = is_there(&"musl-gcc") || musl().is_dir();
+    missing.extend((!musl).then_some("musl-gcc"));
     let missing = missing.join(", ");
     let there = if missing.is_empty() {
         Ok(())
@@ -142,15 +143,16 @@ fn build(folder: &Path) {
     let get = "tests/support/https/get.go";
     build_go_program(get, &folder.join("go-static"));
     let target = product().ancestors().nth(2).unwrap().join("tmp/go");
-    let script = "set -e; from=$1 to=$2 cache=$3 get=$4
+    let script = "set -e; from=$1 to=$2 cache=$3 get=$4 musl=$5
         cp \"$from\"/* \"$to\"/
         GO111MODULE=off GOFLAGS= CGO_ENABLED=1 GOCACHE=$cache go build -tags netcgo -o \"$to/go-libc\" \"$get\"
         javac -d \"$to\" \"$from\"/*.java
         cp \"$(rustc --print sysroot)/bin/cargo\" \"$to/\"
-        rustc --target \"$(uname -m)-unknown-linux-musl\" -O -o \"$to/musl\" \"$from/musl.rs\"
+        if [ -d \"$musl\" ]; then rustc --target \"$(uname -m)-unknown-linux-musl\" -O -o \"$to/musl\" \"$from/musl.rs\"
+        else musl-gcc -static -O2 -o \"$to/musl\" \"$from/musl.c\"; fi
         ssh-keygen -q -t ed25519 -N '' -f \"$to/key\"; chown 1777 \"$to/key\"";
     let get = Path::new(REPOSITORY).join(get);
-    shell(script, &[sources, folder.to_owned(), target, get]);
+    shell(script, &[sources, folder.to_owned(), target, get, musl()]);
 }
 
 /// Gives the hosts their names and their addresses of the sixth version, the user a name (ssh asks for it), and
