@@ -80,14 +80,18 @@ impl Agent {
             log::warn!("the agent can't be told yet: {} ({error})", path.display());
         }
         record.report_to(filters);
-        Ok(Self {
+        Ok(Self::new(logs, link))
+    }
+
+    fn new(logs: Channel, link: Link) -> Self {
+        Self {
             logs,
             link,
             batch: Vec::new(),
             due: None,
             lost: 0,
             lost_told: 0,
-        })
+        }
     }
 
     /// Tells it from now on. To be called when the filter has been started: it is a copy of a process

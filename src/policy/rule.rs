@@ -22,7 +22,7 @@ use super::ports::Ports;
 mod cover;
 mod words;
 
-pub use words::WordMistake;
+pub use words::{WordMistake, is_method};
 
 /// Longest text of one rule, in bytes.
 pub const MAX_RULE: usize = 8 * 1024;

@@ -51,13 +51,7 @@ pub fn select(
     };
     selection.check_keys();
     let source = selection.policy(named);
-    let mode = selection.mode();
-    let source = selection.widened(PolicySource { mode, ..source });
-    if selection.mistakes.is_empty() {
-        Ok(source)
-    } else {
-        Err(selection.mistakes)
-    }
+    selection.completed(source)
 }
 
 /// The policy that a container would be given now which was given `in_force` before, by the same
@@ -88,26 +82,14 @@ pub fn with_rules(
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
     let annotations = chosen(started);
-    let mut selection = Selection {
+    let selection = Selection {
         settings,
         annotations: &annotations,
         read,
         mistakes: Vec::new(),
     };
-    let source = PolicySource {
-        name: name.to_owned(),
-        mode: selection.mode(),
-        allow: rules.allow(),
-        deny: rules.deny(),
-        tls: rules.tls,
-        ..PolicySource::default()
-    };
-    let source = selection.widened(source);
-    if selection.mistakes.is_empty() {
-        Ok(source)
-    } else {
-        Err(selection.mistakes)
-    }
+    let source = rules.source(name.to_owned());
+    selection.completed(source)
 }
 
 /// The annotations by which a container was given its mode and its own rules.
@@ -135,6 +117,17 @@ struct Selection<'a, Read> {
 }
 
 impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
+    /// The policy with what the annotations say besides, unless there was a mistake.
+    fn completed(mut self, source: PolicySource) -> Result<PolicySource, Vec<Mistake>> {
+        let mode = self.mode();
+        let source = self.widened(PolicySource { mode, ..source });
+        if self.mistakes.is_empty() {
+            Ok(source)
+        } else {
+            Err(self.mistakes)
+        }
+    }
+
     /// A mistyped annotation must not be silent: its author believes that it does something.
     fn check_keys(&mut self) {
         let ours = self
@@ -182,12 +175,8 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
             ),
         };
         PolicySource {
-            name: name.to_string(),
-            allow: rules.allow(),
-            deny: rules.deny(),
             note,
-            tls: rules.tls,
-            ..PolicySource::default()
+            ..rules.source(name.to_string())
         }
     }
 

@@ -10,16 +10,16 @@ use crate::escape::clean;
 
 /// Which attempts are wanted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wanted {
+pub(in crate::cli) struct Wanted {
     /// Only denied ones.
-    pub(super) denied: bool,
+    pub(in crate::cli) denied: bool,
     /// Those of this time.
-    pub(super) period: Period,
+    pub(in crate::cli) period: Period,
 }
 
 impl Wanted {
     /// Whether an attempt is.
-    pub(super) fn has(&self, attempt: &RecordedAttempt) -> bool {
+    pub(in crate::cli) fn has(&self, attempt: &RecordedAttempt) -> bool {
         // Of one that is under way the last isn't known yet.
         let last = if attempt.standing == Standing::Open {
             ""

@@ -59,12 +59,6 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
     };
     let rules = parse_file(&origin, &content).map_err(|mistakes| all_of(&mistakes))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let source = PolicySource {
-        name: name.into_owned(),
-        allow: rules.allow(),
-        deny: rules.deny(),
-        tls: rules.tls,
-        ..PolicySource::default()
-    };
+    let source = rules.source(name.into_owned());
     Ok(Named { origin, source })
 }

@@ -2,7 +2,9 @@
 
 use super::change::{self, Wanted};
 use super::choice::choose;
+use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
+use crate::escape::clean;
 use crate::settings::{self, Settings, select};
 
 /// `policy reload`.
@@ -31,7 +33,7 @@ fn replaced_by(record: &SavedState) -> Option<String> {
     let file = record.changed.as_ref()?.file.as_ref()?;
     Some(format!(
         "unchanged: it has the policy of {} until policy reset, or its next start",
-        crate::escape::clean(&file.display().to_string(), 1024)
+        clean(&file.display().to_string(), MAX_TEXT)
     ))
 }
 

@@ -10,13 +10,13 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 
-use crate::audit::reader::{Directory, LineStream, RecordFiles, RecordedAttempt, Standing, Told};
+use crate::audit::reader::{Directory, LineStream, RecordFiles, RecordedAttempt, Told};
 use crate::audit::record::{Direction, Kind};
 use crate::cli::logs::choice;
 use crate::cli::logs::host::HostArguments;
-use crate::cli::logs::period::Period;
+use crate::cli::logs::period::{Period, Wanted};
 use crate::escape::clean;
-use crate::policy::rule::plain_path;
+use crate::policy::rule::{is_method, plain_path};
 use crate::policy::suggest::{Asked, Seen, Session};
 use crate::policy::{Hostname, Protocol};
 
@@ -52,9 +52,13 @@ pub(super) struct SuggestArguments {
 pub(super) fn run(arguments: &SuggestArguments) -> anyhow::Result<()> {
     let directory = Directory::new(&arguments.host.settings()?.audit_directory);
     let period = Period::read(arguments.since.as_deref(), None, SystemTime::now())?;
+    let wanted = Wanted {
+        denied: false,
+        period,
+    };
     let mut session = Session::default();
     for recorded in chosen(&directory, &arguments.containers)? {
-        read(&recorded, period, &mut session)
+        read(&recorded, wanted, &mut session)
             .with_context(|| format!("can't read the record of {}", recorded.id))?;
     }
     let suggestion = session
@@ -80,20 +84,15 @@ fn chosen(directory: &Directory, words: &[String]) -> anyhow::Result<Vec<RecordF
     Ok(found)
 }
 
-fn read(recorded: &RecordFiles, period: Period, session: &mut Session) -> io::Result<()> {
+fn read(recorded: &RecordFiles, wanted: Wanted, session: &mut Session) -> io::Result<()> {
+    // Of what goes in, no rule decides.
+    let is_out = |attempt: &RecordedAttempt| attempt.line.direction == Some(Direction::Out);
     LineStream::open(recorded)?.tell_all(|told| match told {
-        Told::Attempt(attempt) if is_wanted(&attempt, period) => add(&attempt, session),
+        Told::Attempt(attempt) if is_out(&attempt) && wanted.has(&attempt) => {
+            add(&attempt, session);
+        }
         Told::Attempt(_) | Told::Event(_) | Told::Other(_) => {}
     })
-}
-
-/// Of what goes in, no rule decides.
-fn is_wanted(attempt: &RecordedAttempt, period: Period) -> bool {
-    let last = match attempt.standing {
-        Standing::Open => "",
-        Standing::Cut | Standing::Over => &attempt.last,
-    };
-    attempt.line.direction == Some(Direction::Out) && period.has(&attempt.line.time, last)
 }
 
 fn add(attempt: &RecordedAttempt, session: &mut Session) {
@@ -131,14 +130,11 @@ fn add(attempt: &RecordedAttempt, session: &mut Session) {
         name,
         address: SocketAddr::new(address.to_canonical(), line.port.unwrap_or_default()),
         protocol,
-        method: line.method.clone().filter(|method| is_token(method)),
+        method: line
+            .method
+            .clone()
+            .filter(|method| is_method(method) && !method.contains('*')),
         path: line.path.as_deref().and_then(plain_path),
     };
     session.add(asked, seen);
-}
-
-/// Whether it can stand in a rule (RFC 9110, 5.6.2: a token).
-fn is_token(method: &str) -> bool {
-    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte);
-    !method.is_empty() && method.bytes().all(is_of_one)
 }

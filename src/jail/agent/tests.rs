@@ -13,15 +13,7 @@ fn agent(path: &Path) -> (Agent, Channel) {
         process: "p".to_owned(),
         stream: None,
     };
-    let agent = Agent {
-        logs,
-        link,
-        batch: Vec::new(),
-        due: None,
-        lost: 0,
-        lost_told: 0,
-    };
-    (agent, filters)
+    (Agent::new(logs, link), filters)
 }
 
 fn tell(filters: &Channel, lost: u64, log: &[u8]) {

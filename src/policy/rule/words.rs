@@ -194,10 +194,16 @@ fn unknown_key(key: &str) -> String {
     }
 }
 
-/// A method, in capitals (RFC 9110, 5.6.2: a token).
+/// Whether it can stand in a rule as a method (RFC 9110, 5.6.2: a token).
+#[must_use]
+pub fn is_method(text: &str) -> bool {
+    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_of_one)
+}
+
+/// A method, in capitals.
 fn method(text: &str) -> Result<String, String> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || !text.bytes().all(is_token) {
+    if !is_method(text) {
         return Err("not a method; write * or a list like GET,HEAD".to_owned());
     }
     Ok(text.to_ascii_uppercase())

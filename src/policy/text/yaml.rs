@@ -8,7 +8,7 @@ use super::mistakes::{List, Mistake, Mistakes, NEEDS_INTERCEPTION};
 use crate::escape::{excerpt, quoted};
 use crate::policy::domain::DomainPattern;
 use crate::policy::rule::Rule;
-use crate::policy::source::{Intercept, TlsSource};
+use crate::policy::source::{Intercept, PolicySource, TlsSource};
 
 /// Longest policy or configuration file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
@@ -67,6 +67,18 @@ impl RuleFile {
     #[must_use]
     pub fn deny(&self) -> Vec<String> {
         self.texts(List::Deny)
+    }
+
+    /// What a policy of this name is made from, in which nothing else is.
+    #[must_use]
+    pub fn source(self, name: String) -> PolicySource {
+        PolicySource {
+            name,
+            allow: self.allow(),
+            deny: self.deny(),
+            tls: self.tls,
+            ..PolicySource::default()
+        }
     }
 
     fn texts(&self, list: List) -> Vec<String> {
