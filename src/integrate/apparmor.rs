@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::change_plan::ChangePlan;
 use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
+use super::is_empty;
 use super::step::Step;
 use crate::apparmor::{kernel, profiles};
 use crate::sys::process;
@@ -77,7 +78,7 @@ impl AppArmor {
         if plan.file_that_names_us(configurations).is_some() {
             return Ok(());
         }
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if !is_empty(running) {
             let why = "running containers use its profiles; uninstall again once they are removed";
             plan.notes
                 .push(format!("{} is kept: {why}", path.display()));

@@ -49,13 +49,13 @@ pub struct UninstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
     /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
-    Docker(EngineArguments<DockerWords>),
+    Docker(EngineArguments<DockerWords, PurgeArgument>),
     /// Remove the runtime from containerd's configuration
     Containerd(EngineArguments<ContainerdWords, ContainerdUninstall>),
     /// Remove the runtime from podman's configuration
-    Podman(EngineArguments<PodmanWords>),
+    Podman(EngineArguments<PodmanWords, PurgeArgument>),
     /// Remove the runtime from CRI-O's configuration
-    Crio(EngineArguments<CrioWords>),
+    Crio(EngineArguments<CrioWords, PurgeArgument>),
     /// Print the commands that take a RuntimeClass, and what belongs to it, off a cluster's nodes
     Kubernetes(KubernetesRemoval),
 }
@@ -63,14 +63,24 @@ pub(super) enum UninstallEngine {
 /// The arguments after an engine's name: the engine's own, those that every engine has, and `More`,
 /// which only one of the commands has.
 #[derive(Debug, Args)]
-pub(super) struct EngineArguments<Own: Args, More: Args = ()> {
+pub(super) struct EngineArguments<Own: Args, More: Args> {
     #[command(flatten)]
     own: Own,
-    /// Show what would be done, without changing anything
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    telling: Telling,
     #[command(flatten)]
     more: More,
+}
+
+/// Whether it is done, and how that is told.
+#[derive(Debug, Args)]
+pub(super) struct Telling {
+    /// Show what would be done, without changing anything
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print it as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -80,9 +90,18 @@ pub(super) struct PolicyArgument {
     pub(super) policy: PolicyName,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct PurgeArgument {
+    /// Remove policies, settings and records, too; refused while containers need them
+    #[arg(long)]
+    pub(super) purge: bool,
+}
+
 /// What only `uninstall containerd` takes.
 #[derive(Debug, Args)]
 pub(super) struct ContainerdUninstall {
+    #[command(flatten)]
+    pub(super) purge: PurgeArgument,
     /// Also while containers run, which can be neither restarted nor entered then
     #[arg(long)]
     pub(super) force: bool,
@@ -96,12 +115,16 @@ pub(super) struct DockerInstall {
     /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
+    /// Make it the runtime of all containers for which none is named
+    #[arg(long)]
+    set_as_default: bool,
 }
 
 impl DockerInstall {
     pub(super) fn applied_to(&self, mut target: InstallTarget) -> InstallTarget {
         if let Engine::Docker(docker) = &mut target.engine {
             docker.restart = self.restart;
+            docker.as_default = self.set_as_default;
         }
         target
     }
@@ -199,9 +222,9 @@ pub(in crate::cli) struct InstallTarget {
 }
 
 impl<Own: Args + Into<InstallTarget>, More: Args> EngineArguments<Own, More> {
-    /// The target, whether it is a dry run, and the rest.
-    pub(super) fn meant(self) -> (InstallTarget, bool, More) {
-        (self.own.into(), self.dry_run, self.more)
+    /// The target, how it is told, and the rest.
+    pub(super) fn meant(self) -> (InstallTarget, Telling, More) {
+        (self.own.into(), self.telling, self.more)
     }
 }
 
