@@ -35,6 +35,7 @@ pub use self::purge::purge;
 use self::runtime_name::RuntimeName;
 use crate::dockerd;
 use crate::policy::PolicyName;
+use crate::sys::file;
 
 /// What belongs to this program on this host.
 #[derive(Debug)]
@@ -140,16 +141,11 @@ pub fn uninstall(
         apparmor.remove(&ours.running, &configurations, &mut plan)?;
     }
     let last = !plan.steps.is_empty() && plan.file_that_names_us(&configurations).is_none();
-    if last && is_empty(&ours.running) {
+    if last && file::is_empty(&ours.running) {
         plan.remove_first_policies(&ours.policies);
     }
     plan.name_users();
     Ok(plan)
-}
-
-/// Whether nothing is in a directory that may be missing.
-fn is_empty(directory: &Path) -> bool {
-    !std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::change_plan::ChangePlan;
 use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
-use super::is_empty;
 use super::step::Step;
 use crate::apparmor::{kernel, profiles};
+use crate::sys::file::is_empty;
 use crate::sys::process;
 
 /// AppArmor on this host.

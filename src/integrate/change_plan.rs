@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::step::Step;
-use super::{config_file, is_empty, ownership};
+use super::{config_file, ownership};
+use crate::sys::file::is_empty;
 use crate::text::listed;
 
 /// What is to be done, in order, and what the user should know afterwards.

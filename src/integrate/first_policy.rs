@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use super::change_plan::ChangePlan;
 use super::step::Step;
 use crate::policy::PolicyName;
-use crate::settings;
 
 const TEXT: &str = include_str!("first_policy.yaml");
 
@@ -30,11 +29,12 @@ impl ChangePlan {
 
     /// Plans that no such file is left that nobody has changed, nor a folder that is empty without them.
     pub(super) fn remove_first_policies(&mut self, policies: &Path) {
-        let files = settings::policy_files(policies);
-        let unchanged: Vec<PathBuf> = files
-            .into_iter()
+        let files = std::fs::read_dir(policies).into_iter().flatten().flatten();
+        let mut unchanged: Vec<PathBuf> = files
+            .map(|file| file.path())
             .filter(|file| is_unchanged(file))
             .collect();
+        unchanged.sort();
         let mut going = unchanged.clone();
         self.steps
             .extend(unchanged.into_iter().map(|path| Step::Remove {

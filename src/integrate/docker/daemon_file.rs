@@ -11,10 +11,10 @@ use crate::dockerd::Daemon;
 use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::config_file;
 use crate::integrate::error::IntegrateError;
-use crate::integrate::is_empty;
 use crate::integrate::ownership;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
+use crate::sys::file::is_empty;
 
 /// dockerd's own word for the default runtime, with which it doesn't start beside that in its file.
 const DEFAULT_FLAG: &str = "--default-runtime";
