@@ -20,6 +20,11 @@ use crate::policy::PolicyName;
 
 /// `install ENGINE`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim install docker
+  sudo boundary-shim install containerd --dry-run
+  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0")]
 pub struct InstallArguments {
     #[command(subcommand)]
     pub(super) engine: InstallEngine,
@@ -28,19 +33,42 @@ pub struct InstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
     /// Add the runtime to dockerd's daemon.json, and reload a running dockerd
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install docker
+  sudo boundary-shim install docker --name boundary-npm --policy npm
+  sudo boundary-shim install docker --set-as-default --restart")]
     Docker(EngineArguments<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install containerd
+  sudo boundary-shim install containerd --dry-run")]
     Containerd(EngineArguments<ContainerdWords, PolicyArgument>),
     /// Add the runtime to podman's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install podman")]
     Podman(EngineArguments<PodmanWords, PolicyArgument>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install crio")]
     Crio(EngineArguments<CrioWords, PolicyArgument>),
     /// Print a RuntimeClass, DaemonSets that install on nodes and uninstall, and a sample pod
+    #[command(after_help = "\
+Examples:
+  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0 > boundary.yaml")]
     Kubernetes(KubernetesWords),
 }
 
 /// `uninstall ENGINE`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall docker
+  sudo boundary-shim uninstall docker --purge --dry-run
+  boundary-shim uninstall kubernetes")]
 pub struct UninstallArguments {
     #[command(subcommand)]
     pub(super) engine: UninstallEngine,
@@ -49,14 +77,30 @@ pub struct UninstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
     /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall docker
+  sudo boundary-shim uninstall docker --purge")]
     Docker(EngineArguments<DockerWords, PurgeArgument>),
     /// Remove the runtime from containerd's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall containerd")]
     Containerd(EngineArguments<ContainerdWords, ContainerdUninstall>),
     /// Remove the runtime from podman's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall podman")]
     Podman(EngineArguments<PodmanWords, PurgeArgument>),
     /// Remove the runtime from CRI-O's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall crio")]
     Crio(EngineArguments<CrioWords, PurgeArgument>),
     /// Print the commands that take a RuntimeClass, and what belongs to it, off a cluster's nodes
+    #[command(after_help = "\
+Examples:
+  boundary-shim uninstall kubernetes > uninstall.sh")]
     Kubernetes(KubernetesRemoval),
 }
 
@@ -115,7 +159,7 @@ pub(super) struct DockerInstall {
     /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
-    /// Make it the runtime of all containers for which none is named
+    /// Make it Docker's default: the runtime of all containers for which none is named
     #[arg(long)]
     set_as_default: bool,
 }
