@@ -242,6 +242,24 @@ pub(crate) const SHOWN: &[Shown] = &[
         &["kubectl"],
     ),
     elsewhere(
+        KUBERNETES,
+        "kubectl --namespace kube-system create configmap boundary-shim --from-file=policies/ --dry-run=client --output=yaml | kubectl apply -f -",
+        "scripts/kubernetes-live.sh",
+        &["kube create configmap boundary-shim --namespace kube-system --from-file="],
+    ),
+    elsewhere(
+        KUBERNETES,
+        "kubectl label namespace NAMESPACE policy.boundary-shim/npm=allowed",
+        "scripts/kubernetes-live.sh",
+        &["kube label namespace chooses policy.boundary-shim/services=allowed"],
+    ),
+    elsewhere(
+        KUBERNETES,
+        "kubectl label namespace NAMESPACE mode.boundary-shim/observe=allowed",
+        "scripts/kubernetes-e2e",
+        &["mode.boundary-shim/observe=allowed"],
+    ),
+    elsewhere(
         CODER,
         "ln -s boundary-shim /usr/local/bin/boundary",
         "tests/jail/boundary.rs",
