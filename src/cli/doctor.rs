@@ -1,27 +1,42 @@
-//! `doctor`: whether this host meets the runtime's requirements, and what to do if it doesn't.
+//! `doctor`: what of this program works here, whether this host meets the runtime's requirements, and
+//! what to do if it doesn't.
 //!
-//! Owns the output. `look` collects facts by trying things out; `findings` judges them.
+//! Owns the words and the exit code. `look` collects facts by trying things out; `findings`, `ways` and
+//! `place` judge them; `report` is what is printed.
 //!
 //! Invariant: a line that needs action looks different from one that doesn't. Whoever runs this
 //! wants to know why a container doesn't start.
 
+mod facts;
 mod findings;
 mod look;
+mod place;
+mod process;
+mod report;
+mod ways;
 
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 
 use super::install::ContainerdWords;
-use findings::{Finding, Severity, findings};
 
 /// `doctor`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 1 if something would fail (FAIL), otherwise 0. In a container, and for others than root, that is \
+                        where no way works.\n\
+                        Marks: ok (as it has to be), is (a fact), note (worth knowing), FAIL; of ways: ok, no, and ? where only \
+                        the host or root can tell."
+)]
 pub struct DoctorArguments {
     /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
     engine: Option<DoctorEngine>,
 }
@@ -32,7 +47,7 @@ enum DoctorEngine {
     Containerd(ContainerdWords),
 }
 
-/// Reports on the host.
+/// Reports on this place and its host.
 ///
 /// # Errors
 /// Something would fail; every problem has been printed.
@@ -40,29 +55,15 @@ pub fn run(arguments: DoctorArguments) -> anyhow::Result<()> {
     let only = arguments
         .engine
         .map(|DoctorEngine::Containerd(words)| words.into());
-    let found = findings(&look::look(arguments.config.as_deref(), only)?);
+    let report = findings::report(&look::look(arguments.config.as_deref(), only)?);
     let mut out = io::stdout().lock();
-    found
-        .iter()
-        .try_for_each(|finding| tell(&mut out, finding))?;
-    let broken = found
-        .iter()
-        .filter(|finding| finding.severity == Severity::Broken)
-        .count();
+    if arguments.json {
+        report.write_json(&mut out)?;
+    } else {
+        report.write_text(&mut out)?;
+    }
+    let broken = report.broken();
     let problems = if broken == 1 { "problem" } else { "problems" };
     ensure!(broken == 0, "{broken} {problems} found");
     Ok(())
-}
-
-fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    let mark = match finding.severity {
-        Severity::Fine => "ok  ",
-        Severity::Note => "note",
-        Severity::Broken => "FAIL",
-    };
-    writeln!(out, "{mark}  {}", finding.what)?;
-    finding
-        .remarks
-        .iter()
-        .try_for_each(|remark| writeln!(out, "      {remark}"))
 }
