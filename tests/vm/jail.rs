@@ -5,6 +5,7 @@
 //! behind it may want to trace anything.
 
 use test_support::command::Answer;
+use test_support::jail_doctor::{self, Said};
 use test_support::jail_rows::{self, Caller, Outcome, Row, Setting};
 
 use crate::Test;
@@ -36,11 +37,14 @@ fn containers(machine: &Machine) {
 }
 
 fn each_type(row: &Row, caller: Caller, run: impl Fn(&str) -> Answer) {
-    for jail_type in jail_rows::TYPES {
+    let doctor = Said::of(&run(jail_doctor::SCRIPT));
+    for jail_type in jail_doctor::TYPES {
         let outcome = row.outcome(jail_type);
         if outcome != Outcome::NotMeant {
             let answer = run(&row.script(jail_type));
-            outcome.must_be(&answer, &format!("{}, {caller:?}, {jail_type}", row.place));
+            let what = format!("{}, {caller:?}, {jail_type}", row.place);
+            outcome.must_be(&answer, &what);
+            doctor.must_agree(row, jail_type, &answer, &what);
         }
     }
 }

@@ -17,10 +17,11 @@ pub(super) fn tried() -> Vec<JailTrial> {
     JailKind::ALL.into_iter().map(trial).collect()
 }
 
-/// The command is this program, which there is wherever this runs.
+/// The command is this program, which there is wherever this runs, with words that it doesn't take for a
+/// runtime's under any name.
 fn attempt(jail: JailKind) -> Result<Vec<String>, String> {
     let before: &[&str] = &["jail"];
-    let after: &[&str] = &["--", "/proc/self/exe", "help"];
+    let after: &[&str] = &["--", "/proc/self/exe", "doctor", "--help"];
     let arguments = [before, jail.options(), after].concat();
     let (worked, said) = process::run_ourselves(&arguments, PATIENCE)
         .map_err(|error| format!("it can't be tried: {error}"))?;

@@ -1,0 +1,83 @@
+//! What `boundary-shim doctor` says of the types of jail, held against what then happens in the same
+//! place.
+
+use serde_json::Value;
+
+use crate::command::Answer;
+use crate::jail_rows::Row;
+
+/// A shell's command that asks it.
+pub const SCRIPT: &str = "boundary-shim doctor --json";
+
+/// The types that it is asked about.
+pub const TYPES: [&str; 3] = ["nsjail", "notify", "landjail"];
+
+/// What it said.
+#[derive(Debug)]
+pub struct Said(Value);
+
+impl Said {
+    /// Reads the answer to [`SCRIPT`].
+    #[track_caller]
+    pub fn of(answer: &Answer) -> Self {
+        let said: Value = serde_json::from_str(&answer.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+        assert_eq!(
+            said["healthy"].as_bool(),
+            Some(answer.code == 0),
+            "{answer:?}"
+        );
+        Self(said)
+    }
+
+    /// The kind of container that it takes itself to be in.
+    pub fn container(&self) -> Option<&str> {
+        self.0["container"].as_str()
+    }
+
+    /// Whether it finds no fault.
+    pub fn is_healthy(&self) -> bool {
+        self.0["healthy"] == true
+    }
+
+    /// Whether it has a way that works.
+    pub fn has_a_way(&self) -> bool {
+        let ways = self.0["ways"].as_array().expect("ways");
+        ways.iter().any(|way| way["works"] == true)
+    }
+
+    /// Panics unless this is what came of a row's script for a type: in the very words of the jail,
+    /// where it refused.
+    #[track_caller]
+    pub fn must_agree(&self, row: &Row, jail_type: &str, answer: &Answer, what: &str) {
+        let way = self.way(row, jail_type);
+        if answer.stdout == "200 403" {
+            assert_eq!(way["works"], true, "{what}: {way}");
+            return;
+        }
+        assert_eq!(way["works"], false, "{what}: {way}: {answer:?}");
+        let why = way["why"].as_str().expect("why");
+        let last = answer.stderr.lines().next_back();
+        assert_eq!(last, Some(&*format!("boundary-shim: {why}")), "{what}");
+    }
+
+    /// The first of what it would have `docker run` be told, for a row's type that doesn't work.
+    pub fn docker_line(&self, row: &Row, jail_type: &str) -> Option<String> {
+        let fixes = self.way(row, jail_type)["fixes"].as_array()?.clone();
+        let mut lines = fixes.iter().filter(|fix| fix["for"] == "docker");
+        Some(lines.next()?["line"].as_str()?.to_owned())
+    }
+
+    fn way(&self, row: &Row, jail_type: &str) -> &Value {
+        let alone = row.options == ["--no-user-namespace"];
+        let name = match jail_type {
+            "nsjail" if alone => "nsjail-no-user-namespace",
+            other => other,
+        };
+        let ways = self.0["ways"].as_array().expect("ways");
+        let mut named = ways.iter().filter(|way| way["name"] == name);
+        named
+            .next()
+            .unwrap_or_else(|| panic!("no way {name}: {}", self.0))
+    }
+}
