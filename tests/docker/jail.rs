@@ -59,7 +59,7 @@ fn rows(bed: &Bed) {
     assert!(run > 0, "no row is of a container");
 }
 
-/// Line by line, where one that helps shows the next: each row that refuses is made one that works.
+/// Each row that refuses is made one that works.
 fn mended(bed: &Bed) {
     let file = bed.path(&unique("profile"));
     let file = file.to_str().unwrap();
@@ -78,17 +78,7 @@ fn mended(bed: &Bed) {
                 let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
                 bed.run_with(container.runtime, &flags, script)
             };
-            let mut said = Vec::new();
-            while run_it(&flags, &row.script("nsjail")).stdout != "200 403" {
-                let doctor = Said::of(&run_it(&flags, jail_doctor::SCRIPT));
-                let line = doctor.docker_line(row, "nsjail");
-                let line = line.unwrap_or_else(|| panic!("no line after {said:?}: {doctor:?}"));
-                assert!(!said.contains(&line), "{line} doesn't help: {doctor:?}");
-                let words = line.split(' ');
-                flags.extend(words.map(|word| word.replace("boundary.json", file)));
-                said.push(line);
-            }
-            mended += said.len();
+            mended += Said::followed(row, flags, file, run_it).len();
         }
     }
     assert!(mended > 0, "no row is to be mended");

@@ -19,19 +19,28 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn containers(machine: &Machine) {
+    let profile = "/root/nsjail.json";
     machine
-        .run("boundary-shim gen-seccomp --output /root/nsjail.json")
+        .run(&format!("boundary-shim gen-seccomp --output {profile}"))
         .must_succeed();
     for row in jail_rows::ROWS {
         let Setting::ConfinedContainer(container) = row.setting else {
             continue;
         };
         for caller in row.callers {
-            let flags = container.flags_for(*caller, "/root/nsjail.json").join(" ");
+            let flags = container.flags_for(*caller, profile).join(" ");
             let program = "-v /usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro";
-            each_type(row, *caller, |script| {
+            let run_with = |flags: &str, script: &str| {
                 machine.container(container.runtime, &format!("{program} {flags}"), script)
-            });
+            };
+            each_type(row, *caller, |script| run_with(&flags, script));
+            if let Outcome::Refuses { .. } = row.nsjail {
+                let flags = container.flags_for(*caller, profile);
+                let lines = Said::followed(row, flags, profile, |flags, script| {
+                    run_with(&flags.join(" "), script)
+                });
+                assert_eq!(lines, ["--security-opt apparmor=boundary-default"]);
+            }
         }
     }
 }

@@ -62,10 +62,33 @@ impl Said {
     }
 
     /// The first of what it would have `docker run` be told, for a row's type that doesn't work.
-    pub fn docker_line(&self, row: &Row, jail_type: &str) -> Option<String> {
+    fn docker_line(&self, row: &Row, jail_type: &str) -> Option<String> {
         let fixes = self.way(row, jail_type)["fixes"].as_array()?.clone();
         let mut lines = fixes.iter().filter(|fix| fix["for"] == "docker");
         Some(lines.next()?["line"].as_str()?.to_owned())
+    }
+
+    /// Follows what it says for `docker run`, line by line, as one that helps shows the next, until a row
+    /// that refuses `nsjail` has one that works. Gives the lines. `flags`: the row's; `profile`: where a
+    /// profile of gen-seccomp is; `run`: runs a script in a container with these flags.
+    #[track_caller]
+    pub fn followed(
+        row: &Row,
+        mut flags: Vec<String>,
+        profile: &str,
+        run: impl Fn(&[String], &str) -> Answer,
+    ) -> Vec<String> {
+        let mut said = Vec::new();
+        while run(&flags, &row.script("nsjail")).stdout != "200 403" {
+            let doctor = Self::of(&run(&flags, SCRIPT));
+            let line = doctor.docker_line(row, "nsjail");
+            let line = line.unwrap_or_else(|| panic!("no line after {said:?}: {doctor:?}"));
+            assert!(!said.contains(&line), "{line} doesn't help: {doctor:?}");
+            let words = line.split(' ');
+            flags.extend(words.map(|word| word.replace("boundary.json", profile)));
+            said.push(line);
+        }
+        said
     }
 
     fn way(&self, row: &Row, jail_type: &str) -> &Value {
