@@ -24,12 +24,16 @@ use super::install::ContainerdWords;
 
 /// `doctor`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit code: 1 if something would fail (FAIL), otherwise 0. In a container, and for others than root, that is \
-                        where no way works.\n\
-                        Marks: ok (as it has to be), is (a fact), note (worth knowing), FAIL; of ways: ok, no, and ? where only \
-                        the host or root can tell."
-)]
+#[command(after_help = "\
+Exit status: 1 if something would fail (FAIL); in a container, and for others than root, only if no way works.
+Marks: ok    as it has to be          is    a fact
+       note  worth knowing            FAIL  to be mended
+       no    a way that doesn't work  ?     one that only the host, or root, can tell of
+
+Examples:
+  sudo boundary-shim doctor
+  boundary-shim doctor --json
+  sudo boundary-shim doctor containerd")]
 pub struct DoctorArguments {
     /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
@@ -44,6 +48,9 @@ pub struct DoctorArguments {
 #[derive(Debug, Subcommand)]
 enum DoctorEngine {
     /// Check this host for containerd alone: that it runs with the runtime is then a requirement
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim doctor containerd --name boundary-npm")]
     Containerd(ContainerdWords),
 }
 
