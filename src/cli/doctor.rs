@@ -1,14 +1,16 @@
 //! `doctor`: what of this program works here, whether this host meets the runtime's requirements, and
 //! what to do if it doesn't.
 //!
-//! Owns the words and the exit code. `look` collects facts by trying things out; `findings`, `ways` and
-//! `place` judge them; `report` is what is printed.
+//! Owns the words and the exit code. `look` collects facts by trying things out; `host`, `process`, `place`
+//! and `ways` judge them; `report` is what is printed.
 //!
 //! Invariant: a line that needs action looks different from one that doesn't. Whoever runs this
 //! wants to know why a container doesn't start.
 
 mod facts;
+mod finding;
 mod findings;
+mod host;
 mod look;
 mod place;
 mod process;

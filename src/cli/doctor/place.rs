@@ -4,7 +4,7 @@
 //! Pure: [`Traces`] are what was found, and nothing in them is believed where a container could have
 //! brought it along: its image's os-release says nothing of the node.
 
-use super::report::Finding;
+use super::finding::Finding;
 
 /// What tells where this runs.
 #[derive(Debug, Clone, Default)]

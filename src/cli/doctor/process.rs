@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::report::Finding;
+use super::finding::Finding;
 
 /// Facts about this process and its kernel.
 #[derive(Debug, Clone, Serialize)]

@@ -1,66 +1,11 @@
-//! What is reported: findings, and ways of running a command or a container filtered; as text and as
-//! JSON. The names in here are what `--json` prints: scripts go by them.
+//! What is reported: findings, and the ways of running something filtered; as text and as JSON. The names in here are what `--json` prints: scripts go by them.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::finding::{Finding, Severity};
 use super::process::ProcessFacts;
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Severity {
-    /// As it has to be.
-    Fine,
-    /// Neither good nor bad.
-    Fact,
-    /// Nothing fails, but it is worth knowing.
-    Note,
-    /// Something would fail.
-    Broken,
-}
-
-/// One line of the report.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    pub(super) severity: Severity,
-    pub(super) what: String,
-    /// What helps, or what else is worth knowing.
-    pub(super) remarks: Vec<String>,
-}
-
-impl Finding {
-    pub(super) fn fine(what: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Fine,
-            what: what.into(),
-            remarks: Vec::new(),
-        }
-    }
-
-    pub(super) fn fact(what: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Fact,
-            ..Self::fine(what)
-        }
-    }
-
-    pub(super) fn note(what: impl Into<String>, remark: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Note,
-            what: what.into(),
-            remarks: vec![remark.into()],
-        }
-    }
-
-    pub(super) fn broken(what: impl Into<String>, remark: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Broken,
-            ..Self::note(what, remark)
-        }
-    }
-}
 
 /// One way of running something filtered, and whether it works here.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -134,8 +79,7 @@ impl Report {
     /// How many findings are broken.
     pub(super) fn broken(&self) -> usize {
         let all = self.findings.iter();
-        all.filter(|finding| finding.severity == Severity::Broken)
-            .count()
+        all.filter(|finding| finding.is_broken()).count()
     }
 
     /// As one JSON object, in a line.

@@ -5,7 +5,7 @@
 //! they become lines to type, for whoever can.
 
 use super::facts::{HereFacts, JailKind, JailTrial};
-use super::findings::HostFindings;
+use super::host::HostFindings;
 use super::place::{ContainerKind, Place, Platform};
 use super::process::ProcessFacts;
 use super::report::{Audience, Fix, Way};
@@ -242,26 +242,25 @@ fn security(place: &Place, process: &ProcessFacts) -> Lines {
         let allowed = format!("allow user_namespace {{ create }} in SELinux's policy for {label}");
         return vec![(Audience::Host, allowed)];
     }
-    let in_docker = place.has(Audience::Docker).then(|| {
-        [
-            // It loads the profile.
-            (Audience::Host, "boundary-shim install docker"),
-            (Audience::Docker, "--security-opt apparmor=boundary-default"),
-            (Audience::Docker, "--runtime=boundary"),
-        ]
-    });
-    let in_pod = place.has(Audience::Pod).then(|| {
-        [
-            (Audience::Host, "boundary-shim install containerd"),
-            (
-                Audience::Pod,
-                "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: boundary-default}}",
-            ),
-        ]
-    });
-    let in_docker = in_docker.into_iter().flatten();
-    let all = in_docker.chain(in_pod.into_iter().flatten());
-    all.map(|(whom, line)| (whom, line.to_owned())).collect()
+    // To install loads the profile.
+    let in_docker = [
+        (Audience::Host, "boundary-shim install docker"),
+        (Audience::Docker, "--security-opt apparmor=boundary-default"),
+        (Audience::Docker, "--runtime=boundary"),
+    ];
+    let in_pod = [
+        (Audience::Host, "boundary-shim install containerd"),
+        (
+            Audience::Pod,
+            "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: boundary-default}}",
+        ),
+    ];
+    let given = |whom, lines| Vec::from_iter(place.has(whom).then_some(lines));
+    let in_docker = given(Audience::Docker, &in_docker[..]);
+    let all = in_docker.into_iter().chain(given(Audience::Pod, &in_pod));
+    all.flatten()
+        .map(|(whom, line)| (*whom, (*line).to_owned()))
+        .collect()
 }
 
 fn namespaces(process: &ProcessFacts) -> Lines {

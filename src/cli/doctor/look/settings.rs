@@ -61,7 +61,9 @@ fn space(directory: &Path) -> Option<u64> {
 
 fn existing(directory: &Path) -> &Path {
     let mut above = directory.ancestors();
-    above.find(|path| path.exists()).unwrap_or(Path::new("/"))
+    above
+        .find(|path| path.exists())
+        .unwrap_or_else(|| Path::new("/"))
 }
 
 #[cfg(test)]

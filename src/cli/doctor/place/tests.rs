@@ -1,3 +1,5 @@
+//! What is recognised, by what the platforms really show.
+
 use super::*;
 
 /// What the kernels of these platforms say of themselves.

@@ -1,3 +1,5 @@
+//! What mends a way, for whom.
+
 use std::collections::BTreeMap;
 
 use super::*;

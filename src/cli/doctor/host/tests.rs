@@ -1,3 +1,5 @@
+//! Each fact that would keep a container from starting is told of, and what helps.
+
 use super::*;
 use crate::apparmor::Denied;
 use crate::cli::doctor::facts::{DockerdFacts, EngineFacts, SettingsFacts};
@@ -209,21 +211,4 @@ fn without_root_nothing_about_containers_fails() {
     facts.gateway = Err("EPERM".into());
     assert!(broken(&facts).is_empty());
     assert!(judged(&facts)[0].remarks[0].contains("sudo"));
-}
-
-#[test]
-fn where_no_way_works_that_is_a_problem_and_only_once() {
-    let way = |works| Way {
-        name: "notify",
-        command: "",
-        works,
-        why: None,
-        warnings: Vec::new(),
-        fixes: Vec::new(),
-    };
-    let broken = |ways: &[Way], findings: &[Finding]| nothing_works(ways, findings).is_some();
-    assert!(broken(&[way(None), way(Some(false))], &[]));
-    assert!(!broken(&[way(Some(false)), way(Some(true))], &[]));
-    assert!(!broken(&[way(Some(false))], &[Finding::broken("x", "y")]));
-    assert!(!broken(&[], &[]), "one engine was asked about");
 }

@@ -1,5 +1,7 @@
+//! Engines: installed or not, begun too early, with another runtime than ours.
+
 use super::*;
-use crate::cli::doctor::findings::tests::{healthy, installed};
+use crate::cli::doctor::host::tests::{healthy, installed};
 
 #[test]
 fn an_engines_runtime_that_is_not_used_is_named() {

@@ -2,7 +2,7 @@
 
 use crate::apparmor::{Denied, is_engine_default};
 use crate::cli::doctor::facts::HostFacts;
-use crate::cli::doctor::report::Finding;
+use crate::cli::doctor::finding::Finding;
 use crate::host::Host;
 use crate::settings::UserNamespace;
 
@@ -114,7 +114,7 @@ fn profile(name: &str, denied: Option<Denied>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::doctor::report::Severity;
+    use crate::cli::doctor::finding::Severity;
 
     #[test]
     fn few_neighbours_are_a_note_that_says_for_how_many_containers_they_are_enough() {

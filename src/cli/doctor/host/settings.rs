@@ -1,7 +1,7 @@
 //! The host's configuration, its policies, and where records go.
 
 use crate::cli::doctor::facts::SettingsFacts;
-use crate::cli::doctor::report::Finding;
+use crate::cli::doctor::finding::Finding;
 
 /// A record grows by this much before it is of any use to think about space.
 const LITTLE: u64 = 256 << 20;

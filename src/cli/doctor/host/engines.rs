@@ -1,7 +1,7 @@
 //! The engines: whether they offer the runtime, and go by what is in their files.
 
 use crate::cli::doctor::facts::{DockerdFacts, EngineFacts, HostFacts, RuntimeFacts};
-use crate::cli::doctor::report::{Finding, Severity};
+use crate::cli::doctor::finding::{Finding, Severity};
 use crate::integrate::containerd::RunningConfig;
 
 pub(super) fn all(facts: &HostFacts) -> Vec<Finding> {
