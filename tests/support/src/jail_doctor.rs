@@ -78,17 +78,23 @@ impl Said {
         profile: &str,
         run: impl Fn(&[String], &str) -> Answer,
     ) -> Vec<String> {
-        let mut said = Vec::new();
-        while run(&flags, &row.script("nsjail")).stdout != "200 403" {
+        let mut said: Vec<String> = Vec::new();
+        loop {
+            let answer = run(&flags, &row.script("nsjail"));
+            if answer.stdout == "200 403" {
+                return said;
+            }
             let doctor = Self::of(&run(&flags, SCRIPT));
-            let line = doctor.docker_line(row, "nsjail");
-            let line = line.unwrap_or_else(|| panic!("no line after {said:?}: {doctor:?}"));
-            assert!(!said.contains(&line), "{line} doesn't help: {doctor:?}");
+            let what = format!("{}, after {said:?}", row.place);
+            doctor.must_agree(row, "nsjail", &answer, &what);
+            let line = doctor
+                .docker_line(row, "nsjail")
+                .unwrap_or_else(|| panic!("{what}: no line: {answer:?}"));
+            assert!(!said.contains(&line), "{what}: no help: {answer:?}");
             let words = line.split(' ');
             flags.extend(words.map(|word| word.replace("boundary.json", profile)));
             said.push(line);
         }
-        said
     }
 
     fn way(&self, row: &Row, jail_type: &str) -> &Value {
