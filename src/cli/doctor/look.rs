@@ -13,7 +13,6 @@ mod settings;
 mod traces;
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -26,6 +25,7 @@ use crate::container::state;
 use crate::host::Host;
 use crate::runtime::runtimes::RealRuntime;
 use crate::seccomp::tier::Tier;
+use crate::sys::exec;
 use crate::sys::process::Trial;
 
 /// Looks at this process and this host, or at what one engine needs: that is asked about often, and by
@@ -89,22 +89,11 @@ fn gateways() -> GatewayFacts {
         .iter()
         .filter(|record| record.is_kept())
         .filter_map(|record| record.proxy);
-    let older = keepers.filter(|keeper| was_replaced(keeper.pid) == Some(true));
+    let older = keepers.filter(|keeper| exec::was_replaced(keeper.pid) == Some(true));
     GatewayFacts {
         lost: lost.count(),
         older: older.count(),
     }
-}
-
-/// Whether a process runs a file that isn't any more where it was; none where that can't be seen.
-fn was_replaced(pid: i32) -> Option<bool> {
-    let link = format!("/proc/{pid}/exe");
-    let runs = std::fs::metadata(&link).ok()?;
-    // Where there is none any more, the kernel writes so behind its name, and that is no file's.
-    let now = std::fs::metadata(std::fs::read_link(&link).ok()?);
-    Some(now.map_or(true, |now| {
-        (now.dev(), now.ino()) != (runs.dev(), runs.ino())
-    }))
 }
 
 /// Those that processes are in, without this one's own.

@@ -80,7 +80,7 @@ pub(super) fn neighbours([v4, v6]: [u64; 2], networks: u64) -> Finding {
     const USUAL: u64 = 1024;
     let containers = (v4 / OF_A_CONTAINER[0]).min(v6 / OF_A_CONTAINER[1]);
     let what = format!(
-        "neighbours: the kernel learns {v4} in IPv4 and {v6} in IPv6, enough for {containers} containers on a bridge; there are {networks}"
+        "neighbours: the kernel learns {v4} in IPv4 and {v6} in IPv6, enough for {containers} containers on a bridge; networks beside the host's: {networks}"
     );
     if v4.min(v6) >= USUAL && networks < containers {
         Finding::fine(what)
