@@ -134,7 +134,8 @@ impl Place {
         match whom {
             _ if on(Platform::Fargate) || on(Platform::EksAuto) => false,
             Audience::Shell => self.container.is_none(),
-            Audience::Host => !on(Platform::Bottlerocket),
+            // Nobody has a shell there.
+            Audience::Host => !on(Platform::Bottlerocket) && !on(Platform::Talos),
             Audience::Bottlerocket => on(Platform::Bottlerocket),
             Audience::Docker => {
                 unmarked
@@ -203,7 +204,7 @@ fn added_capabilities(list: &str) -> String {
     format!("securityContext: {{capabilities: {{add: [{list}]}}}}")
 }
 
-/// The profile's file, where Docker and where the kubelet look for it.
+/// The profile's file, where Docker and where the kubelet look for it: a node has to be given one.
 fn seccomp(place: &Place) -> Lines {
     let profile = |form: &str, file: &str| {
         let line = format!("boundary-shim gen-seccomp{form} --output {file}");
@@ -219,7 +220,7 @@ fn seccomp(place: &Place) -> Lines {
             (Audience::Docker, "--runtime=boundary".to_owned()),
         ]
     });
-    let in_pod = place.has(Audience::Pod).then(|| {
+    let in_pod = (place.has(Audience::Pod) && place.has(Audience::Host)).then(|| {
         [
             profile(" --format oci", "/var/lib/kubelet/seccomp/boundary.json"),
             (
@@ -255,7 +256,8 @@ fn security(place: &Place, process: &ProcessFacts) -> Lines {
             "securityContext: {appArmorProfile: {type: Localhost, localhostProfile: boundary-default}}",
         ),
     ];
-    let given = |whom, lines| Vec::from_iter(place.has(whom).then_some(lines));
+    let can = |whom| place.has(whom) && place.has(Audience::Host);
+    let given = |whom, lines| Vec::from_iter(can(whom).then_some(lines));
     let in_docker = given(Audience::Docker, &in_docker[..]);
     let all = in_docker.into_iter().chain(given(Audience::Pod, &in_pod));
     all.flatten()

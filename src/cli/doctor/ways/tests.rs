@@ -80,6 +80,12 @@ fn a_filter_is_mended_where_the_containers_engine_takes_one() {
 fn where_nothing_can_be_added_no_line_is_given() {
     let fargate = place(Some(ContainerKind::Ecs), &[Platform::Fargate]);
     assert!(lines(SECCOMP, &fargate, &process()).is_empty());
+    // No profile can be put on such nodes.
+    for platform in [Platform::Bottlerocket, Platform::Talos] {
+        let pod = place(Some(ContainerKind::Pod), &[platform]);
+        assert!(lines(SECCOMP, &pod, &process()).is_empty());
+        assert!(lines(MODULE, &pod, &process()).is_empty());
+    }
 }
 
 #[test]
