@@ -127,10 +127,11 @@ mod tests {
     fn each_is_told_by_its_own_words() {
         for one in Obstacle::ALL {
             let (why, fix) = one.why_and_fix();
-            assert_eq!(
-                Obstacle::told_in(&format!("error: x: {why}: {fix}")),
-                Some(one)
-            );
+            let said = format!("error: x: {why}: {fix}");
+            let all = Obstacle::ALL.into_iter();
+            let told = all.filter(|other| said.contains(other.why_and_fix().0));
+            assert_eq!(told.collect::<Vec<_>>(), [one]);
+            assert_eq!(Obstacle::told_in(&said), Some(one));
         }
         assert_eq!(Obstacle::told_in("the kernel refuses"), None);
     }

@@ -78,8 +78,10 @@ fn a_filter_is_mended_where_the_containers_engine_takes_one() {
 
 #[test]
 fn where_nothing_can_be_added_no_line_is_given() {
-    let fargate = place(Some(ContainerKind::Ecs), &[Platform::Fargate]);
-    assert!(lines(SECCOMP, &fargate, &process()).is_empty());
+    for kind in [ContainerKind::Ecs, ContainerKind::Pod] {
+        let fargate = place(Some(kind), &[Platform::Fargate]);
+        assert!(lines(SECCOMP, &fargate, &process()).is_empty());
+    }
     // No profile can be put on such nodes.
     for platform in [Platform::Bottlerocket, Platform::Talos] {
         let pod = place(Some(ContainerKind::Pod), &[platform]);
