@@ -6,7 +6,7 @@ use test_support::jail_doctor::{self, Said};
 use test_support::jail_rows::{self, Outcome, Setting};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("each_type_works_where_the_page_and_doctor_say", rows),
+    ("each_type_works_where_the_page_says", rows),
     ("doctors_lines_for_docker_mend_what_they_are_for", mended),
     (
         "auto_says_which_type_it_is_and_why_no_stronger_one",
