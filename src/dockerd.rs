@@ -131,6 +131,15 @@ impl Daemon {
             .collect()
     }
 
+    /// Who manages its control groups, where its command line or its file says so: `systemd`, or
+    /// `cgroupfs`.
+    #[must_use]
+    pub fn cgroup_driver(&self) -> Option<String> {
+        let flags = self.flag("--exec-opt").into_iter().map(str::to_owned);
+        let mut options = flags.chain(strings(&self.settings(), "exec-opts"));
+        options.find_map(|option| Some(option.strip_prefix("native.cgroupdriver=")?.to_owned()))
+    }
+
     /// What the word `host-gateway` stands for in `--add-host`: what it was told, else the
     /// addresses of the default bridge (moby's `setHostGatewayIP`; 20.10 takes the IPv4 one where
     /// there are both, 28 both).

@@ -19,6 +19,7 @@ pub mod netlink;
 pub mod netns;
 pub mod notify;
 mod passwd;
+pub mod probe;
 pub mod process;
 pub mod random;
 pub mod readiness;

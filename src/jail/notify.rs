@@ -40,6 +40,7 @@ use super::init::Init;
 use super::inner::{Handed, LISTENER};
 use super::jailed::{Jailed, Wanted};
 use super::nsjail::masks::Masks;
+use super::obstacle::Obstacle;
 use super::options::Type;
 use crate::jail::nsjail::restrictions::Kept;
 use crate::proxy::{Sockets, told};
@@ -171,23 +172,17 @@ fn refuse_by_yama() -> anyhow::Result<()> {
     // Where there is no such file, there is no Yama.
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     let may_trace = confine::has(Capability::CAP_SYS_PTRACE)?;
-    match yama_forbids(scope.trim_ascii(), may_trace) {
-        Some(why) => bail!("notify can't be had here, because {why}"),
-        None => Ok(()),
+    if let Some(obstacle) = yama_forbids(scope.trim_ascii(), may_trace) {
+        let (why, fix) = obstacle.why_and_fix();
+        bail!("notify can't be had here, because {why}: {fix}");
     }
+    Ok(())
 }
 
-/// Why, and what would help.
-fn yama_forbids(scope: &str, may_trace: bool) -> Option<&'static str> {
+fn yama_forbids(scope: &str, may_trace: bool) -> Option<Obstacle> {
     match scope {
-        "2" if !may_trace => Some(
-            "kernel.yama.ptrace_scope is 2, and without the capability CAP_SYS_PTRACE the command's memory can't \
-             be read: set it to 1 with sysctl, or use --jail-type nsjail",
-        ),
-        "3" => Some(
-            "kernel.yama.ptrace_scope is 3, and the command's memory can't be read: set it to 1 at boot, or use \
-             --jail-type nsjail",
-        ),
+        "2" if !may_trace => Some(Obstacle::TracingNeedsRight),
+        "3" => Some(Obstacle::NoTracing),
         _ => None,
     }
 }

@@ -20,11 +20,13 @@ use nix::sched::CloneFlags;
 use super::init::Init;
 use super::inner::{Handed, Outer, TargetSide};
 use super::jailed::{Jailed, Wanted};
+use super::obstacle::Obstacle;
 use super::options::Type;
 use super::ports;
 use crate::policy::CapturedPorts;
 use crate::proxy::Sockets;
 use crate::sys::call_filter::CallVerdict;
+use crate::sys::probe::Probe;
 use crate::sys::sock_diag::UnixSockets;
 use crate::sys::{confine, socket};
 use judge::UNIX_SOCKETS;
@@ -39,10 +41,10 @@ pub(super) fn jail(wanted: &Wanted<'_>) -> anyhow::Result<Jailed> {
     let in_user_namespace = !wanted.options.no_user_namespace;
     if !in_user_namespace {
         for needed in [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN] {
+            let (why, fix) = Obstacle::NoCapabilities.why_and_fix();
             ensure!(
                 confine::has(needed)?,
-                "--no-user-namespace needs the capabilities CAP_SYS_ADMIN and CAP_NET_ADMIN, and this process \
-                 hasn't {needed}: leave the option out, or start it with both"
+                "{why}, and this process hasn't {needed}: {fix}"
             );
         }
     }
@@ -149,25 +151,22 @@ fn refused(error: &io::Error, in_user_namespace: bool) -> String {
     } else {
         "a network namespace"
     };
-    let (why, fix) = match error.raw_os_error() {
-        Some(libc::EPERM) => (
-            "a seccomp filter denies it, as engines' default profiles do",
-            "start the container with --runtime=boundary or with a profile of boundary-shim gen-seccomp",
-        ),
-        Some(libc::EACCES) => (
-            "a security module (AppArmor, SELinux) denies it",
-            "allow userns in the profile that this process runs under",
-        ),
-        Some(libc::ENOSPC) => (
-            "user.max_user_namespaces or user.max_net_namespaces is 0 or used up",
-            "raise it with sysctl, or as root use --no-user-namespace",
-        ),
-        Some(libc::EINVAL | libc::ENOSYS) => (
-            "this kernel has none",
-            "use a kernel with CONFIG_USER_NS and CONFIG_NET_NS",
-        ),
-        _ => ("the kernel refuses", "look at its log"),
+    let obstacle = match error.raw_os_error() {
+        // The kernel's own refusal has the same number: it is told apart by a call that it refuses
+        // for another reason, if it gets to see it.
+        Some(libc::EPERM) if in_user_namespace && !Probe::Namespaces.is_denied() => {
+            Some(Obstacle::KernelSetting)
+        }
+        Some(libc::EPERM) => Some(Obstacle::Seccomp),
+        Some(libc::EACCES) => Some(Obstacle::SecurityModule),
+        Some(libc::ENOSPC) => Some(Obstacle::NamespacesUsedUp),
+        Some(libc::EINVAL | libc::ENOSYS) => Some(Obstacle::NoNamespaces),
+        _ => None,
     };
+    let (why, fix) = obstacle.map_or(
+        ("the kernel refuses", "look at its log"),
+        Obstacle::why_and_fix,
+    );
     format!("nsjail can't be had here, because {which} can't be made ({error}): {why}; {fix}")
 }
 
@@ -178,7 +177,10 @@ mod tests {
     #[test]
     fn the_errno_tells_who_denies() {
         let says = |errno| refused(&io::Error::from_raw_os_error(errno), true);
-        assert!(says(libc::EPERM).contains("gen-seccomp"));
+        // No filter denies it to this test.
+        assert!(says(libc::EPERM).contains("kernel.unprivileged_userns_clone"));
+        let alone = refused(&io::Error::from_raw_os_error(libc::EPERM), false);
+        assert!(alone.contains("gen-seccomp"));
         assert!(says(libc::EACCES).contains("AppArmor"));
         assert!(says(libc::ENOSPC).contains("user.max_user_namespaces"));
     }

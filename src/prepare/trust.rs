@@ -182,7 +182,14 @@ fn hosts(path: &Path) -> Option<(PathBuf, Vec<CertificateDer<'static>>)> {
     (!roots.is_empty()).then_some((found.path, roots))
 }
 
-/// Checks a file of `extra-ca`.
+/// Checks a file of `extra-ca`, as a container's start does.
+///
+/// # Errors
+/// Why no container would start that trusts its gateway.
+pub(crate) fn check_extra(path: &Path) -> anyhow::Result<()> {
+    extra(path).map(drop)
+}
+
 fn extra(path: &Path) -> anyhow::Result<PathBuf> {
     let told = || format!("extra-ca: {}", path.display());
     let text = settings::read_trusted(path).with_context(told)?;

@@ -263,6 +263,29 @@ pub fn try_in_child(trial: Trial, profile: Option<&str>) -> io::Result<()> {
     child.status().map(drop)
 }
 
+/// Runs this very program, as whoever called it would, and gives whether it succeeded and the first
+/// 4 KiB of what it said on standard error. Ended when that takes longer than `patience`.
+///
+/// # Errors
+/// What starting it and reading gives; `TimedOut`.
+pub fn run_ourselves(arguments: &[&str], patience: Duration) -> io::Result<(bool, String)> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("boundary-shim")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let said = read_until(stderr, patience);
+    if said.is_err() {
+        // It may have ended by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait()?;
+    Ok((status.success(), said?))
+}
+
 /// Changes the calling process's AppArmor profile (aa_change_profile(2)). Allocates nothing.
 fn confine(change: &str) -> io::Result<()> {
     // The first is Linux 5.8's; the second may be another security module's.

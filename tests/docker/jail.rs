@@ -2,10 +2,12 @@
 
 use test_support::bed::{Bed, unique};
 use test_support::harness::Test;
+use test_support::jail_doctor::{self, Said};
 use test_support::jail_rows::{self, Outcome, Setting};
 
 pub(crate) const TESTS: &[Test] = &[
     ("each_type_works_where_the_page_says", rows),
+    ("doctors_lines_for_docker_mend_what_they_are_for", mended),
     (
         "auto_says_which_type_it_is_and_why_no_stronger_one",
         automatic,
@@ -38,18 +40,48 @@ fn rows(bed: &Bed) {
                 .into_iter()
                 .chain(flags.iter().map(String::as_str))
                 .collect();
-            for jail_type in jail_rows::TYPES {
+            let run_it = |script: &str| bed.run_with(container.runtime, &flags, script);
+            let doctor = Said::of(&run_it(jail_doctor::SCRIPT));
+            assert_eq!(doctor.container(), Some("docker"));
+            assert!(doctor.is_healthy() && doctor.has_a_way(), "{doctor:?}");
+            for jail_type in jail_doctor::TYPES {
                 let what = format!("{}, as {caller:?}, {jail_type}", row.place);
                 let outcome = row.outcome(jail_type);
                 if outcome != Outcome::NotMeant {
-                    let answer = bed.run_with(container.runtime, &flags, &row.script(jail_type));
+                    let answer = run_it(&row.script(jail_type));
                     outcome.must_be(&answer, &what);
+                    doctor.must_agree(row, jail_type, &answer, &what);
                     run += 1;
                 }
             }
         }
     }
     assert!(run > 0, "no row is of a container");
+}
+
+/// Each row that refuses is made one that works.
+fn mended(bed: &Bed) {
+    let file = bed.path(&unique("profile"));
+    let file = file.to_str().unwrap();
+    bed.exec(&["boundary-shim", "gen-seccomp", "--output", file])
+        .must_succeed();
+    let mut mended = 0;
+    for row in jail_rows::ROWS {
+        let (Setting::Container(container), Outcome::Refuses { .. }) = (row.setting, row.nsjail)
+        else {
+            continue;
+        };
+        for caller in row.callers {
+            let mut flags = container.flags_for(*caller, file);
+            flags.extend(PROGRAM.map(str::to_owned));
+            let run_it = |flags: &[String], script: &str| {
+                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+                bed.run_with(container.runtime, &flags, script)
+            };
+            mended += Said::followed(row, flags, file, run_it).len();
+        }
+    }
+    assert!(mended > 0, "no row is to be mended");
 }
 
 /// In one line: the type, and what stood in a stronger one's way.

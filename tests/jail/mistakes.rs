@@ -11,6 +11,10 @@ pub(crate) const TESTS: &[test_support::harness::Test] = &[
         switched_off,
     ),
     ("a_seccomp_filter_that_denies_them_is_said_to", denied),
+    (
+        "a_chroot_that_denies_them_is_not_taken_for_a_filter",
+        in_a_chroot,
+    ),
 ];
 
 fn sentences(bed: &Bed) {
@@ -104,4 +108,17 @@ os.execv('{PROGRAM}', ['boundary-shim', 'jail', '--jail-type', 'nsjail', '--', '
     );
     assert!(answer.stderr.contains("jailed by notify"), "{answer:?}");
     assert!(answer.stderr.contains("seccomp"), "{answer:?}");
+}
+
+/// There the kernel makes no user namespace, and says so by the number that filters give.
+fn in_a_chroot(bed: &Bed) {
+    let script = format!(
+        "mkdir -p /tmp/root && mount --rbind / /tmp/root && chroot /tmp/root {PROGRAM} jail --jail-type nsjail -- echo RAN"
+    );
+    let answer = bed.exec(&["unshare", "--mount", "sh", "-c", &script]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (1, ""), "{answer:?}");
+    assert!(
+        answer.stderr.contains("this process is in a chroot") && !answer.stderr.contains("seccomp"),
+        "{answer:?}"
+    );
 }

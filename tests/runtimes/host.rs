@@ -5,7 +5,6 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -49,8 +48,6 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
         "features_and_version_are_the_real_runtimes_and_ours",
         features,
     ),
-    ("doctor_says_what_is_fine_and_what_is_not", doctor),
-    ("doctor_tries_the_services_that_a_runtime_needs", services),
     ("who_is_not_the_hosts_root_is_told_so", rootless),
     (
         "a_link_that_changes_before_the_runtime_mounts_it_opens_nothing",
@@ -207,7 +204,7 @@ fn of_crio() {
 }
 
 /// A file that can be run.
-fn write_program(path: &str, text: impl AsRef<[u8]>) {
+pub(crate) fn write_program(path: &str, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -284,65 +281,6 @@ fn features() {
         said,
         (Some(3), String::new(), "unknown command features\n".into())
     );
-}
-
-/// What `doctor` says of a test's configuration, and its exit code.
-fn examined(world: &World) -> (Option<i32>, String) {
-    let config = world.path("config.toml");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_boundary-shim"));
-    let output = command
-        .args(["doctor", "--config", &config])
-        .output()
-        .unwrap();
-    (output.status.code(), text(&output.stdout))
-}
-
-fn services() {
-    let world = World::new("");
-    let program = world.path("sysbox-runc");
-    write_program(&program, "#!/bin/sh\necho sysbox-runc 0.7.0\n");
-    world.configure(&format!("runtime = {program:?}"));
-    let sockets = ["sysmgr", "sysfs"].map(|name| format!("/run/sysbox/{name}.sock"));
-    fs::create_dir("/run/sysbox").unwrap();
-    let listeners = sockets.clone().map(|at| UnixListener::bind(at).unwrap());
-    let (code, said) = examined(&world);
-    assert!(
-        code == Some(0) && said.contains("ok    runtime: sysbox-runc"),
-        "{said}"
-    );
-    drop(listeners);
-    let (code, said) = examined(&world);
-    assert_eq!(code, Some(1), "{said}");
-    for (name, socket) in ["sysbox-mgr", "sysbox-fs"].iter().zip(&sockets) {
-        let line =
-            format!("FAIL  runtime: {name} can't be reached at {socket}: Connection refused");
-        assert!(said.contains(&line), "{said}");
-    }
-    fs::remove_dir_all("/run/sysbox").unwrap();
-}
-
-fn doctor() {
-    let world = World::new("embedded");
-    let doctor = || examined(&world);
-    let (code, said) = doctor();
-    assert_eq!(code, Some(0), "{said}");
-    for line in [
-        "ok    runtime: embedded",
-        "ok    kernel: ",
-        "ok    user namespaces: ",
-        "ok    records: ",
-    ] {
-        assert!(said.contains(line), "no «{line}» in:\n{said}");
-    }
-    fs::write(world.path("policies/typo.yaml"), "allow:\n  - domian=x\n").unwrap();
-    world.configure("runtime = \"no-such-runtime\"");
-    let (code, said) = doctor();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        said.contains("FAIL  runtime: no runtime \"no-such-runtime\""),
-        "{said}"
-    );
-    assert!(said.contains("typo.yaml:2"), "{said}");
 }
 
 /// As a user, and as podman and Docker are without root: in a user namespace of the user's own.

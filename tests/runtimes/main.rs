@@ -12,6 +12,7 @@
 )]
 
 mod bundles;
+mod doctor;
 mod execs;
 mod files;
 mod groups;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     }
     for (name, test) in host::TESTS
         .iter()
+        .chain(doctor::TESTS)
         .chain(says::TESTS)
         .chain(files::TESTS)
         .chain(starts::ONCE)

@@ -5,6 +5,7 @@
 //! behind it may want to trace anything.
 
 use test_support::command::Answer;
+use test_support::jail_doctor::{self, Said};
 use test_support::jail_rows::{self, Caller, Outcome, Row, Setting};
 
 use crate::Test;
@@ -18,29 +19,41 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn containers(machine: &Machine) {
+    let profile = "/root/nsjail.json";
     machine
-        .run("boundary-shim gen-seccomp --output /root/nsjail.json")
+        .run(&format!("boundary-shim gen-seccomp --output {profile}"))
         .must_succeed();
     for row in jail_rows::ROWS {
         let Setting::ConfinedContainer(container) = row.setting else {
             continue;
         };
         for caller in row.callers {
-            let flags = container.flags_for(*caller, "/root/nsjail.json").join(" ");
+            let flags = container.flags_for(*caller, profile).join(" ");
             let program = "-v /usr/local/bin/boundary-shim:/usr/local/bin/boundary-shim:ro";
-            each_type(row, *caller, |script| {
+            let run_with = |flags: &str, script: &str| {
                 machine.container(container.runtime, &format!("{program} {flags}"), script)
-            });
+            };
+            each_type(row, *caller, |script| run_with(&flags, script));
+            if let Outcome::Refuses { .. } = row.nsjail {
+                let flags = container.flags_for(*caller, profile);
+                let lines = Said::followed(row, flags, profile, |flags, script| {
+                    run_with(&flags.join(" "), script)
+                });
+                assert_eq!(lines, ["--security-opt apparmor=boundary-default"]);
+            }
         }
     }
 }
 
 fn each_type(row: &Row, caller: Caller, run: impl Fn(&str) -> Answer) {
-    for jail_type in jail_rows::TYPES {
+    let doctor = Said::of(&run(jail_doctor::SCRIPT));
+    for jail_type in jail_doctor::TYPES {
         let outcome = row.outcome(jail_type);
         if outcome != Outcome::NotMeant {
             let answer = run(&row.script(jail_type));
-            outcome.must_be(&answer, &format!("{}, {caller:?}, {jail_type}", row.place));
+            let what = format!("{}, {caller:?}, {jail_type}", row.place);
+            outcome.must_be(&answer, &what);
+            doctor.must_agree(row, jail_type, &answer, &what);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::filter;
 use crate::jail::inner::{LISTENER, Outer, TargetSide};
 use crate::jail::nsjail::masks::Masks;
 use crate::jail::nsjail::restrictions::{self, Kept};
+use crate::jail::obstacle::Obstacle;
 use crate::sys::call_filter::Program;
 use crate::sys::notify::{self, Listener};
 
@@ -55,7 +56,8 @@ impl TargetSide for Side {
         self.kept.give_up_others().context("give up capabilities")?;
         let apart = stand_behind().context("Landlock")?;
         if !apart && self.landlock == Landlock::Needed {
-            bail!("this kernel has no Landlock that knows TCP (Linux 6.7): use --jail-type notify");
+            let (why, fix) = Obstacle::NoLandlock.why_and_fix();
+            bail!("{why}: {fix}");
         }
         if self.settings.as_ref().is_some_and(Masks::must_last) {
             restrictions::deny_user_namespaces().context("deny user namespaces")?;
@@ -102,14 +104,12 @@ fn stand_behind() -> anyhow::Result<bool> {
 
 /// Why there is no listener, and what would help.
 fn refused(error: std::io::Error) -> anyhow::Error {
-    let why = match error.raw_os_error() {
-        Some(libc::EBUSY) => {
-            "another supervisor answers this process's calls already (a jail within a jail, or a container's \
-             runtime that uses seccomp notification): start it outside of that"
-        }
-        Some(libc::EINVAL | libc::ENOSYS) => "this kernel has no seccomp notification (Linux 5.9)",
-        Some(libc::EPERM | libc::EACCES) => "a seccomp filter or a security module forbids it",
-        _ => "the kernel refuses",
+    let obstacle = match error.raw_os_error() {
+        Some(libc::EBUSY) => Obstacle::AnotherSupervisor,
+        Some(libc::EINVAL | libc::ENOSYS) => Obstacle::NoNotification,
+        Some(libc::EPERM | libc::EACCES) => Obstacle::NotificationDenied,
+        _ => return anyhow::anyhow!("the supervisor can't be had ({error}): the kernel refuses"),
     };
-    anyhow::anyhow!("the supervisor can't be had ({error}): {why}")
+    let (why, fix) = obstacle.why_and_fix();
+    anyhow::anyhow!("the supervisor can't be had ({error}): {why}: {fix}")
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use caps::Capability;
 use nix::unistd::{getegid, geteuid};
 
+use crate::jail::obstacle::Obstacle;
 use crate::sys::confine;
 
 /// Maps the users and groups of the new user namespace that this process is in: all that the caller
@@ -34,9 +35,8 @@ pub(super) fn map(pid: i32) -> anyhow::Result<()> {
         (format!("{user} {user} 1\n"), format!("{group} {group} 1\n"))
     };
     if geteuid().is_root() && !confine::has(Capability::CAP_SETFCAP)? {
-        bail!(
-            "root without the capability CAP_SETFCAP can't have a user namespace of its own: start it as another user, or with that capability"
-        );
+        let (why, fix) = Obstacle::RootWithoutSetfcap.why_and_fix();
+        bail!("{why}: {fix}");
     }
     write(pid, "uid_map", &users)?;
     write(pid, "gid_map", &groups)

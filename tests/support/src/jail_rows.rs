@@ -314,7 +314,7 @@ const BARE: &[&str] = &[
 ];
 
 impl Row {
-    /// What comes of a type there.
+    /// What comes of a type there. (`landjail` is `notify` where there is Landlock, as in all of these.)
     pub fn outcome(&self, jail_type: &str) -> Outcome {
         match jail_type {
             "nsjail" => self.nsjail,

@@ -25,6 +25,7 @@ pub mod docker;
 pub mod harness;
 pub mod hosts;
 pub mod jail_attacks;
+pub mod jail_doctor;
 pub mod jail_rows;
 pub mod loaded_filter;
 pub mod needs;
