@@ -438,6 +438,7 @@ pub(crate) const SHOWN: &[Shown] = &[
         "boundary-shim jail --jail-type notify --allow domain=example.com -- curl https://example.com/",
         &["I am allowed.test"],
     ),
+    typed(TROUBLES, "sudo boundary-shim doctor", &["way notify: works"]),
 ];
 
 /// Of the page about coder/boundary, which a test of jails types.
