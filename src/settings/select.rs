@@ -5,17 +5,18 @@
 //!
 //! Invariant: an annotation can choose only what the settings list, and its rules apply only within
 //! the host's ceiling. Whoever starts a container may be less trusted than the host's
-//! administrator.
+//! administrator. The host's layers (`ceiling.d`) bound every policy, whoever chose it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::library::Shelves;
 use super::values::Settings;
 use crate::escape::{excerpt, quoted};
 use crate::policy::text::{self, Mistake, RuleFile};
-use crate::policy::{Mode, PolicyName, PolicySource};
+use crate::policy::{LayerSource, Mode, PolicyName, PolicySource};
 
 /// Longest `boundary.allow`, in bytes.
 pub const MAX_ANNOTATION: usize = 8 * 1024;
@@ -117,10 +118,12 @@ struct Selection<'a, Read> {
 }
 
 impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
-    /// The policy with what the annotations say besides, unless there was a mistake.
+    /// The policy with what the annotations say besides, below the host's layers, unless there was a mistake.
     fn completed(mut self, source: PolicySource) -> Result<PolicySource, Vec<Mistake>> {
         let mode = self.mode();
         let source = self.widened(PolicySource { mode, ..source });
+        let layers = self.layers();
+        let source = PolicySource { layers, ..source };
         if self.mistakes.is_empty() {
             Ok(source)
         } else {
@@ -251,45 +254,79 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         source
     }
 
+    /// What bounds every policy. Mistakes are noted.
+    fn layers(&mut self) -> Vec<LayerSource> {
+        let files = self.settings.layers.iter();
+        files.filter_map(|file| self.layer(file)).collect()
+    }
+
+    fn layer(&mut self, file: &Path) -> Option<LayerSource> {
+        let noted = self.mistakes.len();
+        let Some(rules) = self.read_rules(file) else {
+            // It was there when the folder was listed.
+            self.mistakes
+                .push(wrong_file(file, "no such file".to_owned()));
+            return None;
+        };
+        if self.mistakes.len() > noted {
+            return None;
+        }
+        let layer = layer(file, rules);
+        layer.map_err(|mistake| self.mistakes.push(mistake)).ok()
+    }
+
     /// A policy's rules; `None` where it has no file. Mistakes in the file are noted.
     fn rules_of(&mut self, name: &PolicyName) -> Option<RuleFile> {
-        let file = self.file(name);
-        let origin = file.display().to_string();
-        match (self.read)(&file) {
-            Ok(None) => None,
-            Ok(Some(content)) => Some(text::parse_file(&origin, &content).unwrap_or_else(
-                |mistakes| {
-                    self.mistakes.extend(mistakes);
-                    RuleFile::default()
-                },
-            )),
-            Err(error) => {
-                self.mistakes.push(Mistake {
-                    origin,
-                    line: None,
-                    key: String::new(),
-                    message: error.to_string(),
-                });
-                Some(RuleFile::default())
-            }
-        }
+        self.read_rules(&self.file(name))
+    }
+
+    fn read_rules(&mut self, file: &Path) -> Option<RuleFile> {
+        let shelves = Shelves::of_host(self.settings, &self.read);
+        let library = |name: &PolicyName| shelves.find(name);
+        let read = match (self.read)(file) {
+            Ok(None) => return None,
+            Ok(Some(content)) => text::parse_whole(&file.display().to_string(), &content, &library),
+            Err(error) => Err(vec![wrong_file(file, error.to_string())]),
+        };
+        Some(read.unwrap_or_else(|mistakes| {
+            self.mistakes.extend(mistakes);
+            RuleFile::default()
+        }))
     }
 
     fn missing(&mut self, name: &PolicyName) {
-        let (origin, message) = (
-            self.file(name).display().to_string(),
-            format!("no such file (policy {name})"),
-        );
-        self.mistakes.push(Mistake {
-            origin,
-            line: None,
-            key: String::new(),
-            message,
-        });
+        let message = format!("no such file (policy {name})");
+        let mistake = wrong_file(&self.file(name), message);
+        self.mistakes.push(mistake);
     }
 
     fn file(&self, name: &PolicyName) -> PathBuf {
         name.file(&self.settings.policies)
+    }
+}
+
+/// What a layer's file says, as it bounds policies.
+///
+/// # Errors
+/// It can't bound any: it says nothing (as a file does that was emptied), or what only a policy can say.
+pub fn layer(file: &Path, rules: RuleFile) -> Result<LayerSource, Mistake> {
+    let wrong = if rules.says_tls {
+        "a layer has allow, deny and include; which TLS is intercepted, policies say"
+    } else if !rules.says_allow && rules.rules.is_empty() {
+        "a layer that neither allows nor denies bounds nothing: write what it allows or denies, or remove it"
+    } else {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        return Ok(rules.layer(format!("ceiling.d/{name}")));
+    };
+    Err(wrong_file(file, wrong.to_owned()))
+}
+
+fn wrong_file(file: &Path, message: String) -> Mistake {
+    Mistake {
+        origin: file.display().to_string(),
+        line: None,
+        key: String::new(),
+        message,
     }
 }
 

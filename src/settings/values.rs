@@ -14,6 +14,8 @@ use crate::seccomp::tier::Tier;
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
 pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
+/// The directory of the presets that belong to [`DEFAULT_FILE`].
+const DEFAULT_PRESETS: &str = "/etc/boundary/presets.d";
 
 /// What the administrator decided, with defaults for the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +29,11 @@ pub struct Settings {
     pub policy: PolicyName,
     /// Directory of the policies: `policies` beside the configuration file.
     pub policies: PathBuf,
+    /// Directory of the administrator's presets: `presets.d` beside the configuration file.
+    pub presets: PathBuf,
+    /// The files of the layers that narrow every policy: those in `ceiling.d` beside the configuration
+    /// file, in order.
+    pub layers: Vec<PathBuf>,
     /// `resolvers`: the DNS servers that the proxy asks, in order. Empty: the caller finds them
     /// out.
     pub resolvers: Vec<SocketAddr>,
@@ -76,6 +83,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The directory of the layers that narrow every policy: `ceiling.d` beside the configuration file.
+    #[must_use]
+    pub fn layers_directory(&self) -> PathBuf {
+        self.file.with_file_name("ceiling.d")
+    }
+
     /// What a container may nest. `pod`: the Kubernetes namespace of the pod that it belongs to, if
     /// it belongs to one.
     #[must_use]
@@ -230,6 +243,8 @@ impl Default for Settings {
             file: PathBuf::from(DEFAULT_FILE),
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
+            presets: PathBuf::from(DEFAULT_PRESETS),
+            layers: Vec::new(),
             resolvers: Vec::new(),
             extra_ca: Vec::new(),
             container_resolvers: ContainerResolvers::default(),

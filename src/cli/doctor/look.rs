@@ -27,10 +27,10 @@ use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::{self, Installation};
 use crate::packets::agreed::ProxyPorts;
-use crate::policy::{CapturedPorts, text};
+use crate::policy::{CapturedPorts, PolicyName, text};
 use crate::runtime::runtimes::RealRuntime;
 use crate::seccomp::tier::Tier;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, Shelves};
 use crate::sys::netns::Namespace;
 use crate::sys::process::{self, Trial};
 use crate::sys::socket;
@@ -146,7 +146,7 @@ fn hooks(features: &Value) -> Option<Vec<String>> {
 fn judge(settings: &Settings) -> SettingsFacts {
     let (mut policies, mut mistakes) = (0, Vec::new());
     for file in settings::policy_files(&settings.policies) {
-        match check_policy(&file) {
+        match check_policy(settings, &file) {
             Ok(()) => policies += 1,
             Err(found) => mistakes.extend(found),
         }
@@ -162,11 +162,13 @@ fn judge(settings: &Settings) -> SettingsFacts {
     }
 }
 
-fn check_policy(file: &Path) -> Result<(), Vec<String>> {
+fn check_policy(settings: &Settings, file: &Path) -> Result<(), Vec<String>> {
     let origin = file.display().to_string();
     let content =
         settings::read_trusted(file).map_err(|error| vec![format!("{origin}: {error}")])?;
-    let rules = text::parse_file(&origin, &content.unwrap_or_default());
+    let shelves = Shelves::of_host(settings, settings::read_trusted);
+    let library = |name: &PolicyName| shelves.find(name);
+    let rules = text::parse_whole(&origin, &content.unwrap_or_default(), &library);
     rules
         .map(drop)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())

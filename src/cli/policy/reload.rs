@@ -42,7 +42,7 @@ fn replaced_by(record: &SavedState) -> Option<String> {
 pub(super) fn own(settings: &Settings, record: &SavedState) -> Wanted {
     match select::again(settings, &record.plan.policy, settings::read_trusted) {
         Ok(now) if now.hash() == record.policy().hash() => Wanted::AsItIs("unchanged".to_owned()),
-        Ok(now) => Wanted::Policy(now, None),
+        Ok(now) => Wanted::Policy(Box::new(now), None),
         Err(mistakes) => Wanted::Mistaken(mistakes),
     }
 }

@@ -366,3 +366,116 @@ fn a_default_without_a_file_is_the_same_until_it_has_one() {
         before.hash()
     );
 }
+
+fn layered(mut host: Host, layers: &[(&str, &str)]) -> Host {
+    for (name, content) in layers {
+        let file = PathBuf::from(format!("/etc/boundary/ceiling.d/{name}.yaml"));
+        host.settings.layers.push(file.clone());
+        host.files.insert(file, (*content).to_owned());
+    }
+    host
+}
+
+#[test]
+fn every_policy_is_bounded_by_the_hosts_layers() {
+    let files = [("default", "allow: [domain=d.test]"), ("npm", NPM)];
+    let host = Host::new(&files).opening(&["npm"], &[Mode::Observe], None);
+    let host = layered(
+        host,
+        &[
+            ("a", "include: [npm]\nallow: [domain=a.test]\n"),
+            ("b", "deny: [domain=b.test]"),
+        ],
+    );
+    for (named, annotations) in [
+        (None, &[][..]),
+        (Some("npm"), &[]),
+        (None, &[("boundary.policy", "npm")]),
+        (None, &[("boundary.mode", "observe")]),
+    ] {
+        let source = host.source(named, annotations);
+        let [a, b] = source.layers.as_slice() else {
+            panic!("{:?}", source.layers);
+        };
+        assert_eq!(
+            (&*a.name, &*b.name),
+            ("ceiling.d/a.yaml", "ceiling.d/b.yaml")
+        );
+        let allow = ["domain=a.test", "domain=registry.npm.test"];
+        assert_eq!(a.allow.as_deref(), Some(&allow.map(str::to_owned)[..]));
+        assert_eq!(
+            (&a.deny[..], b.allow.as_deref()),
+            (&["domain=evil.test".to_owned()][..], None)
+        );
+        assert_eq!(b.deny, ["domain=b.test"]);
+    }
+    let rules = text::parse_file("x", "allow: [domain=x.test]").unwrap();
+    let read = |path: &Path| Ok(host.files.get(path).cloned());
+    let applied = with_rules(&host.settings, &PolicySource::default(), "x", rules, read).unwrap();
+    assert_eq!(applied.layers.len(), 2, "and what is applied");
+}
+
+#[test]
+fn where_a_layer_can_not_bound_nothing_starts() {
+    for (content, expected) in [
+        ("", "neither allows nor denies"),
+        ("# emptied\n", "neither allows nor denies"),
+        ("deny: []", "neither allows nor denies"),
+        (
+            "tls: {intercept: always}\nallow: []",
+            "which TLS is intercepted, policies say",
+        ),
+        ("alow: []", "unknown key"),
+        ("include: [none]", "there is no policy none"),
+    ] {
+        let host = layered(Host::new(&[]), &[("corp", content)]);
+        let found = host.mistakes(None, &[]);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{content}: {found:?}"
+        );
+        assert!(
+            found[0].starts_with("/etc/boundary/ceiling.d/corp.yaml"),
+            "{found:?}"
+        );
+    }
+    let mut gone = layered(Host::new(&[]), &[("corp", "allow: []")]);
+    gone.files.clear();
+    assert!(gone.mistakes(None, &[])[0].contains("no such file"));
+    let shut = layered(Host::new(&[]), &[("corp", "allow: []")]).source(None, &[]);
+    assert_eq!(shut.layers[0].allow, Some(Vec::new()), "said, and meant");
+}
+
+#[test]
+fn a_policy_includes_policies_then_the_administrators_presets_then_ours() {
+    let mut host = Host::new(&[
+        ("default", "include: [npm, git, github]\n"),
+        ("npm", NPM),
+        ("bad", "include: [evil]"),
+    ]);
+    for (name, content) in [
+        ("npm", "allow: [domain=other.test]"),
+        ("git", "allow: [domain=git.test]"),
+    ] {
+        let file = PathBuf::from(format!("/etc/boundary/presets.d/{name}.yaml"));
+        host.files.insert(file, content.to_owned());
+    }
+    let source = host.source(None, &[]);
+    assert_eq!(
+        source.allow[..2],
+        ["domain=registry.npm.test", "domain=git.test"]
+    );
+    assert_eq!(source.deny, ["domain=evil.test"]);
+    let names: Vec<_> = source.places.files.iter().map(|file| &*file.name).collect();
+    assert_eq!(
+        names,
+        [
+            "default.yaml",
+            "npm.yaml",
+            "presets.d/git.yaml",
+            "preset github"
+        ]
+    );
+    let found = host.mistakes(Some("bad"), &[]);
+    assert!(found[0].contains("there is no policy evil"), "{found:?}");
+}
