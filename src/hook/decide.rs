@@ -91,6 +91,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         resolvers: asked.resolvers,
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
+        reload: settings.reloaded_by_itself(),
         trust: None,
     })
 }

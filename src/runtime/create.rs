@@ -107,6 +107,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         given,
         policy,
+        reload: settings.reloaded_by_itself(),
         trust: trust.plan,
     };
     bundle.config.value = spec.into_value();

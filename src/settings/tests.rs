@@ -41,7 +41,7 @@ fn an_empty_file_means_the_defaults() {
 #[test]
 fn every_key_is_understood() {
     let settings = parsed(concat!(
-        "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
+        "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nreload = \"auto\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "extra-ca = [\"/etc/ssl/corp.pem\"]\ncontainer-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
@@ -59,6 +59,7 @@ fn every_key_is_understood() {
             policies: PathBuf::from("/etc/boundary/policies"),
             presets: PathBuf::from("/etc/boundary/presets.d"),
             layers: Vec::new(),
+            reload: Reload::Auto,
             resolvers: vec![
                 "192.0.2.53:53".parse().unwrap(),
                 "[2001:db8::53]:5353".parse().unwrap()

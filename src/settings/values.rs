@@ -10,6 +10,10 @@ use log::LevelFilter;
 use crate::policy::{DeniedNames, Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
+/// Where administrators' files are.
+pub const DIRECTORY: &str = "/etc/boundary";
+/// Where records are, unless the configuration names another folder.
+pub const DEFAULT_AUDIT: &str = "/var/log/boundary";
 /// The configuration file where no other is named.
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
@@ -34,6 +38,8 @@ pub struct Settings {
     /// The files of the layers that narrow every policy: those in `ceiling.d` beside the configuration
     /// file, in order.
     pub layers: Vec<PathBuf>,
+    /// `reload`.
+    pub reload: Reload,
     /// `resolvers`: the DNS servers that the proxy asks, in order. Empty: the caller finds them
     /// out.
     pub resolvers: Vec<SocketAddr>,
@@ -83,6 +89,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The file of these settings, where containers get changed policies by themselves.
+    #[must_use]
+    pub fn reloaded_by_itself(&self) -> Option<PathBuf> {
+        (self.reload == Reload::Auto).then(|| self.file.clone())
+    }
+
     /// The directory of the layers that narrow every policy: `ceiling.d` beside the configuration file.
     #[must_use]
     pub fn layers_directory(&self) -> PathBuf {
@@ -100,6 +112,16 @@ impl Settings {
         });
         self.nesting.filter(|_| open)
     }
+}
+
+/// When running containers get what has changed in policies' files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// `manual`: by `policy reload`.
+    #[default]
+    Manual,
+    /// `auto`: once a file was changed.
+    Auto,
 }
 
 /// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond
@@ -245,11 +267,12 @@ impl Default for Settings {
             policies: PathBuf::from(DEFAULT_POLICIES),
             presets: PathBuf::from(DEFAULT_PRESETS),
             layers: Vec::new(),
+            reload: Reload::default(),
             resolvers: Vec::new(),
             extra_ca: Vec::new(),
             container_resolvers: ContainerResolvers::default(),
             preserved_sockets: PreservedSockets::default(),
-            audit_directory: PathBuf::from("/var/log/boundary"),
+            audit_directory: PathBuf::from(DEFAULT_AUDIT),
             record_labels: Vec::new(),
             audit_keep: None,
             user_namespace: UserNamespace::default(),

@@ -12,9 +12,11 @@ use crate::settings::{self, Settings, Shelves, select};
 
 /// `policy apply`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "What FILE includes is looked for among the host's policies and presets, wherever FILE is."
-)]
+#[command(after_help = "\
+What FILE includes is looked for among the host's policies and presets, wherever FILE is.
+
+Examples:
+  sudo boundary-shim policy apply ./wider.yaml web")]
 pub(super) struct ApplyArguments {
     /// A policy file, root's own and writable by nobody else
     #[arg(value_name = "FILE")]

@@ -16,11 +16,13 @@ const CEILING: &str = "annotations.ceiling";
 /// `policy check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line for each mistake, and one for each rule that decides nothing or allows more than it seems to. Exit code: 1 where there
+Prints one line for each mistake, and one for each rule that decides nothing or allows more than it seems to. Exit status: 1 where there
 is a mistake, so that no container would start by the file. What FILE includes is looked for in its own folder, among presets.d
 beside that, and among the presets of this program. A file in a folder called ceiling.d is taken for one that bounds policies.
 
-Example: boundary-shim policy check /etc/boundary/policies/default.yaml")]
+Examples:
+  boundary-shim policy check
+  boundary-shim policy check /etc/boundary/policies/default.yaml")]
 pub(super) struct CheckArguments {
     /// Policy files; without any, those of the host: policies, presets.d, ceiling.d, and what the configuration names
     files: Vec<PathBuf>,
