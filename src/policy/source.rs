@@ -12,6 +12,10 @@ pub struct PolicySource {
     pub name: String,
     /// Whether denials are enforced or only recorded.
     pub mode: Mode,
+    /// The mode that the runtime's name or argument chose, if it did: the host's own choice. Plans of an
+    /// earlier version don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_mode: Option<Mode>,
     /// Rules that allow, one text each.
     pub allow: Vec<String>,
     /// Rules that deny; they beat every allow.

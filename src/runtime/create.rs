@@ -220,7 +220,7 @@ fn policy(
     let annotations = spec::annotations(spec);
     select(
         settings,
-        container.policy,
+        container.named,
         &annotations,
         settings::read_trusted,
     )

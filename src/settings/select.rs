@@ -27,9 +27,19 @@ const MODE: &str = "boundary.mode";
 /// Written by the shim itself for its later calls; says nothing about policy.
 const ORIGINAL_NETWORK: &str = "boundary.original-network";
 
+/// What the runtime's name (`boundary-NAME`, `boundary-NAME+observe`) or its arguments (`--boundary-policy
+/// NAME`, `--boundary-mode MODE`) choose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Named<'a> {
+    /// The policy, by its name.
+    pub policy: Option<&'a str>,
+    /// The mode.
+    pub mode: Option<Mode>,
+}
+
 /// Chooses and reads a container's policy.
 ///
-/// `named`: from the runtime's name (`boundary-NAME`) or `--boundary-policy NAME`. `annotations`:
+/// `named`: what the runtime's name and arguments choose, which are the host's. `annotations`:
 /// the container's; only those that begin with `boundary.` are looked at. `read` gives a file's
 /// text, or `None` where there is no such file.
 ///
@@ -40,18 +50,19 @@ const ORIGINAL_NETWORK: &str = "boundary.original-network";
 /// Every mistake in all of them.
 pub fn select(
     settings: &Settings,
-    named: Option<&str>,
+    named: Named<'_>,
     annotations: &BTreeMap<String, String>,
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
     let mut selection = Selection {
         settings,
         annotations,
+        named_mode: named.mode,
         read,
         mistakes: Vec::new(),
     };
     selection.check_keys();
-    let source = selection.policy(named);
+    let source = selection.policy(named.policy);
     selection.completed(source)
 }
 
@@ -66,8 +77,9 @@ pub fn again(
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
     // The settings' own default may lack its file, unless somebody names it.
-    let named = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
-    select(settings, named, &chosen(in_force), read)
+    let policy = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
+    let mode = in_force.named_mode;
+    select(settings, Named { policy, mode }, &chosen(in_force), read)
 }
 
 /// The policy that a container has which was started with `started`, with these rules, called `name`,
@@ -86,6 +98,7 @@ pub fn with_rules(
     let selection = Selection {
         settings,
         annotations: &annotations,
+        named_mode: started.named_mode,
         read,
         mistakes: Vec::new(),
     };
@@ -93,10 +106,34 @@ pub fn with_rules(
     selection.completed(source)
 }
 
+/// The same policy, below the layers that the host has now: whatever else stays as it is, they hold.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn bounded(
+    settings: &Settings,
+    source: PolicySource,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
+    let mut selection = Selection {
+        settings,
+        annotations: &BTreeMap::new(),
+        named_mode: None,
+        read,
+        mistakes: Vec::new(),
+    };
+    let layers = selection.layers();
+    if selection.mistakes.is_empty() {
+        Ok(PolicySource { layers, ..source })
+    } else {
+        Err(selection.mistakes)
+    }
+}
+
 /// The annotations by which a container was given its mode and its own rules.
 fn chosen(started: &PolicySource) -> BTreeMap<String, String> {
-    let mode =
-        (started.mode != Mode::default()).then(|| (MODE.to_owned(), started.mode.to_string()));
+    let by_others = started.named_mode.unwrap_or_default();
+    let mode = (started.mode != by_others).then(|| (MODE.to_owned(), started.mode.to_string()));
     let rules =
         (!started.annotated.is_empty()).then(|| (ALLOW.to_owned(), started.annotated.join("\n")));
     mode.into_iter().chain(rules).collect()
@@ -113,6 +150,7 @@ pub fn chooses(annotations: &BTreeMap<String, String>) -> bool {
 struct Selection<'a, Read> {
     settings: &'a Settings,
     annotations: &'a BTreeMap<String, String>,
+    named_mode: Option<Mode>,
     read: Read,
     mistakes: Vec<Mistake>,
 }
@@ -121,7 +159,11 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
     /// The policy with what the annotations say besides, below the host's layers, unless there was a mistake.
     fn completed(mut self, source: PolicySource) -> Result<PolicySource, Vec<Mistake>> {
         let mode = self.mode();
-        let source = self.widened(PolicySource { mode, ..source });
+        let source = self.widened(PolicySource {
+            mode,
+            named_mode: self.named_mode,
+            ..source
+        });
         let layers = self.layers();
         let source = PolicySource { layers, ..source };
         if self.mistakes.is_empty() {
@@ -198,7 +240,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 
     fn mode(&mut self) -> Mode {
         let Some(text) = self.annotations.get(MODE) else {
-            return Mode::Enforce;
+            return self.named_mode.unwrap_or_default();
         };
         let Some(mode) = Mode::parse(text) else {
             self.mistakes.push(mistake(

@@ -45,35 +45,42 @@ pub(super) async fn tend(record: &RefCell<SavedState>, desk: Desk) -> anyhow::Re
     let mut teller = Teller::at(desk);
     // The policy was read when the container was created: there may be news by now.
     loop {
-        if let Some(found) = found(&file, record).await {
-            if !news.holds(&found) {
-                news.settle().await;
-                continue;
-            }
-            teller.act(found).await.context("the control socket")?;
+        let found = found(&file, record).await;
+        if !news.holds(&found) {
+            news.settle().await;
+            continue;
         }
+        teller.act(found).await.context("the control socket")?;
         news.arrive().await;
     }
 }
 
-/// What the host's files say now; none where that doesn't matter, since another file's policy is in force
-/// until it is taken back, or the next start.
-async fn found(file: &Path, record: &RefCell<SavedState>) -> Option<Found> {
-    let (file, started, in_force) = {
+async fn found(file: &Path, record: &RefCell<SavedState>) -> Found {
+    let (file, before) = {
         let record = record.borrow();
         let applied = record
             .changed
             .as_ref()
-            .and_then(|changed| changed.file.as_ref());
-        if applied.is_some() {
-            return None;
-        }
-        let in_force = record.policy().hash();
-        (file.to_owned(), record.plan.policy.clone(), in_force)
+            .and_then(|changed| changed.file.clone());
+        let before = Before {
+            started: record.plan.policy.clone(),
+            in_force: record.policy().clone(),
+            applied,
+        };
+        (file.to_owned(), before)
     };
     // On a thread of its own: a disk may take its time.
-    let found = spawn_blocking(move || look(&file, &started, &in_force)).await;
-    Some(found.unwrap_or_else(|error| Found::Mistaken(error.to_string())))
+    let found = spawn_blocking(move || look(&file, before)).await;
+    found.unwrap_or_else(|error| Found::Mistaken(error.to_string()))
+}
+
+/// By what a container is filtered.
+struct Before {
+    started: PolicySource,
+    in_force: PolicySource,
+    /// The file whose policy that is, where it isn't the container's own: it stays until it is taken back,
+    /// or the next start.
+    applied: Option<PathBuf>,
 }
 
 /// What the host's files say now.
@@ -81,13 +88,13 @@ async fn found(file: &Path, record: &RefCell<SavedState>) -> Option<Found> {
 enum Found {
     /// What is in force.
     Same,
-    New(Box<PolicySource>),
+    New(Box<NewPolicy>),
     /// Nobody can say, for this reason.
     Mistaken(String),
 }
 
-/// Looks at them. `in_force`: the hash of what is.
-fn look(file: &Path, started: &PolicySource, in_force: &str) -> Found {
+/// Looks at them.
+fn look(file: &Path, before: Before) -> Found {
     let read = |path: &Path| -> io::Result<Option<String>> {
         match settings::read_trusted(path)? {
             Some(text) if text.trim().is_empty() => Err(io::Error::other(
@@ -106,12 +113,20 @@ fn look(file: &Path, started: &PolicySource, in_force: &str) -> Found {
         Ok(settings) => settings,
         Err(mistakes) => return mistaken(mistakes),
     };
-    match select::again(&settings, started, read) {
+    let in_force = before.in_force.hash();
+    let now = match &before.applied {
+        Some(_) => select::bounded(&settings, before.in_force, read),
+        None => select::again(&settings, &before.started, read),
+    };
+    match now {
         Ok(now) if now.hash() == in_force => Found::Same,
         Ok(PolicySource {
             note: Some(note), ..
         }) => Found::Mistaken(note),
-        Ok(now) => Found::New(Box::new(now)),
+        Ok(source) => Found::New(Box::new(NewPolicy {
+            source,
+            file: before.applied,
+        })),
         Err(mistakes) => mistaken(mistakes),
     }
 }
@@ -209,19 +224,15 @@ impl Teller {
     async fn act(&mut self, found: Found) -> Option<()> {
         let told = match &found {
             Found::Same => None,
-            Found::New(source) => Some(source.hash()),
+            Found::New(wanted) => Some(wanted.source.hash()),
             Found::Mistaken(why) => Some(why.clone()),
         };
         let before = std::mem::replace(&mut self.told, told);
         match found {
             _ if before == self.told => {}
             Found::Same => {}
-            Found::New(source) => {
-                let (source, file) = (*source, None);
-                // A refusal is said in the record by whoever refuses.
-                let wanted = NewPolicy { source, file };
-                self.desk.change(wanted, geteuid().as_raw()).await?;
-            }
+            // A refusal is said in the record by whoever refuses.
+            Found::New(wanted) => drop(self.desk.change(*wanted, geteuid().as_raw()).await?),
             Found::Mistaken(why) => {
                 let said = format!("the policy was not changed: {why}");
                 self.desk.note(clean(&said, MAX_TEXT)).await?;

@@ -83,7 +83,8 @@ impl Watch {
             match self.inotify.read_events() {
                 Ok(events) => {
                     drop(ready);
-                    return Ok(events.into_iter().for_each(|event| self.note(event)));
+                    events.into_iter().for_each(|event| self.note(event));
+                    return Ok(());
                 }
                 Err(Errno::EAGAIN) => ready.clear_ready(),
                 Err(Errno::EINTR) => {}

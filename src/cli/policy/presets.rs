@@ -11,12 +11,11 @@ use crate::policy::{preset, presets};
 #[command(after_help = "\
 A policy includes one by its name: include: [github]. A policy of that name, or a file of that name in presets.d, comes before it.
 
-What an installation needed becomes one of the administrator's own by policy suggest.
+What an installation needed becomes one of the administrator's own by policy suggest, into presets.d.
 
 Examples:
   boundary-shim policy presets
-  boundary-shim policy presets github
-  boundary-shim policy suggest web > /etc/boundary/presets.d/web.yaml")]
+  boundary-shim policy presets github")]
 pub(super) struct PresetsArguments {
     /// The preset to print; without it, all are listed
     name: Option<String>,

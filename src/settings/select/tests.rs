@@ -44,6 +44,10 @@ impl Host {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
+        let named = Named {
+            policy: named,
+            mode: None,
+        };
         select(&self.settings, named, &annotations, |path| {
             Ok(self.files.get(path).cloned())
         })
@@ -300,10 +304,18 @@ fn a_name_leads_nowhere_but_into_the_directory() {
         &"a".repeat(65),
     ] {
         assert!(PolicyName::parse(name).is_err(), "{name:?}");
-        let result = select(&Settings::default(), Some(name), &BTreeMap::new(), |path| {
-            read.borrow_mut().push(path.to_owned());
-            Ok(None)
-        });
+        let result = select(
+            &Settings::default(),
+            Named {
+                policy: Some(name),
+                mode: None,
+            },
+            &BTreeMap::new(),
+            |path| {
+                read.borrow_mut().push(path.to_owned());
+                Ok(None)
+            },
+        );
         assert!(result.is_err(), "{name:?}");
     }
     assert!(read.into_inner().is_empty());
@@ -312,7 +324,13 @@ fn a_name_leads_nowhere_but_into_the_directory() {
 #[test]
 fn a_file_that_can_not_be_read_is_a_mistake_and_no_empty_policy() {
     let failing = |_: &Path| Err(io::Error::other("writable by others (mode 0666)"));
-    let found = select(&Settings::default(), None, &BTreeMap::new(), failing).unwrap_err();
+    let found = select(
+        &Settings::default(),
+        Named::default(),
+        &BTreeMap::new(),
+        failing,
+    )
+    .unwrap_err();
     assert_eq!(
         found[0].to_string(),
         "/etc/boundary/policies/default.yaml: writable by others (mode 0666)"
@@ -478,4 +496,38 @@ fn a_policy_includes_policies_then_the_administrators_presets_then_ours() {
     );
     let found = host.mistakes(Some("bad"), &[]);
     assert!(found[0].contains("there is no policy evil"), "{found:?}");
+}
+
+#[test]
+fn the_runtimes_name_chooses_the_mode_and_an_annotation_only_what_the_host_lets() {
+    let host = Host::new(&[("default", "allow: [domain=d.test]")]);
+    let read = |path: &Path| Ok(host.files.get(path).cloned());
+    let observe = Named {
+        policy: None,
+        mode: Some(Mode::Observe),
+    };
+    let mode = |annotation: Option<&str>| {
+        let annotations = annotation.map(|mode| ("boundary.mode".to_owned(), mode.to_owned()));
+        select(
+            &host.settings,
+            observe,
+            &annotations.into_iter().collect(),
+            read,
+        )
+    };
+    let observed = mode(None).unwrap();
+    assert_eq!(observed.mode, Mode::Observe);
+    let enforced = mode(Some("enforce")).unwrap();
+    assert_eq!(enforced.mode, Mode::Enforce, "it may be stricter");
+    assert!(
+        mode(Some("observe")).is_err(),
+        "which the host lets no annotation choose"
+    );
+    // A change of its file leaves it as it is.
+    for started in [observed, enforced] {
+        assert_eq!(again(&host.settings, &started, read).unwrap(), started);
+        let rules = text::parse_file("x", "").unwrap();
+        let applied = with_rules(&host.settings, &started, "x", rules, read).unwrap();
+        assert_eq!(applied.mode, started.mode);
+    }
 }

@@ -26,7 +26,9 @@ impl Host {
     }
 
     fn write(&self, name: &str, content: &str) {
-        fs::write(self.at(name), content).unwrap();
+        let mut file = File::create(self.at(name)).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        drop(file);
         let mode = fs::Permissions::from_mode(0o644);
         fs::set_permissions(self.at(name), mode).unwrap();
     }
@@ -38,7 +40,15 @@ impl Host {
             name: settings.policy.to_string(),
             ..PolicySource::default()
         };
-        look(&self.at("config.toml"), &started, "")
+        let before = Before {
+            in_force: PolicySource {
+                allow: vec!["domain=before.test".to_owned()],
+                ..started.clone()
+            },
+            started,
+            applied: None,
+        };
+        look(&self.at("config.toml"), before)
     }
 
     fn news(&self) -> News {
@@ -48,7 +58,7 @@ impl Host {
 
 fn rules(found: &Found) -> &[String] {
     match found {
-        Found::New(source) => &source.allow,
+        Found::New(wanted) => &wanted.source.allow,
         other => panic!("{other:?}"),
     }
 }
