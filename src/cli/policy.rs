@@ -19,6 +19,7 @@ mod reload;
 mod reset;
 mod show;
 mod suggest;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum PolicyCommand {
     Show(show::ShowArguments),
     /// Go back to the container's own policy file
     Reset(reset::ResetArguments),
+    /// Take this host's policies and configuration from a folder
+    Sync(sync::SyncArguments),
 }
 
 /// Does what was asked for. Gives what the answer means to scripts: 1 where a file has a mistake, or where
@@ -76,6 +79,7 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::Apply(arguments) => apply::run(as_root(arguments)?)?,
         PolicyCommand::Show(arguments) => show::run(as_root(arguments)?)?,
         PolicyCommand::Reset(arguments) => reset::run(as_root(arguments)?)?,
+        PolicyCommand::Sync(arguments) => sync::run(as_root(arguments)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
