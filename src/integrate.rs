@@ -34,7 +34,7 @@ use self::error::IntegrateError;
 pub use self::purge::purge;
 use self::runtime_name::RuntimeName;
 use crate::dockerd;
-use crate::policy::PolicyName;
+use crate::policy::{Mode, PolicyName};
 use crate::sys::file;
 
 /// What belongs to this program on this host.
@@ -54,6 +54,10 @@ pub struct Installation {
     /// Everything that a purge takes away: folders.
     pub belongings: Vec<PathBuf>,
 }
+
+/// Said of a runtime that only watches.
+const OBSERVES: &str = "in observe mode what no rule allows is let pass and recorded, for everybody who may choose this runtime; shut stay \
+                        the host's own addresses, those that no rule can open, and what ceiling.d bounds";
 
 /// The usual [`Installation::configurations`].
 pub const USUAL_CONFIGURATIONS: [&str; 5] = [
@@ -86,7 +90,7 @@ impl Engine {
     }
 }
 
-/// Plans to add the runtime `name` with `policy` to the engine's configuration.
+/// Plans to add the runtime `name` with `policy`, in this mode, to the engine's configuration.
 ///
 /// # Errors
 /// Whatever prevents it; nothing has been changed then.
@@ -95,9 +99,10 @@ pub fn install(
     ours: &Installation,
     name: &RuntimeName,
     policy: &PolicyName,
+    mode: Mode,
 ) -> Result<ChangePlan, IntegrateError> {
     let binary = binary::trusted(&ours.binary)?;
-    let (path, link) = binary::path_for(&binary, policy)?;
+    let (path, link) = binary::path_for(&binary, policy, mode)?;
     let program = path
         .to_str()
         .ok_or_else(|| IntegrateError::NotText(path.clone()))?;
@@ -113,6 +118,9 @@ pub fn install(
         Engine::DropIn(drop_in) => drop_in.add(name, program, &mut plan)?,
     }
     plan.add_first_policy(&ours.policies, policy);
+    if mode == Mode::Observe {
+        plan.notes.push(OBSERVES.to_owned());
+    }
     Ok(plan)
 }
 

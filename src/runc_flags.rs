@@ -49,6 +49,7 @@ pub(crate) const GLOBAL: FlagTable = FlagTable {
         "cgroup-manager",
         CONFIG,
         POLICY,
+        MODE,
     ],
     switches: &[
         "debug",
@@ -69,6 +70,8 @@ pub(crate) const GLOBAL: FlagTable = FlagTable {
 pub(crate) const CONFIG: &str = "boundary-config";
 /// Our own option: the policy's name.
 pub(crate) const POLICY: &str = "boundary-policy";
+/// Our own option: the mode.
+pub(crate) const MODE: &str = "boundary-mode";
 
 /// After `create`, `run`, `restore`.
 pub(crate) const CREATE: FlagTable = FlagTable {

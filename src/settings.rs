@@ -2,23 +2,25 @@
 //! every container.
 //!
 //! `values` has the settings and their defaults, `parse` reads the file's text, `load` reads files
-//! that must be the administrator's own, and `select` chooses a container's policy. Knows nothing
-//! of containers otherwise.
+//! that must be the administrator's own, `library` finds what policies include, and `select` chooses a
+//! container's policy. Knows nothing of containers otherwise.
 //!
 //! Invariant: nothing here comes from the environment, and an unknown key is an error: a mistyped
 //! setting would otherwise leave a host as open as before.
 
+mod library;
 mod load;
 mod parse;
 pub mod select;
 mod values;
 
+pub use library::Shelves;
 pub use load::{load, policy_files, read_trusted};
 pub use parse::parse;
 pub use values::{
     Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_POLICIES,
     DIRECTORY, HostNetwork, NetDevices, PodCapabilities, PodNesting, PreservedSockets, Privileged,
-    RdmaDevices, Settings, UserNamespace,
+    RdmaDevices, Reload, Settings, UserNamespace,
 };
 
 #[cfg(test)]

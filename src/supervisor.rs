@@ -19,7 +19,9 @@ mod life;
 mod order;
 mod policies;
 mod record_file;
+mod reload;
 mod trust;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use boundary_shim::policy::{Hostname, Mode, Policy, PolicyName};
-use boundary_shim::settings::select::select;
+use boundary_shim::settings::select::{Named, select};
 use boundary_shim::settings::{Annotations, Settings};
 use libfuzzer_sys::fuzz_target;
 
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(annotations) = serde_json::from_slice::<BTreeMap<String, String>>(bytes) else {
         return;
     };
-    let Ok(source) = select(&SETTINGS, None, &annotations, file) else {
+    let Ok(source) = select(&SETTINGS, Named::default(), &annotations, file) else {
         return;
     };
     assert_eq!(source.mode, Mode::Enforce);

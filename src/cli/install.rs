@@ -29,7 +29,7 @@ use crate::{cgroup, dockerd, embedded, settings};
 /// # Errors
 /// Not root, or why the engine's configuration was left alone.
 pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
-    let (target, telling, PolicyArgument { policy }) = match arguments.engine {
+    let (target, telling, PolicyArgument { policy, mode }) = match arguments.engine {
         InstallEngine::Docker(words) => {
             let (target, telling, more) = words.meant();
             (more.applied_to(target), telling, more.policy)
@@ -40,7 +40,13 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
         InstallEngine::Kubernetes(words) => return print_or_apply(&words),
     };
     require_root()?;
-    let plan = integrate::install(&target.engine, &installation()?, &target.name, &policy)?;
+    let plan = integrate::install(
+        &target.engine,
+        &installation()?,
+        &target.name,
+        &policy,
+        mode,
+    )?;
     carry_out(&plan, &telling, "already installed", target.example)
 }
 

@@ -13,6 +13,7 @@ mod choice;
 mod explain;
 mod host;
 mod named;
+mod presets;
 mod question;
 mod reload;
 mod reset;
@@ -48,6 +49,8 @@ enum PolicyCommand {
     Explain(explain::ExplainArguments),
     /// Print the least policy that allows what containers did
     Suggest(suggest::SuggestArguments),
+    /// List the presets that policies can include, or print one
+    Presets(presets::PresetsArguments),
     /// Read containers' policy files again, and put what has changed into force
     Reload(reload::ReloadArguments),
     /// Put another file's rules into force, until the container's next start
@@ -71,6 +74,7 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check(arguments) => return check::run(arguments),
         PolicyCommand::Explain(arguments) => return explain::run(arguments),
         PolicyCommand::Suggest(arguments) => suggest::run(arguments)?,
+        PolicyCommand::Presets(arguments) => presets::run(arguments)?,
         PolicyCommand::Reload(arguments) => reload::run(as_root(arguments)?)?,
         PolicyCommand::Apply(arguments) => apply::run(as_root(arguments)?)?,
         PolicyCommand::Show(arguments) => show::run(as_root(arguments)?)?,

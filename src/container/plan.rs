@@ -84,6 +84,10 @@ pub struct Plan {
     pub given: GivenNames,
     /// The rules.
     pub policy: PolicySource,
+    /// The host's configuration file, where the gateway looks by itself whether the policy's files were
+    /// changed. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub reload: Option<PathBuf>,
     /// Set where the policy has TLS intercepted.
     #[serde(default)]
     pub trust: Option<TrustPlan>,

@@ -19,7 +19,10 @@ use crate::host::Host;
 use crate::policy::Exit;
 use crate::policy::text;
 use crate::prepare::{engines, joined, mounts, names, namespaces, pod, resolvers, sweep, trust};
-use crate::settings::{self, HostNetwork, Settings, select::select};
+use crate::settings::{
+    self, HostNetwork, Settings,
+    select::{Named, select},
+};
 use crate::spec::mounts::HostFiles;
 use crate::spec::{self, HostSide, NetworkOrigin, RewriteInput, RuntimeQuirks, Spec};
 use crate::sys::mountinfo;
@@ -50,7 +53,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
     let user_namespace = spec::judge(spec, &input)?;
     let policy = select(
         &settings,
-        None,
+        Named::default(),
         &spec::annotations(spec),
         settings::read_trusted,
     );
@@ -91,6 +94,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         resolvers: asked.resolvers,
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
+        reload: settings.reloaded_by_itself(),
         trust: None,
     })
 }

@@ -8,12 +8,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::step::Step;
-use crate::policy::PolicyName;
+use crate::policy::{Mode, PolicyName};
 
 /// The policy that the binary itself stands for, without a link.
 pub const DEFAULT_POLICY: &str = "default";
 
-/// Links to the binary are called this and the policy's name.
+/// Links to the binary are called this and the policy's name, and `+observe` where that is the mode.
 pub(super) const LINK_PREFIX: &str = "boundary-";
 
 /// Why an engine must not be told of a file.
@@ -86,7 +86,7 @@ pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
     Ok(binary)
 }
 
-/// The path that makes the runtime follow `policy`, and the step that makes it where it isn't
+/// The path that makes the runtime follow `policy` in this mode, and the step that makes it where it isn't
 /// there.
 ///
 /// # Errors
@@ -94,13 +94,17 @@ pub fn trusted(binary: &Path) -> Result<PathBuf, BinaryError> {
 pub fn path_for(
     binary: &Path,
     policy: &PolicyName,
+    mode: Mode,
 ) -> Result<(PathBuf, Option<Step>), BinaryError> {
-    match policy.as_str() {
-        DEFAULT_POLICY => return Ok((binary.to_owned(), None)),
-        PROGRAM => return Err(BinaryError::Taken(policy.clone())),
-        _ => {}
-    }
-    let link = binary.with_file_name(format!("{LINK_PREFIX}{policy}"));
+    // No policy's name has a plus in it.
+    let name = match (policy.as_str(), mode) {
+        (DEFAULT_POLICY, Mode::Enforce) => return Ok((binary.to_owned(), None)),
+        (PROGRAM, _) => return Err(BinaryError::Taken(policy.clone())),
+        (DEFAULT_POLICY, Mode::Observe) => format!("{PROGRAM}+{mode}"),
+        (policy, Mode::Enforce) => policy.to_owned(),
+        (policy, Mode::Observe) => format!("{policy}+{mode}"),
+    };
+    let link = binary.with_file_name(format!("{LINK_PREFIX}{name}"));
     match link.symlink_metadata() {
         Ok(meta)
             if meta.is_symlink() && link.canonicalize().is_ok_and(|target| target == binary) =>
@@ -169,7 +173,7 @@ mod tests {
         std::fs::File::create(&binary).expect("a file");
         let npm: PolicyName = "npm".parse().expect("a name");
 
-        let (path, step) = path_for(&binary, &npm).expect("free");
+        let (path, step) = path_for(&binary, &npm, Mode::Enforce).expect("free");
         assert_eq!(
             step,
             Some(Step::Link {
@@ -178,13 +182,16 @@ mod tests {
             })
         );
         symlink("boundary-shim", &path).expect("a link");
-        assert_eq!(path_for(&binary, &npm).expect("ours"), (path.clone(), None));
+        assert_eq!(
+            path_for(&binary, &npm, Mode::Enforce).expect("ours"),
+            (path.clone(), None)
+        );
         assert!(ownership::is_link(&path) && !ownership::is_link(&binary));
 
         std::fs::remove_file(&path).expect("removed");
         symlink("/bin/sh", &path).expect("a link");
         assert!(matches!(
-            path_for(&binary, &npm),
+            path_for(&binary, &npm, Mode::Enforce),
             Err(BinaryError::Occupied { .. })
         ));
     }
@@ -194,7 +201,7 @@ mod tests {
         let binary = Path::new("/usr/local/bin/boundary-shim");
         let policy = DEFAULT_POLICY.parse().expect("a name");
         assert_eq!(
-            path_for(binary, &policy).expect("nothing to look at"),
+            path_for(binary, &policy, Mode::Enforce).expect("nothing to look at"),
             (binary.to_owned(), None)
         );
     }
@@ -202,12 +209,29 @@ mod tests {
     #[test]
     fn the_programs_own_name_stands_for_no_policy() {
         let shim = PolicyName::parse(PROGRAM).expect("a name");
-        let error = path_for(Path::new("/opt/other"), &shim)
+        let error = path_for(Path::new("/opt/other"), &shim, Mode::Enforce)
             .expect_err("it means the default")
             .to_string();
         assert!(
             error.contains("boundary-shim means the default policy"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_mode_is_in_the_links_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let binary = directory.path().join("boundary-shim");
+        for (policy, expected) in [
+            ("npm", "boundary-npm+observe"),
+            ("default", "boundary-shim+observe"),
+        ] {
+            let policy = policy.parse().expect("a name");
+            let (link, step) = path_for(&binary, &policy, Mode::Observe).expect("free");
+            assert_eq!(link, directory.path().join(expected));
+            assert!(matches!(step, Some(Step::Link { .. })), "{policy}");
+        }
+        let taken = "shim".parse().expect("a name");
+        assert!(path_for(&binary, &taken, Mode::Observe).is_err());
     }
 }

@@ -54,7 +54,13 @@ impl TestHost {
             "boundary".parse().expect("a name"),
             "default".parse().expect("a name"),
         );
-        super::install(&self.engine, &self.ours, &name, &policy)
+        super::install(
+            &self.engine,
+            &self.ours,
+            &name,
+            &policy,
+            crate::policy::Mode::Enforce,
+        )
     }
 
     pub(super) fn uninstall(&self) -> Result<ChangePlan, IntegrateError> {

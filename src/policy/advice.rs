@@ -23,19 +23,20 @@ pub fn advice(origin: &str, file: &RuleFile) -> Vec<Mistake> {
     for (place, written) in file.rules.iter().enumerate() {
         let rule = &written.rule;
         let told = match written.list {
-            List::Allow => without_effect(compared, place, written)
+            List::Allow => without_effect(file, compared, place, written)
                 .or_else(|| never_read(rule, &passed))
                 .or_else(|| unbounded(rule)),
-            List::Deny => without_effect(compared, place, written),
+            List::Deny => without_effect(file, compared, place, written),
         };
         let closed = match written.list {
             List::Allow => never_open(rule),
             List::Deny => None,
         };
         let all = [told, closed].into_iter().flatten();
+        let (origin, line) = file.place_in(origin, written);
         found.extend(all.map(|(key, message)| Mistake {
-            origin: origin.to_owned(),
-            line: Some(written.line),
+            origin: origin.clone(),
+            line: Some(line),
             key: key.to_owned(),
             message,
         }));
@@ -47,18 +48,23 @@ pub fn advice(origin: &str, file: &RuleFile) -> Vec<Mistake> {
 type Told = (&'static str, String);
 
 /// Why the rule decides nothing: another does so already. Of two that say the same, it is the later.
-fn without_effect(rules: &[WrittenRule], place: usize, written: &WrittenRule) -> Option<Told> {
+fn without_effect(
+    file: &RuleFile,
+    rules: &[WrittenRule],
+    place: usize,
+    written: &WrittenRule,
+) -> Option<Told> {
     let rule = &written.rule;
     rules.iter().enumerate().find_map(|(other_place, other)| {
         let covers = |one: &Rule, all_of: &Rule| match written.list {
             List::Allow => one.allows_all_of(all_of),
             List::Deny => one.denies_all_of(all_of),
         };
-        let line = other.line;
+        let line = file.line(other, written.file);
         match (written.list, other.list) {
             (List::Allow, List::Deny) if other.rule.denies_all_allowed_by(rule) => Some((
                 "allow",
-                format!("never matches: the denial in line {line} comes first"),
+                format!("never matches: the denial in {line} comes first"),
             )),
             (own, others) if own == others && other_place != place => {
                 let is_told = covers(&other.rule, rule)
@@ -67,7 +73,7 @@ fn without_effect(rules: &[WrittenRule], place: usize, written: &WrittenRule) ->
                     List::Allow => ("allow", "allows"),
                     List::Deny => ("deny", "denies"),
                 };
-                let message = format!("decides nothing: line {line} {what} all of it");
+                let message = format!("decides nothing: {line} {what} all of it");
                 is_told.then_some((key, message))
             }
             _ => None,

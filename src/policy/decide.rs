@@ -13,6 +13,7 @@ use super::attempt::{Attempt, Protocol};
 use super::denial::{Denial, Grounds};
 use super::explain;
 use super::host::Hostname;
+use super::layers::{Extent, Layers};
 use super::net::{self, Class};
 use super::path::normalise_path;
 use super::permit::{Permit, PermittedTarget, RuleChain, Verdict};
@@ -45,6 +46,7 @@ pub struct Policy {
     deny: Vec<Arc<Rule>>,
     annotated: Vec<Arc<Rule>>,
     ceiling: Vec<Arc<Rule>>,
+    layers: Layers,
     tls: TlsPolicy,
     generation: u64,
 }
@@ -61,6 +63,7 @@ impl Policy {
         let origin = format!("policy {}", source.name);
         let mut mistakes = Vec::new();
         let tls = TlsPolicy::compile(&origin, &source.tls, &mut mistakes);
+        let layers = Layers::compile(&source.layers, &mut mistakes);
         let mut rules = |list, texts: &[String]| text::compile(&origin, list, texts, &mut mistakes);
         let policy = Self {
             name: source.name.clone(),
@@ -70,6 +73,7 @@ impl Policy {
             deny: rules(List::Deny, &source.deny),
             annotated: rules(List::Allow, &source.annotated),
             ceiling: rules(List::Allow, &source.ceiling),
+            layers,
             tls,
             generation: FIRST_GENERATION,
         };
@@ -108,15 +112,11 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, attempt: &Attempt<'_>) -> Verdict {
         let attempt = canonical(attempt);
-        match self.judge(&attempt) {
-            Ok(permit) if self.observes() => Verdict::Allow(self.or_anyhow(permit, &attempt)),
-            Ok(permit) => Verdict::Allow(permit),
-            Err(denial) if self.observes() && shut(&attempt).is_none() => {
-                let permit = self.observed(&attempt, &denial);
-                Verdict::Allow(self.or_anyhow(permit, &attempt))
-            }
-            Err(denial) => Verdict::Deny(denial),
-        }
+        let judged = match self.judge(&attempt) {
+            judged if self.observes() => self.or_anyhow(judged, &attempt, Extent::Whole),
+            judged => judged,
+        };
+        judged.map_or_else(Verdict::Deny, Verdict::Allow)
     }
 
     /// Whether a name may be looked up: true where some rule could let a connection to it through.
@@ -125,6 +125,7 @@ impl Policy {
     /// # Errors
     /// Why not.
     pub fn decide_lookup(&self, name: &Hostname) -> Result<Grounds, Denial> {
+        self.layers.lookup(name)?;
         match self.judge_lookup(name) {
             Err(denial) if self.mode == Mode::Observe => Ok(Grounds::in_spite_of(&denial)),
             verdict => verdict,
@@ -217,11 +218,14 @@ impl Policy {
         };
         let attempts = [Protocol::Https, Protocol::Http].map(in_name);
         if self.observes() {
-            let verdict = self.decide(attempts.first()?);
-            return match verdict {
-                Verdict::Allow(permit) => Some(permit.alone()),
-                Verdict::Deny(_) => None,
+            let observed = |attempt| {
+                let judged = self.judge(attempt);
+                self.or_anyhow(judged, attempt, Extent::Connection).ok()
             };
+            return attempts
+                .iter()
+                .find_map(observed)
+                .map(|permit| permit.alone());
         }
         attempts.iter().find_map(|attempt| {
             let whole = |rule: &&Arc<Rule>| !rule.reads_request();
@@ -233,7 +237,8 @@ impl Policy {
             let target = PermittedTarget::Name(name.clone());
             let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
             let forbidden = self.deny.iter().filter(whole).filter(forbids).cloned();
-            self.route(attempt, target, chains, forbidden.collect())
+            let route = self.route(attempt, target, chains, forbidden.collect())?;
+            self.bounded(route, attempt, Extent::Connection).ok()
         })
     }
 
@@ -262,7 +267,8 @@ impl Policy {
         let allows = |rule: &&Arc<Rule>| {
             rule.allows_port(Protocol::Http, port) || rule.allows_port(Protocol::Https, port)
         };
-        let allowing = self.allow.iter().chain(&self.annotated).filter(allows);
+        let allowing = self.allow.iter().chain(&self.annotated);
+        let allowing = allowing.chain(self.layers.allow()).filter(allows);
         let mut fitting = allowing.chain(self.could_forbid(destination));
         fitting.any(|rule| rule.reads_request())
     }
@@ -270,8 +276,7 @@ impl Policy {
     /// The deny rules that could apply to a TCP connection to this address and port.
     fn could_forbid(&self, destination: SocketAddr) -> impl Iterator<Item = &Arc<Rule>> {
         let destination = net::canonical(destination);
-        self.deny
-            .iter()
+        self.all_denials()
             .filter(move |rule| rule.could_forbid(destination))
     }
 
@@ -281,15 +286,20 @@ impl Policy {
     /// known.
     #[must_use]
     pub fn denials_at(&self, destination: SocketAddr) -> Denials {
-        let could_apply: Vec<_> = self.could_forbid(destination).collect();
-        match self.mode {
-            // Nothing is denied.
-            Mode::Observe => Denials::None,
-            Mode::Enforce if could_apply.is_empty() => Denials::None,
-            Mode::Enforce if could_apply.iter().any(|rule| rule.reads_request()) => {
-                Denials::ByRequest
+        let at = net::canonical(destination);
+        let could_apply: Vec<_> = match self.mode {
+            // Only the host's layers deny anything.
+            Mode::Observe => {
+                let denying = self.layers.deny();
+                denying.filter(|rule| rule.could_forbid(at)).collect()
             }
-            Mode::Enforce => Denials::ByName,
+            Mode::Enforce => self.could_forbid(at).collect(),
+        };
+        let is_listed = self.observes() && self.layers.is_listed();
+        match could_apply.as_slice() {
+            rules if rules.iter().any(|rule| rule.reads_request()) => Denials::ByRequest,
+            [] if !is_listed => Denials::None,
+            _ => Denials::ByName,
         }
     }
 
@@ -297,7 +307,26 @@ impl Policy {
     #[must_use]
     pub fn denies_more_to(&self, name: &Hostname, other: &Hostname) -> bool {
         let more = |rule: &Arc<Rule>| rule.is_about(name) && !rule.is_about(other);
-        self.deny.iter().any(more)
+        self.all_denials().any(more)
+    }
+
+    /// The permit as far as all of the host's layers leave it.
+    ///
+    /// # Errors
+    /// A layer's denial.
+    fn bounded(
+        &self,
+        permit: Permit,
+        attempt: &Attempt<'_>,
+        extent: Extent,
+    ) -> Result<Permit, Denial> {
+        let bounds = self.layers.bounds(attempt, &permit.target, extent)?;
+        Ok(Permit { bounds, ..permit })
+    }
+
+    /// The policy's own rules that deny, and the layers'.
+    fn all_denials(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.deny.iter().chain(self.layers.deny())
     }
 
     fn judge(&self, attempt: &Attempt<'_>) -> Result<Permit, Denial> {
@@ -310,10 +339,17 @@ impl Policy {
         let forbids = |rule: &&Arc<Rule>| rule.forbids_but_for_address(attempt);
         let forbidden: Vec<_> = self.deny.iter().filter(forbids).cloned().collect();
         let route = |(target, chains)| self.route(attempt, target, chains, forbidden.clone());
+        let mut beyond = None;
         let routes = self.fitting_routes(attempt).filter_map(route);
-        routes
-            .reduce(Permit::or)
-            .ok_or_else(|| self.unmatched(attempt))
+        let bounded = |route| match self.bounded(route, attempt, Extent::Whole) {
+            Ok(route) => Some(route),
+            Err(denial) => {
+                beyond.get_or_insert(denial);
+                None
+            }
+        };
+        let found = routes.filter_map(bounded).reduce(Permit::or);
+        found.ok_or_else(|| beyond.unwrap_or_else(|| self.unmatched(attempt)))
     }
 
     /// The permit that these rules give; none where there are none.
@@ -408,6 +444,7 @@ impl Policy {
             chains,
             openings: self.chains(opens),
             forbidden: Vec::new(),
+            bounds: Arc::default(),
             narrowest,
             observes: self.observes(),
             generation: self.generation,
@@ -417,22 +454,41 @@ impl Policy {
 
     /// What `observe` mode lets pass: behind what rules allow the name and, for one that the gateway
     /// can't look up (of a container's hosts file, of an engine's own resolver), the address that
-    /// the container chose.
-    fn or_anyhow(&self, permit: Permit, attempt: &Attempt<'_>) -> Permit {
+    /// the container chose. All of it as far as the host's layers leave it.
+    fn or_anyhow(
+        &self,
+        judged: Result<Permit, Denial>,
+        attempt: &Attempt<'_>,
+        extent: Extent,
+    ) -> Result<Permit, Denial> {
         let unnamed = Attempt {
             name: None,
             ..*attempt
         };
-        let missing = [attempt, &unnamed].into_iter().filter(|way| {
-            let has_it = permit.routes().any(|route| route.name() == way.name);
-            !has_it && shut(way).is_none()
-        });
-        let observed = missing.map(|way| {
+        let has = |judged: &Result<Permit, Denial>, way: &Attempt<'_>| {
+            let permit = judged.as_ref().ok();
+            permit.is_some_and(|permit| permit.routes().any(|route| route.name() == way.name))
+        };
+        [attempt, &unnamed].into_iter().fold(judged, |judged, way| {
+            if has(&judged, way) || shut(way).is_some() {
+                return judged;
+            }
             let denial = self.judge(way).err();
-            self.observed(way, &denial.unwrap_or_else(|| self.unmatched(way)))
-        });
-        let observed: Vec<_> = observed.collect();
-        observed.into_iter().fold(permit, Permit::or)
+            let denial = denial.unwrap_or_else(|| self.unmatched(way));
+            // A layer's denial of the name holds for the address that the container chose, too.
+            match (
+                judged,
+                self.bounded(self.observed(way, &denial), attempt, extent),
+            ) {
+                (Ok(permit), Ok(other)) => Ok(permit.or(other)),
+                (Ok(permit), Err(_)) | (Err(_), Ok(permit)) => Ok(permit),
+                // Of what both ways are denied for, the way by the name says it.
+                (Err(denial), Err(_)) if way.name.is_none() && attempt.name.is_some() => {
+                    Err(denial)
+                }
+                (Err(_), Err(denial)) => Err(denial),
+            }
+        })
     }
 
     /// What `observe` mode lets pass: the target as it was asked for.
@@ -450,6 +506,14 @@ impl Policy {
     }
 
     fn unmatched(&self, attempt: &Attempt<'_>) -> Denial {
+        let target = match attempt.name {
+            Some(name) => PermittedTarget::Name(name.clone()),
+            None => PermittedTarget::Address(attempt.destination.ip()),
+        };
+        // No rule of the policy's could open it.
+        if let Err(denial) = self.layers.bounds(attempt, &target, Extent::Whole) {
+            return denial;
+        }
         let for_name = |rule: &&Arc<Rule>| attempt.name.is_some_and(|name| rule.allows_name(name));
         let fits = |rule: &&Arc<Rule>| {
             let target = for_name(rule) || rule.allows_address(attempt.destination.ip());

@@ -9,9 +9,9 @@ use super::source::PolicySource;
 const VERSION: &str = "boundary policy 2";
 
 impl PolicySource {
-    /// The SHA-256 of name, mode, rules in their order and what TLS is intercepted, in hexadecimal. How a file is written
-    /// otherwise doesn't count, nor how many blanks are in a rule, nor the note, by which nothing
-    /// is decided.
+    /// The SHA-256 of name, mode, rules in their order (those of the host's layers, too) and what TLS is
+    /// intercepted, in hexadecimal. How a file is written otherwise doesn't count, nor how many blanks are
+    /// in a rule, nor which file it stands in, nor the note, by which nothing is decided.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -26,13 +26,22 @@ impl PolicySource {
         for rules in [&self.allow, &self.deny, &self.annotated, &self.ceiling] {
             add(&rules.len().to_string());
             for rule in rules {
-                add(&rule.split_ascii_whitespace().collect::<Vec<_>>().join(" "));
+                add(&with_single_blanks(rule));
             }
         }
         add(self.tls.intercept.name());
         add(&self.tls.passthrough.len().to_string());
         for name in &self.tls.passthrough {
             add(name);
+        }
+        for layer in &self.layers {
+            let allowed = layer.allow.as_deref();
+            add(&layer.name);
+            add(if allowed.is_some() { "allow" } else { "" });
+            for rules in [allowed.unwrap_or_default(), &layer.deny] {
+                add(&rules.len().to_string());
+                rules.iter().for_each(|rule| add(&with_single_blanks(rule)));
+            }
         }
         hash.finalize()
             .iter()
@@ -41,11 +50,15 @@ impl PolicySource {
     }
 }
 
+fn with_single_blanks(rule: &str) -> String {
+    rule.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::text::parse_file;
-    use crate::policy::{Intercept, Mode, TlsSource};
+    use crate::policy::{Intercept, LayerSource, Mode};
 
     fn source() -> PolicySource {
         let rules = |names: &[&str]| names.iter().map(|name| format!("domain={name}")).collect();
@@ -57,13 +70,21 @@ mod tests {
             annotated: rules(&["d.test"]),
             ceiling: rules(&["e.test"]),
             note: None,
-            tls: TlsSource::default(),
+            ..PolicySource::default()
+        }
+    }
+
+    fn layer(name: &str, allow: Option<&[&str]>) -> LayerSource {
+        LayerSource {
+            name: name.to_owned(),
+            allow: allow.map(|rules| rules.iter().map(ToString::to_string).collect()),
+            ..LayerSource::default()
         }
     }
 
     #[test]
     fn any_change_of_what_is_decided_changes_it() {
-        let changes: [fn(&mut PolicySource); 11] = [
+        let changes: [fn(&mut PolicySource); 16] = [
             |source| source.name = "other".to_owned(),
             |source| source.mode = Mode::Observe,
             |source| source.allow.reverse(),
@@ -75,6 +96,11 @@ mod tests {
             |source| source.ceiling.push("domain=f.test".to_owned()),
             |source| source.tls.intercept = Intercept::Always,
             |source| source.tls.passthrough.push("a.test".to_owned()),
+            |source| source.layers.push(layer("a", None)),
+            |source| source.layers.push(layer("b", None)),
+            |source| source.layers.push(layer("a", Some(&[]))),
+            |source| source.layers.push(layer("a", Some(&["domain=a.test"]))),
+            |source| source.layers = vec![layer("a", None), layer("b", None)],
         ];
         let changed = changes.map(|change| {
             let mut source = source();

@@ -39,6 +39,8 @@ pub struct Permit {
     pub(super) openings: Vec<RuleChain>,
     /// Rules that deny some addresses to this attempt.
     pub(super) forbidden: Vec<Arc<Rule>>,
+    /// What the host's layers leave of it, each.
+    pub(super) bounds: Arc<[Bound]>,
     /// The narrowest rule for this target and port, where one can be written.
     pub(super) narrowest: Option<String>,
     /// Whether it is of `observe` mode, which lets pass what rules don't.
@@ -59,6 +61,99 @@ pub(super) enum PermittedTarget {
 /// over it. None at all: `observe` mode lets it pass.
 #[derive(Debug, Clone)]
 pub(super) struct RuleChain(pub(super) Vec<Arc<Rule>>);
+
+/// What one of the host's layers leaves of what a permit is for.
+#[derive(Debug, Clone)]
+pub(super) struct Bound {
+    /// What people know the layer by.
+    pub(super) layer: Arc<str>,
+    /// Where it lets it lead; none where the layer only denies.
+    pub(super) chains: Option<Vec<RuleChain>>,
+    /// As [`Permit::openings`].
+    pub(super) openings: Vec<RuleChain>,
+    /// As [`Permit::forbidden`].
+    pub(super) forbidden: Vec<Arc<Rule>>,
+}
+
+impl Bound {
+    /// What is wrong with an address, in this layer's rules.
+    ///
+    /// # Errors
+    /// That.
+    fn ruled(&self, address: IpAddr) -> Result<(), Flaw> {
+        let layer = &self.layer;
+        ruled(
+            &self.forbidden,
+            self.chains.as_deref(),
+            &self.openings,
+            address,
+        )
+        .map_err(|flaw| Flaw {
+            is: format!("{} in the host's {layer}", flaw.is),
+            ..flaw
+        })
+    }
+
+    fn names(&self, address: IpAddr) -> bool {
+        let mut chains = self.chains.iter().flatten().chain(&self.openings);
+        self.chains.is_none() || chains.any(|chain| chain.names(address))
+    }
+
+    fn is_as_before(&self, before: &Self) -> bool {
+        let own = self.chains.as_deref().map(texts_of_chains);
+        self.layer == before.layer
+            && own == before.chains.as_deref().map(texts_of_chains)
+            && texts_of_chains(&self.openings) == texts_of_chains(&before.openings)
+            && texts_of(&self.forbidden) == texts_of(&before.forbidden)
+    }
+}
+
+/// What rules have against an address, in words.
+struct Flaw {
+    is: String,
+    /// The rule that denies it, if one does.
+    rule: Option<String>,
+}
+
+/// What rules say of an address that may be connected to at all: those that deny some to the attempt, those
+/// that allow it (none: nothing has to), and those that open private ranges.
+///
+/// # Errors
+/// What they have against it.
+fn ruled(
+    forbidden: &[Arc<Rule>],
+    chains: Option<&[RuleChain]>,
+    openings: &[RuleChain],
+    address: IpAddr,
+) -> Result<(), Flaw> {
+    if let Some(rule) = forbidden.iter().find(|rule| rule.touches(address)) {
+        return Err(Flaw {
+            is: format!("forbidden by rule \"deny {}\"", rule.text()),
+            rule: Some(rule.text().to_string()),
+        });
+    }
+    let Some(chains) = chains else {
+        return Ok(());
+    };
+    if !chains.iter().any(|chain| chain.leads_to(address)) {
+        return Err(Flaw {
+            is: "outside the cidr of the rules for it".to_owned(),
+            rule: None,
+        });
+    }
+    let mut naming = chains.iter().chain(openings);
+    match net::classify(address) {
+        Class::Private(what) if !naming.any(|chain| chain.names_private(address)) => Err(Flaw {
+            is: format!("{what}, and no rule names it by cidr"),
+            rule: None,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn texts_of_chains(chains: &[RuleChain]) -> Vec<Vec<Arc<str>>> {
+    chains.iter().map(|chain| texts_of(&chain.0)).collect()
+}
 
 fn texts_of(rules: &[Arc<Rule>]) -> Vec<Arc<str>> {
     rules.iter().map(|rule| rule.text().clone()).collect()
@@ -152,6 +247,7 @@ impl Permit {
             chains: self.chains.clone(),
             openings: self.openings.clone(),
             forbidden: self.forbidden.clone(),
+            bounds: self.bounds.clone(),
             narrowest: self.narrowest.clone(),
             observes: self.observes,
             generation: self.generation,
@@ -188,27 +284,29 @@ impl Permit {
     /// order.
     #[must_use]
     pub fn is_as_before(&self, before: &Self) -> bool {
-        let texts = |chains: &[RuleChain]| -> Vec<Vec<Arc<str>>> {
-            let of_chain = |chain: &RuleChain| texts_of(&chain.0);
-            chains.iter().map(of_chain).collect()
-        };
+        let bounds = self.bounds.iter().zip(before.bounds.iter());
+        let same_bounds = self.bounds.len() == before.bounds.len() && { bounds }
+            .all(|(bound, before)| bound.is_as_before(before));
         let rest = match (&self.otherwise, &before.otherwise) {
             (Some(other), Some(before)) => other.is_as_before(before),
             (other, before) => other.is_none() && before.is_none(),
         };
-        rest && self.leads_where(before)
+        rest && same_bounds
+            && self.leads_where(before)
             && self.port == before.port
             && self.observes == before.observes
-            && texts(&self.chains) == texts(&before.chains)
-            && texts(&self.openings) == texts(&before.openings)
+            && texts_of_chains(&self.chains) == texts_of_chains(&before.chains)
+            && texts_of_chains(&self.openings) == texts_of_chains(&before.openings)
             && texts_of(&self.forbidden) == texts_of(&before.forbidden)
     }
 
-    /// Whether it rests on rules alone that ask for the method or the path.
+    /// Whether it rests on rules alone that ask for the method or the path, of the policy or of one of the
+    /// host's layers.
     #[must_use]
     pub fn reads_request(&self) -> bool {
         let reads = |chain: &RuleChain| chain.0.iter().any(|rule| rule.reads_request());
-        self.chains.iter().all(reads)
+        let layers = self.bounds.iter().filter_map(|bound| bound.chains.as_ref());
+        self.chains.iter().all(reads) || { layers }.any(|chains| chains.iter().all(reads))
     }
 
     /// The same for a name that has this address without DNS ([`Self::names`]): what `observe` mode
@@ -227,6 +325,13 @@ impl Permit {
     /// The denial of the address, with the rule that would name it.
     pub fn names(&self, address: IpAddr) -> Result<(), Denial> {
         let address = address.to_canonical();
+        if let Some(bound) = self.bounds.iter().find(|bound| !bound.names(address)) {
+            let is = format!(
+                "its address by --add-host, and no rule of the host's {} names it by cidr",
+                bound.layer
+            );
+            return Err(self.denial(address, &is));
+        }
         let mut chains = self.chains.iter().chain(&self.openings);
         if chains.any(|chain| chain.names(address)) {
             return Ok(());
@@ -261,39 +366,36 @@ impl Permit {
         if let Class::Special(what) = net::classify(address) {
             return Err(self.denial(address, &what));
         }
+        self.bounded(address)?;
         if !self.observes {
             self.ruled(address)?;
         }
         Ok(UpstreamAddr(SocketAddr::new(address, self.port)))
     }
 
-    /// What the rules say of an address that may be connected to at all.
+    /// What the host's layers say of an address.
+    fn bounded(&self, address: IpAddr) -> Result<(), Denial> {
+        self.bounds.iter().try_for_each(|bound| {
+            let found = bound.ruled(address);
+            found.map_err(|flaw| self.flawed(address, flaw))
+        })
+    }
+
+    /// What the policy's rules say of an address that may be connected to at all.
     fn ruled(&self, address: IpAddr) -> Result<(), Denial> {
-        if let Some(rule) = self.forbidden.iter().find(|rule| rule.touches(address)) {
-            let denial = self.denial(
-                address,
-                &format!("forbidden by rule \"deny {}\"", rule.text()),
-            );
-            return Err(Denial {
-                rule: Some(rule.text().to_string()),
-                ..denial
-            });
+        let found = ruled(&self.forbidden, Some(&self.chains), &self.openings, address);
+        found.map_err(|flaw| {
+            let is_forbidden = flaw.rule.is_some();
+            let suggestion = self.suggestion(address).filter(|_| !is_forbidden);
+            self.flawed(address, flaw).suggesting(suggestion)
+        })
+    }
+
+    fn flawed(&self, address: IpAddr, flaw: Flaw) -> Denial {
+        Denial {
+            rule: flaw.rule,
+            ..self.denial(address, &flaw.is)
         }
-        if !self.chains.iter().any(|chain| chain.leads_to(address)) {
-            let denial = self.denial(address, "outside the cidr of the rules for it");
-            return Err(denial.suggesting(self.suggestion(address)));
-        }
-        if let Class::Private(what) = net::classify(address)
-            && !self
-                .chains
-                .iter()
-                .chain(&self.openings)
-                .any(|chain| chain.names_private(address))
-        {
-            let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
-            return Err(denial.suggesting(self.suggestion(address)));
-        }
-        Ok(())
     }
 
     fn denial(&self, address: IpAddr, is: &str) -> Denial {

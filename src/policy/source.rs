@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::places::Places;
+
 /// What a policy is made from: rules as their authors wrote them, already read from files and
 /// annotations. Travels from the shim to the proxy as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -10,6 +12,10 @@ pub struct PolicySource {
     pub name: String,
     /// Whether denials are enforced or only recorded.
     pub mode: Mode,
+    /// The mode that the runtime's name or argument chose, if it did: the host's own choice. Plans of an
+    /// earlier version don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_mode: Option<Mode>,
     /// Rules that allow, one text each.
     pub allow: Vec<String>,
     /// Rules that deny; they beat every allow.
@@ -24,6 +30,28 @@ pub struct PolicySource {
     /// Which TLS is intercepted. Plans of an earlier version don't say.
     #[serde(default)]
     pub tls: TlsSource,
+    /// What the host's `ceiling.d` says: bounds of every policy, whatever its mode. Plans of an earlier
+    /// version have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerSource>,
+    /// Where the rules that allow and deny stand. Nothing is decided by it.
+    #[serde(default)]
+    pub places: Places,
+}
+
+/// What one layer of the host's is made from. It narrows: what passes has to be allowed by the policy and
+/// by each layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct LayerSource {
+    /// What people know it by (`ceiling.d/corp.yaml`).
+    pub name: String,
+    /// All that it allows; a layer that says nothing of that leaves all that it doesn't deny.
+    pub allow: Option<Vec<String>>,
+    /// Rules that deny.
+    pub deny: Vec<String>,
+    /// Where they stand.
+    #[serde(default)]
+    pub places: Places,
 }
 
 /// Which TLS is intercepted, as a policy file says under `tls`.

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use super::rule::Rule;
 use super::source::Intercept;
 
+mod include;
 mod mistakes;
 mod yaml;
 
+pub use include::{Found, Library, parse_file, parse_whole};
 pub use mistakes::{List, Mistake, all_of};
 use mistakes::{Mistakes, NEEDS_INTERCEPTION};
-pub use yaml::{MAX_FILE, RuleFile, WrittenRule, parse_file};
+pub use yaml::{MAX_FILE, RuleFile, WrittenRule};
 
 /// Reads rules from an annotation or an option: one a line, or separated by `;`. Gives their texts.
 /// `intercept`: when the policy that they are added to has TLS intercepted.

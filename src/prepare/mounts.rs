@@ -174,6 +174,8 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
     own.extend([
         settings.file.clone(),
         settings.policies.clone(),
+        settings.presets.clone(),
+        settings.layers_directory(),
         settings.audit_directory.clone(),
     ]);
     own.push(Settings::default().audit_directory);

@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::invocation::Globals;
 use crate::container::plan::ContainerId;
 use crate::container::state;
+use crate::settings::select::Named;
 
 /// The container that a call is about.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub(super) struct Container<'a> {
     pub(super) id: ContainerId,
     /// Its state directory.
     pub(super) state: PathBuf,
-    /// The policy that the call names.
-    pub(super) policy: Option<&'a str>,
+    /// The policy and the mode that the call names.
+    pub(super) named: Named<'a>,
 }
 
 impl<'a> Container<'a> {
@@ -25,7 +26,10 @@ impl<'a> Container<'a> {
         Ok(Self {
             id,
             state,
-            policy: globals.policy.as_deref(),
+            named: Named {
+                policy: globals.policy.as_deref(),
+                mode: globals.mode,
+            },
         })
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         given,
         policy,
+        reload: settings.reloaded_by_itself(),
         trust: trust.plan,
     };
     bundle.config.value = spec.into_value();
@@ -219,7 +220,7 @@ fn policy(
     let annotations = spec::annotations(spec);
     select(
         settings,
-        container.policy,
+        container.named,
         &annotations,
         settings::read_trusted,
     )

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::policy::Mode;
 use crate::runc_flags::{self, FlagReader, Item, Unknown};
 
 /// One call of the runtime.
@@ -67,6 +68,8 @@ fn ending(word: &OsStr, old: &OsStr, new: &OsStr) -> OsString {
 pub struct Globals {
     /// The policy named by our own name or by `--boundary-policy`, which wins.
     pub policy: Option<String>,
+    /// The mode named by our own name (`boundary-NAME+observe`) or by `--boundary-mode`, which wins.
+    pub mode: Option<Mode>,
     /// `--boundary-config`.
     pub config: Option<PathBuf>,
     /// `--root`, as given.
@@ -131,6 +134,9 @@ pub enum InvocationError {
     /// Our own option's value is not valid UTF-8.
     #[error("--{0} is not valid UTF-8")]
     NotText(&'static str),
+    /// There is no such mode.
+    #[error("--boundary-mode is enforce or observe")]
+    NoMode,
     /// The line may mean two things.
     #[error("can't tell whether the unknown option {0} takes a value: write the value with =")]
     UnknownOption(String),
@@ -152,8 +158,10 @@ const STARTING: [&str; 5] = ["create", "run", "restore", "start", "exec"];
 pub fn scan(words: &[OsString]) -> Invocation {
     let program = words.first().map(OsString::as_os_str).unwrap_or_default();
     let words = words.get(1..).unwrap_or_default();
+    let (policy, mode) = named_by(program);
     let mut globals = Globals {
-        policy: policy_of(program),
+        policy,
+        mode,
         ..Globals::default()
     };
     let head = globals.read(words);
@@ -182,12 +190,18 @@ pub fn scan(words: &[OsString]) -> Invocation {
     }
 }
 
-/// The policy that our own name picks: `boundary-NAME`. The program's proper name picks none.
-fn policy_of(program: &OsStr) -> Option<String> {
-    let name = Path::new(program).file_name()?.to_str()?;
-    name.strip_prefix("boundary-")
-        .filter(|policy| !policy.is_empty() && *policy != "shim")
-        .map(str::to_owned)
+/// The policy and the mode that our own name picks: `boundary-NAME`, `boundary-NAME+MODE`. The program's
+/// proper name picks no policy.
+fn named_by(program: &OsStr) -> (Option<String>, Option<Mode>) {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str);
+    let Some(name) = name.and_then(|name| name.strip_prefix("boundary-")) else {
+        return (None, None);
+    };
+    let split = name.rsplit_once('+');
+    let split = split.and_then(|(policy, mode)| Some((policy, Mode::parse(mode)?)));
+    let (policy, mode) = split.map_or((name, None), |(policy, mode)| (policy, Some(mode)));
+    let policy = Some(policy).filter(|policy| !policy.is_empty() && *policy != "shim");
+    (policy.map(str::to_owned), mode)
 }
 
 /// The line up to the verb.
@@ -224,7 +238,10 @@ impl Globals {
             let (read, rest) = head.rest.split_at(taken);
             head.rest = rest;
             match item {
-                Item::Value(name @ (runc_flags::CONFIG | runc_flags::POLICY), value) => {
+                Item::Value(
+                    name @ (runc_flags::CONFIG | runc_flags::POLICY | runc_flags::MODE),
+                    value,
+                ) => {
                     head.mistake = head.mistake.or_else(|| self.note_own(name, value).err());
                     continue;
                 }
@@ -249,15 +266,14 @@ impl Globals {
         let value = value
             .filter(|value| !value.is_empty())
             .ok_or(InvocationError::NoValue(name))?;
-        if name == runc_flags::CONFIG {
-            self.config = Some(PathBuf::from(value));
-        } else {
-            self.policy = Some(
-                value
-                    .to_str()
-                    .ok_or(InvocationError::NotText(name))?
-                    .to_owned(),
-            );
+        let text = || value.to_str().ok_or(InvocationError::NotText(name));
+        match name {
+            runc_flags::CONFIG => self.config = Some(PathBuf::from(value)),
+            runc_flags::MODE => {
+                let mode = Mode::parse(text()?);
+                self.mode = Some(mode.ok_or(InvocationError::NoMode)?);
+            }
+            _ => self.policy = Some(text()?.to_owned()),
         }
         Ok(())
     }

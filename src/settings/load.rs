@@ -15,12 +15,15 @@ use crate::policy::text::{MAX_FILE, Mistake};
 
 /// The most policy files that are looked at.
 const MOST_POLICIES: usize = 1000;
+/// The most layers that may bound policies.
+const MOST_LAYERS: usize = 64;
 
 /// Reads the settings: from `path`, which must then exist, or from [`DEFAULT_FILE`], whose absence
 /// means defaults.
 ///
 /// # Errors
-/// Every mistake in the file; or, as one, why the file can't be read or trusted.
+/// Every mistake in the file; or, as one, why the file can't be read or trusted, or which layers there are
+/// isn't to be found out.
 pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
     let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
     let origin = file.display().to_string();
@@ -32,19 +35,58 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
             message,
         }])
     };
-    match read_trusted(file) {
-        Ok(Some(content)) => {
-            let beside = file.with_file_name("policies");
-            parse(&origin, &content).map(|settings| Settings {
-                file: file.to_owned(),
-                policies: beside,
-                ..settings
-            })
+    let settings = match read_trusted(file) {
+        Ok(Some(content)) => parse(&origin, &content)?,
+        Ok(None) if path.is_none() => Settings::default(),
+        Ok(None) => return failed("does not exist".to_owned()),
+        Err(error) => return failed(error.to_string()),
+    };
+    let settings = Settings {
+        file: file.to_owned(),
+        policies: file.with_file_name("policies"),
+        presets: file.with_file_name("presets.d"),
+        ..settings
+    };
+    let layers = layer_files(&settings.layers_directory())?;
+    Ok(Settings { layers, ..settings })
+}
+
+/// The layers' files in their directory, in order. A name that looks like a layer's and can't be one is a
+/// mistake: its author believes that it narrows something.
+fn layer_files(directory: &Path) -> Result<Vec<PathBuf>, Vec<Mistake>> {
+    let wrong = |path: &Path, message: String| {
+        vec![Mistake {
+            origin: path.display().to_string(),
+            line: None,
+            key: String::new(),
+            message,
+        }]
+    };
+    let unreadable = |error: io::Error| wrong(directory, error.to_string());
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hidden = name.starts_with('.');
+        match name.strip_suffix(".yaml").map(PolicyName::parse) {
+            _ if hidden => {}
+            Some(Ok(_)) => files.push(path),
+            Some(Err(why)) => return Err(wrong(&path, why)),
+            None if name.ends_with(".yml") => {
+                return Err(wrong(&path, "a layer's name ends in .yaml".to_owned()));
+            }
+            None => {}
         }
-        Ok(None) if path.is_none() => Ok(Settings::default()),
-        Ok(None) => failed("does not exist".to_owned()),
-        Err(error) => failed(error.to_string()),
+        if files.len() > MOST_LAYERS {
+            return Err(wrong(directory, format!("more than {MOST_LAYERS} layers")));
+        }
     }
+    files.sort();
+    Ok(files)
 }
 
 /// Reads a file that decides what containers may do: the configuration, or a policy. `None` where
@@ -90,7 +132,7 @@ pub fn read_trusted(path: &Path) -> io::Result<Option<String>> {
     Ok(Some(content))
 }
 
-/// The policies' files in their directory, in order, at most a thousand; those whose names no
+/// The policies' files in a directory, in order, at most a thousand; those whose names no
 /// policy can have are left out.
 #[must_use]
 pub fn policy_files(directory: &Path) -> Vec<PathBuf> {

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::values::{
     Annotations, BoundaryMounts, ContainerResolvers, HostNetwork, NetDevices, PodCapabilities,
-    PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings, UserNamespace,
+    PodNesting, PreservedSockets, Privileged, RdmaDevices, Reload, Settings, UserNamespace,
 };
 use crate::escape::excerpt;
 use crate::policy::text::Mistake;
@@ -78,6 +78,10 @@ impl TextReader<'_> {
                 runtime(text).map(Some)
             }),
             "policy" => self.set(key, value, &mut settings.policy, PolicyName::parse),
+            "reload" => {
+                let words = [("manual", Reload::Manual), ("auto", Reload::Auto)];
+                self.set_word(key, value, &mut settings.reload, words);
+            }
             "resolvers" => self.set_list(key, value, &mut settings.resolvers, resolver),
             "extra-ca" => self.set_list(key, value, &mut settings.extra_ca, absolute),
             "container-resolvers" => {
@@ -297,9 +301,10 @@ impl TextReader<'_> {
     }
 }
 
-const TOP: [&str; 24] = [
+const TOP: [&str; 25] = [
     "runtime",
     "policy",
+    "reload",
     "resolvers",
     "extra-ca",
     "container-resolvers",

@@ -5,17 +5,18 @@
 //!
 //! Invariant: an annotation can choose only what the settings list, and its rules apply only within
 //! the host's ceiling. Whoever starts a container may be less trusted than the host's
-//! administrator.
+//! administrator. The host's layers (`ceiling.d`) bound every policy, whoever chose it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::library::Shelves;
 use super::values::Settings;
 use crate::escape::{excerpt, quoted};
 use crate::policy::text::{self, Mistake, RuleFile};
-use crate::policy::{Mode, PolicyName, PolicySource};
+use crate::policy::{LayerSource, Mode, PolicyName, PolicySource};
 
 /// Longest `boundary.allow`, in bytes.
 pub const MAX_ANNOTATION: usize = 8 * 1024;
@@ -26,9 +27,19 @@ const MODE: &str = "boundary.mode";
 /// Written by the shim itself for its later calls; says nothing about policy.
 const ORIGINAL_NETWORK: &str = "boundary.original-network";
 
+/// What the runtime's name (`boundary-NAME`, `boundary-NAME+observe`) or its arguments (`--boundary-policy
+/// NAME`, `--boundary-mode MODE`) choose.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Named<'a> {
+    /// The policy, by its name.
+    pub policy: Option<&'a str>,
+    /// The mode.
+    pub mode: Option<Mode>,
+}
+
 /// Chooses and reads a container's policy.
 ///
-/// `named`: from the runtime's name (`boundary-NAME`) or `--boundary-policy NAME`. `annotations`:
+/// `named`: what the runtime's name and arguments choose, which are the host's. `annotations`:
 /// the container's; only those that begin with `boundary.` are looked at. `read` gives a file's
 /// text, or `None` where there is no such file.
 ///
@@ -39,18 +50,19 @@ const ORIGINAL_NETWORK: &str = "boundary.original-network";
 /// Every mistake in all of them.
 pub fn select(
     settings: &Settings,
-    named: Option<&str>,
+    named: Named<'_>,
     annotations: &BTreeMap<String, String>,
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
     let mut selection = Selection {
         settings,
         annotations,
+        named_mode: named.mode,
         read,
         mistakes: Vec::new(),
     };
     selection.check_keys();
-    let source = selection.policy(named);
+    let source = selection.policy(named.policy);
     selection.completed(source)
 }
 
@@ -65,8 +77,9 @@ pub fn again(
     read: impl Fn(&Path) -> io::Result<Option<String>>,
 ) -> Result<PolicySource, Vec<Mistake>> {
     // The settings' own default may lack its file, unless somebody names it.
-    let named = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
-    select(settings, named, &chosen(in_force), read)
+    let policy = Some(in_force.name.as_str()).filter(|name| *name != settings.policy.to_string());
+    let mode = in_force.named_mode;
+    select(settings, Named { policy, mode }, &chosen(in_force), read)
 }
 
 /// The policy that a container has which was started with `started`, with these rules, called `name`,
@@ -85,6 +98,7 @@ pub fn with_rules(
     let selection = Selection {
         settings,
         annotations: &annotations,
+        named_mode: started.named_mode,
         read,
         mistakes: Vec::new(),
     };
@@ -92,10 +106,34 @@ pub fn with_rules(
     selection.completed(source)
 }
 
+/// The same policy, below the layers that the host has now: whatever else stays as it is, they hold.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn bounded(
+    settings: &Settings,
+    source: PolicySource,
+    read: impl Fn(&Path) -> io::Result<Option<String>>,
+) -> Result<PolicySource, Vec<Mistake>> {
+    let mut selection = Selection {
+        settings,
+        annotations: &BTreeMap::new(),
+        named_mode: None,
+        read,
+        mistakes: Vec::new(),
+    };
+    let layers = selection.layers();
+    if selection.mistakes.is_empty() {
+        Ok(PolicySource { layers, ..source })
+    } else {
+        Err(selection.mistakes)
+    }
+}
+
 /// The annotations by which a container was given its mode and its own rules.
 fn chosen(started: &PolicySource) -> BTreeMap<String, String> {
-    let mode =
-        (started.mode != Mode::default()).then(|| (MODE.to_owned(), started.mode.to_string()));
+    let by_others = started.named_mode.unwrap_or_default();
+    let mode = (started.mode != by_others).then(|| (MODE.to_owned(), started.mode.to_string()));
     let rules =
         (!started.annotated.is_empty()).then(|| (ALLOW.to_owned(), started.annotated.join("\n")));
     mode.into_iter().chain(rules).collect()
@@ -112,15 +150,22 @@ pub fn chooses(annotations: &BTreeMap<String, String>) -> bool {
 struct Selection<'a, Read> {
     settings: &'a Settings,
     annotations: &'a BTreeMap<String, String>,
+    named_mode: Option<Mode>,
     read: Read,
     mistakes: Vec<Mistake>,
 }
 
 impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
-    /// The policy with what the annotations say besides, unless there was a mistake.
+    /// The policy with what the annotations say besides, below the host's layers, unless there was a mistake.
     fn completed(mut self, source: PolicySource) -> Result<PolicySource, Vec<Mistake>> {
         let mode = self.mode();
-        let source = self.widened(PolicySource { mode, ..source });
+        let source = self.widened(PolicySource {
+            mode,
+            named_mode: self.named_mode,
+            ..source
+        });
+        let layers = self.layers();
+        let source = PolicySource { layers, ..source };
         if self.mistakes.is_empty() {
             Ok(source)
         } else {
@@ -195,7 +240,7 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
 
     fn mode(&mut self) -> Mode {
         let Some(text) = self.annotations.get(MODE) else {
-            return Mode::Enforce;
+            return self.named_mode.unwrap_or_default();
         };
         let Some(mode) = Mode::parse(text) else {
             self.mistakes.push(mistake(
@@ -251,45 +296,79 @@ impl<'a, Read: Fn(&Path) -> io::Result<Option<String>>> Selection<'a, Read> {
         source
     }
 
+    /// What bounds every policy. Mistakes are noted.
+    fn layers(&mut self) -> Vec<LayerSource> {
+        let files = self.settings.layers.iter();
+        files.filter_map(|file| self.layer(file)).collect()
+    }
+
+    fn layer(&mut self, file: &Path) -> Option<LayerSource> {
+        let noted = self.mistakes.len();
+        let Some(rules) = self.read_rules(file) else {
+            // It was there when the folder was listed.
+            self.mistakes
+                .push(wrong_file(file, "no such file".to_owned()));
+            return None;
+        };
+        if self.mistakes.len() > noted {
+            return None;
+        }
+        let layer = layer(file, rules);
+        layer.map_err(|mistake| self.mistakes.push(mistake)).ok()
+    }
+
     /// A policy's rules; `None` where it has no file. Mistakes in the file are noted.
     fn rules_of(&mut self, name: &PolicyName) -> Option<RuleFile> {
-        let file = self.file(name);
-        let origin = file.display().to_string();
-        match (self.read)(&file) {
-            Ok(None) => None,
-            Ok(Some(content)) => Some(text::parse_file(&origin, &content).unwrap_or_else(
-                |mistakes| {
-                    self.mistakes.extend(mistakes);
-                    RuleFile::default()
-                },
-            )),
-            Err(error) => {
-                self.mistakes.push(Mistake {
-                    origin,
-                    line: None,
-                    key: String::new(),
-                    message: error.to_string(),
-                });
-                Some(RuleFile::default())
-            }
-        }
+        self.read_rules(&self.file(name))
+    }
+
+    fn read_rules(&mut self, file: &Path) -> Option<RuleFile> {
+        let shelves = Shelves::of_host(self.settings, &self.read);
+        let library = |name: &PolicyName| shelves.find(name);
+        let read = match (self.read)(file) {
+            Ok(None) => return None,
+            Ok(Some(content)) => text::parse_whole(&file.display().to_string(), &content, &library),
+            Err(error) => Err(vec![wrong_file(file, error.to_string())]),
+        };
+        Some(read.unwrap_or_else(|mistakes| {
+            self.mistakes.extend(mistakes);
+            RuleFile::default()
+        }))
     }
 
     fn missing(&mut self, name: &PolicyName) {
-        let (origin, message) = (
-            self.file(name).display().to_string(),
-            format!("no such file (policy {name})"),
-        );
-        self.mistakes.push(Mistake {
-            origin,
-            line: None,
-            key: String::new(),
-            message,
-        });
+        let message = format!("no such file (policy {name})");
+        let mistake = wrong_file(&self.file(name), message);
+        self.mistakes.push(mistake);
     }
 
     fn file(&self, name: &PolicyName) -> PathBuf {
         name.file(&self.settings.policies)
+    }
+}
+
+/// What a layer's file says, as it bounds policies.
+///
+/// # Errors
+/// It can't bound any: it says nothing (as a file does that was emptied), or what only a policy can say.
+pub fn layer(file: &Path, rules: RuleFile) -> Result<LayerSource, Mistake> {
+    let wrong = if rules.says_tls {
+        "a layer has allow, deny and include; which TLS is intercepted, policies say"
+    } else if !rules.says_allow && rules.rules.is_empty() {
+        "a layer that neither allows nor denies bounds nothing: write what it allows or denies, or remove it"
+    } else {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        return Ok(rules.layer(format!("ceiling.d/{name}")));
+    };
+    Err(wrong_file(file, wrong.to_owned()))
+}
+
+fn wrong_file(file: &Path, message: String) -> Mistake {
+    Mistake {
+        origin: file.display().to_string(),
+        line: None,
+        key: String::new(),
+        message,
     }
 }
 

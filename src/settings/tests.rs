@@ -41,7 +41,7 @@ fn an_empty_file_means_the_defaults() {
 #[test]
 fn every_key_is_understood() {
     let settings = parsed(concat!(
-        "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
+        "runtime = \"/usr/bin/crun\"\npolicy = \"corp\"\nreload = \"auto\"\nresolvers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n",
         "extra-ca = [\"/etc/ssl/corp.pem\"]\ncontainer-resolvers = \"any\"\npreserved-sockets = \"allow\"\n",
         "record-labels = [\"com.example.team\"]\n",
         "audit-directory = \"/srv/audit\"\naudit-keep = \"30d\"\nuser-namespace = \"require\"\nprivileged = \"allow\"\nhost-network = \"refuse\"\n",
@@ -57,6 +57,9 @@ fn every_key_is_understood() {
             file: PathBuf::from(DEFAULT_FILE),
             policy: name("corp"),
             policies: PathBuf::from("/etc/boundary/policies"),
+            presets: PathBuf::from("/etc/boundary/presets.d"),
+            layers: Vec::new(),
+            reload: Reload::Auto,
             resolvers: vec![
                 "192.0.2.53:53".parse().unwrap(),
                 "[2001:db8::53]:5353".parse().unwrap()
@@ -388,4 +391,44 @@ fn how_long_records_are_kept_is_a_time_that_passes() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn layers_are_the_files_in_their_folder_and_a_name_that_can_be_none_is_a_mistake() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    write(&at("config.toml"), "", 0o600);
+    let load = || load(Some(&at("config.toml")));
+    assert!(load().unwrap().layers.is_empty());
+    fs::create_dir(at("ceiling.d")).unwrap();
+    for name in [
+        "b.yaml",
+        "a.yaml",
+        "..data",
+        ".a.yaml.swp",
+        "README",
+        "a.yaml~",
+    ] {
+        write(&at("ceiling.d").join(name), "", 0o600);
+    }
+    let settings = load().unwrap();
+    assert_eq!(
+        settings.layers,
+        ["a.yaml", "b.yaml"].map(|name| at("ceiling.d").join(name))
+    );
+    assert_eq!(settings.presets, at("presets.d"));
+    for name in ["c.yml", "My corp.yaml"] {
+        let file = at("ceiling.d").join(name);
+        write(&file, "", 0o600);
+        let found = load().unwrap_err();
+        assert_eq!(found[0].origin, file.display().to_string());
+        fs::remove_file(file).unwrap();
+    }
+    for number in 0..63 {
+        write(&at("ceiling.d").join(format!("{number}.yaml")), "", 0o600);
+    }
+    assert!(load().unwrap_err()[0].message.contains("more than 64"));
+    fs::remove_dir_all(at("ceiling.d")).unwrap();
+    write(&at("ceiling.d"), "", 0o600);
+    assert!(load().is_err(), "which there are, nobody knows");
 }

@@ -18,6 +18,8 @@ pub const DEFAULT_AUDIT: &str = "/var/log/boundary";
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
 pub const DEFAULT_POLICIES: &str = "/etc/boundary/policies";
+/// The directory of the presets that belong to [`DEFAULT_FILE`].
+const DEFAULT_PRESETS: &str = "/etc/boundary/presets.d";
 
 /// What the administrator decided, with defaults for the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,13 @@ pub struct Settings {
     pub policy: PolicyName,
     /// Directory of the policies: `policies` beside the configuration file.
     pub policies: PathBuf,
+    /// Directory of the administrator's presets: `presets.d` beside the configuration file.
+    pub presets: PathBuf,
+    /// The files of the layers that narrow every policy: those in `ceiling.d` beside the configuration
+    /// file, in order.
+    pub layers: Vec<PathBuf>,
+    /// `reload`.
+    pub reload: Reload,
     /// `resolvers`: the DNS servers that the proxy asks, in order. Empty: the caller finds them
     /// out.
     pub resolvers: Vec<SocketAddr>,
@@ -80,6 +89,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The file of these settings, where containers get changed policies by themselves.
+    #[must_use]
+    pub fn reloaded_by_itself(&self) -> Option<PathBuf> {
+        (self.reload == Reload::Auto).then(|| self.file.clone())
+    }
+
+    /// The directory of the layers that narrow every policy: `ceiling.d` beside the configuration file.
+    #[must_use]
+    pub fn layers_directory(&self) -> PathBuf {
+        self.file.with_file_name("ceiling.d")
+    }
+
     /// What a container may nest. `pod`: the Kubernetes namespace of the pod that it belongs to, if
     /// it belongs to one.
     #[must_use]
@@ -91,6 +112,16 @@ impl Settings {
         });
         self.nesting.filter(|_| open)
     }
+}
+
+/// When running containers get what has changed in policies' files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// `manual`: by `policy reload`.
+    #[default]
+    Manual,
+    /// `auto`: once a file was changed.
+    Auto,
 }
 
 /// Which containers get a user namespace of their own. It bounds the capabilities that reach beyond
@@ -234,6 +265,9 @@ impl Default for Settings {
             file: PathBuf::from(DEFAULT_FILE),
             policy: PolicyName::parse("default").expect("a policy's name by its form"),
             policies: PathBuf::from(DEFAULT_POLICIES),
+            presets: PathBuf::from(DEFAULT_PRESETS),
+            layers: Vec::new(),
+            reload: Reload::default(),
             resolvers: Vec::new(),
             extra_ca: Vec::new(),
             container_resolvers: ContainerResolvers::default(),

@@ -86,6 +86,16 @@ impl Desk {
         (desk, questions)
     }
 
+    /// Has another policy put into force. Gives what came of it; none where the gateway ends.
+    pub(super) async fn change(&self, policy: NewPolicy, by: u32) -> Option<Response> {
+        self.answer(Request::Policy(Box::new(policy)), by).await
+    }
+
+    /// Has the record say something. None where the gateway ends.
+    pub(super) async fn note(&self, sentence: String) -> Option<Response> {
+        self.answer(Request::Notice(sentence), 0).await
+    }
+
     /// None where the gateway ends.
     async fn answer(&self, request: Request, by: u32) -> Option<Response> {
         match request {

@@ -12,6 +12,7 @@ use super::interfaces::ContainerLinks;
 use super::order::{Hook, Order};
 use super::policies;
 use super::record_file;
+use super::reload;
 use super::trust;
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
@@ -302,6 +303,7 @@ impl Keeper {
                 failed = links.tend(filter, questions.settling, record) => failed,
                 failed = filter.serve(questions.asking, questions.noticing) => failed,
                 failed = policies::tend(questions.changing, filter, rules, record) => failed.map(|never| match never {}),
+                failed = reload::tend(record, desk.clone()) => failed.map(|never| match never {}),
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record_file::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),
                 told = termination.arrives() => Err(told).context("the gateway"),

@@ -12,6 +12,9 @@ tests![
     a_policy_is_checked_with_every_line_that_is_to_be_told,
     what_a_policy_decides_is_explained_with_the_rule,
     what_was_observed_becomes_a_policy_that_allows_it,
+    what_is_included_is_checked_and_explained_with_its_place,
+    a_preset_is_listed_printed_and_included,
+    what_a_layer_denies_is_explained_with_its_name,
 ];
 
 fn stdout(output: &Output) -> String {
@@ -70,7 +73,7 @@ fn what_a_policy_decides_is_explained_with_the_rule() {
         (
             "GET https://a.test/x",
             0,
-            "allowed: GET /x by HTTPS to a.test:443: by rule \"domain=a.test\" of the policy",
+            "allowed: GET /x by HTTPS to a.test:443: by rule \"domain=a.test\" of p.yaml:2",
         ),
         (
             "https://b.test/x",
@@ -80,7 +83,7 @@ fn what_a_policy_decides_is_explained_with_the_rule() {
         (
             "10.1.2.3:22",
             0,
-            "allowed: other TCP to 10.1.2.3:22: by rule \"cidr=10.0.0.0/8 port=22\" of the policy",
+            "allowed: other TCP to 10.1.2.3:22: by rule \"cidr=10.0.0.0/8 port=22\" of p.yaml:3",
         ),
         (
             "169.254.169.254:80/udp",
@@ -188,4 +191,151 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
         let output = world.operate(&format!("policy explain DIR/p.yaml {words}"));
         assert_eq!(output.status.code(), Some(code), "{words}");
     }
+}
+
+fn what_is_included_is_checked_and_explained_with_its_place() {
+    let world = World::new();
+    std::fs::create_dir(world.path("policies")).unwrap();
+    std::fs::create_dir(world.path("presets.d")).unwrap();
+    for (name, content) in [
+        (
+            "policies/default.yaml",
+            "allow: [domain=own.test]\ninclude: [npm, tools]\n",
+        ),
+        (
+            "policies/npm.yaml",
+            "allow:\n\n- domain=npm.test\n- domain=own.test\n",
+        ),
+        ("presets.d/tools.yaml", "deny: [domain=x.npm.test]"),
+        ("policies/round.yaml", "include: [round]"),
+    ] {
+        world.write(name, content, 0o644);
+    }
+    let checked = world.operate("policy check DIR/policies/default.yaml");
+    let told = stdout(&checked);
+    assert!(
+        told.starts_with(
+            "npm.yaml:4: allow: decides nothing: line 1 of default.yaml allows all of it\n"
+        ),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("no mistakes; 3 rules allow, 1 deny\n"),
+        "{told}"
+    );
+    for (words, told) in [
+        (
+            "https://npm.test/",
+            "by rule \"domain=npm.test\" of npm.yaml:3, included by default.yaml:2\n",
+        ),
+        (
+            "https://x.npm.test/",
+            "rule \"deny domain=x.npm.test\" forbids it; it stands in presets.d/tools.yaml:1, included by default.yaml:2\n",
+        ),
+    ] {
+        let output = world.operate(&format!("policy explain DIR/policies/default.yaml {words}"));
+        assert!(stdout(&output).ends_with(told), "{}", stdout(&output));
+    }
+    let round = world.operate("policy check DIR/policies/round.yaml");
+    assert_eq!(round.status.code(), Some(1));
+    assert!(stdout(&round).contains("files include each other: round.yaml includes round.yaml"));
+    // What is enforced is root's alone; what is checked, anybody's.
+    world.write("policies/npm.yaml", "allow: [domain=npm.test]", 0o666);
+    let refused = world.operate("policy explain DIR/policies/default.yaml https://npm.test/");
+    assert!(
+        stderr(&refused).contains("policy npm: writable by others"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(
+        world
+            .operate("policy check DIR/policies/default.yaml")
+            .status
+            .success()
+    );
+}
+
+fn a_preset_is_listed_printed_and_included() {
+    let world = World::new();
+    let listed = stdout(&world.operate("policy presets"));
+    let names = listed
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap());
+    for name in names {
+        let text = stdout(&world.operate(&format!("policy presets {name}")));
+        assert!(
+            text.lines().nth(1).unwrap().starts_with("# As of "),
+            "{name}: {text}"
+        );
+        world.write("p.yaml", format!("include: [{name}]"), 0o644);
+        let checked = world.operate("policy check DIR/p.yaml");
+        assert!(checked.status.success(), "{name}: {}", stdout(&checked));
+        assert_eq!(
+            stdout(&checked).lines().count(),
+            1,
+            "{name}: {}",
+            stdout(&checked)
+        );
+    }
+    assert!(!world.operate("policy presets none").status.success());
+
+    world.write("p.yaml", "include: [github]", 0o644);
+    for (words, code) in [
+        ("GET https://github.com/a/b.git/info/refs", 0),
+        ("POST https://github.com/a/b.git/git-upload-pack", 0),
+        ("POST https://github.com/a/b.git/git-receive-pack", 1),
+        ("PUT https://api.github.com/repos/a/b", 1),
+    ] {
+        let output = world.operate(&format!("policy explain DIR/p.yaml {words}"));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words}: {}",
+            stdout(&output)
+        );
+    }
+}
+
+fn what_a_layer_denies_is_explained_with_its_name() {
+    let world = World::new();
+    std::fs::create_dir(world.path("ceiling.d")).unwrap();
+    for (content, code, told) in [
+        (
+            "allow: [domain=*.test]\ndeny: [domain=x.test]",
+            0,
+            "no mistakes; 1 rules allow, 1 deny\n",
+        ),
+        (
+            "allow: []",
+            0,
+            "ceiling.d/corp.yaml: allow: allows nothing: no container reaches anything\n",
+        ),
+        (
+            "",
+            1,
+            "a layer that neither allows nor denies bounds nothing",
+        ),
+        (
+            "tls: {intercept: never}\ndeny: [domain=x.test]",
+            1,
+            "a layer has allow, deny and include",
+        ),
+    ] {
+        world.write("ceiling.d/corp.yaml", content, 0o644);
+        let output = world.operate("policy check DIR/ceiling.d/corp.yaml");
+        assert!(
+            stdout(&output).contains(told),
+            "{content}: {}",
+            stdout(&output)
+        );
+        assert_eq!(output.status.code(), Some(code), "{content}");
+    }
+    let create = || world.call("create --bundle BUNDLE ID");
+    world.write("ceiling.d/corp.yaml", "", 0o644);
+    world.assert_refused(&create(), "bounds nothing");
+    world.write("ceiling.d/corp.yaml", "allow: [domain=a.test]", 0o666);
+    world.assert_refused(&create(), "writable by others");
+    world.write("ceiling.d/corp.yaml", "allow: [domain=a.test]", 0o644);
+    world.assert_passed(&create());
+    assert_eq!(world.plan().policy.layers[0].name, "ceiling.d/corp.yaml");
 }

@@ -48,6 +48,7 @@ mod names;
 mod nesting;
 mod networks;
 mod policies;
+mod policy_files;
 mod privilege;
 mod record;
 mod refusals;
@@ -93,7 +94,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 41] = [
+const GROUPS: [Group; 42] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -135,6 +136,7 @@ const GROUPS: [Group; 41] = [
     group("refusals", refusals::TESTS),
     group("status", status::TESTS),
     group("policies", policies::TESTS),
+    group("policy_files", policy_files::TESTS),
     Group {
         alone: true,
         ..group("policies_crowded", policies::CROWDED)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use boundary_shim::integrate::{self, Engine, Installation, step};
+use boundary_shim::policy::Mode;
 
 /// What is done where there is no policy.
 pub(crate) const FIRST_POLICY: &str = "create /etc/boundary\ncreate /etc/boundary/policies\nwrite /etc/boundary/policies/default.yaml\n  \
@@ -73,9 +74,11 @@ impl Here {
             name.parse().expect("a name"),
             policy.parse().expect("a name"),
         );
-        let plan = integrate::install(engine, &self.ours, &name, &policy).expect("planned");
+        let plan =
+            integrate::install(engine, &self.ours, &name, &policy, Mode::Enforce).expect("planned");
         step::apply(&plan.steps, |_| Ok(())).expect("applied");
-        let again = integrate::install(engine, &self.ours, &name, &policy).expect("planned");
+        let again =
+            integrate::install(engine, &self.ours, &name, &policy, Mode::Enforce).expect("planned");
         assert_eq!(again.steps, [], "installed already");
         plan.notes
     }

@@ -16,7 +16,7 @@ use crate::integrate::docker::Docker;
 use crate::integrate::drop_in::{self, DropIn, DropInReader};
 use crate::integrate::kubernetes::{Image, NodeLayout, NodePath, NodeUnit};
 use crate::integrate::runtime_name::RuntimeName;
-use crate::policy::PolicyName;
+use crate::policy::{Mode, PolicyName};
 
 /// `install ENGINE`.
 #[derive(Debug, Args)]
@@ -37,6 +37,7 @@ pub(super) enum InstallEngine {
 Examples:
   sudo boundary-shim install docker
   sudo boundary-shim install docker --name boundary-npm --policy npm
+  sudo boundary-shim install docker --name boundary-watch --mode observe
   sudo boundary-shim install docker --set-as-default --restart")]
     Docker(EngineArguments<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
@@ -132,6 +133,13 @@ pub(super) struct PolicyArgument {
     /// Policy for the runtime's containers: /etc/boundary/policies/NAME.yaml
     #[arg(long, value_name = "NAME", default_value = DEFAULT_POLICY)]
     pub(super) policy: PolicyName,
+    /// enforce, or observe: let what no rule allows pass, and record what would have allowed it
+    #[arg(long, value_name = "MODE", default_value = "enforce", value_parser = mode)]
+    pub(super) mode: Mode,
+}
+
+fn mode(word: &str) -> Result<Mode, String> {
+    Mode::parse(word).ok_or_else(|| "expected enforce or observe".to_owned())
 }
 
 #[derive(Debug, Args)]

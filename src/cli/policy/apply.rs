@@ -8,11 +8,13 @@ use super::change::{self, Wanted};
 use super::choice::choose;
 use crate::policy::PolicyName;
 use crate::policy::text::{self, RuleFile, all_of};
-use crate::settings::{self, select};
+use crate::settings::{self, Settings, Shelves, select};
 
 /// `policy apply`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+What FILE includes is looked for among the host's policies and presets, wherever FILE is.
+
 Examples:
   sudo boundary-shim policy apply ./wider.yaml web")]
 pub(super) struct ApplyArguments {
@@ -31,7 +33,7 @@ pub(super) struct ApplyArguments {
 pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
     let settings = super::host::settings()?;
     let file = std::path::absolute(&arguments.file)?;
-    let rules = read(&file)?;
+    let rules = read(&settings, &file)?;
     let name = name(&file);
     let records = choose(&arguments.containers)?;
     change::each(&records, |record| {
@@ -41,18 +43,20 @@ pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
             Ok(source) if source.hash() == record.policy().hash() => {
                 Wanted::AsItIs("unchanged".to_owned())
             }
-            Ok(source) => Wanted::Policy(source, Some(file.clone())),
+            Ok(source) => Wanted::Policy(Box::new(source), Some(file.clone())),
             Err(mistakes) => Wanted::Mistaken(mistakes),
         }
     })
 }
 
-/// The rules in the file.
-fn read(file: &Path) -> anyhow::Result<RuleFile> {
+/// The rules in the file, with what it includes: of the host's policies and presets, wherever it is.
+fn read(settings: &Settings, file: &Path) -> anyhow::Result<RuleFile> {
     let origin = file.display().to_string();
     let text = settings::read_trusted(file).with_context(|| format!("can't read {origin}"))?;
     let text = text.with_context(|| format!("{origin} does not exist"))?;
-    text::parse_file(&origin, &text).map_err(|mistakes| all_of(&mistakes))
+    let shelves = Shelves::of_host(settings, settings::read_trusted);
+    let library = |name: &PolicyName| shelves.find(name);
+    text::parse_whole(&origin, &text, &library).map_err(|mistakes| all_of(&mistakes))
 }
 
 /// By which records know its rules: the file's name, where a policy could be called so.

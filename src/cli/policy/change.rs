@@ -25,7 +25,7 @@ pub(super) enum Wanted {
     /// What it is filtered by already, for this reason.
     AsItIs(String),
     /// This policy; read from that file, where it isn't the container's own.
-    Policy(PolicySource, Option<PathBuf>),
+    Policy(Box<PolicySource>, Option<PathBuf>),
     /// Nobody can say: a file has mistakes.
     Mistaken(Vec<Mistake>),
 }
@@ -74,7 +74,7 @@ fn change(record: &SavedState, wanted: Wanted) -> anyhow::Result<String> {
             note(record, &mistakes);
             Err(mistakes)
         }
-        Wanted::Policy(source, file) => put(record, source, file),
+        Wanted::Policy(source, file) => put(record, *source, file),
     }
 }
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use super::named::{self, Named};
 use super::question::{self, Host, Question};
-use crate::policy::text::all_of;
-use crate::policy::{Denial, Policy, PolicySource, Verdict};
+use crate::policy::text::{List, all_of};
+use crate::policy::{Denial, Places, Policy, PolicySource, Verdict};
 
 /// `policy explain`.
 #[derive(Debug, clap::Args)]
@@ -59,46 +59,76 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
 fn answer(policy: &Policy, source: &PolicySource, question: &Question) -> Result<String, String> {
     let permit = match policy.decide(&question.attempt(policy)) {
         Verdict::Allow(permit) => permit,
-        Verdict::Deny(denial) => return Err(reason(&denial)),
+        Verdict::Deny(denial) => return Err(reason(source, &denial)),
     };
     let grounds = match &question.host {
         Host::Name(_) => permit.grounds().clone(),
         Host::Address(address) => {
             let reached = permit.upstream(*address, &[]);
-            permit.grounds_at(reached.map_err(|denial| reason(&denial))?)
+            permit.grounds_at(reached.map_err(|denial| reason(source, &denial))?)
         }
     };
     Ok(match layer(source, &grounds.rule) {
-        Some(layer) => format!("by rule \"{}\" of {layer}", grounds.rule),
+        Some(layer) => format!("by rule \"{}\" of {layer}{}", grounds.rule, within(source)),
         // In observe mode it is a sentence.
         None => grounds.rule.to_string(),
     })
 }
 
 /// Where the rule that allows stands.
-fn layer(source: &PolicySource, rule: &str) -> Option<&'static str> {
-    let has = |rules: &[String]| {
-        let texts = rules.iter().map(|text| text.split_ascii_whitespace());
-        let rule: Vec<_> = rule.split_ascii_whitespace().collect();
-        texts.into_iter().any(|text| text.eq(rule.iter().copied()))
-    };
-    if has(&source.allow) {
-        Some("the policy")
-    } else {
-        has(&source.annotated).then_some("boundary.allow, within the host's ceiling")
+fn layer(source: &PolicySource, rule: &str) -> Option<String> {
+    if let Some(number) = number(&source.allow, rule) {
+        let place = source.places.of(List::Allow, number);
+        return Some(place.unwrap_or_else(|| "the policy".to_owned()));
+    }
+    let annotated = number(&source.annotated, rule);
+    annotated.map(|_| "boundary.allow, within the host's ceiling".to_owned())
+}
+
+/// The host's layers, which allow it, too.
+fn within(source: &PolicySource) -> String {
+    let layers: Vec<_> = source.layers.iter().map(|layer| &*layer.name).collect();
+    match layers.as_slice() {
+        [] => String::new(),
+        layers => format!(", within the host's {}", layers.join(", ")),
     }
 }
 
-fn reason(denial: &Denial) -> String {
+/// Where the rule that denies stands.
+fn denied_in(source: &PolicySource, rule: &str) -> Option<String> {
+    let place = |deny: &[String], places: &Places| {
+        number(deny, rule).and_then(|number| places.of(List::Deny, number))
+    };
+    let own = place(&source.deny, &source.places);
+    let mut layers = source.layers.iter();
+    own.or_else(|| layers.find_map(|layer| place(&layer.deny, &layer.places)))
+}
+
+/// The place of a rule in a list.
+fn number(rules: &[String], rule: &str) -> Option<usize> {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split_ascii_whitespace();
+        words.map(str::to_owned).collect()
+    };
+    let rule = words(rule);
+    rules.iter().position(|text| words(text) == rule)
+}
+
+fn reason(source: &PolicySource, denial: &Denial) -> String {
+    let rule = denial.rule.as_deref();
+    let place = rule.and_then(|rule| denied_in(source, rule));
+    let place = place.map_or_else(String::new, |place| format!("; it stands in {place}"));
+    let reason = &denial.reason;
     match &denial.suggestion {
-        Some(rule) => format!("{}; this rule would allow it: {rule}", denial.reason),
-        None => denial.reason.clone(),
+        Some(rule) => format!("{reason}{place}; this rule would allow it: {rule}"),
+        None => format!("{reason}{place}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{LayerSource, PolicyFile};
 
     fn asked(words: &[&str]) -> Vec<Result<String, String>> {
         let rules = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
@@ -111,6 +141,19 @@ mod tests {
             deny: rules(&["domain=*.corp except=jira.corp"]),
             annotated: rules(&["domain=c.test"]),
             ceiling: rules(&["domain=*.test"]),
+            layers: vec![LayerSource {
+                name: "ceiling.d/corp.yaml".to_owned(),
+                deny: rules(&["domain=no.a.test", "proto=udp port=9"]),
+                places: Places {
+                    files: vec![PolicyFile {
+                        name: "corp.yaml".to_owned(),
+                        included_by: None,
+                    }],
+                    deny: vec![(0, 7), (0, 8)],
+                    ..Places::default()
+                },
+                ..LayerSource::default()
+            }],
             ..PolicySource::default()
         };
         let policy = Policy::compile(&source).unwrap();
@@ -127,7 +170,7 @@ mod tests {
         for (words, expected) in [
             (
                 &["GET", "https://a.test/"][..],
-                Ok("\"domain=a.test\" of the policy"),
+                Ok("\"domain=a.test\" of the policy, within the host's ceiling.d/corp.yaml"),
             ),
             (&["GET", "https://c.test/"], Ok("boundary.allow")),
             (
@@ -143,6 +186,10 @@ mod tests {
                 Err("rule \"deny domain=*.corp except=jira.corp\" forbids it"),
             ),
             (&["GET", "https://jira.corp/"], Err("no rule allows it")),
+            (
+                &["GET", "https://no.a.test/"],
+                Err("forbids it, in the host's ceiling.d/corp.yaml; it stands in corp.yaml:7"),
+            ),
             (&["GET", "http://169.254.169.254/"], Err("link-local")),
             (&["10.1.2.3:22/tcp"], Ok("cidr=10.0.0.0/8")),
             (

@@ -8,9 +8,9 @@ use nix::unistd::geteuid;
 use super::change::who;
 use super::choice::choose;
 use crate::container::state::SavedState;
-use crate::policy::text::{all_of, parse_file};
+use crate::policy::text::{all_of, parse_whole};
 use crate::policy::{PolicyName, PolicySource};
-use crate::settings;
+use crate::settings::{self, Shelves, select};
 
 /// A policy, and what it was found as.
 #[derive(Debug)]
@@ -21,7 +21,8 @@ pub(super) struct Named {
 }
 
 /// Finds it. A word with a slash in it, or with `.yaml` at its end, is a file. To root, a word may mean a
-/// running container, by whose gateway's rules is answered; else it is a policy's name.
+/// running container, by whose gateway's rules is answered; else it is a policy's name. The host's layers
+/// bound it.
 ///
 /// # Errors
 /// There is none, several, or it has a mistake.
@@ -57,8 +58,13 @@ fn of_file(file: &Path) -> anyhow::Result<Named> {
     let Some(content) = content else {
         bail!("{origin}: there is no such file");
     };
-    let rules = parse_file(&origin, &content).map_err(|mistakes| all_of(&mistakes))?;
+    let shelves = Shelves::beside(file, settings::read_trusted);
+    let library = |name: &PolicyName| shelves.find(name);
+    let rules = parse_whole(&origin, &content, &library).map_err(|mistakes| all_of(&mistakes))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let source = rules.source(name.into_owned());
+    // As a container of this host would have it that asks for nothing more.
+    let (settings, plain) = (super::host::settings()?, PolicySource::default());
+    let source = select::with_rules(&settings, &plain, &name, rules, settings::read_trusted);
+    let source = source.map_err(|mistakes| all_of(&mistakes))?;
     Ok(Named { origin, source })
 }

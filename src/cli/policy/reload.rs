@@ -1,5 +1,7 @@
 //! `policy reload`: what containers' own policy files say now.
 
+use std::path::Path;
+
 use super::change::{self, Wanted};
 use super::choice::choose;
 use crate::audit::record::MAX_TEXT;
@@ -39,18 +41,29 @@ fn reload(containers: &[String]) -> anyhow::Result<()> {
     let settings = super::host::settings()?;
     let records = choose(containers)?;
     change::each(&records, |record| match replaced_by(record) {
-        Some(why) => Wanted::AsItIs(why),
+        Some((file, why)) => bounded(&settings, record, file, why),
         None => own(&settings, record),
     })
 }
 
-/// Of a container with another file's policy, what is to be said of that.
-fn replaced_by(record: &SavedState) -> Option<String> {
+/// Of a container with another file's policy, that file, and what is to be said of that.
+fn replaced_by(record: &SavedState) -> Option<(&Path, String)> {
     let file = record.changed.as_ref()?.file.as_ref()?;
-    Some(format!(
+    let said = format!(
         "unchanged: it has the policy of {} until policy reset, or its next start",
         clean(&file.display().to_string(), MAX_TEXT)
-    ))
+    );
+    Some((file, said))
+}
+
+/// Another file's policy, below the layers that the host has now.
+fn bounded(settings: &Settings, record: &SavedState, file: &Path, unchanged: String) -> Wanted {
+    let in_force = record.policy();
+    match select::bounded(settings, in_force.clone(), settings::read_trusted) {
+        Ok(now) if now.hash() == in_force.hash() => Wanted::AsItIs(unchanged),
+        Ok(now) => Wanted::Policy(Box::new(now), Some(file.to_owned())),
+        Err(mistakes) => Wanted::Mistaken(mistakes),
+    }
 }
 
 /// What its own file says now, under the annotations that it was started with, and the host's ceiling
@@ -58,7 +71,7 @@ fn replaced_by(record: &SavedState) -> Option<String> {
 pub(super) fn own(settings: &Settings, record: &SavedState) -> Wanted {
     match select::again(settings, &record.plan.policy, settings::read_trusted) {
         Ok(now) if now.hash() == record.policy().hash() => Wanted::AsItIs("unchanged".to_owned()),
-        Ok(now) => Wanted::Policy(now, None),
+        Ok(now) => Wanted::Policy(Box::new(now), None),
         Err(mistakes) => Wanted::Mistaken(mistakes),
     }
 }

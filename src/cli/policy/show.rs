@@ -73,6 +73,11 @@ fn show(out: &mut impl Write, record: &SavedState, file: &str) -> io::Result<()>
         writeln!(out, "# changed by: user {}", changed.by)?;
     }
     writeln!(out, "# its file: {file}")?;
+    let files = policy.places.files.iter().skip(1);
+    let included: Vec<_> = files.map(|file| clean(&file.name, MAX_TEXT)).collect();
+    if !included.is_empty() {
+        writeln!(out, "# with what it includes: {}", included.join(", "))?;
+    }
     list(out, "allow", &policy.allow)?;
     list(out, "deny", &policy.deny)?;
     let tls = &policy.tls;
@@ -90,13 +95,26 @@ fn show(out: &mut impl Write, record: &SavedState, file: &str) -> io::Result<()>
         ("the ceiling over it", &policy.ceiling),
     ] {
         if !policy.annotated.is_empty() {
-            writeln!(out, "# {what}:")?;
-            for rule in rules {
-                writeln!(out, "#   - {}", clean(rule, MAX_TEXT))?;
-            }
+            commented(out, what, rules)?;
+        }
+    }
+    for layer in &policy.layers {
+        let name = clean(&layer.name, MAX_TEXT);
+        if let Some(rules) = &layer.allow {
+            commented(out, &format!("nothing beyond the host's {name}"), rules)?;
+        }
+        if !layer.deny.is_empty() {
+            commented(out, &format!("denied by the host's {name}"), &layer.deny)?;
         }
     }
     Ok(())
+}
+
+fn commented(out: &mut impl Write, what: &str, rules: &[String]) -> io::Result<()> {
+    writeln!(out, "# {what}:")?;
+    rules
+        .iter()
+        .try_for_each(|rule| writeln!(out, "#   - {}", clean(rule, MAX_TEXT)))
 }
 
 fn list(out: &mut impl Write, key: &str, rules: &[String]) -> io::Result<()> {

@@ -67,7 +67,8 @@ impl Policy {
 
     fn all_rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         let allowing = self.allow.iter().chain(&self.annotated);
-        allowing.chain(&self.ceiling).chain(&self.deny)
+        let allowing = allowing.chain(&self.ceiling).chain(self.layers.allow());
+        allowing.chain(self.all_denials())
     }
 
     /// Whether a rule that could apply to HTTPS there looks at methods or paths.
@@ -76,10 +77,10 @@ impl Policy {
         let allowing = self.allow.iter().chain(&self.annotated);
         let allowing = allowing
             .chain(&self.ceiling)
+            .chain(self.layers.allow())
             .filter(|rule| rule.allows_port(Protocol::Https, port));
         let denying = self
-            .deny
-            .iter()
+            .all_denials()
             .filter(|rule| rule.forbids_on(Protocol::Https, port));
         let mut fitting = allowing.chain(denying);
         fitting.any(|rule| rule.reads_request() && rule.could_be_about(name, address))
@@ -91,7 +92,7 @@ impl Policy {
         if self.observes() || self.intercepts_everything() {
             return None;
         }
-        let denying = self.deny.iter().filter(|rule| rule.is_about_tls());
+        let denying = self.all_denials().filter(|rule| rule.is_about_tls());
         let mut pairs = denying.flat_map(|deny| deny.examples().map(move |name| (deny, name)));
         pairs.find_map(|(deny, name)| {
             let allow = self.allow.iter().chain(&self.annotated).find(|allow| {

@@ -7,6 +7,7 @@ use super::*;
 mod coder_boundary;
 mod interception;
 mod laws;
+mod layers;
 
 fn texts(rules: &[&str]) -> Vec<String> {
     rules.iter().map(ToString::to_string).collect()

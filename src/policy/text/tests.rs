@@ -86,7 +86,7 @@ fn all_mistakes_are_told_at_once_each_with_file_line_and_key() {
         "p.yaml:4: port: \"0\": ",
         "p.yaml:5: allow: a rule must be a plain string",
         "p.yaml:6: rule: empty; ",
-        "p.yaml:7: alow: unknown key; a policy has allow, deny and tls",
+        "p.yaml:7: alow: unknown key; a policy has allow, deny, include and tls",
         "p.yaml:8: deny: expected a list of rules",
         "p.yaml:9: allow: written twice",
     ]) {

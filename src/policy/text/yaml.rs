@@ -7,8 +7,10 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInpu
 use super::mistakes::{List, Mistake, Mistakes, NEEDS_INTERCEPTION};
 use crate::escape::{excerpt, quoted};
 use crate::policy::domain::DomainPattern;
+use crate::policy::name::PolicyName;
+use crate::policy::places::{Places, PolicyFile};
 use crate::policy::rule::Rule;
-use crate::policy::source::{Intercept, PolicySource, TlsSource};
+use crate::policy::source::{Intercept, LayerSource, PolicySource, TlsSource};
 
 /// Longest policy or configuration file, in bytes.
 pub const MAX_FILE: usize = 1 << 20;
@@ -31,11 +33,15 @@ const FOREIGN_KEYS: [&str; 11] = [
 /// Nesting that is followed; deeper files are rejected.
 const MAX_DEPTH: i32 = 16;
 
-/// What one file says.
+/// What one file says, with the files that it includes.
 #[derive(Debug, Clone, Default)]
 pub struct RuleFile {
-    /// Its rules, in order.
+    /// Its rules, in order, and behind them those of the files that it includes.
     pub rules: Vec<WrittenRule>,
+    /// It, and the files that it includes.
+    pub files: Vec<PolicyFile>,
+    /// Whether it, or what it includes, has a list of rules that allow, if only an empty one.
+    pub says_allow: bool,
     /// Which TLS is intercepted.
     pub tls: TlsSource,
     /// Whether the file says so.
@@ -50,7 +56,9 @@ pub struct RuleFile {
 pub struct WrittenRule {
     /// The list that it is in.
     pub list: List,
-    /// Its line, from 1.
+    /// The file, by its place in [`RuleFile::files`].
+    pub file: usize,
+    /// Its line there, from 1.
     pub line: usize,
     /// What it says.
     pub rule: Rule,
@@ -76,8 +84,53 @@ impl RuleFile {
             name,
             allow: self.allow(),
             deny: self.deny(),
+            places: self.places(),
             tls: self.tls,
             ..PolicySource::default()
+        }
+    }
+
+    /// What a layer of this name is made from.
+    #[must_use]
+    pub fn layer(self, name: String) -> LayerSource {
+        LayerSource {
+            name,
+            allow: self.says_allow.then(|| self.allow()),
+            deny: self.deny(),
+            places: self.places(),
+        }
+    }
+
+    /// Where this rule stands, beside a rule in this file: `line 3`, or `line 3 of npm.yaml`.
+    #[must_use]
+    pub fn line(&self, written: &WrittenRule, beside: usize) -> String {
+        let file = self.files.get(written.file);
+        match file.filter(|_| written.file != beside) {
+            Some(file) => format!("line {} of {}", written.line, file.name),
+            None => format!("line {}", written.line),
+        }
+    }
+
+    /// The file and the line of this rule, for who reads about the file called `origin`.
+    pub(in crate::policy) fn place_in(
+        &self,
+        origin: &str,
+        written: &WrittenRule,
+    ) -> (String, usize) {
+        let included = self.files.get(written.file).filter(|_| written.file > 0);
+        let file = included.map_or(origin, |file| &file.name);
+        (file.to_owned(), written.line)
+    }
+
+    fn places(&self) -> Places {
+        let of = |list| {
+            let rules = self.rules.iter().filter(|written| written.list == list);
+            rules.map(|written| (written.file, written.line)).collect()
+        };
+        Places {
+            files: self.files.clone(),
+            allow: of(List::Allow),
+            deny: of(List::Deny),
         }
     }
 
@@ -89,19 +142,28 @@ impl RuleFile {
     }
 }
 
-/// Reads a policy file's text. `origin` names it in mistakes.
+/// A name that a file includes, and the line there.
+pub(super) type Included = (PolicyName, usize);
+
+/// Reads the text of one policy file. `origin` names it in mistakes. Gives what it says, and what it
+/// includes.
 ///
 /// The file is one mapping with `allow` and `deny`, lists of rules; `allowlist` is coder/boundary's
 /// name for `allow`, whose other keys are passed over. A missing or empty list has no rules. `tls`
-/// is a mapping: `intercept` (`never`, `auto`, `always`) and `passthrough`, a list of names.
+/// is a mapping: `intercept` (`never`, `auto`, `always`) and `passthrough`, a list of names. `include`
+/// is a list of policies' names.
 ///
 /// # Errors
 /// Every mistake in it; after broken YAML nothing more can be found, and after many mistakes a last
 /// one says that there are more.
-pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>> {
+pub(super) fn parse_one(
+    origin: &str,
+    content: &str,
+) -> Result<(RuleFile, Vec<Included>), Vec<Mistake>> {
     let mut walk = Walk {
         events: Parser::new_from_str(content),
         mistakes: Mistakes::new(origin),
+        includes: Vec::new(),
         content,
     };
     if content.len() > MAX_FILE {
@@ -116,12 +178,14 @@ pub fn parse_file(origin: &str, content: &str) -> Result<RuleFile, Vec<Mistake>>
     if rules.tls.intercept == Intercept::Never {
         walk.refuse_reading(&rules.rules);
     }
-    walk.mistakes.or(rules)
+    let includes = walk.includes;
+    walk.mistakes.or((rules, includes))
 }
 
 struct Walk<'a> {
     events: Parser<'a, StrInput<'a>>,
     mistakes: Mistakes,
+    includes: Vec<Included>,
     content: &'a str,
 }
 
@@ -152,7 +216,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         line(span),
                         "",
-                        "a policy is a mapping with the lists allow and deny, and tls",
+                        "a policy is a mapping with the lists allow, deny and include, and tls",
                     );
                     self.skip(&event)?;
                 }
@@ -170,11 +234,22 @@ impl<'a> Walk<'a> {
             match key.as_str() {
                 "allow" | "allowlist" => {
                     self.rules((&key, line), List::Allow, &mut rules.rules)?;
+                    rules.says_allow = true;
                 }
                 "deny" => self.rules((&key, line), List::Deny, &mut rules.rules)?,
                 "tls" => {
                     self.tls(line, &mut rules.tls)?;
                     rules.says_tls = true;
+                }
+                "include" => {
+                    self.list(
+                        (&key, line),
+                        &INCLUDE,
+                        |walk, line, name| match PolicyName::parse(&name) {
+                            Ok(name) => walk.includes.push((name, line)),
+                            Err(why) => walk.mistakes.add(Some(line), "include", why),
+                        },
+                    )?
                 }
                 foreign if FOREIGN_KEYS.contains(&foreign) => {
                     let value = self.plain_value()?;
@@ -184,7 +259,7 @@ impl<'a> Walk<'a> {
                     self.mistakes.add(
                         Some(line),
                         &excerpt(&key),
-                        "unknown key; a policy has allow, deny and tls",
+                        "unknown key; a policy has allow, deny, include and tls",
                     );
                     self.value()?;
                     continue;
@@ -274,7 +349,12 @@ impl<'a> Walk<'a> {
     ) -> Result<(), ScanError> {
         self.list(key, &RULES, |walk, line, text| {
             let rule = walk.mistakes.check(Some(line), &text, list);
-            rules.extend(rule.map(|rule| WrittenRule { list, line, rule }));
+            rules.extend(rule.map(|rule| WrittenRule {
+                list,
+                file: 0,
+                line,
+                rule,
+            }));
         })
     }
 
@@ -380,6 +460,10 @@ struct ListWords {
 const RULES: ListWords = ListWords {
     expected: "expected a list of rules, each after a dash",
     one: "a rule must be a plain string like domain=example.org, with = and no colon, and not an alias",
+};
+const INCLUDE: ListWords = ListWords {
+    expected: "expected a list of policies' names, each after a dash",
+    one: "a policy's name must be a plain string like npm, not an alias",
 };
 const PASSTHROUGH: ListWords = ListWords {
     expected: "expected a list of names, each after a dash",

@@ -341,6 +341,46 @@ fn the_programs_name_picks_the_policy_and_the_option_wins() {
     }
 }
 
+#[test]
+fn the_programs_name_picks_the_mode_and_the_option_wins() {
+    let named = |words: &[&str]| {
+        let found = scan(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        (found.globals.policy, found.globals.mode)
+    };
+    let npm = || Some("npm".to_owned());
+    for (words, expected) in [
+        (
+            &["/x/boundary-npm+observe"][..],
+            (npm(), Some(Mode::Observe)),
+        ),
+        (&["boundary-shim+observe"], (None, Some(Mode::Observe))),
+        (&["boundary-npm"], (npm(), None)),
+        (
+            &["boundary-npm+observe", "--boundary-mode", "enforce"],
+            (npm(), Some(Mode::Enforce)),
+        ),
+        (
+            &["boundary-npm", "--boundary-mode=observe"],
+            (npm(), Some(Mode::Observe)),
+        ),
+        // No policy is called so, and nothing starts.
+        (
+            &["boundary-npm+watch"],
+            (Some("npm+watch".to_owned()), None),
+        ),
+    ] {
+        assert_eq!(named(words), expected, "{words:?}");
+    }
+    assert_eq!(
+        command_of("--boundary-mode=off create ID"),
+        Err(InvocationError::NoMode)
+    );
+    assert_eq!(
+        command_of("--boundary-mode= create ID"),
+        Err(InvocationError::NoValue("boundary-mode"))
+    );
+}
+
 /// Words that a line is made of, the interesting ones often.
 fn word() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![

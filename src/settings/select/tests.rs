@@ -44,6 +44,10 @@ impl Host {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
+        let named = Named {
+            policy: named,
+            mode: None,
+        };
         select(&self.settings, named, &annotations, |path| {
             Ok(self.files.get(path).cloned())
         })
@@ -300,10 +304,18 @@ fn a_name_leads_nowhere_but_into_the_directory() {
         &"a".repeat(65),
     ] {
         assert!(PolicyName::parse(name).is_err(), "{name:?}");
-        let result = select(&Settings::default(), Some(name), &BTreeMap::new(), |path| {
-            read.borrow_mut().push(path.to_owned());
-            Ok(None)
-        });
+        let result = select(
+            &Settings::default(),
+            Named {
+                policy: Some(name),
+                mode: None,
+            },
+            &BTreeMap::new(),
+            |path| {
+                read.borrow_mut().push(path.to_owned());
+                Ok(None)
+            },
+        );
         assert!(result.is_err(), "{name:?}");
     }
     assert!(read.into_inner().is_empty());
@@ -312,7 +324,13 @@ fn a_name_leads_nowhere_but_into_the_directory() {
 #[test]
 fn a_file_that_can_not_be_read_is_a_mistake_and_no_empty_policy() {
     let failing = |_: &Path| Err(io::Error::other("writable by others (mode 0666)"));
-    let found = select(&Settings::default(), None, &BTreeMap::new(), failing).unwrap_err();
+    let found = select(
+        &Settings::default(),
+        Named::default(),
+        &BTreeMap::new(),
+        failing,
+    )
+    .unwrap_err();
     assert_eq!(
         found[0].to_string(),
         "/etc/boundary/policies/default.yaml: writable by others (mode 0666)"
@@ -365,4 +383,151 @@ fn a_default_without_a_file_is_the_same_until_it_has_one() {
         now(&Host::new(&[("default", "allow:\n- domain=a.test\n")])).hash(),
         before.hash()
     );
+}
+
+fn layered(mut host: Host, layers: &[(&str, &str)]) -> Host {
+    for (name, content) in layers {
+        let file = PathBuf::from(format!("/etc/boundary/ceiling.d/{name}.yaml"));
+        host.settings.layers.push(file.clone());
+        host.files.insert(file, (*content).to_owned());
+    }
+    host
+}
+
+#[test]
+fn every_policy_is_bounded_by_the_hosts_layers() {
+    let files = [("default", "allow: [domain=d.test]"), ("npm", NPM)];
+    let host = Host::new(&files).opening(&["npm"], &[Mode::Observe], None);
+    let host = layered(
+        host,
+        &[
+            ("a", "include: [npm]\nallow: [domain=a.test]\n"),
+            ("b", "deny: [domain=b.test]"),
+        ],
+    );
+    for (named, annotations) in [
+        (None, &[][..]),
+        (Some("npm"), &[]),
+        (None, &[("boundary.policy", "npm")]),
+        (None, &[("boundary.mode", "observe")]),
+    ] {
+        let source = host.source(named, annotations);
+        let [a, b] = source.layers.as_slice() else {
+            panic!("{:?}", source.layers);
+        };
+        assert_eq!(
+            (&*a.name, &*b.name),
+            ("ceiling.d/a.yaml", "ceiling.d/b.yaml")
+        );
+        let allow = ["domain=a.test", "domain=registry.npm.test"];
+        assert_eq!(a.allow.as_deref(), Some(&allow.map(str::to_owned)[..]));
+        assert_eq!(
+            (&a.deny[..], b.allow.as_deref()),
+            (&["domain=evil.test".to_owned()][..], None)
+        );
+        assert_eq!(b.deny, ["domain=b.test"]);
+    }
+    let rules = text::parse_file("x", "allow: [domain=x.test]").unwrap();
+    let read = |path: &Path| Ok(host.files.get(path).cloned());
+    let applied = with_rules(&host.settings, &PolicySource::default(), "x", rules, read).unwrap();
+    assert_eq!(applied.layers.len(), 2, "and what is applied");
+}
+
+#[test]
+fn where_a_layer_can_not_bound_nothing_starts() {
+    for (content, expected) in [
+        ("", "neither allows nor denies"),
+        ("# emptied\n", "neither allows nor denies"),
+        ("deny: []", "neither allows nor denies"),
+        (
+            "tls: {intercept: always}\nallow: []",
+            "which TLS is intercepted, policies say",
+        ),
+        ("alow: []", "unknown key"),
+        ("include: [none]", "there is no policy none"),
+    ] {
+        let host = layered(Host::new(&[]), &[("corp", content)]);
+        let found = host.mistakes(None, &[]);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{content}: {found:?}"
+        );
+        assert!(
+            found[0].starts_with("/etc/boundary/ceiling.d/corp.yaml"),
+            "{found:?}"
+        );
+    }
+    let mut gone = layered(Host::new(&[]), &[("corp", "allow: []")]);
+    gone.files.clear();
+    assert!(gone.mistakes(None, &[])[0].contains("no such file"));
+    let shut = layered(Host::new(&[]), &[("corp", "allow: []")]).source(None, &[]);
+    assert_eq!(shut.layers[0].allow, Some(Vec::new()), "said, and meant");
+}
+
+#[test]
+fn a_policy_includes_policies_then_the_administrators_presets_then_ours() {
+    let mut host = Host::new(&[
+        ("default", "include: [npm, git, github]\n"),
+        ("npm", NPM),
+        ("bad", "include: [evil]"),
+    ]);
+    for (name, content) in [
+        ("npm", "allow: [domain=other.test]"),
+        ("git", "allow: [domain=git.test]"),
+    ] {
+        let file = PathBuf::from(format!("/etc/boundary/presets.d/{name}.yaml"));
+        host.files.insert(file, content.to_owned());
+    }
+    let source = host.source(None, &[]);
+    assert_eq!(
+        source.allow[..2],
+        ["domain=registry.npm.test", "domain=git.test"]
+    );
+    assert_eq!(source.deny, ["domain=evil.test"]);
+    let names: Vec<_> = source.places.files.iter().map(|file| &*file.name).collect();
+    assert_eq!(
+        names,
+        [
+            "default.yaml",
+            "npm.yaml",
+            "presets.d/git.yaml",
+            "preset github"
+        ]
+    );
+    let found = host.mistakes(Some("bad"), &[]);
+    assert!(found[0].contains("there is no policy evil"), "{found:?}");
+}
+
+#[test]
+fn the_runtimes_name_chooses_the_mode_and_an_annotation_only_what_the_host_lets() {
+    let host = Host::new(&[("default", "allow: [domain=d.test]")]);
+    let read = |path: &Path| Ok(host.files.get(path).cloned());
+    let observe = Named {
+        policy: None,
+        mode: Some(Mode::Observe),
+    };
+    let mode = |annotation: Option<&str>| {
+        let annotations = annotation.map(|mode| ("boundary.mode".to_owned(), mode.to_owned()));
+        select(
+            &host.settings,
+            observe,
+            &annotations.into_iter().collect(),
+            read,
+        )
+    };
+    let observed = mode(None).unwrap();
+    assert_eq!(observed.mode, Mode::Observe);
+    let enforced = mode(Some("enforce")).unwrap();
+    assert_eq!(enforced.mode, Mode::Enforce, "it may be stricter");
+    assert!(
+        mode(Some("observe")).is_err(),
+        "which the host lets no annotation choose"
+    );
+    // A change of its file leaves it as it is.
+    for started in [observed, enforced] {
+        assert_eq!(again(&host.settings, &started, read).unwrap(), started);
+        let rules = text::parse_file("x", "").unwrap();
+        let applied = with_rules(&host.settings, &started, "x", rules, read).unwrap();
+        assert_eq!(applied.mode, started.mode);
+    }
 }

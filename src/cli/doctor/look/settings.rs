@@ -6,15 +6,15 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use crate::cli::doctor::facts::SettingsFacts;
-use crate::policy::text;
+use crate::policy::{PolicyName, text};
 use crate::prepare::trust;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, Shelves};
 
 /// `wholly`: certificates and the room for records are looked at, too.
 pub(super) fn judge(settings: &Settings, wholly: bool) -> SettingsFacts {
     let (mut policies, mut mistakes) = (0, Vec::new());
     for file in settings::policy_files(&settings.policies) {
-        match check_policy(&file) {
+        match check_policy(settings, &file) {
             Ok(()) => policies += 1,
             Err(found) => mistakes.extend(found),
         }
@@ -34,11 +34,13 @@ pub(super) fn judge(settings: &Settings, wholly: bool) -> SettingsFacts {
     }
 }
 
-fn check_policy(file: &Path) -> Result<(), Vec<String>> {
+fn check_policy(settings: &Settings, file: &Path) -> Result<(), Vec<String>> {
     let origin = file.display().to_string();
     let content =
         settings::read_trusted(file).map_err(|error| vec![format!("{origin}: {error}")])?;
-    let rules = text::parse_file(&origin, &content.unwrap_or_default());
+    let shelves = Shelves::of_host(settings, settings::read_trusted);
+    let library = |name: &PolicyName| shelves.find(name);
+    let rules = text::parse_whole(&origin, &content.unwrap_or_default(), &library);
     rules
         .map(drop)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
