@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::denial::{Denial, Grounds};
+use super::denial::{Approvable, Denial, Grounds};
 use super::host::Hostname;
 use super::net::{self, Class};
 use super::rule::Rule;
@@ -41,6 +41,8 @@ pub struct Permit {
     pub(super) forbidden: Vec<Arc<Rule>>,
     /// The narrowest rule for this target and port, where one can be written.
     pub(super) narrowest: Option<String>,
+    /// Whether rules for the target look at the request.
+    pub(super) request: bool,
     /// Whether it is of `observe` mode, which lets pass what rules don't.
     pub(super) observes: bool,
     /// Of the policy that gave it.
@@ -153,6 +155,7 @@ impl Permit {
             openings: self.openings.clone(),
             forbidden: self.forbidden.clone(),
             narrowest: self.narrowest.clone(),
+            request: self.request,
             observes: self.observes,
             generation: self.generation,
             otherwise: None,
@@ -235,7 +238,7 @@ impl Permit {
             address,
             "its address by --add-host, and no rule names it by cidr",
         );
-        Err(denial.suggesting(self.suggestion(address)))
+        Err(self.suggesting(denial, address))
     }
 
     /// Checks one resolved address against the special ranges and the rules' ranges.
@@ -281,7 +284,7 @@ impl Permit {
         }
         if !self.chains.iter().any(|chain| chain.leads_to(address)) {
             let denial = self.denial(address, "outside the cidr of the rules for it");
-            return Err(denial.suggesting(self.suggestion(address)));
+            return Err(self.suggesting(denial, address));
         }
         if let Class::Private(what) = net::classify(address)
             && !self
@@ -291,7 +294,7 @@ impl Permit {
                 .any(|chain| chain.names_private(address))
         {
             let denial = self.denial(address, &format!("{what}, and no rule names it by cidr"));
-            return Err(denial.suggesting(self.suggestion(address)));
+            return Err(self.suggesting(denial, address));
         }
         Ok(())
     }
@@ -302,6 +305,15 @@ impl Permit {
             None => format!("{address} is {is}"),
         };
         Denial::because(reason)
+    }
+
+    /// The denial of this address, with what would let it lead there.
+    fn suggesting(&self, denial: Denial, address: IpAddr) -> Denial {
+        let approvable = Approvable {
+            at: Some(address.to_canonical()),
+            request: self.request,
+        };
+        denial.suggesting(self.suggestion(address), approvable)
     }
 
     /// The narrowest rule that would let it lead to this address.

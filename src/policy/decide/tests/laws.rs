@@ -37,7 +37,7 @@ fn any_rule() -> impl Strategy<Value = String> {
 }
 
 /// A rule as it may stand in a list of denials.
-fn any_denial() -> impl Strategy<Value = String> {
+pub(super) fn any_denial() -> impl Strategy<Value = String> {
     let except = prop::sample::select(vec!["", " except=x.test", " except=*.test"]);
     (any_rule(), except).prop_map(|(rule, except)| match rule.contains("domain=") {
         true => format!("{rule}{except}"),
@@ -45,11 +45,11 @@ fn any_denial() -> impl Strategy<Value = String> {
     })
 }
 
-fn any_rules() -> impl Strategy<Value = Vec<String>> {
+pub(super) fn any_rules() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(any_rule(), 0..4)
 }
 
-fn any_try() -> impl Strategy<Value = Try> {
+pub(super) fn any_try() -> impl Strategy<Value = Try> {
     use Protocol::{Http, Https, Tcp, Udp};
     let protocol = prop::sample::select(vec![Http, Https, Tcp, Udp]);
     let name = prop::sample::select(vec!["", "x.test", "y.test", "other.example"]);
@@ -73,7 +73,7 @@ fn any_try() -> impl Strategy<Value = Try> {
     )
 }
 
-fn any_address() -> impl Strategy<Value = IpAddr> {
+pub(super) fn any_address() -> impl Strategy<Value = IpAddr> {
     let addresses = [
         "192.0.2.1",
         "203.0.113.1",
