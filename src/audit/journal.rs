@@ -196,9 +196,8 @@ impl Journal {
         });
     }
 
-    /// Writes that another policy is in force, put there by this user, and that it cut so many open
-    /// attempts. Files that begin from now on say which it is, too.
-    pub fn policy_changed(&self, changed: ChangedAbout, by: u32, cut: u64) {
+    /// Writes that another policy is in force, for this cause, and that it cut so many open attempts. Files that begin from now on say which it is, too.
+    pub fn policy_changed(&self, changed: ChangedAbout, cause: &str, cut: u64) {
         let about = {
             let mut about = locked(&self.0.about);
             about.policy = changed.policy;
@@ -210,7 +209,7 @@ impl Journal {
         };
         let flows = if cut == 1 { "flow" } else { "flows" };
         let sentence = format!(
-            "policy {} ({}) is in force, the container's policy number {}: user {by} changed it; {cut} open {flows} that it denies cut",
+            "policy {} ({}) is in force, the container's policy number {}: {cause}; {cut} open {flows} that it denies cut",
             about.policy, about.policy_hash, changed.generation
         );
         self.write(Line {

@@ -4,20 +4,26 @@
 //! Owns the words. `check` looks for mistakes in files, `explain` answers what becomes of one attempt,
 //! `suggest` writes a policy from records: what is decided, the code decides that enforces it. A change is
 //! made by the container's gateway, which is asked for it (`control`), and lasts until the container's next
-//! start: `choice` finds the containers, `change` asks their gateways.
+//! start: `choice` finds the containers, `change` asks their gateways. `pending`, `approve` and `dismiss` are
+//! about what a container was denied (`asked`).
 
 mod apply;
+mod approve;
+mod asked;
 mod change;
 mod check;
 mod choice;
+mod dismiss;
 mod explain;
 mod host;
 mod named;
+mod pending;
 mod question;
 mod reload;
 mod reset;
 mod show;
 mod suggest;
+mod written;
 
 use std::process::ExitCode;
 
@@ -52,6 +58,12 @@ enum PolicyCommand {
     Show(show::ShowArguments),
     /// Go back to the container's own policy file
     Reset(reset::ResetArguments),
+    /// Show what containers were denied that no rule is for
+    Pending(pending::PendingArguments),
+    /// Allow one container exactly what it was denied
+    Approve(approve::ApproveArguments),
+    /// Show an attempt as pending no more: it stays denied
+    Dismiss(dismiss::DismissArguments),
 }
 
 /// Does what was asked for. Gives what the answer means to scripts: 1 where a file has a mistake, or where
@@ -69,6 +81,9 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::Apply(arguments) => apply::run(as_root(arguments)?)?,
         PolicyCommand::Show(arguments) => show::run(as_root(arguments)?)?,
         PolicyCommand::Reset(arguments) => reset::run(as_root(arguments)?)?,
+        PolicyCommand::Pending(arguments) => pending::run(as_root(arguments)?)?,
+        PolicyCommand::Approve(arguments) => approve::run(as_root(arguments)?)?,
+        PolicyCommand::Dismiss(arguments) => dismiss::run(as_root(arguments)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
