@@ -8,7 +8,7 @@
 
 mod dbus;
 mod group;
-mod leftover;
+pub mod leftover;
 mod limits;
 mod mounts;
 mod place;

@@ -30,8 +30,17 @@ use crate::logging::{self, Terminal};
 #[command(
     name = "boundary-shim",
     about = "Limits containers' network access to what a policy allows",
-    after_help = "With runc's commands (create, start, exec, state, ...) it acts as an OCI runtime, as container engines use it.\n\
-                  Policies are read from /etc/boundary/policies/NAME.yaml."
+    after_help = "\
+With runc's commands (create, start, exec, state, ...) it acts as an OCI runtime, as container engines use it.
+Policies are read from /etc/boundary/policies/NAME.yaml.
+
+Exit status: 0 done, 1 failed (one sentence on standard error says why), 2 wrong words. What else a command answers by its status
+is in its own help; of jail it is the command's.
+
+Examples:
+  sudo boundary-shim install docker
+  sudo boundary-shim logs --last --denied
+  boundary-shim jail --allow domain=example.com -- curl https://example.com/"
 )]
 struct Operator {
     #[command(subcommand)]
@@ -155,6 +164,47 @@ mod tests {
         let verbs = VERBS.into_iter().filter(|verb| *verb != "help");
         for verb in verbs.chain(["--version", "-v", "--root", ""]) {
             assert!(!has_command(OsStr::new(verb)), "{verb}");
+        }
+    }
+
+    /// Every command's help ends in examples, and each is what it understands.
+    #[test]
+    fn every_command_has_examples_that_it_understands() {
+        fn all(command: &clap::Command, found: &mut Vec<clap::Command>) {
+            found.push(command.clone());
+            let below = command
+                .get_subcommands()
+                .filter(|one| one.get_name() != "help");
+            below.for_each(|one| all(one, found));
+        }
+        let mut commands = Vec::new();
+        let mut top = Operator::command();
+        top.build();
+        all(&top, &mut commands);
+        assert!(commands.len() > 20, "{}", commands.len());
+        for command in commands {
+            let name = command.get_name();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let (_, examples) = help
+                .split_once("Examples:\n")
+                .unwrap_or_else(|| panic!("{name} has none"));
+            for example in examples.lines() {
+                let words = example
+                    .trim_start()
+                    .trim_start_matches("sudo ")
+                    .split(" > ");
+                let words: Vec<&str> = words.take(1).flat_map(|words| words.split(' ')).collect();
+                assert!(words.len() > 1 && words[0] == "boundary-shim", "{example}");
+                assert!(
+                    name == "boundary-shim" || words.contains(&name),
+                    "{name}: {example}"
+                );
+                Operator::try_parse_from(words)
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
         }
     }
 

@@ -24,7 +24,7 @@ const DEFAULT_DATA: &str = "/var/lib/docker";
 /// The bridge of its network `bridge`, unless it is told otherwise.
 const DEFAULT_BRIDGE: &str = "docker0";
 /// One empty file for each dockerd that was seen to go by `dns`, named by its process.
-const SEEN: &str = "/run/boundary-dockerd";
+pub const SEEN: &str = "/run/boundary-dockerd";
 /// The most that is read of its file.
 const LARGEST: u64 = 1 << 20;
 
@@ -59,6 +59,15 @@ pub fn keeping(directory: &Path) -> io::Result<Vec<Daemon>> {
     Ok(all()?
         .filter(|daemon| directory.starts_with(daemon.data()))
         .collect())
+}
+
+/// Where these dockerds keep what they know; if there is none, where one would that is `told` in its file.
+#[must_use]
+pub fn data(daemons: &[Daemon], told: Option<&str>) -> Vec<PathBuf> {
+    if daemons.is_empty() {
+        return vec![resolved(Path::new(told.unwrap_or(DEFAULT_DATA)))];
+    }
+    daemons.iter().map(Daemon::data).collect()
 }
 
 fn all() -> io::Result<impl Iterator<Item = Daemon>> {

@@ -26,7 +26,7 @@ use crate::sys::{process, signal};
 use line::{CommandLine, Verb};
 
 /// Where its containers are kept unless `--root` says otherwise.
-const ROOT: &str = "/run/boundary-embedded";
+pub const ROOT: &str = "/run/boundary-embedded";
 
 /// What settings call this runtime.
 pub const NAME: &str = "embedded";

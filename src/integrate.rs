@@ -16,8 +16,10 @@ mod dns_probe;
 pub mod docker;
 pub mod drop_in;
 pub mod error;
+mod first_policy;
 pub mod kubernetes;
 mod ownership;
+mod purge;
 pub mod runtime_name;
 pub mod step;
 
@@ -29,9 +31,11 @@ use self::containerd::Containerd;
 use self::docker::Docker;
 use self::drop_in::DropIn;
 use self::error::IntegrateError;
+pub use self::purge::purge;
 use self::runtime_name::RuntimeName;
 use crate::dockerd;
 use crate::policy::PolicyName;
+use crate::sys::file;
 
 /// What belongs to this program on this host.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub struct Installation {
     pub configurations: Vec<PathBuf>,
     /// AppArmor, if it is in use.
     pub apparmor: Option<AppArmor>,
+    /// Everything that a purge takes away: folders.
+    pub belongings: Vec<PathBuf>,
 }
 
 /// The usual [`Installation::configurations`].
@@ -97,7 +103,6 @@ pub fn install(
         .ok_or_else(|| IntegrateError::NotText(path.clone()))?;
     let mut plan = ChangePlan::default();
 
-    plan.make(&ours.policies);
     plan.steps.extend(link);
     if let Some(apparmor) = &ours.apparmor {
         apparmor.add(&mut plan)?;
@@ -107,7 +112,7 @@ pub fn install(
         Engine::Containerd(containerd) => containerd.add(name, program, &mut plan)?,
         Engine::DropIn(drop_in) => drop_in.add(name, program, &mut plan)?,
     }
-    plan.name_missing_policy(&ours.policies, policy);
+    plan.add_first_policy(&ours.policies, policy);
     Ok(plan)
 }
 
@@ -135,6 +140,11 @@ pub fn uninstall(
     if let Some(apparmor) = &ours.apparmor {
         apparmor.remove(&ours.running, &configurations, &mut plan)?;
     }
+    let last = !plan.steps.is_empty() && plan.file_that_names_us(&configurations).is_none();
+    if last && file::is_empty(&ours.running) {
+        plan.remove_first_policies(&ours.policies);
+    }
+    plan.name_users();
     Ok(plan)
 }
 

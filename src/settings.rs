@@ -16,9 +16,9 @@ mod values;
 pub use load::{load, policy_files, read_trusted};
 pub use parse::parse;
 pub use values::{
-    Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_FILE, DEFAULT_POLICIES, HostNetwork,
-    NetDevices, PodCapabilities, PodNesting, PreservedSockets, Privileged, RdmaDevices, Settings,
-    UserNamespace,
+    Annotations, BoundaryMounts, ContainerResolvers, DEFAULT_AUDIT, DEFAULT_FILE, DEFAULT_POLICIES,
+    DIRECTORY, HostNetwork, NetDevices, PodCapabilities, PodNesting, PreservedSockets, Privileged,
+    RdmaDevices, Settings, UserNamespace,
 };
 
 #[cfg(test)]

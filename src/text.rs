@@ -1,4 +1,9 @@
-//! Text as other programs read it. Depends on no other module.
+//! Text as other programs read it, and as people do. Depends on no other module.
+
+use std::collections::BTreeSet;
+
+/// As many names are told.
+const MOST_NAMED: usize = 20;
 
 /// Whether Go's `encoding/json` takes the key `key` for the field `field`.
 ///
@@ -18,9 +23,30 @@ fn folded(letter: char) -> char {
     }
 }
 
+/// Names in a sentence; not all of many.
+#[must_use]
+pub fn listed(names: &BTreeSet<String>) -> String {
+    let first: Vec<_> = names.iter().take(MOST_NAMED).map(String::as_str).collect();
+    match names.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn not_all_of_many_are_named() {
+        let names = |count: usize| (0..count).map(|number| format!("n/{number:03}")).collect();
+        assert_eq!(listed(&names(2)), "n/000, n/001");
+        let many = listed(&names(MOST_NAMED + 3));
+        assert!(
+            many.ends_with(" and 3 more") && many.matches("n/").count() == MOST_NAMED,
+            "{many}"
+        );
+    }
 
     /// Each pair as `json.Unmarshal` of Go 1.19 was seen to take it, and as `unicode.SimpleFold`
     /// has it, by which later ones go.

@@ -14,7 +14,7 @@ use crate::container::state::ProcessId;
 use crate::sys::file;
 
 /// Where they are. Root's, mode 0700.
-const DIRECTORY: &str = "/run/boundary-groups";
+pub const DIRECTORY: &str = "/run/boundary-groups";
 /// The most that is read of one.
 const LIMIT: u64 = 64 << 10;
 /// Files looked at in one sweep, as of state directories.

@@ -18,6 +18,12 @@ use findings::{Finding, Severity, findings};
 
 /// `doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 1 if something would fail.
+
+Examples:
+  sudo boundary-shim doctor
+  sudo boundary-shim doctor containerd")]
 pub struct DoctorArguments {
     /// Host configuration file to check
     #[arg(long, value_name = "FILE")]
@@ -29,6 +35,9 @@ pub struct DoctorArguments {
 #[derive(Debug, Subcommand)]
 enum DoctorEngine {
     /// Check this host for containerd alone: that it runs with the runtime is then a requirement
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim doctor containerd --name boundary-npm")]
     Containerd(ContainerdWords),
 }
 

@@ -28,7 +28,12 @@ Tiers: nsjail    user and network namespaces by clone(2): coder/boundary's nsjai
        seed      clone(2) with any flags, as in many hand-edited profiles
 
 Use the docker format with docker run --security-opt seccomp=FILE. As a Kubernetes Localhost profile under containerd it is a
-SECURITY HOLE: containerd ignores the conditions of its rules, and so allows mount, setns, bpf and more. Use --format oci there.")]
+SECURITY HOLE: containerd ignores the conditions of its rules, and so allows mount, setns, bpf and more. Use --format oci there.
+
+Examples:
+  boundary-shim gen-seccomp > nsjail.json
+  boundary-shim gen-seccomp --tier bwrap --docker-version 25.0 --output bwrap.json --explain
+  boundary-shim gen-seccomp --format oci --engine containerd > localhost-profile.json")]
 pub struct GenSeccompArguments {
     /// Start from Docker's default profile of this version (20.10 to 29; default: the newest)
     #[arg(long, value_name = "V", conflicts_with_all = ["engine", "base"])]

@@ -13,23 +13,26 @@ use anyhow::{Context, ensure};
 
 pub(super) use self::words::{ContainerdWords, InstallTarget};
 pub use self::words::{InstallArguments, UninstallArguments};
-use self::words::{InstallEngine, KubernetesWords, PolicyArgument, UninstallEngine};
+use self::words::{
+    InstallEngine, KubernetesWords, PolicyArgument, PurgeArgument, Telling, UninstallEngine,
+};
 use crate::container::state;
 use crate::integrate::apparmor::AppArmor;
 use crate::integrate::change_plan::ChangePlan;
 use crate::integrate::step::{self, Step};
 use crate::integrate::{self, Installation, kubernetes};
-use crate::settings;
+use crate::prepare::proof;
+use crate::{cgroup, dockerd, embedded, settings};
 
 /// Runs `install`.
 ///
 /// # Errors
 /// Not root, or why the engine's configuration was left alone.
 pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
-    let (target, dry_run, PolicyArgument { policy }) = match arguments.engine {
+    let (target, telling, PolicyArgument { policy }) = match arguments.engine {
         InstallEngine::Docker(words) => {
-            let (target, dry_run, more) = words.meant();
-            (more.applied_to(target), dry_run, more.policy)
+            let (target, telling, more) = words.meant();
+            (more.applied_to(target), telling, more.policy)
         }
         InstallEngine::Containerd(words) => words.meant(),
         InstallEngine::Podman(words) => words.meant(),
@@ -38,14 +41,7 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
     };
     require_root()?;
     let plan = integrate::install(&target.engine, &installation()?, &target.name, &policy)?;
-    carry_out(&plan, dry_run, "already installed")?;
-    if let Some(example) = target.example {
-        writeln!(io::stdout(), "try: {example}")?;
-    }
-    if let Some(last) = plan.last {
-        writeln!(io::stdout(), "{last}")?;
-    }
-    Ok(())
+    carry_out(&plan, &telling, "already installed", target.example)
 }
 
 /// Runs `uninstall`.
@@ -53,14 +49,14 @@ pub fn install(arguments: InstallArguments) -> anyhow::Result<()> {
 /// # Errors
 /// Not root, or why the engine's configuration was left alone; pods still need it.
 pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
-    // Whether what runs may still need it.
+    // Whether containerd's pods may still need it.
     let mut needed = false;
-    let (target, dry_run, ()) = match arguments.engine {
+    let (target, telling, PurgeArgument { purge }) = match arguments.engine {
         UninstallEngine::Docker(words) => words.meant(),
         UninstallEngine::Containerd(words) => {
-            let (target, dry_run, own) = words.meant();
+            let (target, telling, own) = words.meant();
             needed = !own.force;
-            (target, dry_run, ())
+            (target, telling, own.purge)
         }
         UninstallEngine::Podman(words) => words.meant(),
         UninstallEngine::Crio(words) => words.meant(),
@@ -71,10 +67,15 @@ pub fn uninstall(arguments: UninstallArguments) -> anyhow::Result<()> {
     };
     require_root()?;
     if needed {
-        running::refuse()?;
+        running::refuse_if_containerds()?;
     }
-    let plan = integrate::uninstall(&target.engine, &installation()?, &target.name)?;
-    carry_out(&plan, dry_run, "not installed")
+    let ours = installation()?;
+    let mut plan = integrate::uninstall(&target.engine, &ours, &target.name)?;
+    if purge {
+        running::refuse_if_any()?;
+        integrate::purge(&mut plan, &ours)?;
+    }
+    carry_out(&plan, &telling, "not installed", None)
 }
 
 fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
@@ -87,6 +88,18 @@ fn print_or_apply(words: &KubernetesWords) -> anyhow::Result<()> {
     }
 }
 
+/// What this program writes beside engines' files. A folder of records that the settings name stays: others may use it, too.
+const BELONGINGS: [&str; 8] = [
+    settings::DIRECTORY,
+    settings::DEFAULT_AUDIT,
+    state::DIRECTORY,
+    state::LOCK,
+    dockerd::SEEN,
+    embedded::ROOT,
+    cgroup::leftover::DIRECTORY,
+    proof::PROOFS,
+];
+
 /// What belongs to this program on this host.
 ///
 /// # Errors
@@ -98,6 +111,7 @@ pub(super) fn installation() -> anyhow::Result<Installation> {
         running: state::DIRECTORY.into(),
         configurations: integrate::USUAL_CONFIGURATIONS.map(Into::into).to_vec(),
         apparmor: AppArmor::of_this_host(),
+        belongings: BELONGINGS.map(Into::into).to_vec(),
     })
 }
 
@@ -110,11 +124,25 @@ fn require_root() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn carry_out(plan: &ChangePlan, dry_run: bool, nothing_to_do: &str) -> anyhow::Result<()> {
+/// Does what is planned, or only says so. `example`: a command that uses what is there then.
+fn carry_out(
+    plan: &ChangePlan,
+    telling: &Telling,
+    nothing_to_do: &str,
+    example: Option<String>,
+) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
+    if telling.json {
+        if !telling.dry_run {
+            step::apply(&plan.steps, |_| Ok(()))?;
+        }
+        let told = Told::of(plan, telling.dry_run, example.as_deref());
+        writeln!(out, "{}", serde_json::to_string(&told)?)?;
+        return Ok(());
+    }
     if plan.steps.is_empty() {
         writeln!(out, "{nothing_to_do}")?;
-    } else if dry_run {
+    } else if telling.dry_run {
         writeln!(out, "these changes would be made:")?;
         plan.steps
             .iter()
@@ -122,10 +150,47 @@ fn carry_out(plan: &ChangePlan, dry_run: bool, nothing_to_do: &str) -> anyhow::R
     } else {
         step::apply(&plan.steps, |step| tell(&mut out, step))?;
     }
-    plan.notes
-        .iter()
-        .try_for_each(|note| writeln!(out, "note: {note}"))?;
+    let notes = plan.notes.iter().map(|note| format!("note: {note}"));
+    let example = example.map(|example| format!("try: {example}"));
+    let mut rest = notes.chain(example).chain(plan.last.clone());
+    rest.try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(())
+}
+
+/// The same for programs: what `--json` prints.
+#[derive(serde::Serialize)]
+struct Told<'a> {
+    dry_run: bool,
+    /// Each with what becomes different by it.
+    steps: Vec<ToldStep<'a>>,
+    notes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<&'a str>,
+    /// What is left to be done by whoever called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<&'a str>,
+}
+
+#[derive(serde::Serialize)]
+struct ToldStep<'a> {
+    step: String,
+    changes: &'a [String],
+}
+
+impl<'a> Told<'a> {
+    fn of(plan: &'a ChangePlan, dry_run: bool, example: Option<&'a str>) -> Self {
+        let steps = plan.steps.iter().map(|step| ToldStep {
+            step: step.to_string(),
+            changes: step.changes(),
+        });
+        Self {
+            dry_run,
+            steps: steps.collect(),
+            notes: &plan.notes,
+            example,
+            last: plan.last.as_deref(),
+        }
+    }
 }
 
 fn tell(out: &mut impl Write, step: &Step) -> io::Result<()> {

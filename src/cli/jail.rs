@@ -28,7 +28,9 @@ It takes a supervisor that the kernel asks before each connection; one can be ha
 notify and landjail can't be had, and nsjail hides the sockets of name services, message buses, systemd and container engines, which it says:
 others stay open to it then, and what serves there acts unfiltered. Where all of the jail's processes are killed in one moment, what is left has no network.
 
-Example: boundary-shim jail --allow domain=example.com -- curl https://example.com/")]
+Examples:
+  boundary-shim jail --allow domain=example.com -- curl https://example.com/
+  boundary-shim jail --policy agent.yaml --log record.jsonl --summary -- npm ci")]
 pub struct JailArguments {
     /// How the command is jailed: auto, nsjail, notify or landjail
     #[arg(long, value_name = "TYPE", default_value = "auto", value_parser = jail_type)]

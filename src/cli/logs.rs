@@ -35,6 +35,12 @@ use zone::Zone;
 /// `logs`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim logs
+  sudo boundary-shim logs web --follow --denied
+  sudo boundary-shim logs --last --since 2h --summary
+  sudo boundary-shim logs shop/ --json")]
 #[command(group(clap::ArgGroup::new("one").args(["container", "last"])))]
 #[command(group(clap::ArgGroup::new("attempts").args(["container", "last", "summary"]).multiple(true)))]
 pub struct LogsArguments {

@@ -35,7 +35,10 @@ use nix::unistd::geteuid;
 #[command(
     after_help = "Only root can change or show what is in force. A change lasts until the container's next start.\n\
                         CONTAINER is an ID or the beginning of one, a name, or a pod as NAME or NAMESPACE/NAME.\n\
-                        Exit code: 1 if it failed for one of the containers."
+                        Exit status: 1 if it failed for one of the containers.\n\n\
+                        Examples:\n  boundary-shim policy check\n  \
+                        boundary-shim policy explain default GET https://example.org/path\n  \
+                        sudo boundary-shim policy reload"
 )]
 pub struct PolicyArguments {
     #[command(subcommand)]

@@ -26,10 +26,11 @@ const AT_ONCE: usize = 32;
 /// `status`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
+    after_help = "Exit status: 1 if a gateway is dead, doesn't respond or can't write its record, otherwise 0.\n\
                         A container whose gateway is dead has no network. (changed) after a policy's hash: its file has \
                         changed since; the container keeps the policy until boundary-shim policy reload, or its next start. \
-                        (applied): policy apply put another file's in its place."
+                        (applied): policy apply put another file's in its place.\n\n\
+                        Examples:\n  sudo boundary-shim status\n  sudo boundary-shim status --json"
 )]
 pub struct StatusArguments {
     /// Print one line per gateway, each a JSON object

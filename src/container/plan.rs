@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::pin::Pin;
 use crate::audit::line::ContainerIdentity;
+use crate::escape::clean;
 use crate::policy::{DeniedNames, Exit, GivenNames, PolicySource};
 
 /// One container's gateway, as decided.
@@ -141,7 +142,22 @@ pub struct PinnedPod {
     pub state: PathBuf,
 }
 
+/// Bytes of a name as processes show it, and characters of an ID.
+const MAX_CALLED: usize = 64;
+const SHORT_ID: usize = 12;
+
 impl Plan {
+    /// What people call it, and the beginning of its ID, escaped: for whoever lists processes.
+    #[must_use]
+    pub fn called(&self) -> String {
+        let ContainerIdentity { name, pod, .. } = &self.identity;
+        let id: String = self.container.chars().take(SHORT_ID).collect();
+        match name.as_deref().or(pod.as_deref()) {
+            Some(name) => clean(&format!("{name} {id}"), MAX_CALLED),
+            None => clean(&id, MAX_CALLED),
+        }
+    }
+
     /// The plan of the pod's gateway, by that of the container of the pod that comes first. None
     /// where the gateway isn't the pod's.
     #[must_use]

@@ -30,7 +30,7 @@ pub const DIRECTORY: &str = "/run/boundary";
 
 /// Where whoever makes a gateway of several containers is alone. Root's, mode 0600; no byte of it
 /// is ever written.
-const LOCK: &str = "/run/boundary-lock";
+pub const LOCK: &str = "/run/boundary-lock";
 
 /// The record's name in a state directory.
 const RECORD: &str = "record.json";

@@ -195,10 +195,12 @@ fn have_own(order: &Order) -> anyhow::Result<()> {
 }
 
 fn start_proxy(order: &Order) -> anyhow::Result<()> {
+    // For whoever lists processes; the program reads it from its order.
+    let called = order.plan.called();
     let order = serde_json::to_vec(order)?;
     let program =
         std::fs::read_link("/proc/self/exe").context("can't determine this program's path")?;
-    let said = process::start_detached(&program, &["proxy"], &order, READY)
+    let said = process::start_detached(&program, &["proxy", &called], &order, READY)
         .context("can't start the proxy")?;
     supervisor::heed(&said)
 }

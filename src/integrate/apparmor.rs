@@ -12,6 +12,7 @@ use super::config_file::{self, HEADER};
 use super::error::IntegrateError;
 use super::step::Step;
 use crate::apparmor::{kernel, profiles};
+use crate::sys::file::is_empty;
 use crate::sys::process;
 
 /// AppArmor on this host.
@@ -77,7 +78,7 @@ impl AppArmor {
         if plan.file_that_names_us(configurations).is_some() {
             return Ok(());
         }
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if !is_empty(running) {
             let why = "running containers use its profiles; uninstall again once they are removed";
             plan.notes
                 .push(format!("{} is kept: {why}", path.display()));

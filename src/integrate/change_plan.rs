@@ -1,10 +1,12 @@
 //! The changes for one engine, as a value, with what all engines have in common.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::step::Step;
 use super::{config_file, ownership};
-use crate::policy::PolicyName;
+use crate::sys::file::is_empty;
+use crate::text::listed;
 
 /// What is to be done, in order, and what the user should know afterwards.
 #[derive(Debug, Default)]
@@ -13,6 +15,8 @@ pub struct ChangePlan {
     pub steps: Vec<Step>,
     /// One remark each.
     pub notes: Vec<String>,
+    /// Containers, running or not, that nobody can start without a runtime that goes.
+    pub users: BTreeSet<String>,
     /// What is left to be done by the user before all counts: the very last thing that is said.
     pub last: Option<String>,
 }
@@ -49,12 +53,11 @@ impl ChangePlan {
         });
     }
 
-    pub(super) fn name_missing_policy(&mut self, policies: &Path, policy: &PolicyName) {
-        let file = policy.file(policies);
-        if !file.exists() {
-            let file = file.display();
+    pub(super) fn name_users(&mut self) {
+        if !self.users.is_empty() {
             self.notes.push(format!(
-                "no policy yet, so everything is denied; to create one: printf 'allow:\\n  - domain=example.org\\n' | sudo tee {file}"
+                "these containers can't be started without the runtime: {}: remove them, or install it again",
+                listed(&self.users)
             ));
         }
     }
@@ -66,7 +69,7 @@ impl ChangePlan {
             return;
         }
         let shown = link.display();
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if !is_empty(running) {
             self.notes.push(format!(
                 "{shown} is kept: running containers may need it to be stopped"
             ));

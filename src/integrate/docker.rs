@@ -19,6 +19,7 @@ pub mod daemon_json;
 mod object;
 mod restart;
 pub mod servers;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,8 @@ pub struct Docker {
     pub dns: HostDns,
     /// Whether a dockerd that doesn't go by `dns` yet is restarted.
     pub restart: bool,
+    /// Whether containers get the runtime for which none is named.
+    pub as_default: bool,
 }
 
 impl Docker {
@@ -51,6 +54,7 @@ impl Docker {
             daemon_config,
             dns: HostDns::of_this_host(),
             restart: false,
+            as_default: false,
         }
     }
 
@@ -66,7 +70,10 @@ impl Docker {
 
         // Before the file is written: a dockerd that goes by `dns` already is known from then on.
         let all_go_by_dns = daemons.iter().all(Daemon::goes_by_dns);
-        let runtime = file.add_runtime(name, program)?;
+        let mut changed = file.add_runtime(name, program)?;
+        if self.as_default {
+            changed |= file.set_default(name, &daemons, plan)?;
+        }
         file.add_dns(&self.dns, &daemons, plan);
         let must_restart = !file.json.dns().is_empty() && !all_go_by_dns;
         let config = file.path.clone();
@@ -77,7 +84,7 @@ impl Docker {
             }
             return Ok(());
         }
-        if runtime {
+        if changed {
             plan.reload(&daemons);
         }
         if must_restart {
@@ -98,7 +105,11 @@ impl Docker {
         let mut file = DaemonFile::read(&self.daemon_config)?;
         let daemons = running(&file.path)?;
 
-        let path = file.remove_runtime(name, &daemons)?;
+        let path = file.remove_runtime(name, &daemons, plan)?;
+        if path.is_some() {
+            let data = dockerd::data(&daemons, file.json.text_of("data-root").as_deref());
+            plan.users = data.iter().flat_map(|data| users::of(data, name)).collect();
+        }
         let unused = path.filter(|path| !file.json.mentions(path));
         file.remove_dns(&self.dns, &daemons, containers, plan);
         if !file.changes.is_empty() {

@@ -3,12 +3,14 @@
 //!
 //! Must not know engines: what only one of them knows is passed in.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 use super::binary::BinaryError;
 use super::runtime_name::RuntimeName;
+use crate::text::listed;
 
 /// Why nothing can be done.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,20 @@ pub enum IntegrateError {
     /// The file that would be the runtime's is somebody else's.
     #[error("{0} was not created by this program: choose another --name, or move the file away")]
     ForeignFile(PathBuf),
+    /// The default is set where a file can't change it.
+    #[error(
+        "dockerd (pid {pid}) was started with --default-runtime, beside which it takes none from its file: change it there"
+    )]
+    DefaultByFlag {
+        /// dockerd's process.
+        pid: i32,
+    },
+    /// Containers were made with the runtime.
+    #[error("{} need it to be started: remove them first", listed(.0))]
+    InUse(BTreeSet<String>),
+    /// An engine still knows a runtime of ours.
+    #[error("{0} still names this program: uninstall it there first")]
+    Named(PathBuf),
     /// Without the runtime containers, or the engine itself, would not start.
     #[error("{name} is {what}: change {setting} first")]
     IsDefault {

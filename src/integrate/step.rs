@@ -62,6 +62,10 @@ pub enum Step {
     },
     /// Remove a symbolic link.
     Unlink(PathBuf),
+    /// Remove a directory in which nothing is left.
+    RemoveFolder(PathBuf),
+    /// Remove a file, or a directory and all that is in it.
+    RemoveTree(PathBuf),
     /// Remove a file of ours in which nothing is left.
     Remove {
         /// The file.
@@ -132,6 +136,9 @@ impl Step {
             Self::LoadProfiles { parser, file } => load_profiles(parser, file),
             Self::UnloadProfiles { parser, file } => unload_profiles(parser, file),
             Self::Unlink(path) | Self::Remove { path, .. } => std::fs::remove_file(path),
+            Self::RemoveFolder(path) => std::fs::remove_dir(path),
+            Self::RemoveTree(path) if path.is_dir() => std::fs::remove_dir_all(path),
+            Self::RemoveTree(path) => std::fs::remove_file(path),
         }
     }
 
@@ -151,11 +158,13 @@ impl Step {
                 path, before: None, ..
             } => std::fs::remove_file(path),
             Self::UnloadProfiles { parser, file } => load_profiles(parser, file),
+            Self::RemoveFolder(path) => Self::Directory(path.clone()).apply(),
             // A profile that no container is given changes nothing.
             Self::LoadProfiles { .. }
             | Self::Reload(_)
             | Self::Restart(_)
             | Self::Ask(_)
+            | Self::RemoveTree(_)
             | Self::Unlink(_) => Ok(()),
         };
     }
@@ -194,9 +203,10 @@ impl fmt::Display for Step {
             Self::UnloadProfiles { file, .. } => {
                 write!(f, "unload the AppArmor profiles of {}", file.display())
             }
-            Self::Unlink(path) | Self::Remove { path, .. } => {
+            Self::Unlink(path) | Self::Remove { path, .. } | Self::RemoveFolder(path) => {
                 write!(f, "remove {}", path.display())
             }
+            Self::RemoveTree(path) => write!(f, "remove all of {}", path.display()),
         }
     }
 }

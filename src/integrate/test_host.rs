@@ -25,6 +25,7 @@ impl TestHost {
             running: at("running"),
             configurations: vec![at("elsewhere.json"), at("elsewhere.d")],
             apparmor: None,
+            belongings: Vec::new(),
         };
         let engine = engine(&at);
         Self {

@@ -19,7 +19,7 @@ use crate::seccomp::proof::verify::verify;
 use crate::seccomp::tier::Tier;
 
 /// Where the proofs are; on a file system that a restart empties.
-const PROOFS: &str = "/run/boundary-proofs";
+pub(crate) const PROOFS: &str = "/run/boundary-proofs";
 
 /// Proofs that are kept. A host has a handful of profiles; one that is made up for each container
 /// costs its proof each time.

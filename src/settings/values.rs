@@ -10,6 +10,10 @@ use log::LevelFilter;
 use crate::policy::{DeniedNames, Mode, PolicyName};
 use crate::seccomp::tier::Tier;
 
+/// Where administrators' files are.
+pub const DIRECTORY: &str = "/etc/boundary";
+/// Where records are, unless the configuration names another folder.
+pub const DEFAULT_AUDIT: &str = "/var/log/boundary";
 /// The configuration file where no other is named.
 pub const DEFAULT_FILE: &str = "/etc/boundary/config.toml";
 /// The directory of the policies that belong to [`DEFAULT_FILE`].
@@ -234,7 +238,7 @@ impl Default for Settings {
             extra_ca: Vec::new(),
             container_resolvers: ContainerResolvers::default(),
             preserved_sockets: PreservedSockets::default(),
-            audit_directory: PathBuf::from("/var/log/boundary"),
+            audit_directory: PathBuf::from(DEFAULT_AUDIT),
             record_labels: Vec::new(),
             audit_keep: None,
             user_namespace: UserNamespace::default(),

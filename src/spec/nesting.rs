@@ -128,7 +128,7 @@ fn grant_capability(
 }
 
 /// Whether it can't be had because of how podman makes every plain container: the network first,
-/// outside of any user namespace. In each record that would be news to nobody; README says it.
+/// outside of any user namespace. In each record that would be news to nobody; `docs/limits.md` says it.
 fn is_podmans_way(spec: &Value, input: &RewriteInput) -> bool {
     let made_before = matches!(
         input.place,

@@ -100,7 +100,7 @@ fn be_ready(
     caller: &Process,
 ) -> anyhow::Result<Option<(Groundwork, Order, UnixStream)>> {
     confine::be_called(c"boundary-shim")?;
-    title::go_by("boundary-shim proxy")?;
+    title::go_by(&format!("boundary-shim proxy {}", plan.called()))?;
     let begun = Groundwork::lay(plan)?;
     // What `create` needed to decide the plan.
     memory::give_back();

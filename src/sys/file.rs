@@ -91,3 +91,9 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     fresh.push(format!(".{}", std::process::id()));
     Ok(path.with_file_name(fresh))
 }
+
+/// Whether nothing is in a directory, or it is missing.
+#[must_use]
+pub fn is_empty(directory: &Path) -> bool {
+    !std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}

@@ -6,21 +6,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// From now on this process's command line is this title, and its environment is empty: neither
-/// variables nor words of whoever started the process are found in its memory any more.
+/// variables nor words of whoever started the process are found in its memory any more. Of the title,
+/// as much is taken as the words had room for that the process was started with.
 ///
 /// # Errors
-/// What reading and writing `/proc/self` give; `InvalidInput` where the title is longer than the words
-/// that the process was started with.
+/// What reading and writing `/proc/self` give; `InvalidInput` where they had no room at all.
 pub fn go_by(title: &str) -> io::Result<()> {
     let areas = Areas::find()?;
     let mut line = title.as_bytes().to_vec();
     let room = areas.arguments.length()?;
     // A zero behind it, and something else at the very end, by which the kernel tells a title from
     // words (`get_mm_cmdline`, fs/proc/base.c).
-    if line.len().saturating_add(2) > room {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    line.resize(room - 1, 0);
+    let most = room.checked_sub(2).ok_or(io::ErrorKind::InvalidInput)?;
+    line.truncate(most);
+    line.resize(most + 1, 0);
     line.push(b'.');
     let memory = File::options().write(true).open("/proc/self/mem")?;
     memory.write_all_at(&line, areas.arguments.start)?;

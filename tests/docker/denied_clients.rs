@@ -1,4 +1,4 @@
-//! What programs print that are denied a name, under each setting of `denied-names`: what README's
+//! What programs print that are denied a name, under each setting of `denied-names`: what `docs/rules.md`'s
 //! table says.
 
 use std::path::Path;
@@ -10,7 +10,7 @@ use test_support::programs::REPOSITORY;
 
 use crate::clients::{Client, JAVA, cargo};
 
-pub(crate) const TESTS: &[Test] = &[("print_what_readmes_table_says", table)];
+pub(crate) const TESTS: &[Test] = &[("print_what_the_table_says", table)];
 
 /// The table's head.
 const HEAD: &str = "| | `nxdomain` | `answer` | `answer`, trusting |";
@@ -88,8 +88,8 @@ END
 }
 
 fn table(bed: &Bed) {
-    let readme = std::fs::read_to_string(Path::new(REPOSITORY).join("README.md")).unwrap();
-    let rows: Vec<Vec<&str>> = readme
+    let page = std::fs::read_to_string(Path::new(REPOSITORY).join("docs/rules.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
         .lines()
         .skip_while(|line| *line != HEAD)
         .skip(2)

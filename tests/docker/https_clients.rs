@@ -169,7 +169,7 @@ fn of_their_own(bed: &Bed) {
     }
 }
 
-/// It reads no list of roots of the system's, and no variable: what README says to do about that.
+/// It reads no list of roots of the system's, and no variable: what `docs/rules.md` says to do about that.
 fn chromium(bed: &Bed) {
     let flags = [&PROGRAMS[..], &["--shm-size", "256m"]].concat();
     let container = bed.start_with(RUNTIME, &flags, &["sleep", "600"]);

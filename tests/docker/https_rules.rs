@@ -1,5 +1,5 @@
 //! coder/boundary's rules, asked for as HTTPS requests of a real client in a real container: a rule
-//! written for it decides here as it does there, but where the README says otherwise.
+//! written for it decides here as it does there, but where `docs/` says otherwise.
 //!
 //! Each rule has a name of its own in the policy `https`.
 

@@ -1,4 +1,4 @@
-//! `boundary-shim jail` in containers: each row of README's table is run, and what `auto` chooses.
+//! `boundary-shim jail` in containers: each row of `docs/jail.md`'s table is run, and what `auto` chooses.
 
 use test_support::bed::{Bed, unique};
 use test_support::harness::Test;

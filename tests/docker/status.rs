@@ -95,6 +95,13 @@ fn whom(bed: &Bed) {
         since.elapsed().unwrap_or_default() < Duration::from_secs(600),
         "{shown}"
     );
+    let keeper = &bed.state_of(&container.id())["proxy"]["pid"];
+    let title = bed
+        .exec(&["cat", &format!("/proc/{keeper}/cmdline")])
+        .stdout;
+    let short: String = container.id().chars().take(12).collect();
+    let wanted = format!("boundary-shim proxy {} {short}", container.name);
+    assert_eq!(title.trim_end_matches('\0'), wanted, "as ps shows it");
     let text = status(bed, &[]).stdout;
     let line = line_of(&text, &container);
     for part in [&container.name, "ok", "status", "enforce", " of 64 MiB"] {

@@ -10,7 +10,7 @@ use boundary_shim::integrate::Engine;
 use boundary_shim::integrate::containerd::Containerd;
 use toml::Value;
 
-use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
+use crate::here::{DENIED, FIRST_POLICY, Here, NONE_LEFT, in_an_etc_of_its_own, text};
 use crate::real_containerd::{RealContainerd, assert_others_untouched, can_run_newer, runtimes};
 
 pub(crate) const DEBIAN: &str = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    \
@@ -212,9 +212,9 @@ pub(crate) fn command_for_real() {
     let config = config.display();
     let restart = "note: containerd reads its configuration only when it starts: restart the service that runs it\n";
     let expected = format!(
-        "create /etc/boundary\ncreate /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}, otherwise like runc\n\
-         {restart}{NO_POLICY}already installed\n{NO_POLICY}\
-         write {config}\n  runtime boundary removed (was {binary})\n{restart}not installed\n640\nthese changes would be made:\n"
+        "write {config}\n  runtime boundary: {binary}, otherwise like runc\n\
+         {FIRST_POLICY}{restart}{DENIED}already installed\n{DENIED}\
+         write {config}\n  runtime boundary removed (was {binary})\n{NONE_LEFT}{restart}not installed\n640\nthese changes would be made:\n"
     );
     assert_eq!(text(&output.stdout), expected);
 }

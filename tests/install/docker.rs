@@ -7,7 +7,7 @@ use boundary_shim::integrate::docker::servers::HostDns;
 use boundary_shim::integrate::{self, Engine};
 
 use crate::dockerd::Dockerd;
-use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
+use crate::here::{DENIED, FIRST_POLICY, Here, NONE_LEFT, in_an_etc_of_its_own, text};
 
 const CONFIG: &str = "daemon.json";
 
@@ -22,6 +22,7 @@ fn docker(here: &Here) -> Engine {
         daemon_config: here.at(CONFIG),
         dns,
         restart: false,
+        as_default: false,
     })
 }
 
@@ -117,9 +118,109 @@ pub(crate) fn keeps_flagged_default() {
     assert!(error.to_string().contains("default runtime"), "{error}");
 }
 
+/// dockerd itself says which runtime it gives to a container for which none is named.
+pub(crate) fn sets_the_default() {
+    let here = Here::new();
+    here.put(CONFIG, "{}");
+    let dockerd = Dockerd::start(&here.at(""), &[]);
+    assert_eq!(dockerd.default_runtime(), "runc");
+    let Engine::Docker(docker) = docker(&here) else {
+        unreachable!()
+    };
+    let engine = Engine::Docker(Docker {
+        as_default: true,
+        ..docker
+    });
+    here.install(&engine, "boundary", "default");
+    dockerd.wait_for("it offers boundary", |runtimes| {
+        runtimes.contains_key("boundary")
+    });
+    assert_eq!(dockerd.default_runtime(), "boundary");
+    here.uninstall(&engine, "boundary");
+    dockerd.wait_for("it doesn't offer it", |runtimes| {
+        !runtimes.contains_key("boundary")
+    });
+    assert_eq!(dockerd.default_runtime(), "runc");
+}
+
+/// A container that was made and never started needs its runtime, too.
+pub(crate) fn purges() {
+    const SCRIPT: &str = "
+        mkdir /mnt/here; mount --bind $2 /mnt/here; mount -t tmpfs -o mode=755 none /run; mkdir -p $2 /run/boundary-proofs
+        mount --move /mnt/here $2
+        mount -t tmpfs none /var/log; mkdir /var/log/boundary; touch /var/log/boundary/1.jsonl
+        mkdir -p /etc/boundary; echo '# mine' >/etc/boundary/config.toml
+        $0 install docker --daemon-config $1 --json
+        tar -c -T /dev/null | docker -H unix://$2/socket import - empty >/dev/null
+        docker -H unix://$2/socket create --name web --runtime boundary --dns 192.0.2.53 empty x >/dev/null
+        $0 uninstall docker --daemon-config $1 --purge && exit 9
+        ls /etc/boundary/policies /var/log/boundary
+        docker -H unix://$2/socket rm web >/dev/null
+        $0 uninstall docker --daemon-config $1 --purge --json
+        ls -d /etc/boundary /var/log/boundary /run/boundary* 2>/dev/null || echo nothing";
+    let here = Here::new();
+    here.put(CONFIG, "{\"dns\": [\"192.0.2.53\"]}");
+    let _dockerd = Dockerd::start(&here.at(""), &[]);
+    let output = in_an_etc_of_its_own(
+        &[],
+        SCRIPT,
+        &[&here.ours.binary, &here.at(CONFIG), &here.at("")],
+    );
+    let (said, complained) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        (output.status.code(), complained),
+        (
+            Some(0),
+            "boundary-shim: web need it to be started: remove them first\n"
+        ),
+        "{said}"
+    );
+    let mut lines = said.lines();
+    let mut json = || {
+        let told: serde_json::Value =
+            serde_json::from_str(lines.next().expect("a line")).expect("JSON");
+        let step = |step: &serde_json::Value| step["step"].as_str().expect("text").to_owned();
+        let steps: Vec<String> = told["steps"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(step)
+            .collect();
+        assert_eq!(told["dry_run"], false);
+        steps
+    };
+    let installed = json();
+    assert!(
+        installed.iter().any(|step| step.starts_with("reload")),
+        "{installed:?}"
+    );
+    let listed: Vec<&str> = said
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with('{'))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "/etc/boundary/policies:",
+            "default.yaml",
+            "",
+            "/var/log/boundary:",
+            "1.jsonl"
+        ]
+    );
+    let last: Vec<&str> = said.lines().rev().take(2).collect();
+    assert_eq!(last[0], "nothing");
+    assert!(
+        last[1].contains("remove all of /etc/boundary")
+            && last[1].contains("remove all of /var/log/boundary"),
+        "{said}"
+    );
+}
+
 pub(crate) fn command_for_real() {
     const SCRIPT: &str = "for verb in install install uninstall uninstall; do $0 $verb docker --daemon-config $1; done
-        stat -c %a /etc/boundary/policies $1";
+        stat -c %a $1";
     let here = Here::new();
     here.put(CONFIG, "{\"dns\": [\"192.0.2.53\"]}");
     let output = in_an_etc_of_its_own(&[], SCRIPT, &[&here.ours.binary, &here.at(CONFIG)]);
@@ -129,11 +230,11 @@ pub(crate) fn command_for_real() {
     let later = "note: no running dockerd uses this file: it takes effect when dockerd starts\n";
     let example = "try: docker run --rm --runtime=boundary IMAGE COMMAND\n";
     let expected = format!(
-        "create /etc/boundary\ncreate /etc/boundary/policies\nwrite {config}\n  runtime boundary: {binary}\n{later}{NO_POLICY}{example}\
-         already installed\n{NO_POLICY}{example}\
-         write {config}\n  runtime boundary removed (was {binary})\n\
+        "write {config}\n  runtime boundary: {binary}\n{FIRST_POLICY}{later}{DENIED}{example}\
+         already installed\n{DENIED}{example}\
+         write {config}\n  runtime boundary removed (was {binary})\n{NONE_LEFT}\
          note: dns is kept (192.0.2.53): it isn't what install wrote\n{later}\
-         not installed\n755\n640\n"
+         not installed\n640\n"
     );
     assert_eq!(text(&output.stdout), expected);
 }

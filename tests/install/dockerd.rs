@@ -48,7 +48,8 @@ impl Dockerd {
 
     /// What `docker info` lists.
     pub(crate) fn runtimes(&self) -> Map<String, Value> {
-        self.try_runtimes().expect("it answers")
+        self.try_runtimes()
+            .unwrap_or_else(|| panic!("no answer: {}", self.log()))
     }
 
     /// Waits for a state of the runtimes, and gives it.
@@ -85,13 +86,22 @@ impl Dockerd {
         }
     }
 
+    /// The runtime of a container for which none is named.
+    pub(crate) fn default_runtime(&self) -> String {
+        self.info("{{.DefaultRuntime}}").expect("it answers")
+    }
+
     fn try_runtimes(&self) -> Option<Map<String, Value>> {
+        serde_json::from_str(&self.info("{{json .Runtimes}}")?).ok()?
+    }
+
+    fn info(&self, format: &str) -> Option<String> {
         let host = format!("unix://{}", self.directory.join("socket").display());
         let output = Command::new("docker")
-            .args(["-H", &host, "info", "-f", "{{json .Runtimes}}"])
+            .args(["-H", &host, "info", "-f", format])
             .output()
             .ok()?;
-        serde_json::from_slice(&output.stdout).ok()?
+        Some(String::from_utf8(output.stdout).ok()?.trim_end().to_owned())
     }
 
     fn log(&self) -> String {

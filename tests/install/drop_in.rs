@@ -1,7 +1,7 @@
 //! `install podman` and `install crio`: what the commands say. What podman makes of it:
 //! `tests/podman`.
 
-use crate::here::{Here, NO_POLICY, in_an_etc_of_its_own, text};
+use crate::here::{DENIED, FIRST_POLICY, Here, NONE_LEFT, in_an_etc_of_its_own, text};
 
 pub(crate) fn command_for_real() {
     const SCRIPT: &str =
@@ -20,15 +20,16 @@ pub(crate) fn command_for_real() {
     let example = "try: podman --runtime=boundary run --rm IMAGE COMMAND\n";
     let restart =
         "note: CRI-O reads its configuration only when it starts: systemctl restart crio\n";
-    let no_npm = NO_POLICY.replace("default.yaml", "npm.yaml");
+    let npm = |text: &str| text.replace("default.yaml", "npm.yaml");
+    let (first_npm, npm_denied, none_left) = (npm(FIRST_POLICY), npm(DENIED), npm(NONE_LEFT));
     let podman = format!(
-        "create /etc/boundary\ncreate /etc/boundary/policies\ncreate {folder}\nwrite {folder}/boundary.conf\n  \
-         runtime boundary: {program}\n{NO_POLICY}{example}already installed\n{NO_POLICY}{example}\
-         remove {folder}/boundary.conf\n  runtime boundary removed\nnot installed\n"
+        "create {folder}\nwrite {folder}/boundary.conf\n  \
+         runtime boundary: {program}\n{FIRST_POLICY}{DENIED}{example}already installed\n{DENIED}{example}\
+         remove {folder}/boundary.conf\n  runtime boundary removed\n{NONE_LEFT}not installed\n"
     );
     let crio = format!(
-        "link {link} to boundary-shim\nwrite {folder}/npm.conf\n  runtime npm: {link}\n{restart}{no_npm}\
-         already installed\n{no_npm}remove {folder}/npm.conf\n  runtime npm removed\nremove {link}\n{restart}not installed\n"
+        "link {link} to boundary-shim\nwrite {folder}/npm.conf\n  runtime npm: {link}\n{first_npm}{restart}{npm_denied}\
+         already installed\n{npm_denied}remove {folder}/npm.conf\n  runtime npm removed\nremove {link}\n{none_left}{restart}not installed\n"
     );
     assert_eq!(text(&output.stdout), podman + &crio);
     assert!(!here.at("boundary-npm").is_symlink());

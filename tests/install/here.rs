@@ -8,9 +8,16 @@ use std::process::{Command, Output};
 
 use boundary_shim::integrate::{self, Engine, Installation, step};
 
-/// What is said where there is no policy.
-pub(crate) const NO_POLICY: &str = "note: no policy yet, so everything is denied; to create one: \
-                                    printf 'allow:\\n  - domain=example.org\\n' | sudo tee /etc/boundary/policies/default.yaml\n";
+/// What is done where there is no policy.
+pub(crate) const FIRST_POLICY: &str = "create /etc/boundary\ncreate /etc/boundary/policies\nwrite /etc/boundary/policies/default.yaml\n  \
+                                       a first policy, which allows nothing\n";
+
+/// What is said as long as nobody has changed it.
+pub(crate) const DENIED: &str =
+    "note: everything is denied so far: write rules into /etc/boundary/policies/default.yaml\n";
+
+/// What becomes of it with the last runtime.
+pub(crate) const NONE_LEFT: &str = "remove /etc/boundary/policies/default.yaml\nremove /etc/boundary/policies\nremove /etc/boundary\n";
 
 /// The directory, gone when dropped.
 pub(crate) struct Here {
@@ -29,6 +36,7 @@ impl Here {
             running: at("running"),
             configurations: Vec::new(),
             apparmor: None,
+            belongings: Vec::new(),
         };
         // By another process: a descriptor that is open for writing here would be inherited by
         // whatever other tests start meanwhile, and the copy could not be run as long (ETXTBSY).

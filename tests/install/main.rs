@@ -57,6 +57,14 @@ fn main() {
             docker::keeps_flagged_default,
         ),
         trial(
+            "a_default_runtime_counts_at_once_and_is_given_back",
+            docker::sets_the_default,
+        ),
+        trial(
+            "a_purge_leaves_nothing_and_waits_for_containers_that_were_never_started",
+            docker::purges,
+        ),
+        trial(
             "the_command_tells_each_step_and_is_idempotent",
             docker::command_for_real,
         ),

@@ -1,4 +1,4 @@
-//! The README's table of Kubernetes nodes: what each row says holds for a configuration written
+//! The table of Kubernetes nodes in `docs/kubernetes.md`: what each row says holds for a configuration written
 //! after that distribution's own.
 
 use std::path::{Path, PathBuf};
@@ -157,8 +157,8 @@ const NODES: [Node; 9] = [
 
 /// The table's rows, as cells.
 fn rows() -> Vec<Vec<String>> {
-    let readme = include_str!("../../README.md");
-    let (_, table) = readme
+    let page = include_str!("../../docs/kubernetes.md");
+    let (_, table) = page
         .split_once("| nodes | `install kubernetes` with |")
         .expect("the table");
     table

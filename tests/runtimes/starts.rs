@@ -513,7 +513,7 @@ impl<'a> Begun<'a> {
                     .into_iter()
                     .flatten()
                     .flatten();
-                title == b"boundary-shim proxy\0"
+                title.starts_with(b"boundary-shim proxy ")
                     && held
                         .filter_map(|one| fs::read_link(one.path()).ok())
                         .any(|one| one == Path::new(&target))

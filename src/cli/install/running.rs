@@ -11,27 +11,42 @@ use anyhow::{Context, ensure};
 use crate::audit::line::ContainerIdentity;
 use crate::cli::short::short;
 use crate::container::state::{self, SavedState};
+use crate::text::listed;
 
-/// As many as are named.
-const MOST: usize = 20;
-
-/// Refuses while something runs, and names it.
+/// Refuses while something runs that may be containerd's, and names it.
 ///
 /// # Errors
 /// Something runs; what runs can't be listed.
-pub(super) fn refuse() -> anyhow::Result<()> {
-    let all = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
-    let running: BTreeSet<_> = all
-        .iter()
-        .filter(|record| record.goes_on() && may_be_containerds(&record.plan.identity))
-        .map(name)
-        .collect();
+pub(super) fn refuse_if_containerds() -> anyhow::Result<()> {
+    let running = running(may_be_containerds)?;
     ensure!(
         running.is_empty(),
         "still running, and without the runtime they could neither be restarted nor entered: {}: delete them first (or --force)",
         listed(&running)
     );
     Ok(())
+}
+
+/// Refuses while anything runs, and names it.
+///
+/// # Errors
+/// As above.
+pub(super) fn refuse_if_any() -> anyhow::Result<()> {
+    let running = running(|_| true)?;
+    ensure!(
+        running.is_empty(),
+        "still running: {}: remove them first",
+        listed(&running)
+    );
+    Ok(())
+}
+
+fn running(counts: impl Fn(&ContainerIdentity) -> bool) -> anyhow::Result<BTreeSet<String>> {
+    let all = state::list().with_context(|| format!("can't list {}", state::DIRECTORY))?;
+    let running = all
+        .iter()
+        .filter(|record| record.goes_on() && counts(&record.plan.identity));
+    Ok(running.map(name).collect())
 }
 
 /// Whoever starts a container may have forged it, and harms nobody else by that.
@@ -51,14 +66,6 @@ fn name(record: &SavedState) -> String {
     }
 }
 
-fn listed(names: &BTreeSet<String>) -> String {
-    let first: Vec<_> = names.iter().take(MOST).map(String::as_str).collect();
-    match names.len() - first.len() {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,16 +79,5 @@ mod tests {
             })
         };
         assert!(of(Some("containerd")) && of(None) && !of(Some("docker")) && !of(Some("cri-o")));
-    }
-
-    #[test]
-    fn not_all_of_many_are_named() {
-        let names = |count: usize| (0..count).map(|number| format!("n/{number:03}")).collect();
-        assert_eq!(listed(&names(2)), "n/000, n/001");
-        let many = listed(&names(MOST + 3));
-        assert!(
-            many.ends_with(" and 3 more") && many.matches("n/").count() == MOST,
-            "{many}"
-        );
     }
 }

@@ -20,6 +20,11 @@ use crate::policy::PolicyName;
 
 /// `install ENGINE`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim install docker
+  sudo boundary-shim install containerd --dry-run
+  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0")]
 pub struct InstallArguments {
     #[command(subcommand)]
     pub(super) engine: InstallEngine,
@@ -28,19 +33,42 @@ pub struct InstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum InstallEngine {
     /// Add the runtime to dockerd's daemon.json, and reload a running dockerd
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install docker
+  sudo boundary-shim install docker --name boundary-npm --policy npm
+  sudo boundary-shim install docker --set-as-default --restart")]
     Docker(EngineArguments<DockerWords, DockerInstall>),
     /// Add the runtime to containerd's configuration, for Kubernetes
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install containerd
+  sudo boundary-shim install containerd --dry-run")]
     Containerd(EngineArguments<ContainerdWords, PolicyArgument>),
     /// Add the runtime to podman's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install podman")]
     Podman(EngineArguments<PodmanWords, PolicyArgument>),
     /// Add the runtime to CRI-O's configuration, for Kubernetes
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim install crio")]
     Crio(EngineArguments<CrioWords, PolicyArgument>),
     /// Print a RuntimeClass, DaemonSets that install on nodes and uninstall, and a sample pod
+    #[command(after_help = "\
+Examples:
+  boundary-shim install kubernetes --image images.example.org/boundary-shim:0.1.0 > boundary.yaml")]
     Kubernetes(KubernetesWords),
 }
 
 /// `uninstall ENGINE`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall docker
+  sudo boundary-shim uninstall docker --purge --dry-run
+  boundary-shim uninstall kubernetes")]
 pub struct UninstallArguments {
     #[command(subcommand)]
     pub(super) engine: UninstallEngine,
@@ -49,28 +77,54 @@ pub struct UninstallArguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum UninstallEngine {
     /// Remove the runtime from dockerd's daemon.json, and reload a running dockerd
-    Docker(EngineArguments<DockerWords>),
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall docker
+  sudo boundary-shim uninstall docker --purge")]
+    Docker(EngineArguments<DockerWords, PurgeArgument>),
     /// Remove the runtime from containerd's configuration
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall containerd")]
     Containerd(EngineArguments<ContainerdWords, ContainerdUninstall>),
     /// Remove the runtime from podman's configuration
-    Podman(EngineArguments<PodmanWords>),
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall podman")]
+    Podman(EngineArguments<PodmanWords, PurgeArgument>),
     /// Remove the runtime from CRI-O's configuration
-    Crio(EngineArguments<CrioWords>),
+    #[command(after_help = "\
+Examples:
+  sudo boundary-shim uninstall crio")]
+    Crio(EngineArguments<CrioWords, PurgeArgument>),
     /// Print the commands that take a RuntimeClass, and what belongs to it, off a cluster's nodes
+    #[command(after_help = "\
+Examples:
+  boundary-shim uninstall kubernetes > uninstall.sh")]
     Kubernetes(KubernetesRemoval),
 }
 
 /// The arguments after an engine's name: the engine's own, those that every engine has, and `More`,
 /// which only one of the commands has.
 #[derive(Debug, Args)]
-pub(super) struct EngineArguments<Own: Args, More: Args = ()> {
+pub(super) struct EngineArguments<Own: Args, More: Args> {
     #[command(flatten)]
     own: Own,
-    /// Show what would be done, without changing anything
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    telling: Telling,
     #[command(flatten)]
     more: More,
+}
+
+/// Whether it is done, and how that is told.
+#[derive(Debug, Args)]
+pub(super) struct Telling {
+    /// Show what would be done, without changing anything
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print it as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -80,9 +134,18 @@ pub(super) struct PolicyArgument {
     pub(super) policy: PolicyName,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct PurgeArgument {
+    /// Remove policies, settings and records, too; refused while containers need them
+    #[arg(long)]
+    pub(super) purge: bool,
+}
+
 /// What only `uninstall containerd` takes.
 #[derive(Debug, Args)]
 pub(super) struct ContainerdUninstall {
+    #[command(flatten)]
+    pub(super) purge: PurgeArgument,
     /// Also while containers run, which can be neither restarted nor entered then
     #[arg(long)]
     pub(super) force: bool,
@@ -96,12 +159,16 @@ pub(super) struct DockerInstall {
     /// Restart dockerd if it has to reread `dns`; refused if that would stop containers
     #[arg(long)]
     restart: bool,
+    /// Make it Docker's default: the runtime of all containers for which none is named
+    #[arg(long)]
+    set_as_default: bool,
 }
 
 impl DockerInstall {
     pub(super) fn applied_to(&self, mut target: InstallTarget) -> InstallTarget {
         if let Engine::Docker(docker) = &mut target.engine {
             docker.restart = self.restart;
+            docker.as_default = self.set_as_default;
         }
         target
     }
@@ -199,9 +266,9 @@ pub(in crate::cli) struct InstallTarget {
 }
 
 impl<Own: Args + Into<InstallTarget>, More: Args> EngineArguments<Own, More> {
-    /// The target, whether it is a dry run, and the rest.
-    pub(super) fn meant(self) -> (InstallTarget, bool, More) {
-        (self.own.into(), self.dry_run, self.more)
+    /// The target, how it is told, and the rest.
+    pub(super) fn meant(self) -> (InstallTarget, Telling, More) {
+        (self.own.into(), self.telling, self.more)
     }
 }
 

@@ -14,6 +14,9 @@ use crate::container::state;
 
 /// `logs prune`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim logs prune --older 30d --dry-run")]
 pub(super) struct PruneArguments {
     /// Remove records of containers that ended longer ago than this: 30d, 12h (default: audit-keep
     /// in the host's configuration)

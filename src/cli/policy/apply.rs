@@ -12,6 +12,9 @@ use crate::settings::{self, select};
 
 /// `policy apply`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim policy apply ./wider.yaml web")]
 pub(super) struct ApplyArguments {
     /// A policy file, root's own and writable by nobody else
     #[arg(value_name = "FILE")]

@@ -13,10 +13,12 @@ use crate::settings::{self, Settings};
 /// `policy check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints one line for each mistake, and one for each rule that decides nothing or allows more than it seems to. Exit code: 1 where there
+Prints one line for each mistake, and one for each rule that decides nothing or allows more than it seems to. Exit status: 1 where there
 is a mistake, so that no container would start by the file.
 
-Example: boundary-shim policy check /etc/boundary/policies/default.yaml")]
+Examples:
+  boundary-shim policy check
+  boundary-shim policy check /etc/boundary/policies/default.yaml")]
 pub(super) struct CheckArguments {
     /// Policy files; without any, those in the policies' folder, and what the configuration names
     files: Vec<PathBuf>,

@@ -14,11 +14,12 @@ use crate::policy::{Denial, Policy, PolicySource, Verdict};
 The code that enforces the policy answers. Where a name leads isn't looked up: an address that it leads to has to be allowed, too
 (never the host's own, and private ones only where a rule names them).
 
-Exit code: 0 where it is allowed, 1 where it is denied; of a place without a scheme, 0 where one way is.
+Exit status: 0 where it is allowed, 1 where it is denied; of a place without a scheme, 0 where one way is.
 
-Examples: boundary-shim policy explain default GET https://example.org/path
-          boundary-shim policy explain ./policy.yaml example.org:22
-          boundary-shim policy explain web ntp.example.org:123/udp")]
+Examples:
+  boundary-shim policy explain default GET https://example.org/path
+  boundary-shim policy explain ./policy.yaml example.org:22
+  boundary-shim policy explain web ntp.example.org:123/udp")]
 pub(super) struct ExplainArguments {
     /// A policy's file or name, or a running container (its name or ID)
     policy: String,

@@ -9,6 +9,10 @@ use crate::settings::{self, Settings, select};
 
 /// `policy reload`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim policy reload
+  sudo boundary-shim policy reload web")]
 pub(super) struct ReloadArguments {
     /// The containers; all, if none is named
     #[arg(value_name = "CONTAINER")]

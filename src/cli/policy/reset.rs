@@ -6,6 +6,9 @@ use super::reload::own;
 
 /// `policy reset`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim policy reset web")]
 pub(super) struct ResetArguments {
     /// The containers; all, if none is named
     #[arg(value_name = "CONTAINER")]

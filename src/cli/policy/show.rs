@@ -16,6 +16,9 @@ use crate::settings::Settings;
 
 /// `policy show`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim policy show web")]
 pub(super) struct ShowArguments {
     /// The container
     #[arg(value_name = "CONTAINER")]

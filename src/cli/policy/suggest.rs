@@ -30,7 +30,8 @@ Reads records, best those of a container in observe mode, and prints a policy fi
 What was denied, asked once and never answered, or only looked up, is left out, and listed at the end. Read it before you use it:
 what a container did isn't always what it should do.
 
-Example: boundary-shim policy suggest web > /etc/boundary/policies/web.yaml")]
+Examples:
+  boundary-shim policy suggest web > /etc/boundary/policies/web.yaml")]
 pub(super) struct SuggestArguments {
     /// Containers, as for logs, or records' files (a jail's --log); without any, all containers that have
     /// records

@@ -14,6 +14,12 @@ use crate::integrate::error::IntegrateError;
 use crate::integrate::ownership;
 use crate::integrate::runtime_name::RuntimeName;
 use crate::integrate::step::Step;
+use crate::sys::file::is_empty;
+
+/// dockerd's own word for the default runtime, with which it doesn't start beside that in its file.
+const DEFAULT_FLAG: &str = "--default-runtime";
+/// What it is where nobody says.
+const DOCKERS_DEFAULT: &str = "runc";
 
 /// The configuration file, and what has been changed in it so far.
 pub(super) struct DaemonFile {
@@ -56,6 +62,44 @@ impl DaemonFile {
             None => self.changes.push(format!("runtime {name}: {program}")),
         }
         self.json.set_runtime(name.as_str(), program);
+        Ok(true)
+    }
+
+    /// Plans that the runtime is the default, and that `uninstall` finds what was it before. Says whether
+    /// something had to be changed.
+    pub(super) fn set_default(
+        &mut self,
+        name: &RuntimeName,
+        daemons: &[Daemon],
+        plan: &mut ChangePlan,
+    ) -> Result<bool, IntegrateError> {
+        let before = self.json.default_runtime();
+        if before.as_deref() == Some(name.as_str()) {
+            return Ok(false);
+        }
+        if let Some(daemon) = daemons
+            .iter()
+            .find(|daemon| !daemon.flag(DEFAULT_FLAG).is_empty())
+        {
+            return Err(IntegrateError::DefaultByFlag { pid: daemon.pid() });
+        }
+        self.json.set_default_runtime(Some(name.as_str()));
+        self.changes.push(format!(
+            "default-runtime {name} (was {}): for containers for which no runtime is named",
+            before.as_deref().unwrap_or(DOCKERS_DEFAULT)
+        ));
+        let memory = self.default_memory();
+        let remembered = std::fs::read_to_string(&memory).ok();
+        // Where one runtime of ours follows another, what was there before is known.
+        let follows_ours = before
+            .as_ref()
+            .and_then(|before| self.json.runtime(before))
+            .is_some_and(|path| ownership::is_ours(&path));
+        if !follows_ours || remembered.is_none() {
+            let changes = vec!["remembers the default runtime for uninstall".to_owned()];
+            let before = before.map(|before| before + "\n").unwrap_or_default();
+            plan.write(memory, remembered, before, changes);
+        }
         Ok(true)
     }
 
@@ -130,7 +174,7 @@ impl DaemonFile {
             }
             return;
         }
-        if std::fs::read_dir(running).is_ok_and(|mut entries| entries.next().is_some()) {
+        if !is_empty(running) {
             let why = "running containers need it; uninstall again once they are removed";
             plan.notes.push(format!("dns is kept ({servers}): {why}"));
             return;
@@ -166,22 +210,24 @@ impl DaemonFile {
         self.path.with_file_name("boundary-dns")
     }
 
+    /// The file beside it that says which runtime was the default, empty where none was set.
+    fn default_memory(&self) -> PathBuf {
+        self.path.with_file_name("boundary-default-runtime")
+    }
+
     /// Gives the path that the runtime had; none where there is no such runtime.
     pub(super) fn remove_runtime(
         &mut self,
         name: &RuntimeName,
         daemons: &[Daemon],
+        plan: &mut ChangePlan,
     ) -> Result<Option<String>, IntegrateError> {
         let Some(path) = self.ours(name)? else {
             return Ok(None);
         };
-        let by_flag = |daemon: &Daemon| daemon.flag("--default-runtime").contains(&name.as_str());
-        if self
-            .json
-            .default_runtime()
-            .is_some_and(|default| default == name.as_str())
-            || daemons.iter().any(by_flag)
-        {
+        let by_flag = |daemon: &Daemon| daemon.flag(DEFAULT_FLAG).contains(&name.as_str());
+        let is_default = self.json.default_runtime().as_deref() == Some(name.as_str());
+        if daemons.iter().any(by_flag) || is_default && !self.restore_default(daemons) {
             let what = "dockerd's default runtime, and dockerd doesn't start without it";
             return Err(IntegrateError::IsDefault {
                 name: name.clone(),
@@ -190,9 +236,44 @@ impl DaemonFile {
             });
         }
         self.json.remove_runtime(name.as_str());
+        self.forget_default(plan);
         self.changes
             .push(format!("runtime {name} removed (was {path})"));
         Ok(Some(path))
+    }
+
+    /// The default is what it was before we set it; false where it wasn't we who did.
+    ///
+    /// Where none was set, a dockerd that runs has to be told its own: a reload without the key leaves it as
+    /// it is, and then dockerd crashes, as that runtime is gone (20.10.24).
+    fn restore_default(&mut self, daemons: &[Daemon]) -> bool {
+        let Ok(remembered) = std::fs::read_to_string(self.default_memory()) else {
+            return false;
+        };
+        let before = Some(remembered.trim_end()).filter(|before| !before.is_empty());
+        let told = Some(DOCKERS_DEFAULT).filter(|_| !daemons.is_empty());
+        self.json.set_default_runtime(before.or(told));
+        self.changes.push(format!(
+            "default-runtime {}",
+            before.unwrap_or(DOCKERS_DEFAULT)
+        ));
+        true
+    }
+
+    /// Plans that what was the default before is forgotten, once no runtime of ours is left.
+    fn forget_default(&self, plan: &mut ChangePlan) {
+        let path = self.default_memory();
+        if self.json.programs().any(|path| ownership::is_ours(&path)) {
+            return;
+        }
+        if let Ok(before) = std::fs::read_to_string(&path) {
+            let changes = Vec::new();
+            plan.steps.push(Step::Remove {
+                path,
+                before,
+                changes,
+            });
+        }
     }
 
     pub(super) fn write(self, plan: &mut ChangePlan) {

@@ -174,6 +174,14 @@ impl DaemonJson {
         self.root.value("default-runtime")
     }
 
+    /// Sets it, or takes it out.
+    pub fn set_default_runtime(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => self.root.set("default-runtime", JsonNode::of(name)),
+            None => self.root.remove("default-runtime"),
+        }
+    }
+
     /// The file's text: indented as it was (two spaces where that can't be seen), a line break at
     /// the end.
     #[must_use]

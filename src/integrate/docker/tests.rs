@@ -27,6 +27,7 @@ fn host_where(answers: fn(IpAddr) -> bool) -> TestHost {
             daemon_config: at(CONFIG),
             dns,
             restart: false,
+            as_default: false,
         })
     })
 }
@@ -225,6 +226,60 @@ fn the_default_runtime_is_not_removed() {
     ));
 }
 
+fn as_default(mut host: TestHost) -> TestHost {
+    if let Engine::Docker(docker) = &mut host.engine {
+        docker.as_default = true;
+    }
+    host
+}
+
+/// As if the program that is installed were called what it is.
+fn run_by_name(host: &TestHost) {
+    host.put(
+        CONFIG,
+        &host.get(CONFIG).replace(&shell(), "/opt/boundary-shim"),
+    );
+}
+
+fn default_of(host: &TestHost) -> Option<String> {
+    DaemonJson::parse(&host.get(CONFIG))
+        .expect("well-formed")
+        .default_runtime()
+}
+
+#[test]
+fn what_was_the_default_runtime_is_it_again_after_uninstall() {
+    for (before, config) in [
+        (None, "{}"),
+        (Some("crun"), r#"{"default-runtime": "crun"}"#),
+    ] {
+        let host = as_default(host_with(config));
+        host.install_now();
+        assert_eq!(default_of(&host).as_deref(), Some("boundary"));
+        assert_eq!(host.install().expect("planned").steps, []);
+        run_by_name(&host);
+        host.uninstall_now();
+        assert_eq!(default_of(&host).as_deref(), before);
+        assert!(!host.path("docker/boundary-default-runtime").exists());
+        assert_eq!(host.uninstall().expect("planned").steps, []);
+    }
+}
+
+#[test]
+fn a_default_runtime_that_somebody_chose_later_stays() {
+    let host = as_default(host_with("{}"));
+    host.install_now();
+    run_by_name(&host);
+    let chosen = host.get(CONFIG).replace(
+        r#""default-runtime": "boundary""#,
+        r#""default-runtime": "crun""#,
+    );
+    host.put(CONFIG, &chosen);
+    host.uninstall_now();
+    assert_eq!(default_of(&host).as_deref(), Some("crun"));
+    assert!(!host.path("docker/boundary-default-runtime").exists());
+}
+
 #[test]
 fn malformed_files_are_left_alone() {
     for text in [
@@ -315,11 +370,16 @@ fn a_policys_link_goes_with_its_last_runtime_once_no_container_runs() {
 }
 
 #[test]
-fn a_missing_policy_is_named() {
+fn a_policy_that_allows_nothing_is_made_and_named() {
     let host = host_with("{}");
     assert!(has_note(
         &host.install().expect("planned"),
         "policies/default.yaml"
+    ));
+    host.install_now();
+    assert!(has_note(
+        &host.install().expect("planned"),
+        "everything is denied so far"
     ));
     host.put("policies/default.yaml", "allow: []\n");
     assert!(!has_note(

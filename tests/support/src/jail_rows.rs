@@ -1,5 +1,5 @@
 //! Where a jail works, by type, and what it says where it doesn't: the one table of it. Suites run its
-//! rows (`tests/docker` those in containers, `tests/vm` those on a real system), and README shows them.
+//! rows (`tests/docker` those in containers, `tests/vm` those on a real system), and `docs/jail.md` shows them.
 
 use std::fmt::Write as _;
 
@@ -143,7 +143,7 @@ const fn alone(
     }
 }
 
-/// All of them, in README's order. Those on a host are in an order in which they can be run: only a reboot
+/// All of them, in the page's order. Those on a host are in an order in which they can be run: only a reboot
 /// leads back from the last setting.
 pub const ROWS: &[Row] = &[
     refused("Docker's default", BOTH, container("runc", &[]), BY_SECCOMP),
@@ -377,7 +377,7 @@ impl Outcome {
     }
 }
 
-/// README's table.
+/// The page's table.
 pub fn table() -> String {
     let mut text = "| where | as | `nsjail` | `notify` |\n|---|---|---|---|\n".to_owned();
     for row in ROWS {

@@ -252,7 +252,7 @@ impl Bed {
         let proxies = self
             .processes()
             .into_iter()
-            .filter(|process| command_line(process) == "boundary-shim proxy ");
+            .filter(|process| command_line(process).starts_with("boundary-shim proxy "));
         let pids =
             proxies.map(|process| process.file_name().unwrap().to_string_lossy().into_owned());
         pids.filter(|pid| !recorded.contains(pid)).collect()
