@@ -25,7 +25,11 @@ use crate::sys::file;
 The rule allows exactly what is shown as pending, for this container alone, until its end (a restart ends it, too) or for the time
 that is given; what is open by it then is cut. It stays when the policy is changed meanwhile: where the new one denies it by a rule,
 that holds. The container's record says who approved what.
-The ID is of the container and all that the rule says: what has changed since it was shown has another.")]
+The ID is of the container and all that the rule says: what has changed since it was shown has another.
+
+Examples:
+  sudo boundary-shim policy approve 8f14e45fceea167a5a36dedd4bea2543 --for 1h
+  sudo boundary-shim policy approve 8f14e45fceea167a5a36dedd4bea2543 --write")]
 pub(super) struct ApproveArguments {
     /// The attempt, as policy pending shows it
     #[arg(value_name = "ID")]

@@ -9,6 +9,9 @@ use crate::policy::ApprovalId;
 
 /// `policy dismiss`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sudo boundary-shim policy dismiss 8f14e45fceea167a5a36dedd4bea2543")]
 pub(super) struct DismissArguments {
     /// The attempt, as policy pending shows it
     #[arg(value_name = "ID")]

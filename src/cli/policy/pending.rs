@@ -31,7 +31,11 @@ An attempt that no rule covers is denied at once, never held. Here it is shown o
 would allow exactly that: policy approve ID puts it into force for this container, policy dismiss ID has it not shown any more.
 A name that was only looked up is shown with the usual rule for it: HTTP on port 80, HTTPS on port 443.
 Not shown is what a rule denies, what is never open, and what an annotation asks for beyond the host's ceiling.
-At most 256 are kept for a container; beyond, the oldest that nobody has seen are only counted.")]
+At most 256 are kept for a container; beyond, the oldest that nobody has seen are only counted.
+
+Examples:
+  sudo boundary-shim policy pending
+  sudo boundary-shim policy pending web --follow")]
 pub(super) struct PendingArguments {
     /// The containers; all, if none is named
     #[arg(value_name = "CONTAINER")]
