@@ -42,6 +42,8 @@ pub(crate) enum Meanwhile {
     Nothing,
     /// The container's proxy is killed as soon as the script has printed a line.
     ProxyIsKilled,
+    /// Somebody approves whatever is pending of the container that reads as [`crate::scene::APPROVED`].
+    SomebodyApproves,
 }
 
 /// Where a secret must not be seen.
