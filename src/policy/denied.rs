@@ -59,7 +59,7 @@ impl DeniedAttempt {
 
     /// The attempt by this protocol. Of a name on the internet it doesn't matter where it leads.
     pub(super) fn attempt(&self, protocol: Protocol) -> Attempt<'_> {
-        let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let address = self.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Attempt {
             protocol,
             name: self.name.as_ref(),

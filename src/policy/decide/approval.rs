@@ -89,10 +89,10 @@ impl Policy {
         let address = attempt.destination.ip();
         let mut rules = self.allow.iter().chain(&self.annotated);
         rules.any(|rule| {
-            let is_for_name = attempt.name.is_some_and(|name| rule.allows_name(name));
-            (is_for_name || rule.allows_address(address))
+            rule.reads_request()
                 && allows_port(rule, attempt)
-                && rule.reads_request()
+                && (attempt.name.is_some_and(|name| rule.allows_name(name))
+                    || rule.allows_address(address))
         })
     }
 }

@@ -59,7 +59,7 @@ fn an_approval_is_for_exactly_what_was_tried() {
             "proto=https domain=a.test port=443",
         ),
         (
-            requests.clone(),
+            requests,
             post,
             "method=POST proto=https domain=a.test port=443 path=/y",
         ),
