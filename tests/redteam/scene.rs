@@ -14,7 +14,7 @@ use test_support::programs::REPOSITORY;
 
 use crate::old_tls::OldTls;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
-use crate::row::{Counts, Meanwhile, Need, Row, Trace};
+use crate::row::{APPROVED, Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};
 
 /// From this version on networks are attached after the container was made.
@@ -26,9 +26,6 @@ const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A user without privileges, and what takes every privilege away.
 const SOMEBODY: &str = "1000:1000";
 const BARE: [&str; 4] = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
-
-/// The name that somebody approves, and nobody's rule is for.
-pub(crate) const APPROVED: &str = "asked.chain.test";
 
 /// The private host, with everyone who listens.
 pub(crate) struct World {

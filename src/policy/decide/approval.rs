@@ -12,8 +12,8 @@ use crate::policy::explain;
 use crate::policy::net;
 use crate::policy::permit::{Permit, Verdict};
 
-/// Longest rule that is offered, in bytes: people have to read it.
-const MAX_OFFERED: usize = 1024;
+/// Longest rule that is offered, in bytes: people have to read it, and a notice of the record has to hold it.
+const MAX_OFFERED: usize = 960;
 
 impl Policy {
     /// The rule that allows exactly this attempt, which this policy denies for want of one. None where it
@@ -65,13 +65,6 @@ impl Policy {
 
     /// Whether the want of a rule is all that is against it.
     fn is_open_to_approval(&self, attempt: &Attempt<'_>, address: Option<IpAddr>) -> bool {
-        let is_forbidden = |address: IpAddr| {
-            let mut deny = self.deny.iter();
-            deny.any(|rule| rule.forbids_but_for_address(attempt) && rule.touches(address))
-        };
-        if address.is_some_and(is_forbidden) {
-            return false;
-        }
         let denial = match (self.judge(attempt), address) {
             (Err(denial), _) => Some(denial),
             // Rules allow the name, and not where it leads.

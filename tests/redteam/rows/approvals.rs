@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::row::{Counts, Meanwhile, ROW, Row, Trace};
-use crate::scene::{APPROVED, Scene};
+use crate::row::{APPROVED, Counts, Meanwhile, ROW, Row, Trace};
+use crate::scene::Scene;
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
