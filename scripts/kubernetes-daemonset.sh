@@ -200,6 +200,7 @@ taken_off() {
   kube delete deployment crowd --cascade=foreground --timeout=90s >/dev/null
   check "when the pods are gone, it takes off" soon test_uninstallers_ready 1
   check "the program is gone" in_bed test ! -e /usr/local/bin/boundary-shim
+  check "and what came with the ConfigMap" in_bed test ! -e /etc/boundary/policies/.synced
   check "and so is the entry" in_bed cmp "$DIR/etc/containerd/config.toml" /etc/containerd/config.toml
   kube label node node boundary-shim/boundary=true --overwrite >/dev/null
   check "with the other label it comes again" soon daemonset_has 1
@@ -225,5 +226,6 @@ all_taken_off() {
   target/debug/boundary-shim uninstall kubernetes | PATH=$DIR/kubectl:$PATH on_node timeout 90 sh
 }
 no_object() {
-  [ -z "$(kube get daemonsets --namespace kube-system -o name)" ] && ! kube get runtimeclass boundary
+  [ -z "$(kube get daemonsets --namespace kube-system -o name)" ] && ! kube get runtimeclass boundary &&
+    [ -z "$(kube get validatingadmissionpolicies,validatingadmissionpolicybindings -o name | grep boundary)" ]
 }

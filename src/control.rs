@@ -14,6 +14,8 @@
 //! `start`, the container is not started, its engine reports that, and it has to be created again;
 //! `status` reports that such a gateway does not respond.
 
+mod approvals;
+
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::audit::denied::Pending;
+pub use approvals::{Approval, Approved, PendingAttempt, PendingList};
+
 use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
 use crate::escape::clean;
@@ -59,47 +62,6 @@ pub enum Request {
     Approve(Approval),
     /// What is pending under this ID isn't to be shown any more.
     Dismiss(ApprovalId),
-}
-
-/// What is to be approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Under which ID it is pending.
-    pub id: ApprovalId,
-    /// For how many seconds; none: until the container's end.
-    pub seconds: Option<u64>,
-}
-
-/// What was denied and may be approved.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingList {
-    /// Each attempt once, those made last first.
-    pub pending: Vec<PendingAttempt>,
-    /// How many that nobody has seen were pushed out by later ones.
-    pub pushed_out: u64,
-}
-
-/// An attempt that may be approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingAttempt {
-    /// By which it is approved.
-    pub id: ApprovalId,
-    /// The rule that an approval adds.
-    pub rule: String,
-    /// It, and how often it was made.
-    #[serde(flatten)]
-    pub made: Pending,
-}
-
-/// What became of an approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approved {
-    /// The rule that is in force.
-    pub rule: String,
-    /// Until when, in seconds since 1970; none: until the container's end.
-    pub until: Option<u64>,
-    /// Which of the gateway's policies is in force now.
-    pub generation: u64,
 }
 
 /// A policy that is to be put in the place of the one in force.

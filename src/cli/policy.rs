@@ -23,6 +23,7 @@ mod reload;
 mod reset;
 mod show;
 mod suggest;
+mod sync;
 mod written;
 
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum PolicyCommand {
     Approve(approve::ApproveArguments),
     /// Show an attempt as pending no more: it stays denied
     Dismiss(dismiss::DismissArguments),
+    /// Take this host's policies and configuration from a folder
+    Sync(sync::SyncArguments),
 }
 
 /// Does what was asked for. Gives what the answer means to scripts: 1 where a file has a mistake, or where
@@ -87,6 +90,7 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::Pending(arguments) => pending::run(as_root(arguments)?)?,
         PolicyCommand::Approve(arguments) => approve::run(as_root(arguments)?)?,
         PolicyCommand::Dismiss(arguments) => dismiss::run(as_root(arguments)?)?,
+        PolicyCommand::Sync(arguments) => sync::run(as_root(arguments)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -44,7 +44,7 @@ const INSTALLER: DaemonSet = DaemonSet {
     suffix: "",
     chosen: "true",
     script: include_str!("kubernetes/install.sh"),
-    ready: "test -e /done && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
+    ready: "test -e /done && test ! -e /mistaken && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
             @DIRECTORY@/boundary-shim doctor containerd --config @CONFIG@ --name @NAME@",
 };
 

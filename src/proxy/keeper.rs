@@ -15,6 +15,7 @@ use log::Level;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+pub use super::cause::Cause;
 use super::egress::{Egress, Interfaces};
 use super::in_force::InForce;
 use super::neighbours::NeighbourResponder;
@@ -115,28 +116,6 @@ pub enum ToFilter {
     Dismiss(DeniedAttempt),
     /// It is to report. It is asked for no second one before it has.
     Report,
-}
-
-/// Why another policy is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cause {
-    /// This user changed it.
-    Changed(u32),
-    /// This user approved something.
-    Approved(u32),
-    /// What was approved has ended.
-    Ended,
-}
-
-impl Cause {
-    /// For the record.
-    fn words(self) -> String {
-        match self {
-            Self::Changed(by) => format!("user {by} changed it"),
-            Self::Approved(by) => format!("user {by} approved something besides"),
-            Self::Ended => "what was approved besides has ended".to_owned(),
-        }
-    }
 }
 
 /// Attempts in one message of those that are pending: what they say is bounded, and so is it.

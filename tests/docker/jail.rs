@@ -5,7 +5,7 @@ use test_support::harness::Test;
 use test_support::jail_rows::{self, Outcome, Setting};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("each_type_works_where_readme_says", rows),
+    ("each_type_works_where_the_page_says", rows),
     (
         "auto_says_which_type_it_is_and_why_no_stronger_one",
         automatic,

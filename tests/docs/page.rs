@@ -13,6 +13,43 @@ pub(crate) struct Page {
     text: String,
 }
 
+/// What is between two fences.
+#[derive(Debug)]
+pub(crate) struct Block {
+    kind: String,
+    pub(crate) text: String,
+}
+
+impl Block {
+    fn new(kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            text: String::new(),
+        }
+    }
+
+    /// What a reader does with it: each command, or the whole by its first line.
+    pub(crate) fn items(&self) -> Vec<&str> {
+        let lines = self.text.lines();
+        if self.is_of_commands() {
+            lines.map(without_comment).collect()
+        } else {
+            lines.take(1).collect()
+        }
+    }
+
+    /// Others are files, answers and pictures.
+    fn is_of_commands(&self) -> bool {
+        let is_shell = ["", "sh", "console"].contains(&self.kind.as_str());
+        is_shell && !self.text.starts_with('{') && !self.text.contains('─')
+    }
+}
+
+/// `logs  # what it is for`: comments stand apart by two blanks.
+fn without_comment(line: &str) -> &str {
+    line.split("  # ").next().unwrap().trim_end()
+}
+
 /// A line that is in no block, with its number.
 pub(crate) type Line<'a> = (usize, &'a str);
 
@@ -55,6 +92,25 @@ impl Page {
                 in_block ^= fence;
                 (!fence && !in_block).then_some((number, line))
             })
+    }
+
+    /// What is between fences.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut in_block = false;
+        for line in self.text.lines() {
+            if let Some(kind) = line.trim_start().strip_prefix("```") {
+                in_block = !in_block;
+                if in_block {
+                    blocks.push(Block::new(kind));
+                }
+            } else if in_block {
+                let block = blocks.last_mut().unwrap();
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+        }
+        blocks
     }
 
     /// What a link to a part of this page may name, as GitHub makes it of headings.

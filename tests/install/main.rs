@@ -103,7 +103,7 @@ fn main() {
             "a_malformed_file_of_containerds_is_left_alone_with_its_line",
             containerd::malformed,
         ),
-        of_root("what_the_readme_says_of_nodes_holds", nodes::rows_hold),
+        of_root("what_the_page_says_of_nodes_holds", nodes::rows_hold),
         of_containerd("a_node_is_prepared_and_left_as_it_was", kubernetes::node),
         of_containerd(
             "kubernetes_objects_are_printed_or_handed_to_kubectl",

@@ -11,10 +11,10 @@ use crate::Test;
 use crate::machine::Machine;
 
 pub(crate) const TESTS: &[Test] = &[
-    ("containers_under_apparmor_are_as_readme_says", containers),
+    ("containers_under_apparmor_are_as_the_page_says", containers),
     ("name_services_lead_nowhere_else", name_services),
     ("systemd_runs_nothing_for_it", service_manager),
-    ("hosts_are_as_readme_says", hosts),
+    ("hosts_are_as_the_page_says", hosts),
 ];
 
 fn containers(machine: &Machine) {

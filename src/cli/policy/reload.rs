@@ -24,8 +24,20 @@ pub(super) struct ReloadArguments {
 /// # Errors
 /// It failed for one of them.
 pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<()> {
+    reload(&arguments.containers)
+}
+
+/// Does it for all that run.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn all() -> anyhow::Result<()> {
+    reload(&[])
+}
+
+fn reload(containers: &[String]) -> anyhow::Result<()> {
     let settings = super::host::settings()?;
-    let records = choose(&arguments.containers)?;
+    let records = choose(containers)?;
     change::each(&records, |record| match replaced_by(record) {
         Some(why) => Wanted::AsItIs(why),
         None => own(&settings, record),

@@ -14,4 +14,5 @@ kubectl --namespace kube-system wait daemonset/boundary-shim-@NAME@-uninstall --
 # Then the objects go, and the label.
 kubectl --namespace kube-system delete daemonset boundary-shim-@NAME@ boundary-shim-@NAME@-uninstall
 kubectl delete runtimeclass @NAME@
+kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy boundary-shim-@NAME@ --ignore-not-found
 [ "$nodes" = 0 ] || kubectl label node --selector boundary-shim/@NAME@ boundary-shim/@NAME@-

@@ -25,9 +25,20 @@ put_on() {
 # Whatever runs: without containerd, nothing of it can be restarted or entered either.
 undo() { host $shim uninstall containerd --config $config --name @NAME@ --force || true; }
 
+# What the ConfigMap has, as soon as it is here: the kubelet swaps a link. A mistake keeps all as it was, and
+# this pod isn't ready.
+synced=
+sync() {
+  new=$(readlink /policies/..data) || return 0
+  [ "$new" != "$synced" ] || return 0
+  if host $shim policy sync /proc/$self/root/policies; then rm -f $mistaken; else touch $mistaken; fi
+  synced=$new
+}
+
 begin
 put_on
+sync
 end
 touch $done
 # Nothing is taken off when this ends: that an update, a drain or an eviction ends it can't be told from anything else.
-until [ -n "$ended" ]; do rest 1; done
+until [ -n "$ended" ]; do sync; rest 1; done

@@ -3,9 +3,12 @@
 set -eu
 program=/boundary-shim # in this image
 done=/done             # in this container: the readiness probe looks for it
+mistaken=/mistaken     # and for this
 directory=@DIRECTORY@
 shim=$directory/boundary-shim
 config=@CONFIG@
+# The kernel is asked for this shell's pid, since Kubernetes takes two dollar signs in a pod's command for one.
+read -r self _ </proc/self/stat
 host() { nsenter --target 1 --mount -- "$@" 9>&-; }
 
 # What is being done is finished before this ends. No other script works on the node meanwhile, for this class or another.

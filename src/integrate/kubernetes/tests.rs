@@ -91,12 +91,24 @@ fn the_objects_are_of_stable_versions_and_belong_together() {
             ("node.k8s.io/v1", "RuntimeClass"),
             ("apps/v1", "DaemonSet"),
             ("apps/v1", "DaemonSet"),
+            (
+                "admissionregistration.k8s.io/v1",
+                "ValidatingAdmissionPolicy"
+            ),
+            (
+                "admissionregistration.k8s.io/v1",
+                "ValidatingAdmissionPolicyBinding"
+            ),
             ("v1", "Pod")
         ]
     );
-    let [class, set, uninstaller, pod] = &documents[..] else {
-        panic!("four")
+    let [class, set, uninstaller, admission, binding, pod] = &documents[..] else {
+        panic!("six")
     };
+    assert_eq!(
+        at(binding, "/spec/policyName"),
+        at(admission, "/metadata/name")
+    );
     assert_eq!(at(class, "/handler"), "boundary-2");
     assert_eq!(
         at(pod, "/spec/runtimeClassName"),
@@ -194,7 +206,7 @@ fn ready_is_who_is_done_and_the_installer_only_while_doctor_is_content() {
     assert!(COMMON.contains("done=/done ") && uninstaller == "test -e /done");
     assert_eq!(
         installer,
-        "test -e /done && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
+        "test -e /done && test ! -e /mistaken && exec flock -n /probe timeout -k 5 15 nsenter --target 1 --mount -- \
          /opt/bin/boundary-shim doctor containerd --config /var/lib/k3s/config.toml --name boundary"
     );
 }
