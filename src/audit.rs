@@ -3,13 +3,14 @@
 //!
 //! `line` is the format of one line, `record` what an attempt's lines say, `file` the append-only
 //! file, `minute` the limit on lines during a flood, `flows` the attempts that are open, `entry`
-//! the guard of one attempt, `journal` the writer, `last` writes the last line for a gateway that
+//! the guard of one attempt, `denied` what of it may be approved, `journal` the writer, `last` writes the last line for a gateway that
 //! could not, `reader` reads files back, `members` keeps who else a record is about, `prune` removes
 //! old ones. `form` is how lines are written, `requested` what they say of a request to those who know
 //! only HTTP, `reporter` hands that on as `boundary_log` has it. Nothing in here decides
 //! anything: it is told what was decided and why.
 
 pub mod boundary_log;
+pub mod denied;
 mod entry;
 mod file;
 mod flows;

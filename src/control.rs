@@ -6,13 +6,15 @@
 //!
 //! A gateway speaks the protocol version of the program that created it, and keeps running when
 //! that program is replaced. Only four calls are made: by the hook of a container that has
-//! something to say in the record, and by `policy`, which asks for the generation first: words that a
-//! gateway of before there were such doesn't understand, and says so; by `start`, shortly after
+//! something to say in the record, and by `policy`, which asks for the generation first, or for what is pending: words
+//! that a gateway of before there were such doesn't understand, and says so; by `start`, shortly after
 //! `create`; and by `status`. Stopping or deleting a container needs none. So older versions are not
 //! supported here.
 //! A keeper from before there were frames hangs up on one: if an upgrade falls between `create` and
 //! `start`, the container is not started, its engine reports that, and it has to be created again;
 //! `status` reports that such a gateway does not respond.
+
+mod approvals;
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,15 +24,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+pub use approvals::{Approval, Approved, PendingAttempt, PendingList};
+
 use crate::audit::journal::JournalStatus;
 use crate::audit::record::MAX_TEXT;
 use crate::escape::clean;
-use crate::policy::PolicySource;
+use crate::policy::{ApprovalId, PolicySource};
 
 /// The protocol version. Grows when a message changes its meaning.
 const VERSION: u32 = 1;
-/// The longest answer, in bytes, without the four of its length.
-const LONGEST: usize = 64 * 1024;
+/// The longest answer, in bytes, without the four of its length: all that can be pending.
+const LONGEST: usize = 1 << 20;
 /// The longest question: a policy's file, and the ceiling's, of the longest there are.
 pub const LONGEST_REQUEST: usize = 4 << 20;
 
@@ -51,6 +55,13 @@ pub enum Request {
     Generation,
     /// Put this policy in the place of the one in force.
     Policy(Box<NewPolicy>),
+    /// Say what was denied and may be approved. Gateways of before there were approvals understand
+    /// neither this nor the next two.
+    Pending,
+    /// Allow what is pending under this ID.
+    Approve(Approval),
+    /// What is pending under this ID isn't to be shown any more.
+    Dismiss(ApprovalId),
 }
 
 /// A policy that is to be put in the place of the one in force.
@@ -87,6 +98,10 @@ pub enum Response {
     Generation(u64),
     /// The policy is in force.
     Policy(Changed),
+    /// What is pending.
+    Pending(PendingList),
+    /// The approval is in force.
+    Approved(Approved),
 }
 
 /// What a filter reports of itself.
@@ -282,7 +297,7 @@ mod tests {
         let kind = |pieces, patience| answered(pieces, patience).unwrap_err().kind();
         let minute = Duration::from_secs(60);
         assert_eq!(
-            kind(&[b"\0\x01\0\x01"], minute),
+            kind(&[b"\0\x10\0\x01"], minute),
             io::ErrorKind::InvalidData,
             "a byte more than the longest"
         );

@@ -11,6 +11,7 @@ mod awaited;
 mod bench;
 pub mod budget;
 mod capture;
+mod cause;
 mod close;
 pub mod confinement;
 mod connect;

@@ -6,6 +6,7 @@
 //! without privileges, does. Invariant: whatever ends this process ends the filter, and with both
 //! the gateway; the `guard` then ends the container.
 
+mod approvals;
 pub mod begun;
 pub(crate) mod control;
 mod engagement;
@@ -17,11 +18,13 @@ mod interfaces;
 mod keeper;
 mod life;
 mod order;
+mod pending;
 mod policies;
 mod record_file;
 mod reload;
 mod trust;
 mod watch;
+mod wishes;
 
 use std::process::ExitCode;
 

@@ -206,6 +206,8 @@ impl Entry {
     /// Ends it as denied; with a number, as that many attempts.
     pub fn deny_many(mut self, denial: &Denial, count: Option<u64>) {
         let line = self.denial(denial);
+        let (journal, many) = (&self.journal, count.unwrap_or(1));
+        journal.note_denied(&self.subject, denial, self.seen, many);
         self.over(Line { count, ..line });
     }
 

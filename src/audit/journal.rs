@@ -14,16 +14,18 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::denied::{Denied, Pending};
 use super::file::{Header, LineFile, ROTATE_AT, Renew};
 use super::flows::Flows;
 use super::form::Form;
 use super::line::{About, Event, Line, RecordedVerdict, SCHEMA, Totals, milliseconds, timestamp};
 use super::minute::Minute;
-use super::record::{MAX_NAME, MAX_TEXT};
+use super::record::{MAX_NAME, MAX_TEXT, Subject};
 use super::reporter::Reporter;
 use super::scratch::Scratch;
 use super::{for_people, last};
 use crate::escape::clean;
+use crate::policy::{Denial, DeniedAttempt, Policy};
 use crate::sys::channel::Channel;
 
 /// The record of one gateway. Clones share it.
@@ -40,6 +42,7 @@ struct Inner {
     minute: Mutex<Minute>,
     flows: Flows,
     last_denial: Mutex<Option<Box<Line>>>,
+    denied: Mutex<Denied>,
     healthy: AtomicBool,
     over: AtomicBool,
 }
@@ -151,6 +154,7 @@ impl Journal {
             minute: Mutex::default(),
             flows: Flows::default(),
             last_denial: Mutex::default(),
+            denied: Mutex::default(),
             healthy: AtomicBool::new(healthy),
             over: AtomicBool::new(false),
         })))
@@ -192,9 +196,8 @@ impl Journal {
         });
     }
 
-    /// Writes that another policy is in force, put there by this user, and that it cut so many open
-    /// attempts. Files that begin from now on say which it is, too.
-    pub fn policy_changed(&self, changed: ChangedAbout, by: u32, cut: u64) {
+    /// Writes that another policy is in force, for this cause, and that it cut so many open attempts. Files that begin from now on say which it is, too.
+    pub fn policy_changed(&self, changed: ChangedAbout, cause: &str, cut: u64) {
         let about = {
             let mut about = locked(&self.0.about);
             about.policy = changed.policy;
@@ -206,7 +209,7 @@ impl Journal {
         };
         let flows = if cut == 1 { "flow" } else { "flows" };
         let sentence = format!(
-            "policy {} ({}) is in force, the container's policy number {}: user {by} changed it; {cut} open {flows} that it denies cut",
+            "policy {} ({}) is in force, the container's policy number {}: {cause}; {cut} open {flows} that it denies cut",
             about.policy, about.policy_hash, changed.generation
         );
         self.write(Line {
@@ -314,6 +317,33 @@ impl Journal {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.healthy.load(Ordering::Acquire)
+    }
+
+    /// What was denied and may be approved, and how many that differ from these there were.
+    #[must_use]
+    pub fn pending(&self, seen: bool) -> (Vec<Pending>, u64) {
+        locked(&self.0.denied).list(seen)
+    }
+
+    /// This attempt isn't pending any more, however often it is made.
+    pub fn dismiss(&self, attempt: DeniedAttempt) {
+        locked(&self.0.denied).dismiss(attempt);
+    }
+
+    /// Of what is pending, keeps what this policy denies, which is in force from now on.
+    pub fn judge_pending(&self, policy: &Policy) {
+        locked(&self.0.denied).judge_again(policy);
+    }
+
+    /// Notes what was denied, for whoever may approve it.
+    pub(super) fn note_denied(
+        &self,
+        subject: &Subject,
+        denial: &Denial,
+        seen: SystemTime,
+        count: u64,
+    ) {
+        locked(&self.0.denied).note(subject, denial, seen, count);
     }
 
     pub(super) fn container(&self) -> &str {

@@ -4,15 +4,20 @@
 //! Owns the words. `check` looks for mistakes in files, `explain` answers what becomes of one attempt,
 //! `suggest` writes a policy from records: what is decided, the code decides that enforces it. A change is
 //! made by the container's gateway, which is asked for it (`control`), and lasts until the container's next
-//! start: `choice` finds the containers, `change` asks their gateways.
+//! start: `choice` finds the containers, `change` asks their gateways. `pending`, `approve` and `dismiss` are
+//! about what a container was denied (`asked`).
 
 mod apply;
+mod approve;
+mod asked;
 mod change;
 mod check;
 mod choice;
+mod dismiss;
 mod explain;
 mod host;
 mod named;
+mod pending;
 mod presets;
 mod question;
 mod reload;
@@ -20,6 +25,7 @@ mod reset;
 mod show;
 mod suggest;
 mod sync;
+mod written;
 
 use std::process::ExitCode;
 
@@ -59,6 +65,12 @@ enum PolicyCommand {
     Show(show::ShowArguments),
     /// Go back to the container's own policy file
     Reset(reset::ResetArguments),
+    /// Show what containers were denied that no rule is for
+    Pending(pending::PendingArguments),
+    /// Allow one container exactly what it was denied
+    Approve(approve::ApproveArguments),
+    /// Show an attempt as pending no more: it stays denied
+    Dismiss(dismiss::DismissArguments),
     /// Take this host's policies and configuration from a folder
     Sync(sync::SyncArguments),
 }
@@ -79,6 +91,9 @@ pub fn run(arguments: &PolicyArguments) -> anyhow::Result<ExitCode> {
         PolicyCommand::Apply(arguments) => apply::run(as_root(arguments)?)?,
         PolicyCommand::Show(arguments) => show::run(as_root(arguments)?)?,
         PolicyCommand::Reset(arguments) => reset::run(as_root(arguments)?)?,
+        PolicyCommand::Pending(arguments) => pending::run(as_root(arguments)?)?,
+        PolicyCommand::Approve(arguments) => approve::run(as_root(arguments)?)?,
+        PolicyCommand::Dismiss(arguments) => dismiss::run(as_root(arguments)?)?,
         PolicyCommand::Sync(arguments) => sync::run(as_root(arguments)?)?,
     }
     Ok(ExitCode::SUCCESS)

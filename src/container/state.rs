@@ -131,6 +131,29 @@ pub struct SavedState {
     /// say.
     #[serde(default)]
     pub changed: Option<ChangedPolicy>,
+    /// What was approved while it ran. Records of an earlier version don't say.
+    #[serde(default)]
+    pub approvals: Approvals,
+}
+
+/// What was approved for one container while it ran: rules besides its policy's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approvals {
+    /// Which of the gateway's policies they came or went with last; 0 where none did.
+    pub generation: u64,
+    /// Those in force.
+    pub in_force: Vec<ApprovedRule>,
+}
+
+/// A rule that somebody approved, until its end, or the container's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovedRule {
+    /// It.
+    pub rule: String,
+    /// The user who approved it.
+    pub by: u32,
+    /// Its end, in seconds since 1970; none: the container's.
+    pub until: Option<u64>,
 }
 
 /// A policy that took the place of the plan's, until the container's next start.
@@ -195,7 +218,24 @@ impl SavedState {
         self.write()
     }
 
-    /// The policy in force.
+    /// The rules in force: the policy's, with what was approved. Denials of either policy beat both.
+    #[must_use]
+    pub fn rules(&self) -> PolicySource {
+        Self::rules_with(self.policy(), &self.approvals.in_force)
+    }
+
+    /// The same with another policy, and with other approvals.
+    #[must_use]
+    pub fn rules_with(policy: &PolicySource, approved: &[ApprovedRule]) -> PolicySource {
+        let approved = approved.iter().map(|one| one.rule.clone());
+        let allow = policy.allow.iter().cloned().chain(approved).collect();
+        PolicySource {
+            allow,
+            ..policy.clone()
+        }
+    }
+
+    /// The policy in force, without what was approved besides.
     #[must_use]
     pub fn policy(&self) -> &PolicySource {
         self.changed
@@ -206,9 +246,11 @@ impl SavedState {
     /// Which of the gateway's policies that is.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.changed
+        let changed = self
+            .changed
             .as_ref()
-            .map_or(FIRST_GENERATION, |changed| changed.generation)
+            .map_or(FIRST_GENERATION, |changed| changed.generation);
+        changed.max(self.approvals.generation)
     }
 
     /// Whether it has a live proxy of its own, which filters, or is about to. It outlives the

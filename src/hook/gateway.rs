@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use crate::audit::members::{self, Member};
 use crate::container::plan::{GatewayOwner, Plan};
-use crate::container::state::{self, ProcessId, SavedState, Stage};
+use crate::container::state::{self, Approvals, ProcessId, SavedState, Stage};
 use crate::container::trust;
 use crate::control::{self, Request, Response};
 use crate::prepare::{gateways, joined, pod};
@@ -92,6 +92,7 @@ fn record_member(plan: Plan, init: ProcessId, network_namespace: u64) -> anyhow:
         network_namespace,
         stage: Stage::Settled,
         changed: None,
+        approvals: Approvals::default(),
     };
     Ok(record.write()?)
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Protocol};
-use super::denial::{Denial, Grounds};
+use super::denial::{Approvable, Denial, Grounds};
 use super::explain;
 use super::host::Hostname;
 use super::layers::{Extent, Layers};
@@ -23,6 +23,7 @@ use super::source::{Mode, PolicySource};
 use super::text::{self, List, Mistake};
 use super::tls::TlsPolicy;
 
+mod approval;
 mod interception;
 
 /// What the deny rules that could apply to a connection look at, the least first.
@@ -393,8 +394,13 @@ impl Policy {
         let rule = chains.first().and_then(|chain| chain.0.first());
         rule.map(|rule| Grounds::rule(rule.text().clone()))
             .ok_or_else(|| {
-                self.unallowed("no rule allows it".to_owned())
-                    .suggesting(Some(format!("domain={name}")))
+                let denial = self
+                    .unallowed("no rule allows it".to_owned())
+                    .suggesting(Some(format!("domain={name}")), Approvable::default());
+                match self.annotated.iter().any(|rule| rule.allows_name(name)) {
+                    true => denial.beyond_approval(),
+                    false => denial,
+                }
             })
     }
 
@@ -446,6 +452,7 @@ impl Policy {
             forbidden: Vec::new(),
             bounds: Arc::default(),
             narrowest,
+            request: self.restricts_request(attempt),
             observes: self.observes(),
             generation: self.generation,
             otherwise: None,
@@ -546,7 +553,17 @@ impl Policy {
             }
             _ => "no rule allows it".to_owned(),
         };
-        self.unallowed(reason).suggesting(self.narrowest(attempt))
+        let approvable = Approvable {
+            at: None,
+            request: self.restricts_request(attempt),
+        };
+        let denial = self
+            .unallowed(reason)
+            .suggesting(self.narrowest(attempt), approvable);
+        match beyond {
+            Some(_) => denial.beyond_approval(),
+            None => denial,
+        }
     }
 
     /// The denial of what no rule allows, with what the reader should know of this policy.

@@ -21,6 +21,17 @@ pub struct Denial {
     pub rule: Option<String>,
     /// The rule text that would allow it, where one could.
     pub suggestion: Option<String>,
+    /// How an approval could allow it; none where the want of a rule isn't all that is against it.
+    pub approvable: Option<Approvable>,
+}
+
+/// What an approval for a denied attempt says besides its name or address, and its port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Approvable {
+    /// The address to which the attempt's name leads, where a rule has to name that.
+    pub at: Option<IpAddr>,
+    /// Whether its method and path count, as rules for its target look at those.
+    pub request: bool,
 }
 
 impl Denial {
@@ -31,6 +42,7 @@ impl Denial {
             reason: reason.into(),
             rule: None,
             suggestion: None,
+            approvable: None,
         }
     }
 
@@ -47,12 +59,30 @@ impl Denial {
     #[must_use]
     pub fn at(self, address: IpAddr) -> Self {
         let suggestion = with_cidr(self.suggestion.as_deref(), address);
-        Self { suggestion, ..self }
+        let at = Some(address.to_canonical());
+        let approvable = self.approvable.filter(|_| suggestion.is_some());
+        Self {
+            suggestion,
+            approvable: approvable.map(|how| Approvable { at, ..how }),
+            ..self
+        }
     }
 
-    /// The same, with the rule that would allow it, where there is one.
-    pub(super) fn suggesting(self, suggestion: Option<String>) -> Self {
-        Self { suggestion, ..self }
+    /// The same, with the rule that would allow it, where there is one, and with how an approval could.
+    pub(super) fn suggesting(self, suggestion: Option<String>, approvable: Approvable) -> Self {
+        Self {
+            approvable: suggestion.is_some().then_some(approvable),
+            suggestion,
+            ..self
+        }
+    }
+
+    /// The same, where whatever rule it suggests is for who writes the policy to decide.
+    pub(super) fn beyond_approval(self) -> Self {
+        Self {
+            approvable: None,
+            ..self
+        }
     }
 }
 

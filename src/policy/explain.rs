@@ -76,7 +76,7 @@ fn with_port(words: String, protocol: Protocol, port: u16) -> Option<String> {
 }
 
 /// What has to stand in a rule for a canonical path: a pattern for each way in which servers read it.
-fn patterns(path: &str) -> Option<String> {
+pub(super) fn patterns(path: &str) -> Option<String> {
     let other = with_slashes(path);
     let all = std::iter::once(path).chain(other.as_deref());
     let all: Option<Vec<_>> = all.map(pattern).collect();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::denial::{Denial, Grounds};
+use super::denial::{Approvable, Denial, Grounds};
 use super::host::Hostname;
 use super::net::{self, Class};
 use super::rule::Rule;
@@ -43,6 +43,8 @@ pub struct Permit {
     pub(super) bounds: Arc<[Bound]>,
     /// The narrowest rule for this target and port, where one can be written.
     pub(super) narrowest: Option<String>,
+    /// Whether rules for the target look at the request.
+    pub(super) request: bool,
     /// Whether it is of `observe` mode, which lets pass what rules don't.
     pub(super) observes: bool,
     /// Of the policy that gave it.
@@ -249,6 +251,7 @@ impl Permit {
             forbidden: self.forbidden.clone(),
             bounds: self.bounds.clone(),
             narrowest: self.narrowest.clone(),
+            request: self.request,
             observes: self.observes,
             generation: self.generation,
             otherwise: None,
@@ -340,7 +343,7 @@ impl Permit {
             address,
             "its address by --add-host, and no rule names it by cidr",
         );
-        Err(denial.suggesting(self.suggestion(address)))
+        Err(self.suggesting(denial, address))
     }
 
     /// Checks one resolved address against the special ranges and the rules' ranges.
@@ -386,8 +389,12 @@ impl Permit {
         let found = ruled(&self.forbidden, Some(&self.chains), &self.openings, address);
         found.map_err(|flaw| {
             let is_forbidden = flaw.rule.is_some();
-            let suggestion = self.suggestion(address).filter(|_| !is_forbidden);
-            self.flawed(address, flaw).suggesting(suggestion)
+            let denial = self.flawed(address, flaw);
+            if is_forbidden {
+                denial
+            } else {
+                self.suggesting(denial, address)
+            }
         })
     }
 
@@ -404,6 +411,15 @@ impl Permit {
             None => format!("{address} is {is}"),
         };
         Denial::because(reason)
+    }
+
+    /// The denial of this address, with what would let it lead there.
+    fn suggesting(&self, denial: Denial, address: IpAddr) -> Denial {
+        let approvable = Approvable {
+            at: Some(address.to_canonical()),
+            request: self.request,
+        };
+        denial.suggesting(self.suggestion(address), approvable)
     }
 
     /// The narrowest rule that would let it lead to this address.

@@ -15,9 +15,11 @@ use log::Level;
 use serde::{Deserialize, Serialize};
 
 use super::budget::Budget;
+pub use super::cause::Cause;
 use super::egress::{Egress, Interfaces};
 use super::in_force::InForce;
 use super::neighbours::NeighbourResponder;
+use crate::audit::denied::Pending;
 use crate::audit::journal::ChangedAbout;
 use crate::audit::line::Side;
 use crate::audit::record::MAX_NAME;
@@ -26,7 +28,7 @@ use crate::control::FilterReport;
 use crate::escape::clean;
 use crate::packets::agreed::DUMMY;
 use crate::packets::arp_ndp::StandsFor;
-use crate::policy::{Denial, Grounds, Policy, PolicySource};
+use crate::policy::{Denial, DeniedAttempt, Grounds, Policy, PolicySource};
 use crate::sys::buffers::Queue;
 use crate::sys::channel::{Channel, Message};
 use crate::sys::readiness;
@@ -99,12 +101,25 @@ pub enum ToFilter {
     Policy {
         /// Which of the gateway's policies it is.
         generation: u64,
-        /// The user who asked for it.
-        by: u32,
+        /// The hash of the policy, without what was approved besides.
+        hash: String,
+        /// Why.
+        cause: Cause,
     },
+    /// It is to say what was denied and may be approved; `seen`: to somebody. It is asked for no second
+    /// answer before it has given all of the first.
+    Pending {
+        /// Whether somebody is shown it.
+        seen: bool,
+    },
+    /// This attempt isn't pending any more.
+    Dismiss(DeniedAttempt),
     /// It is to report. It is asked for no second one before it has.
     Report,
 }
+
+/// Attempts in one message of those that are pending: what they say is bounded, and so is it.
+pub const PENDING_AT_ONCE: usize = 32;
 
 /// What the filter tells the keeper.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +148,13 @@ pub enum ToKeeper {
         generation: u64,
         /// Open flows that it cut.
         cut: u64,
+    },
+    /// Some of what is pending.
+    Pending {
+        /// They, at most [`PENDING_AT_ONCE`].
+        some: Vec<Pending>,
+        /// With the last: how many were pushed out besides.
+        pushed_out: Option<u64>,
     },
 }
 
@@ -216,9 +238,15 @@ impl Followed<'_> {
                 let entry = self.journal.begin(plug(&name, IpAddr::V4(DUMMY)));
                 entry.deny(&Denial::because(reason));
             }
-            ToFilter::Policy { generation, by } => {
-                self.change_policy(generation, by, descriptors)?
+            ToFilter::Policy {
+                generation,
+                hash,
+                cause,
+            } => {
+                self.change_policy((generation, hash, cause), descriptors)?;
             }
+            ToFilter::Pending { seen } => self.tell_pending(seen)?,
+            ToFilter::Dismiss(attempt) => self.journal.dismiss(attempt),
             ToFilter::Report => {
                 let report = FilterReport {
                     tally: self.journal.status(),
@@ -234,27 +262,49 @@ impl Followed<'_> {
 impl Followed<'_> {
     /// Puts a policy in the place of the one in force. When all that is open has been judged by it,
     /// the record and the keeper are told.
-    fn change_policy(&self, generation: u64, by: u32, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    fn change_policy(
+        &self,
+        (generation, policy_hash, cause): (u64, String, Cause),
+        descriptors: Vec<OwnedFd>,
+    ) -> io::Result<()> {
         let (source, policy) = read_policy(descriptors)?;
         let notices = policy.notices();
         let about = ChangedAbout {
             policy: clean(&source.name, MAX_NAME),
-            policy_hash: source.hash(),
+            policy_hash,
             intercepts: policy.may_intercept(),
             mode: source.mode.to_string(),
             generation,
         };
+        self.journal.judge_pending(&policy);
         self.in_force.change(policy.of_generation(generation));
         let (in_force, journal) = (self.in_force.clone(), self.journal.clone());
         let keeper = Arc::clone(self.keeper);
         tokio::spawn(async move {
             let cut = in_force.judged().await;
-            journal.policy_changed(about, by, cut);
+            journal.policy_changed(about, &cause.words(), cut);
             notices.iter().for_each(|notice| journal.notice(notice));
             // A keeper that is gone takes us along.
             let _ = tell(&keeper, &ToKeeper::GoesBy { generation, cut }, None);
         });
         Ok(())
+    }
+
+    fn tell_pending(&self, seen: bool) -> io::Result<()> {
+        let (pending, pushed_out) = self.journal.pending(seen);
+        for some in pending.chunks(PENDING_AT_ONCE) {
+            let some = some.to_vec();
+            let word = ToKeeper::Pending {
+                some,
+                pushed_out: None,
+            };
+            tell(self.keeper, &word, None)?;
+        }
+        let last = ToKeeper::Pending {
+            some: Vec::new(),
+            pushed_out: Some(pushed_out),
+        };
+        tell(self.keeper, &last, None)
     }
 }
 

@@ -18,7 +18,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::control::{self, FilterReport, NewPolicy, Request, Response};
+use crate::control::{self, Approval, FilterReport, NewPolicy, Request, Response};
+use crate::policy::ApprovalId;
 use crate::proxy::accept::accepted;
 
 /// How long a caller may take for all of its question, and for taking the answer.
@@ -36,10 +37,19 @@ pub(crate) type Asking = oneshot::Sender<FilterReport>;
 /// A notice for the record, and who waits until the filter has it.
 pub(crate) type Noticing = (String, oneshot::Sender<()>);
 
-/// A policy to be put in the place of the one in force, who asks for that, and waits for what becomes
-/// of it.
+/// What is asked of the rules in force.
+pub(super) enum Wish {
+    /// This policy in the place of the one in force.
+    Change(Box<NewPolicy>),
+    /// What may be approved.
+    Pending,
+    Approve(Approval),
+    Dismiss(ApprovalId),
+}
+
+/// A wish, who has it, and waits for what becomes of it.
 pub(crate) struct Changing {
-    pub(super) policy: NewPolicy,
+    pub(super) wish: Wish,
     pub(super) by: u32,
     pub(super) answer: oneshot::Sender<Response>,
 }
@@ -111,16 +121,10 @@ impl Desk {
                 Some(Response::Done)
             }
             Request::Generation => Some(Response::Generation(self.generation.borrow().0)),
-            Request::Policy(policy) => {
-                let (answer, changed) = oneshot::channel();
-                let changing = Changing {
-                    policy: *policy,
-                    by,
-                    answer,
-                };
-                self.change.send(changing).await.ok()?;
-                changed.await.ok()
-            }
+            Request::Policy(policy) => self.wish(Wish::Change(policy), by).await,
+            Request::Pending => self.wish(Wish::Pending, by).await,
+            Request::Approve(approval) => self.wish(Wish::Approve(approval), by).await,
+            Request::Dismiss(id) => self.wish(Wish::Dismiss(id), by).await,
             Request::Status => {
                 let (asking, report) = oneshot::channel();
                 self.report.send(asking).await.ok()?;
@@ -133,6 +137,12 @@ impl Desk {
                 ))
             }
         }
+    }
+
+    async fn wish(&self, wish: Wish, by: u32) -> Option<Response> {
+        let (answer, answered) = oneshot::channel();
+        self.change.send(Changing { wish, by, answer }).await.ok()?;
+        answered.await.ok()
     }
 }
 

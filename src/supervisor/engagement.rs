@@ -14,7 +14,7 @@ use crate::audit::record::MAX_TEXT;
 use crate::audit::{is_worth_keeping, members, write_last};
 use crate::cgroup::{self, Groups};
 use crate::container::plan::Plan;
-use crate::container::state::{self, ProcessId, SavedState, Stage};
+use crate::container::state::{self, Approvals, ProcessId, SavedState, Stage};
 use crate::container::trust;
 use crate::escape::clean;
 use crate::gateway::adopt::{self, Departure, leads_out};
@@ -94,6 +94,7 @@ impl Engagement {
             network_namespace,
             stage: Stage::Preparing,
             changed: None,
+            approvals: Approvals::default(),
         };
         record.write()?;
         let engagement = Self {

@@ -8,11 +8,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::control::{Asking, Noticing};
 use super::heard::Heard;
+use super::pending::{Answer, Answering};
 use crate::audit::record::MAX_TEXT;
 use crate::audit::{AtPath, Renew};
 use crate::control::FilterReport;
@@ -28,6 +29,9 @@ use crate::sys::readiness;
 /// How long it may take to be confined and ready, and to write its last records.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it may take to say all that is pending.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A filter that runs.
 #[derive(Debug)]
 pub(crate) struct FilterProcess<R = AtPath> {
@@ -40,6 +44,8 @@ pub(crate) struct FilterProcess<R = AtPath> {
     heard: RefCell<Heard>,
     /// The policy that it goes by, as it says: its generation, and how many flows that cut.
     goes_by: watch::Sender<(u64, u64)>,
+    /// What it says is pending.
+    answering: RefCell<Answering>,
 }
 
 impl FilterProcess {
@@ -71,6 +77,7 @@ impl<R: Renew> FilterProcess<R> {
             source,
             heard: RefCell::new(Heard::nothing()),
             goes_by: watch::Sender::new((FIRST_GENERATION, 0)),
+            answering: RefCell::default(),
         })
     }
 
@@ -105,6 +112,9 @@ impl<R: Renew> FilterProcess<R> {
                         (ToKeeper::Report(report), _) => reports.tell(report)?,
                         (ToKeeper::GoesBy { generation, cut }, _) => {
                             self.goes_by.send_replace((generation, cut));
+                        }
+                        (ToKeeper::Pending { some, pushed_out }, _) => {
+                            self.answering.borrow_mut().take(some, pushed_out)?;
                         }
                         (word, sockets) => self.grant(word, &sockets)?,
                     },
@@ -141,6 +151,17 @@ impl<R: Renew> FilterProcess<R> {
         Ok(heard?.1)
     }
 
+    /// What was denied and may be approved, as it says, and how many more there were. `seen`: somebody is
+    /// shown it. While [`Self::serve`] hears it.
+    pub(super) async fn pending(&self, seen: bool) -> anyhow::Result<Answer> {
+        let (caller, answer) = oneshot::channel();
+        if self.answering.borrow_mut().wait(caller) {
+            self.tell(&ToFilter::Pending { seen }, &[])?;
+        }
+        let answer = timeout(LISTED_WITHIN, answer).await;
+        Ok(answer.context("the filter has not said yet what is pending")??)
+    }
+
     /// Does what it asks for. It may ask for the same, or for what is no socket, as often as it
     /// likes: what buffers hold is charged to the control group that it is in.
     fn grant(&self, wish: ToKeeper, sockets: &[OwnedFd]) -> anyhow::Result<()> {
@@ -169,7 +190,7 @@ impl<R: Renew> FilterProcess<R> {
         while Instant::now() < end {
             match self.hear()? {
                 ToKeeper::Report(report) => return Ok(report.cleaned()),
-                ToKeeper::Enlarge(..) | ToKeeper::GoesBy { .. } => {}
+                ToKeeper::Enlarge(..) | ToKeeper::GoesBy { .. } | ToKeeper::Pending { .. } => {}
                 word => self.hear_besides(word)?,
             }
         }
@@ -203,7 +224,10 @@ impl<R: Renew> FilterProcess<R> {
             match self.hear()? {
                 word if word == *awaited => return Ok(()),
                 // It is over, or there is nothing yet for which it would matter.
-                ToKeeper::Enlarge(..) | ToKeeper::Report(_) | ToKeeper::GoesBy { .. } => {}
+                ToKeeper::Enlarge(..)
+                | ToKeeper::Report(_)
+                | ToKeeper::GoesBy { .. }
+                | ToKeeper::Pending { .. } => {}
                 word => self.hear_besides(word)?,
             }
         }

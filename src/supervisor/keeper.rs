@@ -10,10 +10,10 @@ use super::filter::FilterProcess;
 use super::guard::Guard;
 use super::interfaces::ContainerLinks;
 use super::order::{Hook, Order};
-use super::policies;
 use super::record_file;
 use super::reload;
 use super::trust;
+use super::wishes;
 use crate::audit::line::About;
 use crate::audit::record::MAX_NAME;
 use crate::audit::{AtPath, Journal};
@@ -302,7 +302,7 @@ impl Keeper {
                 ended = life.end() => return Ok(ended?),
                 failed = links.tend(filter, questions.settling, record) => failed,
                 failed = filter.serve(questions.asking, questions.noticing) => failed,
-                failed = policies::tend(questions.changing, filter, rules, record) => failed.map(|never| match never {}),
+                failed = wishes::tend(questions.changing, filter, rules, record) => failed.map(|never| match never {}),
                 failed = reload::tend(record, desk.clone()) => failed.map(|never| match never {}),
                 failed = control::serve(control, desk) => match failed? {},
                 failed = record_file::tend(&order.plan.audit, filter) => failed.map(|never| match never {}),

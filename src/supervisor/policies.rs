@@ -1,4 +1,5 @@
-//! Changes of the policy while the gateway runs: the order of the steps, and who says no.
+//! Changes of the rules while the gateway runs, the policy's and what is approved besides (`approvals`): the
+//! order of the steps, and who says no.
 //!
 //! | step | if the keeper dies, or it fails, here |
 //! |---|---|
@@ -15,95 +16,82 @@
 //! change is made at a time. If the keeper ends, so does the gateway.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, ensure};
-use tokio::sync::mpsc;
 
-use super::control::Changing;
 use super::filter::FilterProcess;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::{ChangedPolicy, SavedState};
-use crate::control::{Changed, NewPolicy, Response};
+use crate::control::{Changed, NewPolicy};
 use crate::escape::clean;
 use crate::gateway::captured::CapturedRules;
-use crate::policy::{CapturedPorts, Policy, text};
-use crate::proxy::keeper::ToFilter;
+use crate::policy::{CapturedPorts, Policy, PolicySource, text};
+use crate::proxy::keeper::{Cause, ToFilter};
 use crate::sys::sealed::Sealed;
 
-/// Changes the policy for whoever asks for that, one after the other.
-pub(super) async fn tend(
-    mut changes: mpsc::Receiver<Changing>,
-    filter: &FilterProcess,
-    rules: &mut CapturedRules,
-    record: &RefCell<SavedState>,
-) -> anyhow::Result<Infallible> {
-    loop {
-        let change = changes.recv().await.context("the control socket")?;
-        let mut office = Office {
-            filter,
-            rules,
-            record,
-        };
-        let outcome = office.change(change.policy, change.by).await;
-        let response = match outcome {
-            Ok(changed) => Response::Policy(changed),
-            Err(error) => {
-                let why = clean(&format!("{error:#}"), MAX_TEXT);
-                let said = format!(
-                    "the policy was not changed, as user {} asked: {why}",
-                    change.by
-                );
-                filter.tell(&ToFilter::Notice(clean(&said, MAX_TEXT)), &[])?;
-                Response::Failed(why)
-            }
-        };
-        // It may have given up.
-        let _ = change.answer.send(response);
-    }
-}
-
 /// What a change is made with.
-struct Office<'a> {
-    filter: &'a FilterProcess,
-    rules: &'a mut CapturedRules,
-    record: &'a RefCell<SavedState>,
+pub(super) struct Office<'a> {
+    pub(super) filter: &'a FilterProcess,
+    pub(super) rules: &'a mut CapturedRules,
+    pub(super) record: &'a RefCell<SavedState>,
 }
 
 impl Office<'_> {
-    async fn change(&mut self, wanted: NewPolicy, by: u32) -> anyhow::Result<Changed> {
-        let (policy, generation) = {
-            let record = self.record.borrow();
-            (acceptable(&record, &wanted)?, record.generation() + 1)
-        };
-        let ports = policy.captured_ports();
-        let before = self.rules.captured().clone();
-        self.capture(before.and(&ports))?;
-        let changed = ChangedPolicy {
+    /// Has the record say it.
+    pub(super) fn tell(&self, notice: &str) -> anyhow::Result<()> {
+        let notice = ToFilter::Notice(clean(notice, MAX_TEXT));
+        self.filter.tell(&notice, &[])
+    }
+
+    /// Puts another policy in the place of the one in force. What was approved stays, and is denied where it
+    /// denies it.
+    pub(super) async fn change(&mut self, wanted: NewPolicy, by: u32) -> anyhow::Result<Changed> {
+        let mut next = self.record.borrow().clone();
+        let generation = next.generation() + 1;
+        next.changed = Some(ChangedPolicy {
             policy: wanted.source,
             generation,
             by,
             file: wanted.file,
+        });
+        self.put(next, Cause::Changed(by))?;
+        let cut = self.filter.goes_by(generation).await?;
+        self.shrink();
+        log::info!("its policy was changed by user {by}: generation {generation}");
+        Ok(Changed { generation, cut })
+    }
+
+    /// Puts the rules that this record has into force, up to where the filter is told.
+    pub(super) fn put(&mut self, next: SavedState, cause: Cause) -> anyhow::Result<()> {
+        let rules = next.rules();
+        let policy = acceptable(&self.record.borrow(), &rules)?;
+        let told = ToFilter::Policy {
+            generation: next.generation(),
+            hash: next.policy().hash(),
+            cause,
         };
-        let text = serde_json::to_vec(&changed.policy)?;
-        if let Err(error) = self.note(changed) {
+        let text = serde_json::to_vec(&rules)?;
+        let before = self.rules.captured().clone();
+        self.capture(before.and(&policy.captured_ports()))?;
+        if let Err(error) = self.note(next) {
             self.capture(before)?;
             return Err(error).context("write the container's state");
         }
-        let told = ToFilter::Policy { generation, by };
         let policy = Sealed::data(text.as_slice()).and_then(|file| {
             file.rewind()?;
             Ok(file)
         })?;
-        self.filter.tell(&told, &[policy.as_fd()])?;
-        let cut = self.filter.goes_by(generation).await?;
-        // Without it, more than is needed is handed over, and denied.
-        if let Err(error) = self.capture(ports) {
+        self.filter.tell(&told, &[policy.as_fd()])
+    }
+
+    /// Has the kernel hand over no more than the rules in force need, once the filter goes by them.
+    /// Without it, more is handed over, and denied.
+    pub(super) fn shrink(&mut self) {
+        let needed = compile(&self.record.borrow().rules()).map(|policy| policy.captured_ports());
+        if let Err(error) = needed.and_then(|ports| self.capture(ports)) {
             log::warn!("{error:#}");
         }
-        log::info!("its policy was changed by user {by}: generation {generation}");
-        Ok(Changed { generation, cut })
     }
 
     /// Has the kernel hand these over, in one transaction.
@@ -112,31 +100,32 @@ impl Office<'_> {
     }
 
     /// Has others find what is in force.
-    fn note(&self, changed: ChangedPolicy) -> anyhow::Result<()> {
-        let mut record = self.record.borrow_mut();
-        let before = record.changed.replace(changed);
-        let written = record.write();
-        if written.is_err() {
-            record.changed = before;
-        }
-        Ok(written?)
+    fn note(&self, next: SavedState) -> anyhow::Result<()> {
+        next.write()?;
+        *self.record.borrow_mut() = next;
+        Ok(())
     }
+}
+
+/// # Errors
+/// It has mistakes.
+pub(super) fn compile(rules: &PolicySource) -> anyhow::Result<Policy> {
+    Policy::compile(rules).map_err(|all| text::all_of(&all))
 }
 
 /// Compiles it.
 ///
 /// # Errors
 /// It has mistakes; or this container can't be served by it.
-fn acceptable(record: &SavedState, wanted: &NewPolicy) -> anyhow::Result<Policy> {
-    let failed = |all: Vec<text::Mistake>| text::all_of(&all);
-    let policy = Policy::compile(&wanted.source).map_err(failed)?;
-    let before = Policy::compile(record.policy()).map_err(failed)?;
+fn acceptable(record: &SavedState, wanted: &PolicySource) -> anyhow::Result<Policy> {
+    let policy = compile(wanted)?;
+    let before = compile(&record.rules())?;
     let is_trusted = record.plan.trust.is_some();
     ensure!(
         is_trusted || !policy.may_intercept() || before.may_intercept(),
         "policy {} has rules for requests within TLS (method, path), for which the container has to trust its gateway, and this one \
          was started without that: they hold from its next start",
-        clean(&wanted.source.name, MAX_TEXT)
+        clean(&wanted.name, MAX_TEXT)
     );
     Ok(policy)
 }

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
-use boundary_shim::container::state::{self, ProcessId, SavedState, Stage};
+use boundary_shim::container::state::{self, Approvals, ProcessId, SavedState, Stage};
 use boundary_shim::policy::PolicySource;
 use boundary_shim::policy::{Exit, GivenNames};
 use nix::mount::{MsFlags, mount};
@@ -281,6 +281,7 @@ impl World {
             network_namespace: 0,
             stage: Stage::Settled,
             changed: None,
+            approvals: Approvals::default(),
         }
     }
 }

@@ -18,6 +18,7 @@
 )]
 
 mod annotations;
+mod approvals;
 mod attacks;
 mod audit;
 mod bounds;
@@ -94,7 +95,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 42] = [
+const GROUPS: [Group; 45] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -140,6 +141,15 @@ const GROUPS: [Group; 42] = [
     Group {
         alone: true,
         ..group("policies_crowded", policies::CROWDED)
+    },
+    group("approvals", approvals::TESTS),
+    Group {
+        since: Some(24),
+        ..group("approvals_ceiling", approvals::CEILING)
+    },
+    Group {
+        alone: true,
+        ..group("approvals_flood", approvals::FLOOD)
     },
     group("resolver", resolver::TESTS),
     Group {

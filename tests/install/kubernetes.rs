@@ -4,7 +4,7 @@ use std::path::Path;
 
 use boundary_shim::audit::line::ContainerIdentity;
 use boundary_shim::container::plan::{GatewayOwner, Plan, Recipients};
-use boundary_shim::container::state::{ProcessId, SavedState, Stage};
+use boundary_shim::container::state::{Approvals, ProcessId, SavedState, Stage};
 use boundary_shim::integrate::kubernetes::{self, NodeLayout};
 use boundary_shim::policy::{Exit, GivenNames, PolicySource};
 use boundary_shim::settings::Settings;
@@ -199,6 +199,7 @@ fn record() -> String {
         network_namespace: 0,
         stage: Stage::Settled,
         changed: None,
+        approvals: Approvals::default(),
     };
     serde_json::to_string(&state).expect("JSON")
 }

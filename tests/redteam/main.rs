@@ -144,7 +144,7 @@ fn failure(
     scene.linger(row);
     let said = format!("exit {}: {}{}", answer.code, answer.stdout, answer.stderr);
     let fail = |why: String| Some(format!("{circumstances}: {why}\n  the attack said: {said}"));
-    let is_awake = filtered && row.meanwhile == row::Meanwhile::Nothing && !row.silences;
+    let is_awake = filtered && row.meanwhile != row::Meanwhile::ProxyIsKilled && !row.silences;
     let judge = if is_awake {
         scene.wake_the_judge()
     } else {

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::pairing::{Circumstances, Family, Nesting, User};
 use crate::scene::Scene;
 
+/// The name that somebody approves in some rows, and no rule is for.
+pub(crate) const APPROVED: &str = "asked.chain.test";
+
 /// An attack, and what is said to stand in its way.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -42,6 +45,8 @@ pub(crate) enum Meanwhile {
     Nothing,
     /// The container's proxy is killed as soon as the script has printed a line.
     ProxyIsKilled,
+    /// Somebody approves whatever is pending of the container that reads as [`APPROVED`].
+    SomebodyApproves,
 }
 
 /// Where a secret must not be seen.

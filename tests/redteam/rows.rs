@@ -1,9 +1,10 @@
 //! The rows, by kind. A new one goes where its kind is: whom the proxy asks, and names and
 //! addresses that disagree, into `names.rs`; what a policy denies, made to look like something
-//! else, into `pretences.rs`, and within TLS into `intercepted.rs`; who vouches for whom there, into `authority.rs`; networks that
+//! else, into `pretences.rs`, and within TLS into `intercepted.rs`; what somebody is made to approve, into `approvals.rs`; who vouches for whom there, into `authority.rs`; networks that
 //! come to a running container, and everything below TCP and UDP, into `capture.rs`; what the gateway's kernel does by itself into `kernel.rs`. The
 //! policy that they attack is `etc/boundary/policies/default.yaml`.
 
+mod approvals;
 mod authority;
 mod capture;
 mod intercepted;
@@ -22,6 +23,7 @@ pub(crate) fn all() -> impl Iterator<Item = Row> {
         take_over::ROWS,
         capture::ROWS,
         names::ROWS,
+        approvals::ROWS,
         pretences::ROWS,
         intercepted::ROWS,
         authority::ROWS,

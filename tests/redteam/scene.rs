@@ -14,7 +14,7 @@ use test_support::programs::REPOSITORY;
 
 use crate::old_tls::OldTls;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
-use crate::row::{Counts, Meanwhile, Need, Row, Trace};
+use crate::row::{APPROVED, Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};
 
 /// From this version on networks are attached after the container was made.
@@ -220,6 +220,7 @@ impl<'a> Scene<'a> {
                 row.seconds,
                 &["exec", &self.container.name, "sh", "-c", &script],
             ),
+            Meanwhile::SomebodyApproves => self.play_while_somebody_approves(row, &script),
             Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(row, &script),
         }
     }
@@ -231,6 +232,28 @@ impl<'a> Scene<'a> {
         while Instant::now() < end && (self.filtered || !self.secret_is_out()) {
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    fn play_while_somebody_approves(&self, row: &Row, script: &str) -> Answer {
+        let bed = &self.world.bed;
+        let name = &self.container.name;
+        std::thread::scope(|scope| {
+            let attack =
+                scope.spawn(|| bed.docker_within(row.seconds, &["exec", name, "sh", "-c", script]));
+            while self.filtered && !attack.is_finished() {
+                let shown = bed.exec(&["boundary-shim", "policy", "pending", name]);
+                let shown = &shown.must_succeed().stdout;
+                let is_plain = |letter: char| letter == '\n' || (' '..='~').contains(&letter);
+                assert!(shown.chars().all(is_plain), "{shown:?}");
+                let looks_right = |line: &&str| line.ends_with(&format!("={APPROVED}"));
+                for line in shown.lines().filter(looks_right) {
+                    let id = line.split(' ').next().unwrap_or_default();
+                    // It may be allowed by now.
+                    bed.exec(&["boundary-shim", "policy", "approve", id]);
+                }
+            }
+            attack.join().unwrap()
+        })
     }
 
     fn play_while_the_proxy_dies(&self, row: &Row, script: &str) -> Answer {

@@ -30,6 +30,7 @@ fn denial() -> Denial {
         reason: "no rule allows it".to_owned(),
         rule: None,
         suggestion: Some("domain=a.test".to_owned()),
+        approvable: None,
     }
 }
 

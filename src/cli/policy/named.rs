@@ -48,7 +48,7 @@ fn of_container(records: &[SavedState]) -> anyhow::Result<Named> {
     };
     Ok(Named {
         origin: format!("container {}", who(record)),
-        source: record.policy().clone(),
+        source: record.rules(),
     })
 }
 

@@ -6,9 +6,10 @@ use anyhow::bail;
 
 use super::change::{Wanted, who};
 use super::choice::choose;
+use super::pending::time;
 use super::reload::own;
 use crate::audit::record::MAX_TEXT;
-use crate::container::state::SavedState;
+use crate::container::state::{ApprovedRule, SavedState};
 use crate::escape::clean;
 use crate::policy::text::as_yaml;
 use crate::settings::Settings;
@@ -77,6 +78,11 @@ fn show(out: &mut impl Write, record: &SavedState, file: &str) -> io::Result<()>
     let included: Vec<_> = files.map(|file| clean(&file.name, MAX_TEXT)).collect();
     if !included.is_empty() {
         writeln!(out, "# with what it includes: {}", included.join(", "))?;
+    }
+    for ApprovedRule { rule, by, until } in &record.approvals.in_force {
+        let until = until.map_or_else(|| "the container's end".to_owned(), time);
+        let rule = clean(rule, MAX_TEXT);
+        writeln!(out, "# approved by user {by} until {until}: {rule}")?;
     }
     list(out, "allow", &policy.allow)?;
     list(out, "deny", &policy.deny)?;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::*;
 
+mod approvals;
 mod coder_boundary;
 mod interception;
 mod laws;

@@ -129,6 +129,25 @@ fn a_call_that_is_allowed_and_logged_needs_no_rule() {
     assert_exact(&filter(&rules), &filter(&after), Tier::Unshare, false);
 }
 
+/// Found by chance: libseccomp's program for it comes to one place with more than 64 things in the
+/// accumulator.
+#[test]
+fn a_program_that_masks_a_word_in_many_ways_is_understood() {
+    let rule = |first: u64, second: u64| {
+        let masked = |value: u64| json!({"index": 0, "value": value, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"});
+        json!({"names": ["unshare"], "action": "SCMP_ACT_KILL_PROCESS", "args": [masked(first), masked(second)]})
+    };
+    let filter = json!({"defaultAction": ERRNO, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [rule(0x100, 0x8000_0000), rule(0x800_0000, 0x800_0000)]});
+    let mut patched = filter.clone();
+    oci(&mut patched, Tier::Unshare).unwrap();
+    let (before, after) = (
+        Filter::read(&filter).unwrap(),
+        Filter::read(&patched).unwrap(),
+    );
+    assert_eq!(verify(&before, &after, Tier::Unshare), Ok(()));
+}
+
 #[test]
 fn docker_s_filter_gets_one_rule_more() {
     let rules = json!([masked(ALLOW, 0, 0x7e02_0000, 0), {"names": ["clone3"], "action": ERRNO, "errnoRet": 38}]);

@@ -32,6 +32,7 @@
 //! - `syns flood ADDRESS:PORT COUNT`: first segments of so many connections, as fast as they go
 //! - `syns odd ADDRESS:PORT SECRET`: such as no kernel sends
 //! - `syns to ADDRESS:PORT...`: one to each, whatever the container's routes say
+//! - `denials ADDRESS:PORT COUNT`: so many requests, each for another name; prints how many were denied
 //! - `jailed …`: out of a jail: `attempts SECRET ADDRESS:PORT...`, `families`, `race-address ALLOWED
 //!   DENIED SECRET COUNT`, `race-descriptor DENIED SECRET COUNT`; and what shows that the races can be
 //!   won: `wrongly address|descriptor ALLOWED COMMAND...`, `without-landlock COMMAND...`
@@ -39,6 +40,7 @@
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
+mod denials;
 mod entrants;
 mod frames;
 mod hoard;
@@ -73,6 +75,10 @@ fn main() -> anyhow::Result<()> {
                 .map(|target| target.parse())
                 .collect::<Result<Vec<_>, _>>()?;
             probe::knock(Duration::from_secs(seconds.parse()?), &targets);
+        }
+        ["denials", target, count] => {
+            let denied = denials::run(target.parse()?, count.parse()?)?;
+            println!("denied {denied}");
         }
         ["dns", "udp", server, name] => report(|| probe::dns_udp(server.parse()?, name)),
         ["dns", "tcp", server, name] => report(|| probe::dns_tcp(server.parse()?, name)),

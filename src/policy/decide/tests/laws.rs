@@ -37,7 +37,7 @@ fn any_rule() -> impl Strategy<Value = String> {
 }
 
 /// A rule as it may stand in a list of denials.
-fn any_denial() -> impl Strategy<Value = String> {
+pub(super) fn any_denial() -> impl Strategy<Value = String> {
     let except = prop::sample::select(vec!["", " except=x.test", " except=*.test"]);
     (any_rule(), except).prop_map(|(rule, except)| match rule.contains("domain=") {
         true => format!("{rule}{except}"),

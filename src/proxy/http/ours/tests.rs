@@ -9,6 +9,7 @@ fn denial() -> Denial {
         reason: "no rule allows it".to_owned(),
         rule: None,
         suggestion: Some("domain=evil.example".to_owned()),
+        approvable: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn a_denial_names_the_attempt_the_reason_and_the_rule_to_add() {
         reason: "rule \"deny domain=x\" forbids it".to_owned(),
         rule: Some("domain=x".to_owned()),
         suggestion: None,
+        approvable: None,
     };
     let ours = told(Form::Json, &by_rule, None);
     assert_eq!(header(&ours, "x-boundary-reason"), Some("denied_by_rule"));
@@ -189,6 +191,7 @@ fn hostile_text_is_printable_short_and_escaped_in_every_form() {
         reason: hostile.to_owned(),
         rule: Some(hostile.to_owned()),
         suggestion: Some(hostile.to_owned()),
+        approvable: None,
     };
     let path = "/<p>".repeat(5000);
     for form in [
