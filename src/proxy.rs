@@ -261,6 +261,7 @@ impl Filter {
         let followed = Followed {
             keeper,
             in_force: &in_force,
+            pool: &pool,
             journal: &journal,
             egress: &egress,
             budget: &streams.budget,

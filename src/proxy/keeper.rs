@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::egress::{Egress, Interfaces};
 use super::in_force::InForce;
 use super::neighbours::NeighbourResponder;
+use super::pool::Pool;
 use crate::audit::journal::ChangedAbout;
 use crate::audit::line::Side;
 use crate::audit::record::MAX_NAME;
@@ -161,6 +162,7 @@ impl ToKeeper {
 pub(super) struct Followed<'a> {
     pub(super) keeper: &'a Arc<Channel>,
     pub(super) in_force: &'a InForce,
+    pub(super) pool: &'a Pool,
     pub(super) journal: &'a Journal,
     pub(super) egress: &'a Egress,
     pub(super) budget: &'a Budget,
@@ -245,6 +247,7 @@ impl Followed<'_> {
             generation,
         };
         self.in_force.change(policy.of_generation(generation));
+        self.pool.empty();
         let (in_force, journal) = (self.in_force.clone(), self.journal.clone());
         let keeper = Arc::clone(self.keeper);
         tokio::spawn(async move {
