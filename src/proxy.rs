@@ -261,7 +261,7 @@ impl Filter {
         let followed = Followed {
             keeper,
             in_force: &in_force,
-            pool: &pool,
+            after_change: &|| pool.empty(),
             journal: &journal,
             egress: &egress,
             budget: &streams.budget,

@@ -18,7 +18,6 @@ use super::budget::Budget;
 use super::egress::{Egress, Interfaces};
 use super::in_force::InForce;
 use super::neighbours::NeighbourResponder;
-use super::pool::Pool;
 use crate::audit::journal::ChangedAbout;
 use crate::audit::line::Side;
 use crate::audit::record::MAX_NAME;
@@ -158,11 +157,11 @@ impl ToKeeper {
 }
 
 /// What the keeper's words are about.
-#[derive(Debug)]
 pub(super) struct Followed<'a> {
     pub(super) keeper: &'a Arc<Channel>,
     pub(super) in_force: &'a InForce,
-    pub(super) pool: &'a Pool,
+    /// What is done right after a change of the policy.
+    pub(super) after_change: &'a (dyn Fn() + Sync),
     pub(super) journal: &'a Journal,
     pub(super) egress: &'a Egress,
     pub(super) budget: &'a Budget,
@@ -247,7 +246,7 @@ impl Followed<'_> {
             generation,
         };
         self.in_force.change(policy.of_generation(generation));
-        self.pool.empty();
+        (self.after_change)();
         let (in_force, journal) = (self.in_force.clone(), self.journal.clone());
         let keeper = Arc::clone(self.keeper);
         tokio::spawn(async move {
