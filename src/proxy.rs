@@ -262,6 +262,7 @@ impl Filter {
         let followed = Followed {
             keeper,
             in_force: &in_force,
+            after_change: &|| pool.empty(),
             journal: &journal,
             egress: &egress,
             budget: &streams.budget,

@@ -3,15 +3,17 @@
 //!
 //! What can't be read is missing in the record; it is no reason to refuse a container.
 
-use super::resolvers::{DockerFiles, dockers_file};
+use std::path::Path;
+
+use super::resolvers::dockers_file;
 use crate::audit::line::ContainerIdentity;
 use crate::settings::Settings;
 use crate::spec::{Spec, identity};
 
-/// Finds out.
-pub(crate) fn find(settings: &Settings, docker: &DockerFiles, spec: &Spec) -> ContainerIdentity {
+/// Finds out. `docker`: the directory where Docker keeps the container's files, if it made it.
+pub(crate) fn find(settings: &Settings, docker: Option<&Path>, spec: &Spec) -> ContainerIdentity {
     let wanted = &settings.record_labels;
-    match &docker.kept_in {
+    match docker {
         Some(directory) => identity::of_docker(&dockers_file(directory, "config.v2.json"), wanted),
         None => identity::of_annotations(spec, wanted),
     }

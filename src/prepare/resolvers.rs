@@ -169,16 +169,30 @@ fn nobody_to_ask(named: &[IpAddr]) -> String {
 /// The directory where dockerd keeps this container's files, if dockerd made it:
 /// `…/containers/<id>`, known by a file from there that is mounted into the container.
 pub(crate) fn docker_directory(spec: &Spec, bundle: &Path, id: &ContainerId) -> Option<PathBuf> {
-    let known = ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
+    let mut known = docker_directories(spec, bundle);
+    known.find(|path| is_named(path, id.as_str()))
+}
+
+/// The same of a container that joined another's network: dockerd mounts that one's files into it, and
+/// keeps its own in the next directory. None where no running dockerd does.
+pub(crate) fn joined_directory(spec: &Spec, bundle: &Path, id: &ContainerId) -> Option<PathBuf> {
+    let mut beside = docker_directories(spec, bundle).map(|path| path.with_file_name(id.as_str()));
+    beside.find(|path| path.is_dir() && dockerd::keeping(path).is_ok_and(|all| !all.is_empty()))
+}
+
+/// Where files of dockerd's that are mounted into the container are kept.
+fn docker_directories(spec: &Spec, bundle: &Path) -> impl Iterator<Item = PathBuf> {
+    ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"]
         .into_iter()
         .filter_map(|destination| {
             let file = spec::mounted_on(spec, bundle, Path::new(destination))?;
             file.parent().map(Path::to_owned)
-        });
-    let named = |path: &Path, name: &str| path.file_name().is_some_and(|last| last == name);
-    known.into_iter().find(|path| {
-        named(path, id.as_str()) && path.parent().is_some_and(|up| named(up, "containers"))
-    })
+        })
+        .filter(|path| path.parent().is_some_and(|up| is_named(up, "containers")))
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|last| last == name)
 }
 
 /// What a file of dockerd's for a container says; nothing where it isn't root's alone to write.

@@ -185,6 +185,15 @@ impl Flow {
         Err(why.err().unwrap_or_else(|| Denial::because(ELSEWHERE)))
     }
 
+    /// Whether some request could still be allowed on a connection that leads there in a name.
+    pub(super) fn may_serve_more(&self, there: &Lead) -> bool {
+        let permit = there
+            .name
+            .as_ref()
+            .and_then(|name| self.may_allow_in_name(name));
+        permit.is_some_and(|permit| self.still_leads(&permit, there).is_ok())
+    }
+
     /// The name that the container means by this one, which it said here ([`Judge::meant`]).
     pub(super) fn meant(&self, name: &Hostname) -> Hostname {
         self.services.judge.meant(name, self.destination.ip())

@@ -17,6 +17,8 @@ pub(super) mod ours;
 pub mod request;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::pending;
 
 use tokio::io::AsyncWriteExt;
 
@@ -111,6 +113,8 @@ struct Server {
     may_be_pooled: bool,
     /// Who has been served by it.
     served: Served,
+    /// What the last request on it stood on, while none is under way.
+    stood_on: Option<(Footing, Judged)>,
 }
 
 impl Server {
@@ -119,6 +123,11 @@ impl Server {
             name: self.name.clone(),
             address: self.address,
         }
+    }
+
+    /// Ends it at once, and whole: an end in order would have packets follow.
+    fn reset(self) {
+        reset(self.side.stream);
     }
 }
 
@@ -152,7 +161,21 @@ impl Conversation<'_> {
         {
             return end;
         }
-        let head = match self.client.head(request::end).await {
+        let head = match &mut self.server {
+            Some(server) => {
+                let lead = server.lead();
+                tokio::select! {
+                    biased;
+                    () = shut(&mut server.stood_on, &lead, self.flow) => {
+                        self.server.take().into_iter().for_each(Server::reset);
+                        return Then::Close;
+                    }
+                    head = self.client.head(request::end) => head,
+                }
+            }
+            None => self.client.head(request::end).await,
+        };
+        let head = match head {
             Ok(head) => head,
             Err(no_head) => return Box::pin(self.no_request(&no_head)).await,
         };
@@ -180,15 +203,20 @@ impl Conversation<'_> {
         }
     }
 
-    /// Waits for the next request. Gives the end, where the server's comes first: directly, the
-    /// client would see it now.
+    /// Waits for the next request. Gives the end, where the server's comes first (directly, the
+    /// client would see it now), or a changed policy allows nothing more there.
     async fn idle(&mut self) -> Option<Then> {
         loop {
             let Some(server) = &mut self.server else {
                 return None;
             };
+            let lead = server.lead();
             tokio::select! {
                 biased;
+                () = shut(&mut server.stood_on, &lead, self.flow) => {
+                    self.server.take().into_iter().for_each(Server::reset);
+                    return Some(Then::Close);
+                }
                 heard = self.client.read() => return match heard {
                     Ok(0) | Err(_) => Some(Then::Close),
                     Ok(_) => None,
@@ -418,7 +446,9 @@ impl Conversation<'_> {
         let verified = self.origin.verifies();
         let route = |name: Option<&Hostname>, address| flow.route(permit, name, address);
         let local = |stream: &Stream| stream.tcp().local_addr().map(|local| local.ip());
-        if let Some(server) = self.server.take() {
+        if let Some(mut server) = self.server.take() {
+            // This request stands on its own.
+            server.stood_on = None;
             match route(server.name.as_ref(), server.address) {
                 Some(route) => return Ok((server, Cow::Borrowed(route))),
                 None => self.release(server),
@@ -443,6 +473,7 @@ impl Conversation<'_> {
                 address: idle.address,
                 may_be_pooled: true,
                 served: Served::Another,
+                stood_on: None,
             };
             return Ok((server, Cow::Borrowed(route)));
         }
@@ -460,6 +491,7 @@ impl Conversation<'_> {
             address,
             may_be_pooled: true,
             served: Served::Nobody,
+            stood_on: None,
         };
         Ok((server, Cow::Owned(*permit)))
     }
@@ -496,10 +528,10 @@ impl Conversation<'_> {
             }
             return Then::Over;
         }
-        drop((footing, judged));
         entry.finish(End::closed(Side::Server));
         server.may_be_pooled &= exchanged.may_be_pooled;
         server.served = Served::ThisClient;
+        server.stood_on = Some((footing, judged));
         if exchanged.goes_on && server.side.bytes().is_empty() {
             self.server = Some(server);
         }
@@ -540,6 +572,21 @@ impl Conversation<'_> {
             Then::Break => reset(self.client.stream),
             Then::Over => {}
         }
+    }
+}
+
+/// Waits until a changed policy allows nothing more on a connection on which no request is under way:
+/// neither what was asked there last, nor anything else in its name.
+async fn shut(stood_on: &mut Option<(Footing, Judged)>, lead: &Lead, flow: &Flow) {
+    let Some((footing, judged)) = stood_on else {
+        return pending().await;
+    };
+    let still = || match judged.still_leads(flow, lead) {
+        Err(denial) if !flow.may_serve_more(lead) => Err(denial),
+        _ => Ok(()),
+    };
+    if let Ok(never) = footing.hold(still, pending::<Infallible>()).await {
+        match never {}
     }
 }
 

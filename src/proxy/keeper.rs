@@ -179,10 +179,11 @@ impl ToKeeper {
 }
 
 /// What the keeper's words are about.
-#[derive(Debug)]
 pub(super) struct Followed<'a> {
     pub(super) keeper: &'a Arc<Channel>,
     pub(super) in_force: &'a InForce,
+    /// What is done right after a change of the policy.
+    pub(super) after_change: &'a (dyn Fn() + Sync),
     pub(super) journal: &'a Journal,
     pub(super) egress: &'a Egress,
     pub(super) budget: &'a Budget,
@@ -278,6 +279,7 @@ impl Followed<'_> {
         };
         self.journal.judge_pending(&policy);
         self.in_force.change(policy.of_generation(generation));
+        (self.after_change)();
         let (in_force, journal) = (self.in_force.clone(), self.journal.clone());
         let keeper = Arc::clone(self.keeper);
         tokio::spawn(async move {

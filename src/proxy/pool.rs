@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::close::reset;
 use super::stream::{Stream, Streams};
 use crate::policy::{Hostname, UpstreamAddr};
 
@@ -96,6 +97,13 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// Ends all of them at once, and whole: a changed policy may not allow where they lead.
+    pub(super) fn empty(&self) {
+        let idle = std::mem::take(&mut *self.locked());
+        idle.into_iter()
+            .for_each(|idle| reset(idle.connection.stream));
     }
 
     fn locked(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -61,7 +61,9 @@ pub(super) fn prepare(
         None => names::of_engine(&spec, &bundle.directory, &container.id),
     };
     let docker = docker.unwrap_or_default();
-    let identity = identity::find(settings, &docker, &spec);
+    let joined = || resolvers::joined_directory(&spec, &bundle.directory, &container.id);
+    let kept_in = docker.kept_in.clone().or_else(joined);
+    let identity = identity::find(settings, kept_in.as_deref(), &spec);
     let asked = resolvers::choose(settings, &docker, outcome.exit);
     let jails_mount = input.nesting == Some(Tier::Bwrap);
     let trust = if trust::is_needed(gateway, &spec, &policy)? {

@@ -33,13 +33,27 @@ pub(crate) fn serve_tls<'bed>(
 
 /// The server of `tests/support/https`, after a script that makes what it serves.
 pub(crate) fn python<'bed>(bed: &'bed Bed, port: u16, script: &str) -> Container<'bed> {
+    let start = format!(
+        "{script}\n{} {port} /tmp/certificate.pem /tmp/key.pem",
+        start()
+    );
+    serve_tls(bed, &["-v", &program(bed)], port, &start)
+}
+
+/// The same server without TLS.
+pub(crate) fn python_in_clear(bed: &Bed, port: u16) -> Container<'_> {
+    let start = format!("{} {port}", start());
+    serve(bed, &["-v", &program(bed)], port, &start)
+}
+
+/// A volume with its program.
+fn program(bed: &Bed) -> String {
     let program = bed.path("https-server.py");
     let source = Path::new(REPOSITORY).join("tests/support/https/server.py");
     std::fs::copy(source, &program).expect("a copy");
-    let program = format!("{}:/server.py:ro", program.display());
-    let script = format!(
-        "{script}\nexec /usr/bin/python3 /server.py {} {port} /tmp/certificate.pem /tmp/key.pem",
-        ALLOWED.v4
-    );
-    serve_tls(bed, &["-v", &program], port, &script)
+    format!("{}:/server.py:ro", program.display())
+}
+
+fn start() -> String {
+    format!("exec /usr/bin/python3 /server.py {}", ALLOWED.v4)
 }

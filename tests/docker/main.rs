@@ -48,7 +48,12 @@ mod memory;
 mod names;
 mod nesting;
 mod networks;
+mod open_flows;
 mod policies;
+mod policies_crowd;
+mod policies_http2;
+mod policies_older;
+mod policies_open;
 mod policy_files;
 mod privilege;
 mod record;
@@ -95,7 +100,7 @@ const fn group(name: &'static str, tests: &'static [Test]) -> Group {
     }
 }
 
-const GROUPS: [Group; 45] = [
+const GROUPS: [Group; 49] = [
     Group {
         proves_the_bed: true,
         ..group("control", control::TESTS)
@@ -150,6 +155,20 @@ const GROUPS: [Group; 45] = [
     Group {
         alone: true,
         ..group("approvals_flood", approvals::FLOOD)
+    },
+    Group {
+        alone: true,
+        ..group("policies_crowd", policies_crowd::TESTS)
+    },
+    group("policies_open", policies_open::TESTS),
+    // With an older program, no other may start containers meanwhile.
+    Group {
+        alone: true,
+        ..group("policies_older", policies_older::TESTS)
+    },
+    Group {
+        alone: true,
+        ..group("policies_open_alone", policies_open::ALONE)
     },
     group("resolver", resolver::TESTS),
     Group {
@@ -217,6 +236,11 @@ fn main() {
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .chain(with_programs(&suite, "https_http2", https_http2::TESTS))
         .chain(with_programs(&suite, "denials", denials::TESTS))
+        .chain(with_programs(
+            &suite,
+            "policies_http2",
+            policies_http2::TESTS,
+        ))
         .chain(on_newer_debian(&suite))
         .collect();
     suite.conclude(trials);

@@ -34,6 +34,9 @@ pub(super) struct GatewayStatus {
     pub policy_file: Option<PolicyFile>,
     /// Which of the gateway's policies it is: 1 is the one that it was started with.
     pub policy_generation: u64,
+    /// Whether its gateway is of an older version, which can't change its policy while it runs; none
+    /// where it gave no answer.
+    pub older: Option<bool>,
     /// `enforce` or `observe`.
     pub mode: String,
     /// When it began.
@@ -123,6 +126,10 @@ impl HostView {
         if !record.goes_on() && !matches!(heard, Some(Some(_))) {
             return None;
         }
+        let older = match &heard {
+            Some(Some(_)) => is_older(record),
+            _ => None,
+        };
         // Asked, it may have died.
         let (state, report) = judge(heard.filter(|_| record.is_kept()));
         let (plan, policy) = (&record.plan, record.policy());
@@ -143,6 +150,7 @@ impl HostView {
             policy_hash: policy.hash(),
             policy_file: self.policy_file(record),
             policy_generation: record.generation(),
+            older,
             mode: policy.mode.to_string(),
             since: since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
             memory,
@@ -168,6 +176,12 @@ impl HostView {
             },
         )
     }
+}
+
+/// Whether a gateway doesn't know what it is to change its policy.
+fn is_older(record: &SavedState) -> Option<bool> {
+    let answer = control::ask(&record.plan.state, &Request::Generation, PATIENCE);
+    Some(matches!(answer.ok()?, Response::NotUnderstood(_)))
 }
 
 /// How a gateway is by what was heard of it: none where there is none any more, or where it gave no

@@ -54,7 +54,10 @@ fn row(one: &GatewayStatus) -> [String; 11] {
     [
         short(&one.container),
         one.name().to_owned(),
-        state(one.state).to_owned(),
+        match one.older {
+            Some(true) => format!("{} (older)", state(one.state)),
+            _ => state(one.state).to_owned(),
+        },
         one.policy.clone(),
         hash,
         one.mode.clone(),
@@ -107,6 +110,7 @@ mod tests {
             policy_hash: "0ba5c76951b3ee54".repeat(4),
             policy_file: Some(PolicyFile::Changed),
             policy_generation: 1,
+            older: Some(false),
             mode: "enforce".to_owned(),
             since: Some("2026-11-28T13:00:01Z".to_owned()),
             memory: Some((5 << 20) + (1 << 19)),

@@ -1,4 +1,5 @@
-"""A server in TLS with what clients do besides asking for pages. `server.py ADDRESS PORT CERTIFICATE KEY`
+"""A server with what clients do besides asking for pages. `server.py ADDRESS PORT [CERTIFICATE KEY]`, in TLS if
+it has a certificate.
 
 /open/letters     the alphabet, in ranges too           /open/bytes/N   N zeros
 /open/sink        how many bytes came                   /open/trailers  a chunked answer with a trailer
@@ -183,6 +184,8 @@ class Server(socketserver.ThreadingTCPServer):
         self.context = context
 
     def finish_request(self, request, client):
+        if not self.context:
+            return super().finish_request(request, client)
         with self.context.wrap_socket(request, server_side=True) as secure:
             super().finish_request(secure, client)
 
@@ -190,6 +193,8 @@ class Server(socketserver.ThreadingTCPServer):
         print(sys.exc_info()[1], file=sys.stderr, flush=True)
 
 
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[3], sys.argv[4])
+context = None
+if sys.argv[3:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3], sys.argv[4])
 Server((sys.argv[1], int(sys.argv[2])), context).serve_forever()

@@ -15,12 +15,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::Ends;
-use crate::zone::{REBINDING, aliases, by_name, is_half_dead, is_late, is_once};
+use crate::zone::{REBINDING, aliases, by_name, is_half_dead, is_late, is_once, is_slow};
 
 /// How long an answer may be kept, in seconds.
 const TTL: u32 = 60;
 /// How long a late name's answer takes: longer than resolvers wait.
 const LATE: Duration = Duration::from_secs(6);
+/// How long a slow name's takes.
+const SLOW: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
     let socket = Arc::new(
@@ -40,8 +42,8 @@ pub(crate) async fn serve_udp(address: SocketAddr) -> anyhow::Result<()> {
             };
             let socket = Arc::clone(&socket);
             tokio::spawn(async move {
-                if asks_late(&answer) {
-                    tokio::time::sleep(LATE).await;
+                if let Some(delay) = delay(&answer) {
+                    tokio::time::sleep(delay).await;
                 }
                 socket.send_to(&answer, client).await.ok();
             });
@@ -128,13 +130,15 @@ fn is_first(question: &str) -> bool {
     asked.get_or_insert_default().insert(question.to_owned())
 }
 
-fn asks_late(message: &[u8]) -> bool {
-    Message::from_vec(message).is_ok_and(|message| {
-        message
-            .queries
-            .first()
-            .is_some_and(|query| is_late(&query.name().to_ascii()))
-    })
+/// How long this answer is kept back.
+fn delay(answer: &[u8]) -> Option<Duration> {
+    let answer = Message::from_vec(answer).ok()?;
+    let name = answer.queries.first()?.name().to_ascii();
+    match (is_late(&name), is_slow(&name)) {
+        (true, _) => Some(LATE),
+        (_, true) => Some(SLOW),
+        _ => None,
+    }
 }
 
 /// None: there is no such name.

@@ -19,6 +19,9 @@ pub(crate) const REBINDING: [(&str, Ipv4Addr); 3] = [
 /// every resolver's patience.
 const LATE: &str = ".late.test";
 
+/// The same, but within a resolver's patience.
+const SLOW: &str = ".slow.test";
+
 /// Names below this one have the wildcard host's address too. The first question about each is
 /// answered, for a moment; no other.
 const ONCE: &str = ".once.test";
@@ -52,10 +55,17 @@ pub(crate) fn is_late(name: &str) -> bool {
         .ends_with(LATE)
 }
 
+/// Whether a name is one that is answered slowly.
+pub(crate) fn is_slow(name: &str) -> bool {
+    name.trim_end_matches('.')
+        .to_ascii_lowercase()
+        .ends_with(SLOW)
+}
+
 /// The host that a name belongs to.
 pub(crate) fn by_name(name: &str) -> Option<Host> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    if is_late(&name) || is_once(&name) || name.ends_with(CHAIN) {
+    if is_late(&name) || is_slow(&name) || is_once(&name) || name.ends_with(CHAIN) {
         return Some(WILD);
     }
     if let Some(last) = name
