@@ -13,8 +13,8 @@ use anyhow::{Context, ensure};
 
 use super::reload;
 use crate::policy::PolicyName;
-use crate::policy::text::{self, Mistake, all_of};
-use crate::settings;
+use crate::policy::text::{self, Found, Mistake, all_of};
+use crate::settings::{self, Settings, Shelves};
 use crate::sys::file;
 
 /// The configuration's name in the folder.
@@ -69,7 +69,6 @@ pub(super) fn run(arguments: &SyncArguments) -> anyhow::Result<()> {
 fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let cant = || format!("can't read {}", folder.display());
     let mut found = BTreeMap::new();
-    let mut mistakes: Vec<Mistake> = Vec::new();
     for (count, entry) in fs::read_dir(folder).with_context(cant)?.enumerate() {
         ensure!(
             count < MOST,
@@ -89,9 +88,12 @@ fn read(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
         let text = settings::read_trusted(&entry.path())
             .with_context(cant)?
             .with_context(cant)?;
-        mistakes.extend(mistakes_of(&name, &text));
         found.insert(name, text);
     }
+    let mistakes: Vec<Mistake> = found
+        .iter()
+        .flat_map(|(name, text)| mistakes_of(name, text, &found))
+        .collect();
     ensure!(mistakes.is_empty(), all_of(&mistakes));
     Ok(found)
 }
@@ -101,13 +103,28 @@ fn is_ours(name: &str) -> bool {
     name == CONFIGURATION || matches!(policy, Some(Ok(_)))
 }
 
-fn mistakes_of(name: &str, text: &str) -> Vec<Mistake> {
-    let mistakes = if name == CONFIGURATION {
-        settings::parse(name, text).err()
-    } else {
-        text::parse_file(name, text).err()
+/// A policy may include others of the folder, and what this host has besides.
+fn mistakes_of(name: &str, text: &str, folder: &BTreeMap<String, String>) -> Vec<Mistake> {
+    if name == CONFIGURATION {
+        return settings::parse(name, text).err().unwrap_or_default();
+    }
+    let here = Shelves::of_host(&Settings::default(), settings::read_trusted);
+    let library = |policy: &PolicyName| {
+        let name = format!("{policy}.yaml");
+        folder.get(&name).map_or_else(
+            || here.find(policy),
+            |content| {
+                Ok(Some(Found {
+                    origin: name.clone(),
+                    name: name.clone(),
+                    content: content.clone().into(),
+                }))
+            },
+        )
     };
-    mistakes.unwrap_or_default()
+    text::parse_whole(name, text, &library)
+        .err()
+        .unwrap_or_default()
 }
 
 /// Where this host's files are.
@@ -290,6 +307,20 @@ mod tests {
         fs::remove_file(world.place.path("own.yaml")).unwrap();
         world.place.hold(&BTreeMap::new()).unwrap();
         assert!(!world.place.policies.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn what_a_policy_includes_is_in_the_folder_or_known() {
+        let world = World::new();
+        let including = "include: [base, github]\nallow:\n  - domain=a.test\n";
+        world.mounted("..1", &[("default.yaml", including), ("base.yaml", B)]);
+        assert_eq!(world.sync().unwrap(), 2);
+        world.mounted(
+            "..2",
+            &[("default.yaml", "include: [nowhere]\n"), ("base.yaml", B)],
+        );
+        let error = world.sync().unwrap_err().to_string();
+        assert!(error.contains("nowhere"), "{error}");
     }
 
     #[test]
