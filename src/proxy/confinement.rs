@@ -113,13 +113,19 @@ fn rules() -> Rules {
     rules
 }
 
+/// kexec_file_load(2), which libc doesn't know everywhere (`scripts/syscall.tbl` of Linux).
+#[cfg(target_arch = "aarch64")]
+const KEXEC_FILE_LOAD: c_long = 294;
+#[cfg(not(target_arch = "aarch64"))]
+const KEXEC_FILE_LOAD: c_long = libc::SYS_kexec_file_load;
+
 /// What only an intruder tries.
 #[rustfmt::skip]
 const DEADLY: &[c_long] = &[
     libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_pidfd_getfd, libc::SYS_kcmp, // others' memory
     libc::SYS_setns, libc::SYS_unshare, libc::SYS_chroot, libc::SYS_pivot_root, libc::SYS_open_by_handle_at, // another place
     libc::SYS_mount, libc::SYS_umount2, libc::SYS_move_mount, libc::SYS_open_tree, libc::SYS_fsopen, libc::SYS_fspick, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_mount_setattr,
-    libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_bpf, libc::SYS_perf_event_open,
+    libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_kexec_load, KEXEC_FILE_LOAD, libc::SYS_bpf, libc::SYS_perf_event_open,
     libc::SYS_userfaultfd, libc::SYS_io_uring_setup, libc::SYS_keyctl, libc::SYS_add_key, libc::SYS_request_key, // the kernel
 ];
 
