@@ -24,15 +24,15 @@ fn told(bed: &Bed) {
             .clone()
     };
     assert_eq!(ask("/open/a"), "I am allowed.test at 198.51.100.10\n");
-    let denied = ask("/shut?secret=1");
+    let denied = ask("/never-told?secret=1");
     assert!(
-        denied.starts_with("{\"error\":\"denied: GET allowed.test/shut: no rule allows it\""),
+        denied.starts_with("{\"error\":\"denied: GET allowed.test/never-told: no rule allows it\""),
         "{denied}"
     );
     // The server heard of the one, and in TLS.
     let log = bed.internet_log();
     assert!(log.contains("GET /open/a host=allowed.test"), "{log}");
-    assert!(!log.contains("/shut"), "{log}");
+    assert!(!log.contains("/never-told"), "{log}");
     // What signed for it is the container's own authority.
     let issuer = container.exec("curl -sSv -m 10 https://allowed.test/open/a 2>&1 | grep issuer");
     assert!(
