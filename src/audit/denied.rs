@@ -139,7 +139,7 @@ fn approvable(subject: &Subject, denial: &Denial) -> Option<DeniedAttempt> {
     };
     let name = subject.name.as_deref();
     let name = name.and_then(|name| Hostname::parse(name).ok());
-    let how = denial.approvable?;
+    let how = denial.approvable.as_deref()?;
     let address = match (how.at, &name) {
         (None, None) => Some(subject.destination.ip().to_canonical()),
         (at, _) => at,

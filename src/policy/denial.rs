@@ -22,7 +22,7 @@ pub struct Denial {
     /// The rule text that would allow it, where one could.
     pub suggestion: Option<String>,
     /// How an approval could allow it; none where the want of a rule isn't all that is against it.
-    pub approvable: Option<Approvable>,
+    pub approvable: Option<Box<Approvable>>,
 }
 
 /// What an approval for a denied attempt says besides its name or address, and its port.
@@ -63,7 +63,7 @@ impl Denial {
         let approvable = self.approvable.filter(|_| suggestion.is_some());
         Self {
             suggestion,
-            approvable: approvable.map(|how| Approvable { at, ..how }),
+            approvable: approvable.map(|how| Box::new(Approvable { at, ..*how })),
             ..self
         }
     }
@@ -71,7 +71,7 @@ impl Denial {
     /// The same, with the rule that would allow it, where there is one, and with how an approval could.
     pub(super) fn suggesting(self, suggestion: Option<String>, approvable: Approvable) -> Self {
         Self {
-            approvable: suggestion.is_some().then_some(approvable),
+            approvable: suggestion.is_some().then(|| Box::new(approvable)),
             suggestion,
             ..self
         }

@@ -136,9 +136,10 @@ impl Layers {
         attempt: &Attempt<'_>,
         target: &PermittedTarget,
         extent: Extent,
-    ) -> Result<Arc<[Bound]>, Denial> {
+    ) -> Result<Arc<Vec<Bound>>, Denial> {
         let bound = |layer: &Layer| layer.bound(attempt, target, extent);
-        self.0.iter().map(bound).collect()
+        let bounds: Vec<Bound> = self.0.iter().map(bound).collect::<Result<_, _>>()?;
+        Ok(Arc::new(bounds))
     }
 
     /// Whether all of them leave a name to be looked up.

@@ -40,7 +40,7 @@ pub struct Permit {
     /// Rules that deny some addresses to this attempt.
     pub(super) forbidden: Vec<Arc<Rule>>,
     /// What the host's layers leave of it, each.
-    pub(super) bounds: Arc<[Bound]>,
+    pub(super) bounds: Arc<Vec<Bound>>,
     /// The narrowest rule for this target and port, where one can be written.
     pub(super) narrowest: Option<String>,
     /// Whether rules for the target look at the request.

@@ -113,8 +113,16 @@ struct Server {
     may_be_pooled: bool,
     /// Who has been served by it.
     served: Served,
-    /// What the last request on it stood on, while none is under way.
-    stood_on: Option<(Footing, Judged)>,
+    /// What the last request on it stood on, while none is under way. In a box: each conversation has room for it.
+    stood_on: Option<Box<Stood>>,
+}
+
+/// What a request stood on, and where it led.
+#[derive(Debug)]
+struct Stood {
+    footing: Footing,
+    judged: Judged,
+    lead: Lead,
 }
 
 impl Server {
@@ -163,10 +171,9 @@ impl Conversation<'_> {
         }
         let head = match &mut self.server {
             Some(server) => {
-                let lead = server.lead();
                 tokio::select! {
                     biased;
-                    () = shut(&mut server.stood_on, &lead, self.flow) => {
+                    () = shut(&mut server.stood_on, self.flow) => {
                         self.server.take().into_iter().for_each(Server::reset);
                         return Then::Close;
                     }
@@ -210,10 +217,9 @@ impl Conversation<'_> {
             let Some(server) = &mut self.server else {
                 return None;
             };
-            let lead = server.lead();
             tokio::select! {
                 biased;
-                () = shut(&mut server.stood_on, &lead, self.flow) => {
+                () = shut(&mut server.stood_on, self.flow) => {
                     self.server.take().into_iter().for_each(Server::reset);
                     return Some(Then::Close);
                 }
@@ -531,7 +537,11 @@ impl Conversation<'_> {
         entry.finish(End::closed(Side::Server));
         server.may_be_pooled &= exchanged.may_be_pooled;
         server.served = Served::ThisClient;
-        server.stood_on = Some((footing, judged));
+        server.stood_on = Some(Box::new(Stood {
+            footing,
+            judged,
+            lead: server.lead(),
+        }));
         if exchanged.goes_on && server.side.bytes().is_empty() {
             self.server = Some(server);
         }
@@ -577,10 +587,15 @@ impl Conversation<'_> {
 
 /// Waits until a changed policy allows nothing more on a connection on which no request is under way:
 /// neither what was asked there last, nor anything else in its name.
-async fn shut(stood_on: &mut Option<(Footing, Judged)>, lead: &Lead, flow: &Flow) {
-    let Some((footing, judged)) = stood_on else {
+async fn shut(stood_on: &mut Option<Box<Stood>>, flow: &Flow) {
+    let Some(stood) = stood_on.as_deref_mut() else {
         return pending().await;
     };
+    let Stood {
+        footing,
+        judged,
+        lead,
+    } = stood;
     let still = || match judged.still_leads(flow, lead) {
         Err(denial) if !flow.may_serve_more(lead) => Err(denial),
         _ => Ok(()),
