@@ -5,10 +5,11 @@
 //! file, `minute` the limit on lines during a flood, `flows` the attempts that are open, `entry`
 //! the guard of one attempt, `denied` what of it may be approved, `journal` the writer, `last` writes the last line for a gateway that
 //! could not, `reader` reads files back, `members` keeps who else a record is about, `prune` removes
-//! old ones. `form` is how lines are written, `requested` what they say of a request to those who know
+//! old ones, `asked` is what a suggestion makes of one. `form` is how lines are written, `requested` what they say of a request to those who know
 //! only HTTP, `reporter` hands that on as `boundary_log` has it. Nothing in here decides
 //! anything: it is told what was decided and why.
 
+pub mod asked;
 pub mod boundary_log;
 pub mod denied;
 mod entry;

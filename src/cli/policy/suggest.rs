@@ -1,27 +1,19 @@
 //! `policy suggest`: from what containers did to a policy that allows it.
 //!
-//! Reads records as `logs` does; what their lines say may be anybody's words, and comes out escaped or not
-//! at all.
+//! Reads records as `logs` does; `audit::asked` says what a line of theirs asks for.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Context;
 
 use crate::audit::reader::{Directory, LineStream, RecordFiles, RecordedAttempt, Told};
-use crate::audit::record::{Direction, Kind};
+use crate::audit::{Direction, asked};
 use crate::cli::logs::choice;
 use crate::cli::logs::host::HostArguments;
 use crate::cli::logs::period::{Period, Wanted};
-use crate::escape::clean;
-use crate::policy::rule::{is_method, plain_path};
-use crate::policy::suggest::{Asked, Seen, Session};
-use crate::policy::{Hostname, Protocol};
-
-/// Longest reason of a denial, in bytes.
-const MAX_REASON: usize = 512;
+use crate::policy::suggest::Session;
 
 /// `policy suggest`.
 #[derive(Debug, clap::Args)]
@@ -90,52 +82,8 @@ fn read(recorded: &RecordFiles, wanted: Wanted, session: &mut Session) -> io::Re
     let is_out = |attempt: &RecordedAttempt| attempt.line.direction == Some(Direction::Out);
     LineStream::open(recorded)?.tell_all(|told| match told {
         Told::Attempt(attempt) if is_out(&attempt) && wanted.has(&attempt) => {
-            add(&attempt, session);
+            asked::add(&attempt, session);
         }
         Told::Attempt(_) | Told::Event(_) | Told::Other(_) => {}
     })
-}
-
-fn add(attempt: &RecordedAttempt, session: &mut Session) {
-    let line = &attempt.line;
-    let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_REASON);
-    let seen = Seen {
-        count: attempt.count(),
-        first: line.first.as_ref().unwrap_or(&line.time).clone(),
-        answered: line.bytes_in.is_some_and(|bytes| bytes > 0),
-        denied: attempt.denied().then(reason),
-    };
-    let name = line
-        .name
-        .as_deref()
-        .and_then(|name| Hostname::parse(name).ok());
-    let protocol = match line.protocol {
-        Some(Kind::Http) => Protocol::Http,
-        Some(Kind::Https) => Protocol::Https,
-        Some(Kind::Tcp) => Protocol::Tcp,
-        Some(Kind::Udp) => Protocol::Udp,
-        Some(Kind::Dns) => {
-            if let Some(name) = name.filter(|_| !attempt.denied()) {
-                session.add_lookup(name, seen);
-            }
-            return;
-        }
-        Some(Kind::Icmp | Kind::Other) | None => return,
-    };
-    // A rule for what has a name that can't be one would be for its address.
-    if name.is_none() && line.name.is_some() {
-        return;
-    }
-    let address = line.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let asked = Asked {
-        name,
-        address: SocketAddr::new(address.to_canonical(), line.port.unwrap_or_default()),
-        protocol,
-        method: line
-            .method
-            .clone()
-            .filter(|method| is_method(method) && !method.contains('*')),
-        path: line.path.as_deref().and_then(plain_path),
-    };
-    session.add(asked, seen);
 }
