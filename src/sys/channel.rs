@@ -111,7 +111,7 @@ impl Channel {
         // With a time limit it ends, too, when the process was stopped and goes on (signal(7)).
         let received = loop {
             match recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags) {
-                Err(Errno::EINTR) => {}
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 received => break received?,
             }
         };
@@ -138,12 +138,13 @@ impl Channel {
         Ok(Message { bytes, descriptors })
     }
 
-    /// The length of the message that is taken next: it stays, with its descriptors.
+    /// The length of the message that is taken next: it stays, with its descriptors. An end that closed before
+    /// it took what it was sent is an error once (unix(7)), and then one that is closed.
     fn length_of_next(&self, wait: MsgFlags) -> io::Result<usize> {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | wait;
         loop {
             match recv(self.0.as_raw_fd(), &mut [], flags) {
-                Err(Errno::EINTR) => {}
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 length => return Ok(length?),
             }
         }
@@ -213,6 +214,18 @@ mod tests {
             one.receive(false).unwrap_err().kind(),
             io::ErrorKind::WouldBlock
         );
+    }
+
+    #[test]
+    fn an_end_that_closed_with_something_unread_is_closed() {
+        let (one, other) = Channel::pair().unwrap();
+        other.send(b"said last", &[]).unwrap();
+        one.send(b"never read", &[]).unwrap();
+        drop(other);
+        assert_eq!(one.receive(true).unwrap().bytes, b"said last");
+        for _ in 0..2 {
+            assert!(one.receive(false).unwrap().bytes.is_empty());
+        }
     }
 
     #[test]
