@@ -227,5 +227,5 @@ all_taken_off() {
 }
 no_object() {
   [ -z "$(kube get daemonsets --namespace kube-system -o name)" ] && ! kube get runtimeclass boundary &&
-    [ -z "$(kube get validatingadmissionpolicies,validatingadmissionpolicybindings -o name | grep boundary)" ]
+    ! kube get validatingadmissionpolicies,validatingadmissionpolicybindings -o name | grep -q boundary
 }

@@ -27,7 +27,10 @@ fuzz_target!(|bytes: &[u8]| {
         };
         assert!(rule.len() <= 1024 && !rule.contains('*'));
         assert!(rule.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
-        assert_eq!(Rule::parse(&rule).expect("it is a rule").text().as_ref(), rule);
+        assert_eq!(
+            Rule::parse(&rule).expect("it is a rule").text().as_ref(),
+            rule
+        );
         assert_eq!(ApprovalId::of("c", &rule), ApprovalId::of("c", &rule));
         let mut allow = source.allow.clone();
         allow.push(rule);

@@ -25,7 +25,11 @@ fuzz_target!(|text: &str| {
     let places = own.clone().source("a".to_owned()).places;
     assert_eq!(places.allow.len(), own.allow().len());
     for (file, line) in places.allow.iter().chain(&places.deny) {
-        assert!(places.words(*file, *line).starts_with(&places.files[*file].name));
+        assert!(
+            places
+                .words(*file, *line)
+                .starts_with(&places.files[*file].name)
+        );
     }
     let layer = layer.layer("ceiling.d/a.yaml".to_owned());
     for mode in [Mode::Enforce, Mode::Observe] {
@@ -93,7 +97,10 @@ fn stays_within(source: &PolicySource, layer: &LayerSource) {
                     continue;
                 };
                 let by_layer = alone.decide(&attempt);
-                assert!(matches!(by_layer, Verdict::Allow(_)), "{attempt:?}: {by_layer:?}");
+                assert!(
+                    matches!(by_layer, Verdict::Allow(_)),
+                    "{attempt:?}: {by_layer:?}"
+                );
             }
         }
     }
