@@ -215,6 +215,12 @@ pub struct ContainerIdentity {
 }
 
 impl ContainerIdentity {
+    /// What people call it: the container, or its pod.
+    #[must_use]
+    pub fn called(&self) -> Option<&str> {
+        self.name.as_deref().or(self.pod.as_deref())
+    }
+
     /// Its pod's: what is the container's alone is left out.
     #[must_use]
     pub fn of_pod(self) -> Self {

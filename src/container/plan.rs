@@ -154,9 +154,8 @@ impl Plan {
     /// What people call it, and the beginning of its ID, escaped: for whoever lists processes.
     #[must_use]
     pub fn called(&self) -> String {
-        let ContainerIdentity { name, pod, .. } = &self.identity;
         let id: String = self.container.chars().take(SHORT_ID).collect();
-        match name.as_deref().or(pod.as_deref()) {
+        match self.identity.called() {
             Some(name) => clean(&format!("{name} {id}"), MAX_CALLED),
             None => clean(&id, MAX_CALLED),
         }

@@ -59,8 +59,7 @@ pub(super) fn each(
 
 /// What people call it.
 pub(super) fn who(record: &SavedState) -> String {
-    let identity = &record.plan.identity;
-    let name = identity.name.as_deref().or(identity.pod.as_deref());
+    let name = record.plan.identity.called();
     let id = || short(&record.plan.container);
     name.map_or_else(id, |name| clean(name, MAX_TEXT))
 }

@@ -96,8 +96,7 @@ impl GatewayStatus {
 
     /// What people call it: the container, or its pod.
     pub(super) fn name(&self) -> &str {
-        let ContainerIdentity { name, pod, .. } = &self.identity;
-        name.as_deref().or(pod.as_deref()).unwrap_or("-")
+        self.identity.called().unwrap_or("-")
     }
 }
 
