@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
+use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -82,7 +83,11 @@ struct OpenStreams {
 /// A connection. Clones share it. Read and written by [`AsyncRead`](tokio::io::AsyncRead) and
 /// [`AsyncWrite`](tokio::io::AsyncWrite); who moves its bytes otherwise says how many.
 #[derive(Debug, Clone)]
-pub struct Stream(Arc<Socket>);
+pub struct Stream(Arc<InUse>);
+
+/// Held by whoever uses a connection, for as long: who only looks at its socket doesn't count.
+#[derive(Debug)]
+struct InUse(Arc<Socket>);
 
 #[derive(Debug)]
 struct Socket {
@@ -265,7 +270,7 @@ impl StreamRoom {
             among,
         });
         locked(&open.sockets).insert(Arc::as_ptr(&socket).addr(), Arc::downgrade(&socket));
-        Ok(Stream(socket))
+        Ok(Stream(Arc::new(InUse(socket))))
     }
 }
 
@@ -282,16 +287,24 @@ impl Drop for Socket {
     }
 }
 
-impl Drop for Stream {
+impl Drop for InUse {
     /// What was written and has not arrived is kept by the kernel after a close too, for as long as
     /// the peer doesn't take it: it is paid for until then.
     fn drop(&mut self) {
-        if Arc::strong_count(&self.0) > 1 || self.0.closes_at_once() {
+        if self.0.closes_at_once() {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(linger(Arc::clone(&self.0)));
         }
+    }
+}
+
+impl Deref for InUse {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.0
     }
 }
 
@@ -514,7 +527,7 @@ impl Stream {
     pub fn meter(&self) -> Meter {
         Meter {
             written: Arc::clone(&self.0.written),
-            socket: Arc::downgrade(&self.0),
+            socket: Arc::downgrade(&self.0.0),
             before: 0,
         }
     }

@@ -173,3 +173,13 @@ async fn what_a_peer_never_takes_is_paid_for_until_it_is_given_up() {
         io::ErrorKind::BrokenPipe
     );
 }
+
+#[tokio::test]
+async fn what_was_written_last_arrives_though_its_socket_is_looked_at_meanwhile() {
+    let streams = Streams::new(Budget::new(64 * MEBIBYTE));
+    let (ours, mut peer) = connection(&streams).await;
+    while ours.tcp().try_write(&[0; 4096]).is_ok() {}
+    let looked_at = ours.meter().socket.upgrade();
+    drop((ours, looked_at));
+    peer.read_to_end(&mut Vec::new()).await.unwrap();
+}
