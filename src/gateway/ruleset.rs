@@ -47,6 +47,9 @@ const SERVED: [FlowSet; 2] = flows(["served4", "served6"], 130, 65_536);
 /// Connections that the proxy lately opened or ended: what still comes of one is no stray. A full
 /// set only means that it is recorded as one.
 const DIALLED: [FlowSet; 2] = flows(["dialled4", "dialled6"], 70, 65_536);
+/// What was sent by the container, lately, and met no connection of the proxy's. An entry outlasts the
+/// first repetitions of a segment. A full set only means that the first one is answered.
+const UNMET: [FlowSet; 2] = flows(["unmet4", "unmet6"], 10, 65_536);
 /// Connections from outside at the same time. Each takes 320 bytes of kernel memory, in all of
 /// which the outside could otherwise drown the host.
 const INBOUND_CONNECTIONS: u32 = 65_536;
@@ -103,6 +106,7 @@ pub fn build(captured: &CapturedPorts, proxy: ProxyPorts) -> (Vec<u8>, usize) {
         .iter()
         .chain(&SERVED)
         .chain(&DIALLED)
+        .chain(&UNMET)
         .for_each(|set| batch.set(set));
     declare_captured(&mut batch);
     batch.jump_target(STRAYS);
@@ -477,6 +481,7 @@ fn through(batch: &mut Batch) {
 /// this one.
 fn from_ourselves(batch: &mut Batch) {
     batch.rule(OUTPUT_UNTRACKED, &Rule::new().untracked());
+    once_more_before_a_reset(batch);
     for interface in [INSIDE, LOOPBACK] {
         batch.rule(
             OUTPUT,
@@ -524,6 +529,24 @@ fn from_ourselves(batch: &mut Batch) {
         .transport(ICMPV6)
         .icmp_type(143, 143);
     batch.rule(OUTPUT, &groups.verdict(NftVerdict::Accept));
+}
+
+/// The kernel resets a connection of the container's only where a segment that met none comes again. While
+/// one is accepted on one processor, a segment of it that is looked up on another may meet neither half
+/// nor whole ([`captured_tcp`]): for nanoseconds, or for as long as a virtual processor is stopped just
+/// then. Other hosts hardly see that, since there one processor does both; here the proxy lets the first
+/// segment in.
+fn once_more_before_a_reset(batch: &mut Batch) {
+    for set in &UNMET {
+        let reset = || {
+            let to_container = Rule::new().to_interface(INSIDE).marked(CAPTURED);
+            to_container.transport(TCP).refuses_a_segment()
+        };
+        let again = reset().of_noted(set, Remote::Source);
+        batch.rule(OUTPUT, &again.verdict(NftVerdict::Accept));
+        let first = reset().note(set, Remote::Source);
+        batch.rule(OUTPUT, &first.verdict(NftVerdict::Drop));
+    }
 }
 
 #[cfg(test)]

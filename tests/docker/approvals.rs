@@ -384,7 +384,7 @@ fn flood(bed: &Bed) {
     let flood = |count: usize| {
         let count = count.to_string();
         let attack = ["attacker", "denials", "198.51.100.20:80", &count];
-        let said = bed.docker_within(200, &[&["exec", &container.name], &attack[..]].concat());
+        let said = bed.docker_within(400, &[&["exec", &container.name], &attack[..]].concat());
         assert_eq!(said.must_succeed().stdout, format!("denied {count}\n"));
         status::of(bed, &container)["memory"].as_u64().unwrap()
     };

@@ -78,6 +78,10 @@ fn main() {
             closed_sockets_are_answered_outside,
         ),
         needs.trial(
+            "what_meets_no_connection_is_reset_when_it_comes_again",
+            reset_when_it_comes_again,
+        ),
+        needs.trial(
             "the_proxy_is_told_at_once_of_a_neighbour_that_is_not_there",
             absent_neighbour,
         ),
@@ -238,14 +242,14 @@ fn ip(line: &str) -> String {
 }
 
 /// Runs `nft` with these words in the namespace of this thread.
-fn nft(words: &str) -> std::io::Result<()> {
+fn nft(words: &str) -> std::io::Result<String> {
     let output = Command::new("nft").arg(words).output()?;
     assert!(
         output.status.success(),
         "nft {words}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(String::from_utf8(output.stdout).unwrap())
 }
 
 /// Answers neighbours on an adopted interface's two links, as the proxy does, until dropped.
@@ -311,7 +315,9 @@ impl Drop for Answering {
 struct SendingIn(Arc<AtomicBool>, Option<JoinHandle<()>>);
 
 impl SendingIn {
-    fn start(gateway: &Gateway) -> Self {
+    /// What is of the version of IP that `any` is of.
+    fn start(gateway: &Gateway, any: &str) -> Self {
+        let any = any.parse().unwrap();
         let (reports, sender) = gateway
             .side
             .namespace
@@ -320,7 +326,6 @@ impl SendingIn {
                 let (subscription, acknowledged) = nflog::subscription(HELD_GROUP, HELD_BYTES);
                 reports.transact(&subscription, acknowledged)?;
                 reports.listen(65_536)?;
-                let any = "0.0.0.0".parse().unwrap();
                 Ok((reports, socket::whole_packets(any, Some(CAPTURED))?))
             })
             .unwrap();
@@ -331,9 +336,9 @@ impl SendingIn {
                 let datagram = reports.take().unwrap_or_default();
                 let held = nflog::reports(&datagram).map(|report| HeldSyn::read(report.logged));
                 for syn in held.flatten() {
-                    sender
-                        .send_to(&syn.again(), &syn.destination.into())
-                        .unwrap();
+                    // A raw socket takes no port (ipv6(7)).
+                    let to = SocketAddr::new(syn.destination.ip(), 0);
+                    sender.send_to(&syn.again(), &to.into()).unwrap();
                 }
                 std::thread::yield_now();
             }
@@ -532,7 +537,7 @@ fn captured_and_dialled() -> Result<(), Failed> {
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
     let _answering = Answering::start(&gateway, &adopted);
-    let _sending_in = SendingIn::start(&gateway);
+    let _sending_in = SendingIn::start(&gateway, "0.0.0.0");
     let mut client = container.namespace.inside(|| {
         TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), Duration::from_secs(2))
     })?;
@@ -598,7 +603,7 @@ fn in_a_servers_name() -> Result<(), Failed> {
     let link = container.links.by_name("eth0").unwrap();
     let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
     let _answering = Answering::start(&gateway, &adopted);
-    let _sending_in = SendingIn::start(&gateway);
+    let _sending_in = SendingIn::start(&gateway, "0.0.0.0");
     let server: SocketAddr = "198.51.100.7:443".parse()?;
     let _client = container
         .namespace
@@ -967,6 +972,64 @@ fn closed_sockets_are_answered_outside() -> Result<(), Failed> {
         let _ = accepted.write_all(b"anyone?");
         let told = uninterrupted(|| accepted.read(&mut [0; 8])).map_err(|error| error.kind());
         assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset), "{server}");
+    }
+    Ok(())
+}
+
+/// The kernel may have looked just when there was neither half nor whole of a connection.
+fn reset_when_it_comes_again() -> Result<(), Failed> {
+    for (any, server) in [("0.0.0.0", "198.51.100.7:443"), ("::", "[2001:db8::7]:443")] {
+        let wire = Wire::new();
+        let mut gateway = Gateway::create().unwrap();
+        let inside = &gateway.side.namespace;
+        let listener = inside.inside(|| socket::listen_captured(any.parse().unwrap(), 0))?;
+        listener.set_nonblocking(false)?;
+        let tcp = listener.local_addr()?.port();
+        let captured = CapturedPorts {
+            tcp: vec![(443, 443)],
+            udp: vec![],
+        };
+        gateway
+            .enforce(&captured, ProxyPorts { tcp, udp: 1 })
+            .unwrap();
+        let mut container = wire.side();
+        let link = container.links.by_name("eth0").unwrap();
+        let adopted = adopt::adopt(&mut gateway, &mut container, link).unwrap();
+        let _answering = Answering::start(&gateway, &adopted);
+        let _sending_in = SendingIn::start(&gateway, any);
+        let connect =
+            || TcpStream::connect_timeout(&server.parse().unwrap(), Duration::from_secs(2));
+        let mut client = container.namespace.inside(connect)?;
+        client.set_read_timeout(Some(Duration::from_secs(3)))?;
+        let (accepted, _) = listener.accept()?;
+        // Away, and its own reset is lost: what comes next meets no socket.
+        let watched = |rule: &str| {
+            let table = format!(
+                "table inet watched {{ chain in {{ type filter hook input priority 0; {rule} }}; \
+                 chain out {{ type filter hook output priority 0; tcp flags psh counter; }}; }}"
+            );
+            container.namespace.inside(|| nft(&table))
+        };
+        watched("tcp flags rst drop;")?;
+        socket::reset_on_close(&accepted)?;
+        drop(accepted);
+        container
+            .namespace
+            .inside(|| nft("delete table inet watched"))?;
+        watched("tcp flags rst counter;")?;
+        client.write_all(b"anyone?")?;
+        let told = uninterrupted(|| client.read(&mut [0; 8])).map_err(|error| error.kind());
+        assert_eq!(told, Err(std::io::ErrorKind::ConnectionReset), "{server}");
+        let counted = container
+            .namespace
+            .inside(|| nft("list table inet watched"))?;
+        let packets = counted.split("counter packets ").skip(1);
+        let packets: Vec<&str> = packets.filter_map(|rest| rest.split(' ').next()).collect();
+        assert_eq!(
+            packets,
+            ["1", "2"],
+            "resets and segments, {server}: {counted}"
+        );
     }
     Ok(())
 }

@@ -274,6 +274,13 @@ impl Rule {
         self.opening_flags().compare(NFT_CMP_NEQ, &[SYN])
     }
 
+    /// TCP: it is a reset that acknowledges nothing: it answers a segment that belongs to no connection
+    /// (RFC 9293 3.5.2, group 1).
+    #[must_use]
+    pub fn refuses_a_segment(self) -> Self {
+        self.opening_flags().compare(NFT_CMP_EQ, &[RST])
+    }
+
     fn opening_flags(self) -> Self {
         self.transport_bytes(13, 1).masked(&[FIN | SYN | RST | ACK])
     }

@@ -33,11 +33,13 @@ pub(crate) fn run(target: SocketAddr, count: usize) -> anyhow::Result<usize> {
 
 /// Asks once: one where it is denied.
 fn ask(target: SocketAddr, number: usize) -> anyhow::Result<usize> {
-    let mut server = TcpStream::connect(target)?;
+    let mut server = TcpStream::connect(target).context("connecting")?;
     let request = format!("GET / HTTP/1.1\r\nHost: n{number}.flood.test\r\n\r\n");
-    server.write_all(request.as_bytes())?;
+    server.write_all(request.as_bytes()).context("asking")?;
     let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
+    let read = server.read_to_end(&mut answer);
+    let source = server.local_addr()?;
+    read.with_context(|| format!("after {} bytes of the answer to {source}", answer.len()))?;
     let status = answer.get(9..12).context("no answer")?;
     ensure!(status.is_ascii(), "no status");
     Ok(usize::from(status == b"403"))
