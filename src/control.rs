@@ -55,9 +55,11 @@ pub enum Request {
     Generation,
     /// Put this policy in the place of the one in force.
     Policy(Box<NewPolicy>),
-    /// Say what was denied and may be approved. Gateways of before there were approvals understand
-    /// neither this nor the next two.
+    /// Say what was denied and may be approved, to somebody who is shown it. Gateways of before there were
+    /// approvals understand neither this nor the next three.
     Pending,
+    /// Say what is pending under this ID, if anything is.
+    Find(ApprovalId),
     /// Allow what is pending under this ID.
     Approve(Approval),
     /// What is pending under this ID isn't to be shown any more.

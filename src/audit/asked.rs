@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::reader::RecordedAttempt;
+use super::reader::{RecordedAttempt, Standing};
 use super::record::Kind;
 use crate::escape::clean;
 use crate::policy::rule::{is_method, plain_path};
@@ -19,10 +19,15 @@ const MAX_REASON: usize = 512;
 pub fn add(attempt: &RecordedAttempt, session: &mut Session) {
     let line = &attempt.line;
     let reason = || clean(line.reason.as_deref().unwrap_or("denied"), MAX_REASON);
+    // What comes back is told at its end.
+    let is_answered = match attempt.standing {
+        Standing::Over => line.bytes_in.is_some_and(|bytes| bytes > 0),
+        Standing::Open | Standing::Cut => true,
+    };
     let seen = Seen {
         count: attempt.count(),
         first: line.first.as_ref().unwrap_or(&line.time).clone(),
-        answered: line.bytes_in.is_some_and(|bytes| bytes > 0),
+        answered: is_answered,
         denied: attempt.denied().then(reason),
     };
     let name = line

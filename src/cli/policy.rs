@@ -15,7 +15,7 @@ mod check;
 mod choice;
 mod dismiss;
 mod explain;
-mod host;
+pub(in crate::cli) mod host;
 mod named;
 mod pending;
 mod presets;

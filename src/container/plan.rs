@@ -84,6 +84,10 @@ pub struct Plan {
     pub given: GivenNames,
     /// The rules.
     pub policy: PolicySource,
+    /// The host's configuration file that the container was started by, beside which are its policies, presets
+    /// and layers: none for the usual one. Plans of an earlier version don't say.
+    #[serde(default)]
+    pub configuration: Option<PathBuf>,
     /// The host's configuration file, where the gateway looks by itself whether the policy's files were
     /// changed. Plans of an earlier version don't say.
     #[serde(default)]

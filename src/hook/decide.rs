@@ -94,6 +94,7 @@ pub(super) fn plan(container: &State, init: ProcessId) -> anyhow::Result<Plan> {
         resolvers: asked.resolvers,
         given: names::of_engine(spec, &bundle.directory, &id),
         policy,
+        configuration: settings.other_file(),
         reload: settings.reloaded_by_itself(),
         trust: None,
     })

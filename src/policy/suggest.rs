@@ -54,7 +54,7 @@ pub struct Seen {
     pub count: u64,
     /// When it was seen first, as records have it.
     pub first: String,
-    /// Whether anything came back.
+    /// Whether anything came back, or may yet.
     pub answered: bool,
     /// Why it was denied, if it always was.
     pub denied: Option<String>,

@@ -109,6 +109,7 @@ pub(super) fn prepare(
         resolvers: asked.resolvers,
         given,
         policy,
+        configuration: settings.other_file(),
         reload: settings.reloaded_by_itself(),
         trust: trust.plan,
     };

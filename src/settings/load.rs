@@ -25,8 +25,8 @@ const MOST_LAYERS: usize = 64;
 /// Every mistake in the file; or, as one, why the file can't be read or trusted, or which layers there are
 /// isn't to be found out.
 pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
-    let file = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
-    let origin = file.display().to_string();
+    let named = path.unwrap_or_else(|| Path::new(DEFAULT_FILE));
+    let origin = named.display().to_string();
     let failed = |message: String| {
         Err(vec![Mistake {
             origin: origin.clone(),
@@ -35,16 +35,21 @@ pub fn load(path: Option<&Path>) -> Result<Settings, Vec<Mistake>> {
             message,
         }])
     };
-    let settings = match read_trusted(file) {
+    // It may be read again, from another directory.
+    let file = match std::path::absolute(named) {
+        Ok(file) => file,
+        Err(error) => return failed(error.to_string()),
+    };
+    let settings = match read_trusted(&file) {
         Ok(Some(content)) => parse(&origin, &content)?,
         Ok(None) if path.is_none() => Settings::default(),
         Ok(None) => return failed("does not exist".to_owned()),
         Err(error) => return failed(error.to_string()),
     };
     let settings = Settings {
-        file: file.to_owned(),
         policies: file.with_file_name("policies"),
         presets: file.with_file_name("presets.d"),
+        file,
         ..settings
     };
     let layers = layer_files(&settings.layers_directory())?;

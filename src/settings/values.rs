@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -27,7 +27,7 @@ pub struct Settings {
     /// `runtime`: the real runtime: a name to be found in PATH, an absolute path, or `embedded`.
     /// None: what the host has.
     pub runtime: Option<PathBuf>,
-    /// The file that they were read from, whether or not there is one.
+    /// The file that they were read from, whether or not there is one: an absolute path.
     pub file: PathBuf,
     /// `policy`: the policy of containers for which no other was chosen.
     pub policy: PolicyName,
@@ -89,6 +89,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The file of these settings, where it isn't the usual one.
+    #[must_use]
+    pub fn other_file(&self) -> Option<PathBuf> {
+        (self.file != Path::new(DEFAULT_FILE)).then(|| self.file.clone())
+    }
+
     /// The file of these settings, where containers get changed policies by themselves.
     #[must_use]
     pub fn reloaded_by_itself(&self) -> Option<PathBuf> {

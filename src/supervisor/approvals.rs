@@ -40,11 +40,16 @@ impl Office<'_> {
         })
     }
 
-    /// Those pending under an ID: several where the rules have changed, and one rule is for all of them.
+    /// What is pending under an ID. Nobody has seen the others by that.
+    pub(super) async fn find(&self, id: ApprovalId) -> anyhow::Result<PendingList> {
+        let mut listed = self.listed(false).await?;
+        listed.pending.retain(|one| one.id == id);
+        Ok(listed)
+    }
+
     async fn found(&self, id: ApprovalId) -> anyhow::Result<PendingAttempt> {
-        let listed = self.listed(false).await?;
-        let mut pending = listed.pending.into_iter();
-        pending.find(|one| one.id == id).with_context(|| {
+        let found = self.find(id).await?.pending.pop();
+        found.with_context(|| {
             format!("nothing is pending under {id}: it is allowed by now, or has changed, or was pushed out by later attempts")
         })
     }

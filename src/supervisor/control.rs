@@ -43,6 +43,8 @@ pub(super) enum Wish {
     Change(Box<NewPolicy>),
     /// What may be approved.
     Pending,
+    /// The same under this ID.
+    Find(ApprovalId),
     Approve(Approval),
     Dismiss(ApprovalId),
 }
@@ -123,6 +125,7 @@ impl Desk {
             Request::Generation => Some(Response::Generation(self.generation.borrow().0)),
             Request::Policy(policy) => self.wish(Wish::Change(policy), by).await,
             Request::Pending => self.wish(Wish::Pending, by).await,
+            Request::Find(id) => self.wish(Wish::Find(id), by).await,
             Request::Approve(approval) => self.wish(Wish::Approve(approval), by).await,
             Request::Dismiss(id) => self.wish(Wish::Dismiss(id), by).await,
             Request::Status => {

@@ -50,6 +50,7 @@ impl Office<'_> {
     async fn grant(&mut self, wish: Wish, by: u32) -> anyhow::Result<Response> {
         let (outcome, what) = match wish {
             Wish::Pending => (self.pending().await.map(Response::Pending), None),
+            Wish::Find(id) => (self.find(id).await.map(Response::Pending), None),
             Wish::Dismiss(id) => (self.dismiss(id).await.map(|()| Response::Done), None),
             Wish::Approve(approval) => {
                 let what = format!("{} was not approved", approval.id);

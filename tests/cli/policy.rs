@@ -131,6 +131,14 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
         request("b.test", "/y"),
         observed(Kind::Tcp, Some("db.test"), "10.0.0.5", 5432),
         observed(Kind::Udp, None, "192.0.2.7", 123),
+        // It goes on.
+        Line {
+            event: Event::Open,
+            flow: Some(6),
+            bytes_in: None,
+            ended: None,
+            ..observed(Kind::Tcp, Some("long.test"), "192.0.2.9", 9000)
+        },
         observed(Kind::Dns, Some("idle.test"), "192.0.2.53", 53),
         // Anybody's words.
         observed(Kind::Https, Some("x\ndeny: []"), "192.0.2.1", 443),
@@ -163,6 +171,7 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
             "  - domain=e.test   # once, first 2026-05-01T10:00:00.000Z",
             "  - 'method=GET domain=b.test path=/it''s/x:1,/y proto=http'   # 2 times, first 2026-05-01T10:00:00.000Z",
             "  - proto=tcp domain=db.test port=5432 cidr=10.0.0.5/32   # once, first 2026-05-01T10:00:00.000Z",
+            "  - proto=tcp domain=long.test port=9000   # once, first 2026-05-01T10:00:00.000Z",
             "  - proto=udp cidr=192.0.2.7/32 port=123   # once, first 2026-05-01T10:00:00.000Z",
         ],
         "{policy}"
@@ -175,7 +184,7 @@ fn what_was_observed_becomes_a_policy_that_allows_it() {
     world.write("p.yaml", policy, 0o644);
     let checked = world.operate("policy check DIR/p.yaml");
     assert!(
-        stdout(&checked).ends_with("no mistakes; 7 rules allow, 0 deny\n"),
+        stdout(&checked).ends_with("no mistakes; 8 rules allow, 0 deny\n"),
         "{}",
         stdout(&checked)
     );

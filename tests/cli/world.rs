@@ -247,6 +247,7 @@ impl World {
         proxy: Option<ProcessId>,
     ) -> SavedState {
         let plan = Plan {
+            configuration: None,
             reload: None,
             pod: None,
             apparmor_profile: None,

@@ -1,6 +1,8 @@
 //! What no rule covers is denied, and can be allowed while the container runs: exactly that, for that
 //! container alone, by root alone.
 
+use std::io::{BufRead, BufReader};
+
 use serde_json::Value;
 use test_support::bed::{Bed, lines, records, unique};
 use test_support::command::{Answer, wait_for};
@@ -28,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("an_approval_ends_with_its_container", restarted),
     ("the_rule_is_written_only_where_somebody_says_yes", written),
+    ("what_is_denied_is_shown_to_who_follows", followed),
 ];
 
 /// With annotations.
@@ -364,6 +367,21 @@ fn written(bed: &Bed) {
     assert_eq!(after, before.replace(last, &format!("{last}  - {rule}\n")));
 }
 
+fn followed(bed: &Bed) {
+    let container = start(bed);
+    let words = ["pending", &container.name, "--follow", "--json"];
+    let follow = [&["timeout", "60", "boundary-shim", "policy"][..], &words].concat();
+    let mut follower = bed.begin(&follow);
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    for name in ["one.wild.test", "two.wild.test"] {
+        assert!(!reaches(&container, &format!("http://{name}/")));
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(line["rule"], format!("domain={name}"));
+    }
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}
+
 fn ceiling(bed: &Bed) {
     let annotation = "boundary.allow=domain=within.wild.test;domain=beyond.wild.test";
     let flags = ["--annotation", annotation];
@@ -381,6 +399,8 @@ fn flood(bed: &Bed) {
     assert!(!reaches(&container, "http://seen.wild.test/"));
     assert_eq!(rules(bed, &container), ["domain=seen.wild.test"]);
     assert!(!reaches(&container, "http://unseen.wild.test/"));
+    // Who looks for one has seen no other.
+    policy(bed, &["dismiss", &"0".repeat(32)]).must_fail();
     let flood = |count: usize| {
         let count = count.to_string();
         let attack = ["attacker", "denials", "198.51.100.20:80", &count];

@@ -10,11 +10,11 @@ use test_support::programs::REPOSITORY;
 
 use crate::servers::serve;
 
-/// A key and a certificate for the allowed host's name, in `/tmp`.
+/// A key and a certificate for the allowed host's name and the wildcard's, in `/tmp`.
 const CERTIFICATE: &str = "printf '[req]\ndistinguished_name = name\n[name]\n' >/tmp/openssl.cnf
     openssl req -config /tmp/openssl.cnf -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=allowed.test \
         -keyout /tmp/key.pem -out /tmp/request.pem 2>/dev/null
-    echo subjectAltName=DNS:allowed.test >/tmp/names
+    echo subjectAltName=DNS:allowed.test,DNS:*.wild.test >/tmp/names
     openssl x509 -req -in /tmp/request.pem -CA /ca/ca.pem -CAkey /ca/key.pem -set_serial 7 -days 2 -extfile /tmp/names \
         -out /tmp/certificate.pem 2>/dev/null\n";
 

@@ -60,6 +60,7 @@ mod record;
 mod refusals;
 mod resolver;
 mod servers;
+mod session;
 mod side_by_side;
 mod status;
 mod transparency;
@@ -236,6 +237,7 @@ fn main() {
         .chain(with_programs(&suite, "far_tools", far_tools::TESTS))
         .chain(with_programs(&suite, "https_http2", https_http2::TESTS))
         .chain(with_programs(&suite, "denials", denials::TESTS))
+        .chain(with_programs(&suite, "session", session::TESTS))
         .chain(with_programs(
             &suite,
             "policies_http2",

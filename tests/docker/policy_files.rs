@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
         "a_ceiling_holds_in_observe_mode_and_comes_and_goes_by_itself",
         ceiling,
     ),
+    (
+        "a_container_started_by_another_configuration_keeps_to_the_files_beside_that",
+        elsewhere,
+    ),
 ];
 
 fn bash(bed: &Bed, script: &str) -> Answer {
@@ -232,4 +236,58 @@ fn ceiling(bed: &Bed) {
     wait_for("the layer to be gone", || {
         reaches(&container, "http://x.wild.test/")
     });
+}
+
+fn elsewhere(bed: &Bed) {
+    const FOLDER: &str = "/etc/boundary/elsewhere";
+    let container = bed.start_with("boundary-elsewhere", &[], &["sleep", "600"]);
+    let policy = |words: &[&str]| {
+        let answer = bed.exec(&[&["boundary-shim", "policy"], words].concat());
+        answer.must_succeed().stdout.clone()
+    };
+    let bounded = || {
+        reaches(&container, "http://a.wild.test/") && !reaches(&container, "http://x.wild.test/")
+    };
+    assert_eq!(status::of(bed, &container)["policy_file"], "same");
+    assert!(shown(bed, &container).contains("# its file: the same\n"));
+    let said = policy(&["reload", &container.name]);
+    assert!(said.contains("unchanged"), "{said}");
+    // Another file's rules: what it includes is there, too, and the layer goes on bounding.
+    bash(bed, "printf 'include: [wild]' > /tmp/elsewhere.yaml").must_succeed();
+    policy(&["apply", "/tmp/elsewhere.yaml", &container.name]);
+    assert!(bounded() && !reaches(&container, "http://allowed.test/"));
+    let said = policy(&["reload", &container.name]);
+    assert!(said.contains("unchanged: it has the policy of"), "{said}");
+    assert!(bounded());
+    policy(&["reset", &container.name]);
+    assert!(reaches(&container, "http://allowed.test/") && !bounded());
+    // Its own, changed.
+    let add = format!("echo '  - domain=*.wild.test' >> {FOLDER}/policies/default.yaml");
+    bash(bed, &add).must_succeed();
+    assert_eq!(status::of(bed, &container)["policy_file"], "changed");
+    policy(&["reload", &container.name]);
+    assert!(bounded() && reaches(&container, "http://allowed.test/"));
+    assert_eq!(status::of(bed, &container)["policy_file"], "same");
+    // What is approved would be written there.
+    assert!(!reaches(&container, "http://denied.test/"));
+    let pending = policy(&["pending", "--json", &container.name]);
+    let pending: serde_json::Value = serde_json::from_str(pending.trim()).unwrap();
+    let id = pending["id"].as_str().unwrap();
+    let refused = bed.exec(&["boundary-shim", "policy", "approve", id, "--write"]);
+    let asked = format!("{FOLDER}/policies/default.yaml gets the rule domain=denied.test\n");
+    assert!(
+        refused.must_fail().stdout.starts_with(&asked),
+        "{refused:?}"
+    );
+    // Without its configuration nobody knows what bounds it.
+    bash(bed, &format!("mv {FOLDER}/config.toml {FOLDER}/gone")).must_succeed();
+    let refused = bed.exec(&["boundary-shim", "policy", "reload", &container.name]);
+    let state = status::of(bed, &container)["policy_file"].clone();
+    bash(bed, &format!("mv {FOLDER}/gone {FOLDER}/config.toml")).must_succeed();
+    assert!(
+        refused.must_fail().stderr.contains("does not exist"),
+        "{refused:?}"
+    );
+    assert_eq!(state, "broken");
+    assert!(bounded());
 }

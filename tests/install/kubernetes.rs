@@ -157,6 +157,7 @@ fn put_script(here: &Here, name: &str, block: &str) {
 fn record() -> String {
     let settings = Settings::default();
     let plan = Plan {
+        configuration: None,
         reload: None,
         container: "c1".into(),
         identity: ContainerIdentity {

@@ -6,14 +6,16 @@ use anyhow::Context;
 
 use super::change::{self, Wanted};
 use super::choice::choose;
-use crate::policy::PolicyName;
-use crate::policy::text::{self, RuleFile, all_of};
+use super::host::settings_of;
+use crate::container::state::SavedState;
+use crate::policy::text::{self, Mistake, RuleFile, all_of};
+use crate::policy::{PolicyName, PolicySource};
 use crate::settings::{self, Settings, Shelves, select};
 
 /// `policy apply`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What FILE includes is looked for among the host's policies and presets, wherever FILE is.
+What FILE includes is looked for among the policies and presets that the container's own file has, wherever FILE is.
 
 Examples:
   sudo boundary-shim policy apply ./wider.yaml web")]
@@ -31,32 +33,48 @@ pub(super) struct ApplyArguments {
 /// # Errors
 /// The file has mistakes; it failed for one of the containers.
 pub(super) fn run(arguments: &ApplyArguments) -> anyhow::Result<()> {
-    let settings = super::host::settings()?;
     let file = std::path::absolute(&arguments.file)?;
-    let rules = read(&settings, &file)?;
-    let name = name(&file);
+    let text = text_of(&file)?;
     let records = choose(&arguments.containers)?;
-    change::each(&records, |record| {
-        let started = &record.plan.policy;
-        let read = settings::read_trusted;
-        match select::with_rules(&settings, started, &name, rules.clone(), read) {
-            Ok(source) if source.hash() == record.policy().hash() => {
-                Wanted::AsItIs("unchanged".to_owned())
-            }
-            Ok(source) => Wanted::Policy(Box::new(source), Some(file.clone())),
-            Err(mistakes) => Wanted::Mistaken(mistakes),
+    // What is wrong with the file is said once, and nothing is changed.
+    for settings in records.iter().map(settings_of).filter_map(Result::ok) {
+        rules(&settings, &file, &text).map_err(|mistakes| all_of(&mistakes))?;
+    }
+    change::each(&records, |record| match wanted(record, &file, &text) {
+        Ok(source) if source.hash() == record.policy().hash() => {
+            Wanted::AsItIs("unchanged".to_owned())
         }
+        Ok(source) => Wanted::Policy(Box::new(source), Some(file.clone())),
+        Err(mistakes) => Wanted::Mistaken(mistakes),
     })
 }
 
-/// The rules in the file, with what it includes: of the host's policies and presets, wherever it is.
-fn read(settings: &Settings, file: &Path) -> anyhow::Result<RuleFile> {
-    let origin = file.display().to_string();
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    let origin = file.display();
     let text = settings::read_trusted(file).with_context(|| format!("can't read {origin}"))?;
-    let text = text.with_context(|| format!("{origin} does not exist"))?;
+    text.with_context(|| format!("{origin} does not exist"))
+}
+
+/// The policy that a container has with the file's rules.
+fn wanted(record: &SavedState, file: &Path, text: &str) -> Result<PolicySource, Vec<Mistake>> {
+    let settings = settings_of(record)?;
+    let rules = rules(&settings, file, text)?;
+    let started = &record.plan.policy;
+    select::with_rules(
+        &settings,
+        started,
+        &name(file),
+        rules,
+        settings::read_trusted,
+    )
+}
+
+/// The rules in the file, with what it includes: of the policies and presets that containers with these
+/// settings have, wherever the file is.
+fn rules(settings: &Settings, file: &Path, text: &str) -> Result<RuleFile, Vec<Mistake>> {
     let shelves = Shelves::of_host(settings, settings::read_trusted);
     let library = |name: &PolicyName| shelves.find(name);
-    text::parse_whole(&origin, &text, &library).map_err(|mistakes| all_of(&mistakes))
+    text::parse_whole(&file.display().to_string(), text, &library)
 }
 
 /// By which records know its rules: the file's name, where a policy could be called so.

@@ -9,14 +9,16 @@ use anyhow::{Context, bail, ensure};
 use super::asked::{ask, find};
 use super::change::who;
 use super::choice::choose;
+use super::host::settings_of;
 use super::pending::time;
 use super::written::with_rule;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
 use crate::control::{Approval, Approved, Request, Response};
 use crate::escape::clean;
+use crate::policy::text::all_of;
 use crate::policy::{ApprovalId, PolicyName};
-use crate::settings::{self, Settings};
+use crate::settings;
 use crate::sys::file;
 
 /// `policy approve`.
@@ -101,8 +103,7 @@ struct Widened {
 impl Widened {
     /// That of this container.
     fn by(record: &SavedState, rule: &str) -> anyhow::Result<Self> {
-        let settings = super::host::settings()?;
-        let file = file_of(&settings, record)?;
+        let file = file_of(record)?;
         let origin = file.display().to_string();
         let text = read(&file)?;
         let text = with_rule(&origin, &text, rule).with_context(|| {
@@ -112,8 +113,7 @@ impl Widened {
             )
         })?;
         let is_other = |other: &SavedState| {
-            other.plan.state != record.plan.state
-                && file_of(&settings, other).is_ok_and(|its| its == file)
+            other.plan.state != record.plan.state && file_of(other).is_ok_and(|its| its == file)
         };
         let all = choose(&[])?;
         let others = all.iter().filter(|other| is_other(other)).map(who);
@@ -170,7 +170,7 @@ impl Widened {
 }
 
 /// The file by whose rules a container is filtered.
-fn file_of(settings: &Settings, record: &SavedState) -> anyhow::Result<PathBuf> {
+fn file_of(record: &SavedState) -> anyhow::Result<PathBuf> {
     let applied = record
         .changed
         .as_ref()
@@ -179,6 +179,7 @@ fn file_of(settings: &Settings, record: &SavedState) -> anyhow::Result<PathBuf> 
         Some(file) => Ok(file),
         None => {
             let name = PolicyName::parse(&record.policy().name).map_err(anyhow::Error::msg)?;
+            let settings = settings_of(record).map_err(|mistakes| all_of(&mistakes))?;
             Ok(name.file(&settings.policies))
         }
     }

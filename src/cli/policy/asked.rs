@@ -33,12 +33,16 @@ fn answered(answer: io::Result<Response>) -> anyhow::Result<Response> {
     }
 }
 
-/// What is pending in one.
+/// What is pending in one, for somebody who is shown it.
 ///
 /// # Errors
 /// As [`ask`].
 pub(super) fn list(record: &SavedState) -> anyhow::Result<PendingList> {
-    match ask(record, &Request::Pending)? {
+    pending(record, &Request::Pending)
+}
+
+fn pending(record: &SavedState, request: &Request) -> anyhow::Result<PendingList> {
+    match ask(record, request)? {
         Response::Pending(list) => Ok(list),
         other => bail!("its gateway's answer makes no sense: {other:?}"),
     }
@@ -51,11 +55,11 @@ pub(super) fn list(record: &SavedState) -> anyhow::Result<PendingList> {
 pub(super) fn find(id: ApprovalId) -> anyhow::Result<(SavedState, PendingAttempt)> {
     let mut silent = 0;
     for record in choose(&[])? {
-        let Ok(list) = list(&record) else {
+        let Ok(mut list) = pending(&record, &Request::Find(id)) else {
             silent += 1;
             continue;
         };
-        if let Some(found) = list.pending.into_iter().find(|one| one.id == id) {
+        if let Some(found) = list.pending.pop() {
             return Ok((record, found));
         }
     }

@@ -11,8 +11,8 @@ use crate::cli::short::short;
 use crate::container::state::SavedState;
 use crate::control::{self, Changed, NewPolicy, Request, Response};
 use crate::escape::clean;
-use crate::policy::PolicySource;
 use crate::policy::text::{Mistake, all_of};
+use crate::policy::{Mode, PolicySource};
 
 /// How long one gateway may take: it waits for its filter, and for what others ask it to change.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -90,11 +90,15 @@ fn put(record: &SavedState, source: PolicySource, file: Option<PathBuf>) -> anyh
     // First, what any gateway of before fits into its frames and doesn't understand.
     understood(control::ask(state, &Request::Generation, PATIENCE))?;
     let (name, hash) = (clean(&source.name, MAX_TEXT), short(&source.hash()));
+    let observed = match source.mode {
+        Mode::Enforce => "",
+        Mode::Observe => "; the container is observed still, and what no rule allows passes",
+    };
     let request = Request::Policy(Box::new(NewPolicy { source, file }));
     let Changed { generation, cut } = changed(control::ask(state, &request, PATIENCE))?;
     let flows = if cut == 1 { "flow" } else { "flows" };
     Ok(format!(
-        "policy {name} ({hash}) is in force, generation {generation}; {cut} open {flows} cut"
+        "policy {name} ({hash}) is in force, generation {generation}; {cut} open {flows} cut{observed}"
     ))
 }
 

@@ -2,10 +2,13 @@
 //!
 //! What a container tried is anybody's words, and comes out escaped.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::ensure;
 use serde_json::{Value, json};
@@ -19,8 +22,12 @@ use crate::control::{PendingAttempt, PendingList};
 use crate::escape::clean;
 use crate::policy::ApprovalId;
 
-/// How often gateways are asked by `--follow`.
-const ASKED: Duration = Duration::from_secs(1);
+/// How often `--follow` looks at records.
+const LOOKED: Duration = Duration::from_millis(250);
+/// How often it asks gateways whatever their records are: of many attempts that are alike, lines come late.
+const ASKED: Duration = Duration::from_secs(10);
+/// A record that isn't there yet.
+const NO_RECORD: Stamp = (0, 0);
 /// Longest rule that is shown, in bytes: none is longer.
 const MAX_RULE: usize = 1024;
 
@@ -54,61 +61,138 @@ pub(super) struct PendingArguments {
 /// No such container; a gateway can't be asked, after all others were. Where the reader of standard output
 /// is gone, that very error, bare.
 pub(super) fn run(arguments: &PendingArguments) -> anyhow::Result<()> {
-    let mut before = None;
-    loop {
-        let (lists, failed) = ask_all(arguments, before.is_none())?;
-        let now = ids(&lists);
-        let news = match &before {
-            None => lists,
-            Some(shown) => without(lists, shown),
-        };
-        if arguments.json {
-            write_lines(&news, &mut io::stdout().lock())?;
-        } else {
-            write_table(&news, !arguments.follow, &mut io::stdout().lock())?;
-        }
-        if !arguments.follow {
-            ensure!(failed == 0, "{failed} gateways could not be asked");
-            return Ok(());
-        }
-        // Of those that are gone by now, nothing is kept, whatever comes.
-        before = Some(now);
-        sleep(ASKED);
+    if arguments.follow {
+        return follow(arguments);
     }
-}
-
-/// What one container's gateway says.
-type Listed = (SavedState, PendingList);
-
-/// What all of them say, and how many don't. `aloud`: which, and why.
-fn ask_all(arguments: &PendingArguments, aloud: bool) -> anyhow::Result<(Vec<Listed>, usize)> {
     let (mut lists, mut failed) = (Vec::new(), 0);
     for record in choose(&arguments.containers)? {
         match list(&record) {
             Ok(list) => lists.push((record, list)),
             Err(error) => {
                 failed += 1;
-                if aloud {
-                    log::error!("{}: {error:#}", who(&record));
-                }
+                log::error!("{}: {error:#}", who(&record));
             }
         }
     }
-    Ok((lists, failed))
+    write(arguments, &lists)?;
+    ensure!(failed == 0, "{failed} gateways could not be asked");
+    Ok(())
 }
 
-fn ids(lists: &[Listed]) -> HashSet<ApprovalId> {
-    let pending = lists.iter().flat_map(|(_, list)| &list.pending);
-    pending.map(|one| one.id).collect()
-}
-
-/// The lists without what was shown before.
-fn without(mut lists: Vec<Listed>, shown: &HashSet<ApprovalId>) -> Vec<Listed> {
-    for (_, list) in &mut lists {
-        list.pending.retain(|one| !shown.contains(&one.id));
-        list.pushed_out = 0;
+/// Goes on, and shows what is new: gateways are asked once their records have grown.
+fn follow(arguments: &PendingArguments) -> anyhow::Result<()> {
+    let mut known = Known::default();
+    let mut all_asked = Instant::now();
+    loop {
+        if all_asked.elapsed() >= ASKED {
+            all_asked = Instant::now();
+            known.have_all_asked();
+        }
+        let records = choose(&arguments.containers)?;
+        let lists: Vec<_> = records
+            .into_iter()
+            .filter_map(|record| known.news(record, &mut list))
+            .collect();
+        known.keep_those_of_now();
+        write(arguments, &lists)?;
+        sleep(LOOKED);
     }
-    lists
+}
+
+/// What one container's gateway says.
+type Listed = (SavedState, PendingList);
+
+/// What is known of the gateways that are followed, by their state directories.
+#[derive(Debug, Default)]
+struct Known {
+    before: HashMap<PathBuf, Followed>,
+    now: HashMap<PathBuf, Followed>,
+}
+
+#[derive(Debug, Default)]
+struct Followed {
+    /// How its record was when it was asked last.
+    stamp: Option<Stamp>,
+    /// What was shown of it, and is pending still.
+    shown: HashSet<ApprovalId>,
+    /// Whether it gave no answer last time, which is said once.
+    silent: bool,
+}
+
+/// By which a file is known to have grown, or to be another.
+type Stamp = (u64, u64);
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let file = fs::metadata(file).ok()?;
+    Some((file.ino(), file.len()))
+}
+
+impl Known {
+    fn have_all_asked(&mut self) {
+        self.before.values_mut().for_each(|one| one.stamp = None);
+    }
+
+    /// What one that may have something new has by now besides what was shown. What it denies, it notes
+    /// before its record has a line of it.
+    fn news(
+        &mut self,
+        record: SavedState,
+        list: &mut impl FnMut(&SavedState) -> anyhow::Result<PendingList>,
+    ) -> Option<Listed> {
+        let state = record.plan.state.clone();
+        let before = self.before.remove(&state);
+        let is_first = before.is_none();
+        let mut one = before.unwrap_or_default();
+        let stamp = stamp(&record.plan.audit).or(Some(NO_RECORD));
+        let is_asked = one.stamp != stamp;
+        one.stamp = stamp;
+        let answer = is_asked.then(|| list(&record));
+        let news = match answer {
+            None => None,
+            Some(Ok(list)) => {
+                let now = ids(&list);
+                let news = match is_first {
+                    true => list,
+                    false => without(list, &one.shown),
+                };
+                (one.shown, one.silent) = (now, false);
+                Some((record, news))
+            }
+            Some(Err(error)) => {
+                if !one.silent {
+                    log::error!("{}: {error:#}", who(&record));
+                }
+                one.silent = true;
+                None
+            }
+        };
+        self.now.insert(state, one);
+        news
+    }
+
+    /// Of those that are gone by now, nothing is kept, whatever comes.
+    fn keep_those_of_now(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+}
+
+fn ids(list: &PendingList) -> HashSet<ApprovalId> {
+    list.pending.iter().map(|one| one.id).collect()
+}
+
+/// The list without what was shown before.
+fn without(mut list: PendingList, shown: &HashSet<ApprovalId>) -> PendingList {
+    list.pending.retain(|one| !shown.contains(&one.id));
+    list.pushed_out = 0;
+    list
+}
+
+fn write(arguments: &PendingArguments, lists: &[Listed]) -> io::Result<()> {
+    let out = &mut io::stdout().lock();
+    match arguments.json {
+        true => write_lines(lists, out),
+        false => write_table(lists, !arguments.follow, out),
+    }
 }
 
 fn write_table(lists: &[Listed], says_nothing: bool, out: &mut impl Write) -> io::Result<()> {
@@ -194,6 +278,7 @@ mod tests {
     use crate::audit::denied::Pending;
     use crate::cli::policy::change::tests::record;
     use crate::policy::{DeniedAttempt, Hostname, Protocol};
+    use crate::sys::file::replace;
 
     fn listed(names: &[&str], pushed_out: u64) -> Listed {
         let pending = |name: &&str| {
@@ -263,11 +348,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_followed_is_shown_once_and_again_when_it_comes_again() {
-        let first = [listed(&["a.test"], 1)];
-        let shown = ids(&first);
-        let next = without(vec![listed(&["a.test", "b.test"], 2)], &shown);
-        assert_eq!(next[0].1.pending.len(), 1);
-        assert!(next[0].1.pending[0].rule.contains("b.test"));
+    fn what_is_followed_is_asked_once_its_record_has_grown_and_shows_what_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = folder.path().join("abc.jsonl");
+        let mut known = Known::default();
+        let news = |known: &mut Known, names: &[&str]| {
+            let (mut record, pending) = listed(names, 1);
+            record.plan.audit = audit.clone();
+            let mut asked = 0;
+            let news = known.news(record, &mut |_| {
+                asked += 1;
+                Ok(pending.clone())
+            });
+            known.keep_those_of_now();
+            let rules = news.map(|(_, list)| list.pending).unwrap_or_default();
+            let rules: Vec<_> = rules.into_iter().map(|one| one.rule).collect();
+            (asked, rules)
+        };
+        let rule = |name: &str| format!("proto=https domain={name} port=443");
+        assert_eq!(news(&mut known, &["a.test"]), (1, vec![rule("a.test")]));
+        assert_eq!(news(&mut known, &["a.test", "b.test"]), (0, vec![]));
+        replace(&audit, b"{}\n", 0o640).unwrap();
+        assert_eq!(
+            news(&mut known, &["a.test", "b.test"]),
+            (1, vec![rule("b.test")])
+        );
+        replace(&audit, b"{}\n{}\n", 0o640).unwrap();
+        assert_eq!(news(&mut known, &["b.test"]), (1, vec![]));
+        // What was gone is shown when it comes again.
+        known.have_all_asked();
+        assert_eq!(
+            news(&mut known, &["a.test", "b.test"]),
+            (1, vec![rule("a.test")])
+        );
     }
 }

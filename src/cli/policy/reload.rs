@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::change::{self, Wanted};
 use super::choice::choose;
+use super::host::settings_of;
 use crate::audit::record::MAX_TEXT;
 use crate::container::state::SavedState;
 use crate::escape::clean;
-use crate::settings::{self, Settings, select};
+use crate::settings::{self, select};
 
 /// `policy reload`.
 #[derive(Debug, clap::Args)]
@@ -38,11 +39,10 @@ pub(super) fn all() -> anyhow::Result<()> {
 }
 
 fn reload(containers: &[String]) -> anyhow::Result<()> {
-    let settings = super::host::settings()?;
     let records = choose(containers)?;
     change::each(&records, |record| match replaced_by(record) {
-        Some((file, why)) => bounded(&settings, record, file, why),
-        None => own(&settings, record),
+        Some((file, why)) => bounded(record, file, why),
+        None => own(record),
     })
 }
 
@@ -56,10 +56,12 @@ fn replaced_by(record: &SavedState) -> Option<(&Path, String)> {
     Some((file, said))
 }
 
-/// Another file's policy, below the layers that the host has now.
-fn bounded(settings: &Settings, record: &SavedState, file: &Path, unchanged: String) -> Wanted {
+/// Another file's policy, below the layers that there are now.
+fn bounded(record: &SavedState, file: &Path, unchanged: String) -> Wanted {
     let in_force = record.policy();
-    match select::bounded(settings, in_force.clone(), settings::read_trusted) {
+    let now = settings_of(record)
+        .and_then(|settings| select::bounded(&settings, in_force.clone(), settings::read_trusted));
+    match now {
         Ok(now) if now.hash() == in_force.hash() => Wanted::AsItIs(unchanged),
         Ok(now) => Wanted::Policy(Box::new(now), Some(file.to_owned())),
         Err(mistakes) => Wanted::Mistaken(mistakes),
@@ -68,8 +70,10 @@ fn bounded(settings: &Settings, record: &SavedState, file: &Path, unchanged: Str
 
 /// What its own file says now, under the annotations that it was started with, and the host's ceiling
 /// over those.
-pub(super) fn own(settings: &Settings, record: &SavedState) -> Wanted {
-    match select::again(settings, &record.plan.policy, settings::read_trusted) {
+pub(super) fn own(record: &SavedState) -> Wanted {
+    let now = settings_of(record)
+        .and_then(|settings| select::again(&settings, &record.plan.policy, settings::read_trusted));
+    match now {
         Ok(now) if now.hash() == record.policy().hash() => Wanted::AsItIs("unchanged".to_owned()),
         Ok(now) => Wanted::Policy(Box::new(now), None),
         Err(mistakes) => Wanted::Mistaken(mistakes),

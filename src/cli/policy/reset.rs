@@ -20,7 +20,6 @@ pub(super) struct ResetArguments {
 /// # Errors
 /// It failed for one of them.
 pub(super) fn run(arguments: &ResetArguments) -> anyhow::Result<()> {
-    let settings = super::host::settings()?;
     let records = choose(&arguments.containers)?;
-    change::each(&records, |record| own(&settings, record))
+    change::each(&records, own)
 }

@@ -12,7 +12,6 @@ use crate::audit::record::MAX_TEXT;
 use crate::container::state::{ApprovedRule, SavedState};
 use crate::escape::clean;
 use crate::policy::text::as_yaml;
-use crate::settings::Settings;
 
 /// `policy show`.
 #[derive(Debug, clap::Args)]
@@ -30,21 +29,16 @@ pub(super) struct ShowArguments {
 /// # Errors
 /// There is no such container. Where the reader of standard output is gone, that very error, bare.
 pub(super) fn run(arguments: &ShowArguments) -> anyhow::Result<()> {
-    let settings = super::host::settings()?;
     let records = choose(std::slice::from_ref(&arguments.container))?;
     let [record] = records.as_slice() else {
         bail!("it has {} gateways", records.len());
     };
-    Ok(show(
-        &mut io::stdout().lock(),
-        record,
-        &file(&settings, record),
-    )?)
+    Ok(show(&mut io::stdout().lock(), record, &file(record))?)
 }
 
 /// What its file is, beside what is in force.
-fn file(settings: &Settings, record: &SavedState) -> String {
-    let own = match own(settings, record) {
+fn file(record: &SavedState) -> String {
+    let own = match own(record) {
         Wanted::AsItIs(_) => "the same",
         Wanted::Policy(..) => "differs: see policy reload",
         Wanted::Mistaken(_) => "has errors: see policy reload",

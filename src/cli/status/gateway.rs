@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::audit::line::{ContainerIdentity, Totals};
 use crate::cgroup::Groups;
+use crate::cli::policy::host::settings_of;
 use crate::container::state::SavedState;
 use crate::control::{self, FilterReport, Request, Response};
-use crate::policy::text::Mistake;
-use crate::settings::{self, Settings, select};
+use crate::settings::{self, select};
 
 /// How long one gateway is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -30,8 +30,8 @@ pub(super) struct GatewayStatus {
     pub policy: String,
     /// By which the record knows it.
     pub policy_hash: String,
-    /// What its file has become; none where that can't be told.
-    pub policy_file: Option<PolicyFile>,
+    /// What its file has become.
+    pub policy_file: PolicyFile,
     /// Which of the gateway's policies it is: 1 is the one that it was started with.
     pub policy_generation: u64,
     /// Whether its gateway is of an older version, which can't change its policy while it runs; none
@@ -104,7 +104,6 @@ impl GatewayStatus {
 #[derive(Debug)]
 pub(super) struct HostView {
     groups: Groups,
-    settings: Result<Settings, Vec<Mistake>>,
 }
 
 impl HostView {
@@ -112,7 +111,6 @@ impl HostView {
     pub(super) fn look() -> Self {
         Self {
             groups: Groups::find(),
-            settings: settings::load(None),
         }
     }
 
@@ -147,7 +145,7 @@ impl HostView {
             state,
             policy: policy.name.clone(),
             policy_hash: policy.hash(),
-            policy_file: self.policy_file(record),
+            policy_file: policy_file(record),
             policy_generation: record.generation(),
             older,
             mode: policy.mode.to_string(),
@@ -159,21 +157,20 @@ impl HostView {
             last_denial: tally.and_then(|tally| tally.last_denial),
         })
     }
+}
 
-    fn policy_file(&self, record: &SavedState) -> Option<PolicyFile> {
-        let settings = self.settings.as_ref().ok()?;
-        let applied = record
-            .changed
-            .as_ref()
-            .is_some_and(|changed| changed.file.is_some());
-        Some(
-            match select::again(settings, &record.plan.policy, settings::read_trusted) {
-                Ok(now) if now.hash() == record.policy().hash() => PolicyFile::Same,
-                Ok(_) if applied => PolicyFile::Replaced,
-                Ok(_) => PolicyFile::Changed,
-                Err(_) => PolicyFile::Broken,
-            },
-        )
+fn policy_file(record: &SavedState) -> PolicyFile {
+    let applied = record
+        .changed
+        .as_ref()
+        .is_some_and(|changed| changed.file.is_some());
+    let now = settings_of(record)
+        .and_then(|settings| select::again(&settings, &record.plan.policy, settings::read_trusted));
+    match now {
+        Ok(now) if now.hash() == record.policy().hash() => PolicyFile::Same,
+        Ok(_) if applied => PolicyFile::Replaced,
+        Ok(_) => PolicyFile::Changed,
+        Err(_) => PolicyFile::Broken,
     }
 }
 

@@ -45,11 +45,10 @@ fn row(one: &GatewayStatus) -> [String; 11] {
     };
     let hash = short(&one.policy_hash);
     let hash = match one.policy_file {
-        Some(PolicyFile::Same) => hash,
-        Some(PolicyFile::Changed) => format!("{hash} (changed)"),
-        Some(PolicyFile::Replaced) => format!("{hash} (applied)"),
-        Some(PolicyFile::Broken) => format!("{hash} (file has errors)"),
-        None => format!("{hash} (file not checked)"),
+        PolicyFile::Same => hash,
+        PolicyFile::Changed => format!("{hash} (changed)"),
+        PolicyFile::Replaced => format!("{hash} (applied)"),
+        PolicyFile::Broken => format!("{hash} (file has errors)"),
     };
     [
         short(&one.container),
@@ -108,7 +107,7 @@ mod tests {
             state,
             policy: "npm".to_owned(),
             policy_hash: "0ba5c76951b3ee54".repeat(4),
-            policy_file: Some(PolicyFile::Changed),
+            policy_file: PolicyFile::Changed,
             policy_generation: 1,
             older: Some(false),
             mode: "enforce".to_owned(),

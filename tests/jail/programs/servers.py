@@ -1,5 +1,6 @@
-"""Servers for every client of a developer's, at all addresses of their network namespace: `servers.py FOLDER`. They say
-`ready`, and end when their input does. The folder is to hold `key.pub`, whose owner may log in."""
+"""Servers for every client of a developer's, at all addresses of their network namespace: `servers.py FOLDER [CERTIFICATE KEY]`.
+They say `ready`, and end when their input does. The folder is to hold `key.pub`, whose owner may log in. With a certificate, what the
+web has is there in TLS, too."""
 import base64
 import hashlib
 import http.server
@@ -8,6 +9,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -17,7 +19,7 @@ import zipfile
 from concurrent import futures
 
 folder = pathlib.Path(sys.argv[1])
-WEB, GRPC, SSH, REDIS, POSTGRES = 9180, 9150, 9122, 9179, 9132
+WEB, TLS, GRPC, SSH, REDIS, POSTGRES = 9180, 9143, 9150, 9122, 9179, 9132
 
 
 def tarball():
@@ -50,6 +52,7 @@ PACKAGES = b"Package: small\nVersion: 1.0\nArchitecture: all\nFilename: ./small.
 
 class Web(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    scheme = "http"
 
     def log_message(self, *_):
         pass
@@ -82,7 +85,7 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.git()
 
     def package(self):
-        at = f"http://{self.headers['Host']}/npm/small.tgz"
+        at = f"{self.scheme}://{self.headers['Host']}/npm/small.tgz"
         hash = "sha512-" + base64.b64encode(hashlib.sha512(TARBALL).digest()).decode()
         version = {"name": "small", "version": "1.0.0", "description": "a small package", "dist": {"tarball": at, "integrity": hash}}
         return {"name": "small", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
@@ -115,6 +118,10 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class SecureWeb(Web):
+    scheme = "https"
+
+
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
     request_queue_size = 64
@@ -122,6 +129,15 @@ class Server(http.server.ThreadingHTTPServer):
 
     def handle_error(self, *_):
         """A client that hangs up is no news."""
+
+
+def secure(certificate, key):
+    server = Server(("::", TLS), SecureWeb)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    # The handshake is made by whoever serves that client, who may be slow.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    return server
 
 
 def serve_grpc():
@@ -175,7 +191,8 @@ def make_repository():
 
 make_repository()
 grpc_server = serve_grpc()
-threading.Thread(target=Server(("::", WEB), Web).serve_forever, daemon=True).start()
+for web in [Server(("::", WEB), Web), *([secure(*sys.argv[2:])] if sys.argv[2:] else [])]:
+    threading.Thread(target=web.serve_forever, daemon=True).start()
 others = programs()
 log = open(folder / "log", "w")
 running = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) for command in others.values()]

@@ -28,8 +28,8 @@ use tokio::net::TcpListener;
 
 /// Ports on which whatever is sent comes back. 22 greets first, as SSH servers do.
 const TCP_ECHO_PORTS: [u16; 3] = [22, 5432, 8080];
-/// The same over UDP; 443 stands for QUIC.
-const UDP_ECHO_PORTS: [u16; 3] = [443, 5353, 9999];
+/// The same over UDP; 443 stands for QUIC, 123 for NTP.
+const UDP_ECHO_PORTS: [u16; 4] = [123, 443, 5353, 9999];
 /// Where the web server has manners of its own.
 const ODD_PORTS: [u16; 3] = [8087, 8088, 8089];
 /// Where TLS is spoken.
