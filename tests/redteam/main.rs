@@ -154,7 +154,10 @@ fn failure(
         (false, []) => {
             return fail("even without the filter nothing got out: the attack is broken".into());
         }
-        (false, _) => return None,
+        (false, _) => {
+            drop(scene);
+            return world.nobody_is_answered_who_is_gone().err().and_then(fail);
+        }
         (true, []) => {}
         (true, leaks) => return fail(format!("GOT OUT: {}", leaks.join("; "))),
     }

@@ -21,6 +21,9 @@ use crate::wire::{Uplink, length, packets, tells};
 const NEWER_DOCKER: u32 = 26;
 /// How long the network of a container may take to recover from what it did to itself.
 const AWAKE_WITHIN: Duration = Duration::from_secs(45);
+/// How long the little internet may still answer one whose container is gone: what [`World::up`] sets
+/// takes three seconds.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
 /// How long a packet takes into its capture's file on a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A user without privileges, and what takes every privilege away.
@@ -96,11 +99,37 @@ impl World {
         );
         let old_tls = OldTls::start(&bed);
         let internet = Capture::begin(&bed, &bed.inside("/run/netns/internet"), "outside", "in");
-        Self {
+        let world = Self {
             bed,
             neighbour,
             internet,
             _old_tls: old_tls,
+        };
+        // Once, not five times in a minute: see `nobody_is_answered_who_is_gone`.
+        world.in_the_internet("echo 1 > /proc/sys/net/ipv4/tcp_synack_retries");
+        world
+    }
+
+    /// What a shell says in the little internet.
+    fn in_the_internet(&self, script: &str) -> String {
+        let enter = ["nsenter", "--net=/run/netns/internet", "sh", "-c", script];
+        self.bed.exec(&enter).must_succeed().stdout.clone()
+    }
+
+    /// Waits until the little internet has given up every connection that was only half opened. What it
+    /// still says to a container that is gone reaches the next one with its address, and is answered
+    /// with a reset from there, as what comes from outside is.
+    pub(crate) fn nobody_is_answered_who_is_gone(&self) -> Result<(), String> {
+        let half_open = "ss --no-header --tcp --numeric state syn-recv";
+        let given_up = comes_about(GIVEN_UP_WITHIN, || {
+            self.in_the_internet(half_open).is_empty()
+        });
+        if given_up {
+            Ok(())
+        } else {
+            Err(format!(
+                "connections are half open after {GIVEN_UP_WITHIN:?}"
+            ))
         }
     }
 }
