@@ -179,6 +179,13 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         settings.audit_directory.clone(),
     ]);
     own.push(Settings::default().audit_directory);
+    for folder in [
+        &settings.policies,
+        &settings.presets,
+        &settings.layers_directory(),
+    ] {
+        own.extend(linked(folder));
+    }
     let beside = Path::new(state::DIRECTORY)
         .parent()
         .unwrap_or_else(|| Path::new("/"));
@@ -196,6 +203,22 @@ fn own(settings: &Settings) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(own)
+}
+
+/// Where links among a folder's policies lead, or would: root in a container writes files that are root's
+/// on the host, and would be read for the host's own.
+fn linked(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    // A device is never read for a policy, and many containers have one of the host's.
+    let may_be_read = |target: &PathBuf| match target.metadata() {
+        Ok(found) => found.is_file(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    };
+    targets
+        .map(|target| folder.join(target))
+        .filter(may_be_read)
+        .collect()
 }
 
 fn locate(path: &Path) -> anyhow::Result<Location> {
@@ -298,6 +321,39 @@ mod tests {
         };
         let expected = ["/deploy/var/log/boundary", "/var/log/boundary", "/narrow"];
         assert_eq!(place.appearances(&mounts), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_policy_is_where_its_link_leads() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        std::fs::create_dir_all(at("policies/..data")).unwrap();
+        std::fs::create_dir(at("project")).unwrap();
+        for file in [
+            "project/there.yaml",
+            "policies/..data/volume.yaml",
+            "policies/own.yaml",
+        ] {
+            std::fs::File::create(at(file)).unwrap();
+        }
+        for (target, name) in [
+            (at("project/there.yaml").to_str().unwrap(), "absolute.yaml"),
+            ("../project/to-come.yaml", "relative.yaml"),
+            ("..data/volume.yaml", "volume.yaml"),
+            ("..data", "folder"),
+            ("/dev/null", "shut.yaml"),
+        ] {
+            symlink(target, at("policies").join(name)).unwrap();
+        }
+        let mut found = linked(&at("policies"));
+        found.sort();
+        let expected = [
+            "policies/../project/to-come.yaml",
+            "policies/..data/volume.yaml",
+            "project/there.yaml",
+        ];
+        assert_eq!(found, expected.map(at));
+        assert!(linked(&at("missing")).is_empty());
     }
 
     #[test]

@@ -81,6 +81,11 @@ fn own_files(bed: &Bed) {
         .must_succeed();
     bed.exec(&["mount", "--bind", "/var/log", "/srv/below/again"])
         .must_succeed();
+    // Root in a container writes what is root's on the host.
+    let project = "mkdir /srv/project
+        printf 'allow:\\n- domain=allowed.test\\n' > /srv/project/policy.yaml
+        ln -s /srv/project/policy.yaml /etc/boundary/policies/linked.yaml";
+    bed.exec(&["sh", "-ec", project]).must_succeed();
     let (state, record, settings) = (
         "ls -d /x/*ID*/record.json",
         "ls /x/ID.jsonl",
@@ -97,6 +102,7 @@ fn own_files(bed: &Bed) {
         ("/var/log/boundary", record.to_owned()),
         ("/var", deeper(record, "log/boundary")),
         ("/srv/below", deeper(record, "again/boundary")),
+        ("/srv/project", "cat /x/policy.yaml".to_owned()),
         ("/", deeper(state, "run/boundary")),
     ] {
         let mount = format!("{source}:/x:ro");
@@ -116,6 +122,8 @@ fn own_files(bed: &Bed) {
             refused.stderr
         );
     }
+    bed.exec(&["rm", "/etc/boundary/policies/linked.yaml"])
+        .must_succeed();
     let narrow = [
         "-v",
         "/etc/ssl:/etc/ssl:ro",
